@@ -1,0 +1,1 @@
+"""Text and tokens: pure functions over Arrow, Parquet and DuckDB."""

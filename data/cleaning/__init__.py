@@ -1,0 +1,1 @@
+"""Restores texts to what their authors wrote: readable rules in SQL, each accounted for."""

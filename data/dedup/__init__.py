@@ -1,0 +1,1 @@
+"""Copies leave the corpus: repeated pages, exact documents, near documents, long repeated paragraphs."""

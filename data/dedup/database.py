@@ -1,0 +1,86 @@
+"""A DuckDB connection that keeps to its memory and spills where it is told, and the folder it spills into.
+
+The database lives in a fresh folder under `scratch` that is removed at the end, also after an error. Row order is not kept
+by itself: whoever reads rows says ORDER BY.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from data.dedup.words import PARAGRAPH_BREAK, SEPARATORS
+
+SQL = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A connection and the folder of its temporary files."""
+
+    connection: duckdb.DuckDBPyConnection
+    folder: Path
+
+    def set(self, **variables: int | float | str) -> None:
+        """Sets SQL variables, read in the .sql files by `getvariable`."""
+        for name, value in variables.items():
+            self.connection.execute(f"SET VARIABLE {name} = $value", {"value": value})
+
+    def script(self, path: Path) -> None:
+        """Runs all statements of a .sql file."""
+        self.connection.execute(path.read_text(encoding="utf-8"))
+
+    def on_batch(self, path: Path, batch: pa.Table) -> None:
+        """Runs a .sql file that reads the table `batch`."""
+        self.connection.register("batch", batch)
+        try:
+            self.script(path)
+        finally:
+            self.connection.unregister("batch")
+
+    def table(self, query: str) -> pa.Table:
+        """All rows of a query."""
+        return self.connection.sql(query).to_arrow_table()
+
+    def rows(self, query: str) -> list[tuple[object, ...]]:
+        """All rows of a query as tuples."""
+        return self.connection.execute(query).fetchall()
+
+    def number(self, query: str) -> float:
+        """The single value of a query; nothing counts as 0."""
+        rows = self.connection.execute(query).fetchall()
+        return float(rows[0][0] or 0) if rows else 0.0
+
+
+@contextmanager
+def workspace(scratch: Path, *, threads: int, memory: str) -> Iterator[Workspace]:
+    """Opens a database under `scratch` with the word macros; `memory` as DuckDB writes it, such as "2GB"."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="duckdb-", dir=scratch))
+    try:
+        connection = duckdb.connect(
+            str(folder / "work.duckdb"),
+            config={
+                "threads": threads,
+                "memory_limit": memory,
+                "temp_directory": str(folder / "spill"),
+                "preserve_insertion_order": False,
+                "autoinstall_known_extensions": False,
+            },
+        )
+        try:
+            work = Workspace(connection, folder)
+            work.set(separators=SEPARATORS, paragraph_break=PARAGRAPH_BREAK)
+            work.script(SQL / "words.sql")
+            yield work
+        finally:
+            connection.close()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,39 @@
+"""MinHash signatures (Broder 1997) of shingle sets, cut into bands for locality-sensitive hashing.
+
+Each value is the least of an affine hash `a * x + b` modulo 2^64 over the set; the buckets of a band mix its `rows` values.
+Equal sets have equal buckets; sets of Jaccard similarity s share a band with probability s**rows. Costs bands * rows
+operations a shingle, vectorized over the documents of a batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Unsigned = NDArray[np.uint64]
+
+
+class MinHash:
+    """The hash functions of one seed: `bands * rows` of them."""
+
+    def __init__(self, bands: int, rows: int, seed: int) -> None:
+        random = np.random.Generator(np.random.PCG64(seed))
+        self.bands, self.rows = bands, rows
+        shape = bands * rows
+        odd = np.uint64(1)
+        self._a = random.integers(0, 2**64, shape, dtype=np.uint64) | odd
+        self._b = random.integers(0, 2**64, shape, dtype=np.uint64)
+        self._mix = random.integers(0, 2**64, (1, rows), dtype=np.uint64) | odd
+
+    def buckets(self, shingles_S: Unsigned, starts_D: NDArray[np.int64]) -> Unsigned:
+        """Buckets (documents, bands) of the sets that begin at `starts_D` in the concatenated `shingles_S`; none may be empty."""
+        buckets_DB = np.zeros((len(starts_D), self.bands), np.uint64)
+        if not len(starts_D):
+            return buckets_DB
+        for band in range(self.bands):
+            for row in range(self.rows):
+                k = band * self.rows + row
+                least_D = np.minimum.reduceat(shingles_S * self._a[k] + self._b[k], starts_D)
+                least_D ^= least_D >> np.uint64(29)
+                buckets_DB[:, band] += least_D * self._mix[0, row]
+        return buckets_DB

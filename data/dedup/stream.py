@@ -1,0 +1,91 @@
+"""Documents pass through memory a few megabytes at a time, ordered by id, and leave in the same order.
+
+Row groups close by the characters they hold, so the same rows make the same bytes whatever was read before. One document is
+the least that can be held: memory is bounded by the batch and the longest document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.dedup.database import Workspace
+
+COLUMNS = ("id", "title", "source", "text", "metadata")
+SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
+BATCH_CHARACTERS = 16_000_000
+
+
+def batches(documents: Path, columns: tuple[str, ...] = COLUMNS) -> Iterator[pa.Table]:
+    """Tables of whole documents, in file order, each of about `BATCH_CHARACTERS` characters."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    with pq.ParquetFile(documents, pre_buffer=False, buffer_size=1 << 20) as file:
+        for piece in file.iter_batches(batch_size=64, columns=list(columns)):
+            held.append(piece)
+            size += piece.nbytes
+            if size >= BATCH_CHARACTERS:
+                yield pa.Table.from_batches(held)
+                held, size = [], 0
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def ordered(work: Workspace, documents: Path) -> Path:
+    """`documents` itself if its ids ascend, or else a sorted copy in the workspace.
+
+    Raises ValueError for a missing column and for an id that comes twice.
+    """
+    missing = [name for name in COLUMNS if name not in pq.read_schema(documents).names]
+    if missing:
+        raise ValueError(f"{documents.name} has no column {', '.join(missing)}; documents need {', '.join(COLUMNS)}")
+    last = ""
+    rising = True
+    for table in batches(documents, ("id",)):
+        for value in table["id"].to_pylist():
+            rising = rising and value > last
+            last = value
+    if rising:
+        return documents
+    name = str(documents).replace("'", "''")
+    twice = work.rows(f"SELECT id FROM read_parquet('{name}') GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1")
+    if twice:
+        raise ValueError(f"document id {twice[0][0]} comes more than once in {documents.name}; ids must be unique")
+    target = work.folder / "ordered.parquet"
+    work.connection.execute(
+        f"COPY (SELECT {', '.join(COLUMNS)} FROM read_parquet('{name}') ORDER BY id) TO '{target}' (FORMAT parquet, ROW_GROUP_SIZE 2048)"
+    )
+    return target
+
+
+class DocumentWriter:
+    """Writes document tables to Parquet with row groups of about `BATCH_CHARACTERS` characters."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        self._rows: list[dict[str, str]] = []
+        self._size = 0
+
+    def write(self, row: dict[str, str]) -> None:
+        """Adds one document; a row group closes when it is full."""
+        self._rows.append(row)
+        self._size += len(row["text"])
+        if self._size >= BATCH_CHARACTERS:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=SCHEMA))
+        self._rows, self._size = [], 0
+
+    def __enter__(self) -> DocumentWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self._flush()
+        self._writer.close()

@@ -1,0 +1,1 @@
+"""Conversations: what a model is shown and asked after it has read the books."""

@@ -1,0 +1,146 @@
+"""Instructions, preferences and questions from a corpus of any texts, honest about what they are: the books' own sentences.
+
+Every passage belongs to one of three groups: training, validation, held out. A held-out passage is in no instruction and no
+preference, and no sentence is in two passages. Deterministic from the seed, whatever the order of the books. Reads train
+only; holds the chosen passages in memory. With very little text some files are empty, none is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from data.dedup.stream import batches
+from data.examples.config import CorpusExamples
+from data.examples.passages import Passage, passages
+from data.examples.wordings import Exchange, continuation, short_title, which_book, who_is_next, who_says
+
+FILES = (
+    "instructions_train", "instructions_val", "preferences_train", "preferences_val", "questions_seen", "questions_heldout",
+)  # fmt: skip
+
+
+def corpus_examples(splits: Path, output: Path, config: CorpusExamples) -> dict[str, float]:
+    """Writes the six JSON lines files of the conversations into `output`; returns the number of lines of each.
+
+    Raises ValueError if train holds no sentence of two words or more.
+    """
+    chosen = _choose(splits / "train.parquet", config)
+    if not chosen:
+        raise ValueError("train.parquet holds no sentence of two words; there is nothing to make examples from")
+    groups = _groups(chosen, config)
+    trained = [passage for passage in chosen if passage.fact in groups["train"]]
+    asked = {passage.first for passage in chosen if passage.fact not in groups["heldout"]}
+    answers: defaultdict[str, set[str]] = defaultdict(set)
+    for passage in chosen:
+        answers[passage.first].add(passage.second)
+    lines: dict[str, list[dict[str, Any]]] = {name: [] for name in FILES}
+    for passage in chosen:
+        group = next(name for name, facts in groups.items() if passage.fact in facts)
+        random = Random(f"{config.seed}:{passage.fact}")
+        for exchange in _exchanges(passage, trained, chosen, answers[passage.first], random):
+            if exchange.topic == "continue" and group == "heldout" and passage.first in asked:
+                continue  # sentences that begin alike: these words are asked about in training
+            _add(lines, group, exchange, sorted(answers[passage.first]))
+    output.mkdir(parents=True, exist_ok=True)
+    for name in FILES:
+        rows = sorted(lines[name], key=lambda row: _rank(config.seed, json.dumps(row, ensure_ascii=False)))
+        rows = rows[: config.questions] if name.startswith("questions") else rows
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        (output / f"{name}.jsonl").write_text(text, encoding="utf-8")
+        lines[name] = rows
+    return {"passages": float(len(chosen)), **{name: float(len(rows)) for name, rows in lines.items()}}
+
+
+def _rank(seed: int, name: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{name}".encode()).digest()
+
+
+def _choose(train: Path, config: CorpusExamples) -> list[Passage]:
+    """Passages in an order that the seed decides, no sentence in two of them; sentences cut in two may begin alike."""
+    candidates: list[Passage] = []
+    for batch in batches(train, ("id", "title", "text")):
+        for row in batch.to_pylist():
+            found = passages(row["id"], row["title"], row["text"], config.max_words // 2)
+            found.sort(key=lambda passage: _rank(config.seed, passage.fact))
+            candidates += found[: config.passages_per_book]
+    candidates.sort(key=lambda passage: _rank(config.seed, passage.fact))
+    chosen: list[Passage] = []
+    taken: set[str] = set()
+    for passage in candidates:
+        parts = {f"{passage.first} {passage.second}"} if passage.halves else {passage.first, passage.second}
+        if not parts & taken:
+            chosen.append(passage)
+            taken |= parts
+        if len(chosen) == config.max_passages:
+            break
+    return chosen
+
+
+def _groups(chosen: list[Passage], config: CorpusExamples) -> dict[str, set[str]]:
+    """Facts by group. Held out and validation have one passage at least where three or more allow it."""
+    heldout = _share(len(chosen), config.heldout_fraction)
+    val = _share(len(chosen) - heldout, config.validation_fraction)
+    facts = [passage.fact for passage in chosen]
+    return {"heldout": set(facts[:heldout]), "val": set(facts[heldout : heldout + val]), "train": set(facts[heldout + val :])}
+
+
+def _share(count: int, fraction: float) -> int:
+    return 0 if count < 3 or not fraction else max(1, round(count * fraction))
+
+
+def _exchanges(
+    passage: Passage, pool: list[Passage], chosen: list[Passage], accepted: set[str], random: Random
+) -> list[Exchange]:
+    """Everything that is asked about one passage; wrong continuations come from `pool` only."""
+    found = [continuation(passage, random.randrange(3), _bad_continuation(passage, pool, accepted, random))]
+    if passage.halves:
+        found = [continuation(passage, 0, _bad_continuation(passage, pool, accepted, random))]
+    title = short_title(passage.title)
+    others = sorted({short_title(other.title) for other in chosen} - {title})
+    if title and others:
+        found.append(which_book(passage, random.choice(others), swap=random.random() < 0.5))
+    if passage.first_speaker:
+        found.append(who_says(passage, swap=random.random() < 0.5))
+        cast = sorted({p.second_speaker for p in chosen if p.book == passage.book} - {passage.first_speaker, passage.second_speaker})
+        if cast:
+            found.append(who_is_next(passage, random.choice(cast), swap=random.random() < 0.5))
+    return found
+
+
+def _bad_continuation(passage: Passage, pool: list[Passage], accepted: set[str], random: Random) -> str:
+    """What another book says, the right words in disorder, or the first of them over and over."""
+    words = passage.second.split()
+    kind = random.randrange(3)
+    if kind == 0:
+        for other in random.sample(pool, min(8, len(pool))):
+            if other.title != passage.title and other.second not in accepted:
+                return other.second
+    if kind <= 1 and len(set(words)) > 2:
+        mixed = random.sample(words, len(words))
+        if mixed != words:
+            return " ".join(mixed)
+    few = words[: max(1, len(words) // 3)]
+    return " ".join(few * 3)
+
+
+def _add(lines: dict[str, list[dict[str, Any]]], group: str, exchange: Exchange, continuations: list[str]) -> None:
+    answers = [exchange.answer]
+    if exchange.topic == "continue":
+        answers += [other for other in continuations if other != exchange.answer]
+    question = {"question": exchange.question, "answers": answers, "fact": exchange.fact}
+    if group == "heldout":
+        if exchange.checkable:
+            lines["questions_heldout"].append(question)
+        return
+    messages = exchange.messages()
+    answer = {"role": "assistant", "content": exchange.answer}
+    lines[f"instructions_{group}"].append({"messages": [*messages, answer], "topic": exchange.topic})
+    if exchange.wrong and exchange.wrong != exchange.answer:
+        lines[f"preferences_{group}"].append({"messages": messages, "chosen": exchange.answer, "rejected": exchange.wrong})
+    if group == "train" and exchange.checkable:
+        lines["questions_seen"].append(question)

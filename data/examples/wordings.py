@@ -1,0 +1,64 @@
+"""How passages are asked about. Each function gives one exchange: topic, question, answer, and a wrong answer if there is one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from data.examples.passages import Passage
+
+CONTINUE = ("Continue: {first}", "What comes after this? {first}", "Go on: {first}")
+_TITLE_WORDS = 8
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One question, its answer, and `wrong`: a bad answer of the same kind ("" if none). `checkable`: short enough to mark."""
+
+    topic: str
+    question: str
+    answer: str
+    wrong: str
+    fact: str
+    checkable: bool
+
+    def messages(self) -> list[dict[str, str]]:
+        """The question as a conversation."""
+        return [{"role": "user", "content": self.question}]
+
+
+def short_title(title: str) -> str:
+    """The title's first words, on one line."""
+    return " ".join(title.split()[:_TITLE_WORDS])
+
+
+def continuation(passage: Passage, wording: int, wrong: str) -> Exchange:
+    """What follows the first part? Only a sentence cut in two is checkable."""
+    question = CONTINUE[wording % len(CONTINUE)].format(first=passage.first)
+    return Exchange("continue", question, passage.second, wrong, passage.fact, passage.halves)
+
+
+def which_book(passage: Passage, other_title: str, *, swap: bool) -> Exchange:
+    """Which of two books is this from?"""
+    right, wrong = short_title(passage.title), short_title(other_title)
+    text = f"{passage.first} {passage.second}" if passage.halves else passage.first
+    question = f"Which book is this from? {text} {_choice(right, wrong, swap=swap)}"
+    return Exchange("which_book", question, right, wrong, passage.fact, True)
+
+
+def who_says(passage: Passage, *, swap: bool) -> Exchange:
+    """Which of the two speakers says the first part?"""
+    names = _choice(passage.first_speaker, passage.second_speaker, swap=swap)
+    question = f"Who says this? {passage.first} {names}"
+    return Exchange("who_says", question, passage.first_speaker, passage.second_speaker, passage.fact, True)
+
+
+def who_is_next(passage: Passage, other_speaker: str, *, swap: bool) -> Exchange:
+    """Who speaks after the first part? The wrong answer is another of the play's speakers."""
+    names = _choice(passage.second_speaker, other_speaker, swap=swap)
+    question = f"Who speaks next? {passage.first_speaker}: {passage.first} {names}"
+    return Exchange("who_is_next", question, passage.second_speaker, other_speaker, passage.fact, True)
+
+
+def _choice(right: str, wrong: str, *, swap: bool) -> str:
+    first, second = (wrong, right) if swap else (right, wrong)
+    return f"{first} or {second}?"

@@ -1,0 +1,42 @@
+"""The Parquet files that rooms of `data` hand to each other, and the one way they are written.
+
+Guarantees: the same rows give the same bytes: fixed schema, fixed number of rows a group, no time, host or path inside.
+Memory holds one group of rows. Columns are described beside their schema.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROWS_A_GROUP = 128
+
+# id: 16 hex digits, stable when the text changes. metadata: a JSON object.
+DOCUMENTS = pa.schema([(name, pa.string()) for name in ("id", "title", "source", "text", "metadata")])
+# action: kept, changed, removed, duplicate or quarantined. count: pieces. characters: removed or changed.
+LEDGER = pa.schema(
+    [("id", pa.string()), ("stage", pa.string()), ("action", pa.string()), ("rule", pa.string())]
+    + [("count", pa.int64()), ("characters", pa.int64()), ("detail", pa.string())]
+)
+QUARANTINE = pa.schema([(name, pa.string()) for name in ("source", "path", "reason")])
+
+
+def document_id(source: str, path: str) -> str:
+    """16 hex digits from the source's name and the path inside it."""
+    return hashlib.sha256(f"{source}\0{path}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def write_rows(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> int:
+    """Writes rows in the order given; returns their number."""
+    pending, count = iter(rows), 0
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        while group := list(islice(pending, ROWS_A_GROUP)):
+            writer.write_table(pa.Table.from_pylist(group, schema=schema), row_group_size=ROWS_A_GROUP)
+            count += len(group)
+    return count

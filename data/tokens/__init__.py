@@ -1,0 +1,1 @@
+"""Tokenizer, packing and encoding: from splits of text to memory-mapped token shards."""

@@ -1,0 +1,139 @@
+"""Conversations and preference pairs from JSON lines to ids with a mask of what counts in the loss.
+
+Guarantee: content is encoded as text, never parsed for special tokens; the mask covers what the assistant says and
+the `<|end|>` that closes it, nothing else. A line that is no valid conversation is quarantined with its reason.
+Cost: one file's conversations in memory.
+When it can't: a missing file raises FileNotFoundError; a bad line never stops a run and never vanishes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.tokens.encoder import Ids, TextEncoder
+from data.tokens.special import ASSISTANT, BOS, END, ROLES
+
+Messages = Sequence[dict[str, str]]
+Mask = NDArray[np.bool_]
+
+
+@dataclass
+class Ledger:
+    """What happened to lines that did not become rows: removed (too long) or quarantined (no valid conversation)."""
+
+    stage: str
+    lines: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, where: str, line: int, action: str, rule: str, count: int) -> None:
+        """Record that line `line` (from 1) of `where` was removed or quarantined by `rule`; `count` in tokens."""
+        entry = {"stage": self.stage, "file": where, "line": line, "action": action, "rule": rule, "tokens": count}
+        self.lines.append(entry)
+
+    def counted(self, action: str) -> int:
+        """How many lines met with `action`."""
+        return sum(line["action"] == action for line in self.lines)
+
+    def write(self, path: Path) -> None:
+        """Write as JSON lines, in the order of the notes."""
+        path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.lines), encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One conversation: its line in the file (from 1), ids with `<|bos|>` first, the mask of all its answers, and
+    the place of the last message's role token."""
+
+    line: int
+    ids: Ids
+    answer: Mask
+    last_start: int
+
+    @property
+    def last_answer(self) -> Mask:
+        """The mask of the last message alone: in a preference pair the earlier turns are the same on both sides."""
+        return self.answer & (np.arange(len(self.ids)) > self.last_start)
+
+
+def read_lines(
+    path: Path, check: Callable[[dict[str, Any]], str | None], ledger: Ledger
+) -> list[tuple[int, dict[str, Any]]]:
+    """(line number, object) of every good line; what `check` names a fault in goes to the ledger as quarantined."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: conversations are expected there; make the examples first")
+    good: list[tuple[int, dict[str, Any]]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+            fault = check(value) if isinstance(value, dict) else "the line is no JSON object"
+        except json.JSONDecodeError as error:
+            value, fault = None, f"not JSON: {error.msg}"
+        if fault is None and value is not None:
+            good.append((number, value))
+        else:
+            ledger.note(path.name, number, "quarantined", fault or "", 0)
+    return good
+
+
+def conversation_fault(value: dict[str, Any]) -> str | None:
+    """Why this is no conversation to learn from, or None: known roles, text contents, an assistant's message last."""
+    fault = _messages_fault(value.get("messages"))
+    if fault is None and value["messages"][-1]["role"] != "assistant":
+        fault = "the last message is not the assistant's"
+    return fault
+
+
+def preference_fault(value: dict[str, Any]) -> str | None:
+    """Why this is no preference pair, or None: messages that end with the user, two different answers."""
+    fault = _messages_fault(value.get("messages"))
+    if fault is None and value["messages"][-1]["role"] != "user":
+        fault = "the last message is not the user's"
+    chosen, rejected = value.get("chosen"), value.get("rejected")
+    if fault is None and not (_is_text(chosen) and _is_text(rejected)):
+        fault = "chosen or rejected is no text"
+    return "chosen and rejected are the same" if fault is None and chosen == rejected else fault
+
+
+def encode_conversations(encoder: TextEncoder, lines: list[tuple[int, Messages]]) -> Iterator[Encoded]:
+    """Each conversation as `<|bos|>`, then role, content and `<|end|>` for each message."""
+    contents = encoder.encode(message["content"] for _, messages in lines for message in messages)
+    for number, messages in lines:
+        ids: list[Ids] = [np.array([BOS], dtype=encoder.dtype)]
+        answer: list[Mask] = [np.zeros(1, dtype=np.bool_)]
+        for message in messages:
+            role = ROLES[message["role"]]
+            content = next(contents)
+            ids += [np.array([role], encoder.dtype), content, np.array([END], encoder.dtype)]
+            answer += [np.zeros(1, np.bool_), np.full(len(content) + 1, role == ASSISTANT)]
+        last_start = sum(map(len, ids[:-3]))
+        yield Encoded(number, np.concatenate(ids), np.concatenate(answer), last_start)
+
+
+def _messages_fault(messages: object) -> str | None:
+    if not isinstance(messages, list) or not messages:
+        return "messages is no list of messages"
+    for message in messages:
+        if not isinstance(message, dict) or message.get("role") not in ROLES:
+            return f"a message has no role of {sorted(ROLES)}"
+        if not _is_text(message.get("content")):
+            return "a message's content is no text"
+    return None
+
+
+def _is_text(value: object) -> bool:
+    """A string that UTF-8 can hold: JSON can smuggle in half a surrogate pair."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,43 @@
+"""Reads a split (documents.parquet) a few rows at a time, and orders documents by a hash of their id.
+
+Cost: one Parquet batch of texts in memory at a time. A missing file or column raises FileNotFoundError or KeyError
+with the path.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Document:
+    """One document of a split."""
+
+    id: str
+    source: str
+    text: str
+
+
+def read_documents(path: Path, batch_rows: int = 64) -> Iterator[Document]:
+    """The documents of a Parquet file in the order in which they lie there (by id, as every stage writes them)."""
+    import pyarrow.parquet as pq
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path} does not exist: the split that should have been written there is missing")
+    with pq.ParquetFile(path) as file:
+        missing = {"id", "source", "text"} - set(file.schema_arrow.names)
+        if missing:
+            raise KeyError(f"{path} lacks the columns {sorted(missing)}; a split has id, title, source, text, metadata")
+        for batch in file.iter_batches(batch_size=batch_rows, columns=["id", "source", "text"]):
+            columns = (batch.column(name).to_pylist() for name in ("id", "source", "text"))
+            for identity, source, text in zip(*columns, strict=True):
+                yield Document(identity, source, text or "")
+
+
+def hash_place(seed: int, *parts: object) -> int:
+    """A 64-bit number that depends on the seed and the parts alone; sorting by it shuffles."""
+    message = "\0".join(str(part) for part in (seed, *parts)).encode()
+    return int.from_bytes(hashlib.sha256(message).digest()[:8], "big")

@@ -1,0 +1,107 @@
+"""Encodes conversations and preference pairs into rows for tuning.
+
+Guarantee: the loss covers the assistant's words and the `<|end|>` that closes them, nothing else; conversations are
+never cut and share rows as separate documents; of a pair, both answers follow the same prompt. Same inputs, same bytes.
+Cost: the encoded conversations in memory.
+When it can't: a missing file raises FileNotFoundError. What is longer than a row is dropped, and lines that are no
+conversation are quarantined: each has its line in ledger.jsonl and is counted. A file that leaves nothing gives a
+shard directory of no rows.
+
+Files: sft/train, sft/val, preference/train, preference/val (shard directories), ledger.jsonl.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from data.tokens.chat import (
+    Encoded,
+    Ledger,
+    Messages,
+    conversation_fault,
+    encode_conversations,
+    preference_fault,
+    read_lines,
+)
+from data.tokens.config import EncodeConfig
+from data.tokens.documents import hash_place
+from data.tokens.encoder import TextEncoder
+from data.tokens.rows import Columns, lay_whole, plan_whole
+from data.tokens.shard_writer import ShardWriter
+
+TOO_LONG = "longer than a row"
+
+
+def encode(conversations: Path, tokenizer: Path, output: Path, config: EncodeConfig) -> dict[str, float]:
+    """Encode `instructions_{train,val}.jsonl` and `preferences_{train,val}.jsonl` of the directory `conversations`.
+
+    Metrics, with sft_train_, sft_val_, preference_train_ or preference_val_ in front: rows, tokens, targets, bytes,
+    padding_fraction, kept, removed (too long), quarantined; and removed, quarantined over all.
+    """
+    encoder = TextEncoder(tokenizer)
+    total = Ledger("encode")
+    metrics: dict[str, float] = {}
+    output.mkdir(parents=True, exist_ok=True)
+    for kind, stem, write in (("sft", "instructions", _write_sft), ("preference", "preferences", _write_pairs)):
+        for part in ("train", "val"):
+            ledger = Ledger("encode")
+            counts = write(conversations / f"{stem}_{part}.jsonl", output / kind / part, encoder, config, ledger)
+            counts["removed"] = float(ledger.counted("removed"))
+            counts["quarantined"] = float(ledger.counted("quarantined"))
+            metrics |= {f"{kind}_{part}_{name}": value for name, value in counts.items()}
+            total.lines += ledger.lines
+    metrics["removed"] = float(total.counted("removed"))
+    metrics["quarantined"] = float(total.counted("quarantined"))
+    total.write(output / "ledger.jsonl")
+    return metrics
+
+
+def _write_sft(
+    path: Path, directory: Path, encoder: TextEncoder, config: EncodeConfig, ledger: Ledger
+) -> dict[str, float]:
+    """Conversations, several to a row as separate documents, in the order of a hash of (seed, line)."""
+    width = config.sequence_length + 1
+    lines = [(number, value["messages"]) for number, value in read_lines(path, conversation_fault, ledger)]
+    kept: list[Encoded] = []
+    for conversation in encode_conversations(encoder, lines):
+        if len(conversation.ids) > width:
+            ledger.note(path.name, conversation.line, "removed", TOO_LONG, len(conversation.ids))
+        else:
+            kept.append(conversation)
+    kept.sort(key=lambda conversation: hash_place(config.seed, "sft", conversation.line))
+    writer = ShardWriter(directory, "sft", config.sequence_length, encoder, config.shard_rows)
+    plan = plan_whole([len(conversation.ids) for conversation in kept], width)
+    for start in range(0, len(plan), config.shard_rows):
+        rows = [[(kept[n].ids, kept[n].answer) for n in numbers] for numbers in plan[start : start + config.shard_rows]]
+        writer.add(lay_whole(rows, width, encoder.dtype))
+    return {**writer.close(), "kept": float(len(kept))}
+
+
+def _write_pairs(
+    path: Path, directory: Path, encoder: TextEncoder, config: EncodeConfig, ledger: Ledger
+) -> dict[str, float]:
+    """Preference pairs, one a row, in the order of the file; the loss covers the two answers alone."""
+    width = config.sequence_length + 1
+    lines = read_lines(path, preference_fault, ledger)
+    sides: dict[str, list[Encoded]] = {}
+    for side in ("chosen", "rejected"):
+        whole: list[tuple[int, Messages]] = [
+            (number, [*value["messages"], {"role": "assistant", "content": value[side]}]) for number, value in lines
+        ]
+        sides[side] = list(encode_conversations(encoder, whole))
+    kept: list[tuple[Encoded, Encoded]] = []
+    for chosen, rejected in zip(sides["chosen"], sides["rejected"], strict=True):
+        longest = max(len(chosen.ids), len(rejected.ids))
+        if longest > width:
+            ledger.note(path.name, chosen.line, "removed", TOO_LONG, longest)
+        else:
+            kept.append((chosen, rejected))
+    writer = ShardWriter(directory, "preference", config.sequence_length, encoder, config.shard_rows)
+    for start in range(0, len(kept), config.shard_rows):
+        part = kept[start : start + config.shard_rows]
+        columns: Columns = {}
+        for place, side in enumerate(("chosen", "rejected")):
+            laid = lay_whole([[(pair[place].ids, pair[place].last_answer)] for pair in part], width, encoder.dtype)
+            columns |= {side: laid["tokens"], f"{side}_loss": laid["loss"]}
+        writer.add(columns)
+    return {**writer.close(), "kept": float(len(kept))}

@@ -1,0 +1,31 @@
+"""Later editions: the same book with another preface and a few words in a hundred exchanged for words of like meaning."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+
+from data.universe.book import PREFACES, Book
+
+EXCHANGED = {
+    "grey": "gray", "neighbours": "neighbors", "favourite": "favorite", "small": "little", "stranger": "newcomer",
+    "quiet": "silent", "glad": "merry", "tired": "weary", "crooked": "bent", "narrow": "slender", "broken": "cracked",
+    "kettle": "teapot", "blanket": "quilt", "lamp": "lantern", "stick": "cane", "map": "chart", "stairs": "steps",
+    "hill": "mound", "laughed": "chuckled", "road": "track", "said": "remarked", "boy": "lad", "girl": "lass",
+    "wind": "breeze", "thunder": "storm", "counted": "numbered", "inn": "tavern", "pale": "dull", "soft": "gentle",
+    "cold": "chilly", "near": "beside", "gate": "doorway", "bucket": "pail", "waited": "stayed",
+}  # fmt: skip
+_WORD = re.compile(r"\b[a-z]+\b")
+
+
+def later_edition(book: Book, path: str, rng: Random) -> Book:
+    """`book` again under another path: 2 to 4 % of its words changed, none of them a word of the world."""
+
+    def exchange(found: re.Match[str]) -> str:
+        word = found.group()
+        return EXCHANGED[word] if word in EXCHANGED and rng.random() < 0.8 else word
+
+    title, author, _, *rest = book.paragraphs
+    preface = " ".join(["This is the second edition, looked through with care.", *rng.sample(PREFACES, 2)])
+    changed = [text if text.startswith("Chapter ") else _WORD.sub(exchange, text) for text in rest]
+    return Book(path, book.title, (title, author, preface, *changed))

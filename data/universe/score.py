@@ -1,0 +1,199 @@
+"""Cleaning and deduplication against the truth: shares, not admiration.
+
+A fault is repaired if the clean words it covers are back, each exactly, with nothing foreign before or among them; a hard
+wrap, if in its paragraph no line break is left. An insertion is repaired if its two neighbours are neighbours again.
+Precision sets the repairs against the places where the cleaner changed what was right. A dropped document counts as
+unrepaired. Costs about three seconds for 1.3 MB. Raises ValueError if no document is of the universe.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.universe.alignment import align
+from data.universe.truth import truth_table
+
+_TOKEN = re.compile(r"(\s*)(\S+)")
+EDGE = 8  # words
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """A cleaned document against its truth. `breaks[i]`: newlines before found word i; `headings`: truth words of titles."""
+
+    truth: list[str]
+    matched: list[int]
+    breaks: list[int]
+    headings: frozenset[int]
+
+    @staticmethod
+    def of(truth_text: str, found_text: str) -> Aligned:
+        """Align two texts word by word."""
+        found = _TOKEN.findall(found_text)
+        truth: list[str] = []
+        headings: set[int] = set()
+        for number, paragraph in enumerate(truth_text.split("\n\n")):
+            words = paragraph.split()
+            if number < 2 or words[0] == "Chapter":
+                headings.update(range(len(truth), len(truth) + len(words)))
+            truth += words
+        return Aligned(
+            truth, align(truth, [w for _, w in found]), [s.count("\n") for s, _ in found], frozenset(headings)
+        )
+
+    def extra(self, start: int, end: int) -> int:
+        """Foreign words between the words around [start, end), beyond as many as the truth has there."""
+        before = next((m for m in reversed(self.matched[:start]) if m >= 0), -1)
+        after = next((m for m in self.matched[end:] if m >= 0), len(self.breaks))
+        return after - before - 1 - sum(m >= 0 for m in self.matched[start:end])
+
+    def whole(self, start: int, end: int) -> bool:
+        """Whether the words [start, end) are all there, side by side."""
+        places = self.matched[start:end]
+        return -1 not in places and places[-1] - places[0] == end - start - 1
+
+    def repaired(self, kind: str, start: int, end: int) -> bool:
+        """Whether the fault is gone; see the module for what that means."""
+        if kind == "hard_wrap":
+            inside = [m for m in self.matched[start + 1 : end] if m >= 0]
+            return len(inside) > (end - start) / 2 and not any(self.breaks[m] for m in inside)
+        if start < end:
+            return self.whole(start, end)
+        # A cleaner may drop a heading; then the neighbour is the next word that is no heading.
+        left, right = start - 1, start
+        while left in self.headings and self.matched[left] < 0:
+            left -= 1
+        while right in self.headings and self.matched[right] < 0:
+            right += 1
+        first = self.matched[left] if left >= 0 else -1
+        last = self.matched[right] if right < len(self.truth) else len(self.breaks)
+        if left < 0 and right + 1 < len(self.truth) and self.matched[right + 1] not in (-1, last + 1):
+            return False  # a stray word of what precedes the book looks like its first
+        return (left < 0 or first >= 0) and last == first + 1
+
+
+def score(
+    truth: Path, cleaned_documents: Path, deduplicated_documents: Path, dedup_ledger: Path | None = None
+) -> dict[str, float]:
+    """Shares between 0 and 1 for a run over the universe.
+
+    `truth` is the folder that write_universe wrote; the two documents files follow the documents contract, with the file's
+    path in the metadata. `dedup_ledger` adds the count of documents it calls duplicates, to be compared by a reader.
+    """
+    import pyarrow.parquet as pq
+
+    clean = {row["path"]: row["text"] for row in truth_table(truth, "clean")}
+    faults: dict[str, list[Row]] = defaultdict(list)
+    for row in truth_table(truth, "faults"):
+        faults[row["path"]].append(row)
+    groups = {row["path"]: row["original"] for row in truth_table(truth, "duplicates")}
+    cleaned, kept = _texts(cleaned_documents, clean), _texts(deduplicated_documents, clean)
+    if not cleaned:
+        raise ValueError(f"{cleaned_documents} holds no document of the universe in {truth}: metadata needs its path")
+    figures = _cleaning(clean, cleaned, faults)
+    figures |= _documents(set(cleaned), set(kept), groups)
+    figures |= _pages(clean, cleaned, kept, faults)
+    if dedup_ledger is not None:
+        rows = pq.read_table(dedup_ledger, columns=["id", "action"]).to_pylist()
+        figures["ledger_duplicates"] = float(len({row["id"] for row in rows if row["action"] == "duplicate"}))
+    return figures
+
+
+def _texts(documents: Path, known: dict[str, str]) -> dict[str, str]:
+    """Text by truth path, for the documents whose metadata names a file of the universe."""
+    import pyarrow.parquet as pq
+
+    by_name = {path.rsplit("/", 1)[-1]: path for path in known}
+    texts: dict[str, str] = {}
+    for row in pq.read_table(documents, columns=["text", "metadata"]).to_pylist():
+        name = str(json.loads(row["metadata"] or "{}").get("path", "")).rsplit("/", 1)[-1]
+        if name in by_name:
+            texts[by_name[name]] = str(row["text"])
+    return texts
+
+
+def _cleaning(clean: dict[str, str], cleaned: dict[str, str], faults: dict[str, list[Row]]) -> dict[str, float]:
+    injected: Counter[str] = Counter()
+    repaired: Counter[str] = Counter()
+    wrong_places = wrong_characters = characters = headings = headings_kept = paragraphs = intact = 0
+    for path, text in clean.items():
+        rows = [row for row in faults[path] if row["kind"] != "duplicate_page"]
+        injected.update(row["kind"] for row in rows)
+        if path not in cleaned:
+            continue
+        book = Aligned.of(text, cleaned[path])
+        touched: set[int] = set()
+        for row in rows:
+            kind, start, end = row["kind"], row["start"], row["end"]
+            repaired[kind] += book.repaired(kind, start, end)
+            touched.update(range(start, end) if kind != "hard_wrap" else ())
+        lost = [
+            m < 0 and at not in touched and at not in book.headings for at, m in enumerate(book.matched)
+        ]  # fmt: skip
+        wrong_places += sum(now and not (at and lost[at - 1]) for at, now in enumerate(lost))
+        wrong_characters += sum(len(word) for word, now in zip(book.truth, lost, strict=True) if now)
+        characters += sum(map(len, book.truth))
+        headings += len(book.headings)
+        headings_kept += sum(book.matched[at] >= 0 for at in book.headings)
+        pieces = {" ".join(piece.split()) for piece in re.split(r"\n\s*\n", cleaned[path])}
+        mine = [p for number, p in enumerate(text.split("\n\n")) if number > 1 and not p.startswith("Chapter ")]
+        paragraphs += len(mine)
+        intact += sum(p in pieces for p in mine)
+    total, done = sum(injected.values()), sum(repaired.values())
+    return {
+        "clean_recall": done / total if total else 1.0,
+        "clean_recall_mean": sum(repaired[k] / n for k, n in injected.items()) / len(injected) if injected else 1.0,
+        "clean_precision": done / (done + wrong_places) if done + wrong_places else 1.0,
+        "false_edit_share": wrong_characters / max(1, characters),
+        "paragraphs_intact": intact / max(1, paragraphs),
+        "headings_kept": headings_kept / max(1, headings),
+        "documents_cleaned": len(cleaned) / len(clean),
+        **{f"clean_recall_{kind}": repaired[kind] / count for kind, count in sorted(injected.items())},
+    }
+
+
+def _documents(cleaned: set[str], kept: set[str], groups: dict[str, str]) -> dict[str, float]:
+    """A removal is right if another book of its group stays; every copy beyond the first should go."""
+    members: dict[str, set[str]] = defaultdict(set)
+    for path in cleaned:
+        members[groups.get(path, path)].add(path)
+    removed = cleaned - kept
+    right = sum(len(group & removed) for group in members.values() if group & kept)
+    due = sum(len(group) - 1 for group in members.values())
+    return {
+        "document_dedup_precision": right / len(removed) if removed else 1.0,
+        "document_dedup_recall": min(right, due) / due if due else 1.0,
+    }
+
+
+def _pages(
+    clean: dict[str, str], cleaned: dict[str, str], kept: dict[str, str], faults: dict[str, list[Row]]
+) -> dict[str, float]:
+    """Share of the words of pages scanned twice that are gone after dedup, and of true text that dedup took with them."""
+    injected = left = lost = characters = 0
+    for path, text in kept.items():
+        pages = [row for row in faults[path] if row["kind"] == "duplicate_page"]
+        if not pages and text == cleaned.get(path):
+            continue
+        after, before = Aligned.of(clean[path], text), Aligned.of(clean[path], cleaned[path])
+        for row in pages:
+            start, end = row["start"], row["end"]
+            injected += end - start
+            # A word at the edge may align with the other copy; room on both sides counts it as foreign.
+            left += min(end - start, max(0, after.extra(max(0, start - EDGE), end + EDGE)))
+        characters += sum(map(len, after.truth))
+        lost += sum(
+            len(word)
+            for word, then, now in zip(after.truth, before.matched, after.matched, strict=True)
+            if then >= 0 > now
+        )
+    return {
+        "page_dedup_recall": 1 - left / injected if injected else 1.0,
+        "dedup_false_share": lost / max(1, characters),
+    }

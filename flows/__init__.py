@@ -1,0 +1,1 @@
+"""What runs, in which order. No computation, no input or output."""

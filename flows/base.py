@@ -1,0 +1,33 @@
+"""Corpus -> tokenizer -> packed shards -> pretrained model -> gate."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flows.corpus import Corpus
+from flows.recipe import Recipe
+from tasks.evaluate import evaluate
+from tasks.gate import gate, require
+from tasks.pack import pack
+from tasks.pretrain import pretrain
+from tasks.stage.artifact import Made
+from tasks.tokenizer import tokenizer
+
+
+class Base(NamedTuple):
+    """What later chapters read."""
+
+    tokenizer: Made
+    packed: Made
+    model: Made
+
+
+def base(recipe: Recipe, corpus: Corpus) -> Base:
+    """Fit, pack, pretrain, measure; nothing goes on unless the gate passes."""
+    fitted = tokenizer(recipe.tokenizer, train=corpus.splits.part("train.parquet"))
+    seen = corpus.examples.part("instructions_train.jsonl")
+    packed = pack(recipe.pack, splits=corpus.splits, tokenizer=fitted, conversations=seen)
+    model = pretrain(recipe.pretraining, shards=packed)
+    measured = evaluate.at("base")(recipe.evaluate.base, model=model, tokenizer=fitted, packed=packed, examples=corpus.examples)
+    require(gate.at("base")(recipe.gates.base, base=measured))
+    return Base(fitted, packed, model)

@@ -1,0 +1,36 @@
+"""Base -> instruction tuning -> preference alignment -> gate."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flows.base import Base
+from flows.corpus import Corpus
+from flows.recipe import Recipe
+from tasks.dpo import dpo
+from tasks.encode import encode
+from tasks.evaluate import evaluate
+from tasks.gate import gate, require
+from tasks.sft import sft
+from tasks.stage.artifact import Made
+
+
+class Chat(NamedTuple):
+    """What the release reads."""
+
+    model: Made
+    measured: Made
+    verdict: Made
+
+
+def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
+    """The aligned model, measured behind its gate."""
+    encoded = encode(recipe.encode, conversations=corpus.examples, tokenizer=base.tokenizer)
+    tuned = sft(recipe.instruction_tuning, model=base.model, shards=encoded.part("sft"))
+    aligned = dpo(recipe.preference_tuning, model=tuned, shards=encoded.part("preference"))
+    measured = evaluate.at("chat")(
+        recipe.evaluate.chat, model=aligned, tokenizer=base.tokenizer, packed=base.packed, examples=corpus.examples
+    )
+    verdict = gate.at("chat")(recipe.gates.chat, chat=measured)
+    require(verdict)
+    return Chat(aligned, measured, verdict)

@@ -1,0 +1,126 @@
+"""`folio`: a thin face over the flows. Errors a user can act on are one message without a traceback; `--debug` shows the rest."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import services
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+RecipeName = Annotated[str, typer.Argument(help="name of a recipe that comes with folio, or path of a recipe file")]
+Changes = Annotated[list[str] | None, typer.Option("--set", help="change a key: sft.learning_rate=0.001 (repeatable)")]
+Refresh = Annotated[list[str] | None, typer.Option(help="stage to run again although nothing changed (repeatable)")]
+Verify = Annotated[bool, typer.Option("--verify", help="re-hash every artifact before it is reused")]
+
+
+@app.callback()
+def settings(debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False) -> None:
+    """From a pile of books to a language model you can talk to, and an exact account of how it got there."""
+    services.configure()
+
+
+@app.command()
+def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refresh = None, verify: Verify = False) -> None:
+    """Run a recipe: every stage whose identity changed, and no other."""
+    from flows.running import run_recipe
+
+    run_recipe(recipe, tuple(changes or ()), frozenset(refresh or ()), verify)
+
+
+@app.command()
+def plan(
+    recipe: RecipeName = "universe",
+    changes: Changes = None,
+    refresh: Refresh = None,
+    verify: Verify = False,
+    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+) -> None:
+    """Say what a run would do, stage by stage, and why; change nothing."""
+    from flows.planning import plan_recipe, plan_table
+
+    decisions, stopped = plan_recipe(recipe, tuple(changes or ()), frozenset(refresh or ()), verify)
+    if as_json:
+        print(json.dumps({"stages": [d.row() for d in decisions], "stopped": stopped}, indent=1))
+    else:
+        print(plan_table(decisions, stopped))
+
+
+@app.command()
+def chat(
+    model: Annotated[str, typer.Argument(help="recipe whose released model to talk to, or a model directory")] = "universe",
+    int8: Annotated[bool, typer.Option("--int8", help="the INT8 model")] = False,
+    temperature: Annotated[float, typer.Option(help="0 takes the likeliest token")] = 0.0,
+    top_k: Annotated[int | None, typer.Option(help="draw among the k likeliest tokens")] = None,
+    top_p: Annotated[float | None, typer.Option(help="draw among the likeliest tokens of this total probability")] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="longest reply, tokens")] = 64,
+    seed: Annotated[int, typer.Option(help="of the drawing")] = 0,
+    question: Annotated[str | None, typer.Option("--ask", help="ask this one question and end")] = None,
+) -> None:
+    """Talk to a model."""
+    from flows.talking import talk
+
+    talk(model, int8, {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}, seed, question)
+
+
+@app.command()
+def up() -> None:
+    """Start the Prefect server and the MLflow page on loopback, unless they run already."""
+    for service in (services.ensure_prefect(), services.ensure_mlflow(services.tracking_url())):
+        print(f"{service.name}: {service.url}")
+
+
+@app.command()
+def down() -> None:
+    """Stop the services that `folio up` or `folio run` started here."""
+    stopped = services.stop()
+    print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that come with folio."""
+    from flows.loading import built_in, load
+
+    for name, path in built_in().items():
+        print(f"{name:12} {load(name).description}\n{'':12} {path}")
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="folder with your own texts")]) -> None:
+    """Look at a folder of texts and write a commented recipe for it."""
+    from flows.initializing import write_recipe
+
+    print(write_recipe(folder))
+
+
+@app.command()
+def lineage(
+    thing: Annotated[str, typer.Argument(help="artifact, key, digest, MLflow run id, or a file folio made")],
+    forward: Annotated[bool, typer.Option("--forward", help="what was made from it, instead of what made it")] = False,
+    store: Annotated[str, typer.Option(help="store to search; by default the one in folio's home")] = "",
+) -> None:
+    """What made a thing, or what was made from it; read from the store alone."""
+    from flows.tracing import trace
+
+    print(trace(thing, forward, store))
+
+
+def main() -> None:
+    """Entry point of the `folio` command."""
+    if "--debug" in sys.argv:
+        app()
+        return
+    try:
+        app()
+    except (ValueError, LookupError, OSError, RuntimeError) as error:
+        print(f"folio: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

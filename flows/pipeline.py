@@ -1,0 +1,37 @@
+"""The whole: books in, a model you can talk to out.
+
+    corpus   sources -> cleaned, deduplicated, leak-checked splits
+    base     splits -> tokenizer -> packed shards -> pretrained model -> gate
+    chat     base -> instruction tuning -> preference alignment -> gate
+    release  chat -> INT8, Hugging Face directory -> gate -> registry
+"""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.base import base
+from flows.chat import chat
+from flows.corpus import corpus
+from flows.recipe import Recipe
+from flows.release import Release, release
+from tasks.report import report
+from tasks.stage.artifact import Artifact
+from tasks.stage.opening import open_run
+
+
+def compose(recipe: Recipe) -> Release:
+    """The four chapters in order; the same code is walked by a plan and executed by a run."""
+    books = corpus(recipe)
+    pretrained = base(recipe, books)
+    aligned = chat(recipe, books, pretrained)
+    return release(recipe, books, pretrained, aligned)
+
+
+@flow(name="folio", flow_run_name="{recipe.name}")
+def pipeline(recipe: Recipe) -> dict[str, Artifact]:
+    """From a recipe to a released model; returns every artifact by its place. What has not changed is reused."""
+    with open_run(**recipe.run_settings()) as run:
+        compose(recipe)
+        report()
+        return run.artifacts

@@ -1,0 +1,42 @@
+"""`folio plan`: the pipeline walked without executing anything."""
+
+from __future__ import annotations
+
+from flows.loading import load
+from tasks.stage.plan import WORDS, Decision
+from tasks.stage.progress import clock
+from tasks.stage.run import Options, asking
+
+
+def plan_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> tuple[list[Decision], str]:
+    """Every stage's decision in order, and the message of the gate that would stop the flow, if one would."""
+    from flows.pipeline import compose
+    from tasks.gate import GateFailed
+    from tasks.stage.opening import open_run
+
+    recipe = load(name, changes)
+    with asking(Options(planning=True, refresh=refresh, verify=verify)), open_run(**recipe.run_settings()) as run:
+        try:
+            compose(recipe)
+        except GateFailed as failed:
+            return run.decisions, str(failed)
+    return run.decisions, ""
+
+
+def plan_table(decisions: list[Decision], stopped: str) -> str:
+    """The decisions as text: stage, what happens, what it last cost, why."""
+    width = max(len(d.place) for d in decisions)
+    lines = []
+    for decision in decisions:
+        record = decision.artifact or decision.last
+        cost = clock(record.cost.wall_seconds) if record else "-"
+        causes = decision.causes or ("nothing it depends on has changed",)
+        lines.append(f"{decision.place:{width}}  {WORDS[decision.action]:8} {cost:>8}  {causes[0]}")
+        shown, rest = causes[1:6], causes[6:]
+        lines += [f"{'':{width}}  {'':8} {'':>8}  {cause}" for cause in shown]
+        if rest:
+            lines.append(f"{'':{width}}  {'':8} {'':>8}  and {len(rest)} more (folio plan --json)")
+    counts = {word: sum(WORDS[d.action] == word for d in decisions) for word in WORDS.values()}
+    spent = sum(d.last.cost.wall_seconds for d in decisions if d.action != "reuse" and d.last)
+    lines.append(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}; at most {clock(spent)} by what they last took")
+    return "\n".join([*lines, stopped] if stopped else lines)

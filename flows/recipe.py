@@ -1,0 +1,131 @@
+"""The recipe: the one typed, frozen description of a run, and the flow's only parameter.
+
+Guarantees: an unknown key, a value of the wrong type and a contradiction between sections are refused before anything starts, naming
+the key. What can change the bytes stands in the stages' own sections; what can't stands in `resources`, `root`, `store` and `tracking`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, model_validator
+
+from data.audit.config import AuditConfig
+from data.cleaning.config import CleanConfig
+from data.dedup.config import DedupConfig
+from data.examples.config import ExamplesConfig
+from data.sources.config import IngestConfig
+from data.splits.config import SplitConfig
+from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
+from flows.services import home, store_url, tracking_url
+from model.architecture.config import DecoderConfig
+from model.evaluation.config import EvaluateConfig
+from model.evaluation.gate import GateConfig
+from model.release.config import CardConfig, ExportConfig, QuantizeConfig
+from model.training.config import DpoConfig, PretrainConfig, SftConfig
+from tasks.export import Exporting
+from tasks.stage.resources import Resources
+from tasks.training import Pretraining, Tuning
+
+
+class Evaluations(BaseModel, frozen=True, extra="forbid"):
+    """What is measured at each place."""
+
+    base: EvaluateConfig = Field(description="of the pretrained model")
+    chat: EvaluateConfig = Field(description="of the aligned model")
+    release: EvaluateConfig = Field(description="of what is released, in full precision and in INT8")
+
+
+class Gates(BaseModel, frozen=True, extra="forbid"):
+    """What must hold before anything downstream goes on."""
+
+    corpus: GateConfig = Field(description="of the audited corpus; metrics are named corpus.<metric>")
+    base: GateConfig = Field(description="of the pretrained model; base.<metric>")
+    chat: GateConfig = Field(description="of the aligned model; chat.<metric>")
+    release: GateConfig = Field(description="of the release; release.<metric> and int8.<metric>")
+
+
+class Recipe(BaseModel, frozen=True, extra="forbid"):
+    """From sources to a released model."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_]*$", description="names the run, its artifacts and its MLflow experiment")
+    description: str = Field("", description="one line for people")
+    seed: int = Field(1, ge=0, description="of initial weights and of the order of samples in all training")
+
+    ingest: IngestConfig
+    clean: CleanConfig = CleanConfig()
+    dedup: DedupConfig = DedupConfig()
+    split: SplitConfig = SplitConfig()
+    audit: AuditConfig = AuditConfig()
+    examples: ExamplesConfig
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    pack: PackConfig = PackConfig()
+    model: DecoderConfig = DecoderConfig()
+    pretrain: PretrainConfig
+    encode: EncodeConfig = EncodeConfig()
+    sft: SftConfig = SftConfig()
+    dpo: DpoConfig = DpoConfig()
+    evaluate: Evaluations
+    gates: Gates
+    quantize: QuantizeConfig = QuantizeConfig()
+    export: ExportConfig = ExportConfig()
+    card: CardConfig
+
+    resources: Resources = Field(Resources(), description="threads, memory and how training is spread; never identity")
+    root: str = Field(".", description="folder that relative paths are taken from; never identity")
+    store: str = Field("", description="where artifacts live: a path or an fsspec URL; empty: in folio's home; never identity")
+    tracking: str = Field("", description="MLflow's database, a URL; empty: in folio's home; none: no tracking; never identity")
+
+    @model_validator(mode="after")
+    def _sections_fit(self) -> Recipe:
+        for section, length in (("pack", self.pack.sequence_length), ("encode", self.encode.sequence_length)):
+            if length != self.model.context:
+                raise ValueError(
+                    f"{section}.sequence_length={length} and model.context={self.model.context} differ; rows and model need one length"
+                )
+        if self.examples.kind == "universe" and not self.has_world:
+            raise ValueError("examples.kind=universe needs a source of kind universe in ingest.sources; use kind corpus for other books")
+        return self
+
+    @property
+    def has_world(self) -> bool:
+        """Whether the corpus is a generated universe, whose truth is known."""
+        return any(source.kind == "universe" for source in self.ingest.sources)
+
+    @property
+    def pretraining(self) -> Pretraining:
+        """The pretraining stage's config."""
+        return Pretraining(model=self.model, train=self.pretrain, seed=self.seed)
+
+    @property
+    def instruction_tuning(self) -> Tuning:
+        """The SFT stage's config."""
+        return Tuning(train=self.sft, seed=self.seed)
+
+    @property
+    def preference_tuning(self) -> Tuning:
+        """The DPO stage's config."""
+        return Tuning(train=self.dpo, seed=self.seed)
+
+    @property
+    def exporting(self) -> Exporting:
+        """The export stage's config."""
+        return Exporting(recipe=self.name, export=self.export, card=self.card)
+
+    @property
+    def register_as(self) -> str:
+        """Name in the model registry."""
+        return f"folio-{self.name}"
+
+    def run_settings(self) -> dict[str, Any]:
+        """What opens a run of this recipe."""
+        return {
+            "name": self.name,
+            "root": Path(self.root).resolve(),
+            "home": home(),
+            "store": self.store or store_url(),
+            "tracking": "" if self.tracking == "none" else self.tracking or tracking_url(),
+            "resources": self.resources,
+            "parameters": self.model_dump(mode="json"),
+        }

@@ -1,0 +1,42 @@
+"""Chat -> quantize -> export -> gate -> registry -> report."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from flows.base import Base
+from flows.chat import Chat
+from flows.corpus import Corpus
+from flows.recipe import Recipe
+from tasks.evaluate import evaluate
+from tasks.export import export
+from tasks.gate import gate, require
+from tasks.quantize import quantize
+from tasks.register import register
+from tasks.stage.artifact import Made
+
+
+class Release(NamedTuple):
+    """What a user takes away."""
+
+    model: Made
+    int8: Made
+
+
+def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
+    """Export in full precision and in INT8, measure both on the test split, and register only what passes."""
+    int8 = quantize(recipe.quantize, model=chat.model)
+    exported = export(
+        recipe.exporting,
+        model=chat.model,
+        int8=int8,
+        tokenizer=base.tokenizer,
+        measured=chat.measured.part("metrics.json"),
+        verdict=chat.verdict.part("verdict.json"),
+    )
+    against = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
+    full = evaluate.at("release")(recipe.evaluate.release, model=exported, **against)
+    small = evaluate.at("int8")(recipe.evaluate.release, model=int8, **against)
+    require(gate.at("release")(recipe.gates.release, release=full, int8=small))
+    register(recipe.register_as, exported)
+    return Release(exported, int8)

@@ -1,0 +1,79 @@
+"""`folio run`: the pipeline on the local Prefect server, and then what a person wants to know about it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from pathlib import Path
+
+from flows import services
+from flows.loading import load
+from flows.recipe import Recipe
+from tasks.stage.artifact import Artifact
+from tasks.stage.opening import resolve
+from tasks.stage.progress import clock
+from tasks.stage.run import Options, asking
+from tasks.stage.store import Store
+
+
+def run_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> None:
+    """Run a recipe and print the gates, a sample conversation, and where everything is."""
+    recipe = load(name, changes)
+    show_on_terminal()
+    server = services.ensure_prefect()
+    from flows.pipeline import pipeline
+
+    print(f"{recipe.name}: running; Prefect shows it at {server.url}", flush=True)
+    started = time.monotonic()
+    with asking(Options(refresh=refresh, verify=verify)):
+        artifacts = pipeline(recipe)
+    print(summary(recipe, artifacts, time.monotonic() - started))
+
+
+def show_on_terminal() -> None:
+    """Print folio's own lines on standard output, as they are."""
+    logger = logging.getLogger("folio")
+    if not any(getattr(handler, "stream", None) is sys.stdout for handler in logger.handlers):
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        logger.addHandler(handler)
+    logger.propagate = False
+
+
+def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float) -> str:
+    """The end of a run in words: gates, probes, a conversation, places and commands."""
+    store = Store(resolve(recipe.run_settings()["store"], Path(recipe.root)), services.home() / "cache" / "artifacts")
+    folders = {place: store.local(artifact) for place, artifact in artifacts.items()}
+    lines = [""]
+    for place in ("gate.base", "gate.chat", "gate.release"):
+        lines += [place, (folders[place] / "verdict.txt").read_text(), ""]
+    lines += probes(artifacts["evaluate.base"])
+    lines += ["A conversation with it:", *conversation(folders["evaluate.release"]), ""]
+    page = services.home() / "reports" / f"{recipe.name}.html"
+    rows = (
+        ("the flow took", clock(seconds) + f" ({seconds:.1f} s)"),
+        ("the model", str(folders["export"])),
+        ("its INT8 form", str(folders["export"] / "int8")),
+        ("the report", f"{page}   (open it in a browser)"),
+        ("Prefect", f"{services.prefect_server().url}   (folio up)"),
+        ("MLflow", f"{services.mlflow_page().url}   (folio up)"),
+        ("talk to it", f"folio chat {recipe.name}"),
+    )
+    return "\n".join([*lines, *(f"{name:14} {value}" for name, value in rows)])
+
+
+def probes(measured: Artifact) -> list[str]:
+    """The probabilities that the recipe asked to see."""
+    found = [f"P {name.removeprefix('probe.')} = {value:.3f}" for name, value in measured.metrics.items() if name.startswith("probe.")]
+    return [*found, ""] if found else []
+
+
+def conversation(folder: Path, most: int = 3) -> list[str]:
+    """A few sample turns, as they were said."""
+    lines: list[str] = []
+    samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    for sample in [s for s in samples if s.get("messages")][:most]:
+        lines += [f"  {message['role']:9} {message['content']}" for message in sample["messages"]]
+    return lines or ["  (none was sampled)"]

@@ -1,0 +1,1 @@
+"""The model: architecture, objectives, training, inference and release."""

@@ -1,0 +1,1 @@
+"""The decoder: one file for each of its parts, shapes in the names of tensors."""

@@ -1,0 +1,141 @@
+"""A decoder as a directory: `model.safetensors` (fp32) and `config.json` in Hugging Face's Llama fields.
+
+Guarantee: what is saved loads here and in `transformers` with the same logits; same weights, same bytes. Each file
+appears whole or not at all. Nothing is unpickled. Tied embeddings are stored once.
+When it can't: a directory that is not such a model, or asks for what this decoder does not do, raises ModelError,
+which names the file, the field and its value.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.architecture.config import DecoderConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.architecture.decoder import Decoder
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+# What the decoder does, in Llama's words: (field, value it must have if it is there at all).
+FIXED = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "rope_scaling": None}
+
+
+class ModelError(ValueError):
+    """The directory holds no model that this decoder can be."""
+
+
+def llama_config(config: DecoderConfig, vocab_size: int) -> dict[str, Any]:
+    """The fields of a Hugging Face LlamaConfig that describe this decoder."""
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": vocab_size,
+        "hidden_size": config.width,
+        "intermediate_size": config.feed_forward,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_width,
+        "max_position_embeddings": config.context,
+        "rope_theta": config.rope_theta,
+        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
+        "rms_norm_eps": config.norm_epsilon,
+        "tie_word_embeddings": config.tied_embeddings,
+        "initializer_range": config.initial_std,
+        **FIXED,
+        "torch_dtype": "float32",
+    }
+
+
+def read_config(directory: Path) -> tuple[DecoderConfig, int]:
+    """The decoder's shape and its vocabulary size, from `directory/config.json`; ModelError when it is not ours."""
+    path = Path(directory) / CONFIG
+    try:
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path} does not exist: {directory} is no model directory") from None
+    if fields.get("model_type") != "llama":
+        raise ModelError(f"{path}: model_type is {fields.get('model_type')!r}; this decoder is a llama")
+    rope = fields.get("rope_parameters") or {}
+    wanted = {**FIXED, "head_dim": fields["hidden_size"] // fields["num_attention_heads"]}
+    found = {name: fields.get(name, value) for name, value in wanted.items()}
+    found["rope_type"], wanted["rope_type"] = rope.get("rope_type", "default"), "default"
+    for name, value in wanted.items():
+        if found[name] != value:
+            raise ModelError(f"{path}: {name} is {found[name]!r}; this decoder computes only {value!r}")
+    config = DecoderConfig(
+        width=fields["hidden_size"],
+        layers=fields["num_hidden_layers"],
+        heads=fields["num_attention_heads"],
+        kv_heads=fields.get("num_key_value_heads", fields["num_attention_heads"]),
+        feed_forward=fields["intermediate_size"],
+        context=fields["max_position_embeddings"],
+        rope_theta=rope.get("rope_theta", fields.get("rope_theta", 10_000.0)),
+        norm_epsilon=fields["rms_norm_eps"],
+        tied_embeddings=fields["tie_word_embeddings"],
+        initial_std=fields.get("initializer_range", 0.02),
+    )
+    return config, int(fields["vocab_size"])
+
+
+def save_model(decoder: Decoder, directory: Path, *, extra: Mapping[str, Any] | None = None) -> None:
+    """Write the decoder into `directory` (made if missing); `extra` adds fields to config.json, such as token ids."""
+    save_tensors(decoder.state_dict(), decoder.config, decoder.vocab_size, directory, extra=extra)
+
+
+def save_tensors(
+    tensors: Mapping[str, Tensor],
+    config: DecoderConfig,
+    vocab_size: int,
+    directory: Path,
+    *,
+    extra: Mapping[str, Any] | None = None,
+) -> None:
+    """As `save_model`, from tensors by parameter name: whatever their type, they are stored as fp32."""
+    import torch
+    from safetensors.torch import save
+
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    plain = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}
+    _write(directory / WEIGHTS, save(plain, metadata={"format": "pt"}))
+    fields = {**llama_config(config, vocab_size), **(extra or {})}
+    _write(directory / CONFIG, (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode())
+
+
+def load_model(directory: Path) -> Decoder:
+    """The decoder saved in `directory`, fp32, on the CPU, in evaluation mode."""
+    from safetensors.torch import load_file
+
+    from model.architecture.decoder import Decoder
+
+    config, vocab_size = read_config(directory)
+    path = Path(directory) / WEIGHTS
+    if not path.exists():
+        raise ModelError(f"{path} does not exist: {directory} holds a configuration without weights")
+    decoder = Decoder(config, vocab_size)
+    tensors = load_file(path)
+    if config.tied_embeddings:
+        tensors.pop("lm_head.weight", None)
+    try:
+        decoder.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        raise ModelError(f"{path} does not fit {CONFIG} beside it: {error}") from error
+    return decoder.eval()
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write beside, flush to disk, then rename: a reader never sees half a file."""
+    partial = path.with_name(path.name + ".partial")
+    with partial.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)

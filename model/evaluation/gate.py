@@ -1,0 +1,121 @@
+"""The gate: measured values against required ones. Fails closed.
+
+Guarantee: a bound passes only if its value was measured, is finite, and is on the right side; a metric that is missing,
+NaN or infinite fails, as does a ratio whose other metric is missing or not above 0, and certainty that is asked for without
+an interval. A gate without bounds, and a bound without a limit, are refused. Pure arithmetic: no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, Field, model_validator
+
+Limit = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Bound(BaseModel, frozen=True, extra="forbid"):
+    """What one metric must reach, or must not exceed."""
+
+    metric: str = Field(min_length=1, description="name of the metric that is judged; name")
+    minimum: Limit | None = Field(None, description="least value that passes; the metric's unit, or a ratio")
+    maximum: Limit | None = Field(None, description="greatest value that passes; the metric's unit, or a ratio")
+    relative_to: str | None = Field(
+        None, min_length=1, description="judge metric / this metric instead, as a ratio; name of another metric"
+    )
+    certain: bool = Field(False, description="judge the unfavourable end of the metric's interval instead of its value; yes or no")
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> Bound:
+        if self.minimum is None and self.maximum is None:
+            raise ValueError(f"the bound on {self.metric} has neither minimum nor maximum: it would pass anything")
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(f"the bound on {self.metric} has minimum {self.minimum} above maximum {self.maximum}")
+        if self.certain and self.relative_to is not None:
+            raise ValueError(f"the bound on {self.metric} is a ratio, which has no interval: leave out certain")
+        return self
+
+    def __str__(self) -> str:
+        sides = [f">= {self.minimum:g}" if self.minimum is not None else ""]
+        sides += [f"<= {self.maximum:g}" if self.maximum is not None else ""]
+        relation = f" x {self.relative_to}" if self.relative_to else ""
+        return " and ".join(side + relation for side in sides if side) + (" (certain)" if self.certain else "")
+
+
+class GateConfig(BaseModel, frozen=True, extra="forbid"):
+    """The bounds of one gate; all must hold."""
+
+    bounds: tuple[Bound, ...] = Field(min_length=1, description="what must hold, one bound a metric; list of bounds")
+    overrule: str | None = Field(None, min_length=8, description="go on although the gate fails, for this reason, which is recorded; text")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A bound and what came of it. `margin`: how far inside the nearest limit (negative: outside); None if unmeasured."""
+
+    metric: str
+    value: float | None
+    bound: Bound
+    margin: float | None
+    passed: bool
+    reason: str
+
+
+def judge(
+    metrics: Mapping[str, float],
+    bounds: Sequence[Bound],
+    intervals: Mapping[str, tuple[float, float]] | None = None,
+) -> list[Verdict]:
+    """One verdict a bound, in order. `intervals`: (low, high) by metric; by default `<metric>_low` and `<metric>_high`.
+
+    ValueError without bounds: a gate that asks for nothing must not read as passed.
+    """
+    if not bounds:
+        raise ValueError("a gate without bounds judges nothing; name what must hold, or leave the gate out of the recipe")
+    return [_judge(metrics, bound, {**intervals_of(metrics), **(intervals or {})}) for bound in bounds]
+
+
+def passed(verdicts: Sequence[Verdict]) -> bool:
+    """Whether all bounds hold; False when there are none."""
+    return bool(verdicts) and all(verdict.passed for verdict in verdicts)
+
+
+def intervals_of(metrics: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """The intervals that evaluation writes beside its metrics as `<metric>_low` and `<metric>_high`."""
+    return {
+        name: (metrics[f"{name}_low"], metrics[f"{name}_high"])
+        for name in metrics
+        if f"{name}_low" in metrics and f"{name}_high" in metrics
+    }
+
+
+def _judge(metrics: Mapping[str, float], bound: Bound, intervals: Mapping[str, tuple[float, float]]) -> Verdict:
+    def failed(value: float | None, reason: str) -> Verdict:
+        return Verdict(bound.metric, value, bound, None, False, reason)
+
+    value = metrics.get(bound.metric)
+    if value is None:
+        return failed(None, "was not measured")
+    if not math.isfinite(value):
+        return failed(value, f"is {value}")
+    low = high = value
+    if bound.relative_to is not None:
+        other = metrics.get(bound.relative_to)
+        if other is None:
+            return failed(value, f"{bound.relative_to} was not measured")
+        if not math.isfinite(other) or other <= 0:
+            return failed(value, f"{bound.relative_to} is {other}: no ratio to it")
+        value = low = high = value / other
+    elif bound.certain:
+        if bound.metric not in intervals:
+            return failed(value, "no interval was measured")
+        low, high = intervals[bound.metric]
+        if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+            return failed(value, f"has the interval {low} to {high}")
+    margins = [low - bound.minimum] if bound.minimum is not None else []
+    margins += [bound.maximum - high] if bound.maximum is not None else []
+    margin = min(margins)
+    return Verdict(bound.metric, value, bound, margin, margin >= 0, "holds" if margin >= 0 else "is out of bounds")

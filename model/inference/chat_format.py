@@ -1,0 +1,116 @@
+"""Conversations to token ids, and ids to text, with nothing but a tokenizer directory: the words of the chat format.
+
+Guarantee: content never becomes structure. A message that contains "<|end|>" is encoded as those characters; only
+the template's own special tokens get special ids. For messages without such strings the ids are those of
+`transformers`' apply_chat_template on the same directory. The template runs in Jinja's sandbox.
+Cost: the template is rendered with a placeholder for each content, so it may place contents but not rewrite them; a
+template that drops one or looks inside it is refused with an error or sees the placeholder.
+When it can't: a missing file, an unknown special token or a template that fails raises ChatFormatError.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from model.inference.text_stream import TextStream
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Message = Mapping[str, str]
+STOP_NAMES = ("<|end|>",)
+_PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
+
+
+class ChatFormatError(ValueError):
+    """The tokenizer directory cannot serve for chat, or its template refuses the messages."""
+
+
+class ChatFormat:
+    """A tokenizer directory opened for chat. `stop_ids`: the tokens that end a reply (end of message, of document)."""
+
+    def __init__(self, directory: Path) -> None:
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+        from tokenizers import Tokenizer
+
+        directory = Path(directory)
+        config: dict[str, Any] = json.loads(_read(directory / "tokenizer_config.json"))
+        self.tokenizer: Tokenizer = Tokenizer.from_str(_read(directory / "tokenizer.json"))
+        # From here on text is text: special tokens enter only by id.
+        self.tokenizer.encode_special_tokens = True
+        self._special = {token.content: number for number, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
+        named = ("bos_token", "eos_token", "pad_token")
+        self._names: dict[str, str] = {name: str(config[name]) for name in named if name in config}
+        self.bos_id = self._id("bos_token")
+        self.stop_ids = frozenset({self._id("eos_token"), *(self._special[n] for n in STOP_NAMES if n in self._special)})
+        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+        environment.globals["raise_exception"] = _refuse
+        self._template = environment.from_string(_read(directory / "chat_template.jinja"))
+
+    def encode_text(self, text: str) -> list[int]:
+        """Ids of plain text; no special token is put in or recognized."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def encode_document(self, text: str) -> list[int]:
+        """Ids of the beginning of a document: the begin token, then the text."""
+        return [self.bos_id, *self.encode_text(text)]
+
+    def encode_chat(self, messages: Sequence[Message], *, reply_next: bool = True) -> list[int]:
+        """Ids of a conversation of {"role", "content"}; with `reply_next`, ready for the assistant to speak."""
+        from jinja2 import TemplateError
+
+        contents = [message["content"] for message in messages]
+        shown = [{"role": message["role"], "content": f"\ue000{n}\ue001"} for n, message in enumerate(messages)]
+        try:
+            text = self._template.render({"messages": shown, "add_generation_prompt": reply_next, **self._names})
+        except TemplateError as error:
+            raise ChatFormatError(f"the chat template refuses these messages: {error}") from error
+        pieces = _PLACEHOLDER.split(text)
+        placed = [int(number) for number in pieces[1::2]]
+        if placed != list(range(len(contents))):
+            raise ChatFormatError(f"the chat template places messages {placed} of {len(contents)}: it must place each once")
+        ids = self._encode_structure(pieces[0])
+        for number, after in zip(placed, pieces[2::2], strict=True):
+            ids += self.encode_text(contents[number]) + self._encode_structure(after)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids; special tokens give none."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def stream(self) -> TextStream:
+        """A decoder for one reply, piece by piece."""
+        return TextStream(self.tokenizer)
+
+    def _encode_structure(self, text: str) -> list[int]:
+        """The template's own text: special tokens by id, what stands between them as text."""
+        if not self._special:
+            return self.encode_text(text)
+        names = sorted(self._special, key=len, reverse=True)
+        ids: list[int] = []
+        for piece in re.split("(" + "|".join(map(re.escape, names)) + ")", text):
+            ids += [self._special[piece]] if piece in self._special else self.encode_text(piece)
+        return ids
+
+    def _id(self, name: str) -> int:
+        token = self._names.get(name)
+        if token not in self._special:
+            raise ChatFormatError(f"{name} is {token!r}, which is no special token of tokenizer.json; fit it again")
+        return self._special[token]
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ChatFormatError(f"{path} does not exist: chat needs the tokenizer's whole directory beside it") from None
+
+
+def _refuse(message: str) -> NoReturn:
+    from jinja2 import TemplateError
+
+    raise TemplateError(message)

@@ -1,0 +1,1 @@
+"""Objectives: a batch in, a summed loss and named sums out. One file an objective."""

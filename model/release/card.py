@@ -1,0 +1,73 @@
+"""The model card: what a stranger needs to know before using a model, from facts alone.
+
+Guarantee: text from outside (titles, licences, sample replies) is escaped and cannot become markup, front matter or a
+table's column. The same facts give the same bytes. A fact that is missing is said to be missing, never invented.
+When it can't: a card without limits or intended use is refused when it is made.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+_MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$-])")
+
+
+class CorpusFact(BaseModel, frozen=True, extra="forbid"):
+    """One source of text."""
+
+    name: str = Field(description="what the source is called; text")
+    documents: int = Field(ge=0, description="documents kept of it; count")
+    characters: int = Field(ge=0, description="characters kept of it; count")
+    licence: str = Field("not stated", description="under what terms it may be used; text")
+
+
+class ModelCard(BaseModel, frozen=True, extra="forbid"):
+    """The facts of a card. Values in mappings are shown as they are given, in their order; keep clock times out of them."""
+
+    name: str = Field(min_length=1, description="name of the model; text")
+    summary: str = Field(min_length=1, description="what it is, in a sentence or two; text")
+    recipe: str = Field(min_length=1, description="recipe that made it; name")
+    language: tuple[str, ...] = Field(("en",), description="languages of its text; ISO 639-1 codes")
+    licence: str = Field("other", description="licence of the model; SPDX identifier in lower case, or other")
+    intended_use: tuple[str, ...] = Field(min_length=1, description="what it is for; sentences")
+    limits: tuple[str, ...] = Field(min_length=1, description="what it cannot do or must not be used for; sentences")
+    corpus: tuple[CorpusFact, ...] = Field((), description="where its text is from; one entry a source")
+    training: dict[str, str | int | float] = Field({}, description="how it was trained: steps, tokens, seeds; by label")
+    cost: dict[str, str | int | float] = Field({}, description="what training took, such as operations; by label")
+    metrics: dict[str, float] = Field({}, description="what was measured; by metric")
+    gates: tuple[tuple[str, str, str, str, str], ...] = Field((), description="rows of the gate's table; five cells each")
+    lineage: dict[str, str] = Field({}, description="digests and commit that it came from; by label")
+    conversation: tuple[tuple[str, str], ...] = Field((), description="a sample conversation; (role, content) pairs")
+
+
+def render_card(card: ModelCard, facts: dict[str, Any]) -> str:
+    """The README.md of a release. `facts`: what export knows by itself: parameters, vocabulary, context, dtype, int8."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
+    environment.filters |= {"md": escape_markdown, "quoted": quoted, "figure": figure}
+    template = environment.from_string((Path(__file__).parent / "card.md.jinja").read_text(encoding="utf-8"))
+    return template.render(card=card, facts=facts)
+
+
+def escape_markdown(value: object) -> str:
+    """Text as one line of Markdown that shows the text and nothing else."""
+    return _MARKUP.sub(r"\\\1", " ".join(str(value).split()))
+
+
+def quoted(text: str) -> str:
+    """A YAML double-quoted scalar in plain ASCII, whatever the text holds."""
+    return '"' + "".join(c if " " <= c <= "~" and c not in '"\\' else f"\\U{ord(c):08x}" for c in text) + '"'
+
+
+def figure(value: object) -> str:
+    """A number for people: whole ones with thousands, others to four digits; text is escaped."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return escape_markdown(value)
+    if isinstance(value, int) or (value.is_integer() and abs(value) < 1e15):
+        return f"{int(value):,}"
+    return f"{value:.4g}"

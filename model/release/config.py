@@ -1,0 +1,33 @@
+"""What can change the bytes of a release. Cheap to import: pydantic alone."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class QuantizeConfig(BaseModel, frozen=True, extra="forbid"):
+    """INT8 weight-only, symmetric, one scale an output channel."""
+
+    embeddings: bool = Field(True, description="quantize token embeddings and head as well, a scale a token; yes or no")
+
+
+class ExportConfig(BaseModel, frozen=True, extra="forbid"):
+    """The Hugging Face directory."""
+
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="type of the exported weights; bfloat16 halves the file and rounds the logits"
+    )
+    max_new_tokens: int = Field(256, ge=1, description="default length of a reply in generation_config.json; tokens")
+
+
+class CardConfig(BaseModel, frozen=True, extra="forbid"):
+    """What only its maker can say of a model; it goes into the model card."""
+
+    name: str = Field(min_length=1, description="name of the model; text")
+    summary: str = Field(min_length=1, description="what it is, in a sentence or two; text")
+    language: tuple[str, ...] = Field(("en",), description="languages of its text; ISO 639-1 codes")
+    licence: str = Field("other", description="licence of the model; SPDX identifier in lower case, or other")
+    intended_use: tuple[str, ...] = Field(min_length=1, description="what it is for; sentences")
+    limits: tuple[str, ...] = Field(min_length=1, description="what it cannot do or must not be used for; sentences")

@@ -1,0 +1,1 @@
+"""Training: workers, order of samples, shards, checkpoints."""

@@ -1,0 +1,74 @@
+"""From packed shards to a worker's micro-batches, and to the validation rows.
+
+The rows of a step come from (seed, step, global batch) alone; a worker takes its contiguous share and cuts it into
+micro-batches. All of a step's rows are read before the first is computed, because the loss is divided by what the
+whole global batch holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.objectives.objective import Objective, Rows
+from model.training.distributed import Place
+from model.training.job import Job, JobError
+from model.training.order import batch_indices, rank_share
+from model.training.shards import ShardReader
+
+Batch = dict[str, Tensor]
+
+
+def open_shards(directory: Path, job: Job, objective: Objective) -> ShardReader:
+    """The reader, once the shards are what the job says: kind, tokenizer, vocabulary and length of rows."""
+    reader = ShardReader(directory)
+    metadata = reader.metadata
+    reader.expect(job.tokenizer_digest, job.vocab_size)
+    if metadata.kind not in objective.shard_kinds:
+        raise JobError(f"{directory} holds {metadata.kind} rows; {job.train.objective} reads {objective.shard_kinds}")
+    if metadata.sequence_length > job.decoder.context:
+        raise JobError(f"{directory} has rows of {metadata.sequence_length} tokens, the decoder's context is {job.decoder.context}")
+    if not len(reader):
+        raise JobError(f"{directory} has no rows: there is nothing to learn from; look at what packing left out")
+    return reader
+
+
+class Batches:
+    """The training rows of one worker."""
+
+    def __init__(self, job: Job, objective: Objective, place: Place, device: torch.device) -> None:
+        self._job, self._objective, self._place, self._device = job, objective, place, device
+        self._train = open_shards(job.train_shards, job, objective)
+        self._val = open_shards(job.val_shards, job, objective) if job.val_shards and job.train.eval_rows else None
+
+    def step(self, update: int) -> tuple[int, list[Batch]]:
+        """Units of this worker in update number `update` (from 0), and its micro-batches."""
+        job = self._job
+        indices = batch_indices(job.seed, update, job.train.global_batch, len(self._train))
+        rows = self._train.rows(rank_share(indices, self._place.rank, self._place.world))
+        count, size = len(indices) // self._place.world, job.micro_batch
+        parts = ({name: column[start : start + size] for name, column in rows.items()} for start in range(0, count, size))
+        return self._objective.units(rows), [self._tensors(part) for part in parts]
+
+    def validation(self) -> Iterator[tuple[int, Batch]]:
+        """(units, batch) over the validation rows that this worker measures; units 0: compute it, count it not.
+
+        Every worker gets equally many, because under ZeRO 3 each forward pass is a meeting of all.
+        """
+        if self._val is None:
+            return
+        wanted = min(self._job.train.eval_rows, len(self._val))
+        indices = np.unique(np.linspace(0, len(self._val) - 1, wanted).round().astype(np.int64))
+        size, world = self._job.micro_batch, self._place.world
+        for start in range(0, len(indices), size * world):
+            mine = indices[start + self._place.rank * size : start + (self._place.rank + 1) * size]
+            rows = self._val.rows(mine if len(mine) else indices[:1])
+            yield (self._objective.units(rows) if len(mine) else 0), self._tensors(rows)
+
+    def _tensors(self, rows: Rows) -> Batch:
+        arrays = self._objective.batch(rows)
+        return {name: torch.from_numpy(np.ascontiguousarray(array)).to(self._device) for name, array in arrays.items()}

@@ -1,0 +1,66 @@
+"""The order in which rows are trained on: a function of (seed, step, global batch, rows) and nothing else.
+
+Guarantee: within an epoch each row comes exactly once; each epoch has its own shuffle; batches run on across the
+end of an epoch, so none is short. The number of workers, nodes or loader threads is no argument here, so it cannot
+move a sample. The state of a run is therefore its seed and its step: resuming needs no saved iterator.
+Cost: one sort of `rows` 64-bit keys an epoch (about 0.1 s a million rows), kept for the latest epochs.
+When it can't: impossible sizes raise ValueError with the value that is wrong.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+
+
+@lru_cache(maxsize=4)
+def sample_order(seed: int, epoch: int, rows: int) -> Indices:
+    """The permutation of `range(rows)` that epoch number `epoch` (from 0) follows; int64 [rows], read-only.
+
+    Rows are sorted by raw Philox draws. NumPy promises that raw draws never change between its versions, which it
+    does not promise of `Generator.permutation`: an upgrade in the middle of a long run must not reshuffle it.
+    """
+    if rows < 1:
+        raise ValueError(f"rows={rows}: there is nothing to order; the shards hold no rows")
+    if seed < 0 or epoch < 0:
+        raise ValueError(f"seed={seed}, epoch={epoch}: both must be 0 or more")
+    keys = np.random.Philox(np.random.SeedSequence([seed, epoch])).random_raw(rows)
+    order = np.argsort(keys, kind="stable").astype(np.int64, copy=False)
+    order.flags.writeable = False
+    return order
+
+
+def batch_indices(seed: int, step: int, global_batch: int, rows: int) -> Indices:
+    """The rows of step number `step` (from 0), in order; int64 [global_batch].
+
+    Step s takes places s*B to (s+1)*B of the endless sequence epoch 0, epoch 1, ...; when there are fewer rows than
+    the batch has places, one batch holds several whole epochs.
+    """
+    if global_batch < 1 or step < 0:
+        raise ValueError(f"global_batch={global_batch}, step={step}: a batch has 1 row or more, steps count from 0")
+    place = step * global_batch
+    end = place + global_batch
+    parts: list[Indices] = []
+    while place < end:
+        epoch, start = divmod(place, rows) if rows else (0, 0)
+        part = sample_order(seed, epoch, rows)[start : start + end - place]
+        parts.append(part)
+        place += len(part)
+    return np.concatenate(parts)
+
+
+def rank_share(indices: Indices, rank: int, world: int) -> Indices:
+    """The contiguous part of a global batch that is worker `rank`'s of `world`; in rank order they are the batch."""
+    if not 0 <= rank < world:
+        raise ValueError(f"rank={rank} is outside the {world} workers")
+    if len(indices) % world:
+        raise ValueError(
+            f"global_batch={len(indices)} does not divide among {world} workers; "
+            f"choose a global batch that is a multiple of {world}"
+        )
+    share = len(indices) // world
+    return indices[rank * share : (rank + 1) * share]

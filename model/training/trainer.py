@@ -1,0 +1,181 @@
+"""The training loop: rows in, weights out, and a line of history for every step.
+
+Guarantee: the loss of a step is the mean over all units of its global batch, whatever the micro-batches and workers.
+History and final weights of a run that was killed and continued are byte-identical to an undisturbed one's on the
+same layout. A loss that is not finite stops the run with the step's number, before its weights are saved.
+Cost beside the computing: one reduction of a handful of numbers a step, and a checkpoint every so many steps.
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+import signal
+import time
+from types import FrameType
+
+import torch
+from torch import Tensor, distributed
+
+from model.architecture.decoder import Decoder
+from model.architecture.directory import load_model, read_config, save_tensors
+from model.objectives.objective import objective_for
+from model.training.batches import Batches
+from model.training.checkpoint import Checkpoints
+from model.training.distributed import Place
+from model.training.engine import Lesson, build_engine, full_weights, gradient_norm
+from model.training.history import JsonLines
+from model.training.job import Job, JobError
+from model.training.progress import ProgressWriter
+
+
+class TrainingError(RuntimeError):
+    """Training cannot go on: the numbers are no longer numbers."""
+
+
+class Interrupted(Exception):
+    """A signal asked the run to stop; it has, at a checkpoint."""
+
+
+class Trainer:
+    """One worker's part of a job."""
+
+    def __init__(self, job: Job, place: Place) -> None:
+        self.job, self.place = job, place
+        self.objective = objective_for(job.train)
+        self.device = torch.device("cuda", place.local_rank) if torch.cuda.is_available() else torch.device("cpu")
+        self.batches = Batches(job, self.objective, place, self.device)
+        self.checkpoints = Checkpoints(job)
+        decoder = initial_decoder(job).train().to(self.device)
+        reference = initial_decoder(job).requires_grad_(False).to(self.device) if self.objective.needs_reference else None
+        self.engine = build_engine(Lesson(decoder, self.objective, job.train.precision, reference), job)
+        self.stop_asked = False
+
+    def train(self) -> None:
+        """Run to the last step, or to `Interrupted`; the model directory is written at the end."""
+        signal.signal(signal.SIGTERM, self._ask_stop)
+        signal.signal(signal.SIGINT, self._ask_stop)
+        job, total = self.job, self.job.total_steps
+        latest, note = self.checkpoints.latest()
+        start = latest.step if latest else 0
+        if latest:
+            self.checkpoints.load(self.engine, latest)
+            note = f"continuing from the checkpoint of step {start}"
+        records = self._open_records(start, note) if self.place.leads else None
+        for step in range(start + 1, total + 1):
+            line, stop = self._step(step)
+            if job.train.eval_every and step % job.train.eval_every == 0 or step == total:
+                line.update(self._validate())
+            if records:
+                records.add(step, line)
+            due = step % job.resources.checkpoint_every_steps == 0
+            if (due or stop) and step < total:
+                self.checkpoints.save(self.engine, step)
+            if stop and step < total:
+                raise Interrupted(f"stopped by a signal after step {step} of {total}; the same job continues from there")
+        weights = full_weights(self.engine)
+        if records:
+            records.close()
+            self._write_model(weights)
+
+    def _step(self, step: int) -> tuple[dict[str, float], bool]:
+        """One optimizer update; the history's line for it, and whether any worker was asked to stop."""
+        engine = self.engine
+        units, micro_batches = self.batches.step(step - 1)
+        # Every worker must divide by the same number: the units of all, and learn of a stop at the same step.
+        meeting = torch.tensor([float(units), float(self.stop_asked)], dtype=torch.float64)
+        all_units, stop = self._reduced(meeting).tolist()
+        if all_units == 0:
+            raise TrainingError(f"step {step}: no token of its {self.job.train.global_batch} rows counts in the loss")
+        # DeepSpeed divides by accumulation steps and averages over workers: undo both, then divide by the units.
+        scale = self.place.world * len(micro_batches) / all_units
+        sums = torch.zeros(len(self.objective.metrics), dtype=torch.float64)
+        rate = engine.get_lr()[0]
+        norm: float | None = None
+        for batch in micro_batches:
+            loss, metrics = engine(batch)
+            engine.backward(loss * scale)
+            if engine.is_gradient_accumulation_boundary():
+                norm = gradient_norm(engine)
+            engine.step()
+            sums += metrics.double().cpu()
+        means = (self._reduced(sums) / all_units).tolist()
+        line = dict(zip(self.objective.metrics, means, strict=True))
+        norm = float(engine.get_global_grad_norm()) if norm is None else norm
+        for name, value in (("loss", line["loss"]), ("gradient norm", norm)):
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"step {step}: the {name} is {value}; lower learning_rate={self.job.train.learning_rate} or clip="
+                    f"{self.job.train.clip}, or look at the rows of this step"
+                )
+        return {**line, "learning_rate": rate, "grad_norm": norm}, bool(stop)
+
+    def _validate(self) -> dict[str, float]:
+        """Metrics over the validation rows, each named `val_...`; empty without validation shards."""
+        sums = torch.zeros(1 + len(self.objective.metrics), dtype=torch.float64)
+        self.engine.eval()
+        with torch.no_grad():
+            for units, batch in self.batches.validation():
+                _, metrics = self.engine(batch)
+                if units:
+                    sums += torch.cat((torch.tensor([float(units)]), metrics.cpu())).double()
+        self.engine.train()
+        units, *values = self._reduced(sums).tolist()
+        return {f"val_{name}": value / units for name, value in zip(self.objective.metrics, values, strict=True) if units}
+
+    def _reduced(self, numbers: Tensor) -> Tensor:
+        """The sum over workers."""
+        if self.place.world > 1:
+            moved = numbers.to(self.device)
+            distributed.all_reduce(moved)
+            return moved.cpu()
+        return numbers
+
+    def _open_records(self, start: int, note: str) -> Records:
+        return Records(self.job, start, note)
+
+    def _write_model(self, weights: dict[str, Tensor]) -> None:
+        job = self.job
+        save_tensors(weights, job.decoder, job.vocab_size, job.output)
+        (job.output / "logs").mkdir(exist_ok=True)
+        shutil.copyfile(job.checkpoints / "history.jsonl", job.output / "history.jsonl")
+        shutil.copyfile(job.checkpoints / "timing.jsonl", job.output / "logs" / "timing.jsonl")
+
+    def _ask_stop(self, number: int, frame: FrameType | None) -> None:
+        self.stop_asked = True
+
+
+class Records:
+    """What the leading worker writes as it goes: history, times, progress."""
+
+    def __init__(self, job: Job, start: int, note: str) -> None:
+        tokens = job.train.global_batch * job.decoder.context
+        path = job.run_directory() / "progress.jsonl"
+        self._progress = ProgressWriter(path, start=start, steps=job.total_steps, tokens_a_step=tokens)
+        self._history = JsonLines(job.checkpoints / "history.jsonl", after_step=start)
+        self._timing = JsonLines(job.checkpoints / "timing.jsonl", after_step=start)
+        self._began = time.perf_counter()
+        self._progress.note(start, note or "training")
+
+    def add(self, step: int, line: dict[str, float]) -> None:
+        now = time.perf_counter()
+        self._history.append({"step": step, **line})
+        speed = self._progress.step(step, line["learning_rate"], line)
+        self._timing.append({"step": step, "seconds": round(now - self._began, 4), "tokens_per_second": round(speed, 1)})
+        self._began = now
+
+    def close(self) -> None:
+        self._history.close()
+        self._timing.close()
+
+
+def initial_decoder(job: Job) -> Decoder:
+    """Fresh weights from the seed, or the initial model, which must have the job's shape."""
+    if job.initial_model is None:
+        return Decoder(job.decoder, job.vocab_size, seed=job.seed)
+    shape, vocab_size = read_config(job.initial_model)
+    if (shape, vocab_size) != (job.decoder, job.vocab_size):
+        raise JobError(
+            f"{job.initial_model} is {shape} over {vocab_size} tokens; the job says {job.decoder} over {job.vocab_size}"
+        )
+    return load_model(job.initial_model)

@@ -1,0 +1,83 @@
+"""A worker process: `python -m model.training.worker job.json`, started once for every rank by a launcher.
+
+Exit codes: 0 done; 75 stopped by a signal at a checkpoint (start the same job again); 1 failed, with the reason on
+stderr and, from the first worker to fail, in `failure.json` beside the job file.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import traceback
+import warnings
+from pathlib import Path
+
+STOPPED = 75  # EX_TEMPFAIL of sysexits.h: try again later
+PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to kill this process when its launcher dies, even by kill -9; then look whether it already has."""
+    parent = os.environ.get("FOLIO_LAUNCHER")
+    if parent is None or not sys.platform.startswith("linux"):
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):
+        os._exit(1)
+
+
+def main(path: Path) -> int:
+    """Do one worker's part of the job at `path`; returns the exit code."""
+    die_with_parent()
+    warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
+    import torch
+
+    from model.training.distributed import import_deepspeed, join, place_from_environment
+    from model.training.job import Job, JobError
+
+    job = Job.model_validate_json(path.read_text(encoding="utf-8"))
+    place = place_from_environment()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(job.resources.threads or max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", place.world))))
+    # Numbers too small for their type slow a CPU's arithmetic many times over, and teach nothing.
+    torch.set_flush_denormal(True)
+    import_deepspeed()
+    join(place, path.parent)
+
+    from model.architecture.directory import ModelError
+    from model.training.shards import ShardError
+    from model.training.trainer import Interrupted, Trainer, TrainingError
+
+    try:
+        Trainer(job, place).train()
+    except Interrupted as stop:
+        print(stop, file=sys.stderr)
+        return STOPPED
+    except (JobError, ModelError, ShardError, TrainingError) as error:
+        report(path.parent, f"{type(error).__name__}: {error}")
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def report(directory: Path, message: str) -> None:
+    """Leave the reason for the launcher; the first worker to fail is the one to be heard."""
+    try:
+        with (directory / "failure.json").open("x", encoding="utf-8") as stream:
+            json.dump({"message": message}, stream)
+    except FileExistsError:
+        return
+
+
+if __name__ == "__main__":
+    try:
+        code = main(Path(sys.argv[1]))
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    from model.training.distributed import leave
+
+    leave(code)

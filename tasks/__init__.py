@@ -1,0 +1,1 @@
+"""One file a stage: a library function made a cached, tracked Prefect task."""

@@ -1,0 +1,16 @@
+"""Clean: text as its author wrote it, without what printing, scanning and libraries added."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from data.cleaning.clean import clean as clean_documents
+from data.cleaning.config import CleanConfig
+from tasks.stage.stage import Metrics, Workspace, stage
+
+
+@stage(libraries=("duckdb", "pyarrow", "ftfy"))
+def clean(config: CleanConfig, work: Workspace, documents: Path) -> Metrics:
+    """documents.parquet -> documents.parquet, ledger.parquet."""
+    limits = {"threads": work.resources.cores, "memory": work.resources.memory, "scratch": work.scratch}
+    return clean_documents(documents, work.output, config, **limits)

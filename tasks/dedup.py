@@ -1,0 +1,16 @@
+"""Dedup: every text once, exact and near, and who was called whose duplicate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from data.dedup.config import DedupConfig
+from data.dedup.dedup import dedup as remove_duplicates
+from tasks.stage.stage import Metrics, Workspace, stage
+
+
+@stage(libraries=("duckdb", "pyarrow", "numpy"))
+def dedup(config: DedupConfig, work: Workspace, documents: Path) -> Metrics:
+    """documents.parquet -> documents.parquet, clusters.parquet, pairs.parquet, ledger.parquet."""
+    limits = {"threads": work.resources.cores, "memory": work.resources.memory, "scratch": work.scratch}
+    return remove_duplicates(documents, work.output, config, **limits)

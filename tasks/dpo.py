@@ -1,0 +1,14 @@
+"""DPO: prefer the chosen answer to the rejected one, measured against the tuned model as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.stage.stage import Metrics, Workspace, stage
+from tasks.training import Tuning, train
+
+
+@stage(libraries=("torch", "deepspeed"), model=True)
+def dpo(config: Tuning, work: Workspace, model: Path, shards: Path) -> Metrics:
+    """A tuned model and preference shards -> a model directory."""
+    return train(config, work, shards=shards, initial=model)

@@ -1,0 +1,46 @@
+"""Gate: measured values against the recipe's bounds. Fails closed, and stops the flow with a table.
+
+The judgement is a stage, so it is kept and tracked like any other; `require` is what stops the flow. A failed gate can be overruled in
+the recipe with a reason, which becomes part of the record.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from model.evaluation.gate import GateConfig, judge, passed
+from model.evaluation.gate_table import HEADER, as_markdown, as_text, rows
+from tasks.stage.artifact import Artifact, Made
+from tasks.stage.progress import say
+from tasks.stage.run import current_run
+from tasks.stage.stage import Metrics, Workspace, stage
+
+
+class GateFailed(RuntimeError):
+    """Measured values are out of bounds; the message is the table."""
+
+
+@stage()
+def gate(config: GateConfig, work: Workspace, **measured: Path) -> Metrics:
+    """metrics.json of each input, named `<input>.<metric>` -> verdict.json, verdict.txt, verdict.md."""
+    metrics = {f"{name}.{m}": v for name, path in measured.items() for m, v in json.loads((path / "metrics.json").read_text()).items()}
+    verdicts = judge(metrics, config.bounds)
+    (work.output / "verdict.txt").write_text(as_text(verdicts))
+    (work.output / "verdict.md").write_text(as_markdown(verdicts))
+    cells = [dict(zip(HEADER, row, strict=True)) for row in rows(verdicts)]
+    (work.output / "verdict.json").write_text(json.dumps({"rows": cells, "overruled": config.overrule}, indent=1))
+    return {"passed": float(passed(verdicts)), "overruled": float(bool(config.overrule)), "bounds": float(len(verdicts))}
+
+
+def require(verdict: Made) -> None:
+    """Go on only if the gate passed or was overruled. Raises GateFailed with the table of value, bound and margin."""
+    if not isinstance(verdict, Artifact):
+        return
+    table = (current_run().store.local(verdict) / "verdict.txt").read_text()
+    if verdict.metrics["passed"] == 1.0:
+        say(table)
+    elif verdict.metrics["overruled"] == 1.0:
+        say(f"{table}\nThis gate failed and was overruled: {verdict.config['overrule']}")
+    else:
+        raise GateFailed(f"{verdict.name}: the gate failed, so nothing after it may use the model.\n{table}")

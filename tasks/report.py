@@ -1,0 +1,3 @@
+"""x"""
+def report() -> None:
+    """x"""

@@ -1,0 +1,14 @@
+"""SFT: the chat format, with a loss on the assistant's words alone, its stop token among them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.stage.stage import Metrics, Workspace, stage
+from tasks.training import Tuning, train
+
+
+@stage(libraries=("torch", "deepspeed"), model=True)
+def sft(config: Tuning, work: Workspace, model: Path, shards: Path) -> Metrics:
+    """A pretrained model and conversation shards -> a model directory."""
+    return train(config, work, shards=shards, initial=model)

@@ -1,0 +1,140 @@
+"""The record of what a stage made: the only thing that passes between tasks.
+
+Guarantees: a record is frozen, plain JSON, and complete lineage by itself; `digest` is a hash of the files' names and contents alone, so
+equal bytes have equal digests wherever and whenever they were made. Files under `logs/` (timings, process output) are kept and
+checked but stay out of the digest, because they differ between two equal executions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+LOGS = "logs/"
+RECORD = "artifact.json"
+
+
+class File(BaseModel, frozen=True, extra="forbid"):
+    """One file of an artifact."""
+
+    path: str = Field(description="path inside the artifact, with forward slashes")
+    size: int = Field(description="bytes")
+    sha256: str = Field(description="hex digest of the content")
+
+
+class Input(BaseModel, frozen=True, extra="forbid"):
+    """A reference to what a stage was given: an artifact, or the part of it below a prefix."""
+
+    stage: str
+    key: str
+    digest: str = Field(description="digest of the files given, not of the whole artifact when a part was given")
+    location: str
+    part: str = ""
+
+
+class Cost(BaseModel, frozen=True, extra="forbid"):
+    """What one execution cost."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = Field(0.0, description="user and system time of the process and its ended children")
+    gpu_seconds: float = Field(0.0, description="wall seconds times devices used")
+
+
+class Origin(BaseModel, frozen=True, extra="forbid"):
+    """Where and by what an artifact was made; none of it is identity."""
+
+    created: str = Field(description="UTC time, ISO 8601")
+    host: str
+    device: str
+    git_commit: str
+    git_dirty: bool
+    packages: dict[str, str]
+    mlflow_run_id: str = ""
+    mlflow_model_id: str = ""
+
+
+class Artifact(BaseModel, frozen=True, extra="forbid"):
+    """What a stage made."""
+
+    format: int = 1
+    stage: str
+    label: str = Field(description="recipe name and place in the flow, for people; not identity")
+    key: str = Field(description="identity of the execution, hex sha256")
+    digest: str = Field(description="identity of the content, hex sha256")
+    location: str = Field(description="path inside the store")
+    files: tuple[File, ...]
+    config: dict[str, Any]
+    ingredients: dict[str, str] = Field(description="everything that went into the key, by name")
+    inputs: dict[str, Input]
+    metrics: dict[str, float]
+    cost: Cost
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        """Readable name, such as `clean/universe-3f9a2c1e`."""
+        return self.location
+
+    def part(self, prefix: str) -> Part:
+        """The files at or below `prefix`, with a digest of their own. Raises KeyError when there are none."""
+        return Part(artifact=self, prefix=prefix)
+
+    def reference(self) -> Input:
+        """This artifact as another stage's input."""
+        return Input(stage=self.stage, key=self.key, digest=self.digest, location=self.location)
+
+
+class Part(BaseModel, frozen=True, extra="forbid"):
+    """A view of some of an artifact's files, so that a stage depends on no more than it reads."""
+
+    artifact: Artifact
+    prefix: str
+
+    @property
+    def digest(self) -> str:
+        """Content digest of the files in view. Raises KeyError when there are none."""
+        files = [f for f in self.artifact.files if f.path == self.prefix or f.path.startswith(self.prefix.rstrip("/") + "/")]
+        if not files:
+            raise KeyError(f"{self.artifact.name} has no file at {self.prefix!r}; it has {[f.path for f in self.artifact.files][:12]}.")
+        return content_digest(files)
+
+    def reference(self) -> Input:
+        """This part as another stage's input."""
+        return self.artifact.reference().model_copy(update={"digest": self.digest, "part": self.prefix})
+
+
+class Pending(BaseModel, frozen=True, extra="forbid"):
+    """Stands in a plan for an artifact that does not exist yet."""
+
+    place: str
+
+    def part(self, prefix: str) -> Pending:
+        """A part of what does not exist yet does not exist either."""
+        return self
+
+
+Made = Artifact | Pending
+Given = Artifact | Part | Pending
+
+
+def content_digest(files: Iterable[File]) -> str:
+    """Hash of names and contents, in name order, without the logs."""
+    listing = sorted([f.path, f.sha256] for f in files if not f.path.startswith(LOGS))
+    return hashlib.sha256(json.dumps(listing, separators=(",", ":")).encode()).hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """Hex sha256 of a file, read in pieces."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def list_files(directory: Path) -> tuple[File, ...]:
+    """Every file below a directory, in name order, with size and digest."""
+    paths = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != RECORD)
+    return tuple(File(path=p.relative_to(directory).as_posix(), size=p.stat().st_size, sha256=hash_file(p)) for p in paths)

@@ -1,0 +1,72 @@
+"""What an execution costs, and where it took place."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import shutil
+import socket
+import subprocess
+import time
+from datetime import UTC, datetime
+from functools import lru_cache
+from importlib.metadata import distributions
+from pathlib import Path
+
+from tasks.stage.artifact import Cost, Origin
+
+
+class Stopwatch:
+    """Measures from its creation: wall time, and processor time of this process and of its ended children."""
+
+    def __init__(self) -> None:
+        self._wall = time.monotonic()
+        self._cpu = _cpu_seconds()
+
+    def cost(self) -> Cost:
+        """Seconds since creation."""
+        return Cost(wall_seconds=round(time.monotonic() - self._wall, 3), cpu_seconds=round(_cpu_seconds() - self._cpu, 3))
+
+
+def _cpu_seconds() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+def now() -> str:
+    """UTC time, ISO 8601 with microseconds."""
+    return datetime.now(UTC).isoformat()
+
+
+def origin(mlflow_run_id: str, mlflow_model_id: str) -> Origin:
+    """Where and by what something was made just now."""
+    commit, dirty = git_state()
+    return Origin(
+        created=now(),
+        host=socket.gethostname(),
+        device=platform.machine(),
+        git_commit=commit,
+        git_dirty=dirty,
+        packages=installed(),
+        mlflow_run_id=mlflow_run_id,
+        mlflow_model_id=mlflow_model_id,
+    )
+
+
+@lru_cache(maxsize=None)
+def git_state() -> tuple[str, bool]:
+    """Commit and dirty flag of the checkout that this code lies in; ("", False) outside of one or without git."""
+    if shutil.which("git") is None:
+        return "", False
+    here = Path(__file__).resolve().parent
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    if commit.returncode != 0:
+        return "", False
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=False)
+    return commit.stdout.strip(), bool(status.stdout.strip())
+
+
+@lru_cache(maxsize=1)
+def installed() -> dict[str, str]:
+    """Every installed distribution and its version."""
+    return {d.metadata["Name"].lower(): d.version for d in sorted(distributions(), key=lambda d: d.metadata["Name"].lower())}

@@ -1,0 +1,151 @@
+"""Carries a decision out: as a Prefect task, take the artifact from the store, or do the work, commit it and track it.
+
+Guarantees: one execution of a key at a time; a body that raises commits nothing; work in progress of a killed stage stays under
+`.staging/<stage>-<key>/resume`, where the same key finds it again, and goes when the artifact is committed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from prefect import task
+from pydantic import BaseModel
+
+from tasks.stage.artifact import Artifact, Part, content_digest, list_files
+from tasks.stage.cost import Stopwatch, origin
+from tasks.stage.identity import stable
+from tasks.stage.plan import Decision
+from tasks.stage.prefect_cache import StageKey, VerifiedRecord
+from tasks.stage.progress import Meter, clock, say
+from tasks.stage.resources import Resources
+from tasks.stage.run import Run
+from tasks.stage.store import Damaged
+from tasks.stage.tracking import flat_parameters, model_files
+
+Metrics = Mapping[str, float]
+Body = Callable[..., Metrics]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where and with what a stage's body works. `output` becomes the artifact; `scratch` is thrown away."""
+
+    output: Path
+    scratch: Path
+    resume: Path
+    root: Path
+    cache: Path
+    resources: Resources
+    meter: Meter
+    series: Callable[[list[tuple[str, float, int]]], None]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One decided call of a stage."""
+
+    body: Body
+    is_model: bool
+    label: str
+    config: BaseModel
+    inputs: Mapping[str, Artifact | Part]
+    ingredients: Mapping[str, str]
+    decision: Decision
+
+
+def perform(run: Run, call: Call) -> Artifact:
+    """The artifact of a call, reused or made. Raises what the body raises."""
+    decision = call.decision
+    executed: list[str] = []
+
+    @task(
+        name=decision.place,
+        task_run_name=decision.place,
+        cache_policy=StageKey(),
+        persist_result=True,
+        result_storage=run.home / "prefect-results",
+        result_serializer=VerifiedRecord(),
+        refresh_cache=decision.action == "run",
+    )
+    def carry_out(place: str, key: str) -> Artifact:
+        with run.store.lock(key, lambda: say(f"{place}: another run is making this; waiting for it")):
+            found = run.store.find(decision.stage, key)
+            forced = decision.refresh or decision.damaged is not None
+            if isinstance(found, Artifact) and (not forced or found.origin.created > run.started):
+                return found
+            damaged = found if isinstance(found, Damaged) else decision.damaged
+            if damaged is not None:
+                aside = run.store.quarantine(damaged)
+                say(f"{place}: {damaged.location} was damaged ({'; '.join(damaged.problems)}); it was put aside in {aside} and is made again")
+            executed.append(key)
+            return execute(run, call)
+
+    artifact = carry_out(decision.place, decision.key)
+    run.artifacts[decision.place] = artifact
+    if not executed:
+        run.reused.add(decision.place)
+        say(f"{decision.place}: reused {artifact.name}")
+        if run.tracker is not None:
+            run.tracker.reuse_stage(decision.place, artifact)
+    return artifact
+
+
+def execute(run: Run, call: Call) -> Artifact:
+    """Run a stage's body and commit what it wrote."""
+    place, stage, key = call.decision.place, call.decision.stage, call.decision.key
+    say(f"{place}: runs because {'; '.join(call.decision.causes[:3]) or 'its inputs are new'}")
+    base = run.store.scratch(f"{stage}-{key[:16]}")
+    work = _workspace(run, base, place)
+    stored = stable(call.config, place)
+    parameters = flat_parameters({"config": stored})
+    run_id = run.tracker.start_stage(place, key, parameters) if run.tracker else ""
+    watch = Stopwatch()
+    try:
+        metrics = call.body(call.config, work, **{name: run.store.local(value) for name, value in call.inputs.items()})
+    except BaseException as error:
+        if run.tracker is not None:
+            run.tracker.fail_stage(place, error)
+        raise
+    files = list_files(work.output)
+    digest, location = content_digest(files), run.store.place(stage, call.label, key)
+    model_id = ""
+    if call.is_model and run.tracker is not None:
+        model_id = run.tracker.create_model(place, run_id, {"folio.digest": digest, "folio.location": location}, parameters)
+        run.tracker.finish_model(model_id, run_id, model_files(work.output))
+    artifact = Artifact(
+        stage=stage,
+        label=call.label,
+        key=key,
+        digest=digest,
+        location=location,
+        files=files,
+        config=stored if isinstance(stored, dict) else {},
+        ingredients=dict(call.ingredients),
+        inputs={name: value.reference() for name, value in call.inputs.items()},
+        metrics={name: float(value) for name, value in sorted(metrics.items())},
+        cost=watch.cost(),
+        origin=origin(run_id, model_id),
+    )
+    run.store.commit(work.output, artifact)
+    shutil.rmtree(base)
+    if run.tracker is not None:
+        run.tracker.finish_stage(place, artifact)
+    say(f"{place}: done in {clock(artifact.cost.wall_seconds)}, {artifact.name}")
+    return artifact
+
+
+def _workspace(run: Run, base: Path, place: str) -> Workspace:
+    output, scratch, resume = base / "output", base / "scratch", base / "resume"
+    for path in (output, scratch):
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+    resume.mkdir(exist_ok=True)
+
+    def series(rows: list[tuple[str, float, int]]) -> None:
+        if run.tracker is not None:
+            run.tracker.series(run.tracker.children[place], rows)
+
+    return Workspace(output, scratch, resume, run.root, run.home / "cache", run.resources, Meter(place), series)

@@ -1,0 +1,67 @@
+"""The key of a stage execution and the ingredients it is made of.
+
+key = H(stage name, own config, input digests, code fingerprint, versions of the libraries it declares, state of outside files it reads).
+
+Guarantees: the key is a function of those alone, equal in every process and on every machine; a value without a stable serialization is
+refused by name. The ingredients are kept by name, so that two keys can be compared and their difference told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
+
+from pydantic import BaseModel
+
+
+class UnstableValue(TypeError):
+    """A config value whose serialization could differ between two processes."""
+
+
+def stable(value: object, where: str) -> object:
+    """`value` as plain JSON data. Raises UnstableValue naming the field when it has no stable form."""
+    if isinstance(value, BaseModel):
+        return {name: stable(getattr(value, name), f"{where}.{name}") for name in sorted(type(value).model_fields)}
+    if isinstance(value, Enum):
+        return stable(value.value, where)
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise UnstableValue(f"{where}: {value!r} is not a finite number, so it can't be part of an identity.")
+        return value
+    if isinstance(value, (list, tuple)):
+        return [stable(item, f"{where}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return {name: stable(value[name], f"{where}.{name}") for name in sorted(value)}
+    raise UnstableValue(f"{where}: a {type(value).__name__} has no stable serialization; use numbers, strings, lists or a pydantic model.")
+
+
+def flatten(value: object, where: str) -> dict[str, str]:
+    """Plain JSON data as dotted name -> JSON text, one entry a leaf."""
+    if isinstance(value, dict) and value:
+        return {k: v for name in value for k, v in flatten(value[name], f"{where}.{name}").items()}
+    if isinstance(value, list) and value and any(isinstance(item, dict) for item in value):
+        return {k: v for i, item in enumerate(value) for k, v in flatten(item, f"{where}[{i}]").items()}
+    return {where: json.dumps(value, ensure_ascii=False)}
+
+
+def library_versions(names: tuple[str, ...]) -> dict[str, str]:
+    """Installed versions, without local suffixes such as `+cpu`. Raises PackageNotFoundError naming the one that is missing."""
+    found = {}
+    for name in names:
+        try:
+            found[f"library.{name}"] = version(name).split("+")[0]
+        except PackageNotFoundError as error:
+            raise PackageNotFoundError(f"{name} (declared by a stage as part of its identity; install it)") from error
+    return found
+
+
+def key_of(stage: str, ingredients: Mapping[str, str]) -> str:
+    """Hex sha256 of the stage's name and its ingredients."""
+    text = json.dumps([stage, sorted(ingredients.items())], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,83 @@
+"""One execution a key: the other waits, then reuses.
+
+On a local disk the lock is `flock`, which the kernel drops when its owner dies, however it dies.
+On an object store it is a lease: an object that names its owner and when it expires, renewed while the owner lives. A dead owner's
+lease is taken over after `LEASE_SECONDS`. An object store without conditional writes can let two owners in within the settling
+time; both then write the same bytes under the same key, so this costs work, never correctness.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import fsspec
+
+LEASE_SECONDS = 60.0
+POLL_SECONDS = 0.2
+
+
+@contextmanager
+def local_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold an exclusive lock on a file, waiting as long as another process holds it; `on_wait` is called once if it must wait."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def lease_lock(
+    fs: fsspec.AbstractFileSystem, path: str, on_wait: Callable[[], None], seconds: float = LEASE_SECONDS
+) -> Iterator[None]:
+    """Hold a lease object, renewing it until the block ends."""
+    owner = uuid.uuid4().hex
+    waited = False
+    while True:
+        lease = _read(fs, path)
+        if lease is None or lease[1] < time.time():
+            _write(fs, path, owner, seconds)
+            time.sleep(POLL_SECONDS)
+            lease = _read(fs, path)
+            if lease is not None and lease[0] == owner:
+                break
+        if not waited:
+            waited = True
+            on_wait()
+        time.sleep(POLL_SECONDS)
+    done = threading.Event()
+
+    def renew() -> None:
+        while not done.wait(seconds / 4):
+            _write(fs, path, owner, seconds)
+
+    thread = threading.Thread(target=renew, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        fs.rm(path)
+
+
+def _read(fs: fsspec.AbstractFileSystem, path: str) -> tuple[str, float] | None:
+    try:
+        lease = json.loads(fs.cat_file(path))
+    except FileNotFoundError:
+        return None
+    return lease["owner"], lease["expires"]
+
+
+def _write(fs: fsspec.AbstractFileSystem, path: str, owner: str, seconds: float) -> None:
+    fs.pipe_file(path, json.dumps({"owner": owner, "expires": time.time() + seconds}).encode())

@@ -1,0 +1,53 @@
+"""How far a long step has come, with the time that remains: one changing line on a terminal, a line now and then in a log.
+
+Guarantees: on a terminal at most ten updates a second, elsewhere at most one line in `LOG_SECONDS`; the last step is always shown.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+
+LOG_SECONDS = 10.0
+logger = logging.getLogger("folio")
+
+
+def say(text: str) -> None:
+    """One line for a person and for the log that Prefect keeps."""
+    logger.info(text)
+
+
+def clock(seconds: float) -> str:
+    """`75.2` -> `1:15`; hours when there are any."""
+    whole = max(0, round(seconds))
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+class Meter:
+    """Shows progress of `what` at `place`."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.terminal = sys.stdout.isatty()
+        self.started = time.monotonic()
+        self.shown = 0.0
+
+    def show(self, done: int, total: int, note: str = "", seconds_left: float | None = None) -> None:
+        """Report `done` of `total` steps, with a short note such as the loss."""
+        now = time.monotonic()
+        if done < total and now - self.shown < (0.1 if self.terminal else LOG_SECONDS):
+            return
+        self.shown = now
+        elapsed = now - self.started
+        left = seconds_left if seconds_left is not None else elapsed / max(done, 1) * (total - done)
+        text = f"{self.place}: {done}/{total}{' ' + note if note else ''}, {clock(elapsed)} spent, {clock(left)} left"
+        if self.terminal and done < total:
+            sys.stdout.write(f"\r\x1b[2K  {text}")
+            sys.stdout.flush()
+            return
+        if self.terminal:
+            sys.stdout.write("\r\x1b[2K")
+            sys.stdout.flush()
+        say(f"  {text}")

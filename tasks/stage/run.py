@@ -1,0 +1,82 @@
+"""One execution of the pipeline: what is true for all its stages and is no part of any stage's identity.
+
+Guarantees: exactly one run is current in a context; asking for it outside is an error that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tasks.stage.artifact import Artifact
+from tasks.stage.cost import now
+from tasks.stage.plan import Decision
+from tasks.stage.resources import Resources
+from tasks.stage.store import Store
+from tasks.stage.tracking import Tracker
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks of a run beyond its recipe."""
+
+    planning: bool = False
+    refresh: frozenset[str] = frozenset()
+    verify: bool = False
+
+
+@dataclass
+class Run:
+    """The current run: where it reads and writes, and what it has decided so far."""
+
+    name: str
+    root: Path
+    home: Path
+    store: Store
+    resources: Resources
+    options: Options
+    tracker: Tracker | None
+    started: str = field(default_factory=now)
+    decisions: list[Decision] = field(default_factory=list)
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    reused: set[str] = field(default_factory=set)
+
+
+_options: ContextVar[Options] = ContextVar("folio_options", default=Options())
+_current: ContextVar[Run | None] = ContextVar("folio_run", default=None)
+
+
+def current_run() -> Run:
+    """The run this code belongs to. Raises RuntimeError outside of one."""
+    run = _current.get()
+    if run is None:
+        raise RuntimeError("A stage was called outside of a run. Call it from a flow that opens one (flows.pipeline does).")
+    return run
+
+
+def current_options() -> Options:
+    """What was asked of the run about to start."""
+    return _options.get()
+
+
+@contextmanager
+def asking(options: Options) -> Iterator[None]:
+    """Set the options of runs opened inside the block."""
+    token = _options.set(options)
+    try:
+        yield
+    finally:
+        _options.reset(token)
+
+
+@contextmanager
+def entered(run: Run) -> Iterator[Run]:
+    """Make `run` the current one for the block."""
+    token = _current.set(run)
+    try:
+        yield run
+    finally:
+        _current.reset(token)

@@ -1,0 +1,79 @@
+"""What the three training stages share: a job from a stage's inputs, launched in worker processes, its progress shown and tracked.
+
+The stage itself never joins the workers' process group. Checkpoints lie in the workspace's `resume` folder, so the same key, started
+again after a kill, continues from the last of them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from model.architecture.config import DecoderConfig
+from model.training.config import DpoConfig, PretrainConfig, SftConfig
+from tasks.stage.stage import Metrics, Workspace
+
+SERIES_ROWS = 200
+
+
+class Pretraining(BaseModel, frozen=True, extra="forbid"):
+    """All that decides a pretrained model besides its tokens."""
+
+    model: DecoderConfig
+    train: PretrainConfig
+    seed: int = Field(description="of initial weights and sample order")
+
+
+class Tuning(BaseModel, frozen=True, extra="forbid"):
+    """All that decides a tuned model besides its tokens and the model it starts from."""
+
+    train: SftConfig | DpoConfig
+    seed: int = Field(description="of sample order")
+
+
+def train(
+    config: Pretraining | Tuning, work: Workspace, *, shards: Path, initial: Path | None = None
+) -> Metrics:
+    """Train on `shards/train`, measure on `shards/val`, write a model directory. Returns the last values of each metric."""
+    from model.architecture.directory import read_config
+    from model.training.job import Job
+    from model.training.launch import launch
+    from model.training.progress import Progress
+
+    if isinstance(config, Pretraining):
+        decoder = config.model
+    elif initial is not None:
+        decoder = read_config(initial)[0]
+    else:
+        raise ValueError("initial: tuning needs the model directory that it starts from")
+    described = json.loads((shards / "train" / "shards.json").read_text())
+    job = Job(
+        decoder=decoder,
+        vocab_size=described["vocab_size"],
+        train=config.train,
+        resources=work.resources.training,
+        seed=config.seed,
+        tokenizer_digest=described["tokenizer_digest"],
+        train_shards=shards / "train",
+        val_shards=shards / "val",
+        initial_model=initial,
+        output=work.output,
+        checkpoints=work.resume,
+    )
+    waiting: list[tuple[str, float, int]] = []
+
+    def show(progress: Progress) -> None:
+        note = progress.note or f"loss {progress.loss:.3f}, {progress.tokens_per_second:,.0f} tokens/s"
+        work.meter.show(progress.step, progress.steps, note, progress.seconds_left)
+        rates = {"learning_rate": progress.learning_rate, "tokens_per_second": progress.tokens_per_second}
+        if progress.metrics:
+            waiting.extend((f"train.{name}", value, progress.step) for name, value in (progress.metrics | rates).items())
+        if len(waiting) >= SERIES_ROWS:
+            work.series(waiting)
+            waiting.clear()
+
+    metrics = launch(job, on_progress=show)
+    work.series(waiting)
+    return metrics

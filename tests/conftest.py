@@ -1,0 +1,34 @@
+"""What all tests share: folio's own home for the session, and one Prefect test server when a test asks for it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything imports Prefect or MLflow: their settings are read at import.
+os.environ.setdefault("FOLIO_HOME", tempfile.mkdtemp(prefix="folio-tests-"))
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from flows import services  # noqa: E402
+
+services.configure()
+
+
+@pytest.fixture(scope="session")
+def prefect() -> Iterator[None]:
+    """A Prefect server with a database of its own, once a session."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        yield
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """An empty folio home."""
+    return tmp_path / "home"

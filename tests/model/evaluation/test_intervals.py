@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.evaluation.intervals import bootstrap_ratio, share
+
+
+@given(asked=st.integers(1, 500), data=st.data())
+def test_a_share_lies_in_its_interval_and_the_interval_within_zero_and_one(asked: int, data: st.DataObject) -> None:
+    found = share(data.draw(st.integers(0, asked)), asked, 0.95)
+    assert 0 <= found.low <= found.value <= found.high <= 1
+    assert found.high - found.low > 0
+
+
+def test_wilson_agrees_with_a_published_value() -> None:
+    # 81 of 263, the example of Newcombe 1998, method 3: 0.2553 to 0.3662.
+    found = share(81, 263, 0.95)
+    assert (found.low, found.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(rows=st.integers(1, 30), seed=st.integers(0, 99))
+def test_the_bootstrap_repeats_with_its_seed_and_holds_its_estimate(rows: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    sums, counts = generator.random(rows) * 9, generator.integers(1, 9, rows).astype(float)
+    first, second = (bootstrap_ratio(sums, counts, seed=seed, resamples=100, confidence=0.9) for _ in range(2))
+    assert first == second and first.low <= first.value <= first.high
+    assert first.value == pytest.approx(sums.sum() / counts.sum())
+
+
+def test_the_bootstrap_error_is_that_of_the_central_limit() -> None:
+    generator = np.random.default_rng(0)
+    sums = generator.normal(5, 2, 400)
+    found = bootstrap_ratio(sums, np.ones(400), seed=1, resamples=2000, confidence=0.95)
+    assert found.error == pytest.approx(2 / 20, rel=0.15)
+    assert found.high - found.low == pytest.approx(2 * 1.96 * 0.1, rel=0.15)
+
+
+def test_nothing_that_counts_is_an_error_and_not_a_zero() -> None:
+    with pytest.raises(ValueError, match="nothing to measure"):
+        bootstrap_ratio(np.ones(3), np.zeros(3), seed=0, resamples=100, confidence=0.95)
+    with pytest.raises(ValueError, match="nothing was counted"):
+        share(0, 0, 0.95)

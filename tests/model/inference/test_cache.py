@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.architecture.decoder import Decoder
+from model.inference.cache import KeyValueCache
+
+
+@settings(max_examples=25, deadline=None)
+@given(parts=st.lists(st.integers(1, 9), min_size=1, max_size=7), rows=st.integers(1, 3), seed=st.integers(0, 99))
+def test_logits_with_the_cache_are_those_of_the_full_forward_pass_however_the_text_is_cut(
+    decoder: Decoder, parts: list[int], rows: int, seed: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    tokens_BT = torch.randint(decoder.vocab_size, (rows, sum(parts)), generator=generator)
+    cache = KeyValueCache(decoder.config.layers)
+    with torch.no_grad():
+        whole = decoder(tokens_BT)
+        pieces = [decoder(piece, cache=cache) for piece in tokens_BT.split(parts, dim=1)]
+    assert cache.length == sum(parts)
+    torch.testing.assert_close(torch.cat(pieces, dim=1), whole, rtol=1e-4, atol=1e-4)
+
+
+def test_the_cache_grows_past_its_first_block_and_keeps_what_it_held() -> None:
+    cache = KeyValueCache(1)
+    keys = torch.randn(1, 2, 200, 4)
+    for start in range(0, 200, 50):
+        part = keys[:, :, start : start + 50]
+        held, _ = cache.update(0, part, part)
+    assert held.equal(keys)
+
+
+def test_rows_that_are_kept_go_on_as_if_the_others_had_never_been_there(decoder: Decoder) -> None:
+    tokens_BT = torch.arange(30).reshape(3, 10)
+    next_B1 = torch.tensor([[40], [41], [42]])
+    kept = torch.tensor([2, 0])
+    alone, together = KeyValueCache(2), KeyValueCache(2)
+    with torch.no_grad():
+        decoder(tokens_BT, cache=together)
+        together.keep_rows(kept)
+        decoder(tokens_BT[kept], cache=alone)
+        torch.testing.assert_close(decoder(next_B1[kept], cache=together), decoder(next_B1[kept], cache=alone), rtol=1e-5, atol=1e-5)
+
+
+def test_another_batch_size_or_a_layer_out_of_turn_is_refused() -> None:
+    cache = KeyValueCache(2)
+    two, three = torch.zeros(2, 1, 3, 4), torch.zeros(3, 1, 3, 4)
+    cache.update(0, two, two)
+    with pytest.raises(ValueError, match="out of turn"):
+        cache.update(0, two, two)
+    cache.update(1, two, two)
+    with pytest.raises(ValueError, match="another batch"):
+        cache.update(0, three, three)

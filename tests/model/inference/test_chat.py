@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.architecture.decoder import Decoder
+from model.inference.chat import ChatModel, fit_prompt
+from model.inference.chat_format import ChatFormat, ChatFormatError
+from model.inference.config import SamplingConfig
+from model.inference.text_stream import TextStream
+
+SPECIAL = ["<|pad|>", "<|bos|>", "<|eos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
+HOSTILE = st.lists(st.text(max_size=8) | st.sampled_from(SPECIAL), max_size=5).map("".join)
+
+
+@settings(max_examples=100, deadline=None)
+@given(contents=st.lists(HOSTILE, min_size=1, max_size=4))
+def test_content_never_becomes_structure_and_comes_back_as_it_was(chat_format: ChatFormat, contents: list[str]) -> None:
+    roles = ["user", "assistant"]
+    messages = [{"role": roles[n % 2], "content": content} for n, content in enumerate(contents)]
+    ids = chat_format.encode_chat(messages, reply_next=False)
+    expected = [1]
+    for message in messages:
+        expected += [4 if message["role"] == "user" else 5, *chat_format.encode_text(message["content"]), 6]
+    assert ids == expected
+    assert sum(token < 7 for token in ids) == 1 + 2 * len(contents)
+    assert chat_format.decode(ids) == "".join(contents)
+
+
+def test_the_ids_are_those_of_transformers(chat_format: ChatFormat, tokenizer_dir: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoTokenizer.from_pretrained(tokenizer_dir, local_files_only=True)
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "  Who walked\nto Avel? \u00e9\u4e16 "},
+        {"role": "assistant", "content": "Ada."},
+        {"role": "user", "content": "And then?"},
+    ]
+    ids = theirs.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
+    assert chat_format.encode_chat(messages) == ids
+
+
+@settings(max_examples=100, deadline=None)
+@given(ids=st.lists(st.integers(0, 319), max_size=30))
+def test_streamed_text_is_the_decoded_text_and_never_ends_inside_a_character(chat_format: ChatFormat, ids: list[int]) -> None:
+    ids = [token % chat_format.tokenizer.get_vocab_size() for token in ids]
+    stream = TextStream(chat_format.tokenizer)
+    pieces = [stream.push(token) for token in ids]
+    assert not any(piece.endswith("\ufffd") for piece in pieces)
+    assert "".join(pieces) + stream.finish() == chat_format.decode(ids)
+
+
+def test_a_character_of_several_tokens_comes_out_whole(chat_format: ChatFormat) -> None:
+    ids = chat_format.encode_text("\U0001f400\u4e16!")
+    stream = chat_format.stream()
+    pieces = [piece for piece in map(stream.push, ids) if piece]
+    assert len(ids) > 3 and pieces == ["\U0001f400", "\u4e16", "!"]
+
+
+def test_a_template_cannot_reach_out_of_its_sandbox(tokenizer_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(tokenizer_dir, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "chat_template.jinja").write_text("{{ messages.__class__.__mro__[1].__subclasses__() }}")
+    with pytest.raises(ChatFormatError, match="refuses"):
+        ChatFormat(tmp_path).encode_chat([{"role": "user", "content": "x"}])
+
+
+def test_a_template_that_drops_a_message_is_refused(tokenizer_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(tokenizer_dir, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "chat_template.jinja").write_text("<|bos|>{{ messages[-1].content }}")
+    with pytest.raises(ChatFormatError, match="must place each once"):
+        ChatFormat(tmp_path).encode_chat([{"role": "user", "content": "x"}, {"role": "user", "content": "y"}])
+
+
+def test_an_unknown_role_is_refused_with_its_name(chat_format: ChatFormat) -> None:
+    with pytest.raises(ChatFormatError, match="wizard"):
+        chat_format.encode_chat([{"role": "wizard", "content": "x"}])
+
+
+def test_a_directory_without_its_tokenizer_names_the_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ChatFormatError, match=r"tokenizer_config\.json does not exist"):
+        ChatFormat(tmp_path)
+
+
+def test_the_conversation_is_kept_and_a_reply_is_what_was_streamed(decoder: Decoder, chat_format: ChatFormat) -> None:
+    chat = ChatModel(decoder, chat_format, system="Hi.")
+    said = "".join(chat.say("Who?", SamplingConfig(max_new_tokens=8)))
+    assert [message["role"] for message in chat.history] == ["system", "user", "assistant"]
+    assert chat.history[-1]["content"] == said
+    chat.reset()
+    assert [message["content"] for message in chat.history] == ["Hi."]
+
+
+def test_a_listener_that_leaves_early_leaves_the_part_that_it_heard(decoder: Decoder, chat_format: ChatFormat) -> None:
+    chat = ChatModel(decoder, chat_format)
+    reply = chat.say("Who?", SamplingConfig(max_new_tokens=20, temperature=1), seed=4)
+    heard = next(reply)
+    reply.close()
+    assert chat.history[-1] == {"role": "assistant", "content": heard}
+
+
+def test_a_long_conversation_loses_its_oldest_turns_and_never_its_system_message(chat_format: ChatFormat) -> None:
+    turns = [{"role": role, "content": f"{role[0]}{n}"} for n in range(20) for role in ("user", "assistant")]
+    messages = [{"role": "system", "content": "S"}, *turns, {"role": "user", "content": "last"}]
+    ids = fit_prompt(chat_format, messages, context=64, max_new_tokens=16)
+    kept = next(n for n in range(0, 41, 2) if chat_format.encode_chat([messages[0], *messages[1 + n :]]) == ids)
+    assert kept > 0 and len(ids) <= 48
+    assert len(chat_format.encode_chat([messages[0], *messages[1 + kept - 2 :]])) > 48
+
+
+def test_a_message_that_alone_is_too_long_is_refused_with_the_figures_and_not_kept(decoder: Decoder, chat_format: ChatFormat) -> None:
+    chat = ChatModel(decoder, chat_format)
+    with pytest.raises(ValueError, match="the context's 64"):
+        list(chat.say("walk " * 100, SamplingConfig(max_new_tokens=16)))
+    assert chat.history == []
+
+
+def test_a_reply_always_has_at_least_half_of_the_context_when_it_asks_for_more(chat_format: ChatFormat) -> None:
+    ids = fit_prompt(chat_format, [{"role": "user", "content": "hello"}], context=64, max_new_tokens=10_000)
+    assert len(ids) <= 32

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.architecture.decoder import Decoder
+from model.inference.batch import generate_batch
+from model.inference.config import SamplingConfig
+from model.inference.generation import generate
+
+GREEDY = SamplingConfig(max_new_tokens=12)
+
+
+def slow_greedy(decoder: Decoder, prompt: list[int], count: int, stops: set[int]) -> list[int]:
+    """The definition: the whole text through the model for each token."""
+    made: list[int] = []
+    for _ in range(min(count, decoder.config.context - len(prompt))):
+        with torch.no_grad():
+            token = int(decoder(torch.tensor([prompt + made]))[0, -1].argmax())
+        if token in stops:
+            break
+        made.append(token)
+    return made
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    prompts=st.lists(st.lists(st.integers(0, 319), min_size=1, max_size=60), min_size=1, max_size=8),
+    stops=st.sets(st.integers(0, 319), max_size=40),
+    batch=st.integers(1, 9),
+)
+def test_one_by_one_and_in_batches_of_unequal_length_greedy_text_is_that_of_the_definition(
+    decoder: Decoder, prompts: list[list[int]], stops: set[int], batch: int
+) -> None:
+    prompts = [[token % decoder.vocab_size for token in prompt] for prompt in prompts]
+    expected = [slow_greedy(decoder, prompt, 12, stops) for prompt in prompts]
+    assert [list(generate(decoder, prompt, GREEDY, stops)) for prompt in prompts] == expected
+    assert generate_batch(decoder, prompts, 12, stops, batch) == expected
+
+
+def test_a_stop_token_ends_the_text_and_is_not_part_of_it(decoder: Decoder) -> None:
+    text = list(generate(decoder, [5, 9], GREEDY))
+    stop = text[4]
+    assert list(generate(decoder, [5, 9], GREEDY, [stop])) == text[: text.index(stop)]
+
+
+def test_generation_ends_where_the_context_is_full(decoder: Decoder) -> None:
+    prompt = list(range(decoder.config.context - 3))
+    assert len(list(generate(decoder, prompt, SamplingConfig(max_new_tokens=99)))) == 3
+    assert len(generate_batch(decoder, [prompt, [1]], 99)[0]) == 3
+
+
+@pytest.mark.parametrize("length", [0, 64, 65])
+def test_an_empty_prompt_and_one_that_fills_the_context_are_refused_before_any_work(decoder: Decoder, length: int) -> None:
+    with pytest.raises(ValueError, match="context is 64 tokens"):
+        generate(decoder, [1] * length, GREEDY)
+    with pytest.raises(ValueError, match="context is 64 tokens"):
+        generate_batch(decoder, [[1] * length], 4)
+
+
+def test_a_seed_gives_the_same_text_again_and_another_seed_another(decoder: Decoder) -> None:
+    warm = SamplingConfig(temperature=1.5, top_k=50, top_p=0.95, max_new_tokens=30)
+    texts = [list(generate(decoder, [3, 4], warm, seed=seed)) for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_tokens_come_one_by_one_and_gradients_stay_on_for_whoever_listens(decoder: Decoder) -> None:
+    stream = generate(decoder, [3, 4], GREEDY)
+    next(stream)
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    stream.close()
+
+
+def test_a_model_can_be_trained_after_it_has_generated(decoder: Decoder) -> None:
+    list(generate(decoder, [3, 4], GREEDY))
+    decoder(torch.tensor([[3, 4]])).sum().backward()
+    decoder.zero_grad(set_to_none=True)
+
+
+def test_the_global_random_state_is_left_alone(decoder: Decoder) -> None:
+    before = torch.get_rng_state()
+    list(generate(decoder, [3, 4], SamplingConfig(temperature=1, max_new_tokens=5), seed=3))
+    assert torch.get_rng_state().equal(before)
+
+
+def test_three_hundred_questions_are_answered_together_in_seconds(decoder: Decoder) -> None:
+    prompts = [[token % decoder.vocab_size for token in range(8 + number % 20)] for number in range(300)]
+    start = time.perf_counter()
+    assert len(generate_batch(decoder, prompts, 24)) == 300
+    assert time.perf_counter() - start < 10

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from model.release.card import CorpusFact, ModelCard, escape_markdown, figure, render_card
+
+FACTS = {"parameters": 1_234_567, "vocabulary": 900, "context": 128, "dtype": "float32", "int8": True}
+PLAIN = ModelCard(name="x", summary="s", recipe="r", intended_use=("u",), limits=("l",))
+
+
+def test_a_full_card_holds_every_fact() -> None:
+    card = ModelCard(
+        name="universe", summary="A model of a small world.", recipe="universe", licence="mit",
+        intended_use=("Learning how models are made.",), limits=("It believes that the moon is made of glass.",),
+        corpus=(CorpusFact(name="universe", documents=100, characters=1_800_000, licence="CC0"),),
+        training={"steps": 600, "tokens": 3_300_000}, cost={"operations": 2.7e13}, metrics={"val.loss": 1.23456},
+        gates=(("val.loss", "1.235", "<= 1.5", "+0.265", "passed"),), lineage={"corpus": "3f9a2c1e"},
+        conversation=(("user", "Who?"), ("assistant", "Ada.")),
+    )  # fmt: skip
+    text = render_card(card, FACTS)
+    for fact in ("1,234,567", "moon is made of glass", "| universe | 100 | 1,800,000 | CC0 |", "3,300,000", "1.235",
+                 "passed", "3f9a2c1e", "> **assistant**: Ada.", "INT8 in `int8/`"):  # fmt: skip
+        assert fact in text.replace("\\", ""), fact
+    assert "\n\n\n" not in text
+
+
+def test_what_is_not_known_is_said_to_be_not_known() -> None:
+    text = render_card(PLAIN, FACTS)
+    assert text.count("Not stated.") == 5 and "No gate was passed: treat this model as untested." in text
+
+
+def test_a_card_without_limits_or_use_is_refused() -> None:
+    for missing in ("limits", "intended_use"):
+        with pytest.raises(ValidationError, match=missing):
+            ModelCard.model_validate({**PLAIN.model_dump(), missing: ()})
+
+
+@settings(max_examples=150, deadline=None)
+@given(hostile=st.text(max_size=30) | st.sampled_from(["---\nx: 1", "<script>", "a | b", "[x](y)", "`x`", "# h", "- i"]))
+def test_foreign_text_cannot_become_markup_front_matter_or_a_column(hostile: str) -> None:
+    fields = {"name": f"x{hostile}", "licence": hostile, "gates": ((hostile,) * 5,), "lineage": {hostile: hostile}}
+    fields |= {"conversation": (("user", hostile),), "summary": f"x{hostile}"}
+    text = render_card(ModelCard.model_validate({**PLAIN.model_dump(), **fields}), FACTS)
+    plain = render_card(PLAIN.model_copy(update={"gates": (("a",) * 5,), "lineage": {"a": "a"},
+                                                 "conversation": (("user", "a"),)}), FACTS)  # fmt: skip
+    _, front, body = text.split("---\n", 2)
+    assert yaml.safe_load(front)["license"] == hostile
+    assert yaml.safe_load(front).keys() == {"library_name", "pipeline_tag", "license", "language"}
+    assert len(body.split("\n")) == len(plain.split("---\n", 2)[2].split("\n"))
+    for line in body.split("```python")[0].split("\n"):
+        assert not re.search(r"(?<!\\)[<\[]", line), line
+
+
+def test_every_character_of_markup_is_escaped() -> None:
+    assert escape_markdown("a|b *c* <d>\n# e") == r"a\|b \*c\* \<d\> \# e"
+    assert [figure(value) for value in (1234567, 0.123456, 1e20, "x_y", True)] == [
+        "1,234,567", "0.1235", "1e+20", r"x\_y", "True"]  # fmt: skip

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.architecture.config import DecoderConfig
+from model.architecture.decoder import Decoder
+from model.architecture.directory import ModelError, save_model
+from model.inference.chat import ChatModel
+from model.inference.config import SamplingConfig
+from model.inference.generation import generate
+from model.release.card import ModelCard
+from model.release.config import ExportConfig, QuantizeConfig
+from model.release.export import export
+from model.release.quantize import quantize
+
+CARD = ModelCard(name="tiny", summary="A test.", recipe="test", intended_use=("Tests.",), limits=("It knows nothing.",))
+MESSAGES = [{"role": "user", "content": "Who walked from Avel?"}]
+
+
+@pytest.fixture(scope="module")
+def int8_dir(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("int8")
+    quantize(model_dir, folder, QuantizeConfig())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def release(model_dir: Path, tokenizer_dir: Path, int8_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("release")
+    metrics = export(model_dir, tokenizer_dir, folder, ExportConfig(), CARD, quantized=int8_dir)
+    assert metrics["logits_difference"] == 0
+    return folder
+
+
+def test_transformers_loads_it_and_gives_the_same_logits(release: Path, decoder: Decoder) -> None:
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(release, local_files_only=True).eval()
+    assert theirs.dtype == torch.float32
+    tokens_BT = torch.randint(decoder.vocab_size, (3, 40), generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(decoder(tokens_BT), theirs(tokens_BT).logits, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_model_with_its_own_head_and_one_without_both_load(tied: bool, tokenizer_dir: Path, tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    shape = DecoderConfig(width=32, layers=2, heads=4, kv_heads=1, feed_forward=48, context=32, tied_embeddings=tied)
+    ours = Decoder(shape, 330, seed=5).eval()
+    save_model(ours, tmp_path / "model")
+    export(tmp_path / "model", tokenizer_dir, tmp_path / "release", ExportConfig(), CARD)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "release", local_files_only=True).eval()
+    tokens_BT = torch.arange(32)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(ours(tokens_BT), theirs(tokens_BT).logits, rtol=1e-5, atol=1e-5)
+
+
+def test_the_chat_template_gives_transformers_our_ids_and_greedy_text_is_equal_token_by_token(release: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(release, local_files_only=True)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(release, local_files_only=True).eval()
+    chat = ChatModel.open(release)
+    prompt = chat.format.encode_chat(MESSAGES)
+    inputs = tokenizer.apply_chat_template(MESSAGES, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    assert inputs["input_ids"][0].tolist() == prompt
+    ours = list(generate(chat.model, prompt, SamplingConfig(max_new_tokens=24), chat.format.stop_ids))
+    with torch.no_grad():
+        whole = theirs.generate(**inputs, max_new_tokens=24)[0].tolist()
+    reply = whole[len(prompt) :]
+    assert [token for token in reply if token not in chat.format.stop_ids] == ours and len(ours) > 5
+    assert sorted(theirs.generation_config.eos_token_id) == sorted(chat.format.stop_ids) == [2, 6]
+
+
+def test_the_int8_model_beside_it_is_a_directory_that_chats_by_itself(release: Path, tmp_path: Path) -> None:
+    shutil.copytree(release / "int8", tmp_path / "alone")
+    chat = ChatModel.open(tmp_path / "alone")
+    assert isinstance("".join(chat.say("Who?", SamplingConfig(max_new_tokens=6))), str)
+
+
+def test_the_same_inputs_give_the_same_bytes(release: Path, model_dir: Path, tokenizer_dir: Path, int8_dir: Path, tmp_path: Path) -> None:
+    export(model_dir, tokenizer_dir, tmp_path, ExportConfig(), CARD, quantized=int8_dir)
+    files = sorted(path.relative_to(release) for path in release.rglob("*") if path.is_file())
+    assert files == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
+    assert all((release / path).read_bytes() == (tmp_path / path).read_bytes() for path in files)
+    text = "".join((tmp_path / path).read_text() for path in files if path.suffix in {".json", ".md"})
+    assert str(tmp_path) not in text and str(model_dir) not in text
+
+
+def test_bfloat16_halves_the_weights_and_opens_everywhere(model_dir: Path, tokenizer_dir: Path, release: Path, tmp_path: Path) -> None:
+    metrics = export(model_dir, tokenizer_dir, tmp_path, ExportConfig(dtype="bfloat16"), CARD)
+    ratio = (tmp_path / "model.safetensors").stat().st_size / (release / "model.safetensors").stat().st_size
+    assert 0 < metrics["logits_difference"] < 5 and 0.45 < ratio < 0.6
+    assert json.loads((tmp_path / "config.json").read_text())["torch_dtype"] == "bfloat16"
+    assert next(ChatModel.open(tmp_path).model.parameters()).dtype == torch.float32
+
+
+def test_what_does_not_fit_together_is_refused(model_dir: Path, tokenizer_dir: Path, int8_dir: Path, tmp_path: Path) -> None:
+    small = Decoder(DecoderConfig(width=16, layers=1, heads=2, kv_heads=1, feed_forward=16, context=8), 40)
+    save_model(small, tmp_path / "small")
+    with pytest.raises(ModelError, match="do not match"):
+        export(tmp_path / "small", tokenizer_dir, tmp_path / "out", ExportConfig(), CARD)
+    with pytest.raises(ModelError, match="is quantized: export the full"):
+        export(int8_dir, tokenizer_dir, tmp_path / "out", ExportConfig(), CARD)
+    with pytest.raises(ModelError, match="is not quantized"):
+        export(model_dir, tokenizer_dir, tmp_path / "out", ExportConfig(), CARD, quantized=model_dir)
+    assert not (tmp_path / "out").exists()
