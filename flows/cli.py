@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -79,6 +80,13 @@ def down() -> None:
     """Stop the services that `folio up` or `folio run` started here."""
     stopped = services.stop()
     print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+@app.command()
+def env() -> None:
+    """Print the settings that the `prefect` and `mlflow` commands need here: eval "$(folio env)"."""
+    for name, value in services.settings().items():
+        print(f"export {name}={shlex.quote(value)}")
 
 
 @app.command()

@@ -75,11 +75,11 @@ def mlflow_page() -> Service:
     return Service("MLflow page", _port("FOLIO_MLFLOW_PORT", 5000), "FOLIO_MLFLOW_PORT", "/health", "OK")
 
 
-def configure() -> None:
-    """Settings of Prefect and MLflow for this process and its children; must come before either is imported."""
+def settings() -> dict[str, str]:
+    """What Prefect, MLflow and DeepSpeed are told, by environment variable."""
     server = prefect_server()
-    home().mkdir(parents=True, exist_ok=True)
-    settings = {
+    return {
+        "FOLIO_HOME": str(home()),
         "PREFECT_HOME": str(home() / "prefect"),
         "PREFECT_API_URL": f"{server.url}/api",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
@@ -90,11 +90,17 @@ def configure() -> None:
         "PREFECT_CLI_PROMPT": "false",
         "DO_NOT_TRACK": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "DS_ACCELERATOR": os.environ.get("DS_ACCELERATOR", "cpu"),
     }
-    for name, value in settings.items():
+
+
+def configure() -> None:
+    """Set this process and its children up; must come before Prefect or MLflow is imported. What is already set stands."""
+    home().mkdir(parents=True, exist_ok=True)
+    for name, value in settings().items():
         os.environ.setdefault(name, value)
 
 

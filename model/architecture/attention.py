@@ -3,6 +3,8 @@
 Guarantee: a token sees itself and what came before it in its own document, nothing else; so changing one document of a
 packed row leaves the others' outputs bit-equal. Rows of a single document take PyTorch's fused causal kernel and
 need no mask in memory; packed rows pass a boolean mask of [B, 1, T, T].
+Short bf16 sequences on a CPU are multiplied out instead (`plain_attention`): the fused kernel's backward pass took a third
+of a training step there, and this halved attention's share.
 With a cache, keys and values of earlier tokens come from it and only the new tokens are computed.
 """
 
@@ -54,19 +56,41 @@ class Attention(nn.Module):
         q_BHTK = self.q_proj(x_BTD).view(batch, time, self.heads, self.head_width).transpose(1, 2)
         k_BGTK = self.k_proj(x_BTD).view(batch, time, self.kv_heads, self.head_width).transpose(1, 2)
         v_BGSK = self.v_proj(x_BTD).view(batch, time, self.kv_heads, self.head_width).transpose(1, 2)
-        q_BHTK, k_BGSK = rotate(q_BHTK, *rotary), rotate(k_BGTK, *rotary)
+        cos, sin = (table.to(q_BHTK.dtype) for table in rotary)
+        q_BHTK, k_BGSK = rotate(q_BHTK, cos, sin), rotate(k_BGTK, cos, sin)
         if cache is not None:
             k_BGSK, v_BGSK = cache.update(self.layer, k_BGSK, v_BGSK)
-        out_BHTK = functional.scaled_dot_product_attention(
-            q_BHTK,
-            k_BGSK,
-            v_BGSK,
-            attn_mask=mask_B1TS,
-            is_causal=mask_B1TS is None and time == k_BGSK.shape[2] and time > 1,
-            enable_gqa=self.heads != self.kv_heads,
-        )
+        causal = mask_B1TS is None and time == k_BGSK.shape[2] and time > 1
+        if q_BHTK.dtype == torch.bfloat16 and q_BHTK.device.type == "cpu" and causal | (mask_B1TS is not None) and time <= 512:
+            out_BHTK = plain_attention(q_BHTK, k_BGSK, v_BGSK, mask_B1TS)
+        else:
+            out_BHTK = functional.scaled_dot_product_attention(
+                q_BHTK,
+                k_BGSK,
+                v_BGSK,
+                attn_mask=mask_B1TS,
+                is_causal=causal,
+                enable_gqa=self.heads != self.kv_heads,
+            )
         out_BTD: Tensor = self.o_proj(out_BHTK.transpose(1, 2).reshape(batch, time, -1))
         return out_BTD
+
+
+def plain_attention(q_BHTK: Tensor, k_BGSK: Tensor, v_BGSK: Tensor, mask_B1TS: Tensor | None) -> Tensor:
+    """Softmax of q k / sqrt(K), times v, as three products; `mask_B1TS` None means causal. Memory: B H T S numbers."""
+    batch, heads, time, width = q_BHTK.shape
+    groups, past = k_BGSK.shape[1:3]
+    shared = heads // groups  # queries of one group are so many more rows of one product
+    if mask_B1TS is None:
+        mask_B1TS = continued_mask(past - time, time, q_BHTK.device)
+    bias_B1TS = torch.zeros_like(mask_B1TS, dtype=q_BHTK.dtype).masked_fill_(~mask_B1TS, float("-inf"))
+    bias_NMS = bias_B1TS[:, :, None].expand(batch, groups, shared, time, past).reshape(batch * groups, shared * time, past)
+    q_NMK = q_BHTK.reshape(batch * groups, shared * time, width)
+    k_NSK, v_NSK = k_BGSK.reshape(batch * groups, past, width), v_BGSK.reshape(batch * groups, past, width)
+    with torch.autocast(q_BHTK.device.type, enabled=False):
+        scores_NMS = torch.baddbmm(bias_NMS, q_NMK, k_NSK.transpose(1, 2), alpha=width**-0.5)
+        out_NMK = torch.bmm(scores_NMS.softmax(dim=-1), v_NSK)
+    return out_NMK.view(batch, heads, time, width)
 
 
 def document_mask(documents_BT: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """RMSNorm (Zhang and Sennrich, 2019): divide by the root of the mean square, then scale each channel.
 
-The mean is taken in fp32 whatever the activations are, so that bf16 training stays stable. Keeps no bias and does not
-centre, as Llama.
+The mean is taken in the type of the residual stream, which stays fp32 under autocast; there the result is rounded once, for
+all the projections that read it. Keeps no bias and does not centre, as Llama.
 """
 
 from __future__ import annotations
@@ -20,4 +20,7 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.epsilon)
+        normed = functional.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.epsilon)
+        if torch.is_autocast_enabled(x.device.type):
+            return normed.to(torch.get_autocast_dtype(x.device.type))
+        return normed

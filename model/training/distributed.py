@@ -64,6 +64,7 @@ def join(place: Place, run_directory: Path) -> None:
     import torch
     from torch import distributed
 
+    os.environ.setdefault("LOCAL_RANK", str(place.local_rank))  # DeepSpeed looks for it there
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     if not distributed.is_initialized():
         if place.world == 1:

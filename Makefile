@@ -1,0 +1,36 @@
+# Two commands do everything: `make run` and `make test`. Both install into .venv first, once.
+PYTHON ?= python3.11
+BIN := .venv/bin
+
+.PHONY: run test check proofs up down clean
+
+run: .venv/installed
+	$(BIN)/folio run universe
+
+test: .venv/installed-dev
+	$(BIN)/python -m pytest
+
+proofs: .venv/installed-dev  # what takes minutes: every ZeRO stage, kills, the whole default recipe
+	$(BIN)/python -m pytest -m slow
+
+check: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+up: .venv/installed
+	$(BIN)/folio up
+
+down: .venv/installed
+	$(BIN)/folio down
+
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	touch $@
+
+.venv/installed-dev: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .folio

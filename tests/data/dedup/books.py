@@ -1,0 +1,72 @@
+"""Synthetic documents for the tests of deduplication, splits, audit and examples."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.dedup.config import DedupConfig
+from data.dedup.dedup import dedup
+
+_SYLLABLES = ("ba", "ce", "di", "fo", "gu", "la", "me", "ni", "po", "ru", "sta", "tre", "vi", "wo", "zu")
+
+
+def prose(seed: int, paragraphs: int = 6, sentences: int = 5) -> str:
+    """Paragraphs of made-up words; two seeds have no five words in a row in common, but for chance."""
+    random = Random(f"prose:{seed}")
+
+    def sentence() -> str:
+        words = ["".join(random.choices(_SYLLABLES, k=random.randint(1, 4))) for _ in range(random.randint(6, 14))]
+        return " ".join(words).capitalize() + "."
+
+    return "\n\n".join(" ".join(sentence() for _ in range(sentences)) for _ in range(paragraphs))
+
+
+def edited(text: str, share: float, seed: int = 0) -> str:
+    """`text` with about `share` of its words replaced."""
+    random = Random(f"edit:{seed}")
+    return "\n\n".join(
+        " ".join(word if random.random() >= share else f"new{random.randint(0, 9999)}" for word in part.split()) for part in text.split("\n\n")
+    )
+
+
+def write(folder: Path, texts: dict[str, str], *, order: list[str] | None = None, titles: dict[str, str] | None = None) -> Path:
+    """documents.parquet in `folder`: name -> text, ids being the names; by id unless `order` says otherwise."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = order or sorted(texts)
+    columns = {
+        "id": names,
+        "title": [(titles or {}).get(name, f"Title {name}") for name in names],
+        "source": ["test"] * len(names),
+        "text": [texts[name] for name in names],
+        "metadata": ["{}"] * len(names),
+    }
+    schema = pa.schema([(name, pa.string()) for name in columns])
+    pq.write_table(pa.table(columns, schema=schema), folder / "documents.parquet")
+    return folder / "documents.parquet"
+
+
+def run(
+    folder: Path, texts: dict[str, str], config: DedupConfig | None = None, *, threads: int = 1, order: list[str] | None = None
+) -> tuple[Path, dict[str, float]]:
+    """Deduplicates `texts`; returns the output folder and the metrics."""
+    documents = write(folder / "in", texts, order=order)
+    output = folder / "out"
+    metrics = dedup(documents, output, config or DedupConfig(), threads=threads, memory="500MB", scratch=folder / "scratch")
+    assert not list((folder / "scratch").iterdir())
+    return output, metrics
+
+
+def texts_of(output: Path) -> dict[str, str]:
+    """The documents of an output folder, by id."""
+    table = pq.read_table(output / "documents.parquet")
+    return dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
+
+
+def bytes_of(output: Path) -> dict[str, str]:
+    """The digest of every file of an output folder."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(output.iterdir())}
