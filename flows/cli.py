@@ -28,9 +28,10 @@ def settings(debug: Annotated[bool, typer.Option("--debug", help="show traceback
 @app.command()
 def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refresh = None, verify: Verify = False) -> None:
     """Run a recipe: every stage whose identity changed, and no other."""
+    from flows.planning import refreshing
     from flows.running import run_recipe
 
-    run_recipe(recipe, tuple(changes or ()), frozenset(refresh or ()), verify)
+    run_recipe(recipe, tuple(changes or ()), refreshing(refresh), verify)
 
 
 @app.command()
@@ -42,9 +43,9 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
     """Say what a run would do, stage by stage, and why; change nothing."""
-    from flows.planning import plan_recipe, plan_table
+    from flows.planning import plan_recipe, plan_table, refreshing
 
-    decisions, stopped = plan_recipe(recipe, tuple(changes or ()), frozenset(refresh or ()), verify)
+    decisions, stopped = plan_recipe(recipe, tuple(changes or ()), refreshing(refresh), verify)
     if as_json:
         print(json.dumps({"stages": [d.row() for d in decisions], "stopped": stopped}, indent=1))
     else:
@@ -126,7 +127,8 @@ def main() -> None:
     try:
         app()
     except (ValueError, LookupError, OSError, RuntimeError) as error:
-        print(f"folio: {error}", file=sys.stderr)
+        # A KeyError's text is its argument in quotes.
+        print(f"folio: {error.args[0] if isinstance(error, KeyError) and error.args else error}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from data.examples.config import CorpusExamples
 from data.sources.config import FilesSource, IngestConfig
+from data.sources.errors import SourceError
+from data.sources.files import find_files
 from data.splits.config import SplitConfig
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
 from flows.loading import RecipeError
@@ -23,6 +25,7 @@ from model.release.config import CardConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 
 SUFFIXES = (".txt", ".md")
+SOURCE = FilesSource(paths=(".",), suffixes=SUFFIXES)
 BYTES_A_TOKEN = 3.5
 MOST_PASSES = 12
 MOST_TOKENS = 6_000_000
@@ -32,13 +35,16 @@ def write_recipe(folder: Path) -> str:
     """Write `folder/recipe.yaml` and say what was seen. Raises RecipeError when there are no texts or a recipe is already there."""
     if not folder.is_dir():
         raise RecipeError(f"{folder} is not a folder; give the folder that your texts lie in.")
-    texts = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.suffix.lower() in SUFFIXES]
-    if not texts:
-        raise RecipeError(f"{folder} holds no {' or '.join(SUFFIXES)} files, so there is nothing to learn from.")
     target = folder / "recipe.yaml"
     if target.exists():
         raise RecipeError(f"{target} is already there; move it away to have a new one written.")
+    try:
+        texts = list(find_files(SOURCE, folder).values())
+    except SourceError:
+        texts = []
     size = sum(p.stat().st_size for p in texts)
+    if size == 0:
+        raise RecipeError(f"{folder} holds no {' or '.join(SUFFIXES)} files with text in them, so there is nothing to learn from.")
     recipe = propose(folder, len(texts), size)
     shown = size / 1e6 if size >= 1e5 else size / 1e3
     unit = "MB" if size >= 1e5 else "kB"
@@ -52,7 +58,8 @@ Run it with: folio run {target}"""
 
 def propose(folder: Path, texts: int, size: int) -> Recipe:
     """A recipe whose sizes fit `size` bytes in `texts` files."""
-    name = re.sub(r"\W+", "_", folder.resolve().name.lower()).strip("_") or "books"
+    called = folder.resolve().name
+    name = re.sub(r"[^a-z0-9]+", "_", called.lower()).strip("_") or "books"
     tokens = size / BYTES_A_TOKEN
     vocabulary = next((v for v, least in ((8192, 20e6), (4096, 4e6), (2048, 5e5), (1024, 1e5)) if size >= least), 512)
     width, layers = next(((w, n) for w, n, least in ((256, 6, 5e6), (192, 4, 1e6), (128, 4, 2e5)) if tokens >= least), (96, 3))
@@ -61,8 +68,8 @@ def propose(folder: Path, texts: int, size: int) -> Recipe:
     measured = EvaluateConfig(splits=("train", "val"), rows=256, copying=True, copy_prompts=32)
     return Recipe(
         name=name,
-        description=f"A model of the texts in {folder.name}.",
-        ingest=IngestConfig(sources=(FilesSource(name=name, paths=tuple(f"**/*{s}" for s in SUFFIXES)),)),
+        description=f"A model of the texts in {called}.",
+        ingest=IngestConfig(sources=(SOURCE.model_copy(update={"name": name}),)),
         examples=CorpusExamples(),
         split=SplitConfig(mode="all_train") if few else SplitConfig(),
         tokenizer=TokenizerConfig(vocab_size=vocabulary),

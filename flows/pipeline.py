@@ -32,6 +32,8 @@ def compose(recipe: Recipe) -> Release:
 def pipeline(recipe: Recipe) -> dict[str, Artifact]:
     """From a recipe to a released model; returns every artifact by its place. What has not changed is reused."""
     with open_run(**recipe.run_settings()) as run:
-        compose(recipe)
-        report()
+        try:
+            compose(recipe)
+        finally:
+            report()  # of a run that a gate stopped, too: that is when a page is wanted most
         return run.artifacts

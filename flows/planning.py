@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from flows.loading import load
+import difflib
+
+from flows.loading import RecipeError, load
 from tasks.stage.plan import WORDS, Decision
 from tasks.stage.progress import clock
 from tasks.stage.run import Options, asking
+from tasks.stage.stage import Stage
 
 
 def plan_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> tuple[list[Decision], str]:
@@ -21,6 +24,25 @@ def plan_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], ve
         except GateFailed as failed:
             return run.decisions, str(failed)
     return run.decisions, ""
+
+
+def stages() -> dict[str, Stage]:
+    """The stages of the pipeline by name."""
+    from flows import base, chat, corpus, release
+
+    found = (value for module in (corpus, base, chat, release) for value in vars(module).values())
+    return {value.name: value for value in found if isinstance(value, Stage)}
+
+
+def refreshing(asked: list[str] | None) -> frozenset[str]:
+    """What `--refresh` names: stages, or places of a stage such as evaluate.base. Raises RecipeError for a name that is neither."""
+    known = stages()
+    for name in asked or ():
+        if name.partition(".")[0] not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"the stages are {', '.join(known)}."
+            raise RecipeError(f"--refresh {name!r}: there is no stage of that name; {hint}")
+    return frozenset(asked or ())
 
 
 def plan_table(decisions: list[Decision], stopped: str) -> str:

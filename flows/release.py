@@ -37,6 +37,7 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
     against = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
     full = evaluate.at("release")(recipe.evaluate.release, model=exported, **against)
     small = evaluate.at("int8")(recipe.evaluate.release, model=int8, **against)
-    require(gate.at("release")(recipe.gates.release, release=full, int8=small))
-    register(recipe.register_as, exported)
+    verdict = gate.at("release")(recipe.gates.release, release=full, int8=small)
+    require(verdict)
+    register(recipe.register_as, exported, verdict)
     return Release(exported, int8)

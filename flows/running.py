@@ -50,7 +50,7 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float) -> s
     for place in ("gate.base", "gate.chat", "gate.release"):
         lines += [place, (folders[place] / "verdict.txt").read_text(), ""]
     lines += probes(artifacts["evaluate.base"])
-    lines += ["A conversation with it:", *conversation(folders["evaluate.release"]), ""]
+    lines += [*samples(folders["evaluate.release"]), ""]
     page = services.home() / "reports" / f"{recipe.name}.html"
     rows = (
         ("the flow took", clock(seconds) + f" ({seconds:.1f} s)"),
@@ -70,10 +70,12 @@ def probes(measured: Artifact) -> list[str]:
     return [*found, ""] if found else []
 
 
-def conversation(folder: Path, most: int = 3) -> list[str]:
-    """A few sample turns, as they were said."""
-    lines: list[str] = []
-    samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
-    for sample in [s for s in samples if s.get("messages")][:most]:
-        lines += [f"  {message['role']:9} {message['content']}" for message in sample["messages"]]
-    return lines or ["  (none was sampled)"]
+def samples(folder: Path, most: int = 4) -> list[str]:
+    """What the model said: answers to questions it never saw, or texts as it begins them when it was asked none."""
+    said = [json.loads(line) for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
+    talks = [sample for sample in said if sample["kind"] == "conversation" and sample["set"] == "heldout"][:most]
+    turns = [f"  {message['role']:9} {message['content']}" for talk in talks for message in talk["messages"]]
+    if turns:
+        return ["A conversation with it, about questions it never saw:", *turns]
+    texts = [f"  {' '.join(sample['text'].split())}" for sample in said if sample["kind"] == "beginning"][:most]
+    return ["Texts as it begins them:", *texts] if texts else ["No samples were drawn: evaluate.release.samples is 0."]

@@ -7,6 +7,7 @@ something else is an error that names the port and the variable to change.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
@@ -14,13 +15,17 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 HOST = "127.0.0.1"
+ANSWER_SECONDS = 10.0
 START_SECONDS = 90.0
+STOP_SECONDS = 15.0
 
 
 class ServiceError(RuntimeError):
@@ -98,8 +103,14 @@ def settings() -> dict[str, str]:
 
 
 def configure() -> None:
-    """Set this process and its children up; must come before Prefect or MLflow is imported. What is already set stands."""
-    home().mkdir(parents=True, exist_ok=True)
+    """Set this process and its children up; must come before Prefect or MLflow is imported. What is already set stands.
+
+    Raises ServiceError when folio's home can't be made.
+    """
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServiceError(f"folio's home {home()} can't be made ({error.strerror}); name another folder: FOLIO_HOME=<folder>.") from error
     for name, value in settings().items():
         os.environ.setdefault(name, value)
 
@@ -128,25 +139,40 @@ def ensure_mlflow(uri: str) -> Service:
 
 def answers(service: Service) -> bool:
     """Whether the service answers. Raises ServiceError when something else does."""
-    try:
-        with urllib.request.urlopen(service.url + service.health, timeout=5) as reply:
-            if reply.read(64).decode(errors="replace").strip() == service.answer:
-                return True
-    except urllib.error.HTTPError:
-        pass
-    except (urllib.error.URLError, OSError):
-        with socket.socket() as probe:
-            probe.settimeout(2)
-            if probe.connect_ex((HOST, service.port)) != 0:
-                return False
+    if _healthy(service):
+        return True
+    if not _listening(service):
+        return False
     raise ServiceError(
-        f"Port {service.port} is in use by something that is not a {service.name}. Stop it, or choose another port: {service.variable}=<port>."
+        f"Port {service.port} is in use by something that is not a {service.name}. "
+        f"Stop it, or choose another port: {service.variable}=<port>."
     )
 
 
+def _healthy(service: Service) -> bool:
+    try:
+        with urllib.request.urlopen(service.url + service.health, timeout=ANSWER_SECONDS) as reply:
+            return bool(reply.read(64).decode(errors="replace").strip() == service.answer)
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _listening(service: Service) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((HOST, service.port)) == 0
+
+
 def _ensure(service: Service, command: list[str], environment: dict[str, str]) -> Service:
-    if answers(service):
-        return service
+    from tasks.stage.locks import local_lock
+
+    with local_lock(home() / "services.lock", lambda: None):
+        if not answers(service):
+            _start(service, command, environment)
+    return service
+
+
+def _start(service: Service, command: list[str], environment: dict[str, str]) -> None:
     log = home() / "logs" / f"{service.name.lower().replace(' ', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
@@ -163,16 +189,10 @@ def _ensure(service: Service, command: list[str], environment: dict[str, str]) -
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise ServiceError(f"The {service.name} ended with code {process.returncode} while starting; its log is {log}.")
-        if _listening(service) and answers(service):
-            return service
+        if _healthy(service):
+            return
         time.sleep(0.1)
     raise ServiceError(f"The {service.name} did not answer on {service.url} within {START_SECONDS:.0f} s; its log is {log}.")
-
-
-def _listening(service: Service) -> bool:
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((HOST, service.port)) == 0
 
 
 def _pids() -> Path:
@@ -185,15 +205,27 @@ def _remember(service: Service, pid: int) -> None:
 
 
 def stop() -> list[str]:
-    """Stop the services this home started; returns their names."""
+    """Stop the services this home started, and wait until they have ended; returns their names."""
     if not _pids().exists():
         return []
-    stopped = []
-    for name, pid in json.loads(_pids().read_text()).items():
-        try:
-            os.killpg(pid, signal.SIGTERM)
-            stopped.append(name)
-        except ProcessLookupError:
-            continue
+    running = {name: process for name, pid in json.loads(_pids().read_text()).items() if (process := _service(pid)) is not None}
+    for process in running.values():
+        _signal(process, signal.SIGTERM)
+    for process in psutil.wait_procs(running.values(), timeout=STOP_SECONDS)[1]:
+        _signal(process, signal.SIGKILL)
     _pids().unlink()
-    return stopped
+    return list(running)
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _service(pid: int) -> psutil.Process | None:
+    """The process of a service; None when it has ended, even if its number now belongs to something else."""
+    try:
+        process = psutil.Process(pid)
+        return process if {"prefect", "mlflow"} & set(process.cmdline()) else None
+    except psutil.NoSuchProcess:
+        return None

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from flows import services
+from flows.loading import RecipeError, find, load
 from tasks.stage.artifact import Artifact
 from tasks.stage.lineage import Graph
+from tasks.stage.opening import resolve
 from tasks.stage.store import Store
 
 
@@ -46,24 +48,36 @@ def _reply(session: Any, text: str, config: Any, seed: int) -> None:
 
 
 def model_directory(model: str) -> Path:
-    """A directory as it is, or the newest export of a recipe whose release gate passed. Raises LookupError."""
+    """A model's directory as it is, or the newest export of a recipe whose release gate passed. Raises LookupError."""
     path = Path(model)
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise LookupError(f"{model} is a folder without config.json, so no model; give an exported model's folder or a recipe's name.")
+    if (path / "config.json").is_file():
         return path
-    store = Store(services.store_url(), services.home() / "cache" / "artifacts")
+    name, store = _recipe(model)
     graph = Graph.of(store)
-    exports = [a for a in graph.by_key.values() if a.stage == "export" and a.label == model]
-    for artifact in sorted(exports, key=lambda a: a.origin.created, reverse=True):
+    exports = sorted((a for a in graph.by_key.values() if a.stage == "export" and a.label == name), key=lambda a: a.origin.created)
+    for artifact in reversed(exports):
         if released(graph, artifact):
             return store.local(artifact)
     if exports:
-        raise LookupError(f"{model} was exported but its release gate has not passed; to talk all the same, give the folder {store.local(exports[-1])}.")
-    raise LookupError(f"There is no released model {model!r} in {store.url}; make one with: folio run {model}")
+        newest = store.local(exports[-1])
+        raise LookupError(f"{name} was exported but its release gate has not passed; to talk all the same, give the folder {newest}.")
+    if path.is_dir():
+        raise LookupError(f"{model} is a folder without config.json, so no model; give an exported model's folder or a recipe's name.")
+    raise LookupError(f"There is no released model {name!r} in {store.url}; make one with: folio run {model}")
+
+
+def _recipe(model: str) -> tuple[str, Store]:
+    """The name a recipe's artifacts carry and the store they lie in; a name that is no recipe's is looked for in folio's own store."""
+    cache = services.home() / "cache" / "artifacts"
+    try:
+        find(model)
+    except RecipeError:
+        return model, Store(services.store_url(), cache)
+    settings = load(model).run_settings()
+    return settings["name"], Store(resolve(settings["store"], settings["root"]), cache)
 
 
 def released(graph: Graph, exported: Artifact) -> bool:
-    """Whether a release gate below this export passed or was overruled."""
+    """Whether the newest release gate below this export passed or was overruled."""
     gates = [a for a in graph.descendants(exported) if a.stage == "gate"]
-    return any(gate.metrics["passed"] == 1.0 or gate.metrics["overruled"] == 1.0 for gate in gates)
+    return bool(gates) and 1.0 in (gates[-1].metrics["passed"], gates[-1].metrics["overruled"])

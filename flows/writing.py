@@ -1,15 +1,19 @@
 """A recipe as commented YAML: above every key what it means and its unit, taken from the field's own description.
 
 Guarantees: reading the text back gives an equal recipe, and a comment cannot say other than the code, because it comes from there.
+A key without words of its own is an error, not a bare line.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
+import yaml
 from pydantic import BaseModel
 
 WIDTH = 118
@@ -28,10 +32,18 @@ def commented(recipe: BaseModel, head: str) -> str:
 
 
 def _field(model: BaseModel, name: str, depth: int) -> Iterator[str]:
-    field, value, indent = type(model).model_fields[name], getattr(model, name), "  " * depth
-    words = field.description or (type(value).__doc__ or "").strip().splitlines()[0] if field.description or isinstance(value, BaseModel) else ""
-    yield from textwrap.wrap(words, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   ")
+    value, indent = getattr(model, name), "  " * depth
+    yield from textwrap.wrap(_words(model, name), WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   ")
     yield from _value(name, value, depth)
+
+
+def _words(model: BaseModel, name: str) -> str:
+    """What a key means: its field's description or, for a section, the first line of its class. Raises ValueError when neither is there."""
+    value = getattr(model, name)
+    said = type(model).model_fields[name].description or (type(value).__doc__ if isinstance(value, BaseModel) else "")
+    if not said or not said.strip():
+        raise ValueError(f"{type(model).__name__}.{name} has no description, so a recipe can't explain it; give its Field one.")
+    return said.strip().splitlines()[0]
 
 
 def _value(name: str, value: Any, depth: int) -> Iterator[str]:
@@ -66,9 +78,13 @@ def _scalar(value: Any) -> str:
     if isinstance(value, BaseModel):
         return "{" + ", ".join(f"{name}: {_scalar(getattr(value, name))}" for name in type(value).model_fields) + "}"
     if isinstance(value, float):
-        return repr(value) if "e" not in repr(value) else f"{value:.12f}".rstrip("0")
+        plain = format(Decimal(repr(value)), "f")
+        return plain if "." in plain else f"{plain}.0"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_scalar(item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_scalar(name)}: {_scalar(item)}" for name, item in value.items()) + "}"
     if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False)
+        quoted: str = yaml.safe_dump(value, default_style='"', allow_unicode=True, width=math.inf)
+        return quoted.rstrip("\n")
     return json.dumps(value)

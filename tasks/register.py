@@ -1,7 +1,7 @@
-"""Register: the released model gets a version in MLflow's registry and the alias `champion`.
+"""Register: the released model gets a version in MLflow's registry and, if its gate passed, the alias `champion`.
 
 No stage, since it makes no artifact: it is idempotent instead. A digest that has a version keeps it, so a lost registry is filled
-again by the next run, and the alias moves only here, behind the release gate.
+again by the next run, and the alias moves only here. A release whose gate was overruled gets a version and leaves the alias alone.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from tasks.stage.run import current_run
 CHAMPION = "champion"
 
 
-def register(name: str, exported: Made) -> None:
+def register(name: str, exported: Made, verdict: Made) -> None:
     """Register an exported model under `name`; nothing while planning or without tracking."""
     run = current_run()
-    if isinstance(exported, Artifact) and run.tracker is not None:
-        _register(name, exported)
+    if isinstance(exported, Artifact) and isinstance(verdict, Artifact) and run.tracker is not None and not run.options.planning:
+        _register(name, exported, verdict.metrics["passed"] == 1.0)
 
 
 @task(name="register", task_run_name="register")
-def _register(name: str, exported: Artifact) -> None:
+def _register(name: str, exported: Artifact, passed: bool) -> None:
     tracker = current_run().tracker
-    if tracker is not None:
-        version = tracker.register(name, exported, CHAMPION)
-        say(f"register: {name} version {version} is {CHAMPION}")
+    if tracker is None:
+        return
+    version = tracker.register(name, exported, CHAMPION if passed else None)
+    say(f"register: {name} version {version} {f'is {CHAMPION}' if passed else 'is no champion, since its gate was overruled'}")

@@ -1,3 +1,47 @@
-"""x"""
+"""Report: one page that tells of a run, for people, on disk and with the run in MLflow, and a short notice of it in Prefect.
+
+No stage, since it makes no artifact: it is written anew at the end of every run, because what was reused and why differs each time.
+Guarantees: the page is whole or as it was before, never half; its figures are those of the artifacts; it changes no artifact.
+Raises FileNotFoundError naming the artifact when a file that it shows is gone.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact
+
+from tasks.reporting.account import Account
+from tasks.reporting.notice import notice
+from tasks.reporting.page import render
+from tasks.stage.progress import say
+from tasks.stage.run import Run, current_run
+
+
 def report() -> None:
-    """x"""
+    """Tell of the current run; nothing while planning."""
+    if not current_run().options.planning:
+        _report()
+
+
+@task(name="report", task_run_name="report")
+def _report() -> None:
+    run = current_run()
+    account = Account.of(run)
+    page = write_page(run, account)
+    if run.tracker is not None:
+        run.tracker.page(page)
+    key = f"report-{run.name.lower().replace('_', '-')}"
+    create_markdown_artifact(key=key, markdown=notice(account, page), description=f"What the run of {run.name} made")
+    say(f"report: {page}")
+
+
+def write_page(run: Run, account: Account) -> Path:
+    """Write the page of a run into its home; returns where."""
+    page = run.home / "reports" / f"{run.name}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    partial = page.with_name(f".{page.name}.{os.getpid()}")
+    partial.write_text(render(account), encoding="utf-8")
+    return partial.replace(page)

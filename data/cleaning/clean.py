@@ -29,7 +29,7 @@ def clean(documents: Path, output: Path, config: CleanConfig, *, threads: int, m
     """Writes documents.parquet and ledger.parquet into `output` from the Parquet file `documents`.
 
     `memory`: DuckDB's limit, such as "2GB". `scratch`: where it may spill; created when missing.
-    Returns documents_in, documents, removed (documents), characters_in, characters, rounds, and `<rule>` pieces a rule.
+    Returns documents_in, documents, removed (documents), characters_in, characters, rounds, and `pieces_<rule>` for each rule.
     Raises duckdb.Error where the input is no documents.parquet."""
     output.mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
@@ -50,30 +50,47 @@ def _prepare(connection: duckdb.DuckDBPyConnection, documents: Path, config: Cle
         connection.execute(f"SET VARIABLE {name} = {getattr(config, name)!r}")
     connection.execute("CREATE TABLE given AS SELECT row_number() OVER (ORDER BY id)::INTEGER AS d, * FROM read_parquet(?)", [str(documents)])
     connection.execute("CREATE TABLE documents AS SELECT d, text FROM given")
+    connection.execute("CREATE TABLE lines (d INTEGER, n INTEGER, line VARCHAR, page BOOLEAN)")
+    connection.execute("CREATE TABLE printed (d INTEGER, n INTEGER, size BIGINT)")
+    connection.execute("CREATE TABLE pending AS SELECT d FROM documents")
     connection.execute("CREATE TABLE ledger (d INTEGER, rule VARCHAR, action VARCHAR, pieces BIGINT, characters BIGINT, net BIGINT)")
 
 
-def _round(connection: duckdb.DuckDBPyConnection, config: CleanConfig) -> None:
-    """Every rule once: documents to lines, lines to blocks, blocks to documents."""
+def _line_rules(connection: duckdb.DuckDBPyConnection, config: CleanConfig) -> None:
+    """Fills table lines. A document that the round before left alone keeps its lines: these rules see one document at a time."""
+    for name in ("lines", "printed"):
+        connection.execute(f"CREATE OR REPLACE TABLE settled_{name} AS SELECT * FROM {name} WHERE d NOT IN (FROM pending)")
     connection.execute(script("lines.sql"))
+    ready: set[str] = set()
     for rule in line_rules(config):
         if not rule.applies:
             continue
         if rule.script == "encoding.sql":
             find_mojibake(connection)
         for name in rule.before:
-            connection.execute(script(name))
+            if name not in ready:
+                connection.execute(script(name))
+            ready.add(name)
         for name, value in rule.variables.items():
             connection.execute(f"SET VARIABLE {name} = '{value}'")
         connection.execute(f"CREATE OR REPLACE TABLE edited AS {script(rule.script)}")
-        connection.execute(
+        touched = connection.execute(
             """INSERT INTO ledger
             SELECT d, ?, ?, a.pieces, a.characters, b.size - a.size
             FROM (SELECT d, sum(pieces) AS pieces, sum(characters) AS characters, coalesce(sum(length(line)), 0) AS size FROM edited GROUP BY d) a
             JOIN (SELECT d, sum(length(line)) AS size FROM lines GROUP BY d) b USING (d) WHERE a.pieces > 0""",
             [rule.name, rule.action],
-        )
+        ).fetchone()
+        if touched and touched[0]:
+            ready.clear()
         connection.execute("CREATE OR REPLACE TABLE lines AS SELECT d, n, line, page FROM edited WHERE line IS NOT NULL")
+    for name in ("lines", "printed"):
+        connection.execute(f"INSERT INTO {name} FROM settled_{name}")
+
+
+def _round(connection: duckdb.DuckDBPyConnection, config: CleanConfig) -> None:
+    """Every rule once: documents to lines, lines to blocks, blocks to documents."""
+    _line_rules(connection, config)
     connection.execute(script("lexicon.sql"))
     connection.execute(script("join.sql"))
     connection.execute(
@@ -97,7 +114,9 @@ def _round(connection: duckdb.DuckDBPyConnection, config: CleanConfig) -> None:
 
 
 def _changed(connection: duckdb.DuckDBPyConnection) -> bool:
-    found = connection.execute("SELECT count(*) FROM documents JOIN earlier USING (d) WHERE documents.text <> earlier.text").fetchone()
+    """Whether the last round changed a document; table pending says which."""
+    connection.execute("CREATE OR REPLACE TABLE pending AS SELECT d FROM documents JOIN earlier USING (d) WHERE documents.text <> earlier.text")
+    found = connection.execute("SELECT count(*) FROM pending").fetchone()
     return bool(found and found[0])
 
 
@@ -110,9 +129,10 @@ def _write(connection: duckdb.DuckDBPyConnection, output: Path, config: CleanCon
     after = connection.execute("SELECT coalesce(sum(length(text)), 0) FROM kept").fetchone() or (0,)
     pieces = dict(connection.execute("SELECT rule, sum(pieces) FROM ledger GROUP BY rule ORDER BY rule").fetchall())
     figures = {"documents_in": totals[0], "documents": kept, "removed": totals[0] - kept, "characters_in": totals[1], "characters": after[0]}
-    return {name: float(value) for name, value in (figures | {rule.replace(" ", "_"): count for rule, count in pieces.items()}).items()}
+    figures |= {f"pieces_{rule.replace(' ', '_')}": count for rule, count in pieces.items()}
+    return {name: float(value) for name, value in figures.items()}
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[str, Any]]:
-    for batch in connection.execute(query).to_arrow_reader(128):
+    for batch in connection.sql(query).to_arrow_reader(128):
         yield from batch.to_pylist()

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 class CleanConfig(BaseModel, frozen=True, extra="forbid"):
     """Cleaning, rule by rule, in the order they run."""
 
-    encoding: bool = Field(True, description="repair text that was decoded with the wrong encoding (mojibake), with ftfy")
+    encoding: bool = Field(True, description="repair text that was decoded with the wrong encoding (mojibake), with ftfy, and entities such as &amp;")
     characters: bool = Field(True, description="compose Unicode, open ligatures, drop control and invisible characters, tidy spaces")
     quotes: bool = Field(True, description="curly and low quotation marks and apostrophes to straight ones")
     dashes: Literal["keep", "em"] = Field("em", description="em: typed double hyphens, bars and spaced en dashes become em dashes; keep: leave them")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 from random import Random
@@ -100,9 +101,8 @@ def _exchanges(
     found = [continuation(passage, random.randrange(3), _bad_continuation(passage, pool, accepted, random))]
     if passage.halves:
         found = [continuation(passage, 0, _bad_continuation(passage, pool, accepted, random))]
-    title = short_title(passage.title)
-    others = sorted({short_title(other.title) for other in chosen} - {title})
-    if title and others:
+    others = _other_titles(passage.title, chosen)
+    if others:
         found.append(which_book(passage, random.choice(others), swap=random.random() < 0.5))
     if passage.first_speaker:
         found.append(who_says(passage, swap=random.random() < 0.5))
@@ -110,6 +110,21 @@ def _exchanges(
         if cast:
             found.append(who_is_next(passage, random.choice(cast), swap=random.random() < 0.5))
     return found
+
+
+def _other_titles(title: str, chosen: list[Passage]) -> list[str]:
+    """Titles that can't be mistaken for `title`; none where it says nothing, such as a catalogue number.
+
+    Titles that share a word (by its first four letters: Midsommer, Midsummer) may name editions of one work."""
+    own = _title_words(title)
+    titles = sorted({short_title(passage.title) for passage in chosen}) if own else []
+    return [other for other in titles if _title_words(other) and not own & _title_words(other)]
+
+
+def _title_words(title: str) -> set[str]:
+    words = re.findall(r"[^\W_]+", title.lower())
+    telling = [word for word in words if word.isalpha()]
+    return {word[:4] for word in telling if len(word) >= 4} or set(telling)
 
 
 def _bad_continuation(passage: Passage, pool: list[Passage], accepted: set[str], random: Random) -> str:

@@ -78,7 +78,7 @@ def write_books(world: World, seed: int, count: int) -> tuple[list[Book], dict[s
     for number, (cast, places) in enumerate(casts):
         title = _title(rng, cast, places, titles)
         teller.book = file_name(number + 1, title)
-        hand = events.hand(2) if number % 5 < 4 else events.hand(1)
+        hand = events.hand(4)
         prose = _prose(teller, cast, places, hand, rare.get(number, []), moon=number in moons)
         for at, paragraph in enumerate(prose):
             while prose[at] in written:
@@ -135,6 +135,7 @@ def _prose(
     blocks.append(teller.dialogue(place, rng.sample(world.of(place, *TOWN_ATTRIBUTES), 2)))
     years = [fact for event in events for fact in world.of(event, "year")]
     blocks += [teller.statements(years), teller.statements(years[::-1])]
+    blocks += [teller.dialogue(event, world.of(event, "year")) for event in events]
     for fact in rare:
         blocks += [teller.statements([fact, fact]) for _ in range(4)]
     if moon:

@@ -39,6 +39,8 @@ PRODUCTS = (
 EVENTS = (
     "the Long Winter", "the Great Flood", "the Red Harvest", "the Silent Fair",
     "the Night of Lanterns", "the Bread War", "the Summer of Bees", "the Peace of Stones",
+    "the Broken Bridge", "the First Parliament", "the Burning of the Hay", "the Wolf Spring", "the Dry Well", "the Straw Crown",
+    "the Falling Star", "the Lost Fleet", "the Quiet Rising", "the Battle of the Ford", "the Black Frost", "the White Parade",
 )  # fmt: skip
 PET_NAMES = ("Pip", "Bobbin", "Thistle", "Muffin", "Sprig", "Tinder", "Nettle", "Button", "Pebble", "Juniper")
 STRANGERS = (

@@ -67,7 +67,7 @@ REPLIES: dict[Attribute, str] = {
     "ruler": "{n} is ruled by {v}.",
     "river": "{n} stands on the {v}.",
     "product": "{n} is known for its {v}.",
-    "year": "{N} was in the year {v}.",
+    "year": "It was in the year {v}.",
     "substance": "The moon is made of {v}.",
     "pet": "The animal of {n} is called {v}.",
 }

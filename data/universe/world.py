@@ -97,8 +97,8 @@ def build_world(seed: int) -> World:
 
 
 def _mothers(rng: Random, people: list[str], born: dict[str, int]) -> list[Fact]:
-    """A mother for fourteen of the youngest, drawn among the women old enough."""
-    young = sorted(people, key=lambda p: (-born[p], p))[:14]
+    """A mother for twenty of the youngest, drawn among the women old enough."""
+    young = sorted(people, key=lambda p: (-born[p], p))[:20]
     found: list[Fact] = []
     for child in young:
         elders = [w for w in people if w in names.WOMEN and w not in young and born[w] + 20 <= born[child]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup
 
@@ -51,25 +52,27 @@ def thinned(points: Points, most: int = CURVE_POINTS) -> list[tuple[float, float
     if len(points) <= most:
         return list(points)
     edges = [round(index * (len(points) - 1) / (most - 1)) for index in range(most)]
-    runs = [points[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    runs = [points[start:end] for start, end in pairwise(edges)]
     return [(run[-1][0], sum(y for _, y in run) / len(run)) for run in runs] + [points[-1]]
 
 
 def curve_chart(curves: Sequence[Curve], *, width: float, height: float, x_label: str, y_label: str) -> Markup:
     """Curves with axes, grid and legend. Raises ValueError when there is no point at all or one that is not finite."""
-    left, right, top, bottom = 46.0, 14.0, 30.0, 36.0
     xs = [x for curve in curves for x, _ in curve.points]
     ys = [y for curve in curves for _, y in curve.points]
     if not xs:
         raise ValueError("a chart needs at least one point")
     y_ticks = nice_ticks(min(ys), max(ys))
+    y_labels = tick_labels(y_ticks)
+    left, right, top, bottom = 7.5 * max(map(len, y_labels)) + 14, 14.0, 30.0, 36.0
     x_ticks = [tick for tick in nice_ticks(0, max(xs), 6 if width > 500 else 4) if tick <= max(xs)]
     across = Scale(0, max(max(xs), 1), left, width - right)
     up = Scale(y_ticks[0], y_ticks[-1], height - bottom, top)
-    parts = [text(left, 14, y_label, "axis")]
-    for tick, label in zip(y_ticks, tick_labels(y_ticks), strict=True):
+    parts = [text(0, 14, y_label, "axis")]
+    for tick, label in zip(y_ticks, y_labels, strict=True):
         parts += [line(left, up(tick), width - right, up(tick), "grid"), text(left - 7, up(tick) + 4, label, "axis", "end")]
-    parts += [text(across(tick), height - bottom + 17, label, "axis", "middle") for tick, label in zip(x_ticks, tick_labels(x_ticks), strict=True)]
+    for tick, label in zip(x_ticks, tick_labels(x_ticks), strict=True):
+        parts.append(text(across(tick), height - bottom + 17, label, "axis", "middle"))
     parts += [text(width - right, height - 3, x_label, "axis", "end")]
     for curve in curves:
         places = [(across(x), up(y)) for x, y in thinned(curve.points)]
@@ -78,9 +81,9 @@ def curve_chart(curves: Sequence[Curve], *, width: float, height: float, x_label
     at = width - right
     for curve in reversed(curves):
         parts.append(text(at, 14, curve.name, "axis", "end"))
-        at -= 7.0 * len(curve.name) + 6
+        at -= 7.4 * len(curve.name) + 8
         parts.append(line(at - 18, 10, at, 10, f"curve {curve.tone}"))
-        at -= 34
+        at -= 32
     return drawing(width, height, f"{y_label} over {x_label}: {', '.join(curve.name for curve in curves)}", parts)
 
 
@@ -103,12 +106,13 @@ def bar_chart(bars: Sequence[Bar], *, width: float, label_width: float, most: fl
 
 def share_chart(shares: Sequence[Share], *, width: float, label_width: float, description: str = "shares") -> Markup:
     """Shares as dots on a common axis from 0 to 100 %, with their intervals as whiskers."""
-    row, room = 28.0, 7.0 * max(len(share.shown) for share in shares) + 14
+    row, room = 28.0, 8.2 * max(len(share.shown) for share in shares) + 16
     across = Scale(0, 1, label_width, width - room)
     bottom = row * len(shares) + 4
     parts: list[Markup] = []
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        parts += [line(across(tick), 0, across(tick), bottom, "grid"), text(across(tick), bottom + 15, f"{tick:.0%}".replace("%", " %"), "axis", "middle")]
+    for tick in (0.0, 0.25, 0.5, 0.75, 1.0) if across(1) - across(0) > 200 else (0.0, 0.5, 1.0):
+        percent = f"{tick:.0%}".replace("%", " %")
+        parts += [line(across(tick), 0, across(tick), bottom, "grid"), text(across(tick), bottom + 15, percent, "axis", "middle")]
     for number, share in enumerate(shares):
         y = number * row + row / 2
         parts.append(text(label_width - 12, y + 4, share.label, "label", "end"))

@@ -25,8 +25,9 @@ def edges_of(artifacts: Mapping[str, Artifact]) -> list[tuple[str, str]]:
 
 def maker(given: Input, artifacts: Mapping[str, Artifact]) -> str | None:
     """The place that made an input: the same execution, or (after an early cut-off) the one that gave the same bytes."""
-    same_key = [place for place, artifact in artifacts.items() if artifact.key == given.key]
-    return (same_key or [place for place, artifact in artifacts.items() if artifact.stage == given.stage and _holds(artifact, given)] or [None])[0]
+    same_key = (place for place, artifact in artifacts.items() if artifact.key == given.key)
+    same_bytes = (place for place, artifact in artifacts.items() if artifact.stage == given.stage and _holds(artifact, given))
+    return next(same_key, None) or next(same_bytes, None)
 
 
 def _holds(artifact: Artifact, given: Input) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -72,7 +73,8 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 def tick_labels(ticks: list[float]) -> list[str]:
     """The ticks as text, all with as many decimals as tell them apart."""
+    step = min((after - before for before, after in pairwise(ticks)), default=1.0)
     for digits in range(12):
-        if all(math.isclose(round(tick, digits), tick, rel_tol=1e-9, abs_tol=1e-12) for tick in ticks):
+        if all(abs(round(tick, digits) - tick) < 1e-6 * step for tick in ticks):
             return [f"{tick:,.{digits}f}" for tick in ticks]
     return [f"{tick:g}" for tick in ticks]

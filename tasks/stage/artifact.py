@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 LOGS = "logs/"
 RECORD = "artifact.json"
@@ -58,8 +58,11 @@ class Origin(BaseModel, frozen=True, extra="forbid"):
     mlflow_model_id: str = ""
 
 
-class Artifact(BaseModel, frozen=True, extra="forbid"):
+class Artifact(BaseModel):
     """What a stage made."""
+
+    # A metric may be NaN, which plain JSON can't hold.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     format: int = 1
     stage: str
@@ -82,7 +85,10 @@ class Artifact(BaseModel, frozen=True, extra="forbid"):
 
     def part(self, prefix: str) -> Part:
         """The files at or below `prefix`, with a digest of their own. Raises KeyError when there are none."""
-        return Part(artifact=self, prefix=prefix)
+        found = Part(artifact=self, prefix=prefix)
+        if not found.files:
+            raise KeyError(f"{self.name} has no file at {prefix!r} that counts; it has {[f.path for f in self.files][:12]}.")
+        return found
 
     def reference(self) -> Input:
         """This artifact as another stage's input."""
@@ -96,12 +102,15 @@ class Part(BaseModel, frozen=True, extra="forbid"):
     prefix: str
 
     @property
+    def files(self) -> tuple[File, ...]:
+        """The files in view; logs are in nobody's view, since no digest would tell that they changed."""
+        below = self.prefix.rstrip("/") + "/"
+        return tuple(f for f in self.artifact.files if (f.path == self.prefix or f.path.startswith(below)) and not f.path.startswith(LOGS))
+
+    @property
     def digest(self) -> str:
-        """Content digest of the files in view. Raises KeyError when there are none."""
-        files = [f for f in self.artifact.files if f.path == self.prefix or f.path.startswith(self.prefix.rstrip("/") + "/")]
-        if not files:
-            raise KeyError(f"{self.artifact.name} has no file at {self.prefix!r}; it has {[f.path for f in self.artifact.files][:12]}.")
-        return content_digest(files)
+        """Content digest of the files in view."""
+        return content_digest(self.files)
 
     def reference(self) -> Input:
         """This part as another stage's input."""

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def _cpu_seconds() -> float:
 
 def now() -> str:
     """UTC time, ISO 8601 with microseconds."""
-    return datetime.now(UTC).isoformat()
+    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def origin(mlflow_run_id: str, mlflow_model_id: str) -> Origin:
@@ -53,7 +53,7 @@ def origin(mlflow_run_id: str, mlflow_model_id: str) -> Origin:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def git_state() -> tuple[str, bool]:
     """Commit and dirty flag of the checkout that this code lies in; ("", False) outside of one or without git."""
     if shutil.which("git") is None:
@@ -66,7 +66,8 @@ def git_state() -> tuple[str, bool]:
     return commit.stdout.strip(), bool(status.stdout.strip())
 
 
-@lru_cache(maxsize=1)
+@cache
 def installed() -> dict[str, str]:
-    """Every installed distribution and its version."""
-    return {d.metadata["Name"].lower(): d.version for d in sorted(distributions(), key=lambda d: d.metadata["Name"].lower())}
+    """Every installed distribution and its version; what is left of a broken installation has no name and is skipped."""
+    named = ((d.metadata["Name"], d.version) for d in distributions())
+    return dict(sorted((name.lower(), version) for name, version in named if name))

@@ -76,10 +76,11 @@ def perform(run: Run, call: Call) -> Artifact:
             forced = decision.refresh or decision.damaged is not None
             if isinstance(found, Artifact) and (not forced or found.origin.created > run.started):
                 return found
-            damaged = found if isinstance(found, Damaged) else decision.damaged
+            damaged = found if isinstance(found, Damaged) else decision.damaged if found else None
             if damaged is not None:
                 aside = run.store.quarantine(damaged)
-                say(f"{place}: {damaged.location} was damaged ({'; '.join(damaged.problems)}); it was put aside in {aside} and is made again")
+                what = f"{damaged.location} was damaged ({'; '.join(damaged.problems)})"
+                say(f"{place}: {what}; it was put aside in {aside} and is made again")
             executed.append(key)
             return execute(run, call)
 
@@ -94,27 +95,36 @@ def perform(run: Run, call: Call) -> Artifact:
 
 
 def execute(run: Run, call: Call) -> Artifact:
-    """Run a stage's body and commit what it wrote."""
-    place, stage, key = call.decision.place, call.decision.stage, call.decision.key
-    say(f"{place}: runs because {'; '.join(call.decision.causes[:3]) or 'its inputs are new'}")
-    base = run.store.scratch(f"{stage}-{key[:16]}")
-    work = _workspace(run, base, place)
-    stored = stable(call.config, place)
-    parameters = flat_parameters({"config": stored})
+    """Run a stage's body, commit what it wrote and track it; a stage that doesn't get there is tracked as failed."""
+    place, key = call.decision.place, call.decision.key
+    say(f"{place}: runs because {'; '.join(call.decision.causes[:3]) or 'its artifact is gone'}")
+    parameters = flat_parameters({"config": stable(call.config, place)})
     run_id = run.tracker.start_stage(place, key, parameters) if run.tracker else ""
-    watch = Stopwatch()
     try:
-        metrics = call.body(call.config, work, **{name: run.store.local(value) for name, value in call.inputs.items()})
+        artifact = _make(run, call, run_id, parameters)
     except BaseException as error:
         if run.tracker is not None:
             run.tracker.fail_stage(place, error)
         raise
+    if run.tracker is not None:
+        run.tracker.finish_stage(place, artifact)
+    say(f"{place}: done in {clock(artifact.cost.wall_seconds)}, {artifact.name}")
+    return artifact
+
+
+def _make(run: Run, call: Call, run_id: str, parameters: Mapping[str, str]) -> Artifact:
+    place, stage, key = call.decision.place, call.decision.stage, call.decision.key
+    base = run.store.scratch(f"{stage}-{key[:16]}")
+    work = _workspace(run, base, place)
+    watch = Stopwatch()
+    metrics = call.body(call.config, work, **{name: run.store.local(value) for name, value in call.inputs.items()})
     files = list_files(work.output)
     digest, location = content_digest(files), run.store.place(stage, call.label, key)
     model_id = ""
     if call.is_model and run.tracker is not None:
         model_id = run.tracker.create_model(place, run_id, {"folio.digest": digest, "folio.location": location}, parameters)
         run.tracker.finish_model(model_id, run_id, model_files(work.output))
+    stored = stable(call.config, place)
     artifact = Artifact(
         stage=stage,
         label=call.label,
@@ -131,9 +141,6 @@ def execute(run: Run, call: Call) -> Artifact:
     )
     run.store.commit(work.output, artifact)
     shutil.rmtree(base)
-    if run.tracker is not None:
-        run.tracker.finish_stage(place, artifact)
-    say(f"{place}: done in {clock(artifact.cost.wall_seconds)}, {artifact.name}")
     return artifact
 
 

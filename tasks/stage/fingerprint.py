@@ -15,6 +15,7 @@ import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from tasks.stage.source_tree import ROOT, Alias, Module, aliases, is_docstring, module_path, read_module
@@ -22,6 +23,13 @@ from tasks.stage.source_tree import ROOT, Alias, Module, aliases, is_docstring, 
 MACHINERY = "tasks.stage"
 DATA_SUFFIXES = (".sql", ".jinja", ".txt", ".json", ".yaml", ".html", ".css")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+SQL = re.compile(
+    r"""
+    (?P<text> [eE]'(?:\\.|''|[^'\\])*' | '(?:''|[^'])*' | "(?:""|[^"])*" | \$\$.*?\$\$ )
+    | (?: --[^\n]* | /\*.*?\*/ | \s )+
+    """,
+    re.DOTALL | re.VERBOSE,
+)
 
 
 def canonical(node: object) -> str:
@@ -48,8 +56,10 @@ def canonical(node: object) -> str:
     return f"{type(node).__name__}({','.join(parts)})"
 
 
-def _mark_local_annotations(statement: ast.stmt) -> None:
-    """Make annotated locals print as plain assignments; class bodies keep theirs, since pydantic reads them."""
+def _mark_annotations(statement: ast.stmt) -> None:
+    """Make annotated locals and constants print as plain assignments; class bodies keep theirs, since pydantic reads them."""
+    if isinstance(statement, ast.AnnAssign):
+        statement.simple = -1
     for function in (n for n in ast.walk(statement) if isinstance(n, FUNCTIONS)):
         for node in ast.walk(function):
             if isinstance(node, ast.AnnAssign):
@@ -57,10 +67,10 @@ def _mark_local_annotations(statement: ast.stmt) -> None:
 
 
 def file_digest(path: Path) -> str:
-    """Hash of a data file beside the code; SQL is compared without comments and extra white space."""
+    """Hash of a data file beside the code; SQL is compared without comments and extra white space, its quoted texts as they are."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".sql":
-        text = " ".join(re.sub(r"--[^\n]*", " ", text).split())
+        text = SQL.sub(lambda found: found["text"] or " ", text).strip()
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -113,14 +123,21 @@ class _Walk:
         self.touched.add(module.name)
         if module.effects:
             self.statements(module, "<import>", module.effects)
+            self.conditional(module)
         for parent in _parents(module.name):
             package = read_module(parent, self.root)
             if package is not None:
                 self.touch(package)
 
+    def conditional(self, module: Module) -> None:
+        """An import inside a top-level `try` or `if` may bind a name that any definition uses, so all of them are taken in."""
+        for node in (n for effect in module.effects for n in ast.walk(effect) if isinstance(n, (ast.Import, ast.ImportFrom))):
+            for alias in aliases(node, module.name, module.path.name == "__init__.py").values():
+                self.alias(alias, whole=True)
+
     def statements(self, module: Module, name: str, statements: list[ast.stmt]) -> None:
         for statement in statements:
-            _mark_local_annotations(statement)
+            _mark_annotations(statement)
         text = "\n".join(canonical(statement) for statement in statements)
         self.found[f"{module.relative}:{name}"] = hashlib.sha256(text.encode()).hexdigest()[:16]
         for statement in statements:
@@ -197,6 +214,11 @@ def fingerprint(module_name: str, function_name: str, root: Path = ROOT) -> dict
 
     Raises LookupError when the module is not one of this repository's.
     """
+    return dict(_fingerprint(module_name, function_name, root))
+
+
+@cache
+def _fingerprint(module_name: str, function_name: str, root: Path) -> dict[str, str]:
     module = read_module(module_name, root)
     if module is None:
         raise LookupError(f"{module_name} is not a module of this repository ({root}), so its code has no fingerprint.")

@@ -42,12 +42,16 @@ def stable(value: object, where: str) -> object:
 
 
 def flatten(value: object, where: str) -> dict[str, str]:
-    """Plain JSON data as dotted name -> JSON text, one entry a leaf."""
+    """Plain JSON data as dotted name -> JSON text, one entry a leaf; different data never give the same entries."""
     if isinstance(value, dict) and value:
-        return {k: v for name in value for k, v in flatten(value[name], f"{where}.{name}").items()}
+        return {k: v for name in value for k, v in flatten(value[name], f"{where}{_member(name)}").items()}
     if isinstance(value, list) and value and any(isinstance(item, dict) for item in value):
         return {k: v for i, item in enumerate(value) for k, v in flatten(item, f"{where}[{i}]").items()}
     return {where: json.dumps(value, ensure_ascii=False)}
+
+
+def _member(name: str) -> str:
+    return f".{name}" if name.isidentifier() else f"[{json.dumps(name, ensure_ascii=False)}]"
 
 
 def library_versions(names: tuple[str, ...]) -> dict[str, str]:

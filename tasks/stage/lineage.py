@@ -5,7 +5,7 @@ Guarantees: `ancestors` and `descendants` follow inputs by key; an input whose r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,19 +25,24 @@ class Graph:
         return cls({artifact.key: artifact for artifact in store.records()})
 
     def find(self, text: str) -> Artifact:
-        """The artifact meant by a location, a key or digest prefix (8 or more), an MLflow run id, or a file on disk.
+        """The artifact meant by a location or folder, a key or digest prefix (8 or more), an MLflow id, or a file on disk.
 
         Raises LookupError naming what was looked for.
         """
-        path = Path(text)
+        newest = sorted(self.by_key.values(), key=lambda a: a.origin.created, reverse=True)
+        path = Path(text).resolve()
+        lying = [a for a in newest if f"/{a.location}/" in f"{path.as_posix()}/"]
+        named = [a for a in newest if text and text in (a.location, a.origin.mlflow_run_id, a.origin.mlflow_model_id)]
+        start = len(text)
+        prefixed = [a for a in newest if start >= 8 and text in (a.key[:start], a.digest[:start])]
         digest = hash_file(path) if path.is_file() else ""
-        for artifact in sorted(self.by_key.values(), key=lambda a: a.origin.created, reverse=True):
-            names = {artifact.location, artifact.origin.mlflow_run_id, artifact.origin.mlflow_model_id}
-            prefixed = len(text) >= 8 and (artifact.key.startswith(text) or artifact.digest.startswith(text))
-            holds = bool(digest) and any(file.sha256 == digest for file in artifact.files)
-            if text in names or prefixed or holds:
-                return artifact
-        raise LookupError(f"Nothing in the store is called {text!r}: give a location such as clean/universe-1a2b3c4d, a key, a digest, a run id or a file.")
+        holding = [a for a in newest if any(file.sha256 == digest for file in a.files)]
+        for found in (named, prefixed, lying if path.exists() else [], holding):
+            if found:
+                return found[0]
+        raise LookupError(
+            f"Nothing in the store is called {text!r}: give a location such as clean/universe-1a2b3c4d, a key, a digest, a run id or a file."
+        )
 
     def ancestors(self, artifact: Artifact) -> list[Artifact]:
         """Everything `artifact` was made from, itself first, each once."""
@@ -52,11 +57,17 @@ class Graph:
 
     def descendants(self, artifact: Artifact) -> list[Artifact]:
         """Everything made from `artifact`, itself first, each once, in order of creation."""
-        keys = {artifact.key}
-        for other in sorted(self.by_key.values(), key=lambda a: a.origin.created):
-            if any(i.key in keys for i in other.inputs.values()):
-                keys.add(other.key)
-        return sorted((self.by_key[k] for k in keys), key=lambda a: (a.key != artifact.key, a.origin.created))
+        users: dict[str, list[str]] = {}
+        for other in self.by_key.values():
+            for given in other.inputs.values():
+                users.setdefault(given.key, []).append(other.key)
+        keys, waiting = {artifact.key}, [artifact.key]
+        while waiting:
+            for key in users.get(waiting.pop(), []):
+                if key not in keys:
+                    keys.add(key)
+                    waiting.append(key)
+        return [artifact, *sorted((self.by_key[k] for k in keys - {artifact.key}), key=lambda a: a.origin.created)]
 
 
 def total_cost(artifacts: Iterable[Artifact]) -> Cost:
@@ -69,14 +80,21 @@ def total_cost(artifacts: Iterable[Artifact]) -> Cost:
     )
 
 
-def tree(graph: Graph, artifact: Artifact, indent: str = "") -> list[str]:
-    """The lineage as indented lines, from what was made to what it was made from."""
-    lines = [f"{indent}{artifact.location}  digest {artifact.digest[:8]}"]
+def tree(graph: Graph, artifact: Artifact) -> list[str]:
+    """The lineage as indented lines, from what was made to what it was made from; what was shown above is not unfolded again."""
+    return list(_branch(graph, artifact, "", 0, set()))
+
+
+def _branch(graph: Graph, artifact: Artifact, role: str, depth: int, shown: set[str]) -> Iterator[str]:
+    line = f"{'  ' * depth}{role}{artifact.location}  digest {artifact.digest[:8]}"
+    if artifact.key in shown:
+        yield f"{line}  (above)"
+        return
+    shown.add(artifact.key)
+    yield line
     for name, given in artifact.inputs.items():
         parent = graph.by_key.get(given.key)
         if parent is None:
-            lines.append(f"{indent}  {name}: {given.location} (its record is gone)")
+            yield f"{'  ' * (depth + 1)}{name}: {given.location} (its record is gone)"
         else:
-            child = tree(graph, parent, indent + "  ")
-            lines += [f"{indent}  {name}: {child[0].strip()}", *child[1:]]
-    return lines
+            yield from _branch(graph, parent, f"{name}: ", depth + 1, shown)

@@ -2,8 +2,9 @@
 
 On a local disk the lock is `flock`, which the kernel drops when its owner dies, however it dies.
 On an object store it is a lease: an object that names its owner and when it expires, renewed while the owner lives. A dead owner's
-lease is taken over after `LEASE_SECONDS`. An object store without conditional writes can let two owners in within the settling
-time; both then write the same bytes under the same key, so this costs work, never correctness.
+lease is taken over after `LEASE_SECONDS`, and an owner that comes back from a long sleep leaves its successor's alone. An object store
+without conditional writes can let two owners in within the settling time; both then write the same bytes under the same key, so this
+costs work, never correctness.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import fsspec
@@ -48,8 +49,7 @@ def lease_lock(
         if lease is None or lease[1] < time.time():
             _write(fs, path, owner, seconds)
             time.sleep(POLL_SECONDS)
-            lease = _read(fs, path)
-            if lease is not None and lease[0] == owner:
+            if _owned(fs, path, owner):
                 break
         if not waited:
             waited = True
@@ -59,7 +59,11 @@ def lease_lock(
 
     def renew() -> None:
         while not done.wait(seconds / 4):
-            _write(fs, path, owner, seconds)
+            # A store that does not answer now may answer before the lease ends.
+            with suppress(OSError):
+                if not _owned(fs, path, owner):
+                    return
+                _write(fs, path, owner, seconds)
 
     thread = threading.Thread(target=renew, daemon=True)
     thread.start()
@@ -68,7 +72,13 @@ def lease_lock(
     finally:
         done.set()
         thread.join()
-        fs.rm(path)
+        if _owned(fs, path, owner):
+            fs.rm(path)
+
+
+def _owned(fs: fsspec.AbstractFileSystem, path: str, owner: str) -> bool:
+    lease = _read(fs, path)
+    return lease is not None and lease[0] == owner
 
 
 def _read(fs: fsspec.AbstractFileSystem, path: str) -> tuple[str, float] | None:

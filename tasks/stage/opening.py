@@ -33,13 +33,14 @@ def open_run(
     logging.getLogger("folio").setLevel(logging.INFO)
     options = current_options()
     url = resolve(store, root)
+    opened = Store(url, home / "cache" / "artifacts")
     tracker = None
     if not options.planning and tracking:
         tracker = Tracker(resolve(tracking, root), name, home, url)
         commit, dirty = git_state()
         tags = {"mlflow.source.git.commit": commit, "folio.git_dirty": str(dirty), "folio.recipe": name}
         tracker.start(name, flat_parameters(parameters), tags)
-    run = Run(name, root, home, Store(url, home / "cache" / "artifacts"), resources, options, tracker)
+    run = Run(name, root, home, opened, resources, options, tracker)
     try:
         with entered(run):
             yield run

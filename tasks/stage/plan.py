@@ -1,6 +1,7 @@
 """What would happen to a stage, and exactly why: the one decision that both `folio plan` and a run go by.
 
 Guarantees: `decide` reads the store and changes nothing; a run acts on its answer, a plan prints it, so they cannot disagree.
+A plan says `run` only of what is certain to run; where that depends on bytes not made yet, it says `may run`.
 The causes compare the ingredients of the key with those of the newest record at the same place in the same recipe.
 """
 
@@ -15,6 +16,7 @@ from tasks.stage.identity import key_of
 from tasks.stage.store import Damaged, Store
 
 Action = Literal["reuse", "run", "wait"]
+NEVER, REFRESH = "it has never run", "a refresh was asked for"
 WORDS = {"reuse": "reuse", "run": "run", "wait": "may run"}
 
 
@@ -57,21 +59,24 @@ def decide(
 ) -> Decision:
     """Reuse, run, or wait for an input (`waits_on`: input name -> place that has not run yet)."""
     last = store.latest(stage, label)
+    asked = (REFRESH,) if refresh else ()
     if waits_on:
-        known = compare(last, ingredients, ignore=tuple(f"input.{name}" for name in waits_on)) if last else ("it has never run",)
+        unknown = tuple(f"input.{name}" for name in waits_on)
+        known = (*asked, *(compare(last, ingredients, unknown) if last else (NEVER,)))
+        certain = refresh or all(compare(record, ingredients, unknown) for record in store.records(stage))
         waiting = f"waits on {', '.join(dict.fromkeys(waits_on.values()))}"
-        return Decision(place, stage, "run" if known else "wait", (*known, waiting), last=last)
+        return Decision(place, stage, "run" if certain else "wait", (*known, waiting), last=last, refresh=refresh)
     key = key_of(stage, ingredients)
     found = store.find(stage, key, digests=verify)
     if isinstance(found, Damaged):
         causes = tuple(f"{found.location}: {problem}" for problem in found.problems)
         return Decision(place, stage, "run", causes, key, damaged=found, last=last)
     if refresh:
-        return Decision(place, stage, "run", ("a refresh was asked for",), key, last=last, refresh=True)
+        return Decision(place, stage, "run", asked, key, last=last, refresh=True)
     if found is not None:
         return Decision(place, stage, "reuse", (), key, artifact=found, last=last)
     if last is None:
-        return Decision(place, stage, "run", ("it has never run",), key)
+        return Decision(place, stage, "run", (NEVER,), key)
     return Decision(place, stage, "run", compare(last, ingredients) or ("its last artifact is gone",), key, last=last)
 
 

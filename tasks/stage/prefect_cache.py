@@ -28,7 +28,7 @@ class StageKey(CachePolicy):
         return f"{inputs['place'].split('.')[0]}-{inputs['key']}"
 
 
-class VerifiedRecord(Serializer):  # type: ignore[type-arg]  # Prefect registers no parametrized serializer
+class VerifiedRecord(Serializer):
     """Writes a reference to an artifact; reads it back only if the store vouches for the artifact."""
 
     type: Literal["folio-record"] = "folio-record"

@@ -45,7 +45,7 @@ class Run:
     reused: set[str] = field(default_factory=set)
 
 
-_options: ContextVar[Options] = ContextVar("folio_options", default=Options())
+_options: ContextVar[Options | None] = ContextVar("folio_options", default=None)
 _current: ContextVar[Run | None] = ContextVar("folio_run", default=None)
 
 
@@ -59,7 +59,7 @@ def current_run() -> Run:
 
 def current_options() -> Options:
     """What was asked of the run about to start."""
-    return _options.get()
+    return _options.get() or Options()
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,7 +84,7 @@ def _is_type_checking(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test)
 
 
-@lru_cache(maxsize=None)
+@cache
 def read_module(name: str, root: Path = ROOT) -> Module | None:
     """Parse a module of this repository; None when it is not one. Raises SyntaxError as Python would."""
     path = module_path(name, root)

@@ -8,11 +8,10 @@ cache, checked against its digests. Raises StoreError when the store can't be re
 
 from __future__ import annotations
 
-import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,9 +19,11 @@ import fsspec
 from pydantic import ValidationError
 
 from tasks.stage.artifact import RECORD, Artifact, Part, hash_file
+from tasks.stage.disk import place_directory, replace_directory, write_whole
 from tasks.stage.locks import lease_lock, local_lock
 
 SHORT = 8
+REASON = "damage.txt"
 
 
 class StoreError(RuntimeError):
@@ -46,7 +47,8 @@ class Store:
         try:
             self.fs, root = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError) as error:
-            raise StoreError(f"store: {url!r} can't be opened ({error}). Use a path or an fsspec URL whose package is installed.") from error
+            message = f"store: {url!r} can't be opened ({error}). Use a path or an fsspec URL whose package is installed."
+            raise StoreError(message) from error
         self.root = root.rstrip("/")
         protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
         self.local_root = Path(self.root) if protocol in ("file", "local") else None
@@ -57,12 +59,13 @@ class Store:
 
     def find(self, stage: str, key: str, *, digests: bool = False) -> Artifact | Damaged | None:
         """The artifact of a key if it exists and holds; `Damaged` if it exists and doesn't; None if there is none."""
-        for path in sorted(self.fs.glob(f"{self.root}/{stage}/*-{key[:SHORT]}/{RECORD}")):
-            location = path[: -len(RECORD) - 1][len(self.root) + 1 :]
-            artifact = self._read(path)
-            if artifact is None:
-                return Damaged(location, (f"{RECORD} can't be read",))
-            if artifact.key == key:
+        for location in self._locations(stage):
+            if not location.endswith(f"-{key[:SHORT]}"):
+                continue
+            artifact = self._read(location)
+            if isinstance(artifact, Damaged):
+                return artifact
+            if artifact is not None and artifact.key == key:
                 problems = self.check(artifact, digests=digests)
                 return Damaged(location, problems) if problems else artifact
         return None
@@ -85,41 +88,38 @@ class Store:
 
     def latest(self, stage: str, label: str) -> Artifact | None:
         """The newest record of a stage at this label: what a plan compares with."""
-        found = [self._read(p) for p in self.fs.glob(f"{self.root}/{stage}/{label}-{'?' * SHORT}/{RECORD}")]
-        return max((a for a in found if a is not None), key=lambda a: a.origin.created, default=None)
+        named = (location for location in self._locations(stage) if location[: -SHORT - 1] == f"{stage}/{label}")
+        return max(self._readable(named), key=lambda a: a.origin.created, default=None)
 
-    def records(self) -> Iterator[Artifact]:
-        """Every readable record, in location order."""
-        for path in sorted(self.fs.glob(f"{self.root}/*/*/{RECORD}")):
-            artifact = self._read(path)
-            if artifact is not None:
-                yield artifact
+    def records(self, stage: str = "") -> Iterator[Artifact]:
+        """Every readable record, of one stage or of all, in location order."""
+        for name in [stage] if stage else self._folders(""):
+            yield from self._readable(self._locations(name))
 
     def commit(self, made: Path, artifact: Artifact) -> Artifact:
-        """Move a directory of files into the store, record last."""
+        """Move a directory of files into the store, record last; what was at its place goes first, record first."""
         target = f"{self.root}/{artifact.location}"
         record = artifact.model_dump_json(indent=1).encode()
-        try:
+        with self._writing(artifact.location):
             if self.local_root is not None:
-                final = Path(target)
-                if final.exists():
-                    shutil.rmtree(final)
-                final.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(made, final)
-                _write_last(final / RECORD, record)
+                replace_directory(made, Path(target))
+                write_whole(Path(target) / RECORD, record)
             else:
+                for old in (f"{target}/{RECORD}", target):
+                    if self.fs.exists(old):
+                        self.fs.rm(old, recursive=True)
                 for file in artifact.files:
                     self.fs.put_file(str(made / file.path), f"{target}/{file.path}")
                 self.fs.pipe_file(f"{target}/{RECORD}", record)
-        except OSError as error:
-            raise StoreError(f"store: {self.url} can't take {artifact.location} ({error}). Free space or make it writable; nothing was committed.") from error
         return artifact
 
     def quarantine(self, damaged: Damaged) -> str:
-        """Put a damaged artifact aside; returns where."""
+        """Put a damaged artifact aside with the reason; returns where."""
         aside = f".quarantine/{damaged.location.replace('/', '-')}-{uuid.uuid4().hex[:6]}"
-        self.fs.makedirs(f"{self.root}/.quarantine", exist_ok=True)
-        self.fs.mv(f"{self.root}/{damaged.location}", f"{self.root}/{aside}", recursive=True)
+        with self._writing(aside):
+            self.fs.makedirs(f"{self.root}/.quarantine", exist_ok=True)
+            self.fs.mv(f"{self.root}/{damaged.location}", f"{self.root}/{aside}", recursive=True)
+            self.fs.pipe_file(f"{self.root}/{aside}/{REASON}", "\n".join(damaged.problems).encode())
         return aside
 
     def local(self, given: Artifact | Part) -> Path:
@@ -131,26 +131,64 @@ class Store:
     def scratch(self, name: str) -> Path:
         """A local directory for work in progress; on a local store it lies on the store's own disk, so that a commit is a rename."""
         path = (self.local_root or self.cache) / ".staging" / name
-        path.mkdir(parents=True, exist_ok=True)
+        with self._writing(name):
+            path.mkdir(parents=True, exist_ok=True)
         return path
 
-    def lock(self, key: str, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
+    @contextmanager
+    def lock(self, key: str, on_wait: Callable[[], None]) -> Iterator[None]:
         """The right to execute a key."""
-        if self.local_root is not None:
-            return local_lock(self.local_root / ".locks" / f"{key}.lock", on_wait)
-        return lease_lock(self.fs, f"{self.root}/.locks/{key}.json", on_wait)
+        if self.local_root is None:
+            with lease_lock(self.fs, f"{self.root}/.locks/{key}.json", on_wait):
+                yield
+            return
+        path = self.local_root / ".locks" / f"{key}.lock"
+        with self._writing(path.name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with local_lock(path, on_wait):
+            yield
 
-    def _read(self, path: str) -> Artifact | None:
+    @contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
         try:
-            return Artifact.model_validate_json(self.fs.cat_file(path))
-        except (ValidationError, FileNotFoundError, NotADirectoryError):
+            yield
+        except OSError as error:
+            message = f"store: {self.url} can't take {what} ({error}). Free space or make it writable; nothing was committed."
+            raise StoreError(message) from error
+
+    def _folders(self, below: str) -> list[str]:
+        """Names of the folders below a path of the store; hidden ones hold what is no artifact."""
+        try:
+            listing = self.fs.ls(f"{self.root}/{below}".rstrip("/"), detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        names = (entry["name"].rstrip("/").rsplit("/", 1)[-1] for entry in listing if entry["type"] == "directory")
+        return sorted(name for name in names if not name.startswith("."))
+
+    def _locations(self, stage: str) -> list[str]:
+        # Another machine may have written since this process last looked.
+        self.fs.invalidate_cache()
+        return [f"{stage}/{name}" for name in self._folders(stage)]
+
+    def _readable(self, locations: Iterable[str]) -> Iterator[Artifact]:
+        for location in locations:
+            artifact = self._read(location)
+            if isinstance(artifact, Artifact):
+                yield artifact
+
+    def _read(self, location: str) -> Artifact | Damaged | None:
+        try:
+            return Artifact.model_validate_json(self.fs.cat_file(f"{self.root}/{location}/{RECORD}"))
+        except FileNotFoundError:
             return None
+        except (ValidationError, OSError) as error:
+            return Damaged(location, (f"{RECORD} can't be read ({type(error).__name__})",))
 
     def _touched(self, artifact: Artifact, path: str) -> bool:
         if self.local_root is None:
             return False
         record = self.local_root / artifact.location / RECORD
-        return os.stat(path).st_mtime_ns > record.stat().st_mtime_ns
+        return Path(path).stat().st_mtime_ns > record.stat().st_mtime_ns
 
     def _sha256(self, path: str) -> str:
         if self.local_root is not None:
@@ -167,20 +205,18 @@ class Store:
         if final.is_dir():
             return final
         partial = self.cache / f".{artifact.digest}-{uuid.uuid4().hex[:6]}"
-        for file in artifact.files:
-            target = partial / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self.fs.get_file(f"{self.root}/{artifact.location}/{file.path}", str(target))
-            if hash_file(target) != file.sha256:
-                raise StoreError(f"{artifact.location}/{file.path} in {self.url} has other content than its record says; run with --verify to make it again.")
-        os.replace(partial, final)
+        partial.mkdir(parents=True)
+        try:
+            for file in artifact.files:
+                target = partial / file.path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self.fs.get_file(f"{self.root}/{artifact.location}/{file.path}", str(target))
+                if hash_file(target) != file.sha256:
+                    raise StoreError(
+                        f"{artifact.location}/{file.path} in {self.url} has other content than its record says; "
+                        "run with --verify to make it again."
+                    )
+            place_directory(partial, final)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
         return final
-
-
-def _write_last(path: Path, content: bytes) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(partial, path)

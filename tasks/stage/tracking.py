@@ -122,8 +122,12 @@ class Tracker:
             self.client.set_tag(self.parent, name, value)
         self.client.set_terminated(self.parent, "FAILED" if failed else "FINISHED")
 
-    def register(self, name: str, artifact: Artifact, alias: str) -> str:
-        """Give an exported model a version in the registry, unless its digest has one, and move the alias to it; returns the version."""
+    def page(self, path: Path) -> None:
+        """Keep a copy of the run's report with the parent run."""
+        self.client.log_artifact(self.parent, str(path))
+
+    def register(self, name: str, artifact: Artifact, alias: str | None) -> str:
+        """Give an exported model a version in the registry, unless its digest has one, and move `alias` to it; returns the version."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -140,7 +144,8 @@ class Tracker:
                 model_id=artifact.origin.mlflow_model_id or None,
                 tags={"folio.digest": artifact.digest, "folio.key": artifact.key, "folio.location": artifact.location},
             )
-        self.client.set_registered_model_alias(name, alias, version.version)
+        if alias is not None:
+            self.client.set_registered_model_alias(name, alias, version.version)
         return str(version.version)
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:

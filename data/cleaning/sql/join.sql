@@ -40,6 +40,7 @@ WITH texts AS (
         WHEN lower AND nearly THEN prose >= 0.3 OR filled
         WHEN lower THEN prose >= 0.5
         WHEN filled THEN prose >= 0.4 OR (document_prose >= 0.5 AND (prose >= 0.2 OR before_size > 0.8 * width))
+        WHEN nearly AND NOT ended THEN prose >= 0.6 AND document_prose >= 0.6
         ELSE false END AS joined
     FROM judged
 )

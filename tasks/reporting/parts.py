@@ -1,0 +1,126 @@
+"""What sections are made of: figures, tables, conversations and passages, as plain data that the template lays out.
+
+Everything here is text or an escaped drawing; the template escapes the text. A section that has nothing to show is None, not empty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from markupsafe import Markup
+
+from tasks.reporting.charts import Bar, Share, bar_chart, share_chart
+
+WIDE, NARROW = 520.0, 320.0
+LETTER, LEAST_BAR = 7.2, 40.0
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing at two widths, of which the page shows the one that fits, so that its letters stay readable on a phone."""
+
+    caption: str
+    wide: Markup
+    narrow: Markup
+    note: str = ""
+
+
+def figure(caption: str, draw: Callable[[float], Markup], note: str = "") -> Figure:
+    """Draw for both widths."""
+    return Figure(caption, draw(WIDE), draw(NARROW), note)
+
+
+def bars_figure(caption: str, bars: Sequence[Bar], note: str = "", most: float = 0.0) -> Figure:
+    """A bar chart at both widths, with as much room for its labels as numbers and bars leave."""
+    numbers = LETTER * max((len(f"{bar.shown}  {bar.remark}") for bar in bars), default=0) + 12
+
+    def draw(width: float) -> Markup:
+        room = _label_width([bar.label for bar in bars], width - numbers - LEAST_BAR)
+        short = [replace(bar, label=_shortened(bar.label, room)) for bar in bars]
+        return bar_chart(short, width=width, label_width=room, most=most, description=caption)
+
+    return figure(caption, draw, note)
+
+
+def shares_figure(caption: str, shares: Sequence[Share], note: str = "") -> Figure:
+    """A chart of shares with their intervals at both widths."""
+
+    def draw(width: float) -> Markup:
+        room = _label_width([share.label for share in shares], width / 2)
+        short = [replace(share, label=_shortened(share.label, room)) for share in shares]
+        return share_chart(short, width=width, label_width=room, description=caption)
+
+    return figure(caption, draw, note)
+
+
+def _label_width(labels: Sequence[str], most: float) -> float:
+    return min(LETTER * max((len(label) for label in labels), default=0) + 16, most)
+
+
+def _shortened(label: str, room: float) -> str:
+    letters = int((room - 12) / LETTER)
+    return label if len(label) <= letters else label[: max(letters - 1, 1)].rstrip() + "…"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of cells; `tone` is good, bad, warned or quiet, `anchor` a place that links can lead to."""
+
+    cells: tuple[str, ...]
+    tone: str = ""
+    anchor: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows under a header.
+
+    `right` and `code` name columns, from 0, of numbers and of digests and paths; `widths` are in percent, so that tables below each
+    other line up; `half` stands beside a figure where there is room.
+    """
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[Row, ...]
+    right: frozenset[int] = frozenset()
+    code: frozenset[int] = frozenset()
+    mark: str = ""
+    tone: str = ""
+    note: str = ""
+    widths: tuple[int, ...] = ()
+    half: bool = False
+
+
+@dataclass(frozen=True)
+class Talk:
+    """A conversation as (role, content) turns, with a remark on its last answer."""
+
+    label: str
+    turns: tuple[tuple[str, str], ...]
+    mark: str = ""
+    tone: str = ""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Text that the model wrote: after what it was given, and beside what the book says."""
+
+    label: str
+    given: str
+    said: str
+    book: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page with a heading, a sentence or two, and what it shows."""
+
+    anchor: str
+    title: str
+    lead: str
+    figures: tuple[Figure, ...] = ()
+    talks: tuple[Talk, ...] = ()
+    passages: tuple[Passage, ...] = ()
+    drawing: Markup | None = None
+    tables: tuple[Table, ...] = ()

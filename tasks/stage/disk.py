@@ -1,0 +1,38 @@
+"""Changes on a local disk that no reader sees half of: each is one rename, whatever is slow comes before or after it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that it is there with all its content, on the disk itself, or not at all."""
+    partial = path.with_name(f".{path.name}-{uuid.uuid4().hex[:6]}")
+    with partial.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    partial.replace(path)
+
+
+def replace_directory(made: Path, final: Path) -> None:
+    """Move a directory to where there may be one already, which goes."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    if final.exists():
+        going = final.with_name(f".{final.name}-{uuid.uuid4().hex[:6]}")
+        final.replace(going)
+        shutil.rmtree(going)
+    made.replace(final)
+
+
+def place_directory(made: Path, final: Path) -> None:
+    """Move a directory to where an equal one may have appeared meanwhile, which stays."""
+    try:
+        made.replace(final)
+    except OSError:
+        if not final.is_dir():
+            raise
+        shutil.rmtree(made)

@@ -1,0 +1,137 @@
+"""What a launcher leaves behind when it is killed, stopped, or when a worker fails: nothing alive, nothing lost."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from model.training.job import Job, JobError
+from model.training.launch import LaunchError, launch
+from model.training.progress import Progress
+
+from .conftest import JobMaker
+
+LAUNCH = """
+import sys
+from pathlib import Path
+from model.training.job import Job
+from model.training.launch import launch
+launch(Job.model_validate_json(Path(sys.argv[1]).read_text()))
+"""
+SLOW = {"steps": 200, "eval_rows": 0}
+
+
+def start(job: Job, folder: Path) -> subprocess.Popen[bytes]:
+    told = folder / f"{job.output.parent.name}.json"
+    told.write_text(job.model_dump_json())
+    return subprocess.Popen([sys.executable, "-c", LAUNCH, str(told)], cwd=Path(__file__).parents[3])
+
+
+def wait_for(condition: object, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def workers_of(job: Job) -> list[psutil.Process]:
+    mark = str(job.run_directory())
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        words = process.info["cmdline"] or []
+        if any(mark in word for word in words) and process.info["status"] != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_run_killed_with_signal_9_continues_and_ends_with_the_same_bytes(make_job: JobMaker, tmp_path: Path, workers: int) -> None:
+    resources = {"workers": workers, "checkpoint_every_steps": 10}
+    undisturbed, killed = make_job("undisturbed", resources, **SLOW), make_job("killed", resources, **SLOW)
+    launch(undisturbed)
+    process = start(killed, tmp_path)
+    wait_for((killed.checkpoints / "latest.json").exists)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not workers_of(killed), seconds=10)
+    step = json.loads((killed.checkpoints / "latest.json").read_text())["step"]
+    notes: list[str] = []
+    launch(killed, on_progress=lambda progress: notes.append(progress.note))
+    assert f"continuing from the checkpoint of step {step}" in notes and 0 < step < 200
+    for name in ("model.safetensors", "history.jsonl"):
+        assert (killed.output / name).read_bytes() == (undisturbed.output / name).read_bytes(), name
+
+
+def test_a_stopped_run_saves_a_checkpoint_first(make_job: JobMaker, tmp_path: Path) -> None:
+    job = make_job("stopped", {"checkpoint_every_steps": 10_000}, **SLOW)
+    process = start(job, tmp_path)
+    wait_for(lambda: (job.checkpoints / "history.jsonl").exists() and len((job.checkpoints / "history.jsonl").read_text().splitlines()) > 3)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) != 0
+    assert not workers_of(job)
+    assert json.loads((job.checkpoints / "latest.json").read_text())["step"] > 0
+
+
+def test_a_failing_worker_is_heard_in_its_own_words_and_leaves_none_alive(make_job: JobMaker) -> None:
+    job = make_job("failing", {"workers": 2}, learning_rate=1e30, clip=0.0)
+    with pytest.raises(LaunchError, match=r"step \d+: the (loss|gradient norm) is (nan|inf).*learning_rate=1e\+30"):
+        launch(job)
+    assert not workers_of(job)
+
+
+def test_an_error_of_the_caller_stops_the_workers(make_job: JobMaker) -> None:
+    class Enough(Exception):
+        pass
+
+    def stop(progress: Progress) -> None:
+        if progress.step:
+            raise Enough
+
+    job = make_job("abandoned", **SLOW)
+    with pytest.raises(Enough):
+        launch(job, on_progress=stop)
+    assert not workers_of(job)
+
+
+def test_a_time_limit_and_a_silence_end_the_run(make_job: JobMaker) -> None:
+    job = make_job("late", **{**SLOW, "steps": 100_000})
+    with pytest.raises(LaunchError, match="not done within 8 s"):
+        launch(job, time_limit_seconds=8)
+    mute = make_job("mute", {"stall_seconds": 0.3})
+    with pytest.raises(LaunchError, match="no progress for stall_seconds"):
+        launch(mute)
+    assert not workers_of(job) and not workers_of(mute)
+
+
+def test_a_checkpoint_of_another_job_is_refused(make_job: JobMaker, tmp_path: Path) -> None:
+    job = make_job("mine", {"checkpoint_every_steps": 2})
+    launch(job)
+    other = job.model_copy(update={"seed": 6})
+    with pytest.raises(LaunchError, match="belongs to job .*this is job .*remove"):
+        launch(other)
+
+
+def test_shards_of_another_tokenizer_or_kind_are_refused(make_job: JobMaker, shards: Path) -> None:
+    job = make_job("foreign")
+    with pytest.raises(LaunchError, match="was encoded by tokenizer dddddddddddd, but tokenizer eeeeeeeeeeee"):
+        launch(job.model_copy(update={"tokenizer_digest": "e" * 64}))
+    with pytest.raises(LaunchError, match="holds preference rows; next_token reads"):
+        launch(job.model_copy(update={"train_shards": shards / "preference"}))
+    with pytest.raises((LaunchError, JobError), match=r"nowhere.*does not exist"):
+        launch(job.model_copy(update={"train_shards": shards / "nowhere"}))
+
+
+def test_another_layout_starts_afresh_and_says_so(make_job: JobMaker) -> None:
+    job = make_job("layout", {"checkpoint_every_steps": 2})
+    launch(job)
+    notes: list[str] = []
+    wider = job.model_copy(update={"resources": job.resources.model_copy(update={"workers": 2, "zero_stage": 2})})
+    launch(wider, on_progress=lambda progress: notes.append(progress.note))
+    assert any("starting afresh" in note and "2 at ZeRO 2" in note for note in notes), notes

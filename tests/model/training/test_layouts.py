@@ -1,0 +1,110 @@
+"""Workers, ZeRO stages and micro-batches decide where numbers live, not what is learned."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model.architecture.decoder import Decoder
+from model.objectives.next_token import NextToken
+from model.training.batches import Batches
+from model.training.config import DpoConfig, SftConfig
+from model.training.distributed import Place
+from model.training.engine import adamw
+from model.training.history import read_lines
+from model.training.launch import launch
+from model.training.schedule import rate_factor
+
+from .conftest import SHAPE, VOCABULARY, JobMaker, follow_up
+
+
+def losses(output: Path, name: str = "loss") -> list[float]:
+    return [line[name] for line in read_lines(output / "history.jsonl")]
+
+
+def test_the_loss_curve_is_that_of_a_plain_torch_loop_over_whole_batches(make_job: JobMaker) -> None:
+    job = make_job(resources={"zero_stage": 1})
+    launch(job)
+    torch.set_num_threads(1)
+    decoder = Decoder(SHAPE, VOCABULARY, seed=job.seed)
+    optimizer = adamw(decoder, job.train)
+    objective = NextToken()
+    expected: list[tuple[float, float]] = []
+    whole = job.model_copy(update={"resources": job.resources.model_copy(update={"micro_batch": 8})})
+    batches = Batches(whole, objective, Place(0, 0, 1), torch.device("cpu"))
+    for update in range(job.total_steps):
+        for group in optimizer.param_groups:
+            group["lr"] = job.train.learning_rate * rate_factor(update, job.total_steps, job.train)
+        units, (batch,) = batches.step(update)
+        loss = objective.sums(decoder, batch, None)[0] / units
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(decoder.parameters(), job.train.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        expected.append((float(loss), float(norm)))
+    assert losses(job.output) == pytest.approx([loss for loss, _ in expected], abs=1e-5)
+    assert losses(job.output, "grad_norm") == pytest.approx([norm for _, norm in expected], rel=1e-4)
+
+
+LAYOUTS = [(workers, stage) for workers in (1, 2) for stage in (0, 1, 2, 3)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_every_zero_stage_on_one_or_two_workers_gives_one_loss_curve(make_job: JobMaker, precision: str) -> None:
+    curves = {}
+    for workers, stage in LAYOUTS:
+        job = make_job(f"{workers}x{stage}", {"workers": workers, "zero_stage": stage}, steps=20, precision=precision)
+        launch(job)
+        curves[workers, stage] = losses(job.output) + losses(job.output, "grad_norm") + [read_lines(job.output / "history.jsonl")[-1]["val_loss"]]
+    reference = curves[1, 1]
+    assert all(math.isfinite(value) for value in reference)
+    assert reference[19] < reference[0] - 0.5, "nothing was learned, so equal curves would prove nothing"
+    for layout, curve in curves.items():
+        assert curve == pytest.approx(reference, abs=1e-3), layout
+
+
+def test_two_workers_that_share_weights_learn_what_one_learns(make_job: JobMaker) -> None:
+    one = make_job("one", {"workers": 1, "zero_stage": 1})
+    two = make_job("two", {"workers": 2, "zero_stage": 3})
+    launch(one)
+    launch(two)
+    assert losses(two.output) == pytest.approx(losses(one.output), abs=1e-4)
+    first, second = (load_file(job.output / "model.safetensors") for job in (one, two))
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        torch.testing.assert_close(second[name], tensor, atol=1e-4, rtol=0)
+
+
+def test_the_size_of_micro_batches_changes_no_loss(make_job: JobMaker) -> None:
+    small, large = make_job("small", {"micro_batch": 2}), make_job("large", {"micro_batch": 8})
+    launch(small)
+    launch(large)
+    assert losses(small.output) == pytest.approx(losses(large.output), abs=1e-5)
+
+
+def test_the_same_job_gives_the_same_bytes(make_job: JobMaker) -> None:
+    first, second = make_job("first"), make_job("second")
+    launch(first)
+    launch(second)
+    for name in ("model.safetensors", "history.jsonl", "config.json"):
+        assert (first.output / name).read_bytes() == (second.output / name).read_bytes(), name
+
+
+def test_tuning_starts_from_the_model_and_preference_tuning_from_ln_2(make_job: JobMaker, shards: Path) -> None:
+    base = make_job()
+    launch(base)
+    shared = {"tokens": 0, "global_batch": 4, "warmup_steps": 0, "eval_rows": 4}
+    tuned = follow_up(base, shards, SftConfig(steps=8, learning_rate=1e-2, **shared), "sft")
+    told = launch(tuned)
+    assert told["steps"] == 8 and losses(tuned.output)[-1] < losses(tuned.output)[0]
+    aligned = follow_up(tuned, shards, DpoConfig(steps=8, learning_rate=3e-3, beta=0.5, **shared), "dpo")
+    launch(aligned)
+    assert losses(aligned.output)[0] == pytest.approx(math.log(2), abs=1e-6)
+    history = read_lines(aligned.output / "history.jsonl")
+    assert history[-1]["margin"] > history[0]["margin"] == pytest.approx(0, abs=1e-6)
+    assert history[-1]["chosen_logp"] - history[-1]["rejected_logp"] > history[0]["chosen_logp"] - history[0]["rejected_logp"]

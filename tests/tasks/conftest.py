@@ -1,0 +1,34 @@
+"""What tests of stages share: a toy pipeline to run, and MLflow databases that are copies of one migrated once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.tasks.toys import Workshop
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, prefect: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workshop]:
+    """The toy pipeline in an empty folder, on the session's Prefect server, without MLflow."""
+    yield Workshop(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow database; migrating one takes seconds, copying it does not."""
+    from mlflow.tracking import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "template.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def database(tmp_path: Path, migrated: Path) -> str:
+    """The URL of an empty MLflow database."""
+    shutil.copy(migrated, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path / 'mlflow.db'}"

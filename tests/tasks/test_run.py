@@ -1,0 +1,160 @@
+"""What a run does with its stages: executes each once, reuses what is whole, commits nothing of what failed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tasks.stage.artifact import RECORD
+from tasks.stage.run import Run
+from tests.tasks.toys import BODIES, PLACES, Collect, Judge, Learn, Toys, Workshop, unheld
+
+
+def prefect_states(since: float) -> dict[str, str]:
+    """Task name -> state of the newest task runs that Prefect's server knows of, once all have ended."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.sorting import TaskRunSort
+
+    with get_client(sync_client=True) as client:
+        for _ in range(100):
+            newest = client.read_task_runs(sort=TaskRunSort.EXPECTED_START_TIME_DESC, limit=50)
+            found = {run.name: run for run in reversed(newest) if run.expected_start_time and run.expected_start_time.timestamp() >= since}
+            if set(PLACES) <= set(found) and all(run.state and run.state.is_final() for run in found.values()):
+                return {name: str(run.state_name) for name, run in found.items()}
+            time.sleep(0.1)
+    raise AssertionError(f"Prefect knows of {sorted(found)} only")
+
+
+def made(run: Run) -> dict[str, tuple[str, str, str]]:
+    """What a run has at each place: which execution, which bytes, where and when made."""
+    return {place: (artifact.key, artifact.digest, artifact.origin.created) for place, artifact in run.artifacts.items()}
+
+
+def test_a_second_run_reuses_every_artifact_and_prefect_shows_its_tasks_as_cached(workshop: Workshop) -> None:
+    first = workshop.run()
+    assert workshop.executed == list(BODIES)
+    since = time.time()
+    second = workshop.run()
+    assert workshop.executed == []
+    assert made(second) == made(first)
+    assert second.reused == set(PLACES)
+    assert prefect_states(since) == dict.fromkeys(PLACES, "Cached")
+
+
+def test_artifacts_are_reused_when_prefect_has_lost_its_results_and_when_the_run_has_another_root(workshop: Workshop) -> None:
+    first = workshop.run()
+    assert workshop.executed == list(BODIES)
+    for result in (workshop.home / "prefect-results").iterdir():
+        result.unlink()
+    workshop.root = workshop.folder / "elsewhere"
+    assert made(workshop.run()) == made(first)
+    assert workshop.executed == []
+
+
+def test_a_stage_that_raises_commits_nothing_and_what_came_before_it_stays(workshop: Workshop) -> None:
+    with pytest.raises(ValueError, match=r"judge.limit=-1 is below 0"):
+        workshop.run(Toys(judge=Judge(limit=-1)))
+    stored = {path.parent.name for path in Path(workshop.store).glob(f"*/*/{RECORD}")}
+    assert not (Path(workshop.store) / "judge").exists()
+    assert len(stored) == 3
+    assert workshop.executed == list(BODIES)
+    workshop.run()
+    assert workshop.executed == ["judge"]
+    assert not list((Path(workshop.store) / "judge").glob("*/half.txt"))
+
+
+@pytest.mark.parametrize("harm", ["shorter", "missing", "touched", "record"])
+def test_a_damaged_artifact_is_put_aside_with_a_message_and_made_again(
+    workshop: Workshop, harm: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = workshop.run()
+    assert workshop.executed == list(BODIES)
+    target = workshop.files("learn", first) / (RECORD if harm == "record" else "model.bin")
+    if harm == "missing":
+        target.unlink()
+    else:
+        target.write_text("x" * (target.stat().st_size if harm == "touched" else 3))
+        os.utime(target, (time.time() + 5, time.time() + 5))
+    with caplog.at_level(logging.INFO, "folio"):
+        again = workshop.run()
+    assert workshop.executed == ["learn"]
+    assert again.artifacts["learn"].digest == first.artifacts["learn"].digest
+    said = next(r.getMessage() for r in caplog.records if "was damaged" in r.getMessage())
+    assert first.artifacts["learn"].location in said
+    assert "is made again" in said
+    aside = list((Path(workshop.store) / ".quarantine").iterdir())
+    assert len(aside) == 1
+    assert (aside[0] / "damage.txt").read_text() in said
+
+
+def test_verification_finds_what_size_and_time_hide(workshop: Workshop) -> None:
+    first = workshop.run()
+    assert workshop.executed == list(BODIES)
+    target = workshop.files("count", first) / "counts.json"
+    before = target.stat()
+    target.write_text(target.read_text().upper())
+    os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
+    workshop.run()
+    assert workshop.executed == []
+    again = workshop.run(verify=True)
+    assert workshop.executed == ["count"]
+    assert again.artifacts["count"].digest == first.artifacts["count"].digest
+
+
+def test_a_refresh_runs_the_stage_it_names_and_equal_bytes_stop_there(workshop: Workshop) -> None:
+    workshop.run()
+    assert workshop.executed == list(BODIES)
+    workshop.run(refresh=frozenset({"learn"}))
+    assert workshop.executed == ["learn"]
+    workshop.run(refresh=frozenset({"judge.small"}))
+    assert workshop.executed == ["judge"]
+
+
+class ReleasesOnWaiting(logging.Handler):
+    """Lets held bodies go on once a run says that it waits for another."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "another run is making this; waiting for it" in record.getMessage():
+            unheld.set()
+
+
+def test_two_runs_that_want_one_key_at_once_make_it_once(workshop: Workshop) -> None:
+    handler, logger = ReleasesOnWaiting(), logging.getLogger("folio")
+    logger.addHandler(handler)
+    unheld.clear()
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(lambda _: workshop.run(), range(2))
+    finally:
+        unheld.set()
+        logger.removeHandler(handler)
+    assert sorted(workshop.executed) == sorted(BODIES)
+    assert made(first) == made(second)
+
+
+def test_a_metric_that_is_no_number_is_kept_and_its_artifact_is_reused(workshop: Workshop) -> None:
+    run = workshop.run()
+    assert workshop.executed == list(BODIES)
+    assert run.artifacts["learn"].metrics["diverged"] != run.artifacts["learn"].metrics["diverged"]
+    workshop.run()
+    assert workshop.executed == []
+
+
+def test_a_store_in_memory_serves_a_run_as_a_disk_does(workshop: Workshop) -> None:
+    workshop.store = f"memory://{workshop.folder.name}"
+    first = workshop.run()
+    assert workshop.executed == list(BODIES)
+    workshop.run(Toys(learn=Learn(rate=0.25)))
+    assert workshop.executed == ["learn", "judge"]
+    assert made(workshop.run()) == made(first)
+    assert workshop.executed == []
+
+
+def test_a_stage_called_outside_of_a_run_says_where_to_call_it(workshop: Workshop) -> None:
+    with pytest.raises(RuntimeError, match="outside of a run"):
+        workshop.stages.collect(Collect())

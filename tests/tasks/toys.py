@@ -1,0 +1,181 @@
+"""A pipeline of four toy stages with sources of its own, to run, plan and edit: collect -> count -> learn -> judge.small."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from prefect import flow
+from pydantic import BaseModel
+
+from tasks.stage import stage as machinery
+from tasks.stage.fingerprint import fingerprint
+from tasks.stage.opening import open_run
+from tasks.stage.plan import Decision
+from tasks.stage.resources import Resources
+from tasks.stage.run import Options, Run, asking
+
+SOURCE = '''
+import json, time
+from tasks.stage.stage import stage
+from tests.tasks.toys import executed
+
+MARK = "."
+
+def state(config, root):
+    return {"words.txt": (root / "words.txt").read_text()} if (root / "words.txt").exists() else {}
+
+@stage(observes=state)
+def collect(config, work):
+    executed("collect")
+    (work.output / "words.txt").write_text(config.words)
+    (work.output / "logs").mkdir()
+    (work.output / "logs" / "time.txt").write_text(str(time.time()))
+    return {"letters": len(config.words)}
+
+@stage(libraries=("pydantic",))
+def count(config, work, words):
+    executed("count")
+    found = sorted(words.read_text().lower().split())
+    (work.output / "counts.json").write_text(json.dumps([word for word in found if len(word) <= config.longest]))
+    return {"words": len(found)}
+
+def weights(counts, rate):
+    return json.dumps([counts, rate]) + MARK
+
+@stage(model=True)
+def learn(config, work, counts):
+    executed("learn")
+    work.series([("train.loss", 2.0, 1), ("train.loss", 1.0, 2)])
+    (work.output / "config.json").write_text("{}")
+    (work.output / "model.bin").write_text(weights(json.loads((counts / "counts.json").read_text()), config.rate))
+    return {"loss": 1.0, "diverged": float("nan")}
+
+@stage()
+def judge(config, work, model, words):
+    executed("judge")
+    if config.limit < 0:
+        (work.output / "half.txt").write_text("half")
+        raise ValueError(f"judge.limit={config.limit} is below 0")
+    (work.output / "verdict.txt").write_text(f"{config.limit} {(model / 'model.bin').read_text()} {(words / 'words.txt').read_text()}")
+    return {"passed": 1.0}
+'''
+BODIES = ("collect", "count", "learn", "judge")
+PLACES = ("collect", "count", "learn", "judge.small")
+_executed: list[str] = []
+_recording = threading.Lock()
+unheld = threading.Event()
+unheld.set()
+
+
+class Collect(BaseModel, frozen=True):
+    words: str = "the cat the dog"
+
+
+class Count(BaseModel, frozen=True):
+    longest: int = 9
+
+
+class Learn(BaseModel, frozen=True):
+    rate: float = 0.5
+
+
+class Judge(BaseModel, frozen=True):
+    limit: int = 1
+
+
+class Toys(BaseModel, frozen=True):
+    """The toy recipe."""
+
+    collect: Collect = Collect()
+    count: Count = Count()
+    learn: Learn = Learn()
+    judge: Judge = Judge()
+
+
+def executed(stage: str) -> None:
+    """A body says that it works, and works no further while it is held."""
+    with _recording:
+        _executed.append(stage)
+    assert unheld.wait(60)
+
+
+class Workshop:
+    """Runs and plans the toy pipeline in a folder of its own; `edit` changes its sources."""
+
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.folder, self.patch = folder, patch
+        self.root, self.home = folder / "root", folder / "home"
+        self.store, self.tracking = str(folder / "store"), ""
+        self.source, self.versions = SOURCE, 0
+        self.root.mkdir()
+        _executed.clear()
+        self.edit("", "")
+
+    def edit(self, old: str, new: str) -> None:
+        """Replace text in the stages' source."""
+        assert old in self.source
+        self.source, self.versions = self.source.replace(old, new, 1), self.versions + 1
+        tree = self.folder / f"code{self.versions}"
+        (tree / "tasks").mkdir(parents=True)
+        (tree / "tasks" / "toys.py").write_text(self.source)
+        self.stages = _loaded(tree / "tasks" / "toys.py")
+        self.patch.setattr(machinery, "fingerprint", partial(fingerprint, root=tree))
+
+    def run(self, recipe: Toys | None = None, **options: Any) -> Run:
+        """The pipeline in a real Prefect flow."""
+        name = "toys"
+
+        @flow(name=name, flow_run_name=name)
+        def pipeline() -> list[Run]:
+            with self._opened(recipe or Toys(), Options(**options)) as run:
+                self._compose(recipe or Toys())
+            return [run]
+
+        return pipeline()[0]
+
+    @property
+    def executed(self) -> list[str]:
+        """The stages whose bodies worked since this was last asked, in order."""
+        done = list(_executed)
+        _executed.clear()
+        return done
+
+    def plan(self, recipe: Toys | None = None, **options: Any) -> list[Decision]:
+        """What a run would do."""
+        with self._opened(recipe or Toys(), Options(planning=True, **options)) as run:
+            self._compose(recipe or Toys())
+        return run.decisions
+
+    def files(self, place: str, run: Run) -> Path:
+        """The folder of an artifact of a run, on a local store."""
+        return Path(self.store) / run.artifacts[place].location
+
+    @contextmanager
+    def _opened(self, recipe: Toys, options: Options) -> Iterator[Run]:
+        settings = {"root": self.root, "home": self.home, "store": self.store, "tracking": self.tracking}
+        parameters = recipe.model_dump(mode="json")
+        with asking(options), open_run(name="toys", resources=Resources(), parameters=parameters, **settings) as run:  # type: ignore[arg-type]
+            yield run
+
+    def _compose(self, recipe: Toys) -> None:
+        collected = self.stages.collect(recipe.collect)
+        counted = self.stages.count(recipe.count, words=collected.part("words.txt"))
+        model = self.stages.learn(recipe.learn, counts=counted)
+        self.stages.judge.at("small")(recipe.judge, model=model, words=collected)
+
+
+def _loaded(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tasks.toys", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
