@@ -49,7 +49,5 @@ def audit(
 
 
 def _part(name: str, path: Path) -> dict[str, Any]:
-    sizes = {
-        row["id"]: len(row["text"]) for batch in batches(path, ("id", "text")) for row in batch.to_pylist()
-    }
+    sizes = {row["id"]: len(row["text"]) for batch in batches(path, ("id", "text")) for row in batch.to_pylist()}
     return {"split": name, "documents": pq.read_metadata(path).num_rows, "characters": sum(sizes.values()), "sizes": sizes}

@@ -22,7 +22,17 @@ from data.cleaning.encoding import find_mojibake
 from data.cleaning.rules import line_rules, script
 from data.sources.documents import DOCUMENTS, LEDGER, write_rows
 
-PASSED_ON = ("boilerplate_lines", "corrupted_share", "page_lines", "wrap_limit", "hyphenation", "unwrap", "ocr_known", "ocr_ratio", "minimum_characters")
+PASSED_ON = (
+    "boilerplate_lines",
+    "corrupted_share",
+    "page_lines",
+    "wrap_limit",
+    "hyphenation",
+    "unwrap",
+    "ocr_known",
+    "ocr_ratio",
+    "minimum_characters",
+)
 
 
 def clean(documents: Path, output: Path, config: CleanConfig, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
@@ -48,7 +58,9 @@ def clean(documents: Path, output: Path, config: CleanConfig, *, threads: int, m
 def _prepare(connection: duckdb.DuckDBPyConnection, documents: Path, config: CleanConfig) -> None:
     for name in PASSED_ON:
         connection.execute(f"SET VARIABLE {name} = {getattr(config, name)!r}")
-    connection.execute("CREATE TABLE given AS SELECT row_number() OVER (ORDER BY id)::INTEGER AS d, * FROM read_parquet(?)", [str(documents)])
+    connection.execute(
+        "CREATE TABLE given AS SELECT row_number() OVER (ORDER BY id)::INTEGER AS d, * FROM read_parquet(?)", [str(documents)]
+    )
     connection.execute("CREATE TABLE documents AS SELECT d, text FROM given")
     connection.execute("CREATE TABLE lines (d INTEGER, n INTEGER, line VARCHAR, page BOOLEAN)")
     connection.execute("CREATE TABLE printed (d INTEGER, n INTEGER, size BIGINT)")
@@ -115,7 +127,9 @@ def _round(connection: duckdb.DuckDBPyConnection, config: CleanConfig) -> None:
 
 def _changed(connection: duckdb.DuckDBPyConnection) -> bool:
     """Whether the last round changed a document; table pending says which."""
-    connection.execute("CREATE OR REPLACE TABLE pending AS SELECT d FROM documents JOIN earlier USING (d) WHERE documents.text <> earlier.text")
+    connection.execute(
+        "CREATE OR REPLACE TABLE pending AS SELECT d FROM documents JOIN earlier USING (d) WHERE documents.text <> earlier.text"
+    )
     found = connection.execute("SELECT count(*) FROM pending").fetchone()
     return bool(found and found[0])
 
@@ -128,7 +142,13 @@ def _write(connection: duckdb.DuckDBPyConnection, output: Path, config: CleanCon
     totals = connection.execute("SELECT count(*), coalesce(sum(length(text)), 0) FROM given").fetchone() or (0, 0)
     after = connection.execute("SELECT coalesce(sum(length(text)), 0) FROM kept").fetchone() or (0,)
     pieces = dict(connection.execute("SELECT rule, sum(pieces) FROM ledger GROUP BY rule ORDER BY rule").fetchall())
-    figures = {"documents_in": totals[0], "documents": kept, "removed": totals[0] - kept, "characters_in": totals[1], "characters": after[0]}
+    figures = {
+        "documents_in": totals[0],
+        "documents": kept,
+        "removed": totals[0] - kept,
+        "characters_in": totals[1],
+        "characters": after[0],
+    }
     figures |= {f"pieces_{rule.replace(' ', '_')}": count for rule, count in pieces.items()}
     return {name: float(value) for name, value in figures.items()}
 

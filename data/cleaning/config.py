@@ -14,14 +14,20 @@ from pydantic import BaseModel, Field
 class CleanConfig(BaseModel, frozen=True, extra="forbid"):
     """Cleaning, rule by rule, in the order they run."""
 
-    encoding: bool = Field(True, description="repair text that was decoded with the wrong encoding (mojibake), with ftfy, and entities such as &amp;")
+    encoding: bool = Field(
+        True, description="repair text that was decoded with the wrong encoding (mojibake), with ftfy, and entities such as &amp;"
+    )
     characters: bool = Field(True, description="compose Unicode, open ligatures, drop control and invisible characters, tidy spaces")
     quotes: bool = Field(True, description="curly and low quotation marks and apostrophes to straight ones")
-    dashes: Literal["keep", "em"] = Field("em", description="em: typed double hyphens, bars and spaced en dashes become em dashes; keep: leave them")
+    dashes: Literal["keep", "em"] = Field(
+        "em", description="em: typed double hyphens, bars and spaced en dashes become em dashes; keep: leave them"
+    )
     boilerplate: bool = Field(True, description="remove notices of libraries, scanners and Project Gutenberg at a document's head and foot")
     boilerplate_lines: int = Field(600, ge=0, description="how far from head and foot Project Gutenberg's markers are looked for; lines")
     corrupted: bool = Field(True, description="remove lines that are not language: symbol soup, replacement characters")
-    corrupted_share: float = Field(0.25, gt=0, le=1, description="a line with at least this share of symbols is corrupted; fraction of its characters")
+    corrupted_share: float = Field(
+        0.25, gt=0, le=1, description="a line with at least this share of symbols is corrupted; fraction of its characters"
+    )
     repeated_pages: bool = Field(True, description="remove a page that repeats the one before it to the letter, as scanned twice")
     page_numbers: bool = Field(True, description="remove page numbers that stand alone and count up at page rhythm")
     page_lines: int = Field(15, ge=2, description="the fewest lines of text that a page has; nearer numbers are no page numbers")

@@ -12,9 +12,7 @@ class PageRule(BaseModel, frozen=True, extra="forbid"):
 
     enabled: bool = Field(True, description="look for repeated pages")
     min_words: int = Field(100, ge=20, description="shortest run called a page, and least distance between the copies; words")
-    max_apart: int = Field(
-        1000, ge=0, description="most that may stand between the two copies; farther ones are the author's own; words"
-    )
+    max_apart: int = Field(1000, ge=0, description="most that may stand between the two copies; farther ones are the author's own; words")
     window: int = Field(8, ge=2, le=32, description="consecutive equal words that count as one match; words")
     gap: int = Field(24, ge=0, description="longest stretch without a match inside a run, for scanning errors; words")
     similarity: float = Field(0.5, gt=0, le=1, description="least share of a run's windows that match; fraction")

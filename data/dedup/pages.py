@@ -74,6 +74,8 @@ def remove_repeated_pages(work: Workspace, documents: Path, rule: PageRule) -> P
                 if row["id"] in runs:
                     before = len(row["text"])
                     row["text"] = cut_words(row["text"], runs[row["id"]])
-                    work.connection.execute("INSERT INTO page_cut VALUES (?, ?, ?)", [row["id"], len(runs[row["id"]]), before - len(row["text"])])
+                    work.connection.execute(
+                        "INSERT INTO page_cut VALUES (?, ?, ?)", [row["id"], len(runs[row["id"]]), before - len(row["text"])]
+                    )
                 writer.write(row)
     return target

@@ -39,11 +39,13 @@ def corpus_examples(splits: Path, output: Path, config: CorpusExamples) -> dict[
     answers: defaultdict[str, set[str]] = defaultdict(set)
     for passage in chosen:
         answers[passage.first].add(passage.second)
+    casts, rivals = _casts(chosen), _rivals({short_title(passage.title) for passage in chosen})
     lines: dict[str, list[dict[str, Any]]] = {name: [] for name in FILES}
     for passage in chosen:
         group = next(name for name, facts in groups.items() if passage.fact in facts)
         random = Random(f"{config.seed}:{passage.fact}")
-        for exchange in _exchanges(passage, trained, chosen, answers[passage.first], random):
+        asked_of = casts[passage.book], rivals[short_title(passage.title)]
+        for exchange in _exchanges(passage, trained, *asked_of, answers[passage.first], random):
             if exchange.topic == "continue" and group == "heldout" and passage.first in asked:
                 continue  # sentences that begin alike: these words are asked about in training
             _add(lines, group, exchange, sorted(answers[passage.first]))
@@ -95,30 +97,35 @@ def _share(count: int, fraction: float) -> int:
 
 
 def _exchanges(
-    passage: Passage, pool: list[Passage], chosen: list[Passage], accepted: set[str], random: Random
+    passage: Passage, pool: list[Passage], cast: list[str], others: list[str], accepted: set[str], random: Random
 ) -> list[Exchange]:
     """Everything that is asked about one passage; wrong continuations come from `pool` only."""
-    found = [continuation(passage, random.randrange(3), _bad_continuation(passage, pool, accepted, random))]
-    if passage.halves:
-        found = [continuation(passage, 0, _bad_continuation(passage, pool, accepted, random))]
-    others = _other_titles(passage.title, chosen)
+    wording = 0 if passage.halves else random.randrange(3)
+    found = [continuation(passage, wording, _bad_continuation(passage, pool, accepted, random))]
     if others:
         found.append(which_book(passage, random.choice(others), swap=random.random() < 0.5))
     if passage.first_speaker:
         found.append(who_says(passage, swap=random.random() < 0.5))
-        cast = sorted({p.second_speaker for p in chosen if p.book == passage.book} - {passage.first_speaker, passage.second_speaker})
-        if cast:
-            found.append(who_is_next(passage, random.choice(cast), swap=random.random() < 0.5))
+        third = [name for name in cast if name not in (passage.first_speaker, passage.second_speaker)]
+        if third:
+            found.append(who_is_next(passage, random.choice(third), swap=random.random() < 0.5))
     return found
 
 
-def _other_titles(title: str, chosen: list[Passage]) -> list[str]:
-    """Titles that can't be mistaken for `title`; none where it says nothing, such as a catalogue number.
+def _casts(chosen: list[Passage]) -> dict[str, list[str]]:
+    """The speakers of each book."""
+    casts: defaultdict[str, set[str]] = defaultdict(set)
+    for passage in chosen:
+        casts[passage.book].add(passage.second_speaker)
+    return {book: sorted(cast) for book, cast in casts.items()}
+
+
+def _rivals(titles: set[str]) -> dict[str, list[str]]:
+    """For each title those that can't be mistaken for it; none where it says nothing, such as a catalogue number.
 
     Titles that share a word (by its first four letters: Midsommer, Midsummer) may name editions of one work."""
-    own = _title_words(title)
-    titles = sorted({short_title(passage.title) for passage in chosen}) if own else []
-    return [other for other in titles if _title_words(other) and not own & _title_words(other)]
+    words = {title: _title_words(title) for title in sorted(titles)}
+    return {title: [other for other, theirs in words.items() if own and theirs and not own & theirs] for title, own in words.items()}
 
 
 def _title_words(title: str) -> set[str]:

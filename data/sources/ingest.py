@@ -60,9 +60,7 @@ def ingest(config: IngestConfig, output: Path, *, root: Path, cache: Path) -> di
     return counts
 
 
-def _open(
-    source: Any, output: Path, held: Path, root: Path, cache: Path, limit: int
-) -> tuple[str, str, str | None, Iterator[File]]:
+def _open(source: Any, output: Path, held: Path, root: Path, cache: Path, limit: int) -> tuple[str, str, str | None, Iterator[File]]:
     """(name, encoding, join pattern, files) of one source."""
     if isinstance(source, FilesSource):
         return source.name, source.encoding, source.join, _from_disk(find_files(source, root), limit)
@@ -103,7 +101,14 @@ def _works(files: Iterator[File], join: str | None) -> Iterator[tuple[str, list[
 
 
 def _read_work(
-    held: Path, source: str, path: str, parts: list[File], encoding: str, limit: int, quarantine: list[dict[str, Any]], counts: dict[str, float]
+    held: Path,
+    source: str,
+    path: str,
+    parts: list[File],
+    encoding: str,
+    limit: int,
+    quarantine: list[dict[str, Any]],
+    counts: dict[str, float],
 ) -> None:
     texts, encodings, read = [], [], 0
     for name, content in parts:
@@ -152,7 +157,11 @@ def _nothing(source: Any, root: Path, quarantined: list[dict[str, Any]]) -> str:
         where = f"source {source.name!r}: paths {source.paths} under {root}"
     else:
         where = "universe"
-    why = f"; {len(quarantined)} files were quarantined, the first: {quarantined[0]['path']}: {quarantined[0]['reason']}" if quarantined else ""
+    why = (
+        f"; {len(quarantined)} files were quarantined, the first: {quarantined[0]['path']}: {quarantined[0]['reason']}"
+        if quarantined
+        else ""
+    )
     return f"empty corpus: {where} gave no readable text{why}. Correct the source's paths or globs"
 
 

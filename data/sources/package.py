@@ -57,7 +57,11 @@ def _ask_pip(source: PackageSource, folder: Path, kept: Path) -> Path:
     files = sorted(path for path in folder.iterdir() if path.is_file())
     if done.returncode != 0 or len(files) != 1:
         words = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        cause = "this pip's inner form is not known" if done.returncode == 3 else (words[-1] if words else f"pip ended with status {done.returncode}")
+        cause = (
+            "this pip's inner form is not known"
+            if done.returncode == 3
+            else (words[-1] if words else f"pip ended with status {done.returncode}")
+        )
         raise SourceError(
             f"package {wanted} ({source.archive}) could not be fetched: {cause}. "
             f"Check the name, the version and the network, or put the archive (sha256 {source.sha256}) at {kept} by hand"

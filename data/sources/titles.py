@@ -16,10 +16,12 @@ CREDITS_LIMIT = 4
 LINE_END = re.compile(r"\r*\n|\r")
 TITLE_LINE = re.compile(r"^\s*Title:\s*(\S.*)$", re.MULTILINE)
 CREDIT = re.compile(
-    r"^\W*((html|e-?text|this) .*\b)?(produced|prepared|transcribed|transcriber'?s?|scanned|note:|project gutenberg|\w+ edition\W*$)", re.IGNORECASE
+    r"^\W*((html|e-?text|this) .*\b)?(produced|prepared|transcribed|transcriber'?s?|scanned|note:|project gutenberg|\w+ edition\W*$)",
+    re.IGNORECASE,
 )
-UNLIKELY_START = ("\"", "'", "\N{LEFT DOUBLE QUOTATION MARK}", "\N{LEFT SINGLE QUOTATION MARK}", "[", "_", "by ", "By ", "BY ")
+UNLIKELY_START = ('"', "'", "\N{LEFT DOUBLE QUOTATION MARK}", "\N{LEFT SINGLE QUOTATION MARK}", "[", "_", "by ", "By ", "BY ")
 UNLIKELY_END = (",", ";", ":", "-", "--", "\N{EM DASH}")
+LOWER = re.compile(r"\b(?!(?:and|the|for|with|from)\b)[a-z]{3,}")
 SENTENCE = re.compile(r"[^\W\d_]{4}[.!?](\s|$)")
 HEADING = re.compile(
     r"^(chapter|book|part|act|scene|canto|letter|section|volume|persons|dramatis|contents|enter|footnotes"
@@ -52,7 +54,7 @@ def _credit(paragraph: str) -> bool:
 
 def _likely(line: str) -> bool:
     short = 2 < len(line) <= 80 and len(line.split()) <= 12 and any(c.isalpha() for c in line)
-    saying = line.endswith((".", "!", "?")) and re.search(r"\b[a-z]{4,}", line) is not None
+    saying = line.endswith((".", "!", "?")) and LOWER.search(line) is not None
     sentence = saying or SENTENCE.search(line[:-1]) is not None
     return short and not sentence and not line.startswith(UNLIKELY_START) and not line.endswith(UNLIKELY_END) and not HEADING.match(line)
 

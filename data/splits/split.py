@@ -34,7 +34,9 @@ def split(documents: Path, clusters: Path, output: Path, config: SplitConfig) ->
         raise ValueError(f"{documents.name} holds no documents; nothing is left to split after cleaning and deduplication")
     lost = [name for name in ids if name not in cluster_of]
     if lost:
-        raise ValueError(f"document {lost[0]} is in {documents.name} but in no cluster of {clusters.name} ({len(lost)} such); both must come from one dedup")
+        raise ValueError(
+            f"document {lost[0]} is in {documents.name} but in no cluster of {clusters.name} ({len(lost)} such); both must come from one dedup"
+        )
     places = {name: set(SPLITS) for name in ids}
     if config.mode == "books":
         members: defaultdict[str, list[str]] = defaultdict(list)

@@ -32,9 +32,93 @@ EDITS = (
     Edit("the_last_stage", ("judge",), "limit: 1 -> 2", recipe=Toys(judge=Judge(limit=2))),
     Edit("a_constant_that_a_helper_reads", ("learn", "judge"), "code tasks/toys.py MARK changed", source=('MARK = "."', 'MARK = "!"')),
     Edit("a_comment", (), "", source=('MARK = "."', 'MARK = "."  # ends it')),
-    Edit("a_file_read", BODIES[:1] + ("count", "learn", "judge"), "file words.txt changed", book="a book", recipe=Toys(collect=Collect())),
+    Edit("a_file_that_is_read", ("collect",), "file words.txt was added", book="a book"),
     Edit("a_library", ("count",), "library pydantic: ", library="0.0.1"),
     Edit("a_refresh", ("learn",), "a refresh was asked for", refresh=("learn",)),
-    Edit("equal_bytes", ("count",), "longest: 9 -> 8", recipe=Toys(count=Count(longest=8))),
-    Edit("equal_bytes_in_part", ("collect", "count", "judge"), 'words: "the cat the dog" -> "The cat the dog"', recipe=Toys(collect=Collect(words="The cat the dog"))),
+    Edit("a_field_that_changes_no_byte", ("count",), "longest: 9 -> 8", recipe=Toys(count=Count(longest=8))),
+    Edit("bytes_that_one_of_two_readers_ignores", ("collect", "count", "judge"), "words: ", recipe=Toys(collect=Collect(words="The cat the dog"))),
 )
+
+
+def make(workshop: Workshop, edit: Edit) -> dict[str, Any]:
+    """Apply an edit; returns what a plan or run of it is called with."""
+    workshop.edit(*edit.source)
+    if edit.book:
+        (workshop.root / "words.txt").write_text(edit.book)
+    if edit.library:
+        workshop.patch.setattr(identity, "version", lambda name: edit.library)
+    return {"recipe": edit.recipe, "refresh": frozenset(edit.refresh)}
+
+
+def by_place(decisions: list[Decision]) -> dict[str, Decision]:
+    """Decisions by place."""
+    return {decision.place: decision for decision in decisions}
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.name)
+def test_a_run_executes_what_the_plan_named_for_the_causes_it_gave_and_then_nothing(workshop: Workshop, edit: Edit) -> None:
+    workshop.run()
+    assert workshop.executed == list(BODIES)
+    asked = make(workshop, edit)
+    planned = by_place(workshop.plan(**asked))
+    assert workshop.executed == []
+    run = workshop.run(**asked)
+    executed = workshop.executed
+    assert executed == list(edit.executes)
+    done = by_place(run.decisions)
+    for body, place in zip(BODIES, PLACES, strict=True):
+        if planned[place].action == "run":
+            assert body in executed
+        if planned[place].action == "reuse":
+            assert body not in executed
+            assert planned[place].artifact == run.artifacts[place]
+        waits = [cause for cause in planned[place].causes if cause.startswith("waits on")]
+        assert set(planned[place].causes) - set(waits) <= set(done[place].causes)
+        if body in executed and not waits:
+            assert (planned[place].key, planned[place].causes) == (done[place].key, done[place].causes)
+    if executed:
+        first = PLACES[BODIES.index(executed[0])]
+        assert any(cause.startswith(edit.cause) for cause in planned[first].causes)
+    assert {decision.action for decision in workshop.plan(edit.recipe)} == {"reuse"}
+
+
+def test_before_the_first_run_everything_has_never_run_and_later_stages_say_what_they_wait_on(workshop: Workshop) -> None:
+    planned = by_place(workshop.plan())
+    assert planned["collect"].causes == ("it has never run",)
+    assert planned["judge.small"].causes == ("it has never run", "waits on learn, collect")
+    assert {decision.action for decision in planned.values()} == {"run"}
+    assert not (workshop.folder / "store").exists()
+
+
+def test_an_input_whose_bytes_moved_is_named_with_both_digests(workshop: Workshop) -> None:
+    before = workshop.run().artifacts["learn"].digest
+    after = workshop.run(Toys(learn=Learn(rate=0.25)))
+    assert by_place(after.decisions)["judge.small"].causes == (f"input model: {before[:8]} -> {after.artifacts['learn'].digest[:8]}",)
+
+
+def test_a_stage_below_one_that_runs_may_run_and_is_reused_when_older_bytes_come_back(workshop: Workshop) -> None:
+    workshop.run()
+    workshop.run(Toys(learn=Learn(rate=0.25)))
+    assert workshop.executed == [*BODIES, "learn", "judge"]
+    back = Toys(count=Count(longest=8), learn=Learn(rate=0.5))
+    planned = by_place(workshop.plan(back))
+    assert planned["learn"].action == "wait"
+    assert planned["learn"].causes == ("rate: 0.25 -> 0.5", "waits on count")
+    workshop.run(back)
+    assert workshop.executed == ["count"]
+
+
+def test_a_refresh_below_a_stage_that_runs_is_certain(workshop: Workshop) -> None:
+    workshop.run()
+    planned = by_place(workshop.plan(Toys(count=Count(longest=8)), refresh=frozenset({"learn"})))
+    assert planned["learn"].action == "run"
+    assert planned["learn"].causes == ("a refresh was asked for", "waits on count")
+
+
+def test_an_artifact_that_was_deleted_is_planned_again_as_gone(workshop: Workshop) -> None:
+    run = workshop.run()
+    (workshop.files("learn", run) / "artifact.json").unlink()
+    workshop.run(Toys(learn=Learn(rate=0.25)))
+    workshop.executed.clear()
+    assert by_place(workshop.plan())["learn"].causes == ("rate: 0.25 -> 0.5",)
+    assert by_place(workshop.plan())["learn"].action == "run"
