@@ -17,10 +17,9 @@ from data.dedup.stream import batches
 from data.dedup.words import gram_macro, spans
 
 _SQL = Path(__file__).parent
-_SCHEMA = pa.schema(
-    [("split", pa.string()), ("id", pa.string()), ("title", pa.string()), ("first_word", pa.int64()), ("words", pa.int64())]
-    + [("text", pa.string()), ("train_id", pa.string())]
-)
+_NUMBERS = ("first_word", "words")
+_COLUMNS = ("split", "id", "title", *_NUMBERS, "text", "train_id")
+_SCHEMA = pa.schema([(name, pa.int64() if name in _NUMBERS else pa.string()) for name in _COLUMNS])
 HELD_OUT = ("val", "test")
 
 

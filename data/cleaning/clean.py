@@ -89,7 +89,10 @@ def _line_rules(connection: duckdb.DuckDBPyConnection, config: CleanConfig) -> N
         touched = connection.execute(
             """INSERT INTO ledger
             SELECT d, ?, ?, a.pieces, a.characters, b.size - a.size
-            FROM (SELECT d, sum(pieces) AS pieces, sum(characters) AS characters, coalesce(sum(length(line)), 0) AS size FROM edited GROUP BY d) a
+            FROM (
+                SELECT d, sum(pieces) AS pieces, sum(characters) AS characters, coalesce(sum(length(line)), 0) AS size
+                FROM edited GROUP BY d
+            ) a
             JOIN (SELECT d, sum(length(line)) AS size FROM lines GROUP BY d) b USING (d) WHERE a.pieces > 0""",
             [rule.name, rule.action],
         ).fetchone()
@@ -113,7 +116,8 @@ def _round(connection: duckdb.DuckDBPyConnection, config: CleanConfig) -> None:
     if config.ocr:
         connection.execute(script("misread.sql"))
         connection.execute(
-            """INSERT INTO ledger SELECT d, 'misread words', 'changed', sum(r.pieces), sum(r.characters), sum(length(b.line) - length(r.line))
+            """INSERT INTO ledger
+            SELECT d, 'misread words', 'changed', sum(r.pieces), sum(r.characters), sum(length(b.line) - length(r.line))
             FROM reread r JOIN blocks b USING (d, n) GROUP BY d"""
         )
         connection.execute("UPDATE blocks SET line = r.line FROM reread r WHERE blocks.d = r.d AND blocks.n = r.n")

@@ -1,8 +1,8 @@
-"""Mojibake: text that was written in one encoding and read in another, undone with ftfy; and entities left over from web pages.
+"""Mojibake: text that was written in one encoding and read in another, undone with ftfy; and entities left by web pages.
 
 Guarantees: only a line that looks like mojibake or holds an entity is touched, and only when ftfy finds the decoding that
-explains it, or HTML knows the entity; a repaired line repairs no further. SQL finds the few suspicious lines, each distinct one goes through ftfy once (about
-30,000 a second), and a table of repairs goes back. This is the one rule that SQL can't express.
+explains it, or HTML knows the entity; a repaired line repairs no further. SQL finds the few suspicious lines, each distinct
+one is repaired once (about 30,000 a second), and a table of repairs goes back. This is the one rule that SQL can't express.
 """
 
 from __future__ import annotations

@@ -47,7 +47,8 @@ class Workspace:
 
     def table(self, query: str) -> pa.Table:
         """All rows of a query."""
-        return self.connection.sql(query).to_arrow_table()
+        found: pa.Table = self.connection.sql(query).to_arrow_table()
+        return found
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
         """All rows of a query as tuples."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -59,7 +60,7 @@ def _sign(work: Workspace, batch: pa.Table, hashes: MinHash) -> None:
         sets = work.table(_SETS)
     finally:
         work.connection.unregister("batch")
-    column = sets["shingles"].combine_chunks()
+    column: Any = sets["shingles"].combine_chunks()
     ends = column.offsets.to_numpy().astype(np.int64)
     present_D = np.flatnonzero(np.diff(ends) > 0)
     buckets_DB = hashes.buckets(column.values.to_numpy(), ends[:-1][present_D])

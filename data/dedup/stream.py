@@ -46,7 +46,7 @@ def ordered(work: Workspace, documents: Path) -> Path:
     last = ""
     rising = True
     for table in batches(documents, ("id",)):
-        for value in table["id"].to_pylist():
+        for value in map(str, table["id"].to_pylist()):
             rising = rising and value > last
             last = value
     if rising:

@@ -93,10 +93,11 @@ def _speeches(book: str, title: str, paragraphs: list[str], limit: int) -> list[
     found: list[Passage] = []
     for place in range(0, len(speeches) - 1, 2):
         first, second = speeches[place], speeches[place + 1]
-        if first and second and first[0] != second[0] and {first[0], second[0]} <= cast:
-            if all(LEAST_WORDS <= len(part[1].split()) <= limit for part in (first, second)):
-                names = (_name(first[0]), _name(second[0]))
-                found.append(Passage(book, title, place, first[1], second[1], False, *names))
+        if not first or not second or first[0] == second[0] or not {first[0], second[0]} <= cast:
+            continue
+        if all(LEAST_WORDS <= len(part[1].split()) <= limit for part in (first, second)):
+            names = (_name(first[0]), _name(second[0]))
+            found.append(Passage(book, title, place, first[1], second[1], False, *names))
     return found
 
 

@@ -38,7 +38,8 @@ class FilesSource(BaseModel, frozen=True, extra="forbid"):
     name: str = Field("files", min_length=1, description="what documents of this source are called; part of their ids")
     paths: tuple[str, ...] = Field(
         min_length=1,
-        description="files, folders or globs (** crosses folders), relative to the recipe's root; a folder means every file in it with one of `suffixes`",
+        description="files, folders or globs (** crosses folders), relative to the recipe's root; "
+        "a folder means every file in it with one of `suffixes`",
     )
     suffixes: tuple[str, ...] = Field((".txt", ".md"), min_length=1, description="file endings that are read, in lower case")
     encoding: str = Field("detect", description="Python codec name, or detect: UTF-8 first, then the likeliest older encoding")

@@ -21,8 +21,8 @@ ROWS_A_GROUP = 128
 DOCUMENTS = pa.schema([(name, pa.string()) for name in ("id", "title", "source", "text", "metadata")])
 # action: kept, changed, removed, duplicate or quarantined. count: pieces. characters: removed or changed.
 LEDGER = pa.schema(
-    [("id", pa.string()), ("stage", pa.string()), ("action", pa.string()), ("rule", pa.string())]
-    + [("count", pa.int64()), ("characters", pa.int64()), ("detail", pa.string())]
+    {name: pa.string() for name in ("id", "stage", "action", "rule")}
+    | {"count": pa.int64(), "characters": pa.int64(), "detail": pa.string()}
 )
 QUARANTINE = pa.schema([(name, pa.string()) for name in ("source", "path", "reason")])
 

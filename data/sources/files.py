@@ -59,10 +59,10 @@ def _matches(source: FilesSource, pattern: str, root: Path) -> list[Path]:
     if whole.is_file():
         return [_absolute(whole)]
     if whole.is_dir():
-        names = glob.glob("**/*", root_dir=whole, recursive=True)
+        names = glob.glob("**/*", root_dir=whole, recursive=True)  # noqa: PTH207
         found = [whole / name for name in names]
     elif glob.has_magic(pattern):
-        found = [Path(name) for name in glob.glob(str(whole), recursive=True)]
+        found = [Path(name) for name in glob.glob(str(whole), recursive=True)]  # noqa: PTH207
     else:
         raise SourceError(f"source {source.name!r}: {pattern!r} does not exist under {root}. Correct `paths` in the recipe")
     return sorted(_absolute(path) for path in found if path.is_file() and path.suffix.lower() in source.suffixes)
@@ -77,4 +77,4 @@ def _base(pattern: Path) -> Path:
 
 def _absolute(path: Path) -> Path:
     # Links are not resolved: a linked book keeps the name it has in the folder.
-    return Path(os.path.abspath(path))
+    return Path(os.path.abspath(path))  # noqa: PTH100

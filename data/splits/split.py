@@ -28,14 +28,15 @@ def split(documents: Path, clusters: Path, output: Path, config: SplitConfig) ->
     documents at all, and if fewer than three clusters are to be split.
     """
     table = pq.read_table(clusters, columns=["id", "cluster"])
-    cluster_of = dict(zip(table["id"].to_pylist(), table["cluster"].to_pylist(), strict=True))
-    ids = [value for batch in batches(documents, ("id",)) for value in batch["id"].to_pylist()]
+    cluster_of = {str(name): str(cluster) for name, cluster in zip(table["id"].to_pylist(), table["cluster"].to_pylist(), strict=True)}
+    ids: list[str] = [str(value) for batch in batches(documents, ("id",)) for value in batch["id"].to_pylist()]
     if not ids:
         raise ValueError(f"{documents.name} holds no documents; nothing is left to split after cleaning and deduplication")
     lost = [name for name in ids if name not in cluster_of]
     if lost:
         raise ValueError(
-            f"document {lost[0]} is in {documents.name} but in no cluster of {clusters.name} ({len(lost)} such); both must come from one dedup"
+            f"document {lost[0]} is in {documents.name} but in no cluster of {clusters.name} ({len(lost)} such); "
+            "both must come from one dedup"
         )
     places = {name: set(SPLITS) for name in ids}
     if config.mode == "books":

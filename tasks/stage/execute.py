@@ -72,14 +72,11 @@ def perform(run: Run, call: Call) -> Artifact:
     )
     def carry_out(place: str, key: str) -> Artifact:
         with run.store.lock(key, lambda: say(f"{place}: another run is making this; waiting for it")):
-            found = run.store.find(decision.stage, key)
-            forced = decision.refresh or decision.damaged is not None
-            if isinstance(found, Artifact) and (not forced or found.origin.created > run.started):
+            found = run.store.find(decision.stage, key, digests=decision.damaged is not None)
+            if isinstance(found, Artifact) and (not decision.refresh or found.origin.created > run.started):
                 return found
-            damaged = found if isinstance(found, Damaged) else decision.damaged if found else None
-            if damaged is not None:
-                aside = run.store.quarantine(damaged)
-                what = f"{damaged.location} was damaged ({'; '.join(damaged.problems)})"
+            if isinstance(found, Damaged):
+                aside, what = run.store.quarantine(found), f"{found.location} was damaged ({'; '.join(found.problems)})"
                 say(f"{place}: {what}; it was put aside in {aside} and is made again")
             executed.append(key)
             return execute(run, call)

@@ -1,0 +1,145 @@
+"""Each rule on a small text, and the laws that hold for all of them together."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data.cleaning.clean import clean
+from data.cleaning.config import CleanConfig
+from tests.data.dedup.books import bytes_of, texts_of, write
+
+OFF = {name: False for name in ("encoding", "characters", "quotes", "boilerplate", "corrupted", "repeated_pages", "page_numbers")}
+OFF |= {"running_heads": False, "hyphenation": False, "unwrap": False, "ocr": False}
+PROSE = (
+    "The river ran past the mill and under the old stone bridge, where\n"
+    "the children of the village came in summer to catch small fish\n"
+    "with their hands, and where the miller's dog slept all day in the\n"
+    "sun and woke only when a cart went over the stones above it.\n"
+)
+VERSE = "The river ran along the land,\nAnd no one heard it go;\nThe miller held it in his hand\nAnd let it softly flow.\n"
+
+
+def _clean(folder: Path, texts: dict[str, str], threads: int = 1, **rules: object) -> Path:
+    config = CleanConfig.model_validate({"minimum_characters": 1, "dashes": "keep", **OFF, **rules})
+    clean(write(folder / "in", texts), folder / "out", config, threads=threads, memory="500MB", scratch=folder / "scratch")
+    return folder / "out"
+
+
+def _all(folder: Path, texts: dict[str, str], threads: int = 1) -> Path:
+    return _clean(folder, texts, threads, dashes="em", **dict.fromkeys(OFF, True))
+
+
+RULES = [
+    ("encoding", True, "The cafÃ© was shut, and heâ€™d gone.", "The café was shut, and he’d gone."),
+    ("encoding", True, "Salt &amp; bread, a caf&eacute;; R&D stays.", "Salt & bread, a café; R&D stays."),
+    ("characters", True, "The ﬁrst\u200b  cafe\u0301\tis o\u00adpen.", "The first café is open."),
+    ("quotes", True, "“He’s here,” she said, ``at last.''", '"He\'s here," she said, "at last."'),
+    ("dashes", "em", "He came -- and went – in 1914–1918.", "He came — and went — in 1914-1918."),
+    ("corrupted", True, "It was late.\n\n#@^%~|<>{}#@^%~|\n\n* * *\n\nHe slept.", "It was late.\n\n* * *\n\nHe slept."),
+    ("hyphenation", True, "He saw the won-\nderful bridge.\n", "He saw the wonderful bridge."),
+    ("unwrap", True, PROSE, PROSE.strip().replace("\n", " ")),
+    ("unwrap", True, PROSE.replace("\n", "\r\r\n"), PROSE.strip().replace("\n", " ")),
+    ("unwrap", True, PROSE + "\n" + VERSE, PROSE.strip().replace("\n", " ") + "\n\n" + VERSE.strip()),
+    ("chapter_titles", "drop", "CHAPTER IV. The Mill\n\nHe slept.", "He slept."),
+    ("boilerplate", True, "This eBook is in the public domain\n\n*** START OF THIS PROJECT GUTENBERG EBOOK\n\nHe slept.", "He slept."),
+    ("boilerplate", True, "Produced by A. Typist\n\nHe slept.\n\nEnd of the Project Gutenberg EBook of It", "He slept.\n\nEnd of"),
+]
+
+
+@pytest.fixture(scope="module")
+def by_rule(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
+    """Every row of RULES cleaned with its rule alone."""
+    found: dict[int, str] = {}
+    for rule in {(name, setting) for name, setting, _, _ in RULES}:
+        texts = {f"{k:02}": text for k, (*mine, text, _) in enumerate(RULES) if tuple(mine) == rule}
+        for name, text in texts.items():
+            folder = tmp_path_factory.mktemp("rule")
+            found[int(name)] = texts_of(_clean(folder, {name: text}, **{rule[0]: rule[1]}))[name]
+    return found
+
+
+@pytest.mark.parametrize("case", range(len(RULES)), ids=lambda case: f"{RULES[case][0]}-{case}")
+def test_a_rule_alone_does_what_it_says(case: int, by_rule: dict[int, str]) -> None:
+    wanted = RULES[case][3]
+    assert by_rule[case] == wanted or (wanted.endswith("End of") and by_rule[case].startswith("He slept."))
+
+
+def _book(pages: int, head: str = "THE OLD MILL") -> tuple[str, list[str]]:
+    """A printed book, whose page numbers and running heads interrupt its sentences; and its true lines."""
+    sheets, lines = [], []
+    for page in range(1, pages + 1):
+        text = [f"on day {chr(97 + page)}{chr(97 + k)} the miller saw the river rise and wrote it down in his book" for k in range(20)]
+        lines += text
+        sheets.append("\n".join([head, "", *text, "", str(page + 4), ""]))
+    return "\n".join(sheets), lines
+
+
+def test_page_numbers_and_running_heads_go_and_every_line_of_text_stays(tmp_path: Path) -> None:
+    book, lines = _book(8)
+    cleaned = texts_of(_clean(tmp_path, {"a": book}, page_numbers=True, running_heads=True, unwrap=True))["a"]
+    assert cleaned.removeprefix("THE OLD MILL").split() == " ".join(lines).split()
+
+
+def test_a_page_scanned_twice_goes_and_stands_in_the_ledger(tmp_path: Path) -> None:
+    book, lines = _book(6)
+    sheets = book.split("THE OLD MILL\n")
+    twice = "THE OLD MILL\n".join([*sheets[:3], sheets[2], *sheets[3:]])
+    output = _clean(tmp_path, {"a": twice}, repeated_pages=True, page_numbers=True, running_heads=True)
+    assert sum(line in lines for line in texts_of(output)["a"].split("\n")) == len(lines)
+    assert ("removed", "repeated pages") in {(row["action"], row["rule"]) for row in pq.read_table(output / "ledger.parquet").to_pylist()}
+
+
+def test_a_misread_word_is_mended_by_words_the_corpus_knows_and_a_known_word_is_left(tmp_path: Path) -> None:
+    text = "The modern time came. " * 60 + "The modem tirne of c1ay and day came, Modern and MODEM."
+    cleaned = texts_of(_clean(tmp_path, {"a": text, "b": "The clay of day. " * 30}, ocr=True))["a"]
+    assert cleaned.endswith("The modern time of clay and day came, Modern and MODERN.")
+
+
+def test_a_document_too_short_is_removed_by_name(tmp_path: Path) -> None:
+    output = _clean(tmp_path, {"a": "Short.", "b": PROSE}, minimum_characters=50)
+    fate = {row["id"]: (row["action"], row["rule"]) for row in pq.read_table(output / "ledger.parquet").to_pylist()}
+    assert set(texts_of(output)) == {"b"} and fate == {"a": ("removed", "too short"), "b": ("kept", "document")}
+
+
+PIECES = st.sampled_from(
+    [PROSE, VERSE, "\f", "12", "THE OLD MILL", "“Yes,” he said -- so.", "cafÃ© won-\nderful", "#@^%~|<>{}", "CHAPTER I", "", "Scanned by the Library",
+     "a\u00a0b\r\r\nc", "&nbsp;", "\ufb01sh\u200b", "He sa1d tirne.", "* * *"]
+)  # fmt: skip
+
+
+def test_any_text_reaches_a_fixed_point_and_its_ledger_adds_up(tmp_path: Path) -> None:
+    @settings(max_examples=8, deadline=None, database=None)
+    @given(st.lists(st.lists(PIECES, max_size=9).map("\n".join), min_size=1, max_size=4))
+    def law(books: list[str]) -> None:
+        texts = {f"{k}": book for k, book in enumerate(books)}
+        with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
+            output = _all(Path(folder) / "once", texts)
+            kept = texts_of(output)
+            for name, text in texts.items():
+                rows = [row for row in pq.read_table(output / "ledger.parquet").to_pylist() if row["id"] == name]
+                (fate,) = (row for row in rows if row["rule"] in ("document", "too short"))
+                net = sum(int(row["detail"].removeprefix("net ") or row["characters"]) for row in rows if row is not fate)
+                assert len(text) == fate["characters"] + net
+                assert fate["action"] == ("kept" if name in kept else "removed") and len(kept.get(name, "")) == fate["characters"]
+            if kept:
+                assert texts_of(_all(Path(folder) / "twice", kept)) == kept
+
+    law()
+
+
+def test_threads_change_no_byte_and_cleaning_warns_of_nothing(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    texts = {f"{k:02}": _book(3, f"HEAD {k}")[0] + PROSE + VERSE * k for k in range(9)}
+    first, second = (_all(tmp_path / str(threads), texts, threads) for threads in (1, 3))
+    assert bytes_of(first) == bytes_of(second) and not recwarn.list
+
+
+def test_titles_and_metadata_pass_through(tmp_path: Path) -> None:
+    row = pq.read_table(_all(tmp_path, {"a": PROSE}) / "documents.parquet").to_pylist()[0]
+    assert (row["title"], row["source"], json.loads(row["metadata"])) == ("Title a", "test", {})

@@ -1,0 +1,42 @@
+"""One run of the smallest recipe, for all who look at what it left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from flows import services
+from flows.loading import load
+from flows.recipe import Recipe
+from tasks.stage.artifact import Artifact
+from tasks.stage.plan import Decision
+from tasks.stage.store import Store
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A recipe that was run to its end."""
+
+    recipe: Recipe
+    artifacts: dict[str, Artifact]
+    store: Store
+    before: list[Decision]
+
+    def folder(self, place: str) -> Path:
+        """Where a stage's files lie."""
+        return self.store.local(self.artifacts[place])
+
+
+@pytest.fixture(scope="session")
+def four_books(prefect: None) -> Ran:
+    """`four_books`, planned and then run."""
+    from flows.pipeline import pipeline
+    from flows.planning import plan_recipe
+
+    recipe = load("four_books")
+    before, stopped = plan_recipe("four_books", (), frozenset(), False)
+    assert not stopped
+    artifacts = pipeline(recipe)
+    return Ran(recipe, artifacts, Store(services.store_url(), services.home() / "cache" / "artifacts"), before)

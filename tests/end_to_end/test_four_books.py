@@ -1,0 +1,119 @@
+"""Four sentences become a model: every stage real, in seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from flows import services
+from flows.planning import plan_recipe
+from flows.running import summary
+from flows.talking import model_directory
+from tests.end_to_end.conftest import Ran
+
+STAGES = (
+    "ingest", "clean", "dedup", "split", "audit", "gate.corpus", "examples", "tokenizer", "pack", "pretrain", "evaluate.base", "gate.base",
+    "encode", "sft", "dpo", "evaluate.chat", "gate.chat", "quantize", "export", "evaluate.release", "evaluate.int8", "gate.release",
+)  # fmt: skip
+
+
+def test_a_cat_sits_or_sleeps_with_equal_probability(four_books: Ran) -> None:
+    measured = four_books.artifacts["evaluate.base"].metrics
+    for animal in ("the_cat", "the_dog"):
+        for verb in ("sat", "slept"):
+            assert measured[f"probe.{animal}.{verb}"] == pytest.approx(0.5, abs=0.06), (animal, verb)
+
+
+def test_the_plan_named_every_stage_before_it_ran(four_books: Ran) -> None:
+    assert tuple(decision.place for decision in four_books.before) == STAGES
+    assert all(decision.action == "run" for decision in four_books.before)
+    assert tuple(four_books.artifacts) == STAGES
+
+
+def test_run_again_every_stage_is_reused_and_no_artifact_is_made(four_books: Ran) -> None:
+    from flows.pipeline import pipeline
+
+    decisions, _ = plan_recipe("four_books", (), frozenset(), False)
+    assert {decision.action for decision in decisions} == {"reuse"}
+    again = pipeline(four_books.recipe)
+    assert {place: artifact.key for place, artifact in again.items()} == {p: a.key for p, a in four_books.artifacts.items()}
+    assert {place: artifact.origin.created for place, artifact in again.items()} == {p: a.origin.created for p, a in four_books.artifacts.items()}
+
+
+def test_one_changed_field_is_named_with_its_old_and_new_value_and_touches_only_what_follows(four_books: Ran) -> None:
+    decisions, _ = plan_recipe("four_books", ("sft.learning_rate=0.002",), frozenset(), False)
+    by_place = {decision.place: decision for decision in decisions}
+    assert by_place["sft"].causes == ("train.learning_rate: 0.001 -> 0.002",)
+    assert [place for place in STAGES if by_place[place].action == "reuse"] == list(STAGES[: STAGES.index("sft")])
+
+
+def test_transformers_gives_the_exported_model_s_own_logits_and_its_chat_format(four_books: Ran) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from model.architecture.directory import load_model
+    from model.inference.chat_format import ChatFormat
+
+    exported = four_books.folder("export")
+    theirs, tokenizer = AutoModelForCausalLM.from_pretrained(exported).eval(), AutoTokenizer.from_pretrained(exported)
+    ours = load_model(four_books.folder("dpo")).eval()
+    tokens = torch.tensor([tokenizer.encode("The cat sat.")])
+    with torch.no_grad():
+        torch.testing.assert_close(theirs(tokens).logits, ours(tokens), atol=1e-5, rtol=0)
+    messages = [{"role": "user", "content": "The cat"}]
+    told = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    assert told == ChatFormat(exported).encode_chat(messages)
+
+
+def test_the_summary_shows_gates_probabilities_samples_places_and_commands(four_books: Ran) -> None:
+    text = summary(four_books.recipe, four_books.artifacts, 61.0)
+    for expected in ("gate.release", "P the_cat.sat = 0.", "The ", "1:01", "folio up", "folio chat four_books", "four_books.html"):
+        assert expected in text, expected
+
+
+def test_the_report_is_one_page_and_mlflow_has_it(four_books: Ran) -> None:
+    page = services.home() / "reports" / "four_books.html"
+    text = page.read_text(encoding="utf-8")
+    assert "probe" in text and "<script" not in text and "gate.release" in text
+    copies = [path for path in (services.home() / "mlflow" / "four_books").rglob("four_books.html")]
+    assert copies and all(copy.stat().st_size > 10_000 for copy in copies)
+
+
+def test_mlflow_holds_a_parent_its_stages_its_models_and_a_champion(four_books: Ran) -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=services.tracking_url(), registry_uri=services.tracking_url())
+    experiment = client.get_experiment_by_name("four_books")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], max_results=500)
+    parents = [run for run in runs if run.data.tags.get("folio.kind") == "pipeline"]
+    first = min(parents, key=lambda run: run.info.start_time)
+    assert first.info.status == "FINISHED"
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == first.info.run_id]
+    assert {run.info.run_name for run in children} == set(STAGES)
+    trained = next(run for run in children if run.info.run_name == "pretrain")
+    assert [given.dataset.digest for given in trained.inputs.dataset_inputs]
+    assert len(client.get_metric_history(trained.info.run_id, "train.loss")) > 1
+    champion = client.get_model_version_by_alias("folio-four_books", "champion")
+    assert champion.tags["folio.digest"] == four_books.artifacts["export"].digest
+
+
+def test_the_released_model_is_found_by_its_recipe_s_name_and_answers_to_its_end(four_books: Ran) -> None:
+    from model.inference.chat import ChatModel
+    from model.inference.config import SamplingConfig
+
+    directory = model_directory("four_books")
+    assert directory == four_books.folder("export")
+    for place in (directory, directory / "int8"):
+        reply = "".join(ChatModel.open(place).say("Continue: The cat", SamplingConfig(temperature=0.0, max_new_tokens=32), 0))
+        assert reply.strip()
+
+
+def test_the_card_and_the_records_tell_how_it_came_about(four_books: Ran) -> None:
+    card = (four_books.folder("export") / "README.md").read_text(encoding="utf-8")
+    assert "four_books" in card and "evaluate" not in card[:10]
+    record = json.loads((Path(four_books.folder("pretrain")) / "artifact.json").read_text())
+    assert record["inputs"]["shards"]["digest"] == four_books.artifacts["pack"].digest
+    assert record["origin"]["packages"]["torch"] and record["cost"]["wall_seconds"] > 0

@@ -1,0 +1,55 @@
+"""Artifacts written by hand, for tests of what reads them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from tasks.stage.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
+from tasks.stage.cost import now
+from tasks.stage.store import Store
+
+
+def written(folder: Path, contents: Mapping[str, bytes]) -> Path:
+    """A folder with these files."""
+    for name, content in contents.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+def artifact(
+    folder: Path,
+    *,
+    stage: str = "clean",
+    label: str = "toys",
+    name: str = "one",
+    inputs: Mapping[str, Input] | None = None,
+    metrics: Mapping[str, float] | None = None,
+    run_id: str = "",
+    seconds: float = 1.0,
+) -> Artifact:
+    """The record of a folder; `name` decides its key."""
+    key = hashlib.sha256(f"{stage} {name}".encode()).hexdigest()
+    files = list_files(folder)
+    return Artifact(
+        stage=stage,
+        label=label,
+        key=key,
+        digest=content_digest(files),
+        location=f"{stage}/{label}-{key[:8]}",
+        files=files,
+        config={},
+        ingredients={},
+        inputs=dict(inputs or {}),
+        metrics=dict(metrics or {}),
+        cost=Cost(wall_seconds=seconds, cpu_seconds=2 * seconds),
+        origin=Origin(created=now(), host="h", device="d", git_commit="abc", git_dirty=False, packages={}, mlflow_run_id=run_id),
+    )
+
+
+def committed(store: Store, contents: Mapping[str, bytes], **described: object) -> Artifact:
+    """An artifact with these files, in the store."""
+    made = written(store.scratch("by-hand") / "output", contents)
+    return store.commit(made, artifact(made, **described))  # type: ignore[arg-type]

@@ -1,0 +1,88 @@
+"""A key is a function of its ingredients alone, and different configurations have different ingredients."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from enum import Enum
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from tasks.stage.identity import UnstableValue, flatten, key_of, library_versions, stable
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4)
+NAMES = st.text(st.sampled_from('ab.[]0"é '), max_size=4)
+DATA = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=8)
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+class Inner(BaseModel):
+    beta: float = 0.5
+
+
+class Outer(BaseModel):
+    names: tuple[str, ...] = ("a", "b")
+    inner: Inner = Inner()
+    colour: Colour = Colour.RED
+    weights: dict[str, float] = {}
+
+
+@settings(max_examples=200, deadline=None)
+@given(one=DATA, other=DATA)
+def test_different_data_never_have_the_same_entries(one: object, other: object) -> None:
+    same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    assert (flatten(one, "s") == flatten(other, "s")) == same
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [({"a.b": 1}, {"a": {"b": 1}}), ({"a": [{"b": 1}]}, {"a": {"[0]": {"b": 1}}}), ({"a": []}, {"a": {}}), ({"a": None}, {})]
+)
+def test_names_that_look_like_paths_are_told_from_paths(one: object, other: object) -> None:
+    assert flatten(one, "s") != flatten(other, "s")
+
+
+def test_a_model_becomes_plain_data_with_a_dotted_name_for_each_leaf() -> None:
+    assert flatten(stable(Outer(weights={"b": 1.0, "a": 2.0}), "clean"), "clean") == {
+        "clean.colour": '"red"',
+        "clean.inner.beta": "0.5",
+        "clean.names": '["a", "b"]',
+        "clean.weights.a": "2.0",
+        "clean.weights.b": "1.0",
+    }
+
+
+def test_the_order_in_which_a_mapping_was_filled_is_no_identity() -> None:
+    assert stable(Outer(weights={"b": 1.0, "a": 2.0}), "s") == stable(Outer(weights={"a": 2.0, "b": 1.0}), "s")
+
+
+@pytest.mark.parametrize("value", [{1, 2}, Path("x"), math.nan, math.inf, b"bytes", object(), {1: "a"}])
+def test_a_value_without_a_stable_form_is_refused_by_name(value: object) -> None:
+    with pytest.raises(UnstableValue, match=r"clean\.inner\[1\]: "):
+        stable({"inner": [0, value]}, "clean")
+
+
+def test_a_key_is_equal_in_every_process_and_whatever_the_order_of_its_ingredients() -> None:
+    code = "from tasks.stage.identity import key_of; print(key_of('clean', {'b': '\u00e9', 'a': '1'}))"
+    elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"})
+    assert elsewhere.stdout.strip() == key_of("clean", {"a": "1", "b": "é"})
+
+
+def test_a_key_changes_with_the_stage_and_with_every_ingredient() -> None:
+    keys = [key_of("clean", {"a": "1"}), key_of("dedup", {"a": "1"}), key_of("clean", {"a": "2"}), key_of("clean", {"b": "1"}), key_of("clean", {})]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_library_counts_by_its_version_without_the_build_and_a_missing_one_is_named() -> None:
+    assert library_versions(("torch",)) == {"library.torch": version("torch").split("+")[0]}
+    with pytest.raises(PackageNotFoundError, match="no-such-library .*install it"):
+        library_versions(("no-such-library",))

@@ -1,0 +1,119 @@
+"""Nothing that a machine may spend, and no place where things lie, is identity."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from flows.loading import load
+from flows.pipeline import compose
+from flows.recipe import Recipe
+from tasks.stage.artifact import Artifact, content_digest, list_files
+from tasks.stage.cost import origin
+from tasks.stage.opening import open_run
+from tasks.stage.plan import Decision
+from tasks.stage.resources import Resources
+from tasks.stage.run import Options, asking
+from tasks.stage.store import Store
+from tests.tasks.records import written
+
+# Every file that a flow or a gate asks a stage for.
+PARTS = (
+    *("documents.parquet", "clusters.parquet", "train.parquet", "world.json", "instructions_train.jsonl"),
+    *("sft/rows", "preference/rows", "metrics.json", "verdict.json", "verdict.txt"),
+)
+
+
+def planned(recipe: Recipe, home: Path) -> list[Decision]:
+    """The plan of a recipe in a home."""
+    settings = {**recipe.run_settings(), "home": home, "store": recipe.store or str(home / "store")}
+    with asking(Options(planning=True)), open_run(**settings) as run:
+        compose(recipe)
+    return run.decisions
+
+
+def stand_in(store: Store, decision: Decision) -> None:
+    """An artifact with a decided key, so that the plan knows the keys of what follows."""
+    made = written(store.scratch("stand-in") / "output", {name: f"{decision.key} {name}".encode() for name in PARTS})
+    files, location = list_files(made), store.place(decision.stage, "universe", decision.key)
+    made_by = {"stage": decision.stage, "label": "universe", "key": decision.key, "location": location, "origin": origin("", "")}
+    given: dict[str, Any] = {"config": {}, "ingredients": {}, "inputs": {}, "cost": {}, "metrics": {"passed": 1.0, "overruled": 0.0}}
+    store.commit(made, Artifact(files=files, digest=content_digest(files), **made_by, **given))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose store has an artifact for every stage of the universe recipe."""
+    home = tmp_path_factory.mktemp("home")
+    store, recipe = Store(str(home / "store"), home / "cache"), load("universe")
+    for _ in range(40):
+        missing = {decision.key: decision for decision in planned(recipe, home) if decision.action != "reuse" and decision.key}
+        if not missing:
+            return home
+        for decision in missing.values():
+            stand_in(store, decision)
+    raise AssertionError("the plan never came to an end")
+
+
+def other_values(model: BaseModel, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
+    """Every field of a resources model, with a value that is not its own."""
+    found: list[tuple[tuple[str, ...], Any]] = []
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            found += other_values(value, (*path, name))
+        else:
+            found.append(((*path, name), f"{value}0" if isinstance(value, str) else 2 if value != 2 else 1))
+    return found
+
+
+def changed(path: tuple[str, ...], value: Any) -> Resources:
+    """Resources with one field changed."""
+    data = Resources().model_dump()
+    inner = data
+    for name in path[:-1]:
+        inner = inner[name]
+    inner[path[-1]] = value
+    return Resources.model_validate(data)
+
+
+def keys(decisions: list[Decision]) -> dict[str, str]:
+    """Key by place."""
+    return {decision.place: decision.key for decision in decisions}
+
+
+def test_every_stage_of_the_recipe_has_a_key_of_its_own(whole: Path) -> None:
+    found = keys(planned(load("universe"), whole))
+    assert len(found) >= 20
+    assert all(found.values())
+
+
+@pytest.mark.parametrize(("path", "value"), other_values(Resources()), ids=lambda given: ".".join(given) if isinstance(given, tuple) else "")
+def test_no_resource_changes_a_key(whole: Path, path: tuple[str, ...], value: Any) -> None:
+    recipe = load("universe").model_copy(update={"resources": changed(path, value)})
+    decisions = planned(recipe, whole)
+    assert keys(decisions) == keys(planned(load("universe"), whole))
+    assert {decision.action for decision in decisions} == {"reuse"}
+
+
+def test_neither_root_nor_store_nor_tracking_changes_a_key(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole / "store", tmp_path / "moved")
+    elsewhere = {"root": str(tmp_path), "store": str(tmp_path / "moved"), "tracking": "sqlite:////elsewhere.db", "description": "other words"}
+    decisions = planned(load("universe").model_copy(update=elsewhere), tmp_path / "home")
+    assert keys(decisions) == keys(planned(load("universe"), whole))
+    assert {decision.action for decision in decisions} == {"reuse"}
+
+
+def test_a_field_of_the_recipe_changes_the_keys_from_its_stage_on_and_no_other(whole: Path) -> None:
+    before = planned(load("universe"), whole)
+    after = planned(load("universe", ("sft.learning_rate=0.002",)), whole)
+    reused = {decision.place for decision in after if decision.action == "reuse"}
+    assert {d.place for d in before} - reused == {
+        "sft", "dpo", "evaluate.chat", "gate.chat", "quantize", "export", "evaluate.release", "evaluate.int8", "gate.release"
+    }  # fmt: skip
+    assert next(decision.place for decision in after if decision.action == "run") == "sft"
+    assert all(decision.key == keys(before)[decision.place] for decision in after if decision.place in reused)

@@ -1,0 +1,80 @@
+"""The house: imports point one way, each big library is known in one room, and files stay short enough to read at once."""
+
+from __future__ import annotations
+
+import ast
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+ROOMS = ("flows", "tasks", "data", "model")
+ALLOWED = {"flows": {"flows", "tasks", "data", "model"}, "tasks": {"tasks", "data", "model"}, "data": {"data"}, "model": {"model"}}
+# library -> where it may be imported
+HOMES = {
+    "deepspeed": ("model/training/",),
+    "mlflow": ("tasks/stage/tracking.py",),
+    "prefect": ("flows/", "tasks/"),
+    "duckdb": ("data/",),
+    "torch": ("model/",),
+    "typer": ("flows/cli.py",),
+}
+SOURCES = sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
+STAGES = [name for name in SOURCES if Path(name).parent == Path("tasks")]
+
+
+@cache
+def imported(name: str) -> frozenset[str]:
+    """Every module that a source file imports, wherever in the file it does."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse((ROOT / name).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add("." * node.level + (node.module or ""))
+    return frozenset(found)
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_imports_point_from_flows_to_tasks_to_data_and_model_and_never_back(room: str) -> None:
+    wrong = {
+        f"{name} imports {module}"
+        for name in SOURCES
+        if name.startswith(f"{room}/")
+        for module in imported(name)
+        if module.split(".")[0] in ROOMS and module.split(".")[0] not in ALLOWED[room]
+    }
+    assert not wrong
+
+
+def test_imports_are_absolute_so_that_the_arrows_can_be_seen() -> None:
+    assert not [f"{name} imports {module}" for name in SOURCES for module in imported(name) if module.startswith(".")]
+
+
+@pytest.mark.parametrize("library", HOMES)
+def test_a_library_is_known_only_where_it_lives(library: str) -> None:
+    users = {name for name in SOURCES if any(module.split(".")[0] == library for module in imported(name))}
+    assert users
+    assert not [name for name in users if not name.startswith(HOMES[library])]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_file_can_be_read_at_once_and_says_what_it_is(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= (80 if name in STAGES else 400)
+    assert not text.strip() or ast.get_docstring(ast.parse(text))
+    assert Path(name).stem not in {"utils", "helpers", "common", "misc"}
+
+
+def test_every_stage_file_holds_one_stage_or_says_that_it_is_none() -> None:
+    for name in STAGES:
+        tree = ast.parse((ROOT / name).read_text(encoding="utf-8"))
+        decorators = [ast.unparse(d) for node in tree.body if isinstance(node, ast.FunctionDef) for d in node.decorator_list]
+        made = sum(decorator.startswith("stage(") for decorator in decorators)
+        assert made == 1 or (made == 0 and (name.endswith("training.py") or "No stage, since" in text(tree))) or name.endswith("__init__.py")
+
+
+def text(tree: ast.Module) -> str:
+    """A module's docstring."""
+    return ast.get_docstring(tree) or ""
