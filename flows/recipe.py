@@ -84,6 +84,13 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(
                     f"{section}.sequence_length={length} and model.context={self.model.context} differ; rows and model need one length"
                 )
+        workers = self.resources.training.workers
+        for section, train in (("pretrain", self.pretrain), ("sft", self.sft), ("dpo", self.dpo)):
+            if train.global_batch % workers:
+                raise ValueError(
+                    f"{section}.global_batch={train.global_batch} does not divide among resources.training.workers={workers}; "
+                    f"choose a multiple of {workers}"
+                )
         if self.examples.kind == "universe" and not self.has_world:
             raise ValueError("examples.kind=universe needs a source of kind universe in ingest.sources; use kind corpus for other books")
         return self

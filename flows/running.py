@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from flows import services
 from flows.loading import load
@@ -50,16 +52,16 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float) -> s
     for place in ("gate.base", "gate.chat", "gate.release"):
         lines += [place, (folders[place] / "verdict.txt").read_text(), ""]
     lines += probes(artifacts["evaluate.base"])
-    lines += [*samples(folders["evaluate.release"]), ""]
+    lines += [*(conversation(folders["evaluate.release"]) or beginnings(folders["evaluate.base"])), ""]
     page = services.home() / "reports" / f"{recipe.name}.html"
     rows = (
         ("the flow took", clock(seconds) + f" ({seconds:.1f} s)"),
         ("the model", str(folders["export"])),
         ("its INT8 form", str(folders["export"] / "int8")),
         ("the report", f"{page}   (open it in a browser)"),
-        ("Prefect", f"{services.prefect_server().url}   (folio up)"),
-        ("MLflow", f"{services.mlflow_page().url}   (folio up)"),
-        ("talk to it", f"folio chat {recipe.name}"),
+        ("Prefect", f"{services.prefect_server().url}   ({command()} up)"),
+        ("MLflow", f"{services.mlflow_page().url}   ({command()} up)"),
+        ("talk to it", f"{command()} chat {recipe.name}"),
     )
     return "\n".join([*lines, *(f"{name:14} {value}" for name, value in rows)])
 
@@ -70,12 +72,25 @@ def probes(measured: Artifact) -> list[str]:
     return [*found, ""] if found else []
 
 
-def samples(folder: Path, most: int = 4) -> list[str]:
-    """What the model said: answers to questions it never saw, or texts as it begins them when it was asked none."""
-    said = [json.loads(line) for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
-    talks = [sample for sample in said if sample["kind"] == "conversation" and sample["set"] == "heldout"][:most]
+def command() -> str:
+    """How this program was called, for a person to call it again."""
+    called = Path(sys.argv[0])
+    return os.path.relpath(called) if called.name == "folio" else "folio"
+
+
+def conversation(folder: Path, most: int = 4) -> list[str]:
+    """Answers to questions that stood in no example; nothing when none was asked."""
+    talks = [sample for sample in _samples(folder, "conversation") if sample["set"] == "heldout"][:most]
     turns = [f"  {message['role']:9} {message['content']}" for talk in talks for message in talk["messages"]]
-    if turns:
-        return ["A conversation with it, about questions it never saw:", *turns]
-    texts = [f"  {' '.join(sample['text'].split())}" for sample in said if sample["kind"] == "beginning"][:most]
-    return ["Texts as it begins them:", *texts] if texts else ["No samples were drawn: evaluate.release.samples is 0."]
+    return ["A conversation with it, about what it was never asked before:", *turns] if turns else []
+
+
+def beginnings(folder: Path, most: int = 4) -> list[str]:
+    """Documents as the model begins them by itself."""
+    texts = [f"  {' '.join(sample['text'].split())}" for sample in _samples(folder, "beginning")[:most]]
+    return ["Texts as the base model begins them:", *texts] if texts else ["No samples were drawn: evaluate.base.samples is 0."]
+
+
+def _samples(folder: Path, kind: str) -> list[dict[str, Any]]:
+    lines = (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()
+    return [sample for sample in map(json.loads, lines) if sample["kind"] == kind]

@@ -90,6 +90,7 @@ def settings() -> dict[str, str]:
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_EXTRA_LOGGERS": "folio",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_CLI_PROMPT": "false",
@@ -184,7 +185,7 @@ def _start(service: Service, command: list[str], environment: dict[str, str]) ->
             stderr=stream,
             start_new_session=True,
         )
-    _remember(service, process.pid)
+    remember(service, process.pid)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -199,21 +200,24 @@ def _pids() -> Path:
     return home() / "services.json"
 
 
-def _remember(service: Service, pid: int) -> None:
-    known = json.loads(_pids().read_text()) if _pids().exists() else {}
-    _pids().write_text(json.dumps({**known, service.name: pid}))
+def started() -> dict[str, int]:
+    """The process of each service that this home started, by name."""
+    return dict(json.loads(_pids().read_text())) if _pids().exists() else {}
+
+
+def remember(service: Service, pid: int) -> None:
+    """Keep the process of a service, so that `folio down` finds it."""
+    _pids().write_text(json.dumps({**started(), service.name: pid}))
 
 
 def stop() -> list[str]:
     """Stop the services this home started, and wait until they have ended; returns their names."""
-    if not _pids().exists():
-        return []
-    running = {name: process for name, pid in json.loads(_pids().read_text()).items() if (process := _service(pid)) is not None}
+    running = {name: process for name, pid in started().items() if (process := _service(pid)) is not None}
     for process in running.values():
         _signal(process, signal.SIGTERM)
     for process in psutil.wait_procs(running.values(), timeout=STOP_SECONDS)[1]:
         _signal(process, signal.SIGKILL)
-    _pids().unlink()
+    _pids().unlink(missing_ok=True)
     return list(running)
 
 

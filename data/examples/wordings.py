@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from data.examples.passages import Passage
 
 CONTINUE = ("Continue: {first}", "What comes after this? {first}", "Go on: {first}")
-_TITLE_WORDS = 8
+_TITLE_WORDS = 10
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Exchange:
 
 def short_title(title: str) -> str:
     """The title's first words, on one line."""
-    return " ".join(title.split()[:_TITLE_WORDS])
+    return " ".join(title.split()[:_TITLE_WORDS]).rstrip(" .,;:")
 
 
 def continuation(passage: Passage, wording: int, wrong: str) -> Exchange:

@@ -27,12 +27,13 @@ class Graph:
     def find(self, text: str) -> Artifact:
         """The artifact meant by a location or folder, a key or digest prefix (8 or more), an MLflow id, or a file on disk.
 
-        Raises LookupError naming what was looked for.
+        A location without its key, such as clean/universe, means the newest. Raises LookupError naming what was looked for.
         """
         newest = sorted(self.by_key.values(), key=lambda a: a.origin.created, reverse=True)
         path = Path(text).resolve()
         lying = [a for a in newest if f"/{a.location}/" in f"{path.as_posix()}/"]
-        named = [a for a in newest if text and text in (a.location, a.origin.mlflow_run_id, a.origin.mlflow_model_id)]
+        names = {a.key: (a.location, a.location.rpartition("-")[0], a.origin.mlflow_run_id, a.origin.mlflow_model_id) for a in newest}
+        named = [a for a in newest if text and text in names[a.key]]
         start = len(text)
         prefixed = [a for a in newest if start >= 8 and text in (a.key[:start], a.digest[:start])]
         digest = hash_file(path) if path.is_file() else ""
@@ -41,7 +42,8 @@ class Graph:
             if found:
                 return found[0]
         raise LookupError(
-            f"Nothing in the store is called {text!r}: give a location such as clean/universe-1a2b3c4d, a key, a digest, a run id or a file."
+            f"Nothing in the store is called {text!r}: "
+            "give a location such as clean/universe or clean/universe-1a2b3c4d, a key, a digest, a run id or a file."
         )
 
     def ancestors(self, artifact: Artifact) -> list[Artifact]:

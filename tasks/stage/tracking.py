@@ -48,12 +48,7 @@ class Tracker:
 
     def start(self, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> str:
         """Open the parent run; returns its id."""
-        existing = self.client.get_experiment_by_name(self.experiment)
-        if existing is not None:
-            self.experiment_id = existing.experiment_id
-        else:
-            location = (self.home / "mlflow" / self.experiment).resolve().as_uri()
-            self.experiment_id = self.client.create_experiment(self.experiment, artifact_location=location)
+        self.experiment_id = self._experiment()
         self.parent = self._create(name, {**tags, "folio.kind": "pipeline"})
         self._parameters(self.parent, parameters)
         return self.parent
@@ -147,6 +142,21 @@ class Tracker:
         if alias is not None:
             self.client.set_registered_model_alias(name, alias, version.version)
         return str(version.version)
+
+    def _experiment(self) -> str:
+        from mlflow.exceptions import MlflowException
+
+        known = self.client.get_experiment_by_name(self.experiment)
+        if known is None:
+            location = (self.home / "mlflow" / self.experiment).resolve().as_uri()
+            try:
+                return str(self.client.create_experiment(self.experiment, artifact_location=location))
+            except MlflowException:
+                # Another run may have been quicker.
+                known = self.client.get_experiment_by_name(self.experiment)
+                if known is None:
+                    raise
+        return str(known.experiment_id)
 
     def _create(self, name: str, tags: Mapping[str, str]) -> str:
         return str(self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags)).info.run_id)

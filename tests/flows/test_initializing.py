@@ -56,7 +56,7 @@ def test_a_folder_of_any_name_gets_a_recipe_that_loads(tmp_path: Path, called: s
 
 def test_the_folder_one_stands_in_is_called_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(library(tmp_path / "tales", NAMES))
-    write_recipe(Path("."))
+    write_recipe(Path())
     assert load("recipe.yaml").description == "A model of the texts in tales."
 
 

@@ -36,7 +36,7 @@ SETTINGS = [
     ("ingest.sources[0].books=7", lambda r: r.ingest.sources[0].books, 7),
     ("ingest.sources.0.books=7", lambda r: r.ingest.sources[0].books, 7),
     ("dedup.paragraph.enabled=false", lambda r: r.dedup.paragraph.enabled, False),
-    ("gates.base.overrule=we know", lambda r: r.gates.base.overrule, "we know"),
+    ("gates.base.overrule=we know why", lambda r: r.gates.base.overrule, "we know why"),
     ("gates.base.overrule=null", lambda r: r.gates.base.overrule, None),
     ("evaluate.chat.splits=[train]", lambda r: r.evaluate.chat.splits, ("train",)),
     ("description=inf", lambda r: r.description, "inf"),
@@ -98,10 +98,10 @@ def test_examples_about_a_world_need_a_world(tmp_path: Path) -> None:
 
 def test_every_fault_of_a_recipe_is_told_at_once(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as error:
-        load(str(recipe_file(tmp_path, name="A B", seeds=1, card={})))
+        load(str(recipe_file(tmp_path, name="A B", seeds=1, quantize={"embeddings": "perhaps"})))
     message = str(error.value)
     assert message.startswith(f"{tmp_path / 'mine.yaml'} is not a valid recipe:\n")
-    assert [line.split(":")[0].strip() for line in message.splitlines()[1:]] == ["name", "card.name", "card.summary", "seeds"]
+    assert [line.split(":")[0].strip() for line in message.splitlines()[1:]] == ["name", "quantize.embeddings", "seeds"]
 
 
 @pytest.mark.parametrize(
@@ -129,5 +129,5 @@ def test_bytes_that_are_no_text_are_no_recipe(tmp_path: Path) -> None:
 
 
 def test_an_unknown_recipe_is_answered_with_those_there_are() -> None:
-    with pytest.raises(RecipeError, match=r"There is no recipe 'univers': not among those that come with folio \(.*universe.*\), and no file"):
+    with pytest.raises(RecipeError, match=r"There is no recipe 'univers': not among those that come with folio \(.*universe.*\), and no"):
         load("univers")

@@ -26,7 +26,7 @@ def head(path: Path) -> str:
 def test_a_recipe_file_is_what_the_code_would_write_so_its_comments_cannot_drift(name: str) -> None:
     path = built_in()[name]
     recipe = load(name).model_copy(update={"root": "."})
-    assert path.read_text(encoding="utf-8") == commented(recipe, head(path))
+    assert path.read_text(encoding="utf-8") == commented(recipe, head(path)), f"write commented(load({name!r}), its head) into {path}"
 
 
 @pytest.mark.parametrize("name", built_in())
@@ -64,7 +64,7 @@ class Sample(BaseModel):
 
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=8)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
 
 @given(text=TEXTS, number=FINITE, texts=st.lists(TEXTS, max_size=3), numbers=st.dictionaries(TEXTS, FINITE, max_size=2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -20,9 +21,11 @@ CONTENTS = st.dictionaries(st.tuples(NAMES, NAMES).map("/".join) | NAMES.map("{}
 
 @settings(max_examples=40, deadline=None)
 @given(contents=CONTENTS, shuffled=st.randoms())
-def test_the_digest_is_independent_of_place_order_and_time(tmp_path_factory: pytest.TempPathFactory, contents: dict[str, bytes], shuffled: object) -> None:
+def test_the_digest_is_independent_of_place_order_and_time(
+    tmp_path_factory: pytest.TempPathFactory, contents: dict[str, bytes], shuffled: Random
+) -> None:
     names = list(contents)
-    shuffled.shuffle(names)  # type: ignore[attr-defined]
+    shuffled.shuffle(names)
     here = list_files(written(tmp_path_factory.mktemp("here"), contents))
     there = list_files(written(tmp_path_factory.mktemp("there"), {name: contents[name] for name in names}))
     assert here == there

@@ -10,10 +10,17 @@ from tasks.stage.fingerprint import fingerprint
 
 SOURCES = {
     "data/__init__.py": "",
-    "data/near.py": "from data import far\nfrom data.far import LIMIT\n\ndef work(x: int) -> int:\n    return far.helper(x) + LIMIT\n\ndef idle():\n    return 1\n",
-    "data/far.py": '''LIMIT = 3\n\ndef helper(x):\n    """Doc."""\n    from data.deep import Deepest\n    y: int = Deepest().grow(x)\n    return y\n\ndef unused():\n    return 2\n''',
+    "data/near.py": (
+        "from data import far\nfrom data.far import LIMIT\n\ntry:\n    from data.fast import quick\nexcept ImportError:\n    quick = None\n"
+        "\ndef work(x: int) -> int:\n    return far.helper(x) + LIMIT\n\ndef idle():\n    return 1\n"
+    ),
+    "data/fast.py": "def quick(x):\n    return x\n",
+    "data/far.py": (
+        "LIMIT: int = 3\n\ndef helper(x):\n    \"\"\"Doc.\"\"\"\n    from data.deep import Deepest\n"
+        "    y: int = Deepest().grow(x)\n    return y\n\ndef unused():\n    return 2\n"
+    ),
     "data/deep.py": 'class Deepest:\n    def grow(self, x):\n        return x + len(open("rule.sql").read())\n',
-    "data/rule.sql": "-- a comment\nselect 1\n",
+    "data/rule.sql": "-- a comment\nselect 1, '-- no  comment', 2\n",
     "data/started.py": 'print("worker")\n',
     "data/starter.py": 'def launch():\n    return ["python", "-m", "data.started"]\n',
 }
@@ -38,7 +45,10 @@ def edited(tree: Path, name: str, old: str, new: str, copy: str) -> dict[str, st
 
 CHANGES = [
     ("data/near.py", "far.helper(x) + LIMIT", "far.helper(x) - LIMIT", {"data/near.py:work"}),
-    ("data/far.py", "LIMIT = 3", "LIMIT = 4", {"data/far.py:LIMIT"}),
+    ("data/far.py", "LIMIT: int = 3", "LIMIT: int = 4", {"data/far.py:LIMIT"}),
+    ("data/fast.py", "return x", "return -x", {"data/fast.py:quick"}),
+    ("data/rule.sql", "no  comment", "no comment", {"data/rule.sql"}),
+    ("data/rule.sql", "', 2", "', 3", {"data/rule.sql"}),
     ("data/far.py", "Deepest().grow(x)", "Deepest().grow(x + 1)", {"data/far.py:helper"}),
     ("data/deep.py", "return x + len", "return x - len", {"data/deep.py:Deepest"}),
     ("data/rule.sql", "select 1", "select 2", {"data/rule.sql"}),
@@ -47,6 +57,7 @@ NO_CHANGES = [
     ("data/far.py", '"""Doc."""', '"""Another."""'),
     ("data/far.py", "return y", "# why\n    return (y)"),
     ("data/far.py", "y: int", "y: float"),
+    ("data/far.py", "LIMIT: int", "LIMIT: float"),
     ("data/near.py", "x: int) -> int", "x: float) -> float"),
     ("data/far.py", "return 2", "return 3"),
     ("data/near.py", "def idle():\n    return 1", "def idle():\n    return 9"),

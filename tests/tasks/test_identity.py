@@ -44,9 +44,10 @@ def test_different_data_never_have_the_same_entries(one: object, other: object) 
     assert (flatten(one, "s") == flatten(other, "s")) == same
 
 
-@pytest.mark.parametrize(
-    ("one", "other"), [({"a.b": 1}, {"a": {"b": 1}}), ({"a": [{"b": 1}]}, {"a": {"[0]": {"b": 1}}}), ({"a": []}, {"a": {}}), ({"a": None}, {})]
-)
+ALIKE = [({"a.b": 1}, {"a": {"b": 1}}), ({"a": [{"b": 1}]}, {"a": {"[0]": {"b": 1}}}), ({"a": []}, {"a": {}}), ({"a": None}, {})]
+
+
+@pytest.mark.parametrize(("one", "other"), ALIKE)
 def test_names_that_look_like_paths_are_told_from_paths(one: object, other: object) -> None:
     assert flatten(one, "s") != flatten(other, "s")
 
@@ -78,11 +79,12 @@ def test_a_key_is_equal_in_every_process_and_whatever_the_order_of_its_ingredien
 
 
 def test_a_key_changes_with_the_stage_and_with_every_ingredient() -> None:
-    keys = [key_of("clean", {"a": "1"}), key_of("dedup", {"a": "1"}), key_of("clean", {"a": "2"}), key_of("clean", {"b": "1"}), key_of("clean", {})]
+    calls = [("clean", {"a": "1"}), ("dedup", {"a": "1"}), ("clean", {"a": "2"}), ("clean", {"b": "1"}), ("clean", {})]
+    keys = [key_of(stage, ingredients) for stage, ingredients in calls]
     assert len(set(keys)) == len(keys)
 
 
 def test_a_library_counts_by_its_version_without_the_build_and_a_missing_one_is_named() -> None:
     assert library_versions(("torch",)) == {"library.torch": version("torch").split("+")[0]}
-    with pytest.raises(PackageNotFoundError, match="no-such-library .*install it"):
+    with pytest.raises(PackageNotFoundError, match=r"no-such-library .*install it"):
         library_versions(("no-such-library",))

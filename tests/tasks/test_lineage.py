@@ -75,7 +75,9 @@ def test_an_input_whose_record_is_gone_is_shown_as_gone(store: Store, family: di
     assert f"      documents: {family['books'].location} (its record is gone)" in tree(Graph.of(store), family["model"])
 
 
-def test_a_thing_is_found_by_every_name_it_has(store: Store, family: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thing_is_found_by_every_name_it_has(
+    store: Store, family: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     graph, books, clean = Graph.of(store), family["books"], family["clean"]
     copied = tmp_path / "copy of a book"
     copied.write_bytes(b"books")

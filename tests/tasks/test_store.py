@@ -60,7 +60,8 @@ def test_an_artifact_whose_record_is_not_written_does_not_exist_and_the_next_com
 def test_a_reader_sees_nothing_or_the_whole_while_an_artifact_is_committed(store: Store) -> None:
     contents = {f"{i}.txt": b"x" * i for i in range(30)}
     expected = {name: artifact(written(store.scratch("model") / "output", contents), name=name) for name in "abcdefgh"}
-    done, seen = threading.Event(), []
+    done = threading.Event()
+    seen: list[Artifact | Damaged | None] = []
 
     def read() -> None:
         while not done.is_set():
@@ -75,10 +76,14 @@ def test_a_reader_sees_nothing_or_the_whole_while_an_artifact_is_committed(store
     assert all(store.find("clean", one.key) == one for one in made.values())
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "problem"),
-    [("a.txt", b"alph", "a.txt has 4 bytes instead of 5"), ("folder/b.txt", None, "folder/b.txt is missing"), (RECORD, b"{", "artifact.json can't be read")],
-)
+HARMS = [
+    ("a.txt", b"alph", "a.txt has 4 bytes instead of 5"),
+    ("folder/b.txt", None, "folder/b.txt is missing"),
+    (RECORD, b"{", "artifact.json can't be read"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "problem"), HARMS)
 def test_a_wrong_size_a_missing_file_and_a_broken_record_are_damage(store: Store, name: str, content: bytes | None, problem: str) -> None:
     made = committed(store, FILES)
     harm(store, made, name, content)
@@ -165,7 +170,7 @@ def test_a_store_that_cannot_be_written_or_opened_says_where_and_what_to_do(tmp_
         store.scratch("work")
     with pytest.raises(StoreError, match="can't take"), store.lock("0" * 64, lambda: None):
         pass
-    with pytest.raises(StoreError, match="nosuch://x.* can't be opened .* Use a path or an fsspec URL"):
+    with pytest.raises(StoreError, match=r"nosuch://x.* can't be opened .* Use a path or an fsspec URL"):
         Store("nosuch://x", tmp_path / "cache")
 
 
@@ -173,6 +178,6 @@ def test_a_commit_that_fails_leaves_no_artifact(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"), tmp_path / "cache")
     made = written(store.scratch("by-hand") / "output", FILES)
     written(tmp_path / "store", {"clean": b"a file in the way"})
-    with pytest.raises(StoreError, match="can't take clean/toys-.* nothing was committed"):
+    with pytest.raises(StoreError, match=r"can't take clean/toys-.* nothing was committed"):
         store.commit(made, artifact(made))
     assert list(store.records()) == []

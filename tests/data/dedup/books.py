@@ -30,7 +30,8 @@ def edited(text: str, share: float, seed: int = 0) -> str:
     """`text` with about `share` of its words replaced."""
     random = Random(f"edit:{seed}")
     return "\n\n".join(
-        " ".join(word if random.random() >= share else f"new{random.randint(0, 9999)}" for word in part.split()) for part in text.split("\n\n")
+        " ".join(word if random.random() >= share else f"new{random.randint(0, 9999)}" for word in part.split())
+        for part in text.split("\n\n")
     )
 
 

@@ -45,16 +45,17 @@ def test_of_a_near_duplicate_cluster_the_longest_copy_stays_and_the_pairs_say_wh
 
 def test_a_near_duplicate_is_kept_and_clustered_when_asked_and_loses_no_paragraph_to_its_twin(tmp_path: Path) -> None:
     text = prose(1, paragraphs=10)
-    twin = edited(text, 0.003)
+    twin = edited(text, 0.01)
+    assert set(twin.split("\n\n")) & set(text.split("\n\n"))
     output, _ = run(tmp_path, {"a": text, "b": twin, "c": prose(3)}, CLUSTER)
     assert texts_of(output) == {"a": text, "b": twin, "c": prose(3)}
     assert _clusters(output) == {"a": "a", "b": "a", "c": "c"}
 
 
 def test_documents_alike_only_through_a_third_are_one_cluster(tmp_path: Path) -> None:
-    text = prose(1, paragraphs=12)
+    text = prose(1, paragraphs=40)
     texts = {"c": edited(text, 0.03, 1), "a": text, "b": edited(text, 0.03, 2)}
-    config = DedupConfig(near=NearRule(action="cluster", threshold=0.72))
+    config = DedupConfig(near=NearRule(action="cluster", threshold=0.7))
     output, _ = run(tmp_path, texts, config)
     near = {(row["a"], row["b"]) for row in pq.read_table(output / "pairs.parquet").to_pylist()}
     assert near == {("a", "b"), ("a", "c")}
@@ -95,7 +96,7 @@ def test_clusters_are_those_of_brute_force_jaccard(tmp_path: Path) -> None:
             low, high = sorted((expected[left], expected[right]))
             expected = {name: low if cluster == high else cluster for name, cluster in expected.items()}
     output, _ = run(tmp_path, texts, DedupConfig(page=PageRule(enabled=False), near=NearRule(action="cluster")))
-    assert len(texts) > 200 and len(set(expected.values())) < len(texts) - 50
+    assert len(texts) > 150 and len(set(expected.values())) < len(texts) - 50
     assert _clusters(output) == expected
     for pair in pq.read_table(output / "pairs.parquet").to_pylist():
         assert pair["jaccard"] == pytest.approx(_jaccard(shingles[pair["a"]], shingles[pair["b"]]))
@@ -111,7 +112,8 @@ def test_a_large_bucket_still_becomes_one_cluster(tmp_path: Path) -> None:
 def test_neither_order_nor_threads_change_a_byte(tmp_path: Path) -> None:
     base = {f"{k}": prose(k, paragraphs=4) for k in range(6)}
     shared = prose(99, paragraphs=1, sentences=12)
-    texts = base | {"7": edited(base["1"], 0.02), "8": base["2"].lower(), "9": base["3"] + "\n\n" + shared, "x": shared + "\n\n" + base["4"]}
+    texts = base | {"7": edited(base["1"], 0.02), "8": base["2"].lower()}
+    texts |= {"9": base["3"] + "\n\n" + shared, "x": shared + "\n\n" + base["4"]}
     expected = bytes_of(run(tmp_path / "expected", texts)[0])
 
     @settings(max_examples=5, deadline=None, database=None)

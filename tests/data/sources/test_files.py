@@ -77,7 +77,8 @@ def test_what_is_no_text_is_quarantined_with_its_reason_and_counted(root: Path) 
     (root / "noise.txt").write_bytes(bytes(range(32)) * 99)
     texts, lost, metrics = _run(root, _config("."))
     assert set(texts) == {"a.txt", "b.md", "deep/c.txt"} and metrics["quarantined"] == 3
-    assert {path: reason.partition(":")[0] for path, reason in lost.items()} == {"empty.txt": "empty", "photo.txt": "binary", "noise.txt": "binary"}
+    reasons = {path: reason.partition(":")[0] for path, reason in lost.items()}
+    assert reasons == {"empty.txt": "empty", "photo.txt": "binary", "noise.txt": "binary"}
     assert _run(root, _config("a.txt", encoding="ascii"))[0]
     (root / "e.txt").write_bytes("é".encode("cp1252"))
     assert _run(root, _config("a.txt", "e.txt", encoding="ascii"))[1]["e.txt"].startswith("not ascii")
@@ -129,6 +130,7 @@ def test_a_title_is_what_the_text_says_and_else_the_files_name() -> None:
     assert title_of("x/Hamlet.txt", "MACBETH\r\r\n\r\r\nby William Shakespeare\r\r\n") == "MACBETH"
     assert title_of("x.txt", "Produced by A. Typist\n\n\nOn Liberty.\n\nBy John Stuart Mill") == "On Liberty."
     assert title_of("x.txt", "The Project Gutenberg EBook\n\nTitle: Emma\n\nAuthor: Jane Austen") == "Emma"
-    for opening in ("It was late\nand dark.", "CHAPTER I\n\nIt was", "Enter CHORUS.\n\nNot", '"So it goes."\n\nHe', "All is well here.\n\nOr so"):
+    openings = ("It was late\nand dark.", "CHAPTER I\n\nIt was", "Enter CHORUS.\n\nNot", '"So it goes."\n\nHe', "All is well.\n\nOr so")
+    for opening in openings:
         assert title_of("shelf/Moby_Dick.txt", opening) == "Moby Dick"
     assert name_disagrees("Hamlet_Prince.txt", "Macbeth") and not name_disagrees("Hamlet_Prince.txt", "the prince")

@@ -1,0 +1,97 @@
+"""The command line: what a user did wrong is one message without a traceback, and exit code 1."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows import cli
+
+
+def folio(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The real command, in a home of its own."""
+    environment = {**os.environ, "FOLIO_HOME": str(home)}
+    command, root = [sys.executable, "-m", "flows.cli", *words], Path(cli.__file__).parents[1]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, check=False)
+
+
+def failed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
+    """What a command that fails says."""
+    monkeypatch.setattr(sys, "argv", ["folio", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    shown = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+    return shown.err
+
+
+MISTAKES = [
+    (("plan", "univers"), "folio: There is no recipe 'univers'"),
+    (("plan", "universe", "--set", "sft.lerning_rate=1"), "sft.lerning_rate: unknown key (value 1); did you mean learning_rate"),
+    (("plan", "universe", "--refresh", "pretain"), "folio: --refresh 'pretain': there is no stage of that name; did you mean pretrain?"),
+    (("run", "universe", "--refresh", "nothing.base"), "folio: --refresh 'nothing.base': there is no stage of that name"),
+    (("plan", "universe", "--set", "store=nosuch://x"), "folio: store: 'nosuch://x' can't be opened"),
+    (("plan", "four_books", "--set", "ingest.sources[0].paths=[lost]"), "folio: source 'four_books': 'lost' does not exist under"),
+    (("plan", "four_books", "--set", "ingest.sources[0].paths=['*.pdf']"), "matches no file ending in .txt, .md under"),
+    (("chat", "universe"), "folio: There is no released model 'universe' in"),
+    (("chat", "my_model", "--ask", "who?"), "make one with: folio run my_model"),
+    (("lineage", "clean/universe-00000000"), "folio: Nothing in the store is called 'clean/universe-00000000'"),
+    (("init", "nowhere"), "folio: nowhere is not a folder"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES])
+def test_a_mistake_is_one_message(
+    words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
+    assert message in failed(capsys, monkeypatch, *words)
+
+
+def test_the_real_command_plans_a_first_run_as_a_table_and_changes_nothing(tmp_path: Path) -> None:
+    planned = folio(tmp_path / "home", "plan", "four_books")
+    assert planned.returncode == 0, planned.stderr
+    lines = planned.stdout.splitlines()
+    assert lines[0].split() == ["ingest", "run", "-", "it", "has", "never", "run"]
+    assert "waits on ingest" in lines[2]
+    assert lines[-1] == "22 run; at most 0:00 by what they last took"
+    assert not (tmp_path / "home" / "store").exists()
+
+
+def test_the_real_command_plans_for_machines_too(tmp_path: Path) -> None:
+    planned = folio(tmp_path / "home", "plan", "four_books", "--json")
+    told = json.loads(planned.stdout)
+    assert told["stopped"] == ""
+    assert told["stages"][0]["stage"] == "ingest"
+    assert len(told["stages"][0]["key"]) == 64
+    assert {stage["action"] for stage in told["stages"]} == {"run"}
+
+
+def test_the_real_command_ends_with_one_when_it_cannot_go_on_and_shows_where_when_asked(tmp_path: Path) -> None:
+    plain = folio(tmp_path / "home", "plan", "univers")
+    assert (plain.returncode, plain.stdout, plain.stderr.count("\n")) == (1, "", 1)
+    debugged = folio(tmp_path / "home", "--debug", "plan", "univers")
+    assert debugged.returncode == 1
+    assert "Traceback" in debugged.stderr
+
+
+def test_the_recipes_are_listed_with_their_files(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.recipes()
+    listed = capsys.readouterr().out
+    for name in ("universe", "four_books"):
+        assert name in listed
+        assert f"{name}.yaml" in listed
+
+
+def test_the_settings_for_other_tools_can_be_read_by_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
+    cli.env()
+    script = capsys.readouterr().out + '\nprintf "%s" "$PREFECT_API_URL"'
+    read = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env={})
+    assert read.stdout.startswith("http://127.0.0.1:")
