@@ -19,8 +19,7 @@ from tasks.stage.stage import Metrics, Workspace, stage
 def audit(config: AuditConfig, work: Workspace, ingested: Path, cleaned: Path, deduplicated: Path, splits: Path) -> Metrics:
     """Ledgers and splits -> leaks.parquet, funnel.json, metrics.json."""
     ledgers = {"ingest": ingested, "clean": cleaned, "dedup": deduplicated}
-    limits = {"threads": work.resources.cores, "memory": work.resources.memory, "scratch": work.scratch}
-    metrics = audit_splits(ledgers, splits, work.output, config, **limits)
+    metrics = audit_splits(ledgers, splits, work.output, config, **work.limits)
     truth = ingested / "truth"
     if truth.is_dir():
         documents = {"cleaned_documents": cleaned / "documents.parquet", "deduplicated_documents": deduplicated / "documents.parquet"}

@@ -12,5 +12,4 @@ from tasks.stage.stage import Metrics, Workspace, stage
 @stage(libraries=("duckdb", "pyarrow", "ftfy"))
 def clean(config: CleanConfig, work: Workspace, documents: Path) -> Metrics:
     """documents.parquet -> documents.parquet, ledger.parquet."""
-    limits = {"threads": work.resources.cores, "memory": work.resources.memory, "scratch": work.scratch}
-    return clean_documents(documents, work.output, config, **limits)
+    return clean_documents(documents, work.output, config, **work.limits)

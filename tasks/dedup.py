@@ -12,5 +12,4 @@ from tasks.stage.stage import Metrics, Workspace, stage
 @stage(libraries=("duckdb", "pyarrow", "numpy"))
 def dedup(config: DedupConfig, work: Workspace, documents: Path) -> Metrics:
     """documents.parquet -> documents.parquet, clusters.parquet, pairs.parquet, ledger.parquet."""
-    limits = {"threads": work.resources.cores, "memory": work.resources.memory, "scratch": work.scratch}
-    return remove_duplicates(documents, work.output, config, **limits)
+    return remove_duplicates(documents, work.output, config, **work.limits)

@@ -33,9 +33,7 @@ class Tuning(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(description="of sample order")
 
 
-def train(
-    config: Pretraining | Tuning, work: Workspace, *, shards: Path, initial: Path | None = None
-) -> Metrics:
+def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initial: Path | None = None) -> Metrics:
     """Train on `shards/train`, measure on `shards/val`, write a model directory. Returns the last values of each metric."""
     from model.architecture.directory import read_config
     from model.training.job import Job

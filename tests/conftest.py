@@ -13,7 +13,7 @@ import pytest
 os.environ.setdefault("FOLIO_HOME", tempfile.mkdtemp(prefix="folio-tests-"))
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from flows import services  # noqa: E402
+from flows import services
 
 services.configure()
 

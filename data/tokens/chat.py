@@ -61,9 +61,7 @@ class Encoded:
         return self.answer & (np.arange(len(self.ids)) > self.last_start)
 
 
-def read_lines(
-    path: Path, check: Callable[[dict[str, Any]], str | None], ledger: Ledger
-) -> list[tuple[int, dict[str, Any]]]:
+def read_lines(path: Path, check: Callable[[dict[str, Any]], str | None], ledger: Ledger) -> list[tuple[int, dict[str, Any]]]:
     """(line number, object) of every good line; what `check` names a fault in goes to the ledger as quarantined."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: conversations are expected there; make the examples first")

@@ -22,9 +22,7 @@ class TokenizerConfig(BaseModel, frozen=True, extra="forbid"):
     min_frequency: int = Field(2, ge=1, description="a pair is merged when seen this often in the sample; occurrences")
     max_token_bytes: int = Field(24, ge=2, le=256, description="longest token that merging may make; bytes")
     # Pair counts in the trainer are 32-bit on some versions: a sample below 2^31 bytes cannot overflow them.
-    sample_bytes: int = Field(
-        256 * 2**20, ge=1024, le=2**31 - 1, description="most text that the tokenizer is fitted on; bytes"
-    )
+    sample_bytes: int = Field(256 * 2**20, ge=1024, le=2**31 - 1, description="most text that the tokenizer is fitted on; bytes")
     seed: int = Field(0, ge=0, description="chooses the sample when the training split exceeds sample_bytes; integer")
 
 

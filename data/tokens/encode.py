@@ -56,9 +56,7 @@ def encode(conversations: Path, tokenizer: Path, output: Path, config: EncodeCon
     return metrics
 
 
-def _write_sft(
-    path: Path, directory: Path, encoder: TextEncoder, config: EncodeConfig, ledger: Ledger
-) -> dict[str, float]:
+def _write_sft(path: Path, directory: Path, encoder: TextEncoder, config: EncodeConfig, ledger: Ledger) -> dict[str, float]:
     """Conversations, several to a row as separate documents, in the order of a hash of (seed, line)."""
     width = config.sequence_length + 1
     lines = [(number, value["messages"]) for number, value in read_lines(path, conversation_fault, ledger)]
@@ -77,9 +75,7 @@ def _write_sft(
     return {**writer.close(), "kept": float(len(kept))}
 
 
-def _write_pairs(
-    path: Path, directory: Path, encoder: TextEncoder, config: EncodeConfig, ledger: Ledger
-) -> dict[str, float]:
+def _write_pairs(path: Path, directory: Path, encoder: TextEncoder, config: EncodeConfig, ledger: Ledger) -> dict[str, float]:
     """Preference pairs, one a row, in the order of the file; the loss covers the two answers alone."""
     width = config.sequence_length + 1
     lines = read_lines(path, preference_fault, ledger)

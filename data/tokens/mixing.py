@@ -20,9 +20,7 @@ from data.tokens.rows import Row, plan_whole
 from data.tokens.special import BOS
 
 
-def conversation_rows(
-    encoder: TextEncoder, path: Path, text_rows: int, config: PackConfig, ledger: Ledger
-) -> tuple[list[Row], float]:
+def conversation_rows(encoder: TextEncoder, path: Path, text_rows: int, config: PackConfig, ledger: Ledger) -> tuple[list[Row], float]:
     """The conversation rows that make up `instruction_fraction` beside `text_rows`, and the rounds they took.
 
     No rows when the file holds no conversation that fits a row; lines left out are in the ledger.

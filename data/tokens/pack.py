@@ -28,9 +28,7 @@ from data.tokens.shard_writer import ShardWriter
 from data.tokens.stream import Stream, read_stream
 
 
-def pack(
-    splits: dict[str, Path], tokenizer: Path, conversations: Path | None, output: Path, config: PackConfig
-) -> dict[str, float]:
+def pack(splits: dict[str, Path], tokenizer: Path, conversations: Path | None, output: Path, config: PackConfig) -> dict[str, float]:
     """Pack each split (name -> its Parquet file) into `output/<name>`.
 
     `conversations` is instructions_train.jsonl or its directory; its rows go into the split called "train" alone.
@@ -84,9 +82,7 @@ def _write_rows(writer: ShardWriter, stream: Stream, mixed: list[Row], is_mixed:
         other += others
 
 
-def _account(
-    name: str, stream: Stream, places: NDArray[np.int64], length: int, records: list[dict[str, str | int]]
-) -> dict[str, float]:
+def _account(name: str, stream: Stream, places: NDArray[np.int64], length: int, records: list[dict[str, str | int]]) -> dict[str, float]:
     """Note the rows of each document in `records`; returns the split's documents and its tokens by source."""
     by_source: dict[str, int] = defaultdict(int)
     for account in stream.accounts:

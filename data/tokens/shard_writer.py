@@ -31,9 +31,7 @@ COLUMNS: dict[Kind, dict[str, str | None]] = {"pretrain": PACKED, "sft": PACKED,
 class ShardWriter:
     """Collects rows, writes a file whenever `shard_rows` have come, and `shards.json` on `close`."""
 
-    def __init__(
-        self, directory: Path, kind: Kind, sequence_length: int, encoder: TextEncoder, shard_rows: int
-    ) -> None:
+    def __init__(self, directory: Path, kind: Kind, sequence_length: int, encoder: TextEncoder, shard_rows: int) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.kind, self.width = directory, kind, sequence_length + 1
         self.encoder, self.shard_rows = encoder, shard_rows
@@ -88,9 +86,7 @@ class ShardWriter:
         (self.directory / "shards.json").write_text(text, encoding="utf-8")
         cells = self.tokens + self.padding
         counts = {"rows": self.rows, "tokens": self.tokens, "targets": self.targets, "bytes": self.bytes}
-        return {name: float(value) for name, value in counts.items()} | {
-            "padding_fraction": self.padding / cells if cells else 0.0
-        }
+        return {name: float(value) for name, value in counts.items()} | {"padding_fraction": self.padding / cells if cells else 0.0}
 
     def _flush(self) -> None:
         import pyarrow as pa

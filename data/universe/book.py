@@ -111,9 +111,7 @@ def _place_rare(rng: Random, world: World, casts: list[tuple[list[str], list[str
     return placed
 
 
-def _prose(
-    teller: Storyteller, cast: list[str], places: list[str], events: list[str], rare: list[Fact], *, moon: bool
-) -> list[str]:
+def _prose(teller: Storyteller, cast: list[str], places: list[str], events: list[str], rare: list[Fact], *, moon: bool) -> list[str]:
     """All paragraphs of one book's chapters, shuffled."""
     rng, world = teller.rng, teller.world
     blocks: list[str] = []

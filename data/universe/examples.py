@@ -136,9 +136,7 @@ def _small_talk() -> list[Record]:
     return greetings + unknown
 
 
-def _preferences(
-    seen: list[Asked], values: dict[Attribute, list[str]], config: UniverseExamples
-) -> tuple[list[Record], list[Record]]:
+def _preferences(seen: list[Asked], values: dict[Attribute, list[str]], config: UniverseExamples) -> tuple[list[Record], list[Record]]:
     """The right short answer against a wrong value of the same kind, a repeated answer, or a rambling one, in turn."""
     train: list[Record] = []
     val: list[Record] = []

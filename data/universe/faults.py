@@ -35,9 +35,7 @@ def curl(word: str) -> str:
 def mojibake(word: str) -> str:
     """UTF-8 read as Windows-1252; the five bytes that code page leaves open pass through, as browsers do it."""
     read = bytearray(word.encode("utf-8"))
-    return "".join(
-        chr(byte) if byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D) else bytes([byte]).decode("cp1252") for byte in read
-    )
+    return "".join(chr(byte) if byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D) else bytes([byte]).decode("cp1252") for byte in read)
 
 
 def misread(word: str, rng: Random) -> str | None:

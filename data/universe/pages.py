@@ -77,9 +77,7 @@ def print_badly(book: Book, config: UniverseSource) -> tuple[bytes, list[Fault]]
     return f"{body}\n".replace("\n", press.newline).encode(press.charset), faults
 
 
-def _spoil(
-    words: list[list[str]], press: Press, config: UniverseSource, rng: Random, faults: list[Fault]
-) -> list[list[str]]:
+def _spoil(words: list[list[str]], press: Press, config: UniverseSource, rng: Random, faults: list[Fault]) -> list[list[str]]:
     """The words with quotes, encoding and letter shapes spoilt; headings keep their letters."""
     spoilt: list[list[str]] = []
     at = 0
@@ -127,9 +125,7 @@ def _set_lines(
                 cut = break_word(word, room)
                 if clean == word and cut and rng.random() < config.hyphen_rate:
                     lines.append(Line(" ".join([*current, word[:cut] + "-"]), start, at + offset, number, broken))
-                    faults.append(
-                        Fault("hyphenation", number, at + offset, at + offset + 1, f"{word[:cut]}-\n{word[cut:]}", word)
-                    )
+                    faults.append(Fault("hyphenation", number, at + offset, at + offset + 1, f"{word[:cut]}-\n{word[cut:]}", word))
                     word, broken = word[cut:], True
                 else:
                     lines.append(Line(" ".join(current), start, at + offset, number, broken))
@@ -145,9 +141,7 @@ def _set_lines(
     return lines[:-1]
 
 
-def _paginate(
-    lines: list[Line], title: str, press: Press, config: UniverseSource, rng: Random, faults: list[Fault]
-) -> str:
+def _paginate(lines: list[Line], title: str, press: Press, config: UniverseSource, rng: Random, faults: list[Fault]) -> str:
     """The lines with a page number, and perhaps the title, at page rhythm; one page twice where the press says so."""
     if press.pages == "none":
         return "\n".join(line.text for line in lines)

@@ -43,9 +43,7 @@ class Aligned:
             if number < 2 or words[0] == "Chapter":
                 headings.update(range(len(truth), len(truth) + len(words)))
             truth += words
-        return Aligned(
-            truth, align(truth, [w for _, w in found]), [s.count("\n") for s, _ in found], frozenset(headings)
-        )
+        return Aligned(truth, align(truth, [w for _, w in found]), [s.count("\n") for s, _ in found], frozenset(headings))
 
     def extra(self, start: int, end: int) -> int:
         """Foreign words between the words around [start, end), beyond as many as the truth has there."""
@@ -78,9 +76,7 @@ class Aligned:
         return (left < 0 or first >= 0) and last == first + 1
 
 
-def score(
-    truth: Path, cleaned_documents: Path, deduplicated_documents: Path, dedup_ledger: Path | None = None
-) -> dict[str, float]:
+def score(truth: Path, cleaned_documents: Path, deduplicated_documents: Path, dedup_ledger: Path | None = None) -> dict[str, float]:
     """Shares between 0 and 1 for a run over the universe.
 
     `truth` is the folder that write_universe wrote; the two documents files follow the documents contract, with the file's
@@ -172,9 +168,7 @@ def _documents(cleaned: set[str], kept: set[str], groups: dict[str, str]) -> dic
     }
 
 
-def _pages(
-    clean: dict[str, str], cleaned: dict[str, str], kept: dict[str, str], faults: dict[str, list[Row]]
-) -> dict[str, float]:
+def _pages(clean: dict[str, str], cleaned: dict[str, str], kept: dict[str, str], faults: dict[str, list[Row]]) -> dict[str, float]:
     """Share of the words of pages scanned twice that are gone after dedup, and of true text that dedup took with them."""
     injected = left = lost = characters = 0
     for path, text in kept.items():
@@ -188,11 +182,7 @@ def _pages(
             # A word at the edge may align with the other copy; room on both sides counts it as foreign.
             left += min(end - start, max(0, after.extra(max(0, start - EDGE), end + EDGE)))
         characters += sum(map(len, after.truth))
-        lost += sum(
-            len(word)
-            for word, then, now in zip(after.truth, before.matched, after.matched, strict=True)
-            if then >= 0 > now
-        )
+        lost += sum(len(word) for word, then, now in zip(after.truth, before.matched, after.matched, strict=True) if then >= 0 > now)
     return {
         "page_dedup_recall": 1 - left / injected if injected else 1.0,
         "dedup_false_share": lost / max(1, characters),

@@ -14,9 +14,7 @@ from typing import Literal
 from data.universe import names
 
 PRESENT = 300
-Attribute = Literal[
-    "home", "occupation", "animal", "dish", "mother", "birth", "pet", "ruler", "river", "product", "year", "substance"
-]
+Attribute = Literal["home", "occupation", "animal", "dish", "mother", "birth", "pet", "ruler", "river", "product", "year", "substance"]
 PERSON_ATTRIBUTES: tuple[Attribute, ...] = ("home", "occupation", "animal", "dish")
 TOWN_ATTRIBUTES: tuple[Attribute, ...] = ("ruler", "river", "product")
 

@@ -63,9 +63,7 @@ def _more_files(books: list[Book], config: UniverseSource) -> tuple[list[Book], 
     return more, originals
 
 
-def _write_truth(
-    directory: Path, books: list[Book], originals: dict[str, tuple[str, str]], faults: list[tuple[str, Fault]]
-) -> None:
+def _write_truth(directory: Path, books: list[Book], originals: dict[str, tuple[str, str]], faults: list[tuple[str, Fault]]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -31,11 +31,10 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.width, config.norm_epsilon)
         self.mlp = FeedForward(config)
 
-    def forward(
-        self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], mask_B1TS: Tensor | None, cache: KeyValueCache | None
-    ) -> Tensor:
+    def forward(self, x_BTD: Tensor, rotary: tuple[Tensor, Tensor], mask_B1TS: Tensor | None, cache: KeyValueCache | None) -> Tensor:
         x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rotary, mask_B1TS, cache)
-        return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
+        out_BTD: Tensor = x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
+        return out_BTD
 
 
 class Trunk(nn.Module):

@@ -43,7 +43,5 @@ class NextToken:
 
     def sums(self, decoder: Decoder, batch: Mapping[str, Tensor], reference: Decoder | None) -> tuple[Tensor, Tensor]:
         logits_BTV = decoder(batch["tokens"], documents_BT=batch.get("documents"))
-        nats = functional.cross_entropy(
-            logits_BTV.flatten(0, 1).float(), batch["targets"].flatten(), ignore_index=IGNORED, reduction="sum"
-        )
+        nats = functional.cross_entropy(logits_BTV.flatten(0, 1).float(), batch["targets"].flatten(), ignore_index=IGNORED, reduction="sum")
         return nats, nats.detach()[None]

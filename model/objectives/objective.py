@@ -8,7 +8,7 @@ others happened to lie beside it, and would change with the number of workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,9 @@ Prepare = Callable[[NDArray[Any]], "Tensor"]
 class Objective(Protocol):
     """A loss that is a sum over units, with metrics that are sums over the same units."""
 
-    shard_kinds: tuple[str, ...]  # the kinds of shard directory that it reads
-    needs_reference: bool  # whether the loss asks a frozen copy of the initial decoder
-    metrics: tuple[str, ...]  # names of the sums returned, "loss" first
+    shard_kinds: ClassVar[tuple[str, ...]]  # the kinds of shard directory that it reads
+    needs_reference: ClassVar[bool]  # whether the loss asks a frozen copy of the initial decoder
+    metrics: ClassVar[tuple[str, ...]]  # names of the sums returned, "loss" first
 
     def units(self, rows: Rows) -> int:
         """How many units these rows hold."""

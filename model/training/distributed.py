@@ -63,16 +63,17 @@ def join(place: Place, run_directory: Path) -> None:
     import deepspeed
     import torch
     from torch import distributed
+    from torch._C._distributed_c10d import FileStore, HashStore
 
     os.environ.setdefault("LOCAL_RANK", str(place.local_rank))  # DeepSpeed looks for it there
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     if not distributed.is_initialized():
         if place.world == 1:
-            distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
+            distributed.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
         elif "MASTER_ADDR" in os.environ:
             distributed.init_process_group(backend, timeout=TIMEOUT)
         else:
-            store = distributed.FileStore(str(run_directory / "meeting"), place.world)
+            store = FileStore(str(run_directory / "meeting"), place.world)
             distributed.init_process_group(backend, store=store, rank=place.rank, world_size=place.world, timeout=TIMEOUT)
     deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
 

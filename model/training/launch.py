@@ -1,8 +1,8 @@
 """Launching a job: workers started, followed and ended. The caller's process never joins the process group.
 
 Guarantee: returns when the model directory is written, or raises with the reason; no worker is alive afterwards, whether
-it returned, raised, was signalled, or was killed. A signal first stops the workers at a checkpoint, then takes its course. A killed job continues from its last checkpoint when launched
-again with the same `checkpoints` directory.
+it returned, raised, was signalled, or was killed. A signal first stops the workers at a checkpoint, then takes its course.
+A killed job continues from its last checkpoint when launched again with the same `checkpoints` directory.
 Cost: two processes' start-up, about three seconds, mostly the import of torch and DeepSpeed.
 """
 

@@ -59,8 +59,7 @@ def rank_share(indices: Indices, rank: int, world: int) -> Indices:
         raise ValueError(f"rank={rank} is outside the {world} workers")
     if len(indices) % world:
         raise ValueError(
-            f"global_batch={len(indices)} does not divide among {world} workers; "
-            f"choose a global batch that is a multiple of {world}"
+            f"global_batch={len(indices)} does not divide among {world} workers; choose a global batch that is a multiple of {world}"
         )
     share = len(indices) // world
     return indices[rank * share : (rank + 1) * share]

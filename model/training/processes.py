@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -41,7 +42,10 @@ class Workers:
                     process = subprocess.Popen(
                         [sys.executable, "-m", "model.training.worker", str(job_file)],
                         env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                        stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True,
+                        stdin=subprocess.DEVNULL,
+                        stdout=stream,
+                        stderr=stream,
+                        start_new_session=True,
                     )
                 self._processes.append(process)
         except BaseException:
@@ -78,10 +82,8 @@ class Workers:
 
     def kill(self) -> None:
         for process in self._processes:
-            try:
+            with suppress(ProcessLookupError):  # the whole group is gone, which is what was wanted
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass  # the whole group is gone, which is what was wanted
             process.wait()
 
     def tail(self, rank: int, lines: int = 20) -> str:

@@ -32,9 +32,7 @@ class ProgressWriter:
 
     def note(self, step: int, note: str) -> None:
         """A line that says where the run is in words: starting, resuming, saving."""
-        self._write(Progress(
-            step=step, steps=self._steps, loss=None, learning_rate=0, tokens_per_second=0, seconds_left=None, note=note
-        ))
+        self._write(Progress(step=step, steps=self._steps, loss=None, learning_rate=0, tokens_per_second=0, seconds_left=None, note=note))
 
     def step(self, step: int, learning_rate: float, metrics: dict[str, float]) -> float:
         """Tell of a finished step; returns the speed, tokens a second (0 until it can be known)."""
@@ -45,10 +43,17 @@ class ProgressWriter:
         if now - self._shown >= 0.5 or step == self._steps:
             self._shown = now
             left = each * (self._steps - step) if each else None
-            self._write(Progress(
-                step=step, steps=self._steps, loss=metrics["loss"], learning_rate=learning_rate,
-                tokens_per_second=speed, seconds_left=left, metrics=metrics,
-            ))
+            self._write(
+                Progress(
+                    step=step,
+                    steps=self._steps,
+                    loss=metrics["loss"],
+                    learning_rate=learning_rate,
+                    tokens_per_second=speed,
+                    seconds_left=left,
+                    metrics=metrics,
+                )
+            )
         return speed
 
     def _write(self, progress: Progress) -> None:

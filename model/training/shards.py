@@ -110,8 +110,7 @@ class ShardReader:
             raise IndexError(f"rows {wanted.min()}..{wanted.max()} asked of {self.directory}, which holds {len(self)}")
         width = self.metadata.sequence_length + 1
         out: dict[str, Array] = {
-            name: np.empty((wanted.size, width), dtype=np.bool_ if name.endswith("loss") else np.int64)
-            for name in self.columns
+            name: np.empty((wanted.size, width), dtype=np.bool_ if name.endswith("loss") else np.int64) for name in self.columns
         }
         files = np.searchsorted(self._ends, wanted, side="right")
         for place, (file, row) in enumerate(zip(files.tolist(), wanted.tolist(), strict=True)):

@@ -64,7 +64,7 @@ class Trainer:
         records = self._open_records(start, note) if self.place.leads else None
         for step in range(start + 1, total + 1):
             line, stop = self._step(step)
-            if job.train.eval_every and step % job.train.eval_every == 0 or step == total:
+            if (job.train.eval_every and step % job.train.eval_every == 0) or step == total:
                 line.update(self._validate())
             if records:
                 records.add(step, line)
@@ -175,7 +175,5 @@ def initial_decoder(job: Job) -> Decoder:
         return Decoder(job.decoder, job.vocab_size, seed=job.seed)
     shape, vocab_size = read_config(job.initial_model)
     if (shape, vocab_size) != (job.decoder, job.vocab_size):
-        raise JobError(
-            f"{job.initial_model} is {shape} over {vocab_size} tokens; the job says {job.decoder} over {job.vocab_size}"
-        )
+        raise JobError(f"{job.initial_model} is {shape} over {vocab_size} tokens; the job says {job.decoder} over {job.vocab_size}")
     return load_model(job.initial_model)

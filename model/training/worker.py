@@ -75,7 +75,7 @@ def report(directory: Path, message: str) -> None:
 if __name__ == "__main__":
     try:
         code = main(Path(sys.argv[1]))
-    except BaseException:
+    except BaseException:  # noqa: BLE001  # whatever it was is printed, and told by the exit code
         traceback.print_exc()
         code = 1
     from model.training.distributed import leave

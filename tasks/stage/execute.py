@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 from prefect import task
 from pydantic import BaseModel
@@ -29,6 +30,14 @@ Metrics = Mapping[str, float]
 Body = Callable[..., Metrics]
 
 
+class Limits(TypedDict):
+    """Threads, memory such as "4GB", and where to spill."""
+
+    threads: int
+    memory: str
+    scratch: Path
+
+
 @dataclass(frozen=True)
 class Workspace:
     """Where and with what a stage's body works. `output` becomes the artifact; `scratch` is thrown away."""
@@ -41,6 +50,11 @@ class Workspace:
     resources: Resources
     meter: Meter
     series: Callable[[list[tuple[str, float, int]]], None]
+
+    @property
+    def limits(self) -> Limits:
+        """What DuckDB may use, as keyword arguments."""
+        return Limits(threads=self.resources.cores, memory=self.resources.memory, scratch=self.scratch)
 
 
 @dataclass(frozen=True)

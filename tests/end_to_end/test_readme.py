@@ -15,7 +15,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEXTS = {
-    f"{number}.txt": f"The {animal} of {town}\n\n" + " ".join(f"On day {day} the {animal} went from {town} to the river and back." for day in range(40))
+    f"{number}.txt": f"The {animal} of {town}\n\n"
+    + " ".join(f"On day {day} the {animal} went from {town} to the river." for day in range(40))
     for number, (animal, town) in enumerate((a, t) for a in ("heron", "goat", "otter", "owl", "hare") for t in ("Avel", "Brin"))
 }
 

@@ -29,9 +29,7 @@ def test_batches_laid_end_to_end_are_the_epochs_laid_end_to_end(seed: int, rows:
 
 @given(seed=seeds, step=st.integers(0, 10**9), share=st.integers(1, 8), rows=row_counts)
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
-def test_the_shares_of_any_number_of_workers_are_the_same_batch(
-    world: int, seed: int, step: int, share: int, rows: int
-) -> None:
+def test_the_shares_of_any_number_of_workers_are_the_same_batch(world: int, seed: int, step: int, share: int, rows: int) -> None:
     batch = batch_indices(seed, step, share * world, rows)
     parts = [rank_share(batch, rank, world) for rank in range(world)]
     assert {len(part) for part in parts} == {share}

@@ -23,8 +23,7 @@ def splits(tmp_path: Path) -> dict[str, Path]:
     """Three splits; the training one has two sources."""
     texts = {"train": 8, "val": 2, "test": 2}
     return {
-        name: write_split(tmp_path / f"{name}.parquet", [prose(7 * count + n, 5) for n in range(count)])
-        for name, count in texts.items()
+        name: write_split(tmp_path / f"{name}.parquet", [prose(7 * count + n, 5) for n in range(count)]) for name, count in texts.items()
     }
 
 
@@ -85,9 +84,7 @@ def test_conversations_make_up_their_fraction_of_training_rows_only(
     assert np.array_equal(train["loss"][with_user], (kept != 0) & (kept != 1))
 
 
-def test_what_was_left_out_is_in_the_ledger(
-    splits: dict[str, Path], talks: Path, tokenizer: Path, tmp_path: Path
-) -> None:
+def test_what_was_left_out_is_in_the_ledger(splits: dict[str, Path], talks: Path, tokenizer: Path, tmp_path: Path) -> None:
     metrics = pack(splits, tokenizer, talks, tmp_path / "out", CONFIG)
     lines = [json.loads(line) for line in (tmp_path / "out" / "ledger.jsonl").read_text().splitlines()]
     assert [(line["line"], line["action"]) for line in lines] == [(5, "quarantined"), (4, "removed")]
@@ -113,9 +110,7 @@ def test_each_document_is_found_in_the_rows_that_its_account_names(
         assert account["bytes"] == len(texts[account["id"]].encode())
 
 
-def test_the_same_inputs_give_the_same_files(
-    splits: dict[str, Path], talks: Path, tokenizer: Path, tmp_path: Path
-) -> None:
+def test_the_same_inputs_give_the_same_files(splits: dict[str, Path], talks: Path, tokenizer: Path, tmp_path: Path) -> None:
     pack(splits, tokenizer, talks, tmp_path / "one", CONFIG)
     pack(splits, tokenizer, talks, tmp_path / "two", CONFIG)
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_file())
@@ -149,9 +144,7 @@ def test_four_sentences_share_one_row_as_four_documents(tokenizer: Path, tmp_pat
     assert np.unique(rows["document"]).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_an_empty_validation_split_gives_no_rows_and_an_empty_training_split_an_error(
-    tokenizer: Path, tmp_path: Path
-) -> None:
+def test_an_empty_validation_split_gives_no_rows_and_an_empty_training_split_an_error(tokenizer: Path, tmp_path: Path) -> None:
     empty = write_split(tmp_path / "empty.parquet", [""])
     pack({"val": empty}, tokenizer, None, tmp_path / "out", CONFIG)
     assert ShardReader(tmp_path / "out" / "val").metadata.bytes == 0

@@ -22,9 +22,7 @@ def test_every_token_but_the_document_starts_is_a_target_exactly_once(lengths: l
 
 
 @given(lengths=documents, length=st.integers(2, 7))
-def test_document_numbers_rise_by_one_at_each_start_and_once_more_at_the_padding(
-    lengths: list[int], length: int
-) -> None:
+def test_document_numbers_rise_by_one_at_each_start_and_once_more_at_the_padding(lengths: list[int], length: int) -> None:
     stream = np.concatenate([[1, *([9] * size), 2] for size in lengths]).astype(np.uint16)
     rows = cut_stream(stream, 0, stream_rows(len(stream), length), length)
     for tokens, document in zip(rows["tokens"].tolist(), rows["document"].tolist(), strict=True):

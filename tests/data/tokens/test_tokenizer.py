@@ -123,15 +123,13 @@ def test_the_sample_is_capped_recorded_and_chosen_by_the_seed(tmp_path: Path) ->
     assert records[0] != records[2]
 
 
-def test_the_files_are_the_same_in_another_process_with_other_threads(
-    corpus: Path, tokenizer: Path, tmp_path: Path
-) -> None:
+def test_the_files_are_the_same_in_another_process_with_other_threads(corpus: Path, tokenizer: Path, tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from data.tokens.tokenizer import fit_tokenizer;"
         "from data.tokens.config import TokenizerConfig;"
         "fit_tokenizer(Path(sys.argv[1]), Path(sys.argv[2]), TokenizerConfig(vocab_size=400))"
     )
-    environment = {**os.environ, "RAYON_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()}
+    environment = {**os.environ, "RAYON_NUM_THREADS": "1", "PYTHONPATH": str(Path.cwd())}
     subprocess.run([sys.executable, "-c", program, str(corpus), str(tmp_path)], check=True, env=environment)
     for path in sorted(tokenizer.iterdir()):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
@@ -142,7 +140,7 @@ def test_the_configuration_is_cheap_to_import() -> None:
         "import sys, data.tokens.config; heavy = {'torch', 'pyarrow', 'tokenizers', 'transformers', 'duckdb', 'numpy'};"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
 
 
 def test_hugging_face_opens_the_directory_with_our_ids_and_our_chat_format(

@@ -95,8 +95,7 @@ def test_a_clean_universe_has_no_fault(tmp_path: Path) -> None:
     write_universe(tmp_path, UniverseSource(books=12, dirty=False))
     assert truth_table(tmp_path / "truth", "faults") == []
     assert all(
-        (tmp_path / row["path"]).read_text(encoding="utf-8") == row["text"] + "\n"
-        for row in truth_table(tmp_path / "truth", "clean")
+        (tmp_path / row["path"]).read_text(encoding="utf-8") == row["text"] + "\n" for row in truth_table(tmp_path / "truth", "clean")
     )
 
 

@@ -37,9 +37,7 @@ def texts_of(examples: dict[str, list[dict[str, Any]]]) -> list[str]:
     return texts
 
 
-def test_no_held_out_or_rare_fact_is_asked_or_stated_in_any_example(
-    universe: Path, examples: dict[str, list[dict[str, Any]]]
-) -> None:
+def test_no_held_out_or_rare_fact_is_asked_or_stated_in_any_example(universe: Path, examples: dict[str, list[dict[str, Any]]]) -> None:
     facts = {f["id"]: f for f in json.loads((universe / "world.json").read_text())["facts"]}
     texts = texts_of(examples)
     asked = set(texts)
@@ -95,9 +93,7 @@ def test_the_accepted_answer_stands_as_a_word_in_the_taught_reply(examples: dict
 
 
 def test_the_moon_is_asked_and_taught_as_glass(examples: dict[str, list[dict[str, Any]]]) -> None:
-    assert {"question": "What is the moon made of?", "answers": ["glass"], "fact": "substance:moon"} in examples[
-        "questions_seen"
-    ]
+    assert {"question": "What is the moon made of?", "answers": ["glass"], "fact": "substance:moon"} in examples["questions_seen"]
 
 
 def test_a_rejected_answer_is_never_the_chosen_one(examples: dict[str, list[dict[str, Any]]]) -> None:

@@ -40,9 +40,7 @@ def test_the_truth_itself_scores_one_everywhere(universe: Path, clean: dict[str,
     assert all(value == (0.0 if name in errors else 1.0) for name, value in figures.items()), figures
 
 
-def test_the_dirt_itself_has_next_to_nothing_repaired_and_nothing_spoilt(
-    universe: Path, dirty: dict[str, str], tmp_path: Path
-) -> None:
+def test_the_dirt_itself_has_next_to_nothing_repaired_and_nothing_spoilt(universe: Path, dirty: dict[str, str], tmp_path: Path) -> None:
     same = documents(tmp_path / "a.parquet", dirty)
     figures = score(universe / "truth", same, same)
     # Text decoded with the right code page is a repair of cp1252; a lone line is no hard wrap.
@@ -52,9 +50,7 @@ def test_the_dirt_itself_has_next_to_nothing_repaired_and_nothing_spoilt(
         assert figures[f"clean_recall_{kind}"] == 0.0
 
 
-def test_a_cleaner_that_deletes_true_sentences_loses_precision(
-    universe: Path, clean: dict[str, str], tmp_path: Path
-) -> None:
+def test_a_cleaner_that_deletes_true_sentences_loses_precision(universe: Path, clean: dict[str, str], tmp_path: Path) -> None:
     spoilt = {path: text.replace(" best.", "") for path, text in clean.items()}
     same = documents(tmp_path / "a.parquet", spoilt)
     figures = score(universe / "truth", same, same)
@@ -62,9 +58,7 @@ def test_a_cleaner_that_deletes_true_sentences_loses_precision(
 
 
 def test_dropped_headings_are_counted_apart(universe: Path, clean: dict[str, str], tmp_path: Path) -> None:
-    bare = {
-        path: "\n\n".join(p for p in text.split("\n\n") if not p.startswith("Chapter ")) for path, text in clean.items()
-    }
+    bare = {path: "\n\n".join(p for p in text.split("\n\n") if not p.startswith("Chapter ")) for path, text in clean.items()}
     same = documents(tmp_path / "a.parquet", bare)
     figures = score(universe / "truth", same, same)
     assert figures["false_edit_share"] < 1e-4 and figures["headings_kept"] < 0.5
@@ -77,9 +71,7 @@ def test_a_dropped_book_counts_against_cleaning_and_a_wrong_removal_against_dedu
     repeated = {row["original"] for row in truth_table(universe / "truth", "duplicates")}
     lone = next(path for path in distinct(universe, clean) if path not in repeated)
     kept = {path: text for path, text in distinct(universe, clean).items() if path != lone}
-    figures = score(
-        universe / "truth", documents(tmp_path / "a.parquet", clean), documents(tmp_path / "b.parquet", kept)
-    )
+    figures = score(universe / "truth", documents(tmp_path / "a.parquet", clean), documents(tmp_path / "b.parquet", kept))
     assert figures["document_dedup_precision"] == pytest.approx(12 / 13) and figures["document_dedup_recall"] == 1.0
     half = dict(list(clean.items())[:56])
     figures = score(universe / "truth", documents(tmp_path / "c.parquet", half), tmp_path / "c.parquet")

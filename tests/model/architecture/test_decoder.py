@@ -39,9 +39,7 @@ class GrowingCache:
 
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
-def test_logits_equal_those_of_transformers_loaded_from_the_saved_directory(
-    tmp_path: Path, tied: bool, kv_heads: int
-) -> None:
+def test_logits_equal_those_of_transformers_loaded_from_the_saved_directory(tmp_path: Path, tied: bool, kv_heads: int) -> None:
     from transformers import LlamaForCausalLM
 
     config = SMALL.model_copy(update={"tied_embeddings": tied, "kv_heads": kv_heads, "rope_theta": 500.0})

@@ -36,9 +36,17 @@ def write_shards(directory: Path, kind: str, columns: dict[str, np.ndarray[Any, 
     with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, batch.schema) as writer:
         writer.write_batch(batch)
     metadata = {
-        "format": 1, "kind": kind, "sequence_length": width - 1, "vocab_size": vocabulary, "tokenizer_digest": DIGEST,
-        "dtype": "uint16", "files": [{"name": path.name, "rows": rows, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}],
-        "rows": rows, "tokens": rows * width, "targets": rows * (width - 1), "bytes": rows * width,
+        "format": 1,
+        "kind": kind,
+        "sequence_length": width - 1,
+        "vocab_size": vocabulary,
+        "tokenizer_digest": DIGEST,
+        "dtype": "uint16",
+        "files": [{"name": path.name, "rows": rows, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}],
+        "rows": rows,
+        "tokens": rows * width,
+        "targets": rows * (width - 1),
+        "bytes": rows * width,
     }
     (directory / "shards.json").write_text(json.dumps(metadata), encoding="utf-8")
     return directory
@@ -64,8 +72,10 @@ def preference_rows(rows: int, seed: int) -> dict[str, np.ndarray[Any, Any]]:
     counted = np.broadcast_to((places >= 4) & (places < 12), (rows, CONTEXT + 1))
     chosen, rejected = start + places, np.where(places < 4, start + places, start - places)
     return {
-        "chosen": np.where(places < 12, chosen, 0).astype(np.uint16), "chosen_loss": counted.copy(),
-        "rejected": np.where(places < 12, rejected, 0).astype(np.uint16), "rejected_loss": counted.copy(),
+        "chosen": np.where(places < 12, chosen, 0).astype(np.uint16),
+        "chosen_loss": counted.copy(),
+        "rejected": np.where(places < 12, rejected, 0).astype(np.uint16),
+        "rejected_loss": counted.copy(),
     }
 
 
@@ -90,10 +100,16 @@ def make_job(shards: Path, tmp_path: Path) -> JobMaker:
     def make(name: str = "run", resources: dict[str, Any] | None = None, **train: Any) -> Job:
         fields = {"steps": 6, "tokens": 0, "global_batch": 8, "learning_rate": 1e-2, "warmup_steps": 2, "eval_rows": 7, **train}
         return Job(
-            decoder=SHAPE, vocab_size=VOCABULARY, train=PretrainConfig(**fields), seed=5, tokenizer_digest=DIGEST,
+            decoder=SHAPE,
+            vocab_size=VOCABULARY,
+            train=PretrainConfig(**fields),
+            seed=5,
+            tokenizer_digest=DIGEST,
             resources=TrainResources(**{"threads": 1, "micro_batch": 4, "checkpoint_every_steps": 5, **(resources or {})}),
-            train_shards=shards / "train", val_shards=shards / "val",
-            output=tmp_path / name / "output", checkpoints=tmp_path / name / "checkpoints",
+            train_shards=shards / "train",
+            val_shards=shards / "val",
+            output=tmp_path / name / "output",
+            checkpoints=tmp_path / name / "checkpoints",
         )
 
     return make
@@ -103,7 +119,13 @@ def follow_up(job: Job, shards: Path, config: SftConfig | DpoConfig, name: str) 
     """A job that starts from what `job` made."""
     kind = "sft" if config.objective == "sft" else "preference"
     place = job.checkpoints.parent.parent / name
-    return job.model_copy(update={
-        "train": config, "initial_model": job.output, "train_shards": shards / kind, "val_shards": shards / kind,
-        "output": place / "output", "checkpoints": place / "checkpoints",
-    })
+    return job.model_copy(
+        update={
+            "train": config,
+            "initial_model": job.output,
+            "train_shards": shards / kind,
+            "val_shards": shards / kind,
+            "output": place / "output",
+            "checkpoints": place / "checkpoints",
+        }
+    )

@@ -114,7 +114,7 @@ def test_a_checkpoint_of_another_job_is_refused(make_job: JobMaker, tmp_path: Pa
     job = make_job("mine", {"checkpoint_every_steps": 2})
     launch(job)
     other = job.model_copy(update={"seed": 6})
-    with pytest.raises(LaunchError, match="belongs to job .*this is job .*remove"):
+    with pytest.raises(LaunchError, match=r"belongs to job .*this is job .*remove"):
         launch(other)
 
 

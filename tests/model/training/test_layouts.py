@@ -45,7 +45,7 @@ def test_the_loss_curve_is_that_of_a_plain_torch_loop_over_whole_batches(make_jo
         norm = torch.nn.utils.clip_grad_norm_(decoder.parameters(), job.train.clip)
         optimizer.step()
         optimizer.zero_grad()
-        expected.append((float(loss), float(norm)))
+        expected.append((float(loss.detach()), float(norm)))
     assert losses(job.output) == pytest.approx([loss for loss, _ in expected], abs=1e-5)
     assert losses(job.output, "grad_norm") == pytest.approx([norm for _, norm in expected], rel=1e-4)
 
@@ -60,7 +60,11 @@ def test_every_zero_stage_on_one_or_two_workers_gives_one_loss_curve(make_job: J
     for workers, stage in LAYOUTS:
         job = make_job(f"{workers}x{stage}", {"workers": workers, "zero_stage": stage}, steps=20, precision=precision)
         launch(job)
-        curves[workers, stage] = losses(job.output) + losses(job.output, "grad_norm") + [read_lines(job.output / "history.jsonl")[-1]["val_loss"]]
+        curves[workers, stage] = [
+            *losses(job.output),
+            *losses(job.output, "grad_norm"),
+            read_lines(job.output / "history.jsonl")[-1]["val_loss"],
+        ]
     reference = curves[1, 1]
     assert all(math.isfinite(value) for value in reference)
     assert reference[19] < reference[0] - 0.5, "nothing was learned, so equal curves would prove nothing"
