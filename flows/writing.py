@@ -33,6 +33,9 @@ def commented(recipe: BaseModel, head: str) -> str:
 
 def _field(model: BaseModel, name: str, depth: int) -> Iterator[str]:
     value, indent = getattr(model, name), "  " * depth
+    if type(model).model_fields[name].annotation is float:
+        # A default may be written as a whole number; read back it is none.
+        value = float(value)
     yield from textwrap.wrap(_words(model, name), WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   ")
     yield from _value(name, value, depth)
 

@@ -65,9 +65,15 @@ def test_the_real_command_plans_a_first_run_as_a_table_and_changes_nothing(tmp_p
     assert not (tmp_path / "home" / "store").exists()
 
 
-def test_the_real_command_plans_for_machines_too(tmp_path: Path) -> None:
-    planned = folio(tmp_path / "home", "plan", "four_books", "--json")
-    told = json.loads(planned.stdout)
+def test_a_plan_is_written_for_machines_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sys, "argv", ["folio", "plan", "four_books", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    told = json.loads(capsys.readouterr().out)
     assert told["stopped"] == ""
     assert told["stages"][0]["stage"] == "ingest"
     assert len(told["stages"][0]["key"]) == 64

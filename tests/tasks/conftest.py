@@ -18,6 +18,22 @@ def workshop(tmp_path: Path, prefect: None, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture(scope="session")
+def first_store(tmp_path_factory: pytest.TempPathFactory, prefect: None) -> Path:
+    """The store that a first run of the toy pipeline leaves, made once a session."""
+    with pytest.MonkeyPatch.context() as patch:
+        toys = Workshop(tmp_path_factory.mktemp("first"), patch)
+        toys.run()
+        return Path(toys.store)
+
+
+@pytest.fixture
+def worked(workshop: Workshop, first_store: Path) -> Workshop:
+    """The toy pipeline after its first run."""
+    shutil.copytree(first_store, workshop.store)
+    return workshop
+
+
+@pytest.fixture(scope="session")
 def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow database; migrating one takes seconds, copying it does not."""
     from mlflow.tracking import MlflowClient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,14 +59,12 @@ def by_place(decisions: list[Decision]) -> dict[str, Decision]:
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.name)
-def test_a_run_executes_what_the_plan_named_for_the_causes_it_gave_and_then_nothing(workshop: Workshop, edit: Edit) -> None:
-    workshop.run()
-    assert workshop.executed == list(BODIES)
-    asked = make(workshop, edit)
-    planned = by_place(workshop.plan(**asked))
-    assert workshop.executed == []
-    run = workshop.run(**asked)
-    executed = workshop.executed
+def test_a_run_executes_what_the_plan_named_for_the_causes_it_gave_and_then_nothing(worked: Workshop, edit: Edit) -> None:
+    asked = make(worked, edit)
+    planned = by_place(worked.plan(**asked))
+    assert worked.executed == []
+    run = worked.run(**asked)
+    executed = worked.executed
     assert executed == list(edit.executes)
     done = by_place(run.decisions)
     for body, place in zip(BODIES, PLACES, strict=True):
@@ -81,7 +80,7 @@ def test_a_run_executes_what_the_plan_named_for_the_causes_it_gave_and_then_noth
     if executed:
         first = PLACES[BODIES.index(executed[0])]
         assert any(cause.startswith(edit.cause) for cause in planned[first].causes)
-    assert {decision.action for decision in workshop.plan(edit.recipe)} == {"reuse"}
+    assert {decision.action for decision in worked.plan(edit.recipe)} == {"reuse"}
 
 
 def test_before_the_first_run_everything_has_never_run_and_later_stages_say_what_they_wait_on(workshop: Workshop) -> None:
@@ -92,35 +91,31 @@ def test_before_the_first_run_everything_has_never_run_and_later_stages_say_what
     assert not (workshop.folder / "store").exists()
 
 
-def test_an_input_whose_bytes_moved_is_named_with_both_digests(workshop: Workshop) -> None:
-    before = workshop.run().artifacts["learn"].digest
-    after = workshop.run(Toys(learn=Learn(rate=0.25)))
+def test_an_input_whose_bytes_moved_is_named_with_both_digests(worked: Workshop) -> None:
+    before = worked.made()["learn"].digest
+    after = worked.run(Toys(learn=Learn(rate=0.25)))
     assert by_place(after.decisions)["judge.small"].causes == (f"input model: {before[:8]} -> {after.artifacts['learn'].digest[:8]}",)
 
 
-def test_a_stage_below_one_that_runs_may_run_and_is_reused_when_older_bytes_come_back(workshop: Workshop) -> None:
-    workshop.run()
-    workshop.run(Toys(learn=Learn(rate=0.25)))
-    assert workshop.executed == [*BODIES, "learn", "judge"]
+def test_a_stage_below_one_that_runs_may_run_and_is_reused_when_older_bytes_come_back(worked: Workshop) -> None:
+    worked.run(Toys(learn=Learn(rate=0.25)))
+    assert worked.executed == ["learn", "judge"]
     back = Toys(count=Count(longest=8), learn=Learn(rate=0.5))
-    planned = by_place(workshop.plan(back))
+    planned = by_place(worked.plan(back))
     assert planned["learn"].action == "wait"
     assert planned["learn"].causes == ("rate: 0.25 -> 0.5", "waits on count")
-    workshop.run(back)
-    assert workshop.executed == ["count"]
+    worked.run(back)
+    assert worked.executed == ["count"]
 
 
-def test_a_refresh_below_a_stage_that_runs_is_certain(workshop: Workshop) -> None:
-    workshop.run()
-    planned = by_place(workshop.plan(Toys(count=Count(longest=8)), refresh=frozenset({"learn"})))
+def test_a_refresh_below_a_stage_that_runs_is_certain(worked: Workshop) -> None:
+    planned = by_place(worked.plan(Toys(count=Count(longest=8)), refresh=frozenset({"learn"})))
     assert planned["learn"].action == "run"
     assert planned["learn"].causes == ("a refresh was asked for", "waits on count")
 
 
-def test_an_artifact_that_was_deleted_is_planned_again_as_gone(workshop: Workshop) -> None:
-    run = workshop.run()
-    (workshop.files("learn", run) / "artifact.json").unlink()
-    workshop.run(Toys(learn=Learn(rate=0.25)))
-    workshop.executed.clear()
-    assert by_place(workshop.plan())["learn"].causes == ("rate: 0.25 -> 0.5",)
-    assert by_place(workshop.plan())["learn"].action == "run"
+def test_an_artifact_that_was_deleted_is_made_again_because_it_is_gone(worked: Workshop) -> None:
+    shutil.rmtree(worked.folder_of(worked.made()["learn"]))
+    assert by_place(worked.plan())["learn"].causes == ("it has never run",)
+    worked.run(Toys(learn=Learn(rate=0.25)))
+    assert by_place(worked.plan())["learn"].causes == ("rate: 0.25 -> 0.5",)

@@ -70,49 +70,45 @@ def test_a_stage_that_raises_commits_nothing_and_what_came_before_it_stays(works
 
 @pytest.mark.parametrize("harm", ["shorter", "missing", "touched", "record"])
 def test_a_damaged_artifact_is_put_aside_with_a_message_and_made_again(
-    workshop: Workshop, harm: str, caplog: pytest.LogCaptureFixture
+    worked: Workshop, harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    first = workshop.run()
-    assert workshop.executed == list(BODIES)
-    target = workshop.files("learn", first) / (RECORD if harm == "record" else "model.bin")
+    before = worked.made()["learn"]
+    target = worked.folder_of(before) / (RECORD if harm == "record" else "model.bin")
     if harm == "missing":
         target.unlink()
     else:
         target.write_text("x" * (target.stat().st_size if harm == "touched" else 3))
         os.utime(target, (time.time() + 5, time.time() + 5))
     with caplog.at_level(logging.INFO, "folio"):
-        again = workshop.run()
-    assert workshop.executed == ["learn"]
-    assert again.artifacts["learn"].digest == first.artifacts["learn"].digest
+        again = worked.run()
+    assert worked.executed == ["learn"]
+    assert again.artifacts["learn"].digest == before.digest
     said = next(r.getMessage() for r in caplog.records if "was damaged" in r.getMessage())
-    assert first.artifacts["learn"].location in said
+    assert before.location in said
     assert "is made again" in said
-    aside = list((Path(workshop.store) / ".quarantine").iterdir())
+    aside = list((Path(worked.store) / ".quarantine").iterdir())
     assert len(aside) == 1
     assert (aside[0] / "damage.txt").read_text() in said
 
 
-def test_verification_finds_what_size_and_time_hide(workshop: Workshop) -> None:
-    first = workshop.run()
-    assert workshop.executed == list(BODIES)
-    target = workshop.files("count", first) / "counts.json"
+def test_verification_finds_what_size_and_time_hide(worked: Workshop) -> None:
+    made_first = worked.made()["count"]
+    target = worked.folder_of(made_first) / "counts.json"
     before = target.stat()
     target.write_text(target.read_text().upper())
     os.utime(target, ns=(before.st_atime_ns, before.st_mtime_ns))
-    workshop.run()
-    assert workshop.executed == []
-    again = workshop.run(verify=True)
-    assert workshop.executed == ["count"]
-    assert again.artifacts["count"].digest == first.artifacts["count"].digest
+    worked.run()
+    assert worked.executed == []
+    again = worked.run(verify=True)
+    assert worked.executed == ["count"]
+    assert again.artifacts["count"].digest == made_first.digest
 
 
-def test_a_refresh_runs_the_stage_it_names_and_equal_bytes_stop_there(workshop: Workshop) -> None:
-    workshop.run()
-    assert workshop.executed == list(BODIES)
-    workshop.run(refresh=frozenset({"learn"}))
-    assert workshop.executed == ["learn"]
-    workshop.run(refresh=frozenset({"judge.small"}))
-    assert workshop.executed == ["judge"]
+def test_a_refresh_runs_the_stage_it_names_and_equal_bytes_stop_there(worked: Workshop) -> None:
+    worked.run(refresh=frozenset({"learn"}))
+    assert worked.executed == ["learn"]
+    worked.run(refresh=frozenset({"judge.small"}))
+    assert worked.executed == ["judge"]
 
 
 class ReleasesOnWaiting(logging.Handler):

@@ -16,6 +16,7 @@ from prefect import flow
 from pydantic import BaseModel
 
 from tasks.stage import stage as machinery
+from tasks.stage.artifact import Artifact
 from tasks.stage.fingerprint import fingerprint
 from tasks.stage.opening import open_run
 from tasks.stage.plan import Decision
@@ -154,9 +155,13 @@ class Workshop:
             self._compose(recipe or Toys())
         return run.decisions
 
-    def files(self, place: str, run: Run) -> Path:
-        """The folder of an artifact of a run, on a local store."""
-        return Path(self.store) / run.artifacts[place].location
+    def made(self) -> dict[str, Artifact]:
+        """What the store holds for the recipe as it was first, by place."""
+        return {decision.place: decision.artifact for decision in self.plan() if decision.artifact is not None}
+
+    def folder_of(self, artifact: Artifact) -> Path:
+        """Where an artifact's files lie in a local store."""
+        return Path(self.store) / artifact.location
 
     @contextmanager
     def _opened(self, recipe: Toys, options: Options) -> Iterator[Run]:
