@@ -93,8 +93,13 @@ def _ask_sets(
         metrics |= share(right, len(records), config.confidence).metrics(f"questions.{name}")
         metrics[f"questions.{name}_count"] = float(len(records))
         metrics[f"questions.{name}_unasked"] = float(sum(not record["asked"] for record in records))
-        samples += [_conversation(name, record) for record in records[: config.samples]]
+        samples += [_conversation(name, record) for record in _spread(records, config.samples)]
     return metrics
+
+
+def _spread(records: list[Answer], count: int) -> list[Answer]:
+    """`count` records from all over the file, since neighbours ask alike."""
+    return [records[index * len(records) // count] for index in range(min(count, len(records)))]
 
 
 def _copying(
