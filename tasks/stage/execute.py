@@ -118,9 +118,15 @@ def execute(run: Run, call: Call) -> Artifact:
             run.tracker.fail_stage(place, error)
         raise
     if run.tracker is not None:
-        run.tracker.finish_stage(place, artifact)
+        run.tracker.finish_stage(place, artifact, artifact.origin.mlflow_model_id or _model_told_of(call))
     say(f"{place}: done in {clock(artifact.cost.wall_seconds)}, {artifact.name}")
     return artifact
+
+
+def _model_told_of(call: Call) -> str:
+    """The LoggedModel among a call's inputs, such as the one an evaluation measures, or ""."""
+    given = (value.artifact if isinstance(value, Part) else value for value in call.inputs.values())
+    return next((artifact.origin.mlflow_model_id for artifact in given if artifact.origin.mlflow_model_id), "")
 
 
 def _make(run: Run, call: Call, run_id: str, parameters: Mapping[str, str]) -> Artifact:

@@ -46,10 +46,10 @@ def open_run(
             yield run
     except BaseException:
         if tracker is not None:
-            tracker.finish(failed=True, tags=_account(run))
+            tracker.finish(failed=True, tags=_account(run), artifacts=run.artifacts)
         raise
     if tracker is not None:
-        tracker.finish(failed=False, tags=_account(run))
+        tracker.finish(failed=False, tags=_account(run), artifacts=run.artifacts)
 
 
 def _account(run: Run) -> dict[str, str]:

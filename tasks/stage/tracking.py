@@ -60,20 +60,20 @@ class Tracker:
         self.children[place] = run_id
         return run_id
 
-    def series(self, run_id: str, rows: Iterable[tuple[str, float, int]]) -> None:
-        """Log (metric, value, step) rows in batches."""
+    def series(self, run_id: str, rows: Iterable[tuple[str, float, int]], model_id: str = "") -> None:
+        """Log (metric, value, step) rows in batches, as metrics of a LoggedModel, too, when one is named."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        metrics = [Metric(_safe(name), value, now, step) for name, value, step in rows]
+        metrics = [Metric(_safe(name), value, now, step, model_id=model_id or None) for name, value, step in rows]
         for start in range(0, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
 
-    def finish_stage(self, place: str, artifact: Artifact) -> None:
-        """Close the child run of a stage that worked: its data sets, its metrics, its cost."""
+    def finish_stage(self, place: str, artifact: Artifact, model_id: str) -> None:
+        """Close the child run of a stage that worked: its data sets, its metrics, its cost. `model_id`: the model they tell of, or ""."""
         run_id = self.children[place]
         self._describe(place, run_id, artifact)
-        self.series(run_id, [(name, value, 0) for name, value in artifact.metrics.items()])
+        self.series(run_id, [(name, value, 0) for name, value in artifact.metrics.items()], model_id)
         self.series(run_id, [(f"cost.{n}", v, 0) for n, v in artifact.cost.model_dump().items()])
         self.client.set_terminated(run_id, "FINISHED")
 
@@ -109,10 +109,14 @@ class Tracker:
         self.client.finalize_logged_model(model_id, LoggedModelStatus.READY)
         self.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
 
-    def finish(self, *, failed: bool, tags: Mapping[str, str], files: Iterable[Path] = ()) -> None:
-        """Close the parent run."""
-        for path in files:
-            self.client.log_artifact(self.parent, str(path))
+    def finish(self, *, failed: bool, tags: Mapping[str, str], artifacts: Mapping[str, Artifact]) -> None:
+        """Close the parent run; its data sets are what was made from nothing else, its models those of all its stages."""
+        from mlflow.entities import LoggedModelOutput
+
+        sources = {place: artifact for place, artifact in artifacts.items() if not artifact.inputs}
+        self.client.log_inputs(self.parent, [self._dataset(a.location, a.reference(), place) for place, a in sources.items()])
+        models = dict.fromkeys(a.origin.mlflow_model_id for a in artifacts.values() if a.origin.mlflow_model_id)
+        self.client.log_outputs(self.parent, [LoggedModelOutput(model_id, 0) for model_id in models])
         for name, value in tags.items():
             self.client.set_tag(self.parent, name, value)
         self.client.set_terminated(self.parent, "FAILED" if failed else "FINISHED")

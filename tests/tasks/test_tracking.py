@@ -144,3 +144,16 @@ def test_planning_records_nothing(tracked: Workshop) -> None:
     tracked.plan()
     assert MlflowClient(tracking_uri=tracked.tracking).get_experiment_by_name("toys") is None
     assert tracked.executed == []
+
+
+def test_a_model_shows_what_was_measured_of_it_and_the_parent_shows_what_came_in_and_every_model(tracked: Workshop) -> None:
+    run = tracked.run()
+    client = MlflowClient(tracking_uri=tracked.tracking)
+    model_id = run.artifacts["learn"].origin.mlflow_model_id
+    measured = {metric.key: metric.value for metric in client.get_logged_model(model_id).metrics}
+    assert measured["loss"] == 1.0, "of its own training"
+    assert measured["passed"] == 1.0, "of the stage that judged it"
+    (parent,) = runs(tracked)
+    assert data_sets(parent)["collect"].digest == run.artifacts["collect"].digest[:32]
+    assert parent.outputs is not None
+    assert [made.model_id for made in parent.outputs.model_outputs] == [model_id]
