@@ -11,7 +11,7 @@ from and written to Parquet a group of rows at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from data.cleaning.encoding import find_mojibake
 from data.cleaning.rules import line_rules, script
 from data.sources.documents import DOCUMENTS, LEDGER, write_rows
 
+Progress = Callable[[int, int, str], None]
 PASSED_ON = (
     "boilerplate_lines",
     "corrupted_share",
@@ -35,10 +36,17 @@ PASSED_ON = (
 )
 
 
-def clean(documents: Path, output: Path, config: CleanConfig, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
+def unheard(done: int, total: int, note: str) -> None:
+    """Progress that nobody asked for."""
+
+
+def clean(
+    documents: Path, output: Path, config: CleanConfig, *, threads: int, memory: str, scratch: Path, progress: Progress = unheard
+) -> dict[str, float]:
     """Writes documents.parquet and ledger.parquet into `output` from the Parquet file `documents`.
 
-    `memory`: DuckDB's limit, such as "2GB". `scratch`: where it may spill; created when missing.
+    `memory`: DuckDB's limit, such as "2GB". `scratch`: where it may spill; created when missing. `progress` is told after
+    each round: rounds done, the most there may be, and how many documents the round changed.
     Returns documents_in, documents, removed (documents), characters_in, characters, rounds, and `pieces_<rule>` for each rule.
     Raises duckdb.Error where the input is no documents.parquet."""
     output.mkdir(parents=True, exist_ok=True)
@@ -48,10 +56,13 @@ def clean(documents: Path, output: Path, config: CleanConfig, *, threads: int, m
     }  # fmt: skip
     with duckdb.connect(":memory:", config=settings) as connection:
         _prepare(connection, documents, config)
-        rounds = 0
-        while rounds < config.rounds and (rounds == 0 or _changed(connection)):
+        rounds, changed = 0, True
+        while rounds < config.rounds and changed:
             rounds += 1
             _round(connection, config)
+            count = _changed(connection)
+            changed = count > 0
+            progress(rounds if changed else config.rounds, config.rounds, f"rounds at most, {count} documents changed in the last")
         return _write(connection, output, config) | {"rounds": float(rounds)}
 
 
@@ -129,13 +140,13 @@ def _round(connection: duckdb.DuckDBPyConnection, config: CleanConfig) -> None:
     )
 
 
-def _changed(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Whether the last round changed a document; table pending says which."""
+def _changed(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many documents the last round changed; table pending says which."""
     connection.execute(
         "CREATE OR REPLACE TABLE pending AS SELECT d FROM documents JOIN earlier USING (d) WHERE documents.text <> earlier.text"
     )
     found = connection.execute("SELECT count(*) FROM pending").fetchone()
-    return bool(found and found[0])
+    return int(found[0]) if found else 0
 
 
 def _write(connection: duckdb.DuckDBPyConnection, output: Path, config: CleanConfig) -> dict[str, float]:
