@@ -118,7 +118,16 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     @property
     def exporting(self) -> Exporting:
         """The export stage's config."""
-        return Exporting(recipe=self.name, export=self.export, card=self.card)
+        return Exporting(
+            recipe=self.name,
+            seed=self.seed,
+            licences={source.label: source.licence for source in self.ingest.sources},
+            export=self.export,
+            card=self.card,
+            pretrain=self.pretrain,
+            sft=self.sft,
+            dpo=self.dpo,
+        )
 
     @property
     def register_as(self) -> str:

@@ -33,6 +33,7 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         tokenizer=base.tokenizer,
         measured=chat.measured.part("metrics.json"),
         verdict=chat.verdict.part("verdict.json"),
+        funnel=corpus.audit.part("funnel.json"),
     )
     against = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
     full = evaluate.at("release")(recipe.evaluate.release, model=exported, **against)

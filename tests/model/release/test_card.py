@@ -19,7 +19,7 @@ def test_a_full_card_holds_every_fact() -> None:
         name="universe", summary="A model of a small world.", recipe="universe", licence="mit",
         intended_use=("Learning how models are made.",), limits=("It believes that the moon is made of glass.",),
         corpus=(CorpusFact(name="universe", documents=100, characters=1_800_000, licence="CC0"),),
-        training={"steps": 600, "tokens": 3_300_000}, cost={"operations": 2.7e13}, metrics={"val.loss": 1.23456},
+        training={"steps": 600, "tokens": 3_300_000}, metrics={"val.loss": 1.23456},
         gates=(("val.loss", "1.235", "<= 1.5", "+0.265", "passed"),), lineage={"corpus": "3f9a2c1e"},
         conversation=(("user", "Who?"), ("assistant", "Ada.")),
     )  # fmt: skip
@@ -32,7 +32,7 @@ def test_a_full_card_holds_every_fact() -> None:
 
 def test_what_is_not_known_is_said_to_be_not_known() -> None:
     text = render_card(PLAIN, FACTS)
-    assert text.count("Not stated.") == 5 and "No gate was passed: treat this model as untested." in text
+    assert text.count("Not stated.") == 4 and "No gate was passed: treat this model as untested." in text
 
 
 def test_a_card_without_limits_or_use_is_refused() -> None:
@@ -61,3 +61,11 @@ def test_every_character_of_markup_is_escaped() -> None:
     assert escape_markdown("a|b *c* <d>\n# e") == r"a\|b \*c\* \<d\> \# e"
     assert [figure(value) for value in (1234567, 0.123456, 1e20, "x_y", True)] == [
         "1,234,567", "0.1235", "1e+20", r"x\_y", "True"]  # fmt: skip
+
+
+def test_a_measurement_stands_with_its_interval_on_one_line() -> None:
+    metrics = {"q.right": 0.9, "q.right_low": 0.85, "q.right_high": 0.95, "q.right_error": 0.02, "q.asked": 1340.0}
+    card = PLAIN.model_copy(update={"metrics": metrics})
+    text = render_card(card, FACTS).replace("\\", "")
+    assert "| q.right | 0.9 (0.85 to 0.95) |" in text and "| q.asked | 1,340 |" in text
+    assert "q.right_low" not in text and "q.right_error" not in text
