@@ -47,7 +47,8 @@ def test_the_dirt_itself_has_next_to_nothing_repaired_and_nothing_spoilt(univers
     assert figures["clean_recall"] < 0.05 and figures["false_edit_share"] == 0.0
     assert figures["document_dedup_recall"] == 0.0 and figures["page_dedup_recall"] == 0.0
     for kind in ("boilerplate", "page_number", "running_head", "hyphenation", "mojibake", "misread", "corrupted_block"):
-        assert figures[f"clean_recall_{kind}"] == 0.0
+        # A word may be misread as another that stands in the truth beside it.
+        assert figures[f"clean_recall_{kind}"] < 0.005, kind
 
 
 def test_a_cleaner_that_deletes_true_sentences_loses_precision(universe: Path, clean: dict[str, str], tmp_path: Path) -> None:
