@@ -41,7 +41,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_", "FOLIO_"))}
     paths = {"FOLIO_HOME": str(tmp_path_factory.mktemp("home")), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     ports = {"FOLIO_PREFECT_PORT": str(free_port()), "FOLIO_MLFLOW_PORT": str(free_port())}
-    environment = {**kept, **paths, **ports, "PREFECT_WORKER_QUERY_SECONDS": "1"}
+    environment = {**kept, **paths, **ports, "PREFECT_WORKER_QUERY_SECONDS": "1", "COLUMNS": "200"}
     yield environment
     subprocess.run(["folio", "down"], env=environment, check=True, cwd=ROOT)
 
