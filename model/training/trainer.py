@@ -23,7 +23,7 @@ from model.objectives.objective import objective_for
 from model.training.batches import Batches
 from model.training.checkpoint import Checkpoints
 from model.training.distributed import Place
-from model.training.engine import Lesson, build_engine, full_weights, gradient_norm
+from model.training.engine import Lesson, build_engine, clip_gradients, full_weights
 from model.training.history import JsonLines
 from model.training.job import Job, JobError
 from model.training.progress import ProgressWriter
@@ -96,7 +96,7 @@ class Trainer:
             loss, metrics = engine(batch)
             engine.backward(loss * scale)
             if engine.is_gradient_accumulation_boundary():
-                norm = gradient_norm(engine)
+                norm = clip_gradients(engine, self.job.train.clip)
             engine.step()
             sums += metrics.double().cpu()
         means = (self._reduced(sums) / all_units).tolist()

@@ -26,8 +26,9 @@ def losses(output: Path, name: str = "loss") -> list[float]:
     return [line[name] for line in read_lines(output / "history.jsonl")]
 
 
-def test_the_loss_curve_is_that_of_a_plain_torch_loop_over_whole_batches(make_job: JobMaker) -> None:
-    job = make_job(resources={"zero_stage": 1})
+@pytest.mark.parametrize("zero_stage", [0, 1])
+def test_the_loss_curve_is_that_of_a_plain_torch_loop_over_whole_batches(make_job: JobMaker, zero_stage: int) -> None:
+    job = make_job(resources={"zero_stage": zero_stage})
     launch(job)
     torch.set_num_threads(1)
     decoder = Decoder(SHAPE, VOCABULARY, seed=job.seed)
