@@ -86,11 +86,11 @@ def propose(folder: Path, texts: int, size: int) -> Recipe:
         ),
         gates=Gates(
             corpus=GateConfig(bounds=(Bound(metric="corpus.documents_kept", minimum=1), Bound(metric="corpus.balanced", minimum=1))),
-            base=GateConfig(bounds=(Bound(metric="base.val.bits_per_byte", maximum=4.0),)),
-            chat=GateConfig(bounds=(Bound(metric="chat.val.bits_per_byte", maximum=5.0),)),
+            base=GateConfig(bounds=(Bound(metric="base.val.bits_per_byte", maximum=6.0),)),
+            chat=GateConfig(bounds=(Bound(metric="chat.val.bits_per_byte", maximum=7.0),)),
             release=GateConfig(
                 bounds=(
-                    Bound(metric="release.test.bits_per_byte", maximum=5.0),
+                    Bound(metric="release.test.bits_per_byte", maximum=7.0),
                     Bound(metric="int8.test.bits_per_byte", relative_to="release.test.bits_per_byte", maximum=1.02),
                 )
             ),
