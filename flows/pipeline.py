@@ -1,9 +1,9 @@
 """The whole: books in, a model you can talk to out.
 
-    corpus   sources -> cleaned, deduplicated, leak-checked splits
-    base     splits -> tokenizer -> packed shards -> pretrained model -> gate
-    chat     base -> instruction tuning -> preference alignment -> gate
-    release  chat -> INT8, Hugging Face directory -> gate -> registry
+corpus   sources -> cleaned, deduplicated, leak-checked splits
+base     splits -> tokenizer -> packed shards -> pretrained model -> gate
+chat     base -> instruction tuning -> preference alignment -> gate
+release  chat -> INT8, Hugging Face directory -> gate -> registry
 """
 
 from __future__ import annotations

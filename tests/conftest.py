@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before anything imports Prefect or MLflow: their settings are read at import.
 os.environ.setdefault("FOLIO_HOME", tempfile.mkdtemp(prefix="folio-tests-"))
@@ -16,6 +17,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from flows import services
 
 services.configure()
+# A busy machine is slow, not wrong.
+settings.register_profile("folio", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+settings.load_profile("folio")
 
 
 @pytest.fixture(scope="session")

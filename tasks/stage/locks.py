@@ -38,9 +38,7 @@ def local_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
-def lease_lock(
-    fs: fsspec.AbstractFileSystem, path: str, on_wait: Callable[[], None], seconds: float = LEASE_SECONDS
-) -> Iterator[None]:
+def lease_lock(fs: fsspec.AbstractFileSystem, path: str, on_wait: Callable[[], None], seconds: float = LEASE_SECONDS) -> Iterator[None]:
     """Hold a lease object, renewing it until the block ends."""
     owner = uuid.uuid4().hex
     waited = False

@@ -21,9 +21,7 @@ from tasks.stage.run import current_run
 class StageKey(CachePolicy):
     """The stage key, handed over as the task's `key` argument."""
 
-    def compute_key(
-        self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any
-    ) -> str | None:
+    def compute_key(self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any) -> str | None:
         """The key of this call, with the stage's name for people."""
         return f"{inputs['place'].split('.')[0]}-{inputs['key']}"
 

@@ -59,10 +59,7 @@ def bound_names(statement: ast.stmt) -> list[str]:
 def aliases(statement: ast.Import | ast.ImportFrom, module: str, is_package: bool) -> dict[str, Alias]:
     """Local names that an import statement binds; a star is given as the name `*`."""
     if isinstance(statement, ast.Import):
-        return {
-            (a.asname or a.name.split(".")[0]): Alias(a.name if a.asname else a.name.split(".")[0], None)
-            for a in statement.names
-        }
+        return {(a.asname or a.name.split(".")[0]): Alias(a.name if a.asname else a.name.split(".")[0], None) for a in statement.names}
     source = statement.module or ""
     if statement.level:
         parts = module.split(".") if is_package else module.split(".")[:-1]
@@ -73,11 +70,7 @@ def aliases(statement: ast.Import | ast.ImportFrom, module: str, is_package: boo
 
 def is_docstring(statement: ast.stmt) -> bool:
     """Whether a statement is a bare string."""
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Constant)
-        and isinstance(statement.value.value, str)
-    )
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str)
 
 
 def _is_type_checking(statement: ast.stmt) -> bool:

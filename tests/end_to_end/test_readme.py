@@ -46,7 +46,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     subprocess.run(["folio", "down"], env=environment, check=True, cwd=ROOT)
 
 
-def say(command: str, environment: dict[str, str], timeout: float = 240) -> str:
+def say(command: str, environment: dict[str, str], timeout: float = 600) -> str:
     """Run one line in a shell at the repository's root; its output. Fails with it when the line does."""
     done = subprocess.run(["bash", "-c", command], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"

@@ -65,9 +65,7 @@ def test_the_real_command_plans_a_first_run_as_a_table_and_changes_nothing(tmp_p
     assert not (tmp_path / "home" / "store").exists()
 
 
-def test_a_plan_is_written_for_machines_too(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_plan_is_written_for_machines_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(sys, "argv", ["folio", "plan", "four_books", "--json"])
     with pytest.raises(SystemExit) as ended:

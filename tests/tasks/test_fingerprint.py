@@ -16,7 +16,7 @@ SOURCES = {
     ),
     "data/fast.py": "def quick(x):\n    return x\n",
     "data/far.py": (
-        "LIMIT: int = 3\n\ndef helper(x):\n    \"\"\"Doc.\"\"\"\n    from data.deep import Deepest\n"
+        'LIMIT: int = 3\n\ndef helper(x):\n    """Doc."""\n    from data.deep import Deepest\n'
         "    y: int = Deepest().grow(x)\n    return y\n\ndef unused():\n    return 2\n"
     ),
     "data/deep.py": 'class Deepest:\n    def grow(self, x):\n        return x + len(open("rule.sql").read())\n',

@@ -21,7 +21,7 @@ def prefect_states(since: float) -> dict[str, str]:
     from prefect.client.schemas.sorting import TaskRunSort
 
     with get_client(sync_client=True) as client:
-        for _ in range(100):
+        for _ in range(600):
             newest = client.read_task_runs(sort=TaskRunSort.EXPECTED_START_TIME_DESC, limit=50)
             found = {run.name: run for run in reversed(newest) if run.expected_start_time and run.expected_start_time.timestamp() >= since}
             if set(PLACES) <= set(found) and all(run.state and run.state.is_final() for run in found.values()):

@@ -23,7 +23,7 @@ from tasks.stage.plan import Decision
 from tasks.stage.resources import Resources
 from tasks.stage.run import Options, Run, asking
 
-SOURCE = '''
+SOURCE = """
 import json, time
 from tasks.stage.stage import stage
 from tests.tasks.toys import executed
@@ -67,7 +67,7 @@ def judge(config, work, model, words):
         raise ValueError(f"judge.limit={config.limit} is below 0")
     (work.output / "verdict.txt").write_text(f"{config.limit} {(model / 'model.bin').read_text()} {(words / 'words.txt').read_text()}")
     return {"passed": 1.0}
-'''
+"""
 BODIES = ("collect", "count", "learn", "judge")
 PLACES = ("collect", "count", "learn", "judge.small")
 _executed: list[str] = []
