@@ -63,7 +63,8 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
     waiting: list[tuple[str, float, int]] = []
 
     def show(progress: Progress) -> None:
-        note = progress.note or f"loss {progress.loss:.3f}, {progress.tokens_per_second:,.0f} tokens/s"
+        speed = f", {progress.tokens_per_second:,.0f} tokens/s" if progress.tokens_per_second else ""
+        note = progress.note or f"loss {progress.loss:.3f}{speed}"
         work.meter.show(progress.step, progress.steps, note, progress.seconds_left)
         rates = {"learning_rate": progress.learning_rate, "tokens_per_second": progress.tokens_per_second}
         if progress.metrics:

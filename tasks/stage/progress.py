@@ -1,6 +1,7 @@
 """How far a long step has come, with the time that remains: one changing line on a terminal, a line now and then in a log.
 
 Guarantees: on a terminal at most ten updates a second, elsewhere at most one line in `LOG_SECONDS`; the last step is always shown.
+What remains is told by the one who counts, or guessed from what was spent once a tenth is done; until then it is left out.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 import time
 
 LOG_SECONDS = 10.0
+GUESS_FROM = 0.1  # share of the steps: before that, starting up would count as if it went on
 logger = logging.getLogger("folio")
 
 
@@ -41,8 +43,10 @@ class Meter:
             return
         self.shown = now
         elapsed = now - self.started
-        left = seconds_left if seconds_left is not None else elapsed / max(done, 1) * (total - done)
-        text = f"{self.place}: {done}/{total}{' ' + note if note else ''}, {clock(elapsed)} spent, {clock(left)} left"
+        if seconds_left is None and done >= total * GUESS_FROM:
+            seconds_left = elapsed / done * (total - done)
+        left = "" if seconds_left is None else f", {clock(seconds_left)} left"
+        text = f"{self.place}: {done}/{total}{' ' + note if note else ''}, {clock(elapsed)} spent{left}"
         if self.terminal and done < total:
             sys.stdout.write(f"\r\x1b[2K  {text}")
             sys.stdout.flush()
