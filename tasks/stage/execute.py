@@ -30,6 +30,10 @@ Metrics = Mapping[str, float]
 Body = Callable[..., Metrics]
 
 
+class SourceEdited(RuntimeError):
+    """The code of a stage is no longer what its key was computed from."""
+
+
 class Limits(TypedDict):
     """Threads, memory such as "4GB", and where to spill."""
 
@@ -60,7 +64,7 @@ class Workspace:
 
 @dataclass(frozen=True)
 class Call:
-    """One decided call of a stage."""
+    """One decided call of a stage. `edited` names code that changed on disk since the call's key was computed."""
 
     body: Body
     is_model: bool
@@ -69,6 +73,7 @@ class Call:
     inputs: Mapping[str, Artifact | Part]
     ingredients: Mapping[str, str]
     decision: Decision
+    edited: Callable[[], tuple[str, ...]]
 
 
 def perform(run: Run, call: Call) -> Artifact:
@@ -132,6 +137,11 @@ def _model_told_of(call: Call) -> str:
 
 def _make(run: Run, call: Call, run_id: str, parameters: Mapping[str, str]) -> Artifact:
     place, stage, key = call.decision.place, call.decision.stage, call.decision.key
+    if edited := call.edited():
+        raise SourceEdited(
+            f"{place}: {', '.join(edited)} changed on disk since this run began, so its key would tell of other code than what runs now. "
+            "Start the run again."
+        )
     base = run.store.scratch(f"{stage}-{key[:16]}")
     work = _workspace(run, base, place, {name: value.digest for name, value in call.inputs.items()})
     watch = Stopwatch()

@@ -13,7 +13,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -225,3 +225,23 @@ def _fingerprint(module_name: str, function_name: str, root: Path) -> dict[str, 
     walk = _Walk(root)
     walk.name(module, function_name)
     return dict(sorted(walk.found.items()))
+
+
+def freeze(functions: Iterable[tuple[str, str]]) -> None:
+    """Take the fingerprints of (module, function) pairs now: they then tell of the code that this process imported.
+
+    Without it an edit made while a run is under way would enter the keys of its later stages, whose old code is in memory.
+    """
+    for module, function in functions:
+        if module_path(module) is not None:
+            _fingerprint(module, function, ROOT)
+
+
+def edited_since(module_name: str, function_name: str, root: Path = ROOT) -> tuple[str, ...]:
+    """What on disk is no longer as the function's fingerprint saw it; code that is imported from here on would be other code."""
+    if module_path(module_name, root) is None:
+        return ()
+    seen = _fingerprint(module_name, function_name, root)
+    read_module.cache_clear()
+    found = _fingerprint.__wrapped__(module_name, function_name, root)
+    return tuple(name for name in sorted({*seen, *found}) if seen.get(name) != found.get(name))

@@ -1,7 +1,7 @@
 """Opening and closing a run: store, tracker, and what is said of the run as a whole.
 
 Guarantees: a run that ends by an error is closed as failed in MLflow, and the error goes on; while planning, nothing is opened for
-writing and nothing is recorded.
+writing and nothing is recorded. Code is fingerprinted when the run opens, so an edit made meanwhile enters no key.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.stage.cost import git_state
+from tasks.stage.fingerprint import freeze
 from tasks.stage.resources import Resources
-from tasks.stage.run import Run, current_options, entered
+from tasks.stage.run import DECLARED, Run, current_options, entered
 from tasks.stage.store import Store
 from tasks.stage.tracking import Tracker, flat_parameters
 
@@ -32,6 +33,7 @@ def open_run(
     """Make a run current for the block; `parameters` is the whole recipe as plain data, for MLflow."""
     logging.getLogger("folio").setLevel(logging.INFO)
     options = current_options()
+    freeze(DECLARED)
     url = resolve(store, root)
     opened = Store(url, home / "cache" / "artifacts")
     tracker = None

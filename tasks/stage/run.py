@@ -45,6 +45,8 @@ class Run:
     reused: set[str] = field(default_factory=set)
 
 
+DECLARED: list[tuple[str, str]] = []
+"""Module and function of every stage that this process has imported."""
 _options: ContextVar[Options | None] = ContextVar("folio_options", default=None)
 _current: ContextVar[Run | None] = ContextVar("folio_run", default=None)
 

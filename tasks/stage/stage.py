@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,10 @@ from pydantic import BaseModel
 
 from tasks.stage.artifact import Given, Made, Pending
 from tasks.stage.execute import Body, Call, Metrics, Workspace, perform
-from tasks.stage.fingerprint import fingerprint
+from tasks.stage.fingerprint import edited_since, fingerprint
 from tasks.stage.identity import flatten, library_versions, stable
 from tasks.stage.plan import decide
-from tasks.stage.run import Run, current_run
+from tasks.stage.run import DECLARED, Run, current_run
 
 __all__ = ["Metrics", "Stage", "Workspace", "stage"]
 
@@ -70,7 +71,8 @@ class Stage:
         if run.options.planning:
             return decision.artifact or Pending(place=self.place)
         ready = {name: value for name, value in given.items() if not isinstance(value, Pending)}
-        return perform(run, Call(self.body, self.model, label, config, ready, ingredients, decision))
+        edited = partial(edited_since, self.body.__module__, self.body.__name__)
+        return perform(run, Call(self.body, self.model, label, config, ready, ingredients, decision, edited))
 
     def ingredients(self, run: Run, config: BaseModel, given: Mapping[str, Given]) -> dict[str, str]:
         """Everything the key is made of, by name; inputs that do not exist yet are left out."""
@@ -92,6 +94,7 @@ def stage(*, libraries: tuple[str, ...] = (), observes: Observer | None = None, 
     """
 
     def decorate(body: Body) -> Stage:
+        DECLARED.append((body.__module__, body.__name__))
         return Stage(name=body.__name__, body=body, libraries=libraries, observes=observes, model=model)
 
     return decorate

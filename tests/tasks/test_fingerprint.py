@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.fingerprint import fingerprint
+from tasks.stage.fingerprint import edited_since, fingerprint
 
 SOURCES = {
     "data/__init__.py": "",
@@ -93,3 +93,13 @@ def test_the_pretraining_stage_reaches_the_worker_it_starts() -> None:
 
 def test_no_stage_reaches_the_machinery_that_makes_it_a_stage() -> None:
     assert not [name for name in fingerprint("tasks.clean", "clean") if name.startswith("tasks/stage")]
+
+
+def test_an_edit_made_after_the_fingerprint_was_taken_is_named_and_one_that_changes_nothing_is_not(tree: Path) -> None:
+    before = fingerprint("data.near", "work", tree)
+    assert edited_since("data.near", "work", tree) == ()
+    (tree / "data/far.py").write_text(SOURCES["data/far.py"].replace("return 2", "return 3"))
+    assert edited_since("data.near", "work", tree) == ()
+    (tree / "data/deep.py").write_text(SOURCES["data/deep.py"].replace("x + len", "x - len"))
+    assert edited_since("data.near", "work", tree) == ("data/deep.py:Deepest",)
+    assert fingerprint("data.near", "work", tree) == before, "the key goes on telling of what was imported"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.stage.artifact import RECORD
+from tasks.stage.execute import SourceEdited
 from tasks.stage.run import Run
 from tests.tasks.toys import BODIES, PLACES, Collect, Judge, Learn, Toys, Workshop, unheld
 
@@ -154,3 +155,12 @@ def test_a_store_in_memory_serves_a_run_as_a_disk_does(workshop: Workshop) -> No
 def test_a_stage_called_outside_of_a_run_says_where_to_call_it(workshop: Workshop) -> None:
     with pytest.raises(RuntimeError, match="outside of a run"):
         workshop.stages.collect(Collect())
+
+
+def test_a_stage_whose_code_was_edited_while_the_run_was_under_way_is_refused_by_name_and_makes_nothing(workshop: Workshop) -> None:
+    workshop.plan()
+    workshop.code.write_text(workshop.source.replace("json.dumps([counts, rate])", "json.dumps([rate, counts])"))
+    with pytest.raises(SourceEdited, match=r"learn: tasks/toys.py:weights changed on disk since this run began.*Start the run again"):
+        workshop.run()
+    assert workshop.executed == ["collect", "count"], "what comes before does not reach the edited function"
+    assert {path.parent.name for path in Path(workshop.store).glob("[a-z]*/*/")} == {"collect", "count"}

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from tasks.stage import stage as machinery
 from tasks.stage.artifact import Artifact
-from tasks.stage.fingerprint import fingerprint
+from tasks.stage.fingerprint import edited_since, fingerprint
 from tasks.stage.opening import open_run
 from tasks.stage.plan import Decision
 from tasks.stage.resources import Resources
@@ -128,7 +128,9 @@ class Workshop:
         (tree / "tasks").mkdir(parents=True)
         (tree / "tasks" / "toys.py").write_text(self.source)
         self.stages = _loaded(tree / "tasks" / "toys.py")
+        self.code = tree / "tasks" / "toys.py"
         self.patch.setattr(machinery, "fingerprint", partial(fingerprint, root=tree))
+        self.patch.setattr(machinery, "edited_since", partial(edited_since, root=tree))
 
     def run(self, recipe: Toys | None = None, **options: Any) -> Run:
         """The pipeline in a real Prefect flow."""
