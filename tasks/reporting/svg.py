@@ -12,6 +12,8 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
+SMALLEST = 1e-290  # a narrower range has no steps that floating point can tell apart
+
 
 def tag(name: str, *content: str, **attributes: object) -> Markup:
     """An element. `class_` gives class; underscores in names become hyphens; content that is not Markup is escaped; numbers are short."""
@@ -60,7 +62,7 @@ def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
     """
     if not (math.isfinite(low) and math.isfinite(high)) or low > high:
         raise ValueError(f"no axis goes from {low} to {high}")
-    if high - low <= 1e-12 * max(abs(low), abs(high)):
+    if high - low <= max(1e-12 * max(abs(low), abs(high)), SMALLEST):
         room = abs(low) / 2 or 1.0
         low, high = low - room, high + room
     rough = (high - low) / max(about - 1, 1)
