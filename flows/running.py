@@ -14,10 +14,9 @@ from flows import services
 from flows.loading import load
 from flows.recipe import Recipe
 from tasks.stage.artifact import Artifact
-from tasks.stage.opening import resolve
+from tasks.stage.opening import open_store
 from tasks.stage.progress import clock
 from tasks.stage.run import Options, asking
-from tasks.stage.store import Store
 
 
 def run_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> None:
@@ -46,7 +45,8 @@ def show_on_terminal() -> None:
 
 def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float) -> str:
     """The end of a run in words: gates, probes, a conversation, places and commands."""
-    store = Store(resolve(recipe.run_settings()["store"], Path(recipe.root)), services.home() / "cache" / "artifacts")
+    settings = recipe.run_settings()
+    store = open_store(settings["store"], settings["root"], settings["home"])
     folders = {place: store.local(artifact) for place, artifact in artifacts.items()}
     lines = [""]
     for place in ("gate.base", "gate.chat", "gate.release"):

@@ -9,12 +9,14 @@ from flows import services
 from flows.loading import RecipeError, find, load
 from tasks.stage.artifact import Artifact
 from tasks.stage.lineage import Graph
-from tasks.stage.opening import resolve
+from tasks.stage.opening import open_store
 from tasks.stage.store import Store
 
 
 def talk(model: str, int8: bool, sampling: dict[str, Any], seed: int, question: str | None) -> None:
     """Talk on the terminal until the input ends; or ask one question. Raises LookupError when there is no such model."""
+    if sampling["temperature"] == 0 and (sampling["top_k"], sampling["top_p"]) != (None, None):
+        raise ValueError("--top-k and --top-p choose what is drawn among, and --temperature 0 draws nothing; give one such as 0.8.")
     directory = model_directory(model)
     from model.inference.chat import ChatModel
     from model.inference.config import SamplingConfig
@@ -68,13 +70,12 @@ def model_directory(model: str) -> Path:
 
 def _recipe(model: str) -> tuple[str, Store]:
     """The name a recipe's artifacts carry and the store they lie in; a name that is no recipe's is looked for in folio's own store."""
-    cache = services.home() / "cache" / "artifacts"
     try:
         find(model)
     except RecipeError:
-        return model, Store(services.store_url(), cache)
+        return model, open_store(services.store_url(), Path.cwd(), services.home())
     settings = load(model).run_settings()
-    return settings["name"], Store(resolve(settings["store"], settings["root"]), cache)
+    return settings["name"], open_store(settings["store"], settings["root"], settings["home"])
 
 
 def released(graph: Graph, exported: Artifact) -> bool:

@@ -6,14 +6,13 @@ from pathlib import Path
 
 from flows.services import home, store_url
 from tasks.stage.lineage import Graph, total_cost, tree
-from tasks.stage.opening import resolve
+from tasks.stage.opening import open_store
 from tasks.stage.progress import clock
-from tasks.stage.store import Store
 
 
 def trace(thing: str, forward: bool, store: str) -> str:
     """The lineage as text. Raises LookupError when nothing in the store is called `thing`."""
-    graph = Graph.of(Store(resolve(store, Path.cwd()) if store else store_url(), home() / "cache" / "artifacts"))
+    graph = Graph.of(open_store(store or store_url(), Path.cwd(), home()))
     artifact = graph.find(thing)
     if forward:
         return "\n".join(f"{made.location}  digest {made.digest[:8]}" for made in graph.descendants(artifact))

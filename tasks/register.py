@@ -18,7 +18,7 @@ CHAMPION = "champion"
 def register(name: str, exported: Made, verdict: Made) -> None:
     """Register an exported model under `name`; nothing while planning or without tracking."""
     run = current_run()
-    if isinstance(exported, Artifact) and isinstance(verdict, Artifact) and run.tracker is not None and not run.options.planning:
+    if isinstance(exported, Artifact) and isinstance(verdict, Artifact) and run.tracker is not None:
         _register(name, exported, verdict.metrics["passed"] == 1.0)
 
 

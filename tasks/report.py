@@ -7,7 +7,6 @@ Raises FileNotFoundError naming the artifact when a file that it shows is gone.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from prefect import task
@@ -16,6 +15,7 @@ from prefect.artifacts import create_markdown_artifact
 from tasks.reporting.account import Account
 from tasks.reporting.notice import notice
 from tasks.reporting.page import render
+from tasks.stage.disk import write_whole
 from tasks.stage.progress import say
 from tasks.stage.run import Run, current_run
 
@@ -42,6 +42,5 @@ def write_page(run: Run, account: Account) -> Path:
     """Write the page of a run into its home; returns where."""
     page = run.home / "reports" / f"{run.name}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    partial = page.with_name(f".{page.name}.{os.getpid()}")
-    partial.write_text(render(account), encoding="utf-8")
-    return partial.replace(page)
+    write_whole(page, render(account).encode())
+    return page

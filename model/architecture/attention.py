@@ -3,8 +3,8 @@
 Guarantee: a token sees itself and what came before it in its own document, nothing else; so changing one document of a
 packed row leaves the others' outputs bit-equal. Rows of a single document take PyTorch's fused causal kernel and
 need no mask in memory; packed rows pass a boolean mask of [B, 1, T, T].
-Short bf16 sequences on a CPU are multiplied out instead (`plain_attention`): the fused kernel's backward pass took a third
-of a training step there, and this halved attention's share.
+Short bf16 sequences on a CPU are multiplied out instead (`plain_attention`), because the fused kernel's backward pass is slow
+there; that costs B H T S numbers of memory, so rows of more than `PLAIN_LIMIT` tokens stay with the fused kernel.
 With a cache, keys and values of earlier tokens come from it and only the new tokens are computed.
 """
 
@@ -18,6 +18,8 @@ from torch.nn import functional
 
 from model.architecture.config import DecoderConfig
 from model.architecture.positions import rotate
+
+PLAIN_LIMIT = 512
 
 
 class KeyValueCache(Protocol):
@@ -61,7 +63,8 @@ class Attention(nn.Module):
         if cache is not None:
             k_BGSK, v_BGSK = cache.update(self.layer, k_BGSK, v_BGSK)
         causal = mask_B1TS is None and time == k_BGSK.shape[2] and time > 1
-        if q_BHTK.dtype == torch.bfloat16 and q_BHTK.device.type == "cpu" and causal | (mask_B1TS is not None) and time <= 512:
+        several = causal or mask_B1TS is not None
+        if several and time <= PLAIN_LIMIT and q_BHTK.dtype == torch.bfloat16 and q_BHTK.device.type == "cpu":
             out_BHTK = plain_attention(q_BHTK, k_BGSK, v_BGSK, mask_B1TS)
         else:
             out_BHTK = functional.scaled_dot_product_attention(

@@ -26,6 +26,11 @@ def resolve(url: str, root: Path) -> str:
     return url if "://" in url else str((root / url).resolve())
 
 
+def open_store(url: str, root: Path, home: Path) -> Store:
+    """The store at a URL, or at a path taken from `root`; what comes from afar is kept in `home`."""
+    return Store(resolve(url, root), home / "cache" / "artifacts")
+
+
 @contextmanager
 def open_run(
     *, name: str, root: Path, home: Path, store: str, tracking: str, resources: Resources, parameters: Mapping[str, object]
@@ -34,11 +39,10 @@ def open_run(
     logging.getLogger("folio").setLevel(logging.INFO)
     options = current_options()
     freeze(DECLARED)
-    url = resolve(store, root)
-    opened = Store(url, home / "cache" / "artifacts")
+    opened = open_store(store, root, home)
     tracker = None
     if not options.planning and tracking:
-        tracker = Tracker(resolve(tracking, root), name, home, url)
+        tracker = Tracker(resolve(tracking, root), name, home, opened.url)
         commit, dirty = git_state()
         tags = {"mlflow.source.git.commit": commit, "folio.git_dirty": str(dirty), "folio.recipe": name}
         tracker.start(name, flat_parameters(parameters), tags)

@@ -99,3 +99,12 @@ def test_the_settings_for_other_tools_can_be_read_by_a_shell(capsys: pytest.Capt
     script = capsys.readouterr().out + '\nprintf "%s" "$PREFECT_API_URL"'
     read = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env={})
     assert read.stdout.startswith("http://127.0.0.1:")
+
+
+def test_top_k_and_top_p_without_a_temperature_are_refused_since_nothing_would_be_drawn() -> None:
+    from flows.talking import talk
+
+    for name, value in (("top_k", 5), ("top_p", 0.9)):
+        sampling = {"temperature": 0.0, "top_k": None, "top_p": None, "max_new_tokens": 8, name: value}
+        with pytest.raises(ValueError, match=r"--top-k and --top-p .*--temperature 0 draws nothing; give one"):
+            talk("four_books", False, sampling, 0, "Continue: The cat")
