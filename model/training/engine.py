@@ -1,6 +1,6 @@
 """DeepSpeed as one typed function: a decoder and an objective in, an engine that trains them out.
 
-Guarantee: the same configuration gives the same losses within 1e-3 in every ZeRO stage on any number of workers.
+Guarantee: the same configuration gives the same losses (within 1e-3 in fp32, 5e-3 in bf16) in every ZeRO stage on any number of workers.
 bf16 means bf16 matrix products under autocast: weights, gradients, their reduction and AdamW stay fp32 in all stages, so
 the stage decides where numbers live and not how they are rounded.
 """

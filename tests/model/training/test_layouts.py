@@ -55,8 +55,8 @@ LAYOUTS = [(workers, stage) for workers in (1, 2) for stage in (0, 1, 2, 3)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_every_zero_stage_on_one_or_two_workers_gives_one_loss_curve(make_job: JobMaker, precision: str) -> None:
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 5e-3)])
+def test_every_zero_stage_on_one_or_two_workers_gives_one_loss_curve(make_job: JobMaker, precision: str, tolerance: float) -> None:
     curves = {}
     for workers, stage in LAYOUTS:
         job = make_job(f"{workers}x{stage}", {"workers": workers, "zero_stage": stage}, steps=20, precision=precision)
@@ -70,7 +70,7 @@ def test_every_zero_stage_on_one_or_two_workers_gives_one_loss_curve(make_job: J
     assert all(math.isfinite(value) for value in reference)
     assert reference[19] < reference[0] - 0.5, "nothing was learned, so equal curves would prove nothing"
     for layout, curve in curves.items():
-        assert curve == pytest.approx(reference, abs=1e-3), layout
+        assert curve == pytest.approx(reference, abs=tolerance), layout
 
 
 def test_two_workers_that_share_weights_learn_what_one_learns(make_job: JobMaker) -> None:
