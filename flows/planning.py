@@ -59,6 +59,18 @@ def plan_table(decisions: list[Decision], stopped: str) -> str:
         if rest:
             lines.append(f"{'':{width}}  {'':8} {'':>8}  and {len(rest)} more (folio plan --json)")
     counts = {word: sum(WORDS[d.action] == word for d in decisions) for word in WORDS.values()}
-    spent = sum(d.last.cost.wall_seconds for d in decisions if d.action != "reuse" and d.last)
-    lines.append(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}; at most {clock(spent)} by what they last took")
+    lines.append(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}; {_estimate(decisions)}")
     return "\n".join([*lines, stopped] if stopped else lines)
+
+
+def _estimate(decisions: list[Decision]) -> str:
+    """How long the run would take, as far as the last runs can tell."""
+    ahead = [d for d in decisions if d.action != "reuse"]
+    measured = [d.last.cost.wall_seconds for d in ahead if d.last]
+    if not ahead:
+        return "nothing to do"
+    if not measured:
+        return "how long is not known before they have run once"
+    unknown = len(ahead) - len(measured)
+    rest = f", and {unknown} that never ran" if unknown else ""
+    return f"at most {clock(sum(measured))} by what they last took{rest}"

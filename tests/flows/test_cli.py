@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from flows import cli
+from flows.planning import plan_table
+from tasks.stage.plan import Action, Decision
+from tests.tasks.records import artifact
 
 
 def folio(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -61,8 +64,26 @@ def test_the_real_command_plans_a_first_run_as_a_table_and_changes_nothing(tmp_p
     lines = planned.stdout.splitlines()
     assert lines[0].split() == ["ingest", "run", "-", "it", "has", "never", "run"]
     assert "waits on ingest" in lines[2]
-    assert lines[-1] == "22 run; at most 0:00 by what they last took"
+    assert lines[-1] == "22 run; how long is not known before they have run once"
     assert not (tmp_path / "home" / "store").exists()
+
+
+def test_a_plan_ends_with_how_long_the_run_will_take_as_far_as_that_is_known(tmp_path: Path) -> None:
+    def decision(place: str, action: Action, seconds: float | None) -> Decision:
+        last = None if seconds is None else artifact(tmp_path, stage=place, seconds=seconds)
+        return Decision(place, place, action, (), last=last)
+
+    reused, waits = decision("ingest", "reuse", 500.0), decision("dpo", "wait", 5.0)
+    cases = (
+        ([reused], "1 reuse; nothing to do"),
+        (
+            [reused, decision("sft", "run", 70.0), waits],
+            "1 reuse, 1 run, 1 may run; at most 1:15 by what they last took",
+        ),
+        ([decision("sft", "run", 70.0), decision("dpo", "run", None)], "2 run; at most 1:10 by what they last took, and 1 that never ran"),
+    )
+    for decisions, words in cases:
+        assert plan_table(decisions, "").splitlines()[-1] == words
 
 
 def test_a_plan_is_written_for_machines_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
