@@ -145,7 +145,7 @@ def answers(service: Service) -> bool:
     if not _listening(service):
         return False
     raise ServiceError(
-        f"Port {service.port} is in use by something that is not a {service.name}. "
+        f"Port {service.port} is in use by something other than the {service.name}. "
         f"Stop it, or choose another port: {service.variable}=<port>."
     )
 

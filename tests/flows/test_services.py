@@ -58,7 +58,7 @@ def test_a_port_held_by_something_else_is_one_error_that_names_port_and_variable
 ) -> None:
     monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
     monkeypatch.setenv(variable, str(stranger))
-    with pytest.raises(ServiceError, match=rf"Port {stranger} is in use by something that is not a .* another port: {variable}=<port>"):
+    with pytest.raises(ServiceError, match=rf"Port {stranger} is in use by something other than the .* another port: {variable}=<port>"):
         services.ensure_prefect() if "PREFECT" in variable else services.ensure_mlflow("sqlite:///unused.db")
     assert not (tmp_path / "services.json").exists()
 
