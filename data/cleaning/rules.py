@@ -28,6 +28,8 @@ class LineRule:
 
 def line_rules(config: CleanConfig) -> list[LineRule]:
     """The line rules that `config` asks for, in order."""
+    # Heads and numbers are found together, each by the other; numbers sought anew when the heads are gone would stand alone.
+    found_by = () if config.running_heads else ("pages.sql",)
     return [
         LineRule("encoding", "encoding.sql", "changed", config.encoding),
         LineRule("characters", "characters.sql", "changed", config.characters),
@@ -37,7 +39,7 @@ def line_rules(config: CleanConfig) -> list[LineRule]:
         LineRule("corrupted", "corrupted.sql", "removed", config.corrupted),
         LineRule("repeated pages", "repeated_pages.sql", "removed", config.repeated_pages, ("pages.sql",)),
         LineRule("running heads", "furniture.sql", "removed", config.running_heads, ("pages.sql",), {"kind": "running head"}),
-        LineRule("page numbers", "furniture.sql", "removed", config.page_numbers, (), {"kind": "page number"}),
+        LineRule("page numbers", "furniture.sql", "removed", config.page_numbers, found_by, {"kind": "page number"}),
         LineRule("chapter titles", "chapters.sql", "removed", config.chapter_titles == "drop"),
     ]
 

@@ -86,6 +86,21 @@ def test_page_numbers_and_running_heads_go_and_every_line_of_text_stays(tmp_path
     assert cleaned.removeprefix("THE OLD MILL").split() == " ".join(lines).split()
 
 
+def test_page_numbers_go_with_every_other_rule_off_and_running_heads_stay(tmp_path: Path) -> None:
+    book, lines = _book(8)
+    cleaned = texts_of(_clean(tmp_path, {"a": book}, page_numbers=True))["a"]
+    assert [line for line in cleaned.split("\n") if line] == [
+        line for k in range(8) for line in ("THE OLD MILL", *lines[20 * k : 20 * k + 20])
+    ]
+
+
+@pytest.mark.parametrize("off", OFF)
+def test_any_one_rule_can_be_switched_off(off: str, tmp_path: Path) -> None:
+    book, lines = _book(6)
+    cleaned = texts_of(_clean(tmp_path, {"a": book}, dashes="em", **(dict.fromkeys(OFF, True) | {off: False})))["a"]
+    assert all(line in " ".join(cleaned.split()) for line in lines)
+
+
 def test_a_page_scanned_twice_goes_and_stands_in_the_ledger(tmp_path: Path) -> None:
     book, lines = _book(6)
     sheets = book.split("THE OLD MILL\n")
