@@ -63,8 +63,7 @@ class Attention(nn.Module):
         if cache is not None:
             k_BGSK, v_BGSK = cache.update(self.layer, k_BGSK, v_BGSK)
         causal = mask_B1TS is None and time == k_BGSK.shape[2] and time > 1
-        several = causal or mask_B1TS is not None
-        if several and time <= PLAIN_LIMIT and q_BHTK.dtype == torch.bfloat16 and q_BHTK.device.type == "cpu":
+        if 1 < time <= PLAIN_LIMIT and q_BHTK.dtype == torch.bfloat16 and q_BHTK.device.type == "cpu":
             out_BHTK = plain_attention(q_BHTK, k_BGSK, v_BGSK, mask_B1TS)
         else:
             out_BHTK = functional.scaled_dot_product_attention(

@@ -9,14 +9,13 @@ load it: the run starts afresh and says so in its progress.
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from pathlib import Path
 
 import deepspeed
 from pydantic import BaseModel
 from torch import distributed
 
+from model.architecture.directory import write_whole
 from model.training.job import Job, JobError
 
 KEPT = 2
@@ -74,19 +73,9 @@ class Checkpoints:
         distributed.barrier()
         if engine.global_rank == 0:
             record = Latest(step=step, identity=self._identity, workers=self._workers, zero_stage=self._zero_stage)
-            write_whole(self.directory / RECORD, json.dumps(record.model_dump(), indent=2) + "\n")
+            write_whole(self.directory / RECORD, (json.dumps(record.model_dump(), indent=2) + "\n").encode())
             for old in sorted(self.directory.glob("step-*"))[:-KEPT]:
                 shutil.rmtree(old, ignore_errors=True)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
 
 
 def _tag(step: int) -> str:

@@ -10,6 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from model.architecture.directory import write_whole
+
 
 class JsonLines:
     """A file of JSON objects with a `step`, kept up to `after_step` from an earlier life, then appended to."""
@@ -18,9 +20,7 @@ class JsonLines:
         self.path = path
         kept = [line for line in read_lines(path) if line["step"] <= after_step]
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        partial.write_text("".join(_line(entry) for entry in kept), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, "".join(_line(entry) for entry in kept).encode())
         self._stream = path.open("a", encoding="utf-8")
 
     def append(self, entry: dict[str, Any]) -> None:
