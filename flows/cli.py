@@ -60,7 +60,7 @@ def chat(
     top_k: Annotated[int | None, typer.Option(help="draw among the k likeliest tokens")] = None,
     top_p: Annotated[float | None, typer.Option(help="draw among the likeliest tokens of this total probability")] = None,
     max_new_tokens: Annotated[int, typer.Option(help="longest reply, tokens")] = 64,
-    seed: Annotated[int, typer.Option(help="of the drawing")] = 0,
+    seed: Annotated[int | None, typer.Option(help="of the drawing; 0 unless given")] = None,
     question: Annotated[str | None, typer.Option("--ask", help="ask this one question and end")] = None,
 ) -> None:
     """Talk to a model."""

@@ -65,7 +65,6 @@ def propose(folder: Path, texts: int, size: int) -> Recipe:
     width, layers = next(((w, n) for w, n, least in ((256, 6, 5e6), (192, 4, 1e6), (128, 4, 2e5)) if tokens >= least), (96, 3))
     train = round(min(MOST_TOKENS, max(150_000, tokens * MOST_PASSES)), -3)
     few = texts < 3
-    measured = EvaluateConfig(splits=("train", "val"), rows=256, copying=True, copy_prompts=32)
     return Recipe(
         name=name,
         description=f"A model of the texts in {called}.",
@@ -80,8 +79,8 @@ def propose(folder: Path, texts: int, size: int) -> Recipe:
         sft=SftConfig(steps=100, global_batch=16),
         dpo=DpoConfig(steps=30, global_batch=16),
         evaluate=Evaluations(
-            base=measured,
-            chat=measured.model_copy(update={"copying": False, "questions": True}),
+            base=EvaluateConfig(splits=("train", "val"), rows=256, copying=True, copy_prompts=32),
+            chat=EvaluateConfig(splits=("train", "val"), rows=256, questions=True),
             release=EvaluateConfig(splits=("val", "test"), rows=256, questions=True),
         ),
         gates=Gates(

@@ -18,6 +18,7 @@ from data.examples.config import ExamplesConfig
 from data.sources.config import IngestConfig
 from data.splits.config import SplitConfig
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
+from flows.inert import inert
 from flows.services import home, store_url, tracking_url
 from model.architecture.config import DecoderConfig
 from model.evaluation.config import EvaluateConfig
@@ -93,6 +94,12 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                 )
         if self.examples.kind == "universe" and not self.has_world:
             raise ValueError("examples.kind=universe needs a source of kind universe in ingest.sources; use kind corpus for other books")
+        return self
+
+    @model_validator(mode="after")
+    def _every_key_counts(self) -> Recipe:
+        if idle := list(inert(self)):
+            raise ValueError("\n  ".join(idle))
         return self
 
     @property

@@ -13,16 +13,16 @@ from tasks.stage.opening import open_store
 from tasks.stage.store import Store
 
 
-def talk(model: str, int8: bool, sampling: dict[str, Any], seed: int, question: str | None) -> None:
+def talk(model: str, int8: bool, sampling: dict[str, Any], seed: int | None, question: str | None) -> None:
     """Talk on the terminal until the input ends; or ask one question. Raises LookupError when there is no such model."""
-    if sampling["temperature"] == 0 and (sampling["top_k"], sampling["top_p"]) != (None, None):
-        raise ValueError("--top-k and --top-p choose what is drawn among, and --temperature 0 draws nothing; give one such as 0.8.")
+    if sampling["temperature"] == 0 and (sampling["top_k"], sampling["top_p"], seed) != (None, None, None):
+        raise ValueError("--seed, --top-k and --top-p choose what is drawn, and --temperature 0 draws nothing; give one such as 0.8.")
     directory = model_directory(model)
     from model.inference.chat import ChatModel
     from model.inference.config import SamplingConfig
 
     session = ChatModel.open(directory / "int8" if int8 else directory)
-    config = SamplingConfig(**sampling)
+    config, seed = SamplingConfig(**sampling), seed or 0
     if question is not None:
         _reply(session, question, config, seed)
         return

@@ -6,13 +6,22 @@ are arguments of `clean`.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
 
 class CleanConfig(BaseModel, frozen=True, extra="forbid"):
     """Cleaning, rule by rule, in the order they run."""
+
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "boilerplate_lines": ("boilerplate",),
+        "corrupted_share": ("corrupted",),
+        "page_lines": ("repeated_pages", "page_numbers", "running_heads"),
+        "wrap_limit": ("unwrap", "hyphenation"),
+        "ocr_known": ("ocr",),
+        "ocr_ratio": ("ocr",),
+    }
 
     encoding: bool = Field(
         True, description="repair text that was decoded with the wrong encoding (mojibake), with ftfy, and entities such as &amp;"

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
 
 class SplitConfig(BaseModel, frozen=True, extra="forbid"):
     """Shares of the documents in train, validation and test."""
+
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "train": ("mode=books",),
+        "val": ("mode=books",),
+        "test": ("mode=books",),
+        "seed": ("mode=books",),
+    }
 
     train: float = Field(0.9, gt=0, le=1, description="share of the documents to learn from; fraction")
     val: float = Field(0.05, ge=0, lt=1, description="share to choose by; at least one document if above 0; fraction")

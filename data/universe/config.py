@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
 
 class UniverseSource(BaseModel, frozen=True, extra="forbid"):
     """A generated corpus: one consistent world, told in small books and then made dirty on purpose."""
+
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "ocr_rate": ("dirty",),
+        "hyphen_rate": ("dirty",),
+        "lines_per_page": ("dirty",),
+    }
 
     kind: Literal["universe"] = Field("universe", description="names this kind of source")
     seed: int = Field(7, description="decides the world, the prose and every fault", ge=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import ClassVar
 
 from pydantic import BaseModel, Field, field_validator
 
@@ -22,6 +23,13 @@ class Probe(BaseModel, frozen=True, extra="forbid"):
 
 class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
     """What `evaluate` measures, and how much of it."""
+
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "answer_tokens": ("questions",),
+        "copy_prompts": ("copying",),
+        "copy_prompt_tokens": ("copying",),
+        "copy_tokens": ("copying",),
+    }
 
     splits: tuple[str, ...] = Field(("train", "val"), min_length=1, description="splits whose loss is measured; names")
     rows: int | None = Field(1024, ge=1, description="rows of a split that are measured, drawn by the seed; rows; null: all")

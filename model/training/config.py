@@ -6,13 +6,17 @@ context. Learning rate: linear warm-up, then a cosine down to a share of the pea
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
 
 class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     """What every objective shares. Each field can change the weights."""
+
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "eval_every": ("eval_rows",),
+    }
 
     steps: int = Field(0, ge=0, description="optimizer steps; 0: as many as `tokens` asks for")
     tokens: int = Field(0, ge=0, description="token places to train on, padding included, instead of steps; tokens")

@@ -122,10 +122,12 @@ def test_the_settings_for_other_tools_can_be_read_by_a_shell(capsys: pytest.Capt
     assert read.stdout.startswith("http://127.0.0.1:")
 
 
-def test_top_k_and_top_p_without_a_temperature_are_refused_since_nothing_would_be_drawn() -> None:
+def test_top_k_top_p_and_a_seed_without_a_temperature_are_refused_since_nothing_would_be_drawn() -> None:
     from flows.talking import talk
 
     for name, value in (("top_k", 5), ("top_p", 0.9)):
         sampling = {"temperature": 0.0, "top_k": None, "top_p": None, "max_new_tokens": 8, name: value}
         with pytest.raises(ValueError, match=r"--top-k and --top-p .*--temperature 0 draws nothing; give one"):
-            talk("four_books", False, sampling, 0, "Continue: The cat")
+            talk("four_books", False, sampling, None, "Continue: The cat")
+    with pytest.raises(ValueError, match=r"--seed.*--temperature 0 draws nothing; give one"):
+        talk("four_books", False, {"temperature": 0.0, "top_k": None, "top_p": None, "max_new_tokens": 8}, 3, "Continue: The cat")

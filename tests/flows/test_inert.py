@@ -1,0 +1,61 @@
+"""A key that would do nothing is refused by name, and a switch alone can always be turned."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+from pydantic import BaseModel
+
+from flows.inert import inert
+from flows.loading import RecipeError, built_in, load
+from flows.recipe import Recipe
+
+
+def models(annotation: object) -> set[type[BaseModel]]:
+    """Every config class that a recipe is made of."""
+    inside = [inner for part in get_args(annotation) for inner in models(part)]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        fields = annotation.model_fields.values()
+        return {annotation, *inside, *(inner for field in fields for inner in models(field.annotation))}
+    return set(inside)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "switch", "key", "named"),
+    [
+        ("universe", "clean.ocr=false", "clean.ocr_known=5", "clean.ocr_known=5 does nothing while clean.ocr=false; .* its default, 8"),
+        ("universe", "dedup.near.enabled=false", "dedup.near.rows=5", "dedup.near.rows=5 .* dedup.near.enabled=false; .* default, 4"),
+        ("universe", "ingest.sources[0].dirty=false", "ingest.sources[0].ocr_rate=0.1", r"ingest.sources\[0\].ocr_rate=0.1 does nothing"),
+        ("universe", "sft.eval_rows=0", "sft.eval_every=5", "sft.eval_every=5 does nothing while sft.eval_rows=0"),
+        ("four_books", "split.mode=all_train", "split.seed=3", 'split.seed=3 does nothing while split.mode="all_train"'),
+    ],
+)
+def test_a_key_of_something_switched_off_is_refused_with_its_value_and_both_ways_out(
+    recipe: str, switch: str, key: str, named: str
+) -> None:
+    load(recipe, (switch,))
+    with pytest.raises(RecipeError, match=named):
+        load(recipe, (switch, key))
+
+
+def test_a_key_that_several_rules_need_counts_while_one_of_them_is_on() -> None:
+    pages = ("clean.page_lines=20", "clean.repeated_pages=false", "clean.page_numbers=false")
+    assert load("universe", pages).clean.page_lines == 20
+    with pytest.raises(
+        RecipeError, match=r"clean.page_lines=20 does nothing while clean.repeated_pages=false and clean.page_numbers=false and"
+    ):
+        load("universe", (*pages, "clean.running_heads=false"))
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_no_recipe_that_comes_with_folio_holds_a_key_that_does_nothing(name: str) -> None:
+    assert not list(inert(load(name)))
+
+
+def test_what_a_field_needs_stands_beside_it() -> None:
+    told = {model.__name__: model for model in models(Recipe) if getattr(model, "NEEDS", None)}
+    assert {"CleanConfig", "SplitConfig", "EvaluateConfig", "UniverseSource", "PretrainConfig"} <= set(told)
+    for name, model in told.items():
+        for field, needs in model.NEEDS.items():
+            assert {field, *(need.partition("=")[0] for need in needs)} <= set(model.model_fields), (name, field)
