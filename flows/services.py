@@ -95,6 +95,7 @@ def settings() -> dict[str, str]:
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_CLI_PROMPT": "false",
         "DO_NOT_TRACK": "1",
+        "MLFLOW_TRACKING_URI": tracking_url(),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",

@@ -122,6 +122,12 @@ def test_the_settings_for_other_tools_can_be_read_by_a_shell(capsys: pytest.Capt
     assert read.stdout.startswith("http://127.0.0.1:")
 
 
+def test_with_those_settings_mlflow_looks_into_the_database_of_this_home(tmp_path: Path) -> None:
+    script = folio(tmp_path, "env").stdout + f'exec {sys.executable} -c "import mlflow; print(mlflow.get_tracking_uri())"'
+    read = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env={})
+    assert read.stdout.strip() == f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
 def test_top_k_top_p_and_a_seed_without_a_temperature_are_refused_since_nothing_would_be_drawn() -> None:
     from flows.talking import talk
 
