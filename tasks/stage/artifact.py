@@ -131,6 +131,21 @@ Made = Artifact | Pending
 Given = Artifact | Part | Pending
 
 
+class Shards(BaseModel, frozen=True, extra="forbid"):
+    """What a sharded stage made: one artifact a shard, in the order of the shards."""
+
+    place: str = Field(description="the stage's name in the flow")
+    items: tuple[Given, ...]
+
+    def part(self, prefix: str) -> Shards:
+        """The files at or below `prefix` of each shard. Raises KeyError when one has none."""
+        return self.model_copy(update={"items": tuple(item.part(prefix) for item in self.items)})  # type: ignore[union-attr]
+
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """The artifacts that exist already."""
+        return tuple(item for item in self.items if isinstance(item, Artifact))
+
+
 def content_digest(files: Iterable[File]) -> str:
     """Hash of names and contents, in name order, without the logs."""
     listing = sorted([f.path, f.sha256] for f in files if not f.path.startswith(LOGS))
