@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +144,14 @@ class Shards(BaseModel, frozen=True, extra="forbid"):
     def artifacts(self) -> tuple[Artifact, ...]:
         """The artifacts that exist already."""
         return tuple(item for item in self.items if isinstance(item, Artifact))
+
+
+def singles(given: Mapping[str, Given | Shards]) -> dict[str, Given]:
+    """Inputs by name, each shard by itself: `documents[3]`."""
+    found: dict[str, Given] = {}
+    for name, value in given.items():
+        found |= {f"{name}[{i}]": item for i, item in enumerate(value.items)} if isinstance(value, Shards) else {name: value}
+    return found
 
 
 def content_digest(files: Iterable[File]) -> str:

@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tasks.stage.artifact import Artifact, Given, Made, Part, Pending, Shards
+from tasks.stage.artifact import Given, Made, Pending, Shards, singles
 from tasks.stage.execute import Body, Call, Metrics, Shard, Workspace, perform
 from tasks.stage.fingerprint import edited_since, fingerprint
 from tasks.stage.identity import flatten, library_versions, stable
@@ -128,14 +128,6 @@ class Sharded:
         if len(value.items) != self.count:
             raise ValueError(f"{self.stage.place}: {name} comes in {len(value.items)} shards, the stage works over {self.count}")
         return value.items[number]
-
-
-def singles(given: Inputs) -> dict[str, Artifact | Part | Pending]:
-    """Inputs by name, each shard by itself: `documents[3]`."""
-    found: dict[str, Artifact | Part | Pending] = {}
-    for name, value in given.items():
-        found |= {f"{name}[{i}]": item for i, item in enumerate(value.items)} if isinstance(value, Shards) else {name: value}
-    return found
 
 
 def stage(*, libraries: tuple[str, ...] = (), observes: Observer | None = None, model: bool = False) -> Callable[[Body], Stage]:
