@@ -160,6 +160,11 @@ def content_digest(files: Iterable[File]) -> str:
     return hashlib.sha256(json.dumps(listing, separators=(",", ":")).encode()).hexdigest()
 
 
+def combined_digest(digests: Iterable[str]) -> str:
+    """One digest for several shards, in their order."""
+    return hashlib.sha256(json.dumps(list(digests), separators=(",", ":")).encode()).hexdigest()
+
+
 def hash_file(path: Path) -> str:
     """Hex sha256 of a file, read in pieces."""
     with path.open("rb") as stream:
