@@ -18,7 +18,8 @@ from pathlib import Path
 import fsspec
 from pydantic import ValidationError
 
-from tasks.stage.artifact import RECORD, Artifact, Part, hash_file
+from tasks.stage.artifact import RECORD, Artifact, Part
+from tasks.stage.digests import hash_file
 from tasks.stage.disk import place_directory, replace_directory, write_whole
 from tasks.stage.locks import lease_lock, local_lock
 
