@@ -37,6 +37,18 @@ def local_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         yield
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock on a file."""
+    try:
+        with path.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
 @contextmanager
 def lease_lock(fs: fsspec.AbstractFileSystem, path: str, on_wait: Callable[[], None], seconds: float = LEASE_SECONDS) -> Iterator[None]:
     """Hold a lease object, renewing it until the block ends."""
@@ -72,6 +84,12 @@ def lease_lock(fs: fsspec.AbstractFileSystem, path: str, on_wait: Callable[[], N
         thread.join()
         if _owned(fs, path, owner):
             fs.rm(path)
+
+
+def is_leased(fs: fsspec.AbstractFileSystem, path: str) -> bool:
+    """Whether a lease object names an owner whose time has not run out."""
+    lease = _read(fs, path)
+    return lease is not None and lease[1] >= time.time()
 
 
 def _owned(fs: fsspec.AbstractFileSystem, path: str, owner: str) -> bool:
