@@ -15,6 +15,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tasks.stage.digests import UNREADABLE, hash_files
+
 LOGS = "logs/"
 RECORD = "artifact.json"
 
@@ -165,13 +167,10 @@ def combined_digest(digests: Iterable[str]) -> str:
     return hashlib.sha256(json.dumps(list(digests), separators=(",", ":")).encode()).hexdigest()
 
 
-def hash_file(path: Path) -> str:
-    """Hex sha256 of a file, read in pieces."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def list_files(directory: Path) -> tuple[File, ...]:
-    """Every file below a directory, in name order, with size and digest."""
+    """Every file below a directory, in name order, with size and digest. Raises OSError for one that can't be read."""
     paths = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != RECORD)
-    return tuple(File(path=p.relative_to(directory).as_posix(), size=p.stat().st_size, sha256=hash_file(p)) for p in paths)
+    digests = hash_files(paths)
+    if unread := [f"{path}: {digest}" for path, digest in digests.items() if digest.startswith(UNREADABLE)]:
+        raise OSError("; ".join(unread))
+    return tuple(File(path=p.relative_to(directory).as_posix(), size=p.stat().st_size, sha256=digests[p]) for p in paths)

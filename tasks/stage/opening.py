@@ -39,7 +39,7 @@ def resolve(url: str, root: Path) -> str:
 
 def open_store(url: str, root: Path, home: Path) -> Store:
     """The store at a URL, or at a path taken from `root`; what comes from afar is kept in `home`."""
-    return Store(resolve(url, root), home / "cache" / "artifacts", Digests(home / "cache" / "digests.db"))
+    return Store(resolve(url, root), home / "cache" / "artifacts")
 
 
 @contextmanager
@@ -53,8 +53,8 @@ def open_run(
     opened = open_store(store, root, home)
     journal = Journal(opened)
     record = _record(name, parameters)
-    last = journal.latest(name)
-    run = Run(name, root, home, opened, resources, options, None, record, before=last.places if last else {})
+    digests = Digests(home / "cache" / "digests.db")
+    run = Run(name, root, home, opened, digests, resources, options, None, record, before=journal.standing(name))
     if options.planning:
         with entered(run):
             yield run

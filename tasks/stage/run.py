@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.stage.artifact import Artifact
+from tasks.stage.digests import Digests
 from tasks.stage.journal import Journal, PlaceRecord, Registered, RunRecord
 from tasks.stage.plan import Decision
 from tasks.stage.resources import Resources
@@ -36,6 +37,7 @@ class Run:
     root: Path
     home: Path
     store: Store
+    digests: Digests
     resources: Resources
     options: Options
     tracker: Scribe | None
@@ -54,7 +56,7 @@ class Run:
 
     def digest_of(self, paths: Iterable[Path]) -> dict[Path, str]:
         """Content hashes of files outside the store."""
-        return self.store.digests.of(paths)
+        return self.digests.of(paths)
 
     def keep(self, **changes: str) -> None:
         """Write into the journal how far the run has come, and `changes` to its record."""

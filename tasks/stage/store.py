@@ -18,7 +18,8 @@ from pathlib import Path
 import fsspec
 from pydantic import ValidationError
 
-from tasks.stage.artifact import RECORD, Artifact, Part, hash_file
+from tasks.stage.artifact import RECORD, Artifact, Part
+from tasks.stage.digests import hash_file
 from tasks.stage.disk import place_directory, replace_directory, write_whole
 from tasks.stage.locks import lease_lock, local_lock
 
@@ -173,6 +174,11 @@ class Store:
             path.parent.mkdir(parents=True, exist_ok=True)
         with local_lock(path, on_wait):
             yield
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """While a run is open: nothing is collected."""
+        yield
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:
