@@ -66,7 +66,9 @@ def accept(store: Store, recipe: str, decision: Decision, reason: str) -> Accept
     if last.key == decision.key:
         raise NotAcceptable(f"{place}: its artifact {last.location} is gone, so nothing can stand in for it; run it.")
     names = {*last.ingredients, *decision.ingredients}
-    moved = sorted(n for n in names if last.ingredients.get(n) != decision.ingredients.get(n) and n.partition(".")[0] in ("input", "observed"))
+    moved = sorted(
+        n for n in names if last.ingredients.get(n) != decision.ingredients.get(n) and n.partition(".")[0] in ("input", "observed")
+    )
     if moved:
         raise NotAcceptable(f"{place}: {', '.join(moved[:4])} changed: other bytes go in, which no acceptance covers; run it.")
     if store.check(last, digests=True):

@@ -18,7 +18,6 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import BaseModel, JsonValue
 
-
 NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 
 

@@ -1,8 +1,8 @@
 """Opening and closing a run: store, journal, tracker, and what is said of the run as a whole.
 
-Guarantees: a run that ends by an error is closed as failed, one that was interrupted as stopped, in the journal and in MLflow, and the error
-goes on; while planning, nothing is opened for writing and nothing is recorded. Code is fingerprinted when the run opens, so an edit made
-meanwhile enters no key. While a run is open its store is in use, so that nothing is collected under it.
+Guarantees: a run that ends by an error is closed as failed, one that was interrupted as stopped, in the journal and in MLflow, and the
+error goes on; while planning, nothing is opened for writing and nothing is recorded. Code is fingerprinted when the run opens, so an edit
+made meanwhile enters no key. While a run is open its store is in use, so that nothing is collected under it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def open_run(
     freeze(DECLARED)
     opened = open_store(store, root, home)
     journal = Journal(opened)
-    record = _record(name, parameters)
+    record = record_of(name, parameters)
     digests = Digests(home / "cache" / "digests.db")
     run = Run(name, root, home, opened, digests, resources, options, None, record, before=journal.standing(name))
     if options.planning:
@@ -79,7 +79,8 @@ def open_run(
         _close(run, "finished", "")
 
 
-def _record(name: str, parameters: Mapping[str, object]) -> RunRecord:
+def record_of(name: str, parameters: Mapping[str, object]) -> RunRecord:
+    """The record of a run that begins now."""
     commit, dirty = git_state()
     started = now()
     return RunRecord(

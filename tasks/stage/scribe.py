@@ -1,9 +1,9 @@
 """MLflow kept beside the run: a process that writes down what the run tells it, in order, while the run goes on.
 
-Guarantees: what is told is written in the order it was told, by one `Tracker`; a call that needs an answer waits for all before it; `finish`
-returns when everything is written. A failure (the database is gone, locked or full) is raised at the next call that waits, as TrackingError
-naming the database and the way out, so a long training is not thrown away because a page of metrics was lost. When the run dies its
-scribe writes what it had been told and ends.
+Guarantees: what is told is written in the order it was told, by one `Tracker`; a call that needs an answer waits for all before it;
+`finish` returns when everything is written. A failure (the database is gone, locked or full) is raised at the next call that waits, as
+TrackingError naming the database and the way out, so a long training is not thrown away because a page of metrics was lost. When the run
+dies its scribe writes what it had been told and ends.
 It costs a process of about 200 MB. Importing MLflow takes more than a second, which so passes beside the run's own start.
 """
 

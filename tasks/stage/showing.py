@@ -1,7 +1,8 @@
 """What a stage shows of itself while a run decides and works: in MLflow, in the journal and in words.
 
-Guarantees: a stage has one child run in MLflow, opened when the first of its shards begins to work, or closed at once when all were reused;
-shards that were reused are told in one line. The journal is written when something was executed, so a run that is killed says how far it came.
+Guarantees: a stage has one child run in MLflow, opened when the first of its shards begins to work, or closed at once when all were
+reused; shards that were reused are told in one line. The journal is written when something was executed, so a run that is killed says how
+far it came.
 """
 
 from __future__ import annotations

@@ -207,7 +207,9 @@ class Tracker:
         for artifact in artifacts:
             for name, value in artifact.inputs.items():
                 given.setdefault(name.partition("[")[0], []).append(value)
-        self.client.log_inputs(run_id, [*(self._dataset(values, name) for name, values in given.items()), self._output(artifacts, "output")])
+        self.client.log_inputs(
+            run_id, [*(self._dataset(values, name) for name, values in given.items()), self._output(artifacts, "output")]
+        )
         rows = [(name, value, 0) for name, value in together(artifacts).items()]
         metrics = self._metrics(rows, model_id) + self._metrics((name, value, 0) for name, value in more.items())
         self.client.log_batch(run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in _named(artifacts).items()])
