@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.stage.cost import git_state
+from tasks.stage.digests import Digests
 from tasks.stage.fingerprint import freeze
 from tasks.stage.resources import Resources
 from tasks.stage.run import DECLARED, Run, current_options, entered
@@ -28,7 +29,7 @@ def resolve(url: str, root: Path) -> str:
 
 def open_store(url: str, root: Path, home: Path) -> Store:
     """The store at a URL, or at a path taken from `root`; what comes from afar is kept in `home`."""
-    return Store(resolve(url, root), home / "cache" / "artifacts")
+    return Store(resolve(url, root), home / "cache" / "artifacts", Digests(home / "cache" / "digests.db"))
 
 
 @contextmanager
