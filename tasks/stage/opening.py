@@ -39,7 +39,7 @@ def resolve(url: str, root: Path) -> str:
 
 def open_store(url: str, root: Path, home: Path) -> Store:
     """The store at a URL, or at a path taken from `root`; what comes from afar is kept in `home`."""
-    return Store(resolve(url, root), home / "cache" / "artifacts")
+    return Store(resolve(url, root), home / "cache" / "artifacts", Digests(home / "cache" / "digests.db"))
 
 
 @contextmanager
