@@ -149,7 +149,8 @@ def perform(run: Run, place: str, calls: Sequence[Call]) -> list[Artifact]:
         showing.failed(error)
         raise
     artifacts = {call.decision.place: made[call.decision.place] for call in calls}
-    showing.done(artifacts, executed, {call.decision.place: call.decision for call in calls}, _model_told_of(calls[0]))
+    model_id = next(iter(artifacts.values())).origin.mlflow_model_id or _model_told_of(calls[0])
+    showing.done(artifacts, executed, {call.decision.place: call.decision for call in calls}, model_id)
     return list(artifacts.values())
 
 
