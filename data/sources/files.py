@@ -36,7 +36,7 @@ def find_files(source: FilesSource, root: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def source_state(config: IngestConfig, root: Path) -> dict[str, str]:
+def source_state(config: IngestConfig, root: Path, shard: object = None, digest_of: object = None) -> dict[str, str]:
     """{source name/relative path: sha256} of every local file the configuration reads, for the key of the ingest stage.
 
     Empty for packages and universes, whose configuration already says which bytes they are. Reads each file once, four

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -133,10 +133,38 @@ Made = Artifact | Pending
 Given = Artifact | Part | Pending
 
 
+class Shards(BaseModel, frozen=True, extra="forbid"):
+    """What a sharded stage made: one artifact a shard, in the order of the shards."""
+
+    place: str = Field(description="the stage's name in the flow")
+    items: tuple[Given, ...]
+
+    def part(self, prefix: str) -> Shards:
+        """The files at or below `prefix` of each shard. Raises KeyError when one has none."""
+        return self.model_copy(update={"items": tuple(item.part(prefix) for item in self.items)})  # type: ignore[union-attr]
+
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """The artifacts that exist already."""
+        return tuple(item for item in self.items if isinstance(item, Artifact))
+
+
+def singles(given: Mapping[str, Given | Shards]) -> dict[str, Given]:
+    """Inputs by name, each shard by itself: `documents[3]`."""
+    found: dict[str, Given] = {}
+    for name, value in given.items():
+        found |= {f"{name}[{i}]": item for i, item in enumerate(value.items)} if isinstance(value, Shards) else {name: value}
+    return found
+
+
 def content_digest(files: Iterable[File]) -> str:
     """Hash of names and contents, in name order, without the logs."""
     listing = sorted([f.path, f.sha256] for f in files if not f.path.startswith(LOGS))
     return hashlib.sha256(json.dumps(listing, separators=(",", ":")).encode()).hexdigest()
+
+
+def combined_digest(digests: Iterable[str]) -> str:
+    """One digest for several shards, in their order."""
+    return hashlib.sha256(json.dumps(list(digests), separators=(",", ":")).encode()).hexdigest()
 
 
 def list_files(directory: Path) -> tuple[File, ...]:

@@ -138,6 +138,17 @@ class Journal:
                 return max(found, key=_age)
         return None
 
+    def standing(self, recipe: str) -> dict[str, PlaceRecord]:
+        """What the newest runs of a recipe had at each place: a run that ended early leaves its later places to the runs before it."""
+        found: dict[str, PlaceRecord] = {}
+        for run_id in self._ids():
+            for record in self._read([run_id]):
+                if record.recipe == recipe:
+                    found = record.places | found
+                    if record.status == "finished":
+                        return found
+        return found
+
     def get(self, text: str) -> RunRecord:
         """The run meant by its id or the beginning of it, its MLflow run id or its flow run id.
 

@@ -86,6 +86,32 @@ class Store:
         for name in [stage] if stage else self.catalogue.stages():
             yield from self.catalogue.records(self.catalogue.locations(name))
 
+    def get(self, path: str) -> bytes | None:
+        """A small file of the store that belongs to no artifact; None when there is none."""
+        try:
+            return bytes(self.fs.cat_file(f"{self.root}/{path}"))
+        except FileNotFoundError:
+            return None
+
+    def put(self, path: str, content: bytes) -> None:
+        """Write a small file that belongs to no artifact, whole or not at all."""
+        with self._writing(path):
+            if self.local_root is not None:
+                target = self.local_root / path
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(target, content)
+            else:
+                self.fs.pipe_file(f"{self.root}/{path}", content)
+
+    def names(self, folder: str) -> list[str]:
+        """The files right below a folder of the store that are no hidden ones."""
+        self.fs.invalidate_cache()
+        try:
+            paths = self.fs.ls(f"{self.root}/{folder}", detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in (str(path).rsplit("/", 1)[-1] for path in paths) if not name.startswith("."))
+
     def commit(self, made: Path, artifact: Artifact) -> Artifact:
         """Move a directory of files into the store, record last; what was at its place goes first, record first."""
         target = f"{self.root}/{artifact.location}"
