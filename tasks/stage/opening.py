@@ -59,7 +59,8 @@ def open_run(
         with entered(run):
             yield run
         return
-    with opened.in_use(), journal.running(record):
+    # In this order: a collection of an object store knows a run by its lease alone.
+    with journal.running(record), opened.in_use():
         if tracking:
             run.tracker = Scribe(resolve(tracking, root), name, home, opened.url)
             tags = {
