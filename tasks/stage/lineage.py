@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.stage.artifact import Artifact, Cost, hash_file
+from tasks.stage.artifact import Artifact, Cost
+from tasks.stage.digests import hash_file
 from tasks.stage.store import Store
 
 
