@@ -44,7 +44,10 @@ class Limits(TypedDict):
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where and with what a stage's body works. `output` becomes the artifact; `scratch` is thrown away; `digests` are the inputs'."""
+    """Where and with what a stage's body works. `output` becomes the artifact; `scratch` is thrown away; `digests` are the inputs'.
+
+    `uses(n)` says that n accelerators are in use from now on, for the account of cost.
+    """
 
     output: Path
     scratch: Path
@@ -55,6 +58,7 @@ class Workspace:
     meter: Meter
     digests: Mapping[str, str]
     series: Callable[[list[tuple[str, float, int]]], None]
+    uses: Callable[[int], None]
 
     @property
     def limits(self) -> Limits:
@@ -117,12 +121,15 @@ def execute(run: Run, call: Call) -> Artifact:
     say(f"{place}: runs because {'; '.join(call.decision.causes[:3]) or 'its artifact is gone'}")
     parameters = flat_parameters({"config": stable(call.config, place)})
     run_id = run.tracker.start_stage(place, key, parameters) if run.tracker else ""
+    watch = Stopwatch()
     try:
-        artifact = _make(run, call, run_id, parameters)
+        artifact = _make(run, call, run_id, parameters, watch)
     except BaseException as error:
         if run.tracker is not None:
             run.tracker.fail_stage(place, error)
         raise
+    finally:
+        watch.stop()
     if run.tracker is not None:
         run.tracker.finish_stage(place, artifact, artifact.origin.mlflow_model_id or _model_told_of(call))
     say(f"{place}: done in {clock(artifact.cost.wall_seconds)}, {artifact.name}")
@@ -135,7 +142,7 @@ def _model_told_of(call: Call) -> str:
     return next((artifact.origin.mlflow_model_id for artifact in given if artifact.origin.mlflow_model_id), "")
 
 
-def _make(run: Run, call: Call, run_id: str, parameters: Mapping[str, str]) -> Artifact:
+def _make(run: Run, call: Call, run_id: str, parameters: Mapping[str, str], watch: Stopwatch) -> Artifact:
     place, stage, key = call.decision.place, call.decision.stage, call.decision.key
     if edited := call.edited():
         raise SourceEdited(
@@ -143,8 +150,7 @@ def _make(run: Run, call: Call, run_id: str, parameters: Mapping[str, str]) -> A
             "Start the run again."
         )
     base = run.store.scratch(f"{stage}-{key[:16]}")
-    work = _workspace(run, base, place, {name: value.digest for name, value in call.inputs.items()})
-    watch = Stopwatch()
+    work = _workspace(run, base, place, {name: value.digest for name, value in call.inputs.items()}, watch)
     metrics = call.body(call.config, work, **{name: run.store.local(value) for name, value in call.inputs.items()})
     files = list_files(work.output)
     digest, location = content_digest(files), run.store.place(stage, call.label, key)
@@ -164,7 +170,7 @@ def _make(run: Run, call: Call, run_id: str, parameters: Mapping[str, str]) -> A
         ingredients=dict(call.ingredients),
         inputs={name: value.reference() for name, value in call.inputs.items()},
         metrics={name: float(value) for name, value in sorted(metrics.items())},
-        cost=watch.cost(),
+        cost=watch.stop(),
         origin=origin(run_id, model_id),
     )
     run.store.commit(work.output, artifact)
@@ -172,7 +178,7 @@ def _make(run: Run, call: Call, run_id: str, parameters: Mapping[str, str]) -> A
     return artifact
 
 
-def _workspace(run: Run, base: Path, place: str, digests: Mapping[str, str]) -> Workspace:
+def _workspace(run: Run, base: Path, place: str, digests: Mapping[str, str], watch: Stopwatch) -> Workspace:
     output, scratch, resume = base / "output", base / "scratch", base / "resume"
     for path in (output, scratch):
         shutil.rmtree(path, ignore_errors=True)
@@ -183,4 +189,4 @@ def _workspace(run: Run, base: Path, place: str, digests: Mapping[str, str]) -> 
         if run.tracker is not None:
             run.tracker.series(run.tracker.children[place], rows)
 
-    return Workspace(output, scratch, resume, run.root, run.home / "cache", run.resources, Meter(place), digests, series)
+    return Workspace(output, scratch, resume, run.root, run.home / "cache", run.resources, Meter(place), digests, series, watch.use)

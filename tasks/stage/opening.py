@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.stage.cost import git_state
+from tasks.stage.cost import Rates, git_state, total_cost
 from tasks.stage.fingerprint import freeze
 from tasks.stage.resources import Resources
 from tasks.stage.run import DECLARED, Run, current_options, entered
@@ -46,16 +46,24 @@ def open_run(
         commit, dirty = git_state()
         tags = {"mlflow.source.git.commit": commit, "folio.git_dirty": str(dirty), "folio.recipe": name}
         tracker.start(name, flat_parameters(parameters), tags)
-    run = Run(name, root, home, opened, resources, options, tracker)
+    run = Run(name, root, home, opened, resources, options, tracker, Rates.model_validate(parameters.get("rates", {})))
     try:
         with entered(run):
             yield run
     except BaseException:
-        if tracker is not None:
-            tracker.finish(failed=True, tags=_account(run), artifacts=run.artifacts)
+        _close(run, failed=True)
         raise
-    if tracker is not None:
-        tracker.finish(failed=False, tags=_account(run), artifacts=run.artifacts)
+    _close(run, failed=False)
+
+
+def _close(run: Run, *, failed: bool) -> None:
+    if run.tracker is None:
+        return
+    whole = total_cost(run.artifacts.values())
+    money = run.rates.price(whole)
+    spent = whole.model_dump() | ({} if money is None else {"money": money})
+    run.tracker.series(run.tracker.parent, [(f"cost.total.{name}", value, 0) for name, value in spent.items()])
+    run.tracker.finish(failed=failed, tags=_account(run), artifacts=run.artifacts)
 
 
 def _account(run: Run) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.stage.artifact import Artifact
-from tasks.stage.cost import now
+from tasks.stage.cost import Rates, now
 from tasks.stage.plan import Decision
 from tasks.stage.resources import Resources
 from tasks.stage.store import Store
@@ -39,6 +39,7 @@ class Run:
     resources: Resources
     options: Options
     tracker: Tracker | None
+    rates: Rates = field(default_factory=Rates)
     started: str = field(default_factory=now)
     decisions: list[Decision] = field(default_factory=list)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
