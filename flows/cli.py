@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -43,13 +44,16 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
 ) -> None:
     """Say what a run would do, stage by stage, and why; change nothing."""
-    from flows.planning import plan_recipe, plan_table, refreshing
+    from flows.plan_table import Estimate, plan_table
+    from flows.planning import plan_recipe, refreshing
 
-    decisions, stopped = plan_recipe(recipe, tuple(changes or ()), refreshing(refresh), verify)
+    plan = plan_recipe(recipe, tuple(changes or ()), refreshing(refresh), verify)
+    cores = plan.recipe.resources.cores
     if as_json:
-        print(json.dumps({"stages": [d.row() for d in decisions], "stopped": stopped}, indent=1))
+        estimate = asdict(Estimate.of(plan.decisions, cores))
+        print(json.dumps({"stages": [d.row() for d in plan.decisions], "estimate": estimate, "stopped": plan.stopped}, indent=1))
     else:
-        print(plan_table(decisions, stopped))
+        print(plan_table(plan.decisions, plan.stopped, cores))
 
 
 @app.command()
