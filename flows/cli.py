@@ -12,8 +12,10 @@ from typing import Annotated
 import typer
 
 from flows import services
+from flows.cli_store import store_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(store_app)
 RecipeName = Annotated[str, typer.Argument(help="name of a recipe that comes with folio, or path of a recipe file")]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="change a key: sft.learning_rate=0.001 (repeatable)")]
 Refresh = Annotated[list[str] | None, typer.Option(help="stage to run again although nothing changed (repeatable)")]
