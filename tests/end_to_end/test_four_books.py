@@ -15,8 +15,9 @@ from flows.talking import model_directory
 from tests.end_to_end.conftest import Ran
 
 STAGES = (
-    "ingest", "clean", "dedup", "split", "audit", "gate.corpus", "examples", "tokenizer", "pack", "pretrain", "evaluate.base", "gate.base",
-    "encode", "sft", "dpo", "evaluate.chat", "gate.chat", "quantize", "export", "evaluate.release", "evaluate.int8", "gate.release",
+    "ingest[0]", "clean[0]", "dedup", "split", "audit", "gate.corpus", "examples", "tokenizer", "pack", "pretrain", "evaluate.base",
+    "gate.base", "encode", "sft", "dpo", "evaluate.chat", "gate.chat", "quantize", "export", "evaluate.release", "evaluate.int8",
+    "gate.release",
 )  # fmt: skip
 
 

@@ -62,8 +62,8 @@ def test_the_real_command_plans_a_first_run_as_a_table_and_changes_nothing(tmp_p
     planned = folio(tmp_path / "home", "plan", "four_books")
     assert planned.returncode == 0, planned.stderr
     lines = planned.stdout.splitlines()
-    assert lines[0].split() == ["ingest", "run", "-", "it", "has", "never", "run"]
-    assert "waits on ingest" in lines[2]
+    assert lines[0].split() == ["ingest[0]", "run", "-", "it", "has", "never", "run"]
+    assert "waits on ingest[0]" in lines[2]
     assert lines[-1] == "22 run; how long is not known before they have run once"
     assert not (tmp_path / "home" / "store").exists()
 
@@ -94,7 +94,7 @@ def test_a_plan_is_written_for_machines_too(capsys: pytest.CaptureFixture[str], 
     assert ended.value.code == 0
     told = json.loads(capsys.readouterr().out)
     assert told["stopped"] == ""
-    assert told["stages"][0]["stage"] == "ingest"
+    assert told["stages"][0]["stage"] == "ingest[0]"
     assert len(told["stages"][0]["key"]) == 64
     assert {stage["action"] for stage in told["stages"]} == {"run"}
 
