@@ -12,12 +12,10 @@ from typing import Annotated
 import typer
 
 from flows import services
-from flows.cli_store import store_app
+from flows.cli_store import AsJson, Changes, RecipeName, store_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(store_app)
-RecipeName = Annotated[str, typer.Argument(help="name of a recipe that comes with folio, or path of a recipe file")]
-Changes = Annotated[list[str] | None, typer.Option("--set", help="change a key: sft.learning_rate=0.001 (repeatable)")]
 Refresh = Annotated[list[str] | None, typer.Option(help="stage to run again although nothing changed (repeatable)")]
 Verify = Annotated[bool, typer.Option("--verify", help="re-hash every artifact before it is reused")]
 
@@ -43,7 +41,7 @@ def plan(
     changes: Changes = None,
     refresh: Refresh = None,
     verify: Verify = False,
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a run would do, stage by stage, and why; change nothing."""
     from flows.plan_table import Estimate, plan_table

@@ -8,6 +8,8 @@ import typer
 
 store_app = typer.Typer()
 StoreUrl = Annotated[str, typer.Option("--store", help="path or fsspec URL; by default the store in folio's home")]
+RecipeName = Annotated[str, typer.Argument(help="name of a recipe that comes with folio, or path of a recipe file")]
+Changes = Annotated[list[str] | None, typer.Option("--set", help="change a key: sft.learning_rate=0.001 (repeatable)")]
 AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
 
 
@@ -39,3 +41,29 @@ def verify(
     print(text)
     if not well:
         raise typer.Exit(1)
+
+
+@store_app.command()
+def accept(
+    place: Annotated[str, typer.Argument(help="stage, or place of one such as evaluate.base or clean[3]")],
+    reason: Annotated[str, typer.Option(help="why the change does not alter the output; kept in the lineage")],
+    recipe: RecipeName = "universe",
+    changes: Changes = None,
+) -> None:
+    """Record that what changed does not alter a stage's output, instead of running it again."""
+    from flows.planning import accept_changes
+
+    print(accept_changes(place, recipe, tuple(changes or ()), reason))
+
+
+@store_app.command()
+def refresh(
+    place: Annotated[str, typer.Argument(help="stage, or place of one such as evaluate.base or clean[3]")],
+    recipe: RecipeName = "universe",
+    changes: Changes = None,
+) -> None:
+    """Run a recipe, and one of its stages in any case; equal bytes stop the wave there."""
+    from flows.planning import refreshing
+    from flows.running import run_recipe
+
+    run_recipe(recipe, tuple(changes or ()), refreshing([place]), False)
