@@ -38,7 +38,7 @@ def open_run(
     """Make a run current for the block; `parameters` is the whole recipe as plain data, for MLflow."""
     logging.getLogger("folio").setLevel(logging.INFO)
     options = current_options()
-    freeze(DECLARED)
+    freeze(DECLARED, home / "cache" / "fingerprints")
     opened = open_store(store, root, home)
     tracker = None
     if not options.planning and tracking:
