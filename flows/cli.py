@@ -11,8 +11,10 @@ from typing import Annotated
 import typer
 
 from flows import services
+from flows.cli_store import store_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app.add_typer(store_app)
 RecipeName = Annotated[str, typer.Argument(help="name of a recipe that comes with folio, or path of a recipe file")]
 Changes = Annotated[list[str] | None, typer.Option("--set", help="change a key: sft.learning_rate=0.001 (repeatable)")]
 Refresh = Annotated[list[str] | None, typer.Option(help="stage to run again although nothing changed (repeatable)")]
@@ -105,18 +107,6 @@ def init(folder: Annotated[Path, typer.Argument(help="folder with your own texts
     from flows.initializing import write_recipe
 
     print(write_recipe(folder))
-
-
-@app.command()
-def lineage(
-    thing: Annotated[str, typer.Argument(help="artifact, key, digest, MLflow run id, or a file folio made")],
-    forward: Annotated[bool, typer.Option("--forward", help="what was made from it, instead of what made it")] = False,
-    store: Annotated[str, typer.Option(help="store to search; by default the one in folio's home")] = "",
-) -> None:
-    """What made a thing, or what was made from it; read from the store alone."""
-    from flows.tracing import trace
-
-    print(trace(thing, forward, store))
 
 
 def main() -> None:
