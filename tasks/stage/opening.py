@@ -19,6 +19,7 @@ from prefect.runtime import flow_run
 from tasks.stage.cost import git_state, now
 from tasks.stage.digests import Digests
 from tasks.stage.fingerprint import freeze
+from tasks.stage.guardian import guarded, sweep
 from tasks.stage.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.lineage import total_cost
 from tasks.stage.resources import Resources
@@ -59,9 +60,11 @@ def open_run(
         with entered(run):
             yield run
         return
-    with opened.in_use(), journal.running(record):
-        if tracking:
-            run.tracker = Scribe(resolve(tracking, root), name, home, opened.url)
+    database = resolve(tracking, root) if tracking else ""
+    sweep(journal, database)
+    with opened.in_use(), guarded(opened, record, database), journal.running(record):
+        if database:
+            run.tracker = Scribe(database, name, home, opened.url)
             tags = {
                 "mlflow.source.git.commit": record.git_commit,
                 "folio.git_dirty": str(record.git_dirty),
@@ -73,8 +76,8 @@ def open_run(
             with entered(run):
                 yield run
         except BaseException as error:
-            stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
-            _close(run, "stopped" if stopped else "failed", " ".join(f"{type(error).__name__}: {error}".split())[:500])
+            # What is no Exception is a wish from outside: Ctrl-C, Prefect's termination signal, an exit.
+            _close(run, "failed" if isinstance(error, Exception) else "stopped", " ".join(f"{type(error).__name__}: {error}".split())[:500])
             raise
         _close(run, "finished", "")
 
