@@ -49,7 +49,12 @@ def hash_file(path: Path) -> str:
 
 def hash_files(paths: Iterable[Path]) -> dict[Path, str]:
     """Hex sha256 of each file as it is on the disk now, read by as many threads as there are cores; `unreadable: why` where it can't be."""
-    return {path: digest for path, _, digest in _read(dict.fromkeys(paths))}
+    return dict(read_digests(dict.fromkeys(paths)))
+
+
+def read_digests(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    """As `hash_files`, one by one in the given order, as they come."""
+    return ((path, digest) for path, _, digest in _read(paths))
 
 
 class Digests:

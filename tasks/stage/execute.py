@@ -125,7 +125,7 @@ def perform(run: Run, place: str, calls: Sequence[Call]) -> list[Artifact]:
         call = by_place[place]
         decision = call.decision
         with turns, run.store.lock(key, lambda: say(f"{place}: another run is making this; waiting for it")):
-            found, _, _ = settled(run.store, decision.stage, key, decision.damaged is not None)
+            found, _, _ = settled(run.store, decision.stage, key, verify=decision.damaged is not None, label=call.label)
             if isinstance(found, Artifact) and (not decision.refresh or found.origin.created > run.started):
                 return found
             if isinstance(found, Damaged):
@@ -149,7 +149,8 @@ def perform(run: Run, place: str, calls: Sequence[Call]) -> list[Artifact]:
         showing.failed(error)
         raise
     artifacts = {call.decision.place: made[call.decision.place] for call in calls}
-    showing.done(artifacts, executed, {call.decision.place: call.decision for call in calls}, _model_told_of(calls[0]))
+    model_id = next(iter(artifacts.values())).origin.mlflow_model_id or _model_told_of(calls[0])
+    showing.done(artifacts, executed, {call.decision.place: call.decision for call in calls}, model_id)
     return list(artifacts.values())
 
 

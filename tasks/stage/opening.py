@@ -40,7 +40,7 @@ def resolve(url: str, root: Path) -> str:
 
 def open_store(url: str, root: Path, home: Path) -> Store:
     """The store at a URL, or at a path taken from `root`; what comes from afar is kept in `home`."""
-    return Store(resolve(url, root), home / "cache" / "artifacts")
+    return Store(resolve(url, root), home / "cache" / "artifacts", Digests(home / "cache" / "digests.db"))
 
 
 @contextmanager
@@ -62,7 +62,8 @@ def open_run(
         return
     database = resolve(tracking, root) if tracking else ""
     sweep(journal, database)
-    with opened.in_use(), guarded(opened, record, database), journal.running(record):
+    # In this order: a collection of an object store knows a run by its lease alone.
+    with guarded(opened, record, database), journal.running(record), opened.in_use():
         if database:
             run.tracker = Scribe(database, name, home, opened.url)
             tags = {

@@ -76,7 +76,7 @@ def decide(
         action: Action = "run" if certain else "wait"
         return Decision(place, stage, action, (*known, waiting), last=last, refresh=refresh, ingredients=ingredients)
     key = key_of(stage, ingredients)
-    found, reason, words = settled(store, stage, key, verify)
+    found, reason, words = settled(store, stage, key, verify=verify, label=label)
     if isinstance(found, Artifact) and not refresh:
         return Decision(place, stage, "reuse", words, key, artifact=found, reason=reason, ingredients=ingredients)
     last = _last(store, stage, label, before)
@@ -88,9 +88,9 @@ def decide(
     return Decision(place, stage, "run", _why(key, last, before, ingredients), key, last=last, ingredients=ingredients)
 
 
-def settled(store: Store, stage: str, key: str, verify: bool) -> tuple[Artifact | Damaged | None, str, tuple[str, ...]]:
+def settled(store: Store, stage: str, key: str, *, verify: bool, label: str) -> tuple[Artifact | Damaged | None, str, tuple[str, ...]]:
     """The artifact of a key, or the one accepted in its place with the reason given and what a plan says of it."""
-    found = store.find(stage, key, digests=verify)
+    found = store.find(stage, key, digests=verify, label=label)
     if found is not None:
         return found, "", ()
     acceptance = accepted(store, stage, key)
@@ -102,7 +102,7 @@ def settled(store: Store, stage: str, key: str, verify: bool) -> tuple[Artifact 
 
 def _last(store: Store, stage: str, label: str, before: PlaceRecord | None) -> Artifact | None:
     """The record to compare with."""
-    found = store.find(stage, before.key) if before else None
+    found = store.find(stage, before.key, label=label) if before else None
     return found if isinstance(found, Artifact) else store.latest(stage, label)
 
 
