@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -35,7 +35,7 @@ def main(store: str, cache: str, tracking: str, last: str, *run_ids: str) -> Non
     for run_id in run_ids:
         with suppress(LookupError):  # it died before it was written down, and had opened nothing
             if (process := process_of(journal.get(run_id))) is not None:
-                psutil.wait_procs([process], timeout=DYING_SECONDS)
+                psutil.wait_procs([process], DYING_SECONDS)
             bury(journal, journal.get(run_id), tracking, last=bool(last))
 
 
@@ -43,7 +43,8 @@ def bury(journal: Journal, record: RunRecord, tracking: str, *, last: bool) -> R
     """Close what a run left open; returns its record as it is then. `tracking`: MLflow's database, or ""."""
     kill_workers(record)
     troubles = []
-    for name, tell in (("MLflow", lambda: _tell_mlflow(record, tracking)), ("Prefect", lambda: _tell_prefect(record))):
+    told: dict[str, Callable[[], None]] = {"MLflow": lambda: _tell_mlflow(record, tracking), "Prefect": lambda: _tell_prefect(record)}
+    for name, tell in told.items():
         try:
             tell()
         except Exception as error:  # noqa: BLE001  # whatever it is, the rest must still be told; it is named in the record
