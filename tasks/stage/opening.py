@@ -16,12 +16,11 @@ from pathlib import Path
 
 from prefect.runtime import flow_run
 
-from tasks.stage.cost import git_state, now
+from tasks.stage.cost import Rates, git_state, now, total_cost
 from tasks.stage.digests import Digests
 from tasks.stage.fingerprint import freeze
 from tasks.stage.guardian import guarded, sweep
 from tasks.stage.journal import Journal, RunRecord, Status, new_id
-from tasks.stage.lineage import total_cost
 from tasks.stage.resources import Resources
 from tasks.stage.run import DECLARED, Run, current_options, entered
 from tasks.stage.scribe import Scribe
@@ -55,7 +54,8 @@ def open_run(
     journal = Journal(opened)
     record = record_of(name, parameters)
     digests = Digests(home / "cache" / "digests.db")
-    run = Run(name, root, home, opened, digests, resources, options, None, record, before=journal.standing(name))
+    rates = Rates.model_validate(parameters.get("rates", {}))
+    run = Run(name, root, home, opened, digests, resources, options, None, record, rates, journal.standing(name))
     if options.planning:
         with entered(run):
             yield run
@@ -111,8 +111,10 @@ def _close(run: Run, status: Status, error: str) -> None:
                 "folio.executed": ", ".join(sorted(set(run.artifacts) - run.reused)),
             }
             told = {"folio.error": error} if error else {}
-            cost = total_cost({artifact.key: artifact for artifact in run.artifacts.values()}.values())
-            metrics = {f"cost.total.{name}": value for name, value in cost.model_dump().items()}
+            whole = total_cost(run.artifacts.values())
+            money = run.rates.price(whole)
+            spent = whole.model_dump() | ({} if money is None else {"money": money})
+            metrics = {f"cost.total.{name}": value for name, value in spent.items()}
             run.tracker.finish(status=MLFLOW[status], tags=tags | told, metrics=metrics, artifacts=run.artifacts)
     finally:
         run.keep(**changes)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.stage.artifact import Artifact, Input, combined_digest
-from tasks.stage.lineage import total_cost
+from tasks.stage.cost import total_cost
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric
