@@ -33,11 +33,14 @@ def carry_out(recipe: Recipe, options: Options) -> tuple[dict[str, Artifact], fl
     if recipe.run_settings()["tracking"]:
         scribe.prepare()
     server = services.ensure_prefect()
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
     from flows.pipeline import pipeline
 
     print(f"{recipe.name}: running; Prefect shows it at {server.url}", flush=True)
     started = time.monotonic()
-    with asking(options):
+    # The run's guardian tells at once of a run that died; a heartbeat tells after minutes, and its thread takes a second to end.
+    with asking(options), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         artifacts = pipeline(recipe)
     return artifacts, time.monotonic() - started
 

@@ -21,6 +21,7 @@ from tasks.stage.digests import Digests
 from tasks.stage.fingerprint import freeze
 from tasks.stage.guardian import guarded, sweep
 from tasks.stage.journal import Journal, RunRecord, Status, new_id
+from tasks.stage.progress import say
 from tasks.stage.resources import Resources
 from tasks.stage.run import DECLARED, Run, current_options, entered
 from tasks.stage.scribe import Scribe
@@ -105,7 +106,6 @@ def _close(run: Run, status: Status, error: str) -> None:
     changes: dict[str, str] = {"status": status, "ended": now(), "error": error}
     try:
         if run.tracker is not None:
-            changes["mlflow_run_id"] = run.tracker.parent()
             tags = {
                 "folio.reused": ", ".join(sorted(run.reused)),
                 "folio.executed": ", ".join(sorted(set(run.artifacts) - run.reused)),
@@ -115,6 +115,10 @@ def _close(run: Run, status: Status, error: str) -> None:
             money = run.rates.price(whole)
             spent = whole.model_dump() | ({} if money is None else {"money": money})
             metrics = {f"cost.total.{name}": value for name, value in spent.items()}
-            run.tracker.finish(status=MLFLOW[status], tags=tags | told, metrics=metrics, artifacts=run.artifacts)
+            closed = run.tracker.finish(status=MLFLOW[status], tags=tags | told, metrics=metrics, artifacts=run.artifacts)
+            changes["mlflow_run_id"], run.registered = closed
+            for model in run.registered:
+                standing = f"is {model.alias}" if model.alias else "is no champion, since its gate was overruled"
+                say(f"register: {model.name} version {model.version} {standing}")
     finally:
         run.keep(**changes)
