@@ -1,7 +1,8 @@
 """The recipe: the one typed, frozen description of a run, and the flow's only parameter.
 
 Guarantees: an unknown key, a value of the wrong type and a contradiction between sections are refused before anything starts, naming
-the key. What can change the bytes stands in the stages' own sections; what can't stands in `resources`, `root`, `store` and `tracking`.
+the key. What can change the bytes stands in the stages' own sections; what can't stands in `resources`, `rates`, `root`, `store` and
+`tracking`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from model.evaluation.gate import GateConfig
 from model.release.config import CardConfig, ExportConfig, QuantizeConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from tasks.export import Exporting
+from tasks.stage.cost import Rates
 from tasks.stage.resources import Resources
 from tasks.training import Pretraining, Tuning
 
@@ -75,6 +77,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     card: CardConfig
 
     resources: Resources = Field(Resources(), description="threads, memory and how training is spread; never identity")
+    rates: Rates = Field(Rates(), description="prices, so that money stands beside seconds of machine time; never identity")
     root: str = Field(".", description="folder that relative paths are taken from; never identity")
     store: str = Field("", description="where artifacts live: a path or an fsspec URL; empty: in folio's home; never identity")
     tracking: str = Field("", description="MLflow's database, a URL; empty: in folio's home; none: no tracking; never identity")

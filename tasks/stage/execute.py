@@ -56,7 +56,10 @@ class Shard:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where and with what a stage's body works. `output` becomes the artifact; `scratch` is thrown away; `digests` are the inputs'."""
+    """Where and with what a stage's body works. `output` becomes the artifact; `scratch` is thrown away; `digests` are the inputs'.
+
+    `uses(n)` says that n accelerators are in use from now on, for the account of cost.
+    """
 
     output: Path
     scratch: Path
@@ -69,6 +72,7 @@ class Workspace:
     observed: Mapping[str, str]
     shard: Shard | None
     series: Callable[[list[tuple[str, float, int]]], None]
+    uses: Callable[[int], None]
 
     @property
     def limits(self) -> Limits:
@@ -149,7 +153,8 @@ def perform(run: Run, place: str, calls: Sequence[Call]) -> list[Artifact]:
         showing.failed(error)
         raise
     artifacts = {call.decision.place: made[call.decision.place] for call in calls}
-    showing.done(artifacts, executed, {call.decision.place: call.decision for call in calls}, _model_told_of(calls[0]))
+    model_id = next(iter(artifacts.values())).origin.mlflow_model_id or _model_told_of(calls[0])
+    showing.done(artifacts, executed, {call.decision.place: call.decision for call in calls}, model_id)
     return list(artifacts.values())
 
 
@@ -157,7 +162,11 @@ def execute(run: Run, call: Call, resources: Resources, showing: Showing) -> Art
     """Run a stage's body and commit what it wrote."""
     place = call.decision.place
     say(f"{place}: runs because {'; '.join(call.decision.causes[:3]) or 'its artifact is gone'}")
-    artifact = _make(run, call, resources, showing)
+    watch = Stopwatch()
+    try:
+        artifact = _make(run, call, resources, showing, watch)
+    finally:
+        watch.stop()
     say(f"{place}: done in {clock(artifact.cost.wall_seconds)}, {artifact.name}")
     return artifact
 
@@ -168,7 +177,7 @@ def _model_told_of(call: Call) -> str:
     return next((a.origin.mlflow_model_id for a in given if isinstance(a, Artifact) and a.origin.mlflow_model_id), "")
 
 
-def _make(run: Run, call: Call, resources: Resources, showing: Showing) -> Artifact:
+def _make(run: Run, call: Call, resources: Resources, showing: Showing, watch: Stopwatch) -> Artifact:
     place, stage, key = call.decision.place, call.decision.stage, call.decision.key
     if edited := call.edited():
         raise SourceEdited(
@@ -177,8 +186,7 @@ def _make(run: Run, call: Call, resources: Resources, showing: Showing) -> Artif
         )
     run_id = showing.begun()
     base = run.store.scratch(f"{stage}-{key[:16]}")
-    work = _workspace(run, call, base, resources, showing)
-    watch = Stopwatch()
+    work = _workspace(run, call, base, resources, showing, watch)
     metrics = call.body(call.config, work, **{name: _local(run, value) for name, value in call.inputs.items()})
     files = list_files(work.output)
     digest, location = content_digest(files), run.store.place(stage, call.label, key)
@@ -199,7 +207,7 @@ def _make(run: Run, call: Call, resources: Resources, showing: Showing) -> Artif
         ingredients=dict(call.ingredients),
         inputs={name: item.reference() for name, item in call.given().items()},
         metrics={name: float(value) for name, value in sorted(metrics.items())},
-        cost=watch.cost(),
+        cost=watch.stop(),
         origin=origin(run_id, model_id),
     )
     run.store.commit(work.output, artifact)
@@ -215,7 +223,7 @@ def _local(run: Run, value: Given | Shards) -> Path | list[Path]:
     return run.store.local(value)
 
 
-def _workspace(run: Run, call: Call, base: Path, resources: Resources, showing: Showing) -> Workspace:
+def _workspace(run: Run, call: Call, base: Path, resources: Resources, showing: Showing, watch: Stopwatch) -> Workspace:
     output, scratch, resume = base / "output", base / "scratch", base / "resume"
     for path in (output, scratch):
         shutil.rmtree(path, ignore_errors=True)
@@ -233,4 +241,5 @@ def _workspace(run: Run, call: Call, base: Path, resources: Resources, showing: 
         observed=call.observed(),
         shard=call.shard,
         series=showing.series,
+        uses=watch.use,
     )

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from prefect.runtime import flow_run
 
-from tasks.stage.cost import git_state, now
+from tasks.stage.cost import Rates, git_state, now, total_cost
 from tasks.stage.digests import Digests
 from tasks.stage.fingerprint import freeze
+from tasks.stage.guardian import guarded, sweep
 from tasks.stage.journal import Journal, RunRecord, Status, new_id
-from tasks.stage.lineage import total_cost
 from tasks.stage.resources import Resources
 from tasks.stage.run import DECLARED, Run, current_options, entered
 from tasks.stage.scribe import Scribe
@@ -49,19 +49,23 @@ def open_run(
     """Make a run current for the block; `parameters` is the whole recipe as plain data, for the journal and MLflow."""
     logging.getLogger("folio").setLevel(logging.INFO)
     options = current_options()
-    freeze(DECLARED)
+    freeze(DECLARED, home / "cache" / "fingerprints")
     opened = open_store(store, root, home)
     journal = Journal(opened)
     record = record_of(name, parameters)
     digests = Digests(home / "cache" / "digests.db")
-    run = Run(name, root, home, opened, digests, resources, options, None, record, before=journal.standing(name))
+    rates = Rates.model_validate(parameters.get("rates", {}))
+    run = Run(name, root, home, opened, digests, resources, options, None, record, rates, journal.standing(name))
     if options.planning:
         with entered(run):
             yield run
         return
-    with opened.in_use(), journal.running(record):
-        if tracking:
-            run.tracker = Scribe(resolve(tracking, root), name, home, opened.url)
+    database = resolve(tracking, root) if tracking else ""
+    sweep(journal, database)
+    # In this order: a collection of an object store knows a run by its lease alone.
+    with guarded(opened, record, database), journal.running(record), opened.in_use():
+        if database:
+            run.tracker = Scribe(database, name, home, opened.url)
             tags = {
                 "mlflow.source.git.commit": record.git_commit,
                 "folio.git_dirty": str(record.git_dirty),
@@ -73,8 +77,8 @@ def open_run(
             with entered(run):
                 yield run
         except BaseException as error:
-            stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
-            _close(run, "stopped" if stopped else "failed", " ".join(f"{type(error).__name__}: {error}".split())[:500])
+            # What is no Exception is a wish from outside: Ctrl-C, Prefect's termination signal, an exit.
+            _close(run, "failed" if isinstance(error, Exception) else "stopped", " ".join(f"{type(error).__name__}: {error}".split())[:500])
             raise
         _close(run, "finished", "")
 
@@ -107,8 +111,10 @@ def _close(run: Run, status: Status, error: str) -> None:
                 "folio.executed": ", ".join(sorted(set(run.artifacts) - run.reused)),
             }
             told = {"folio.error": error} if error else {}
-            cost = total_cost({artifact.key: artifact for artifact in run.artifacts.values()}.values())
-            metrics = {f"cost.total.{name}": value for name, value in cost.model_dump().items()}
+            whole = total_cost(run.artifacts.values())
+            money = run.rates.price(whole)
+            spent = whole.model_dump() | ({} if money is None else {"money": money})
+            metrics = {f"cost.total.{name}": value for name, value in spent.items()}
             run.tracker.finish(status=MLFLOW[status], tags=tags | told, metrics=metrics, artifacts=run.artifacts)
     finally:
         run.keep(**changes)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.stage.artifact import Artifact
+from tasks.stage.cost import Rates
 from tasks.stage.digests import Digests
 from tasks.stage.journal import Journal, PlaceRecord, Registered, RunRecord
 from tasks.stage.plan import Decision
@@ -42,6 +43,7 @@ class Run:
     options: Options
     tracker: Scribe | None
     record: RunRecord
+    rates: Rates = field(default_factory=Rates)
     before: Mapping[str, PlaceRecord] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     artifacts: dict[str, Artifact] = field(default_factory=dict)

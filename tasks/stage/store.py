@@ -21,7 +21,7 @@ from tasks.stage.artifact import RECORD, Artifact, Part
 from tasks.stage.catalogue import SHORT, Catalogue, Damaged
 from tasks.stage.checking import Checker
 from tasks.stage.digests import Digests, hash_file
-from tasks.stage.disk import place_directory, replace_directory, write_whole
+from tasks.stage.disk import place_directory, remove, replace_directory, write_whole
 from tasks.stage.locks import LEASE_SECONDS, is_leased, lease_lock, local_lock, shared_lock, sole_lock
 from tasks.stage.progress import say
 
@@ -121,9 +121,7 @@ class Store:
                 replace_directory(made, Path(target))
                 write_whole(Path(target) / RECORD, record)
             else:
-                for old in (f"{target}/{RECORD}", target):
-                    if self.fs.exists(old):
-                        self.fs.rm(old, recursive=True)
+                self.discard(artifact.location)
                 for file in artifact.files:
                     self.fs.put_file(str(made / file.path), f"{target}/{file.path}")
                 self.fs.pipe_file(f"{target}/{RECORD}", record)
@@ -137,6 +135,16 @@ class Store:
             self.fs.mv(f"{self.root}/{damaged.location}", f"{self.root}/{aside}", recursive=True)
             self.fs.pipe_file(f"{self.root}/{aside}/{REASON}", "\n".join(damaged.problems).encode())
         return aside
+
+    def discard(self, path: str) -> None:
+        """Delete a file or folder of the store, a record before the files it tells of. Raises StoreError."""
+        with self._writing(f"the removal of {path}"):
+            if self.local_root is not None:
+                remove(self.local_root / path, RECORD)
+                return
+            for old in (f"{self.root}/{path}/{RECORD}", f"{self.root}/{path}"):
+                if self.fs.exists(old):
+                    self.fs.rm(old, recursive=True)
 
     def local(self, given: Artifact | Part) -> Path:
         """A directory (or the one file, for a part that names a file) on this machine that holds the files."""
@@ -191,7 +199,11 @@ class Store:
         later waits, because it looks for this lease after it has taken its own.
         """
         if self.local_root is not None:
-            with sole_lock(self.local_root / ".locks" / WHOLE):
+            path = self.local_root / ".locks" / WHOLE
+            with self._writing(path.name):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+            with sole_lock(path):
                 yield
             return
         with lease_lock(self.fs, self._whole_lease, lambda: None):

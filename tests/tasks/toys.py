@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from tasks.stage import stage as machinery
 from tasks.stage.artifact import Artifact
+from tasks.stage.cost import Rates
 from tasks.stage.fingerprint import edited_since, fingerprint
 from tasks.stage.opening import open_run
 from tasks.stage.plan import Decision
@@ -99,6 +100,7 @@ class Toys(BaseModel, frozen=True):
     count: Count = Count()
     learn: Learn = Learn()
     judge: Judge = Judge()
+    rates: Rates = Rates()
 
 
 def executed(stage: str) -> None:
