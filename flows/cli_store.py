@@ -1,13 +1,16 @@
-"""`folio` commands on what is kept in a store."""
+"""The commands that read or tend a store: what made what, what holds a document, how runs differ, what to keep and what to believe."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 store_app = typer.Typer()
 StoreUrl = Annotated[str, typer.Option("--store", help="path or fsspec URL; by default the store in folio's home")]
+RecipeName = Annotated[str, typer.Argument(help="name of a recipe that comes with folio, or path of a recipe file")]
+Changes = Annotated[list[str] | None, typer.Option("--set", help="change a key: sft.learning_rate=0.001 (repeatable)")]
 AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
 
 
@@ -39,3 +42,73 @@ def verify(
     print(text)
     if not well:
         raise typer.Exit(1)
+
+
+@store_app.command()
+def accept(
+    place: Annotated[str, typer.Argument(help="stage, or place of one such as evaluate.base or clean[3]")],
+    reason: Annotated[str, typer.Option(help="why the change does not alter the output; kept in the lineage")],
+    recipe: RecipeName = "universe",
+    changes: Changes = None,
+) -> None:
+    """Record that what changed does not alter a stage's output, instead of running it again."""
+    from flows.planning import accept_changes
+
+    print(accept_changes(place, recipe, tuple(changes or ()), reason))
+
+
+@store_app.command()
+def refresh(
+    place: Annotated[str, typer.Argument(help="stage, or place of one such as evaluate.base or clean[3]")],
+    recipe: RecipeName = "universe",
+    changes: Changes = None,
+) -> None:
+    """Run a recipe, and one of its stages in any case; equal bytes stop the wave there."""
+    from flows.planning import refreshing
+    from flows.running import run_recipe
+
+    run_recipe(recipe, tuple(changes or ()), refreshing([place]), False)
+
+
+@store_app.command()
+def lineage(
+    thing: Annotated[
+        str, typer.Argument(help="artifact, key, digest, file, run, registered model such as folio-universe@champion, or document")
+    ],
+    forward: Annotated[bool, typer.Option("--forward", help="what was made from it, instead of what made it")] = False,
+    unfold: Annotated[bool, typer.Option("--all", help="every shard on a line of its own")] = False,
+    as_json: AsJson = False,
+    drawing: Annotated[Path | None, typer.Option(help="SVG file to draw it in, too")] = None,
+    store: StoreUrl = "",
+) -> None:
+    """What made a thing, or what was made from it; read from the store alone."""
+    from flows.tracing import trace
+
+    print(trace(thing, forward=forward, unfold=unfold, as_json=as_json, drawing=drawing, store=store))
+
+
+@store_app.command()
+def takedown(
+    document: Annotated[str, typer.Argument(help="a document's id, path or title, or its file")],
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """Every artifact and model that contains a document, and what to do for it to be gone; changes nothing."""
+    from flows.takedown import take_down
+
+    print(take_down(document, as_json=as_json, store=store))
+
+
+@store_app.command()
+def compare(
+    first: Annotated[
+        str, typer.Argument(help="run: an id or the beginning of it, an MLflow run id, a recipe, or universe~1, the one before")
+    ],
+    second: Annotated[str, typer.Argument(help="the run to compare it with")],
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """What differed between two runs, and what came of it."""
+    from flows.comparing import compare_runs
+
+    print(compare_runs(first, second, as_json=as_json, store=store))

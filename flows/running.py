@@ -13,6 +13,7 @@ from typing import Any
 from flows import services
 from flows.loading import load
 from flows.recipe import Recipe
+from tasks.stage import scribe
 from tasks.stage.artifact import Artifact
 from tasks.stage.opening import open_store
 from tasks.stage.progress import clock
@@ -29,6 +30,8 @@ def run_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], ver
 def carry_out(recipe: Recipe, options: Options) -> tuple[dict[str, Artifact], float]:
     """Run a recipe on the local Prefect server, started if need be; what it has at each place, and the seconds that the flow took."""
     show_on_terminal()
+    if recipe.run_settings()["tracking"]:
+        scribe.prepare()
     server = services.ensure_prefect()
     from flows.pipeline import pipeline
 
