@@ -157,7 +157,9 @@ def ways(told: Takedown) -> list[str]:
         joined = f" (it was joined from {document.parts} files)" if document.parts > 1 else ""
         steps.append(f"delete or move the file {document.path} of source {document.source}{joined}, below the recipe's root")
     if "package" in kinds and document.parts == 1:
-        steps.append(f"or exclude it from source {document.source}: exclude: {json.dumps([glob.escape(document.path)])}")
+        steps.append(
+            f"{'or ' if steps else ''}exclude it from source {document.source}: exclude: {json.dumps([glob.escape(document.path)])}"
+        )
     steps.append(f"{'or ' if steps else ''}never read it again, whatever its source: ingest.without: {without}")
     for recipe, places in told.rerun.items():
         steps.append(f"see what that changes: folio plan {recipe} --set 'ingest.without={without}'")
