@@ -7,6 +7,7 @@ and where those files or a record are gone, it is said instead of left out.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -184,6 +185,11 @@ def gates(told: Comparison) -> dict[str, tuple[str, str]]:
     return {place: (verdict(told.first, place), verdict(told.second, place)) for place in places}
 
 
+def finite(value: float | None) -> float | str | None:
+    """A number as JSON can hold it: what is none is its name, such as "nan"."""
+    return value if value is None or math.isfinite(value) else str(value)
+
+
 def _value(text: str | None) -> Any:
     return None if text is None else json.loads(text)
 
@@ -219,6 +225,6 @@ def data(told: Comparison) -> dict[str, Any]:
         },
         "acceptances": [{"run": run, "place": place, "reason": reason} for run, place, reason in told.acceptances],
         "outputs": {place: pair(change) for place, change in told.outputs.items()},
-        "metrics": {name: pair(values) for name, values in told.metrics.items()},
+        "metrics": {name: pair((finite(a), finite(b))) for name, (a, b) in told.metrics.items()},
         "gates": {place: pair(said) for place, said in gates(told).items()},
     }

@@ -75,6 +75,7 @@ def test_what_came_of_it_is_metrics_gates_and_costs_of_both(two: Corpus) -> None
     found = json.loads(json.dumps(data(told)))
     assert found["first"]["cost"]["money"] == pytest.approx(found["first"]["cost"]["cpu_seconds"])
     assert found["second"]["places"]["tokenizer"]["action"] == "reused"
+    assert found["metrics"]["evaluate.base.diverged"] == {"first": "nan", "second": "nan"}, "JSON has no word for it"
     assert found["configuration"]["sft.warm"] == {"first": None, "second": True}
 
 

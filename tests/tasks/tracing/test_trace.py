@@ -68,6 +68,8 @@ def test_as_data_a_lineage_has_nodes_edges_and_what_each_was_made_with(told: Cor
         ("ingest", "clean", "documents"),
         ("clean", "dedup", "documents[1]"),
     }
+    measured = json.loads(trace("evaluate/books-base", as_json=True, store=told.store.url), parse_constant=pytest.fail)["nodes"][0]
+    assert measured["metrics"]["diverged"] == "NaN", "JSON has no word for it"
     trained = nodes[told.made["pretrain"].key]
     assert trained["config"]["train"] == {"rate": 0.5}
     assert trained["seeds"] == {"seed": 1}
