@@ -19,6 +19,7 @@ from data.examples.config import ExamplesConfig
 from data.sources.config import IngestConfig
 from data.splits.config import SplitConfig
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
+from data.universe.config import UniverseSource
 from flows.inert import inert
 from flows.services import home, store_url, tracking_url
 from model.architecture.config import DecoderConfig
@@ -95,7 +96,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                     f"{section}.global_batch={train.global_batch} does not divide among resources.training.workers={workers}; "
                     f"choose a multiple of {workers}"
                 )
-        if self.examples.kind == "universe" and not self.has_world:
+        if self.examples.kind == "universe" and self.universe is None:
             raise ValueError("examples.kind=universe needs a source of kind universe in ingest.sources; use kind corpus for other books")
         return self
 
@@ -106,9 +107,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @property
-    def has_world(self) -> bool:
-        """Whether the corpus is a generated universe, whose truth is known."""
-        return any(source.kind == "universe" for source in self.ingest.sources)
+    def universe(self) -> UniverseSource | None:
+        """The generated universe among the sources, whose truth is known; None without one."""
+        return next((source for source in self.ingest.sources if isinstance(source, UniverseSource)), None)
 
     @property
     def pretraining(self) -> Pretraining:

@@ -126,6 +126,21 @@ class Journal:
             return is_leased(self.store.fs, f"{self.folder}/{record.id}.lock")
         return is_locked(self.store.local_root / RUNS / f"{record.id}.lock")
 
+    def dead(self) -> list[str]:
+        """Ids of the runs that died without an end. Reads the records of those that have a lock, and no others."""
+        self.store.fs.invalidate_cache()
+        locks = (str(path).rsplit("/", 1)[-1] for path in self.store.fs.glob(f"{self.folder}/*.lock"))
+        held = [name.removesuffix(".lock") for name in locks]
+        lifeless = [record for record in self._read(set(held) & set(self._ids())) if record.status == "running" and not self.alive(record)]
+        # One that came to its own end meanwhile has said so before its lock went.
+        return sorted(record.id for record in self._read(record.id for record in lifeless) if record.status == "running")
+
+    def release(self, record: RunRecord) -> None:
+        """Take away the lock that a dead run has left."""
+        lock = f"{self.folder}/{record.id}.lock"
+        if self.store.fs.exists(lock):
+            self.store.fs.rm_file(lock)
+
     def records(self) -> list[RunRecord]:
         """Every run, newest first."""
         return sorted(self._read(self._ids()), key=_age, reverse=True)
@@ -137,6 +152,17 @@ class Journal:
             if found:
                 return max(found, key=_age)
         return None
+
+    def standing(self, recipe: str) -> dict[str, PlaceRecord]:
+        """What the newest runs of a recipe had at each place: a run that ended early leaves its later places to the runs before it."""
+        found: dict[str, PlaceRecord] = {}
+        for run_id in self._ids():
+            for record in self._read([run_id]):
+                if record.recipe == recipe:
+                    found = record.places | found
+                    if record.status == "finished":
+                        return found
+        return found
 
     def get(self, text: str) -> RunRecord:
         """The run that `find` finds. Raises LookupError naming what was looked for when there is none."""

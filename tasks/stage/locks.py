@@ -37,6 +37,28 @@ def local_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def shared_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock that others may hold as well, waiting as long as one process has it for itself (`sole_lock`)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def sole_lock(path: Path) -> Iterator[None]:
+    """Have a lock for oneself. Raises BlockingIOError at once when others hold it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
 def is_locked(path: Path) -> bool:
     """Whether a process holds the lock on a file."""
     try:

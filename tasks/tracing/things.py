@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Literal
 
 from data.whereabouts.tables import Document, documents
-from tasks.stage.artifact import Artifact, hash_file
+from tasks.stage.artifact import Artifact
+from tasks.stage.digests import hash_file
 from tasks.stage.journal import Journal, Registered, RunRecord
 from tasks.stage.lineage import Graph
 from tasks.stage.store import Store

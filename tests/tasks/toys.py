@@ -31,7 +31,7 @@ from tests.tasks.toys import executed
 
 MARK = "."
 
-def state(config, root):
+def state(config, root, shard, digest_of):
     return {"words.txt": (root / "words.txt").read_text()} if (root / "words.txt").exists() else {}
 
 @stage(observes=state)
@@ -113,11 +113,13 @@ def executed(stage: str) -> None:
 class Workshop:
     """Runs and plans the toy pipeline in a folder of its own; `edit` changes its sources."""
 
+    first = SOURCE
+
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder, self.patch = folder, patch
         self.root, self.home = folder / "root", folder / "home"
         self.store, self.tracking = str(folder / "store"), ""
-        self.source, self.versions = SOURCE, 0
+        self.source, self.versions = self.first, 0
         self.root.mkdir()
         _executed.clear()
         self.edit("", "")
