@@ -1,4 +1,4 @@
-"""Report: one page that tells of a run, for people, on disk and with the run in MLflow, and a short notice of it in Prefect.
+"""Report: one page that tells of a run, for people, on disk and with the run in MLflow, and a short notice and its lineage in Prefect.
 
 No stage, since it makes no artifact: it is written anew at the end of every run, because what was reused and why differs each time.
 Guarantees: the page is whole or as it was before, never half; its figures are those of the artifacts; it changes no artifact.
@@ -13,7 +13,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from tasks.reporting.account import Account
-from tasks.reporting.notice import notice
+from tasks.reporting.notice import lineage_notice, notice
 from tasks.reporting.page import render
 from tasks.stage.disk import write_whole
 from tasks.stage.progress import say
@@ -33,8 +33,11 @@ def _report() -> None:
     page = write_page(run, account)
     if run.tracker is not None:
         run.tracker.page(page)
-    key = f"report-{run.name.lower().replace('_', '-')}"
-    create_markdown_artifact(key=key, markdown=notice(account, page), description=f"What the run of {run.name} made")
+    name = run.name.lower().replace("_", "-")
+    create_markdown_artifact(key=f"report-{name}", markdown=notice(account, page), description=f"What the run of {run.name} made")
+    if run.artifacts:
+        made_of = f"What the results of the run of {run.name} were made from"
+        create_markdown_artifact(key=f"lineage-{name}", markdown=lineage_notice(account), description=made_of)
     say(f"report: {page}")
 
 
