@@ -64,14 +64,15 @@ def _open(source: SourceConfig, works: Works, around: Surroundings, limit: int) 
     if isinstance(source, PackageSource):
         return read_archive(fetch_package(source, around.cache), source.include, source.exclude, works)
     if isinstance(source, FilesSource):
-        return _from_disk(works, find_files(source, around.root), limit, around.observed)
+        return _from_disk(works, find_files(source, around.root, works), limit, around.observed)
     if around.universe is None:
         raise SourceError("a source of kind universe is read from its generated books; give their folder, as stage universe makes it")
-    return _from_disk(works, {f"books/{path.name}": path for path in around.universe.glob("*.txt")}, limit, None)
+    books = {f"books/{path.name}": path for path in around.universe.glob("*.txt")}
+    return _from_disk(works, {name: path for name, path in books.items() if works.hold(name)}, limit, None)
 
 
 def _from_disk(works: Works, files: Mapping[str, Path], limit: int, observed: Mapping[str, str] | None) -> Iterator[File]:
-    names = {observed_as(works.source, name): name for name in sorted(filter(works.hold, files), key=works.order)}
+    names = {observed_as(works.source, name): name for name in sorted(files, key=works.order)}
     known = {} if observed is None else {name: state for name, state in observed.items() if name.startswith(observed_as(works.source, ""))}
     if observed is not None and (differing := sorted(names.keys() ^ known.keys())):
         raise _changed(differing[0])

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
@@ -170,20 +170,34 @@ class Journal:
         return found
 
     def get(self, text: str) -> RunRecord:
-        """The run meant by its id or the beginning of it, its MLflow run id or its flow run id.
+        """The run that `find` finds. Raises LookupError naming what was looked for when there is none."""
+        found = self.find(text)
+        if found is None:
+            raise LookupError(
+                f"{self.store.url} has no run {text!r}: give a run's id or the beginning of it, its MLflow or flow run id, "
+                "or a recipe, such as universe for its newest run or universe~1 for the one before."
+            )
+        return found
 
-        Raises LookupError naming what was looked for, and the candidates when there are several.
+    def find(self, text: str) -> RunRecord | None:
+        """The run meant by its id or the beginning of it, its MLflow or flow run id, or its recipe; None when there is none.
+
+        Of a recipe, `name` is the newest run and `name~1` the one before. Raises LookupError with the candidates when it begins the ids
+        of several.
         """
-        ids = [run_id for run_id in self._ids() if text and run_id.startswith(text)]
-        if len(ids) > 1 and text not in ids:
+        if not text:
+            return None
+        recipe, back, number = text.partition("~")
+        if back and number.isdigit():
+            return next(islice((record for record in self.records() if record.recipe == recipe), int(number), None), None)
+        ids = [run_id for run_id in self._ids() if run_id.startswith(text)]
+        if text in ids:
+            ids = [text]
+        if len(ids) > 1:
             more = f" and {len(ids) - 6} more" if len(ids) > 6 else ""
             raise LookupError(f"{text!r} begins the ids of {len(ids)} runs: {', '.join(ids[:6])}{more}. Give more of the id.")
-        found = list(self._read([text] if text in ids else ids))
-        if not ids and text:
-            found = [record for record in self.records() if text in (record.mlflow_run_id, record.flow_run_id)]
-        if not found:
-            raise LookupError(f"{self.store.url} has no run {text!r}: give a run's id or the beginning of it, its MLflow or flow run id.")
-        return found[0]
+        records = self._read(ids) if ids else (r for r in self.records() if text in (r.recipe, r.mlflow_run_id, r.flow_run_id))
+        return next(iter(records), None)
 
     def _ids(self) -> list[str]:
         """Newest second first."""

@@ -50,7 +50,7 @@ def open_run(
     """Make a run current for the block; `parameters` is the whole recipe as plain data, for the journal and MLflow."""
     logging.getLogger("folio").setLevel(logging.INFO)
     options = current_options()
-    freeze(DECLARED)
+    freeze(DECLARED, home / "cache" / "fingerprints")
     opened = open_store(store, root, home)
     journal = Journal(opened)
     record = record_of(name, parameters)

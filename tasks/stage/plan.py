@@ -16,6 +16,7 @@ from tasks.stage.accepting import accepted
 from tasks.stage.artifact import Artifact
 from tasks.stage.identity import key_of
 from tasks.stage.journal import PlaceRecord
+from tasks.stage.reach import PERHAPS
 from tasks.stage.store import Damaged, Store
 
 Action = Literal["reuse", "run", "wait"]
@@ -130,7 +131,8 @@ def _words(name: str, old: str | None, new: str | None) -> str:
     if kind == "code":
         where, _, definition = rest.partition(":")
         change = "is new to it" if old is None else "is no longer reached" if new is None else "changed"
-        return f"code {where}{' ' + definition if definition else ''} {change}"
+        doubt = (new or old or "").partition(PERHAPS)[2]
+        return f"code {where}{' ' + definition if definition else ''} {change}{f' (perhaps not reached: {doubt})' if doubt else ''}"
     if kind == "input":
         return f"input {rest}: {(old or 'none')[:8]} -> {(new or 'none')[:8]}"
     if kind == "observed":

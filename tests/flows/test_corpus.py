@@ -143,3 +143,24 @@ def test_a_source_that_gives_no_text_stops_the_run_and_then_the_plan_by_name(pre
     for attempt in (make, planned):
         with pytest.raises(SourceError, match=r"empty corpus: source 'blank'.* 1 files were quarantined, the first: blank\.txt: empty"):
             attempt(recipe)
+
+
+def test_a_universe_is_made_once_before_its_shards_are_read_and_its_truth_is_told_to_who_judges_and_asks(
+    prefect: None, tmp_path: Path
+) -> None:
+    source = "ingest.sources[0]"
+    small = (f"{source}.books=12", f"{source}.exact_copies=1", f"{source}.near_editions=1", "ingest.shards=3", "examples.minimum_books=1")
+    bounds = "gates.corpus.bounds=[{metric: corpus.clean_recall, minimum: 0.5}, {metric: corpus.balanced, minimum: 1}]"
+
+    def recipe(*changes: str) -> Recipe:
+        return load("universe", (*small, bounds, *changes)).model_copy(update={"store": str(tmp_path / "store"), "tracking": "none"})
+
+    assert [place for place in planned(recipe()) if "[" in place or place == "universe"][:2] == ["universe", "ingest[0]"]
+    artifacts = make(recipe())
+    assert sum(artifacts[f"ingest[{number}]"].metrics["documents.universe"] for number in range(3)) == 14
+    told = {f"{place}.{name}": given for place in artifacts for name, given in artifacts[place].inputs.items() if given.stage == "universe"}
+    assert {name: given.part for name, given in told.items()} == {
+        "audit.truth": "truth", "examples.world": "world.json", **{f"ingest[{number}].universe": "books" for number in range(3)},
+    }  # fmt: skip
+    assert {decision.action for decision in planned(recipe(f"{source}.licence=mine")).values()} == {"reuse"}
+    assert planned(recipe(f"{source}.seed=8"))["universe"].action == "run"
