@@ -78,8 +78,7 @@ def open_run(
             with entered(run):
                 yield run
         except BaseException as error:
-            # What is no Exception is a wish from outside: Ctrl-C, Prefect's termination signal, an exit.
-            _close(run, "failed" if isinstance(error, Exception) else "stopped", " ".join(f"{type(error).__name__}: {error}".split())[:500])
+            _close_after(run, error)
             raise
         _close(run, "finished", "")
 
@@ -102,6 +101,28 @@ def record_of(name: str, parameters: Mapping[str, object]) -> RunRecord:
     )
 
 
+def _close_after(run: Run, error: BaseException) -> None:
+    """Close a run that did not get to its end; what goes wrong in that is a note on the error, which matters more."""
+    status: Status = "failed"
+    words = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    if not isinstance(error, Exception):
+        # A wish from outside: Ctrl-C, Prefect's termination signal, an exit.
+        status, words = "stopped", _stopped_at(run, error)
+        say(f"{words}; the same command goes on from there")
+    try:
+        _close(run, status, words)
+    except (OSError, RuntimeError) as other:
+        error.add_note(str(other))
+
+
+def _stopped_at(run: Run, error: BaseException) -> str:
+    if not run.decisions:
+        return "stopped before the first stage"
+    last = run.decisions[-1].place
+    kept = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
+    return f"stopped after {last}" if last in run.artifacts else f"{last.partition('[')[0]} was stopped{kept}"
+
+
 def _close(run: Run, status: Status, error: str) -> None:
     changes: dict[str, str] = {"status": status, "ended": now(), "error": error}
     try:
@@ -110,7 +131,7 @@ def _close(run: Run, status: Status, error: str) -> None:
                 "folio.reused": ", ".join(sorted(run.reused)),
                 "folio.executed": ", ".join(sorted(set(run.artifacts) - run.reused)),
             }
-            told = {"folio.error": error} if error else {}
+            told = {"folio.stopped" if status == "stopped" else "folio.error": error} if error else {}
             whole = total_cost(run.artifacts.values())
             money = run.rates.price(whole)
             spent = whole.model_dump() | ({} if money is None else {"money": money})

@@ -79,9 +79,9 @@ class Scribe:
         """Close the child run of a stage that worked."""
         self._tell("finish_stage", place, _light(artifacts), reused, model_id)
 
-    def fail_stage(self, place: str, error: str) -> None:
-        """Close the child run of a stage that did not work."""
-        self._tell("fail_stage", place, error)
+    def fail_stage(self, place: str, error: str, stopped: bool) -> None:
+        """Close the child run of a stage that did not work, or was stopped."""
+        self._tell("fail_stage", place, error, stopped)
 
     def reuse_stage(self, place: str, artifacts: Sequence[Artifact], accepted: str) -> None:
         """Show a stage all of whose artifacts were reused."""

@@ -93,12 +93,12 @@ class Tracker:
         self.gathered.clear()
         self._end(run_id, "FINISHED")
 
-    def fail_stage(self, place: str, error: str) -> None:
-        """Close the child run of a stage that did not work."""
+    def fail_stage(self, place: str, error: str, stopped: bool) -> None:
+        """Close the child run of a stage that did not work, or was stopped."""
         run_id = self.children.get(place)
         if run_id is not None:
-            self.client.set_tag(run_id, "folio.error", error[:4000])
-            self._end(run_id, "FAILED")
+            self.client.set_tag(run_id, "folio.stopped" if stopped else "folio.error", error[:4000])
+            self._end(run_id, "KILLED" if stopped else "FAILED")
 
     def reuse_stage(self, place: str, artifacts: Sequence[Artifact], accepted: str) -> None:
         """Show a stage all of whose artifacts were reused, linked to the runs that made them."""
