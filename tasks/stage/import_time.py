@@ -38,8 +38,10 @@ def order(module: Module, acts: list[str]) -> list[str]:
     lines = []
     for statement in module.body:
         names = [name for name, statements in module.definitions.items() if statement in statements]
-        if any(name in acts or len(module.definitions[name]) > 1 for name in names) or not _still(statement):
-            lines.append(" ".join(names) or "(effect)")
+        if not names and not isinstance(statement, (ast.Import, ast.ImportFrom)):
+            lines.append("(effect)")
+        elif any(name in acts or len(module.definitions[name]) > 1 for name in names) or not _still(statement):
+            lines.append(" ".join(names))
     return lines
 
 
