@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows import services
+from flows.cli_store import AsJson, Changes, RecipeName, store_app
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-RecipeName = Annotated[str, typer.Argument(help="name of a recipe that comes with folio, or path of a recipe file")]
-Changes = Annotated[list[str] | None, typer.Option("--set", help="change a key: sft.learning_rate=0.001 (repeatable)")]
+app.add_typer(store_app)
 Refresh = Annotated[list[str] | None, typer.Option(help="stage to run again although nothing changed (repeatable)")]
 Verify = Annotated[bool, typer.Option("--verify", help="re-hash every artifact before it is reused")]
 
@@ -40,16 +41,19 @@ def plan(
     changes: Changes = None,
     refresh: Refresh = None,
     verify: Verify = False,
-    as_json: Annotated[bool, typer.Option("--json", help="for machines")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a run would do, stage by stage, and why; change nothing."""
-    from flows.planning import plan_recipe, plan_table, refreshing
+    from flows.plan_table import Estimate, plan_table
+    from flows.planning import plan_recipe, refreshing
 
-    decisions, stopped = plan_recipe(recipe, tuple(changes or ()), refreshing(refresh), verify)
+    plan = plan_recipe(recipe, tuple(changes or ()), refreshing(refresh), verify)
+    cores = plan.recipe.resources.cores
     if as_json:
-        print(json.dumps({"stages": [d.row() for d in decisions], "stopped": stopped}, indent=1))
+        estimate = asdict(Estimate.of(plan.decisions, cores))
+        print(json.dumps({"stages": [d.row() for d in plan.decisions], "estimate": estimate, "stopped": plan.stopped}, indent=1))
     else:
-        print(plan_table(decisions, stopped))
+        print(plan_table(plan.decisions, plan.stopped, cores))
 
 
 @app.command()

@@ -1,4 +1,7 @@
-"""Sources -> cleaned, deduplicated, leak-checked splits, and the examples that tuning learns from."""
+"""Sources -> cleaned, deduplicated, leak-checked splits, and the examples that tuning learns from.
+
+What concerns one document at a time happens shard by shard, what compares documents happens once.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from tasks.clean import clean
 from tasks.dedup import dedup
 from tasks.examples import examples
 from tasks.gate import gate, require
-from tasks.ingest import ingest
+from tasks.ingest import ingest, require_texts
 from tasks.split import split
 from tasks.stage.artifact import Made
+from tasks.universe import universe
 
 
 class Corpus(NamedTuple):
@@ -25,11 +29,15 @@ class Corpus(NamedTuple):
 
 def corpus(recipe: Recipe) -> Corpus:
     """Collect, clean, deduplicate, split, audit; then write the examples."""
-    collected = ingest(recipe.ingest)
-    cleaned = clean(recipe.clean, documents=collected.part("documents.parquet"))
+    world = universe(recipe.universe) if recipe.universe else None
+    shards = recipe.ingest.shards
+    collected = ingest.over(shards)(recipe.ingest, universe=world and world.part("books"))
+    require_texts(recipe.ingest, collected)
+    cleaned = clean.over(shards)(recipe.clean, documents=collected.part("documents.parquet"))
     kept = dedup(recipe.dedup, documents=cleaned.part("documents.parquet"))
     splits = split(recipe.split, documents=kept.part("documents.parquet"), clusters=kept.part("clusters.parquet"))
-    audited = audit(recipe.audit, ingested=collected, cleaned=cleaned, deduplicated=kept, splits=splits)
+    truth = world and world.part("truth")
+    audited = audit(recipe.audit, ingested=collected, cleaned=cleaned, deduplicated=kept, splits=splits, truth=truth)
     require(gate.at("corpus")(recipe.gates.corpus, corpus=audited))
-    world = collected.part("world.json") if recipe.has_world else None
-    return Corpus(splits, examples(recipe.examples, splits=splits, world=world), audited)
+    written = examples(recipe.examples, splits=splits, world=world and world.part("world.json"))
+    return Corpus(splits, written, audited)

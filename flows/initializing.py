@@ -1,7 +1,8 @@
 """`folio init`: look at a folder of someone's own texts and write a recipe for it that runs as it stands.
 
 The sizes follow from the amount of text: about twenty tokens for each parameter where the text and half an hour on two cores allow it,
-and never more than a dozen passes over the text.
+and never more than a dozen passes over the text. About a dozen texts make a shard: few enough to be cleaned again in no time when one of
+them changes, enough to learn their words from.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ SOURCE = FilesSource(paths=(".",), suffixes=SUFFIXES)
 BYTES_A_TOKEN = 3.5
 MOST_PASSES = 12
 MOST_TOKENS = 6_000_000
+TEXTS_A_SHARD = 12
+MOST_SHARDS = 64
 
 
 def write_recipe(folder: Path) -> str:
@@ -68,7 +71,9 @@ def propose(folder: Path, texts: int, size: int) -> Recipe:
     return Recipe(
         name=name,
         description=f"A model of the texts in {called}.",
-        ingest=IngestConfig(sources=(SOURCE.model_copy(update={"name": name}),)),
+        ingest=IngestConfig(
+            sources=(SOURCE.model_copy(update={"name": name}),), shards=min(MOST_SHARDS, max(1, round(texts / TEXTS_A_SHARD)))
+        ),
         examples=CorpusExamples(),
         split=SplitConfig(mode="all_train") if few else SplitConfig(),
         tokenizer=TokenizerConfig(vocab_size=vocabulary),

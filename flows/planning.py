@@ -1,29 +1,61 @@
-"""`folio plan`: the pipeline walked without executing anything."""
+"""`folio plan`, and what is decided on a plan: the pipeline walked without executing anything."""
 
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 
 from flows.loading import RecipeError, load
-from tasks.stage.plan import WORDS, Decision
-from tasks.stage.progress import clock
+from flows.recipe import Recipe
+from tasks.stage.accepting import NotAcceptable, accept
+from tasks.stage.plan import Decision
 from tasks.stage.run import Options, asking
 from tasks.stage.stage import Stage
+from tasks.stage.store import Store
 
 
-def plan_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> tuple[list[Decision], str]:
-    """Every stage's decision in order, and the message of the gate that would stop the flow, if one would."""
+@dataclass(frozen=True)
+class Plan:
+    """Every decision in order, and the message of the gate that would stop the flow, if one would."""
+
+    recipe: Recipe
+    store: Store
+    decisions: list[Decision]
+    stopped: str
+
+
+def plan_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> Plan:
+    """What a run would do; nothing is changed."""
     from flows.pipeline import compose
     from tasks.gate import GateFailed
     from tasks.stage.opening import open_run
 
-    recipe = load(name, changes)
+    recipe, stopped = load(name, changes), ""
     with asking(Options(planning=True, refresh=refresh, verify=verify)), open_run(**recipe.run_settings()) as run:
         try:
             compose(recipe)
         except GateFailed as failed:
-            return run.decisions, str(failed)
-    return run.decisions, ""
+            stopped = str(failed)
+    return Plan(recipe, run.store, run.decisions, stopped)
+
+
+def accept_changes(place: str, name: str, changes: tuple[str, ...], reason: str) -> str:
+    """Record that what changed at a place does not alter its output; says what now stands in for what.
+
+    Raises RecipeError for an unknown stage and NotAcceptable when nothing there may be accepted."""
+    named(place, "accept")
+    plan = plan_recipe(name, changes, frozenset(), False)
+    due = [d for d in plan.decisions if place in places_of(d.place) and d.action != "reuse"]
+    if not due:
+        raise NotAcceptable(f"{place}: there is nothing to accept, since nothing that {plan.recipe.name} has there would run.")
+    kept = [accept(plan.store, plan.recipe.name, decision, reason) for decision in due]
+    return "\n".join(f"{k.place}: {'; '.join(k.causes)}\n  accepted by {k.who}: {k.reason}" for k in kept)
+
+
+def places_of(place: str) -> tuple[str, ...]:
+    """The names that mean a place: of a shard, of the whole stage there, of the stage wherever it stands."""
+    whole = place.partition("[")[0]
+    return place, whole, whole.partition(".")[0]
 
 
 def stages() -> dict[str, Stage]:
@@ -34,43 +66,17 @@ def stages() -> dict[str, Stage]:
     return {value.name: value for value in found if isinstance(value, Stage)}
 
 
-def refreshing(asked: list[str] | None) -> frozenset[str]:
-    """What `--refresh` names: stages, or places of a stage such as evaluate.base. Raises RecipeError for a name that is neither."""
+def named(place: str, asked: str) -> None:
+    """Raises RecipeError when a name is no stage and no place of one, such as evaluate.base or clean[3]."""
     known = stages()
+    if places_of(place)[-1] not in known:
+        near = difflib.get_close_matches(place, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"the stages are {', '.join(known)}."
+        raise RecipeError(f"{asked} {place!r}: there is no stage of that name; {hint}")
+
+
+def refreshing(asked: list[str] | None) -> frozenset[str]:
+    """What `--refresh` names: stages, or places of a stage such as evaluate.base or clean[3]. Raises RecipeError for any other name."""
     for name in asked or ():
-        if name.partition(".")[0] not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"the stages are {', '.join(known)}."
-            raise RecipeError(f"--refresh {name!r}: there is no stage of that name; {hint}")
+        named(name, "--refresh")
     return frozenset(asked or ())
-
-
-def plan_table(decisions: list[Decision], stopped: str) -> str:
-    """The decisions as text: stage, what happens, what it last cost, why."""
-    width = max(len(d.place) for d in decisions)
-    lines = []
-    for decision in decisions:
-        record = decision.artifact or decision.last
-        cost = clock(record.cost.wall_seconds) if record else "-"
-        causes = decision.causes or ("nothing it depends on has changed",)
-        lines.append(f"{decision.place:{width}}  {WORDS[decision.action]:8} {cost:>8}  {causes[0]}")
-        shown, rest = causes[1:6], causes[6:]
-        lines += [f"{'':{width}}  {'':8} {'':>8}  {cause}" for cause in shown]
-        if rest:
-            lines.append(f"{'':{width}}  {'':8} {'':>8}  and {len(rest)} more (folio plan --json)")
-    counts = {word: sum(WORDS[d.action] == word for d in decisions) for word in WORDS.values()}
-    lines.append(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}; {_estimate(decisions)}")
-    return "\n".join([*lines, stopped] if stopped else lines)
-
-
-def _estimate(decisions: list[Decision]) -> str:
-    """How long the run would take, as far as the last runs can tell."""
-    ahead = [d for d in decisions if d.action != "reuse"]
-    measured = [d.last.cost.wall_seconds for d in ahead if d.last]
-    if not ahead:
-        return "nothing to do"
-    if not measured:
-        return "how long is not known before they have run once"
-    unknown = len(ahead) - len(measured)
-    rest = f", and {unknown} that never ran" if unknown else ""
-    return f"at most {clock(sum(measured))} by what they last took{rest}"

@@ -1,7 +1,8 @@
 """The recipe: the one typed, frozen description of a run, and the flow's only parameter.
 
 Guarantees: an unknown key, a value of the wrong type and a contradiction between sections are refused before anything starts, naming
-the key. What can change the bytes stands in the stages' own sections; what can't stands in `resources`, `root`, `store` and `tracking`.
+the key. What can change the bytes stands in the stages' own sections; what can't stands in `resources`, `rates`, `root`, `store` and
+`tracking`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from data.examples.config import ExamplesConfig
 from data.sources.config import IngestConfig
 from data.splits.config import SplitConfig
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
+from data.universe.config import UniverseSource
 from flows.inert import inert
 from flows.services import home, store_url, tracking_url
 from model.architecture.config import DecoderConfig
@@ -26,6 +28,7 @@ from model.evaluation.gate import GateConfig
 from model.release.config import CardConfig, ExportConfig, QuantizeConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from tasks.export import Exporting
+from tasks.stage.cost import Rates
 from tasks.stage.resources import Resources
 from tasks.training import Pretraining, Tuning
 
@@ -74,6 +77,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     card: CardConfig
 
     resources: Resources = Field(Resources(), description="threads, memory and how training is spread; never identity")
+    rates: Rates = Field(Rates(), description="prices, so that money stands beside seconds of machine time; never identity")
     root: str = Field(".", description="folder that relative paths are taken from; never identity")
     store: str = Field("", description="where artifacts live: a path or an fsspec URL; empty: in folio's home; never identity")
     tracking: str = Field("", description="MLflow's database, a URL; empty: in folio's home; none: no tracking; never identity")
@@ -92,7 +96,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                     f"{section}.global_batch={train.global_batch} does not divide among resources.training.workers={workers}; "
                     f"choose a multiple of {workers}"
                 )
-        if self.examples.kind == "universe" and not self.has_world:
+        if self.examples.kind == "universe" and self.universe is None:
             raise ValueError("examples.kind=universe needs a source of kind universe in ingest.sources; use kind corpus for other books")
         return self
 
@@ -103,9 +107,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @property
-    def has_world(self) -> bool:
-        """Whether the corpus is a generated universe, whose truth is known."""
-        return any(source.kind == "universe" for source in self.ingest.sources)
+    def universe(self) -> UniverseSource | None:
+        """The generated universe among the sources, whose truth is known; None without one."""
+        return next((source for source in self.ingest.sources if isinstance(source, UniverseSource)), None)
 
     @property
     def pretraining(self) -> Pretraining:

@@ -13,6 +13,7 @@ from typing import Any
 from flows import services
 from flows.loading import load
 from flows.recipe import Recipe
+from tasks.stage import scribe
 from tasks.stage.artifact import Artifact
 from tasks.stage.opening import open_store
 from tasks.stage.progress import clock
@@ -22,15 +23,23 @@ from tasks.stage.run import Options, asking
 def run_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> None:
     """Run a recipe and print the gates, a sample conversation, and where everything is."""
     recipe = load(name, changes)
+    artifacts, seconds = carry_out(recipe, Options(refresh=refresh, verify=verify))
+    print(summary(recipe, artifacts, seconds))
+
+
+def carry_out(recipe: Recipe, options: Options) -> tuple[dict[str, Artifact], float]:
+    """Run a recipe on the local Prefect server, started if need be; what it has at each place, and the seconds that the flow took."""
     show_on_terminal()
+    if recipe.run_settings()["tracking"]:
+        scribe.prepare()
     server = services.ensure_prefect()
     from flows.pipeline import pipeline
 
     print(f"{recipe.name}: running; Prefect shows it at {server.url}", flush=True)
     started = time.monotonic()
-    with asking(Options(refresh=refresh, verify=verify)):
+    with asking(options):
         artifacts = pipeline(recipe)
-    print(summary(recipe, artifacts, time.monotonic() - started))
+    return artifacts, time.monotonic() - started
 
 
 def show_on_terminal() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.services import home, store_url
-from tasks.stage.lineage import Graph, total_cost, tree
+from tasks.stage.cost import total_cost
+from tasks.stage.lineage import Graph, tree
 from tasks.stage.opening import open_store
 from tasks.stage.progress import clock
 

@@ -16,13 +16,20 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 
 @stage(libraries=("duckdb", "pyarrow"))
-def audit(config: AuditConfig, work: Workspace, ingested: Path, cleaned: Path, deduplicated: Path, splits: Path) -> Metrics:
-    """Ledgers and splits -> leaks.parquet, funnel.json, metrics.json."""
-    ledgers = {"ingest": ingested, "clean": cleaned, "dedup": deduplicated}
+def audit(
+    config: AuditConfig,
+    work: Workspace,
+    ingested: list[Path],
+    cleaned: list[Path],
+    deduplicated: Path,
+    splits: Path,
+    truth: Path | None = None,
+) -> Metrics:
+    """Ledgers of each shard and stage, splits, and truth/ of a universe -> leaks.parquet, funnel.json, metrics.json."""
+    ledgers = {"ingest": ingested, "clean": cleaned, "dedup": [deduplicated]}
     metrics = audit_splits(ledgers, splits, work.output, config, **work.limits)
-    truth = ingested / "truth"
-    if truth.is_dir():
-        documents = {"cleaned_documents": cleaned / "documents.parquet", "deduplicated_documents": deduplicated / "documents.parquet"}
-        metrics |= score(truth, **documents, dedup_ledger=deduplicated / "ledger.parquet")
+    if truth is not None:
+        texts = [folder / "documents.parquet" for folder in cleaned]
+        metrics |= score(truth, texts, deduplicated / "documents.parquet", deduplicated / "ledger.parquet")
     (work.output / "metrics.json").write_text(json.dumps(metrics, indent=1, sort_keys=True))
     return metrics

@@ -11,5 +11,5 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 @stage(libraries=("duckdb", "pyarrow", "ftfy"))
 def clean(config: CleanConfig, work: Workspace, documents: Path) -> Metrics:
-    """documents.parquet -> documents.parquet, ledger.parquet."""
+    """documents.parquet of a shard -> documents.parquet, ledger.parquet."""
     return clean_documents(documents, work.output, config, **work.limits, progress=work.meter.show)

@@ -10,6 +10,6 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 
 @stage(libraries=("duckdb", "pyarrow", "numpy"))
-def dedup(config: DedupConfig, work: Workspace, documents: Path) -> Metrics:
-    """documents.parquet -> documents.parquet, clusters.parquet, pairs.parquet, ledger.parquet."""
+def dedup(config: DedupConfig, work: Workspace, documents: list[Path]) -> Metrics:
+    """documents.parquet of each shard -> documents.parquet, clusters.parquet, pairs.parquet, ledger.parquet."""
     return remove_duplicates(documents, work.output, config, **work.limits)

@@ -1,17 +1,34 @@
-"""Ingest: everything the recipe's sources hold, as one Parquet of documents.
+"""Ingest: everything the recipe's sources hold, shard by shard, as Parquet of documents.
 
-Identity includes the content of local files: an edited, added or renamed book is seen.
+Identity includes the names and content of the local files that the shard's documents are made of: an edited, added or renamed book is
+seen, and only by the shard that holds it.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from data.sources.config import IngestConfig
 from data.sources.files import source_state
+from data.sources.ingest import Surroundings
 from data.sources.ingest import ingest as read_sources
+from data.sources.silence import refuse_silence
+from tasks.stage.artifact import Shards
+from tasks.stage.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
 @stage(libraries=("pyarrow", "charset-normalizer"), observes=source_state)
-def ingest(config: IngestConfig, work: Workspace) -> Metrics:
-    """Sources -> documents.parquet, quarantine.parquet, ledger.parquet (and the truth of a generated universe)."""
-    return read_sources(config, work.output, root=work.root, cache=work.cache)
+def ingest(config: IngestConfig, work: Workspace, universe: Path | None = None) -> Metrics:
+    """Sources, and books/ of a generated universe -> documents.parquet, quarantine.parquet, ledger.parquet."""
+    return read_sources(config, work.output, Surroundings(work.root, work.cache, universe, work.observed), work.shard)
+
+
+def require_texts(config: IngestConfig, shards: Shards) -> None:
+    """Go on only if every source gave a text, in whichever shard; nothing while planning as long as a shard is to be made.
+
+    Raises SourceError naming the source."""
+    made, run = shards.artifacts(), current_run()
+    if len(made) == len(shards.items):
+        quarantines = (run.store.local(artifact) / "quarantine.parquet" for artifact in made)
+        refuse_silence(config, run.root, (artifact.metrics for artifact in made), quarantines)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from prefect import task
 
 from tasks.stage.artifact import Artifact, Made
+from tasks.stage.journal import Registered
 from tasks.stage.progress import say
 from tasks.stage.run import current_run
 
@@ -24,8 +25,11 @@ def register(name: str, exported: Made, verdict: Made) -> None:
 
 @task(name="register", task_run_name="register")
 def _register(name: str, exported: Artifact, passed: bool) -> None:
-    tracker = current_run().tracker
-    if tracker is None:
+    run = current_run()
+    if run.tracker is None:
         return
-    version = tracker.register(name, exported, CHAMPION if passed else None)
+    alias = CHAMPION if passed else ""
+    version = run.tracker.register(name, exported, alias or None)
+    known = Registered(name=name, version=version, alias=alias, location=exported.location, digest=exported.digest)
+    run.registered.append(known)
     say(f"register: {name} version {version} {f'is {CHAMPION}' if passed else 'is no champion, since its gate was overruled'}")

@@ -66,6 +66,7 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
         speed = f", {progress.tokens_per_second:,.0f} tokens/s" if progress.tokens_per_second else ""
         note = progress.note or f"loss {progress.loss:.3f}{speed}"
         work.meter.show(progress.step, progress.steps, note, progress.seconds_left)
+        work.uses(progress.devices)
         rates = {"learning_rate": progress.learning_rate, "tokens_per_second": progress.tokens_per_second}
         if progress.metrics:
             waiting.extend((f"train.{name}", value, progress.step) for name, value in (progress.metrics | rates).items())

@@ -6,6 +6,7 @@ Judges nothing: it measures, and a gate compares. Reads the splits once and the 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,13 @@ SPLITS = ("train", "val", "test")
 
 
 def audit(
-    ledgers: dict[str, Path], splits: Path, output: Path, config: AuditConfig, *, threads: int, memory: str, scratch: Path
+    ledgers: Mapping[str, Sequence[Path]], splits: Path, output: Path, config: AuditConfig, *, threads: int, memory: str, scratch: Path
 ) -> dict[str, float]:
     """Writes `leaks.parquet` and `funnel.json` into `output`.
 
-    `ledgers` names the stages in order, each with its ledger file or the folder that holds it; `splits` holds the three files
-    of the split. Returns leaks as shares, counts of documents and characters before and after, and `balanced`: 1 if every
-    stage accounts for every document.
+    `ledgers` names the stages in order, each with the folders of its shards; `splits` holds the three files of the split. Returns
+    leaks as shares, counts of documents and characters before and after, and `balanced`: 1 if every stage accounts for every
+    document.
     """
     output.mkdir(parents=True, exist_ok=True)
     with workspace(scratch, threads=threads, memory=memory) as work:

@@ -1,15 +1,17 @@
 """The corpus funnel: documents and characters after each stage, and what each rule took away.
 
-Reads what stages left behind: a ledger, and the documents beside it if there are any. A document counts as removed by a stage
-if its ledger names it and its documents don't; a stage balances if what came in is what it kept and what it names as removed.
+Reads what stages left behind, in one folder or in one a shard: a ledger, and the documents beside it if there are any. A document
+counts as removed by a stage if its ledger names it and its documents don't; a stage balances if what came in is what it kept and
+what it names as removed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.dedup.database import Workspace
+from data.dedup.database import Workspace, parquet
 
 _RULES = """
     SELECT action, rule, count(DISTINCT id) FILTER (id NOT IN (SELECT id FROM funnel_document)) AS documents,
@@ -17,28 +19,28 @@ _RULES = """
     FROM funnel_ledger WHERE action <> 'kept' GROUP BY action, rule ORDER BY action, rule"""
 
 
-def funnel(work: Workspace, ledgers: dict[str, Path]) -> list[dict[str, Any]]:
-    """One entry a stage, in the order of `ledgers`, whose values are ledger files or the folders that hold them.
+def funnel(work: Workspace, ledgers: Mapping[str, Sequence[Path]]) -> list[dict[str, Any]]:
+    """One entry a stage, in the order of `ledgers`, whose values are the folders that hold its ledgers.
 
     Raises FileNotFoundError, naming the stage, for a ledger that isn't there.
     """
     stages: list[dict[str, Any]] = []
     before: tuple[int, int] | None = None
-    for stage, path in ledgers.items():
-        ledger = path / "ledger.parquet" if path.is_dir() else path
-        if not ledger.exists():
-            raise FileNotFoundError(f"stage {stage} has no ledger at {ledger}; the funnel cannot account for it")
-        entry = _stage(work, stage, ledger, before)
+    for stage, folders in ledgers.items():
+        if missing := [folder for folder in folders if not (folder / "ledger.parquet").exists()]:
+            raise FileNotFoundError(f"stage {stage} has no ledger at {missing[0] / 'ledger.parquet'}; the funnel cannot account for it")
+        entry = _stage(work, stage, folders, before)
         stages.append(entry)
         before = (entry["documents"], entry["characters"])
     return stages
 
 
-def _stage(work: Workspace, stage: str, ledger: Path, before: tuple[int, int] | None) -> dict[str, Any]:
-    documents = ledger.parent / "documents.parquet"
-    work.connection.execute(f"CREATE OR REPLACE TEMP VIEW funnel_ledger AS SELECT * FROM {_parquet(ledger)}")
-    if documents.exists():
-        source = f"SELECT id, length(text) AS characters FROM {_parquet(documents)}"
+def _stage(work: Workspace, stage: str, folders: Sequence[Path], before: tuple[int, int] | None) -> dict[str, Any]:
+    ledgers = parquet([folder / "ledger.parquet" for folder in folders])
+    documents = [path for path in (folder / "documents.parquet" for folder in folders) if path.exists()]
+    work.connection.execute(f"CREATE OR REPLACE TEMP VIEW funnel_ledger AS SELECT * FROM {ledgers}")
+    if documents:
+        source = f"SELECT id, length(text) AS characters FROM {parquet(documents)}"
     else:
         # Without documents the ledger's closing rows say who stayed; how long they were it doesn't say.
         source = "SELECT DISTINCT id, 0 AS characters FROM funnel_ledger WHERE action = 'kept'"
@@ -59,7 +61,3 @@ def _stage(work: Workspace, stage: str, ledger: Path, before: tuple[int, int] | 
         "balanced": kept + gone == (before[0] if before else named),
         "rules": rules,
     }
-
-
-def _parquet(path: Path) -> str:
-    return "read_parquet('{}')".format(str(path).replace("'", "''"))

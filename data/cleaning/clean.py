@@ -1,11 +1,12 @@
-"""Cleans a corpus: every rule in order, over and over until nothing changes, with an account of every piece.
+"""Cleans the documents of a shard: every rule in order, over and over until nothing changes, with an account of every piece.
 
 Guarantees:
 - The output is a fixed point: cleaning it again with the same configuration changes nothing (up to `rounds` rounds;
   real corpora settle in three). Threads, memory and scratch space never change a byte.
+- What a document becomes depends on those of its shard alone: words are learnt from them. An empty shard gives empty files.
 - Every document comes out, or stands in the ledger as removed with its rule. Per document, characters in = characters
   kept + the sum of each rule's net removal, which the ledger states in `detail` where it is not the count itself.
-Costs: about 0.2 s a round and megabyte on one core. DuckDB works within `memory` and spills to `scratch`; texts are read
+Costs: about 0.2 s a round and megabyte on one core, and 0.3 s a shard. DuckDB works within `memory` and spills to `scratch`; texts are read
 from and written to Parquet a group of rows at a time.
 """
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,6 +58,12 @@ class Workspace:
         """The single value of a query; nothing counts as 0."""
         rows = self.connection.execute(query).fetchall()
         return float(rows[0][0] or 0) if rows else 0.0
+
+
+def parquet(files: Sequence[Path]) -> str:
+    """SQL that reads Parquet files as one table."""
+    names = ", ".join("'{}'".format(str(path).replace("'", "''")) for path in files)
+    return f"read_parquet([{names}])"
 
 
 @contextmanager

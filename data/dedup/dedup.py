@@ -8,6 +8,7 @@ Texts pass through memory in batches, several times; tables beyond `memory` spil
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,11 +28,12 @@ _LEDGER = """SELECT id, 'dedup' AS stage, action, rule, count::BIGINT AS count, 
              FROM ledger ORDER BY id, turn, rule"""
 
 
-def dedup(documents: Path, output: Path, config: DedupConfig, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
+def dedup(documents: Sequence[Path], output: Path, config: DedupConfig, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
     """Writes `documents.parquet` (kept), `clusters.parquet`, `pairs.parquet` and `ledger.parquet` into `output`.
 
-    `clusters` holds (id, cluster) for every document that came in; a cluster is named by its smallest id. `pairs` holds
-    (a, b, jaccard, rule) with a < b. `memory` is DuckDB's limit, such as "2GB". Returns counts and characters by rule.
+    `documents` are the files of the shards, in order; they are read one after the other, never put together. `clusters` holds
+    (id, cluster) for every document that came in; a cluster is named by its smallest id. `pairs` holds (a, b, jaccard, rule)
+    with a < b. `memory` is DuckDB's limit, such as "2GB". Returns counts and characters by rule.
     Raises ValueError for missing columns and repeated ids.
     """
     output.mkdir(parents=True, exist_ok=True)
@@ -47,7 +49,7 @@ def dedup(documents: Path, output: Path, config: DedupConfig, *, threads: int, m
         return {"documents_kept": float(kept), "characters_kept": float(characters), **_metrics(work)}
 
 
-def _write_kept(work: Workspace, paged: Path, repeated: dict[str, set[int]], target: Path) -> tuple[int, int]:
+def _write_kept(work: Workspace, paged: Sequence[Path], repeated: dict[str, set[int]], target: Path) -> tuple[int, int]:
     """Writes the documents that stay and the tables `paragraph_cut` and `emptied`; returns their number and characters."""
     stays = {name for (name,) in work.rows("SELECT id FROM verdict WHERE rule IS NULL")}
     origins = dict(work.connection.execute("SELECT id, min(original) FROM repeated_paragraph GROUP BY id").fetchall())

@@ -7,7 +7,7 @@ over candidates; signatures take about 8 * bands bytes a document on disk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ _SETS = """WITH hashed AS MATERIALIZED (SELECT number, word_hashes(text) AS hash
            SELECT number, shingles(hashes) AS shingles FROM hashed ORDER BY number"""
 
 
-def cluster_documents(work: Workspace, documents: Path, config: DedupConfig) -> None:
+def cluster_documents(work: Workspace, documents: Sequence[Path], config: DedupConfig) -> None:
     """Fills the tables `document`, `pair` and `verdict`. `documents` must ascend by id: numbers then rank like ids."""
     near = config.near
     work.connection.execute("CREATE TABLE document (number BIGINT, id VARCHAR, characters BIGINT, fingerprint UHUGEINT)")
@@ -46,7 +46,7 @@ def cluster_documents(work: Workspace, documents: Path, config: DedupConfig) -> 
     work.script(SQL / "clusters.sql")
 
 
-def _numbered(documents: Path) -> Iterator[pa.Table]:
+def _numbered(documents: Sequence[Path]) -> Iterator[pa.Table]:
     first = 0
     for batch in batches(documents, ("id", "text")):
         yield batch.append_column("number", pa.array(np.arange(first, first + batch.num_rows, dtype=np.int64)))

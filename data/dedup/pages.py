@@ -9,6 +9,7 @@ chapters later is too far from it. Costs one pass, linear in the words.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from data.dedup.config import PageRule
@@ -51,7 +52,7 @@ def _widen(kept: str, removed: str) -> str:
     return kept.rstrip() + ending
 
 
-def remove_repeated_pages(work: Workspace, documents: Path, rule: PageRule) -> Path:
+def remove_repeated_pages(work: Workspace, documents: Sequence[Path], rule: PageRule) -> Sequence[Path]:
     """Writes the documents without repeated pages into the workspace; table `repeated_page` says what was cut from where."""
     work.connection.execute("CREATE TABLE repeated_page (id VARCHAR, first BIGINT, words BIGINT, distance BIGINT)")
     work.connection.execute("CREATE TABLE page_cut (id VARCHAR, pages BIGINT, characters BIGINT)")
@@ -78,4 +79,4 @@ def remove_repeated_pages(work: Workspace, documents: Path, rule: PageRule) -> P
                         "INSERT INTO page_cut VALUES (?, ?, ?)", [row["id"], len(runs[row["id"]]), before - len(row["text"])]
                     )
                 writer.write(row)
-    return target
+    return (target,)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from data.dedup.config import ParagraphRule
@@ -18,7 +19,7 @@ from data.dedup.words import PARAGRAPH_BREAK
 _BREAK = re.compile(PARAGRAPH_BREAK)
 
 
-def find_repeated_paragraphs(work: Workspace, documents: Path, rule: ParagraphRule) -> dict[str, set[int]]:
+def find_repeated_paragraphs(work: Workspace, documents: Sequence[Path], rule: ParagraphRule) -> dict[str, set[int]]:
     """Positions (from 1) of the paragraphs to remove, by document id; table `repeated_paragraph` names each one's original."""
     work.connection.execute("CREATE TABLE paragraph (id VARCHAR, position BIGINT, fingerprint UHUGEINT)")
     work.set(paragraph_min_characters=rule.min_characters, paragraph_corpus=rule.scope == "corpus")

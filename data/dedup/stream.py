@@ -1,48 +1,52 @@
 """Documents pass through memory a few megabytes at a time, ordered by id, and leave in the same order.
 
+Several files are read as one, in the order given: what comes of them is, to the byte, what comes of one file that holds their rows.
+
 Row groups close by the characters they hold, so the same rows make the same bytes whatever was read before. One document is
 the least that can be held: memory is bounded by the batch and the longest document.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.dedup.database import Workspace
+from data.dedup.database import Workspace, parquet
 
 COLUMNS = ("id", "title", "source", "text", "metadata")
 SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
 BATCH_CHARACTERS = 16_000_000
 
 
-def batches(documents: Path, columns: tuple[str, ...] = COLUMNS) -> Iterator[pa.Table]:
-    """Tables of whole documents, in file order, each of about `BATCH_CHARACTERS` characters."""
+def batches(documents: Path | Sequence[Path], columns: tuple[str, ...] = COLUMNS) -> Iterator[pa.Table]:
+    """Tables of whole documents, in the order of the files and of their rows, each of about `BATCH_CHARACTERS` characters."""
     held: list[pa.RecordBatch] = []
     size = 0
-    with pq.ParquetFile(documents, pre_buffer=False, buffer_size=1 << 20) as file:
-        for piece in file.iter_batches(batch_size=64, columns=list(columns)):
-            held.append(piece)
-            size += piece.nbytes
-            if size >= BATCH_CHARACTERS:
-                yield pa.Table.from_batches(held)
-                held, size = [], 0
+    for path in [documents] if isinstance(documents, Path) else documents:
+        with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
+            for piece in file.iter_batches(batch_size=64, columns=list(columns)):
+                held.append(piece)
+                size += piece.nbytes
+                if size >= BATCH_CHARACTERS:
+                    yield pa.Table.from_batches(held)
+                    held, size = [], 0
     if held:
         yield pa.Table.from_batches(held)
 
 
-def ordered(work: Workspace, documents: Path) -> Path:
-    """`documents` itself if its ids ascend, or else a sorted copy in the workspace.
+def ordered(work: Workspace, documents: Sequence[Path]) -> Sequence[Path]:
+    """`documents` themselves if ids ascend through them, as they do through shards, or else a sorted copy in the workspace.
 
     Raises ValueError for a missing column and for an id that comes twice.
     """
-    missing = [name for name in COLUMNS if name not in pq.read_schema(documents).names]
-    if missing:
-        raise ValueError(f"{documents.name} has no column {', '.join(missing)}; documents need {', '.join(COLUMNS)}")
+    for path in documents:
+        missing = [name for name in COLUMNS if name not in pq.read_schema(path).names]
+        if missing:
+            raise ValueError(f"{path.name} has no column {', '.join(missing)}; documents need {', '.join(COLUMNS)}")
     last = ""
     rising = True
     for table in batches(documents, ("id",)):
@@ -51,15 +55,15 @@ def ordered(work: Workspace, documents: Path) -> Path:
             last = value
     if rising:
         return documents
-    name = str(documents).replace("'", "''")
-    twice = work.rows(f"SELECT id FROM read_parquet('{name}') GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1")
+    source = parquet(documents)
+    twice = work.rows(f"SELECT id FROM {source} GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1")
     if twice:
-        raise ValueError(f"document id {twice[0][0]} comes more than once in {documents.name}; ids must be unique")
+        raise ValueError(f"document id {twice[0][0]} comes more than once in {documents[0].name}; ids must be unique")
     target = work.folder / "ordered.parquet"
     work.connection.execute(
-        f"COPY (SELECT {', '.join(COLUMNS)} FROM read_parquet('{name}') ORDER BY id) TO '{target}' (FORMAT parquet, ROW_GROUP_SIZE 2048)"
+        f"COPY (SELECT {', '.join(COLUMNS)} FROM {source} ORDER BY id) TO '{target}' (FORMAT parquet, ROW_GROUP_SIZE 2048)"
     )
-    return target
+    return (target,)
 
 
 class DocumentWriter:

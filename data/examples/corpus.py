@@ -2,7 +2,8 @@
 
 Every passage belongs to one of three groups: training, validation, held out. A held-out passage is in no instruction and no
 preference, and no sentence is in two passages. Deterministic from the seed, whatever the order of the books. Reads train
-only; holds the chosen passages in memory. With very little text some files are empty, none is missing.
+only; holds the chosen passages in memory. With very little text some files are empty, none is missing. Every line names in `books` the
+documents whose words it holds, so that each can be traced and taken down.
 """
 
 from __future__ import annotations
@@ -36,27 +37,31 @@ def corpus_examples(splits: Path, output: Path, config: CorpusExamples) -> dict[
     groups = _groups(chosen, config)
     trained = [passage for passage in chosen if passage.fact in groups["train"]]
     asked = {passage.first for passage in chosen if passage.fact not in groups["heldout"]}
-    answers: defaultdict[str, set[str]] = defaultdict(set)
+    answers: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for passage in chosen:
-        answers[passage.first].add(passage.second)
+        answers[passage.first].setdefault(passage.second, passage.book)
     casts, rivals = _casts(chosen), _rivals({short_title(passage.title) for passage in chosen})
     lines: dict[str, list[dict[str, Any]]] = {name: [] for name in FILES}
     for passage in chosen:
         group = next(name for name, facts in groups.items() if passage.fact in facts)
         random = Random(f"{config.seed}:{passage.fact}")
         asked_of = casts[passage.book], rivals[short_title(passage.title)]
-        for exchange in _exchanges(passage, trained, *asked_of, answers[passage.first], random):
+        for exchange in _exchanges(passage, trained, *asked_of, set(answers[passage.first]), random):
             if exchange.topic == "continue" and group == "heldout" and passage.first in asked:
                 continue  # sentences that begin alike: these words are asked about in training
-            _add(lines, group, exchange, sorted(answers[passage.first]))
+            _add(lines, group, exchange, dict(sorted(answers[passage.first].items())))
     output.mkdir(parents=True, exist_ok=True)
     for name in FILES:
-        rows = sorted(lines[name], key=lambda row: _rank(config.seed, json.dumps(row, ensure_ascii=False)))
+        rows = sorted(lines[name], key=lambda row: _rank(config.seed, _words(row)))
         rows = rows[: config.questions] if name.startswith("questions") else rows
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (output / f"{name}.jsonl").write_text(text, encoding="utf-8")
         lines[name] = rows
     return {"passages": float(len(chosen)), **{name: float(len(rows)) for name, rows in lines.items()}}
+
+
+def _words(row: dict[str, Any]) -> str:
+    return json.dumps({name: value for name, value in row.items() if name != "books"}, ensure_ascii=False)
 
 
 def _rank(seed: int, name: str) -> bytes:
@@ -101,7 +106,7 @@ def _exchanges(
 ) -> list[Exchange]:
     """Everything that is asked about one passage; wrong continuations come from `pool` only."""
     wording = 0 if passage.halves else random.randrange(3)
-    found = [continuation(passage, wording, _bad_continuation(passage, pool, accepted, random))]
+    found = [continuation(passage, wording, *_bad_continuation(passage, pool, accepted, random))]
     if others:
         found.append(which_book(passage, random.choice(others), swap=random.random() < 0.5))
     if passage.first_speaker:
@@ -134,35 +139,37 @@ def _title_words(title: str) -> set[str]:
     return {word[:4] for word in telling if len(word) >= 4} or set(telling)
 
 
-def _bad_continuation(passage: Passage, pool: list[Passage], accepted: set[str], random: Random) -> str:
-    """What another book says, the right words in disorder, or the first of them over and over."""
+def _bad_continuation(passage: Passage, pool: list[Passage], accepted: set[str], random: Random) -> tuple[str, str]:
+    """What another book says, the right words in disorder, or the first of them over and over; and which book, if another."""
     words = passage.second.split()
     kind = random.randrange(3)
     if kind == 0:
         for other in random.sample(pool, min(8, len(pool))):
             if other.title != passage.title and other.second not in accepted:
-                return other.second
+                return other.second, other.book
     if kind <= 1 and len(set(words)) > 2:
         mixed = random.sample(words, len(words))
         if mixed != words:
-            return " ".join(mixed)
+            return " ".join(mixed), ""
     few = words[: max(1, len(words) // 3)]
-    return " ".join(few * 3)
+    return " ".join(few * 3), ""
 
 
-def _add(lines: dict[str, list[dict[str, Any]]], group: str, exchange: Exchange, continuations: list[str]) -> None:
-    answers = [exchange.answer]
+def _add(lines: dict[str, list[dict[str, Any]]], group: str, exchange: Exchange, continuations: dict[str, str]) -> None:
+    answers, books = [exchange.answer], [exchange.book]
     if exchange.topic == "continue":
-        answers += [other for other in continuations if other != exchange.answer]
-    question = {"question": exchange.question, "answers": answers, "fact": exchange.fact}
+        others = {text: book for text, book in continuations.items() if text != exchange.answer}
+        answers, books = [*answers, *others], [*books, *others.values()]
+    question = {"question": exchange.question, "answers": answers, "fact": exchange.fact, "books": sorted(set(books))}
     if group == "heldout":
         if exchange.checkable:
             lines["questions_heldout"].append(question)
         return
     messages = exchange.messages()
     answer = {"role": "assistant", "content": exchange.answer}
-    lines[f"instructions_{group}"].append({"messages": [*messages, answer], "topic": exchange.topic})
+    lines[f"instructions_{group}"].append({"messages": [*messages, answer], "topic": exchange.topic, "books": [exchange.book]})
     if exchange.wrong and exchange.wrong != exchange.answer:
-        lines[f"preferences_{group}"].append({"messages": messages, "chosen": exchange.answer, "rejected": exchange.wrong})
+        pair = {"messages": messages, "chosen": exchange.answer, "rejected": exchange.wrong}
+        lines[f"preferences_{group}"].append({**pair, "books": sorted({exchange.book, exchange.wrong_book or exchange.book})})
     if group == "train" and exchange.checkable:
         lines["questions_seen"].append(question)

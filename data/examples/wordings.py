@@ -12,7 +12,10 @@ _TITLE_WORDS = 10
 
 @dataclass(frozen=True)
 class Exchange:
-    """One question, its answer, and `wrong`: a bad answer of the same kind ("" if none). `checkable`: short enough to mark."""
+    """One question, its answer, and `wrong`: a bad answer of the same kind ("" if none). `checkable`: short enough to mark.
+
+    `book` is the document that it asks about, `wrong_book` the one that the wrong answer is from, if another.
+    """
 
     topic: str
     question: str
@@ -20,6 +23,8 @@ class Exchange:
     wrong: str
     fact: str
     checkable: bool
+    book: str
+    wrong_book: str = ""
 
     def messages(self) -> list[dict[str, str]]:
         """The question as a conversation."""
@@ -31,10 +36,10 @@ def short_title(title: str) -> str:
     return " ".join(title.split()[:_TITLE_WORDS]).rstrip(" .,;:")
 
 
-def continuation(passage: Passage, wording: int, wrong: str) -> Exchange:
+def continuation(passage: Passage, wording: int, wrong: str, wrong_book: str) -> Exchange:
     """What follows the first part? Only a sentence cut in two is checkable."""
     question = CONTINUE[wording % len(CONTINUE)].format(first=passage.first)
-    return Exchange("continue", question, passage.second, wrong, passage.fact, passage.halves)
+    return Exchange("continue", question, passage.second, wrong, passage.fact, passage.halves, passage.book, wrong_book)
 
 
 def which_book(passage: Passage, other_title: str, *, swap: bool) -> Exchange:
@@ -42,21 +47,21 @@ def which_book(passage: Passage, other_title: str, *, swap: bool) -> Exchange:
     right, wrong = short_title(passage.title), short_title(other_title)
     text = f"{passage.first} {passage.second}" if passage.halves else passage.first
     question = f"Which book is this from? {text} {_choice(right, wrong, swap=swap)}"
-    return Exchange("which_book", question, right, wrong, passage.fact, True)
+    return Exchange("which_book", question, right, wrong, passage.fact, True, passage.book)
 
 
 def who_says(passage: Passage, *, swap: bool) -> Exchange:
     """Which of the two speakers says the first part?"""
     names = _choice(passage.first_speaker, passage.second_speaker, swap=swap)
     question = f"Who says this? {passage.first} {names}"
-    return Exchange("who_says", question, passage.first_speaker, passage.second_speaker, passage.fact, True)
+    return Exchange("who_says", question, passage.first_speaker, passage.second_speaker, passage.fact, True, passage.book)
 
 
 def who_is_next(passage: Passage, other_speaker: str, *, swap: bool) -> Exchange:
     """Who speaks after the first part? The wrong answer is another of the play's speakers."""
     names = _choice(passage.second_speaker, other_speaker, swap=swap)
     question = f"Who speaks next? {passage.first_speaker}: {passage.first} {names}"
-    return Exchange("who_is_next", question, passage.second_speaker, other_speaker, passage.fact, True)
+    return Exchange("who_is_next", question, passage.second_speaker, other_speaker, passage.fact, True, passage.book)
 
 
 def _choice(right: str, wrong: str, *, swap: bool) -> str:

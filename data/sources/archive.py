@@ -3,7 +3,8 @@
 Guarantees: nothing is written to disk; a member with an absolute path or one that climbs out, a link or a device, a
 member beyond MEMBER_LIMIT, a selection beyond TOTAL_LIMIT, or a member that unpacks to far more than its packed size
 allows is refused with HostileArchive before its content is used. Sizes are enforced while reading, not believed.
-Costs memory for the selected members of a tar (it can only be read forwards); members of a zip are read one by one.
+Of a shard's works only those members are read. Costs memory for them in a tar, which can only be read forwards and is unpacked
+whole for each shard; members of a zip are read one by one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from stat import S_ISLNK
 from typing import IO
 
 from data.sources.errors import HostileArchive, SourceError
+from data.sources.works import Works
 
 MEMBER_LIMIT = 256 << 20
 TOTAL_LIMIT = 4 << 30
@@ -30,22 +32,22 @@ def selected(path: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> b
     return any(fnmatchcase(path, glob) for glob in include) and not any(fnmatchcase(path, glob) for glob in exclude)
 
 
-def read_archive(archive: Path, include: tuple[str, ...], exclude: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
-    """Yields (path inside, content) of the selected members in the order of their paths.
+def read_archive(archive: Path, include: tuple[str, ...], exclude: tuple[str, ...], works: Works) -> Iterator[tuple[str, bytes]]:
+    """Yields (path inside, content) of the selected members that `works` hold, in the order of their works and paths.
 
     Raises HostileArchive as the module says, and SourceError where the file is neither zip nor tar, or is damaged."""
     try:
         if zipfile.is_zipfile(archive):
-            yield from _zip_members(archive, include, exclude)
+            yield from _zip_members(archive, include, exclude, works)
         elif tarfile.is_tarfile(archive):
-            yield from _tar_members(archive, include, exclude)
+            yield from _tar_members(archive, include, exclude, works)
         else:
             raise SourceError(f"{archive.name} is neither a zip nor a tar archive; delete it from the cache so that it is fetched anew")
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise SourceError(f"{archive.name} is a damaged archive ({error}); delete it from the cache so that it is fetched anew") from error
 
 
-def _zip_members(archive: Path, include: tuple[str, ...], exclude: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+def _zip_members(archive: Path, include: tuple[str, ...], exclude: tuple[str, ...], works: Works) -> Iterator[tuple[str, bytes]]:
     with zipfile.ZipFile(archive) as opened:
         members = opened.infolist()
         for member in members:
@@ -54,14 +56,14 @@ def _zip_members(archive: Path, include: tuple[str, ...], exclude: tuple[str, ..
                 raise HostileArchive(f"{archive.name}: {member.filename} is a link; links are not followed")
         chosen = [m for m in members if not m.is_dir() and selected(m.filename, include, exclude)]
         _check_sizes(archive, len(members), {m.filename: m.file_size for m in chosen})
-        for member in sorted(chosen, key=lambda m: m.filename):
+        for member in sorted((m for m in chosen if works.hold(m.filename)), key=lambda m: works.order(m.filename)):
             if member.file_size > RATIO_APPLIES_FROM and member.file_size > RATIO_LIMIT * max(member.compress_size, 1):
                 raise HostileArchive(f"{archive.name}: {member.filename} unpacks to more than {RATIO_LIMIT} times its size")
             with opened.open(member) as stream:
                 yield member.filename, _read(archive, member.filename, stream, member.file_size)
 
 
-def _tar_members(archive: Path, include: tuple[str, ...], exclude: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+def _tar_members(archive: Path, include: tuple[str, ...], exclude: tuple[str, ...], works: Works) -> Iterator[tuple[str, bytes]]:
     held: dict[str, bytes] = {}
     sizes: dict[str, int] = {}
     packed, unpacked = max(archive.stat().st_size, 1), 0
@@ -77,10 +79,10 @@ def _tar_members(archive: Path, include: tuple[str, ...], exclude: tuple[str, ..
             if chosen:
                 sizes[member.name] = member.size
             _check_sizes(archive, count, sizes)
-            stream = opened.extractfile(member) if chosen else None
+            stream = opened.extractfile(member) if chosen and works.hold(member.name) else None
             if stream is not None:
                 held[member.name] = _read(archive, member.name, stream, member.size)
-    yield from sorted(held.items())
+    yield from sorted(held.items(), key=lambda item: works.order(item[0]))
 
 
 def _read(archive: Path, name: str, stream: IO[bytes], size: int) -> bytes:

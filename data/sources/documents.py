@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 ROWS_A_GROUP = 128
+ID_BITS = 64
 
 # id: 16 hex digits, stable when the text changes. metadata: a JSON object.
 DOCUMENTS = pa.schema([(name, pa.string()) for name in ("id", "title", "source", "text", "metadata")])
@@ -29,7 +30,7 @@ QUARANTINE = pa.schema([(name, pa.string()) for name in ("source", "path", "reas
 
 def document_id(source: str, path: str) -> str:
     """16 hex digits from the source's name and the path inside it."""
-    return hashlib.sha256(f"{source}\0{path}".encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(f"{source}\0{path}".encode("utf-8", "surrogatepass")).hexdigest()[: ID_BITS // 4]
 
 
 def write_rows(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> int:

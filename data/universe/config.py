@@ -25,7 +25,11 @@ class UniverseSource(BaseModel, frozen=True, extra="forbid"):
     ocr_rate: float = Field(0.01, description="share of words misread, in a book that was read by machine", ge=0, le=0.2)
     hyphen_rate: float = Field(0.5, description="share of line ends where a long word is broken, if one can be", ge=0, le=1)
     lines_per_page: int = Field(34, description="lines on a printed page, give or take two", ge=8, le=200)
-    licence: str = Field("generated, free of rights", description="under what terms the texts may be used, for the model card; text")
+    licence: str = Field(
+        "generated, free of rights",
+        json_schema_extra={"identity": False},
+        description="under what terms the texts may be used, for the model card; text",
+    )
 
     @property
     def label(self) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,11 +77,13 @@ class Aligned:
         return (left < 0 or first >= 0) and last == first + 1
 
 
-def score(truth: Path, cleaned_documents: Path, deduplicated_documents: Path, dedup_ledger: Path | None = None) -> dict[str, float]:
+def score(
+    truth: Path, cleaned_documents: Sequence[Path], deduplicated_documents: Path, dedup_ledger: Path | None = None
+) -> dict[str, float]:
     """Shares between 0 and 1 for a run over the universe.
 
-    `truth` is the folder that write_universe wrote; the two documents files follow the documents contract, with the file's
-    path in the metadata. `dedup_ledger` adds the count of documents it calls duplicates, to be compared by a reader.
+    `truth` is the folder that write_universe wrote; the documents files (the cleaned ones a file a shard) follow the documents contract,
+    with the file's path in the metadata. `dedup_ledger` adds the count of documents it calls duplicates, to be compared by a reader.
     """
     import pyarrow.parquet as pq
 
@@ -89,9 +92,9 @@ def score(truth: Path, cleaned_documents: Path, deduplicated_documents: Path, de
     for row in truth_table(truth, "faults"):
         faults[row["path"]].append(row)
     groups = {row["path"]: row["original"] for row in truth_table(truth, "duplicates")}
-    cleaned, kept = _texts(cleaned_documents, clean), _texts(deduplicated_documents, clean)
+    cleaned, kept = _texts(cleaned_documents, clean), _texts([deduplicated_documents], clean)
     if not cleaned:
-        raise ValueError(f"{cleaned_documents} holds no document of the universe in {truth}: metadata needs its path")
+        raise ValueError(f"{', '.join(map(str, cleaned_documents))} holds no document of the universe in {truth}: metadata needs its path")
     figures = _cleaning(clean, cleaned, faults)
     figures |= _documents(set(cleaned), set(kept), groups)
     figures |= _pages(clean, cleaned, kept, faults)
@@ -101,13 +104,13 @@ def score(truth: Path, cleaned_documents: Path, deduplicated_documents: Path, de
     return figures
 
 
-def _texts(documents: Path, known: dict[str, str]) -> dict[str, str]:
+def _texts(documents: Sequence[Path], known: dict[str, str]) -> dict[str, str]:
     """Text by truth path, for the documents whose metadata names a file of the universe."""
     import pyarrow.parquet as pq
 
     by_name = {path.rsplit("/", 1)[-1]: path for path in known}
     texts: dict[str, str] = {}
-    for row in pq.read_table(documents, columns=["text", "metadata"]).to_pylist():
+    for row in (row for path in documents for row in pq.read_table(path, columns=["text", "metadata"]).to_pylist()):
         name = str(json.loads(row["metadata"] or "{}").get("path", "")).rsplit("/", 1)[-1]
         if name in by_name:
             texts[by_name[name]] = str(row["text"])

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from data.universe.faults import Fault
 
 
-def write_universe(directory: Path, config: UniverseSource) -> None:
-    """Write `books/*.txt` as found in the wild, `truth/*.parquet`, and `world.json`. See the module for the contract."""
+def write_universe(directory: Path, config: UniverseSource) -> dict[str, float]:
+    """Write `books/*.txt` as found in the wild, `truth/*.parquet`, and `world.json`. See the module for the contract.
+
+    Returns how many files there are, their bytes, the faults in them and the facts of the world."""
     shelf = directory / "books"
     if shelf.exists() and any(shelf.iterdir()):
         raise FileExistsError(f"{shelf} already holds books; give write_universe an empty directory")
@@ -46,6 +48,8 @@ def write_universe(directory: Path, config: UniverseSource) -> None:
         (directory / book.path).write_bytes(data)
     _write_truth(directory / "truth", [*books, *copies], originals, faults)
     (directory / "world.json").write_text(_world_json(world, told, config), encoding="utf-8")
+    counts = {"files": len(printed), "bytes": sum(map(len, printed.values())), "faults": len(faults), "facts": len(world.facts)}
+    return {name: float(count) for name, count in counts.items()}
 
 
 def _more_files(books: list[Book], config: UniverseSource) -> tuple[list[Book], dict[str, tuple[str, str]]]:

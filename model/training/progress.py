@@ -9,7 +9,10 @@ from pydantic import BaseModel
 
 
 class Progress(BaseModel, frozen=True):
-    """Where a run is. `loss` is the mean of the last step, nats a unit; None before the first step of this launch."""
+    """Where a run is. `loss` is the mean of the last step, nats a unit; None before the first step of this launch.
+
+    `devices`: accelerators in use by all workers together; 0 on processors.
+    """
 
     step: int
     steps: int
@@ -19,20 +22,22 @@ class Progress(BaseModel, frozen=True):
     seconds_left: float | None
     metrics: dict[str, float] = {}
     note: str = ""
+    devices: int = 0
 
 
 class ProgressWriter:
     """Appends progress to a file; speed is measured over what this launch has done, the first step left out."""
 
-    def __init__(self, path: Path, *, start: int, steps: int, tokens_a_step: int) -> None:
+    def __init__(self, path: Path, *, start: int, steps: int, tokens_a_step: int, devices: int = 0) -> None:
         self._stream = path.open("a", encoding="utf-8")
-        self._steps, self._tokens = steps, tokens_a_step
+        self._steps, self._tokens, self._devices = steps, tokens_a_step, devices
         self._first: tuple[int, float] | None = None
         self._shown = 0.0
 
     def note(self, step: int, note: str) -> None:
         """A line that says where the run is in words: starting, resuming, saving."""
-        self._write(Progress(step=step, steps=self._steps, loss=None, learning_rate=0, tokens_per_second=0, seconds_left=None, note=note))
+        where = {"step": step, "steps": self._steps, "devices": self._devices}
+        self._write(Progress(**where, loss=None, learning_rate=0, tokens_per_second=0, seconds_left=None, note=note))
 
     def step(self, step: int, learning_rate: float, metrics: dict[str, float]) -> float:
         """Tell of a finished step; returns the speed, tokens a second (0 until it can be known)."""
@@ -52,6 +57,7 @@ class ProgressWriter:
                     tokens_per_second=speed,
                     seconds_left=left,
                     metrics=metrics,
+                    devices=self._devices,
                 )
             )
         return speed

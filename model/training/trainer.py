@@ -132,7 +132,8 @@ class Trainer:
         return numbers
 
     def _open_records(self, start: int, note: str) -> Records:
-        return Records(self.job, start, note)
+        devices = self.place.world if self.device.type == "cuda" else 0
+        return Records(self.job, start, note, devices)
 
     def _write_model(self, weights: dict[str, Tensor]) -> None:
         job = self.job
@@ -148,10 +149,10 @@ class Trainer:
 class Records:
     """What the leading worker writes as it goes: history, times, progress."""
 
-    def __init__(self, job: Job, start: int, note: str) -> None:
+    def __init__(self, job: Job, start: int, note: str, devices: int) -> None:
         tokens = job.train.global_batch * job.decoder.context
         path = job.run_directory() / "progress.jsonl"
-        self._progress = ProgressWriter(path, start=start, steps=job.total_steps, tokens_a_step=tokens)
+        self._progress = ProgressWriter(path, start=start, steps=job.total_steps, tokens_a_step=tokens, devices=devices)
         self._history = JsonLines(job.checkpoints / "history.jsonl", after_step=start)
         self._timing = JsonLines(job.checkpoints / "timing.jsonl", after_step=start)
         self._began = time.perf_counter()

@@ -9,7 +9,7 @@ from tasks.reporting.lineage_drawing import SHORT, draw_lineage
 from tasks.reporting.parts import Row, Section, Table
 from tasks.reporting.wording import plural, seconds
 from tasks.stage.artifact import Artifact, Cost
-from tasks.stage.lineage import total_cost
+from tasks.stage.cost import total_cost
 
 HEADER = ("stage", "state", "why", "wall", "CPU", "digest", "location", "MLflow run")
 MOST_CAUSES = 4
@@ -41,7 +41,7 @@ def stages_section(account: Account) -> Section | None:
 
 def cost_of(artifacts: Iterable[Artifact]) -> Cost:
     """What artifacts cost together, an execution that stands at two places counted once."""
-    return total_cost({artifact.key: artifact for artifact in artifacts}.values())
+    return total_cost(artifacts)
 
 
 def _spent(cost: Cost) -> str:

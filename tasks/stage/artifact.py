@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.stage.digests import UNREADABLE, hash_files
 
 LOGS = "logs/"
 RECORD = "artifact.json"
@@ -131,19 +133,44 @@ Made = Artifact | Pending
 Given = Artifact | Part | Pending
 
 
+class Shards(BaseModel, frozen=True, extra="forbid"):
+    """What a sharded stage made: one artifact a shard, in the order of the shards."""
+
+    place: str = Field(description="the stage's name in the flow")
+    items: tuple[Given, ...]
+
+    def part(self, prefix: str) -> Shards:
+        """The files at or below `prefix` of each shard. Raises KeyError when one has none."""
+        return self.model_copy(update={"items": tuple(item.part(prefix) for item in self.items)})  # type: ignore[union-attr]
+
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """The artifacts that exist already."""
+        return tuple(item for item in self.items if isinstance(item, Artifact))
+
+
+def singles(given: Mapping[str, Given | Shards]) -> dict[str, Given]:
+    """Inputs by name, each shard by itself: `documents[3]`."""
+    found: dict[str, Given] = {}
+    for name, value in given.items():
+        found |= {f"{name}[{i}]": item for i, item in enumerate(value.items)} if isinstance(value, Shards) else {name: value}
+    return found
+
+
 def content_digest(files: Iterable[File]) -> str:
     """Hash of names and contents, in name order, without the logs."""
     listing = sorted([f.path, f.sha256] for f in files if not f.path.startswith(LOGS))
     return hashlib.sha256(json.dumps(listing, separators=(",", ":")).encode()).hexdigest()
 
 
-def hash_file(path: Path) -> str:
-    """Hex sha256 of a file, read in pieces."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def combined_digest(digests: Iterable[str]) -> str:
+    """One digest for several shards, in their order."""
+    return hashlib.sha256(json.dumps(list(digests), separators=(",", ":")).encode()).hexdigest()
 
 
 def list_files(directory: Path) -> tuple[File, ...]:
-    """Every file below a directory, in name order, with size and digest."""
+    """Every file below a directory, in name order, with size and digest. Raises OSError for one that can't be read."""
     paths = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != RECORD)
-    return tuple(File(path=p.relative_to(directory).as_posix(), size=p.stat().st_size, sha256=hash_file(p)) for p in paths)
+    digests = hash_files(paths)
+    if unread := [f"{path}: {digest}" for path, digest in digests.items() if digest.startswith(UNREADABLE)]:
+        raise OSError("; ".join(unread))
+    return tuple(File(path=p.relative_to(directory).as_posix(), size=p.stat().st_size, sha256=digests[p]) for p in paths)

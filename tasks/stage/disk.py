@@ -36,3 +36,12 @@ def place_directory(made: Path, final: Path) -> None:
         if not final.is_dir():
             raise
         shutil.rmtree(made)
+
+
+def remove(path: Path, first: str) -> None:
+    """Delete a file or a folder, in a folder the file called `first` before all others."""
+    if path.is_dir() and not path.is_symlink():
+        (path / first).unlink(missing_ok=True)
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -3,7 +3,8 @@
 key = H(stage name, own config, input digests, code fingerprint, versions of the libraries it declares, state of outside files it reads).
 
 Guarantees: the key is a function of those alone, equal in every process and on every machine; a value without a stable serialization is
-refused by name. The ingredients are kept by name, so that two keys can be compared and their difference told.
+refused by name. The ingredients are kept by name, so that two keys can be compared and their difference told. A config field that says
+`json_schema_extra=NOT_IDENTITY` is left out: what it selects is observed instead, or it changes no byte.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from collections.abc import Mapping
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
+
+NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 
 
 class UnstableValue(TypeError):
@@ -25,7 +28,8 @@ class UnstableValue(TypeError):
 def stable(value: object, where: str) -> object:
     """`value` as plain JSON data. Raises UnstableValue naming the field when it has no stable form."""
     if isinstance(value, BaseModel):
-        return {name: stable(getattr(value, name), f"{where}.{name}") for name in sorted(type(value).model_fields)}
+        counted = (name for name, field in type(value).model_fields.items() if field.json_schema_extra != NOT_IDENTITY)
+        return {name: stable(getattr(value, name), f"{where}.{name}") for name in sorted(counted)}
     if isinstance(value, Enum):
         return stable(value.value, where)
     if value is None or isinstance(value, (bool, int, str)):

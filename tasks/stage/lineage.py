@@ -5,11 +5,12 @@ Guarantees: `ancestors` and `descendants` follow inputs by key; an input whose r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.stage.artifact import Artifact, Cost, hash_file
+from tasks.stage.artifact import Artifact
+from tasks.stage.digests import hash_file
 from tasks.stage.store import Store
 
 
@@ -70,16 +71,6 @@ class Graph:
                     keys.add(key)
                     waiting.append(key)
         return [artifact, *sorted((self.by_key[k] for k in keys - {artifact.key}), key=lambda a: a.origin.created)]
-
-
-def total_cost(artifacts: Iterable[Artifact]) -> Cost:
-    """Cumulative cost of a lineage."""
-    costs = [artifact.cost for artifact in artifacts]
-    return Cost(
-        wall_seconds=round(sum(c.wall_seconds for c in costs), 1),
-        cpu_seconds=round(sum(c.cpu_seconds for c in costs), 1),
-        gpu_seconds=round(sum(c.gpu_seconds for c in costs), 1),
-    )
 
 
 def tree(graph: Graph, artifact: Artifact) -> list[str]:

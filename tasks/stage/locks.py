@@ -38,6 +38,40 @@ def local_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
 
 
 @contextmanager
+def shared_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock that others may hold as well, waiting as long as one process has it for itself (`sole_lock`)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_wait()
+            fcntl.flock(handle, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def sole_lock(path: Path) -> Iterator[None]:
+    """Have a lock for oneself. Raises BlockingIOError at once when others hold it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock on a file."""
+    try:
+        with path.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextmanager
 def lease_lock(fs: fsspec.AbstractFileSystem, path: str, on_wait: Callable[[], None], seconds: float = LEASE_SECONDS) -> Iterator[None]:
     """Hold a lease object, renewing it until the block ends."""
     owner = uuid.uuid4().hex
@@ -72,6 +106,12 @@ def lease_lock(fs: fsspec.AbstractFileSystem, path: str, on_wait: Callable[[], N
         thread.join()
         if _owned(fs, path, owner):
             fs.rm(path)
+
+
+def is_leased(fs: fsspec.AbstractFileSystem, path: str) -> bool:
+    """Whether a lease object names an owner whose time has not run out."""
+    lease = _read(fs, path)
+    return lease is not None and lease[1] >= time.time()
 
 
 def _owned(fs: fsspec.AbstractFileSystem, path: str, owner: str) -> bool:

@@ -1,22 +1,32 @@
-"""Opening and closing a run: store, tracker, and what is said of the run as a whole.
+"""Opening and closing a run: store, journal, tracker, and what is said of the run as a whole.
 
-Guarantees: a run that ends by an error is closed as failed in MLflow, and the error goes on; while planning, nothing is opened for
-writing and nothing is recorded. Code is fingerprinted when the run opens, so an edit made meanwhile enters no key.
+Guarantees: a run that ends by an error is closed as failed, one that was interrupted as stopped, in the journal and in MLflow, and the
+error goes on; while planning, nothing is opened for writing and nothing is recorded. Code is fingerprinted when the run opens, so an edit
+made meanwhile enters no key. While a run is open its store is in use, so that nothing is collected under it.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.stage.cost import git_state
+from prefect.runtime import flow_run
+
+from tasks.stage.cost import Rates, git_state, now, total_cost
+from tasks.stage.digests import Digests
 from tasks.stage.fingerprint import freeze
+from tasks.stage.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.resources import Resources
 from tasks.stage.run import DECLARED, Run, current_options, entered
+from tasks.stage.scribe import Scribe
 from tasks.stage.store import Store
-from tasks.stage.tracking import Tracker, flat_parameters
+from tasks.stage.tracking import flat_parameters
+
+MLFLOW = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
 def resolve(url: str, root: Path) -> str:
@@ -28,35 +38,80 @@ def resolve(url: str, root: Path) -> str:
 
 def open_store(url: str, root: Path, home: Path) -> Store:
     """The store at a URL, or at a path taken from `root`; what comes from afar is kept in `home`."""
-    return Store(resolve(url, root), home / "cache" / "artifacts")
+    return Store(resolve(url, root), home / "cache" / "artifacts", Digests(home / "cache" / "digests.db"))
 
 
 @contextmanager
 def open_run(
     *, name: str, root: Path, home: Path, store: str, tracking: str, resources: Resources, parameters: Mapping[str, object]
 ) -> Iterator[Run]:
-    """Make a run current for the block; `parameters` is the whole recipe as plain data, for MLflow."""
+    """Make a run current for the block; `parameters` is the whole recipe as plain data, for the journal and MLflow."""
     logging.getLogger("folio").setLevel(logging.INFO)
     options = current_options()
     freeze(DECLARED, home / "cache" / "fingerprints")
     opened = open_store(store, root, home)
-    tracker = None
-    if not options.planning and tracking:
-        tracker = Tracker(resolve(tracking, root), name, home, opened.url)
-        commit, dirty = git_state()
-        tags = {"mlflow.source.git.commit": commit, "folio.git_dirty": str(dirty), "folio.recipe": name}
-        tracker.start(name, flat_parameters(parameters), tags)
-    run = Run(name, root, home, opened, resources, options, tracker)
-    try:
+    journal = Journal(opened)
+    record = record_of(name, parameters)
+    digests = Digests(home / "cache" / "digests.db")
+    rates = Rates.model_validate(parameters.get("rates", {}))
+    run = Run(name, root, home, opened, digests, resources, options, None, record, rates, journal.standing(name))
+    if options.planning:
         with entered(run):
             yield run
-    except BaseException:
-        if tracker is not None:
-            tracker.finish(failed=True, tags=_account(run), artifacts=run.artifacts)
-        raise
-    if tracker is not None:
-        tracker.finish(failed=False, tags=_account(run), artifacts=run.artifacts)
+        return
+    # In this order: a collection of an object store knows a run by its lease alone.
+    with journal.running(record), opened.in_use():
+        if tracking:
+            run.tracker = Scribe(resolve(tracking, root), name, home, opened.url)
+            tags = {
+                "mlflow.source.git.commit": record.git_commit,
+                "folio.git_dirty": str(record.git_dirty),
+                "folio.recipe": name,
+                "folio.run": record.id,
+            }
+            run.tracker.start(name, flat_parameters(parameters), tags)
+        try:
+            with entered(run):
+                yield run
+        except BaseException as error:
+            stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
+            _close(run, "stopped" if stopped else "failed", " ".join(f"{type(error).__name__}: {error}".split())[:500])
+            raise
+        _close(run, "finished", "")
 
 
-def _account(run: Run) -> dict[str, str]:
-    return {"folio.reused": ", ".join(sorted(run.reused)), "folio.executed": ", ".join(sorted(set(run.artifacts) - run.reused))}
+def record_of(name: str, parameters: Mapping[str, object]) -> RunRecord:
+    """The record of a run that begins now."""
+    commit, dirty = git_state()
+    started = now()
+    return RunRecord(
+        id=new_id(started),
+        recipe=name,
+        status="running",
+        started=started,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        git_commit=commit,
+        git_dirty=dirty,
+        configuration=dict(parameters),
+        flow_run_id=str(flow_run.id or ""),
+    )
+
+
+def _close(run: Run, status: Status, error: str) -> None:
+    changes: dict[str, str] = {"status": status, "ended": now(), "error": error}
+    try:
+        if run.tracker is not None:
+            changes["mlflow_run_id"] = run.tracker.parent()
+            tags = {
+                "folio.reused": ", ".join(sorted(run.reused)),
+                "folio.executed": ", ".join(sorted(set(run.artifacts) - run.reused)),
+            }
+            told = {"folio.error": error} if error else {}
+            whole = total_cost(run.artifacts.values())
+            money = run.rates.price(whole)
+            spent = whole.model_dump() | ({} if money is None else {"money": money})
+            metrics = {f"cost.total.{name}": value for name, value in spent.items()}
+            run.tracker.finish(status=MLFLOW[status], tags=tags | told, metrics=metrics, artifacts=run.artifacts)
+    finally:
+        run.keep(**changes)

@@ -2,17 +2,20 @@
 
 Guarantees: `decide` reads the store and changes nothing; a run acts on its answer, a plan prints it, so they cannot disagree.
 A plan says `run` only of what is certain to run; where that depends on bytes not made yet, it says `may run`.
-The causes compare the ingredients of the key with those of the newest record at the same place in the same recipe.
+The causes compare the ingredients of the key with those of what the last run of the recipe had at the same place, or else of the newest
+record made there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
+from tasks.stage.accepting import accepted
 from tasks.stage.artifact import Artifact
 from tasks.stage.identity import key_of
+from tasks.stage.journal import PlaceRecord
 from tasks.stage.reach import PERHAPS
 from tasks.stage.store import Damaged, Store
 
@@ -23,7 +26,7 @@ WORDS = {"reuse": "reuse", "run": "run", "wait": "may run"}
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do about one stage."""
+    """What to do about one stage, or one shard of it. `reason`: why another key's artifact is taken, in the words of who accepted it."""
 
     place: str
     stage: str
@@ -34,6 +37,8 @@ class Decision:
     damaged: Damaged | None = None
     last: Artifact | None = None
     refresh: bool = False
+    reason: str = ""
+    ingredients: Mapping[str, str] = field(default_factory=dict)
 
     def row(self) -> dict[str, object]:
         """The decision as plain data, for `folio plan --json`."""
@@ -42,8 +47,10 @@ class Decision:
             "stage": self.place,
             "action": self.action,
             "causes": list(self.causes),
+            "accepted": self.reason,
             "key": self.key,
-            "last_wall_seconds": None if cost is None else cost.cost.wall_seconds,
+            "artifact": self.artifact.location if self.artifact else "",
+            "last": None if cost is None else cost.cost.model_dump(),
         }
 
 
@@ -57,28 +64,56 @@ def decide(
     waits_on: Mapping[str, str],
     refresh: bool,
     verify: bool,
+    before: PlaceRecord | None = None,
 ) -> Decision:
-    """Reuse, run, or wait for an input (`waits_on`: input name -> place that has not run yet)."""
-    last = store.latest(stage, label)
+    """Reuse, run, or wait for an input (`waits_on`: input name -> place that has not run yet). `before`: what the last run had here."""
     asked = (REFRESH,) if refresh else ()
     if waits_on:
+        last = _last(store, stage, label, before)
         unknown = tuple(f"input.{name}" for name in waits_on)
         known = (*asked, *(compare(last, ingredients, unknown) if last else (NEVER,)))
         certain = refresh or all(compare(record, ingredients, unknown) for record in store.records(stage))
         waiting = f"waits on {', '.join(dict.fromkeys(waits_on.values()))}"
-        return Decision(place, stage, "run" if certain else "wait", (*known, waiting), last=last, refresh=refresh)
+        action: Action = "run" if certain else "wait"
+        return Decision(place, stage, action, (*known, waiting), last=last, refresh=refresh, ingredients=ingredients)
     key = key_of(stage, ingredients)
-    found = store.find(stage, key, digests=verify)
+    found, reason, words = settled(store, stage, key, verify=verify, label=label)
+    if isinstance(found, Artifact) and not refresh:
+        return Decision(place, stage, "reuse", words, key, artifact=found, reason=reason, ingredients=ingredients)
+    last = _last(store, stage, label, before)
     if isinstance(found, Damaged):
         causes = tuple(f"{found.location}: {problem}" for problem in found.problems)
-        return Decision(place, stage, "run", causes, key, damaged=found, last=last)
+        return Decision(place, stage, "run", causes, key, damaged=found, last=last, ingredients=ingredients)
     if refresh:
-        return Decision(place, stage, "run", asked, key, last=last, refresh=True)
+        return Decision(place, stage, "run", asked, key, last=last, refresh=True, ingredients=ingredients)
+    return Decision(place, stage, "run", _why(key, last, before, ingredients), key, last=last, ingredients=ingredients)
+
+
+def settled(store: Store, stage: str, key: str, *, verify: bool, label: str) -> tuple[Artifact | Damaged | None, str, tuple[str, ...]]:
+    """The artifact of a key, or the one accepted in its place with the reason given and what a plan says of it."""
+    found = store.find(stage, key, digests=verify, label=label)
     if found is not None:
-        return Decision(place, stage, "reuse", (), key, artifact=found, last=last)
+        return found, "", ()
+    acceptance = accepted(store, stage, key)
+    instead = store.find(stage, acceptance.instead, digests=verify) if acceptance else None
+    if acceptance is None or not isinstance(instead, Artifact):
+        return None, "", ()
+    return instead, acceptance.reason, (f"accepted by {acceptance.who}: {acceptance.reason}", *acceptance.causes)
+
+
+def _last(store: Store, stage: str, label: str, before: PlaceRecord | None) -> Artifact | None:
+    """The record to compare with."""
+    found = store.find(stage, before.key, label=label) if before else None
+    return found if isinstance(found, Artifact) else store.latest(stage, label)
+
+
+def _why(key: str, last: Artifact | None, before: PlaceRecord | None, ingredients: Mapping[str, str]) -> tuple[str, ...]:
+    gone = f"its artifact {before.location} is gone" if before else ""
+    if before is not None and before.key == key:
+        return (gone,)
     if last is None:
-        return Decision(place, stage, "run", (NEVER,), key)
-    return Decision(place, stage, "run", compare(last, ingredients) or ("its last artifact is gone",), key, last=last)
+        return (f"{gone}, and with it what it was made of",) if gone else (NEVER,)
+    return compare(last, ingredients) or ("its last artifact is gone",)
 
 
 def compare(last: Artifact, ingredients: Mapping[str, str], ignore: tuple[str, ...] = ()) -> tuple[str, ...]:

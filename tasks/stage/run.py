@@ -5,18 +5,20 @@ Guarantees: exactly one run is current in a context; asking for it outside is an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tasks.stage.artifact import Artifact
-from tasks.stage.cost import now
+from tasks.stage.cost import Rates
+from tasks.stage.digests import Digests
+from tasks.stage.journal import Journal, PlaceRecord, Registered, RunRecord
 from tasks.stage.plan import Decision
 from tasks.stage.resources import Resources
+from tasks.stage.scribe import Scribe
 from tasks.stage.store import Store
-from tasks.stage.tracking import Tracker
 
 
 @dataclass(frozen=True)
@@ -30,19 +32,39 @@ class Options:
 
 @dataclass
 class Run:
-    """The current run: where it reads and writes, and what it has decided so far."""
+    """The current run: where it reads and writes, and what it has decided so far. `before`: what the run before it had, by place."""
 
     name: str
     root: Path
     home: Path
     store: Store
+    digests: Digests
     resources: Resources
     options: Options
-    tracker: Tracker | None
-    started: str = field(default_factory=now)
+    tracker: Scribe | None
+    record: RunRecord
+    rates: Rates = field(default_factory=Rates)
+    before: Mapping[str, PlaceRecord] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
+    places: dict[str, PlaceRecord] = field(default_factory=dict)
+    registered: list[Registered] = field(default_factory=list)
+
+    @property
+    def started(self) -> str:
+        """UTC time, ISO 8601."""
+        return self.record.started
+
+    def digest_of(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """Content hashes of files outside the store."""
+        return self.digests.of(paths)
+
+    def keep(self, **changes: str) -> None:
+        """Write into the journal how far the run has come, and `changes` to its record."""
+        update = {**changes, "places": dict(self.places), "registered": tuple(self.registered)}
+        self.record = self.record.model_copy(update=update)
+        Journal(self.store).write(self.record)
 
 
 DECLARED: list[tuple[str, str]] = []

@@ -7,11 +7,15 @@
 
 Guarantees: the body sees local paths of its verified inputs, its own config, and a `Workspace` to write into; it is executed at most
 once at a time for a key; what it wrote is committed whole or not at all. While planning nothing is executed and nothing is changed.
+
+A stage may work shard by shard: `clean.over(8)(recipe.clean, documents=ingested)` gives `Shards`, one artifact a shard, each with a key of
+its own, made side by side as mapped Prefect tasks. Inputs that are shards, too, are dealt out; others go to every shard. A stage that takes
+shards without being sharded gets a list of paths.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,16 +23,18 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tasks.stage.artifact import Given, Made, Pending
-from tasks.stage.execute import Body, Call, Metrics, Workspace, perform
+from tasks.stage.artifact import Given, Made, Pending, Shards, singles
+from tasks.stage.execute import Body, Call, Metrics, Shard, Workspace, perform
 from tasks.stage.fingerprint import edited_since, fingerprint
 from tasks.stage.identity import flatten, library_versions, stable
 from tasks.stage.plan import decide
 from tasks.stage.run import DECLARED, Run, current_run
 
-__all__ = ["Metrics", "Stage", "Workspace", "stage"]
+__all__ = ["Metrics", "Shard", "Sharded", "Stage", "Workspace", "stage"]
 
-Observer = Callable[[Any, Path], Mapping[str, str]]
+DigestOf = Callable[[Iterable[Path]], dict[Path, str]]
+Observer = Callable[[Any, Path, Shard | None, DigestOf], Mapping[str, str]]
+Inputs = Mapping[str, Given | Shards]
 
 
 @dataclass(frozen=True)
@@ -51,46 +57,85 @@ class Stage:
         """The same stage at another place of the flow, with a history of its own."""
         return replace(self, where=where)
 
-    def __call__(self, config: BaseModel, **inputs: Given | None) -> Made:
+    def over(self, count: int) -> Sharded:
+        """The same stage, once for each of `count` shards."""
+        return Sharded(self, count)
+
+    def __call__(self, config: BaseModel, **inputs: Given | Shards | None) -> Made:
         """Decide, then reuse or execute. Raises what the body raises."""
         run = current_run()
-        given = {name: value for name, value in inputs.items() if value is not None}
-        ingredients = self.ingredients(run, config, given)
-        label = f"{run.name}-{self.where}" if self.where else run.name
+        call = self.decided(run, config, {name: value for name, value in inputs.items() if value is not None}, None)
+        if run.options.planning:
+            return call.decision.artifact or Pending(place=self.place)
+        return perform(run, self.place, [call])[0]
+
+    def decided(self, run: Run, config: BaseModel, given: Inputs, shard: Shard | None) -> Call:
+        """What is to be done about one call, and all that is needed to do it."""
+        place = f"{self.place}[{shard.number}]" if shard else self.place
+        ingredients = self.ingredients(run, config, given, shard)
+        parts = [run.name, *([self.where] if self.where else []), *([str(shard.number)] if shard else [])]
+        label = "-".join(parts)
         decision = decide(
             run.store,
-            place=self.place,
+            place=place,
             stage=self.name,
             label=label,
             ingredients=ingredients,
-            waits_on={name: value.place for name, value in given.items() if isinstance(value, Pending)},
-            refresh=bool({self.name, self.place} & run.options.refresh),
+            waits_on={name: value.place for name, value in singles(given).items() if isinstance(value, Pending)},
+            refresh=bool({self.name, self.place, place} & run.options.refresh),
             verify=run.options.verify,
+            before=run.before.get(place),
         )
         run.decisions.append(decision)
-        if run.options.planning:
-            return decision.artifact or Pending(place=self.place)
-        ready = {name: value for name, value in given.items() if not isinstance(value, Pending)}
         edited = partial(edited_since, self.body.__module__, self.body.__name__)
-        return perform(run, Call(self.body, self.model, label, config, ready, ingredients, decision, edited))
+        return Call(self.body, self.model, label, config, given, ingredients, decision, edited, shard)
 
-    def ingredients(self, run: Run, config: BaseModel, given: Mapping[str, Given]) -> dict[str, str]:
+    def ingredients(self, run: Run, config: BaseModel, given: Inputs, shard: Shard | None) -> dict[str, str]:
         """Everything the key is made of, by name; inputs that do not exist yet are left out."""
-        observed = self.observes(config, run.root) if self.observes else {}
+        observed = self.observes(config, run.root, shard, run.digest_of) if self.observes else {}
         return {
             **flatten(stable(config, self.place), self.name),
-            **{f"input.{name}": value.digest for name, value in given.items() if not isinstance(value, Pending)},
+            **({"shard": f"{shard.number} of {shard.count}"} if shard else {}),
+            **{f"input.{name}": value.digest for name, value in singles(given).items() if not isinstance(value, Pending)},
             **{f"code.{name}": value for name, value in fingerprint(self.body.__module__, self.body.__name__).items()},
             **library_versions(self.libraries),
             **{f"observed.{name}": value for name, value in observed.items()},
         }
 
 
+@dataclass(frozen=True)
+class Sharded:
+    """A stage that works shard by shard, callable from a flow."""
+
+    stage: Stage
+    count: int
+
+    def __call__(self, config: BaseModel, **inputs: Given | Shards | None) -> Shards:
+        """Decide for each shard, then reuse or execute. Raises what a body raises, and ValueError for shards of another number."""
+        run = current_run()
+        calls = []
+        for number in range(self.count):
+            given = {name: self._dealt(name, value, number) for name, value in inputs.items() if value is not None}
+            calls.append(self.stage.decided(run, config, given, Shard(number, self.count)))
+        if run.options.planning:
+            planned = tuple(call.decision.artifact or Pending(place=call.decision.place) for call in calls)
+            return Shards(place=self.stage.place, items=planned)
+        return Shards(place=self.stage.place, items=tuple(perform(run, self.stage.place, calls)))
+
+    def _dealt(self, name: str, value: Given | Shards, number: int) -> Given:
+        if not isinstance(value, Shards):
+            return value
+        if len(value.items) != self.count:
+            raise ValueError(f"{self.stage.place}: {name} comes in {len(value.items)} shards, the stage works over {self.count}")
+        return value.items[number]
+
+
 def stage(*, libraries: tuple[str, ...] = (), observes: Observer | None = None, model: bool = False) -> Callable[[Body], Stage]:
     """Make a function a stage.
 
-    `libraries`: packages whose version can change the bytes. `observes`: what the body reads outside the store, as name -> digest.
-    `model`: whether the output directory is a model, to be shown as a LoggedModel.
+    `libraries`: packages whose version can change the bytes. `observes`: what the body reads outside the store, as name -> digest; it is
+    given the config, the recipe's root, the shard and a function that hashes files. `model`: whether the output directory is a model, to be
+    shown as a LoggedModel.
     """
 
     def decorate(body: Body) -> Stage:

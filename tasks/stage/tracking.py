@@ -9,18 +9,22 @@ It costs about 0.1 s a stage on SQLite. When the database can't be reached the r
 
 from __future__ import annotations
 
+import json
 import re
+import sqlite3
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tasks.stage.artifact import Artifact, Input
+from tasks.stage.artifact import Artifact, Input, combined_digest
+from tasks.stage.cost import total_cost
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput
+    from mlflow.entities import DatasetInput, Metric
     from mlflow.tracking import MlflowClient
 
 DIGEST_LENGTH = 32
@@ -38,19 +42,25 @@ class Tracker:
     parent: str = ""
     experiment_id: str = ""
     children: dict[str, str] = field(default_factory=dict)
+    gathered: dict[str, float] = field(default_factory=dict)
 
     @cached_property
     def client(self) -> MlflowClient:
         """MLflow's client, imported and connected at first use."""
         from mlflow.tracking import MlflowClient
 
-        return MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        _write_ahead(self.uri)
+        return client
 
-    def start(self, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> str:
-        """Open the parent run; returns its id."""
+    def start(self, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Open the parent run."""
         self.experiment_id = self._experiment()
         self.parent = self._create(name, {**tags, "folio.kind": "pipeline"})
         self._parameters(self.parent, parameters)
+
+    def parent_id(self) -> str:
+        """Id of the parent run."""
         return self.parent
 
     def start_stage(self, place: str, key: str, parameters: Mapping[str, str]) -> str:
@@ -62,36 +72,39 @@ class Tracker:
 
     def series(self, run_id: str, rows: Iterable[tuple[str, float, int]], model_id: str = "") -> None:
         """Log (metric, value, step) rows in batches, as metrics of a LoggedModel, too, when one is named."""
-        from mlflow.entities import Metric
-
-        now = int(time.time() * 1000)
-        metrics = [Metric(_safe(name), value, now, step, model_id=model_id or None) for name, value, step in rows]
+        metrics = self._metrics(rows, model_id)
         for start in range(0, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
 
-    def finish_stage(self, place: str, artifact: Artifact, model_id: str) -> None:
+    def finish_stage(self, place: str, artifacts: Sequence[Artifact], reused: int, model_id: str) -> None:
         """Close the child run of a stage that worked: its data sets, its metrics, its cost. `model_id`: the model they tell of, or ""."""
         run_id = self.children[place]
-        self._describe(place, run_id, artifact)
-        self.series(run_id, [(name, value, 0) for name, value in artifact.metrics.items()], model_id)
-        self.series(run_id, [(f"cost.{n}", v, 0) for n, v in artifact.cost.model_dump().items()])
-        self.client.set_terminated(run_id, "FINISHED")
+        costs = total_cost(artifacts).model_dump()
+        self._describe(place, run_id, artifacts, {f"cost.{name}": value for name, value in costs.items()}, model_id)
+        if len(artifacts) > 1:
+            self.client.set_tag(run_id, "folio.shards", f"{len(artifacts) - reused} executed, {reused} reused")
+        self._gather(place, artifacts)
+        self.client.log_batch(self.parent, metrics=self._metrics((name, value, 0) for name, value in self.gathered.items()))
+        self.gathered.clear()
+        self._end(run_id, "FINISHED")
 
-    def fail_stage(self, place: str, error: BaseException) -> None:
+    def fail_stage(self, place: str, error: str) -> None:
         """Close the child run of a stage that did not work."""
         run_id = self.children.get(place)
         if run_id is not None:
-            self.client.set_tag(run_id, "folio.error", f"{type(error).__name__}: {error}"[:4000])
-            self.client.set_terminated(run_id, "FAILED")
+            self.client.set_tag(run_id, "folio.error", error[:4000])
+            self._end(run_id, "FAILED")
 
-    def reuse_stage(self, place: str, artifact: Artifact) -> None:
-        """Show a reused stage in this run, linked to the run that made it."""
-        made_by = artifact.origin.mlflow_run_id
-        tags = {"mlflow.parentRunId": self.parent, "folio.kind": "reused", "folio.key": artifact.key, "folio.made_by": made_by}
-        run_id = self._create(f"{place} (reused)", tags)
-        self._describe(place, run_id, artifact)
-        self.series(run_id, [(name, value, 0) for name, value in artifact.metrics.items()])
-        self.client.set_terminated(run_id, "FINISHED")
+    def reuse_stage(self, place: str, artifacts: Sequence[Artifact], accepted: str) -> None:
+        """Show a stage all of whose artifacts were reused, linked to the runs that made them."""
+        made_by = ", ".join(dict.fromkeys(a.origin.mlflow_run_id for a in artifacts if a.origin.mlflow_run_id))
+        tags = {"mlflow.parentRunId": self.parent, "folio.kind": "reused", "folio.key": artifacts[0].key, "folio.made_by": made_by}
+        if accepted:
+            tags["folio.accepted"] = accepted
+        run_id = self._create(f"{place} (reused)", tags | _named(artifacts))
+        self._describe(place, run_id, artifacts, {}, "")
+        self._gather(place, artifacts)
+        self._end(run_id, "FINISHED")
 
     def create_model(self, place: str, run_id: str, tags: Mapping[str, str], parameters: Mapping[str, str]) -> str:
         """Declare a LoggedModel made by a stage; returns its id."""
@@ -109,17 +122,20 @@ class Tracker:
         self.client.finalize_logged_model(model_id, LoggedModelStatus.READY)
         self.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
 
-    def finish(self, *, failed: bool, tags: Mapping[str, str], artifacts: Mapping[str, Artifact]) -> None:
+    def finish(self, status: str, tags: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Artifact]) -> None:
         """Close the parent run; its data sets are what was made from nothing else, its models those of all its stages."""
-        from mlflow.entities import LoggedModelOutput
+        from mlflow.entities import LoggedModelOutput, RunTag
 
-        sources = {place: artifact for place, artifact in artifacts.items() if not artifact.inputs}
-        self.client.log_inputs(self.parent, [self._dataset(a.location, a.reference(), place) for place, a in sources.items()])
+        roots: dict[str, list[Artifact]] = {}
+        for place, artifact in artifacts.items():
+            if not artifact.inputs:
+                roots.setdefault(place.partition("[")[0], []).append(artifact)
+        self.client.log_inputs(self.parent, [self._output(given, place) for place, given in roots.items()])
         models = dict.fromkeys(a.origin.mlflow_model_id for a in artifacts.values() if a.origin.mlflow_model_id)
         self.client.log_outputs(self.parent, [LoggedModelOutput(model_id, 0) for model_id in models])
-        for name, value in tags.items():
-            self.client.set_tag(self.parent, name, value)
-        self.client.set_terminated(self.parent, "FAILED" if failed else "FINISHED")
+        rows = ((name, value, 0) for name, value in (self.gathered | dict(metrics)).items())
+        self.client.log_batch(self.parent, metrics=self._metrics(rows), tags=[RunTag(name, value) for name, value in tags.items()])
+        self._end(self.parent, status)
 
     def page(self, path: Path) -> None:
         """Keep a copy of the run's report with the parent run."""
@@ -172,20 +188,77 @@ class Tracker:
         for start in range(0, len(entries), 100):
             self.client.log_batch(run_id, params=entries[start : start + 100])
 
-    def _describe(self, place: str, run_id: str, artifact: Artifact) -> None:
-        inputs = [self._dataset(given.location, given, name) for name, given in artifact.inputs.items()]
-        self.client.log_inputs(run_id, [*inputs, self._dataset(artifact.location, artifact.reference(), "output")])
-        for name, value in {"folio.digest": artifact.digest, "folio.location": artifact.location}.items():
-            self.client.set_tag(run_id, name, value)
-        self.series(self.parent, [(f"{place}.{name}", value, 0) for name, value in artifact.metrics.items()])
+    def _end(self, run_id: str, status: str) -> None:
+        self.client.set_terminated(run_id, status)
 
-    def _dataset(self, location: str, given: Input, context: str) -> DatasetInput:
+    def _metrics(self, rows: Iterable[tuple[str, float, int]], model_id: str = "") -> list[Metric]:
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        return [Metric(_safe(name), value, now, step, model_id=model_id or None) for name, value, step in rows]
+
+    def _gather(self, place: str, artifacts: Sequence[Artifact]) -> None:
+        self.gathered |= {f"{place}.{name}": value for name, value in together(artifacts).items()}
+
+    def _describe(self, place: str, run_id: str, artifacts: Sequence[Artifact], more: Mapping[str, float], model_id: str) -> None:
+        from mlflow.entities import RunTag
+
+        given: dict[str, list[Input]] = {}
+        for artifact in artifacts:
+            for name, value in artifact.inputs.items():
+                given.setdefault(name.partition("[")[0], []).append(value)
+        self.client.log_inputs(
+            run_id, [*(self._dataset(values, name) for name, values in given.items()), self._output(artifacts, "output")]
+        )
+        rows = [(name, value, 0) for name, value in together(artifacts).items()]
+        metrics = self._metrics(rows, model_id) + self._metrics((name, value, 0) for name, value in more.items())
+        self.client.log_batch(run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in _named(artifacts).items()])
+
+    def _output(self, artifacts: Sequence[Artifact], context: str) -> DatasetInput:
+        return self._dataset([artifact.reference() for artifact in artifacts], context)
+
+    def _dataset(self, given: Sequence[Input], context: str) -> DatasetInput:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        name = f"{location}/{given.part}" if given.part else location
-        source = f'{{"uri": "{self.store_url.rstrip("/")}/{name}"}}'
-        dataset = Dataset(name=name, digest=given.digest[:DIGEST_LENGTH], source_type="folio", source=source)
-        return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", context)])
+        first, *others = dict.fromkeys(given)
+        location = first.location if not others else f"{first.stage}/{len(others) + 1} shards"
+        name = f"{location}/{first.part}" if first.part else location
+        root = self.store_url.rstrip("/")
+        places = {"uris": [f"{root}/{value.location}" for value in (first, *others)]} if others else {"uri": f"{root}/{name}"}
+        digest = first.digest if not others else combined_digest(value.digest for value in (first, *others))
+        return DatasetInput(
+            Dataset(name=name, digest=digest[:DIGEST_LENGTH], source_type="folio", source=json.dumps(places)),
+            tags=[InputTag("mlflow.data.context", context)],
+        )
+
+
+def together(artifacts: Sequence[Artifact]) -> dict[str, float]:
+    """Metrics of a stage: its own, or the sums over its shards."""
+    sums: dict[str, float] = {}
+    for artifact in artifacts:
+        for name, value in artifact.metrics.items():
+            sums[name] = sums.get(name, 0.0) + value
+    return sums
+
+
+def warm() -> None:
+    """Import what a tracker needs, which takes more than a second."""
+    import mlflow.store.tracking.sqlalchemy_store
+    import mlflow.tracking  # noqa: F401
+
+
+def _named(artifacts: Sequence[Artifact]) -> dict[str, str]:
+    """Digest and location as tags; of shards, what they are together."""
+    if len(artifacts) == 1:
+        return {"folio.digest": artifacts[0].digest, "folio.location": artifacts[0].location}
+    return {"folio.digest": combined_digest(a.digest for a in artifacts), "folio.location": ", ".join(a.location for a in artifacts)[:4000]}
+
+
+def _write_ahead(uri: str) -> None:
+    """Readers and writers of a SQLite database then do not wait for each other."""
+    if uri.startswith("sqlite:///"):
+        with closing(sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=30)) as database:
+            database.execute("PRAGMA journal_mode = WAL")
 
 
 def _safe(name: str) -> str:

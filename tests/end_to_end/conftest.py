@@ -36,7 +36,7 @@ def four_books(prefect: None) -> Ran:
     from flows.planning import plan_recipe
 
     recipe = load("four_books")
-    before, stopped = plan_recipe("four_books", (), frozenset(), False)
-    assert not stopped
+    before = plan_recipe("four_books", (), frozenset(), False)
+    assert not before.stopped
     artifacts = pipeline(recipe)
-    return Ran(recipe, artifacts, Store(services.store_url(), services.home() / "cache" / "artifacts"), before)
+    return Ran(recipe, artifacts, Store(services.store_url(), services.home() / "cache" / "artifacts"), before.decisions)

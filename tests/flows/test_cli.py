@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows import cli
-from flows.planning import plan_table
+from flows.plan_table import plan_table
 from tasks.stage.plan import Action, Decision
 from tests.tasks.records import artifact
 
@@ -62,8 +62,8 @@ def test_the_real_command_plans_a_first_run_as_a_table_and_changes_nothing(tmp_p
     planned = folio(tmp_path / "home", "plan", "four_books")
     assert planned.returncode == 0, planned.stderr
     lines = planned.stdout.splitlines()
-    assert lines[0].split() == ["ingest", "run", "-", "it", "has", "never", "run"]
-    assert "waits on ingest" in lines[2]
+    assert lines[0].split() == ["ingest[0]", "run", "-", "it", "has", "never", "run"]
+    assert "waits on ingest[0]" in lines[2]
     assert lines[-1] == "22 run; how long is not known before they have run once"
     assert not (tmp_path / "home" / "store").exists()
 
@@ -78,12 +78,24 @@ def test_a_plan_ends_with_how_long_the_run_will_take_as_far_as_that_is_known(tmp
         ([reused], "1 reuse; nothing to do"),
         (
             [reused, decision("sft", "run", 70.0), waits],
-            "1 reuse, 1 run, 1 may run; at most 1:15 by what they last took",
+            "1 reuse, 1 run, 1 may run; about 1:10, and at most 1:15 if all that may run does",
         ),
-        ([decision("sft", "run", 70.0), decision("dpo", "run", None)], "2 run; at most 1:10 by what they last took, and 1 that never ran"),
+        ([decision("sft", "run", 70.0), decision("dpo", "run", None)], "2 run; about 1:10, and 1 that never ran"),
+        ([decision(f"clean[{number}]", "run", 30.0) for number in range(4)], "4 run; about 1:00"),
+        ([decision("clean[0]", "run", 90.0), decision("clean[1]", "run", 10.0)], "2 run; about 1:30"),
     )
     for decisions, words in cases:
-        assert plan_table(decisions, "").splitlines()[-1] == words
+        assert plan_table(decisions, "", cores=2).splitlines()[-1] == words
+
+
+def test_shards_to_which_the_same_happens_for_the_same_reason_share_a_line() -> None:
+    reused = [Decision(f"ingest[{number}]", "ingest", "reuse", ()) for number in range(3)]
+    new = Decision("ingest[3]", "ingest", "run", ("file books/new.txt was added",))
+    waits = [Decision(f"clean[{number}]", "clean", "wait", (f"waits on ingest[{number}]",)) for number in range(2)]
+    lines = [line.split() for line in plan_table([*reused, new, *waits], "", cores=2).splitlines()]
+    assert lines[0][:5] == ["ingest", "(3", "of", "4)", "reuse"]
+    assert lines[1] == ["ingest[3]", "run", "-", "file", "books/new.txt", "was", "added"]
+    assert lines[2] == ["clean", "x2", "may", "run", "-", "waits", "on", "ingest"]
 
 
 def test_a_plan_is_written_for_machines_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -94,7 +106,7 @@ def test_a_plan_is_written_for_machines_too(capsys: pytest.CaptureFixture[str], 
     assert ended.value.code == 0
     told = json.loads(capsys.readouterr().out)
     assert told["stopped"] == ""
-    assert told["stages"][0]["stage"] == "ingest"
+    assert told["stages"][0]["stage"] == "ingest[0]"
     assert len(told["stages"][0]["key"]) == 64
     assert {stage["action"] for stage in told["stages"]} == {"run"}
 

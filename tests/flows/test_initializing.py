@@ -8,7 +8,7 @@ import pytest
 
 from data.sources.config import FilesSource
 from data.sources.files import find_files
-from flows.initializing import write_recipe
+from flows.initializing import propose, write_recipe
 from flows.loading import RecipeError, load
 
 
@@ -36,6 +36,11 @@ def test_the_recipe_loads_finds_exactly_these_texts_and_says_what_was_seen(tmp_p
     assert f"folio run {folder / 'recipe.yaml'}" in said
     assert recipe.name == "my_books"
     assert recipe.split.mode == ("all_train" if len(names) < 3 else "books")
+
+
+@pytest.mark.parametrize(("texts", "shards"), [(1, 1), (30, 2), (100, 8), (10_000, 64)])
+def test_about_a_dozen_texts_make_a_shard_up_to_a_limit(tmp_path: Path, texts: int, shards: int) -> None:
+    assert propose(tmp_path, texts, size=texts * 1000).ingest.shards == shards
 
 
 def test_more_text_makes_a_larger_model(tmp_path: Path) -> None:

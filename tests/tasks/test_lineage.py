@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tasks.stage.artifact import Artifact
-from tasks.stage.lineage import Graph, total_cost, tree
+from tasks.stage.cost import total_cost
+from tasks.stage.lineage import Graph, tree
 from tasks.stage.store import Store
 from tests.tasks.records import committed
 

@@ -115,7 +115,10 @@ def test_a_refresh_below_a_stage_that_runs_is_certain(worked: Workshop) -> None:
 
 
 def test_an_artifact_that_was_deleted_is_made_again_because_it_is_gone(worked: Workshop) -> None:
-    shutil.rmtree(worked.folder_of(worked.made()["learn"]))
-    assert by_place(worked.plan())["learn"].causes == ("it has never run",)
-    worked.run(Toys(learn=Learn(rate=0.25)))
+    learned = worked.made()["learn"]
+    shutil.rmtree(worked.folder_of(learned))
+    assert by_place(worked.plan())["learn"].causes == (f"its artifact {learned.location} is gone",)
+    other = Toys(learn=Learn(rate=0.25))
+    assert by_place(worked.plan(other))["learn"].causes == (f"its artifact {learned.location} is gone, and with it what it was made of",)
+    worked.run(other)
     assert by_place(worked.plan())["learn"].causes == ("rate: 0.25 -> 0.5",)

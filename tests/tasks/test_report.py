@@ -16,6 +16,8 @@ from tasks.reporting.account import Account
 from tasks.reporting.notice import notice
 from tasks.reporting.page import render
 from tasks.stage.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
+from tasks.stage.digests import Digests
+from tasks.stage.opening import record_of
 from tasks.stage.plan import Decision
 from tasks.stage.resources import Resources
 from tasks.stage.run import Options, Run, entered
@@ -76,7 +78,7 @@ class Maker:
 
     def __init__(self, home: Path) -> None:
         store = Store(str(home / "store"), home / "cache")
-        self.run = Run("trial", home, home, store, Resources(), Options(), None)
+        self.run = Run("trial", home, home, store, Digests(home / "digests.db"), Resources(), Options(), None, record_of("trial", {}))
 
     def made(
         self,

@@ -67,7 +67,7 @@ def other_values(model: BaseModel, path: tuple[str, ...] = ()) -> list[tuple[tup
         if isinstance(value, BaseModel):
             found += other_values(value, (*path, name))
         else:
-            found.append(((*path, name), f"{value}0" if isinstance(value, str) else 2 if value != 2 else 1))
+            found.append(((*path, name), f"1{value}" if isinstance(value, str) else 2 if value != 2 else 1))
     return found
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
+import sqlite3
+import subprocess
 import threading
 import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from tasks.stage import catalogue, digests
 from tasks.stage.artifact import RECORD, Artifact
+from tasks.stage.digests import Digests
 from tasks.stage.disk import place_directory
 from tasks.stage.store import Damaged, Store, StoreError
 from tests.tasks.records import artifact, committed, written
@@ -23,6 +29,17 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty store; the one on a disk lies in a folder whose name a glob would misread."""
     url = str(tmp_path / "books [old]*" / "store") if request.param == "disk" else f"memory://{uuid.uuid4().hex}"
     return Store(url, tmp_path / "cache")
+
+
+def opened(root: Path, folder: Path) -> Store:
+    """A store on a disk as another process would open it, with a memory of digests in `folder`."""
+    return Store(str(root), folder / "cache", Digests(folder / "digests.db"))
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Store:
+    """An empty store on a disk that remembers digests."""
+    return opened(tmp_path / "books [old]*" / "store", tmp_path)
 
 
 def harm(store: Store, made: Artifact, name: str, content: bytes | None) -> None:
@@ -80,6 +97,7 @@ def test_a_reader_sees_nothing_or_the_whole_while_an_artifact_is_committed(store
 
 HARMS = [
     ("a.txt", b"alph", "a.txt has 4 bytes instead of 5"),
+    ("a.txt", b"", "a.txt has 0 bytes instead of 5"),
     ("folder/b.txt", None, "folder/b.txt is missing"),
     (RECORD, b"{", "artifact.json can't be read"),
 ]
@@ -101,6 +119,129 @@ def test_other_content_of_the_same_size_is_damage_when_digests_are_asked_for_and
     expected = Damaged(made.location, ("a.txt has other content than its record says",))
     assert store.find("clean", made.key, digests=True) == expected
     assert store.find("clean", made.key) == (made if store.local_root is None else expected)
+
+
+def flip_a_byte(path: Path) -> None:
+    """Change one bit of a file and set its times back, as a careful forger or a tool that restores times would."""
+    before, content = path.stat(), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+def test_a_flipped_byte_is_damage_although_the_files_time_was_set_back(local: Store, pause: float) -> None:
+    made = committed(local, FILES)
+    assert local.find("clean", made.key) == made
+    time.sleep(pause)
+    flip_a_byte(local.local(made) / "folder" / "b.txt")
+    assert local.find("clean", made.key) == Damaged(made.location, ("folder/b.txt has other content than its record says",))
+
+
+def test_a_flipped_byte_is_damage_although_the_record_was_touched_after_it(local: Store) -> None:
+    made = committed(local, FILES)
+    time.sleep(0.1)
+    flip_a_byte(local.local(made) / "a.txt")
+    (local.local(made) / RECORD).touch()
+    assert isinstance(local.find("clean", made.key), Damaged)
+
+
+def test_a_flipped_byte_is_damage_even_in_a_store_that_was_copied_afterwards(local: Store, tmp_path: Path) -> None:
+    made = committed(local, FILES)
+    flip_a_byte(local.local(made) / "a.txt")
+    shutil.copytree(local.root, tmp_path / "elsewhere")
+    assert isinstance(opened(tmp_path / "elsewhere", tmp_path).find("clean", made.key), Damaged)
+
+
+@pytest.mark.parametrize("command", ["mv", "cp -r", "cp -a"])
+def test_a_store_that_was_moved_is_reused_and_read_at_most_once(
+    local: Store, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = committed(local, {f"{i}.txt": b"%d" % i for i in range(20)})
+    elsewhere, read = tmp_path / "elsewhere", []
+    real = digests._read_one
+    monkeypatch.setattr(digests, "_read_one", lambda path: (read.append(path), real(path))[1])
+    subprocess.run([*command.split(), local.root, str(elsewhere)], check=True)
+    time.sleep(digests.SETTLE_SECONDS + 0.1)
+    assert opened(elsewhere, tmp_path).find("clean", made.key) == made
+    assert sorted(read) == (sorted(set(read)) if command == "mv" else sorted(elsewhere.rglob("*.txt")))
+    read.clear()
+    for _ in range(3):
+        assert opened(elsewhere, tmp_path).find("clean", made.key) == made
+    assert read == []
+
+
+def test_files_that_nobody_touched_are_not_read(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = written(local.scratch("by-hand") / "output", FILES)
+    time.sleep(0.1)
+    made = local.commit(folder, artifact(folder))
+    monkeypatch.setattr(digests, "_read_one", None)
+    assert local.find("clean", made.key) == made
+
+
+def test_a_digest_from_memory_condemns_no_file(local: Store, tmp_path: Path) -> None:
+    made = committed(local, FILES)
+    (local.local(made) / "a.txt").touch()
+    time.sleep(digests.SETTLE_SECONDS + 0.1)
+    assert local.find("clean", made.key) == made
+    with closing(sqlite3.connect(tmp_path / "digests.db")) as database, database:
+        for path, seen in database.execute("SELECT path, seen FROM digests").fetchall():
+            row = (path, seen, "0" * 64, digests._checksum(path, seen, "0" * 64))
+            database.execute("REPLACE INTO digests VALUES (?, ?, ?, ?)", row)
+    assert local.find("clean", made.key) == made
+
+
+def test_an_artifact_under_another_label_is_found_and_the_probable_one_first(store: Store) -> None:
+    own, other = committed(store, FILES, label="toys"), committed(store, FILES, label="books")
+    assert store.find("clean", own.key, label="toys") == own
+    assert store.find("clean", own.key, label="books") == other
+    assert store.find("clean", own.key, label="nobody") in (own, other)
+    store.fs.rm(f"{store.root}/{own.location}", recursive=True)
+    assert store.find("clean", own.key, label="toys") == other
+
+
+def test_where_the_label_is_known_nothing_is_listed(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = committed(local, FILES)
+    monkeypatch.setattr(os, "scandir", None)
+    assert local.find("clean", made.key, label="toys") == made
+
+
+def test_what_another_process_commits_or_removes_is_seen_at_once(local: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "SETTLE_SECONDS", 0.05)
+    other = opened(Path(local.root), tmp_path)
+    for round_ in range(3):
+        one = committed(other, FILES, name=f"one{round_}")
+        time.sleep(0.1)
+        for _ in range(2):
+            assert local.find("clean", one.key) == one
+            assert local.latest("clean", "toys") == one
+        two = committed(other, FILES, name=f"two{round_}")
+        assert local.find("clean", two.key) == two
+        assert local.latest("clean", "toys") == two
+        shutil.rmtree(other.local(two))
+        assert local.find("clean", two.key) is None
+        assert local.latest("clean", "toys") == one
+        (other.local(one) / RECORD).write_text("{")
+        assert isinstance(local.find("clean", one.key), Damaged)
+
+
+def test_the_latest_record_is_the_one_made_last_however_the_store_was_copied(local: Store) -> None:
+    made = [committed(local, FILES, name=f"{i}") for i in range(6)]
+    for number, artifact_ in enumerate([*made[3:], *made[:3]]):
+        os.utime(local.local(artifact_) / RECORD, (time.time() + number, time.time() + number))
+    assert local.latest("clean", "toys") == made[-1]
+
+
+def test_a_collection_has_the_store_to_itself_or_not_at_all(local: Store) -> None:
+    with local.in_use(), local.in_use(), pytest.raises(BlockingIOError), local.to_itself():
+        pass
+    with local.to_itself():
+        waiting = threading.Thread(target=lambda: local.in_use().__enter__())
+        waiting.start()
+        waiting.join(0.2)
+        assert waiting.is_alive()
+    waiting.join(10)
+    assert not waiting.is_alive()
 
 
 def test_a_touched_file_with_its_own_content_is_whole(store: Store) -> None:

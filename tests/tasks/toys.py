@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from tasks.stage import stage as machinery
 from tasks.stage.artifact import Artifact
+from tasks.stage.cost import Rates
 from tasks.stage.fingerprint import edited_since, fingerprint
 from tasks.stage.opening import open_run
 from tasks.stage.plan import Decision
@@ -30,7 +31,7 @@ from tests.tasks.toys import executed
 
 MARK = "."
 
-def state(config, root):
+def state(config, root, shard, digest_of):
     return {"words.txt": (root / "words.txt").read_text()} if (root / "words.txt").exists() else {}
 
 @stage(observes=state)
@@ -99,6 +100,7 @@ class Toys(BaseModel, frozen=True):
     count: Count = Count()
     learn: Learn = Learn()
     judge: Judge = Judge()
+    rates: Rates = Rates()
 
 
 def executed(stage: str) -> None:
@@ -111,11 +113,13 @@ def executed(stage: str) -> None:
 class Workshop:
     """Runs and plans the toy pipeline in a folder of its own; `edit` changes its sources."""
 
+    first = SOURCE
+
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder, self.patch = folder, patch
         self.root, self.home = folder / "root", folder / "home"
         self.store, self.tracking = str(folder / "store"), ""
-        self.source, self.versions = SOURCE, 0
+        self.source, self.versions = self.first, 0
         self.root.mkdir()
         _executed.clear()
         self.edit("", "")

@@ -17,7 +17,8 @@ from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup
 from data.dedup.words import spans
 from data.sources.config import FilesSource, IngestConfig
-from data.sources.ingest import ingest
+from data.sources.ingest import Surroundings, ingest
+from data.sources.shards import shard_of
 from data.splits.config import SplitConfig
 from data.splits.split import split
 from tests.data.dedup.books import edited, prose, write
@@ -30,7 +31,8 @@ def _splits(folder: Path, train: dict[str, str], val: dict[str, str], test: dict
 
 
 def _audit(folder: Path, splits: Path, ledgers: dict[str, Path], words: int = 13) -> tuple[dict[str, float], list[dict[str, object]]]:
-    metrics = audit(ledgers, splits, folder / "audit", AuditConfig(words=words), threads=1, memory="500MB", scratch=folder / "scratch")
+    shards = {stage: [place] for stage, place in ledgers.items()}
+    metrics = audit(shards, splits, folder / "audit", AuditConfig(words=words), threads=1, memory="500MB", scratch=folder / "scratch")
     return metrics, pq.read_table(folder / "audit" / "leaks.parquet").to_pylist()
 
 
@@ -75,9 +77,9 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in shelf.items():
         (root / "shelf" / name).write_text(text)
     (root / "shelf" / "photo.txt").write_bytes(b"\x89PNG" + bytes(99))
-    ingest(IngestConfig(sources=(FilesSource(paths=("shelf",)),)), root / "ingest", root=root, cache=root)
-    for stage, config, work, before in (("clean", CleanConfig(), clean, "ingest"), ("dedup", DedupConfig(), dedup, "clean")):
-        work(root / before / "documents.parquet", root / stage, config, threads=1, memory="500MB", scratch=root / "scratch")  # type: ignore[operator]
+    ingest(IngestConfig(sources=(FilesSource(paths=("shelf",)),)), root / "ingest", Surroundings(root, root))
+    clean(root / "ingest" / "documents.parquet", root / "clean", CleanConfig(), threads=1, memory="500MB", scratch=root / "scratch")
+    dedup([root / "clean" / "documents.parquet"], root / "dedup", DedupConfig(), threads=1, memory="500MB", scratch=root / "scratch")
     split(root / "dedup" / "documents.parquet", root / "dedup" / "clusters.parquet", root / "splits", SplitConfig())
     return root
 
@@ -90,6 +92,24 @@ def test_the_funnel_accounts_for_every_document(corpus: Path, tmp_path: Path) ->
     assert [stage["documents"] for stage in report["stages"]] == [9, 8, 6]
     assert sum(part["documents"] for part in report["splits"]) == report["documents_kept"] == 6
     assert report["stages"][2]["rules"]["duplicate"]["exact_document"]["documents"] == 1
+
+
+def test_ledgers_and_documents_in_shards_give_the_funnel_of_whole_ones(corpus: Path, tmp_path: Path) -> None:
+    whole = {name: [corpus / name] for name in ("ingest", "clean", "dedup")}
+    sharded = whole | {name: [tmp_path / f"{name}{number}" for number in range(3)] for name in ("ingest", "clean")}
+    for name in ("ingest", "clean"):
+        for file in ("documents", "ledger"):
+            table = pq.read_table(corpus / name / f"{file}.parquet")
+            for number, folder in enumerate(sharded[name]):
+                folder.mkdir(exist_ok=True)
+                held = [shard_of(str(value), 3) == number for value in table["id"].to_pylist()]
+                pq.write_table(table.filter(held), folder / f"{file}.parquet")
+    found = []
+    for name, ledgers in (("whole", whole), ("sharded", sharded)):
+        limits = {"threads": 1, "memory": "500MB", "scratch": tmp_path / "scratch"}
+        metrics = audit(ledgers, corpus / "splits", tmp_path / name, AuditConfig(), **limits)  # type: ignore[arg-type]
+        found.append((metrics, [(tmp_path / name / file).read_bytes() for file in ("funnel.json", "leaks.parquet")]))
+    assert found[0] == found[1]
 
 
 def test_a_document_lost_without_a_word_unbalances_the_funnel(corpus: Path, tmp_path: Path) -> None:

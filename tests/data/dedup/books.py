@@ -57,7 +57,7 @@ def run(
     """Deduplicates `texts`; returns the output folder and the metrics."""
     documents = write(folder / "in", texts, order=order)
     output = folder / "out"
-    metrics = dedup(documents, output, config or DedupConfig(), threads=threads, memory="500MB", scratch=folder / "scratch")
+    metrics = dedup([documents], output, config or DedupConfig(), threads=threads, memory="500MB", scratch=folder / "scratch")
     assert not list((folder / "scratch").iterdir())
     return output, metrics
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import re
 import tempfile
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 from random import Random
 
@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.dedup import stream
 from data.dedup.config import DedupConfig, NearRule, PageRule, ParagraphRule
 from data.dedup.dedup import dedup
 from tests.data.dedup.books import bytes_of, edited, prose, run, texts_of, write
@@ -109,6 +110,21 @@ def test_a_large_bucket_still_becomes_one_cluster(tmp_path: Path) -> None:
     assert len(texts_of(output)) == 1 and metrics["pairs_candidate"] < 30 * 29 / 2
 
 
+def test_the_files_of_shards_give_the_bytes_of_one_file_that_holds_their_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream, "BATCH_CHARACTERS", 3000)  # so that batches end elsewhere in every division
+    base = {f"{k}": prose(k, paragraphs=4) for k in range(6)}
+    page = " ".join(prose(50, paragraphs=3).split())
+    texts = base | {"a": edited(base["1"], 0.02), "b": base["2"].lower(), "c": f"{base['3']}\n\n{prose(99, 1, 12)}"}
+    texts |= {"d": f"{prose(99, 1, 12)}\n\n{base['4']}", "e": f"{prose(51)}\n\n{page}\n\n{page}\n\n{prose(52)}"}
+    output, metrics = run(tmp_path / "one", texts)
+    assert all(metrics[found] for found in ("documents_exact", "documents_near", "pages_removed", "paragraphs_removed"))
+    names = sorted(texts)
+    for cuts in ((0, 4, 4, 11), (0, 1, 2, 3, 5, 8, 11), (0, 0, 11, 11)):
+        files = [write(tmp_path / f"{cuts}" / f"{k}", {n: texts[n] for n in names[i:j]}) for k, (i, j) in enumerate(pairwise(cuts))]
+        dedup(files, tmp_path / f"{cuts}" / "out", DedupConfig(), threads=1, memory="500MB", scratch=tmp_path / "scratch")
+        assert bytes_of(tmp_path / f"{cuts}" / "out") == bytes_of(output)
+
+
 def test_neither_order_nor_threads_change_a_byte(tmp_path: Path) -> None:
     base = {f"{k}": prose(k, paragraphs=4) for k in range(6)}
     shared = prose(99, paragraphs=1, sentences=12)
@@ -147,10 +163,10 @@ def test_every_document_and_every_character_is_in_the_ledger(tmp_path: Path) -> 
 def test_a_repeated_id_and_a_missing_column_are_named(tmp_path: Path) -> None:
     documents = write(tmp_path, {"a": "x"}, order=["a", "a"])
     with pytest.raises(ValueError, match="document id a comes more than once"):
-        dedup(documents, tmp_path / "out", DedupConfig(), threads=1, memory="200MB", scratch=tmp_path / "s")
+        dedup([documents], tmp_path / "out", DedupConfig(), threads=1, memory="200MB", scratch=tmp_path / "s")
     pq.write_table(pa.table({"id": ["a"], "text": ["x"]}), documents)
     with pytest.raises(ValueError, match="no column title, source, metadata"):
-        dedup(documents, tmp_path / "out", DedupConfig(), threads=1, memory="200MB", scratch=tmp_path / "s")
+        dedup([documents], tmp_path / "out", DedupConfig(), threads=1, memory="200MB", scratch=tmp_path / "s")
 
 
 def test_no_documents_give_empty_files(tmp_path: Path) -> None:

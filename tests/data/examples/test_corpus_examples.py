@@ -92,6 +92,21 @@ def test_a_preference_rejects_another_answer_to_the_same_question(made: Lines) -
         assert row["chosen"] and row["rejected"] and row["chosen"] != row["rejected"] and len(row["messages"]) == 1  # type: ignore[arg-type]
 
 
+def test_a_line_names_the_books_whose_words_it_holds_and_no_other(made: Lines) -> None:
+    flat = {name: " ".join(text.split()) for name, text in TEXTS.items()}
+    lent = 0
+    for row in (row for rows in made.values() for row in rows):
+        question = str(row["question"] if "question" in row else row["messages"][0]["content"])  # type: ignore[index]
+        said = question.split("? ", 1)[-1].split(": ")[-1].rsplit(".", 1)[0]
+        texts = [said, *(str(row[side]) for side in ("chosen", "rejected") if side in row), *row.get("answers", ())]  # type: ignore[misc]
+        # A name or a title is shorter than any passage; the right words in disorder are in no book.
+        holding = {name for name, text in flat.items() for words in texts if len(words.split()) > 5 and words in text}
+        assert holding <= set(row["books"]), row  # type: ignore[call-overload]
+        assert all(any(part in flat[book] for part in texts) for book in row["books"])  # type: ignore[attr-defined]
+        lent += len(row["books"]) > 1  # type: ignore[arg-type]
+    assert lent, "some wrong answers are other books' words"
+
+
 def test_neither_the_order_of_books_nor_a_second_run_changes_a_byte_and_the_seed_does(tmp_path: Path) -> None:
     first = bytes_of(_make(tmp_path / "a", TEXTS)[0])
     assert first == bytes_of(_make(tmp_path / "b", TEXTS, order=sorted(TEXTS, reverse=True))[0])

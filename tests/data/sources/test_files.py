@@ -15,8 +15,10 @@ from data.sources.config import FilesSource, IngestConfig
 from data.sources.decode import decode
 from data.sources.errors import SourceError
 from data.sources.files import source_state
-from data.sources.ingest import ingest
+from data.sources.ingest import Surroundings, ingest
 from data.sources.titles import name_disagrees, title_of
+from data.universe.config import UniverseSource
+from tests.data.sources.reading import digests
 
 LETTER = "Ágnes wrote: “The café is closed — naïve, but true.”\n" * 20
 
@@ -28,7 +30,7 @@ def _config(*paths: str, join: str | None = None, name: str = "shelf", encoding:
 def _run(root: Path, config: IngestConfig) -> tuple[dict[str, str], dict[str, str], dict[str, float]]:
     """({path: text}, {path: reason of quarantine}, metrics)."""
     output = root.parent / f"{root.name}-out"
-    metrics = ingest(config, output, root=root, cache=root)
+    metrics = ingest(config, output, Surroundings(root, root))
     rows = pq.read_table(output / "documents.parquet").to_pylist()
     lost = pq.read_table(output / "quarantine.parquet").to_pylist()
     ledger = pq.read_table(output / "ledger.parquet").to_pylist()
@@ -92,13 +94,9 @@ def test_parts_of_a_work_become_one_document_in_the_order_of_their_names(root: P
     assert set(texts) == {"Emma.txt", "a.txt"} and metrics["joined_parts"] == 3
 
 
-def test_an_edit_and_a_rename_change_the_source_state_and_a_touch_does_not(root: Path) -> None:
-    before = source_state(_config("*.txt"), root)
-    assert before == {"shelf/a.txt": hashlib.sha256(b"The text of a.txt.").hexdigest()}
-    (root / "a.txt").touch()
-    assert source_state(_config("*.txt"), root) == before
-    (root / "a.txt").write_text("Another text.")
-    assert source_state(_config("*.txt"), root) != before
+def test_the_source_state_is_the_digest_of_each_file_by_its_name(root: Path) -> None:
+    state = source_state(_config("*.txt", "deep"), root, None, digests)
+    assert state == {f"shelf/{name}": hashlib.sha256(f"The text of {name}.".encode()).hexdigest() for name in ("a.txt", "deep/c.txt")}
 
 
 def test_the_order_of_files_and_the_place_of_the_root_change_no_byte(root: Path, tmp_path: Path) -> None:
@@ -107,23 +105,21 @@ def test_the_order_of_files_and_the_place_of_the_root_change_no_byte(root: Path,
         (other / name).parent.mkdir(parents=True, exist_ok=True)
         (other / name).write_bytes((root / name).read_bytes())
     for place in (root, other):
-        ingest(_config("."), place.parent / f"{place.name}-made", root=place, cache=place)
+        ingest(_config("."), place.parent / f"{place.name}-made", Surroundings(place, place))
     for name in ("documents", "quarantine", "ledger"):
         first, second = (place.parent / f"{place.name}-made" / f"{name}.parquet" for place in (root, other))
         assert first.read_bytes() == second.read_bytes()
 
 
-def test_what_is_missing_or_named_twice_or_empty_is_one_error_that_says_so(root: Path) -> None:
+def test_what_is_missing_or_named_twice_is_one_error_that_says_so(root: Path) -> None:
     with pytest.raises(SourceError, match=r"'gone\.txt' does not exist under .*Correct `paths`"):
         _run(root, _config("gone.txt"))
     with pytest.raises(SourceError, match=r"'\*\.epub' matches no file"):
         _run(root, _config("*.epub"))
-    twice = IngestConfig(sources=(_config("a.txt").sources[0], _config("a.txt").sources[0]))
-    with pytest.raises(SourceError, match=r"two files are both shelf/a\.txt: give the sources different names"):
-        _run(root, twice)
-    (root / "blank.txt").write_text("")
-    with pytest.raises(SourceError, match=r"empty corpus: .*'shelf'.*1 files were quarantined, the first: blank\.txt: empty"):
-        _run(root, _config("blank.txt"))
+    with pytest.raises(ValueError, match=r"two are called 'shelf'; give each a `name` of its own"):
+        IngestConfig(sources=(_config("a.txt").sources[0], _config("b.md").sources[0]))
+    with pytest.raises(ValueError, match=r"two are of kind universe; a corpus can hold one"):
+        IngestConfig(sources=(UniverseSource(), UniverseSource(seed=8)))
 
 
 def test_a_title_is_what_the_text_says_and_else_the_files_name() -> None:

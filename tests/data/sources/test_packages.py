@@ -15,12 +15,14 @@ from data.sources.archive import read_archive
 from data.sources.config import PackageSource
 from data.sources.errors import HostileArchive, SourceError
 from data.sources.package import fetch_package, file_sha256
+from data.sources.works import Works
 
 TEXTS = {"tales/a.txt": b"One.", "tales/b.txt": b"Two.", "notes.md": b"No."}
+ALL = Works("tales", None, None)
 ALARM = b"raise SystemExit('the build code ran')\n"
 
 
-def _zip(path: Path, members: dict[str, bytes], change: Callable[[zipfile.ZipInfo], None] = lambda info: None) -> Path:
+def make_zip(path: Path, members: dict[str, bytes], change: Callable[[zipfile.ZipInfo], None] = lambda info: None) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             info = zipfile.ZipInfo(name)
@@ -30,7 +32,7 @@ def _zip(path: Path, members: dict[str, bytes], change: Callable[[zipfile.ZipInf
     return path
 
 
-def _tar(path: Path, members: dict[str, bytes], kind: bytes = tarfile.REGTYPE) -> Path:
+def make_tar(path: Path, members: dict[str, bytes], kind: bytes = tarfile.REGTYPE) -> Path:
     with tarfile.open(path, "w:gz") as archive:
         for name, content in members.items():
             info = tarfile.TarInfo(name)
@@ -45,8 +47,8 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "index"
     folder.mkdir()
     facts = {"METADATA": b"Metadata-Version: 2.1\nName: tales\nVersion: 1.0\n", "WHEEL": b"Wheel-Version: 1.0\n", "RECORD": b""}
-    _zip(folder / "tales-1.0-py3-none-any.whl", TEXTS | {f"tales-1.0.dist-info/{name}": text for name, text in facts.items()})
-    _tar(folder / "tales-1.0.tar.gz", {f"tales-1.0/{n}": c for n, c in TEXTS.items()} | {"tales-1.0/setup.py": ALARM})
+    make_zip(folder / "tales-1.0-py3-none-any.whl", TEXTS | {f"tales-1.0.dist-info/{name}": text for name, text in facts.items()})
+    make_tar(folder / "tales-1.0.tar.gz", {f"tales-1.0/{n}": c for n, c in TEXTS.items()} | {"tales-1.0/setup.py": ALARM})
     for name, value in {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(folder), "PIP_CONFIG_FILE": "/dev/null"}.items():
         monkeypatch.setenv(name, value)
     return folder
@@ -78,20 +80,20 @@ def test_a_version_that_is_not_there_is_an_error_that_names_it_and_where_to_put_
         fetch_package(_source(kind, "0" * 64, "9.9"), tmp_path / "cache")
 
 
-@pytest.mark.parametrize("make", [_zip, _tar])
+@pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_globs_choose_members_and_exclude_wins(tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path]) -> None:
     archive = make(tmp_path / "a", TEXTS)
-    assert dict(read_archive(archive, ("*.txt",), ("*/b.*",))) == {"tales/a.txt": b"One."}
-    assert [name for name, _ in read_archive(archive, ("*",), ())] == sorted(TEXTS)
+    assert dict(read_archive(archive, ("*.txt",), ("*/b.*",), ALL)) == {"tales/a.txt": b"One."}
+    assert [name for name, _ in read_archive(archive, ("*",), (), ALL)] == sorted(TEXTS)
 
 
 @pytest.mark.parametrize("name", ["../up.txt", "/etc/x.txt", "a/../../x.txt", "C:/x.txt", "..\\x.txt"])
-@pytest.mark.parametrize("make", [_zip, _tar])
+@pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_a_member_that_leads_out_spoils_the_whole_archive(
     tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path], name: str
 ) -> None:
     with pytest.raises(HostileArchive, match="leads out of the archive"):
-        list(read_archive(make(tmp_path / "a", {"good.txt": b"Good.", name: b"Bad."}), ("good.txt",), ()))
+        list(read_archive(make(tmp_path / "a", {"good.txt": b"Good.", name: b"Bad."}), ("good.txt",), (), ALL))
 
 
 def test_links_and_devices_are_refused(tmp_path: Path) -> None:
@@ -99,29 +101,29 @@ def test_links_and_devices_are_refused(tmp_path: Path) -> None:
         info.external_attr = 0o120777 << 16
 
     for archive in (
-        _zip(tmp_path / "z", {"a.txt": b"/etc/passwd"}, linked),
-        *(_tar(tmp_path / f"t{kind!r}", {"a.txt": b""}, kind) for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE)),
+        make_zip(tmp_path / "z", {"a.txt": b"/etc/passwd"}, linked),
+        *(make_tar(tmp_path / f"t{kind!r}", {"a.txt": b""}, kind) for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE)),
     ):
         with pytest.raises(HostileArchive, match="is a link"):
-            list(read_archive(archive, ("*",), ()))
+            list(read_archive(archive, ("*",), (), ALL))
 
 
 def test_bombs_are_refused_before_they_unpack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zeros = {"bomb.txt": bytes(9 << 20)}
-    for archive in (_zip(tmp_path / "z", zeros), _tar(tmp_path / "t", zeros)):
+    for archive in (make_zip(tmp_path / "z", zeros), make_tar(tmp_path / "t", zeros)):
         with pytest.raises(HostileArchive, match="more than 200 times its size"):
-            list(read_archive(archive, ("*",), ()))
-    many = _zip(tmp_path / "many", {f"{k}.txt": b"x" for k in range(12)})
+            list(read_archive(archive, ("*",), (), ALL))
+    many = make_zip(tmp_path / "many", {f"{k}.txt": b"x" for k in range(12)})
     limits = (("MEMBERS_LIMIT", 10, "more than 10 members"), ("TOTAL_LIMIT", 11, "narrow `include`"), ("MEMBER_LIMIT", 0, "limit is 0"))
     for name, limit, sentence in limits:
         with monkeypatch.context() as patch, pytest.raises(HostileArchive, match=sentence):
             patch.setattr(archives, name, limit)
-            list(read_archive(many, ("*",), ()))
+            list(read_archive(many, ("*",), (), ALL))
 
 
 def test_a_damaged_archive_is_an_error_that_says_to_fetch_it_anew(tmp_path: Path) -> None:
-    whole = _zip(tmp_path / "z", {"a.txt": bytes(range(256)) * 40}).read_bytes()
+    whole = make_zip(tmp_path / "z", {"a.txt": bytes(range(256)) * 40}).read_bytes()
     for content in (b"no archive at all", whole[: len(whole) // 2], whole.replace(whole[60:80], bytes(20))):
         (tmp_path / "x").write_bytes(content)
         with pytest.raises(SourceError, match="delete it from the cache"):
-            list(read_archive(tmp_path / "x", ("*",), ()))
+            list(read_archive(tmp_path / "x", ("*",), (), ALL))

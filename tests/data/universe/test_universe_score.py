@@ -33,7 +33,7 @@ def distinct(universe: Path, texts: dict[str, str]) -> dict[str, str]:
 def test_the_truth_itself_scores_one_everywhere(universe: Path, clean: dict[str, str], tmp_path: Path) -> None:
     figures = score(
         universe / "truth",
-        documents(tmp_path / "a.parquet", clean),
+        [documents(tmp_path / "a.parquet", clean)],
         documents(tmp_path / "b.parquet", distinct(universe, clean)),
     )
     errors = {"false_edit_share", "dedup_false_share"}
@@ -42,7 +42,7 @@ def test_the_truth_itself_scores_one_everywhere(universe: Path, clean: dict[str,
 
 def test_the_dirt_itself_has_next_to_nothing_repaired_and_nothing_spoilt(universe: Path, dirty: dict[str, str], tmp_path: Path) -> None:
     same = documents(tmp_path / "a.parquet", dirty)
-    figures = score(universe / "truth", same, same)
+    figures = score(universe / "truth", [same], same)
     # Text decoded with the right code page is a repair of cp1252; a lone line is no hard wrap.
     assert figures["clean_recall"] < 0.05 and figures["false_edit_share"] == 0.0
     assert figures["document_dedup_recall"] == 0.0 and figures["page_dedup_recall"] == 0.0
@@ -54,14 +54,14 @@ def test_the_dirt_itself_has_next_to_nothing_repaired_and_nothing_spoilt(univers
 def test_a_cleaner_that_deletes_true_sentences_loses_precision(universe: Path, clean: dict[str, str], tmp_path: Path) -> None:
     spoilt = {path: text.replace(" best.", "") for path, text in clean.items()}
     same = documents(tmp_path / "a.parquet", spoilt)
-    figures = score(universe / "truth", same, same)
+    figures = score(universe / "truth", [same], same)
     assert figures["clean_precision"] < 0.95 and 0 < figures["false_edit_share"] < 0.05
 
 
 def test_dropped_headings_are_counted_apart(universe: Path, clean: dict[str, str], tmp_path: Path) -> None:
     bare = {path: "\n\n".join(p for p in text.split("\n\n") if not p.startswith("Chapter ")) for path, text in clean.items()}
     same = documents(tmp_path / "a.parquet", bare)
-    figures = score(universe / "truth", same, same)
+    figures = score(universe / "truth", [same], same)
     assert figures["false_edit_share"] < 1e-4 and figures["headings_kept"] < 0.5
     assert figures["clean_recall"] > 0.99
 
@@ -72,17 +72,23 @@ def test_a_dropped_book_counts_against_cleaning_and_a_wrong_removal_against_dedu
     repeated = {row["original"] for row in truth_table(universe / "truth", "duplicates")}
     lone = next(path for path in distinct(universe, clean) if path not in repeated)
     kept = {path: text for path, text in distinct(universe, clean).items() if path != lone}
-    figures = score(universe / "truth", documents(tmp_path / "a.parquet", clean), documents(tmp_path / "b.parquet", kept))
+    figures = score(universe / "truth", [documents(tmp_path / "a.parquet", clean)], documents(tmp_path / "b.parquet", kept))
     assert figures["document_dedup_precision"] == pytest.approx(12 / 13) and figures["document_dedup_recall"] == 1.0
     half = dict(list(clean.items())[:56])
-    figures = score(universe / "truth", documents(tmp_path / "c.parquet", half), tmp_path / "c.parquet")
+    figures = score(universe / "truth", [documents(tmp_path / "c.parquet", half)], tmp_path / "c.parquet")
     assert figures["documents_cleaned"] == 0.5 and figures["clean_recall"] < 0.65
+
+
+def test_cleaned_documents_in_shards_score_as_in_one_file(universe: Path, dirty: dict[str, str], tmp_path: Path) -> None:
+    whole = documents(tmp_path / "whole.parquet", dirty)
+    parts = [documents(tmp_path / f"{k}.parquet", dict(list(dirty.items())[k::3])) for k in range(3)]
+    assert score(universe / "truth", parts, whole) == score(universe / "truth", [whole], whole)
 
 
 def test_documents_of_another_source_are_an_error(universe: Path, tmp_path: Path) -> None:
     other = documents(tmp_path / "a.parquet", {"hamlet.txt": "To be."})
     with pytest.raises(ValueError, match="no document of the universe"):
-        score(universe / "truth", other, other)
+        score(universe / "truth", [other], other)
 
 
 words = st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f", "g"]), max_size=40)

@@ -1,0 +1,69 @@
+"""`folio` commands on what is kept in a store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+store_app = typer.Typer()
+StoreUrl = Annotated[str, typer.Option("--store", help="path or fsspec URL; by default the store in folio's home")]
+RecipeName = Annotated[str, typer.Argument(help="name of a recipe that comes with folio, or path of a recipe file")]
+Changes = Annotated[list[str] | None, typer.Option("--set", help="change a key: sft.learning_rate=0.001 (repeatable)")]
+AsJson = Annotated[bool, typer.Option("--json", help="for machines")]
+
+
+@store_app.command()
+def gc(
+    delete: Annotated[bool, typer.Option("--delete", help="delete it; without this it is only listed")] = False,
+    keep: Annotated[int, typer.Option(min=1, help="finished runs of each recipe to keep, the newest ones")] = 3,
+    keep_run: Annotated[list[str] | None, typer.Option(help="another run to keep, by its id or the beginning of it (repeatable)")] = None,
+    unrecorded: Annotated[bool, typer.Option("--unrecorded", help="let go of what was made before runs were recorded, too")] = False,
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """List what no kept run and no registered model needs; delete it when asked, never under a running run."""
+    from flows.keeping import gc as collected
+
+    print(collected(delete=delete, keep=keep, named=tuple(keep_run or ()), unrecorded=unrecorded, as_json=as_json, store=store))
+
+
+@store_app.command()
+def verify(
+    heal: Annotated[bool, typer.Option("--heal", help="put what is damaged aside and make it again")] = False,
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """Read every file of the store again and name what is damaged; exit code 1 when something is."""
+    from flows.keeping import verify_store
+
+    text, well = verify_store(heal=heal, as_json=as_json, store=store)
+    print(text)
+    if not well:
+        raise typer.Exit(1)
+
+
+@store_app.command()
+def accept(
+    place: Annotated[str, typer.Argument(help="stage, or place of one such as evaluate.base or clean[3]")],
+    reason: Annotated[str, typer.Option(help="why the change does not alter the output; kept in the lineage")],
+    recipe: RecipeName = "universe",
+    changes: Changes = None,
+) -> None:
+    """Record that what changed does not alter a stage's output, instead of running it again."""
+    from flows.planning import accept_changes
+
+    print(accept_changes(place, recipe, tuple(changes or ()), reason))
+
+
+@store_app.command()
+def refresh(
+    place: Annotated[str, typer.Argument(help="stage, or place of one such as evaluate.base or clean[3]")],
+    recipe: RecipeName = "universe",
+    changes: Changes = None,
+) -> None:
+    """Run a recipe, and one of its stages in any case; equal bytes stop the wave there."""
+    from flows.planning import refreshing
+    from flows.running import run_recipe
+
+    run_recipe(recipe, tuple(changes or ()), refreshing([place]), False)

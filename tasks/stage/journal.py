@@ -1,0 +1,197 @@
+"""The journal of runs: one JSON object a run, in the store itself, so that what ran, why and with what outcome needs no server.
+
+Guarantees: a record is written whole or not at all; a run that is `running` holds a lock for its whole life, so that one whose owner died
+is told from one at work (`alive`), at once on a disk and within a lease's time on an object store. What can't be read is skipped with a
+line that names it. Listing costs about 0.2 ms a record; MLflow and Prefect are never asked.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from tasks.stage.disk import write_whole
+from tasks.stage.locks import is_leased, is_locked, lease_lock, local_lock
+from tasks.stage.progress import say
+from tasks.stage.store import Store, StoreError
+
+RUNS = ".runs"
+READERS = 16
+SECOND = len("20261125T130501")
+Status = Literal["running", "finished", "failed", "stopped", "crashed"]
+
+
+class PlaceRecord(BaseModel, frozen=True, extra="forbid"):
+    """What a run had at one place of its flow."""
+
+    stage: str
+    key: str
+    digest: str
+    location: str
+    action: Literal["reused", "executed"]
+    causes: tuple[str, ...] = Field((), description="why it ran; empty when it was reused")
+    accepted: str = Field("", description="reason given when a changed identity was accepted as giving the same output; empty: none was")
+
+
+class Registered(BaseModel, frozen=True, extra="forbid"):
+    """A version in the model registry that a run made or found."""
+
+    name: str
+    version: str
+    alias: str = ""
+    location: str = Field(description="of the exported artifact in the store")
+    digest: str
+
+
+class RunRecord(BaseModel, frozen=True, extra="forbid"):
+    """One pipeline run."""
+
+    format: int = 1
+    id: str = Field(description="UTC second of the start and six random hex digits: 20261125T130501-3fa2bc")
+    recipe: str = Field(description="name of the recipe")
+    status: Status
+    started: str = Field(description="UTC time, ISO 8601")
+    ended: str = Field("", description="UTC time, ISO 8601; empty while it runs")
+    error: str = Field("", description="one line; empty unless the run failed")
+    host: str
+    pid: int
+    git_commit: str
+    git_dirty: bool
+    configuration: dict[str, Any] = Field(description="the whole recipe as plain data")
+    mlflow_run_id: str = ""
+    flow_run_id: str = ""
+    places: dict[str, PlaceRecord] = Field(default_factory=dict)
+    registered: tuple[Registered, ...] = ()
+
+
+def new_id(started: str) -> str:
+    """An id for a run that started at an ISO 8601 time: ids sort by time."""
+    return f"{datetime.fromisoformat(started).astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+class Journal:
+    """The runs of a store."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.folder = f"{store.root}/{RUNS}"
+
+    def write(self, record: RunRecord) -> None:
+        """Keep a record, in place of what it said before. Raises StoreError naming the run."""
+        content = record.model_dump_json(indent=1).encode()
+        try:
+            if self.store.local_root is not None:
+                folder = self.store.local_root / RUNS
+                folder.mkdir(parents=True, exist_ok=True)
+                write_whole(folder / f"{record.id}.json", content)
+            else:
+                self.store.fs.pipe_file(f"{self.folder}/{record.id}.json", content)
+        except OSError as error:
+            message = f"store: {self.store.url} can't take the record of run {record.id} ({error}). Free space or make it writable."
+            raise StoreError(message) from error
+
+    @contextmanager
+    def running(self, record: RunRecord) -> Iterator[None]:
+        """Write a record whose run is alive for the block; the lock is held before the record can be seen."""
+        if self.store.local_root is None:
+            with lease_lock(self.store.fs, f"{self.folder}/{record.id}.lock", lambda: None):
+                self.write(record)
+                yield
+            return
+        path = self.store.local_root / RUNS / f"{record.id}.lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        except OSError as error:
+            raise StoreError(f"store: {self.store.url} can't take the lock of run {record.id} ({error}). Make it writable.") from error
+        with local_lock(path, lambda: None):
+            try:
+                self.write(record)
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+
+    def alive(self, record: RunRecord) -> bool:
+        """Whether the process that runs this still does; False for every run that came to an end, whichever."""
+        if record.status != "running":
+            return False
+        if self.store.local_root is None:
+            return is_leased(self.store.fs, f"{self.folder}/{record.id}.lock")
+        return is_locked(self.store.local_root / RUNS / f"{record.id}.lock")
+
+    def records(self) -> list[RunRecord]:
+        """Every run, newest first."""
+        return sorted(self._read(self._ids()), key=_age, reverse=True)
+
+    def latest(self, recipe: str) -> RunRecord | None:
+        """The newest run of a recipe, however it ended; reads no older ones."""
+        for _, ids in groupby(self._ids(), key=lambda run_id: run_id[:SECOND]):
+            found = [record for record in self._read(ids) if record.recipe == recipe]
+            if found:
+                return max(found, key=_age)
+        return None
+
+    def standing(self, recipe: str) -> dict[str, PlaceRecord]:
+        """What the newest runs of a recipe had at each place: a run that ended early leaves its later places to the runs before it."""
+        found: dict[str, PlaceRecord] = {}
+        for run_id in self._ids():
+            for record in self._read([run_id]):
+                if record.recipe == recipe:
+                    found = record.places | found
+                    if record.status == "finished":
+                        return found
+        return found
+
+    def get(self, text: str) -> RunRecord:
+        """The run meant by its id or the beginning of it, its MLflow run id or its flow run id.
+
+        Raises LookupError naming what was looked for, and the candidates when there are several.
+        """
+        ids = [run_id for run_id in self._ids() if text and run_id.startswith(text)]
+        if len(ids) > 1 and text not in ids:
+            more = f" and {len(ids) - 6} more" if len(ids) > 6 else ""
+            raise LookupError(f"{text!r} begins the ids of {len(ids)} runs: {', '.join(ids[:6])}{more}. Give more of the id.")
+        found = list(self._read([text] if text in ids else ids))
+        if not ids and text:
+            found = [record for record in self.records() if text in (record.mlflow_run_id, record.flow_run_id)]
+        if not found:
+            raise LookupError(f"{self.store.url} has no run {text!r}: give a run's id or the beginning of it, its MLflow or flow run id.")
+        return found[0]
+
+    def _ids(self) -> list[str]:
+        """Newest second first."""
+        self.store.fs.invalidate_cache()
+        try:
+            names = [str(path).rsplit("/", 1)[-1] for path in self.store.fs.ls(self.folder, detail=False)]
+        except FileNotFoundError:
+            return []
+        return sorted((name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith(".")), reverse=True)
+
+    def _read(self, ids: Iterable[str]) -> Iterator[RunRecord]:
+        def content(run_id: str) -> bytes | OSError:
+            try:
+                return bytes(self.store.fs.cat_file(f"{self.folder}/{run_id}.json"))
+            except OSError as error:
+                return error
+
+        wanted = list(ids)
+        # An object store answers each request after a while, so many are asked at once.
+        with ThreadPoolExecutor(1 if self.store.local_root is not None else READERS) as readers:
+            for run_id, found in zip(wanted, readers.map(content, wanted), strict=True):
+                try:
+                    if isinstance(found, OSError):
+                        raise found
+                    yield RunRecord.model_validate_json(found)
+                except (ValidationError, OSError) as error:
+                    say(f"the record of run {run_id} in {self.folder} can't be read ({type(error).__name__}); it is left out")
+
+
+def _age(record: RunRecord) -> tuple[str, str]:
+    return record.started, record.id

@@ -1,0 +1,181 @@
+"""MLflow kept beside the run: a process that writes down what the run tells it, in order, while the run goes on.
+
+Guarantees: what is told is written in the order it was told, by one `Tracker`; a call that needs an answer waits for all before it;
+`finish` returns when everything is written. A failure (the database is gone, locked or full) is raised at the next call that waits, as
+TrackingError naming the database and the way out, so a long training is not thrown away because a page of metrics was lost. When the run
+dies its scribe writes what it had been told and ends.
+It costs a process of about 200 MB. Importing MLflow takes more than a second, which so passes beside the run's own start.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from tasks.stage.artifact import Artifact
+
+ROOT = Path(__file__).resolve().parents[2]
+MAIN = "from tasks.stage.scribe import main; main()"
+
+
+class TrackingError(RuntimeError):
+    """MLflow's database did not take what the run had to say."""
+
+
+def prepare() -> None:
+    """Start the process before it is needed; the next scribe takes it."""
+    if not _prepared:
+        _prepared.append(_process())
+
+
+def _process() -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+    return subprocess.Popen(
+        [sys.executable, "-c", MAIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
+    )
+
+
+_prepared: list[subprocess.Popen[bytes]] = []
+
+
+class Scribe:
+    """Tracks one pipeline run in the MLflow database at `uri`; the methods are those of `Tracker`."""
+
+    def __init__(self, uri: str, experiment: str, home: Path, store_url: str) -> None:
+        self.uri = uri
+        self.children: dict[str, str] = {}
+        self._worker = _prepared.pop() if _prepared else _process()
+        self._failed = False
+        self._tell("__init__", uri, experiment, home, store_url)
+
+    def start(self, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> None:
+        """Open the parent run."""
+        self._tell("start", name, dict(parameters), dict(tags))
+
+    def parent(self) -> str:
+        """Id of the parent run."""
+        return str(self._ask("parent_id"))
+
+    def start_stage(self, place: str, key: str, parameters: Mapping[str, str]) -> str:
+        """Open a stage's child run; returns its id."""
+        self.children[place] = str(self._ask("start_stage", place, key, dict(parameters)))
+        return self.children[place]
+
+    def series(self, run_id: str, rows: Iterable[tuple[str, float, int]]) -> None:
+        """Log (metric, value, step) rows."""
+        self._tell("series", run_id, list(rows))
+
+    def finish_stage(self, place: str, artifacts: Sequence[Artifact], reused: int, model_id: str) -> None:
+        """Close the child run of a stage that worked."""
+        self._tell("finish_stage", place, list(artifacts), reused, model_id)
+
+    def fail_stage(self, place: str, error: str) -> None:
+        """Close the child run of a stage that did not work."""
+        self._tell("fail_stage", place, error)
+
+    def reuse_stage(self, place: str, artifacts: Sequence[Artifact], accepted: str) -> None:
+        """Show a stage all of whose artifacts were reused."""
+        self._tell("reuse_stage", place, list(artifacts), accepted)
+
+    def create_model(self, place: str, run_id: str, tags: Mapping[str, str], parameters: Mapping[str, str]) -> str:
+        """Declare a LoggedModel made by a stage; returns its id."""
+        return str(self._ask("create_model", place, run_id, dict(tags), dict(parameters)))
+
+    def finish_model(self, model_id: str, run_id: str, files: Iterable[Path]) -> None:
+        """Attach small files to a LoggedModel and mark it ready; waits, since the files will move."""
+        self._ask("finish_model", model_id, run_id, list(files))
+
+    def page(self, path: Path) -> None:
+        """Keep a copy of the run's report with the parent run."""
+        self._tell("page", path)
+
+    def register(self, name: str, artifact: Artifact, alias: str | None) -> str:
+        """Give an exported model a version in the registry; returns the version."""
+        return str(self._ask("register", name, artifact, alias))
+
+    def finish(self, *, status: str, tags: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Artifact]) -> None:
+        """Close the parent run, and end when all is written."""
+        try:
+            self._ask("finish", status, dict(tags), dict(metrics), dict(artifacts))
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let the process end."""
+        for stream in (self._worker.stdin, self._worker.stdout):
+            if stream is not None and not stream.closed:
+                try:
+                    stream.close()
+                except BrokenPipeError:
+                    self._failed = True
+        self._worker.wait()
+
+    def _tell(self, name: str, *arguments: Any) -> None:
+        self._send((name, arguments, False))
+
+    def _ask(self, name: str, *arguments: Any) -> Any:
+        self._send((name, arguments, True))
+        assert self._worker.stdout is not None
+        try:
+            worked, answer = pickle.load(self._worker.stdout)
+        except (EOFError, ValueError, OSError):
+            raise TrackingError(self._words("the process that writes to it has ended")) from None
+        if not worked:
+            raise TrackingError(self._words(answer))
+        return answer
+
+    def _send(self, message: tuple[str, tuple[Any, ...], bool]) -> None:
+        assert self._worker.stdin is not None
+        try:
+            pickle.dump(message, self._worker.stdin)
+            self._worker.stdin.flush()
+        except (OSError, ValueError):
+            # Whoever waits for an answer is told; what is only told must not end a training.
+            self._failed = True
+
+    def _words(self, why: str) -> str:
+        return (
+            f"MLflow's database {self.uri} did not take what this run had to say ({why}). What was made is kept in the store; "
+            "give the same command again when the database is back, or run with --set tracking=none."
+        )
+
+
+def main() -> None:
+    """The process: read calls from standard input until it ends."""
+    from tasks.stage.tracking import Tracker, warm
+
+    orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    # Whatever a library prints is no answer.
+    os.dup2(2, 1)
+    warm()
+    tracker: Tracker | None = None
+    failure = ""
+    while (message := _next(orders)) is not None:
+        name, arguments, wants = message
+        result: Any = None
+        try:
+            if name == "__init__":
+                tracker = Tracker(*arguments)
+            elif not failure:
+                result = getattr(tracker, name)(*arguments)
+        except Exception as error:  # noqa: BLE001  # told to the run at its next question
+            failure = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+        if wants:
+            try:
+                pickle.dump((not failure, failure or result), answers)
+                answers.flush()
+            except BrokenPipeError:
+                return
+
+
+def _next(orders: IO[bytes]) -> tuple[str, tuple[Any, ...], bool] | None:
+    try:
+        message: tuple[str, tuple[Any, ...], bool] = pickle.load(orders)
+    except (EOFError, pickle.UnpicklingError):
+        return None
+    return message

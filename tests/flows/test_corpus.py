@@ -1,0 +1,166 @@
+"""The chapter that makes the corpus, run for real: a hundred books in shards, of which one more or one less concerns one shard."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from prefect import flow
+
+from data.sources.errors import SourceError
+from flows.corpus import corpus
+from flows.initializing import write_recipe
+from flows.loading import load
+from flows.recipe import Recipe
+from tasks.stage.artifact import Artifact
+from tasks.stage.opening import open_run
+from tasks.stage.plan import Decision
+from tasks.stage.run import Options, asking
+from tests.data.dedup.books import prose
+
+BOOKS, SHARDS = 100, 8
+READING = [f"{stage}[{number}]" for stage in ("ingest", "clean") for number in range(SHARDS)]
+
+
+def make(recipe: Recipe) -> dict[str, Artifact]:
+    """The corpus of a recipe, in a real Prefect flow."""
+
+    @flow(name="corpus")
+    def alone() -> dict[str, Artifact]:
+        with open_run(**recipe.run_settings()) as run:
+            corpus(recipe)
+            return run.artifacts
+
+    return alone()
+
+
+def planned(recipe: Recipe) -> dict[str, Decision]:
+    """What making it would do, by place."""
+    with asking(Options(planning=True)), open_run(**recipe.run_settings()) as run:
+        corpus(recipe)
+    return {decision.place: decision for decision in run.decisions}
+
+
+def shelf(folder: Path, home: Path) -> Recipe:
+    """The recipe that `folio init` writes for a hundred books, with a store of its own and no tracking."""
+    folder.mkdir()
+    for number in range(BOOKS):
+        (folder / f"{number:03}.txt").write_text(prose(number, paragraphs=2))
+    write_recipe(folder)
+    return load(str(folder)).model_copy(update={"store": str(home / "store"), "tracking": "none"})
+
+
+@pytest.fixture(scope="module")
+def made(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Recipe:
+    """A hundred books whose corpus is made."""
+    place = tmp_path_factory.mktemp("made")
+    recipe = shelf(place / "books", place)
+    assert recipe.ingest.shards == SHARDS
+    artifacts = make(recipe)
+    assert [place for place in artifacts if "[" in place] == READING
+    assert sum(artifacts[f"ingest[{number}]"].metrics["documents"] for number in range(SHARDS)) == BOOKS
+    return recipe
+
+
+def _add(folder: Path) -> None:
+    (folder / "new.txt").write_text(prose(777, paragraphs=2))
+
+
+def _edit(folder: Path) -> None:
+    (folder / "042.txt").write_text(prose(778, paragraphs=2))
+
+
+def _remove(folder: Path) -> None:
+    (folder / "042.txt").unlink()
+
+
+CHANGES: list[tuple[Callable[[Path], None], str]] = [
+    (_add, "file books/new.txt was added"),
+    (_edit, "file books/042.txt changed"),
+    (_remove, "file books/042.txt is gone"),
+]
+
+
+@pytest.mark.parametrize(("change", "cause"), CHANGES, ids=["added", "edited", "removed"])
+def test_one_changed_book_of_a_hundred_reads_and_cleans_one_shard_again_and_the_plan_says_so(
+    made: Recipe, change: Callable[[Path], None], cause: str
+) -> None:
+    folder = Path(made.root)
+    before = {path: path.read_bytes() for path in folder.glob("*.txt")}
+    try:
+        change(folder)
+        plan = planned(made)
+        (number,) = (number for number in range(SHARDS) if plan[f"ingest[{number}]"].action != "reuse")
+        assert plan[f"ingest[{number}]"].causes == (cause,)
+        assert {place for place in READING if plan[place].action != "reuse"} == {f"ingest[{number}]", f"clean[{number}]"}
+        assert (plan[f"clean[{number}]"].action, plan["dedup"].action) == ("wait", "wait")
+    finally:
+        for path in folder.glob("*.txt"):
+            path.unlink()
+        for path, content in before.items():
+            path.write_bytes(content)
+    assert {decision.action for decision in planned(made).values()} == {"reuse"}
+
+
+@pytest.mark.parametrize(
+    ("change", "elsewhere"),
+    [
+        ("ingest.sources[0].licence=mine", set()),
+        ("ingest.sources[0].paths=['*.txt']", set()),
+        ("ingest.sources[0].suffixes=['.txt']", set()),
+        ("ingest.shards=9", {f"{stage}[8]" for stage in ("ingest", "clean")}),
+    ],
+)
+def test_how_the_same_files_are_named_and_licensed_reads_nothing_again_another_number_of_shards_everything(
+    made: Recipe, change: str, elsewhere: set[str]
+) -> None:
+    changed = load(made.root, (change,)).model_copy(update={"store": made.store, "tracking": "none"})
+    again = {place for place, decision in planned(changed).items() if place.startswith(("ingest", "clean")) and decision.action != "reuse"}
+    assert again == ({*READING, *elsewhere} if elsewhere else set())
+
+
+def test_what_one_shard_made_anew_is_what_a_fresh_run_makes(made: Recipe, tmp_path: Path) -> None:
+    shutil.copytree(made.root, tmp_path / "books")
+    shutil.copytree(made.store, tmp_path / "store")
+    _add(tmp_path / "books")
+    grown = load(str(tmp_path / "books")).model_copy(update={"store": str(tmp_path / "store"), "tracking": "none"})
+    assert [decision.action for decision in planned(grown).values()].count("run") == 1, "another folder's same books are the same books"
+    again = make(grown)
+    fresh = make(grown.model_copy(update={"store": str(tmp_path / "fresh")}))
+    assert {place: artifact.digest for place, artifact in again.items()} == {place: artifact.digest for place, artifact in fresh.items()}
+
+
+def test_a_source_that_gives_no_text_stops_the_run_and_then_the_plan_by_name(prefect: None, tmp_path: Path) -> None:
+    (tmp_path / "blank").mkdir()
+    (tmp_path / "blank" / "blank.txt").write_text("")
+    (tmp_path / "blank" / "text.txt").write_text(prose(1))
+    write_recipe(tmp_path / "blank")
+    changes = ("ingest.sources[0].paths=['blank.txt']", "ingest.shards=3")
+    recipe = load(str(tmp_path / "blank"), changes).model_copy(update={"store": str(tmp_path / "store"), "tracking": "none"})
+    assert planned(recipe)["ingest[2]"].action == "run"
+    for attempt in (make, planned):
+        with pytest.raises(SourceError, match=r"empty corpus: source 'blank'.* 1 files were quarantined, the first: blank\.txt: empty"):
+            attempt(recipe)
+
+
+def test_a_universe_is_made_once_before_its_shards_are_read_and_its_truth_is_told_to_who_judges_and_asks(
+    prefect: None, tmp_path: Path
+) -> None:
+    source = "ingest.sources[0]"
+    small = (f"{source}.books=12", f"{source}.exact_copies=1", f"{source}.near_editions=1", "ingest.shards=3", "examples.minimum_books=1")
+    bounds = "gates.corpus.bounds=[{metric: corpus.clean_recall, minimum: 0.5}, {metric: corpus.balanced, minimum: 1}]"
+
+    def recipe(*changes: str) -> Recipe:
+        return load("universe", (*small, bounds, *changes)).model_copy(update={"store": str(tmp_path / "store"), "tracking": "none"})
+
+    assert [place for place in planned(recipe()) if "[" in place or place == "universe"][:2] == ["universe", "ingest[0]"]
+    artifacts = make(recipe())
+    assert sum(artifacts[f"ingest[{number}]"].metrics["documents.universe"] for number in range(3)) == 14
+    told = {f"{place}.{name}": given for place in artifacts for name, given in artifacts[place].inputs.items() if given.stage == "universe"}
+    assert {name: given.part for name, given in told.items()} == {
+        "audit.truth": "truth", "examples.world": "world.json", **{f"ingest[{number}].universe": "books" for number in range(3)},
+    }  # fmt: skip
+    assert {decision.action for decision in planned(recipe(f"{source}.licence=mine")).values()} == {"reuse"}
+    assert planned(recipe(f"{source}.seed=8"))["universe"].action == "run"

@@ -1,0 +1,181 @@
+"""What ran, why and with what outcome: read from the store alone, and a run whose owner died is told from one at work."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tasks.stage import locks
+from tasks.stage.journal import RUNS, Journal, PlaceRecord, Registered, RunRecord, new_id
+from tasks.stage.store import Store, StoreError
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from tasks.stage.journal import Journal, RunRecord
+from tasks.stage.store import Store
+journal = Journal(Store(sys.argv[1], Path(sys.argv[2])))
+with journal.running(RunRecord.model_validate_json(sys.argv[3])):
+    print("runs", flush=True)
+    time.sleep(600)
+"""
+NO_SERVERS = """
+import sys
+from tasks.stage.journal import Journal
+print([name for name in ("mlflow", "prefect") if name in sys.modules])
+"""
+
+
+@pytest.fixture(params=["disk", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store."""
+    url = str(tmp_path / "books [old]*" / "store") if request.param == "disk" else f"memory://{uuid.uuid4().hex}"
+    return Store(url, tmp_path / "cache")
+
+
+def ran(run_id: str = "20261125T130501-3fa2bc", *, recipe: str = "toys", status: str = "finished", **more: object) -> RunRecord:
+    """A record; its start is what its id says unless given."""
+    started = f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}T{run_id[9:11]}:{run_id[11:13]}:{run_id[13:15]}.000000+00:00"
+    described = {"started": started, "host": "h", "pid": 1, "git_commit": "abc", "git_dirty": False, "configuration": {}, **more}
+    return RunRecord.model_validate({"id": run_id, "recipe": recipe, "status": status, **described})
+
+
+def test_a_record_reads_back_as_it_was_written_and_a_later_one_replaces_it(store: Store) -> None:
+    journal = Journal(store)
+    place = PlaceRecord(stage="ingest", key="k", digest="d", location="ingest/toys-0-k", action="executed", causes=("it has never run",))
+    registered = Registered(name="folio-toys", version="2", alias="champion", location="export/toys-k", digest="d")
+    record = ran(places={"ingest[0]": place}, registered=(registered,), configuration={"sft": {"rate": 0.5, "names": ["é", None]}})
+    journal.write(ran(status="running"))
+    journal.write(record)
+    assert journal.records() == [record]
+    assert journal.get(record.id) == record
+
+
+def test_runs_come_newest_first_to_the_microsecond_and_the_latest_of_a_recipe_is_the_first_of_its_own(store: Store) -> None:
+    journal = Journal(store)
+    early, late = "2026-11-25T13:05:01.000001+00:00", "2026-11-25T13:05:01.900000+00:00"
+    old = ran("20251231T235959-ffffff")
+    second, third = ran("20261125T130501-ffffff", started=early), ran("20261125T130501-000000", started=late)
+    newest = ran("20261126T000000-aaaaaa", recipe="other")
+    for record in (third, newest, old, second):
+        journal.write(record)
+    assert journal.records() == [newest, third, second, old]
+    assert journal.latest("toys") == third
+    assert journal.latest("other") == newest
+    assert journal.latest("none") is None
+
+
+def test_a_run_is_found_by_the_beginning_of_its_id_and_by_the_ids_it_has_in_mlflow_and_prefect(store: Store) -> None:
+    journal = Journal(store)
+    first, second = ran("20261125T130501-3fa2bc", mlflow_run_id="m1"), ran("20261125T130502-3fa2bc", flow_run_id="f2")
+    for record in (first, second):
+        journal.write(record)
+    assert journal.get("20261125T130501") == first
+    assert journal.get("m1") == first
+    assert journal.get("f2") == second
+
+
+def test_a_name_that_means_no_run_or_several_is_refused_with_what_to_give(store: Store) -> None:
+    journal = Journal(store)
+    with pytest.raises(LookupError, match="has no run '2026': give a run's id"):
+        journal.get("2026")
+    for number in range(8):
+        journal.write(ran(f"20261125T13050{number}-3fa2bc"))
+    with pytest.raises(LookupError, match=r"'2026' begins the ids of 8 runs: 20261125T130507-3fa2bc, .* and 2 more"):
+        journal.get("2026")
+    with pytest.raises(LookupError, match="has no run ''"):
+        journal.get("")
+
+
+def test_a_record_that_cannot_be_read_is_left_out_and_named(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    journal = Journal(store)
+    journal.write(ran())
+    store.fs.pipe_file(f"{store.root}/{RUNS}/20261125T130502-000000.json", b'{"id": "half')
+    caplog.set_level(logging.INFO, "folio")
+    assert journal.records() == [ran()]
+    assert journal.latest("toys") == ran()
+    assert "the record of run 20261125T130502-000000" in caplog.text
+
+
+def test_a_run_is_alive_for_as_long_as_its_block_lasts(store: Store) -> None:
+    journal, record = Journal(store), ran(status="running")
+    assert not journal.alive(record)
+    with journal.running(record):
+        assert journal.records() == [record]
+        assert journal.alive(record)
+        assert not journal.alive(ran(status="finished"))
+    assert not journal.alive(record)
+    assert [path for path in store.fs.ls(f"{store.root}/{RUNS}", detail=False) if path.endswith(".lock")] == []
+
+
+def test_a_run_whose_process_was_killed_is_known_to_be_dead_at_once_on_a_disk(tmp_path: Path) -> None:
+    journal, record = Journal(Store(str(tmp_path / "store"), tmp_path / "cache")), ran(status="running")
+    command = [sys.executable, "-c", HOLD, journal.store.url, str(tmp_path / "cache"), record.model_dump_json()]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "runs\n"
+    assert journal.alive(record)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert journal.records() == [record]
+    assert not journal.alive(record)
+
+
+def test_a_run_on_an_object_store_is_dead_when_its_lease_has_run_out(tmp_path: Path) -> None:
+    store = Store(f"memory://{uuid.uuid4().hex}", tmp_path / "cache")
+    journal, record = Journal(store), ran(status="running")
+    lease = f"{store.root}/{RUNS}/{record.id}.lock"
+    store.fs.pipe_file(lease, json.dumps({"owner": "x", "expires": time.time() + locks.LEASE_SECONDS}).encode())
+    assert journal.alive(record)
+    store.fs.pipe_file(lease, json.dumps({"owner": "x", "expires": time.time() - 1}).encode())
+    assert not journal.alive(record)
+
+
+def test_a_store_that_cannot_be_written_is_an_error_that_names_the_run(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file where a folder should be")
+    journal = Journal(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    with pytest.raises(StoreError, match=r"can't take the record of run 20261125T130501-3fa2bc"):
+        journal.write(ran())
+    with pytest.raises(StoreError, match=r"can't take the lock of run 20261125T130501-3fa2bc"), journal.running(ran()):
+        pass
+
+
+def test_ids_tell_the_start_and_differ(tmp_path: Path) -> None:
+    one, two = new_id("2026-11-25T14:05:01.5+01:00"), new_id("2026-11-25T13:05:01.5+00:00")
+    assert one.startswith("20261125T130501-")
+    assert two.startswith("20261125T130501-")
+    assert one != two
+
+
+def test_a_thousand_runs_of_real_size_are_listed_in_well_under_a_second(tmp_path: Path) -> None:
+    journal = Journal(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    causes = ("ingest.sources[0].books: 100 -> 101", "code data/sources/ingest.py:ingest changed")
+    places = {
+        f"p[{n}]": PlaceRecord(stage="p", key="k" * 64, digest="d" * 64, location="p/l", action="reused", causes=causes) for n in range(40)
+    }
+    configuration = {f"section{n}": {f"key{m}": m for m in range(12)} for n in range(20)}
+    text = ran(places=places, configuration=configuration).model_dump_json(indent=1)
+    folder = tmp_path / "store" / RUNS
+    folder.mkdir(parents=True)
+    for number in range(1000):
+        run_id = f"20261125T13{number // 60 % 60:02}{number % 60:02}-{number:06x}"
+        (folder / f"{run_id}.json").write_text(text.replace("20261125T130501-3fa2bc", run_id))
+    started = time.monotonic()
+    assert len(journal.records()) == 1000
+    assert time.monotonic() - started < 2.0
+    started = time.monotonic()
+    assert journal.latest("toys") is not None
+    assert time.monotonic() - started < 0.5
+
+
+def test_reading_and_writing_runs_imports_neither_mlflow_nor_prefect() -> None:
+    done = subprocess.run([sys.executable, "-c", NO_SERVERS], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
