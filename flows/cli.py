@@ -111,18 +111,6 @@ def init(folder: Annotated[Path, typer.Argument(help="folder with your own texts
     print(write_recipe(folder))
 
 
-@app.command()
-def lineage(
-    thing: Annotated[str, typer.Argument(help="artifact, key, digest, MLflow run id, or a file folio made")],
-    forward: Annotated[bool, typer.Option("--forward", help="what was made from it, instead of what made it")] = False,
-    store: Annotated[str, typer.Option(help="store to search; by default the one in folio's home")] = "",
-) -> None:
-    """What made a thing, or what was made from it; read from the store alone."""
-    from flows.tracing import trace
-
-    print(trace(thing, forward, store))
-
-
 def main() -> None:
     """Entry point of the `folio` command."""
     if "--debug" in sys.argv:

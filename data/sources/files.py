@@ -3,8 +3,8 @@
 Guarantees: each file once, in the order of its path; names in outputs are relative to the recipe's root, or, for a file
 outside it, to the folder above the pattern's fixed part, so no machine's paths reach a corpus. Hidden files are skipped
 unless named. A path that does not exist or a pattern that matches nothing is a SourceError, never an empty corpus.
-Costs one look at each folder and at each file of a fitting name, about 10 s a million files, for each shard; nothing is remembered, so a file that was
-just added is seen.
+Costs one look at each folder and at each file of a fitting name, about 10 s a million files, for each shard; nothing is remembered, so a
+file that was just added is seen.
 """
 
 # Paths stay strings while they are many, which is three times as fast; each shard looks for its own among all.

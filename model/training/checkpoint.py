@@ -1,34 +1,30 @@
 """Checkpoints: saved by every worker, in force once `latest.json` names them.
 
-Guarantee: a kill at any moment leaves the last whole checkpoint in force, because the record is written last and
-renamed into place; resuming on the same layout (workers and ZeRO stage) is bit-exact. The last two are kept.
-When it can't: a checkpoint of another job (configuration, seed, inputs) is an error. On another layout DeepSpeed cannot
-load it: the run starts afresh and says so in its progress.
+Guarantee: a kill or a power cut at any moment leaves the last whole checkpoint in force, because its files are on the disk itself before
+the record is renamed into place; resuming on the same layout (workers and ZeRO stage) is bit-exact. The last two are kept.
+When it can't: a checkpoint of another job (configuration, seed, inputs) is an error, and so is a disk that does not take one; the one
+before it stays in force. On another layout DeepSpeed cannot load it: the run starts afresh and says so in its progress.
 """
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import deepspeed
-from pydantic import BaseModel
 from torch import distributed
 
-from model.architecture.directory import write_whole
 from model.training.job import Job, JobError
+from model.training.latest import RECORD, Latest
 
 KEPT = 2
-RECORD = "latest.json"
 
 
-class Latest(BaseModel, frozen=True):
-    """Which checkpoint is in force, whose it is, and the layout that it was saved on."""
-
-    step: int
-    identity: str
-    workers: int
-    zero_stage: int
+class CheckpointError(OSError):
+    """The disk does not take a checkpoint."""
 
 
 class Checkpoints:
@@ -41,14 +37,13 @@ class Checkpoints:
 
     def latest(self) -> tuple[Latest | None, str]:
         """The checkpoint to continue from, if any, and a note when there is one that cannot be used."""
-        path = self.directory / RECORD
-        if not path.exists():
+        latest = Latest.read(self.directory)
+        if latest is None:
             return None, ""
-        latest = Latest.model_validate_json(path.read_text(encoding="utf-8"))
         if latest.identity != self._identity:
             raise JobError(
-                f"{path} belongs to job {latest.identity[:12]}, this is job {self._identity[:12]}: another configuration, "
-                f"seed or input; remove {self.directory} to start afresh, or restore what was changed"
+                f"{self.directory / RECORD} belongs to job {latest.identity[:12]}, this is job {self._identity[:12]}: another "
+                f"configuration, seed or input; remove {self.directory} to start afresh, or restore what was changed"
             )
         if (latest.workers, latest.zero_stage) != (self._workers, self._zero_stage):
             return None, (
@@ -64,18 +59,42 @@ class Checkpoints:
             raise JobError(f"{self.directory / _tag(latest.step)} is damaged; remove {self.directory} to start afresh")
 
     def save(self, engine: deepspeed.DeepSpeedEngine, step: int) -> None:
-        """All workers call this after finishing `step`."""
+        """All workers call this after finishing `step`. Raises CheckpointError naming the step and the place."""
+        folder = self.directory / _tag(step)
         if engine.global_rank == 0:
             # What an interrupted save left under this name is no part of the new one.
-            shutil.rmtree(self.directory / _tag(step), ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
         distributed.barrier()
-        engine.save_checkpoint(str(self.directory), tag=_tag(step), save_latest=False)
+        with self._writing(step):
+            engine.save_checkpoint(str(self.directory), tag=folder.name, save_latest=False)
         distributed.barrier()
         if engine.global_rank == 0:
-            record = Latest(step=step, identity=self._identity, workers=self._workers, zero_stage=self._zero_stage)
-            write_whole(self.directory / RECORD, (json.dumps(record.model_dump(), indent=2) + "\n").encode())
+            with self._writing(step):
+                for path in (*folder.iterdir(), folder, *self.directory.glob("*.jsonl")):
+                    _to_disk(path)
+                Latest(step=step, identity=self._identity, workers=self._workers, zero_stage=self._zero_stage).write(self.directory)
             for old in sorted(self.directory.glob("step-*"))[:-KEPT]:
                 shutil.rmtree(old, ignore_errors=True)
+
+    @contextmanager
+    def _writing(self, step: int) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError) as error:
+            # torch tells of a full disk in a RuntimeError that doesn't name it.
+            free, why = shutil.disk_usage(self.directory).free, str(error).splitlines()[0]
+            raise CheckpointError(
+                f"the checkpoint of step {step} can't be written to {self.directory}, where {free:,} bytes are free ({why}). "
+                "Free space or make it writable"
+            ) from error
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _tag(step: int) -> str:

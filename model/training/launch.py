@@ -1,14 +1,14 @@
 """Launching a job: workers started, followed and ended. The caller's process never joins the process group.
 
 Guarantee: returns when the model directory is written, or raises with the reason; no worker is alive afterwards, whether
-it returned, raised, was signalled, or was killed. A signal first stops the workers at a checkpoint, then takes its course.
+it returned, raised, was signalled, or was killed. Whatever is raised meanwhile, Ctrl-C too, first stops the workers at a checkpoint,
+and a note on it tells which is kept.
 A killed job continues from its last checkpoint when launched again with the same `checkpoints` directory.
 Cost: two processes' start-up, about three seconds, mostly the import of torch and DeepSpeed.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import threading
@@ -19,6 +19,7 @@ from types import FrameType
 
 from model.training.history import read_lines
 from model.training.job import Job
+from model.training.latest import Latest
 from model.training.processes import Workers
 from model.training.progress import Progress, ProgressReader
 from model.training.worker import STOPPED
@@ -39,8 +40,8 @@ def launch(
     """Train as the job says; returns the last line of its history without the step, and `steps` and `tokens_per_second`.
 
     `on_progress` is called in this thread, at most about twice a second; what it raises stops the workers and is raised.
-    LaunchError: a worker failed (with its own words), was silent for `resources.stall_seconds`, ran past
-    `time_limit_seconds`, or was stopped by a signal.
+    LaunchError: a worker failed (with its own words) or was killed, was silent for `resources.stall_seconds`, or ran past
+    `time_limit_seconds`.
     """
     job = job.model_copy(update={name: getattr(job, name).resolve() for name in _paths(job)})
     directory = job.run_directory()
@@ -48,30 +49,47 @@ def launch(
     directory.mkdir(parents=True)
     job_file = directory / "job.json"
     job_file.write_text(job.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    began = time.monotonic()
-    with _signals() as received, Workers(job_file, job.resources.workers, job.resources.threads) as workers:
-        reader, heard, speed = ProgressReader(directory / "progress.jsonl"), began, 0.0
-        while True:
-            codes = workers.codes()
-            if received:
-                raise LaunchError(f"stopped by signal {received[0]}; the same job continues from its checkpoint")
-            for progress in reader.new():
-                heard, speed = time.monotonic(), progress.tokens_per_second or speed
-                on_progress(progress)
-            if all(code == 0 for code in codes):
-                break
-            if any(code not in (None, 0) for code in codes):
-                _let_others_end(workers)
-                raise LaunchError(_reason(job, workers))
-            now = time.monotonic()
-            if now - heard > job.resources.stall_seconds:
-                raise LaunchError(f"no progress for stall_seconds={job.resources.stall_seconds:.0f}; {_last_words(workers)}")
-            if time_limit_seconds is not None and now - began > time_limit_seconds:
-                raise LaunchError(f"not done within {time_limit_seconds:.0f} s; the same job continues from its checkpoint")
-            time.sleep(POLL_SECONDS)
+    with _terminable(), Workers(job_file, job.resources.workers, job.resources.threads) as workers:
+        try:
+            speed = _follow(job, workers, on_progress, time_limit_seconds)
+        except BaseException as error:
+            workers.stop()
+            if not isinstance(error, LaunchError):
+                error.add_note(kept(job))
+            raise
     last = read_lines(job.output / "history.jsonl")[-1]
     steps = float(last.pop("step"))
     return {**{name: float(value) for name, value in last.items()}, "steps": steps, "tokens_per_second": speed}
+
+
+def kept(job: Job) -> str:
+    """What a stopped job goes on from, in words."""
+    latest = Latest.read(job.checkpoints)
+    return f"the checkpoint of step {latest.step} of {job.total_steps} is kept" if latest else "no checkpoint was written yet"
+
+
+def _follow(job: Job, workers: Workers, on_progress: Callable[[Progress], None], limit: float | None) -> float:
+    """Until all workers are done; returns the speed. Raises LaunchError when one failed, was silent too long, or at the time limit."""
+    reader, speed = ProgressReader(job.run_directory() / "progress.jsonl"), 0.0
+    began = heard = time.monotonic()
+    while True:
+        codes = workers.codes()
+        for progress in reader.new():
+            heard, speed = time.monotonic(), progress.tokens_per_second or speed
+            on_progress(progress)
+        if all(code == 0 for code in codes):
+            return speed
+        if any(code not in (None, 0) for code in codes):
+            _let_others_end(workers)
+            raise LaunchError(_reason(job, workers, codes))
+        now = time.monotonic()
+        if now - heard > job.resources.stall_seconds:
+            workers.stop()
+            raise LaunchError(f"no progress for stall_seconds={job.resources.stall_seconds:g}, so the workers were ended; {kept(job)}")
+        if limit is not None and now - began > limit:
+            workers.stop()
+            raise LaunchError(f"not done within {limit:.0f} s; {kept(job)}")
+        time.sleep(POLL_SECONDS)
 
 
 def _paths(job: Job) -> list[str]:
@@ -80,27 +98,30 @@ def _paths(job: Job) -> list[str]:
 
 
 @contextmanager
-def _signals() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT while inside, then raise the first again for whoever handled it before.
+def _terminable() -> Iterator[None]:
+    """SIGTERM that nobody handles is raised as an error while inside, so that the workers are stopped first; then it takes its course.
 
-    Only the main thread may handle signals; elsewhere the caller's own handling stands.
+    Who handles it already raises something by himself, as Prefect does; only the main thread may ask.
     """
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
         return
 
-    def note(number: int, frame: FrameType | None) -> None:
-        received.append(number)
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _Terminated
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}
+    signal.signal(signal.SIGTERM, end)
     try:
-        yield received
+        yield
+    except _Terminated:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if received:
-            signal.raise_signal(received[0])
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+class _Terminated(BaseException):
+    """SIGTERM arrived."""
 
 
 def _let_others_end(workers: Workers, seconds: float = 3.0) -> None:
@@ -112,16 +133,14 @@ def _let_others_end(workers: Workers, seconds: float = 3.0) -> None:
         workers.kill()
 
 
-def _reason(job: Job, workers: Workers) -> str:
-    codes = workers.codes()
-    if STOPPED in codes:
-        return workers.tail(codes.index(STOPPED), 1)
-    failure = job.run_directory() / "failure.json"
-    if failure.exists():
-        return str(json.loads(failure.read_text(encoding="utf-8"))["message"])
-    return _last_words(workers)
-
-
-def _last_words(workers: Workers) -> str:
-    parts = [f"worker {rank} (exit {code}):\n{workers.tail(rank)}" for rank, code in enumerate(workers.codes())]
-    return "\n".join(parts)
+def _reason(job: Job, workers: Workers, codes: list[int | None]) -> str:
+    """Why a worker failed, in its own words if it had any, and what is kept. `codes`: the exit codes as they were seen first."""
+    if reports := workers.reports():
+        said = reports[0]
+        return f"{said['message']}; {kept(job)}" if said["again"] else str(said["message"])
+    rank = next(rank for rank, code in enumerate(codes) if code not in (None, 0))
+    code = codes[rank] or 0
+    if code == STOPPED:
+        return f"worker {rank} was asked to stop by something else; {kept(job)}"
+    how = f"was ended by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"ended with code {code}"
+    return f"worker {rank} {how}, its output is in {workers.log(rank)}; {kept(job)}"

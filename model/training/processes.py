@@ -1,11 +1,13 @@
 """Worker processes: started in their own groups, watched, and never left behind.
 
 Guarantee: when `Workers` is closed, in whatever way, no process of its groups is alive. Workers ask the kernel to die with
-the thread that started them, so a kill -9 of the launcher takes them along.
+the thread that started them, so a kill -9 of the launcher takes them along. What a failing worker has to say comes through a
+pipe, so it is heard when the disk is full, too.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,6 +16,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 GRACE_SECONDS = 20.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,11 +28,14 @@ class Workers:
     def __init__(self, job_file: Path, count: int, threads: int) -> None:
         self._errors = [job_file.with_name(f"worker-{rank}.log") for rank in range(count)]
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._reports, telling = os.pipe()
+        os.set_blocking(self._reports, False)
         environment = {
             **os.environ,
             "WORLD_SIZE": str(count),
             "LOCAL_WORLD_SIZE": str(count),
             "FOLIO_LAUNCHER": str(os.getpid()),
+            "FOLIO_REPORTS": str(telling),
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
             **({"GLOO_SOCKET_IFNAME": "lo"} if count > 1 and sys.platform.startswith("linux") else {}),
             **({"OMP_NUM_THREADS": str(threads)} if threads else {}),
@@ -46,21 +52,24 @@ class Workers:
                         stdout=stream,
                         stderr=stream,
                         start_new_session=True,
+                        pass_fds=(telling,),
                     )
                 self._processes.append(process)
         except BaseException:
             self.kill()
+            os.close(self._reports)
             raise
+        finally:
+            os.close(telling)
 
     def __enter__(self) -> Workers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.stop()
-
-    @property
-    def identifiers(self) -> list[int]:
-        return [process.pid for process in self._processes]
+        try:
+            self.stop()
+        finally:
+            os.close(self._reports)
 
     def codes(self) -> list[int | None]:
         """Exit code of each worker; None while it runs."""
@@ -74,18 +83,29 @@ class Workers:
 
     def stop(self) -> None:
         """Ask running workers to stop at a checkpoint, wait a little, then kill what is left of their groups."""
-        self.signal(signal.SIGTERM)
-        deadline = time.monotonic() + GRACE_SECONDS
-        while None in self.codes() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        self.kill()
+        try:
+            self.signal(signal.SIGTERM)
+            deadline = time.monotonic() + GRACE_SECONDS
+            while None in self.codes() and time.monotonic() < deadline:
+                time.sleep(0.05)
+        finally:
+            self.kill()
 
     def kill(self) -> None:
+        """End what is left of the workers' groups at once."""
         for process in self._processes:
             with suppress(ProcessLookupError):  # the whole group is gone, which is what was wanted
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def tail(self, rank: int, lines: int = 20) -> str:
-        """The last lines that a worker wrote."""
-        return "\n".join(self._errors[rank].read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+    def reports(self) -> list[dict[str, Any]]:
+        """What failing workers have said since this was last asked, the first to fail first."""
+        try:
+            told = os.read(self._reports, 1 << 16)
+        except BlockingIOError:
+            return []
+        return [json.loads(line) for line in told.splitlines()]
+
+    def log(self, rank: int) -> Path:
+        """The file that a worker's output goes to."""
+        return self._errors[rank]

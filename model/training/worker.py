@@ -1,7 +1,7 @@
 """A worker process: `python -m model.training.worker job.json`, started once for every rank by a launcher.
 
-Exit codes: 0 done; 75 stopped by a signal at a checkpoint (start the same job again); 1 failed, with the reason on
-stderr and, from the first worker to fail, in `failure.json` beside the job file.
+Exit codes: 0 done; 75 stopped by a signal at a checkpoint (start the same job again); 1 failed, with the reason told to the
+launcher in a line of JSON and the traceback on stderr.
 """
 
 from __future__ import annotations
@@ -57,27 +57,29 @@ def main(path: Path) -> int:
         print(stop, file=sys.stderr)
         return STOPPED
     except (JobError, ModelError, ShardError, TrainingError) as error:
-        report(path.parent, f"{type(error).__name__}: {error}")
+        # Started again, the same job would end the same way.
+        report(error, again=False)
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def report(directory: Path, message: str) -> None:
-    """Leave the reason for the launcher; the first worker to fail is the one to be heard."""
-    try:
-        with (directory / "failure.json").open("x", encoding="utf-8") as stream:
-            json.dump({"message": message}, stream)
-    except FileExistsError:
-        return
+def report(error: BaseException, *, again: bool) -> None:
+    """Tell the launcher why this worker fails; `again`: the same job may go on where it was, once the cause is gone."""
+    told = os.environ.get("FOLIO_REPORTS")
+    if told is not None:
+        # A line of this length is written whole, however many workers fail at once.
+        message = " ".join(f"{type(error).__name__}: {error}".split())[:1500]
+        os.write(int(told), (json.dumps({"message": message, "again": again}) + "\n").encode())
 
 
 if __name__ == "__main__":
     try:
         code = main(Path(sys.argv[1]))
-    except BaseException:  # noqa: BLE001  # whatever it was is printed, and told by the exit code
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001  # whatever it was is told, printed, and told by the exit code
         code = 1
+        report(error, again=True)
+        traceback.print_exc()
     from model.training.distributed import leave
 
     leave(code)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tasks.reporting.evidence import Evidence
-from tasks.stage.cost import git_state, now
+from tasks.stage.cost import Rates, git_state, now
 from tasks.stage.run import Run
 
 
@@ -26,6 +26,7 @@ class Account:
     causes: Mapping[str, tuple[str, ...]]
     commit: str
     dirty: bool
+    rates: Rates
 
     @classmethod
     def of(cls, run: Run) -> Account:
@@ -40,6 +41,7 @@ class Account:
             causes={decision.place: decision.causes for decision in run.decisions},
             commit=commit,
             dirty=dirty,
+            rates=run.rates,
         )
 
     @property

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.stage.artifact import Artifact
+from tasks.stage.lineage import base_of
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,14 @@ class Evidence:
     folder: Callable[[Artifact], Path]
 
     def metrics(self, place: str) -> Mapping[str, float]:
-        """What a stage measured; nothing when it is not part of the run."""
-        artifact = self.artifacts.get(place)
-        return {} if artifact is None else artifact.metrics
+        """What a stage measured, its shards counted together; nothing when it is not part of the run."""
+        if place in self.artifacts:
+            return self.artifacts[place].metrics
+        total: dict[str, float] = {}
+        for name, artifact in self.artifacts.items():
+            if base_of(name) == place:
+                total |= {metric: total.get(metric, 0.0) + value for metric, value in artifact.metrics.items()}
+        return total
 
     def places(self, stage: str, first: Iterable[str] = ()) -> list[str]:
         """The places of a stage in the flow's order, those in `first` before the others."""

@@ -9,8 +9,8 @@ from tasks.reporting.answers import BEST_FIRST, model_name
 from tasks.reporting.evidence import Evidence
 from tasks.reporting.gates import Gate, gates_of, outcome, worst
 from tasks.reporting.sizes import int8_cost, parameters_of, signed
-from tasks.reporting.stages import cost_of
 from tasks.reporting.wording import count, joined, number, rough, seconds, share
+from tasks.stage.cost import total_cost
 
 VERDICTS = {"passed": "passed", "overruled": "overruled", "failed": "failed", "unjudged": "not judged"}
 
@@ -70,7 +70,7 @@ def key_figures(account: Account) -> list[KeyFigure]:
     """The figures that the run has, in the order of its making."""
     evidence = account.evidence
     found = [_books(evidence), _tokens(evidence), _parameters(evidence), _questions(evidence), _bits(evidence), _int8(evidence)]
-    whole = cost_of(evidence.artifacts.values())
+    whole = total_cost(evidence.artifacts.values())
     time = KeyFigure("this run took", seconds(account.seconds), f"{seconds(whole.cpu_seconds)} of CPU in all it is made of")
     return [*(figure for figure in found if figure is not None), time]
 

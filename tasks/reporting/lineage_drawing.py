@@ -1,17 +1,89 @@
-"""The lineage of a run as a drawing: every artifact, and what each was made from; reused ones are lighter."""
+"""A lineage as a drawing: boxes from left to right, the shards of a stage in one of them; what was reused is lighter."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from markupsafe import Markup
 
 from tasks.reporting.layers import Item, Layout, arrange
 from tasks.reporting.svg import drawing, tag, text
 from tasks.stage.artifact import Artifact, Input
+from tasks.stage.lineage import Graph, base_of
+from tasks.tracing.tree import Line, lines_of
 
 WIDTH, BOX, HEIGHT, LANE, GAP, MARGIN = 1080.0, 68.0, 50.0, 4.0, 13.0, 2.0
 SHORT = 7
+
+
+@dataclass(frozen=True)
+class Box:
+    """One box: what stands in it, what it shows when pointed at, and where it leads. `tone`: made, reused or elsewhere."""
+
+    name: str
+    words: tuple[str, ...]
+    small: str
+    title: str
+    tone: str = "made"
+    href: str = ""
+
+
+def draw_run(artifacts: Mapping[str, Artifact], reused: frozenset[str]) -> Markup:
+    """The lineage of a run; each box leads to its row in the table of stages and shows its whole digest when pointed at."""
+    edges = edges_of(artifacts)
+    strangers = dict.fromkeys(source for source, _ in edges if source not in artifacts)
+    boxes = [_stranger(location) for location in strangers]
+    together: dict[str, list[str]] = {}
+    for place in artifacts:
+        together.setdefault(base_of(place), []).append(place)
+    for base, places in together.items():
+        held = [artifacts[place] for place in places]
+        tone = "reused" if reused.issuperset(places) else "made"
+        title = f"{base}, {len(held)} shards, {tone}" if len(held) > 1 else f"{held[0].location}, digest {held[0].digest}, {tone}"
+        small = f"× {len(held)}" if len(held) > 1 else held[0].digest[:SHORT]
+        boxes.append(Box(base, tuple(base.split(".", 1)), small, title, tone, f"#stage-{base}"))
+    folded = dict.fromkeys((base_of(source) if source in artifacts else source, base_of(target)) for source, target in edges)
+    return draw(boxes, list(folded), f"lineage of {len(artifacts)} artifacts")
+
+
+def draw_graph(graph: Graph, artifacts: Iterable[Artifact], *, forward: bool, unfold: bool) -> Markup:
+    """The lineage of anything in a store; inputs that are gone are dashed."""
+    held = list(artifacts)
+    boxes: list[Box] = []
+    of_key: dict[str, str] = {}
+    for number, line in enumerate(lines_of("", reversed(held), unfold)):
+        of_key |= dict.fromkeys(line.keys, str(number))
+        boxes.append(_held(str(number), line))
+    for lost in [] if forward else graph.gone(held):
+        of_key[lost.key] = lost.location
+        boxes.append(_stranger(lost.location))
+    edges = dict.fromkeys(
+        (of_key[given.key], of_key[artifact.key]) for artifact in held for given in artifact.inputs.values() if given.key in of_key
+    )
+    return draw(boxes, list(edges), f"lineage of {len(held)} artifacts")
+
+
+def standing_alone(drawn: Markup) -> str:
+    """A drawing as an SVG file of its own, in the colours of the report's page, light and dark."""
+    style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+    body = str(drawn).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    start = body.index(">") + 1
+    return f"{body[:start]}<style><![CDATA[{style}svg {{ background: var(--paper); }}]]></style>{body[start:]}\n"
+
+
+def _held(name: str, line: Line) -> Box:
+    first, count = line.made[0], len(line.made)
+    recipe, _, where = first.label.partition("-")
+    words = (first.stage, where) if where and count == 1 and not first.ingredients.get("shard") else (first.stage,)
+    title = f"{count} shards of {recipe}" if count > 1 else f"{first.location}, digest {first.digest}"
+    return Box(name, words, f"× {count}" if count > 1 else first.digest[:SHORT], title)
+
+
+def _stranger(location: str) -> Box:
+    stage, _, rest = location.partition("/")
+    return Box(location, (stage,), rest.rpartition("-")[2][:SHORT], f"{location}: its record is not here", "elsewhere")
 
 
 def edges_of(artifacts: Mapping[str, Artifact]) -> list[tuple[str, str]]:
@@ -39,20 +111,17 @@ def _holds(artifact: Artifact, given: Input) -> bool:
         return False
 
 
-def draw_lineage(artifacts: Mapping[str, Artifact], reused: Set[str]) -> Markup:
-    """Boxes from left to right; each leads to its row in the table of stages and shows its whole digest when pointed at."""
-    edges = edges_of(artifacts)
-    strangers = dict.fromkeys(source for source, _ in edges if source not in artifacts)
-    layout = arrange([*strangers, *artifacts], edges, node=HEIGHT, lane=LANE, gap=GAP)
+def draw(boxes: Sequence[Box], edges: Sequence[tuple[str, str]], label: str) -> Markup:
+    """Boxes in columns by what they depend on, with a line for each edge between their names."""
+    by_name = {box.name: box for box in boxes}
+    layout = arrange(list(by_name), edges, node=HEIGHT, lane=LANE, gap=GAP)
     pitch = min(130.0, (WIDTH - BOX - 2 * MARGIN) / max(len(layout.columns) - 1, 1))
     width = BOX + 2 * MARGIN + pitch * (len(layout.columns) - 1)
     parts = [_link(layout, start, end, pitch) for start, end in layout.links]
     parts += [_lane(layout, item, pitch) for column in layout.columns for item in column if layout.is_lane(item)]
-    for column in layout.columns:
-        for item in column:
-            if not layout.is_lane(item):
-                parts.append(_box(item, layout.y[item], pitch, artifacts.get(item[0]), item[0] in reused))
-    return drawing(width, layout.height + 2 * MARGIN, f"lineage of {len(artifacts)} artifacts", parts)
+    items = [item for column in layout.columns for item in column if not layout.is_lane(item)]
+    parts += [_box(by_name[item[0]], _left(item, pitch), layout.y[item] + MARGIN - HEIGHT / 2) for item in items]
+    return drawing(width, layout.height + 2 * MARGIN, label, parts)
 
 
 def _left(item: Item, pitch: float) -> float:
@@ -71,16 +140,10 @@ def _lane(layout: Layout, item: Item, pitch: float) -> Markup:
     return tag("path", d=f"M{x:.1f},{y:.1f} H{x + BOX:.1f}", class_="edge")
 
 
-def _box(item: Item, centre: float, pitch: float, artifact: Artifact | None, is_reused: bool) -> Markup:
-    x, y = _left(item, pitch), centre + MARGIN - HEIGHT / 2
-    tone = "elsewhere" if artifact is None else "reused" if is_reused else "made"
-    stage, _, where = item[0].rpartition("/")[0 if artifact is None else 2].partition(".")
-    middle = x + BOX / 2
-    lines = [(stage, "place"), *([(where, "place")] if where else [])]
-    lines.append((item[0].rpartition("-")[2][:SHORT] if artifact is None else artifact.digest[:SHORT], "digest"))
+def _box(box: Box, x: float, y: float) -> Markup:
+    lines = [*((words, "place") for words in box.words), (box.small, "digest")]
     first = y + HEIGHT / 2 + 4 - 7 * (len(lines) - 1)
-    title = f"{item[0]}: made outside of this run" if artifact is None else f"{artifact.location}, digest {artifact.digest}, {tone}"
     shape = tag("rect", x=x, y=y, width=BOX, height=HEIGHT, rx=5, class_="box")
-    content = [tag("title", title), shape, *(text(middle, first + 14 * n, words, kind, "middle") for n, (words, kind) in enumerate(lines))]
-    group = tag("g", *content, class_=f"node {tone}")
-    return group if artifact is None else tag("a", group, href=f"#stage-{item[0]}")
+    written = (text(x + BOX / 2, first + 14 * n, words, kind, "middle") for n, (words, kind) in enumerate(lines))
+    group = tag("g", tag("title", box.title), shape, *written, class_=f"node {box.tone}")
+    return tag("a", group, href=box.href) if box.href else group

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
@@ -126,6 +126,21 @@ class Journal:
             return is_leased(self.store.fs, f"{self.folder}/{record.id}.lock")
         return is_locked(self.store.local_root / RUNS / f"{record.id}.lock")
 
+    def dead(self) -> list[str]:
+        """Ids of the runs that died without an end. Reads the records of those that have a lock, and no others."""
+        self.store.fs.invalidate_cache()
+        locks = (str(path).rsplit("/", 1)[-1] for path in self.store.fs.glob(f"{self.folder}/*.lock"))
+        held = [name.removesuffix(".lock") for name in locks]
+        lifeless = [record for record in self._read(set(held) & set(self._ids())) if record.status == "running" and not self.alive(record)]
+        # One that came to its own end meanwhile has said so before its lock went.
+        return sorted(record.id for record in self._read(record.id for record in lifeless) if record.status == "running")
+
+    def release(self, record: RunRecord) -> None:
+        """Take away the lock that a dead run has left."""
+        lock = f"{self.folder}/{record.id}.lock"
+        if self.store.fs.exists(lock):
+            self.store.fs.rm_file(lock)
+
     def records(self) -> list[RunRecord]:
         """Every run, newest first."""
         return sorted(self._read(self._ids()), key=_age, reverse=True)
@@ -150,20 +165,34 @@ class Journal:
         return found
 
     def get(self, text: str) -> RunRecord:
-        """The run meant by its id or the beginning of it, its MLflow run id or its flow run id.
+        """The run that `find` finds. Raises LookupError naming what was looked for when there is none."""
+        found = self.find(text)
+        if found is None:
+            raise LookupError(
+                f"{self.store.url} has no run {text!r}: give a run's id or the beginning of it, its MLflow or flow run id, "
+                "or a recipe, such as universe for its newest run or universe~1 for the one before."
+            )
+        return found
 
-        Raises LookupError naming what was looked for, and the candidates when there are several.
+    def find(self, text: str) -> RunRecord | None:
+        """The run meant by its id or the beginning of it, its MLflow or flow run id, or its recipe; None when there is none.
+
+        Of a recipe, `name` is the newest run and `name~1` the one before. Raises LookupError with the candidates when it begins the ids
+        of several.
         """
-        ids = [run_id for run_id in self._ids() if text and run_id.startswith(text)]
-        if len(ids) > 1 and text not in ids:
+        if not text:
+            return None
+        recipe, back, number = text.partition("~")
+        if back and number.isdigit():
+            return next(islice((record for record in self.records() if record.recipe == recipe), int(number), None), None)
+        ids = [run_id for run_id in self._ids() if run_id.startswith(text)]
+        if text in ids:
+            ids = [text]
+        if len(ids) > 1:
             more = f" and {len(ids) - 6} more" if len(ids) > 6 else ""
             raise LookupError(f"{text!r} begins the ids of {len(ids)} runs: {', '.join(ids[:6])}{more}. Give more of the id.")
-        found = list(self._read([text] if text in ids else ids))
-        if not ids and text:
-            found = [record for record in self.records() if text in (record.mlflow_run_id, record.flow_run_id)]
-        if not found:
-            raise LookupError(f"{self.store.url} has no run {text!r}: give a run's id or the beginning of it, its MLflow or flow run id.")
-        return found[0]
+        records = self._read(ids) if ids else (r for r in self.records() if text in (r.recipe, r.mlflow_run_id, r.flow_run_id))
+        return next(iter(records), None)
 
     def _ids(self) -> list[str]:
         """Newest second first."""

@@ -19,6 +19,7 @@ from prefect.runtime import flow_run
 from tasks.stage.cost import Rates, git_state, now, total_cost
 from tasks.stage.digests import Digests
 from tasks.stage.fingerprint import freeze
+from tasks.stage.guardian import guarded, sweep
 from tasks.stage.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.resources import Resources
 from tasks.stage.run import DECLARED, Run, current_options, entered
@@ -59,10 +60,12 @@ def open_run(
         with entered(run):
             yield run
         return
+    database = resolve(tracking, root) if tracking else ""
+    sweep(journal, database)
     # In this order: a collection of an object store knows a run by its lease alone.
-    with journal.running(record), opened.in_use():
-        if tracking:
-            run.tracker = Scribe(resolve(tracking, root), name, home, opened.url)
+    with guarded(opened, record, database), journal.running(record), opened.in_use():
+        if database:
+            run.tracker = Scribe(database, name, home, opened.url)
             tags = {
                 "mlflow.source.git.commit": record.git_commit,
                 "folio.git_dirty": str(record.git_dirty),
@@ -74,8 +77,8 @@ def open_run(
             with entered(run):
                 yield run
         except BaseException as error:
-            stopped = isinstance(error, (KeyboardInterrupt, SystemExit))
-            _close(run, "stopped" if stopped else "failed", " ".join(f"{type(error).__name__}: {error}".split())[:500])
+            # What is no Exception is a wish from outside: Ctrl-C, Prefect's termination signal, an exit.
+            _close(run, "failed" if isinstance(error, Exception) else "stopped", " ".join(f"{type(error).__name__}: {error}".split())[:500])
             raise
         _close(run, "finished", "")
 

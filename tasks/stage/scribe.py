@@ -3,7 +3,7 @@
 Guarantees: what is told is written in the order it was told, by one `Tracker`; a call that needs an answer waits for all before it;
 `finish` returns when everything is written. A failure (the database is gone, locked or full) is raised at the next call that waits, as
 TrackingError naming the database and the way out, so a long training is not thrown away because a page of metrics was lost. When the run
-dies its scribe writes what it had been told and ends.
+dies its scribe writes what it had been told, marks what is open as killed and ends.
 It costs a process of about 200 MB. Importing MLflow takes more than a second, which so passes beside the run's own start.
 """
 
@@ -154,7 +154,7 @@ def main() -> None:
     os.dup2(2, 1)
     warm()
     tracker: Tracker | None = None
-    failure = ""
+    failure, finished = "", False
     while (message := _next(orders)) is not None:
         name, arguments, wants = message
         result: Any = None
@@ -163,6 +163,7 @@ def main() -> None:
                 tracker = Tracker(*arguments)
             elif not failure:
                 result = getattr(tracker, name)(*arguments)
+                finished = finished or name == "finish"
         except Exception as error:  # noqa: BLE001  # told to the run at its next question
             failure = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         if wants:
@@ -170,7 +171,9 @@ def main() -> None:
                 pickle.dump((not failure, failure or result), answers)
                 answers.flush()
             except BrokenPipeError:
-                return
+                break
+    if tracker is not None and not finished:
+        tracker.crash("its run ended without a word")
 
 
 def _next(orders: IO[bytes]) -> tuple[str, tuple[Any, ...], bool] | None:

@@ -137,6 +137,11 @@ class Tracker:
         self.client.log_batch(self.parent, metrics=self._metrics(rows), tags=[RunTag(name, value) for name, value in tags.items()])
         self._end(self.parent, status)
 
+    def crash(self, why: str) -> None:
+        """Close what is open of a run that died: the parent run and its children."""
+        if self.parent:
+            _kill(self.client, self.experiment_id, self.parent, why)
+
     def page(self, path: Path) -> None:
         """Keep a copy of the run's report with the parent run."""
         self.client.log_artifact(self.parent, str(path))
@@ -239,6 +244,27 @@ def together(artifacts: Sequence[Artifact]) -> dict[str, float]:
         for name, value in artifact.metrics.items():
             sums[name] = sums.get(name, 0.0) + value
     return sums
+
+
+def close_crashed(uri: str, experiment: str, run: str, why: str) -> None:
+    """Close what the pipeline run that is tagged with the journal's id `run` left open in the database at `uri`."""
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
+        return
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    known = client.get_experiment_by_name(experiment)
+    if known is not None:
+        for parent in client.search_runs([known.experiment_id], f"tags.`folio.run` = '{run}'"):
+            _kill(client, known.experiment_id, parent.info.run_id, why)
+
+
+def _kill(client: MlflowClient, experiment_id: str, parent: str, why: str) -> None:
+    children = client.search_runs([experiment_id], f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'RUNNING'")
+    for run in [*children, client.get_run(parent)]:
+        if run.info.status == "RUNNING":
+            client.set_tag(run.info.run_id, "folio.crashed", why)
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def warm() -> None:

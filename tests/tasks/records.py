@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tasks.stage.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
 from tasks.stage.cost import now
@@ -29,6 +30,8 @@ def artifact(
     metrics: Mapping[str, float] | None = None,
     run_id: str = "",
     seconds: float = 1.0,
+    config: Mapping[str, Any] | None = None,
+    ingredients: Mapping[str, str] | None = None,
 ) -> Artifact:
     """The record of a folder; `name` decides its key."""
     key = hashlib.sha256(f"{stage} {name}".encode()).hexdigest()
@@ -40,8 +43,8 @@ def artifact(
         digest=content_digest(files),
         location=f"{stage}/{label}-{key[:8]}",
         files=files,
-        config={},
-        ingredients={},
+        config=dict(config or {}),
+        ingredients=dict(ingredients or {}),
         inputs=dict(inputs or {}),
         metrics=dict(metrics or {}),
         cost=Cost(wall_seconds=seconds, cpu_seconds=2 * seconds),

@@ -88,9 +88,9 @@ def test_the_parent_run_in_mlflow_has_the_cost_of_all_that_it_is_made_of_however
     assert first.tracker is not None
     assert second.tracker is not None
     client = MlflowClient(tracking_uri=database)
-    shown = client.get_run(second.tracker.parent).data.metrics
+    shown = client.get_run(second.record.mlflow_run_id).data.metrics
     whole = total_cost(second.artifacts.values())
     assert shown["cost.total.cpu_seconds"] == whole.cpu_seconds
     assert shown["cost.total.wall_seconds"] == whole.wall_seconds
     assert shown["cost.total.money"] == pytest.approx(10 * whole.cpu_seconds)
-    assert "cost.total.money" not in client.get_run(first.tracker.parent).data.metrics
+    assert "cost.total.money" not in client.get_run(first.record.mlflow_run_id).data.metrics

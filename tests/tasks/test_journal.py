@@ -83,6 +83,17 @@ def test_a_run_is_found_by_the_beginning_of_its_id_and_by_the_ids_it_has_in_mlfl
     assert journal.get("f2") == second
 
 
+def test_a_recipe_means_its_newest_run_and_a_number_after_it_the_runs_before(store: Store) -> None:
+    journal = Journal(store)
+    records = [ran(f"20261125T13050{number}-3fa2bc") for number in range(3)]
+    for record in (*records, ran("20261125T140000-000000", recipe="other")):
+        journal.write(record)
+    assert [journal.get(name) for name in ("toys", "toys~0", "toys~1", "toys~2")] == [records[2], records[2], records[1], records[0]]
+    assert journal.find("toys~3") is None
+    with pytest.raises(LookupError, match=r"has no run 'toys~3': .* or universe~1 for the one before"):
+        journal.get("toys~3")
+
+
 def test_a_name_that_means_no_run_or_several_is_refused_with_what_to_give(store: Store) -> None:
     journal = Journal(store)
     with pytest.raises(LookupError, match="has no run '2026': give a run's id"):

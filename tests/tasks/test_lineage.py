@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
 
 import pytest
 
 from tasks.stage.artifact import Artifact
 from tasks.stage.cost import total_cost
-from tasks.stage.lineage import Graph, tree
+from tasks.stage.lineage import Graph
 from tasks.stage.store import Store
+from tasks.tracing.tree import tree
+from tests.tasks.family import sharded
 from tests.tasks.records import committed
 
 
@@ -54,7 +58,7 @@ def test_a_tree_shows_each_artifact_once_and_refers_to_it_afterwards(store: Stor
     def line(name: str) -> str:
         return f"{family[name].location}  digest {family[name].digest[:8]}"
 
-    assert tree(Graph.of(store), family["model"]) == [
+    assert tree(Graph.of(store), [family["model"]]) == [
         line("model"),
         f"  words: {line('words')}",
         f"    documents: {line('clean')}",
@@ -68,35 +72,95 @@ def test_a_tree_of_many_diamonds_has_a_line_an_input_not_one_a_path(store: Store
     last = committed(store, {"x": b"0"}, name="0")
     for i in range(1, 25):
         last = committed(store, {"x": b"%d" % i}, name=str(i), inputs={"left": last.reference(), "right": last.reference()})
-    assert len(tree(Graph.of(store), last)) == 49
+    assert len(tree(Graph.of(store), [last])) == 49
 
 
 def test_an_input_whose_record_is_gone_is_shown_as_gone(store: Store, family: dict[str, Artifact]) -> None:
     (Path(store.root) / family["books"].location / "artifact.json").unlink()
-    assert f"      documents: {family['books'].location} (its record is gone)" in tree(Graph.of(store), family["model"])
+    assert f"      documents: {family['books'].location} (its record is gone)" in tree(Graph.of(store), [family["model"]])
 
 
-def test_a_thing_is_found_by_every_name_it_has(
-    store: Store, family: dict[str, Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    graph, books, clean = Graph.of(store), family["books"], family["clean"]
-    copied = tmp_path / "copy of a book"
-    copied.write_bytes(b"books")
-    folder = Path(store.root) / clean.location
-    for name in (books.location, books.key, books.key[:8], books.digest[:12], "run-of-ingest", str(copied)):
-        assert graph.find(name) == books
-    assert graph.find(str(folder)) == graph.find(str(folder / "clean.txt")) == clean
-    monkeypatch.chdir(store.root)
-    assert graph.find(f"{clean.location}/clean.txt") == clean
+def test_a_forward_tree_shows_what_each_thing_became_and_as_what(store: Store, family: dict[str, Artifact]) -> None:
+    def line(name: str) -> str:
+        return f"{family[name].location}  digest {family[name].digest[:8]}"
+
+    assert tree(Graph.of(store), [family["clean"]], forward=True) == [
+        line("clean"),
+        f"  as documents: {line('words')}",
+        f"    as words: {line('model')}",
+        f"  as documents: {line('pairs')}",
+        f"    as pairs: {line('model')}  (above)",
+    ]
 
 
-def test_a_file_in_the_store_means_the_artifact_it_lies_in_though_others_hold_the_same_bytes(store: Store) -> None:
-    first = committed(store, {"tokenizer.json": b"same"}, stage="tokenizer")
-    committed(store, {"tokenizer.json": b"same"}, stage="export")
-    assert Graph.of(store).find(f"{store.root}/{first.location}/tokenizer.json") == first
+def test_the_shards_of_a_stage_are_one_line_with_their_number_and_apart_when_asked(store: Store) -> None:
+    made = sharded(store)
+    graph = Graph.of(store)
+    folded = tree(graph, [made["train"]])
+    assert folded[2:] == ["    documents: clean x 3  toys", "      documents: ingest x 3  toys"]
+    whole = tree(graph, [made["train"]], unfold=True)
+    assert len(whole) == 2 + 2 * 3
+    assert [line.split(":")[0].strip() for line in whole[2::2]] == ["documents[0]", "documents[1]", "documents[2]"]
+    forward = tree(graph, [made[f"ingest[{n}]"] for n in range(3)], forward=True)
+    assert [line.split("  digest")[0].strip() for line in forward] == [
+        "ingest x 3  toys",
+        "as documents: clean x 3  toys",
+        f"as documents: {made['dedup'].location}",
+        f"as words: {made['train'].location}",
+    ]
 
 
-@pytest.mark.parametrize("name", ["", "clean", "0000000", "no/such-artifact", "/no/such/file"])
-def test_what_is_not_in_the_store_is_named_with_what_could_be_given(store: Store, family: dict[str, Artifact], name: str) -> None:
-    with pytest.raises(LookupError, match=f"Nothing in the store is called '{name}': give a location such as"):
-        Graph.of(store).find(name)
+def test_a_line_of_shards_counts_those_whose_records_are_gone(store: Store) -> None:
+    made = sharded(store)
+    (Path(store.root) / made["clean[1]"].location / "artifact.json").unlink()
+    assert tree(Graph.of(store), [made["train"]])[2:] == [
+        "    documents: clean x 3  toys  (1 of their records are gone)",
+        "      documents: ingest x 2  toys",
+    ]
+
+
+def test_a_shard_made_again_with_something_changed_is_a_line_of_its_own(store: Store) -> None:
+    made = sharded(store)
+    part = {"documents": made["ingest[1]"].part("books").reference()}
+    described = {"label": "toys-1", "name": "again", "ingredients": {"shard": "1 of 3"}}
+    again = committed(store, {"text": b"other"}, stage="clean", inputs=part, **described)
+    lines = tree(Graph.of(store), [made["ingest[1]"]], forward=True)
+    assert f"  as documents: {again.location}  digest {again.digest[:8]}" in lines
+    assert f"  as documents: {made['clean[1]'].location}  digest {made['clean[1]'].digest[:8]}" in lines
+
+
+def test_what_was_accepted_in_place_of_another_key_says_so_with_the_reason(store: Store, family: dict[str, Artifact]) -> None:
+    told = {"stage": "clean", "key": "1a2b3c4d" + "0" * 56, "instead": family["clean"].key, "reason": "a comment became code"}
+    store.fs.makedirs(f"{store.root}/.accepted")
+    store.fs.pipe_file(f"{store.root}/.accepted/clean-{told['key']}.json", json.dumps(told).encode())
+    lines = tree(Graph.of(store), [family["words"]])
+    assert lines[1].endswith("  (accepted for key 1a2b3c4d: a comment became code)")
+
+
+def test_a_location_without_key_means_the_newest_and_of_a_sharded_stage_every_shard(store: Store) -> None:
+    old = sharded(store)
+    new = sharded(store, version="2")
+    graph = Graph.of(store)
+    assert graph.named("train/toys") == (new["train"],)
+    assert graph.named("clean/toys") == tuple(new[f"clean[{n}]"] for n in range(3))
+    assert graph.named("clean/toys-1") == (new["clean[1]"],)
+    assert graph.named(old["clean[1]"].location) == (old["clean[1]"],)
+
+
+def test_an_artifact_is_named_by_location_key_digest_run_or_the_beginning_of_its_digits(store: Store, family: dict[str, Artifact]) -> None:
+    graph, books = Graph.of(store), family["books"]
+    for name in (books.location, books.key, books.key[:8], books.digest[:12], "run-of-ingest"):
+        assert graph.named(name) == (books,)
+    for name in ("", "clean", "0000000", "no/such-artifact", "/no/such/file"):
+        assert graph.named(name) == ()
+
+
+def test_two_thousand_records_are_read_within_two_seconds(store: Store, family: dict[str, Artifact]) -> None:
+    text = family["model"].model_dump_json(indent=1)
+    for number in range(2000):
+        folder = Path(store.root) / "train" / f"toys-{number:08x}"
+        folder.mkdir(parents=True)
+        (folder / "artifact.json").write_text(text.replace(family["model"].key, f"{number:064x}"))
+    started = time.monotonic()
+    assert len(Graph.of(store).by_key) == 2006
+    assert time.monotonic() - started < 2.0

@@ -23,9 +23,12 @@ from tests.tasks.records import written
 
 # Every file that a flow or a gate asks a stage for.
 PARTS = (
-    *("documents.parquet", "funnel.json", "clusters.parquet", "train.parquet", "world.json", "instructions_train.jsonl"),
+    *("documents.parquet", "funnel.json", "clusters.parquet", "train.parquet", "instructions_train.jsonl"),
+    *("books/one.txt", "truth/clean.parquet", "world.json"),
     *("sft/rows", "preference/rows", "metrics.json", "verdict.json", "verdict.txt"),
 )
+# What a gate and the check of the sources ask for.
+METRICS = {"passed": 1.0, "overruled": 0.0, "documents.universe": 1.0}
 
 
 def planned(recipe: Recipe, home: Path) -> list[Decision]:
@@ -41,7 +44,7 @@ def stand_in(store: Store, decision: Decision) -> None:
     made = written(store.scratch("stand-in") / "output", {name: f"{decision.key} {name}".encode() for name in PARTS})
     files, location = list_files(made), store.place(decision.stage, "universe", decision.key)
     made_by = {"stage": decision.stage, "label": "universe", "key": decision.key, "location": location, "origin": origin("", "")}
-    given: dict[str, Any] = {"config": {}, "ingredients": {}, "inputs": {}, "cost": {}, "metrics": {"passed": 1.0, "overruled": 0.0}}
+    given: dict[str, Any] = {"config": {}, "ingredients": {}, "inputs": {}, "cost": {}, "metrics": METRICS}
     store.commit(made, Artifact(files=files, digest=content_digest(files), **made_by, **given))
 
 
