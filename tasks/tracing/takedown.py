@@ -152,12 +152,15 @@ def ways(told: Takedown) -> list[str]:
     """What to do, in order, in a person's words."""
     document, without = told.document, json.dumps(told.without)
     steps = []
+    others = [told.names.get(identity, identity) for identity in told.without[1:]]
+    twins = f"; the same for {', '.join(others)}" if others else ""
     kinds = {source.get("kind") for source in told.sources}
     if "files" in kinds:
         joined = f" (it was joined from {document.parts} files)" if document.parts > 1 else ""
-        steps.append(f"delete or move the file {document.path} of source {document.source}{joined}, below the recipe's root")
+        steps.append(f"delete or move the file {document.path} of source {document.source}{joined}, below the recipe's root{twins}")
     if "package" in kinds and document.parts == 1:
-        steps.append(f"or exclude it from source {document.source}: exclude: {json.dumps([glob.escape(document.path)])}")
+        globs = json.dumps([glob.escape(document.path)])
+        steps.append(f"{'or ' if steps else ''}exclude it from source {document.source}: exclude: {globs}{twins}")
     steps.append(f"{'or ' if steps else ''}never read it again, whatever its source: ingest.without: {without}")
     for recipe, places in told.rerun.items():
         steps.append(f"see what that changes: folio plan {recipe} --set 'ingest.without={without}'")
