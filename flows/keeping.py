@@ -54,7 +54,8 @@ def _told(store: Store, found: Survey, delete: bool) -> list[str]:
     lines.append(f"kept: {held}")
     width = max((len(waste.path) for waste in found.waste), default=0)
     word = "deleted" if delete else "goes"
-    listed = [waste for waste in found.waste if waste.size or waste.kind == "artifact"]
+    sizeable = (waste for waste in found.waste if waste.size or waste.kind == "artifact")
+    listed = sorted(sizeable, key=lambda waste: waste.size, reverse=True)
     lines += [f"{word}: {waste.path:{width}}  {size(waste.size):>8}  {waste.kind}: {waste.why}" for waste in listed[:SHOWN]]
     if rest := len(found.waste) - len(listed[:SHOWN]):
         lines.append(f"{word}: {count(rest)} more, locks and the like among them (folio gc --json)")

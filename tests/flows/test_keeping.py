@@ -10,7 +10,7 @@ import pytest
 from flows.keeping import newest_users, verify_store
 from tasks.stage.journal import Journal
 from tasks.stage.opening import open_store
-from tasks.stage.store import Store
+from tasks.stage.store import Store, StoreError
 from tests.flows.test_cli import folio
 from tests.tasks.records import committed, ran
 
@@ -77,6 +77,15 @@ def test_healing_puts_aside_what_nobody_misses_and_is_done(store: Store) -> None
     assert well
     assert f"{made.location}: put aside in .quarantine/{made.location.replace('/', '-')}" in text
     assert verify_store(heal=False, as_json=False, store=store.url)[1]
+
+
+def test_nothing_is_put_aside_under_a_run(store: Store) -> None:
+    made = committed(store, FILES)
+    (store.local(made) / "a.txt").unlink()
+    run = ran(store, 1, status="running")
+    with Journal(store).running(run), store.in_use(), pytest.raises(StoreError, match=f"is in use: run {run.id}"):
+        verify_store(heal=True, as_json=False, store=store.url)
+    assert (store.local(made) / "artifact.json").exists()
 
 
 def test_healing_that_cannot_run_the_recipe_again_says_why_and_all_is_not_well(store: Store) -> None:
