@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.stage.accepting import ACCEPTED, Acceptance
 from tasks.stage.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
 from tasks.stage.cost import now
 from tasks.stage.journal import Journal, PlaceRecord, RunRecord
@@ -51,6 +52,15 @@ def artifact(
         cost=Cost(wall_seconds=seconds, cpu_seconds=2 * seconds),
         origin=Origin(created=now(), host="h", device="d", git_commit="abc", git_dirty=False, packages={}, mlflow_run_id=run_id),
     )
+
+
+def vouched(store: Store, made: Artifact, key: str, reason: str) -> Acceptance:
+    """An acceptance that lets an artifact stand in for a key that was not made."""
+    told = Acceptance(
+        stage=made.stage, place=made.stage, recipe=made.label, key=key, instead=made.key, causes=(), reason=reason, who="me", when=now()
+    )
+    store.put(f"{ACCEPTED}/{made.stage}-{key}.json", told.model_dump_json().encode())
+    return told
 
 
 def committed(store: Store, contents: Mapping[str, bytes], **described: object) -> Artifact:

@@ -45,6 +45,7 @@ class Corpus:
     def __init__(self, store: Store, recipe: str = "books", *, source: Mapping[str, Any] | None = None) -> None:
         self.store, self.recipe = store, recipe
         self.source = dict(source or {"kind": "files", "name": "books", "encoding": "detect"})
+        self.source_name = "books"
         self.made: dict[str, Artifact] = {}
 
     @property
@@ -180,7 +181,7 @@ class Corpus:
         self.commit("export", {"model.safetensors": f"weights of {made['sft'].digest}"}, {"model": made["sft"].reference()})
 
     def _row(self, name: str) -> dict[str, str]:
-        return {"id": _id(name), "title": name.removesuffix(".txt").capitalize(), "source": "books", "text": self.texts[name],
+        return {"id": _id(name), "title": name.removesuffix(".txt").capitalize(), "source": self.source_name, "text": self.texts[name],
                 "metadata": json.dumps({"path": name})}  # fmt: skip
 
     def _rows(self) -> list[dict[str, Any]]:

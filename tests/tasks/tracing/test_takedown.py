@@ -8,6 +8,7 @@ from pathlib import Path
 from tasks.stage.store import Store
 from tasks.tracing.takedown import Takedown, data, takedown, ways
 from tasks.tracing.things import find_document
+from tests.tasks.records import committed
 from tests.tasks.tracing.library import ALICE, COPY, MOBY, PRIDE, SHORT, TALE, TEXTS, Corpus, shard_of
 
 
@@ -146,6 +147,17 @@ def test_a_text_of_a_package_can_be_excluded_by_a_glob_that_matches_it_and_nothi
     assert "or exclude" not in steps.splitlines()[0]
     assert 'exclude it from source books: exclude: ["odd [[]1][*].txt"]' in steps
     assert "delete or move" not in steps
+
+
+def test_a_book_of_a_generated_universe_is_in_the_universe_too_and_books_of_other_sources_are_not(tmp_path: Path) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"), source={"kind": "universe", "seed": 1})
+    corpus.source_name = "universe"
+    files = {"books/alice.txt": "Alice was", "truth/books.json": "{}"}
+    committed(corpus.store, {name: text.encode() for name, text in files.items()}, stage="universe", config={"kind": "universe", "seed": 1})
+    corpus.run(texts={"books/alice.txt": TEXTS["alice.txt"], **TEXTS})
+    told = taken(corpus, "books/alice.txt")
+    assert {part for held in told.contains if held.artifact.stage == "universe" for part in held.parts} == {"books/alice.txt", "truth"}
+    assert "universe" not in {held.artifact.stage for held in taken(corpus, "moby.txt").contains}
 
 
 def test_a_takedown_is_plain_data_for_machines(corpus: Corpus) -> None:

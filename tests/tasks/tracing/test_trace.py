@@ -11,6 +11,7 @@ import pytest
 from flows.takedown import take_down
 from flows.tracing import trace
 from tasks.stage.store import Store
+from tests.tasks.records import vouched
 from tests.tasks.tracing.library import ALICE, COPY, MOBY, PRIDE, Corpus
 
 RUN = "20261125T130501-3fa2bc"
@@ -79,9 +80,7 @@ def test_as_data_a_lineage_has_nodes_edges_and_what_each_was_made_with(told: Cor
 
 
 def test_what_is_gone_and_what_was_accepted_are_in_the_data(told: Corpus) -> None:
-    accepted = {"stage": "pack", "key": "k" * 64, "instead": told.made["pack"].key, "reason": "only a comment"}
-    (Path(told.store.url) / ".accepted").mkdir()
-    (Path(told.store.url) / ".accepted" / "pack-k.json").write_text(json.dumps(accepted))
+    vouched(told.store, told.made["pack"], "k" * 64, "only a comment")
     told.store.fs.rm(f"{told.store.root}/{told.made['tokenizer'].location}", recursive=True)
     nodes = {node["location"]: node for node in json.loads(trace("export/books", as_json=True, store=told.store.url))["nodes"]}
     assert nodes[told.made["tokenizer"].location]["gone"] is True
