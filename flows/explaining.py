@@ -17,7 +17,7 @@ AGAIN = "What was made is kept; give the same command again to go on."
 
 def explain(error: Exception) -> str:
     """The message, and what was noted on it."""
-    return " ".join(_sentence(text) for text in (_words(error), *getattr(error, "__notes__", ())))
+    return " ".join(dict.fromkeys(_sentence(text) for text in (_words(error), *getattr(error, "__notes__", ()))))
 
 
 def _words(error: Exception) -> str:

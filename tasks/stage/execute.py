@@ -27,6 +27,7 @@ from tasks.stage.prefect_cache import StageKey, VerifiedRecord
 from tasks.stage.progress import Meter, clock, say
 from tasks.stage.resources import Resources
 from tasks.stage.run import Run
+from tasks.stage.scribe import TrackingError
 from tasks.stage.showing import Showing
 from tasks.stage.store import Damaged
 from tasks.stage.tracking import flat_parameters, model_files
@@ -203,11 +204,15 @@ def _make(run: Run, call: Call, resources: Resources, showing: Showing, watch: S
     metrics = call.body(call.config, work, **{name: _local(run, value) for name, value in call.inputs.items()})
     files = list_files(work.output)
     digest, location = content_digest(files), run.store.place(stage, call.label, key)
-    model_id = ""
+    model_id, outage = "", None
     if call.is_model and run.tracker is not None:
         parameters = flat_parameters({"config": stable(call.config, place)})
-        model_id = run.tracker.create_model(place, run_id, {"folio.digest": digest, "folio.location": location}, parameters)
-        run.tracker.finish_model(model_id, run_id, model_files(work.output))
+        try:
+            model_id = run.tracker.create_model(place, run_id, {"folio.digest": digest, "folio.location": location}, parameters)
+            run.tracker.finish_model(model_id, run_id, model_files(work.output))
+        except TrackingError as error:
+            # A long training is not thrown away for that: it is committed, and then the run stops.
+            outage = error
     stored = stable(call.config, place)
     artifact = Artifact(
         stage=stage,
@@ -225,6 +230,8 @@ def _make(run: Run, call: Call, resources: Resources, showing: Showing, watch: S
     )
     run.store.commit(work.output, artifact)
     shutil.rmtree(base)
+    if outage is not None:
+        raise outage
     return artifact
 
 

@@ -25,6 +25,7 @@ from tasks.stage.progress import say
 from tasks.stage.resources import Resources
 from tasks.stage.run import DECLARED, Run, current_options, entered
 from tasks.stage.scribe import Scribe
+from tasks.stage.source_tree import ROOMS
 from tasks.stage.store import Store
 from tasks.stage.tracking import flat_parameters
 
@@ -109,9 +110,12 @@ def _close_after(run: Run, error: BaseException) -> None:
         # A wish from outside: Ctrl-C, Prefect's termination signal, an exit.
         status, words = "stopped", _stopped_at(run, error)
         say(f"{words}; the same command goes on from there")
+    elif type(error).__module__.partition(".")[0] not in ROOMS and run.decisions:
+        # A library doesn't know what it was working for.
+        error.add_note(f"It happened in {run.decisions[-1].place.partition('[')[0]}")
     try:
         _close(run, status, words)
-    except (OSError, RuntimeError) as other:
+    except Exception as other:  # noqa: BLE001  # whatever it is, what ended the run matters more
         error.add_note(str(other))
 
 

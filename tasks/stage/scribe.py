@@ -24,7 +24,10 @@ from tasks.stage.artifact import Artifact
 from tasks.stage.journal import Registered
 
 ROOT = Path(__file__).resolve().parents[2]
-Message = tuple[str, tuple[Any, ...], bool]
+Message = tuple[str, tuple[Any, ...], int]
+"""Method, arguments, and the number of the question, or 0 when no answer is awaited."""
+Answer = tuple[int, bool, Any]
+"""Number of the question, whether it worked, and what came of it or why it didn't."""
 MAIN = "from tasks.stage.scribe import main; main()"
 
 
@@ -56,10 +59,14 @@ class Scribe:
         self.children: dict[str, str] = {}
         self._worker = _prepared.pop() if _prepared else _process()
         self._asking = Lock()
+        self._questions = 0
         # A pipe is full after 64 kB, and the process at its other end may still be importing MLflow.
         self._outbox: SimpleQueue[Message | None] = SimpleQueue()
+        self._answers: SimpleQueue[Answer | None] = SimpleQueue()
         self._sender = Thread(target=self._send, daemon=True)
         self._sender.start()
+        self._receiver = Thread(target=self._receive, daemon=True)
+        self._receiver.start()
         self._tell("__init__", uri, experiment, home, store_url)
 
     def start(self, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> None:
@@ -118,24 +125,32 @@ class Scribe:
         """Let the process end."""
         self._outbox.put(None)
         self._sender.join()
-        if self._worker.stdout is not None:
-            self._worker.stdout.close()
+        self._receiver.join()
         self._worker.wait()
 
     def _tell(self, name: str, *arguments: Any) -> None:
-        self._outbox.put((name, arguments, False))
+        self._outbox.put((name, arguments, 0))
 
     def _ask(self, name: str, *arguments: Any) -> Any:
-        assert self._worker.stdout is not None
         with self._asking:
-            self._outbox.put((name, arguments, True))
-            try:
-                worked, answer = pickle.load(self._worker.stdout)
-            except (EOFError, ValueError, OSError):
-                raise TrackingError(self._words("the process that writes to it has ended")) from None
+            self._questions += 1
+            self._outbox.put((name, arguments, self._questions))
+            number = 0
+            # Whoever was interrupted by Ctrl-C while he waited has left his answer here.
+            while number != self._questions:
+                if (received := self._answers.get()) is None:
+                    raise TrackingError(self._words("the process that writes to it has ended"))
+                number, worked, answer = received
         if not worked:
             raise TrackingError(self._words(answer))
         return answer
+
+    def _receive(self) -> None:
+        assert self._worker.stdout is not None
+        with suppress(EOFError, pickle.UnpicklingError), self._worker.stdout as answers:
+            while True:
+                self._answers.put(pickle.load(answers))
+        self._answers.put(None)
 
     def _send(self) -> None:
         assert self._worker.stdin is not None
@@ -178,19 +193,21 @@ def main() -> None:
         try:
             if name == "__init__":
                 tracker = Tracker(*arguments)
-            elif not failure:
+            elif tracker is not None and not failure:
+                tracker.require_database()
                 result = getattr(tracker, name)(*arguments)
                 finished = finished or name == "finish"
         except Exception as error:  # noqa: BLE001  # told to the run at its next question
             failure = " ".join(f"{type(error).__name__}: {error}".split())[:500]
         if wants:
             try:
-                pickle.dump((not failure, failure or result), answers)
+                pickle.dump((wants, not failure, failure or result), answers)
                 answers.flush()
             except BrokenPipeError:
                 break
     if tracker is not None and not finished:
-        tracker.crash("its run ended without a word")
+        with suppress(Exception):  # a database that is away was told of before; the guardian tries once more
+            tracker.crash("its run ended without a word")
     # All is written; taking MLflow down in good order would make the run wait.
     answers.flush()
     os._exit(0)

@@ -51,6 +51,7 @@ class Tracker:
     experiment_id: str = ""
     children: dict[str, str] = field(default_factory=dict)
     gathered: dict[str, float] = field(default_factory=dict)
+    file: tuple[int, int] | None = None
     registered: list[Registered] = field(default_factory=list)
 
     @cached_property
@@ -60,7 +61,13 @@ class Tracker:
 
         client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         _write_ahead(self.uri)
+        self.file = _file(self.uri)
         return client
+
+    def require_database(self) -> None:
+        """Raise FileNotFoundError when a SQLite database is no longer the file it was: what is written would be lost without a word."""
+        if self.file is not None and _file(self.uri) != self.file:
+            raise FileNotFoundError(f"{self.uri.removeprefix('sqlite:///')} was deleted, moved or replaced")
 
     def start(self, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Open the parent run."""
@@ -286,6 +293,15 @@ def _named(artifacts: Sequence[Artifact]) -> dict[str, str]:
     if len(artifacts) == 1:
         return {"folio.digest": artifacts[0].digest, "folio.location": artifacts[0].location}
     return {"folio.digest": combined_digest(a.digest for a in artifacts), "folio.location": ", ".join(a.location for a in artifacts)[:4000]}
+
+
+def _file(uri: str) -> tuple[int, int] | None:
+    """Which file a SQLite database is; None for other databases and for none."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or not path.exists():
+        return None
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _write_ahead(uri: str) -> None:
