@@ -12,6 +12,9 @@ import pytest
 
 from tests.crash.launching import ROOT, Bench, Kill
 from tests.end_to_end.test_readme import free_port
+from tests.tasks.conftest import database, migrated, workshop
+
+__all__ = ["database", "migrated", "workshop"]
 
 TABLE: list[tuple[str, ...]] = []
 HEADER = ("place", "killed when", "what", "executed by the continuation", "byte-identical")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -61,6 +62,9 @@ class Bench:
     def launch(self, kill: Kill = Kill(), *words: str) -> Launch:
         """Run the recipe until it ends or is killed; no process of it is alive afterwards."""
         record = self.known.get(kill.place)
+        if record and kill.place in self.whole():
+            # A shard that came in beside the one that was killed: it is to be made under this launch's eyes.
+            shutil.rmtree(self.store / record.location)
         target = self.store / record.location if record else self.store
         staging = self.store / ".staging" / f"{record.stage}-{record.key[:16]}" if record else self.store
         command = [
