@@ -118,9 +118,10 @@ def main() -> None:
         return
     try:
         app()
-    except (ValueError, LookupError, OSError, RuntimeError) as error:
-        # A KeyError's text is its argument in quotes.
-        print(f"folio: {error.args[0] if isinstance(error, KeyError) and error.args else error}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001  # a traceback helps nobody who didn't ask for it
+        from flows.explaining import explain
+
+        print(f"folio: {explain(error)}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

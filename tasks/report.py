@@ -7,6 +7,8 @@ Raises FileNotFoundError naming the artifact when a file that it shows is gone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prefect import task
@@ -18,6 +20,20 @@ from tasks.reporting.page import render
 from tasks.stage.disk import write_whole
 from tasks.stage.progress import say
 from tasks.stage.run import Run, current_run
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Report at the end of the block; of a run that a gate or an error stopped, too: that is when a page is wanted most."""
+    try:
+        yield
+    except Exception as error:
+        try:
+            report()
+        except Exception as other:  # noqa: BLE001  # whatever it is, what stopped the run matters more
+            error.add_note(f"The report could not be written: {other}")
+        raise
+    report()
 
 
 def report() -> None:

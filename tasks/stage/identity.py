@@ -12,12 +12,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from enum import Enum
 from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import BaseModel, JsonValue
 
+LARGEST = 1024
+SURROGATE = re.compile("[\ud800-\udfff]")
 NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 
 
@@ -28,10 +31,16 @@ class UnstableValue(TypeError):
 def stable(value: object, where: str) -> object:
     """`value` as plain JSON data. Raises UnstableValue naming the field when it has no stable form."""
     if isinstance(value, BaseModel):
-        counted = (name for name, field in type(value).model_fields.items() if field.json_schema_extra != NOT_IDENTITY)
-        return {name: stable(getattr(value, name), f"{where}.{name}") for name in sorted(counted)}
+        counted = [name for name, field in type(value).model_fields.items() if field.json_schema_extra != NOT_IDENTITY]
+        return {name: stable(getattr(value, name), f"{where}.{name}") for name in sorted([*counted, *(value.model_extra or ())])}
     if isinstance(value, Enum):
         return stable(value.value, where)
+    if isinstance(value, int) and value.bit_length() > LARGEST:
+        raise UnstableValue(
+            f"{where}: a number of {value.bit_length()} bits has no text that every Python reads; use one below 2**{LARGEST}."
+        )
+    if isinstance(value, str) and SURROGATE.search(value):
+        raise UnstableValue(f"{where}: {value!r} holds half a character (a surrogate), which no file can hold; write the character itself.")
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -40,7 +49,9 @@ def stable(value: object, where: str) -> object:
         return value
     if isinstance(value, (list, tuple)):
         return [stable(item, f"{where}[{i}]") for i, item in enumerate(value)]
-    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+    if isinstance(value, Mapping):
+        if odd := [name for name in value if not isinstance(name, str)]:
+            raise UnstableValue(f"{where}: the key {odd[0]!r} is a {type(odd[0]).__name__}; keys that are no strings have no stable order.")
         return {name: stable(value[name], f"{where}.{name}") for name in sorted(value)}
     raise UnstableValue(f"{where}: a {type(value).__name__} has no stable serialization; use numbers, strings, lists or a pydantic model.")
 
@@ -72,4 +83,5 @@ def library_versions(names: tuple[str, ...]) -> dict[str, str]:
 def key_of(stage: str, ingredients: Mapping[str, str]) -> str:
     """Hex sha256 of the stage's name and its ingredients."""
     text = json.dumps([stage, sorted(ingredients.items())], ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    # A file's name may hold bytes that are no text.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -20,6 +20,7 @@ HARMLESS = re.compile(
 )
 HARMLESS_NAMES = frozenset({"torch.no_grad", "torch.inference_mode", "torch.nn.Module", "torch.device"})
 ACTING_BUILT_INS = frozenset({"exec", "eval", "setattr", "delattr", "__import__", "globals", "vars", "print", "open", "input"})
+MAKING = frozenset({"__new__", "__init__", "__post_init__", "model_post_init", "__set_name__", "__call__"})
 PLAIN_METHODS = frozenset({"join", "split", "items", "keys", "values", "lower", "upper", "strip", "format", "encode", "copy", "union"})
 
 
@@ -38,8 +39,10 @@ def order(module: Module, acts: list[str]) -> list[str]:
     lines = []
     for statement in module.body:
         names = [name for name, statements in module.definitions.items() if statement in statements]
-        if any(name in acts or len(module.definitions[name]) > 1 for name in names) or not _still(statement):
-            lines.append(" ".join(names) or "(effect)")
+        if not names and not isinstance(statement, (ast.Import, ast.ImportFrom)):
+            lines.append("(effect)")
+        elif any(name in acts or len(module.definitions[name]) > 1 for name in names) or not _still(statement):
+            lines.append(" ".join(names))
     return lines
 
 
@@ -59,41 +62,57 @@ def _still(statement: ast.stmt) -> bool:
 def _acts(tree: Tree, module: Module, statement: ast.stmt) -> bool:
     if isinstance(statement, FUNCTIONS):
         defaults = [default for default in (*statement.args.defaults, *statement.args.kw_defaults) if default is not None]
-        return any(not _harmless(module, d) for d in own_decorators(statement, module)) or _calls(module, defaults)
+        return any(not _harmless(tree, module, d) for d in own_decorators(statement, module)) or _calls(tree, module, defaults)
     if isinstance(statement, ast.ClassDef):
-        kept = any(not _harmless(module, decorator) for decorator in own_decorators(statement, module))
+        kept = any(not _harmless(tree, module, decorator) for decorator in own_decorators(statement, module))
         told = any(keyword.arg not in ("frozen", "extra", "total", "slots") for keyword in statement.keywords)
         hooked = any(_hooked(tree, module, base, set()) for base in statement.bases)
         return kept or told or hooked or any(_acts(tree, module, inner) for inner in statement.body)
     if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
-        return _calls(module, [statement.value] if statement.value else [])
+        return _calls(tree, module, [statement.value] if statement.value else [])
     if isinstance(statement, ast.Expr):
-        return _calls(module, [statement.value])
+        return _calls(tree, module, [statement.value])
     return not isinstance(statement, ast.Pass)
 
 
-def _calls(module: Module, values: Iterable[ast.AST]) -> bool:
-    return any(isinstance(node, ast.Call) and not _harmless(module, node.func) for value in values for node in ast.walk(value))
+def _calls(tree: Tree, module: Module, values: Iterable[ast.AST]) -> bool:
+    return any(isinstance(node, ast.Call) and not _harmless(tree, module, node.func) for value in values for node in ast.walk(value))
 
 
-def _harmless(module: Module, called: ast.expr) -> bool:
+def _harmless(tree: Tree, module: Module, called: ast.expr) -> bool:
     """Whether calling this leaves no trace."""
     if isinstance(called, ast.Call):
-        return _harmless(module, called.func)
+        return _harmless(tree, module, called.func)
     origin = origin_of(called, module)
     if origin is not None:
         imported = f"{origin.module}.{origin.attribute}" if origin.attribute else origin.module
         full = ".".join([imported, *ast.unparse(called).partition("(")[0].split(".")[1:]])
         known = HARMLESS.fullmatch(full.split(".")[0]) and not full.startswith("numpy.random")
-        return full in HARMLESS_NAMES or bool(known)
+        return full in HARMLESS_NAMES or bool(known) or _plain(tree, tree.module(origin.module), origin.attribute)
     if isinstance(called, ast.Name):
-        return not module.binds(called.id) and called.id not in ACTING_BUILT_INS
+        return _plain(tree, module, called.id) if module.binds(called.id) else called.id not in ACTING_BUILT_INS
     if isinstance(called, ast.Attribute):
         inner = called.value
         plain = called.attr in PLAIN_METHODS or called.attr in ("setter", "getter", "deleter")
         built_in = isinstance(inner, ast.Name) and not module.binds(inner.id)
         return plain or built_in or not isinstance(inner, (ast.Name, ast.Attribute, ast.Subscript))
     return False
+
+
+def _plain(tree: Tree, module: Module | None, name: str) -> bool:
+    """Whether this is a class of ours whose making runs no code of ours."""
+    statements = module.definitions.get(name, []) if module else []
+    if module is None or len(statements) != 1 or not isinstance(statements[0], ast.ClassDef):
+        return False
+    made = [inner for inner in statements[0].body if isinstance(inner, FUNCTIONS) and (inner.decorator_list or inner.name in MAKING)]
+    return not made and not any(_hooked(tree, module, base, set()) or not _plain_base(tree, module, base) for base in statements[0].bases)
+
+
+def _plain_base(tree: Tree, module: Module, base: ast.expr) -> bool:
+    origin = origin_of(base, module)
+    if origin is not None and tree.module(origin.module) is not None:
+        return _plain(tree, tree.module(origin.module), origin.attribute)
+    return origin is not None or (isinstance(base, ast.Name) and (not module.binds(base.id) or _plain(tree, module, base.id)))
 
 
 def _hooked(tree: Tree, module: Module, base: ast.expr, seen: set[tuple[str, str]]) -> bool:
@@ -106,7 +125,7 @@ def _hooked(tree: Tree, module: Module, base: ast.expr, seen: set[tuple[str, str
             return False
         other = tree.module(origin.module)
         if other is None:
-            return not _harmless(module, base)
+            return not _harmless(tree, module, base)
         return _hooked_class(tree, other, origin.attribute, seen)
     if isinstance(base, ast.Name):
         return module.binds(base.id) and _hooked_class(tree, module, base.id, seen)

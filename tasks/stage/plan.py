@@ -137,5 +137,5 @@ def _words(name: str, old: str | None, new: str | None) -> str:
         return f"input {rest}: {(old or 'none')[:8]} -> {(new or 'none')[:8]}"
     if kind == "observed":
         change = "was added" if old is None else "is gone" if new is None else "changed"
-        return f"file {rest} {change}"
+        return f"{rest if rest.startswith('document ') else f'file {rest}'} {change}"
     return f"{'library ' if kind == 'library' else ''}{rest}: {old or 'unset'} -> {new or 'unset'}"

@@ -41,6 +41,7 @@ class Walk:
         self.names: deque[tuple[Module, str]] = deque()
         self.doubtful: deque[tuple[str, Callable[[], None]]] = deque()
         self.asked: set[tuple[str, str]] = set()
+        self.known: dict[tuple[str, str, Chain], bool] = {}
         self.doubted: set[tuple[str, str]] = set()
         self.touched: dict[str, Module] = {}
         self.words: set[str] = set()
@@ -99,56 +100,50 @@ class Walk:
 
     def name(self, module: Module, name: str, chain: Chain = ()) -> bool:
         """Follow a name of a module; False when nothing there is known to bind it."""
+        asked = (module.name, name, chain)
+        if asked in self.known:
+            return self.known[asked]
+        self.known[asked] = True  # for names that lead back here
         if name in module.definitions and (module.name, name) not in self.asked:
             self.asked.add((module.name, name))
             self.names.append((module, name))
         for alias in module.imports.get(name, []):
-            self.follow(module, alias, chain)
-        if module.binds(name):
-            return True
-        if name == "__getattr__":
-            return False
-        for star in module.stars:
-            other = self.tree.module(star)
-            if other is not None and not is_machinery(star) and self.exported(other, name, chain):
-                return True
-        return False
+            if alias != Alias(module.name, name):
+                self.follow(module, alias, chain)
+        self.known[asked] = module.binds(name) or any(self.exported(star, name, chain) for star in module.stars)
+        return self.known[asked]
 
-    def exported(self, module: Module, name: str, chain: Chain) -> bool:
+    def exported(self, star: str, name: str, chain: Chain) -> bool:
         """Follow a name that a star takes from a module."""
-        known = self.name(module, name, chain)
-        if known:
-            self.record(f"{module.relative}:{name}", self.binding(module, name))
-            self.name(module, "__all__")
-        return known
+        module = None if is_machinery(star) else self.tree.module(star)
+        if module is None or not self.name(module, name, chain):
+            return False
+        self.binding(module, name)
+        self.name(module, "__all__")
+        return True
 
-    def binding(self, module: Module, name: str) -> str:
-        return short_hash("\n".join(str(alias) for alias in module.imports.get(name, [])))
+    def binding(self, module: Module, name: str) -> None:
+        """What a name stands for that others take from a module which itself imported it."""
+        if name in module.imports:
+            self.record(f"{module.relative}:import {name}", short_hash("\n".join(map(str, module.imports[name]))))
 
     def follow(self, user: Module, alias: Alias, chain: Chain) -> None:
         """Follow `package.module.name` to the one definition it means."""
         where, rest = alias.module, ((alias.attribute, *chain) if alias.attribute else chain)
-        while not is_machinery(where):
+        while where in self.tree.packages and not is_machinery(where):
             module = self.tree.module(where)
-            if module is None:
-                # A folder without __init__.py is a package all the same.
-                if not rest or where not in self.tree.packages:
-                    return
-                where, rest = f"{where}.{rest[0]}", rest[1:]
-                continue
             self.touch(where)
             if not rest:
-                reason = f"{where} is passed around as a value in {user.relative}"
-                self.unsure(where, reason, partial(self.whole, where))
+                self.unsure(where, f"{where} is passed around as a value in {user.relative}", partial(self.whole, where))
                 return
-            head, rest = rest[0], rest[1:]
-            known, inner = self.name(module, head, rest), f"{where}.{head}"
-            if head in module.imports:
-                self.record(f"{module.relative}:{head}", self.binding(module, head))
-            if head in module.imports or inner not in self.tree.packages:
+            head, rest, inner = rest[0], rest[1:], f"{where}.{rest[0]}"
+            known = module is not None and self.name(module, head, rest)
+            if module is not None:
+                self.binding(module, head)
+            itself = module is None or head not in module.imports or Alias(where, head) in module.imports[head]
+            if not (itself and inner in self.tree.packages):
                 if not known:
-                    reason = f"{user.relative} asks {where} for {head}, which is not seen in it"
-                    self.unsure(where, reason, partial(self.whole, where))
+                    self.unsure(where, f"{user.relative} asks {where} for {head}, which is not seen in it", partial(self.whole, where))
                 return
             where = inner
 

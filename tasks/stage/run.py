@@ -49,7 +49,7 @@ class Run:
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
     places: dict[str, PlaceRecord] = field(default_factory=dict)
-    registered: list[Registered] = field(default_factory=list)
+    registered: tuple[Registered, ...] = ()
 
     @property
     def started(self) -> str:
@@ -62,7 +62,7 @@ class Run:
 
     def keep(self, **changes: str) -> None:
         """Write into the journal how far the run has come, and `changes` to its record."""
-        update = {**changes, "places": dict(self.places), "registered": tuple(self.registered)}
+        update = {**changes, "places": dict(self.places), "registered": self.registered}
         self.record = self.record.model_copy(update=update)
         Journal(self.store).write(self.record)
 

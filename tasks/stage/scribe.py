@@ -14,12 +14,17 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock, Thread
 from typing import IO, Any
 
 from tasks.stage.artifact import Artifact
+from tasks.stage.journal import Registered
 
 ROOT = Path(__file__).resolve().parents[2]
+Message = tuple[str, tuple[Any, ...], bool]
 MAIN = "from tasks.stage.scribe import main; main()"
 
 
@@ -50,16 +55,16 @@ class Scribe:
         self.uri = uri
         self.children: dict[str, str] = {}
         self._worker = _prepared.pop() if _prepared else _process()
-        self._failed = False
+        self._asking = Lock()
+        # A pipe is full after 64 kB, and the process at its other end may still be importing MLflow.
+        self._outbox: SimpleQueue[Message | None] = SimpleQueue()
+        self._sender = Thread(target=self._send, daemon=True)
+        self._sender.start()
         self._tell("__init__", uri, experiment, home, store_url)
 
     def start(self, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Open the parent run."""
         self._tell("start", name, dict(parameters), dict(tags))
-
-    def parent(self) -> str:
-        """Id of the parent run."""
-        return str(self._ask("parent_id"))
 
     def start_stage(self, place: str, key: str, parameters: Mapping[str, str]) -> str:
         """Open a stage's child run; returns its id."""
@@ -72,15 +77,15 @@ class Scribe:
 
     def finish_stage(self, place: str, artifacts: Sequence[Artifact], reused: int, model_id: str) -> None:
         """Close the child run of a stage that worked."""
-        self._tell("finish_stage", place, list(artifacts), reused, model_id)
+        self._tell("finish_stage", place, _light(artifacts), reused, model_id)
 
-    def fail_stage(self, place: str, error: str) -> None:
-        """Close the child run of a stage that did not work."""
-        self._tell("fail_stage", place, error)
+    def fail_stage(self, place: str, error: str, stopped: bool) -> None:
+        """Close the child run of a stage that did not work, or was stopped."""
+        self._tell("fail_stage", place, error, stopped)
 
     def reuse_stage(self, place: str, artifacts: Sequence[Artifact], accepted: str) -> None:
         """Show a stage all of whose artifacts were reused."""
-        self._tell("reuse_stage", place, list(artifacts), accepted)
+        self._tell("reuse_stage", place, _light(artifacts), accepted)
 
     def create_model(self, place: str, run_id: str, tags: Mapping[str, str], parameters: Mapping[str, str]) -> str:
         """Declare a LoggedModel made by a stage; returns its id."""
@@ -94,55 +99,67 @@ class Scribe:
         """Keep a copy of the run's report with the parent run."""
         self._tell("page", path)
 
-    def register(self, name: str, artifact: Artifact, alias: str | None) -> str:
-        """Give an exported model a version in the registry; returns the version."""
-        return str(self._ask("register", name, artifact, alias))
+    def register(self, name: str, artifact: Artifact, alias: str | None) -> None:
+        """Give an exported model a version in the registry; `finish` tells which."""
+        self._tell("register", name, artifact, alias)
 
-    def finish(self, *, status: str, tags: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Artifact]) -> None:
-        """Close the parent run, and end when all is written."""
+    def finish(
+        self, *, status: str, tags: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Artifact]
+    ) -> tuple[str, tuple[Registered, ...]]:
+        """Close the parent run, and end when all is written; its id, and the versions that models have."""
         try:
-            self._ask("finish", status, dict(tags), dict(metrics), dict(artifacts))
+            light = dict(zip(artifacts, _light(artifacts.values()), strict=True))
+            run_id, registered = self._ask("finish", status, dict(tags), dict(metrics), light)
+            return run_id, registered
         finally:
             self.close()
 
     def close(self) -> None:
         """Let the process end."""
-        for stream in (self._worker.stdin, self._worker.stdout):
-            if stream is not None and not stream.closed:
-                try:
-                    stream.close()
-                except BrokenPipeError:
-                    self._failed = True
+        self._outbox.put(None)
+        self._sender.join()
+        if self._worker.stdout is not None:
+            self._worker.stdout.close()
         self._worker.wait()
 
     def _tell(self, name: str, *arguments: Any) -> None:
-        self._send((name, arguments, False))
+        self._outbox.put((name, arguments, False))
 
     def _ask(self, name: str, *arguments: Any) -> Any:
-        self._send((name, arguments, True))
         assert self._worker.stdout is not None
-        try:
-            worked, answer = pickle.load(self._worker.stdout)
-        except (EOFError, ValueError, OSError):
-            raise TrackingError(self._words("the process that writes to it has ended")) from None
+        with self._asking:
+            self._outbox.put((name, arguments, True))
+            try:
+                worked, answer = pickle.load(self._worker.stdout)
+            except (EOFError, ValueError, OSError):
+                raise TrackingError(self._words("the process that writes to it has ended")) from None
         if not worked:
             raise TrackingError(self._words(answer))
         return answer
 
-    def _send(self, message: tuple[str, tuple[Any, ...], bool]) -> None:
+    def _send(self) -> None:
         assert self._worker.stdin is not None
-        try:
-            pickle.dump(message, self._worker.stdin)
-            self._worker.stdin.flush()
-        except (OSError, ValueError):
-            # Whoever waits for an answer is told; what is only told must not end a training.
-            self._failed = True
+        # Whoever waits for an answer learns that the process has ended; what is only told must not end a training.
+        with suppress(BrokenPipeError):
+            while (message := self._outbox.get()) is not None:
+                pickle.dump(message, self._worker.stdin)
+                self._worker.stdin.flush()
+        with suppress(BrokenPipeError):
+            self._worker.stdin.close()
 
     def _words(self, why: str) -> str:
         return (
             f"MLflow's database {self.uri} did not take what this run had to say ({why}). What was made is kept in the store; "
             "give the same command again when the database is back, or run with --set tracking=none."
         )
+
+
+def _light(artifacts: Iterable[Artifact]) -> list[Artifact]:
+    """Artifacts without what MLflow is not told."""
+    return [
+        artifact.model_copy(update={"files": (), "ingredients": {}, "origin": artifact.origin.model_copy(update={"packages": {}})})
+        for artifact in artifacts
+    ]
 
 
 def main() -> None:
@@ -174,11 +191,14 @@ def main() -> None:
                 break
     if tracker is not None and not finished:
         tracker.crash("its run ended without a word")
+    # All is written; taking MLflow down in good order would make the run wait.
+    answers.flush()
+    os._exit(0)
 
 
-def _next(orders: IO[bytes]) -> tuple[str, tuple[Any, ...], bool] | None:
+def _next(orders: IO[bytes]) -> Message | None:
     try:
-        message: tuple[str, tuple[Any, ...], bool] = pickle.load(orders)
+        message: Message = pickle.load(orders)
     except (EOFError, pickle.UnpicklingError):
         return None
     return message

@@ -11,6 +11,7 @@ import ast
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -149,9 +150,23 @@ def _names(root: Path) -> Iterator[str]:
                     yield Path(folder, name).relative_to(root).as_posix()
 
 
+def syntax(source: str | bytes, name: str) -> ast.Module:
+    """The syntax tree of a module, or of an annotation.
+
+    Python 3.11 counts the depth of all threads' parsing as one and refuses a tree when another thread has parsed meanwhile, as Prefect's
+    do now and then; it says so by SystemError (or RecursionError), and the tree is asked for again.
+    """
+    for _ in range(20):
+        try:
+            return ast.parse(source, filename=name)
+        except (SystemError, RecursionError):
+            time.sleep(0.005)
+    return ast.parse(source, filename=name)
+
+
 def _parse(name: str, path: str, content: bytes) -> Module:
     module = Module(name, path, goes_up=bool(UPWARDS.search(content)))
-    for statement in ast.parse(content, filename=path).body:
+    for statement in syntax(content, path).body:
         _add(module, statement)
     return module
 

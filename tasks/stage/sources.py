@@ -88,8 +88,9 @@ def _patched(tree: Tree, module: Module) -> set[str]:
     for effect in module.effects:
         for node in ast.walk(effect):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-                used = uses(module, [node])
-                for name, _ in used.names:
+                for name, chain in uses(module, [node]).names:
                     for alias in module.imports.get(name, []):
-                        found |= set(tree.imported(alias))
+                        parts = [part for part in (*alias.module.split("."), alias.attribute, *chain[:-1]) if part]
+                        prefixes = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
+                        found |= {next((prefix for prefix in prefixes if tree.path(prefix) is not None), "")}
     return found

@@ -22,13 +22,14 @@ from tasks.stage.catalogue import SHORT, Catalogue, Damaged
 from tasks.stage.checking import Checker
 from tasks.stage.digests import Digests, hash_file
 from tasks.stage.disk import place_directory, remove, replace_directory, write_whole
-from tasks.stage.locks import LEASE_SECONDS, is_leased, lease_lock, local_lock, shared_lock, sole_lock
+from tasks.stage.locks import is_leased, lease_lock, local_lock, shared_lock, sole_lock
 from tasks.stage.progress import say
 
 __all__ = ["Damaged", "Store", "StoreError"]
 
 WHOLE = "store.lock"
 REASON = "damage.txt"
+ASK_SECONDS = 1.0
 
 
 class StoreError(RuntimeError):
@@ -186,9 +187,10 @@ class Store:
             with shared_lock(path, told):
                 yield
             return
-        while is_leased(self.fs, self._whole_lease):
+        if is_leased(self.fs, self._whole_lease):
             told()
-            time.sleep(LEASE_SECONDS / 4)
+        while is_leased(self.fs, self._whole_lease):
+            time.sleep(ASK_SECONDS)
         yield
 
     @contextmanager

@@ -18,10 +18,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.stage.artifact import Artifact, Input, combined_digest
 from tasks.stage.cost import total_cost
+from tasks.stage.journal import Registered
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 
 DIGEST_LENGTH = 32
 BATCH = 500
+
+
+class Closed(NamedTuple):
+    """What a run learns from MLflow when it is closed: its own id there, and the versions that its models have."""
+
+    run_id: str
+    registered: tuple[Registered, ...]
 
 
 @dataclass
@@ -43,6 +51,7 @@ class Tracker:
     experiment_id: str = ""
     children: dict[str, str] = field(default_factory=dict)
     gathered: dict[str, float] = field(default_factory=dict)
+    registered: list[Registered] = field(default_factory=list)
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -58,10 +67,6 @@ class Tracker:
         self.experiment_id = self._experiment()
         self.parent = self._create(name, {**tags, "folio.kind": "pipeline"})
         self._parameters(self.parent, parameters)
-
-    def parent_id(self) -> str:
-        """Id of the parent run."""
-        return self.parent
 
     def start_stage(self, place: str, key: str, parameters: Mapping[str, str]) -> str:
         """Open a stage's child run; returns its id."""
@@ -88,12 +93,12 @@ class Tracker:
         self.gathered.clear()
         self._end(run_id, "FINISHED")
 
-    def fail_stage(self, place: str, error: str) -> None:
-        """Close the child run of a stage that did not work."""
+    def fail_stage(self, place: str, error: str, stopped: bool) -> None:
+        """Close the child run of a stage that did not work, or was stopped."""
         run_id = self.children.get(place)
         if run_id is not None:
-            self.client.set_tag(run_id, "folio.error", error[:4000])
-            self._end(run_id, "FAILED")
+            self.client.set_tag(run_id, "folio.stopped" if stopped else "folio.error", error[:4000])
+            self._end(run_id, "KILLED" if stopped else "FAILED")
 
     def reuse_stage(self, place: str, artifacts: Sequence[Artifact], accepted: str) -> None:
         """Show a stage all of whose artifacts were reused, linked to the runs that made them."""
@@ -122,7 +127,7 @@ class Tracker:
         self.client.finalize_logged_model(model_id, LoggedModelStatus.READY)
         self.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
 
-    def finish(self, status: str, tags: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Artifact]) -> None:
+    def finish(self, status: str, tags: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Artifact]) -> Closed:
         """Close the parent run; its data sets are what was made from nothing else, its models those of all its stages."""
         from mlflow.entities import LoggedModelOutput, RunTag
 
@@ -136,6 +141,7 @@ class Tracker:
         rows = ((name, value, 0) for name, value in (self.gathered | dict(metrics)).items())
         self.client.log_batch(self.parent, metrics=self._metrics(rows), tags=[RunTag(name, value) for name, value in tags.items()])
         self._end(self.parent, status)
+        return Closed(self.parent, tuple(self.registered))
 
     def crash(self, why: str) -> None:
         """Close what is open of a run that died: the parent run and its children."""
@@ -146,8 +152,8 @@ class Tracker:
         """Keep a copy of the run's report with the parent run."""
         self.client.log_artifact(self.parent, str(path))
 
-    def register(self, name: str, artifact: Artifact, alias: str | None) -> str:
-        """Give an exported model a version in the registry, unless its digest has one, and move `alias` to it; returns the version."""
+    def register(self, name: str, artifact: Artifact, alias: str | None) -> Registered:
+        """Give an exported model a version in the registry, unless its digest has one, and move `alias` to it."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -166,7 +172,9 @@ class Tracker:
             )
         if alias is not None:
             self.client.set_registered_model_alias(name, alias, version.version)
-        return str(version.version)
+        made = Registered(name=name, version=str(version.version), alias=alias or "", location=artifact.location, digest=artifact.digest)
+        self.registered.append(made)
+        return made
 
     def _experiment(self) -> str:
         from mlflow.exceptions import MlflowException

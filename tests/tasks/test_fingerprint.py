@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tasks.stage.fingerprint import edited_since, fingerprint
+from tasks.stage import fingerprint as module
+from tasks.stage.fingerprint import edited_since, fingerprint, freeze
+from tasks.stage.source_tree import ROOT, Tree
 
 SOURCES = {
     "data/__init__.py": "",
@@ -79,7 +87,7 @@ def test_comments_docstrings_formatting_annotations_and_unreached_code_change_no
 
 
 def test_a_module_started_by_name_is_part_of_the_identity(tree: Path) -> None:
-    assert "data/started.py:<import>" in fingerprint("data.starter", "launch", tree)
+    assert [name for name in fingerprint("data.starter", "launch", tree) if name.startswith("data/started.py")]
 
 
 def test_a_function_outside_of_the_repository_has_no_fingerprint_and_says_so() -> None:
@@ -103,3 +111,80 @@ def test_an_edit_made_after_the_fingerprint_was_taken_is_named_and_one_that_chan
     (tree / "data/deep.py").write_text(SOURCES["data/deep.py"].replace("x + len", "x - len"))
     assert edited_since("data.near", "work", tree) == ("data/deep.py:Deepest",)
     assert fingerprint("data.near", "work", tree) == before, "the key goes on telling of what was imported"
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Iterator[Path]:
+    """A folder of fingerprints as another process left them, forgotten by this one."""
+    folder = tmp_path / "fingerprints"
+    held = dict(module._known)
+    module._known.clear()
+    freeze([("tasks.split", "split")], folder)
+    module._known.clear()
+    yield folder
+    module._known.clear()
+    module._known.update(held)
+
+
+def test_fingerprints_kept_by_another_process_are_taken_from_there(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_walk", lambda *_: pytest.fail("the code was walked again"))
+    freeze([("tasks.split", "split")], kept)
+    assert "tasks/split.py:split" in fingerprint("tasks.split", "split")
+
+
+def test_a_stage_that_was_not_kept_is_added(kept: Path) -> None:
+    freeze([("tasks.split", "split"), ("tasks.gate", "gate")], kept)
+    (file,) = kept.iterdir()
+    assert "tasks.gate:gate" in file.read_text()
+    assert "tasks.split:split" in file.read_text()
+
+
+@pytest.mark.parametrize("damage", [b"", b"nonsense", b"\x00" * 100, None])
+def test_damaged_fingerprints_are_made_again(kept: Path, damage: bytes | None) -> None:
+    (file,) = kept.iterdir()
+    whole = file.read_bytes()
+    # One digit of one hash, which leaves the JSON valid.
+    file.write_bytes(whole.replace(b'split": "', b'split": "0', 1) if damage is None else damage)
+    freeze([("tasks.split", "split")], kept)
+    assert fingerprint("tasks.split", "split")["tasks/split.py:split"] in whole.decode()
+    assert file.read_bytes() == whole
+
+
+def test_what_was_kept_is_known_by_every_byte_of_the_rooms(tree: Path) -> None:
+    before = Tree.read(tree).digest
+    assert Tree.read(tree).digest == before
+    for name in ("data/rule.sql", "data/far.py", "data/new.csv"):
+        held = (tree / name).read_bytes() if (tree / name).exists() else b""
+        times = (tree / name).stat() if held else None
+        (tree / name).write_bytes(held[::-1] + b" ")
+        if times:
+            os.utime(tree / name, ns=(times.st_atime_ns, times.st_mtime_ns))
+        assert Tree.read(tree).digest != before, name
+        before = Tree.read(tree).digest
+
+
+CODE = """
+import json, sys
+from flows.planning import plan_recipe
+plan = plan_recipe("universe", (), frozenset(), False)
+print(json.dumps([[d.place, d.key, dict(d.ingredients)] for d in plan.decisions]))
+"""
+
+
+def ingredients(root: Path, home: Path, **environment: str) -> list[list[object]]:
+    """Place, key and ingredients of every stage of the universe recipe, as a fresh process tells them."""
+    settings = {"PYTHONPATH": str(root), "FOLIO_HOME": str(home), "PATH": os.environ["PATH"], **environment}
+    told = subprocess.run([sys.executable, "-c", CODE], cwd=home.parent, env=settings, capture_output=True, text=True, check=True)
+    found: list[list[object]] = json.loads(told.stdout.splitlines()[-1])
+    return found
+
+
+def test_two_machines_and_two_processes_give_one_identity(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "another place" / "folio"
+    for room in ("flows", "tasks", "data", "model"):
+        shutil.copytree(ROOT / room, elsewhere / room, ignore=shutil.ignore_patterns("__pycache__"))
+    here = ingredients(ROOT, tmp_path / "home", PYTHONHASHSEED="1", LC_ALL="C.UTF-8", TZ="UTC", OMP_NUM_THREADS="1")
+    there = ingredients(elsewhere, tmp_path / "another place" / "home", PYTHONHASHSEED="2", LC_ALL="C", TZ="Asia/Tokyo", HOME="/nowhere")
+    assert here == there
+    assert len(here) > 20
+    assert all(any(name.startswith("code.") for name in told) for _, _, told in here if isinstance(told, dict))

@@ -6,14 +6,19 @@ import json
 import math
 import subprocess
 import sys
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from enum import Enum
+from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from uuid import uuid4
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretBytes, SecretStr
 
 from tasks.stage.identity import UnstableValue, flatten, key_of, library_versions, stable
 
@@ -66,10 +71,83 @@ def test_the_order_in_which_a_mapping_was_filled_is_no_identity() -> None:
     assert stable(Outer(weights={"b": 1.0, "a": 2.0}), "s") == stable(Outer(weights={"a": 2.0, "b": 1.0}), "s")
 
 
-@pytest.mark.parametrize("value", [{1, 2}, Path("x"), math.nan, math.inf, b"bytes", object(), {1: "a"}])
+REFUSED = [
+    *({1, 2}, frozenset({1}), b"bytes", range(3), {"a": 1}.keys(), object()),
+    *(Path("x"), datetime(2026, 1, 1, tzinfo=UTC), date(2026, 1, 1), timedelta(1), Decimal("1.0"), Fraction(1, 2), 1j, uuid4()),
+    *(math.nan, math.inf, -math.inf, 2**2000, "\ud800", {1: "a"}, {("a",): 1}, {None: 1}, {True: 1}),
+    *(SecretStr("hidden"), SecretBytes(b"hidden")),
+]
+
+
+@pytest.mark.parametrize("value", REFUSED, ids=lambda value: f"{type(value).__name__} {value!r}"[:40])
 def test_a_value_without_a_stable_form_is_refused_by_name(value: object) -> None:
     with pytest.raises(UnstableValue, match=r"clean\.inner\[1\]: "):
         stable({"inner": [0, value]}, "clean")
+
+
+def test_a_secret_is_refused_without_being_told() -> None:
+    with pytest.raises(UnstableValue) as refused:
+        stable({"token": SecretStr("hidden")}, "clean")
+    assert "hidden" not in str(refused.value)
+
+
+DIFFERENT = [
+    1,
+    1.0,
+    True,
+    "1",
+    "1.0",
+    "true",
+    None,
+    "null",
+    0.0,
+    -0.0,
+    0,
+    False,
+    "",
+    [],
+    {},
+    [1],
+    ["1"],
+    [[1]],
+    {"1": 1},
+    "é",
+    "e\u0301",
+    2**64,
+]
+
+
+def test_values_that_look_alike_have_different_entries() -> None:
+    entries = [json.dumps(flatten(stable(value, "s"), "s")) for value in DIFFERENT]
+    assert len(set(entries)) == len(DIFFERENT)
+
+
+class Steps(int):
+    def __str__(self) -> str:
+        return "steps"
+
+
+class Size(Enum):
+    SMALL = 16
+
+
+class Open(BaseModel, extra="allow"):
+    a: int = 1
+
+
+@pytest.mark.parametrize(
+    ("value", "same"), [(Steps(3), 3), (np.float64(0.1), 0.1), (Size.SMALL, 16), (("a", 1), ["a", 1]), (Open(), {"a": 1})]
+)
+def test_a_value_has_the_entries_of_the_plain_value_it_is(value: object, same: object) -> None:
+    assert flatten(stable(value, "s"), "s") == flatten(stable(same, "s"), "s")
+
+
+def test_what_a_model_holds_beyond_its_fields_counts() -> None:
+    assert stable(Open.model_validate({"a": 1, "b": 2}), "s") == {"a": 1, "b": 2}
+
+
+def test_a_files_name_that_is_no_text_has_a_key() -> None:
+    assert key_of("ingest", {"observed.caf\udce9.txt": "1"}) != key_of("ingest", {"observed.caf\udce8.txt": "1"})
 
 
 def test_a_key_is_equal_in_every_process_and_whatever_the_order_of_its_ingredients() -> None:
