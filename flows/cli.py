@@ -13,6 +13,7 @@ import typer
 
 from flows import services
 from flows.cli_store import AsJson, Changes, RecipeName, store_app
+from tasks.stage import scribe
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(store_app)
@@ -29,6 +30,7 @@ def settings(debug: Annotated[bool, typer.Option("--debug", help="show traceback
 @app.command()
 def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refresh = None, verify: Verify = False) -> None:
     """Run a recipe: every stage whose identity changed, and no other."""
+    scribe.prepare()
     from flows.planning import refreshing
     from flows.running import run_recipe
 

@@ -12,7 +12,8 @@ from tasks.reporting.wording import number
 from tasks.stage.cost import total_cost
 from tasks.tracing.compare import Change, Comparison, compare, data, gates
 
-MOST = 40
+MOST = 60
+BOUNDS = ("_low", "_high", "_error")
 
 
 def compare_runs(first: str, second: str, *, as_json: bool = False, store: str = "") -> str:
@@ -36,15 +37,16 @@ def _lines(told: Comparison) -> Iterator[str]:
         ("added", told.books.added), ("removed", told.books.removed), ("changed", told.books.changed)) if group]  # fmt: skip
     yield from _section("documents", [*books, *([told.books.problem] if told.books.problem else [])])
     # Files that are documents are told of above.
-    if not books:
+    if told.files and not books:
         yield from _section("files", [f"{name} {_fate(change)}" for name, change in told.files.items()])
     yield from _section("accepted", [f"{place} in {run}: {reason}" for run, place, reason in told.acceptances])
     yield from _section("what came out different", list(told.outputs))
     differing = {name: pair for name, pair in told.metrics.items() if str(pair[0]) != str(pair[1])}
     same = len(told.metrics) - len(differing)
-    rows = [(name, _shown(a), _shown(b), _difference(a, b)) for name, (a, b) in differing.items()]
+    rows = [(name, _shown(a), _shown(b), _difference(a, b)) for name, (a, b) in differing.items() if not name.endswith(BOUNDS)]
     yield from _section(
-        f"metrics, {same} equal ones left out", _columns([("metric", "first", "second", "difference"), *rows] if rows else [])
+        f"metrics, {same} equal ones and the bounds of intervals left out",
+        _columns([("metric", "first", "second", "difference"), *rows] if rows else []),
     )
     said = [(place, a or "-", b or "-") for place, (a, b) in gates(told).items()]
     yield from _section("gates", _columns(said))

@@ -14,7 +14,6 @@ from flows import services
 from flows.loading import load
 from flows.recipe import Recipe
 from flows.stopping import stoppable
-from tasks.stage import scribe
 from tasks.stage.artifact import Artifact
 from tasks.stage.opening import open_store
 from tasks.stage.progress import clock
@@ -36,8 +35,6 @@ def carry_out(recipe: Recipe, options: Options) -> tuple[dict[str, Artifact], fl
 
 def _carried_out(recipe: Recipe, options: Options) -> tuple[dict[str, Artifact], float]:
     show_on_terminal()
-    if recipe.run_settings()["tracking"]:
-        scribe.prepare()
     server = services.ensure_prefect()
     from prefect.exceptions import CancelledRun
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings

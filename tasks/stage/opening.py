@@ -55,9 +55,8 @@ def open_run(
     opened = open_store(store, root, home)
     journal = Journal(opened)
     record = record_of(name, parameters)
-    digests = Digests(home / "cache" / "digests.db")
     rates = Rates.model_validate(parameters.get("rates", {}))
-    run = Run(name, root, home, opened, digests, resources, options, None, record, rates, journal.standing(name))
+    run = Run(name, root, home, opened, resources, options, None, record, rates, journal.standing(name))
     if options.planning:
         with entered(run):
             yield run

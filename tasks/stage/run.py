@@ -5,7 +5,7 @@ Guarantees: exactly one run is current in a context; asking for it outside is an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -13,7 +13,6 @@ from pathlib import Path
 
 from tasks.stage.artifact import Artifact
 from tasks.stage.cost import Rates
-from tasks.stage.digests import Digests
 from tasks.stage.journal import Journal, PlaceRecord, Registered, RunRecord
 from tasks.stage.plan import Decision
 from tasks.stage.resources import Resources
@@ -38,7 +37,6 @@ class Run:
     root: Path
     home: Path
     store: Store
-    digests: Digests
     resources: Resources
     options: Options
     tracker: Scribe | None
@@ -55,10 +53,6 @@ class Run:
     def started(self) -> str:
         """UTC time, ISO 8601."""
         return self.record.started
-
-    def digest_of(self, paths: Iterable[Path]) -> dict[Path, str]:
-        """Content hashes of files outside the store."""
-        return self.digests.of(paths)
 
     def keep(self, **changes: str) -> None:
         """Write into the journal how far the run has come, and `changes` to its record."""

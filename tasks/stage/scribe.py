@@ -4,6 +4,7 @@ Guarantees: what is told is written in the order it was told, by one `Tracker`; 
 `finish` returns when everything is written. A failure (the database is gone, locked or full) is raised at the next call that waits, as
 TrackingError naming the database and the way out, so a long training is not thrown away because a page of metrics was lost. When the run
 dies its scribe writes what it had been told, marks what is open as killed and ends.
+This module imports nothing heavy, so that the process can be started before anything else.
 It costs a process of about 200 MB. Importing MLflow takes more than a second, which so passes beside the run's own start.
 """
 
@@ -18,10 +19,12 @@ from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from tasks.stage.artifact import Artifact
-from tasks.stage.journal import Registered
+if TYPE_CHECKING:
+    from tasks.stage.artifact import Artifact
+    from tasks.stage.journal import Registered
+    from tasks.stage.tracking import Tracker
 
 ROOT = Path(__file__).resolve().parents[2]
 Message = tuple[str, tuple[Any, ...], int]

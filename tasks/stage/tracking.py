@@ -92,9 +92,9 @@ class Tracker:
         """Close the child run of a stage that worked: its data sets, its metrics, its cost. `model_id`: the model they tell of, or ""."""
         run_id = self.children[place]
         costs = total_cost(artifacts).model_dump()
-        self._describe(place, run_id, artifacts, {f"cost.{name}": value for name, value in costs.items()}, model_id)
-        if len(artifacts) > 1:
-            self.client.set_tag(run_id, "folio.shards", f"{len(artifacts) - reused} executed, {reused} reused")
+        shards = {"folio.shards": f"{len(artifacts) - reused} executed, {reused} reused"} if len(artifacts) > 1 else {}
+        spent = {f"cost.{name}": value for name, value in costs.items()}
+        self._describe(run_id, artifacts, spent, _named(artifacts) | shards, model_id)
         self._gather(place, artifacts)
         self.client.log_batch(self.parent, metrics=self._metrics((name, value, 0) for name, value in self.gathered.items()))
         self.gathered.clear()
@@ -114,7 +114,7 @@ class Tracker:
         if accepted:
             tags["folio.accepted"] = accepted
         run_id = self._create(f"{place} (reused)", tags | _named(artifacts))
-        self._describe(place, run_id, artifacts, {}, "")
+        self._describe(run_id, artifacts, {}, {}, "")
         self._gather(place, artifacts)
         self._end(run_id, "FINISHED")
 
@@ -220,7 +220,9 @@ class Tracker:
     def _gather(self, place: str, artifacts: Sequence[Artifact]) -> None:
         self.gathered |= {f"{place}.{name}": value for name, value in together(artifacts).items()}
 
-    def _describe(self, place: str, run_id: str, artifacts: Sequence[Artifact], more: Mapping[str, float], model_id: str) -> None:
+    def _describe(
+        self, run_id: str, artifacts: Sequence[Artifact], more: Mapping[str, float], tags: Mapping[str, str], model_id: str
+    ) -> None:
         from mlflow.entities import RunTag
 
         given: dict[str, list[Input]] = {}
@@ -232,7 +234,7 @@ class Tracker:
         )
         rows = [(name, value, 0) for name, value in together(artifacts).items()]
         metrics = self._metrics(rows, model_id) + self._metrics((name, value, 0) for name, value in more.items())
-        self.client.log_batch(run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in _named(artifacts).items()])
+        self.client.log_batch(run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()])
 
     def _output(self, artifacts: Sequence[Artifact], context: str) -> DatasetInput:
         return self._dataset([artifact.reference() for artifact in artifacts], context)

@@ -12,7 +12,7 @@ from data.whereabouts.tables import Document, Kin, documents, kin
 from tasks.stage.artifact import Artifact
 from tasks.stage.journal import Registered, RunRecord
 from tasks.tracing.holdings import Holding, holdings, plain
-from tasks.tracing.things import DOCUMENTS, Library
+from tasks.tracing.things import DOCUMENTS, Library, registry
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,10 @@ def takedown(library: Library, document: Document, read_by: Iterable[Artifact]) 
     kept = [names[identity] for identity, how in shared.items() if how.instead and identity in names]
     through = {h.artifact.key: h for other in kept for h in holdings(library, other) if h.learned}
     touched = through | {h.artifact.key: h for h in held if h.touched}
-    runs = [run for run in library.journal.records() if any(place.key in touched for place in run.places.values())]
+    journal = library.journal.records()
+    runs = [run for run in journal if any(place.key in touched for place in run.places.values())]
     retired = {h.artifact.digest for h in touched.values() if h.learned or h.parts}
-    versions: dict[tuple[str, str], tuple[Registered, RunRecord]] = {}
-    for run in library.journal.records():
-        for model in run.registered:
-            if model.digest in retired:
-                versions.setdefault((model.name, model.version), (model, run))
+    registered = tuple((model, run) for model, run in registry(journal) if model.digest in retired)
     sources = {json.dumps(s, sort_keys=True): s for reader in readers for s in reader.config.get("sources", ()) if _is_of(s, document)}
     return Takedown(
         document=document,
@@ -93,7 +90,7 @@ def takedown(library: Library, document: Document, read_by: Iterable[Artifact]) 
         names={other.id: f"{other.name}, {other.title!r}" for other in names.values()},
         through=tuple(through.values()),
         runs=tuple(runs),
-        registered=tuple(versions.values()),
+        registered=registered,
         rerun=_rerun(library, runs, readers),
         sources=tuple(sources.values()),
     )

@@ -57,7 +57,16 @@ def artifact(
 def vouched(store: Store, made: Artifact, key: str, reason: str) -> Acceptance:
     """An acceptance that lets an artifact stand in for a key that was not made."""
     told = Acceptance(
-        stage=made.stage, place=made.stage, recipe=made.label, key=key, instead=made.key, causes=(), reason=reason, who="me", when=now()
+        stage=made.stage,
+        place=made.stage,
+        recipe=made.label,
+        key=key,
+        instead=made.key,
+        ingredients={},
+        causes=(),
+        reason=reason,
+        who="me",
+        when=now(),
     )
     store.put(f"{ACCEPTED}/{made.stage}-{key}.json", told.model_dump_json().encode())
     return told

@@ -159,6 +159,7 @@ def test_an_acceptance_stays_as_long_as_what_it_lets_stand_in(store: Store) -> N
             recipe="toys",
             key=f"{artifact.key[::-1]}",
             instead=artifact.key,
+            ingredients={},
             causes=(),
             reason="r",
             who="w",

@@ -19,7 +19,6 @@ from tasks.reporting.notice import lineage_notice, notice
 from tasks.reporting.page import render
 from tasks.stage.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
 from tasks.stage.cost import Rates
-from tasks.stage.digests import Digests
 from tasks.stage.opening import record_of
 from tasks.stage.plan import Decision
 from tasks.stage.resources import Resources
@@ -81,7 +80,7 @@ class Maker:
 
     def __init__(self, home: Path) -> None:
         store = Store(str(home / "store"), home / "cache")
-        self.run = Run("trial", home, home, store, Digests(home / "digests.db"), Resources(), Options(), None, record_of("trial", {}))
+        self.run = Run("trial", home, home, store, Resources(), Options(), None, record_of("trial", {}))
 
     def made(
         self,
