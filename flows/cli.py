@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -121,9 +122,13 @@ def main() -> None:
     try:
         app()
     except Exception as error:  # noqa: BLE001  # a traceback helps nobody who didn't ask for it
-        from flows.explaining import explain
+        from flows.explaining import explain, server_is_away
 
-        print(f"folio: {explain(error)}", file=sys.stderr)
+        print(f"folio: {explain(error)}", file=sys.stderr, flush=True)
+        if server_is_away(error):
+            # Prefect would go on for minutes to tell a server that isn't there.
+            sys.stdout.flush()
+            os._exit(1)
         raise SystemExit(1) from None
 
 

@@ -20,14 +20,19 @@ def explain(error: Exception) -> str:
     return " ".join(dict.fromkeys(_sentence(text) for text in (_words(error), *getattr(error, "__notes__", ()))))
 
 
+def server_is_away(error: Exception) -> bool:
+    """Whether it is Prefect's server that did not answer."""
+    return type(error).__module__.partition(".")[0] in ("httpx", "httpcore") or type(error).__name__ == "ServerAway"
+
+
 def _words(error: Exception) -> str:
     kind, text = type(error), str(error)
     library = kind.__module__.partition(".")[0]
     if isinstance(error, KeyError) and error.args:
         return str(error.args[0])  # a KeyError's text is its argument in quotes
-    if library in ("httpx", "httpcore") or kind.__name__ == "PrefectHTTPStatusError":
+    if server_is_away(error) and library != "tasks":
         url = services.prefect_server().url
-        return f"The Prefect server at {url} does not answer any more ({kind.__name__}: {_line(text)}). {AGAIN} That starts it if need be"
+        return f"The Prefect server at {url} went away ({kind.__name__}: {_line(text)}). {AGAIN} That starts it if need be"
     if library in ("duckdb", "_duckdb"):
         return f"DuckDB: {_line(text)}. {AGAIN}"
     if isinstance(error, OSError) and error.errno in FULL:

@@ -54,6 +54,8 @@ def _carried_out(recipe: Recipe, options: Options) -> tuple[dict[str, Artifact],
 
 def show_on_terminal() -> None:
     """Print folio's own lines on standard output, as they are."""
+    # A handler that can't write, such as Prefect's when its server is away, is no news for a terminal.
+    logging.raiseExceptions = False
     logger = logging.getLogger("folio")
     if not any(getattr(handler, "stream", None) is sys.stdout for handler in logger.handlers):
         handler = logging.StreamHandler(sys.stdout)

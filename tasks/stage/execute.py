@@ -28,6 +28,7 @@ from tasks.stage.progress import Meter, clock, say
 from tasks.stage.resources import Resources
 from tasks.stage.run import Run
 from tasks.stage.scribe import TrackingError
+from tasks.stage.server import require_server
 from tasks.stage.showing import Showing
 from tasks.stage.store import Damaged
 from tasks.stage.tracking import flat_parameters, model_files
@@ -147,6 +148,8 @@ def perform(run: Run, place: str, calls: Sequence[Call]) -> list[Artifact]:
             executed.add(place)
             return execute(run, call, resources, showing)
 
+    if due:
+        require_server()
     anew = carry_out.with_options(refresh_cache=True)
     made: dict[str, Artifact] = {}
     futures: Sequence[PrefectFuture[Artifact]] = ()

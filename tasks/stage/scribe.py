@@ -10,8 +10,10 @@ It costs a process of about 200 MB. Importing MLflow takes more than a second, w
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -185,9 +187,10 @@ def main() -> None:
     from tasks.stage.tracking import Tracker, warm
 
     orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    # Whatever a library prints is no answer.
+    # Whatever a library prints is no answer, and what goes wrong is told to the run, not to its terminal.
     os.dup2(2, 1)
     warm()
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)
     tracker: Tracker | None = None
     failure, finished = "", False
     while (message := _next(orders)) is not None:
@@ -201,7 +204,7 @@ def main() -> None:
                 result = getattr(tracker, name)(*arguments)
                 finished = finished or name == "finish"
         except Exception as error:  # noqa: BLE001  # told to the run at its next question
-            failure = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+            failure = _reason(error)
         if wants:
             try:
                 pickle.dump((wants, not failure, failure or result), answers)
@@ -214,6 +217,12 @@ def main() -> None:
     # All is written; taking MLflow down in good order would make the run wait.
     answers.flush()
     os._exit(0)
+
+
+def _reason(error: Exception) -> str:
+    """What the database said, without the statement that it was given."""
+    said = re.search(r"\([\w.]+Error\) ([^\[\n]+)", str(error))
+    return said[1].strip() if said else " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _next(orders: IO[bytes]) -> Message | None:

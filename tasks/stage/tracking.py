@@ -14,7 +14,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tasks.stage.artifact import Artifact, Input, combined_digest
 from tasks.stage.cost import total_cost
 from tasks.stage.journal import Registered
+from tasks.stage.locks import local_lock
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric
@@ -57,9 +58,7 @@ class Tracker:
     @cached_property
     def client(self) -> MlflowClient:
         """MLflow's client, imported and connected at first use."""
-        from mlflow.tracking import MlflowClient
-
-        client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        client = _connected(self.uri)
         _write_ahead(self.uri)
         self.file = _file(self.uri)
         return client
@@ -267,9 +266,7 @@ def close_crashed(uri: str, experiment: str, run: str, why: str) -> None:
     """Close what the pipeline run that is tagged with the journal's id `run` left open in the database at `uri`."""
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         return
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client = _connected(uri)
     known = client.get_experiment_by_name(experiment)
     if known is not None:
         for parent in client.search_runs([known.experiment_id], f"tags.`folio.run` = '{run}'"):
@@ -295,6 +292,15 @@ def _named(artifacts: Sequence[Artifact]) -> dict[str, str]:
     if len(artifacts) == 1:
         return {"folio.digest": artifacts[0].digest, "folio.location": artifacts[0].location}
     return {"folio.digest": combined_digest(a.digest for a in artifacts), "folio.location": ", ".join(a.location for a in artifacts)[:4000]}
+
+
+def _connected(uri: str) -> MlflowClient:
+    """A client of a database, which is made if need be; two that made one file at once would spoil it."""
+    from mlflow.tracking import MlflowClient
+
+    path = Path(uri.removeprefix("sqlite:///"))
+    with local_lock(path.with_name(f".{path.name}.lock"), lambda: None) if uri.startswith("sqlite:///") else nullcontext():
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
 def _file(uri: str) -> tuple[int, int] | None:

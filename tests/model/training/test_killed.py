@@ -12,9 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from model.training import processes
 from model.training.job import Job, JobError
 from model.training.launch import LaunchError, launch
 from model.training.progress import Progress
+from tests.crash.disks import fill_up, small_disk
 
 from .conftest import JobMaker
 
@@ -84,6 +86,72 @@ def test_a_failing_worker_is_heard_in_its_own_words_and_leaves_none_alive(make_j
     with pytest.raises(LaunchError, match=r"step \d+: the (loss|gradient norm) is (nan|inf).*learning_rate=1e\+30"):
         launch(job)
     assert not workers_of(job)
+
+
+def test_when_one_of_two_workers_is_killed_the_other_goes_too_and_the_same_job_goes_on(make_job: JobMaker) -> None:
+    resources = {"workers": 2, "checkpoint_every_steps": 10}
+    undisturbed, job = make_job("undisturbed", resources, **SLOW), make_job("halved", resources, **SLOW)
+    launch(undisturbed)
+
+    def kill_one(progress: Progress) -> None:
+        if progress.step and (job.checkpoints / "latest.json").exists():
+            workers_of(job)[-1].kill()
+
+    with pytest.raises(LaunchError, match=r"(ended by signal 9|Connection closed by peer).*; the checkpoint of step \d+ of 200 is kept"):
+        launch(job, on_progress=kill_one)
+    assert not workers_of(job)
+    launch(job)
+    assert (job.output / "model.safetensors").read_bytes() == (undisturbed.output / "model.safetensors").read_bytes()
+
+
+def test_a_worker_that_stands_still_is_ended_after_stall_seconds(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "GRACE_SECONDS", 1.0)
+    job = make_job("frozen", {"stall_seconds": 15, "checkpoint_every_steps": 10}, **{**SLOW, "steps": 5000})
+
+    def freeze(progress: Progress) -> None:
+        if progress.step and (job.checkpoints / "latest.json").exists():
+            workers_of(job)[0].send_signal(signal.SIGSTOP)
+
+    with pytest.raises(
+        LaunchError, match=r"no progress for stall_seconds=15, so the workers were ended; the checkpoint of step \d+ of 5000"
+    ):
+        launch(job, on_progress=freeze)
+    assert not workers_of(job)
+
+
+def test_ctrl_c_while_it_trains_keeps_a_checkpoint_and_tells_which(make_job: JobMaker) -> None:
+    job = make_job("interrupted", {"checkpoint_every_steps": 10_000}, **SLOW)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        launch(job, on_progress=interrupt)
+    step = json.loads((job.checkpoints / "latest.json").read_text())["step"]
+    assert stopped.value.__notes__ == [f"the checkpoint of step {step} of 200 is kept"]
+    assert not workers_of(job)
+
+
+def test_a_full_disk_is_told_as_such_and_the_checkpoint_before_stays_in_force(make_job: JobMaker, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    with small_disk(disk, "8m"):
+        job = make_job("full", {"checkpoint_every_steps": 10}, **SLOW)
+        job = job.model_copy(update={"checkpoints": disk / "checkpoints"})
+
+        def fill(progress: Progress) -> None:
+            if (job.checkpoints / "latest.json").exists() and not (disk / "ballast").exists():
+                fill_up(disk / "ballast")
+
+        with pytest.raises(
+            LaunchError, match=r"(can't be written to .* bytes free|No space left).*; the checkpoint of step \d+ of 200 is kept"
+        ):
+            launch(job, on_progress=fill)
+        assert not workers_of(job)
+        (disk / "ballast").unlink()
+        notes: list[str] = []
+        launch(job, on_progress=lambda progress: notes.append(progress.note))
+        assert any("continuing from the checkpoint" in note for note in notes)
 
 
 def test_an_error_of_the_caller_stops_the_workers(make_job: JobMaker) -> None:

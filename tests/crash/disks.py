@@ -1,0 +1,40 @@
+"""A disk small enough to fill: a tmpfs, where this machine lets a test mount one."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+
+@contextmanager
+def small_disk(place: Path, size: str) -> Iterator[Path]:
+    """Mount a tmpfs for the block; skips the test, with the reason, where that isn't allowed."""
+    place.mkdir(parents=True, exist_ok=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"a small disk can't be mounted here: {mounted.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+def remount(place: Path, options: str) -> None:
+    """Change a mounted disk: `ro`, `rw`, `size=...`."""
+    subprocess.run(["mount", "-o", f"remount,{options}", str(place)], check=True)
+
+
+def fill_up(ballast: Path) -> None:
+    """Take every byte that is left."""
+    with ballast.open("wb", buffering=0) as stream:
+        try:
+            while stream.write(b"\0" * 512):
+                pass
+        except OSError:
+            return
