@@ -138,4 +138,4 @@ def _words(name: str, old: str | None, new: str | None) -> str:
     if kind == "observed":
         change = "was added" if old is None else "is gone" if new is None else "changed"
         return f"file {rest} {change}"
-    return f"{'library ' if kind == 'library' else ''}{rest}: {old or 'unset'} -> {new or 'unset'}"
+    return f"{'library ' if kind == 'library' else ''}{rest or kind}: {old or 'unset'} -> {new or 'unset'}"
