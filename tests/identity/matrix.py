@@ -99,7 +99,7 @@ CONFIG = [
     Line("pack: larger shards than there are rows", keys("pack.shard_rows=8191"), "pack", "shard_rows: 8192 -> 8191"),
     Line("model: other initial weights", keys("model.initial_std=0.03"), FROM_MODEL, "model.initial_std: 0.02 -> 0.03"),
     Line("encode: larger shards than there are rows", keys("encode.shard_rows=8191"), "encode", "shard_rows: 8192 -> 8191"),
-    Line("sft: the learning rate", keys("sft.learning_rate=0.0004"), TUNED, "train.learning_rate: 0.0003 -> 0.0004"),
+    Line("sft: the learning rate", keys("sft.learning_rate=0.0004"), TUNED, "train.learning_rate: 0.001 -> 0.0004"),
     Line("dpo: the strength", keys("dpo.beta=0.2"), f"dpo {MODELS}", "train.beta: 0.1 -> 0.2"),
     Line("evaluate.base: the resamples", keys("evaluate.base.resamples=101"), "evaluate.base gate.base", "resamples: 100 -> 101"),
     Line("evaluate.chat: the resamples", keys("evaluate.chat.resamples=101"), f"evaluate.chat gate.chat {CARD}", "resamples: 100 -> 101"),
@@ -115,7 +115,7 @@ CONFIG = [
         f"quantize {CARD} evaluate.int8 gate.release",
         "embeddings: true -> false",
     ),
-    Line("export: the length of a reply", keys("export.max_new_tokens=32"), CARD, "export.max_new_tokens: 256 -> 32"),
+    Line("export: the length of a reply", keys("export.max_new_tokens=31"), CARD, "export.max_new_tokens: 256 -> 31"),
     Line("card: its summary", keys("card.summary=Other words."), CARD, "card.summary: "),
     Line("the licence of a source, which the card alone tells", keys("ingest.sources[1].licence=other"), CARD, "licences.own: "),
     Line("the seed", keys("seed=2"), FROM_MODEL, "seed: 1 -> 2"),
@@ -268,7 +268,7 @@ CODE = [
     ),
     Line(
         "the card's template",
-        code("model/release/card.md.jinja", "# {{ card.name | md }}", "# {{ card.name | md }} {# #}"),
+        code("model/release/card.md.jinja", "# {{ card.name | md }}", "{# words #}# {{ card.name | md }}"),
         "export",
         "code model/release/card.md.jinja changed",
     ),
@@ -292,7 +292,8 @@ CODE = [
             code("data/splits/split.py", "from data.dedup.stream import", "from data.dedup import minhash\nfrom data.dedup.stream import"),
         ),
         "split",
-        "code data/dedup/minhash.py MinHash is new to it (perhaps not reached: data.dedup.minhash is passed around as a value in data/splits/split.py)",
+        "code data/dedup/minhash.py MinHash is new to it "
+        "(perhaps not reached: data.dedup.minhash is passed around as a value in data/splits/split.py)",
     ),
     # where it is not reached, or changes nothing
     Line("a comment", code("data/dedup/words.py", "def spans(", "# why\ndef spans(")),
@@ -330,13 +331,13 @@ BOOKS = [
     Line(
         "a copy of a book edited",
         Edit("books/copy.txt", "The lantern of the morning", "One lantern of the morning"),
-        f"ingest[0] clean[0] {COUNTED}",
+        f"ingest[0] clean[0] {COUNTED}".replace("split ", ""),
         "file own/books/copy.txt changed",
     ),
     Line(
         "a copy of a book renamed",
         Moved("books/copy.txt", "books/late.txt"),
-        f"ingest[0] clean[0] {COUNTED}",
+        "ingest[0] clean[0] dedup split audit",
         "file own/books/late.txt was added",
     ),
     Line(
