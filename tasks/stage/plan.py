@@ -15,9 +15,9 @@ from typing import Literal
 
 from tasks.stage.accepting import acceptances, accepted
 from tasks.stage.artifact import Artifact
+from tasks.stage.code.reach import PERHAPS
 from tasks.stage.identity import key_of
 from tasks.stage.journal import PlaceRecord
-from tasks.stage.reach import PERHAPS
 from tasks.stage.store import Damaged, Store
 
 Action = Literal["reuse", "run", "wait"]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("flows", "tasks", "model", "data")
 UPWARDS = re.compile(rb"\.parents\b|\.parent\.parent\b|[\"'/]\.\.[\"'/]|\bpardir\b")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
