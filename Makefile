@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: run test check proofs up down clean
+.PHONY: run test check proofs crash up down clean
 
 run: .venv/installed
 	$(BIN)/folio run universe
@@ -12,6 +12,9 @@ test: .venv/installed-dev
 
 proofs: .venv/installed-dev  # what takes minutes: every ZeRO stage, kills, the whole default recipe
 	$(BIN)/python -m pytest -m slow
+
+crash: .venv/installed-dev  # kill -9 at every point of every stage, and what comes of it, as a table
+	$(BIN)/python -m pytest -m crash tests/crash
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ import typer
 
 from flows import services
 from flows.cli_store import AsJson, Changes, RecipeName, store_app
+from tasks.stage import scribe
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(store_app)
@@ -29,6 +30,7 @@ def settings(debug: Annotated[bool, typer.Option("--debug", help="show traceback
 @app.command()
 def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refresh = None, verify: Verify = False) -> None:
     """Run a recipe: every stage whose identity changed, and no other."""
+    scribe.prepare()
     from flows.planning import refreshing
     from flows.running import run_recipe
 
@@ -118,9 +120,10 @@ def main() -> None:
         return
     try:
         app()
-    except (ValueError, LookupError, OSError, RuntimeError) as error:
-        # A KeyError's text is its argument in quotes.
-        print(f"folio: {error.args[0] if isinstance(error, KeyError) and error.args else error}", file=sys.stderr)
+    except Exception as error:  # noqa: BLE001  # a traceback helps nobody who didn't ask for it
+        from flows.explaining import explain
+
+        print(f"folio: {explain(error)}", file=sys.stderr)
         raise SystemExit(1) from None
 
 

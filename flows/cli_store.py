@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tasks.stage import scribe
+
 store_app = typer.Typer()
 StoreUrl = Annotated[str, typer.Option("--store", help="path or fsspec URL; by default the store in folio's home")]
 RecipeName = Annotated[str, typer.Argument(help="name of a recipe that comes with folio, or path of a recipe file")]
@@ -64,6 +66,7 @@ def refresh(
     changes: Changes = None,
 ) -> None:
     """Run a recipe, and one of its stages in any case; equal bytes stop the wave there."""
+    scribe.prepare()
     from flows.planning import refreshing
     from flows.running import run_recipe
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.loading import check
 from flows.services import home, store_url
-from tasks.reporting.wording import count, size
+from tasks.reporting.wording import count, plural, size
 from tasks.stage.artifact import Artifact
 from tasks.stage.catalogue import Damaged
 from tasks.stage.collecting import Survey, alone, collect
@@ -25,7 +25,6 @@ from tasks.stage.cost import now
 from tasks.stage.journal import Journal, RunRecord
 from tasks.stage.opening import open_store
 from tasks.stage.progress import clock, say
-from tasks.stage.run import Options
 from tasks.stage.store import Store
 from tasks.stage.verifying import Findings, verify
 
@@ -34,8 +33,9 @@ SHOWN = 40
 
 def gc(*, delete: bool, keep: int, named: tuple[str, ...], unrecorded: bool, as_json: bool, store: str) -> str:
     """What can go, or went, as text."""
-    opened = _open(store)
-    found = collect(opened, delete=delete, keep=keep, named=named, unrecorded=unrecorded)
+    opened = open_store(store or store_url(), Path.cwd(), home())
+    with _speaking(as_json):
+        found = collect(opened, delete=delete, keep=keep, named=named, unrecorded=unrecorded)
     if as_json:
         runs = [{"id": kept.run.id, "recipe": kept.run.recipe, "status": kept.run.status, "why": kept.why} for kept in found.runs]
         held = {"recorded": found.recorded, "runs": runs, "artifacts": found.artifacts, "bytes": found.size, "unrecorded": found.unrecorded}
@@ -45,20 +45,21 @@ def gc(*, delete: bool, keep: int, named: tuple[str, ...], unrecorded: bool, as_
 
 
 def _told(store: Store, found: Survey, delete: bool) -> list[str]:
-    held = f"{count(found.artifacts)} artifacts, {size(found.size)}"
+    held = f"{plural(found.artifacts, 'artifact')}, {size(found.size)}"
     if not found.recorded:
         return [f"{store.url} records no run, so nothing tells what is needed: all of it is kept ({held})."]
     lines = [f"kept: run {kept.run.id} of {kept.run.recipe}, {kept.why}" for kept in found.runs]
     if found.unrecorded:
-        lines.append(f"kept: {count(found.unrecorded)} artifacts from before runs were recorded; --unrecorded lets go of them, too")
+        lines.append(f"kept: {plural(found.unrecorded, 'artifact')} from before runs were recorded; --unrecorded lets go of them, too")
     lines.append(f"kept: {held}")
     width = max((len(waste.path) for waste in found.waste), default=0)
     word = "deleted" if delete else "goes"
-    listed = [waste for waste in found.waste if waste.size or waste.kind == "artifact"]
+    sizeable = (waste for waste in found.waste if waste.size or waste.kind == "artifact")
+    listed = sorted(sizeable, key=lambda waste: waste.size, reverse=True)
     lines += [f"{word}: {waste.path:{width}}  {size(waste.size):>8}  {waste.kind}: {waste.why}" for waste in listed[:SHOWN]]
     if rest := len(found.waste) - len(listed[:SHOWN]):
         lines.append(f"{word}: {count(rest)} more, locks and the like among them (folio gc --json)")
-    total = f"{count(len(found.waste))} things, {size(sum(waste.size for waste in found.waste))}"
+    total = f"{plural(len(found.waste), 'thing')}, {size(sum(waste.size for waste in found.waste))}"
     if not found.waste:
         return [*lines, "nothing can go"]
     return [*lines, f"deleted: {total}" if delete else f"can go: {total}. Nothing was deleted; do it with: folio gc --delete"]
@@ -76,8 +77,8 @@ class Healed:
 
 def verify_store(*, heal: bool, as_json: bool, store: str) -> tuple[str, bool]:
     """What is wrong, or what was healed, as text; and whether all is well now."""
-    opened = _open(store)
-    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+    opened = open_store(store or store_url(), Path.cwd(), home())
+    with _speaking(as_json):
         findings = verify(opened)
         healed = heal_store(opened, findings) if heal and findings.damaged else None
     well = not findings.damaged if healed is None else not healed.left
@@ -90,7 +91,7 @@ def verify_store(*, heal: bool, as_json: bool, store: str) -> tuple[str, bool]:
 def _found(findings: Findings) -> list[str]:
     lines = [f"{damaged.location}: {problem}" for damaged in findings.damaged for problem in damaged.problems]
     wrong = f"{count(len(findings.damaged))} damaged" if findings.damaged else "nothing is damaged"
-    return [*lines, f"{count(findings.artifacts)} artifacts, {size(findings.size)} read again: {wrong}"]
+    return [*lines, f"{plural(findings.artifacts, 'artifact')}, {size(findings.size)} read again: {wrong}"]
 
 
 def _hint(findings: Findings, heal: bool) -> list[str]:
@@ -134,7 +135,9 @@ def _locations(run: RunRecord) -> set[str]:
 
 
 def _again(store: Store, run: RunRecord) -> str:
+    from flows.loading import check
     from flows.running import carry_out
+    from tasks.stage.run import Options
 
     started = now()
     try:
@@ -157,9 +160,12 @@ def _still_wrong(store: Store, damaged: Damaged, wanted: bool) -> str:
     return "the recipe that used it makes something else now; run it yourself to see what (folio plan)"
 
 
-def _open(store: str) -> Store:
-    logging.getLogger("folio").setLevel(logging.INFO)
+@contextmanager
+def _speaking(as_json: bool) -> Iterator[None]:
+    """Show what is said meanwhile, beside what is for machines if need be."""
     from flows.running import show_on_terminal
 
-    show_on_terminal()
-    return open_store(store or store_url(), Path.cwd(), home())
+    logging.getLogger("folio").setLevel(logging.INFO)
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        show_on_terminal()
+        yield

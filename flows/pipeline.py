@@ -9,13 +9,14 @@ release  chat -> INT8, Hugging Face directory -> gate -> registry
 from __future__ import annotations
 
 from prefect import flow
+from prefect.states import Cancelled
 
 from flows.base import base
 from flows.chat import chat
 from flows.corpus import corpus
 from flows.recipe import Recipe
 from flows.release import Release, release
-from tasks.report import report
+from tasks.report import reported
 from tasks.stage.artifact import Artifact
 from tasks.stage.opening import open_run
 
@@ -31,9 +32,9 @@ def compose(recipe: Recipe) -> Release:
 @flow(name="folio", flow_run_name="{recipe.name}")
 def pipeline(recipe: Recipe) -> dict[str, Artifact]:
     """From a recipe to a released model; returns every artifact by its place. What has not changed is reused."""
-    with open_run(**recipe.run_settings()) as run:
-        try:
+    try:
+        with open_run(**recipe.run_settings()) as run, reported():
             compose(recipe)
-        finally:
-            report()  # of a run that a gate stopped, too: that is when a page is wanted most
-        return run.artifacts
+            return run.artifacts
+    except KeyboardInterrupt:
+        return Cancelled(message="stopped by Ctrl-C")  # type: ignore[return-value]  # what Prefect takes for the state of the run itself

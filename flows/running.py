@@ -13,7 +13,7 @@ from typing import Any
 from flows import services
 from flows.loading import load
 from flows.recipe import Recipe
-from tasks.stage import scribe
+from flows.stopping import stoppable
 from tasks.stage.artifact import Artifact
 from tasks.stage.opening import open_store
 from tasks.stage.progress import clock
@@ -29,16 +29,26 @@ def run_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], ver
 
 def carry_out(recipe: Recipe, options: Options) -> tuple[dict[str, Artifact], float]:
     """Run a recipe on the local Prefect server, started if need be; what it has at each place, and the seconds that the flow took."""
+    with stoppable():
+        return _carried_out(recipe, options)
+
+
+def _carried_out(recipe: Recipe, options: Options) -> tuple[dict[str, Artifact], float]:
     show_on_terminal()
-    if recipe.run_settings()["tracking"]:
-        scribe.prepare()
     server = services.ensure_prefect()
+    from prefect.exceptions import CancelledRun
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
     from flows.pipeline import pipeline
 
     print(f"{recipe.name}: running; Prefect shows it at {server.url}", flush=True)
     started = time.monotonic()
-    with asking(options):
-        artifacts = pipeline(recipe)
+    # The run's guardian tells at once of a run that died; a heartbeat tells after minutes, and its thread takes a second to end.
+    with asking(options), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        try:
+            artifacts = pipeline(recipe)
+        except CancelledRun:
+            raise KeyboardInterrupt from None
     return artifacts, time.monotonic() - started
 
 
@@ -47,7 +57,8 @@ def show_on_terminal() -> None:
     logger = logging.getLogger("folio")
     if not any(getattr(handler, "stream", None) is sys.stdout for handler in logger.handlers):
         handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(logging.Formatter("%(message)s"))
+        # A line takes the place of the progress that a terminal shows in its last line.
+        handler.setFormatter(logging.Formatter("\r\x1b[2K%(message)s" if sys.stdout.isatty() else "%(message)s"))
         logger.addHandler(handler)
     logger.propagate = False
 

@@ -26,7 +26,7 @@ def _text(told: Takedown) -> str:
         "contain it": told.contains,
         "learned from it": told.learned,
         "learned its text from the document kept in its place": told.through,
-        "were only measured on it": told.measured,
+        "were measured on it and hold nothing of it": told.measured,
         "do not hold it, because it left before": told.left,
     }
     for title, held in groups.items():

@@ -33,7 +33,7 @@ def trace(
         return json.dumps(lineage_data(library.graph, found, artifacts, forward, rates), indent=1)
     only = {artifact.key for artifact in artifacts}
     lines = [*([found.words] if found.words else []), *tree(library.graph, found.roots, forward=forward, unfold=unfold, only=only)]
-    lines.append(f"all of it took {spent(total_cost(artifacts), rates)}")
+    lines.append(f"cost of all of it: {spent(total_cost(artifacts), rates)}")
     if not forward:
         numbers = {f"{artifact.stage}.{name}={seed}" for artifact in artifacts for name, seed in seeds(artifact).items()}
         lines += [f"seeds: {', '.join(sorted(numbers))}"] if numbers else []

@@ -95,6 +95,9 @@ class IngestConfig(BaseModel, frozen=True, extra="forbid"):
     sources: tuple[SourceConfig, ...] = Field(min_length=1, description="where the texts come from, read in this order")
     max_file_megabytes: int = Field(256, ge=1, description="a larger file is quarantined, not read; megabytes")
     shards: int = Field(8, ge=1, le=4096, description=SHARDS)
+    without: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], ...] = Field(
+        (), json_schema_extra=NOT_IDENTITY, description="documents that are never read, by id, whatever their source (folio takedown); ids"
+    )
 
     @model_validator(mode="after")
     def _one_name_each(self) -> IngestConfig:

@@ -58,12 +58,10 @@ def _strictly(content: bytes, name: str) -> tuple[str, str]:
 
 def _older(content: bytes) -> tuple[str, str]:
     """Text that is not clean UTF-8."""
-    strays = _Strays()
-    codecs.register_error("folio-strays", strays)
-    mixed = content.decode("utf-8", "folio-strays")
+    strays = len(content) - len(content.decode("utf-8", "ignore").encode())
     high = len(content) - len(content.translate(None, HIGH_BYTES))
-    if strays.count * 3 < high:
-        return mixed, "utf-8+cp1252"
+    if strays * 3 < high:
+        return content.decode("utf-8", "folio-strays"), "utf-8+cp1252"
     undefined = len(content) - len(content.translate(None, UNDEFINED_1252))
     if undefined == 0 and high < len(content) // 8:
         return content.decode("cp1252"), "cp1252"
@@ -78,15 +76,13 @@ def _older(content: bytes) -> tuple[str, str]:
     return content.decode("cp1252", "folio-strays"), "cp1252"
 
 
-class _Strays:
-    """Reads bytes that fit no sequence as Windows-1252 (as Latin-1 where that has a gap), and counts them."""
+def _read_strays(error: UnicodeError) -> tuple[str, int]:
+    """Bytes that fit no sequence are Windows-1252, and Latin-1 where that has a gap."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    broken = error.object[error.start : error.end]
+    return "".join(bytes((b,)).decode("cp1252", "ignore") or chr(b) for b in broken), error.end
 
-    def __init__(self) -> None:
-        self.count = 0
 
-    def __call__(self, error: UnicodeError) -> tuple[str, int]:
-        if not isinstance(error, UnicodeDecodeError):
-            raise error
-        broken = error.object[error.start : error.end]
-        self.count += len(broken)
-        return "".join(bytes((b,)).decode("cp1252", "ignore") or chr(b) for b in broken), error.end
+# The name is the whole process's, and shards are read in several threads: so the handler keeps nothing.
+codecs.register_error("folio-strays", _read_strays)

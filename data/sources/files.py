@@ -19,7 +19,7 @@ from pathlib import Path
 
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
-from data.sources.shards import Shard
+from data.sources.shards import Shard, holds
 from data.sources.works import Works
 
 DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]
@@ -48,15 +48,16 @@ def find_files(source: FilesSource, root: Path, works: Works | None = None) -> d
 def source_state(config: IngestConfig, root: Path, shard: Shard | None, digest_of: DigestOf) -> dict[str, str]:
     """{source name/relative path: digest} of every local file that the shard's works are made of, for the key of the ingest stage.
 
-    Nothing for packages and universes, whose configuration and input already say which bytes they are. Raises SourceError for a
-    missing path, as ingest would."""
+    And the shard's documents that are never to be read. Nothing else for packages and universes, whose configuration and input already say
+    which bytes they are. Raises SourceError for a missing path, as ingest would."""
     files: dict[str, Path] = {}
     for source in config.sources:
         if isinstance(source, FilesSource):
-            works = Works(source.label, source.join, shard)
+            works = Works(source.label, source.join, shard, frozenset(config.without))
             files |= {observed_as(source.label, name): path for name, path in find_files(source, root, works).items()}
     digests = digest_of(files.values())
-    return {name: digests[path] for name, path in files.items()}
+    barred = {f"document {document} (never to be read)": "barred" for document in config.without if holds(shard, document)}
+    return {name: digests[path] for name, path in files.items()} | barred
 
 
 def observed_as(source: str, name: str) -> str:

@@ -51,9 +51,10 @@ def ingest(config: IngestConfig, output: Path, around: Surroundings, shard: Shar
         for source in config.sources:
             before = shelf.counts["documents"]
             encoding, join = ("detect", None) if isinstance(source, UniverseSource) else (source.encoding, source.join)
-            works = Works(source.label, join, shard)
+            works = Works(source.label, join, shard, frozenset(config.without))
             for work, parts in works.gather(_open(source, works, around, shelf.limit)):
                 shelf.take(source.label, work, parts, encoding)
+            shelf.leave_out(works.left_out)
             metrics[f"documents.{source.label}"] = shelf.counts["documents"] - before
         shelf.write(output)
     return shelf.counts | metrics

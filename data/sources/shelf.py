@@ -25,6 +25,7 @@ class Shelf:
         self.counts = {"documents": 0.0, "quarantined": 0.0, "characters": 0.0, "bytes": 0.0, "joined_parts": 0.0}
         self._held = held
         self._quarantine: list[dict[str, str]] = []
+        self._left_out: set[str] = set()
 
     def take(self, source: str, work: str, parts: list[File], encoding: str) -> None:
         """Read a work of a source from its parts. Raises SourceError when there is one of its name already."""
@@ -58,11 +59,16 @@ class Shelf:
         self.counts["bytes"] += read
         self.counts["joined_parts"] += len(texts) if len(parts) > 1 else 0
 
+    def leave_out(self, documents: set[str]) -> None:
+        """Account for documents that the recipe says are never to be read."""
+        self._left_out |= documents
+
     def write(self, output: Path) -> None:
         """Write documents.parquet, quarantine.parquet and ledger.parquet."""
         documents = [json.loads(path.read_text("utf-8")) for path in sorted(self._held.glob("*.json"))]
         write_rows(output / "documents.parquet", DOCUMENTS, (row | {"text": self._kept(row["id"])} for row in documents))
         rows = [_ledger(row["id"], "kept", "read", len(self._kept(row["id"])), "") for row in documents]
+        rows += [_ledger(document, "removed", "never to be read", 0, "ingest.without") for document in self._left_out]
         lost = sorted(self._quarantine, key=lambda row: (row["source"], row["path"]))
         write_rows(output / "quarantine.parquet", QUARANTINE, lost)
         rows += [

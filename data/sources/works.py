@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import PurePosixPath
 
@@ -20,11 +20,16 @@ File = tuple[str, bytes | str]
 
 @dataclass(frozen=True)
 class Works:
-    """The works of `source` that `shard` holds. `join`: what parts of one work differ in; None: every file is a work."""
+    """The works of `source` that `shard` holds. `join`: what parts of one work differ in; None: every file is a work.
+
+    `without`: documents that are never read; those that came along are noted in `left_out`.
+    """
 
     source: str
     join: str | None
     shard: Shard | None
+    without: frozenset[str] = frozenset()
+    left_out: set[str] = field(default_factory=set)
 
     def of(self, name: str) -> str:
         """The name of the work that a file belongs to."""
@@ -35,7 +40,13 @@ class Works:
 
     def hold(self, name: str) -> bool:
         """Whether the shard reads a file."""
-        return holds(self.shard, document_id(self.source, self.of(name)))
+        document = document_id(self.source, self.of(name))
+        if not holds(self.shard, document):
+            return False
+        if document in self.without:
+            self.left_out.add(document)
+            return False
+        return True
 
     def order(self, name: str) -> tuple[str, str]:
         """Sorts names so that the parts of a work stand together, in the order of their names."""

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from tasks.reporting.evidence import Evidence
 from tasks.stage.cost import Rates, git_state, now
+from tasks.stage.lineage import base_of
 from tasks.stage.run import Run
 
 
@@ -51,5 +52,5 @@ class Account:
 
     @property
     def unfinished(self) -> list[str]:
-        """Places that were begun and have no artifact."""
-        return [place for place in self.causes if place not in self.evidence.artifacts]
+        """Places that were begun and have no artifact, the shards of a stage as one."""
+        return list(dict.fromkeys(base_of(place) for place in self.causes if place not in self.evidence.artifacts))

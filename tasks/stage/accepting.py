@@ -33,6 +33,7 @@ class Acceptance(BaseModel, frozen=True, extra="forbid"):
     recipe: str = Field(description="name of the recipe")
     key: str = Field(description="key that no execution has")
     instead: str = Field(description="key of the artifact that stands in")
+    ingredients: dict[str, str] = Field(description="what that key is made of, by name")
     causes: tuple[str, ...] = Field(description="what had changed, in the words of the plan")
     reason: str
     who: str
@@ -79,6 +80,7 @@ def accept(store: Store, recipe: str, decision: Decision, reason: str) -> Accept
         recipe=recipe,
         key=decision.key,
         instead=last.key,
+        ingredients=dict(decision.ingredients),
         causes=decision.causes,
         reason=reason.strip(),
         who=getpass.getuser(),

@@ -24,7 +24,7 @@ from tasks.stage.journal import Journal, RunRecord
 from tasks.stage.store import Store
 from tasks.stage.tracking import close_crashed
 
-CRASHED = "its process was killed, or the machine stopped"
+CRASHED = "it ended without a word: its process was killed, or the machine or its disk gave out"
 DYING_SECONDS = 30.0
 ALL = 200  # most task runs that Prefect's server tells at once
 

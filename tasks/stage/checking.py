@@ -11,6 +11,7 @@ It costs one `stat` a file, or one listing an artifact on an object store.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -61,7 +62,7 @@ class Checker:
         """Problems by file, and the files whose content has to be looked at: those that look touched, or `every` one."""
         problems: dict[str, str] = {}
         doubtful: dict[Path, File] = {}
-        measure = self._remote(artifact) if self.local_root is None else _local(self.local_root / artifact.location, artifact)
+        measure = self._remote(artifact) if self.local_root is None else _local(f"{self.root}/{artifact.location}", artifact)
         for file in artifact.files:
             try:
                 size, touched = measure(file.path)
@@ -105,16 +106,17 @@ class Checker:
         return digest.hexdigest()
 
 
-def _local(folder: Path, artifact: Artifact) -> Callable[[str], tuple[int, bool]]:
+def _local(folder: str, artifact: Artifact) -> Callable[[str], tuple[int, bool]]:
     """Measures a file of an artifact on a disk: its size, and whether it looks touched."""
+    # Plain strings, since making a Path costs several times its stat.
     try:
-        written = (folder / RECORD).stat().st_mtime_ns
+        written = os.stat(f"{folder}/{RECORD}").st_mtime_ns  # noqa: PTH116
     except OSError:
         written = 0
     settled = min(written, int(datetime.fromisoformat(artifact.origin.created).timestamp() * 1e9)) - TICK_NS
 
     def measure(path: str) -> tuple[int, bool]:
-        found = (folder / path).stat()
+        found = os.stat(f"{folder}/{path}")  # noqa: PTH116
         return found.st_size, max(found.st_mtime_ns, found.st_ctime_ns) > settled
 
     return measure

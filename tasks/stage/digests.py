@@ -29,6 +29,7 @@ SETTLE_SECONDS = 2.0
 FLUSH_SECONDS = 1.0
 BUSY_SECONDS = 30.0
 CHUNK = 500
+WORTH_THREADS = 4_000_000  # bytes that one thread reads in the time that it takes to start some
 UNREADABLE = "unreadable: "
 DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 SCHEMA = "CREATE TABLE IF NOT EXISTS digests (path BLOB PRIMARY KEY, seen TEXT, sha256 TEXT, checksum INTEGER) WITHOUT ROWID"
@@ -204,7 +205,7 @@ def _damaged(error: sqlite3.DatabaseError) -> bool:
 def _read(paths: Iterable[Path]) -> Iterator[tuple[Path, str, str]]:
     """(file, how it looked while it was read or "" when that is not settled, digest), in the given order."""
     paths = list(paths)
-    if len(paths) < 2:
+    if len(paths) < 2 or sum(map(_bytes, paths)) < WORTH_THREADS:
         yield from map(_read_one, paths)
         return
     with ThreadPoolExecutor(min(len(paths), len(os.sched_getaffinity(0)))) as pool:
@@ -222,6 +223,13 @@ def _read_one(path: Path) -> tuple[Path, str, str]:
         return path, "", f"{UNREADABLE}{error.strerror}"
     still = _look(before) == _look(after) and started - max(before.st_mtime, before.st_ctime) >= SETTLE_SECONDS
     return path, _look(before) if still else "", digest
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _seen(path: Path) -> str | None:

@@ -12,10 +12,11 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Event
 from typing import TypedDict
 
 from prefect import task
+from prefect.futures import PrefectFuture
 from pydantic import BaseModel
 
 from tasks.stage.artifact import Artifact, Given, Part, Pending, Shards, content_digest, list_files, singles
@@ -26,6 +27,7 @@ from tasks.stage.prefect_cache import StageKey, VerifiedRecord
 from tasks.stage.progress import Meter, clock, say
 from tasks.stage.resources import Resources
 from tasks.stage.run import Run
+from tasks.stage.scribe import TrackingError
 from tasks.stage.showing import Showing
 from tasks.stage.store import Damaged
 from tasks.stage.tracking import flat_parameters, model_files
@@ -36,6 +38,10 @@ Body = Callable[..., Metrics]
 
 class SourceEdited(RuntimeError):
     """The code of a stage is no longer what its key was computed from."""
+
+
+class Halted(RuntimeError):
+    """A shard that waited for its turn was not begun."""
 
 
 class Limits(TypedDict):
@@ -116,6 +122,7 @@ def perform(run: Run, place: str, calls: Sequence[Call]) -> list[Artifact]:
     resources = run.resources if at_once == 1 else run.resources.shared(at_once)
     turns = BoundedSemaphore(at_once)
     executed: set[str] = set()
+    halted = Event()
 
     @task(
         name=place,
@@ -129,6 +136,8 @@ def perform(run: Run, place: str, calls: Sequence[Call]) -> list[Artifact]:
         call = by_place[place]
         decision = call.decision
         with turns, run.store.lock(key, lambda: say(f"{place}: another run is making this; waiting for it")):
+            if halted.is_set():
+                raise Halted(f"{place} was not begun, since the run is ending")
             found, _, _ = settled(run.store, decision.stage, key, verify=decision.damaged is not None, label=call.label)
             if isinstance(found, Artifact) and (not decision.refresh or found.origin.created > run.started):
                 return found
@@ -139,7 +148,8 @@ def perform(run: Run, place: str, calls: Sequence[Call]) -> list[Artifact]:
             return execute(run, call, resources, showing)
 
     anew = carry_out.with_options(refresh_cache=True)
-    made = {}
+    made: dict[str, Artifact] = {}
+    futures: Sequence[PrefectFuture[Artifact]] = ()
     try:
         for call in calls:
             if call not in due:
@@ -148,8 +158,12 @@ def perform(run: Run, place: str, calls: Sequence[Call]) -> list[Artifact]:
             made[due[0].decision.place] = anew(due[0].decision.place, due[0].decision.key)
         elif due:
             futures = anew.map([call.decision.place for call in due], [call.decision.key for call in due])
-            made |= zip((call.decision.place for call in due), futures.result(), strict=True)
+            made |= {call.decision.place: future.result() for call, future in zip(due, futures, strict=True)}
     except BaseException as error:
+        # Shards at work come to their end and are kept; those that wait for a turn don't begin.
+        halted.set()
+        for future in futures:
+            future.wait()
         showing.failed(error)
         raise
     artifacts = {call.decision.place: made[call.decision.place] for call in calls}
@@ -190,11 +204,15 @@ def _make(run: Run, call: Call, resources: Resources, showing: Showing, watch: S
     metrics = call.body(call.config, work, **{name: _local(run, value) for name, value in call.inputs.items()})
     files = list_files(work.output)
     digest, location = content_digest(files), run.store.place(stage, call.label, key)
-    model_id = ""
+    model_id, outage = "", None
     if call.is_model and run.tracker is not None:
         parameters = flat_parameters({"config": stable(call.config, place)})
-        model_id = run.tracker.create_model(place, run_id, {"folio.digest": digest, "folio.location": location}, parameters)
-        run.tracker.finish_model(model_id, run_id, model_files(work.output))
+        try:
+            model_id = run.tracker.create_model(place, run_id, {"folio.digest": digest, "folio.location": location}, parameters)
+            run.tracker.finish_model(model_id, run_id, model_files(work.output))
+        except TrackingError as error:
+            # A long training is not thrown away for that: it is committed, and then the run stops.
+            outage = error
     stored = stable(call.config, place)
     artifact = Artifact(
         stage=stage,
@@ -212,6 +230,8 @@ def _make(run: Run, call: Call, resources: Resources, showing: Showing, watch: S
     )
     run.store.commit(work.output, artifact)
     shutil.rmtree(base)
+    if outage is not None:
+        raise outage
     return artifact
 
 

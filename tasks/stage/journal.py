@@ -116,7 +116,9 @@ class Journal:
                 self.write(record)
                 yield
             finally:
-                path.unlink(missing_ok=True)
+                # A run that couldn't say how it ended leaves its lock, so that the next one finds it.
+                if not self._says_running(record):
+                    path.unlink(missing_ok=True)
 
     def alive(self, record: RunRecord) -> bool:
         """Whether the process that runs this still does; False for every run that came to an end, whichever."""
@@ -125,6 +127,9 @@ class Journal:
         if self.store.local_root is None:
             return is_leased(self.store.fs, f"{self.folder}/{record.id}.lock")
         return is_locked(self.store.local_root / RUNS / f"{record.id}.lock")
+
+    def _says_running(self, record: RunRecord) -> bool:
+        return any(found.status == "running" for found in self._read([record.id]))
 
     def dead(self) -> list[str]:
         """Ids of the runs that died without an end. Reads the records of those that have a lock, and no others."""

@@ -6,17 +6,16 @@ Costs one reading of every record: about 1.5 s for 10,000 of them on a disk.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from tasks.stage.accepting import acceptances
 from tasks.stage.artifact import Artifact, Input
 from tasks.stage.store import Store
 
-ACCEPTED = ".accepted"
 LEAST_PREFIX = 8
 
 
@@ -30,7 +29,10 @@ class Graph:
     @classmethod
     def of(cls, store: Store) -> Graph:
         """Read all records and acceptances."""
-        return cls({artifact.key: artifact for artifact in store.records()}, _acceptances(store))
+        vouched: dict[str, tuple[tuple[str, str], ...]] = {}
+        for told in acceptances(store):
+            vouched[told.instead] = (*vouched.get(told.instead, ()), (told.key, told.reason))
+        return cls({artifact.key: artifact for artifact in store.records()}, vouched)
 
     @cached_property
     def newest(self) -> list[Artifact]:
@@ -124,17 +126,3 @@ def family(artifact: Artifact) -> tuple[str, ...]:
     """What the shards of one stage have in common: stage, recipe and how many there are; of another artifact, its key."""
     shard = shard_of(artifact)
     return (artifact.stage, artifact.label.rpartition("-")[0], shard.rpartition(" ")[2]) if shard else (artifact.key,)
-
-
-def _acceptances(store: Store) -> dict[str, tuple[tuple[str, str], ...]]:
-    folder = f"{store.root}/{ACCEPTED}"
-    try:
-        paths = sorted(str(path) for path in store.fs.ls(folder, detail=False))
-    except FileNotFoundError:
-        return {}
-    found: dict[str, tuple[tuple[str, str], ...]] = {}
-    for path in paths:
-        if path.endswith(".json") and not path.rsplit("/", 1)[-1].startswith("."):
-            told = json.loads(store.fs.cat_file(path))
-            found[told["instead"]] = (*found.get(told["instead"], ()), (told["key"], told["reason"]))
-    return found

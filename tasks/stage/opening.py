@@ -16,11 +16,13 @@ from pathlib import Path
 
 from prefect.runtime import flow_run
 
+from tasks.stage.code.source_tree import ROOMS
 from tasks.stage.cost import Rates, git_state, now, total_cost
 from tasks.stage.digests import Digests
 from tasks.stage.fingerprint import freeze
 from tasks.stage.guardian import guarded, sweep
 from tasks.stage.journal import Journal, RunRecord, Status, new_id
+from tasks.stage.progress import say
 from tasks.stage.resources import Resources
 from tasks.stage.run import DECLARED, Run, current_options, entered
 from tasks.stage.scribe import Scribe
@@ -53,9 +55,8 @@ def open_run(
     opened = open_store(store, root, home)
     journal = Journal(opened)
     record = record_of(name, parameters)
-    digests = Digests(home / "cache" / "digests.db")
     rates = Rates.model_validate(parameters.get("rates", {}))
-    run = Run(name, root, home, opened, digests, resources, options, None, record, rates, journal.standing(name))
+    run = Run(name, root, home, opened, resources, options, None, record, rates, journal.standing(name))
     if options.planning:
         with entered(run):
             yield run
@@ -77,8 +78,7 @@ def open_run(
             with entered(run):
                 yield run
         except BaseException as error:
-            # What is no Exception is a wish from outside: Ctrl-C, Prefect's termination signal, an exit.
-            _close(run, "failed" if isinstance(error, Exception) else "stopped", " ".join(f"{type(error).__name__}: {error}".split())[:500])
+            _close_after(run, error)
             raise
         _close(run, "finished", "")
 
@@ -101,20 +101,48 @@ def record_of(name: str, parameters: Mapping[str, object]) -> RunRecord:
     )
 
 
+def _close_after(run: Run, error: BaseException) -> None:
+    """Close a run that did not get to its end; what goes wrong in that is a note on the error, which matters more."""
+    status: Status = "failed"
+    words = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    if not isinstance(error, Exception):
+        # A wish from outside: Ctrl-C, Prefect's termination signal, an exit.
+        status, words = "stopped", _stopped_at(run, error)
+        say(f"{words}; the same command goes on from there")
+    elif type(error).__module__.partition(".")[0] not in ROOMS and run.decisions:
+        # A library doesn't know what it was working for.
+        error.add_note(f"It happened in {run.decisions[-1].place.partition('[')[0]}")
+    try:
+        _close(run, status, words)
+    except Exception as other:  # noqa: BLE001  # whatever it is, what ended the run matters more
+        error.add_note(str(other))
+
+
+def _stopped_at(run: Run, error: BaseException) -> str:
+    if not run.decisions:
+        return "stopped before the first stage"
+    last = run.decisions[-1].place
+    kept = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
+    return f"stopped after {last}" if last in run.artifacts else f"{last.partition('[')[0]} was stopped{kept}"
+
+
 def _close(run: Run, status: Status, error: str) -> None:
     changes: dict[str, str] = {"status": status, "ended": now(), "error": error}
     try:
         if run.tracker is not None:
-            changes["mlflow_run_id"] = run.tracker.parent()
             tags = {
                 "folio.reused": ", ".join(sorted(run.reused)),
                 "folio.executed": ", ".join(sorted(set(run.artifacts) - run.reused)),
             }
-            told = {"folio.error": error} if error else {}
+            told = {"folio.stopped" if status == "stopped" else "folio.error": error} if error else {}
             whole = total_cost(run.artifacts.values())
             money = run.rates.price(whole)
             spent = whole.model_dump() | ({} if money is None else {"money": money})
             metrics = {f"cost.total.{name}": value for name, value in spent.items()}
-            run.tracker.finish(status=MLFLOW[status], tags=tags | told, metrics=metrics, artifacts=run.artifacts)
+            closed = run.tracker.finish(status=MLFLOW[status], tags=tags | told, metrics=metrics, artifacts=run.artifacts)
+            changes["mlflow_run_id"], run.registered = closed
+            for model in run.registered:
+                standing = f"is {model.alias}" if model.alias else "is no champion, since its gate was overruled"
+                say(f"register: {model.name} version {model.version} {standing}")
     finally:
         run.keep(**changes)

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Literal
 
-from tasks.stage.accepting import accepted
+from tasks.stage.accepting import acceptances, accepted
 from tasks.stage.artifact import Artifact
+from tasks.stage.code.reach import PERHAPS
 from tasks.stage.identity import key_of
 from tasks.stage.journal import PlaceRecord
-from tasks.stage.reach import PERHAPS
 from tasks.stage.store import Damaged, Store
 
 Action = Literal["reuse", "run", "wait"]
@@ -71,8 +72,10 @@ def decide(
     if waits_on:
         last = _last(store, stage, label, before)
         unknown = tuple(f"input.{name}" for name in waits_on)
-        known = (*asked, *(compare(last, ingredients, unknown) if last else (NEVER,)))
-        certain = refresh or all(compare(record, ingredients, unknown) for record in store.records(stage))
+        known = (*asked, *(compare(last.ingredients, ingredients, unknown) if last else _lost(before)))
+        made = (record.ingredients for record in store.records(stage))
+        stood_in = (acceptance.ingredients for acceptance in acceptances(store) if acceptance.stage == stage)
+        certain = refresh or all(compare(other, ingredients, unknown) for other in chain(made, stood_in))
         waiting = f"waits on {', '.join(dict.fromkeys(waits_on.values()))}"
         action: Action = "run" if certain else "wait"
         return Decision(place, stage, action, (*known, waiting), last=last, refresh=refresh, ingredients=ingredients)
@@ -108,19 +111,21 @@ def _last(store: Store, stage: str, label: str, before: PlaceRecord | None) -> A
 
 
 def _why(key: str, last: Artifact | None, before: PlaceRecord | None, ingredients: Mapping[str, str]) -> tuple[str, ...]:
-    gone = f"its artifact {before.location} is gone" if before else ""
     if before is not None and before.key == key:
-        return (gone,)
-    if last is None:
-        return (f"{gone}, and with it what it was made of",) if gone else (NEVER,)
-    return compare(last, ingredients) or ("its last artifact is gone",)
+        return (f"its artifact {before.location} is gone",)
+    return (compare(last.ingredients, ingredients) or ("its last artifact is gone",)) if last else _lost(before)
 
 
-def compare(last: Artifact, ingredients: Mapping[str, str], ignore: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """What differs between a record's ingredients and these, each in words a person can act on."""
+def _lost(before: PlaceRecord | None) -> tuple[str, ...]:
+    """Why a stage runs of which no record is left to compare with."""
+    return (f"its artifact {before.location} is gone, and with it what it was made of",) if before else (NEVER,)
+
+
+def compare(before: Mapping[str, str], ingredients: Mapping[str, str], ignore: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """What differs between two keys' ingredients, each in words a person can act on."""
     causes = []
-    for name in sorted({*last.ingredients, *ingredients}):
-        old, new = last.ingredients.get(name), ingredients.get(name)
+    for name in sorted({*before, *ingredients}):
+        old, new = before.get(name), ingredients.get(name)
         if old != new and name not in ignore:
             causes.append(_words(name, old, new))
     return tuple(causes)
@@ -137,5 +142,5 @@ def _words(name: str, old: str | None, new: str | None) -> str:
         return f"input {rest}: {(old or 'none')[:8]} -> {(new or 'none')[:8]}"
     if kind == "observed":
         change = "was added" if old is None else "is gone" if new is None else "changed"
-        return f"file {rest} {change}"
+        return f"{rest if rest.startswith('document ') else f'file {rest}'} {change}"
     return f"{'library ' if kind == 'library' else ''}{rest or kind}: {old or 'unset'} -> {new or 'unset'}"

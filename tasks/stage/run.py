@@ -5,7 +5,7 @@ Guarantees: exactly one run is current in a context; asking for it outside is an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -13,7 +13,6 @@ from pathlib import Path
 
 from tasks.stage.artifact import Artifact
 from tasks.stage.cost import Rates
-from tasks.stage.digests import Digests
 from tasks.stage.journal import Journal, PlaceRecord, Registered, RunRecord
 from tasks.stage.plan import Decision
 from tasks.stage.resources import Resources
@@ -38,7 +37,6 @@ class Run:
     root: Path
     home: Path
     store: Store
-    digests: Digests
     resources: Resources
     options: Options
     tracker: Scribe | None
@@ -49,20 +47,16 @@ class Run:
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
     places: dict[str, PlaceRecord] = field(default_factory=dict)
-    registered: list[Registered] = field(default_factory=list)
+    registered: tuple[Registered, ...] = ()
 
     @property
     def started(self) -> str:
         """UTC time, ISO 8601."""
         return self.record.started
 
-    def digest_of(self, paths: Iterable[Path]) -> dict[Path, str]:
-        """Content hashes of files outside the store."""
-        return self.digests.of(paths)
-
     def keep(self, **changes: str) -> None:
         """Write into the journal how far the run has come, and `changes` to its record."""
-        update = {**changes, "places": dict(self.places), "registered": tuple(self.registered)}
+        update = {**changes, "places": dict(self.places), "registered": self.registered}
         self.record = self.record.model_copy(update=update)
         Journal(self.store).write(self.record)
 

@@ -38,9 +38,10 @@ class Showing:
             self._run.tracker.series(self.begun(), rows)
 
     def failed(self, error: BaseException) -> None:
-        """The stage did not work."""
+        """The stage did not work, or was stopped: what is no Exception is a wish from outside."""
         if self._run.tracker is not None and self._run_id:
-            self._run.tracker.fail_stage(self._place, f"{type(error).__name__}: {error}")
+            notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+            self._run.tracker.fail_stage(self._place, f"{type(error).__name__}: {error}{notes}", not isinstance(error, Exception))
 
     def done(self, made: Mapping[str, Artifact], executed: Set[str], decisions: Mapping[str, Decision], model_id: str) -> None:
         """Every shard has its artifact. `executed`: the places that worked. `model_id`: the model that an evaluation tells of."""

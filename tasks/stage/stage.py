@@ -92,7 +92,7 @@ class Stage:
 
     def ingredients(self, run: Run, config: BaseModel, given: Inputs, shard: Shard | None) -> dict[str, str]:
         """Everything the key is made of, by name; inputs that do not exist yet are left out."""
-        observed = self.observes(config, run.root, shard, run.digest_of) if self.observes else {}
+        observed = self.observes(config, run.root, shard, run.store.digest_of) if self.observes else {}
         return {
             **flatten(stable(config, self.place), self.name),
             **({"shard": f"{shard.number} of {shard.count}"} if shard else {}),

@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,15 +20,16 @@ import fsspec
 from tasks.stage.artifact import RECORD, Artifact, Part
 from tasks.stage.catalogue import SHORT, Catalogue, Damaged
 from tasks.stage.checking import Checker
-from tasks.stage.digests import Digests, hash_file
+from tasks.stage.digests import Digests, hash_file, hash_files
 from tasks.stage.disk import place_directory, remove, replace_directory, write_whole
-from tasks.stage.locks import LEASE_SECONDS, is_leased, lease_lock, local_lock, shared_lock, sole_lock
+from tasks.stage.locks import is_leased, lease_lock, local_lock, shared_lock, sole_lock
 from tasks.stage.progress import say
 
 __all__ = ["Damaged", "Store", "StoreError"]
 
 WHOLE = "store.lock"
 REASON = "damage.txt"
+ASK_SECONDS = 1.0
 
 
 class StoreError(RuntimeError):
@@ -53,6 +54,7 @@ class Store:
         protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
         self.local_root = Path(self.root) if protocol in ("file", "local") else None
         self.catalogue = Catalogue(self.fs, self.root, self.local_root)
+        self._digests = digests
         self.checker = Checker(self.fs, self.root, self.local_root, digests)
 
     def place(self, stage: str, label: str, key: str) -> str:
@@ -76,6 +78,10 @@ class Store:
     def check(self, artifact: Artifact, *, digests: bool) -> tuple[str, ...]:
         """What is wrong with an artifact's files, in words; empty when nothing is."""
         return self.checker.check(artifact, digests=digests)
+
+    def digest_of(self, paths: Iterable[Path]) -> dict[Path, str]:
+        """Hex sha256 of any files on this machine, remembered like the store's own; `unreadable: why` where one can't be read."""
+        return hash_files(paths) if self._digests is None else self._digests.of(paths)
 
     def latest(self, stage: str, label: str) -> Artifact | None:
         """The newest record of a stage at this label: what a plan compares with."""
@@ -186,9 +192,10 @@ class Store:
             with shared_lock(path, told):
                 yield
             return
-        while is_leased(self.fs, self._whole_lease):
+        if is_leased(self.fs, self._whole_lease):
             told()
-            time.sleep(LEASE_SECONDS / 4)
+        while is_leased(self.fs, self._whole_lease):
+            time.sleep(ASK_SECONDS)
         yield
 
     @contextmanager

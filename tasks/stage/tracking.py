@@ -18,10 +18,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.stage.artifact import Artifact, Input, combined_digest
 from tasks.stage.cost import total_cost
+from tasks.stage.journal import Registered
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 
 DIGEST_LENGTH = 32
 BATCH = 500
+
+
+class Closed(NamedTuple):
+    """What a run learns from MLflow when it is closed: its own id there, and the versions that its models have."""
+
+    run_id: str
+    registered: tuple[Registered, ...]
 
 
 @dataclass
@@ -43,6 +51,8 @@ class Tracker:
     experiment_id: str = ""
     children: dict[str, str] = field(default_factory=dict)
     gathered: dict[str, float] = field(default_factory=dict)
+    file: tuple[int, int] | None = None
+    registered: list[Registered] = field(default_factory=list)
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -51,17 +61,19 @@ class Tracker:
 
         client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
         _write_ahead(self.uri)
+        self.file = _file(self.uri)
         return client
+
+    def require_database(self) -> None:
+        """Raise FileNotFoundError when a SQLite database is no longer the file it was: what is written would be lost without a word."""
+        if self.file is not None and _file(self.uri) != self.file:
+            raise FileNotFoundError(f"{self.uri.removeprefix('sqlite:///')} was deleted, moved or replaced")
 
     def start(self, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Open the parent run."""
         self.experiment_id = self._experiment()
         self.parent = self._create(name, {**tags, "folio.kind": "pipeline"})
         self._parameters(self.parent, parameters)
-
-    def parent_id(self) -> str:
-        """Id of the parent run."""
-        return self.parent
 
     def start_stage(self, place: str, key: str, parameters: Mapping[str, str]) -> str:
         """Open a stage's child run; returns its id."""
@@ -80,20 +92,20 @@ class Tracker:
         """Close the child run of a stage that worked: its data sets, its metrics, its cost. `model_id`: the model they tell of, or ""."""
         run_id = self.children[place]
         costs = total_cost(artifacts).model_dump()
-        self._describe(place, run_id, artifacts, {f"cost.{name}": value for name, value in costs.items()}, model_id)
-        if len(artifacts) > 1:
-            self.client.set_tag(run_id, "folio.shards", f"{len(artifacts) - reused} executed, {reused} reused")
+        shards = {"folio.shards": f"{len(artifacts) - reused} executed, {reused} reused"} if len(artifacts) > 1 else {}
+        spent = {f"cost.{name}": value for name, value in costs.items()}
+        self._describe(run_id, artifacts, spent, _named(artifacts) | shards, model_id)
         self._gather(place, artifacts)
         self.client.log_batch(self.parent, metrics=self._metrics((name, value, 0) for name, value in self.gathered.items()))
         self.gathered.clear()
         self._end(run_id, "FINISHED")
 
-    def fail_stage(self, place: str, error: str) -> None:
-        """Close the child run of a stage that did not work."""
+    def fail_stage(self, place: str, error: str, stopped: bool) -> None:
+        """Close the child run of a stage that did not work, or was stopped."""
         run_id = self.children.get(place)
         if run_id is not None:
-            self.client.set_tag(run_id, "folio.error", error[:4000])
-            self._end(run_id, "FAILED")
+            self.client.set_tag(run_id, "folio.stopped" if stopped else "folio.error", error[:4000])
+            self._end(run_id, "KILLED" if stopped else "FAILED")
 
     def reuse_stage(self, place: str, artifacts: Sequence[Artifact], accepted: str) -> None:
         """Show a stage all of whose artifacts were reused, linked to the runs that made them."""
@@ -102,7 +114,7 @@ class Tracker:
         if accepted:
             tags["folio.accepted"] = accepted
         run_id = self._create(f"{place} (reused)", tags | _named(artifacts))
-        self._describe(place, run_id, artifacts, {}, "")
+        self._describe(run_id, artifacts, {}, {}, "")
         self._gather(place, artifacts)
         self._end(run_id, "FINISHED")
 
@@ -122,7 +134,7 @@ class Tracker:
         self.client.finalize_logged_model(model_id, LoggedModelStatus.READY)
         self.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
 
-    def finish(self, status: str, tags: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Artifact]) -> None:
+    def finish(self, status: str, tags: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Artifact]) -> Closed:
         """Close the parent run; its data sets are what was made from nothing else, its models those of all its stages."""
         from mlflow.entities import LoggedModelOutput, RunTag
 
@@ -136,6 +148,7 @@ class Tracker:
         rows = ((name, value, 0) for name, value in (self.gathered | dict(metrics)).items())
         self.client.log_batch(self.parent, metrics=self._metrics(rows), tags=[RunTag(name, value) for name, value in tags.items()])
         self._end(self.parent, status)
+        return Closed(self.parent, tuple(self.registered))
 
     def crash(self, why: str) -> None:
         """Close what is open of a run that died: the parent run and its children."""
@@ -146,8 +159,8 @@ class Tracker:
         """Keep a copy of the run's report with the parent run."""
         self.client.log_artifact(self.parent, str(path))
 
-    def register(self, name: str, artifact: Artifact, alias: str | None) -> str:
-        """Give an exported model a version in the registry, unless its digest has one, and move `alias` to it; returns the version."""
+    def register(self, name: str, artifact: Artifact, alias: str | None) -> Registered:
+        """Give an exported model a version in the registry, unless its digest has one, and move `alias` to it."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -166,7 +179,9 @@ class Tracker:
             )
         if alias is not None:
             self.client.set_registered_model_alias(name, alias, version.version)
-        return str(version.version)
+        made = Registered(name=name, version=str(version.version), alias=alias or "", location=artifact.location, digest=artifact.digest)
+        self.registered.append(made)
+        return made
 
     def _experiment(self) -> str:
         from mlflow.exceptions import MlflowException
@@ -205,7 +220,9 @@ class Tracker:
     def _gather(self, place: str, artifacts: Sequence[Artifact]) -> None:
         self.gathered |= {f"{place}.{name}": value for name, value in together(artifacts).items()}
 
-    def _describe(self, place: str, run_id: str, artifacts: Sequence[Artifact], more: Mapping[str, float], model_id: str) -> None:
+    def _describe(
+        self, run_id: str, artifacts: Sequence[Artifact], more: Mapping[str, float], tags: Mapping[str, str], model_id: str
+    ) -> None:
         from mlflow.entities import RunTag
 
         given: dict[str, list[Input]] = {}
@@ -217,7 +234,7 @@ class Tracker:
         )
         rows = [(name, value, 0) for name, value in together(artifacts).items()]
         metrics = self._metrics(rows, model_id) + self._metrics((name, value, 0) for name, value in more.items())
-        self.client.log_batch(run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in _named(artifacts).items()])
+        self.client.log_batch(run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()])
 
     def _output(self, artifacts: Sequence[Artifact], context: str) -> DatasetInput:
         return self._dataset([artifact.reference() for artifact in artifacts], context)
@@ -278,6 +295,15 @@ def _named(artifacts: Sequence[Artifact]) -> dict[str, str]:
     if len(artifacts) == 1:
         return {"folio.digest": artifacts[0].digest, "folio.location": artifacts[0].location}
     return {"folio.digest": combined_digest(a.digest for a in artifacts), "folio.location": ", ".join(a.location for a in artifacts)[:4000]}
+
+
+def _file(uri: str) -> tuple[int, int] | None:
+    """Which file a SQLite database is; None for other databases and for none."""
+    path = Path(uri.removeprefix("sqlite:///"))
+    if not uri.startswith("sqlite:///") or not path.exists():
+        return None
+    found = path.stat()
+    return found.st_dev, found.st_ino
 
 
 def _write_ahead(uri: str) -> None:

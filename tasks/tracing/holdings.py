@@ -134,6 +134,12 @@ def _reached(case: Case) -> bool:
     return any(held.parts or held.learned for held in case.given.values()) or not case.artifact.inputs
 
 
+def _universe(case: Case) -> Holding:
+    """A generated universe holds its books as files, and as they were before they were printed badly."""
+    its_own = case.document.source == case.artifact.config.get("kind") and case.has(case.document.path)
+    return case.found({case.document.path, "truth"} if its_own else None)
+
+
 def _table(case: Case) -> Holding:
     """ingest, clean, dedup: the table of documents has a row of it, or the ledger says how it left."""
     if case.ask(DOCUMENTS, holds):
@@ -239,6 +245,7 @@ def _unknown(case: Case) -> Holding:
 
 
 RULES: dict[str, Callable[[Case], Holding]] = {
+    "universe": _universe,
     "ingest": _table,
     "clean": _table,
     "dedup": _table,

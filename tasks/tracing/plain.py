@@ -40,7 +40,9 @@ def lineage_data(graph: Graph, thing: Thing, artifacts: list[Artifact], forward:
 
 def _node(graph: Graph, artifact: Artifact) -> dict[str, Any]:
     told = graph.accepted.get(artifact.key, ())
-    kept = artifact.model_dump(mode="json", include={"stage", "label", "key", "digest", "location", "config", "metrics", "cost", "origin"})
+    names = {"stage", "label", "key", "digest", "location", "config", "metrics", "cost", "origin"}
+    # Through JSON, where a metric that is no number is text.
+    kept: dict[str, Any] = json.loads(artifact.model_dump_json(include=names))
     accepted = [{"key": key, "reason": reason} for key, reason in told]
     return kept | {"shard": shard_of(artifact), "seeds": seeds(artifact), "accepted": accepted, "gone": False}
 

@@ -12,7 +12,7 @@ from data.whereabouts.tables import Document, Kin, documents, kin
 from tasks.stage.artifact import Artifact
 from tasks.stage.journal import Registered, RunRecord
 from tasks.tracing.holdings import Holding, holdings, plain
-from tasks.tracing.things import DOCUMENTS, Library
+from tasks.tracing.things import DOCUMENTS, Library, registry
 
 
 @dataclass(frozen=True)
@@ -77,13 +77,10 @@ def takedown(library: Library, document: Document, read_by: Iterable[Artifact]) 
     kept = [names[identity] for identity, how in shared.items() if how.instead and identity in names]
     through = {h.artifact.key: h for other in kept for h in holdings(library, other) if h.learned}
     touched = through | {h.artifact.key: h for h in held if h.touched}
-    runs = [run for run in library.journal.records() if any(place.key in touched for place in run.places.values())]
+    journal = library.journal.records()
+    runs = [run for run in journal if any(place.key in touched for place in run.places.values())]
     retired = {h.artifact.digest for h in touched.values() if h.learned or h.parts}
-    versions: dict[tuple[str, str], tuple[Registered, RunRecord]] = {}
-    for run in library.journal.records():
-        for model in run.registered:
-            if model.digest in retired:
-                versions.setdefault((model.name, model.version), (model, run))
+    registered = tuple((model, run) for model, run in registry(journal) if model.digest in retired)
     sources = {json.dumps(s, sort_keys=True): s for reader in readers for s in reader.config.get("sources", ()) if _is_of(s, document)}
     return Takedown(
         document=document,
@@ -93,7 +90,7 @@ def takedown(library: Library, document: Document, read_by: Iterable[Artifact]) 
         names={other.id: f"{other.name}, {other.title!r}" for other in names.values()},
         through=tuple(through.values()),
         runs=tuple(runs),
-        registered=tuple(versions.values()),
+        registered=registered,
         rerun=_rerun(library, runs, readers),
         sources=tuple(sources.values()),
     )
@@ -152,12 +149,15 @@ def ways(told: Takedown) -> list[str]:
     """What to do, in order, in a person's words."""
     document, without = told.document, json.dumps(told.without)
     steps = []
+    others = [told.names.get(identity, identity) for identity in told.without[1:]]
+    twins = f"; the same for {', '.join(others)}" if others else ""
     kinds = {source.get("kind") for source in told.sources}
     if "files" in kinds:
         joined = f" (it was joined from {document.parts} files)" if document.parts > 1 else ""
-        steps.append(f"delete or move the file {document.path} of source {document.source}{joined}, below the recipe's root")
+        steps.append(f"delete or move the file {document.path} of source {document.source}{joined}, below the recipe's root{twins}")
     if "package" in kinds and document.parts == 1:
-        steps.append(f"or exclude it from source {document.source}: exclude: {json.dumps([glob.escape(document.path)])}")
+        globs = json.dumps([glob.escape(document.path)])
+        steps.append(f"{'or ' if steps else ''}exclude it from source {document.source}: exclude: {globs}{twins}")
     steps.append(f"{'or ' if steps else ''}never read it again, whatever its source: ingest.without: {without}")
     for recipe, places in told.rerun.items():
         steps.append(f"see what that changes: folio plan {recipe} --set 'ingest.without={without}'")

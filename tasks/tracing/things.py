@@ -124,16 +124,27 @@ def ends(artifacts: Iterable[Artifact]) -> list[Artifact]:
     return [artifact for artifact in held if artifact.key not in read]
 
 
+def registry(runs: Iterable[RunRecord]) -> list[tuple[Registered, RunRecord]]:
+    """Every registered version with the run that said so last; an alias stands only where it went last. `runs`: the newest first."""
+    versions: dict[tuple[str, str], tuple[Registered, RunRecord]] = {}
+    holders: dict[tuple[str, str], str] = {}
+    for run in runs:
+        for model in run.registered:
+            holders.setdefault((model.name, model.alias), model.version)
+            alias = model.alias if holders[model.name, model.alias] == model.version else ""
+            versions.setdefault((model.name, model.version), (model.model_copy(update={"alias": alias}), run))
+    return list(versions.values())
+
+
 def _registered(library: Library, text: str) -> Thing | None:
     """A registered model by `name` (its newest version), `name/version` or `name@alias` (where the alias went last)."""
-    for run in library.journal.records():
-        for model in run.registered:
-            if text in (model.name, f"{model.name}/{model.version}", f"{model.name}@{model.alias}" if model.alias else model.name):
-                held = [a for a in library.graph.newest if a.digest == model.digest]
-                held.sort(key=lambda a: a.location != model.location)
-                if not held:
-                    raise LookupError(f"{model.name} version {model.version} is {model.location}, whose record is gone from the store.")
-                alias = f" ({model.alias})" if model.alias else ""
-                words = f"{model.name} version {model.version}{alias}, registered by run {run.id}"
-                return Thing("model", words, (held[0],), registered=model)
+    for model, run in registry(library.journal.records()):
+        if text in (model.name, f"{model.name}/{model.version}", f"{model.name}@{model.alias}" if model.alias else model.name):
+            held = [a for a in library.graph.newest if a.digest == model.digest]
+            held.sort(key=lambda a: a.location != model.location)
+            if not held:
+                raise LookupError(f"{model.name} version {model.version} is {model.location}, whose record is gone from the store.")
+            alias = f" ({model.alias})" if model.alias else ""
+            words = f"{model.name} version {model.version}{alias}, registered by run {run.id}"
+            return Thing("model", words, (held[0],), registered=model)
     return None

@@ -46,6 +46,8 @@ MISTAKES = [
     (("chat", "universe"), "folio: There is no released model 'universe' in"),
     (("chat", "my_model", "--ask", "who?"), "make one with: folio run my_model"),
     (("lineage", "clean/universe-00000000"), "folio: Nothing in the store is called 'clean/universe-00000000'"),
+    (("takedown", "no such book"), "is called 'no such book'; give its id, its path or its title."),
+    (("compare", "universe", "universe~1"), "has no run 'universe': give a run's id or the beginning of it"),
     (("init", "nowhere"), "folio: nowhere is not a folder"),
 ]
 

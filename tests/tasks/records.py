@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tasks.stage.accepting import ACCEPTED, Acceptance
 from tasks.stage.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
 from tasks.stage.cost import now
+from tasks.stage.journal import Journal, PlaceRecord, RunRecord
 from tasks.stage.store import Store
 
 
@@ -52,7 +54,39 @@ def artifact(
     )
 
 
+def vouched(store: Store, made: Artifact, key: str, reason: str) -> Acceptance:
+    """An acceptance that lets an artifact stand in for a key that was not made."""
+    told = Acceptance(
+        stage=made.stage,
+        place=made.stage,
+        recipe=made.label,
+        key=key,
+        instead=made.key,
+        ingredients={},
+        causes=(),
+        reason=reason,
+        who="me",
+        when=now(),
+    )
+    store.put(f"{ACCEPTED}/{made.stage}-{key}.json", told.model_dump_json().encode())
+    return told
+
+
 def committed(store: Store, contents: Mapping[str, bytes], **described: object) -> Artifact:
     """An artifact with these files, in the store."""
     made = written(store.scratch("by-hand") / "output", contents)
     return store.commit(made, artifact(made, **described))  # type: ignore[arg-type]
+
+
+def ran(store: Store, number: int, *artifacts: Artifact, recipe: str = "toys", status: str = "finished", **more: object) -> RunRecord:
+    """A run in the journal, long before anything that tests make; a higher number is a later one."""
+    places = {a.stage: PlaceRecord(stage=a.stage, key=a.key, digest=a.digest, location=a.location, action="executed") for a in artifacts}
+    described = {
+        "id": f"20200101T00{number:04}-000000",
+        "started": f"2020-01-01T00:{number // 60:02}:{number % 60:02}.000000+00:00",
+        **{"recipe": recipe, "status": status, "host": "h", "pid": 7, "git_commit": "", "git_dirty": False, "configuration": {}},
+        **{"places": places, **more},
+    }
+    record = RunRecord.model_validate(described)
+    Journal(store).write(record)
+    return record

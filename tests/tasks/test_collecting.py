@@ -17,9 +17,9 @@ from tasks.stage.accepting import Acceptance
 from tasks.stage.artifact import RECORD, Artifact, Input
 from tasks.stage.collecting import Survey, collect
 from tasks.stage.digests import Digests
-from tasks.stage.journal import Journal, PlaceRecord, Registered, RunRecord
+from tasks.stage.journal import Journal, Registered
 from tasks.stage.store import Damaged, Store, StoreError
-from tests.tasks.records import committed, written
+from tests.tasks.records import committed, ran, written
 
 DAY = 86400.0
 
@@ -42,21 +42,6 @@ def made(store: Store, name: str, *parents: Artifact) -> Artifact:
     inputs = {f"input{i}": parent.reference() for i, parent in enumerate(parents)}
     content = {"a.txt": name.encode().ljust(100), "b/c.txt": b""}
     return committed(store, content, stage=name.partition(".")[0], name=name, inputs=inputs)
-
-
-def ran(store: Store, number: int, *artifacts: Artifact, recipe: str = "toys", status: str = "finished", **more: object) -> RunRecord:
-    """A run in the journal; a higher number is a later one. Number 0 is before everything that tests make."""
-    places = {a.stage: PlaceRecord(stage=a.stage, key=a.key, digest=a.digest, location=a.location, action="executed") for a in artifacts}
-    record = RunRecord.model_validate(
-        {
-            "id": f"20200101T00{number:04}-000000",
-            "started": f"2020-01-01T00:{number // 60:02}:{number % 60:02}.000000+00:00",
-            **{"recipe": recipe, "status": status, "host": "h", "pid": 7, "git_commit": "", "git_dirty": False, "configuration": {}},
-            **{"places": places, **more},
-        }
-    )
-    Journal(store).write(record)
-    return record
 
 
 def going(found: Survey) -> dict[str, str]:
@@ -174,6 +159,7 @@ def test_an_acceptance_stays_as_long_as_what_it_lets_stand_in(store: Store) -> N
             recipe="toys",
             key=f"{artifact.key[::-1]}",
             instead=artifact.key,
+            ingredients={},
             causes=(),
             reason="r",
             who="w",

@@ -123,6 +123,7 @@ def test_a_run_is_alive_for_as_long_as_its_block_lasts(store: Store) -> None:
         assert journal.records() == [record]
         assert journal.alive(record)
         assert not journal.alive(ran(status="finished"))
+        journal.write(ran(status="finished"))
     assert not journal.alive(record)
     assert [path for path in store.fs.ls(f"{store.root}/{RUNS}", detail=False) if path.endswith(".lock")] == []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from tasks.stage.lineage import Graph
 from tasks.stage.store import Store
 from tasks.tracing.tree import tree
 from tests.tasks.family import sharded
-from tests.tasks.records import committed
+from tests.tasks.records import committed, vouched
 
 
 @pytest.fixture
@@ -130,9 +129,7 @@ def test_a_shard_made_again_with_something_changed_is_a_line_of_its_own(store: S
 
 
 def test_what_was_accepted_in_place_of_another_key_says_so_with_the_reason(store: Store, family: dict[str, Artifact]) -> None:
-    told = {"stage": "clean", "key": "1a2b3c4d" + "0" * 56, "instead": family["clean"].key, "reason": "a comment became code"}
-    store.fs.makedirs(f"{store.root}/.accepted")
-    store.fs.pipe_file(f"{store.root}/.accepted/clean-{told['key']}.json", json.dumps(told).encode())
+    vouched(store, family["clean"], "1a2b3c4d" + "0" * 56, "a comment became code")
     lines = tree(Graph.of(store), [family["words"]])
     assert lines[1].endswith("  (accepted for key 1a2b3c4d: a comment became code)")
 

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
 from model.evaluation.config import Probe
 from tasks.report import report, write_page
 from tasks.reporting.account import Account
-from tasks.reporting.notice import notice
+from tasks.reporting.notice import lineage_notice, notice
 from tasks.reporting.page import render
 from tasks.stage.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
-from tasks.stage.digests import Digests
+from tasks.stage.cost import Rates
 from tasks.stage.opening import record_of
 from tasks.stage.plan import Decision
 from tasks.stage.resources import Resources
@@ -78,7 +80,7 @@ class Maker:
 
     def __init__(self, home: Path) -> None:
         store = Store(str(home / "store"), home / "cache")
-        self.run = Run("trial", home, home, store, Digests(home / "digests.db"), Resources(), Options(), None, record_of("trial", {}))
+        self.run = Run("trial", home, home, store, Resources(), Options(), None, record_of("trial", {}))
 
     def made(
         self,
@@ -98,7 +100,7 @@ class Maker:
         for name, content in ({"content.txt": place} if files is None else files).items():
             (output / name).parent.mkdir(parents=True, exist_ok=True)
             (output / name).write_text(_written(content), encoding="utf-8")
-        stage, _, where = place.partition(".")
+        stage, _, where = place.rstrip("]").replace("[", ".").partition(".")
         key = key or place.encode().hex().ljust(64, "0")
         label = f"trial-{where}" if where else "trial"
         artifact = Artifact(
@@ -109,8 +111,8 @@ class Maker:
             location=f"{stage}/{label}-{key[-8:]}",
             files=list_files(output),
             config=dict(config or {}),
-            ingredients={},
-            inputs={name: self.run.artifacts[name].reference() for name in inputs},
+            ingredients={"shard": f"{where} of 8"} if place.endswith("]") else {},
+            inputs={self._role(name, inputs): self.run.artifacts[name].reference() for name in inputs},
             metrics=dict(metrics or {}),
             cost=cost or Cost(wall_seconds=2.0, cpu_seconds=3.0),
             origin=ORIGIN.model_copy(update={"mlflow_run_id": f"run-{place}"}),
@@ -121,6 +123,11 @@ class Maker:
             self.run.reused.add(place)
         self.run.decisions.append(Decision(place, stage, "reuse" if reused else "run", () if reused else causes, key))
         return artifact
+
+    @staticmethod
+    def _role(place: str, inputs: Sequence[str]) -> str:
+        """An input is called by its place; the shards of one stage are the numbered parts of one input."""
+        return f"inputs[{inputs.index(place)}]" if "[" in place else place
 
     def gate(self, where: str, *rows: tuple[str, str, str, str, str], overruled: str | None = None) -> None:
         """A judged gate; it passed when every row's last cell is `passed`."""
@@ -256,6 +263,66 @@ def test_reused_stages_say_so_and_the_others_say_why_they_ran(maker: Maker) -> N
     assert sorted(drawn) == ["node made", "node reused"]
 
 
+def sharded_run(maker: Maker) -> None:
+    """Eight shards of which one was made anew, and what was made from all of them."""
+    for number in range(8):
+        new = number == 3
+        maker.made(f"ingest[{number}]", metrics={"documents": 5.0}, reused=not new, causes=("file new.txt was added",))
+        maker.made(f"clean[{number}]", inputs=[f"ingest[{number}]"], reused=not new, causes=("input documents: 1 -> 2",))
+    maker.made("dedup", inputs=[f"clean[{number}]" for number in range(8)])
+
+
+def test_the_shards_of_a_stage_are_one_row_with_their_cost_together_and_the_cause_of_the_one_that_ran(maker: Maker) -> None:
+    sharded_run(maker)
+    page = maker.page()
+    assert page.rows["stage-ingest"][:4] == ["ingest × 8", "7 reused, 1 ran", "shard 3: file new.txt was added", "16.0 s"]
+    assert page.rows["stage-ingest"][6] == "ingest/trial-*"
+    assert not [name for name in page.rows if "[" in name]
+    assert "reused 14 stages and ran 3" in page.sections["stages"]
+    assert "books in 40" in page.sections[""]
+
+
+def test_the_shards_of_a_stage_are_one_box_that_leads_to_their_row(maker: Maker) -> None:
+    sharded_run(maker)
+    page = maker.page()
+    assert [attributes["class"] for tag, attributes in page.tags if tag == "g"] == ["node made"] * 3
+    assert {attributes["href"] for tag, attributes in page.tags if tag == "a"} >= {"#stage-ingest", "#stage-clean", "#stage-dedup"}
+    assert "× 8" in page.sections["lineage"]
+
+
+def test_a_shard_that_did_not_finish_shows_in_its_row(maker: Maker) -> None:
+    maker.made("ingest[0]", reused=True)
+    maker.run.decisions.append(Decision("ingest[1]", "ingest", "run", ("it has never run",), "k"))
+    page = maker.page()
+    assert page.rows["stage-ingest"][:3] == ["ingest × 2", "1 reused, 1 unfinished", "shard 1: it has never run"]
+    assert ("header", {"class": "failed"}) in page.tags
+
+
+def test_money_and_accelerators_stand_beside_the_work_where_the_recipe_knows_prices(maker: Maker) -> None:
+    maker.made("pretrain", {"history.jsonl": []}, cost=Cost(wall_seconds=60, cpu_seconds=3600, gpu_seconds=120))
+    assert "1:00 min of work, 1:00:00 h of CPU, 2:00 min of GPU." in maker.page().sections["stages"]
+    maker.run.rates = Rates(currency="CHF", cpu_hour=0.5, gpu_hour=3.0)
+    assert "2:00 min of GPU, 0.60 CHF." in maker.page().sections["stages"]
+
+
+def test_the_lineage_in_prefect_is_a_drawing_that_loads_nothing_and_a_tree(maker: Maker) -> None:
+    sharded_run(maker)
+    told = lineage_notice(Account.of(maker.run))
+    drawn = base64.b64decode(told.partition("base64,")[2].partition(")")[0]).decode()
+    assert drawn.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
+    assert ElementTree.fromstring(drawn).tag.endswith("svg")
+    tree = told.partition("```\n")[2]
+    assert tree.splitlines()[1:3] == ["  inputs: clean x 8  trial", "    inputs: ingest x 8  trial"]
+
+
+def test_the_lineage_in_prefect_shows_what_an_early_cut_off_kept_where_this_run_made_it(maker: Maker) -> None:
+    clean = maker.made("clean")
+    split = maker.made("split", inputs=["clean"])
+    earlier = clean.reference().model_copy(update={"key": "e" * 64})
+    maker.run.artifacts["split"] = split.model_copy(update={"inputs": {"clean": earlier}})
+    assert f"  clean: {clean.location}  digest {clean.digest[:8]}" in lineage_notice(Account.of(maker.run)).splitlines()
+
+
 def test_what_a_run_does_not_have_is_left_out_and_named_at_the_end(maker: Maker) -> None:
     maker.made("ingest", metrics={"documents": 4.0})
     page = maker.page()
@@ -388,5 +455,7 @@ def test_the_report_lies_in_the_home_and_is_announced_in_prefect(maker: Maker, h
 
     running()
     assert "four_books" in (home / "reports" / "four_books.html").read_text()
+    lineage = PrefectArtifact.get("lineage-four-books")
+    assert lineage is not None and "gate/trial-base" in str(lineage.data)
     announced = PrefectArtifact.get("report-four-books")
     assert announced is not None and "four\\_books: failed" in str(announced.data)

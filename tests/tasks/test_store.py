@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import sqlite3
@@ -232,16 +233,27 @@ def test_the_latest_record_is_the_one_made_last_however_the_store_was_copied(loc
     assert local.latest("clean", "toys") == made[-1]
 
 
-def test_a_collection_has_the_store_to_itself_or_not_at_all(local: Store) -> None:
+def test_a_run_waits_for_a_collection_to_end(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    inside = threading.Event()
+
+    def run() -> None:
+        with store.in_use():
+            inside.set()
+
+    waiting = threading.Thread(target=run)
+    with caplog.at_level(logging.INFO, "folio"), store.to_itself():
+        waiting.start()
+        assert not inside.wait(0.5)
+    assert inside.wait(10)
+    waiting.join()
+    assert [line.partition(" is being collected")[2] for line in caplog.messages] == [" (folio gc); waiting for that to end"]
+
+
+def test_a_collection_has_a_store_on_a_disk_to_itself_or_not_at_all(local: Store) -> None:
     with local.in_use(), local.in_use(), pytest.raises(BlockingIOError), local.to_itself():
         pass
     with local.to_itself():
-        waiting = threading.Thread(target=lambda: local.in_use().__enter__())
-        waiting.start()
-        waiting.join(0.2)
-        assert waiting.is_alive()
-    waiting.join(10)
-    assert not waiting.is_alive()
+        pass
 
 
 def test_a_touched_file_with_its_own_content_is_whole(store: Store) -> None:

@@ -37,7 +37,7 @@ def runs(workshop: Workshop, parent: str = "") -> list[TrackedRun]:
 def registered(workshop: Workshop, run: Run) -> str:
     """The version that the registry gives to what a run learned."""
     tracker = Tracker(workshop.tracking, "toys", workshop.home, workshop.store)
-    return tracker.register("folio-toys", run.artifacts["learn"], CHAMPION)
+    return tracker.register("folio-toys", run.artifacts["learn"], CHAMPION).version
 
 
 def data_sets(run: TrackedRun) -> dict[str, Dataset]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -63,6 +65,20 @@ def test_a_letter_is_read_whatever_its_encoding(encoding: str) -> None:
 def test_a_few_old_bytes_in_utf8_are_read_as_what_they_are() -> None:
     mixed = LETTER.encode() + "“Enough”, she said.".encode("cp1252")
     assert decode(mixed) == (LETTER + "“Enough”, she said.", "utf-8+cp1252")
+
+
+def test_files_read_at_once_are_read_as_each_alone() -> None:
+    few = LETTER.encode() + "“Enough”, she said.".encode("cp1252")
+    many = "“So” – “it” – “goes”…\n".encode("cp1252") * 20
+    alone = [decode(content) for content in (few, many)]
+    assert [encoding for _, encoding in alone] == ["utf-8+cp1252", "cp1252"]
+    patience = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(decode, [few, many] * 400)) == alone * 400
+    finally:
+        sys.setswitchinterval(patience)
 
 
 @given(st.text(min_size=1).filter(lambda text: text.strip() and "\0" not in text and not text.startswith("\ufeff")))

@@ -193,3 +193,27 @@ def test_an_empty_shard_is_read_and_cleaned_into_empty_files(root: Path, tmp_pat
     measured = clean(source, tmp_path / "0", CleanConfig(), threads=1, memory="200MB", scratch=tmp_path / "scratch")
     assert (measured["documents_in"], measured["documents"], measured["characters"]) == (0, 0, 0)
     assert rows(tmp_path, "documents", 1) == rows(tmp_path, "ledger", 1) == []
+
+
+def test_a_document_that_is_never_to_be_read_is_accounted_for_and_concerns_its_own_shard_alone(root: Path, tmp_path: Path) -> None:
+    barred = document_id("shelf", "07.txt")
+    config = _config()
+    without = config.model_copy(update={"without": (barred,)})
+    before, after = states(config, root), states(without, root)
+    (moved,) = (number for number in range(SHARDS) if before[number] != after[number])
+    assert moved == shard_of(barred, SHARDS)
+    assert after[moved].keys() - before[moved].keys() == {f"document {barred} (never to be read)"}
+    assert before[moved].keys() - after[moved].keys() == {"shelf/07.txt"}
+    read(without, root, tmp_path / "out")
+    assert barred not in {row["id"] for row in rows(tmp_path / "out", "documents", SHARDS)}
+    (row,) = (row for row in rows(tmp_path / "out", "ledger", SHARDS) if row["id"] == barred)
+    assert (row["action"], row["rule"]) == ("removed", "never to be read")
+
+
+@pytest.mark.parametrize("make", [make_zip, make_tar])
+def test_a_member_of_an_archive_can_be_barred_too(tmp_path: Path, make: Callable[..., Path]) -> None:
+    archive = make(tmp_path / "tales-1.0.wheel", {"tales/a.txt": b"The tale of a.", "tales/b.txt": b"The tale of b."})
+    source = PackageSource(package="tales", version="1.0", sha256=file_sha256(archive))
+    barred = document_id("tales", "tales/a.txt")
+    read(IngestConfig(sources=(source,), shards=1, without=(barred,)), tmp_path, tmp_path / "out")
+    assert [row["title"] for row in rows(tmp_path / "out", "documents", 1)] == ["b"]

@@ -10,8 +10,8 @@ import ast
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tasks.stage.source_tree import COMPREHENSIONS, FUNCTIONS, Alias, Module, aliases, bound_names, is_docstring, own_nodes
-from tasks.stage.syntax import own_decorators, shows_annotations
+from tasks.stage.code.source_tree import COMPREHENSIONS, FUNCTIONS, Alias, Module, aliases, bound_names, is_docstring, own_nodes, syntax
+from tasks.stage.code.syntax import own_decorators, shows_annotations
 
 IMPORTERS = frozenset({"import_module", "__import__", "run_module", "run_path", "find_spec", "resolve_name", "spec_from_file_location"})
 JOINERS = frozenset({"joinpath", "with_name", "with_stem", "with_suffix", "join", "glob", "rglob"})
@@ -127,9 +127,10 @@ class _Reader:
     def annotation(self, node: ast.AST | None, scopes: list[_Scope]) -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             try:
-                node = ast.parse(node.value, mode="eval").body
+                body = syntax(node.value, "<annotation>").body
             except SyntaxError:
                 return
+            node = body[0].value if len(body) == 1 and isinstance(body[0], ast.Expr) else None
         if isinstance(node, ast.Subscript):
             self.annotation(node.value, scopes)
             self.annotation(node.slice, scopes)

@@ -11,13 +11,14 @@ import ast
 import hashlib
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("flows", "tasks", "model", "data")
 UPWARDS = re.compile(rb"\.parents\b|\.parent\.parent\b|[\"'/]\.\.[\"'/]|\bpardir\b")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -155,10 +156,24 @@ def _names(root: Path) -> Iterator[str]:
                     yield Path(folder, name).relative_to(root).as_posix()
 
 
+def syntax(source: str | bytes, name: str) -> ast.Module:
+    """The syntax tree of a module, or of an annotation.
+
+    Python 3.11 counts the depth of all threads' parsing as one and refuses a tree when another thread has parsed meanwhile, as Prefect's
+    do now and then; it says so by SystemError (or RecursionError), and the tree is asked for again.
+    """
+    for _ in range(20):
+        try:
+            return ast.parse(source, filename=name)
+        except (SystemError, RecursionError):
+            time.sleep(0.005)
+    return ast.parse(source, filename=name)
+
+
 def _parse(name: str, path: str, content: bytes) -> Module | None:
     module = Module(name, path, goes_up=bool(UPWARDS.search(content)))
     try:
-        statements = ast.parse(content, filename=path).body
+        statements = syntax(content, path).body
     except (SyntaxError, ValueError):
         return None
     for statement in statements:

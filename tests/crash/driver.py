@@ -1,0 +1,98 @@
+"""The real command line, with a death at a named point: `python -m tests.crash.driver POINT TARGET STAGING folio-words...`.
+
+Nothing in folio knows of it. Points are seen from outside, by Python's audit events (a file opened, a folder renamed) and by a thread that
+looks at the disk. TARGET is where the artifact will lie, STAGING where it is being made.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+POINTS = {
+    "writing": "the first byte of its output is on disk",
+    "move": "it is made, not moved into the store",
+    "record": "it is in the store, its record is not",
+    "done": "its record is there",
+    "training": "between two checkpoints",
+    "checkpoint": "a checkpoint is half written",
+}
+CHANGES = {"open", "os.rename", "os.remove", "os.rmdir", "os.scandir", "os.listdir", "shutil.rmtree", "os.mkdir"}
+
+
+class Death:
+    """Waits for its point and then kills: this process, or its training workers apart."""
+
+    def __init__(self, point: str, victim: str, target: Path, staging: Path) -> None:
+        self.point, self.victim = point, victim
+        self.target, self.record = os.fspath(target), os.fspath(target / "artifact.json")
+        self.output, self.resume = staging / "output", staging / "resume"
+        self.busy = threading.local()
+
+    def comes(self) -> None:
+        """Kill -9."""
+        if self.victim == "pipeline":
+            os.kill(os.getpid(), signal.SIGKILL)
+        workers = [p for p in psutil.Process().children() if "model.training.worker" in p.cmdline()]
+        for worker in workers:
+            worker.kill()
+        self.point = "over"
+
+    def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Called by Python at every event of its own, this one's file operations included."""
+        if event not in CHANGES or getattr(self.busy, "looking", False):
+            return
+        self.busy.looking = True
+        try:
+            if event == "os.rename":
+                final = os.fspath(arguments[1])
+                if (self.point, final) in (("move", self.target), ("record", self.record)):
+                    self.comes()
+            elif self.point == "done" and os.path.exists(self.record):  # noqa: PTH110  # in a hook, as little as can be
+                self.comes()
+            elif self.point == "writing" and event == "open" and str(arguments[0]).startswith(os.fspath(self.output)):
+                self.look()
+        finally:
+            self.busy.looking = False
+
+    def look(self) -> None:
+        """Whether the disk shows that the point is reached."""
+        if self.point == "writing" and any(path.stat().st_size for path in self.output.rglob("*") if path.is_file()):
+            self.comes()
+        elif self.point in ("training", "checkpoint") and (self.resume / "latest.json").exists():
+            step = int((self.resume / "latest.json").read_text().split('"step":')[1].split(",")[0])
+            begun = [path for path in self.resume.glob("step-*") if int(path.name[5:]) > step]
+            if begun and any(begun[0].iterdir()) if self.point == "checkpoint" else not begun:
+                self.comes()
+
+    def watch(self) -> None:
+        """Look at the disk all the time."""
+        self.busy.looking = True
+        while True:
+            with suppress(OSError, ValueError):  # what is looked at has just gone or is being written
+                self.look()
+            time.sleep(0.001)
+
+
+def main(point: str, victim: str, target: str, staging: str, *words: str) -> None:
+    """Run folio's command line towards its death."""
+    if point != "none":
+        death = Death(point, victim, Path(target), Path(staging))
+        sys.addaudithook(death.hook)
+        threading.Thread(target=death.watch, daemon=True).start()
+    sys.argv = ["folio", *words]
+    from flows.cli import main as folio
+
+    folio()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,139 @@
+"""Launches of the real command line towards a kill, and what they leave in the store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+RECIPE = Path(__file__).parent / "recipe.yaml"
+GONE_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Kill:
+    """What is killed and when. Without a place: nothing."""
+
+    place: str = ""
+    point: str = "none"
+    victim: str = "pipeline"
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One launch: how it ended, what it said, which places it executed, and which were whole in the store before and after it."""
+
+    kill: Kill
+    code: int
+    out: str
+    err: str
+    seconds: float
+    before: frozenset[str]
+    after: frozenset[str]
+
+    @property
+    def executed(self) -> list[str]:
+        """The places whose bodies were begun, in order."""
+        return re.findall(r"^(\S+): runs because", self.out, re.MULTILINE)
+
+
+@dataclass
+class Bench:
+    """A store of its own, in a home of its own, on a Prefect server that all benches share."""
+
+    home: Path
+    environment: dict[str, str]
+    known: dict[str, Record] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Path:
+        """Where the artifacts lie."""
+        return self.home / "store"
+
+    def launch(self, kill: Kill = Kill(), *words: str) -> Launch:
+        """Run the recipe until it ends or is killed; no process of it is alive afterwards."""
+        record = self.known.get(kill.place)
+        if record and kill.place in self.whole():
+            # A shard that came in beside the one that was killed: it is to be made under this launch's eyes.
+            shutil.rmtree(self.store / record.location)
+        target = self.store / record.location if record else self.store
+        staging = self.store / ".staging" / f"{record.stage}-{record.key[:16]}" if record else self.store
+        command = [
+            sys.executable,
+            "-m",
+            "tests.crash.driver",
+            kill.point,
+            kill.victim,
+            str(target),
+            str(staging),
+            "run",
+            str(RECIPE),
+            *words,
+        ]
+        before, began = frozenset(self.whole()), time.monotonic()
+        done = subprocess.run(
+            command, env=self.environment | {"FOLIO_HOME": str(self.home)}, cwd=ROOT, capture_output=True, text=True, timeout=600
+        )
+        self.wait_for_workers()
+        return Launch(kill, done.returncode, done.stdout, done.stderr, time.monotonic() - began, before, frozenset(self.whole()))
+
+    def wait_for_workers(self) -> None:
+        """Fails when a training worker outlives the run that launched it."""
+        deadline = time.monotonic() + GONE_SECONDS
+        while left := [p for p in psutil.process_iter(["cmdline"]) if self._works(p.info["cmdline"] or [])]:
+            assert time.monotonic() < deadline, f"a worker outlived its run: {left}"
+            time.sleep(0.05)
+
+    def _works(self, words: list[str]) -> bool:
+        return "model.training.worker" in words and any(str(self.store) in word for word in words)
+
+    def records(self) -> dict[str, Record]:
+        """What lies in the store, by place in the flow, in the order in which it was made."""
+        found = [Record.read(path) for path in self.store.glob("[a-z]*/*/artifact.json")]
+        return {record.place: record for record in sorted(found, key=lambda record: record.created)}
+
+    def whole(self) -> list[str]:
+        """The places whose record is in the store."""
+        return list(self.records())
+
+    def digests(self) -> dict[str, str]:
+        """A hash of the names and bytes of each place's files, logs and record aside."""
+        return {place: tree(self.store / record.location) for place, record in self.records().items()}
+
+
+@dataclass(frozen=True)
+class Record:
+    """What an artifact's record says of where it lies."""
+
+    stage: str
+    place: str
+    key: str
+    location: str
+    created: str
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        """From an `artifact.json`."""
+        content = json.loads(path.read_text())
+        where = content["label"].partition("-")[2]
+        place = content["stage"] + (f"[{where}]" if where.isdigit() else f".{where}" if where else "")
+        return cls(content["stage"], place, content["key"], content["location"], content["origin"]["created"])
+
+
+def tree(folder: Path) -> str:
+    """Hash of the files below a folder, as anyone would compute it."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != "artifact.json" and not name.startswith("logs/"):
+            digest.update(f"{name}\0{path.stat().st_size}\0".encode() + path.read_bytes())
+    return digest.hexdigest()

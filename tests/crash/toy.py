@@ -1,0 +1,60 @@
+"""The toy pipeline in a process of its own: `python -m tests.crash.toy FOLDER STORE DATABASE WHAT [LOG]`.
+
+WHAT: `sleep`: `learn` works until it is ended; `compute`: `learn` is deep in a library, where Python handles no signal; a number: as many
+rounds, each of other words, in step with others that share FOLDER's parent. LOG: the file that every body writes a line into.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
+from flows.running import show_on_terminal
+from flows.stopping import stoppable
+from tests.tasks import toys
+
+SLEEP = 'executed("learn"); print("learning", flush=True); time.sleep(600)'
+COMPUTE = 'executed("learn"); print("learning", flush=True); __import__("hashlib").pbkdf2_hmac("sha256", b"a", b"b", (1 << 31) - 1)'
+
+
+def main(folder: Path, store: str, database: str, what: str, log: str = "") -> None:
+    """Run the pipeline."""
+    round_ = [0]
+
+    def note(stage: str) -> None:
+        if log:
+            with Path(log).open("a") as stream:
+                stream.write(f"{stage} {round_[0]}\n")
+            time.sleep(0.05)
+
+    folder.mkdir(parents=True)
+    with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        patch.setattr(toys, "executed", note)
+        workshop = toys.Workshop(folder, patch)
+        workshop.store, workshop.tracking, workshop.home = store, database, Path(store).parent / "home"
+        if what in ("sleep", "compute"):
+            workshop.edit('executed("learn")', SLEEP if what == "sleep" else COMPUTE)
+            with stoppable():
+                workshop.run()
+            return
+        for round_[0] in range(int(what)):
+            _meet(folder.parent / f"round-{round_[0]}")
+            run = workshop.run(toys.Toys(collect=toys.Collect(words=f"the cat {round_[0]}")))
+            print(*(f"{place}={artifact.digest}" for place, artifact in sorted(run.artifacts.items())), flush=True)
+
+
+def _meet(place: Path, count: int = 2) -> None:
+    """Wait until as many processes have come to the same place."""
+    with place.open("a") as stream:
+        stream.write(".")
+    while place.stat().st_size < count:
+        time.sleep(0.001)
+
+
+if __name__ == "__main__":
+    show_on_terminal()
+    main(Path(sys.argv[1]), *sys.argv[2:])

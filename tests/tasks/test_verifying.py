@@ -1,0 +1,100 @@
+"""A store read again, whatever is remembered of it: each damage is named, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.stage.artifact import RECORD, Artifact
+from tasks.stage.catalogue import Damaged
+from tasks.stage.digests import Digests, _look, _row
+from tasks.stage.journal import Journal
+from tasks.stage.store import Store
+from tasks.stage.verifying import verify
+from tests.tasks.records import committed, ran
+
+FILES = {"a.txt": b"alpha", "folder/b.txt": b"beta"}
+
+
+@pytest.fixture(params=["disk", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store."""
+    url = str(tmp_path / "store") if request.param == "disk" else f"memory://{uuid.uuid4().hex}"
+    return Store(url, tmp_path / "cache", Digests(tmp_path / "digests.db"))
+
+
+def change(store: Store, path: str, content: bytes) -> None:
+    store.fs.pipe_file(f"{store.root}/{path}", content)
+
+
+def lose(store: Store, path: str) -> None:
+    store.fs.rm(f"{store.root}/{path}", recursive=True)
+
+
+DAMAGES: dict[str, tuple[Callable[[Store, Artifact], object], str]] = {
+    "changed": (lambda s, a: change(s, f"{a.location}/folder/b.txt", b"BETA"), "folder/b.txt has other content than its record says"),
+    "cut": (lambda s, a: change(s, f"{a.location}/a.txt", b"al"), "a.txt has 2 bytes instead of 5"),
+    "lost": (lambda s, a: lose(s, f"{a.location}/a.txt"), "a.txt is missing"),
+    "its record changed": (lambda s, a: change(s, f"{a.location}/{RECORD}", b"{"), "artifact.json can't be read (ValidationError)"),
+    "its record lost": (lambda s, a: lose(s, f"{a.location}/{RECORD}"), "artifact.json is missing"),
+    "all of it lost": (lambda s, a: lose(s, a.location), "it is gone, and the newest run of toys used it"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damage_is_named_with_the_artifact_and_the_file(store: Store, damage: str) -> None:
+    made, sound = committed(store, FILES), committed(store, FILES, stage="dedup")
+    ran(store, 1, made, sound)
+    assert verify(store).damaged == ()
+    harm, problem = DAMAGES[damage]
+    harm(store, made)
+    found = verify(store)
+    assert found.damaged == (Damaged(made.location, (problem,)),)
+    assert found.size == 9 * found.artifacts
+
+
+def test_a_record_that_lies_elsewhere_than_it_says_is_damage(store: Store) -> None:
+    made, other = committed(store, FILES), committed(store, FILES, name="other")
+    content = store.fs.cat_file(f"{store.root}/{other.location}/{RECORD}")
+    change(store, f"{made.location}/{RECORD}", content)
+    assert verify(store).damaged == (Damaged(made.location, (f"artifact.json is that of {other.location}",)),)
+
+
+def test_a_record_whose_digest_is_not_that_of_its_files_is_damage(store: Store) -> None:
+    made = committed(store, FILES)
+    content = store.fs.cat_file(f"{store.root}/{made.location}/{RECORD}")
+    change(store, f"{made.location}/{RECORD}", content.replace(made.digest.encode(), b"0" * 64))
+    assert verify(store).damaged == (Damaged(made.location, ("artifact.json has another digest than its list of files",)),)
+
+
+def test_what_the_disk_changed_by_itself_is_found_although_it_is_remembered_otherwise(tmp_path: Path) -> None:
+    memory = Digests(tmp_path / "digests.db")
+    store = Store(str(tmp_path / "store"), tmp_path / "cache", memory)
+    made = committed(store, FILES)
+    path = store.local(made) / "a.txt"
+    path.write_bytes(b"ALPHA")
+    os.utime(path, (0, 0))
+    memory._remember([_row(path, _look(path.stat()), made.files[0].sha256)])
+    assert store.find("clean", made.key) == made
+    assert [damaged.location for damaged in verify(store).damaged] == [made.location]
+
+
+def test_while_a_run_is_under_way_a_folder_may_still_get_its_record(store: Store) -> None:
+    committed(store, FILES)
+    half = committed(store, FILES, name="half")
+    lose(store, f"{half.location}/{RECORD}")
+    with Journal(store).running(ran(store, 1, status="running")):
+        assert verify(store).damaged == ()
+    assert verify(store).damaged == (Damaged(half.location, ("artifact.json is missing",)),)
+
+
+def test_what_only_an_older_run_used_may_be_gone(store: Store) -> None:
+    old, new = committed(store, FILES, name="old"), committed(store, FILES, name="new")
+    ran(store, 1, old)
+    ran(store, 2, new)
+    lose(store, old.location)
+    assert verify(store).damaged == ()

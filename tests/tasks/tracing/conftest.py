@@ -1,0 +1,20 @@
+"""What tests of tracing share: a store with a corpus."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from tasks.stage.store import Store
+from tests.tasks.tracing.library import Corpus
+
+
+@pytest.fixture(params=["disk", "memory"])
+def corpus(request: pytest.FixtureRequest, tmp_path: Path) -> Corpus:
+    """A run of a few books, in a store on a disk and in an object store."""
+    url = str(tmp_path / "store [old]*") if request.param == "disk" else f"memory://{uuid.uuid4().hex}"
+    made = Corpus(Store(url, tmp_path / "cache"))
+    made.run()
+    return made

@@ -1,0 +1,211 @@
+"""A store with a corpus of a few books, laid out as a run leaves it: files as the stages write them, models that are words."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.sources.documents import DOCUMENTS, LEDGER, QUARANTINE, document_id, write_rows
+from tasks.stage.artifact import Artifact, Input
+from tasks.stage.cost import now
+from tasks.stage.journal import Journal, PlaceRecord, Registered, RunRecord
+from tasks.stage.store import Store
+from tasks.tracing.things import Library
+from tests.tasks.records import artifact
+
+SHARDS = 2
+TEXTS = {
+    "alice.txt": "Alice was beginning to get very tired of sitting by her sister on the bank. She had nothing to do.",
+    "copy of alice.txt": "Alice was beginning to get very tired of sitting by her sister on the bank. She had nothing to do.",
+    "moby.txt": "Call me Ishmael. Some years ago I thought I would sail about a little and see the watery part of the world.",
+    "pride.txt": "It is a truth universally acknowledged that a single man must be in want of a wife. So they say.",
+    "tale.txt": "It was the best of times and it was the worst of times. It was the age of wisdom.",
+    "short.txt": "No.",
+}
+IDS = {name: document_id("books", name) for name in TEXTS}
+NAMES = {identity: name for name, identity in IDS.items()}
+ALICE, COPY, MOBY, PRIDE, TALE, SHORT = (IDS[name] for name in TEXTS)
+SPLIT = {ALICE: "train", MOBY: "train", PRIDE: "val", TALE: "test"}
+
+
+def shard_of(identity: str) -> int:
+    """Which of the shards a document belongs to."""
+    return int(identity, 16) * SHARDS >> 64
+
+
+class Corpus:
+    """Writes a run's artifacts into a store. `version` sets a generation apart; `texts` are the books it read."""
+
+    def __init__(self, store: Store, recipe: str = "books", *, source: Mapping[str, Any] | None = None) -> None:
+        self.store, self.recipe = store, recipe
+        self.source = dict(source or {"kind": "files", "name": "books", "encoding": "detect"})
+        self.source_name = "books"
+        self.made: dict[str, Artifact] = {}
+
+    @property
+    def library(self) -> Library:
+        """The store as it stands, read anew."""
+        return Library.of(self.store)
+
+    def run(self, version: str = "1", texts: Mapping[str, str] = TEXTS, *, rate: float = 0.5) -> dict[str, Artifact]:
+        """All stages, by place."""
+        self.version, self.texts, self.made = version, dict(texts), {}
+        for number in range(SHARDS):
+            self._ingest(number)
+        for number in range(SHARDS):
+            self._clean(number)
+        self._deduplicated()
+        self._trained(rate)
+        return self.made
+
+    def record(self, run_id: str, *, reused: Iterable[str] = (), causes: Mapping[str, str] | None = None, **more: Any) -> RunRecord:
+        """The journal's record of what was made last."""
+        places = {
+            place: PlaceRecord(
+                stage=a.stage, key=a.key, digest=a.digest, location=a.location, action="reused" if place in reused else "executed",
+                causes=tuple(filter(None, [(causes or {}).get(place, "")])), accepted=more.get("accepted", {}).get(place, ""),
+            )
+            for place, a in self.made.items()
+        }  # fmt: skip
+        exported = self.made["export"]
+        registered = Registered(name=f"folio-{self.recipe}", version=self.version, alias="champion",
+                                location=exported.location, digest=exported.digest)  # fmt: skip
+        record = RunRecord(
+            id=run_id, recipe=self.recipe, status="finished", started=now(), ended=now(), host="h", pid=1, git_commit="abc",
+            git_dirty=False,
+            configuration=more.get("configuration", {}), places=places,
+            mlflow_run_id=f"mlflow-{run_id}", flow_run_id=f"flow-{run_id}",
+            registered=(registered,),
+        )  # fmt: skip
+        Journal(self.store).write(record)
+        return record
+
+    def commit(self, place: str, files: Mapping[str, Any], inputs: Mapping[str, Input] | None = None, **described: Any) -> Artifact:
+        """An artifact at a place; a list of rows is a table when its file's name says so, other values are text."""
+        stage, _, number = place.rstrip("]").partition("[")
+        stage, _, where = stage.partition(".")
+        output = self.store.scratch(place) / "output"
+        for name, content in files.items():
+            (output / name).parent.mkdir(parents=True, exist_ok=True)
+            if name.endswith(".parquet"):
+                schema, rows = content
+                write_rows(output / name, schema, rows)
+            else:
+                (output / name).write_text(content if isinstance(content, str) else "".join(json.dumps(row) + "\n" for row in content))
+        if number:
+            described["ingredients"] = {"shard": f"{number} of {SHARDS}", **described.get("ingredients", {})}
+        label = f"{self.recipe}-{number or where}" if number or where else self.recipe
+        # What a stage is given decides its key, as it does in a run.
+        given = json.dumps([place, self.recipe, [i.digest for i in (inputs or {}).values()], described], sort_keys=True, default=str)
+        name = hashlib.sha256(f"{given}{'' if inputs else sorted(self.texts.items())}".encode()).hexdigest()
+        made = artifact(output, stage=stage, label=label, name=name, inputs=inputs, **described)
+        self.made[place] = self.store.commit(output, made)
+        return self.made[place]
+
+    def _ingest(self, number: int) -> None:
+        here = [self._row(name) for name in sorted(self.texts, key=_id) if shard_of(_id(name)) == number]
+        ledger = [_ledger("ingest", row["id"], "kept", "read") for row in here]
+        files = {"documents.parquet": (DOCUMENTS, here), "ledger.parquet": (LEDGER, ledger), "quarantine.parquet": (QUARANTINE, [])}
+        seen = {f"observed.books/{json.loads(row['metadata'])['path']}": hashlib.sha256(row["text"].encode()).hexdigest() for row in here}
+        self.commit(
+            f"ingest[{number}]", files, config={"sources": [self.source]}, ingredients=seen, metrics={"documents": float(len(here))}
+        )
+
+    def _clean(self, number: int) -> None:
+        here = [self._row(name) for name in sorted(self.texts, key=_id) if shard_of(_id(name)) == number]
+        kept = [row for row in here if len(row["text"]) > 10]
+        fates = [_ledger("clean", row["id"], *(("kept", "document") if row in kept else ("removed", "too short"))) for row in here]
+        files = {"documents.parquet": (DOCUMENTS, kept), "ledger.parquet": (LEDGER, fates)}
+        inputs = {"documents": self.made[f"ingest[{number}]"].part("documents.parquet").reference()}
+        self.commit(f"clean[{number}]", files, inputs)
+
+    def _deduplicated(self) -> None:
+        cleaned = [self._row(name) for name in sorted(self.texts, key=_id) if len(self.texts[name]) > 10]
+        kept = [row for row in cleaned if row["id"] != COPY]
+        fates = [_ledger("dedup", row["id"], "kept", "") for row in kept]
+        if len(kept) < len(cleaned):
+            fates.append(_ledger("dedup", COPY, "duplicate", "exact_document", f"the words of {ALICE}"))
+        files = {"documents.parquet": (DOCUMENTS, kept), "ledger.parquet": (LEDGER, sorted(fates, key=lambda row: row["id"]))}
+        inputs = {f"documents[{n}]": self.made[f"clean[{n}]"].part("documents.parquet").reference() for n in range(SHARDS)}
+        dedup = self.commit("dedup", files, inputs)
+        parts = {
+            f"{split}.parquet": (DOCUMENTS, [row for row in kept if SPLIT.get(row["id"], "train") == split])
+            for split in ("train", "val", "test")
+        }
+        self.commit("split", parts, {"documents": dedup.part("documents.parquet").reference()})
+
+    def _trained(self, rate: float) -> None:
+        made, splits = self.made, self.made["split"]
+        told_of = [identity for identity in (ALICE, MOBY) if NAMES[identity] in self.texts]
+        line = {"messages": [], "topic": "continue", "books": told_of[-1:]}
+        pair = {"messages": [], "chosen": "a", "rejected": "b", "books": told_of}
+        lines = {
+            "instructions_train.jsonl": [line],
+            "instructions_val.jsonl": [],
+            "preferences_train.jsonl": [pair],
+            "preferences_val.jsonl": [],
+        }
+        examples = self.commit("examples", lines, {"splits": splits.reference()}, config={"kind": "corpus"})
+        tokenizer = self.commit("tokenizer", {"tokenizer.json": "{}"}, {"train": splits.part("train.parquet").reference()})
+        packed = {"splits": splits.reference(), "tokenizer": tokenizer.reference(),
+                  "conversations": examples.part("instructions_train.jsonl").reference()}  # fmt: skip
+        shards = {f"{split}/shards.json": "{}" for split in ("train", "val", "test")}
+        self.commit("pack", {"documents.parquet": (ROWS, self._rows()), **shards}, packed)
+        self.commit("pretrain", {"model.bin": f"base {rate} {sorted(self.texts.values())}"}, {"shards": made["pack"].reference()},
+                    config={"seed": 1, "train": {"rate": rate}},
+                    ingredients={"train.rate": f"{rate}", "code.model/loss.py:loss": f"{rate}"},
+                    metrics={"loss": rate})  # fmt: skip
+        encoded = {f"{kind}/{split}/shards.json": "{}" for kind in ("sft", "preference") for split in ("train", "val")}
+        self.commit("encode", encoded, {"conversations": examples.reference(), "tokenizer": tokenizer.reference()})
+        sft = {"model": made["pretrain"].reference(), "shards": made["encode"].part("sft").reference()}
+        self.commit("sft", {"model.bin": f"tuned from {made['pretrain'].digest}"}, sft)
+        samples = [
+            {
+                "kind": "continuation",
+                "prompt": "Call me Ishmael. Some years ago I thought",
+                "text": "I would sail about",
+                "continuation": "x",
+            }
+        ]
+        against = {"tokenizer": tokenizer.reference(), "packed": made["pack"].reference(), "examples": examples.reference()}
+        self.commit("evaluate.base", {"samples.jsonl": samples}, {"model": made["sft"].reference(), **against},
+                    config={"splits": ["train", "val"]}, metrics={"val.loss": 2 * rate, "diverged": float("nan")})  # fmt: skip
+        self.commit("gate.base", {"verdict.txt": "passed"}, {"base": made["evaluate.base"].reference()},
+                    metrics={"passed": float(rate < 1), "overruled": 0.0})  # fmt: skip
+        self.commit("export", {"model.safetensors": f"weights of {made['sft'].digest}"}, {"model": made["sft"].reference()})
+
+    def _row(self, name: str) -> dict[str, str]:
+        return {"id": _id(name), "title": name.removesuffix(".txt").capitalize(), "source": self.source_name, "text": self.texts[name],
+                "metadata": json.dumps({"path": name})}  # fmt: skip
+
+    def _rows(self) -> list[dict[str, Any]]:
+        there = [_id(name) for name in self.texts if _id(name) not in (COPY, SHORT)]
+        return [
+            {"id": i, "split": SPLIT.get(i, "train"), "source": "books", "tokens": 9, "bytes": 9, "first_row": 3, "last_row": 4}
+            for i in sorted(there)
+        ]
+
+
+ROWS = pa.schema(
+    {name: pa.string() for name in ("id", "split", "source")} | {n: pa.int64() for n in ("tokens", "bytes", "first_row", "last_row")}
+)
+
+
+def _id(name: str) -> str:
+    return document_id("books", name)
+
+
+def _ledger(stage: str, identity: str, action: str, rule: str, detail: str = "") -> dict[str, Any]:
+    return {"id": identity, "stage": stage, "action": action, "rule": rule, "count": 1, "characters": 0, "detail": detail}
+
+
+def rows_of(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table."""
+    found: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    return found

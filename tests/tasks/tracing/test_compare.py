@@ -1,0 +1,114 @@
+"""Two runs side by side: what differed, and what came of it, from the journal and the records alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from flows.comparing import compare_runs
+from tasks.tracing.compare import Comparison, compare, data, gates
+from tests.tasks.tracing.library import MOBY, TEXTS, Corpus, shard_of
+
+FIRST, SECOND = "20261125T130501-3fa2bc", "20261125T140000-000000"
+SLOW = {"sft": {"rate": 0.5, "steps": 10}, "rates": {"currency": "EUR", "cpu_hour": 3600.0, "gpu_hour": 0.0}}
+QUICK = {"sft": {"rate": 2.0, "steps": 10, "warm": True}, "rates": {"currency": "EUR", "cpu_hour": 3600.0, "gpu_hour": 0.0}}
+OTHERS = {"moby.txt": "Call me Isabel.", "new.txt": "A new book that nobody has read before, of some length."}
+
+
+@pytest.fixture
+def two(corpus: Corpus) -> Corpus:
+    """A run, and another with another rate, a changed book, a new one and one less."""
+    corpus.record(FIRST, configuration=SLOW)
+    texts = {name: text for name, text in TEXTS.items() if name != "tale.txt"}
+    corpus.run("2", {**texts, **OTHERS}, rate=2.0)
+    corpus.record(SECOND, configuration=QUICK, accepted={"pack": "only a comment"}, reused=["tokenizer"])
+    return corpus
+
+
+def compared(corpus: Corpus) -> Comparison:
+    """The first run beside the second."""
+    journal = corpus.library.journal
+    return compare(corpus.library, journal.get("books~1"), journal.get("books"))
+
+
+def test_configuration_differs_by_dotted_keys_with_old_and_new_value(two: Corpus) -> None:
+    assert compared(two).configuration == {"sft.rate": ("0.5", "2.0"), "sft.warm": (None, "true")}
+
+
+def test_code_that_differs_is_named_with_the_stages_that_reach_it(two: Corpus) -> None:
+    assert compared(two).code == {"model/loss.py:loss": ("changed", ("pretrain",))}
+
+
+def test_documents_that_came_went_and_changed_are_named_and_equal_ones_are_not(two: Corpus) -> None:
+    books = compared(two).books
+    assert [book.path for book in books.added] == ["new.txt"]
+    assert [book.path for book in books.removed] == ["tale.txt"]
+    assert [book.id for book in books.changed] == [MOBY]
+    assert set(compared(two).files) == {"books/moby.txt", "books/new.txt", "books/tale.txt"}
+
+
+def test_only_shards_that_differ_are_read(corpus: Corpus) -> None:
+    corpus.record(FIRST)
+    untouched = 1 - shard_of(MOBY)
+    corpus.run("2", {**TEXTS, "moby.txt": "Call me Isabel, and nothing else."})
+    corpus.record(SECOND)
+    corpus.store.fs.rm(f"{corpus.store.root}/{corpus.made[f'ingest[{untouched}]'].location}/documents.parquet")
+    assert [book.id for book in compared(corpus).books.changed] == [MOBY]
+
+
+def test_documents_whose_files_are_gone_are_said_to_be_so(two: Corpus) -> None:
+    for artifact in two.library.graph.newest:
+        if artifact.stage == "ingest":
+            two.store.fs.rm(f"{two.store.root}/{artifact.location}/documents.parquet")
+    assert "can't be told any more" in compared(two).books.problem
+
+
+def test_what_came_of_it_is_metrics_gates_and_costs_of_both(two: Corpus) -> None:
+    told = compared(two)
+    assert told.metrics["evaluate.base.val.loss"] == (1.0, 4.0)
+    assert told.metrics["ingest.documents"] == (6.0, 6.0)
+    assert gates(told) == {"gate.base": ("passed", "failed")}
+    assert told.acceptances == [(SECOND, "pack", "only a comment")]
+    assert "pretrain" in told.outputs
+    assert "gate.base" not in told.outputs
+    found = json.loads(json.dumps(data(told)))
+    assert found["first"]["cost"]["money"] == pytest.approx(found["first"]["cost"]["cpu_seconds"])
+    assert found["second"]["places"]["tokenizer"]["action"] == "reused"
+    assert found["metrics"]["evaluate.base.diverged"] == {"first": "nan", "second": "nan"}, "JSON has no word for it"
+    assert found["configuration"]["sft.warm"] == {"first": None, "second": True}
+
+
+def test_equal_runs_differ_in_nothing(corpus: Corpus) -> None:
+    corpus.record(FIRST, configuration=SLOW)
+    corpus.record(SECOND, configuration=SLOW)
+    told = compared(corpus)
+    assert not any((told.configuration, told.code, told.libraries, told.files, told.outputs, told.books.added, told.books.changed))
+    assert {a == b or str(a) == str(b) for a, b in told.metrics.values()} == {True}
+
+
+def test_the_text_says_it_all_and_leaves_equal_metrics_out(two: Corpus) -> None:
+    if two.store.local_root is None:
+        pytest.skip("the text is the same")
+    text = compare_runs("books~1", SECOND, store=two.store.url)
+    for expected in (
+        f"{FIRST}  books, finished",
+        "sft.rate: 0.5 -> 2.0",
+        "sft.warm: unset -> true",
+        "model/loss.py:loss changed (pretrain)",
+        "added: books/new.txt (1)",
+        "pack in 20261125T140000-000000: only a comment",
+        "+3 (+300.0%)",
+        "passed  failed",
+        "EUR",
+    ):
+        assert expected in text, expected
+    assert "ingest.documents" not in text
+    assert "diverged" not in text, "no number is as equal to itself as can be"
+
+
+def test_a_record_that_is_gone_is_named(two: Corpus) -> None:
+    two.store.fs.rm(f"{two.store.root}/{two.made['pretrain'].location}", recursive=True)
+    told = compared(two)
+    assert told.second.gone == ["pretrain"]
+    assert told.code == {}

@@ -1,0 +1,116 @@
+"""`folio lineage` and `folio takedown` in words, as data and as a drawing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from flows.takedown import take_down
+from flows.tracing import trace
+from tasks.stage.store import Store
+from tests.tasks.records import vouched
+from tests.tasks.tracing.library import ALICE, COPY, MOBY, PRIDE, Corpus
+
+RUN = "20261125T130501-3fa2bc"
+PRICED = {"rates": {"currency": "CHF", "cpu_hour": 1800.0, "gpu_hour": 0.0}}
+
+
+@pytest.fixture
+def told(tmp_path: Path) -> Corpus:
+    """A run in the journal, on a disk."""
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    corpus.run()
+    corpus.record(RUN, configuration=PRICED)
+    return corpus
+
+
+def test_a_lineage_ends_with_its_cost_each_execution_once_in_the_recipe_s_money_its_seeds_and_commits(told: Corpus) -> None:
+    text = trace("export/books", store=told.store.url)
+    # Thirteen executions, two of them shards of ingest and two of clean, of a second of work and two of CPU each.
+    assert "cost of all of it: 13.0 s of work, 26.0 s of CPU, 13.00 CHF" in text
+    assert "seeds: pretrain.seed=1" in text
+    assert "git commit abc, 13 of 13 artifacts" in text
+    assert "documents: ingest x 2  books" in text
+
+
+def test_shards_are_unfolded_when_asked(told: Corpus) -> None:
+    text = trace("export/books", unfold=True, store=told.store.url)
+    assert f"documents[1]: {told.made['clean[1]'].location}" in text
+    assert " x 2" not in text
+
+
+def test_a_run_s_lineage_begins_at_what_it_ended_in(told: Corpus) -> None:
+    lines = trace("books", store=told.store.url).splitlines()
+    assert lines[0].startswith(f"run {RUN} of books: finished, started ")
+    assert [line for line in lines if line.startswith(("gate/", "export/"))]
+
+
+def test_a_document_goes_on_only_where_its_words_do_or_what_was_learned_from_them(told: Corpus) -> None:
+    seen = trace(MOBY, forward=True, store=told.store.url)
+    assert "export/books-" in seen
+    assert "gate/books-" not in seen
+    held_back = trace(PRIDE, forward=True, store=told.store.url)
+    assert "as shards: pretrain/books-" in held_back
+    assert "export/books-" not in held_back
+    removed = trace(COPY, forward=True, store=told.store.url)
+    assert "dedup/" not in removed
+
+
+def test_as_data_a_lineage_has_nodes_edges_and_what_each_was_made_with(told: Corpus) -> None:
+    found = json.loads(trace("folio-books@champion", as_json=True, store=told.store.url))
+    nodes = {node["key"]: node for node in found["nodes"]}
+    assert found["thing"]["kind"] == "model"
+    assert found["roots"] == [told.made["export"].key]
+    assert {(nodes[e["from"]]["stage"], nodes[e["to"]]["stage"], e["as"]) for e in found["edges"]} >= {
+        ("sft", "export", "model"),
+        ("ingest", "clean", "documents"),
+        ("clean", "dedup", "documents[1]"),
+    }
+    measured = json.loads(trace("evaluate/books-base", as_json=True, store=told.store.url), parse_constant=pytest.fail)["nodes"][0]
+    assert measured["metrics"]["diverged"] == "NaN", "JSON has no word for it"
+    trained = nodes[told.made["pretrain"].key]
+    assert trained["config"]["train"] == {"rate": 0.5}
+    assert trained["seeds"] == {"seed": 1}
+    assert trained["origin"]["git_commit"] == "abc"
+    assert nodes[told.made["clean[1]"].key]["shard"] == "1 of 2"
+    assert found["cost"] == {"wall_seconds": 13.0, "cpu_seconds": 26.0, "gpu_seconds": 0.0, "money": 13.0, "currency": "CHF"}
+
+
+def test_what_is_gone_and_what_was_accepted_are_in_the_data(told: Corpus) -> None:
+    vouched(told.store, told.made["pack"], "k" * 64, "only a comment")
+    told.store.fs.rm(f"{told.store.root}/{told.made['tokenizer'].location}", recursive=True)
+    nodes = {node["location"]: node for node in json.loads(trace("export/books", as_json=True, store=told.store.url))["nodes"]}
+    assert nodes[told.made["tokenizer"].location]["gone"] is True
+    assert nodes[told.made["pack"].location]["accepted"] == [{"key": "k" * 64, "reason": "only a comment"}]
+
+
+def test_a_drawing_is_a_file_of_its_own_with_a_box_for_the_shards_and_one_for_what_is_gone(told: Corpus, tmp_path: Path) -> None:
+    told.store.fs.rm(f"{told.store.root}/{told.made['tokenizer'].location}", recursive=True)
+    trace("export/books", drawing=tmp_path / "drawn.svg", store=told.store.url)
+    root = ElementTree.parse(tmp_path / "drawn.svg").getroot()
+    words = [element.text for element in root.iter() if element.tag.endswith("text")]
+    assert words.count("× 2") == 2
+    assert {"ingest", "clean", "export", "tokenizer"} <= set(words)
+    boxes = [element.get("class") for element in root.iter() if element.tag.endswith("}g")]
+    assert boxes.count("node elsewhere") == 1
+
+
+def test_a_takedown_in_words_names_every_group_and_the_way_out(told: Corpus) -> None:
+    text = take_down("copy of alice.txt", store=told.store.url)
+    for expected in (
+        f"document {COPY}: books/copy of alice.txt",
+        "contain it: 2",
+        "learned from it: none",
+        "learned its text from the document kept in its place: 4",
+        f"{ALICE} (books/alice.txt, 'Alice') was kept in its place",
+        "folio-books version 1 (champion)",
+        f"runs that used it: {RUN}",
+        "1. delete or move the file copy of alice.txt of source books, below the recipe's root; the same for books/alice.txt",
+    ):
+        assert expected in text, expected
+    assert json.loads(take_down(COPY, as_json=True, store=told.store.url))["without"] == [COPY, ALICE]
+    with pytest.raises(LookupError, match="is called 'Moby Dick'; give its id, its path or its title"):
+        take_down("Moby Dick", store=told.store.url)
