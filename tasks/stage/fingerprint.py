@@ -18,10 +18,10 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
+from tasks.stage.code.reach import PERHAPS, Walk
+from tasks.stage.code.source_tree import ROOT, Tree
+from tasks.stage.code.sources import Sources
 from tasks.stage.disk import write_whole
-from tasks.stage.reach import PERHAPS, Walk
-from tasks.stage.source_tree import ROOT, Tree
-from tasks.stage.sources import Sources
 
 __all__ = ["PERHAPS", "edited_since", "fingerprint", "freeze"]
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from prefect.runtime import flow_run
 
+from tasks.stage.code.source_tree import ROOMS
 from tasks.stage.cost import Rates, git_state, now, total_cost
 from tasks.stage.digests import Digests
 from tasks.stage.fingerprint import freeze
@@ -25,7 +26,6 @@ from tasks.stage.progress import say
 from tasks.stage.resources import Resources
 from tasks.stage.run import DECLARED, Run, current_options, entered
 from tasks.stage.scribe import Scribe
-from tasks.stage.source_tree import ROOMS
 from tasks.stage.store import Store
 from tasks.stage.tracking import flat_parameters
 

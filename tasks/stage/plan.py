@@ -15,9 +15,9 @@ from typing import Literal
 
 from tasks.stage.accepting import acceptances, accepted
 from tasks.stage.artifact import Artifact
+from tasks.stage.code.reach import PERHAPS
 from tasks.stage.identity import key_of
 from tasks.stage.journal import PlaceRecord
-from tasks.stage.reach import PERHAPS
 from tasks.stage.store import Damaged, Store
 
 Action = Literal["reuse", "run", "wait"]
@@ -143,4 +143,4 @@ def _words(name: str, old: str | None, new: str | None) -> str:
     if kind == "observed":
         change = "was added" if old is None else "is gone" if new is None else "changed"
         return f"{rest if rest.startswith('document ') else f'file {rest}'} {change}"
-    return f"{'library ' if kind == 'library' else ''}{rest}: {old or 'unset'} -> {new or 'unset'}"
+    return f"{'library ' if kind == 'library' else ''}{rest or kind}: {old or 'unset'} -> {new or 'unset'}"

@@ -5,12 +5,12 @@ This module imports nothing of the rooms: the process that works takes them from
 
 from __future__ import annotations
 
+import compileall
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,21 +19,12 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("flows", "tasks", "data", "model")
 # What every process needs, imported once by the process that the others are forked from.
 PRELOADED = (
-    "prefect",
-    "pydantic",
-    "typer",
-    "torch",
-    "duckdb",
-    "pyarrow.parquet",
-    "tokenizers",
-    "fsspec",
-    "jinja2",
-    "ftfy",
-    "charset_normalizer",
+    *("prefect.main", "prefect.artifacts", "fastapi", "pydantic", "typer", "psutil", "fsspec", "jinja2"),
+    *("torch", "numpy.typing", "tokenizers", "duckdb", "pyarrow.parquet", "ftfy", "charset_normalizer"),
 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Asked:
     """What is asked of a run: keys that are set, stages to refresh, whether everything is read again."""
 
@@ -49,7 +40,6 @@ class Site:
     folder: Path
     prefect: str
     asked: Asked = field(default_factory=Asked)
-    libraries: tuple[tuple[str, str], ...] = ()
 
     @property
     def rooms(self) -> Path:
@@ -70,6 +60,11 @@ class Site:
     def store(self) -> Path:
         """Where artifacts lie."""
         return self.home / "store"
+
+    @property
+    def packages(self) -> Path:
+        """Installed libraries that are found before all others."""
+        return self.folder / "site-packages"
 
     def artifact(self, label: str) -> Path:
         """The folder of an artifact, such as pretrain/tiny or evaluate/tiny-base."""
@@ -97,54 +92,44 @@ def build(folder: Path, prefect: str) -> Outcome:
     """A finished run to start from."""
     for room in ROOMS:
         shutil.copytree(ROOT / room, folder / "rooms" / room, ignore=shutil.ignore_patterns("__pycache__"))
+    compileall.compile_dir(folder / "rooms", quiet=1)
     here = Path(__file__).parent
     shutil.copytree(here / "books", folder / "books")
     shutil.copy2(here / "recipe.yaml", folder / "recipe.yaml")
-    return observe(Site(folder, prefect))
+    return carry_out(folder, prefect, lambda _: None)
 
 
-def carry_out(base: Path, folder: Path, prefect: str, change: Change) -> Outcome:
-    """Apply one change to a copy of the run at `base` and see what comes of it."""
+def copy_and_carry_out(base: Path, folder: Path, prefect: str, change: Change) -> Outcome:
+    """The same in a copy of the run at `base`, which goes afterwards."""
     shutil.copytree(base, folder, symlinks=True)
-    site = Site(folder, prefect)
-    change(site)
-    return observe(site)
+    outcome = carry_out(folder, prefect, change)
+    shutil.rmtree(folder)
+    return outcome
 
 
-def observe(site: Site) -> Outcome:
-    """Plan, run, plan again."""
+def carry_out(folder: Path, prefect: str, change: Change) -> Outcome:
+    """Apply one change, then plan, run and plan again."""
     began = time.monotonic()
-    _enter(site)
+    site = Site(folder, prefect)
+    told = os.open(folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for descriptor in (1, 2):
+        os.dup2(told, descriptor)
+    os.environ |= {"FOLIO_HOME": str(site.home), "OMP_NUM_THREADS": "1"}
+    os.chdir(folder)
+    sys.path[:0] = [str(site.packages), str(site.rooms)]
+    held = [name for name in sys.modules if name.split(".")[0] in ROOMS]
+    assert not held, f"imported before the copy was entered: {held[:3]}"
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    with ExitStack() as stack:
-        stack.enter_context(temporary_settings({PREFECT_API_URL: site.prefect, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
+    with temporary_settings({PREFECT_API_URL: prefect, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        change(site)
         planned, stopped = plan(site)
-        executed, reused, failed = run(site)
+        failed = run_once(site)
+        executed, reused = done(site)
+        site.asked.refresh = frozenset()
         after, _ = plan(site)
     then = {place: action for place, (action, _) in after.items()}
     return Outcome(planned, executed, reused, failed, stopped, then, time.monotonic() - began)
-
-
-def _enter(site: Site) -> None:
-    os.environ["FOLIO_HOME"] = str(site.home)
-    os.environ["OMP_NUM_THREADS"] = "1"
-    os.chdir(site.folder)
-    sys.path[:0] = [str(site.rooms)]
-    if site.libraries:
-        sys.path[:0] = [str(_installed(site))]
-    held = [name for name in sys.modules if name.split(".")[0] in ROOMS]
-    assert not held, f"imported before the copy was entered: {held[:3]}"
-
-
-def _installed(site: Site) -> Path:
-    """A folder of Python's in which libraries have the versions asked for."""
-    folder = site.folder / "site-packages"
-    for name, version in site.libraries:
-        metadata = folder / f"{name}-{version}.dist-info" / "METADATA"
-        metadata.parent.mkdir(parents=True)
-        metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
-    return folder
 
 
 def plan(site: Site) -> tuple[dict[str, tuple[str, tuple[str, ...]]], str]:
@@ -155,23 +140,37 @@ def plan(site: Site) -> tuple[dict[str, tuple[str, tuple[str, ...]]], str]:
     return {decision.place: (decision.action, decision.causes) for decision in told.decisions}, told.stopped
 
 
-def run(site: Site) -> tuple[frozenset[str], frozenset[str], str]:
-    """Places executed and reused as the journal has them, and why the run failed if it did."""
+def run_once(site: Site) -> str:
+    """Run the recipe; the gate's table when one stopped it."""
     from flows.loading import load
     from flows.pipeline import pipeline
     from tasks.gate import GateFailed
-    from tasks.stage.journal import Journal
-    from tasks.stage.opening import open_store
     from tasks.stage.run import Options, asking
 
-    recipe, failed = load("recipe.yaml", site.asked.changes), ""
-    settings: dict[str, Any] = recipe.run_settings()
     try:
         with asking(Options(refresh=site.asked.refresh, verify=site.asked.verify)):
-            pipeline(recipe)
+            pipeline(load("recipe.yaml", site.asked.changes))
     except GateFailed as error:
-        failed = str(error)
+        return str(error)
+    return ""
+
+
+def done(site: Site) -> tuple[frozenset[str], frozenset[str]]:
+    """Places executed and places reused by the last run, as its journal has them."""
+    from flows.loading import load
+    from tasks.stage.journal import Journal
+    from tasks.stage.opening import open_store
+
+    recipe = load("recipe.yaml", site.asked.changes)
+    settings: dict[str, Any] = recipe.run_settings()
     record = Journal(open_store(settings["store"], settings["root"], settings["home"])).latest(recipe.name)
     assert record is not None
-    done = {action: frozenset(p for p, place in record.places.items() if place.action == action) for action in ("executed", "reused")}
-    return done["executed"], done["reused"], failed
+    executed = frozenset(place for place, had in record.places.items() if had.action == "executed")
+    return executed, frozenset(record.places) - executed
+
+
+def accept(site: Site, place: str) -> None:
+    """Vouch for what changed at a place."""
+    from flows.planning import accept_changes
+
+    accept_changes(place, "recipe.yaml", site.asked.changes, "it changes no byte")

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tasks.stage import fingerprint as module
+from tasks.stage.code.source_tree import ROOT, Tree
 from tasks.stage.fingerprint import edited_since, fingerprint, freeze
-from tasks.stage.source_tree import ROOT, Tree
 
 SOURCES = {
     "data/__init__.py": "",

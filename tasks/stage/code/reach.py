@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-from tasks.stage import named_files
-from tasks.stage.import_time import order, ordered
-from tasks.stage.source_tree import Alias, Module
-from tasks.stage.sources import OWN_FILES, Code, Sources
-from tasks.stage.syntax import data_hash, is_machinery, short_hash
-from tasks.stage.uses import Chain
+from tasks.stage.code import named_files
+from tasks.stage.code.import_time import order, ordered
+from tasks.stage.code.source_tree import Alias, Module
+from tasks.stage.code.sources import OWN_FILES, Code, Sources
+from tasks.stage.code.syntax import data_hash, is_machinery, short_hash
+from tasks.stage.code.uses import Chain
 
 PERHAPS = " perhaps: "
 DOTTED = re.compile(r"(?<![\w.])(?P<name>\.?[A-Za-z_]\w*\.[\w.]*|\.[A-Za-z_]\w*)(?::(?P<attribute>\w+))?")

@@ -10,8 +10,8 @@ import ast
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tasks.stage.source_tree import COMPREHENSIONS, FUNCTIONS, Alias, Module, aliases, bound_names, is_docstring, own_nodes, syntax
-from tasks.stage.syntax import own_decorators, shows_annotations
+from tasks.stage.code.source_tree import COMPREHENSIONS, FUNCTIONS, Alias, Module, aliases, bound_names, is_docstring, own_nodes, syntax
+from tasks.stage.code.syntax import own_decorators, shows_annotations
 
 IMPORTERS = frozenset({"import_module", "__import__", "run_module", "run_path", "find_spec", "resolve_name", "spec_from_file_location"})
 JOINERS = frozenset({"joinpath", "with_name", "with_stem", "with_suffix", "join", "glob", "rglob"})

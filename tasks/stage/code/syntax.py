@@ -12,7 +12,7 @@ import ast
 import hashlib
 import re
 
-from tasks.stage.source_tree import FUNCTIONS, Alias, Module, is_docstring
+from tasks.stage.code.source_tree import FUNCTIONS, Alias, Module, is_docstring
 
 UNREAD = frozenset({"type_comment", "kind", "ctx", "type_ignores"})
 READS_NO_ANNOTATION = frozenset({"functools", "contextlib", "abc", "typing", "torch", "dataclasses", "enum"})

@@ -6,11 +6,11 @@ import ast
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from tasks.stage import named_files
-from tasks.stage.import_time import acting
-from tasks.stage.source_tree import Module, Tree
-from tasks.stage.syntax import Writer, is_machinery, short_hash
-from tasks.stage.uses import Uses, uses
+from tasks.stage.code import named_files
+from tasks.stage.code.import_time import acting
+from tasks.stage.code.source_tree import Module, Tree
+from tasks.stage.code.syntax import Writer, is_machinery, short_hash
+from tasks.stage.code.uses import Uses, uses
 
 OWN_FILES = frozenset({"__file__", "__path__", "__spec__"})
 

@@ -11,8 +11,8 @@ import ast
 import re
 from collections.abc import Iterable
 
-from tasks.stage.source_tree import FUNCTIONS, Module, Tree
-from tasks.stage.syntax import is_machinery, origin_of, own_decorators
+from tasks.stage.code.source_tree import FUNCTIONS, Module, Tree
+from tasks.stage.code.syntax import is_machinery, origin_of, own_decorators
 
 HARMLESS = re.compile(
     "__future__|abc|base64|collections|contextlib|contextvars|dataclasses|datetime|decimal|enum|fractions|functools|hashlib|itertools|json|"

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from tasks.stage.source_tree import Module, Tree
+from tasks.stage.code.source_tree import Module, Tree
 
 PLAIN = re.compile(r"[\w./-]+")
 FOLDER = re.compile(r"[\w/-]+")

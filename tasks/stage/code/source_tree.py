@@ -13,11 +13,12 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ROOMS = ("flows", "tasks", "model", "data")
 UPWARDS = re.compile(rb"\.parents\b|\.parent\.parent\b|[\"'/]\.\.[\"'/]|\bpardir\b")
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -81,7 +82,11 @@ class Tree:
     @classmethod
     def read(cls, root: Path = ROOT) -> Tree:
         """The files as they lie there now."""
-        return cls({name: (root / name).read_bytes() for name in sorted(_names(root))})
+        found: dict[str, bytes] = {}
+        for name in sorted(_names(root)):
+            with suppress(FileNotFoundError):  # an editor's file that went while this was read
+                found[name] = (root / name).read_bytes()
+        return cls(found)
 
     @cached_property
     def digest(self) -> str:
@@ -127,7 +132,7 @@ class Tree:
         return self._folders[folder]
 
     def module(self, name: str) -> Module | None:
-        """A module, parsed; None when the name is not ours. Raises SyntaxError as Python would."""
+        """A module, parsed; None when the name is not ours, and when it is no Python, since then nothing can import it."""
         if name not in self._modules:
             path = self.path(name)
             self._modules[name] = None if path is None else _parse(name, path, self.files[path])
@@ -146,7 +151,8 @@ def _names(root: Path) -> Iterator[str]:
         for folder, folders, files in os.walk(root / room):
             folders[:] = [name for name in folders if name != "__pycache__" and not name.startswith(".")]
             for name in files:
-                if name.endswith(".py") or (room != "flows" and not name.startswith(".") and not name.endswith((".pyc", "~"))):
+                kept = name.endswith(".py") or (room != "flows" and not name.endswith((".pyc", "~")))
+                if kept and not name.startswith("."):
                     yield Path(folder, name).relative_to(root).as_posix()
 
 
@@ -164,9 +170,13 @@ def syntax(source: str | bytes, name: str) -> ast.Module:
     return ast.parse(source, filename=name)
 
 
-def _parse(name: str, path: str, content: bytes) -> Module:
+def _parse(name: str, path: str, content: bytes) -> Module | None:
     module = Module(name, path, goes_up=bool(UPWARDS.search(content)))
-    for statement in syntax(content, path).body:
+    try:
+        statements = syntax(content, path).body
+    except (SyntaxError, ValueError):
+        return None
+    for statement in statements:
         _add(module, statement)
     return module
 

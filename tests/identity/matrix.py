@@ -1,0 +1,397 @@
+"""The change matrix: what is changed, how, exactly which places must run, and what the plan must name as the first one's cause.
+
+Most edits of code leave the bytes as they were, so the wave stops at the stages that reach the edited code; those that move bytes
+(a model's weights, a book's text) show how far it goes on.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from tests.identity.bench import Change
+from tests.identity.changing import (
+    Accepted,
+    Appended,
+    Copied,
+    Damaged,
+    Edit,
+    Emptied,
+    Gone,
+    Keys,
+    Libraries,
+    Moved,
+    Ran,
+    Refreshed,
+    Together,
+    Touched,
+    Verified,
+    Written,
+    flipped,
+    halved,
+)
+
+
+class Line(NamedTuple):
+    """One change. `places`: what must run, in the order of the flow; `cause`: words that the plan has for the first of them."""
+
+    name: str
+    how: Change
+    places: str = ""
+    cause: str = ""
+
+
+def keys(*changes: str) -> Change:
+    """Keys set on the command line."""
+    return Keys(changes)
+
+
+def code(path: str, old: str, new: str) -> Change:
+    """An edit of the code."""
+    return Edit(f"rooms/{path}", old, new)
+
+
+def both(*changes: Change) -> Change:
+    """Changes one after the other."""
+    return Together(changes)
+
+
+SHARDS = "ingest[0] ingest[1] clean[0] clean[1]"
+CLEANED = "clean[0] clean[1]"
+TRAINED = "pretrain sft dpo"
+MODELS = "evaluate.chat gate.chat quantize export evaluate.release evaluate.int8 gate.release"
+TUNED = f"sft dpo {MODELS}"
+FROM_MODEL = f"pretrain evaluate.base gate.base {TUNED}"
+MEASURED = "evaluate.base evaluate.chat evaluate.release evaluate.int8"
+CARD = "export evaluate.release"
+EVERYTHING = (
+    f"universe {SHARDS} dedup split audit gate.corpus examples tokenizer pack pretrain evaluate.base gate.base encode sft dpo {MODELS}"
+)
+AFTER_CLEAN = EVERYTHING.partition("clean[1] ")[2]
+COUNTED = f"dedup split audit gate.corpus {CARD}"
+BOOK = "The harbour of the river was near the bridge. The lantern of the winter was near the market.\n\nA letter came to the orchard.\n"
+
+CONFIG = [
+    Line(
+        "universe: a rate too small to matter",
+        keys("ingest.sources[0].hyphen_rate=0.5000001"),
+        "universe ingest[0] ingest[1]",
+        "hyphen_rate: 0.5 -> 0.5000001",
+    ),
+    Line("ingest: the largest file", keys("ingest.max_file_megabytes=255"), "ingest[0] ingest[1]", "max_file_megabytes: 256 -> 255"),
+    Line("clean: a limit that no document meets", keys("clean.boilerplate_lines=601"), CLEANED, "boilerplate_lines: 600 -> 601"),
+    Line("dedup: a limit that no bucket meets", keys("dedup.near.bucket=65"), "dedup", "near.bucket: 64 -> 65"),
+    Line(
+        "split: shares that round to the same", keys("split.train=0.81", "split.val=0.09"), "split", "train: 0.8 -> 0.81; val: 0.1 -> 0.09"
+    ),
+    Line("audit: how many leaks are listed", keys("audit.worst=51"), "audit", "worst: 50 -> 51"),
+    Line(
+        "examples: more preferences",
+        keys("examples.preference_pairs=2"),
+        f"examples evaluate.base encode dpo {MODELS}",
+        "preference_pairs: 1 -> 2",
+    ),
+    Line(
+        "tokenizer: a sample larger than the text",
+        keys("tokenizer.sample_bytes=1000000"),
+        "tokenizer",
+        "sample_bytes: 268435456 -> 1000000",
+    ),
+    Line("pack: larger shards than there are rows", keys("pack.shard_rows=8191"), "pack", "shard_rows: 8192 -> 8191"),
+    Line("model: other initial weights", keys("model.initial_std=0.03"), FROM_MODEL, "model.initial_std: 0.02 -> 0.03"),
+    Line("encode: larger shards than there are rows", keys("encode.shard_rows=8191"), "encode", "shard_rows: 8192 -> 8191"),
+    Line("sft: the learning rate", keys("sft.learning_rate=0.0004"), TUNED, "train.learning_rate: 0.001 -> 0.0004"),
+    Line("dpo: the strength", keys("dpo.beta=0.2"), f"dpo {MODELS}", "train.beta: 0.1 -> 0.2"),
+    Line("evaluate.base: the resamples", keys("evaluate.base.resamples=101"), "evaluate.base gate.base", "resamples: 100 -> 101"),
+    Line("evaluate.chat: the resamples", keys("evaluate.chat.resamples=101"), f"evaluate.chat gate.chat {CARD}", "resamples: 100 -> 101"),
+    Line(
+        "evaluate.release: the samples",
+        keys("evaluate.release.samples=2"),
+        "evaluate.release evaluate.int8 gate.release",
+        "samples: 1 -> 2",
+    ),
+    Line(
+        "quantize: the embeddings stay",
+        keys("quantize.embeddings=false"),
+        f"quantize {CARD} evaluate.int8 gate.release",
+        "embeddings: true -> false",
+    ),
+    Line("export: the length of a reply", keys("export.max_new_tokens=31"), CARD, "export.max_new_tokens: 256 -> 31"),
+    Line("card: its summary", keys("card.summary=Other words."), CARD, "card.summary: "),
+    Line("the licence of a source, which the card alone tells", keys("ingest.sources[1].licence=other"), CARD, "licences.own: "),
+    Line("the seed", keys("seed=2"), FROM_MODEL, "seed: 1 -> 2"),
+    Line("the recipe's name, which the card tells", keys("name=other"), CARD, "it has never run"),
+    Line("the recipe's description", keys("description=Other words.")),
+]
+GATES = [
+    Line("a bound of the corpus", keys("gates.corpus.bounds[0].minimum=2"), "gate.corpus", "bounds[0].minimum: 1.0 -> 2.0"),
+    Line("a bound of the base model", keys("gates.base.bounds[0].maximum=99"), "gate.base", "bounds[0].maximum: 100.0 -> 99.0"),
+    Line(
+        "a bound of the chat model, which the card tells", keys("gates.chat.bounds[0].maximum=99"), f"gate.chat {CARD}", "bounds[0].maximum"
+    ),
+    Line("a bound of the release", keys("gates.release.bounds[0].maximum=99"), "gate.release", "bounds[0].maximum"),
+    Line("a bound that is not met", keys("gates.base.bounds[0].maximum=0.01"), "gate.base", "bounds[0].maximum: 100.0 -> 0.01"),
+    Line(
+        "a bound that is not met, overruled",
+        keys("gates.base.bounds[0].maximum=0.01", "gates.base.overrule=only a test"),
+        "gate.base",
+        "bounds[0].maximum",
+    ),
+]
+RESOURCES = [
+    Line("threads", keys("resources.threads=2")),
+    Line("memory", keys("resources.memory=2GB")),
+    Line("workers and their threads", keys("resources.training.workers=2", "resources.training.threads=2")),
+    Line("the ZeRO stage", keys("resources.training.zero_stage=3")),
+    Line("the micro-batch", keys("resources.training.micro_batch=1")),
+    Line(
+        "how often a checkpoint is made, and when workers count as dead",
+        keys("resources.training.checkpoint_every_steps=1", "resources.training.stall_seconds=500"),
+    ),
+    Line("prices", keys("rates.cpu_hour=1.0")),
+]
+LIBRARIES = [
+    Line("ftfy", Libraries((("ftfy", "99.0"),)), CLEANED, "library ftfy:"),
+    Line("jinja2", Libraries((("jinja2", "99.0"),)), "export", "library jinja2:"),
+    Line("duckdb", Libraries((("duckdb", "99.0"),)), f"{CLEANED} dedup audit", "library duckdb:"),
+    Line(
+        "tokenizers",
+        Libraries((("tokenizers", "99.0"),)),
+        f"tokenizer pack evaluate.base encode evaluate.chat {CARD} evaluate.int8",
+        "library tokenizers:",
+    ),
+    Line("a build of the same version", Libraries((("ftfy", "6.3.1+local"),))),
+    Line("a library that no stage declares", Libraries((("rich", "99.0"),))),
+]
+CODE = [
+    # where it is reached
+    Line(
+        "a stage's own body",
+        code("tasks/split.py", "return split_documents(", "done = None\n    return done or split_documents("),
+        "split",
+        "code tasks/split.py split changed",
+    ),
+    Line(
+        "a helper one import away",
+        code("data/splits/split.py", "    held_out = [part", "    held_out = [*()] + [part"),
+        "split",
+        "code data/splits/split.py assign changed",
+    ),
+    Line(
+        "a helper two imports away",
+        code("data/dedup/minhash.py", "odd = np.uint64(1)", "odd = np.uint64(2 - 1)"),
+        "dedup",
+        "code data/dedup/minhash.py MinHash changed",
+    ),
+    Line(
+        "a helper three imports away",
+        code("data/dedup/words.py", "return [match.span() for", "return [*()] + [match.span() for"),
+        "dedup audit",
+        "code data/dedup/words.py spans changed",
+    ),
+    Line(
+        "a helper that several stages share",
+        code("data/tokens/special.py", 'ROLES = {"system"', 'ROLES = {**{}, "system"'),
+        "pack encode",
+        "code data/tokens/special.py ROLES changed",
+    ),
+    Line(
+        "a helper imported inside a function",
+        code("data/universe/small_talk.py", 'STRANGER_REPLY = "I do not', 'STRANGER_REPLY = "" + "I do not'),
+        "examples",
+        "code data/universe/small_talk.py STRANGER_REPLY changed",
+    ),
+    Line(
+        "a constant",
+        code("data/sources/titles.py", "TITLE_LIMIT = 120", "TITLE_LIMIT = 121"),
+        "ingest[0] ingest[1]",
+        "code data/sources/titles.py TITLE_LIMIT changed",
+    ),
+    Line(
+        "a constant used by way of its module",
+        code("data/universe/names.py", 'QUEENS = ("Maud",', 'QUEENS = (*(), "Maud",'),
+        "universe",
+        "code data/universe/names.py QUEENS changed",
+    ),
+    Line(
+        "a class",
+        code("model/evaluation/intervals.py", "Estimate(self.value * factor,", "Estimate(factor * self.value,"),
+        MEASURED,
+        "code model/evaluation/intervals.py Estimate changed",
+    ),
+    Line(
+        "a base class",
+        code("model/release/config.py", "class QuantizeConfig(BaseModel, frozen=True", "class QuantizeConfig(BaseModel, frozen=not False"),
+        "quantize",
+        "code model/release/config.py QuantizeConfig changed",
+    ),
+    Line(
+        "a decorator",
+        code("data/audit/funnel.py", "def _stage(", "def same(function):  # type: ignore\n    return function\n\n\n@same\ndef _stage("),
+        "audit",
+        "code data/audit/funnel.py _stage changed",
+    ),
+    Line(
+        "another library under the same name",
+        code(
+            "model/evaluation/gate_table.py",
+            "from model.evaluation.gate import Verdict",
+            "from builtins import len as len\n\nfrom model.evaluation.gate import Verdict",
+        ),
+        "gate.corpus gate.base gate.chat gate.release",
+        "code model/evaluation/gate_table.py as_text changed",
+    ),
+    Line(
+        "a helper of every model",
+        code("model/architecture/norms.py", "self.epsilon = epsilon", "self.epsilon = epsilon + 0.0"),
+        f"{TRAINED} evaluate.base evaluate.chat quantize {CARD} evaluate.int8".replace(
+            "pretrain sft dpo evaluate.base", "pretrain evaluate.base sft dpo"
+        ),
+        "code model/architecture/norms.py RMSNorm changed",
+    ),
+    Line(
+        "the training worker, which is started by name",
+        code("model/training/schedule.py", "after = max(1, total", "after = max(0 + 1, total"),
+        TRAINED,
+        "code model/training/schedule.py rate_factor changed",
+    ),
+    Line(
+        "a query",
+        code("data/cleaning/sql/quotes.sql", "SELECT d, n, straight AS line", "SELECT d, n, (straight) AS line"),
+        CLEANED,
+        "code data/cleaning/sql/quotes.sql changed",
+    ),
+    Line(
+        "a query of another stage",
+        code("data/audit/leaks.sql", "SELECT *\nFROM run", "SELECT run.*\nFROM run"),
+        "audit",
+        "code data/audit/leaks.sql changed",
+    ),
+    Line(
+        "the card's template",
+        code("model/release/card.md.jinja", "# {{ card.name | md }}", "{# words #}# {{ card.name | md }}"),
+        "export",
+        "code model/release/card.md.jinja changed",
+    ),
+    Line(
+        "the chat template, a constant",
+        code("data/tokens/special.py", '    "{{ bos_token }}"', '    "" + "{{ bos_token }}"'),
+        "tokenizer",
+        "code data/tokens/special.py CHAT_TEMPLATE changed",
+    ),
+    Line(
+        "a default of a config, given in the recipe",
+        code("data/cleaning/config.py", "minimum_characters: int = Field(200", "minimum_characters: int = Field(201"),
+        CLEANED,
+        "code data/cleaning/config.py CleanConfig changed",
+    ),
+    # where it can't be told
+    Line(
+        "a module that a stage looks up at run time",
+        both(
+            code("data/splits/split.py", "    held_out = [part", "    getattr(minhash, 'MinHash')\n    held_out = [part"),
+            code("data/splits/split.py", "from data.dedup.stream import", "from data.dedup import minhash\nfrom data.dedup.stream import"),
+        ),
+        "split",
+        "code data/dedup/minhash.py MinHash is new to it "
+        "(perhaps not reached: data.dedup.minhash is passed around as a value in data/splits/split.py)",
+    ),
+    # where it is not reached, or changes nothing
+    Line("a comment", code("data/dedup/words.py", "def spans(", "# why\ndef spans(")),
+    Line("a docstring", code("data/dedup/words.py", '"""Start and end of every word', '"""Begin and end of every word')),
+    Line(
+        "formatting",
+        code("data/dedup/words.py", "return [match.span() for match in", "return [\n        match.span()\n        for match in"),
+    ),
+    Line("moved lines", code("data/dedup/words.py", "def spans(", "\n\n\n\ndef spans(")),
+    Line("an annotation", code("data/dedup/words.py", "def spans(text: str) -> list[tuple[int, int]]:", "def spans(text) -> list:")),
+    Line("a field's description", code("data/cleaning/config.py", "repair text that was decoded", "mend text that was decoded")),
+    Line(
+        "two functions in other order",
+        code("data/dedup/words.py", "def gram_macro(", "def unused() -> int:\n    return 1\n\n\ndef gram_macro("),
+    ),
+    Line("a comment in a query", code("data/dedup/exact.sql", "-- Documents of equal words", "-- Texts of equal words")),
+    Line("white space in a query", code("data/dedup/exact.sql", "SELECT\n    number,", "SELECT number,")),
+    Line(
+        "a module that no stage reaches",
+        code("model/inference/chat.py", "from __future__ import annotations", "from __future__ import annotations\n\nUNUSED = 1"),
+    ),
+    Line("a new file", Written("rooms/data/dedup/other.py", "LIMIT = 1\n")),
+    Line("a new query that nobody names", Written("rooms/data/dedup/other.sql", "SELECT 1\n")),
+    Line("the flow", code("flows/base.py", "    fitted = tokenizer(", "    pass\n    fitted = tokenizer(")),
+    Line(
+        "the report",
+        code("tasks/reporting/wording.py", "from __future__ import annotations", "from __future__ import annotations\n\nUNUSED = 1"),
+    ),
+    Line("the machinery of stages", code("tasks/stage/progress.py", "LOG_SECONDS = 10.0", "LOG_SECONDS = 11.0")),
+]
+BOOKS = [
+    Line("a new book", Written("books/b.txt", BOOK), "ingest[1] clean[1] " + AFTER_CLEAN, "file own/books/b.txt was added"),
+    Line("a copy of a book added", Copied("books/2.txt", "books/b.txt"), f"ingest[1] clean[1] {COUNTED}", "file own/books/b.txt was added"),
+    Line("a copy of a book removed", Moved("books/copy.txt"), f"ingest[0] clean[0] {COUNTED}", "file own/books/copy.txt is gone"),
+    Line(
+        "a copy of a book edited",
+        Edit("books/copy.txt", "The lantern of the morning", "One lantern of the morning"),
+        f"ingest[0] clean[0] {COUNTED}".replace("split ", ""),
+        "file own/books/copy.txt changed",
+    ),
+    Line(
+        "a copy of a book renamed",
+        Moved("books/copy.txt", "books/late.txt"),
+        "ingest[0] clean[0] dedup split audit",
+        "file own/books/late.txt was added",
+    ),
+    Line(
+        "blanks at the end of a book",
+        Appended("books/3.txt", "   \n"),
+        f"ingest[0] clean[0] audit gate.corpus {CARD}",
+        "file own/books/3.txt changed",
+    ),
+    Line("an empty book added", Written("books/b.txt", ""), f"ingest[1] audit gate.corpus {CARD}", "file own/books/b.txt was added"),
+    Line("books touched", Touched("books")),
+    Line("a file of another kind beside the books", Written("books/b.png", "")),
+    Line("the books' folder moved with the recipe's root", both(Moved("books", "inner/books"), keys("root=inner"))),
+    Line("the books' folder under another path of the recipe", keys("ingest.sources[1].paths=[./books/*.txt]")),
+]
+ARTIFACTS = [
+    Line("an artifact deleted", Gone("split/tiny"), "split", "is gone"),
+    Line("a shard deleted", Gone("clean/tiny-1"), "clean[1]", "is gone"),
+    Line("a record deleted", Gone("dedup/tiny", "artifact.json"), "dedup", "is gone"),
+    Line("a record damaged", Damaged("dedup/tiny", "artifact.json", halved), "dedup", "artifact.json can't be read"),
+    Line("a file deleted", Gone("encode/tiny", "sft/train/shards.json"), "encode", "sft/train/shards.json is missing"),
+    Line("a file truncated", Damaged("tokenizer/tiny", "tokenizer.json", halved), "tokenizer", "tokenizer.json has"),
+    Line("a byte flipped", Damaged("pack/tiny", "train/shards.json", flipped), "pack", "has other content than its record says"),
+    Line(
+        "a byte flipped and its time restored",
+        Damaged("split/tiny", "val.parquet", flipped, kept=True),
+        "split",
+        "val.parquet has other content",
+    ),
+    Line(
+        "a byte flipped and its time restored, and all read again",
+        both(Damaged("split/tiny", "val.parquet", flipped, kept=True), Verified()),
+        "split",
+        "val.parquet has other content than its record says",
+    ),
+    Line("files touched", Touched("home/store/pack")),
+    Line("everything read again", Verified()),
+]
+SURROUNDINGS = [
+    Line("the store moved", both(Moved("home/store", "elsewhere"), keys("store=elsewhere"))),
+    Line("Prefect's results lost", Emptied("home/prefect-results")),
+    Line("folio's caches lost", Emptied("home/cache")),
+    Line("the journal lost", Emptied("home/store/.runs")),
+    Line("MLflow's database lost", both(keys("tracking=sqlite:///runs.db"), Ran(), Moved("runs.db"))),
+]
+ASKED = [
+    Line("a stage refreshed", Refreshed(frozenset({"split"})), "split", "a refresh was asked for"),
+    Line("a shard refreshed", Refreshed(frozenset({"clean[1]"})), "clean[1]", "a refresh was asked for"),
+    Line("one of a stage's places refreshed", Refreshed(frozenset({"gate.base"})), "gate.base", "a refresh was asked for"),
+    Line(
+        "an edit accepted",
+        both(code("data/splits/split.py", "    held_out = [part", "    held_out = [*()] + [part"), Accepted("split")),
+        "",
+        "it changes no byte",
+    ),
+    Line("a setting accepted, which the card tells", both(keys("dpo.beta=0.2"), Accepted("dpo")), "export", "dpo.beta: 0.1 -> 0.2"),
+]
+MATRIX = [*CONFIG, *GATES, *RESOURCES, *LIBRARIES, *CODE, *BOOKS, *ARTIFACTS, *SURROUNDINGS, *ASKED]

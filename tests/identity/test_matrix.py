@@ -1,0 +1,26 @@
+"""Each change of the matrix runs exactly the places it must, for the cause that the plan named; a second plan has nothing to do."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.identity.conftest import Outcomes
+from tests.identity.matrix import MATRIX, Line
+
+
+@pytest.mark.parametrize("line", MATRIX, ids=lambda line: line.name)
+def test_a_change_runs_exactly_what_it_must(line: Line, outcomes: Outcomes) -> None:
+    outcome = outcomes(line)
+    decided = {word: {place for place, (action, _) in outcome.planned.items() if action == word} for word in ("run", "wait", "reuse")}
+    assert outcome.executed == set(line.places.split())
+    assert decided["run"] <= outcome.executed, "what the plan is sure of runs"
+    assert outcome.executed <= decided["run"] | decided["wait"], "what the plan would reuse does not run"
+    assert outcome.stopped == "" or outcome.stopped == outcome.failed, "the plan knows the gate that stops the run"
+    first = line.places.split()[:1] or outcome.planned
+    assert line.cause in "; ".join(cause for place in first for cause in outcome.planned[place][1])
+    assert set(outcome.after.values()) == {"reuse"}, "nothing is left to do"
+
+
+def test_the_matrix_is_large_and_no_line_stands_in_it_twice() -> None:
+    assert len(MATRIX) >= 60
+    assert len({line.name for line in MATRIX}) == len(MATRIX)
