@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.launching import ROOT, Bench, Kill
+from tests.crash.launching import ROOT, Bench
 from tests.end_to_end.test_readme import free_port
 from tests.tasks.conftest import database, migrated, workshop
 
@@ -44,7 +44,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
 def undisturbed(server: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """The recipe, run to its end in peace."""
     bench = Bench(tmp_path_factory.mktemp("undisturbed"), server)
-    done = bench.launch(Kill())
+    done = bench.launch()
     assert done.code == 0, done.err
     bench.known = bench.records()
     return bench

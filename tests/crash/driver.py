@@ -36,15 +36,21 @@ class Death:
         self.target, self.record = os.fspath(target), os.fspath(target / "artifact.json")
         self.output, self.resume = staging / "output", staging / "resume"
         self.busy = threading.local()
+        self.workers: list[psutil.Process] = []
 
     def comes(self) -> None:
         """Kill -9."""
         if self.victim == "pipeline":
             os.kill(os.getpid(), signal.SIGKILL)
-        workers = [p for p in psutil.Process().children() if "model.training.worker" in p.cmdline()]
-        for worker in workers:
+        for worker in self.workers:
             worker.kill()
-        self.point = "over"
+        if self.workers:
+            self.point = "over"
+
+    def find_workers(self) -> None:
+        """Have the workers at hand, since looking for them takes longer than a checkpoint."""
+        if self.victim == "workers" and not self.workers and (self.resume / "run" / "worker-0.log").exists():
+            self.workers = [child for child in psutil.Process().children() if "model.training.worker" in child.cmdline()]
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Called by Python at every event of its own, this one's file operations included."""
@@ -77,7 +83,8 @@ class Death:
         """Look at the disk all the time."""
         self.busy.looking = True
         while True:
-            with suppress(OSError, ValueError):  # what is looked at has just gone or is being written
+            with suppress(OSError, ValueError, psutil.Error):  # what is looked at has just gone or is being written
+                self.find_workers()
                 self.look()
             time.sleep(0.001)
 

@@ -59,7 +59,7 @@ class Bench:
         """Where the artifacts lie."""
         return self.home / "store"
 
-    def launch(self, kill: Kill = Kill(), *words: str) -> Launch:
+    def launch(self, *words: str, kill: Kill = Kill()) -> Launch:
         """Run the recipe until it ends or is killed; no process of it is alive afterwards."""
         record = self.known.get(kill.place)
         if record and kill.place in self.whole():

@@ -45,7 +45,7 @@ def check_continuation(launch: Launch) -> None:
 
 def test_a_run_killed_everywhere_ends_with_the_bytes_of_an_undisturbed_one(undisturbed: Bench, bench: Bench) -> None:
     places = list(undisturbed.known)
-    launches = [bench.launch(kill) for kill in kills(places)]
+    launches = [bench.launch(kill=kill) for kill in kills(places)]
     launches.append(bench.launch())
     for launch in launches[:-1]:
         check_death(launch)

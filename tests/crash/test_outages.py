@@ -1,0 +1,150 @@
+"""What a run leans on goes away while it works: one message, and the same command goes on when it is back. Nothing half-made is reused."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.crash.disks import fill_up, remount, small_disk
+from tests.crash.launching import RECIPE, ROOT, Bench
+from tests.end_to_end.test_readme import free_port
+
+pytestmark = pytest.mark.crash
+TRACKED = ("--set", 'tracking=""')
+
+
+class Under:
+    """A run of the crash recipe that is under way."""
+
+    def __init__(self, bench: Bench, *words: str) -> None:
+        self.bench = bench
+        environment = bench.environment | {"FOLIO_HOME": str(bench.home)}
+        command = [sys.executable, "-m", "flows.cli", "run", str(RECIPE), "--set", "resources.training.checkpoint_every_steps=4", *words]
+        self.process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.said: list[str] = []
+
+    def until(self, words: str) -> None:
+        """Read what it says until it says this."""
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line)
+            if words in line:
+                return
+        raise AssertionError(f"{''.join(self.said)}\n{self.process.communicate()[1]}")
+
+    def failed(self) -> str:
+        """Its one message, once it has failed and nothing of it is alive."""
+        out, err = self.process.communicate(timeout=600)
+        self.said += out.splitlines(keepends=True)
+        assert self.process.returncode == 1, out + err
+        assert err.startswith("folio: ")
+        assert (err.count("\n"), "Traceback" in err) == (1, False), err
+        self.bench.wait_for_workers()
+        return err
+
+
+def goes_on(bench: Bench, undisturbed: Bench, *words: str) -> str:
+    """The same command comes to the undisturbed run's bytes, and reuses what was whole."""
+    launch = bench.launch(*words)
+    assert launch.code == 0, launch.err
+    assert not launch.before & set(launch.executed)
+    assert bench.digests() == undisturbed.digests()
+    return launch.out
+
+
+@pytest.fixture
+def disk(bench: Bench) -> Iterator[Path]:
+    """The store on a disk of its own, of 20 MB."""
+    with small_disk(bench.store, "20m") as place:
+        yield place
+
+
+@pytest.mark.parametrize("place", ["ingest", "clean", "dedup", "tokenizer", "pack", "pretrain", "evaluate.chat", "export"])
+def test_a_store_whose_disk_fills_while_a_stage_works(undisturbed: Bench, bench: Bench, disk: Path, place: str) -> None:
+    before = list(undisturbed.known)
+    known = next(name for name in before if name.startswith(place))
+    run = Under(bench)
+    if before.index(known):
+        run.until(f"{before[before.index(known) - 1]}: done")
+    run.process.send_signal(signal.SIGSTOP)
+    fill_up(disk / "ballast")
+    run.process.send_signal(signal.SIGCONT)
+    message = run.failed()
+    assert any(words in message for words in ("No space left", "bytes free", "bytes are free", "Free space")), message
+    assert known not in bench.whole()
+    (disk / "ballast").unlink()
+    goes_on(bench, undisturbed)
+
+
+def test_a_store_that_turns_read_only(undisturbed: Bench, bench: Bench, disk: Path) -> None:
+    run = Under(bench)
+    run.until("split: done")
+    while subprocess.run(["mount", "-o", "remount,ro", str(disk)], capture_output=True, check=False).returncode:
+        time.sleep(0.01)  # a file was open for writing
+    assert "Read-only file system" in run.failed()
+    remount(disk, "rw")
+    goes_on(bench, undisturbed)
+
+
+def test_a_home_that_turns_read_only_while_the_store_does_not(bench: Bench, tmp_path: Path) -> None:
+    words = ("--set", f"store={tmp_path / 'elsewhere'}", *TRACKED)
+    with small_disk(bench.home, "50m") as home:
+        run = Under(bench, *words)
+        run.until("split: done")
+        # What is open stays writable, as nothing else can be done to a disk in use; whatever is opened from now on isn't.
+        subprocess.run(["mount", "--bind", str(home), str(home)], check=True)
+        remount(home, "bind,ro")
+        message = run.failed()
+        subprocess.run(["umount", "--lazy", str(home)], check=True)
+        assert "Read-only file system" in message or "readonly database" in message
+        again = bench.launch(*words)
+        assert (again.code, again.executed[0]) == (0, "audit"), again.out + again.err
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved", "locked"])
+def test_mlflows_database_goes_away_while_a_model_trains_and_the_model_is_kept(undisturbed: Bench, bench: Bench, how: str) -> None:
+    database = bench.home / "mlflow.db"
+    run = Under(bench, *TRACKED)
+    run.until("pretrain: runs")
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        if how == "locked":
+            other.execute("BEGIN EXCLUSIVE")
+        elif how == "moved":
+            (bench.home / "away").mkdir()
+            for path in bench.home.glob("mlflow.db*"):
+                path.rename(bench.home / "away" / path.name)
+        else:
+            for path in bench.home.glob("mlflow.db*"):
+                path.unlink()
+        message = run.failed()
+    assert f"MLflow's database sqlite:///{database} did not take" in message
+    assert "pretrain" in bench.whole()
+    said = goes_on(bench, undisturbed, *TRACKED)
+    assert "pretrain: reused" in said
+
+
+def test_prefects_server_goes_away_while_a_model_trains_and_the_model_is_kept(undisturbed: Bench, bench: Bench) -> None:
+    port = free_port()
+    bench.environment = bench.environment | {"FOLIO_PREFECT_PORT": str(port), "PREFECT_HOME": str(bench.home / "prefect")}
+    run = Under(bench)
+    run.until("pretrain: runs")
+    _listener(port).kill()
+    assert f"The Prefect server at http://127.0.0.1:{port}" in run.failed()
+    assert "pretrain" in bench.whole()
+    try:
+        assert "pretrain: reused" in goes_on(bench, undisturbed)
+    finally:
+        _listener(port).kill()
+
+
+def _listener(port: int) -> psutil.Process:
+    return next(psutil.Process(c.pid) for c in psutil.net_connections("inet") if c.status == psutil.CONN_LISTEN and c.laddr.port == port)
