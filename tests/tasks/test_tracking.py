@@ -162,3 +162,15 @@ def test_a_model_shows_what_was_measured_of_it_and_the_parent_shows_what_came_in
     assert data_sets(parent)["collect"].digest == run.artifacts["collect"].digest[:32]
     assert parent.outputs is not None
     assert [made.model_id for made in parent.outputs.model_outputs] == [model_id]
+
+
+def test_a_search_by_digest_finds_every_run_that_used_a_data_set_reused_or_not(tracked: Workshop) -> None:
+    first, second = tracked.run(), tracked.run(Toys(learn=Learn(rate=0.25)))
+    client = MlflowClient(tracking_uri=tracked.tracking)
+    experiment = client.get_experiment_by_name("toys")
+    assert experiment is not None
+    counted = first.artifacts["count"].digest
+    found = client.search_runs([experiment.experiment_id], f"dataset.digest = '{counted[:32]}'")
+    assert {run.info.run_name for run in found} == {"count", "count (reused)", "learn"}
+    parents = [run.data.tags["mlflow.parentRunId"] for run in found if run.info.run_name == "learn"]
+    assert set(parents) == {first.record.mlflow_run_id, second.record.mlflow_run_id}
