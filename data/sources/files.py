@@ -39,7 +39,8 @@ def find_files(source: FilesSource, root: Path, works: Works | None = None) -> d
             )
         base = _base(Path(home, pattern))
         for path in matches:
-            name = _below(home, path) or _below(base, path) or path
+            # A name of another encoding is written out, since no table can hold it.
+            name = os.fsencode(_below(home, path) or _below(base, path) or path).decode("utf-8", "backslashreplace")
             if found.setdefault(name, path) != path:
                 raise SourceError(f"source {source.name!r}: {found[name]} and {path} would both be called {name!r}; make them two sources")
     return {name: Path(found[name]) for name in sorted(found if works is None else filter(works.hold, found))}

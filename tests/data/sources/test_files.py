@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,11 +17,11 @@ from hypothesis import strategies as st
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.decode import decode
 from data.sources.errors import SourceError
-from data.sources.files import source_state
+from data.sources.files import find_files, source_state
 from data.sources.ingest import Surroundings, ingest
 from data.sources.titles import name_disagrees, title_of
 from data.universe.config import UniverseSource
-from tests.data.sources.reading import digests
+from tests.data.sources.reading import digests, read, rows
 
 LETTER = "Ágnes wrote: “The café is closed — naïve, but true.”\n" * 20
 
@@ -146,3 +147,12 @@ def test_a_title_is_what_the_text_says_and_else_the_files_name() -> None:
     for opening in openings:
         assert title_of("shelf/Moby_Dick.txt", opening) == "Moby Dick"
     assert name_disagrees("Hamlet_Prince.txt", "Macbeth") and not name_disagrees("Hamlet_Prince.txt", "the prince")
+
+
+def test_a_name_that_is_no_utf8_is_written_out_and_its_text_is_read(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("The text of the café.")
+    source = FilesSource(name="shelf", paths=(".",))
+    assert list(find_files(source, tmp_path)) == ["caf\\xe9.txt"]
+    read(IngestConfig(sources=(source,), shards=1), tmp_path, tmp_path / "out")
+    (row,) = rows(tmp_path / "out", "documents", 1)
+    assert row["text"] == "The text of the café."
