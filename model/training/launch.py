@@ -134,13 +134,15 @@ def _let_others_end(workers: Workers, seconds: float = 3.0) -> None:
 
 
 def _reason(job: Job, workers: Workers, codes: list[int | None]) -> str:
-    """Why a worker failed, in its own words if it had any, and what is kept. `codes`: the exit codes as they were seen first."""
+    """Why the job failed, and what is kept. `codes`: the exit codes as they were seen first."""
+    killed = next(((rank, -code) for rank, code in enumerate(codes) if code is not None and code < 0), None)
+    if killed is not None:
+        # The others' words, if any, are only that they miss it.
+        rank, number = killed
+        return f"worker {rank} was ended by signal {number} ({signal.strsignal(number)}); {kept(job)}"
     if reports := workers.reports():
         said = reports[0]
         return f"{said['message']}; {kept(job)}" if said["again"] else str(said["message"])
-    rank = next(rank for rank, code in enumerate(codes) if code not in (None, 0))
-    code = codes[rank] or 0
-    if code == STOPPED:
-        return f"worker {rank} was asked to stop by something else; {kept(job)}"
-    how = f"was ended by signal {-code} ({signal.strsignal(-code)})" if code < 0 else f"ended with code {code}"
+    rank = next(rank for rank, code in enumerate(codes) if code)
+    how = "was asked to stop by something else" if codes[rank] == STOPPED else f"ended with code {codes[rank]}"
     return f"worker {rank} {how}, its output is in {workers.log(rank)}; {kept(job)}"

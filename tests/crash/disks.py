@@ -25,9 +25,17 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def remount(place: Path, options: str) -> None:
-    """Change a mounted disk: `ro`, `rw`, `size=...`."""
-    subprocess.run(["mount", "-o", f"remount,{options}", str(place)], check=True)
+@contextmanager
+def read_only(place: Path) -> Iterator[None]:
+    """Nothing can be opened for writing below a folder. What is open already stays writable: a disk in use can't be had otherwise."""
+    for options in (["--bind", str(place), str(place)], ["-o", "remount,bind,ro", str(place)]):
+        done = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"a folder can't be made read-only here: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 def fill_up(ballast: Path) -> None:

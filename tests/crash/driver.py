@@ -36,6 +36,7 @@ class Death:
         self.target, self.record = os.fspath(target), os.fspath(target / "artifact.json")
         self.output, self.resume = staging / "output", staging / "resume"
         self.busy = threading.local()
+        self.began = time.time()
         self.workers: list[psutil.Process] = []
 
     def comes(self) -> None:
@@ -75,7 +76,8 @@ class Death:
             self.comes()
         elif self.point in ("training", "checkpoint") and (self.resume / "latest.json").exists():
             step = int((self.resume / "latest.json").read_text().split('"step":')[1].split(",")[0])
-            begun = [path for path in self.resume.glob("step-*") if int(path.name[5:]) > step]
+            # What an earlier launch has left half written doesn't count.
+            begun = [p for p in self.resume.glob("step-*") if int(p.name[5:]) > step and p.stat().st_mtime > self.began]
             if begun and any(begun[0].iterdir()) if self.point == "checkpoint" else not begun:
                 self.comes()
 
