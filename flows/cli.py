@@ -79,8 +79,11 @@ def chat(
 @app.command()
 def up() -> None:
     """Start the Prefect server and the MLflow page on loopback, unless they run already."""
+    from flows.running import close_the_dead
+
     for service in (services.ensure_prefect(), services.ensure_mlflow(services.tracking_url())):
         print(f"{service.name}: {service.url}")
+    close_the_dead()
 
 
 @app.command()

@@ -15,6 +15,8 @@ from flows.loading import load
 from flows.recipe import Recipe
 from flows.stopping import stoppable
 from tasks.stage.artifact import Artifact
+from tasks.stage.guardian import sweep
+from tasks.stage.journal import Journal
 from tasks.stage.opening import open_store
 from tasks.stage.progress import clock
 from tasks.stage.run import Options, asking
@@ -50,6 +52,14 @@ def _carried_out(recipe: Recipe, options: Options) -> tuple[dict[str, Artifact],
         except CancelledRun:
             raise KeyboardInterrupt from None
     return artifacts, time.monotonic() - started
+
+
+def close_the_dead() -> None:
+    """Mark the runs in folio's own store that died without an end as crashed; wait until that is done."""
+    show_on_terminal()
+    burial = sweep(Journal(open_store(services.store_url(), Path.cwd(), services.home())), services.tracking_url())
+    if burial is not None:
+        burial.wait()
 
 
 def show_on_terminal() -> None:

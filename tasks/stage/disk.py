@@ -18,6 +18,16 @@ def write_whole(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
+def settle(directory: Path) -> None:
+    """Have every file of a directory on the disk itself: after a power cut a record must not tell of bytes that never got there."""
+    for path in (*directory.rglob("*"), directory):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def replace_directory(made: Path, final: Path) -> None:
     """Move a directory to where there may be one already, which goes."""
     final.parent.mkdir(parents=True, exist_ok=True)

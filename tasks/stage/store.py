@@ -21,7 +21,7 @@ from tasks.stage.artifact import RECORD, Artifact, Part
 from tasks.stage.catalogue import SHORT, Catalogue, Damaged
 from tasks.stage.checking import Checker
 from tasks.stage.digests import Digests, hash_file, hash_files
-from tasks.stage.disk import place_directory, remove, replace_directory, write_whole
+from tasks.stage.disk import place_directory, remove, replace_directory, settle, write_whole
 from tasks.stage.locks import is_leased, lease_lock, local_lock, shared_lock, sole_lock
 from tasks.stage.progress import say
 
@@ -124,6 +124,7 @@ class Store:
         record = artifact.model_dump_json(indent=1).encode()
         with self._writing(artifact.location):
             if self.local_root is not None:
+                settle(made)
                 replace_directory(made, Path(target))
                 write_whole(Path(target) / RECORD, record)
             else:
