@@ -28,14 +28,14 @@ def small_disk(place: Path, size: str) -> Iterator[Path]:
 @contextmanager
 def read_only(place: Path) -> Iterator[None]:
     """Nothing can be opened for writing below a folder. What is open already stays writable: a disk in use can't be had otherwise."""
-    for options in (["--bind", str(place), str(place)], ["-o", "remount,bind,ro", str(place)]):
-        done = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
+    subprocess.run(["mount", "--bind", str(place), str(place)], capture_output=True, check=False)
+    done = subprocess.run(["mount", "-o", "remount,bind,ro", str(place)], capture_output=True, text=True, check=False)
+    try:
         if done.returncode:
             pytest.skip(f"a folder can't be made read-only here: {done.stderr.strip()}")
-    try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(place)], capture_output=True, check=False)
 
 
 def fill_up(ballast: Path) -> None:

@@ -19,6 +19,12 @@ from tests.crash.launching import ROOT
 from tests.tasks.toys import Workshop
 
 
+def guardians(pid: int) -> list[psutil.Process]:
+    """The processes that watch over the runs of a process."""
+    children = (child.as_dict(["pid", "cmdline"]) for child in psutil.Process(pid).children())
+    return [psutil.Process(child["pid"]) for child in children if "folio-guardian" in (child["cmdline"] or [])]
+
+
 class Started:
     """A process that runs the toy pipeline and has come to `learn`."""
 
@@ -64,7 +70,7 @@ class Started:
     @property
     def guardian(self) -> psutil.Process:
         """The process that watches over the run."""
-        (found,) = (p for p in psutil.Process(self.process.pid).children() if "folio-guardian" in p.cmdline())
+        (found,) = guardians(self.process.pid)
         return found
 
 
@@ -139,7 +145,7 @@ def test_a_run_that_died_with_its_guardian_is_marked_by_the_next_run(started: St
 def test_a_run_that_ends_by_itself_leaves_no_guardian_but_the_last(workshop: Workshop) -> None:
     for _ in range(3):
         workshop.run()
-    assert len([p for p in psutil.Process().children() if "folio-guardian" in p.cmdline()]) <= 1
+    assert len(guardians(os.getpid())) <= 1
 
 
 @pytest.mark.parametrize(("number", "code", "state"), [(signal.SIGINT, 130, "Crashed"), (signal.SIGTERM, 143, "Crashed")])
@@ -158,6 +164,7 @@ def test_a_run_asked_to_stop_says_where_it_stopped_and_that_it_can_go_on(
 
 @pytest.mark.parametrize("started", ["compute"], indirect=True)
 def test_a_second_ctrl_c_ends_a_run_at_once_even_deep_in_a_library(started: Started) -> None:
+    time.sleep(0.5)  # from the word to the library
     started.process.send_signal(signal.SIGINT)
     time.sleep(1)
     assert started.process.poll() is None, "Python handles no signal while a library computes"
