@@ -94,6 +94,8 @@ def settings() -> dict[str, str]:
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
         "PREFECT_CLIENT_MAX_RETRIES": "4",
+        # A server on SQLite that several runs use at once may answer so for a moment.
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
         "PREFECT_CLI_PROMPT": "false",
         "DO_NOT_TRACK": "1",

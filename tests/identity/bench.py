@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,7 +103,11 @@ def build(folder: Path, prefect: str) -> Outcome:
 def copy_and_carry_out(base: Path, folder: Path, prefect: str, change: Change) -> Outcome:
     """The same in a copy of the run at `base`, which goes afterwards."""
     shutil.copytree(base, folder, symlinks=True)
-    outcome = carry_out(folder, prefect, change)
+    try:
+        outcome = carry_out(folder, prefect, change)
+    except Exception:
+        # An exception of a library may not survive the way to the other process, and would end it.
+        raise AssertionError(traceback.format_exc()) from None
     shutil.rmtree(folder)
     return outcome
 
