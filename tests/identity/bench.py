@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+SERVICE_UNAVAILABLE = 503
 ROOMS = ("flows", "tasks", "data", "model")
 # What every process needs, imported once by the process that the others are forked from.
 PRELOADED = (
@@ -105,7 +106,7 @@ def copy_and_carry_out(base: Path, folder: Path, prefect: str, change: Change) -
     shutil.copytree(base, folder, symlinks=True)
     try:
         outcome = carry_out(folder, prefect, change)
-    except Exception:
+    except Exception:  # noqa: BLE001  # told as what it is, whatever it is
         # An exception of a library may not survive the way to the other process, and would end it.
         raise AssertionError(traceback.format_exc()) from None
     shutil.rmtree(folder)
@@ -147,16 +148,26 @@ def plan(site: Site) -> tuple[dict[str, tuple[str, tuple[str, ...]]], str]:
 
 def run_once(site: Site) -> str:
     """Run the recipe; the gate's table when one stopped it."""
+    from prefect.exceptions import PrefectHTTPStatusError
+
     from flows.loading import load
     from flows.pipeline import pipeline
     from tasks.gate import GateFailed
     from tasks.stage.run import Options, asking
 
-    try:
-        with asking(Options(refresh=site.asked.refresh, verify=site.asked.verify)):
-            pipeline(load("recipe.yaml", site.asked.changes))
-    except GateFailed as error:
-        return str(error)
+    recipe = load("recipe.yaml", site.asked.changes)
+    for patience in (True, True, False):
+        try:
+            with asking(Options(refresh=site.asked.refresh, verify=site.asked.verify)):
+                pipeline(recipe)
+        except GateFailed as error:
+            return str(error)
+        except PrefectHTTPStatusError as error:
+            # The one SQLite server of the session is used by all lines at once and may be too busy to begin another flow.
+            if not patience or error.response.status_code != SERVICE_UNAVAILABLE:
+                raise
+        else:
+            break
     return ""
 
 
