@@ -35,7 +35,8 @@ def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refre
     from flows.planning import refreshing
     from flows.running import run_recipe
 
-    run_recipe(recipe, tuple(changes or ()), refreshing(refresh), verify)
+    given = tuple(changes or ())
+    run_recipe(recipe, given, refreshing(refresh, recipe, given), verify)
 
 
 @app.command()
@@ -50,7 +51,8 @@ def plan(
     from flows.plan_table import Estimate, plan_table
     from flows.planning import plan_recipe, refreshing
 
-    plan = plan_recipe(recipe, tuple(changes or ()), refreshing(refresh), verify)
+    given = tuple(changes or ())
+    plan = plan_recipe(recipe, given, refreshing(refresh, recipe, given), verify)
     cores = plan.recipe.resources.cores
     if as_json:
         estimate = asdict(Estimate.of(plan.decisions, cores))

@@ -70,7 +70,8 @@ def refresh(
     from flows.planning import refreshing
     from flows.running import run_recipe
 
-    run_recipe(recipe, tuple(changes or ()), refreshing([place]), False)
+    given = tuple(changes or ())
+    run_recipe(recipe, given, refreshing([place], recipe, given), False)
 
 
 @store_app.command()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from flows.loading import RecipeError, load
 from flows.recipe import Recipe
 from tasks.stage.accepting import NotAcceptable, accept
-from tasks.stage.plan import Decision
+from tasks.stage.plan import Decision, names_of
 from tasks.stage.run import Options, asking
 from tasks.stage.stage import Stage
 from tasks.stage.store import Store
@@ -45,17 +45,11 @@ def accept_changes(place: str, name: str, changes: tuple[str, ...], reason: str)
     Raises RecipeError for an unknown stage and NotAcceptable when nothing there may be accepted."""
     named(place, "accept")
     plan = plan_recipe(name, changes, frozenset(), False)
-    due = [d for d in plan.decisions if place in places_of(d.place) and d.action != "reuse"]
+    due = [d for d in plan.decisions if place in names_of(d.place) and d.action != "reuse"]
     if not due:
         raise NotAcceptable(f"{place}: there is nothing to accept, since nothing that {plan.recipe.name} has there would run.")
     kept = [accept(plan.store, plan.recipe.name, decision, reason) for decision in due]
     return "\n".join(f"{k.place}: {'; '.join(k.causes)}\n  accepted by {k.who}: {k.reason}" for k in kept)
-
-
-def places_of(place: str) -> tuple[str, ...]:
-    """The names that mean a place: of a shard, of the whole stage there, of the stage wherever it stands."""
-    whole = place.partition("[")[0]
-    return place, whole, whole.partition(".")[0]
 
 
 def stages() -> dict[str, Stage]:
@@ -69,14 +63,22 @@ def stages() -> dict[str, Stage]:
 def named(place: str, asked: str) -> None:
     """Raises RecipeError when a name is no stage and no place of one, such as evaluate.base or clean[3]."""
     known = stages()
-    if places_of(place)[-1] not in known:
+    if names_of(place)[-1] not in known:
         near = difflib.get_close_matches(place, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"the stages are {', '.join(known)}."
         raise RecipeError(f"{asked} {place!r}: there is no stage of that name; {hint}")
 
 
-def refreshing(asked: list[str] | None) -> frozenset[str]:
-    """What `--refresh` names: stages, or places of a stage such as evaluate.base or clean[3]. Raises RecipeError for any other name."""
+def refreshing(asked: list[str] | None, recipe: str, changes: tuple[str, ...]) -> frozenset[str]:
+    """What `--refresh` names: stages, or places of a stage such as evaluate.base or clean[3].
+
+    Raises RecipeError for any other name, and for a place that the recipe hasn't, which nothing would happen to."""
     for name in asked or ():
         named(name, "--refresh")
+    if asked:
+        plan = plan_recipe(recipe, changes, frozenset(), False)
+        known = {name: None for decision in plan.decisions for name in names_of(decision.place)}
+        # Behind a gate that stops the plan there may be places that it does not come to.
+        if not plan.stopped and (strange := [name for name in asked if name not in known]):
+            raise RecipeError(f"--refresh {strange[0]!r}: {plan.recipe.name} has no such place; it has {', '.join(known)}.")
     return frozenset(asked or ())

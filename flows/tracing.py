@@ -22,6 +22,8 @@ def trace(
     thing: str, *, forward: bool = False, unfold: bool = False, as_json: bool = False, drawing: Path | None = None, store: str = ""
 ) -> str:
     """The lineage as text or JSON, and as an SVG file when asked. Raises LookupError when nothing in the store is called `thing`."""
+    if unfold and as_json and drawing is None:
+        raise ValueError("--all unfolds the tree and the drawing; --json has every shard by itself in any case. Leave one of them out.")
     library = library_at(store)
     found = find(library, thing)
     artifacts = _lineage(library, found, forward)

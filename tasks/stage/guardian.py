@@ -8,18 +8,16 @@ It costs a shell that waits at a pipe: about 2 ms and 1 MB a run. Python starts 
 from __future__ import annotations
 
 import atexit
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
+from tasks.stage.apart import start_apart
 from tasks.stage.journal import Journal, RunRecord
 from tasks.stage.progress import say
 from tasks.stage.store import Store
 
-ROOT = Path(__file__).resolve().parents[2]
 WAIT = 'read -r word; test "$word" = done || exec "$@"'
 
 
@@ -73,7 +71,4 @@ def _burial(store: Store, run_ids: list[str], tracking: str, *, last: bool) -> l
 
 
 def _apart(command: list[str], told: int) -> subprocess.Popen[bytes]:
-    """A process in a session of its own: what ends the run by its terminal or its group does not end this."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
-    quiet = subprocess.DEVNULL
-    return subprocess.Popen(command, stdin=told, stdout=quiet, stderr=quiet, env=environment, start_new_session=True)
+    return start_apart(command, stdin=told, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

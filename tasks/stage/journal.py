@@ -17,7 +17,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from tasks.stage.disk import write_whole
 from tasks.stage.locks import is_leased, is_locked, lease_lock, local_lock
 from tasks.stage.progress import say
 from tasks.stage.store import Store, StoreError
@@ -86,16 +85,7 @@ class Journal:
     def write(self, record: RunRecord) -> None:
         """Keep a record, in place of what it said before. Raises StoreError naming the run."""
         content = record.model_dump_json(indent=1).encode()
-        try:
-            if self.store.local_root is not None:
-                folder = self.store.local_root / RUNS
-                folder.mkdir(parents=True, exist_ok=True)
-                write_whole(folder / f"{record.id}.json", content)
-            else:
-                self.store.fs.pipe_file(f"{self.folder}/{record.id}.json", content)
-        except OSError as error:
-            message = f"store: {self.store.url} can't take the record of run {record.id} ({error}). Free space or make it writable."
-            raise StoreError(message) from error
+        self.store.put(f"{RUNS}/{record.id}.json", content, f"the record of run {record.id}")
 
     @contextmanager
     def running(self, record: RunRecord) -> Iterator[None]:
@@ -201,12 +191,7 @@ class Journal:
 
     def _ids(self) -> list[str]:
         """Newest second first."""
-        self.store.fs.invalidate_cache()
-        try:
-            names = [str(path).rsplit("/", 1)[-1] for path in self.store.fs.ls(self.folder, detail=False)]
-        except FileNotFoundError:
-            return []
-        return sorted((name.removesuffix(".json") for name in names if name.endswith(".json") and not name.startswith(".")), reverse=True)
+        return sorted((name.removesuffix(".json") for name in self.store.names(RUNS) if name.endswith(".json")), reverse=True)
 
     def _read(self, ids: Iterable[str]) -> Iterator[RunRecord]:
         def content(run_id: str) -> bytes | OSError:

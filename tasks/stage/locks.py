@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import fsspec
@@ -24,38 +24,32 @@ LEASE_SECONDS = 60.0
 POLL_SECONDS = 0.2
 
 
-@contextmanager
-def local_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+def local_lock(path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
     """Hold an exclusive lock on a file, waiting as long as another process holds it; `on_wait` is called once if it must wait."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+    return _held(path, fcntl.LOCK_EX, on_wait)
 
 
-@contextmanager
-def shared_lock(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+def shared_lock(path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
     """Hold a lock that others may hold as well, waiting as long as one process has it for itself (`sole_lock`)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            on_wait()
-            fcntl.flock(handle, fcntl.LOCK_SH)
-        yield
+    return _held(path, fcntl.LOCK_SH, on_wait)
+
+
+def sole_lock(path: Path) -> AbstractContextManager[None]:
+    """Have a lock for oneself. Raises BlockingIOError at once when others hold it."""
+    return _held(path, fcntl.LOCK_EX, None)
 
 
 @contextmanager
-def sole_lock(path: Path) -> Iterator[None]:
-    """Have a lock for oneself. Raises BlockingIOError at once when others hold it."""
+def _held(path: Path, kind: int, on_wait: Callable[[], None] | None) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(handle, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if on_wait is None:
+                raise
+            on_wait()
+            fcntl.flock(handle, kind)
         yield
 
 

@@ -55,6 +55,12 @@ class Decision:
         }
 
 
+def names_of(place: str) -> tuple[str, ...]:
+    """The names that mean a place: of a shard, of the whole stage there, of the stage wherever it stands."""
+    whole = place.partition("[")[0]
+    return place, whole, whole.partition(".")[0]
+
+
 def decide(
     store: Store,
     *,

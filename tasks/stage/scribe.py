@@ -23,12 +23,13 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import IO, TYPE_CHECKING, Any
 
+from tasks.stage.apart import start_apart
+
 if TYPE_CHECKING:
     from tasks.stage.artifact import Artifact
     from tasks.stage.journal import Registered
     from tasks.stage.tracking import Tracker
 
-ROOT = Path(__file__).resolve().parents[2]
 Message = tuple[str, tuple[Any, ...], int]
 """Method, arguments, and the number of the question, or 0 when no answer is awaited."""
 Answer = tuple[int, bool, Any]
@@ -47,10 +48,7 @@ def prepare() -> None:
 
 
 def _process() -> subprocess.Popen[bytes]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
-    return subprocess.Popen(
-        [sys.executable, "-c", MAIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True
-    )
+    return start_apart([sys.executable, "-c", MAIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None)
 
 
 _prepared: list[subprocess.Popen[bytes]] = []
@@ -61,7 +59,6 @@ class Scribe:
 
     def __init__(self, uri: str, experiment: str, home: Path, store_url: str) -> None:
         self.uri = uri
-        self.children: dict[str, str] = {}
         self._worker = _prepared.pop() if _prepared else _process()
         self._asking = Lock()
         self._questions = 0
@@ -80,8 +77,7 @@ class Scribe:
 
     def start_stage(self, place: str, key: str, parameters: Mapping[str, str]) -> str:
         """Open a stage's child run; returns its id."""
-        self.children[place] = str(self._ask("start_stage", place, key, dict(parameters)))
-        return self.children[place]
+        return str(self._ask("start_stage", place, key, dict(parameters)))
 
     def series(self, run_id: str, rows: Iterable[tuple[str, float, int]]) -> None:
         """Log (metric, value, step) rows."""

@@ -27,7 +27,7 @@ from tasks.stage.artifact import Given, Made, Pending, Shards, singles
 from tasks.stage.execute import Body, Call, Metrics, Shard, Workspace, perform
 from tasks.stage.fingerprint import edited_since, fingerprint
 from tasks.stage.identity import flatten, library_versions, stable
-from tasks.stage.plan import decide
+from tasks.stage.plan import decide, names_of
 from tasks.stage.run import DECLARED, Run, current_run
 
 __all__ = ["Metrics", "Shard", "Sharded", "Stage", "Workspace", "stage"]
@@ -82,7 +82,7 @@ class Stage:
             label=label,
             ingredients=ingredients,
             waits_on={name: value.place for name, value in singles(given).items() if isinstance(value, Pending)},
-            refresh=bool({self.name, self.place, place} & run.options.refresh),
+            refresh=not run.options.refresh.isdisjoint(names_of(place)),
             verify=run.options.verify,
             before=run.before.get(place),
         )

@@ -99,9 +99,9 @@ class Store:
         except FileNotFoundError:
             return None
 
-    def put(self, path: str, content: bytes) -> None:
-        """Write a small file that belongs to no artifact, whole or not at all."""
-        with self._writing(path):
+    def put(self, path: str, content: bytes, what: str = "") -> None:
+        """Write a small file that belongs to no artifact, whole or not at all. Raises StoreError naming `what`, or the path."""
+        with self._writing(what or path):
             if self.local_root is not None:
                 target = self.local_root / path
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -173,10 +173,7 @@ class Store:
             with lease_lock(self.fs, f"{self.root}/.locks/{key}.json", on_wait):
                 yield
             return
-        path = self.local_root / ".locks" / f"{key}.lock"
-        with self._writing(path.name):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with local_lock(path, on_wait):
+        with local_lock(self._lock_file(self.local_root, f"{key}.lock"), on_wait):
             yield
 
     @contextmanager
@@ -187,10 +184,7 @@ class Store:
             say(f"the store {self.url} is being collected (folio gc); waiting for that to end")
 
         if self.local_root is not None:
-            path = self.local_root / ".locks" / WHOLE
-            with self._writing(path.name):
-                path.parent.mkdir(parents=True, exist_ok=True)
-            with shared_lock(path, told):
+            with shared_lock(self._lock_file(self.local_root, WHOLE), told):
                 yield
             return
         if is_leased(self.fs, self._whole_lease):
@@ -207,15 +201,18 @@ class Store:
         later waits, because it looks for this lease after it has taken its own.
         """
         if self.local_root is not None:
-            path = self.local_root / ".locks" / WHOLE
-            with self._writing(path.name):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.touch()
-            with sole_lock(path):
+            with sole_lock(self._lock_file(self.local_root, WHOLE)):
                 yield
             return
         with lease_lock(self.fs, self._whole_lease, lambda: None):
             yield
+
+    def _lock_file(self, root: Path, name: str) -> Path:
+        path = root / ".locks" / name
+        with self._writing(name):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+        return path
 
     @property
     def _whole_lease(self) -> str:

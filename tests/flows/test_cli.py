@@ -151,3 +151,14 @@ def test_top_k_top_p_and_a_seed_without_a_temperature_are_refused_since_nothing_
             talk("four_books", False, sampling, None, "Continue: The cat")
     with pytest.raises(ValueError, match=r"--seed.*--temperature 0 draws nothing; give one"):
         talk("four_books", False, {"temperature": 0.0, "top_k": None, "top_p": None, "max_new_tokens": 8}, 3, "Continue: The cat")
+
+
+def test_a_place_that_the_recipe_has_not_can_not_be_refreshed_nor_shards_unfolded_in_json(tmp_path: Path) -> None:
+    for asked in ("clean[7]", "evaluate.bsae", "universe"):
+        refused = folio(tmp_path / "home", "plan", "four_books", "--refresh", asked)
+        assert refused.returncode == 1
+        assert f"--refresh '{asked}': four_books has no such place; it has ingest[0], ingest, clean[0]" in refused.stderr
+    assert folio(tmp_path / "home", "plan", "four_books", "--refresh", "clean[0]").returncode == 0
+    idle = folio(tmp_path / "home", "lineage", "clean", "--all", "--json")
+    assert idle.returncode == 1
+    assert "--all unfolds the tree and the drawing" in idle.stderr
