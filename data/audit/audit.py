@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from data.audit.config import AuditConfig
 from data.audit.funnel import funnel
 from data.audit.leaks import report_leaks
-from data.dedup.database import workspace
-from data.dedup.stream import batches
+from data.documents.database import workspace
+from data.documents.stream import batches
 
 SPLITS = ("train", "val", "test")
 

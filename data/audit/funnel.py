@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.dedup.database import Workspace, parquet
+from data.documents.database import Workspace, parquet
 
 _RULES = """
     SELECT action, rule, count(DISTINCT id) FILTER (id NOT IN (SELECT id FROM funnel_document)) AS documents,

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.audit.config import AuditConfig
-from data.dedup.database import Workspace
-from data.dedup.stream import batches
-from data.dedup.words import gram_macro, spans
+from data.documents.database import Workspace
+from data.documents.stream import batches
+from data.documents.words import gram_macro, spans
 
 _SQL = Path(__file__).parent
 _NUMBERS = ("first_word", "words")

@@ -4,8 +4,7 @@ Guarantees:
 - The output is a fixed point: cleaning it again with the same configuration changes nothing (up to `rounds` rounds;
   real corpora settle in three). Threads, memory and scratch space never change a byte.
 - What a document becomes depends on those of its shard alone: words are learnt from them. An empty shard gives empty files.
-- Every document comes out, or stands in the ledger as removed with its rule. Per document, characters in = characters
-  kept + the sum of each rule's net removal, which the ledger states in `detail` where it is not the count itself.
+- Every document comes out, or stands in the ledger as removed with its rule.
 Costs: about 0.2 s a round and megabyte on one core, and 0.3 s a shard. DuckDB works within `memory` and spills to `scratch`; texts are read
 from and written to Parquet a group of rows at a time.
 """
@@ -21,7 +20,7 @@ import duckdb
 from data.cleaning.config import CleanConfig
 from data.cleaning.encoding import find_mojibake
 from data.cleaning.rules import line_rules, script
-from data.sources.documents import DOCUMENTS, LEDGER, write_rows
+from data.documents.schema import DOCUMENTS, LEDGER, write_rows
 
 Progress = Callable[[int, int, str], None]
 PASSED_ON = (

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field
+
+SQL = Path(__file__).parent
 
 
 class PageRule(BaseModel, frozen=True, extra="forbid"):

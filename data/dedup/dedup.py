@@ -14,17 +14,17 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.dedup.config import DedupConfig
-from data.dedup.database import SQL, Workspace, workspace
+from data.dedup.config import SQL, DedupConfig
 from data.dedup.near import cluster_documents
 from data.dedup.pages import remove_repeated_pages
 from data.dedup.paragraphs import find_repeated_paragraphs, without_paragraphs
-from data.dedup.stream import DocumentWriter, batches, ordered
+from data.documents.database import Workspace, workspace
+from data.documents.stream import DocumentWriter, batches, ordered
 
 _CLUSTERS = """SELECT v.id, c.id AS cluster FROM verdict AS v JOIN document AS c ON c.number = v.cluster ORDER BY v.id"""
 _PAIRS = """SELECT l.id AS a, r.id AS b, jaccard, rule FROM pair
             JOIN document AS l ON l.number = a JOIN document AS r ON r.number = b ORDER BY l.id, r.id"""
-_LEDGER = """SELECT id, 'dedup' AS stage, action, rule, count::BIGINT AS count, characters::BIGINT AS characters, detail
+_LEDGER = """SELECT id, 'dedup' AS stage, action, rule, count::BIGINT AS count, characters::BIGINT AS characters, net::BIGINT AS net, detail
              FROM ledger ORDER BY id, turn, rule"""
 
 

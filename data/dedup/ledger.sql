@@ -1,17 +1,18 @@
 -- The account of every document: one closing row (kept, duplicate or removed) and one row for each rule that changed it.
--- Characters add up: what came in is what was kept and what the rows below took away.
+-- What came in is what was kept and the sum of `net`.
 CREATE TABLE ledger AS
-SELECT id, 1 AS turn, 'changed' AS action, 'page' AS rule, pages AS count, characters, '' AS detail FROM page_cut
+SELECT id, 1 AS turn, 'changed' AS action, 'page' AS rule, pages AS count, characters, characters AS net, '' AS detail FROM page_cut
 UNION ALL
-SELECT id, 2, 'changed', 'paragraph', paragraphs, characters, detail FROM paragraph_cut
+SELECT id, 2, 'changed', 'paragraph', paragraphs, characters, characters, detail FROM paragraph_cut
 UNION ALL
-SELECT id, 3, 'removed', 'empty', 1, characters, 'no text is left' FROM emptied
+SELECT id, 3, 'removed', 'empty', 1, characters, characters, 'no text is left' FROM emptied
 UNION ALL
 SELECT
     v.id, 3,
     CASE WHEN v.rule IS NULL THEN 'kept' ELSE 'duplicate' END,
     CASE v.rule WHEN 'exact' THEN 'exact_document' WHEN 'near' THEN 'near_document' ELSE '' END,
     1,
+    v.characters,
     CASE WHEN v.rule IS NULL THEN 0 ELSE v.characters END,
     CASE WHEN v.rule IS NULL THEN ''
          WHEN v.rule = 'exact' THEN 'the words of ' || o.id

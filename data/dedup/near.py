@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data.dedup.config import DedupConfig
-from data.dedup.database import SQL, Workspace
+from data.dedup.config import SQL, DedupConfig
 from data.dedup.minhash import MinHash
-from data.dedup.stream import batches
-from data.dedup.words import gram_macro
+from data.documents.database import Workspace
+from data.documents.stream import batches
+from data.documents.words import gram_macro
 
 _SETS = """WITH hashed AS MATERIALIZED (SELECT number, word_hashes(text) AS hashes FROM batch)
            SELECT number, shingles(hashes) AS shingles FROM hashed ORDER BY number"""

@@ -12,10 +12,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.dedup.config import PageRule
-from data.dedup.database import SQL, Workspace
-from data.dedup.stream import DocumentWriter, batches
-from data.dedup.words import gram_macro, spans
+from data.dedup.config import SQL, PageRule
+from data.documents.database import Workspace
+from data.documents.stream import DocumentWriter, batches
+from data.documents.words import gram_macro, spans
 
 
 def cut_words(text: str, runs: list[tuple[int, int]]) -> str:

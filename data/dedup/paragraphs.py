@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.dedup.config import ParagraphRule
-from data.dedup.database import SQL, Workspace
-from data.dedup.stream import batches
-from data.dedup.words import PARAGRAPH_BREAK
+from data.dedup.config import SQL, ParagraphRule
+from data.documents.database import Workspace
+from data.documents.stream import batches
+from data.documents.words import PARAGRAPH_BREAK
 
 _BREAK = re.compile(PARAGRAPH_BREAK)
 

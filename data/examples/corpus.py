@@ -16,7 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from data.dedup.stream import batches
+from data.documents.stream import batches
 from data.examples.config import CorpusExamples
 from data.examples.passages import Passage, passages
 from data.examples.wordings import Exchange, continuation, short_title, which_book, who_is_next, who_says

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, document_id, write_rows
 from data.sources.decode import NotText, decode
-from data.sources.documents import DOCUMENTS, LEDGER, QUARANTINE, document_id, write_rows
 from data.sources.errors import SourceError
 from data.sources.titles import name_disagrees, name_title, title_of
 from data.sources.works import File
@@ -51,7 +51,8 @@ class Shelf:
         if name_disagrees(work, text):
             metadata["title_mismatch"] = True
         title = name_title(work) if len(parts) > 1 else title_of(work, text)
-        row = {"id": identity, "title": title, "source": source, "metadata": json.dumps(metadata, ensure_ascii=False, sort_keys=True)}
+        row: dict[str, Any] = {"id": identity, "title": title, "source": source, "synthetic": False}
+        row["metadata"] = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
         self._row(identity).write_text(json.dumps(row), "utf-8")
         (self._held / f"{identity}.text").write_bytes(text.encode("utf-8"))
         self.counts["documents"] += 1
@@ -93,4 +94,13 @@ class Shelf:
 
 
 def _ledger(identity: str, action: str, rule: str, characters: int, detail: str) -> dict[str, Any]:
-    return {"id": identity, "stage": "ingest", "action": action, "rule": rule, "count": 1, "characters": characters, "detail": detail}
+    return {
+        "id": identity,
+        "stage": "ingest",
+        "action": action,
+        "rule": rule,
+        "count": 1,
+        "characters": characters,
+        "net": 0,
+        "detail": detail,
+    }

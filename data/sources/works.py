@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import PurePosixPath
 
-from data.sources.documents import document_id
+from data.documents.schema import document_id
 from data.sources.shards import Shard, holds
 
 File = tuple[str, bytes | str]

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from data.dedup.stream import DocumentWriter, batches
+from data.documents.stream import DocumentWriter, batches
 from data.splits.config import SplitConfig
 
 SPLITS = ("train", "val", "test")

@@ -184,9 +184,9 @@ CODE = [
     ),
     Line(
         "a helper three imports away",
-        code("data/dedup/words.py", "return [match.span() for", "return [*()] + [match.span() for"),
+        code("data/documents/words.py", "return [match.span() for", "return [*()] + [match.span() for"),
         "dedup audit",
-        "code data/dedup/words.py spans changed",
+        "code data/documents/words.py spans changed",
     ),
     Line(
         "a helper that several stages share",
@@ -289,25 +289,29 @@ CODE = [
         "a module that a stage looks up at run time",
         both(
             code("data/splits/split.py", "    held_out = [part", "    getattr(minhash, 'MinHash')\n    held_out = [part"),
-            code("data/splits/split.py", "from data.dedup.stream import", "from data.dedup import minhash\nfrom data.dedup.stream import"),
+            code(
+                "data/splits/split.py",
+                "from data.documents.stream import",
+                "from data.dedup import minhash\nfrom data.documents.stream import",
+            ),
         ),
         "split",
         "code data/dedup/minhash.py MinHash is new to it "
         "(perhaps not reached: data.dedup.minhash is passed around as a value in data/splits/split.py)",
     ),
     # where it is not reached, or changes nothing
-    Line("a comment", code("data/dedup/words.py", "def spans(", "# why\ndef spans(")),
-    Line("a docstring", code("data/dedup/words.py", '"""Start and end of every word', '"""Begin and end of every word')),
+    Line("a comment", code("data/documents/words.py", "def spans(", "# why\ndef spans(")),
+    Line("a docstring", code("data/documents/words.py", '"""Start and end of every word', '"""Begin and end of every word')),
     Line(
         "formatting",
-        code("data/dedup/words.py", "return [match.span() for match in", "return [\n        match.span()\n        for match in"),
+        code("data/documents/words.py", "return [match.span() for match in", "return [\n        match.span()\n        for match in"),
     ),
-    Line("moved lines", code("data/dedup/words.py", "def spans(", "\n\n\n\ndef spans(")),
-    Line("an annotation", code("data/dedup/words.py", "def spans(text: str) -> list[tuple[int, int]]:", "def spans(text) -> list:")),
+    Line("moved lines", code("data/documents/words.py", "def spans(", "\n\n\n\ndef spans(")),
+    Line("an annotation", code("data/documents/words.py", "def spans(text: str) -> list[tuple[int, int]]:", "def spans(text) -> list:")),
     Line("a field's description", code("data/cleaning/config.py", "repair text that was decoded", "mend text that was decoded")),
     Line(
         "two functions in other order",
-        code("data/dedup/words.py", "def gram_macro(", "def unused() -> int:\n    return 1\n\n\ndef gram_macro("),
+        code("data/documents/words.py", "def gram_macro(", "def unused() -> int:\n    return 1\n\n\ndef gram_macro("),
     ),
     Line("a comment in a query", code("data/dedup/exact.sql", "-- Documents of equal words", "-- Texts of equal words")),
     Line("white space in a query", code("data/dedup/exact.sql", "SELECT\n    number,", "SELECT number,")),

@@ -1,9 +1,8 @@
 -- What is kept, and the ledger: per document and rule, summed over the rounds; then the fate of the document itself.
 -- `layout` is what is left when every other rule has been accounted for: blank lines and spaces at line ends.
--- detail states the net removal where it is another number than `characters`, so that a document's rows always add up:
--- characters in = characters of `document` + the net of all its other rows.
+-- What came in is what was kept and the sum of `net`.
 CREATE OR REPLACE TABLE kept AS
-SELECT g.id, g.title, g.source, t.text, g.metadata FROM given g JOIN documents t USING (d)
+SELECT g.* EXCLUDE (d, text), t.text FROM given g JOIN documents t USING (d)
 WHERE length(t.text) >= greatest(getvariable('minimum_characters'), 1);
 
 CREATE OR REPLACE TABLE account AS
@@ -16,8 +15,7 @@ WITH rules AS (
     SELECT f.d, 'layout' AS rule, 'changed' AS action, 1 AS pieces, abs(given - made - coalesce(sum(net), 0)) AS characters, given - made - coalesce(sum(net), 0) AS net
     FROM fate f LEFT JOIN rules USING (d) GROUP BY f.d, given, made HAVING given - made - coalesce(sum(net), 0) <> 0
 )
-SELECT id, 'clean' AS stage, action, rule, pieces::BIGINT AS count, characters::BIGINT AS characters,
-       CASE WHEN net = characters THEN '' ELSE 'net ' || net::BIGINT END AS detail
+SELECT id, 'clean' AS stage, action, rule, pieces::BIGINT AS count, characters::BIGINT AS characters, net::BIGINT AS net, '' AS detail
 FROM (FROM rules UNION ALL FROM layout) JOIN fate USING (d)
 UNION ALL
-SELECT id, 'clean', CASE WHEN kept THEN 'kept' ELSE 'removed' END, CASE WHEN kept THEN 'document' ELSE 'too short' END, 1, made, '' FROM fate;
+SELECT id, 'clean', CASE WHEN kept THEN 'kept' ELSE 'removed' END, CASE WHEN kept THEN 'document' ELSE 'too short' END, 1, made, CASE WHEN kept THEN 0 ELSE made END, '' FROM fate;

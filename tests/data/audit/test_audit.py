@@ -15,7 +15,7 @@ from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
 from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup
-from data.dedup.words import spans
+from data.documents.words import spans
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.ingest import Surroundings, ingest
 from data.sources.shards import shard_of

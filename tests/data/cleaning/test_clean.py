@@ -139,7 +139,7 @@ def test_any_text_reaches_a_fixed_point_and_its_ledger_adds_up(tmp_path: Path) -
             for name, text in texts.items():
                 rows = [row for row in pq.read_table(output / "ledger.parquet").to_pylist() if row["id"] == name]
                 (fate,) = (row for row in rows if row["rule"] in ("document", "too short"))
-                net = sum(int(row["detail"].removeprefix("net ") or row["characters"]) for row in rows if row is not fate)
+                net = sum(int(row["net"]) for row in rows if row is not fate)
                 assert len(text) == fate["characters"] + net
                 assert fate["action"] == ("kept" if name in kept else "removed") and len(kept.get(name, "")) == fate["characters"]
             if kept:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup
+from data.documents.schema import DOCUMENTS
 
 _SYLLABLES = ("ba", "ce", "di", "fo", "gu", "la", "me", "ni", "po", "ru", "sta", "tre", "vi", "wo", "zu")
 
@@ -39,15 +41,15 @@ def write(folder: Path, texts: dict[str, str], *, order: list[str] | None = None
     """documents.parquet in `folder`: name -> text, ids being the names; by id unless `order` says otherwise."""
     folder.mkdir(parents=True, exist_ok=True)
     names = order or sorted(texts)
-    columns = {
+    columns: dict[str, list[Any]] = {
         "id": names,
         "title": [(titles or {}).get(name, f"Title {name}") for name in names],
         "source": ["test"] * len(names),
         "text": [texts[name] for name in names],
         "metadata": ["{}"] * len(names),
     }
-    schema = pa.schema([(name, pa.string()) for name in columns])
-    pq.write_table(pa.table(columns, schema=schema), folder / "documents.parquet")
+    columns["synthetic"] = [False] * len(names)
+    pq.write_table(pa.table(columns, schema=DOCUMENTS), folder / "documents.parquet")
     return folder / "documents.parquet"
 
 

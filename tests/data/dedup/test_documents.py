@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.dedup import stream
 from data.dedup.config import DedupConfig, NearRule, PageRule, ParagraphRule
 from data.dedup.dedup import dedup
+from data.documents import stream
 from tests.data.dedup.books import bytes_of, edited, prose, run, texts_of, write
 
 CLUSTER = DedupConfig(near=NearRule(action="cluster"))
@@ -155,7 +155,7 @@ def test_every_document_and_every_character_is_in_the_ledger(tmp_path: Path) -> 
         closing = [row["id"] for row in rows if row["action"] != "changed"]
         assert sorted(closing) == sorted(texts)
         assert {row["id"] for row in rows if row["action"] == "kept"} == set(texts_of(output))
-        assert sum(map(len, texts.values())) == metrics["characters_kept"] + sum(row["characters"] for row in rows)
+        assert sum(map(len, texts.values())) == metrics["characters_kept"] + sum(row["net"] for row in rows)
 
     law()
 

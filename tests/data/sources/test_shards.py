@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
+from data.documents.schema import document_id
 from data.sources.config import FilesSource, IngestConfig, PackageSource
-from data.sources.documents import document_id
 from data.sources.errors import SourceError
 from data.sources.ingest import Surroundings, ingest
 from data.sources.package import file_sha256

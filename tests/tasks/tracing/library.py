@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.sources.documents import DOCUMENTS, LEDGER, QUARANTINE, document_id, write_rows
+from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, document_id, write_rows
 from tasks.stage.artifact import Artifact, Input
 from tasks.stage.cost import now
 from tasks.stage.journal import Journal, PlaceRecord, Registered, RunRecord
@@ -202,7 +202,7 @@ def _id(name: str) -> str:
 
 
 def _ledger(stage: str, identity: str, action: str, rule: str, detail: str = "") -> dict[str, Any]:
-    return {"id": identity, "stage": stage, "action": action, "rule": rule, "count": 1, "characters": 0, "detail": detail}
+    return {"id": identity, "stage": stage, "action": action, "rule": rule, "count": 1, "characters": 0, "net": 0, "detail": detail}
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

@@ -18,12 +18,15 @@ import pyarrow.parquet as pq
 ROWS_A_GROUP = 128
 ID_BITS = 64
 
-# id: 16 hex digits, stable when the text changes. metadata: a JSON object.
-DOCUMENTS = pa.schema([(name, pa.string()) for name in ("id", "title", "source", "text", "metadata")])
-# action: kept, changed, removed, duplicate or quarantined. count: pieces. characters: removed or changed.
+# id: 16 hex digits, stable when the text changes. metadata: a JSON object. synthetic: a machine wrote it.
+DOCUMENTS = pa.schema(
+    [pa.field(name, pa.string()) for name in ("id", "title", "source", "text", "metadata")] + [pa.field("synthetic", pa.bool_())]
+)
+# action: kept, changed, removed, duplicate or quarantined. count: pieces. characters: how many were touched. net: how many fewer there
+# are because of it (negative: more). See `ledger`.
 LEDGER = pa.schema(
     {name: pa.string() for name in ("id", "stage", "action", "rule")}
-    | {"count": pa.int64(), "characters": pa.int64(), "detail": pa.string()}
+    | {"count": pa.int64(), "characters": pa.int64(), "net": pa.int64(), "detail": pa.string()}
 )
 QUARANTINE = pa.schema([(name, pa.string()) for name in ("source", "path", "reason")])
 

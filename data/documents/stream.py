@@ -11,14 +11,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data.dedup.database import Workspace, parquet
+from data.documents.database import Workspace, parquet
+from data.documents.schema import DOCUMENTS
 
-COLUMNS = ("id", "title", "source", "text", "metadata")
-SCHEMA = pa.schema([(name, pa.string()) for name in COLUMNS])
+COLUMNS = tuple(DOCUMENTS.names)
 BATCH_CHARACTERS = 16_000_000
 
 
@@ -70,11 +71,11 @@ class DocumentWriter:
     """Writes document tables to Parquet with row groups of about `BATCH_CHARACTERS` characters."""
 
     def __init__(self, path: Path) -> None:
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
-        self._rows: list[dict[str, str]] = []
+        self._writer = pq.ParquetWriter(path, DOCUMENTS, compression="zstd")
+        self._rows: list[dict[str, Any]] = []
         self._size = 0
 
-    def write(self, row: dict[str, str]) -> None:
+    def write(self, row: dict[str, Any]) -> None:
         """Adds one document; a row group closes when it is full."""
         self._rows.append(row)
         self._size += len(row["text"])
@@ -83,7 +84,7 @@ class DocumentWriter:
 
     def _flush(self) -> None:
         if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=SCHEMA))
+            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=DOCUMENTS))
         self._rows, self._size = [], 0
 
     def __enter__(self) -> DocumentWriter:

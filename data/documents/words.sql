@@ -1,4 +1,4 @@
--- The words of a text, as data/dedup/words.py defines them. Variable `separators` holds the characters between words.
+-- The words of a text, as data/documents/words.py defines them. Variable `separators` holds the characters between words.
 -- A macro's argument is computed wherever its body names it: hash the words in a materialized step before making grams of them.
 CREATE OR REPLACE TEMP MACRO words(t) AS
     list_filter(

@@ -6,8 +6,8 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.dedup.database import Workspace, workspace
-from data.dedup.words import gram_macro, spans
+from data.documents.database import Workspace, workspace
+from data.documents.words import gram_macro, spans
 
 
 def _count_words(work: Workspace, text: str) -> int:

@@ -16,9 +16,9 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from data.dedup.words import PARAGRAPH_BREAK, SEPARATORS
+from data.documents.words import PARAGRAPH_BREAK, SEPARATORS
 
-SQL = Path(__file__).parent
+WORDS = Path(__file__).with_name("words.sql")
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def workspace(scratch: Path, *, threads: int, memory: str) -> Iterator[Workspace
         try:
             work = Workspace(connection, folder)
             work.set(separators=SEPARATORS, paragraph_break=PARAGRAPH_BREAK)
-            work.script(SQL / "words.sql")
+            work.script(WORDS)
             yield work
         finally:
             connection.close()
