@@ -24,7 +24,7 @@ SPLITS = ("train", "val", "test")
 def audit(
     ledgers: Mapping[str, Sequence[Path]], splits: Path, output: Path, config: AuditConfig, *, threads: int, memory: str, scratch: Path
 ) -> dict[str, float]:
-    """Writes `leaks.parquet` and `funnel.json` into `output`.
+    """Writes `leaks.parquet`, `leaked_documents.parquet` and `funnel.json` into `output`.
 
     `ledgers` names the stages in order, each with the folders of its shards; `splits` holds the three files of the split. Returns
     leaks as shares, counts of documents and characters before and after, and `balanced`: 1 if every stage accounts for every
@@ -32,7 +32,7 @@ def audit(
     """
     output.mkdir(parents=True, exist_ok=True)
     with workspace(scratch, threads=threads, memory=memory) as work:
-        metrics = report_leaks(work, splits, output / "leaks.parquet", config)
+        metrics = report_leaks(work, splits, output, config)
         stages = funnel(work, ledgers)
     parts = [_part(part, splits / f"{part}.parquet") for part in SPLITS]
     kept = {name: size for part in parts for name, (_, size) in part.pop("sizes").items()}

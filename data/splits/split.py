@@ -8,22 +8,20 @@ Costs one pass over the texts and one over their lengths. Memory holds a few meg
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 from data.documents.database import Workspace, workspace
 from data.documents.ledger import Removed, require_balance
+from data.documents.rows import rows
 from data.documents.schema import LEDGER, write_rows
 from data.documents.stream import DocumentWriter, batches, ordered
 from data.splits.config import SplitConfig
 from data.splits.places import place_documents
 
 SPLITS = ("train", "val", "test")
-_SQL = Path(__file__).parent
-_LEDGER = _SQL / "ledger.sql"
+_LEDGER = Path(__file__).with_name("ledger.sql")
 _VERDICT = "SELECT id, place, rule FROM verdict ORDER BY id"
-_ROWS = 1024
 
 
 def split(
@@ -42,7 +40,7 @@ def split(
         source = ordered(work, [documents])
         place_documents(work, source, clusters, config)
         metrics = _write(work, source[0], output, shared)
-        write_rows(output / "ledger.parquet", LEDGER, _rows(work, _LEDGER.read_text("utf-8"), LEDGER.names))
+        write_rows(output / "ledger.parquet", LEDGER, rows(work, _LEDGER.read_text("utf-8")))
         # Copies of train account for nothing: what stayed is what train holds.
         stayed = [output / f"{part}.parquet" for part in (SPLITS[:1] if shared else SPLITS)]
         require_balance(work, "split", [documents], stayed, output / "ledger.parquet")
@@ -59,7 +57,7 @@ def _write(work: Workspace, documents: Path, output: Path, shared: bool) -> dict
     """The three parts and what was removed; documents and verdicts march in step, both by id."""
     counts = dict.fromkeys((f"{kind}_{part}" for kind in ("documents", "characters") for part in SPLITS), 0.0)
     counts |= dict.fromkeys(("synthetic_documents", "synthetic_characters", "synthetic_dropped"), 0.0)
-    verdicts = _rows(work, _VERDICT, ("id", "place", "rule"))
+    verdicts = rows(work, _VERDICT)
     with ExitStack() as stack:
         writers = {part: stack.enter_context(DocumentWriter(output / f"{part}.parquet")) for part in SPLITS}
         removed = stack.enter_context(Removed(output))
@@ -78,14 +76,3 @@ def _write(work: Workspace, documents: Path, output: Path, shared: bool) -> dict
                     counts[f"documents_{name}"] += 1
                     counts[f"characters_{name}"] += size
     return counts
-
-
-def _rows(work: Workspace, query: str, names: tuple[str, ...] | list[str]) -> Iterator[dict[str, object]]:
-    """The rows of a query, a few at a time, whatever else the connection does meanwhile."""
-    cursor = work.connection.cursor()
-    try:
-        cursor.execute(query)
-        while rows := cursor.fetchmany(_ROWS):
-            yield from (dict(zip(names, row, strict=True)) for row in rows)
-    finally:
-        cursor.close()
