@@ -34,7 +34,7 @@ FORMAT = 2
 def audit(
     ledgers: Mapping[str, Sequence[Path]], splits: Path, output: Path, config: AuditConfig, *, threads: int, memory: str, scratch: Path
 ) -> dict[str, float]:
-    """Writes `leaks.parquet` and `funnel.json` into `output`.
+    """Writes `leaks.parquet`, `leaked_documents.parquet` and `funnel.json` into `output`.
 
     `ledgers` names the stages in order, each with the folders of its shards; `splits` holds the three files of the split. Returns
     leaks as shares, counts of documents and characters before and after, the synthetic share, and `balanced`: 1 if every stage accounts for
@@ -42,7 +42,7 @@ def audit(
     """
     output.mkdir(parents=True, exist_ok=True)
     with workspace(scratch, threads=threads, memory=memory) as work:
-        metrics = report_leaks(work, splits, output / "leaks.parquet", config)
+        metrics = report_leaks(work, splits, output, config)
         stages = funnel(work, ledgers)
         kept = documents_left(work, [splits])
         folders = next(iter(ledgers.values()), [])
