@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from data.audit.config import FORMAT
 from flows.columns import columns
 from flows.marks import printable
 from flows.tracing import library_at
@@ -21,6 +22,11 @@ def corpus_stats(recipe: str = "", *, as_json: bool = False, store: str = "") ->
     chain = chain_of(library_at(store), recipe, AUDIT)
     assert chain.audit is not None
     told = chain.ask(chain.audit, FUNNEL, json.load)
+    if told["format"] != FORMAT:
+        raise ValueError(
+            f"{chain.audit.location}/{FUNNEL} has format {told['format']} and this folio reads format {FORMAT}; "
+            f"measure it again with: folio refresh audit {chain.run.recipe}"
+        )
     measured = chain.audit.metrics
     if as_json:
         return json.dumps(

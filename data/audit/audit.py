@@ -22,13 +22,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.audit.config import AuditConfig
+from data.audit.config import FORMAT, AuditConfig
 from data.audit.funnel import SPLITS, documents_left, funnel
 from data.audit.leaks import report_leaks
 from data.audit.origins import origins
 from data.documents.database import Workspace, parquet, workspace
-
-FORMAT = 2
 
 
 def audit(
