@@ -5,6 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 
+def signed(number: int) -> str:
+    """`+1,234`, `-5`, `0`."""
+    return f"{number:+,}" if number else "0"
+
+
 def columns(rows: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> list[str]:
     """A line a row; `right` numbers the columns, from 0, that end under each other."""
     listed = list(rows)

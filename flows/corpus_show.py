@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
 from data.whereabouts.pieces import Change, around, lines_of, placed
-from flows.columns import columns
+from flows.columns import columns, signed
 from flows.marks import CUT, DIM, NAME, Line, differing, printable
 from flows.tracing import library_at
 from tasks.tracing.story import Step, Story, find_story
@@ -70,10 +70,10 @@ def _fates(told: Story) -> Iterator[Line]:
     for step in told.steps:
         yield ((f"{step.stage:14}", NAME), (printable(_fate(told, step)), ""))
         rows = [
-            (row["action"], row["rule"], f"{row['count']:,}", f"{row['characters']:,}", f"{-row['net']:+,}", named(told, row["detail"]))
+            (row["action"], row["rule"], f"{row['count']:,}", f"{row['characters']:,}", signed(-row["net"]), named(told, row["detail"]))
             for row in step.told[:-1]
         ]
-        for text in columns([("", "rule", "pieces", "characters", "net", ""), *rows] if rows else [], frozenset({2, 3, 4})):
+        for text in columns([("", "rule", "pieces", "characters", "length", ""), *rows] if rows else [], frozenset({2, 3, 4})):
             yield ((f"{'':14}  {printable(text)}", "" if not text.startswith(" ") else DIM),)
         for other in step.kin.duplicates[:LINES]:
             yield ((f"{'':14}  stands for {named(told, other)}", ""),)
@@ -102,7 +102,7 @@ def named(told: Story, text: str) -> str:
 def _places(told: Story, found: Placed, limit: int) -> Iterator[Line]:
     yield ()
     if not found:
-        yield (("no place was changed that is kept word for word", ""),)
+        yield (("no rule cut or replaced words in it", ""),)
         return
     shown = some_of_every_rule(found, limit)
     rest = f"; {len(found) - len(shown):,} more with --full, --limit or --rule" if len(shown) < len(found) else ""

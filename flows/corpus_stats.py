@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from data.audit.config import FORMAT
-from flows.columns import columns
+from flows.columns import columns, signed
 from flows.marks import printable
 from flows.tracing import library_at
 from tasks.reporting.wording import plural, share
@@ -80,10 +80,11 @@ def _rules(told: Mapping[str, Any]) -> list[str]:
         for rule, entry in sorted(rules.items(), key=lambda item: (-item[1]["characters"], item[0]))
     ]
     rows = [
-        (stage, action, rule, *(f"{entry[name]:,}" for name in ("documents", "pieces", "characters", "net")))
+        (stage, action, rule, *(f"{entry[name]:,}" for name in ("documents", "pieces", "characters")), signed(-entry["net"]))
         for stage, action, rule, entry in found
     ]
-    return columns([("stage", "action", "rule", "documents", "pieces", "characters", "net"), *rows], frozenset(range(3, 7))) if rows else []
+    head = ("stage", "action", "rule", "documents", "pieces", "characters", "length")
+    return columns([head, *rows], frozenset(range(3, 7))) if rows else []
 
 
 def _groups(groups: Mapping[str, Mapping[str, int]]) -> list[str]:
