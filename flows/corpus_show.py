@@ -93,9 +93,9 @@ def _fate(told: Story, step: Step) -> str:
 
 
 def named(told: Story, text: str) -> str:
-    """A text with the name of each document behind its id."""
+    """A text with the name of each document behind its id where it comes first."""
     for identity, name in told.names.items():
-        text = text.replace(identity, f"{identity} ({name})")
+        text = text.replace(identity, f"{identity} ({name})", 1)
     return text
 
 

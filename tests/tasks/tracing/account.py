@@ -1,5 +1,5 @@
-"""A corpus whose every change is known: a few documents taken through all stages by hand, with the ledgers, edits and removed tables that the
-stages leave, and the real audit of them."""
+"""A corpus whose every change is known: a few documents taken through all stages by hand, with the ledgers, edits and removed tables
+that the stages leave, and the real audit of them."""
 
 from __future__ import annotations
 
@@ -74,16 +74,45 @@ SHELF = (
             )
         },
     ),
-    Text("copy.txt", "Call me Ishmael, said the man who had come to the inn.", "A copy", {}, ("dedup", "duplicate", "exact_document", "moby.txt")),
+    Text(
+        "copy.txt",
+        "Call me Ishmael, said the man who had come to the inn.",
+        "A copy",
+        {},
+        ("dedup", "duplicate", "exact_document", "moby.txt"),
+    ),
     Text("moby.txt", "Call me Ishmael, said the man who had come to the inn.", "Moby Dick", {}, metadata='{"title_mismatch": true}'),
-    Text("quoting.txt", f"A new book begins so.\n\n{WHITE}", "Quoting", {"dedup": (Op("paragraph", f"\n\n{WHITE}", None, detail="alice.txt"),)}, split="val"),
-    Text("letter.txt", "Write to ann@example.org or to me.", "A letter",
-         {"filter": (Op("e-mail", "ann@example.org", "<email>", found="e-mail, 15 characters"),)}, split="test"),
-    Text("french.txt", "Il était une fois une petite fille.", "Le chaperon", {}, ("filter", "removed", "language", "fr, and only en is asked for")),
-    Text("exam.txt", "What is the capital of the country of which Paris is the capital?", "Exam", {}, ("decontaminate", "removed", "contaminated", "")),
+    Text(
+        "quoting.txt",
+        f"A new book begins so.\n\n{WHITE}",
+        "Quoting",
+        {"dedup": (Op("paragraph", f"\n\n{WHITE}", None, detail="alice.txt"),)},
+        split="val",
+    ),
+    Text(
+        "letter.txt",
+        "Write to ann@example.org or to me.",
+        "A letter",
+        {"filter": (Op("e-mail", "ann@example.org", "<email>", found="e-mail, 15 characters"),)},
+        split="test",
+    ),
+    Text(
+        "french.txt",
+        "Il était une fois une petite fille.",
+        "Le chaperon",
+        {},
+        ("filter", "removed", "language", "fr, and only en is asked for"),
+    ),
+    Text(
+        "exam.txt",
+        "What is the capital of the country of which Paris is the capital?",
+        "Exam",
+        {},
+        ("decontaminate", "removed", "contaminated", ""),
+    ),
     Text("stub.txt", "No.", "Stub", {}, ("clean", "removed", "too short", "")),
     Text("robot.txt", "A goat lives in Velden, as a machine says.", "Robot", {}, synthetic=True),
-)  # fmt: skip
+)
 IDS = {text.name: text.id for text in SHELF}
 PHOTO = ("books", "photo.txt", "no text: it begins like a PNG image")
 
