@@ -10,6 +10,7 @@ from typing import NamedTuple
 from flows.recipe import Recipe
 from tasks.audit import audit
 from tasks.clean import clean
+from tasks.decontaminate import decontaminate
 from tasks.dedup import dedup
 from tasks.examples import examples
 from tasks.gate import gate, require
@@ -35,7 +36,8 @@ def corpus(recipe: Recipe) -> Corpus:
     require_texts(recipe.ingest, collected)
     cleaned = clean.over(shards)(recipe.clean, documents=collected.part("documents.parquet"))
     kept = dedup(recipe.dedup, documents=cleaned.part("documents.parquet"))
-    splits = split(recipe.split, documents=kept.part("documents.parquet"), clusters=kept.part("clusters.parquet"))
+    clean_of = decontaminate(recipe.decontaminate, documents=kept.part("documents.parquet")) if recipe.decontaminate.against else None
+    splits = split(recipe.split, documents=(clean_of or kept).part("documents.parquet"), clusters=kept.part("clusters.parquet"))
     truth = world and world.part("truth")
     audited = audit(recipe.audit, ingested=collected, cleaned=cleaned, deduplicated=kept, splits=splits, truth=truth)
     require(gate.at("corpus")(recipe.gates.corpus, corpus=audited))

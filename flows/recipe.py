@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from data.audit.config import AuditConfig
 from data.cleaning.config import CleanConfig
+from data.decontamination.config import DecontaminateConfig
 from data.dedup.config import DedupConfig
 from data.examples.config import ExamplesConfig
 from data.sources.config import IngestConfig
@@ -60,6 +61,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     ingest: IngestConfig
     clean: CleanConfig = CleanConfig()
     dedup: DedupConfig = DedupConfig()
+    decontaminate: DecontaminateConfig = DecontaminateConfig()
     split: SplitConfig = SplitConfig()
     audit: AuditConfig = AuditConfig()
     examples: ExamplesConfig
