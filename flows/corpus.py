@@ -17,6 +17,7 @@ from tasks.gate import gate, require
 from tasks.ingest import ingest, require_texts
 from tasks.split import split
 from tasks.stage.artifact import Made
+from tasks.synthesize import synthesize
 from tasks.universe import universe
 
 
@@ -31,8 +32,9 @@ class Corpus(NamedTuple):
 def corpus(recipe: Recipe) -> Corpus:
     """Collect, clean, deduplicate, split, audit; then write the examples."""
     world = universe(recipe.universe) if recipe.universe else None
+    written_for_it = synthesize(recipe.synthetic) if recipe.synthetic else None
     shards = recipe.ingest.shards
-    collected = ingest.over(shards)(recipe.ingest, universe=world and world.part("books"))
+    collected = ingest.over(shards)(recipe.ingest, universe=world and world.part("books"), synthetic=written_for_it)
     require_texts(recipe.ingest, collected)
     cleaned = clean.over(shards)(recipe.clean, documents=collected.part("documents.parquet"))
     kept = dedup(recipe.dedup, documents=cleaned.part("documents.parquet"))

@@ -140,6 +140,18 @@ def _universe(case: Case) -> Holding:
     return case.found({case.document.path, "truth"} if its_own else None)
 
 
+def _synthesize(case: Case) -> Holding:
+    """What a machine wrote lies in one table; a model that wrote it may have learned from any document."""
+    if case.document.source == case.artifact.config.get("name"):
+        with case.library.open(case.artifact, "texts.parquet") as stream:
+            if holds(stream, case.document.path, ("path",)):
+                return case.found({"texts.parquet"})
+    maker = case.artifact.config.get("maker")
+    if not isinstance(maker, dict) or maker.get("kind") != "model":
+        return case.found()
+    return case.found(learned=True, certain=False, detail="written by a model that may have learned from it")
+
+
 def _table(case: Case) -> Holding:
     """ingest, clean, dedup: the table of documents has a row of it, or the ledger says how it left."""
     if case.ask(DOCUMENTS, holds):
@@ -155,8 +167,9 @@ def _split(case: Case) -> Holding:
 
 def _audit(case: Case) -> Holding:
     """The audit quotes passages that stand in two splits."""
-    quoted = case.has("leaks.parquet") and case.ask("leaks.parquet", partial(holds, columns=("id", "train_id")))
-    return case.found({"leaks.parquet"} if quoted else None, detail="quoted as a leak" if quoted else "")
+    columns = {"leaks.parquet": ("id", "train_id", "val_id"), "leaked_documents.parquet": ("id",)}
+    quoted = {file for file, named in columns.items() if case.has(file) and case.ask(file, partial(holds, columns=named))}
+    return case.found(quoted, detail="quoted as a leak" if quoted else "")
 
 
 def _examples(case: Case) -> Holding:
@@ -246,6 +259,7 @@ def _unknown(case: Case) -> Holding:
 
 RULES: dict[str, Callable[[Case], Holding]] = {
     "universe": _universe,
+    "synthesize": _synthesize,
     "ingest": _table,
     "clean": _table,
     "dedup": _table,
