@@ -14,11 +14,13 @@ from functools import partial
 from typing import IO, TypeVar
 
 from data.whereabouts.lines import naming, quoting
+from data.whereabouts.pieces import is_of_pieces
 from data.whereabouts.tables import Document, fate, holds, splits_of, text_of
 from tasks.stage.artifact import Artifact, Input
 from tasks.tracing.things import DOCUMENTS, Library
 
 SPLITS = ("train", "val", "test")
+CORPUS = ("ingest", "clean", "filter", "dedup", "decontaminate", "split")
 Answer = TypeVar("Answer")
 
 
@@ -74,7 +76,7 @@ def holdings(library: Library, document: Document) -> list[Holding]:
 
     def text() -> str:
         if not texts:
-            texts[""] = next((found for a in library.graph.newest if a.stage in ("split", "dedup", "clean", "ingest")
+            texts[""] = next((found for a in library.graph.newest if a.stage in CORPUS
                               if (found := _text(library, a, document.id))), "")  # fmt: skip
         return texts[""]
 
@@ -153,16 +155,14 @@ def _synthesize(case: Case) -> Holding:
 
 
 def _table(case: Case) -> Holding:
-    """ingest, clean, dedup: the table of documents has a row of it, or the ledger says how it left."""
-    if case.ask(DOCUMENTS, holds):
-        return case.found({DOCUMENTS})
+    """A stage of the corpus: tables of documents have a row of it, or the ledger says how it left; and its words lie in what rules took."""
+    texts = {file for file in (DOCUMENTS, *(f"{split}.parquet" for split in SPLITS)) if case.has(file) and case.ask(file, holds)}
+    pieces = {known.path for known in case.artifact.files if is_of_pieces(known.path) and case.ask(known.path, holds)}
+    if texts:
+        where = sorted(file.removesuffix(".parquet") for file in texts - {DOCUMENTS})
+        return case.found(texts | pieces, detail=", ".join(where))
     action, rule, detail = case.ask("ledger.parquet", fate) if case.has("ledger.parquet") else ("", "", "")
-    return case.found(detail=f"{action}: {rule}{f' ({detail})' if detail else ''}" if action else "")
-
-
-def _split(case: Case) -> Holding:
-    parts = {f"{split}.parquet" for split in SPLITS if case.has(f"{split}.parquet") and case.ask(f"{split}.parquet", holds)}
-    return case.found(parts, detail=", ".join(sorted(part.removesuffix(".parquet") for part in parts)))
+    return case.found(pieces, detail=f"{action}: {rule}{f' ({detail})' if detail else ''}" if action else "")
 
 
 def _audit(case: Case) -> Holding:
@@ -262,8 +262,10 @@ RULES: dict[str, Callable[[Case], Holding]] = {
     "synthesize": _synthesize,
     "ingest": _table,
     "clean": _table,
+    "filter": _table,
     "dedup": _table,
-    "split": _split,
+    "decontaminate": _table,
+    "split": _table,
     "audit": _audit,
     "examples": _examples,
     "tokenizer": _tokenizer,

@@ -113,8 +113,8 @@ def _kin(library: Library, held: Iterable[Holding], document: Document) -> dict[
         if told.kept_instead:
             found[told.kept_instead] = Shared(f"was kept in its place ({told.why}): its text lives on there", True, True)
         found |= dict.fromkeys(told.duplicates, Shared("was removed as its duplicate and would take its place", True))
-        found = dict.fromkeys(told.paragraphs_kept_in, Shared("keeps the first copy of long paragraphs that both had")) | found
-        found = dict.fromkeys(told.paragraphs_taken_from, Shared("lost copies of its long paragraphs and would keep them")) | found
+        found = dict.fromkeys(told.passages_kept_in, Shared("keeps the first copy of passages that both had")) | found
+        found = dict.fromkeys(told.passages_taken_from, Shared("lost copies of its passages and would keep them")) | found
     return found
 
 
