@@ -20,6 +20,7 @@ from tasks.stage.artifact import Artifact, Input
 from tasks.tracing.things import DOCUMENTS, Library
 
 SPLITS = ("train", "val", "test")
+CONTAMINATED = "contaminated.parquet"
 CORPUS = ("ingest", "clean", "filter", "dedup", "decontaminate", "split")
 Answer = TypeVar("Answer")
 
@@ -165,6 +166,12 @@ def _table(case: Case) -> Holding:
     return case.found(pieces, detail=f"{action}: {rule}{f' ({detail})' if detail else ''}" if action else "")
 
 
+def _decontaminate(case: Case) -> Holding:
+    """As the other stages of the corpus, and a list of passages that quotes the documents."""
+    held = _table(case)
+    return replace(held, parts=held.parts | {CONTAMINATED}) if case.has(CONTAMINATED) and case.ask(CONTAMINATED, holds) else held
+
+
 def _audit(case: Case) -> Holding:
     """The audit quotes passages that stand in two splits."""
     columns = {"leaks.parquet": ("id", "train_id", "val_id"), "leaked_documents.parquet": ("id",)}
@@ -264,7 +271,7 @@ RULES: dict[str, Callable[[Case], Holding]] = {
     "clean": _table,
     "filter": _table,
     "dedup": _table,
-    "decontaminate": _table,
+    "decontaminate": _decontaminate,
     "split": _table,
     "audit": _audit,
     "examples": _examples,

@@ -76,7 +76,7 @@ def test_what_a_model_writes_from_is_known_by_name_and_content(tmp_path: Path) -
     }  # fmt: skip
     assert list(beginnings(maker, tmp_path)) == ["Once upon", " a time"]
     assert synthetic_state(SOURCE, tmp_path, None, lambda paths: {}) == {}
-    with pytest.raises(FileNotFoundError, match="directory .*lost does not exist; correct it in ingest.sources"):
+    with pytest.raises(FileNotFoundError, match=r"directory .*lost does not exist; correct it in ingest.sources"):
         synthetic_state(SyntheticSource(maker=ModelMaker(directory="lost", prompts=("",))), tmp_path, None, lambda paths: {})
     with pytest.raises(NotADirectoryError, match="is a file; name the directory that folio exported"):
         synthetic_state(SyntheticSource(maker=ModelMaker(directory="begin.txt", prompts=("",))), tmp_path, None, lambda paths: {})
