@@ -153,13 +153,22 @@ def maker(home: Path) -> Maker:
 
 PASSED = ("base.val.loss", "2.5", "<= 3", "+0.5", "passed")
 FAILED = ("base.questions.heldout", "0.01575", ">= 0.8", "-0.7843", "FAILED: is out of bounds")
-READ = {"stage": "ingest", "documents_in": 112, "documents": 111, "documents_removed": 1, "balanced": True, "rules": {}}
-READ |= {"characters_in": None, "characters": 1_421_384}
+READ = {"stage": "ingest", "documents_in": 112, "documents": 111, "documents_removed": 1, "balanced": True}
+READ |= {"characters_in": 1_421_384, "characters": 1_421_384}
+READ |= {"rules": {"quarantined": {"binary": {"documents": 1, "pieces": 1, "characters": 0, "net": 0}}}}
 CLEANED = {"stage": "clean", "documents_in": 111, "documents": 111, "documents_removed": 0, "balanced": True}
 CLEANED |= {"characters_in": 1_421_384, "characters": 1_298_790}
-CLEANED |= {"rules": {"removed": {"running_heads": {"documents": 0, "pieces": 364, "characters": 7332}}}}
+CLEANED |= {"rules": {"cut": {"running heads": {"documents": 70, "pieces": 364, "characters": 7332, "net": 7332}},
+                      "changed": {"layout": {"documents": 111, "pieces": 111, "characters": 115_262, "net": 115_262}}}}  # fmt: skip
 FUNNEL = {
+    "format": 2,
     "stages": [READ, CLEANED],
+    "sources": {"books": {"documents_in": 111, "characters_in": 1_421_384, "documents": 111, "characters": 1_298_790}},
+    "formats": {},
+    "languages": {"en": {"documents": 100, "characters": 1_200_000}, "fr": {"documents": 11, "characters": 98_790}},
+    "quarantined": {"binary": {"files": 1, "shown": ["books/photo.txt"]}},
+    "title_mismatches": {"documents": 1, "shown": [{"id": "0" * 16, "source": "books", "path": "hamlet.txt", "title": "Othello"}]},
+    "synthetic": {"documents": 0, "characters": 0, "share": 0.0},
     "splits": [{"split": "train", "documents": 100, "characters": 1_200_000}, {"split": "val", "documents": 11, "characters": 98_790}],
     "documents_kept": 111,
     "characters_kept": 1_298_790,
@@ -221,8 +230,10 @@ def test_every_link_leads_to_a_place_on_the_page(maker: Maker) -> None:
 
 
 def test_text_from_outside_is_shown_as_text_and_never_becomes_markup(maker: Maker) -> None:
-    rules = {"removed": {HOSTILE: {"documents": 1, "pieces": 2, "characters": 3}}}
-    funnel = FUNNEL | {"stages": [READ | {"rules": rules}]}
+    rules = {"cut": {HOSTILE: {"documents": 1, "pieces": 2, "characters": 3, "net": 3}}}
+    wrong = {"id": "0" * 16, "source": "books", "path": f"path {HOSTILE}", "title": f"title {HOSTILE}"}
+    funnel = FUNNEL | {"stages": [READ | {"rules": rules, "balanced": False, "fault": f"fault {HOSTILE}"}]}
+    funnel |= {"quarantined": {f"why {HOSTILE}": {"files": 1, "shown": []}}, "title_mismatches": {"documents": 1, "shown": [wrong]}}
     maker.made("audit", {"funnel.json": funnel}, causes=(f"cause {HOSTILE}",))
     said = [{"role": "user", "content": f"asked {HOSTILE}"}, {"role": "assistant", "content": f"replied {HOSTILE}"}]
     samples = [
@@ -238,7 +249,8 @@ def test_text_from_outside_is_shown_as_text_and_never_becomes_markup(maker: Make
     page = maker.page()
     assert not {tag for tag, _ in page.tags} & CALLS_HOME
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
-    for word in ("cause", "asked", "replied", "begun", "given", "went on", "book", "summary", "metric", "reason"):
+    for word in ("cause", "asked", "replied", "begun", "given", "went on", "book", "summary", "metric", "reason",
+                 "path", "title", "fault", "why"):  # fmt: skip
         assert f"{word} {HOSTILE}" in page.text
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pyarrow as pa
+
 from data.audit.audit import audit
 from data.audit.config import AuditConfig
 from data.documents.ledger import EDITS, REMOVED
@@ -16,6 +18,7 @@ from tasks.stage.artifact import Artifact, Input
 from tasks.stage.store import Store
 from tests.tasks.tracing.library import SHARDS, Corpus, shard_of
 
+PAIRS = pa.schema([(name, pa.float64() if name == "jaccard" else pa.string()) for name in ("a", "b", "jaccard", "rule")])
 SPLITS = ("train", "val", "test")
 
 
@@ -96,7 +99,9 @@ class Account(Corpus):
     def told(self) -> Account:
         """Every stage, the audit, and the run in the journal."""
         self.texts, self.version = {text.name: text.text for text in SHELF}, "1"
-        shelf = [text for text in sorted(SHELF, key=lambda t: t.id) if not text.end or text.end[0] not in self.without]
+        shelf = [
+            replace(text, end=None) if text.end and text.end[0] in self.without else text for text in sorted(SHELF, key=lambda t: t.id)
+        ]
         for stage in ("ingest", "clean", "filter", "dedup", "decontaminate"):
             if stage not in self.without:
                 shelf = self._stage(stage, shelf)
@@ -137,7 +142,15 @@ class Account(Corpus):
                 aside = [dict(zip(("source", "path", "reason"), PHOTO, strict=True))] if number == 0 else []
                 ledger += [_told("ingest", _id("photo.txt"), "quarantined", "no text", detail="photo.txt") for _ in aside]
                 files["quarantine.parquet"] = (QUARANTINE, aside)
-            elif stage != "dedup" and stage != "decontaminate":
+            elif stage == "dedup":
+                pair = {
+                    "a": min(IDS["copy.txt"], IDS["moby.txt"]),
+                    "b": max(IDS["copy.txt"], IDS["moby.txt"]),
+                    "jaccard": 1.0,
+                    "rule": "exact",
+                }
+                files["pairs.parquet"] = (PAIRS, [pair])
+            elif stage != "decontaminate":
                 files["edits.parquet"] = (EDITS, [row for _, _, rows, _ in made for row in rows])
             files["ledger.parquet"] = (LEDGER, ledger)
             files |= {file: (REMOVED, rows) for file, rows in removed.items()}

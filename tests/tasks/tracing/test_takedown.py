@@ -60,7 +60,11 @@ def test_a_split_that_nothing_measures_is_held_and_no_more(corpus: Corpus) -> No
 def test_a_duplicate_left_before_training_and_lives_on_in_what_was_kept_in_its_place(corpus: Corpus) -> None:
     corpus.record("20261125T130501-3fa2bc")
     told = taken(corpus, COPY)
-    assert set(places(corpus, told, "contains")) == {f"ingest[{shard_of(COPY)}]", f"clean[{shard_of(COPY)}]"}
+    assert places(corpus, told, "contains") == {
+        f"ingest[{shard_of(COPY)}]": {"documents.parquet"},
+        f"clean[{shard_of(COPY)}]": {"documents.parquet"},
+        "dedup": {"removed/exact_document.parquet"},
+    }
     assert told.learned == []
     assert [(held.artifact.stage, held.detail) for held in told.left] == [("dedup", f"duplicate: exact_document (the words of {ALICE})")]
     assert told.kin[ALICE].instead
@@ -77,9 +81,13 @@ def test_what_was_removed_as_its_duplicate_would_take_its_place_and_goes_with_it
     assert told.through == ()
 
 
-def test_a_document_that_cleaning_removed_is_in_its_shard_of_ingest_alone(corpus: Corpus) -> None:
+def test_a_document_that_cleaning_removed_is_in_its_shard_of_ingest_and_among_what_was_removed(corpus: Corpus) -> None:
     told = taken(corpus, SHORT)
-    assert set(places(corpus, told, "contains")) == {f"ingest[{shard_of(SHORT)}]"}
+    shard = shard_of(SHORT)
+    assert places(corpus, told, "contains") == {
+        f"ingest[{shard}]": {"documents.parquet"},
+        f"clean[{shard}]": {"removed/too_short.parquet"},
+    }
     assert [held.detail for held in told.left] == ["removed: too short"]
 
 
@@ -164,7 +172,8 @@ def test_a_takedown_is_plain_data_for_machines(corpus: Corpus) -> None:
     corpus.record("20261125T130501-3fa2bc")
     told = json.loads(json.dumps(data(taken(corpus, COPY))))
     assert told["document"]["id"] == COPY
-    assert {held["stage"] for held in told["contains"]} == {"ingest", "clean"}
+    assert {held["stage"] for held in told["contains"]} == {"ingest", "clean", "dedup"}
+    assert [held["stage"] for held in told["left_the_corpus"]] == ["dedup"]
     assert {held["stage"] for held in told["learned_from_what_was_kept_in_its_place"]} == {"tokenizer", "pretrain", "sft", "export"}
     assert told["registered"][0]["alias"] == "champion"
     assert told["shares_text"][0]["id"] == ALICE
