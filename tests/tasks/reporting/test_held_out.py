@@ -52,5 +52,5 @@ def test_splits_that_share_nothing_say_so_and_what_a_machine_wrote_and_what_was_
 
 def test_an_audit_that_measured_no_leaks_has_no_such_section(tmp_path: Path) -> None:
     maker = Maker(tmp_path)
-    maker.made("audit", {"funnel.json": FUNNEL}, metrics={"documents_in": 1.0})
+    maker.made("audit", {"funnel.json": FUNNEL}, metrics={"documents_in": 1.0, "documents_kept": 1.0})
     assert "held-out" not in maker.page().sections
