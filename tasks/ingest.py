@@ -19,9 +19,9 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 
 @stage(libraries=("pyarrow", "charset-normalizer"), observes=source_state)
-def ingest(config: IngestConfig, work: Workspace, universe: Path | None = None) -> Metrics:
-    """Sources, and books/ of a generated universe -> documents.parquet, quarantine.parquet, ledger.parquet."""
-    return read_sources(config, work.output, Surroundings(work.root, work.cache, universe, work.observed), work.shard)
+def ingest(config: IngestConfig, work: Workspace, universe: Path | None = None, synthetic: Path | None = None) -> Metrics:
+    """Sources, books/ of a generated universe, and what a machine wrote -> documents.parquet, quarantine.parquet, ledger.parquet."""
+    return read_sources(config, work.output, Surroundings(work.root, work.cache, universe, work.observed, synthetic), work.shard)
 
 
 def require_texts(config: IngestConfig, shards: Shards) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, model_validator
 
+from data.synthetic.config import SyntheticSource
 from data.universe.config import UniverseSource
 
 JOIN_PARTS = (
@@ -86,7 +87,7 @@ class PackageSource(BaseModel, frozen=True, extra="forbid"):
         return self.name or self.package
 
 
-SourceConfig = Annotated[FilesSource | PackageSource | UniverseSource, Field(discriminator="kind")]
+SourceConfig = Annotated[FilesSource | PackageSource | UniverseSource | SyntheticSource, Field(discriminator="kind")]
 
 
 class IngestConfig(BaseModel, frozen=True, extra="forbid"):
@@ -102,8 +103,9 @@ class IngestConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _one_name_each(self) -> IngestConfig:
         labels = [source.label for source in self.sources]
-        if sum(isinstance(source, UniverseSource) for source in self.sources) > 1:
-            raise ValueError("sources: two are of kind universe; a corpus can hold one")
+        for kind, made in (("universe", UniverseSource), ("synthetic", SyntheticSource)):
+            if sum(isinstance(source, made) for source in self.sources) > 1:
+                raise ValueError(f"sources: two are of kind {kind}; a corpus can hold one")
         if twice := next((label for label in labels if labels.count(label) > 1), None):
             raise ValueError(f"sources: two are called {twice!r}; give each a `name` of its own, since it is part of the documents' ids")
         return self

@@ -23,6 +23,8 @@ from data.sources.package import fetch_package
 from data.sources.shards import Shard
 from data.sources.shelf import Shelf
 from data.sources.works import File, Works
+from data.synthetic.config import SyntheticSource
+from data.synthetic.write import read_texts
 from data.universe.config import UniverseSource
 
 UNREADABLE = "unreadable"
@@ -30,13 +32,14 @@ UNREADABLE = "unreadable"
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What sources are read from: where relative paths begin, where archives are kept, the folder of generated books, and what
-    `source_state` observed of the shard (None: nobody looked)."""
+    """What sources are read from: where relative paths begin, where archives are kept, the folder of generated books, what
+    `source_state` observed of the shard (None: nobody looked), and the folder of what a machine wrote."""
 
     root: Path
     cache: Path
     universe: Path | None = None
     observed: Mapping[str, str] | None = None
+    synthetic: Path | None = None
 
 
 def ingest(config: IngestConfig, output: Path, around: Surroundings, shard: Shard | None = None) -> dict[str, float]:
@@ -50,10 +53,11 @@ def ingest(config: IngestConfig, output: Path, around: Surroundings, shard: Shar
         shelf = Shelf(Path(folder), config.max_file_megabytes << 20)
         for source in config.sources:
             before = shelf.counts["documents"]
-            encoding, join = ("detect", None) if isinstance(source, UniverseSource) else (source.encoding, source.join)
+            encoding, join = ("detect", None) if isinstance(source, UniverseSource | SyntheticSource) else (source.encoding, source.join)
+            maker = source.maker.kind if isinstance(source, SyntheticSource) else ""
             works = Works(source.label, join, shard, frozenset(config.without))
             for work, parts in works.gather(_open(source, works, around, shelf.limit)):
-                shelf.take(source.label, work, parts, encoding)
+                shelf.take(source.label, work, parts, encoding, maker)
             shelf.leave_out(works.left_out)
             metrics[f"documents.{source.label}"] = shelf.counts["documents"] - before
         shelf.write(output)
@@ -66,6 +70,10 @@ def _open(source: SourceConfig, works: Works, around: Surroundings, limit: int) 
         return read_archive(fetch_package(source, around.cache), source.include, source.exclude, works)
     if isinstance(source, FilesSource):
         return _from_disk(works, find_files(source, around.root, works), limit, around.observed)
+    if isinstance(source, SyntheticSource):
+        if around.synthetic is None:
+            raise SourceError("a source of kind synthetic is read from what a machine wrote; give its folder, as stage synthesize makes it")
+        return ((path, text.encode()) for path, _, text in read_texts(around.synthetic, works.hold))
     if around.universe is None:
         raise SourceError("a source of kind universe is read from its generated books; give their folder, as stage universe makes it")
     books = {f"books/{path.name}": path for path in around.universe.glob("*.txt")}

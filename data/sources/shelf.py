@@ -27,8 +27,9 @@ class Shelf:
         self._quarantine: list[dict[str, str]] = []
         self._left_out: set[str] = set()
 
-    def take(self, source: str, work: str, parts: list[File], encoding: str) -> None:
-        """Read a work of a source from its parts. Raises SourceError when there is one of its name already."""
+    def take(self, source: str, work: str, parts: list[File], encoding: str, maker: str = "") -> None:
+        """Read a work of a source from its parts; `maker` names the machine that wrote it. Raises SourceError when there is one of its name
+        already."""
         texts, encodings, read = [], [], 0
         for name, content in parts:
             try:
@@ -48,10 +49,12 @@ class Shelf:
         metadata: dict[str, Any] = {"path": work, "encoding": "+".join(sorted(set(encodings)))}
         if len(parts) > 1:
             metadata["parts"] = len(texts)
-        if name_disagrees(work, text):
+        if maker:
+            metadata["maker"] = maker
+        elif name_disagrees(work, text):
             metadata["title_mismatch"] = True
         title = name_title(work) if len(parts) > 1 else title_of(work, text)
-        row: dict[str, Any] = {"id": identity, "title": title, "source": source, "synthetic": False}
+        row: dict[str, Any] = {"id": identity, "title": title, "source": source, "synthetic": bool(maker)}
         row["metadata"] = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
         self._row(identity).write_text(json.dumps(row), "utf-8")
         (self._held / f"{identity}.text").write_bytes(text.encode("utf-8"))

@@ -27,6 +27,6 @@ def _words(source: SourceConfig, root: Path, aside: list[tuple[str, str]]) -> st
     elif isinstance(source, FilesSource):
         where = f"source {source.name!r}: paths {source.paths} under {root}"
     else:
-        where = "universe"
+        where = source.label
     why = f"; {len(aside)} files were quarantined, the first: {aside[0][0]}: {aside[0][1]}" if aside else ""
     return f"empty corpus: {where} gave no readable text{why}. Correct the source's paths or globs"

@@ -17,6 +17,7 @@ class SplitConfig(BaseModel, frozen=True, extra="forbid"):
         "val_documents": ("mode=counts",),
         "test_documents": ("mode=counts",),
         "stratify": ("mode=fractions", "mode=counts"),
+        "seed": ("mode=fractions", "mode=counts"),
     }
 
     mode: Literal["fractions", "counts", "all_train"] = Field(

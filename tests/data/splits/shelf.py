@@ -52,7 +52,7 @@ def divide(folder: Path, shelf: Shelf, config: SplitConfig, *more: str, threads:
 
 def parts(folder: Path) -> dict[str, list[str]]:
     """The ids that each part holds."""
-    return {part: pq.read_table(folder / "out" / f"{part}.parquet")["id"].to_pylist() for part in SPLITS}
+    return {part: [str(name) for name in pq.read_table(folder / "out" / f"{part}.parquet")["id"].to_pylist()] for part in SPLITS}
 
 
 def places(shelf: Shelf, config: SplitConfig) -> dict[str, str]:
