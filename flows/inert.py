@@ -23,7 +23,7 @@ def inert(model: BaseModel, path: str = "") -> Iterator[str]:
     for name, field in fields.items():
         value, default = getattr(model, name), field.get_default()
         if name in needs and value != default and not any(_on(model, need) for need in needs[name]):
-            switches = (need.partition("=")[0] for need in needs[name])
+            switches = dict.fromkeys(need.partition("=")[0] for need in needs[name])
             off = " and ".join(f"{path}{switch}={json.dumps(getattr(model, switch))}" for switch in switches)
             yield f"{path}{name}={json.dumps(value)} does nothing while {off}; change that, or give it its default, {json.dumps(default)}"
         for suffix, part in _parts(value):
