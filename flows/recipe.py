@@ -99,6 +99,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                     f"{section}.global_batch={train.global_batch} does not divide among resources.training.workers={workers}; "
                     f"choose a multiple of {workers}"
                 )
+        if self.resources.runner != "threads" and self.ingest.shards == 1:
+            raise ValueError(
+                f"resources.runner={self.resources.runner} does nothing while ingest.shards=1; workers share shards, so have more of them, "
+                "or runner=threads"
+            )
         if self.examples.kind == "universe" and self.universe is None:
             raise ValueError("examples.kind=universe needs a source of kind universe in ingest.sources; use kind corpus for other books")
         share, default = self.split.synthetic_share, SplitConfig.model_fields["synthetic_share"].default

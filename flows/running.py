@@ -36,6 +36,7 @@ def carry_out(recipe: Recipe, options: Options) -> tuple[dict[str, Artifact], fl
 
 
 def _carried_out(recipe: Recipe, options: Options) -> tuple[dict[str, Artifact], float]:
+    recipe.resources.require_extra()
     show_on_terminal()
     server = services.ensure_prefect()
     from prefect.exceptions import CancelledRun

@@ -16,6 +16,8 @@ HOMES = {
     "deepspeed": ("model/training/",),
     "mlflow": ("tasks/stage/tracking.py",),
     "prefect": ("flows/", "tasks/"),
+    "prefect_dask": ("tasks/stage/clusters.py",),
+    "prefect_ray": ("tasks/stage/clusters.py",),
     "duckdb": ("data/",),
     "torch": ("model/",),
     "typer": ("flows/cli.py", "flows/cli_corpus.py", "flows/cli_store.py"),

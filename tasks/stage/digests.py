@@ -67,6 +67,10 @@ class Digests:
         self._opened: tuple[int, sqlite3.Connection] | None = None
         self._useless = False
 
+    def __reduce__(self) -> tuple[type[Digests], tuple[Path]]:
+        """Another process opens the file by itself."""
+        return Digests, (self.path,)
+
     def of(self, paths: Iterable[Path]) -> dict[Path, str]:
         """Hex sha256 of each file, remembered or read now; `unreadable: why` where it can't be."""
         wanted = dict.fromkeys(paths)

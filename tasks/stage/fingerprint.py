@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
@@ -95,10 +95,15 @@ def _keep(path: Path, found: dict[str, dict[str, str]]) -> None:
         old.unlink(missing_ok=True)
 
 
-def edited_since(module_name: str, function_name: str, root: Path = ROOT) -> tuple[str, ...]:
-    """What on disk is no longer as the function's fingerprint saw it; code that is imported from here on would be other code."""
+def edited_since(module_name: str, function_name: str, root: Path = ROOT, seen: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """What is no longer as a function's fingerprint saw it; code that is imported from here on would be other code.
+
+    `seen`: a fingerprint taken in another process, which this one's code in memory and on disk is held against; else this one's own.
+    """
     before, now = _sources(root).tree, Tree.read(root)
-    if before.path(module_name) is None or now.digest == before.digest:
+    if before.path(module_name) is None:
         return ()
-    seen, found = fingerprint(module_name, function_name, root), _walk(Sources(now), module_name, function_name, root)
-    return tuple(name for name in sorted({*seen, *found}) if seen.get(name) != found.get(name))
+    mine = fingerprint(module_name, function_name, root)
+    seen = mine if seen is None else seen
+    found = mine if now.digest == before.digest else _walk(Sources(now), module_name, function_name, root)
+    return tuple(name for name in sorted({*seen, *mine, *found}) if not seen.get(name) == mine.get(name) == found.get(name))

@@ -18,6 +18,7 @@ from prefect.runtime import flow_run
 
 from tasks.stage.code.source_tree import ROOMS
 from tasks.stage.cost import Rates, git_state, now, total_cost
+from tasks.stage.crew import Crew
 from tasks.stage.digests import Digests
 from tasks.stage.fingerprint import freeze
 from tasks.stage.guardian import guarded, sweep
@@ -56,7 +57,8 @@ def open_run(
     journal = Journal(opened)
     record = record_of(name, parameters)
     rates = Rates.model_validate(parameters.get("rates", {}))
-    run = Run(name, root, home, opened, resources, options, None, record, rates, journal.standing(name))
+    crew = Crew(resources, home, opened)
+    run = Run(name, root, home, opened, resources, crew, options, None, record, rates, journal.standing(name))
     if options.planning:
         with entered(run):
             yield run
@@ -64,7 +66,7 @@ def open_run(
     database = resolve(tracking, root) if tracking else ""
     sweep(journal, database)
     # In this order: a collection of an object store knows a run by its lease alone.
-    with guarded(opened, record, database), journal.running(record), opened.in_use():
+    with guarded(opened, record, database), journal.running(record), opened.in_use(), crew:
         if database:
             run.tracker = Scribe(database, name, home, opened.url)
             tags = {

@@ -8,6 +8,7 @@ counts as a miss, so the cache heals itself.
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from prefect.cache_policies import CachePolicy
@@ -16,6 +17,15 @@ from prefect.serializers import Serializer
 
 from tasks.stage.artifact import Artifact
 from tasks.stage.run import current_run
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task gives back: the artifact, whether it was made just now, and the series that another process could not show by itself."""
+
+    artifact: Artifact
+    executed: bool
+    rows: tuple[tuple[str, float, int], ...] = ()
 
 
 class StageKey(CachePolicy):
@@ -31,16 +41,16 @@ class VerifiedRecord(Serializer):
 
     type: Literal["folio-record"] = "folio-record"
 
-    def dumps(self, obj: Artifact) -> bytes:
+    def dumps(self, obj: Outcome) -> bytes:
         """`{"stage": ..., "key": ...}`."""
-        if not isinstance(obj, Artifact):
-            raise TypeError(f"A stage returned {type(obj).__name__}; only an Artifact passes between tasks.")
-        return json.dumps({"stage": obj.stage, "key": obj.key}).encode()
+        if not isinstance(obj, Outcome):
+            raise TypeError(f"A stage's task returned {type(obj).__name__}; only an Outcome passes between tasks.")
+        return json.dumps({"stage": obj.artifact.stage, "key": obj.artifact.key}).encode()
 
-    def loads(self, blob: bytes) -> Artifact:
-        """The verified artifact. Raises LookupError, a cache miss to Prefect, when it is gone or damaged."""
+    def loads(self, blob: bytes) -> Outcome:
+        """The verified artifact, as one that was there. Raises LookupError, a cache miss to Prefect, when it is gone or damaged."""
         reference = json.loads(blob)
         found = current_run().store.find(reference["stage"], reference["key"])
         if not isinstance(found, Artifact):
             raise LookupError(f"{reference['stage']} {reference['key'][:8]} is gone or damaged")
-        return found
+        return Outcome(found, executed=False)

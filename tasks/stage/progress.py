@@ -28,11 +28,11 @@ def clock(seconds: float) -> str:
 
 
 class Meter:
-    """Shows progress of `what` at `place`."""
+    """Shows progress at `place`: in the terminal's last line if there is one and it is ours, else as lines of the log."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, *, on_terminal: bool = True) -> None:
         self.place = place
-        self.terminal = sys.stdout.isatty()
+        self.terminal = on_terminal and sys.stdout.isatty()
         self.started = time.monotonic()
         self.shown = 0.0
 

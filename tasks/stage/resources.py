@@ -4,20 +4,59 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from importlib.util import find_spec
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from model.training.config import TrainResources
 
+SCHEMES = {"dask": ("tcp", "tls", "ws", "wss", "ucx"), "ray": ("ray",)}
+
+
+class ClusterError(RuntimeError):
+    """A cluster can't be used, started or reached, or has lost a shard."""
+
 
 class Resources(BaseModel, frozen=True, extra="forbid"):
-    """Threads, memory and how training is spread."""
+    """Threads, memory, where shards are worked on, and how training is spread."""
 
-    threads: int = Field(0, ge=0, description="threads of one process; 0 means all cores")
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"cluster": ("runner=dask", "runner=ray")}
+
+    threads: int = Field(0, ge=0, description="threads of one process; 0 means all cores, on an existing cluster one for each shard")
     memory: str = Field(
-        "4GB", pattern=r"^[0-9]+(\.[0-9]+)? ?[kKMGT]i?B$", description="DuckDB's memory limit; it spills to the store's disk beyond that"
+        "4GB",
+        pattern=r"^[0-9]+(\.[0-9]+)? ?[kKMGT]i?B$",
+        description="DuckDB's memory limit, shared by shards that are worked on at once here, for each shard on an existing cluster; "
+        "it spills to the store's disk beyond that",
+    )
+    runner: Literal["threads", "dask", "ray"] = Field(
+        "threads",
+        description="who works on shards: threads of this process, or worker processes of Dask or Ray (pip install 'folio[dask]' or "
+        "'folio[ray]'), each on one shard at a time",
+    )
+    cluster: str = Field(
+        "",
+        description="address of an existing cluster, such as tcp://host:8786 (Dask) or ray://host:10001 (Ray), whose workers see the root, "
+        "folio's home and the store at the same paths; empty: a cluster on this machine for the run, one worker a core",
     )
     training: TrainResources = Field(default_factory=TrainResources, description="workers, ZeRO stage, micro-batch, checkpoints")
+
+    @model_validator(mode="after")
+    def _address_fits(self) -> Resources:
+        scheme, found, _ = self.cluster.partition("://")
+        known = SCHEMES.get(self.runner, ())
+        if found and known and scheme not in known:
+            fits = " or ".join(f"{name}://" for name in known[:2])
+            raise ValueError(f"cluster={self.cluster!r} is no address for runner={self.runner}; one begins with {fits}, or with the host")
+        return self
+
+    def require_extra(self) -> None:
+        """Raises ClusterError, with the command that helps, when the runner is not installed."""
+        if self.runner != "threads" and find_spec(f"prefect_{self.runner}") is None:
+            command = f"{sys.executable} -m pip install 'folio[{self.runner}]'"
+            raise ClusterError(f"resources.runner={self.runner} needs an extra that is not installed: {command}")
 
     @property
     def cores(self) -> int:
@@ -26,5 +65,7 @@ class Resources(BaseModel, frozen=True, extra="forbid"):
 
     def shared(self, count: int) -> Resources:
         """What each of `count` pieces of work at the same time may use of these."""
+        if self.cluster:
+            return self.model_copy(update={"threads": self.threads or 1})
         amount, unit = re.split(r"(?<=[0-9]) ?(?=[A-Za-z])", self.memory)
         return self.model_copy(update={"threads": max(1, self.cores // count), "memory": f"{float(amount) / count:.3f}{unit}"})

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tasks.stage.artifact import Artifact
 from tasks.stage.cost import Rates
@@ -18,6 +19,9 @@ from tasks.stage.plan import Decision
 from tasks.stage.resources import Resources
 from tasks.stage.scribe import Scribe
 from tasks.stage.store import Store
+
+if TYPE_CHECKING:
+    from tasks.stage.crew import Crew
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Run:
     home: Path
     store: Store
     resources: Resources
+    crew: Crew
     options: Options
     tracker: Scribe | None
     record: RunRecord

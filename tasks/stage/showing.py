@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Set
+from pathlib import Path
 
 from tasks.stage.artifact import Artifact
+from tasks.stage.call import Call
 from tasks.stage.journal import PlaceRecord
 from tasks.stage.plan import Decision
 from tasks.stage.progress import say
 from tasks.stage.run import Run
+from tasks.stage.scribe import TrackingError
+from tasks.stage.tracking import model_files
 
 
 class Showing:
     """One stage at one place of a run."""
+
+    on_terminal = True
 
     def __init__(self, run: Run, place: str, key: str, parameters: Mapping[str, str]) -> None:
         self._run, self._place, self._key, self._parameters = run, place, key, parameters
@@ -36,6 +42,21 @@ class Showing:
         """(metric, value, step) rows for the stage's MLflow run."""
         if self._run.tracker is not None and rows:
             self._run.tracker.series(self.begun(), rows)
+
+    def model(self, call: Call, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
+        """Declare a LoggedModel. A database that is away is told of afterwards: a long training is not thrown away for that."""
+        tracker = self._run.tracker
+        if tracker is None:
+            return "", None
+        run_id, model_id = self.begun(), ""
+        try:
+            model_id = tracker.create_model(
+                self._place, run_id, {"folio.digest": digest, "folio.location": location}, dict(self._parameters)
+            )
+            tracker.finish_model(model_id, run_id, model_files(output))
+        except TrackingError as error:
+            return model_id, error
+        return model_id, None
 
     def failed(self, error: BaseException) -> None:
         """The stage did not work, or was stopped: what is no Exception is a wish from outside."""

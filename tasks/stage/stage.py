@@ -24,7 +24,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from tasks.stage.artifact import Given, Made, Pending, Shards, singles
-from tasks.stage.execute import Body, Call, Metrics, Shard, Workspace, perform
+from tasks.stage.call import Body, Call, Metrics, Shard, Workspace
+from tasks.stage.execute import perform
 from tasks.stage.fingerprint import edited_since, fingerprint
 from tasks.stage.identity import flatten, library_versions, stable
 from tasks.stage.plan import decide, names_of
@@ -58,7 +59,9 @@ class Stage:
         return replace(self, where=where)
 
     def over(self, count: int) -> Sharded:
-        """The same stage, once for each of `count` shards."""
+        """The same stage, once for each of `count` shards. Raises ValueError for one that makes a model, which has no shards."""
+        if self.model:
+            raise ValueError(f"{self.place}: a model is made whole; its inputs may come in shards")
         return Sharded(self, count)
 
     def __call__(self, config: BaseModel, **inputs: Given | Shards | None) -> Made:

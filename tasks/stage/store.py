@@ -57,6 +57,10 @@ class Store:
         self._digests = digests
         self.checker = Checker(self.fs, self.root, self.local_root, digests)
 
+    def __reduce__(self) -> tuple[type[Store], tuple[str, Path, Digests | None]]:
+        """Another process opens the same place by itself."""
+        return Store, (self.url, self.cache, self._digests)
+
     def place(self, stage: str, label: str, key: str) -> str:
         """Readable location of an artifact: the key decides, the label is for people."""
         return f"{stage}/{label}-{key[:SHORT]}"

@@ -28,6 +28,12 @@ def models(annotation: object) -> set[type[BaseModel]]:
         ("universe", "dedup.near.enabled=false", "dedup.near.rows=5", "dedup.near.rows=5 .* dedup.near.enabled=false; .* default, 4"),
         ("universe", "ingest.sources[0].dirty=false", "ingest.sources[0].ocr_rate=0.1", r"ingest.sources\[0\].ocr_rate=0.1 does nothing"),
         ("universe", "sft.eval_rows=0", "sft.eval_every=5", "sft.eval_every=5 does nothing while sft.eval_rows=0"),
+        (
+            "universe",
+            "resources.runner=threads",
+            "resources.cluster=tcp://h:1",
+            "cluster=.* does nothing while resources.runner=.threads.;",
+        ),
         ("four_books", "split.mode=all_train", "split.seed=3", 'split.seed=3 does nothing while split.mode="all_train"'),
     ],
 )

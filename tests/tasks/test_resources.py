@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from pydantic import BaseModel
@@ -65,10 +65,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def other_values(model: BaseModel, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
     """Every field of a resources model, with a value that is not its own."""
     found: list[tuple[tuple[str, ...], Any]] = []
-    for name in type(model).model_fields:
+    for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if isinstance(value, BaseModel):
             found += other_values(value, (*path, name))
+        elif get_origin(field.annotation) is Literal:
+            found += [((*path, name), other) for other in get_args(field.annotation) if other != value]
         else:
             found.append(((*path, name), f"1{value}" if isinstance(value, str) else 2 if value != 2 else 1))
     return found

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.stage.artifact import RECORD
 from tasks.stage.digests import Digests, _look, _row
-from tasks.stage.execute import SourceEdited
+from tasks.stage.making import SourceEdited
 from tasks.stage.run import Run
 from tests.tasks.toys import BODIES, PLACES, Collect, Judge, Learn, Toys, Workshop, unheld
 
