@@ -77,7 +77,14 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in shelf.items():
         (root / "shelf" / name).write_text(text)
     (root / "shelf" / "photo.txt").write_bytes(b"\x89PNG" + bytes(99))
-    ingest(IngestConfig(sources=(FilesSource(paths=("shelf",)),)), root / "ingest", Surroundings(root, root))
+    ingest(
+        IngestConfig(sources=(FilesSource(paths=("shelf",)),)),
+        root / "ingest",
+        Surroundings(root, root),
+        threads=1,
+        memory="300MB",
+        scratch=root / "scratch",
+    )
     clean(root / "ingest" / "documents.parquet", root / "clean", CleanConfig(), threads=1, memory="500MB", scratch=root / "scratch")
     dedup([root / "clean" / "documents.parquet"], root / "dedup", DedupConfig(), threads=1, memory="500MB", scratch=root / "scratch")
     split(root / "dedup" / "documents.parquet", root / "dedup" / "clusters.parquet", root / "splits", SplitConfig())

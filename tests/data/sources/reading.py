@@ -14,6 +14,11 @@ from data.sources.files import source_state
 from data.sources.ingest import Surroundings, ingest
 
 
+def limits(scratch: Path, threads: int = 1, memory: str = "300MB") -> dict[str, Any]:
+    """What DuckDB may use."""
+    return {"threads": threads, "memory": memory, "scratch": scratch}
+
+
 class Part(NamedTuple):
     """Part `number` of `count`."""
 
@@ -34,7 +39,13 @@ def states(config: IngestConfig, root: Path) -> list[dict[str, str]]:
 def read(config: IngestConfig, root: Path, output: Path, universe: Path | None = None) -> list[dict[str, float]]:
     """Reads every shard into a folder of `output` called by its number, as the stage would; returns the metrics."""
     return [
-        ingest(config, output / str(number), Surroundings(root, root, universe, state), Part(number, config.shards))
+        ingest(
+            config,
+            output / str(number),
+            Surroundings(root, root, universe, state),
+            Part(number, config.shards),
+            **limits(output / "scratch"),
+        )
         for number, state in enumerate(states(config, root))
     ]
 
