@@ -70,7 +70,9 @@ def test_the_folder_one_stands_in_is_called_by_its_own_name(tmp_path: Path, monk
 def test_a_folder_without_text_is_refused(tmp_path: Path, empty: dict[str, str]) -> None:
     for name, content in empty.items():
         (tmp_path / name).write_text(content)
-    with pytest.raises(RecipeError, match=r"holds no files with text in them \(txt, md, html, .*warc, packed or not\), so there is nothing to learn from"):
+    with pytest.raises(
+        RecipeError, match=r"holds no files with text in them \(txt, md, html, .*warc, packed or not\), so there is nothing to learn from"
+    ):
         write_recipe(tmp_path)
     assert not (tmp_path / "recipe.yaml").exists()
 
