@@ -80,7 +80,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "shelf" / name).write_text(text)
     (root / "shelf" / "photo.txt").write_bytes(b"\x89PNG" + bytes(99))
     limits: Any = {"threads": 1, "memory": "500MB", "scratch": root / "scratch"}
-    ingest(IngestConfig(sources=(FilesSource(paths=("shelf",)),)), root / "ingest", Surroundings(root, root))
+    ingest(IngestConfig(sources=(FilesSource(paths=("shelf",)),)), root / "ingest", Surroundings(root, root), **limits)
     clean(root / "ingest" / "documents.parquet", root / "clean", CleanConfig(), threads=1, memory="500MB", scratch=root / "scratch")
     dedup([root / "clean" / "documents.parquet"], root / "dedup", DedupConfig(), threads=1, memory="500MB", scratch=root / "scratch")
     split(root / "dedup" / "documents.parquet", root / "dedup" / "clusters.parquet", root / "splits", SplitConfig(), **limits)
