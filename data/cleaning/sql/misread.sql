@@ -1,7 +1,7 @@
--- Words that a machine misread, and what they were: table misread(wrong, right).
+-- Words that a machine misread, and what they were: table misread(wrong, right_word).
 -- A form is misread when one known confusion of shapes turns it into a word that the corpus uses often, and far oftener than
 -- the form itself. Pairs whose both sides are everyday words (cl and d: clay, day) are left out on purpose.
-CREATE OR REPLACE TABLE misread AS
+CREATE OR REPLACE TEMP TABLE misread AS
 WITH confusions(seen, meant, digit) AS (
     VALUES ('1', 'l', true), ('1', 'i', true), ('0', 'o', true), ('5', 's', true), ('rn', 'm', false), ('m', 'rn', false), ('vv', 'w', false), ('tb', 'th', false)
 ), places AS (
@@ -23,22 +23,20 @@ WITH confusions(seen, meant, digit) AS (
 )
 SELECT wrong, right_word FROM judged WHERE choice = 1;
 
--- Blocks that hold such a form, in pieces, put together again. Capitals are kept.
-CREATE OR REPLACE TABLE reread AS
+-- Each run of characters that holds such a form, in pieces, as it should be. Capitals are kept.
+CREATE OR REPLACE TEMP TABLE reread AS
 WITH tokens AS (
-    SELECT d, n, unnest(regexp_extract_all(lower(line), '[\p{L}\p{N}]+')) AS word FROM blocks
+    SELECT chunk, unnest(regexp_extract_all(chunk, '[\p{L}\p{N}]+')) AS word FROM counts
 ), hit AS (
-    SELECT DISTINCT d, n FROM tokens WHERE word IN (SELECT wrong FROM misread)
+    SELECT DISTINCT chunk FROM tokens SEMI JOIN misread ON wrong = lower(word)
 ), pieces AS (
-    SELECT d, n, unnest(list) AS piece, unnest(generate_series(1, len(list))) AS place
-    FROM (SELECT d, n, regexp_extract_all(line, '[\p{L}\p{N}]+|[^\p{L}\p{N}]+') AS list FROM blocks JOIN hit USING (d, n))
-), mended AS (
-    SELECT p.*, CASE WHEN right_word IS NULL THEN piece
-        WHEN length(piece) > 2 AND piece = upper(piece) AND piece <> lower(piece) AND NOT regexp_matches(piece, '\p{Ll}') THEN upper(right_word)
-        WHEN piece[1] = upper(piece[1]) AND piece[1] <> lower(piece[1]) THEN upper(right_word[1]) || right_word[2:]
-        ELSE right_word END AS repaired, right_word IS NOT NULL AS changed
-    FROM pieces p LEFT JOIN misread ON wrong = lower(piece)
+    SELECT chunk, unnest(list) AS piece, unnest(generate_series(1, len(list))) AS place
+    FROM (SELECT chunk, regexp_extract_all(chunk, '[\p{L}\p{N}]+|[^\p{L}\p{N}]+') AS list FROM hit)
 )
-SELECT d, n, string_agg(repaired, '' ORDER BY place) AS line, count(*) FILTER (changed)::INTEGER AS pieces,
-       sum(CASE WHEN changed THEN greatest(length(piece), length(repaired)) ELSE 0 END)::BIGINT AS characters
-FROM mended GROUP BY d, n;
+SELECT chunk, place::INTEGER AS place, piece, right_word IS NOT NULL AS changed, CASE WHEN right_word IS NULL THEN piece
+    WHEN length(piece) > 2 AND piece = upper(piece) AND piece <> lower(piece) AND NOT regexp_matches(piece, '\p{Ll}') THEN upper(right_word)
+    WHEN piece[1] = upper(piece[1]) AND piece[1] <> lower(piece[1]) THEN upper(right_word[1]) || right_word[2:]
+    ELSE right_word END AS repaired
+FROM pieces LEFT JOIN misread ON wrong = lower(piece);
+
+CREATE OR REPLACE TEMP TABLE corrections AS SELECT chunk, string_agg(repaired, '' ORDER BY place) AS corrected FROM reread GROUP BY chunk;

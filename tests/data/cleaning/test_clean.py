@@ -107,7 +107,7 @@ def test_a_page_scanned_twice_goes_and_stands_in_the_ledger(tmp_path: Path) -> N
     twice = "THE OLD MILL\n".join([*sheets[:3], sheets[2], *sheets[3:]])
     output = _clean(tmp_path, {"a": twice}, repeated_pages=True, page_numbers=True, running_heads=True)
     assert sum(line in lines for line in texts_of(output)["a"].split("\n")) == len(lines)
-    assert ("removed", "repeated pages") in {(row["action"], row["rule"]) for row in pq.read_table(output / "ledger.parquet").to_pylist()}
+    assert ("cut", "repeated pages") in {(row["action"], row["rule"]) for row in pq.read_table(output / "ledger.parquet").to_pylist()}
 
 
 def test_a_misread_word_is_mended_by_words_the_corpus_knows_and_a_known_word_is_left(tmp_path: Path) -> None:
