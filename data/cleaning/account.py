@@ -2,7 +2,7 @@
 
 Guarantees: rows stand in a total order, so equal shards give equal bytes. `removed/<rule>.parquet` holds each line that a rule cut, word
 for word, with its number in the text as the round found it, and each document that was too short, whole; `edits.parquet` holds each line
-that a rule rewrote, before and after, and each misread word (place: the number of its paragraph). What is mere layout is in neither.
+that a rule rewrote, before and after, and each misread word by itself. What is mere layout is in neither.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _ledger(shard: Shard) -> Iterator[dict[str, Any]]:
 
 def _write_pieces(shard: Shard, output: Path) -> None:
     edits = RowWriter(output / "edits.parquet", EDITS)
-    query = "FROM pieces JOIN state USING (d) WHERE line IS NOT NULL ORDER BY d, pieces.round, rule, n, place"
+    query = "FROM pieces JOIN state USING (d) WHERE line IS NOT NULL ORDER BY d, pieces.round, rule, n, place, inner_place"
     for row in _rows(shard, f"SELECT id, pieces.round AS round, rule, n AS place, before, line AS after {query}"):
         edits.write(row | {"rule": RULES[row["rule"]].name})
     edits.close()

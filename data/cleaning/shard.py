@@ -131,14 +131,14 @@ class Shard:
         self._book(rule.name)
         return self.work.number("SELECT count(*) FROM edited") > 0
 
-    def _book(self, rule: str, inner: str = "0") -> None:
-        """Puts table edited into the account; `inner`: SQL for the order of its rows within a line."""
+    def _book(self, rule: str, within: str = "0, 0") -> None:
+        """Puts table edited into the account; `within`: SQL for the order of rows within a line."""
         place = PLACE[rule]
         self._run(
             f"""INSERT INTO ledger SELECT d, {place}, count(*), sum(characters), sum(length(before) - coalesce(length(line), 0))
             FROM edited WHERE characters > 0 GROUP BY d"""
         )
-        self._run(f"INSERT INTO pieces SELECT d, {self.round}, {place}, n, {inner}, before, line FROM edited WHERE characters > 0")
+        self._run(f"INSERT INTO pieces SELECT d, {self.round}, {place}, n, {within}, before, line FROM edited WHERE characters > 0")
 
     def _count(self, table: str, counted: str) -> None:
         """Adds the words of the documents that SQL `counted` gives to a table of counts."""
@@ -154,13 +154,13 @@ class Shard:
         self.script("join.sql")
         self._run(
             f"""INSERT INTO ledger
-            SELECT d, {PLACE["hard wraps"]}, sum(spaces), sum(spaces), 0 FROM blocks GROUP BY d HAVING sum(spaces) > 0
-            UNION ALL SELECT d, {PLACE["hyphenation"]}, sum(hyphens), sum(hyphens), any_value(coalesce(dropped, 0))
-            FROM blocks LEFT JOIN (SELECT d, count(*) AS dropped FROM breaks GROUP BY d) USING (d) GROUP BY d HAVING sum(hyphens) > 0"""
+            SELECT d, {PLACE["hard wraps"]}, count(*), count(*), 0 FROM joints WHERE joint = 'space' GROUP BY d
+            UNION ALL SELECT d, {PLACE["hyphenation"]}, count(*), count(*), count(b.n) FROM joints LEFT JOIN breaks b USING (d, n)
+            WHERE joint = 'hyphen' GROUP BY d"""
         )
         if self._config.ocr and self.work.number("SELECT count(*) FROM corrections"):
             self.script("reread.sql")
-            self._book("misread words", "nth")
+            self._book("misread words", "place, inner_place")
         self.script("made.sql")
         self._run(f"INSERT INTO texts SELECT d, {self.round}, text FROM made WHERE changed")
         self._run(

@@ -2,7 +2,7 @@
 -- separate scenes. Short lines are kept: nothing can be measured on them.
 WITH measured AS (
     SELECT d, n, line, length(line) AS size,
-        length(regexp_replace(line, '[\p{L}\p{M}\p{N} .,;:!?''"()\[\]_*«»—–/&£$-]', '', 'g')) AS symbols
+        length(line) - length(regexp_replace(line, '[^\p{L}\p{M}\p{N} .,;:!?''"()\[\]_*«»—–/&£$-]', '', 'g')) AS symbols
     FROM lines WHERE odd
 ), marked AS (
     SELECT *, size >= 6 AND (symbols >= getvariable('corrupted_share') * size OR length(line) - length(replace(line, chr(65533), '')) >= 0.1 * size)

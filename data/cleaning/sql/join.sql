@@ -71,15 +71,3 @@ WITH halves AS MATERIALIZED (
     LEFT JOIN words a ON a.word = left_half LEFT JOIN words b ON b.word = right_half
 )
 SELECT d, n, before_n, first, second FROM halves JOIN mended USING (left_half, right_half) WHERE NOT hyphenated;
-
--- Lines that hang together become one block; `lead` is what stands before a block.
-CREATE OR REPLACE TEMP TABLE blocks AS
-WITH placed AS (
-    SELECT j.d, j.n, joint, count(*) FILTER (joint IN ('start', 'paragraph', 'line')) OVER (PARTITION BY j.d ORDER BY j.n ROWS UNBOUNDED PRECEDING) AS block,
-        (CASE WHEN joint = 'space' THEN ' ' ELSE '' END) || (CASE WHEN b.n IS NULL THEN line ELSE line[:-2] END) AS piece
-    FROM joints j JOIN lines USING (d, n) LEFT JOIN breaks b ON b.d = j.d AND b.before_n = j.n
-)
-SELECT d, block::INTEGER AS n, string_agg(piece, '' ORDER BY n) AS line,
-    CASE first(joint ORDER BY n) WHEN 'paragraph' THEN chr(10) || chr(10) WHEN 'line' THEN chr(10) ELSE '' END AS lead,
-    count(*) FILTER (joint = 'hyphen')::INTEGER AS hyphens, count(*) FILTER (joint = 'space')::INTEGER AS spaces
-FROM placed GROUP BY d, block;

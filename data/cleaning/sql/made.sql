@@ -1,4 +1,8 @@
--- Blocks become documents.
+-- Lines become documents; a broken word that is mended loses its hyphen.
 CREATE OR REPLACE TEMP TABLE made AS
-SELECT d, coalesce(m.text, '') AS text, coalesce(m.text, '') <> i.text AS changed
-FROM incoming i LEFT JOIN (SELECT d, string_agg(lead || line, '' ORDER BY n) AS text FROM blocks GROUP BY d) m USING (d);
+WITH texts AS (
+    SELECT j.d, string_agg(CASE joint WHEN 'space' THEN ' ' WHEN 'paragraph' THEN chr(10) || chr(10) WHEN 'line' THEN chr(10) ELSE '' END
+        || CASE WHEN b.n IS NULL THEN line ELSE line[:-2] END, '' ORDER BY j.n) AS text
+    FROM joints j JOIN lines USING (d, n) LEFT JOIN breaks b ON b.d = j.d AND b.before_n = j.n GROUP BY j.d
+)
+SELECT d, coalesce(m.text, '') AS text, coalesce(m.text, '') <> i.text AS changed FROM incoming i LEFT JOIN texts m USING (d);

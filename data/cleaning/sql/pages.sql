@@ -8,18 +8,20 @@ SELECT d, n, hash(lower(line)) AS said, line = chr(12) OR regexp_matches(line, '
 CREATE OR REPLACE TEMP TABLE often AS SELECT d, said FROM short_lines GROUP BY d, said HAVING count(*) >= 4;
 
 CREATE OR REPLACE TEMP TABLE placed AS
-SELECT d, n, line, said, coalesce(numbered, false) AS numbered, row_number() OVER (PARTITION BY d ORDER BY n)::INTEGER AS k
-FROM lines LEFT JOIN short_lines USING (d, n)
-SEMI JOIN (SELECT d FROM short_lines WHERE numbered UNION SELECT d FROM often) USING (d);
+SELECT d, n, line, said, coalesce(numbered, false) AS numbered, row_number() OVER w AS k, coalesce(lag(open) OVER w, false) AS interrupts,
+    coalesce(lag(size) OVER w, 0) AS before_size
+FROM (SELECT d, n, line, length(line) AS size, regexp_matches(line, '[\p{L},;-]$') AS open FROM lines)
+LEFT JOIN short_lines USING (d, n)
+SEMI JOIN (SELECT d FROM short_lines WHERE numbered UNION SELECT d FROM often) USING (d)
+WINDOW w AS (PARTITION BY d ORDER BY n);
 
 CREATE OR REPLACE TEMP TABLE found AS
 SELECT *, line = chr(12) AS feed,
     CASE WHEN length(line) <= 24 THEN try_cast(regexp_extract(line,
         '(?i)^(?:[\[({<|*~=—-]+ ?)?(?:(?:page|pag|pg|p)\.? ?)?([0-9]{1,4})(?: ?(?:of|/) ?[0-9]{1,4})?(?: ?[\])}>|*~=—-]+)?\.?$', 1) AS INTEGER) END AS number,
-    try_cast(coalesce(
+    CASE WHEN regexp_matches(line, '^[\[(]?[0-9]|[0-9][\])]?$') THEN try_cast(coalesce(
         nullif(regexp_extract(line, '^[\[(]?([0-9]{1,4})[\])]?[ .|—-]+\D{3,}$', 1), ''),
-        nullif(regexp_extract(line, '^\D{3,}?[ .|—-]+[\[(]?([0-9]{1,4})[\])]?$', 1), '')) AS INTEGER) AS beside,
-    trim(regexp_replace(upper(line), '[^\p{L}]+', ' ', 'g')) AS name,
+        nullif(regexp_extract(line, '^\D{3,}?[ .|—-]+[\[(]?([0-9]{1,4})[\])]?$', 1), '')) AS INTEGER) END AS beside,
     regexp_matches(line, '(?i)^([\[({<|*~=—-]|p)') AS set_off
 FROM placed WHERE numbered;
 
@@ -34,8 +36,7 @@ WITH numbers AS (
         AND abs(q.k - p.k) >= getvariable('page_lines') * greatest(abs(q.value - p.value), 1)
     GROUP BY ALL
 ), before AS (
-    SELECT c.*, f.set_off, b.line IS NOT NULL AND regexp_matches(b.line, '[\p{L},;-]$') AND length(b.line) > 30 AS interrupts
-    FROM chained c JOIN found f USING (d, n) LEFT JOIN placed b ON b.d = c.d AND b.k = c.k - 1
+    SELECT c.*, set_off, interrupts AND before_size > 30 AS interrupts FROM chained c JOIN found USING (d, n)
 ), documents AS (
     SELECT d FROM before GROUP BY d HAVING count(*) >= 2 AND (avg(interrupts::INTEGER) >= 0.2 OR avg(set_off::INTEGER) >= 0.8)
 )
@@ -51,13 +52,13 @@ WITH near AS (
     SELECT DISTINCT d, said FROM (
         FROM often UNION ALL SELECT d, said FROM found WHERE beside IS NOT NULL UNION ALL SELECT d, said FROM placed SEMI JOIN near USING (d, n))
 ), named AS MATERIALIZED (
-    SELECT p.d, p.n, p.k, f.beside, f.number, trim(regexp_replace(upper(p.line), '[^\p{L}]+', ' ', 'g')) AS name
+    SELECT p.d, p.n, p.k, p.interrupts, f.beside, f.number, trim(regexp_replace(upper(p.line), '[^\p{L}]+', ' ', 'g')) AS name
     FROM placed p SEMI JOIN candidates USING (d, said) LEFT JOIN found f USING (d, n) WHERE p.line <> chr(12)
 ), occurrences AS (
     SELECT o.d, o.n, o.k, o.name, o.beside, a.n IS NOT NULL AS adjacent,
         o.k - lag(o.k) OVER w AS gap, o.beside - lag(o.beside) OVER w AS step,
-        regexp_matches(coalesce(b.line, '.'), '[\p{L},;-]$') AS interrupts
-    FROM named o LEFT JOIN near a USING (d, n) LEFT JOIN placed b ON b.d = o.d AND b.k = o.k - 1 WHERE length(o.name) >= 3 AND o.number IS NULL
+        o.interrupts
+    FROM named o LEFT JOIN near a USING (d, n) WHERE length(o.name) >= 3 AND o.number IS NULL
     WINDOW w AS (PARTITION BY o.d, o.name ORDER BY o.k)
 ), names AS (
     SELECT d, name, avg(adjacent::INTEGER) AS adjacency,

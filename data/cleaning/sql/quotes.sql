@@ -5,5 +5,5 @@ WITH changed AS (
     FROM suspects WHERE regexp_matches(line, '[“”„‟‘’‚‛`´]|''''')
 )
 SELECT d, n, line AS before, straight AS line,
-    greatest(length(regexp_replace(line, '[^“”„‟‘’‚‛`´]', '', 'g')), length(line) - length(straight), 1) AS characters
+    greatest(length(line) - length(regexp_replace(line, '[“”„‟‘’‚‛`´]', '', 'g')), length(line) - length(straight), 1) AS characters
 FROM changed WHERE straight <> line

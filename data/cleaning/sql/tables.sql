@@ -6,7 +6,7 @@ CREATE TEMP TABLE texts (d INTEGER, round INTEGER, text VARCHAR);
 
 -- The account. rule: its place in the table of rules. line: what stands there instead; NULL: nothing.
 CREATE TEMP TABLE ledger (d INTEGER, rule INTEGER, pieces BIGINT, characters BIGINT, net BIGINT);
-CREATE TEMP TABLE pieces (d INTEGER, round INTEGER, rule INTEGER, n INTEGER, place INTEGER, before VARCHAR, line VARCHAR);
+CREATE TEMP TABLE pieces (d INTEGER, round INTEGER, rule INTEGER, n INTEGER, place INTEGER, inner_place INTEGER, before VARCHAR, line VARCHAR);
 
 -- How often each run of characters between spaces occurs: in this round's documents, and in those that are settled.
 CREATE TEMP TABLE counts (chunk VARCHAR, times BIGINT);
