@@ -14,6 +14,8 @@ from typing import Literal
 from data.cleaning.config import CleanConfig
 
 SQL = Path(__file__).with_name("sql")
+# How a line begins that names a division of a book; the number that follows is not part of it.
+DIVISION = r"(?i)^\W*(chapter|book|part|act|scene|canto|volume|letter|section|sonnet|psalm|stanza|chapitre|livre|kapitel|hoofdstuk|capitulum|liber)\b"
 
 
 @dataclass(frozen=True)

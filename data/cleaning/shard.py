@@ -13,7 +13,7 @@ from pathlib import Path
 
 from data.cleaning.config import CleanConfig
 from data.cleaning.encoding import find_mojibake
-from data.cleaning.rules import PLACE, RULES, SQL, Rule
+from data.cleaning.rules import DIVISION, PLACE, RULES, SQL, Rule
 from data.documents.database import Workspace, parquet
 
 VARIABLES = ("boilerplate_lines", "corrupted_share", "page_lines", "wrap_limit", "hyphenation", "unwrap", "ocr_known", "ocr_ratio")
@@ -40,7 +40,7 @@ class Shard:
         self._least = max(config.minimum_characters, 1)
         self._summed: dict[str, float] = {}
         self.round = 0
-        work.set(**{name: getattr(config, name) for name in VARIABLES})
+        work.set(division=DIVISION, **{name: getattr(config, name) for name in VARIABLES})
         self.script("tables.sql")
         self._run(
             f"""INSERT INTO state SELECT row_number() OVER (ORDER BY id), id, length(text), length(text), 0, 'pending', 0
@@ -128,8 +128,10 @@ class Shard:
     def _edit(self, rule: Rule) -> bool:
         """Lets a rule fill table edited; whether it did."""
         self._run(f"CREATE OR REPLACE TEMP TABLE edited AS {(SQL / rule.script).read_text('utf-8')}")
-        self._book(rule.name)
-        return self.work.number("SELECT count(*) FROM edited") > 0
+        touched = self.work.number("SELECT count(*) FROM edited") > 0
+        if touched:
+            self._book(rule.name)
+        return touched
 
     def _book(self, rule: str, within: str = "0, 0") -> None:
         """Puts table edited into the account; `within`: SQL for the order of rows within a line."""

@@ -1,6 +1,7 @@
 -- Evidence for pages, before anything of them is removed: table furniture(d, n, kind) of page numbers and running heads.
 -- A number is a page number when it stands alone, a neighbour counts on from it at a page's distance, and the numbers of
--- its document interrupt sentences, as chapters and stanzas never do, or are set off (- 12 -, [12], Page 12).
+-- its document interrupt sentences, as chapters and stanzas never do, or are set off (- 12 -, [12], Page 12), or come as
+-- evenly as pages and either interrupt a sentence once or stand beside form feeds or one line that comes again and again.
 -- Only documents with a number on a short line, a form feed or a short line that comes four times can have any.
 CREATE OR REPLACE TEMP TABLE short_lines AS
 SELECT d, n, hash(lower(line)) AS said, line = chr(12) OR regexp_matches(line, '[0-9]') AS numbered FROM lines WHERE length(line) <= 90;
@@ -29,7 +30,7 @@ CREATE OR REPLACE TEMP TABLE page_numbers AS
 WITH numbers AS (
     SELECT *, coalesce(number, beside) AS value FROM found WHERE number IS NOT NULL OR beside IS NOT NULL
 ), chained AS (
-    SELECT p.d, p.n, p.k
+    SELECT p.d, p.n, p.k, p.number
     FROM numbers p JOIN numbers q ON q.d = p.d AND q.k <> p.k AND abs(q.k - p.k) <= 90 * greatest(abs(q.value - p.value), 1)
         AND (q.k - p.k) * (q.value - p.value) >= 0 AND abs(q.value - p.value) <= 3
         AND q.number IS NOT NULL AND p.number IS NOT NULL
@@ -37,8 +38,20 @@ WITH numbers AS (
     GROUP BY ALL
 ), before AS (
     SELECT c.*, set_off, interrupts AND before_size > 30 AS interrupts FROM chained c JOIN found USING (d, n)
+), paces AS (
+    SELECT d, (n - lag(n) OVER w) // nullif(number - lag(number) OVER w, 0) AS pace FROM chained WINDOW w AS (PARTITION BY d ORDER BY n)
+), even AS (
+    -- Three of four pages are as long as the middle one, to a tenth.
+    SELECT d FROM paces JOIN (SELECT d, quantile_disc(pace, 0.5) AS middle FROM paces GROUP BY d) USING (d)
+    GROUP BY d HAVING count(pace) >= 2 AND count(*) FILTER (10 * abs(pace - middle) <= middle) >= 0.75 * count(pace)
+), headed AS (
+    SELECT DISTINCT d FROM (SELECT d, k + unnest([-2, -1, 1, 2]) AS k FROM chained) JOIN placed USING (d, k)
+    JOIN (SELECT d, count(*) AS numbers FROM chained GROUP BY d) USING (d)
+    WHERE line = chr(12) OR (NOT numbered AND NOT regexp_matches(line, getvariable('division')))
+    GROUP BY d, said, numbers HAVING count(*) >= greatest(2, 0.5 * numbers)
 ), documents AS (
-    SELECT d FROM before GROUP BY d HAVING count(*) >= 2 AND (avg(interrupts::INTEGER) >= 0.2 OR avg(set_off::INTEGER) >= 0.8)
+    SELECT d FROM before GROUP BY d HAVING count(*) >= 2 AND (avg(interrupts::INTEGER) >= 0.2 OR avg(set_off::INTEGER) >= 0.8
+        OR (d IN (FROM even) AND (bool_or(interrupts) OR d IN (FROM headed))))
 )
 SELECT d, n, k FROM before SEMI JOIN documents USING (d)
 UNION SELECT d, n, k FROM found WHERE feed
@@ -52,23 +65,23 @@ WITH near AS (
     SELECT DISTINCT d, said FROM (
         FROM often UNION ALL SELECT d, said FROM found WHERE beside IS NOT NULL UNION ALL SELECT d, said FROM placed SEMI JOIN near USING (d, n))
 ), named AS MATERIALIZED (
-    SELECT p.d, p.n, p.k, p.interrupts, f.beside, f.number, trim(regexp_replace(upper(p.line), '[^\p{L}]+', ' ', 'g')) AS name
+    SELECT p.d, p.n, p.k, p.interrupts, NOT regexp_matches(p.line, '^\W*\p{Ll}') AS begins, p.line, f.beside, f.number, trim(regexp_replace(upper(p.line), '[^\p{L}]+', ' ', 'g')) AS name
     FROM placed p SEMI JOIN candidates USING (d, said) LEFT JOIN found f USING (d, n) WHERE p.line <> chr(12)
 ), occurrences AS (
     SELECT o.d, o.n, o.k, o.name, o.beside, a.n IS NOT NULL AS adjacent,
         o.k - lag(o.k) OVER w AS gap, o.beside - lag(o.beside) OVER w AS step,
-        o.interrupts
+        o.interrupts, o.begins, o.line
     FROM named o LEFT JOIN near a USING (d, n) WHERE length(o.name) >= 3 AND o.number IS NULL
     WINDOW w AS (PARTITION BY o.d, o.name ORDER BY o.k)
 ), names AS (
-    SELECT d, name, avg(adjacent::INTEGER) AS adjacency,
+    SELECT d, name, avg(adjacent::INTEGER) >= 0.5 AND bool_and(begins) AND (count(*) >= 3 OR bool_and(line = upper(line))) AS adjoining,
         count(*) FILTER (beside IS NOT NULL) >= 2 AND count(*) FILTER (step BETWEEN 0 AND 4 AND gap >= getvariable('page_lines')) >= 1 AS counts,
-        count(*) >= 4 AND avg(gap) >= getvariable('page_lines') AND stddev_pop(gap) <= 0.2 * avg(gap) AND avg(interrupts::INTEGER) >= 0.25 AS rhythmic
+        count(*) >= 4 AND avg(gap) >= getvariable('page_lines') AND 25 * (count(gap) * sum(gap * gap) - sum(gap) * sum(gap)) <= sum(gap) * sum(gap) AND avg(interrupts::INTEGER) >= 0.25 AND bool_and(begins) AS rhythmic
     FROM occurrences GROUP BY d, name HAVING count(*) >= 2
 )
 SELECT d, n, 'page number' AS kind FROM page_numbers
 UNION ALL
 SELECT d, n, 'running head' FROM (
     SELECT o.d, o.n FROM occurrences o JOIN names m USING (d, name)
-    WHERE (m.adjacency >= 0.5 AND o.adjacent) OR (m.counts AND o.beside IS NOT NULL) OR (m.rhythmic AND o.k > 5)
+    WHERE (m.adjoining AND o.adjacent) OR (m.counts AND o.beside IS NOT NULL) OR (m.rhythmic AND o.k > 5)
 ) ANTI JOIN page_numbers USING (d, n);
