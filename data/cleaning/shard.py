@@ -174,10 +174,12 @@ class Shard:
 
     def _wake(self) -> None:
         """Marks settled documents that hold a word which is misread by what the shard knows now."""
-        if not self.work.number("SELECT count(*) FROM corrections SEMI JOIN settled_counts USING (chunk)"):
+        kinds = self.work.rows("SELECT DISTINCT sure FROM corrections SEMI JOIN settled_counts USING (chunk)")
+        if not kinds:
             return
-        for part in list(self.ranges("fate = 'settled'", "size")):
-            self._load(part, "fate = 'settled'")
+        which = "fate = 'settled'" if (True,) in kinds else "fate = 'settled' AND d IN (FROM machine_read)"
+        for part in list(self.ranges(which, "size")):
+            self._load(part, which)
             self.script("woken.sql")
             self._run("UPDATE state SET fate = 'woken' FROM woken WHERE state.d = woken.d")
             self._run("CREATE OR REPLACE TEMP TABLE lines AS SELECT d, unnest(string_split(text, chr(10))) AS line FROM incoming")

@@ -1,6 +1,8 @@
 -- What libraries, scanners and Project Gutenberg put before and after a text.
--- A marker (*** START OF ..., *** END OF ...) cuts its own paragraph and everything on its far side. Notices near head and
--- foot go as whole paragraphs; a scanner's stamp goes wherever it stands alone on a line.
+-- A marker (*** START OF ..., *** END OF ...) cuts its own paragraph and what lies between it and the farthest line that speaks of
+-- such things; what is left beyond goes too if it is a few lines, and stays if it is a text that someone put before a notice.
+-- Notices near head and foot go as whole paragraphs; a scanner's stamp goes wherever it stands alone on a line, a licence that is
+-- repeated between the acts wherever its paragraph stands.
 WITH ends AS (
     SELECT d, max(n) AS last FROM lines GROUP BY d
 ), outer_lines AS MATERIALIZED (
@@ -10,9 +12,12 @@ WITH ends AS (
     SELECT d,
         max(blanks) FILTER (n <= getvariable('boilerplate_lines') AND regexp_matches(line,
             '(?i)^(\*{3} ?START OF |\W*START OF (THE |THIS )?PROJECT GUTENBERG|\W*END\W{0,3}THE SMALL PRINT)')) AS head,
+        min(blanks) FILTER (spoken) AS first, min(n) FILTER (spoken) AS first_n,
         min(blanks) FILTER (n > last - getvariable('boilerplate_lines') AND regexp_matches(line,
-            '(?i)^(\*{3} ?END OF |\W*END OF (THE |THIS )?PROJECT GUTENBERG|\W*THIS IS THE END OF THE PROJECT GUTENBERG)')) AS foot
-    FROM outer_lines GROUP BY d HAVING head IS NOT NULL OR foot IS NOT NULL
+            '(?i)^(\*{3} ?END OF |\W*END OF (THE |THIS )?PROJECT GUTENBERG|\W*THIS IS THE END OF THE PROJECT GUTENBERG)')) AS foot,
+        max(blanks) FILTER (spoken) AS final, max(n) FILTER (spoken) AS final_n
+    FROM (SELECT *, regexp_matches(line, '(?i)gutenberg|e-?text|e-?book|licen[sc]e|donat|copyright|scan|digiti[sz]ed|\*\*\*|https?://') AS spoken FROM outer_lines)
+    GROUP BY d HAVING head IS NOT NULL OR foot IS NOT NULL
 ), notices AS (
     SELECT d, blanks FROM outer_lines GROUP BY d, blanks, last
     HAVING (min(n) <= 60 OR max(n) > last - 60) AND count(*) <= 12 AND bool_or(regexp_matches(line,
@@ -22,8 +27,10 @@ WITH ends AS (
         || '|(property|gift) of (the )?[\w ]*library|[\w ]*(university|public|city|college) library$|please return|date due|all rights reserved'
         || '|this book (must|should) be returned|(https?://)?(www\.)?(gutenberg\.(org|net)|archive\.org|pgdp\.net|books\.google))'))
 ), gone AS (
-    SELECT d, n FROM lines JOIN marks USING (d) WHERE blanks <= head OR blanks >= foot
+    SELECT d, n FROM lines JOIN marks USING (d) JOIN ends USING (d)
+    WHERE (blanks <= head AND (first_n <= 20 OR blanks >= first)) OR (blanks >= foot AND (last - final_n <= 20 OR blanks <= final))
     UNION SELECT d, n FROM lines JOIN notices USING (d, blanks)
     UNION SELECT d, n FROM lines WHERE regexp_full_match(line, '(?i)\W*(digiti[sz]ed|scanned) (by|from|at) .{2,50}')
+    UNION SELECT d, n FROM lines SEMI JOIN (SELECT d, blanks FROM lines WHERE regexp_matches(line, '(?i)^<<this electronic version')) USING (d, blanks)
 )
 SELECT d, n, line AS before, NULL AS line, length(line) AS characters FROM lines JOIN gone USING (d, n)

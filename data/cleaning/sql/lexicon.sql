@@ -1,8 +1,8 @@
--- The shard's own words: how often each occurs, in lower case, whole or with inner hyphens.
+-- The shard's own words: how often each occurs, whole or with inner hyphens, in any case and (small) without a capital.
 CREATE OR REPLACE TEMP TABLE counts AS
 SELECT chunk, sum(times)::BIGINT AS times FROM (FROM counts UNION ALL FROM settled_counts) GROUP BY chunk;
 
 CREATE OR REPLACE TEMP TABLE words AS
-SELECT word, sum(times)::BIGINT AS times
-FROM (SELECT unnest(regexp_extract_all(lower(chunk), '[\p{L}\p{N}]+(?:-[\p{L}\p{N}]+)*')) AS word, times FROM counts)
-GROUP BY word;
+SELECT lower(word) AS word, sum(times)::BIGINT AS times, coalesce(sum(times) FILTER (NOT regexp_matches(word, '^\p{Lu}')), 0)::BIGINT AS small
+FROM (SELECT unnest(regexp_extract_all(chunk, '[\p{L}\p{N}]+(?:-[\p{L}\p{N}]+)*')) AS word, times FROM counts)
+GROUP BY ALL;

@@ -10,8 +10,8 @@ CREATE OR REPLACE TEMP TABLE often AS SELECT d, said FROM short_lines GROUP BY d
 
 CREATE OR REPLACE TEMP TABLE placed AS
 SELECT d, n, line, said, coalesce(numbered, false) AS numbered, row_number() OVER w AS k, coalesce(lag(open) OVER w, false) AS interrupts,
-    coalesce(lag(size) OVER w, 0) AS before_size
-FROM (SELECT d, n, line, length(line) AS size, regexp_matches(line, '[\p{L},;-]$') AS open FROM lines)
+    coalesce(lag(size) OVER w, 0) AS before_size, coalesce(lead(small) OVER w, false) AS goes_on
+FROM (SELECT d, n, line, length(line) AS size, regexp_matches(line, '[\p{L},;-]$') AS open, regexp_matches(line, '^["''(]*\p{Ll}') AS small FROM lines)
 LEFT JOIN short_lines USING (d, n)
 SEMI JOIN (SELECT d FROM short_lines WHERE numbered UNION SELECT d FROM often) USING (d)
 WINDOW w AS (PARTITION BY d ORDER BY n);
@@ -32,7 +32,7 @@ WITH numbers AS (
 ), chained AS (
     SELECT p.d, p.n, p.k, p.number
     FROM numbers p JOIN numbers q ON q.d = p.d AND q.k <> p.k AND abs(q.k - p.k) <= 90 * greatest(abs(q.value - p.value), 1)
-        AND (q.k - p.k) * (q.value - p.value) >= 0 AND abs(q.value - p.value) <= 3
+        AND (q.k - p.k) * (q.value - p.value) > 0 AND abs(q.value - p.value) <= 3
         AND q.number IS NOT NULL AND p.number IS NOT NULL
         AND abs(q.k - p.k) >= getvariable('page_lines') * greatest(abs(q.value - p.value), 1)
     GROUP BY ALL
@@ -50,7 +50,7 @@ WITH numbers AS (
     WHERE line = chr(12) OR (NOT numbered AND NOT regexp_matches(line, getvariable('division')))
     GROUP BY d, said, numbers HAVING count(*) >= greatest(2, 0.5 * numbers)
 ), documents AS (
-    SELECT d FROM before GROUP BY d HAVING count(*) >= 2 AND (avg(interrupts::INTEGER) >= 0.2 OR avg(set_off::INTEGER) >= 0.8
+    SELECT d FROM before GROUP BY d HAVING count(*) >= 2 AND (avg(interrupts::INTEGER) >= CASE WHEN count(*) = 2 THEN 0.5 ELSE 0.2 END OR avg(set_off::INTEGER) >= 0.8
         OR (d IN (FROM even) AND (bool_or(interrupts) OR d IN (FROM headed))))
 )
 SELECT d, n, k FROM before SEMI JOIN documents USING (d)
@@ -65,18 +65,20 @@ WITH near AS (
     SELECT DISTINCT d, said FROM (
         FROM often UNION ALL SELECT d, said FROM found WHERE beside IS NOT NULL UNION ALL SELECT d, said FROM placed SEMI JOIN near USING (d, n))
 ), named AS MATERIALIZED (
-    SELECT p.d, p.n, p.k, p.interrupts, NOT regexp_matches(p.line, '^\W*\p{Ll}') AS begins, p.line, f.beside, f.number, trim(regexp_replace(upper(p.line), '[^\p{L}]+', ' ', 'g')) AS name
+    SELECT p.d, p.n, p.k, p.interrupts, p.goes_on, NOT regexp_matches(p.line, '^\W*\p{Ll}') AS begins, p.line, f.beside, f.number, trim(regexp_replace(upper(p.line), '[^\p{L}]+', ' ', 'g')) AS name
     FROM placed p SEMI JOIN candidates USING (d, said) LEFT JOIN found f USING (d, n) WHERE p.line <> chr(12)
 ), occurrences AS (
     SELECT o.d, o.n, o.k, o.name, o.beside, a.n IS NOT NULL AS adjacent,
         o.k - lag(o.k) OVER w AS gap, o.beside - lag(o.beside) OVER w AS step,
-        o.interrupts, o.begins, o.line
+        o.interrupts, o.goes_on, o.begins, o.line
     FROM named o LEFT JOIN near a USING (d, n) WHERE length(o.name) >= 3 AND o.number IS NULL
     WINDOW w AS (PARTITION BY o.d, o.name ORDER BY o.k)
 ), names AS (
     SELECT d, name, avg(adjacent::INTEGER) >= 0.5 AND bool_and(begins) AND (count(*) >= 3 OR bool_and(line = upper(line))) AS adjoining,
-        count(*) FILTER (beside IS NOT NULL) >= 2 AND count(*) FILTER (step BETWEEN 0 AND 4 AND gap >= getvariable('page_lines')) >= 1 AS counts,
-        count(*) >= 4 AND avg(gap) >= getvariable('page_lines') AND 25 * (count(gap) * sum(gap * gap) - sum(gap) * sum(gap)) <= sum(gap) * sum(gap) AND avg(interrupts::INTEGER) >= 0.25 AND bool_and(begins) AS rhythmic
+        count(DISTINCT beside) >= 2 AND bool_and(step >= 0) FILTER (beside IS NOT NULL) AND count(*) FILTER (step BETWEEN 1 AND 4 AND gap >= getvariable('page_lines')) >= 1
+            AND NOT bool_or(regexp_matches(line, getvariable('division'))) AS counts,
+        count(*) >= 4 AND avg(gap) >= getvariable('page_lines') AND 25 * (count(gap) * sum(gap * gap) - sum(gap) * sum(gap)) <= sum(gap) * sum(gap) 
+            AND avg((interrupts AND goes_on)::INTEGER) >= 0.25 AND bool_and(begins) AND NOT bool_or(regexp_matches(line, getvariable('division'))) AS rhythmic
     FROM occurrences GROUP BY d, name HAVING count(*) >= 2
 )
 SELECT d, n, 'page number' AS kind FROM page_numbers

@@ -8,10 +8,16 @@ SELECT d, n, chunk, place, place = 1 AND joint = 'hyphen' AS half FROM (
     FROM (SELECT d, n, string_split(line, ' ') AS list FROM lines SEMI JOIN hit USING (d, n))
 ) JOIN joints USING (d, n);
 
+-- A machine misread a document in which digits stand for letters in at least three words. Once known, it is remembered.
+INSERT INTO machine_read
+SELECT d FROM torn JOIN corrections USING (chunk) ANTI JOIN machine_read USING (d) WHERE digit AND NOT half GROUP BY d HAVING count(DISTINCT chunk) >= 3;
+
 CREATE OR REPLACE TEMP TABLE edited AS
 SELECT t.d, t.n, t.place, r.place AS inner_place, r.piece AS before, r.repaired AS line, greatest(length(r.piece), length(r.repaired)) AS characters
-FROM torn t JOIN reread r USING (chunk) WHERE r.changed AND NOT half;
+FROM torn t JOIN reread r USING (chunk) WHERE NOT half AND (sure OR (sure = false AND t.d IN (FROM machine_read)));
 
 UPDATE lines SET line = r.line
-FROM (SELECT d, n, string_agg(CASE WHEN half THEN chunk ELSE coalesce(corrected, chunk) END, ' ' ORDER BY place) AS line FROM torn LEFT JOIN corrections USING (chunk) GROUP BY d, n) r
-WHERE lines.d = r.d AND lines.n = r.n;
+FROM (
+    SELECT t.d, t.n, string_agg(CASE WHEN half OR corrected IS NULL THEN chunk WHEN t.d IN (FROM machine_read) THEN corrected ELSE surely END, ' ' ORDER BY t.place) AS line
+    FROM torn t LEFT JOIN corrections USING (chunk) GROUP BY t.d, t.n
+) r WHERE lines.d = r.d AND lines.n = r.n AND lines.line <> r.line;

@@ -8,6 +8,9 @@ CREATE TEMP TABLE texts (d INTEGER, round INTEGER, text VARCHAR);
 CREATE TEMP TABLE ledger (d INTEGER, rule INTEGER, pieces BIGINT, characters BIGINT, net BIGINT);
 CREATE TEMP TABLE pieces (d INTEGER, round INTEGER, rule INTEGER, n INTEGER, place INTEGER, inner_place INTEGER, before VARCHAR, line VARCHAR);
 
+-- Documents that a machine misread.
+CREATE TEMP TABLE machine_read (d INTEGER);
+
 -- How often each run of characters between spaces occurs: in this round's documents, and in those that are settled.
 CREATE TEMP TABLE counts (chunk VARCHAR, times BIGINT);
 CREATE TEMP TABLE settled_counts (chunk VARCHAR, times BIGINT);
