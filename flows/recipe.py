@@ -16,6 +16,7 @@ from data.audit.config import AuditConfig
 from data.cleaning.config import CleanConfig
 from data.dedup.config import DedupConfig
 from data.examples.config import ExamplesConfig
+from data.filtering.config import FilterConfig
 from data.sources.config import IngestConfig
 from data.splits.config import SplitConfig
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
@@ -59,6 +60,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     ingest: IngestConfig
     clean: CleanConfig = CleanConfig()
+    filter: FilterConfig = FilterConfig()
     dedup: DedupConfig = DedupConfig()
     split: SplitConfig = SplitConfig()
     audit: AuditConfig = AuditConfig()

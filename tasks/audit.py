@@ -23,10 +23,11 @@ def audit(
     cleaned: list[Path],
     deduplicated: Path,
     splits: Path,
+    filtered: list[Path] | None = None,
     truth: Path | None = None,
 ) -> Metrics:
     """Ledgers of each shard and stage, splits, and truth/ of a universe -> leaks.parquet, funnel.json, metrics.json."""
-    ledgers = {"ingest": ingested, "clean": cleaned, "dedup": [deduplicated]}
+    ledgers = {"ingest": ingested, "clean": cleaned} | ({"filter": filtered} if filtered else {}) | {"dedup": [deduplicated]}
     metrics = audit_splits(ledgers, splits, work.output, config, **work.limits)
     if truth is not None:
         texts = [folder / "documents.parquet" for folder in cleaned]

@@ -11,7 +11,7 @@ from tasks.reporting.evidence import Evidence
 from tasks.reporting.parts import Figure, Section, bars_figure
 from tasks.reporting.wording import count, joined, number, plural, share, words
 
-STEPS = {"ingest": "read", "clean": "cleaned", "dedup": "deduplicated"}
+STEPS = {"ingest": "read", "clean": "cleaned", "filter": "filtered", "dedup": "deduplicated"}
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
 ACTIONS = {"removed": "strong", "duplicate": "other", "quarantined": "other"}
 

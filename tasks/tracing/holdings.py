@@ -141,7 +141,7 @@ def _universe(case: Case) -> Holding:
 
 
 def _table(case: Case) -> Holding:
-    """ingest, clean, dedup: the table of documents has a row of it, or the ledger says how it left."""
+    """ingest, clean, filter, dedup: the table of documents has a row of it, or the ledger says how it left."""
     if case.ask(DOCUMENTS, holds):
         return case.found({DOCUMENTS})
     action, rule, detail = case.ask("ledger.parquet", fate) if case.has("ledger.parquet") else ("", "", "")
@@ -248,6 +248,8 @@ RULES: dict[str, Callable[[Case], Holding]] = {
     "universe": _universe,
     "ingest": _table,
     "clean": _table,
+    "quality": _nothing,
+    "filter": _table,
     "dedup": _table,
     "split": _split,
     "audit": _audit,
