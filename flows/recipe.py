@@ -17,6 +17,7 @@ from data.cleaning.config import CleanConfig
 from data.decontamination.config import DecontaminateConfig
 from data.dedup.config import DedupConfig
 from data.examples.config import ExamplesConfig
+from data.filtering.config import FilterConfig
 from data.sources.config import IngestConfig
 from data.splits.config import SplitConfig
 from data.synthetic.config import SyntheticSource
@@ -61,6 +62,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     ingest: IngestConfig
     clean: CleanConfig = CleanConfig()
+    filter: FilterConfig = FilterConfig()
     dedup: DedupConfig = DedupConfig()
     decontaminate: DecontaminateConfig = DecontaminateConfig()
     split: SplitConfig = SplitConfig()

@@ -76,7 +76,14 @@ class Shard:
         kept = "FILTER (fate <> 'gone')"
         query = f"SELECT count(*), count(*) {kept}, sum(given), sum(size) {kept} FROM state"
         came, stayed, given, size = (float(str(value or 0)) for value in self.work.rows(query)[0])
-        return {"documents_in": came, "documents": stayed, "removed": came - stayed, "characters_in": given, "characters": size, "rounds": float(self.round)}
+        return {
+            "documents_in": came,
+            "documents": stayed,
+            "removed": came - stayed,
+            "characters_in": given,
+            "characters": size,
+            "rounds": float(self.round),
+        }
 
     def given(self, part: Range) -> str:
         """SQL for the documents of a batch as they came, with the text left out."""
