@@ -93,9 +93,9 @@ def _fate(told: Story, step: Step) -> str:
 
 
 def named(told: Story, text: str) -> str:
-    """A text with the name of each document behind its id."""
+    """A text with the name of each document behind its id where it comes first."""
     for identity, name in told.names.items():
-        text = text.replace(identity, f"{identity} ({name})")
+        text = text.replace(identity, f"{identity} ({name})", 1)
     return text
 
 
@@ -148,7 +148,7 @@ def _change(told: Story, change: Change, width: int, beside: tuple[str, str] | N
         yield from _lines("+", touch.rule, width, new)
         before = touch.after
     if place:
-        yield ((f"{blank}{printable(place.strip())}", DIM),)
+        yield ((f"{blank}{printable(' '.join(place.split()))}", DIM),)
     if beside and beside[1].strip():
         yield ((f"{blank}{printable(_beginning(beside[1]))}", DIM),)
 

@@ -22,13 +22,13 @@ def why_the_same(first: str, second: str, recipe: str = "", *, as_json: bool = F
 
     Raises LookupError for documents that are not known, didn't come as far as deduplication, or weren't called the same.
     """
-    from data.dedup.why import why
-
     library = library_at(store)
     chain = chain_of(library, recipe, "dedup")
     one, other = (find_story(library, text, chain.run.id).document for text in (first, second))
     (dedup,) = chain.stages["dedup"]
     texts = [library.store.local(artifact) / "documents.parquet" for artifact in chain.before("dedup")]
+    from data.dedup.why import why
+
     told = why(library.store.local(dedup) / "pairs.parquet", texts, one.id, other.id)
     names = {document.id: f"{document.id} ({document.name})" for document in (one, other)}
     if as_json:

@@ -109,10 +109,14 @@ def imbalance(work: Workspace, stage: str, came: str, stayed: str, ledger: str) 
         stayed AS (SELECT id, sum(size)::BIGINT AS size, count(*) AS times FROM {stayed} GROUP BY id),
         account AS (
             SELECT id, sum(net)::BIGINT AS net, count(*) FILTER (action IN ({closing})) AS fates, bool_or(action = 'kept') AS kept
-            FROM {ledger} GROUP BY id)
-        SELECT id, coalesce(c.size, 0) AS given, coalesce(s.size, 0) AS left_over, coalesce(a.net, 0) AS net, coalesce(a.fates, 0) AS fates
-        FROM came c FULL JOIN stayed s USING (id) FULL JOIN account a USING (id)
-        WHERE c.id IS NULL OR fates <> 1 OR kept <> (s.id IS NOT NULL) OR given - left_over <> net OR coalesce(s.times, 1) <> 1
+            FROM {ledger} GROUP BY id),
+        -- What one of the three doesn't name is nothing there, never unknown: a comparison with NULL would let it pass.
+        compared AS (
+            SELECT id, c.id IS NOT NULL AS came, s.id IS NOT NULL AS stayed, coalesce(c.size, 0) AS given, coalesce(s.size, 0) AS left_over,
+                   coalesce(s.times, 1) AS times, coalesce(a.net, 0) AS net, coalesce(a.fates, 0) AS fates, coalesce(a.kept, false) AS kept
+            FROM came c FULL JOIN stayed s USING (id) FULL JOIN account a USING (id))
+        SELECT id, given, left_over, net, fates FROM compared
+        WHERE NOT came OR fates <> 1 OR kept <> stayed OR given - left_over <> net OR times <> 1
         ORDER BY id LIMIT 1"""
     ).fetchone()
     if found is None:

@@ -1,13 +1,13 @@
 """What stages took out of documents and wrote in their place, as `removed/<rule>.parquet` and `edits.parquet` tell it.
 
 Guarantees: what several rules did to one line in turn is told as one change with its steps, in the order of the rules, as long as each
-took up what the one before it left; a step that doesn't is a change of its own, never a guess.
+took up what the one before it left, or a word of it; a step that doesn't is a change of its own, never a guess.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -62,8 +62,13 @@ def table_of(rule: str) -> str:
     return f"{FOLDER}/{rule.replace(' ', '_')}.parquet"
 
 
-def changes(edits: Iterable[Mapping[str, Any]], removed: Mapping[str, Iterable[Mapping[str, Any]]]) -> list[Change]:
-    """The changes to one document by its rows of edits.parquet and, by rule, of the removed tables; by round and place."""
+def changes(
+    edits: Iterable[Mapping[str, Any]], removed: Mapping[str, Iterable[Mapping[str, Any]]], lines: Sequence[str] = ()
+) -> list[Change]:
+    """The changes to one document by its rows of edits.parquet and, by rule, of the removed tables; by round and place.
+
+    `lines`: of the text as it came to the stage; a word that was replaced is told within its line there.
+    """
     touched = [(row["round"], row["place"], row["before"], Touch(row["rule"], row["after"])) for row in edits]
     for rule, rows in removed.items():
         for row in rows:
@@ -73,11 +78,23 @@ def changes(edits: Iterable[Mapping[str, Any]], removed: Mapping[str, Iterable[M
     found: list[Change] = []
     for number, place, before, touch in sorted(touched, key=lambda one: one[:2]):
         last = found[-1] if found else None
-        if last and (last.round, last.place, last.after) == (number, place, before):
-            found[-1] = Change(number, place, last.before, (*last.touches, touch))
-        else:
-            found.append(Change(number, place, before, (touch,)))
+        if last and (last.round, last.place) == (number, place) and (step := _within(last.after, before, touch)):
+            found[-1] = Change(number, place, last.before, (*last.touches, step))
+            continue
+        line = lines[place - 1] if number == 1 and 0 < place <= len(lines) else None
+        step = _within(line, before, touch)
+        found.append(Change(number, place, line, (step,)) if step and line is not None else Change(number, place, before, (touch,)))
     return found
+
+
+def _within(line: str | None, before: str, touch: Touch) -> Touch | None:
+    """The touch as what it made of a line, if it was of the whole line or of a word in it."""
+    if line is None or line == before:
+        return None if line is None else touch
+    word = re.compile(rf"(?<!\w){re.escape(before)}(?!\w)")
+    if touch.after is None or not before.strip() or not word.search(line):
+        return None
+    return Touch(touch.rule, word.sub(touch.after.replace("\\", r"\\"), line, count=1), touch.detail)
 
 
 def lines_of(text: str) -> list[str]:

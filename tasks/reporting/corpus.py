@@ -1,4 +1,4 @@
-"""The corpus: how many documents, characters and tokens came through each step, what went and why, and how much each rule took or changed."""
+"""The corpus: how many documents, characters and tokens came through each step, what went and why, and what each rule did."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """A funnel as SVG: a bar for what is left after each step, and between two bars what went, and why.
 
-Guarantees: lengths keep proportion, from zero, to the largest level; reasons are broken into lines, and cut, rather than drawn beyond the edge. A pure function.
+Guarantees: lengths keep proportion, from zero, to the largest level; reasons are broken into lines, and cut, rather than drawn beyond the
+edge. A pure function.
 """
 
 from __future__ import annotations

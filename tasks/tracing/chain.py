@@ -98,7 +98,7 @@ def _none(library: Library, recipe: str, stage: str) -> LookupError:
     ran = sorted({run.recipe for run in library.journal.records()})
     if not ran:
         return LookupError(
-            f"{library.store.url} has no runs yet, so there is no corpus to tell of; make one with: folio run {recipe}".rstrip()
+            f"{library.store.url} has no runs yet, so there is no corpus to tell of; make one with: folio run {recipe or 'universe'}"
         )
     if recipe in ran or not recipe:
         last = next(iter(_runs(library, recipe)))

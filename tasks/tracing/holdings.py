@@ -269,6 +269,7 @@ RULES: dict[str, Callable[[Case], Holding]] = {
     "synthesize": _synthesize,
     "ingest": _table,
     "clean": _table,
+    "quality": _nothing,
     "filter": _table,
     "dedup": _table,
     "decontaminate": _decontaminate,

@@ -18,7 +18,7 @@ from typing import Any
 
 from data.documents.ledger import CLOSING
 from data.documents.schema import document_id
-from data.whereabouts.pieces import EDITS_FILE, Change, changes, table_of
+from data.whereabouts.pieces import EDITS_FILE, Change, changes, lines_of, table_of
 from data.whereabouts.tables import Document, Kin, kin, quarantined, rows_of, text_of
 from tasks.stage.artifact import Artifact
 from tasks.tracing.chain import Chain, chain_of, has, newest_of_each_recipe
@@ -113,7 +113,11 @@ def _nobody(looked: list[Chain], text: str) -> str:
 
 def story(chain: Chain, document: Document, quarantine: str = "") -> Story:
     """What became of a document."""
-    steps = [step for stage in chain.stages if (step := _step(chain, stage, document.id)) is not None]
+    steps: list[Step] = []
+    for stage in chain.stages:
+        text = next((step.text for step in reversed(steps) if step.text is not None), "")
+        if (step := _step(chain, stage, document.id, text)) is not None:
+            steps.append(step)
     row = next(
         (row for artifact in chain.stages.get("ingest", ()) for row in _rows(chain, artifact, DOCUMENTS, document.id, ("id", "metadata"))),
         None,
@@ -137,7 +141,7 @@ def names_of(chain: Chain, wanted: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _step(chain: Chain, stage: str, identity: str) -> Step | None:
+def _step(chain: Chain, stage: str, identity: str, came: str) -> Step | None:
     for artifact in chain.stages[stage]:
         told = _rows(chain, artifact, LEDGER, identity)
         told.sort(key=lambda row: row["action"] in CLOSING)
@@ -152,7 +156,7 @@ def _step(chain: Chain, stage: str, identity: str) -> Step | None:
             artifact,
             tuple(told),
             next(iter(texts.values()), None),
-            tuple(changes(edits, taken)),
+            tuple(changes(edits, taken, lines_of(came))),
             tuple(split for split in SPLITS if f"{split}.parquet" in texts),
             chain.ask(artifact, LEDGER, partial(kin, identity=identity)) if stage == "dedup" and has(artifact, LEDGER) else Kin(),
         )

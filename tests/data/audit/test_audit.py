@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -106,6 +107,7 @@ def test_ledgers_and_documents_in_shards_give_the_funnel_of_whole_ones(corpus: P
                 folder.mkdir(exist_ok=True)
                 held = [shard_of(str(value), 3) == number for value in table["id"].to_pylist()]
                 pq.write_table(table.filter(held), folder / f"{file}.parquet")
+    shutil.copy(corpus / "ingest" / "quarantine.parquet", sharded["ingest"][1])
     found = []
     for name, ledgers in (("whole", whole), ("sharded", sharded)):
         limits = {"threads": 1, "memory": "500MB", "scratch": tmp_path / "scratch"}

@@ -30,6 +30,17 @@ def test_what_several_rules_did_to_one_line_in_turn_is_one_change_with_their_ste
     assert second == Change(1, 3, "'a' -- b", (Touch("quotes", "‘a’ -- b"), Touch("dashes", "‘a’ — b")))
 
 
+def test_a_word_that_was_replaced_is_told_within_its_line_after_what_other_rules_made_of_it() -> None:
+    lines = ["he l0oked at 'it'", "l0oked and l0oked"]
+    edits = [edit("quotes", 1, "he l0oked at 'it'", "he l0oked at ‘it’"), edit("words", 1, "l0oked", "looked")]
+    edits += [edit("words", 2, "l0oked", "looked"), edit("words", 2, "l0oked", "looked")]
+    first, second = changes(edits, {}, lines)
+    assert (first.before, first.after, first.rules) == ("he l0oked at 'it'", "he looked at ‘it’", ("quotes", "words"))
+    assert (second.before, second.after) == ("l0oked and l0oked", "looked and looked")
+    (part,) = changes([edit("words", 1, "l0o", "loo")], {}, lines)
+    assert part.before == "l0o", "the beginning of a word is not that word"
+
+
 def test_a_step_that_does_not_take_up_what_the_one_before_it_left_is_a_change_of_its_own() -> None:
     found = changes([edit("quotes", 3, "a", "b"), edit("dashes", 3, "x", "y")], {})
     assert [change.before for change in found] == ["a", "x"]

@@ -1,5 +1,5 @@
-"""A corpus whose every change is known: a few documents taken through all stages by hand, with the ledgers, edits and removed tables that the
-stages leave, and the real audit of them."""
+"""A corpus whose every change is known: a few documents taken through all stages by hand, with the ledgers, edits and removed tables
+that the stages leave, and the real audit of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from data.audit.audit import audit
 from data.audit.config import AuditConfig
@@ -74,16 +75,45 @@ SHELF = (
             )
         },
     ),
-    Text("copy.txt", "Call me Ishmael, said the man who had come to the inn.", "A copy", {}, ("dedup", "duplicate", "exact_document", "moby.txt")),
+    Text(
+        "copy.txt",
+        "Call me Ishmael, said the man who had come to the inn.",
+        "A copy",
+        {},
+        ("dedup", "duplicate", "exact_document", "moby.txt"),
+    ),
     Text("moby.txt", "Call me Ishmael, said the man who had come to the inn.", "Moby Dick", {}, metadata='{"title_mismatch": true}'),
-    Text("quoting.txt", f"A new book begins so.\n\n{WHITE}", "Quoting", {"dedup": (Op("paragraph", f"\n\n{WHITE}", None, detail="alice.txt"),)}, split="val"),
-    Text("letter.txt", "Write to ann@example.org or to me.", "A letter",
-         {"filter": (Op("e-mail", "ann@example.org", "<email>", found="e-mail, 15 characters"),)}, split="test"),
-    Text("french.txt", "Il était une fois une petite fille.", "Le chaperon", {}, ("filter", "removed", "language", "fr, and only en is asked for")),
-    Text("exam.txt", "What is the capital of the country of which Paris is the capital?", "Exam", {}, ("decontaminate", "removed", "contaminated", "")),
+    Text(
+        "quoting.txt",
+        f"A new book begins so.\n\n{WHITE}",
+        "Quoting",
+        {"dedup": (Op("paragraph", f"\n\n{WHITE}", None, detail="alice.txt"),)},
+        split="val",
+    ),
+    Text(
+        "letter.txt",
+        "Write to ann@example.org or to me.",
+        "A letter",
+        {"filter": (Op("e-mail", "ann@example.org", "<email>", found="e-mail, 15 characters"),)},
+        split="test",
+    ),
+    Text(
+        "french.txt",
+        "Il était une fois une petite fille.",
+        "Le chaperon",
+        {},
+        ("filter", "removed", "language", "fr, and only en is asked for"),
+    ),
+    Text(
+        "exam.txt",
+        "What is the capital of the country of which Paris is the capital?",
+        "Exam",
+        {},
+        ("decontaminate", "removed", "contaminated", ""),
+    ),
     Text("stub.txt", "No.", "Stub", {}, ("clean", "removed", "too short", "")),
     Text("robot.txt", "A goat lives in Velden, as a machine says.", "Robot", {}, synthetic=True),
-)  # fmt: skip
+)
 IDS = {text.name: text.id for text in SHELF}
 PHOTO = ("books", "photo.txt", "no text: it begins like a PNG image")
 
@@ -199,12 +229,11 @@ class Account(Corpus):
         place = self.store.scratch("audit")
         limits: dict[str, Any] = {"threads": 1, "memory": "500MB", "scratch": place / "scratch"}
         metrics = audit(ledgers, self.folders("split")[0], place / "made", AuditConfig(words=5), **limits)
-        self.commit(
-            "audit",
-            {"funnel.json": (place / "made" / "funnel.json").read_text()},
-            {"splits": self.made["split"].reference()},
-            metrics=metrics,
-        )
+        files: dict[str, Any] = {file.name: file.read_text() for file in (place / "made").glob("*.json")}
+        for file in (place / "made").glob("*.parquet"):
+            table = pq.read_table(file)
+            files[file.name] = (table.schema, table.to_pylist())
+        self.commit("audit", files, {"splits": self.made["split"].reference()}, metrics=metrics)
 
 
 def _line(text: str, op: Op) -> int:

@@ -9,6 +9,7 @@ from tasks.stage.store import Store
 from tasks.tracing.takedown import Takedown, data, takedown, ways
 from tasks.tracing.things import find_document
 from tests.tasks.records import committed
+from tests.tasks.tracing.account import IDS, Account
 from tests.tasks.tracing.library import ALICE, COPY, MOBY, PRIDE, SHORT, TALE, TEXTS, Corpus, shard_of
 
 
@@ -115,6 +116,24 @@ def test_files_that_are_gone_make_uncertain_never_absent(corpus: Corpus) -> None
     told = taken(corpus, PRIDE)
     (held,) = (held for held in told.contains if held.artifact.stage == "split")
     assert (held.certain, held.parts) == (False, {""})
+
+
+def test_a_document_is_followed_through_stages_that_a_recipe_may_leave_out_and_into_what_rules_took_of_it(tmp_path: Path) -> None:
+    for number, without in enumerate([(), ("filter",), ("decontaminate", "filter")]):
+        account = Account(Store(str(tmp_path / f"store{number}"), tmp_path / "cache"), without=without).told()
+        stages = [stage for stage in ("ingest", "clean", "filter", "dedup", "decontaminate", "split") if stage not in without]
+
+        def held(name: str, made: Account = account) -> dict[str, set[str]]:
+            return {one.artifact.stage: set(one.parts) for one in taken(made, name).contains}
+
+        found = held("alice.txt")
+        assert list(found) == stages and found["clean"] == {"documents.parquet", "edits.parquet", "removed/running_heads.parquet"}
+        assert held("quoting.txt")["dedup"] == {"documents.parquet", "removed/paragraph.parquet"}
+        assert held("robot.txt")["split"] == {"train.parquet"}
+        left = {one.artifact.stage: one.detail for one in taken(account, "exam.txt").left}
+        assert left == ({} if "decontaminate" in without else {"decontaminate": "removed: contaminated"})
+        assert taken(account, "alice.txt").kin[IDS["quoting.txt"]].how == "lost copies of its passages and would keep them"
+        assert taken(account, "quoting.txt").kin[IDS["alice.txt"]].how == "keeps the first copy of passages that both had"
 
 
 def test_runs_and_registered_versions_that_hold_it_are_named(corpus: Corpus) -> None:
