@@ -44,7 +44,7 @@ def slices(table: pa.Table, characters: int = SLICE_CHARACTERS) -> Iterator[pa.T
     """The rows of a table in order, in tables of about so many characters of `text`: for what makes much of each word."""
     first, size = 0, 0
     for row, text in enumerate(table["text"].to_pylist()):
-        size += len(text)
+        size += len(text or "")
         if size >= characters:
             yield table.slice(first, row + 1 - first)
             first, size = row + 1, 0
