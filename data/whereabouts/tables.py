@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 _ID = re.compile(r"\b[0-9a-f]{16}\b")
 _ROWS = 256
+PASSAGES = ("paragraph", "line", "substring")
 
 
 @dataclass(frozen=True, order=True)
@@ -73,7 +74,7 @@ def fate(stream: IO[bytes], identity: str) -> tuple[str, str, str]:
 
 @dataclass(frozen=True)
 class Kin:
-    """Who shares a document's text, by deduplication's ledger."""
+    """Who shares a document's text, by deduplication's ledger; `paragraphs_*` tell of every kind of passage that is kept once."""
 
     kept_instead: str = ""
     why: str = ""
@@ -83,7 +84,7 @@ class Kin:
 
 
 def kin(stream: IO[bytes], identity: str) -> Kin:
-    """The document that was kept in a document's place, those that it stands for, and those that share long paragraphs with it."""
+    """The document that was kept in a document's place, those that it stands for, and those that share passages with it."""
     instead, why = "", ""
     duplicates: list[str] = []
     kept_in: set[str] = set()
@@ -97,10 +98,10 @@ def kin(stream: IO[bytes], identity: str) -> Kin:
                 instead, why = named[0], row["detail"]
             elif named[0] == identity:
                 duplicates.append(row["id"])
-        elif row["rule"] == "paragraph":
+        elif row["rule"] in PASSAGES:
             if row["id"] == identity:
-                kept_in.add(named[0])
-            elif named[0] == identity:
+                kept_in.update(named)
+            elif identity in named:
                 taken_from.add(row["id"])
     return Kin(instead, why, tuple(duplicates), tuple(sorted(kept_in)), tuple(sorted(taken_from)))
 

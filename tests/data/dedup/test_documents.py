@@ -32,7 +32,8 @@ def test_documents_equal_in_their_words_keep_the_longest_then_the_smallest_id(tm
     assert _clusters(output) == {"a": "a", "b": "a", "c": "a", "d": "d"}
     assert metrics["documents_exact"] == 2
     rows = {row["id"]: row for row in pq.read_table(output / "ledger.parquet").to_pylist()}
-    assert (rows["a"]["action"], rows["a"]["rule"], rows["a"]["detail"]) == ("duplicate", "exact_document", "the words of b")
+    assert (rows["a"]["action"], rows["a"]["rule"]) == ("duplicate", "exact_document")
+    assert rows["a"]["detail"] == f"kept b: longest: {len(text) + 4} characters against {len(text)} characters; the words of b"
 
 
 def test_of_a_near_duplicate_cluster_the_longest_copy_stays_and_the_pairs_say_why(tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_every_document_and_every_character_is_in_the_ledger(tmp_path: Path) -> 
         config = DedupConfig(page=PageRule(min_words=40), paragraph=ParagraphRule(min_characters=100))
         output, metrics = run(tmp_path / str(next(runs)), texts, config)
         rows = pq.read_table(output / "ledger.parquet").to_pylist()
-        closing = [row["id"] for row in rows if row["action"] != "changed"]
+        closing = [row["id"] for row in rows if row["action"] != "cut"]
         assert sorted(closing) == sorted(texts)
         assert {row["id"] for row in rows if row["action"] == "kept"} == set(texts_of(output))
         assert sum(map(len, texts.values())) == metrics["characters_kept"] + sum(row["net"] for row in rows)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from data.dedup.config import DedupConfig, PageRule, ParagraphRule
-from data.dedup.pages import cut_words
+from data.dedup.cutting import Run, cut
 from tests.data.dedup.books import edited, prose, run, texts_of
 
 
@@ -23,7 +23,7 @@ def test_a_page_scanned_twice_is_cut_to_the_word_though_it_begins_inside_a_parag
     assert texts_of(output) == {"a": text}
     assert metrics["pages_removed"] == 1
     (row,) = [row for row in pq.read_table(output / "ledger.parquet").to_pylist() if row["rule"] == "page"]
-    assert row["action"] == "changed" and row["characters"] == len(_printed_twice(text, 130, 290)) - len(text)
+    assert row["action"] == "cut" and row["characters"] == len(_printed_twice(text, 130, 290)) - len(text)
 
 
 def test_a_page_read_differently_the_second_time_is_still_the_page(tmp_path: Path) -> None:
@@ -58,11 +58,11 @@ def test_the_far_copy_goes_when_the_rule_reaches_that_far(tmp_path: Path) -> Non
 
 
 def test_a_cut_keeps_paragraph_breaks_and_the_quotes_of_neighbours() -> None:
-    assert cut_words('One two.\n\n"Three four."\n\n"Five six."', [(3, 2)]) == 'One two.\n\n"Five six."'
-    assert cut_words("One two three\n\nfour five.", [(2, 2)]) == "One\n\nfour five."
-    assert cut_words("One two three.", [(2, 2)]) == "One"
-    assert cut_words("One two three.", [(1, 2)]) == "three."
-    assert cut_words("One two three four five.", [(2, 2), (3, 2)]) == "One five."
+    assert cut('One two.\n\n"Three four."\n\n"Five six."', [Run(3, 2)])[0] == 'One two.\n\n"Five six."'
+    assert cut("One two three\n\nfour five.", [Run(2, 2)])[0] == "One\n\nfour five."
+    assert cut("One two three.", [Run(2, 2)])[0] == "One"
+    assert cut("One two three.", [Run(1, 2)])[0] == "three."
+    assert cut("One two three four five.", [Run(2, 2), Run(3, 2)])[0] == "One five."
 
 
 def test_a_long_paragraph_stays_where_it_came_first_and_short_ones_stay_everywhere(tmp_path: Path) -> None:
