@@ -123,8 +123,8 @@ class DedupConfig(BaseModel, frozen=True, extra="forbid"):
     def _sources_are_asked_for(self) -> DedupConfig:
         if ("source" in self.keep) != bool(self.prefer_sources):
             raise ValueError(
-                f"keep={list(self.keep)} and prefer_sources={list(self.prefer_sources)} need each other: put source into keep and the order of "
-                "sources into prefer_sources, or neither"
+                f"keep={list(self.keep)} and prefer_sources={list(self.prefer_sources)} need each other: put source into keep and the "
+                "order of sources into prefer_sources, or neither"
             )
         if len(set(self.keep)) < len(self.keep):
             raise ValueError(f"keep={list(self.keep)} names a criterion twice; the second would do nothing")

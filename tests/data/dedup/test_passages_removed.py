@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from data.dedup.config import DedupConfig, PageRule, ParagraphRule
+from data.dedup.config import DedupConfig, LineRule, PageRule, ParagraphRule
 from data.dedup.cutting import Run, cut
 from tests.data.dedup.books import edited, prose, run, texts_of
 
@@ -81,3 +81,22 @@ def test_within_documents_only_the_same_book_is_searched_for_paragraphs(tmp_path
     texts = {"a": f"{part}\n\n{far}\n\n{part}", "b": f"{prose(5)}\n\n{part}"}
     output, _ = run(tmp_path, texts, DedupConfig(paragraph=ParagraphRule(scope="document")))
     assert texts_of(output) == {"a": f"{part}\n\n{far}", "b": texts["b"]}
+
+
+def test_a_line_of_many_documents_stays_once_and_one_of_two_stays_everywhere(tmp_path: Path) -> None:
+    many, two = "Printed for the booksellers of the old town.", "With six plates and a map of the river."
+    texts = {name: f"{prose(seed, 1)}\n{many}\n\n{prose(seed + 9, 1)}" for seed, name in enumerate("abc")}
+    texts |= {name: f"{texts[name]}\n\n{two}\n\nEnd." for name in "ab"}
+    config = DedupConfig(line=LineRule(enabled=True), paragraph=ParagraphRule(enabled=False))
+    output, metrics = run(tmp_path, texts, config)
+    assert texts_of(output) == {"a": texts["a"], **{name: texts[name].replace(many, "").replace("\n\n\n", "\n\n") for name in "bc"}}
+    assert metrics["lines_removed"] == 2
+    assert texts_of(run(tmp_path / "off", texts)[0]) == texts
+
+
+def test_a_refrain_stays_unless_lines_of_one_document_are_asked_for(tmp_path: Path) -> None:
+    refrain = "And the river ran down to the sea, down to the sea."
+    song = f"{prose(1, 1)}\n{refrain}\n\n{prose(2, 1)}\n{refrain}\n\n{prose(3, 1)}"
+    for scope, expected in (("corpus", song), ("document", f"{prose(1, 1)}\n{refrain}\n\n{prose(2, 1)}\n\n{prose(3, 1)}")):
+        config = DedupConfig(line=LineRule.model_validate({"enabled": True, "scope": scope}))
+        assert texts_of(run(tmp_path / scope, {"a": song}, config)[0]) == {"a": expected}
