@@ -18,6 +18,10 @@ SQL = Path(__file__).with_name("sql")
 DIVISION = r"(?i)^\W*(chapter|book|part|act|scene|canto|volume|letter|section|sonnet|psalm|stanza|chapitre|livre|kapitel|hoofdstuk|capitulum|liber)\b"
 
 
+# What stands before a title in a list of them, in lower case without punctuation: a division's name, if any, and a number.
+NUMERAL = r"^(?:(?:chapter|book|part|act|scene|canto|volume|letter|section) )?(?:[ivxlc]+|[0-9]+)"
+
+
 @dataclass(frozen=True)
 class Rule:
     """One rule. `action`: what the ledger says of the pieces it touches. `evidence`: a script that has to have seen the lines as they are

@@ -1,7 +1,7 @@
--- Tables of contents. An entry ends in a page's number, or its words come again further down as a line of their own, whole or the first
--- of them (CHAPTER I. The Mill, and there: CHAPTER I). A table has a heading that says so and at least three entries, with at most two
+-- Tables of contents. An entry ends in a page's number, or it comes again in the book as a line of its own, or its title or its number
+-- does (CHAPTER I. The Mill, and there: CHAPTER I). A table has a heading that says so and at least three entries, with at most two
 -- other lines between them; or it has none, and at least six lines with dots that lead to numbers that never fall.
--- It ends where its first line comes again: there the book begins.
+-- It ends where its first entry comes again: there the book begins.
 WITH headings AS (
     SELECT d, min(n) AS heading FROM lines
     WHERE size <= 40 AND regexp_matches(line, '(?i)^\W*((table of )?contents|inhalt(sverzeichnis)?|table des mati[eè]res|inhoud(sopgave)?)\W*$') GROUP BY d
@@ -22,16 +22,19 @@ WITH headings AS (
     FROM lines l JOIN headings h ON h.d = l.d AND l.n > heading
 ), upper_part AS MATERIALIZED (
     SELECT d, n, heading, k, long, numbered, words FROM below WHERE k <= 400
-), prefixes AS (
-    SELECT d, n, k, array_to_string(parts[1:size], ' ') AS said FROM (
-        SELECT d, n, k, string_split(words, ' ') AS parts, unnest(generate_series(1, len(string_split(words, ' ')))) AS size FROM upper_part WHERE length(words) >= 3)
-), twice AS (
-    SELECT p.d, p.n, min(b.k) AS again FROM prefixes p JOIN below b ON b.d = p.d AND b.said = p.said AND b.k > p.k WHERE length(p.said) >= 3 GROUP BY p.d, p.n
+), forms AS (
+    -- As it stands, without its number, and the division's name and number alone.
+    SELECT d, k, words AS said FROM upper_part WHERE length(words) >= 3
+    UNION SELECT d, k, regexp_replace(words, getvariable('numeral') || ' ', '') FROM upper_part WHERE regexp_matches(words, getvariable('numeral') || ' \w{3}')
+    UNION SELECT d, k, regexp_extract(words, getvariable('numeral')) FROM upper_part WHERE regexp_matches(words, getvariable('division')) AND regexp_matches(words, getvariable('numeral') || '\b')
+), again AS MATERIALIZED (
+    SELECT f.d, f.k, b.k AS place FROM forms f JOIN below b USING (d, said) WHERE b.k > f.k
+), books AS (
+    SELECT d, first(place ORDER BY k, place) AS book FROM again GROUP BY d
 ), entries AS (
-    SELECT u.*, again, numbered OR again IS NOT NULL AS entry, min(again) OVER (PARTITION BY u.d) AS book FROM upper_part u LEFT JOIN twice USING (d, n)
+    SELECT u.*, book, numbered OR (u.d, u.k) IN (SELECT d, k FROM again JOIN books USING (d) WHERE place >= book) AS entry FROM upper_part u LEFT JOIN books USING (d)
 ), tables AS (
-    SELECT *, coalesce(bool_or(long OR (k >= book)) OVER w, false)
-        OR coalesce(max(strangers) OVER w, 0) >= 3 AS over
+    SELECT *, coalesce(bool_or(long OR k >= book) OVER w, false) OR coalesce(max(strangers) OVER w, 0) >= 3 AS over
     FROM (SELECT *, count(*) FILTER (NOT entry) OVER (PARTITION BY d ORDER BY k ROWS 2 PRECEDING) AS strangers FROM entries)
     WINDOW w AS (PARTITION BY d ORDER BY k ROWS UNBOUNDED PRECEDING)
 ), ends AS (
