@@ -36,8 +36,8 @@ def test_french_latin_dutch_and_english_are_told_and_what_no_model_knows_is_left
         config = FilterConfig.model_validate({"language": {"enabled": True, **language}})
         limits = {"threads": 1, "memory": "1GB", "scratch": tmp_path / "scratch"}
         filter_documents(tmp_path / "in" / "documents.parquet", tmp_path / name, config, Listed(tmp_path), **limits)  # type: ignore[arg-type]
-        rows = map(json.loads, pq.read_table(tmp_path / name / "documents.parquet")["metadata"].to_pylist())
-        labels[name] = {row["path"]: row["language"] for row in rows}
+        known = pq.read_table(tmp_path / name / "documents.parquet")["metadata"].to_pylist()
+        labels[name] = {row["path"]: row["language"] for row in map(json.loads, map(str, known))}
     problems = {path: re.sub(".*/problem([A-M])/.*", r"\1", path) for path in labels["asked"]}
     expected = {path: LANGUAGES.get(problem, "en") for path, problem in problems.items()}
     assert len([path for path, code in expected.items() if code != "en"]) == 116 and labels["asked"] == expected

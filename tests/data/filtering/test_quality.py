@@ -12,9 +12,10 @@ from pydantic import ValidationError
 
 from data.filtering.config import QualityConfig
 from data.filtering.listed import FileChanged, Listed
-from data.filtering.quality.classifier import UselessClassifier, judge, train
+from data.filtering.quality.classifier import UselessClassifier, train
 from data.filtering.quality.config import ClassifierConfig
 from data.filtering.quality.examples import ExampleError, example_state, pieces
+from data.filtering.quality.scoring import judge
 from tests.data.filtering.filtered import run
 
 GOOD = ["river", "mill", "bridge", "children", "summer", "stone", "village", "water", "quiet", "morning"]
