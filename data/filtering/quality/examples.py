@@ -52,7 +52,7 @@ def texts(name: str, path: Path, lists: Listed) -> Iterator[str]:
     if path.suffix.lower() != ".jsonl":
         yield content
         return
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(content.split("\n"), start=1):
         if not line.strip():
             continue
         try:
