@@ -55,7 +55,7 @@ class _Out:
                 self.counts[f"redacted_{row['rule'].removeprefix('pii ')}"] += row["count"]
         for rule, place, text in document.cuts:
             self._removed.write(rule, identity, place, text)
-            self.counts[f"cut_{_plain(rule)}"] += 1
+            self.counts[f"cut_{rule}"] += 1
         for edit in document.edits:
             self._edits.write({"id": identity, **edit})
         self.counts["characters_in"] += size + sum(row["net"] for row in document.account)
@@ -68,7 +68,7 @@ class _Out:
             rule, detail = document.fate
             self._removed.write(rule, identity, 0, document.text, detail)
             self._ledger.write(closing | {"action": "removed", "rule": rule, "net": size, "detail": detail})
-            self.counts.update({"removed": 1, f"removed_{_plain(rule)}": 1})
+            self.counts.update({"removed": 1, f"removed_{rule}": 1})
 
 
 def filter_documents(
@@ -108,8 +108,9 @@ def filter_documents(
                 done += len(batch.documents)
                 progress(done, total, "documents")
         require_balance(work, STAGE, [documents], [output / "documents.parquet"], output / "ledger.parquet")
-    basic = {"documents_in": done, **{name: out.counts[name] for name in ("documents", "removed", "characters_in", "characters")}}
-    return {name: float(count) for name, count in (basic | dict(sorted(out.counts.items())) | dict(sorted(languages.items()))).items()}
+    counts = {"documents_in": done, **{name: out.counts[name] for name in ("documents", "removed", "characters_in", "characters")}}
+    counts |= {_plain(name): count for name, count in sorted((out.counts + languages).items())}
+    return {name: float(count) for name, count in counts.items()}
 
 
 def _steps(config: FilterConfig, lists: Listed, classifier: Path | None) -> Iterable[Step]:

@@ -79,6 +79,12 @@ CONFIG = [
     ),
     Line("ingest: the largest file", keys("ingest.max_file_megabytes=255"), "ingest[0] ingest[1]", "max_file_megabytes: 256 -> 255"),
     Line("clean: a limit that no document meets", keys("clean.boilerplate_lines=601"), CLEANED, "boilerplate_lines: 600 -> 601"),
+    Line(
+        "filter: languages told, which stand beside each text",
+        keys("filter.language.enabled=true"),
+        f"filter[0] filter[1] dedup split audit gate.corpus examples tokenizer pack {CARD}",
+        "it has never run",
+    ),
     Line("dedup: a limit that no bucket meets", keys("dedup.near.bucket=65"), "dedup", "near.bucket: 64 -> 65"),
     Line("split: shares that move no book", keys("split.train=0.81", "split.val=0.09"), "split", "train: 0.8 -> 0.81; val: 0.1 -> 0.09"),
     Line("audit: how many leaks are listed", keys("audit.worst=51"), "audit", "worst: 50 -> 51"),
@@ -316,6 +322,10 @@ CODE = [
     Line(
         "a module that no stage reaches",
         code("model/inference/chat.py", "from __future__ import annotations", "from __future__ import annotations\n\nUNUSED = 1"),
+    ),
+    Line(
+        "a filter that the recipe doesn't ask for",
+        code("data/filtering/heuristics.py", "return str(int(value)) if", "return str(int(value + 0)) if"),
     ),
     Line("a new file", Written("rooms/data/dedup/other.py", "LIMIT = 1\n")),
     Line("a new query that nobody names", Written("rooms/data/dedup/other.sql", "SELECT 1\n")),
