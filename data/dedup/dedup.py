@@ -75,7 +75,11 @@ def dedup(documents: Sequence[Path], output: Path, config: DedupConfig, *, threa
 def _sketch(work: Workspace, texts: Texts, near: Near, config: DedupConfig) -> None:
     """Cuts repeated pages, and fills `document` and `signature` with what is left."""
     work.script(SQL / "document.sql")
-    work.set(prefer_sources="/".join(config.prefer_sources))
+    preferred = {
+        "source": pa.array(config.prefer_sources, pa.string()),
+        "preference": pa.array(range(len(config.prefer_sources)), pa.int64()),
+    }
+    texts.insert("preferred", pa.table(preferred))
     for batch in texts.batches(tuple(name for name in COLUMNS if name != "title")):
         sketch = work.about(EXACT, batch)
         if config.page.enabled and (runs := find_repeated_pages(work, *hashed(sketch), config.page)):
