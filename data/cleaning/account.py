@@ -53,7 +53,7 @@ def _ledger(shard: Shard) -> Iterator[dict[str, Any]]:
 
 def _write_pieces(shard: Shard, output: Path) -> None:
     edits = RowWriter(output / "edits.parquet", EDITS)
-    query = "FROM pieces JOIN state USING (d) WHERE line IS NOT NULL ORDER BY d, pieces.round, rule, n, place, inner_place"
+    query = "FROM pieces JOIN state USING (d) WHERE line IS NOT NULL ORDER BY d, pieces.round, rule, n, pieces.place, inner_place"
     for row in _rows(shard, f"SELECT id, pieces.round AS round, rule, n AS place, before, line AS after {query}"):
         edits.write(row | {"rule": RULES[row["rule"]].name})
     edits.close()

@@ -103,7 +103,8 @@ def by_rule(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
         texts = {f"{k:02}": text for k, (*mine, text, _) in enumerate(RULES) if tuple(mine) == rule}
         for name, text in texts.items():
             folder = tmp_path_factory.mktemp("rule")
-            found[int(name)] = texts_of(_clean(folder, {name: text}, **{rule[0]: rule[1]}))[name]
+            setting: dict[str, Any] = {rule[0]: rule[1]}
+            found[int(name)] = texts_of(_clean(folder, {name: text}, **setting))[name]
     return found
 
 
