@@ -24,9 +24,9 @@ def write_documents(shard: Shard, output: Path) -> None:
     """documents.parquet: those that were kept, by id."""
     others = ", ".join(name for name in DOCUMENTS.names if name not in ("id", "text"))
     with DocumentWriter(output / "documents.parquet") as writer:
-        for part in shard.ranges("fate <> 'gone'", "size"):
+        for part in shard.ranges("fate <> 'gone'"):
             texts = shard.texts(part, "fate <> 'gone'")
-            query = f"SELECT id, text, {others} FROM ({texts}) JOIN state USING (d) JOIN ({shard.given(part)}) USING (id) ORDER BY id"
+            query = f"SELECT id, text, {others} FROM ({texts}) JOIN state USING (d) JOIN ({shard.others(part)}) USING (id) ORDER BY id"
             for row in _rows(shard, query):
                 writer.write(row)
 
@@ -53,7 +53,7 @@ def _ledger(shard: Shard) -> Iterator[dict[str, Any]]:
 
 def _write_pieces(shard: Shard, output: Path) -> None:
     edits = RowWriter(output / "edits.parquet", EDITS)
-    query = "FROM pieces JOIN state USING (d) WHERE line IS NOT NULL ORDER BY d, pieces.round, rule, n, place, inner_place"
+    query = "FROM pieces JOIN state USING (d) WHERE line IS NOT NULL ORDER BY d, pieces.round, rule, n, pieces.place, inner_place"
     for row in _rows(shard, f"SELECT id, pieces.round AS round, rule, n AS place, before, line AS after {query}"):
         edits.write(row | {"rule": RULES[row["rule"]].name})
     edits.close()
@@ -61,7 +61,7 @@ def _write_pieces(shard: Shard, output: Path) -> None:
         query = "FROM pieces JOIN state USING (d) WHERE line IS NULL ORDER BY rule, d, n, pieces.round"
         for row in _rows(shard, f"SELECT id, pieces.round AS round, rule, n AS place, before {query}"):
             removed.write(RULES[row["rule"]].name, row["id"], row["place"], row["before"], f"round {row['round']}")
-        for part in shard.ranges("fate = 'gone'", "size"):
+        for part in shard.ranges("fate = 'gone'"):
             texts = shard.texts(part, "fate = 'gone'")
             for row in _rows(shard, f"SELECT id, text FROM ({texts}) JOIN state USING (d) ORDER BY id"):
                 removed.write("too short", row["id"], 0, row["text"], "")

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from data.cleaning.account import write_account, write_documents
 from data.cleaning.config import CleanConfig
+from data.cleaning.rounds import next_round
 from data.cleaning.shard import Shard
 from data.documents.database import workspace
 from data.documents.ledger import require_balance
@@ -51,7 +52,7 @@ def clean(
         shard = Shard(work, files, config, batch)
         again = 1
         while shard.round < config.rounds and again:
-            again = shard.next_round()
+            again = next_round(shard)
             progress(shard.round if again else config.rounds, config.rounds, f"rounds at most, {again} documents are to be seen again")
         write_documents(shard, output)
         pieces = write_account(shard, output)

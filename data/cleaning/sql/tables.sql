@@ -1,7 +1,7 @@
 -- What a shard's cleaning knows from batch to batch. d: a document's place in the order of ids.
 -- fate: pending (the rules go over it again), settled (they changed nothing), gone (too short). round: that which last changed its text;
--- 0: it is as it came. texts holds what rounds made.
-CREATE TEMP TABLE state (d INTEGER, id VARCHAR, given BIGINT, size BIGINT, round INTEGER, fate VARCHAR, gone_in INTEGER);
+-- 0: it is as it came. seen: the last round that looked at it. texts holds what rounds made.
+CREATE TEMP TABLE state (d INTEGER, id VARCHAR, given BIGINT, size BIGINT, round INTEGER, fate VARCHAR, seen INTEGER);
 CREATE TEMP TABLE texts (d INTEGER, round INTEGER, text VARCHAR);
 
 -- The account. rule: its place in the table of rules. line: what stands there instead; NULL: nothing.

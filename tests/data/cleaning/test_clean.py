@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
+from data.documents.stream import BATCH_CHARACTERS
 from tests.data.dedup.books import bytes_of, texts_of, write
 
 OFF = {
@@ -25,17 +27,24 @@ PROSE = (
     "with their hands, and where the miller's dog slept all day in the\n"
     "sun and woke only when a cart went over the stones above it.\n"
 )
+MORE = 5
 VERSE = "The river ran along the land,\nAnd no one heard it go;\nThe miller held it in his hand\nAnd let it softly flow.\n"
 
 
-def _clean(folder: Path, texts: dict[str, str], threads: int = 1, **rules: object) -> Path:
+def _clean(folder: Path, texts: dict[str, str], *, threads: int = 1, batch: int = BATCH_CHARACTERS, **rules: Any) -> Path:
     config = CleanConfig.model_validate({"minimum_characters": 1, "dashes": "keep", **OFF, **rules})
-    clean(write(folder / "in", texts), folder / "out", config, threads=threads, memory="500MB", scratch=folder / "scratch")
+    documents = write(folder / "in", texts)
+    clean(documents, folder / "out", config, threads=threads, memory="500MB", scratch=folder / "scratch", batch=batch)
     return folder / "out"
 
 
-def _all(folder: Path, texts: dict[str, str], threads: int = 1) -> Path:
-    return _clean(folder, texts, threads, dashes="em", **dict.fromkeys(OFF, True))
+def _all(folder: Path, texts: dict[str, str], *, threads: int = 1, batch: int = BATCH_CHARACTERS, **rules: Any) -> Path:
+    return _clean(folder, texts, threads=threads, batch=batch, **{"dashes": "em", **dict.fromkeys(OFF, True), **rules})
+
+
+def _rows(output: Path, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pq.read_table(output / f"{name}.parquet").to_pylist()
+    return found
 
 
 RULES = [
@@ -94,7 +103,8 @@ def by_rule(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
         texts = {f"{k:02}": text for k, (*mine, text, _) in enumerate(RULES) if tuple(mine) == rule}
         for name, text in texts.items():
             folder = tmp_path_factory.mktemp("rule")
-            found[int(name)] = texts_of(_clean(folder, {name: text}, **{rule[0]: rule[1]}))[name]
+            setting: dict[str, Any] = {rule[0]: rule[1]}
+            found[int(name)] = texts_of(_clean(folder, {name: text}, **setting))[name]
     return found
 
 
@@ -160,35 +170,71 @@ def test_a_document_too_short_is_removed_by_name(tmp_path: Path) -> None:
     assert set(texts_of(output)) == {"b"} and fate == {"a": ("removed", "too short"), "b": ("kept", "document")}
 
 
+def test_every_line_that_goes_and_every_line_that_is_rewritten_is_kept_word_for_word(tmp_path: Path) -> None:
+    book, _ = _book(6)
+    texts = {"a": f"“Yes,” he said.\n\n{book}\nThe c1ay.", "b": "No.", "c": "The clay. " * 9}
+    output = _all(tmp_path, texts, minimum_characters=40)
+    assert _rows(output, "edits") == [
+        {"id": "a", "round": 1, "rule": "quotes", "place": 1, "before": "“Yes,” he said.", "after": '"Yes," he said.'},
+        {"id": "a", "round": 1, "rule": "misread words", "place": 153, "before": "c1ay", "after": "clay"},
+    ]
+    lines = texts["a"].split("\n")
+    heads = _rows(output, "removed/running_heads")
+    assert [(row["id"], lines[row["place"] - 1], row["text"], row["detail"]) for row in heads] == [
+        ("a", "THE OLD MILL", "THE OLD MILL", "round 1")
+    ] * 5
+    assert [row["text"] for row in _rows(output, "removed/page_numbers")] == ["5", "6", "7", "8", "9", "10"]
+    assert _rows(output, "removed/too_short") == [{"id": "b", "place": 0, "text": "No.", "detail": ""}]
+
+
+TITLES = (
+    "CONTENTS",
+    "CHAPTER I. The Mill",
+    "CHAPTER II",
+    "Tale 3 . . . . 9",
+    "# CHAPTER I",
+    "Act II, Scene 1",
+    "The Mill 4",
+    "I. The Mill",
+)
 PIECES = st.sampled_from(
-    [PROSE, VERSE, "\f", "12", "THE OLD MILL", "“Yes,” he said -- so.", "cafÃ© won-\nderful", "#@^%~|<>{}", "CHAPTER I", "",
-     "Scanned by the Library", "a\u00a0b\r\r\nc", "&nbsp;", "\ufb01sh\u200b", "He sa1d tirne.", "* * *"]
+    [PROSE, VERSE, "\f", "12", "THE OLD MILL", "“Yes,” he said -- so.", "cafÃ© won-\nderful", "#@^%~|<>{}", "", *TITLES,
+     "Scanned by the Library", "a\u00a0b\r\r\nc", "&nbsp;", "\ufb01sh\u200b", "He sa1d tirne.", "The r1ver and the rnill, c0ld.", "* * *",
+     "said time mill cold " * 9, "<<THIS ELECTRONIC VERSION", "- 13 -", "14 THE OLD MILL", "and so it went on,"]
 )  # fmt: skip
 
 
-def test_any_text_reaches_a_fixed_point_and_its_ledger_adds_up(tmp_path: Path) -> None:
-    @settings(max_examples=8, deadline=None, database=None)
-    @given(st.lists(st.lists(PIECES, max_size=9).map("\n".join), min_size=1, max_size=4))
-    def law(books: list[str]) -> None:
+@pytest.mark.parametrize("titles", ["keep", "mark", "drop"])
+def test_any_text_reaches_a_fixed_point_and_its_ledger_adds_up(titles: str, tmp_path: Path) -> None:
+    @settings(max_examples=MORE, deadline=None, database=None)
+    @given(st.lists(st.lists(PIECES, max_size=9).map("\n".join), min_size=1, max_size=4), st.sampled_from([1, 60]))
+    def law(books: list[str], minimum: int) -> None:
         texts = {f"{k}": book for k, book in enumerate(books)}
         with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
-            output = _all(Path(folder) / "once", texts)
+            output = _all(Path(folder) / "once", texts, chapter_titles=titles, minimum_characters=minimum, rounds=12)
             kept = texts_of(output)
             for name, text in texts.items():
-                rows = [row for row in pq.read_table(output / "ledger.parquet").to_pylist() if row["id"] == name]
-                (fate,) = (row for row in rows if row["rule"] in ("document", "too short"))
-                net = sum(int(row["net"]) for row in rows if row is not fate)
-                assert len(text) == fate["characters"] + net
-                assert fate["action"] == ("kept" if name in kept else "removed") and len(kept.get(name, "")) == fate["characters"]
+                rows = [row for row in _rows(output, "ledger") if row["id"] == name]
+                (fate,) = (row for row in rows if row["action"] in ("kept", "removed"))
+                assert len(text) == len(kept.get(name, "")) + sum(int(row["net"]) for row in rows)
+                assert fate["action"] == ("kept" if name in kept else "removed")
+                assert fate["net"] == (0 if name in kept else fate["characters"]) and fate["characters"] >= minimum * (name in kept)
             if kept:
-                assert texts_of(_all(Path(folder) / "twice", kept)) == kept
+                assert texts_of(_all(Path(folder) / "twice", kept, chapter_titles=titles, minimum_characters=minimum, rounds=12)) == kept
 
     law()
 
 
+def test_the_size_of_a_batch_changes_no_byte(tmp_path: Path) -> None:
+    texts = {f"{k:02}": _book(3, f"HEAD {k}")[0] + PROSE + VERSE * k + "The c1ay, the m1ll, a r1ver: tirne.\n" for k in range(9)}
+    texts |= {"known": "The clay, the mill, a river: time. " * 30, "short": "x"}
+    whole, single = (_all(tmp_path / str(batch), texts, batch=batch, minimum_characters=2) for batch in (BATCH_CHARACTERS, 1))
+    assert bytes_of(whole) == bytes_of(single) and "time." in texts_of(whole)["00"]
+
+
 def test_threads_change_no_byte_and_cleaning_warns_of_nothing(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     texts = {f"{k:02}": _book(3, f"HEAD {k}")[0] + PROSE + VERSE * k for k in range(9)}
-    first, second = (_all(tmp_path / str(threads), texts, threads) for threads in (1, 3))
+    first, second = (_all(tmp_path / str(threads), texts, threads=threads) for threads in (1, 3))
     assert bytes_of(first) == bytes_of(second) and not recwarn.list
 
 
