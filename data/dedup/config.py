@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, model_validator
 
 SQL = Path(__file__).parent
-Criterion = Literal["human", "source", "title", "known_words", "longest"]
+Criterion = Literal["source", "title", "known_words", "longest"]
 
 
 class PageRule(BaseModel, frozen=True, extra="forbid"):
@@ -110,9 +110,9 @@ class DedupConfig(BaseModel, frozen=True, extra="forbid"):
     keep: tuple[Criterion, ...] = Field(
         ("longest",),
         min_length=1,
-        description="which copy of a document stays: by the first of these in which copies differ, then the smallest id. human: not "
-        "written by a machine. source: as `prefer_sources` orders them. title: its text doesn't contradict its title. known_words: its "
-        "words are in more documents of the corpus, as those of modern spelling are. longest: most characters",
+        description="which copy of a document stays: one that a person wrote before one that a machine wrote; then by the first of "
+        "these in which copies differ; then the smallest id. source: as `prefer_sources` orders them. title: its text doesn't contradict "
+        "its title. known_words: its words are in more documents of the corpus, as those of modern spelling are. longest: most characters",
     )
     prefer_sources: tuple[str, ...] = Field((), description="sources, the best first, for `keep: source`; others come after; names")
     paragraph: ParagraphRule = Field(ParagraphRule(), description="long repeated paragraphs")

@@ -45,13 +45,13 @@ def test_each_criterion_picks_its_copy_and_the_ledger_says_which_decided(tmp_pat
     twins = [{"id": "a", "text": near}, {"id": "b", "text": text + " ..."}]
     assert _kept(tmp_path / "longest", twins)[0] == ("b" if len(text) + 4 > len(near) else "a")
     human = [{"id": "a", "text": text + " ...", "synthetic": True}, {"id": "b", "text": text}]
-    assert _kept(tmp_path / "human", human, "human") == ("b", "kept b: human: a person's against a machine's")
+    assert _kept(tmp_path / "human", human) == ("b", "kept b: human: a person's against a machine's")
     title = [{"id": "a", "text": text + " ...", "metadata": json.dumps({"title_mismatch": True})}, {"id": "b", "text": text}]
     assert _kept(tmp_path / "title", title, "title") == ("b", "kept b: title: its own against a wrong one")
     source = [{"id": "a", "text": text, "source": "web"}, {"id": "b", "text": near, "source": "library"}]
     assert _kept(tmp_path / "source", source, "source", prefer=("library",)) == ("b", "kept b: source: library against web")
     same = [{"id": "a", "text": text}, {"id": "b", "text": text}]
-    assert _kept(tmp_path / "same", same, "human") == ("a", "kept a: smallest id")
+    assert _kept(tmp_path / "same", same) == ("a", "kept a: smallest id")
 
 
 @pytest.mark.parametrize("old", ["a", "b"])
