@@ -9,6 +9,7 @@ lie: `name_disagrees` says when.
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from pathlib import PurePosixPath
 
 from data.sources.formats import PACKED
@@ -31,6 +32,7 @@ HEADING = re.compile(
     re.IGNORECASE,
 )
 WORD = re.compile(r"[a-z]{4,}")
+RESEMBLES = 0.75  # difflib's ratio
 
 
 def title_of(path: str, text: str) -> str:
@@ -70,14 +72,20 @@ def name_title(path: str) -> str:
 
 
 def name_disagrees(path: str, text: str) -> bool:
-    """Whether a file's name of several words shares no word of four letters or more with its text.
+    """Whether a text shows that its file's name is wrong.
 
-    Shows a Macbeth that is filed as Hamlet. It stays silent for names of one word, which are often catalogue numbers."""
+    Words of four letters or more count. A text with a title of its own contradicts a name of several words of which the title resembles
+    none (comedie resembles comedy) and the text lacks at least half: a Macbeth that is filed as Shakespeare_Hamlet. A text without one
+    contradicts a name of which it holds no word. Silent for names of one word, which are often catalogue numbers."""
     words = WORD.findall(PurePosixPath(path).stem.lower().replace("_", " "))
     if len(words) < 2:
         return False
-    lowered = text.lower()
-    return not any(word in lowered for word in words)
+    lowered, own = text.lower(), title_of(path, text)
+    absent = sum(word not in lowered for word in words)
+    stated = WORD.findall(own.lower()) if own != name_title(path) else []
+    if any(get_close_matches(word, stated, 1, RESEMBLES) for word in words):
+        return False
+    return 2 * absent >= len(words) if stated else absent == len(words)
 
 
 def tidy_title(title: str) -> str:

@@ -147,6 +147,9 @@ def test_a_title_is_what_the_text_says_and_else_the_files_name() -> None:
     for opening in openings:
         assert title_of("shelf/Moby_Dick.txt", opening) == "Moby Dick"
     assert name_disagrees("Hamlet_Prince.txt", "Macbeth") and not name_disagrees("Hamlet_Prince.txt", "the prince")
+    assert name_disagrees("Shakespeare_Hamlet.txt", "MACBETH\n\nby William Shakespeare\n\nEnter three witches.\n")
+    assert not name_disagrees("comedy_of_errours.txt", "The Comedie of Errors\n\nEnter the Duke.\n")
+    assert not name_disagrees("Anne_Bronte_Agnes_Grey.txt", "THE PARSONAGE\n\nMy sister Anne told Agnes of a grey house.\n")
 
 
 def test_a_name_that_is_no_utf8_is_written_out_and_its_text_is_read(tmp_path: Path) -> None:
