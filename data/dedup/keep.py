@@ -2,7 +2,8 @@
 
 A person's writing goes before a machine's; then copies of a cluster are ranked by the criteria of `keep`, one after the other, and last
 by the smallest id. The best stays, and what resembles it goes: directly, not through a third, so nothing is lost that no kept document
-resembles. Of what remains the best stays again, and so on; each round looks only at what is still open. `reason` says by which criterion a removed copy lost, with both values.
+resembles. Of what remains the best stays again, and so on; each round looks only at what is still open. `reason` says by which criterion
+a removed copy lost, with both values.
 
 `known_words` is the mean, over a copy's words, of the share of all documents that hold the word, to the hundredth: an edition in modern
 spelling has more of what the rest of the corpus says than one in old spelling. That criterion alone costs two more passes.
