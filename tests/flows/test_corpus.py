@@ -109,7 +109,6 @@ def test_one_changed_book_of_a_hundred_reads_and_cleans_one_shard_again_and_the_
     [
         ("ingest.sources[0].licence=mine", set()),
         ("ingest.sources[0].paths=['*.txt']", set()),
-        ("ingest.sources[0].suffixes=['.txt']", set()),
         ("ingest.shards=9", {f"{stage}[8]" for stage in ("ingest", "clean")}),
     ],
 )
