@@ -14,7 +14,7 @@ from data.examples.config import CorpusExamples
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.files import find_files
-from data.sources.formats import FORMATS
+from data.sources.formats import FORMATS, PACKED, named
 from data.splits.config import SplitConfig
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
 from flows.loading import RecipeError
@@ -32,6 +32,10 @@ MOST_PASSES = 12
 MOST_TOKENS = 6_000_000
 TEXTS_A_SHARD = 12
 MOST_SHARDS = 64
+# What a file's bytes give in text, where that is far from all of them; a guess that decides sizes and no more.
+YIELD = {"epub": 2.0, "html": 0.3, "pdf": 0.1, "parquet": 2.0, "warc": 0.1}
+UNPACKED = 3.0
+BYTES_A_RECORD = 4000
 
 
 def write_recipe(folder: Path) -> str:
@@ -45,20 +49,30 @@ def write_recipe(folder: Path) -> str:
         texts = list(find_files(SOURCE, folder).values())
     except SourceError:
         texts = []
-    size = sum(p.stat().st_size for p in texts)
+    held = [holdings(path) for path in texts]
+    count, size = sum(number for number, _ in held), sum(characters for _, characters in held)
     if size == 0:
         raise RecipeError(
             f"{folder} holds no files with text in them ({', '.join(FORMATS)}, packed or not), so there is nothing to learn from."
         )
-    recipe = propose(folder, len(texts), size)
+    recipe = propose(folder, count, size)
     shown = size / 1e6 if size >= 1e5 else size / 1e3
     unit = "MB" if size >= 1e5 else "kB"
+    said = f"{count} texts" if count == len(texts) else f"about {count} texts in {len(texts)} file{'s' if len(texts) > 1 else ''}"
     parameters = recipe.model.parameters(recipe.tokenizer.vocab_size)
     head = f"""{recipe.description}
-Written by `folio init` for {len(texts)} texts, {shown:.1f} {unit}: a model of about {parameters / 1e6:.1f} million parameters.
+Written by `folio init` for {said}, {shown:.1f} {unit}: a model of about {parameters / 1e6:.1f} million parameters.
 Run it with: folio run {target}"""
     target.write_text(commented(recipe, head), encoding="utf-8")
-    return f"{len(texts)} texts, {shown:.1f} {unit}\nwrote {target}\nrun it with: folio run {target}"
+    return f"{said}, {shown:.1f} {unit}\nwrote {target}\nrun it with: folio run {target}"
+
+
+def holdings(path: Path) -> tuple[int, int]:
+    """About how many texts a file holds and how large they are together, by its name and size; nothing of it is read."""
+    told = named(path.name)
+    packed = told.archive or path.suffix.lower() in PACKED
+    size = round(path.stat().st_size * YIELD.get(told.format, 1.0) * (UNPACKED if packed else 1.0))
+    return (max(1, size // BYTES_A_RECORD) if told.many else 1), size
 
 
 def propose(folder: Path, texts: int, size: int) -> Recipe:

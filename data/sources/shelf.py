@@ -183,4 +183,4 @@ def _copy(work: Workspace, query: str, path: Path, schema: pa.Schema) -> None:
 
 
 def _clean(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

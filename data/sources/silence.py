@@ -17,11 +17,16 @@ def refuse_silence(config: IngestConfig, root: Path, metrics: Iterable[Mapping[s
     measured = list(metrics)
     for source in config.sources:
         if not sum(shard.get(f"documents.{source.label}", 0.0) for shard in measured):
-            rows = (row for path in quarantines for row in pq.read_table(path).to_pylist())
-            raise SourceError(_words(source, root, sorted((r["path"], r["reason"]) for r in rows if r["source"] == source.label)))
+            count, first = 0, ("", "")
+            for path in quarantines:
+                for row in (row for batch in pq.ParquetFile(path).iter_batches(1024) for row in batch.to_pylist()):
+                    if row["source"] == source.label:
+                        first = min(first, (row["path"], row["reason"])) if count else (row["path"], row["reason"])
+                        count += 1
+            raise SourceError(_words(source, root, count, first))
 
 
-def _words(source: SourceConfig, root: Path, aside: list[tuple[str, str]]) -> str:
+def _words(source: SourceConfig, root: Path, count: int, first: tuple[str, str]) -> str:
     if isinstance(source, PackageSource):
         where = f"package {source.package}=={source.version}: include {source.include}, exclude {source.exclude}"
     elif isinstance(source, FilesSource):
@@ -30,5 +35,5 @@ def _words(source: SourceConfig, root: Path, aside: list[tuple[str, str]]) -> st
         where = f"{source.url}: formats {', '.join(source.formats)}"
     else:
         where = source.label
-    why = f"; {len(aside)} files or records were quarantined, the first: {aside[0][0]}: {aside[0][1]}" if aside else ""
+    why = f"; {count} files or records were quarantined, the first: {first[0]}: {first[1]}" if count else ""
     return f"empty corpus: {where} gave no readable text{why}. Correct the source's paths, globs or fields"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,14 @@ def test_the_recipe_loads_finds_exactly_these_texts_and_says_what_was_seen(tmp_p
 @pytest.mark.parametrize(("texts", "shards"), [(1, 1), (30, 2), (100, 8), (10_000, 64)])
 def test_about_a_dozen_texts_make_a_shard_up_to_a_limit(tmp_path: Path, texts: int, shards: int) -> None:
     assert propose(tmp_path, texts, size=texts * 1000).ingest.shards == shards
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".parquet", ".zip", ".tar.xz"])
+def test_one_file_of_many_texts_is_split_and_sharded_as_many_are(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"all{ending}").write_bytes(b"x" * 1_000_000)
+    assert re.match(r"about \d{3} texts in 1 file, \d\.\d MB", write_recipe(tmp_path))
+    recipe = load(str(tmp_path))
+    assert recipe.split.mode == "books" and recipe.ingest.shards > 1
 
 
 def test_more_text_makes_a_larger_model(tmp_path: Path) -> None:

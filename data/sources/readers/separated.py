@@ -40,6 +40,8 @@ def read_separated(stream: IO[bytes], options: Options, wanted: Wanted) -> Itera
             while not row:
                 row = next(rows)
         except StopIteration:
+            if number == 1:
+                raise Unreadable("empty: a header and no row") from None
             return
         except csv.Error as error:
             if wanted(name):

@@ -15,7 +15,7 @@ from data.sources.readers.fields import numbered, record_of, require_columns
 from data.sources.readers.record import Broken, Found, Options, Wanted
 
 ROWS, BATCH = 256, 16 << 20
-ROWS_A_BYTE = 1000
+ROWS_A_BYTE = 100
 """More rows than this for each byte of a file hold nothing."""
 
 
@@ -43,6 +43,8 @@ def _rows(file: object, size: int, options: Options, wanted: Wanted) -> Iterator
         raise Unreadable(f"no text: column {options.text_field!r} holds {kind}")
     if metadata.num_rows > ROWS_A_BYTE * size:
         raise Unreadable(f"hostile parquet: {metadata.num_rows} rows in {size} bytes")
+    if not metadata.num_rows:
+        raise Unreadable("empty: no row")
     columns = list(dict.fromkeys(name for name in (options.text_field, options.id_field, options.title_field) if name is not None))
     number = unpacked = 0
     for group in range(metadata.num_row_groups):

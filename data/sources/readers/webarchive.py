@@ -23,18 +23,23 @@ def read_warc(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterator[F
     from warcio.exceptions import ArchiveLoadFailed
     from warcio.statusandheaders import StatusAndHeadersParserException
 
+    class Records(ArchiveIterator):  # type: ignore[misc]
+        # What it would print of a record that ends elsewhere than it says; `err_count` tells the same.
+        INC_RECORD = ""
+
     number = answers = 0
     try:
-        for record in ArchiveIterator(stream, arc2warc=True):
+        records = Records(stream, arc2warc=True)
+        for record in records:
             number += 1
-            if record.rec_type not in ("response", "resource", "conversion"):
-                continue
             kind, charset = _content_type(record)
-            if kind not in KINDS:
+            if record.rec_type not in ("response", "resource", "conversion") or kind not in KINDS:
                 continue
             answers += 1
             if wanted(str(number)):
-                yield _answer(record, str(number), KINDS[kind], charset, options)
+                faults, found = records.err_count, _answer(record, str(number), KINDS[kind], charset, options)
+                records.read_to_end()
+                yield found if faults == records.err_count else Broken("damaged record: it doesn't end where it says", str(number))
     except (HostileArchive, Unreadable):
         raise
     except (

@@ -131,13 +131,17 @@ def warc(answers: Sequence[tuple[str, bytes]], status: str = "200 OK") -> bytes:
     """Answers of (content type, body), each after its request."""
     out = io.BytesIO()
     writer = WARCWriter(out, gzip=False)
-    for number, (kind, body) in enumerate(answers):
+
+    def write(number: int, kind: str, body: bytes, headers: StatusAndHeaders) -> None:
+        fixed = {"WARC-Record-ID": f"<urn:uuid:{kind}-{number}>", "WARC-Date": "2020-01-01T00:00:00Z"}
         address = f"http://example.org/{number}"
         writer.write_record(
-            writer.create_warc_record(address, "request", http_headers=StatusAndHeaders("GET / HTTP/1.1", [], is_http_request=True))
+            writer.create_warc_record(address, kind, payload=io.BytesIO(body), http_headers=headers, warc_headers_dict=fixed)
         )
-        headers = StatusAndHeaders(status, [("Content-Type", kind)], protocol="HTTP/1.1")
-        writer.write_record(writer.create_warc_record(address, "response", payload=io.BytesIO(body), http_headers=headers))
+
+    for number, (kind, body) in enumerate(answers):
+        write(number, "request", b"", StatusAndHeaders("GET / HTTP/1.1", [], is_http_request=True))
+        write(number, "response", body, StatusAndHeaders(status, [("Content-Type", kind)], protocol="HTTP/1.1"))
     return out.getvalue()
 
 
