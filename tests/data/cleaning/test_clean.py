@@ -58,6 +58,12 @@ RULES = [
     ("unwrap", True, PROSE, PROSE.strip().replace("\n", " ")),
     ("unwrap", True, PROSE.replace("\n", "\r\r\n"), PROSE.strip().replace("\n", " ")),
     ("unwrap", True, PROSE + "\n" + VERSE, PROSE.strip().replace("\n", " ") + "\n\n" + VERSE.strip()),
+    (
+        "unwrap",
+        True,
+        PROSE + "2:20 For ye are our glory and joy, it is said of them in the book;\n* and of the others.\n",
+        PROSE.strip().replace("\n", " ") + "\n2:20 For ye are our glory and joy, it is said of them in the book;\n* and of the others.",
+    ),
     ("chapter_titles", "drop", "CHAPTER IV. The Mill\n\nHe slept.", "He slept."),
     (
         "chapter_titles",
