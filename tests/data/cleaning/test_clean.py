@@ -238,6 +238,11 @@ def test_the_size_of_a_batch_changes_no_byte(tmp_path: Path) -> None:
     assert bytes_of(whole) == bytes_of(single) and "time." in texts_of(whole)["00"]
 
 
+def test_an_empty_shard_gives_empty_files(tmp_path: Path) -> None:
+    output = _all(tmp_path, {})
+    assert [_rows(output, name) for name in ("documents", "ledger", "edits")] == [[], [], []]
+
+
 def test_threads_change_no_byte_and_cleaning_warns_of_nothing(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     texts = {f"{k:02}": _book(3, f"HEAD {k}")[0] + PROSE + VERSE * k for k in range(9)}
     first, second = (_all(tmp_path / str(threads), texts, threads=threads) for threads in (1, 3))
