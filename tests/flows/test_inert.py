@@ -24,7 +24,7 @@ def models(annotation: object) -> set[type[BaseModel]]:
 @pytest.mark.parametrize(
     ("recipe", "switch", "key", "named"),
     [
-        ("universe", "clean.ocr=false", "clean.ocr_known=5", "clean.ocr_known=5 does nothing while clean.ocr=false; .* its default, 8"),
+        ("universe", "clean.ocr=false", "clean.ocr_known=5", "clean.ocr_known=5 does nothing while clean.ocr=false; .* its default, 3"),
         ("universe", "dedup.near.enabled=false", "dedup.near.rows=5", "dedup.near.rows=5 .* dedup.near.enabled=false; .* default, 4"),
         ("universe", "ingest.sources[0].dirty=false", "ingest.sources[0].ocr_rate=0.1", r"ingest.sources\[0\].ocr_rate=0.1 does nothing"),
         ("universe", "sft.eval_rows=0", "sft.eval_every=5", "sft.eval_every=5 does nothing while sft.eval_rows=0"),

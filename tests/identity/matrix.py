@@ -260,7 +260,7 @@ CODE = [
     ),
     Line(
         "a query",
-        code("data/cleaning/sql/quotes.sql", "SELECT d, n, straight AS line", "SELECT d, n, (straight) AS line"),
+        code("data/cleaning/sql/quotes.sql", "before, straight AS line", "before, (straight) AS line"),
         CLEANED,
         "code data/cleaning/sql/quotes.sql changed",
     ),

@@ -1,20 +1,23 @@
 -- How each line of text hangs together with the one before it: table joints.
 -- width: where the document's lines were wrapped. A line was wrapped when its successor's first word would not have fitted;
 -- where it would have fitted, the author ended the line (verse, a heading, a paragraph's end). Verse begins its lines with
--- capitals; a paragraph in which most wrapped-looking successors begin in lower case is prose. A marked title stands alone.
+-- capitals; a paragraph in which most wrapped-looking successors begin in lower case is prose. A marked title stands alone,
+-- and a numbered verse (2:19) or an item of a list (*) begins its line where the one before came to a stop. Numbers without a colon
+-- (195. The powers) are no sign: prose that quotes begins its lines so, too.
 CREATE OR REPLACE TEMP TABLE joints AS
 WITH seen AS (
     SELECT d, n, page, size, blanks,
         CASE WHEN contains(line, ' ') THEN strpos(line, ' ') - 1 ELSE length(line) END AS first_size,
         regexp_matches(line, '^["''(\[_]*\p{Ll}') AS lower,
         regexp_matches(line, '^\p{Ll}') AS small,
-        regexp_matches(line, '[.!?:]["'')\]_]*$') AS ended,
+        regexp_matches(line, '[.!?:]["'')\]_]*$') AS ended, regexp_matches(line, '[.!?:;"'')\]]$') AS stopped,
+        regexp_matches(line, '^([0-9]{1,3}:[0-9]{1,3} ["''(]?\p{Lu}|[*•] )') AS item,
         ends_with(line, '-') AND regexp_matches(line, '\p{L}-$') AS cut_off,
         getvariable('chapter_titles') = 'mark' AND starts_with(line, '# ') AS heading
     FROM lines
 ), texts AS MATERIALIZED (
     SELECT d, n, page, size, first_size, lower, heading OR coalesce(lag(heading) OVER w, false) AS titled, lag(n) OVER w AS before_n, lag(size) OVER w AS before_size, lag(ended) OVER w AS ended,
-        small AND lag(cut_off) OVER w AS broken, 
+        item AND lag(stopped) OVER w AS itemized, small AND lag(cut_off) OVER w AS broken, 
         blanks > lag(blanks) OVER w OR heading OR lag(heading) OVER w AS gap
     FROM seen WINDOW w AS (PARTITION BY d ORDER BY n)
 ), widths AS (
@@ -22,7 +25,7 @@ WITH seen AS (
         min(n - before_n) FILTER (page) AS page_room, max(n - before_n) FILTER (page) > min(n - before_n) FILTER (page) AS telling
     FROM texts GROUP BY d
 ), fitted AS (
-    SELECT t.d, n, before_n, before_size, page, lower, ended, broken, titled, width,
+    SELECT t.d, n, before_n, before_size, page, lower, ended, broken, titled, itemized, width,
         page AND telling AND n - before_n > page_room AS loose, page AND telling AND n - before_n = page_room AS tight,
         before_size <= getvariable('wrap_limit') AS short,
         before_size + 1 + first_size > width AS filled, before_size + 1 + first_size > 0.7 * width AS nearly,
@@ -42,6 +45,7 @@ WITH seen AS (
 ), decided AS (
     SELECT *, NOT opens AND short AND CASE
         WHEN broken THEN true
+        WHEN itemized THEN false
         WHEN page THEN lower OR (NOT loose AND (filled OR (tight AND NOT ended)) AND document_prose >= 0.4)
         WHEN lower AND nearly THEN prose >= 0.3 OR filled
         WHEN lower THEN prose >= 0.5

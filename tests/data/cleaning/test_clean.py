@@ -58,6 +58,12 @@ RULES = [
     ("unwrap", True, PROSE, PROSE.strip().replace("\n", " ")),
     ("unwrap", True, PROSE.replace("\n", "\r\r\n"), PROSE.strip().replace("\n", " ")),
     ("unwrap", True, PROSE + "\n" + VERSE, PROSE.strip().replace("\n", " ") + "\n\n" + VERSE.strip()),
+    (
+        "unwrap",
+        True,
+        PROSE + "2:20 For ye are our glory and joy, it is said of them in the book;\n* and of the others.\n",
+        PROSE.strip().replace("\n", " ") + "\n2:20 For ye are our glory and joy, it is said of them in the book;\n* and of the others.",
+    ),
     ("chapter_titles", "drop", "CHAPTER IV. The Mill\n\nHe slept.", "He slept."),
     (
         "chapter_titles",
@@ -230,6 +236,11 @@ def test_the_size_of_a_batch_changes_no_byte(tmp_path: Path) -> None:
     texts |= {"known": "The clay, the mill, a river: time. " * 30, "short": "x"}
     whole, single = (_all(tmp_path / str(batch), texts, batch=batch, minimum_characters=2) for batch in (BATCH_CHARACTERS, 1))
     assert bytes_of(whole) == bytes_of(single) and "time." in texts_of(whole)["00"]
+
+
+def test_an_empty_shard_gives_empty_files(tmp_path: Path) -> None:
+    output = _all(tmp_path, {})
+    assert [_rows(output, name) for name in ("documents", "ledger", "edits")] == [[], [], []]
 
 
 def test_threads_change_no_byte_and_cleaning_warns_of_nothing(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
