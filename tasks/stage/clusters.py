@@ -54,6 +54,7 @@ def _threads(resources: Resources) -> Iterator[Workers]:
 
 @contextmanager
 def _dask(resources: Resources, folder: Path) -> Iterator[Workers]:
+    import dask
     from distributed.security import Security
     from prefect_dask import DaskTaskRunner
 
@@ -68,14 +69,16 @@ def _dask(resources: Resources, folder: Path) -> Iterator[Workers]:
             "memory_limit": 0,
             "host": LOOPBACK,
             "dashboard_address": None,
+            "scheduler_kwargs": {"dashboard_address": f"{LOOPBACK}:0"},
             "security": Security.temporary(),
             "local_directory": str(folder),
             "preload": ["tasks.stage.unheard"],
             "silence_logs": logging.CRITICAL,
         }
         made = DaskTaskRunner(cluster_kwargs=local)
+    # The scheduler's web server can't be left out, so it gets a free port and nothing to serve.
     with made:
-        with _reaching(resources):
+        with _reaching(resources), dask.config.set({"distributed.scheduler.http.routes": []}):
             client = made.client
         yield Workers(_name(resources), made, lambda: max(1, sum(client.nthreads().values())))
 
