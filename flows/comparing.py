@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from data.whereabouts.tables import Document
+from flows.columns import columns
 from flows.tracing import library_at
 from tasks.reporting.stages import spent
 from tasks.reporting.wording import number
@@ -46,10 +47,10 @@ def _lines(told: Comparison) -> Iterator[str]:
     rows = [(name, _shown(a), _shown(b), _difference(a, b)) for name, (a, b) in differing.items() if not name.endswith(BOUNDS)]
     yield from _section(
         f"metrics, {same} equal ones and the bounds of intervals left out",
-        _columns([("metric", "first", "second", "difference"), *rows] if rows else []),
+        columns([("metric", "first", "second", "difference"), *rows] if rows else []),
     )
     said = [(place, a or "-", b or "-") for place, (a, b) in gates(told).items()]
-    yield from _section("gates", _columns(said))
+    yield from _section("gates", columns(said))
     costs = [f"{side.run.id}: {spent(total_cost(side.held.values()), side.rates)}" for side in (told.first, told.second)]
     yield from _section("cost of all that each is made of", costs)
 
@@ -83,9 +84,3 @@ def _difference(a: float | None, b: float | None) -> str:
         return ""
     relative = f" ({(b - a) / abs(a):+.1%})" if a else ""
     return f"{b - a:+.4g}{relative}"
-
-
-def _columns(rows: Iterable[Sequence[str]]) -> list[str]:
-    listed = list(rows)
-    widths = [max(len(row[i]) for row in listed) for i in range(len(listed[0]))] if listed else []
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in listed]

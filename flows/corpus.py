@@ -1,4 +1,4 @@
-"""Sources -> cleaned, deduplicated, leak-checked splits, and the examples that tuning learns from.
+"""Sources -> cleaned, filtered, deduplicated, leak-checked splits, and the examples that tuning learns from.
 
 What concerns one document at a time happens shard by shard, what compares documents happens once.
 """
@@ -10,12 +10,16 @@ from typing import NamedTuple
 from flows.recipe import Recipe
 from tasks.audit import audit
 from tasks.clean import clean
+from tasks.decontaminate import decontaminate
 from tasks.dedup import dedup
 from tasks.examples import examples
+from tasks.filter import filter
 from tasks.gate import gate, require
 from tasks.ingest import ingest, require_texts
+from tasks.quality import quality
 from tasks.split import split
-from tasks.stage.artifact import Made
+from tasks.stage.artifact import Made, Shards
+from tasks.synthesize import synthesize
 from tasks.universe import universe
 
 
@@ -28,16 +32,35 @@ class Corpus(NamedTuple):
 
 
 def corpus(recipe: Recipe) -> Corpus:
-    """Collect, clean, deduplicate, split, audit; then write the examples."""
+    """Collect, clean, filter, deduplicate, take out what models will be judged by, split, audit; then write the examples."""
     world = universe(recipe.universe) if recipe.universe else None
+    synthetic = synthesize(recipe.synthetic) if recipe.synthetic else None
     shards = recipe.ingest.shards
-    collected = ingest.over(shards)(recipe.ingest, universe=world and world.part("books"))
+    collected = ingest.over(shards)(recipe.ingest, universe=world and world.part("books"), synthetic=synthetic)
     require_texts(recipe.ingest, collected)
     cleaned = clean.over(shards)(recipe.clean, documents=collected.part("documents.parquet"))
-    kept = dedup(recipe.dedup, documents=cleaned.part("documents.parquet"))
-    splits = split(recipe.split, documents=kept.part("documents.parquet"), clusters=kept.part("clusters.parquet"))
-    truth = world and world.part("truth")
-    audited = audit(recipe.audit, ingested=collected, cleaned=cleaned, deduplicated=kept, splits=splits, truth=truth)
+    filtered = _filtered(recipe, cleaned)
+    once = dedup(recipe.dedup, documents=(filtered or cleaned).part("documents.parquet"))
+    unseen = decontaminate(recipe.decontaminate, documents=once.part("documents.parquet")) if recipe.decontaminate.against else None
+    splits = split(recipe.split, documents=(unseen or once).part("documents.parquet"), clusters=once.part("clusters.parquet"))
+    audited = audit(
+        recipe.audit,
+        ingested=collected,
+        cleaned=cleaned,
+        filtered=filtered,
+        deduplicated=once,
+        decontaminated=unseen,
+        splits=splits,
+        truth=world and world.part("truth"),
+    )
     require(gate.at("corpus")(recipe.gates.corpus, corpus=audited))
     written = examples(recipe.examples, splits=splits, world=world and world.part("world.json"))
     return Corpus(splits, written, audited)
+
+
+def _filtered(recipe: Recipe, cleaned: Shards) -> Shards | None:
+    """The documents that pass the recipe's filters; None when it has none."""
+    if not recipe.filter.active:
+        return None
+    classifier = quality(recipe.filter.quality.training) if recipe.filter.quality.enabled else None
+    return filter.over(recipe.ingest.shards)(recipe.filter, documents=cleaned.part("documents.parquet"), classifier=classifier)

@@ -14,6 +14,7 @@ from data.examples.config import CorpusExamples
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.files import find_files
+from data.sources.formats import FORMATS
 from data.splits.config import SplitConfig
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
 from flows.loading import RecipeError
@@ -25,8 +26,7 @@ from model.evaluation.gate import Bound, GateConfig
 from model.release.config import CardConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 
-SUFFIXES = (".txt", ".md")
-SOURCE = FilesSource(paths=(".",), suffixes=SUFFIXES)
+SOURCE = FilesSource(paths=(".",))
 BYTES_A_TOKEN = 3.5
 MOST_PASSES = 12
 MOST_TOKENS = 6_000_000
@@ -47,7 +47,9 @@ def write_recipe(folder: Path) -> str:
         texts = []
     size = sum(p.stat().st_size for p in texts)
     if size == 0:
-        raise RecipeError(f"{folder} holds no {' or '.join(SUFFIXES)} files with text in them, so there is nothing to learn from.")
+        raise RecipeError(
+            f"{folder} holds no files with text in them ({', '.join(FORMATS)}, packed or not), so there is nothing to learn from."
+        )
     recipe = propose(folder, len(texts), size)
     shown = size / 1e6 if size >= 1e5 else size / 1e3
     unit = "MB" if size >= 1e5 else "kB"

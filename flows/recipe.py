@@ -14,10 +14,13 @@ from pydantic import BaseModel, Field, model_validator
 
 from data.audit.config import AuditConfig
 from data.cleaning.config import CleanConfig
+from data.decontamination.config import DecontaminateConfig
 from data.dedup.config import DedupConfig
 from data.examples.config import ExamplesConfig
+from data.filtering.config import FilterConfig
 from data.sources.config import IngestConfig
 from data.splits.config import SplitConfig
+from data.synthetic.config import SyntheticSource
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
 from data.universe.config import UniverseSource
 from flows.inert import inert
@@ -59,7 +62,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     ingest: IngestConfig
     clean: CleanConfig = CleanConfig()
+    filter: FilterConfig = FilterConfig()
     dedup: DedupConfig = DedupConfig()
+    decontaminate: DecontaminateConfig = DecontaminateConfig()
     split: SplitConfig = SplitConfig()
     audit: AuditConfig = AuditConfig()
     examples: ExamplesConfig
@@ -103,6 +108,12 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             )
         if self.examples.kind == "universe" and self.universe is None:
             raise ValueError("examples.kind=universe needs a source of kind universe in ingest.sources; use kind corpus for other books")
+        share, default = self.split.synthetic_share, SplitConfig.model_fields["synthetic_share"].default
+        if share != default and self.synthetic is None:
+            raise ValueError(
+                f"split.synthetic_share={share} does nothing without a source of kind synthetic in ingest.sources; add one, or give it its "
+                f"default, {default}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -115,6 +126,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     def universe(self) -> UniverseSource | None:
         """The generated universe among the sources, whose truth is known; None without one."""
         return next((source for source in self.ingest.sources if isinstance(source, UniverseSource)), None)
+
+    @property
+    def synthetic(self) -> SyntheticSource | None:
+        """The source that a machine writes; None without one."""
+        return next((source for source in self.ingest.sources if isinstance(source, SyntheticSource)), None)
 
     @property
     def pretraining(self) -> Pretraining:

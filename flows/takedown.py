@@ -27,7 +27,7 @@ def _text(told: Takedown) -> str:
         "learned from it": told.learned,
         "learned its text from the document kept in its place": told.through,
         "were measured on it and hold nothing of it": told.measured,
-        "do not hold it, because it left before": told.left,
+        "took it out of the corpus": told.left,
     }
     for title, held in groups.items():
         if held is told.through and not held:

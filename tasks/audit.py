@@ -23,11 +23,15 @@ def audit(
     cleaned: list[Path],
     deduplicated: Path,
     splits: Path,
+    filtered: list[Path] | None = None,
+    decontaminated: Path | None = None,
     truth: Path | None = None,
 ) -> Metrics:
     """Ledgers of each shard and stage, splits, and truth/ of a universe -> leaks.parquet, funnel.json, metrics.json."""
-    ledgers = {"ingest": ingested, "clean": cleaned, "dedup": [deduplicated]}
-    metrics = audit_splits(ledgers, splits, work.output, config, **work.limits)
+    once = {"dedup": deduplicated, "decontaminate": decontaminated, "split": splits}
+    ledgers = {"ingest": ingested, "clean": cleaned, "filter": filtered or []}
+    ledgers |= {name: [folder] for name, folder in once.items() if folder is not None}
+    metrics = audit_splits({name: folders for name, folders in ledgers.items() if folders}, splits, work.output, config, **work.limits)
     if truth is not None:
         texts = [folder / "documents.parquet" for folder in cleaned]
         metrics |= score(truth, texts, deduplicated / "documents.parquet", deduplicated / "ledger.parquet")

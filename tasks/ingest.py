@@ -1,7 +1,7 @@
 """Ingest: everything the recipe's sources hold, shard by shard, as Parquet of documents.
 
 Identity includes the names and content of the local files that the shard's documents are made of: an edited, added or renamed book is
-seen, and only by the shard that holds it.
+seen, and only by the shard that holds it; a file of records or an archive is seen by every shard.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from tasks.stage.artifact import Shards
 from tasks.stage.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
 
+LIBRARIES = ("pyarrow", "duckdb", "charset-normalizer", "markdown-it-py", "trafilatura", "lxml", "pypdfium2", "warcio")
 
-@stage(libraries=("pyarrow", "charset-normalizer"), observes=source_state)
-def ingest(config: IngestConfig, work: Workspace, universe: Path | None = None) -> Metrics:
-    """Sources, and books/ of a generated universe -> documents.parquet, quarantine.parquet, ledger.parquet."""
-    return read_sources(config, work.output, Surroundings(work.root, work.cache, universe, work.observed), work.shard)
+
+@stage(libraries=LIBRARIES, observes=source_state)
+def ingest(config: IngestConfig, work: Workspace, universe: Path | None = None, synthetic: Path | None = None) -> Metrics:
+    """Sources, books/ of a generated universe, and what a machine wrote -> documents.parquet, quarantine.parquet, ledger.parquet."""
+    around = Surroundings(work.root, work.cache, universe, work.observed, synthetic)
+    return read_sources(config, work.output, around, work.shard, **work.limits)
 
 
 def require_texts(config: IngestConfig, shards: Shards) -> None:

@@ -1,4 +1,4 @@
-"""Split: training, validation and test books, never through a cluster of near-duplicates."""
+"""Split: training, validation and test books, never through a cluster of near-duplicates; a machine's writing in train only, and capped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from data.splits.split import split as split_documents
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("pyarrow",))
+@stage(libraries=("duckdb", "pyarrow"))
 def split(config: SplitConfig, work: Workspace, documents: Path, clusters: Path) -> Metrics:
-    """documents.parquet, clusters.parquet -> train.parquet, val.parquet, test.parquet."""
-    return split_documents(documents, clusters, work.output, config)
+    """documents.parquet, clusters.parquet -> train.parquet, val.parquet, test.parquet, ledger.parquet, removed/."""
+    return split_documents(documents, clusters, work.output, config, **work.limits)

@@ -1,6 +1,18 @@
-"""The audit of a corpus: does held-out text stand in train, and where did every document go?
+"""The audit of a corpus: does held-out text stand in train, where did every document go, and what is the corpus made of?
 
-Judges nothing: it measures, and a gate compares. Reads the splits once and the ledgers once; memory as DuckDB is told.
+Judges nothing: it measures, and a gate compares. Reads the splits and the ledgers a few times each; memory as DuckDB is told.
+
+`funnel.json`, format 2. Counts are of documents, of pieces (as the rule counts) or of characters:
+- `stages`: in order, `stage`, `documents_in`, `documents`, `characters_in`, `characters`; `documents_removed` and `characters_removed`
+  (with whole documents: removed, duplicate, quarantined), `characters_cut` (pieces taken out), `characters_changed` (how much shorter the
+  rest became by what was replaced; negative: longer), so that in = stayed + removed + cut + changed; `balanced`, and where it isn't,
+  `fault`, which names a document; `rules`: action -> rule -> `documents`, `pieces`, `characters` (touched), `net` (fewer because of it).
+- `splits`: `split`, `documents`, `characters`, `sources` (name -> documents, characters), `synthetic` (share of the characters).
+- `documents_kept`, `characters_kept`: in the splits together, each document once.
+- `sources`, `formats`: name -> `documents_in`, `characters_in`, `documents`, `characters`; `languages`: name -> `documents`, `characters`.
+- `quarantined`: reason -> `files` and the first few, `shown`. `title_mismatches`: `documents` whose text is another than their file's
+  name says, and the first 50, `shown`: `id`, `source`, `path`, and the `title` found. `synthetic`: `documents`, `characters`, `share` of
+  the characters kept.
 """
 
 from __future__ import annotations
@@ -10,54 +22,63 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
-from data.audit.config import AuditConfig
-from data.audit.funnel import funnel
+from data.audit.config import FORMAT, AuditConfig
+from data.audit.funnel import SPLITS, documents_left, funnel
 from data.audit.leaks import report_leaks
-from data.documents.database import workspace
-from data.documents.stream import batches
-
-SPLITS = ("train", "val", "test")
+from data.audit.origins import origins
+from data.documents.database import Workspace, parquet, workspace
 
 
 def audit(
     ledgers: Mapping[str, Sequence[Path]], splits: Path, output: Path, config: AuditConfig, *, threads: int, memory: str, scratch: Path
 ) -> dict[str, float]:
-    """Writes `leaks.parquet` and `funnel.json` into `output`.
+    """Writes `leaks.parquet`, `leaked_documents.parquet` and `funnel.json` into `output`.
 
     `ledgers` names the stages in order, each with the folders of its shards; `splits` holds the three files of the split. Returns
-    leaks as shares, counts of documents and characters before and after, and `balanced`: 1 if every stage accounts for every
-    document.
+    leaks as shares, counts of documents and characters before and after, the synthetic share, and `balanced`: 1 if every stage accounts for
+    every document and every character, and the splits hold what the last of them left.
     """
     output.mkdir(parents=True, exist_ok=True)
     with workspace(scratch, threads=threads, memory=memory) as work:
-        metrics = report_leaks(work, splits, output / "leaks.parquet", config)
+        metrics = report_leaks(work, splits, output, config)
         stages = funnel(work, ledgers)
-    parts = [_part(part, splits / f"{part}.parquet") for part in SPLITS]
-    kept = {name: size for part in parts for name, (_, size) in part.pop("sizes").items()}
-    report = {"format": 1, "stages": stages, "splits": parts, "documents_kept": len(kept), "characters_kept": sum(kept.values())}
+        kept = documents_left(work, [splits])
+        folders = next(iter(ledgers.values()), [])
+        made_of = origins(work, documents_left(work, folders) or kept, kept, folders)
+        size = f"FROM {parquet(kept)}"
+        report: dict[str, Any] = {
+            "format": FORMAT,
+            "stages": stages,
+            "splits": [_part(work, part, splits / f"{part}.parquet") for part in SPLITS],
+            "documents_kept": int(work.number(f"SELECT count(*) {size}")),
+            "characters_kept": int(work.number(f"SELECT sum(length(text)) {size}")),
+            **made_of,
+        }
     (output / "funnel.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    for entry in stages:
-        metrics[f"documents_removed_{entry['stage']}"] = float(entry["documents_removed"])
-    metrics["documents_in"] = float(stages[0]["documents_in"] if stages else len(kept))
-    metrics["documents_kept"] = float(len(kept))
-    metrics["characters_in"] = float(stages[0]["characters"] if stages else sum(kept.values()))
-    metrics["characters_kept"] = float(sum(kept.values()))
-    whole = not stages or stages[-1]["documents"] == len(kept)
-    metrics["balanced"] = float(whole and all(entry["balanced"] for entry in stages))
-    return metrics
+    return metrics | _metrics(report)
 
 
-def _part(name: str, path: Path) -> dict[str, Any]:
-    """Documents and characters of a split, in all and by source; `sizes`: id -> (source, characters)."""
-    rows = (row for batch in batches(path, ("id", "source", "text")) for row in batch.to_pylist())
-    sizes = {row["id"]: (row["source"], len(row["text"])) for row in rows}
-    sources: dict[str, dict[str, int]] = {}
-    for source, size in sizes.values():
-        entry = sources.setdefault(source, {"documents": 0, "characters": 0})
-        entry["documents"] += 1
-        entry["characters"] += size
-    characters = sum(size for _, size in sizes.values())
-    by_source = dict(sorted(sources.items()))
-    return {"split": name, "documents": pq.read_metadata(path).num_rows, "characters": characters, "sources": by_source, "sizes": sizes}
+def _metrics(report: Mapping[str, Any]) -> dict[str, float]:
+    stages = report["stages"]
+    metrics = {f"{what}_removed_{entry['stage']}": entry[f"{what}_removed"] for entry in stages for what in ("documents", "characters")}
+    for what in ("documents", "characters"):
+        metrics[f"{what}_kept"] = report[f"{what}_kept"]
+        metrics[f"{what}_in"] = stages[0][f"{what}_in"] if stages else report[f"{what}_kept"]
+    whole = not stages or all(stages[-1][what] == report[f"{what}_kept"] for what in ("documents", "characters"))
+    metrics["balanced"] = whole and all(entry["balanced"] for entry in stages)
+    metrics["quarantined_files"] = sum(entry["files"] for entry in report["quarantined"].values())
+    metrics["title_mismatches"] = report["title_mismatches"]["documents"]
+    metrics["synthetic_share"] = report["synthetic"]["share"]
+    return {name: float(value) for name, value in metrics.items()}
+
+
+def _part(work: Workspace, name: str, path: Path) -> dict[str, Any]:
+    """Documents and characters of a split, in all and by source, and how much of it a machine wrote."""
+    rows = work.connection.execute(
+        f"""SELECT source, count(*), sum(length(text))::BIGINT, coalesce(sum(length(text)) FILTER (synthetic), 0)::BIGINT
+        FROM {parquet([path])} GROUP BY source ORDER BY source"""
+    ).fetchall()
+    documents, characters, synthetic = (sum(row[column] for row in rows) for column in (1, 2, 3))
+    sources = {source: {"documents": count, "characters": size} for source, count, size, _ in rows}
+    share = synthetic / characters if characters else 0.0
+    return {"split": name, "documents": documents, "characters": characters, "sources": sources, "synthetic": share}

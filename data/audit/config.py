@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
+FORMAT = 2
+"""Of funnel.json."""
+
 
 class AuditConfig(BaseModel, frozen=True, extra="forbid"):
     """How the leak of held-out text into training text is measured."""

@@ -1,8 +1,9 @@
 """The corpus funnel: documents and characters after each stage, and what each rule took away.
 
-Reads what stages left behind, in one folder or in one a shard: a ledger, and the documents beside it if there are any. A document
-counts as removed by a stage if its ledger names it and its documents don't; a stage balances if what came in is what it kept and
-what it names as removed.
+Reads what stages left behind, in one folder or in one a shard: a ledger, and the documents beside it. Guarantees: `balanced` holds
+the law of `data.documents.ledger` for every document and every character of a stage, across its shards; where it doesn't hold, `fault`
+names the first document that doesn't add up. Costs one pass over the ledgers and the lengths of the texts; ids lie in DuckDB, which
+spills beyond its memory.
 """
 
 from __future__ import annotations
@@ -12,52 +13,61 @@ from pathlib import Path
 from typing import Any
 
 from data.documents.database import Workspace, parquet
+from data.documents.ledger import CLOSING, imbalance, sizes
 
-_RULES = """
-    SELECT action, rule, count(DISTINCT id) FILTER (id NOT IN (SELECT id FROM funnel_document)) AS documents,
-           sum(count)::BIGINT AS pieces, sum(characters)::BIGINT AS characters
-    FROM funnel_ledger WHERE action <> 'kept' GROUP BY action, rule ORDER BY action, rule"""
+SQL = Path(__file__).parent
+SPLITS = ("train", "val", "test")
+GONE = tuple(action for action in CLOSING if action != "kept")
 
 
 def funnel(work: Workspace, ledgers: Mapping[str, Sequence[Path]]) -> list[dict[str, Any]]:
     """One entry a stage, in the order of `ledgers`, whose values are the folders that hold its ledgers.
 
-    Raises FileNotFoundError, naming the stage, for a ledger that isn't there.
+    A stage without documents beside its ledger is taken at its ledger's word. Raises FileNotFoundError, naming the stage, for a ledger
+    that isn't there.
     """
     stages: list[dict[str, Any]] = []
-    before: tuple[int, int] | None = None
     for stage, folders in ledgers.items():
         if missing := [folder for folder in folders if not (folder / "ledger.parquet").exists()]:
             raise FileNotFoundError(f"stage {stage} has no ledger at {missing[0] / 'ledger.parquet'}; the funnel cannot account for it")
-        entry = _stage(work, stage, folders, before)
-        stages.append(entry)
-        before = (entry["documents"], entry["characters"])
+        ledger = parquet([folder / "ledger.parquet" for folder in folders])
+        work.connection.execute(f"CREATE OR REPLACE VIEW funnel_ledger AS SELECT * FROM {ledger}")
+        documents = documents_left(work, folders)
+        source = sizes(documents) if documents else "(SELECT id, characters AS size FROM funnel_ledger WHERE action = 'kept')"
+        work.connection.execute(f"CREATE OR REPLACE TABLE funnel_stayed AS SELECT id, size FROM {source}")
+        if not stages:
+            work.script(SQL / "first_stage.sql")
+        stages.append(_stage(work, stage))
+        work.connection.execute("DROP TABLE funnel_came")
+        work.connection.execute("ALTER TABLE funnel_stayed RENAME TO funnel_came")
     return stages
 
 
-def _stage(work: Workspace, stage: str, folders: Sequence[Path], before: tuple[int, int] | None) -> dict[str, Any]:
-    ledgers = parquet([folder / "ledger.parquet" for folder in folders])
-    documents = [path for path in (folder / "documents.parquet" for folder in folders) if path.exists()]
-    work.connection.execute(f"CREATE OR REPLACE TEMP VIEW funnel_ledger AS SELECT * FROM {ledgers}")
-    if documents:
-        source = f"SELECT id, length(text) AS characters FROM {parquet(documents)}"
-    else:
-        # Without documents the ledger's closing rows say who stayed; how long they were it doesn't say.
-        source = "SELECT DISTINCT id, 0 AS characters FROM funnel_ledger WHERE action = 'kept'"
-    work.connection.execute(f"CREATE OR REPLACE TEMP TABLE funnel_document AS {source}")
-    kept = int(work.number("SELECT count(*) FROM funnel_document"))
-    named = int(work.number("SELECT count(DISTINCT id) FROM funnel_ledger"))
-    gone = int(work.number("SELECT count(DISTINCT id) FROM funnel_ledger WHERE id NOT IN (SELECT id FROM funnel_document)"))
+def documents_left(work: Workspace, folders: Sequence[Path]) -> list[Path]:
+    """The files with the documents that a stage left, so that each document comes once; none when it left no documents.
+
+    Of splits that all hold what train holds, train alone.
+    """
+    parts = [folder / f"{part}.parquet" for folder in folders for part in SPLITS]
+    if not parts or not all(path.exists() for path in parts):
+        return [path for path in (folder / "documents.parquet" for folder in folders) if path.exists()]
+    train, *others = parts
+    outside = work.number(f"SELECT count(*) FROM {parquet(others)} ANTI JOIN {parquet([train])} USING (id)")
+    return parts if outside else [train]
+
+
+def _stage(work: Workspace, stage: str) -> dict[str, Any]:
+    fault = imbalance(work, stage, "funnel_came", "funnel_stayed", "funnel_ledger")
     rules: dict[str, dict[str, dict[str, int]]] = {}
-    for action, rule, lost, pieces, characters in work.connection.execute(_RULES).fetchall():
-        rules.setdefault(action, {})[rule] = {"documents": lost, "pieces": pieces, "characters": characters}
-    return {
-        "stage": stage,
-        "documents_in": before[0] if before else named,
-        "documents": kept,
-        "documents_removed": gone,
-        "characters_in": before[1] if before else None,
-        "characters": int(work.number("SELECT sum(characters) FROM funnel_document")),
-        "balanced": kept + gone == (before[0] if before else named),
-        "rules": rules,
-    }
+    went = {"removed": 0, "cut": 0, "changed": 0}
+    for action, rule, documents, pieces, characters, net in work.connection.execute((SQL / "rules.sql").read_text("utf-8")).fetchall():
+        rules.setdefault(action, {})[rule] = {"documents": documents, "pieces": pieces, "characters": characters, "net": net}
+        went["removed" if action in GONE else action] += net
+    counts = {}
+    for when, table in (("_in", "funnel_came"), ("", "funnel_stayed")):
+        counts[f"documents{when}"] = int(work.number(f"SELECT count(*) FROM {table}"))
+        counts[f"characters{when}"] = int(work.number(f"SELECT sum(size) FROM {table}"))
+    removed = sum(entry["documents"] for action in GONE for entry in rules.get(action, {}).values())
+    lost = {f"characters_{how}": net for how, net in went.items()}
+    told = {"documents_removed": removed, **lost, "balanced": not fault, "rules": rules}
+    return {"stage": stage, **counts, **told, **({"fault": fault} if fault else {})}

@@ -1,7 +1,8 @@
-"""The leak report: which share of validation and test stands word for word in train, and the longest such passages.
+"""The leak report: which share of held-out text stands word for word in text that was seen before it, and the longest such passages.
 
-An n-gram leaks if its words stand in a row in any training document. Memory and disk go with the held-out text, not with
-train, which streams by. Two different n-grams count as one if their 64-bit hashes collide: one in 10^9 or so.
+Validation is compared with train, test with train and with validation, since whoever chooses by validation has seen it. An n-gram leaks
+if its words stand in a row in any document of the other part. Memory and disk go with the held-out text, in DuckDB, which spills; train
+streams by. Two different n-grams count as one if their 64-bit hashes collide: one in 10^9 or so.
 """
 
 from __future__ import annotations
@@ -9,62 +10,79 @@ from __future__ import annotations
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from data.audit.config import AuditConfig
-from data.documents.database import Workspace
+from data.documents.database import Workspace, parquet
+from data.documents.rows import rows
+from data.documents.schema import write_rows
 from data.documents.stream import batches
 from data.documents.words import gram_macro, spans
 
 _SQL = Path(__file__).parent
 _NUMBERS = ("first_word", "words")
-_COLUMNS = ("split", "id", "title", *_NUMBERS, "text", "train_id")
-_SCHEMA = pa.schema([(name, pa.int64() if name in _NUMBERS else pa.string()) for name in _COLUMNS])
+_COLUMNS = ("split", "id", "title", *_NUMBERS, "text", "train_id", "val_id", "other_title")
+_PASSAGES = pa.schema([(name, pa.int64() if name in _NUMBERS else pa.string()) for name in _COLUMNS])
+_COUNTS = ("ngrams", "in_train", "in_val")
+_DOCUMENTS = pa.schema([(name, pa.int64() if name in _COUNTS else pa.string()) for name in ("split", "id", "title", "source", *_COUNTS)])
 HELD_OUT = ("val", "test")
+_LEAKED = f"SELECT part AS split, {', '.join(_DOCUMENTS.names[1:])} FROM leaked_document ORDER BY share DESC, part, id"
+AGAINST = (("val", "train"), ("test", "train"), ("test", "val"))
 
 
-def report_leaks(work: Workspace, splits: Path, target: Path, config: AuditConfig) -> dict[str, float]:
-    """Writes the worst passages to `target`: split, id, title, first_word (from 1), words, text (excerpt), train_id.
+def report_leaks(work: Workspace, splits: Path, output: Path, config: AuditConfig) -> dict[str, float]:
+    """Writes `leaks.parquet` and `leaked_documents.parquet` into `output`.
 
-    Returns for each held-out split `leak_*` (share of n-grams, 0 for an empty split), `leak_*_documents` (documents with any)
-    and `leak_*_longest` (words).
+    leaks: the longest passages of each comparison: split, id, title, first_word (from 1), words, text (excerpt), and where it stands, too:
+    train_id or val_id, and other_title. leaked_documents: every held-out document that leaks: split, id, title, source, ngrams, and how
+    many of them are in_train and (of test) in_val, the worst first.
+    Returns for each held-out split against train `leak_*` (share of n-grams, 0 for an empty split), `leak_*_documents` (documents with
+    any), `leak_*_longest` (words) and `leak_*_worst` (largest share of a document); and for test against validation `leak_test_val`, ...
     """
     work.connection.execute(gram_macro("audit_grams", config.words))
     work.set(audit_words=config.words, audit_worst=config.worst)
     work.connection.execute("CREATE TABLE held_out (part VARCHAR, id VARCHAR, position BIGINT, gram UBIGINT)")
-    work.connection.execute("CREATE TABLE seen (gram UBIGINT, id VARCHAR)")
+    work.connection.execute("CREATE TABLE seen (part VARCHAR, gram UBIGINT, id VARCHAR)")
     for part in HELD_OUT:
         work.set(part=part)
         for batch in batches(splits / f"{part}.parquet", ("id", "text")):
             work.on_batch(_SQL / "held_out.sql", batch)
-    for batch in batches(splits / "train.parquet", ("id", "text")):
-        work.on_batch(_SQL / "train.sql", batch)
+    for part in ("train", "val"):
+        work.set(part=part)
+        for batch in batches(splits / f"{part}.parquet", ("id", "text")):
+            work.on_batch(_SQL / "seen.sql", batch)
+    for part in ("train", *HELD_OUT):
+        columns = f"SELECT '{part}' AS part, id, title, source FROM {parquet([splits / f'{part}.parquet'])}"
+        work.connection.execute(f"CREATE TEMP VIEW {part}_name AS {columns}")
     work.script(_SQL / "leaks.sql")
-    pq.write_table(_passages(work, splits, config.excerpt), target, compression="zstd")
+    write_rows(output / "leaks.parquet", _PASSAGES, _passages(work, splits, config.excerpt))
+    write_rows(output / "leaked_documents.parquet", _DOCUMENTS, rows(work, _LEAKED))
     metrics: dict[str, float] = {}
-    for part in HELD_OUT:
+    for part, other in AGAINST:
+        name, where = f"leak_{part}" if other == "train" else f"leak_{part}_{other}", f"part = '{part}' AND other = '{other}'"
         grams = work.number(f"SELECT count(*) FROM held_out WHERE part = '{part}'")
-        metrics[f"leak_{part}"] = work.number(f"SELECT count(*) FROM leak WHERE part = '{part}'") / max(grams, 1.0)
-        metrics[f"leak_{part}_documents"] = work.number(f"SELECT count(DISTINCT id) FROM leak WHERE part = '{part}'")
-        metrics[f"leak_{part}_longest"] = work.number(f"SELECT max(words) FROM passage WHERE part = '{part}'")
+        metrics[name] = work.number(f"SELECT count(*) FROM leak WHERE {where}") / max(grams, 1.0)
+        metrics[f"{name}_documents"] = work.number(f"SELECT count(DISTINCT id) FROM leak WHERE {where}")
+        metrics[f"{name}_longest"] = work.number(f"SELECT max(words) FROM passage WHERE {where}")
+        metrics[f"{name}_worst"] = work.number(f"SELECT max(in_{other} / ngrams) FROM leaked_document WHERE part = '{part}'")
     return metrics
 
 
-def _passages(work: Workspace, splits: Path, excerpt: int) -> pa.Table:
-    found: dict[tuple[str, str], list[tuple[int, int, str]]] = {}
-    query = "SELECT part, id, first, words, source FROM passage ORDER BY ALL"
-    for part, name, first, words, source in work.connection.execute(query).fetchall():
-        found.setdefault((part, name), []).append((first, words, source))
-    rows: list[dict[str, str | int]] = []
+def _passages(work: Workspace, splits: Path, excerpt: int) -> list[dict[str, str | int]]:
+    found: dict[tuple[str, str], list[tuple[int, int, str, str, str]]] = {}
+    query = "SELECT part, id, first, words, other, source, title FROM passage_of ORDER BY ALL"
+    for part, name, *passage in work.connection.execute(query).fetchall():
+        found.setdefault((part, name), []).append((passage[0], passage[1], passage[2], passage[3], passage[4]))
+    told: list[dict[str, str | int]] = []
     for part in HELD_OUT:
         for batch in batches(splits / f"{part}.parquet", ("id", "title", "text")):
             for document in batch.to_pylist():
                 leaked = found.get((part, document["id"]), [])
                 places = spans(document["text"]) if leaked else []
-                for first, words, source in leaked:
+                for first, words, other, source, title in leaked:
                     last = min(first + words - 1, len(places))
                     text = document["text"][places[first - 1][0] : places[last - 1][1]][:excerpt]
                     row = {"split": part, "id": document["id"], "title": document["title"], "first_word": first}
-                    rows.append({**row, "words": last - first + 1, "text": text, "train_id": source})
-    rows.sort(key=lambda row: (row["split"], -int(row["words"]), row["id"], row["first_word"]))
-    return pa.Table.from_pylist(rows, schema=_SCHEMA)
+                    row |= {"words": last - first + 1, "text": text, "train_id": "", "val_id": "", "other_title": title}
+                    told.append(row | {f"{other}_id": source})
+    told.sort(key=lambda row: (row["split"], -int(row["words"]), row["id"], row["first_word"], row["val_id"]))
+    return told

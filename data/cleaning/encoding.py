@@ -22,11 +22,11 @@ TIMES = 4
 
 
 def find_mojibake(connection: duckdb.DuckDBPyConnection) -> None:
-    """Fills table mojibake(line, repaired) for the distinct lines of table lines that can be repaired."""
+    """Fills table mojibake(line, repaired) for the distinct lines of table suspects that can be repaired."""
     import pyarrow as pa
 
-    connection.execute("CREATE OR REPLACE TABLE mojibake (line VARCHAR, repaired VARCHAR)")
-    suspicious = connection.execute("SELECT DISTINCT line FROM lines WHERE regexp_matches(line, ?)", [SUSPICIOUS]).fetchall()
+    connection.execute("CREATE OR REPLACE TEMP TABLE mojibake (line VARCHAR, repaired VARCHAR)")
+    suspicious = connection.execute("SELECT DISTINCT line FROM suspects WHERE regexp_matches(line, ?)", [SUSPICIOUS]).fetchall()
     pairs = [(line, repair(line)) for (line,) in suspicious]
     changed = [pair for pair in pairs if pair[0] != pair[1]]
     if changed:

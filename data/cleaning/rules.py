@@ -1,49 +1,59 @@
-"""The order of the rules, and what each is called in the ledger.
+"""The rules of cleaning, in the order they run: what each is called, which option asks for it, and why it is there.
 
-A line rule is one SELECT in `sql/` that gives every line (or NULL, where it goes) with the pieces and characters that
-it touched; `clean` does the accounting for all of them in one way.
+A rule of phase `repair` or `line` is one SELECT in `sql/` over table suspects (the lines that may need a repair) or lines: it gives the
+lines it changes as d, n, before, line (NULL: the line goes) and how many characters it touched (0: mere layout). `account` does the
+accounting for all of them in one way. The rules of phase `join` put lines together; their script tells of all of them at once.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from data.cleaning.config import CleanConfig
 
 SQL = Path(__file__).with_name("sql")
+# How a line begins that names a division of a book; the number that follows is not part of it.
+DIVISION = r"(?i)^\W*(chapter|book|part|act|scene|canto|volume|letter|section|sonnet|psalm|stanza|chapitre|livre|kapitel|hoofdstuk|capitulum|liber)\b"
 
 
 @dataclass(frozen=True)
-class LineRule:
-    """One rule over table lines."""
+class Rule:
+    """One rule. `action`: what the ledger says of the pieces it touches. `evidence`: a script that has to have seen the lines as they are
+    now. `kind`: which of the evidence is meant."""
 
     name: str
+    option: str
+    phase: Literal["repair", "line", "join", "document"]
+    action: Literal["changed", "cut", "removed"]
     script: str
-    action: str
-    applies: bool
-    before: tuple[str, ...] = ()
-    variables: dict[str, str] = field(default_factory=dict)
+    reason: str
+    evidence: str = ""
+    kind: str = ""
+
+    def applies(self, config: CleanConfig) -> bool:
+        """Whether `config` asks for it."""
+        return not self.option or getattr(config, self.option) not in (False, "keep")
 
 
-def line_rules(config: CleanConfig) -> list[LineRule]:
-    """The line rules that `config` asks for, in order."""
-    # Heads and numbers are found together, each by the other; numbers sought anew when the heads are gone would stand alone.
-    found_by = () if config.running_heads else ("pages.sql",)
-    return [
-        LineRule("encoding", "encoding.sql", "changed", config.encoding),
-        LineRule("characters", "characters.sql", "changed", config.characters),
-        LineRule("quotes", "quotes.sql", "changed", config.quotes),
-        LineRule("dashes", "dashes.sql", "changed", config.dashes == "em"),
-        LineRule("boilerplate", "boilerplate.sql", "removed", config.boilerplate),
-        LineRule("corrupted", "corrupted.sql", "removed", config.corrupted),
-        LineRule("repeated pages", "repeated_pages.sql", "removed", config.repeated_pages, ("pages.sql",)),
-        LineRule("running heads", "furniture.sql", "removed", config.running_heads, ("pages.sql",), {"kind": "running head"}),
-        LineRule("page numbers", "furniture.sql", "removed", config.page_numbers, found_by, {"kind": "page number"}),
-        LineRule("chapter titles", "chapters.sql", "removed", config.chapter_titles == "drop"),
-    ]
-
-
-def script(name: str) -> str:
-    """The text of one file of `sql/`."""
-    return (SQL / name).read_text("utf-8")
+# fmt: off
+RULES = (
+    Rule("encoding", "encoding", "repair", "changed", "encoding.sql", "what was decoded wrongly (cafÃ©) or left from a web page (&amp;) is not what was written"),
+    Rule("characters", "characters", "repair", "changed", "characters.sql", "one character has one form; control characters and odd spaces say nothing"),
+    Rule("quotes", "quotes", "repair", "changed", "quotes.sql", "one kind of quotation mark, whatever the printer used"),
+    Rule("dashes", "dashes", "repair", "changed", "dashes.sql", "one kind of dash, whatever the typist had"),
+    Rule("boilerplate", "boilerplate", "line", "cut", "boilerplate.sql", "notices of libraries and scanners are not the author's"),
+    Rule("corrupted", "corrupted", "line", "cut", "corrupted.sql", "symbol soup teaches nothing"),
+    Rule("repeated pages", "repeated_pages", "line", "cut", "repeated_pages.sql", "a page scanned twice was written once", "pages.sql"),
+    Rule("running heads", "running_heads", "line", "cut", "furniture.sql", "a page's head or foot interrupts the sentence", "pages.sql", "running head"),
+    Rule("page numbers", "page_numbers", "line", "cut", "furniture.sql", "a page's number interrupts the sentence", "pages.sql", "page number"),
+    Rule("chapter titles", "chapter_titles", "line", "cut", "chapters.sql", "only where titles are not wanted"),
+    Rule("hyphenation", "hyphenation", "join", "changed", "join.sql", "the printer broke the word, not the author"),
+    Rule("hard wraps", "unwrap", "join", "changed", "join.sql", "the width of a page is no property of prose; verse keeps its lines"),
+    Rule("misread words", "ocr", "join", "changed", "misread.sql", "a machine that reads takes one shape for another (tirne, c1ay)"),
+    Rule("layout", "", "document", "changed", "", "blank lines and spaces that are left when all else is accounted for"),
+    Rule("too short", "minimum_characters", "document", "removed", "", "what is left of a document is too little to learn from"),
+)
+# fmt: on
+PLACE = {rule.name: place for place, rule in enumerate(RULES)}

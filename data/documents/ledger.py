@@ -92,21 +92,37 @@ def require_balance(work: Workspace, stage: str, came: Sequence[Path], stayed: S
     """Go on only if the ledger accounts for every document and character between two sets of documents.parquet.
 
     Raises Unbalanced with the stage, the first document that doesn't add up, and by how much."""
+    if fault := imbalance(work, stage, sizes(came), sizes(stayed), parquet([ledger])):
+        raise Unbalanced(fault)
+
+
+def sizes(documents: Sequence[Path]) -> str:
+    """SQL of (id, size in characters) of the documents of some files."""
+    return f"(SELECT id, length(text)::BIGINT AS size FROM {parquet(documents)})"
+
+
+def imbalance(work: Workspace, stage: str, came: str, stayed: str, ledger: str) -> str:
+    """What `require_balance` would raise, or "". Takes tables or SQL: `came` and `stayed` of (id, size), `ledger` with its columns."""
     closing = ", ".join(f"'{action}'" for action in CLOSING)
     found = work.connection.execute(
-        f"""WITH came AS (SELECT id, sum(length(text))::BIGINT AS size FROM {parquet(came)} GROUP BY id),
-        stayed AS (SELECT id, sum(length(text))::BIGINT AS size, count(*) AS times FROM {parquet(stayed)} GROUP BY id),
+        f"""WITH came AS (SELECT id, sum(size)::BIGINT AS size FROM {came} GROUP BY id),
+        stayed AS (SELECT id, sum(size)::BIGINT AS size, count(*) AS times FROM {stayed} GROUP BY id),
         account AS (
             SELECT id, sum(net)::BIGINT AS net, count(*) FILTER (action IN ({closing})) AS fates, bool_or(action = 'kept') AS kept
-            FROM {parquet([ledger])} GROUP BY id)
-        SELECT id, coalesce(c.size, 0) AS given, coalesce(s.size, 0) AS left_over, coalesce(a.net, 0) AS net, coalesce(a.fates, 0) AS fates
-        FROM came c FULL JOIN stayed s USING (id) FULL JOIN account a USING (id)
-        WHERE c.id IS NULL OR fates <> 1 OR kept <> (s.id IS NOT NULL) OR given - left_over <> net OR coalesce(s.times, 1) <> 1
+            FROM {ledger} GROUP BY id),
+        -- What one of the three doesn't name is nothing there, never unknown: a comparison with NULL would let it pass.
+        compared AS (
+            SELECT id, c.id IS NOT NULL AS came, s.id IS NOT NULL AS stayed, coalesce(c.size, 0) AS given, coalesce(s.size, 0) AS left_over,
+                   coalesce(s.times, 1) AS times, coalesce(a.net, 0) AS net, coalesce(a.fates, 0) AS fates, coalesce(a.kept, false) AS kept
+            FROM came c FULL JOIN stayed s USING (id) FULL JOIN account a USING (id))
+        SELECT id, given, left_over, net, fates FROM compared
+        WHERE NOT came OR fates <> 1 OR kept <> stayed OR given - left_over <> net OR times <> 1
         ORDER BY id LIMIT 1"""
     ).fetchone()
-    if found is not None:
-        name, given, left, net, fates = found
-        raise Unbalanced(
-            f"{stage} does not account for document {name}: {given} characters came, {left} stayed, its ledger says {net} went, "
-            f"in {fates} closing rows instead of 1"
-        )
+    if found is None:
+        return ""
+    name, given, left, net, fates = found
+    return (
+        f"{stage} does not account for document {name}: {given} characters came, {left} stayed, its ledger says {net} went, "
+        f"in {fates} closing rows instead of 1"
+    )

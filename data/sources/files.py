@@ -1,4 +1,4 @@
-"""Finds local text files by path, folder or glob.
+"""Finds local files by path, folder or glob.
 
 Guarantees: each file once, in the order of its path; names in outputs are relative to the recipe's root, or, for a file
 outside it, to the folder above the pattern's fixed part, so no machine's paths reach a corpus. Hidden files are skipped
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
+from data.sources.formats import fits, named
 from data.sources.shards import Shard, holds
 from data.sources.works import Works
 
@@ -27,15 +28,17 @@ DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]
 
 
 def find_files(source: FilesSource, root: Path, works: Works | None = None) -> dict[str, Path]:
-    """{name in outputs: file}, ordered by name; with `works`, those that they hold. Raises SourceError as the module says."""
+    """{name in outputs: file}, ordered by name; with `works`, those that they hold and those that may hold documents of any shard.
+
+    Raises SourceError as the module says."""
     home = os.path.abspath(root)
     found: dict[str, str] = {}
     for pattern in source.paths:
         matches = _matches(source, pattern, home)
         if not matches:
             raise SourceError(
-                f"source {source.name!r}: {pattern!r} matches no file ending in {', '.join(source.suffixes)} under {home}. "
-                "Correct `paths` or `suffixes`, or put texts there"
+                f"source {source.name!r}: {pattern!r} matches no file of {', '.join(source.formats)} under {home}. "
+                "Correct `paths` or `formats`, or put texts there"
             )
         base = _base(Path(home, pattern))
         for path in matches:
@@ -43,14 +46,15 @@ def find_files(source: FilesSource, root: Path, works: Works | None = None) -> d
             name = os.fsencode(_below(home, path) or _below(base, path) or path).decode("utf-8", "backslashreplace")
             if found.setdefault(name, path) != path:
                 raise SourceError(f"source {source.name!r}: {found[name]} and {path} would both be called {name!r}; make them two sources")
-    return {name: Path(found[name]) for name in sorted(found if works is None else filter(works.hold, found))}
+    return {name: Path(found[name]) for name in sorted(found) if works is None or named(name).many or works.hold(name)}
 
 
 def source_state(config: IngestConfig, root: Path, shard: Shard | None, digest_of: DigestOf) -> dict[str, str]:
     """{source name/relative path: digest} of every local file that the shard's works are made of, for the key of the ingest stage.
 
-    And the shard's documents that are never to be read. Nothing else for packages and universes, whose configuration and input already say
-    which bytes they are. Raises SourceError for a missing path, as ingest would."""
+    Files of records and archives concern every shard. And the shard's documents that are never to be read. Nothing else for packages,
+    addresses and universes, whose configuration and input already say which bytes they are. Raises SourceError for a missing path, as
+    ingest would."""
     files: dict[str, Path] = {}
     for source in config.sources:
         if isinstance(source, FilesSource):
@@ -76,7 +80,10 @@ def _matches(source: FilesSource, pattern: str, home: str) -> list[str]:
         found = glob.glob(whole, recursive=True)
     else:
         raise SourceError(f"source {source.name!r}: {pattern!r} does not exist under {home}. Correct `paths` in the recipe")
-    fitting = (path for path in found if os.path.splitext(path)[1].lower() in source.suffixes)
+    asked = os.path.splitext(pattern)[1] if not os.path.isdir(whole) else ""
+    # An ending that is written out is what is asked for, whether it is known or not.
+    exact = asked and not glob.has_magic(asked)
+    fitting = (path for path in found if exact or fits(path, source.formats))
     return sorted({os.path.abspath(path) for path in fitting if os.path.isfile(path)})
 
 

@@ -11,16 +11,15 @@ ask at once, a process fetches an archive once, and hashes it once, and again wh
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 import sys
 import tempfile
-from functools import cache
 from pathlib import Path
 from threading import Lock
 
 from data.sources.config import PackageSource
 from data.sources.errors import SourceError
+from data.sources.pinned import file_sha256, known_sha256
 
 _one_at_a_time = Lock()
 
@@ -30,7 +29,7 @@ def fetch_package(source: PackageSource, cache: Path) -> Path:
     with _one_at_a_time:
         kept = cache / f"{source.package}-{source.version}.{source.archive}"
         for candidate in sorted({kept, *cache.glob(f"{source.package}-{source.version}*")}):
-            if candidate.is_file() and _sha256_of(candidate, _state(candidate)) == source.sha256:
+            if candidate.is_file() and known_sha256(candidate) == source.sha256:
                 return candidate
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as folder:
@@ -44,23 +43,6 @@ def fetch_package(source: PackageSource, cache: Path) -> Path:
                 )
             fetched.replace(kept)
         return kept
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file's content, 64 hex digits; reads in blocks."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-@cache
-def _sha256_of(path: Path, state: tuple[int, ...]) -> str:
-    return file_sha256(path)
-
-
-def _state(path: Path) -> tuple[int, ...]:
-    """What no write to a file leaves as it was."""
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _ask_pip(source: PackageSource, folder: Path, kept: Path) -> Path:

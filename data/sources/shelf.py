@@ -1,106 +1,186 @@
-"""Takes works in, one at a time, and writes them as the files that the next stage reads.
+"""Takes documents in, one at a time and in any order, and writes them as the files that the next stage reads.
 
-Guarantees: a work of which any part is text is a document, the parts that are none are quarantined with their reasons; what is written
-depends on the works alone, not on their order. Texts wait in a temporary folder.
+Guarantees: a work of which any part is text is a document, the parts that are none are quarantined with their reasons; every piece that was
+taken in stands in the ledger; what is written depends on the pieces alone, not on their order, nor on threads or memory.
+Texts wait in files under `scratch`, one for each of BINS ranges of ids; their places are sorted by DuckDB, and each bin is then read
+in the order of its ids. Sorting the texts themselves there needs more memory than it is given: DuckDB 2.0 fails on 0.8 GB with 0.3 GB.
+Memory: the longest document and a row group. Disk: the size of the texts.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, NamedTuple
 
-from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, document_id, write_rows
-from data.sources.decode import NotText, decode
+import pyarrow as pa
+
+from data.documents.database import Workspace, parquet, workspace
+from data.documents.ledger import RowWriter, Unbalanced
+from data.documents.schema import LEDGER, QUARANTINE, document_id
+from data.documents.stream import DocumentWriter
 from data.sources.errors import SourceError
-from data.sources.titles import name_disagrees, name_title, title_of
-from data.sources.works import File
+from data.sources.shards import shard_of
+from data.sources.titles import name_disagrees, name_title, tidy_title, title_of
+
+BINS = 64
+WORDS = ("source", "work", "part", "kind", "format", "encoding", "title", "address", "maker")
+PLACES = pa.schema(
+    [pa.field(name, pa.string()) for name in ("id", *WORDS)] + [pa.field(name, pa.int64()) for name in ("bin", "start", "size")]
+)
+KEPT = pa.schema({"id": pa.string()} | {"characters": pa.int64()})
+ASIDE = pa.schema({name: pa.string() for name in ("id", "source", "path", "reason")})
+STATEMENTS = Path(__file__).with_name("ledger.sql")
+ROWS = 4096
+
+
+class Piece(NamedTuple):
+    """A text. `kind`: file, part (of a work that is joined of several files) or record; `part`: the name of the file or record; `maker`:
+    the machine that wrote it, if one did."""
+
+    source: str
+    work: str
+    part: str
+    kind: str
+    text: str
+    format: str
+    encoding: str = ""
+    title: str = ""
+    address: str = ""
+    maker: str = ""
 
 
 class Shelf:
-    """The works of a shard. `held`: an empty folder to keep their texts in; `limit`: the size from which a file is too large, in bytes."""
+    """The works of a shard. `folder`: an empty folder to keep their texts in; `shards`: how many shards there are."""
 
-    def __init__(self, held: Path, limit: int) -> None:
-        self.limit = limit
-        self.counts = {"documents": 0.0, "quarantined": 0.0, "characters": 0.0, "bytes": 0.0, "joined_parts": 0.0}
-        self._held = held
-        self._quarantine: list[dict[str, str]] = []
+    def __init__(self, folder: Path, shards: int) -> None:
+        self.documents: Counter[str] = Counter()
+        self._folder, self._shards = folder, shards
+        self._seen = 0
         self._left_out: set[str] = set()
+        self._places = RowWriter(folder / "places.parquet", PLACES)
+        self._aside = RowWriter(folder / "aside.parquet", ASIDE)
+        self._bins: dict[int, IO[bytes]] = {}
 
-    def take(self, source: str, work: str, parts: list[File], encoding: str) -> None:
-        """Read a work of a source from its parts. Raises SourceError when there is one of its name already."""
-        texts, encodings, read = [], [], 0
-        for name, content in parts:
-            try:
-                text, found = self._text(content, encoding)
-            except NotText as reason:
-                self._quarantine.append({"source": source, "path": name, "reason": str(reason)})
-                continue
-            texts.append(text)
-            encodings.append(found)
-            read += len(content)
-        self.counts["quarantined"] = float(len(self._quarantine))
-        if not texts:
-            return
-        identity, text = document_id(source, work), "\n\n".join(texts)
-        if self._row(identity).exists():
-            raise SourceError(f"two files are both {source}/{work}: give the sources different names")
-        metadata: dict[str, Any] = {"path": work, "encoding": "+".join(sorted(set(encodings)))}
-        if len(parts) > 1:
-            metadata["parts"] = len(texts)
-        if name_disagrees(work, text):
-            metadata["title_mismatch"] = True
-        title = name_title(work) if len(parts) > 1 else title_of(work, text)
-        row: dict[str, Any] = {"id": identity, "title": title, "source": source, "synthetic": False}
-        row["metadata"] = json.dumps(metadata, ensure_ascii=False, sort_keys=True)
-        self._row(identity).write_text(json.dumps(row), "utf-8")
-        (self._held / f"{identity}.text").write_bytes(text.encode("utf-8"))
-        self.counts["documents"] += 1
-        self.counts["characters"] += len(text)
-        self.counts["bytes"] += read
-        self.counts["joined_parts"] += len(texts) if len(parts) > 1 else 0
+    def take(self, piece: Piece) -> None:
+        """Keep a document or a part of one."""
+        identity = document_id(piece.source, piece.work)
+        # A lone surrogate (possible in UTF-16 and JSON) has no UTF-8 form, which Parquet asks for.
+        text = piece.text.encode("utf-8", "replace")
+        number = shard_of(identity, BINS * self._shards) % BINS
+        if number not in self._bins:
+            self._bins[number] = (self._folder / f"{number}.texts").open("w+b", buffering=1 << 16)
+        start = self._bins[number].tell()
+        self._bins[number].write(text)
+        row = {name: _clean(getattr(piece, name)) for name in WORDS}
+        self._places.write(row | {"id": identity, "bin": number, "start": start, "size": len(text)})
+        self._seen += 1
+
+    def put_aside(self, source: str, path: str, reason: str) -> None:
+        """Account for a file or a record that gives no text."""
+        row = {"source": source, "path": _clean(path), "reason": _clean(reason)[:2000]}
+        self._aside.write(row | {"id": document_id(source, path)})
+        self._seen += 1
 
     def leave_out(self, documents: set[str]) -> None:
         """Account for documents that the recipe says are never to be read."""
         self._left_out |= documents
 
-    def write(self, output: Path) -> None:
-        """Write documents.parquet, quarantine.parquet and ledger.parquet."""
-        documents = [json.loads(path.read_text("utf-8")) for path in sorted(self._held.glob("*.json"))]
-        write_rows(output / "documents.parquet", DOCUMENTS, (row | {"text": self._kept(row["id"])} for row in documents))
-        rows = [_ledger(row["id"], "kept", "read", len(self._kept(row["id"])), "") for row in documents]
-        rows += [_ledger(document, "removed", "never to be read", 0, "ingest.without") for document in self._left_out]
-        lost = sorted(self._quarantine, key=lambda row: (row["source"], row["path"]))
-        write_rows(output / "quarantine.parquet", QUARANTINE, lost)
-        rows += [
-            _ledger(document_id(row["source"], row["path"]), "quarantined", row["reason"].partition(":")[0], 0, row["path"]) for row in lost
-        ]
-        write_rows(output / "ledger.parquet", LEDGER, sorted(rows, key=lambda row: (row["id"], row["action"], row["detail"])))
+    def write(self, output: Path, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
+        """Write documents.parquet, quarantine.parquet and ledger.parquet; returns the counts of the stage.
 
-    def _text(self, content: bytes | str, encoding: str) -> tuple[str, str]:
-        if isinstance(content, str):
-            raise NotText(content)
-        if len(content) > self.limit:
-            raise NotText(f"too large: {len(content)} bytes, the limit is {self.limit}")
-        text, found = decode(content, encoding)
-        # A lone surrogate (possible in UTF-16) has no UTF-8 form, which Parquet asks for.
-        return text.encode("utf-8", "replace").decode("utf-8"), found
+        Raises SourceError when two works have one name."""
+        self._places.close()
+        self._aside.close()
+        kept = RowWriter(self._folder / "kept.parquet", KEPT)
+        counts = dict.fromkeys(("documents", "quarantined", "characters", "bytes", "joined_parts"), 0.0)
+        pieces = 0
+        with workspace(scratch, threads=threads, memory=memory) as work:
+            with DocumentWriter(output / "documents.parquet") as documents:
+                for row, parts, size in self._works(work):
+                    documents.write(row)
+                    kept.write({"id": row["id"], "characters": len(row["text"])})
+                    self.documents[row["source"]] += 1
+                    pieces += parts
+                    for name, more in zip(counts, (1, 0, len(row["text"]), size, parts if parts > 1 else 0), strict=True):
+                        counts[name] += more
+            kept.close()
+            aside = parquet([self._folder / "aside.parquet"])
+            counts["quarantined"] = float(self._aside.count)
+            if pieces + self._aside.count != self._seen:
+                raise Unbalanced(f"ingest took in {self._seen} files and records, kept {pieces} and put {self._aside.count} aside")
+            _copy(
+                work, f"SELECT source, path, reason FROM {aside} ORDER BY source, path, reason", output / "quarantine.parquet", QUARANTINE
+            )
+            work.connection.execute(f"CREATE VIEW aside AS FROM {aside}")
+            work.connection.execute(f"CREATE VIEW kept AS FROM {parquet([self._folder / 'kept.parquet'])}")
+            work.connection.register("left_out", pa.table({"id": pa.array(sorted(self._left_out), pa.string())}))
+            _copy(work, STATEMENTS.read_text("utf-8"), output / "ledger.parquet", LEDGER)
+        return counts
 
-    def _row(self, identity: str) -> Path:
-        return self._held / f"{identity}.json"
+    def close(self) -> None:
+        """Let go of the files of texts."""
+        for stream in self._bins.values():
+            stream.close()
 
-    def _kept(self, identity: str) -> str:
-        return (self._held / f"{identity}.text").read_bytes().decode("utf-8")
+    def _works(self, work: Workspace) -> Iterator[tuple[dict[str, Any], int, int]]:
+        """(row, parts, bytes) of every work, by id."""
+        places = _rows(work, f"SELECT * FROM {parquet([self._folder / 'places.parquet'])} ORDER BY id, part")
+        for identity, group in groupby(places, key=lambda place: place["id"]):
+            parts = list(group)
+            for one, other in pairwise(parts):
+                if one["part"] == other["part"] or {one["kind"], other["kind"]} != {"part"} or one["work"] != other["work"]:
+                    raise SourceError(_twice(one, other))
+            text = "\n\n".join(self._text(place) for place in parts)
+            row = {"id": identity, "source": parts[0]["source"], "text": text, "synthetic": bool(parts[0]["maker"])}
+            yield row | _described(parts, text), len(parts), sum(place["size"] for place in parts)
+
+    def _text(self, place: dict[str, Any]) -> str:
+        stream = self._bins[place["bin"]]
+        stream.seek(place["start"])
+        return stream.read(place["size"]).decode("utf-8")
 
 
-def _ledger(identity: str, action: str, rule: str, characters: int, detail: str) -> dict[str, Any]:
-    return {
-        "id": identity,
-        "stage": "ingest",
-        "action": action,
-        "rule": rule,
-        "count": 1,
-        "characters": characters,
-        "net": 0,
-        "detail": detail,
-    }
+def _described(parts: list[dict[str, Any]], text: str) -> dict[str, str]:
+    """Title and metadata of a work."""
+    first, path = parts[0], parts[0]["work"]
+    told: dict[str, Any] = {"path": path, "format": "+".join(sorted({part["format"] for part in parts}))}
+    if encodings := sorted({part["encoding"] for part in parts} - {""}):
+        told["encoding"] = "+".join(encodings)
+    if first["address"]:
+        told["url"] = first["address"]
+    if first["maker"]:
+        told["maker"] = first["maker"]
+    if len(parts) > 1:
+        told["parts"] = len(parts)
+    if first["kind"] != "record" and name_disagrees(path, text):
+        told["title_mismatch"] = True
+    title = tidy_title(first["title"]) if len(parts) == 1 else ""
+    title = title or (name_title(path) if len(parts) > 1 else title_of(path, text))
+    return {"title": title, "metadata": json.dumps(told, ensure_ascii=False, sort_keys=True)}
+
+
+def _twice(one: dict[str, Any], other: dict[str, Any]) -> str:
+    name = f"{one['source']}/{one['work']}"
+    if one["kind"] == "record" == other["kind"]:
+        return f"two records are both {name}: `id_field` must differ in every record of a file; null calls them by their numbers"
+    return f"two files are both {name}: give the sources different names"
+
+
+def _rows(work: Workspace, query: str) -> Iterator[dict[str, Any]]:
+    for batch in work.connection.sql(query).to_arrow_reader(ROWS):
+        yield from batch.to_pylist()
+
+
+def _copy(work: Workspace, query: str, path: Path, schema: pa.Schema) -> None:
+    writer = RowWriter(path, schema)
+    for row in _rows(work, query):
+        writer.write(row)
+    writer.close()
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from data.sources.config import FilesSource, IngestConfig, PackageSource, SourceConfig
+from data.sources.config import FilesSource, IngestConfig, PackageSource, RemoteSource, SourceConfig
 from data.sources.errors import SourceError
 
 
@@ -26,7 +26,9 @@ def _words(source: SourceConfig, root: Path, aside: list[tuple[str, str]]) -> st
         where = f"package {source.package}=={source.version}: include {source.include}, exclude {source.exclude}"
     elif isinstance(source, FilesSource):
         where = f"source {source.name!r}: paths {source.paths} under {root}"
+    elif isinstance(source, RemoteSource):
+        where = f"{source.url}: formats {', '.join(source.formats)}"
     else:
-        where = "universe"
-    why = f"; {len(aside)} files were quarantined, the first: {aside[0][0]}: {aside[0][1]}" if aside else ""
-    return f"empty corpus: {where} gave no readable text{why}. Correct the source's paths or globs"
+        where = source.label
+    why = f"; {len(aside)} files or records were quarantined, the first: {aside[0][0]}: {aside[0][1]}" if aside else ""
+    return f"empty corpus: {where} gave no readable text{why}. Correct the source's paths, globs or fields"

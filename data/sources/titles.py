@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
+from data.sources.formats import PACKED
+
 TITLE_LIMIT = 120
 CREDITS_LIMIT = 4
 LINE_END = re.compile(r"\r*\n|\r")
@@ -36,12 +38,12 @@ def title_of(path: str, text: str) -> str:
     head = LINE_END.sub("\n", text[:20_000]).lstrip("\ufeff\n ")
     stated = TITLE_LINE.search(head[:6000])
     if stated:
-        return _tidy(stated.group(1))
+        return tidy_title(stated.group(1))
     paragraphs = re.split(r"\n[ \t]*\n\s*", head, maxsplit=CREDITS_LIMIT + 1)
     while len(paragraphs) > 1 and _credit(paragraphs[0]):
         del paragraphs[0]
     first, _, rest = paragraphs[0].partition("\n")
-    line = _tidy(re.sub(r"^#+\s*", "", first))
+    line = tidy_title(re.sub(r"^#+\s*", "", first))
     apart = not rest.strip() or rest.lstrip().lower().startswith("by ") or (line.isupper() and line.endswith(":"))
     line = line.rstrip(":;,") if line.isupper() else line
     return line if apart and _likely(line) else name_title(path)
@@ -60,8 +62,11 @@ def _likely(line: str) -> bool:
 
 
 def name_title(path: str) -> str:
-    """A readable title from a file's name: extension off, underscores to spaces."""
-    return _tidy(PurePosixPath(path).stem.replace("_", " ")) or path[-TITLE_LIMIT:]
+    """A readable title from a file's name: extensions off, underscores to spaces; of a record, with what it is called in its file."""
+    file, sign, record = path.rpartition("#")
+    name = PurePosixPath(file if sign else path)
+    name = name.with_suffix("") if name.suffix.lower() in PACKED else name
+    return tidy_title(f"{name.stem} {record}".replace("_", " ") if sign else name.stem.replace("_", " ")) or path[-TITLE_LIMIT:]
 
 
 def name_disagrees(path: str, text: str) -> bool:
@@ -75,5 +80,6 @@ def name_disagrees(path: str, text: str) -> bool:
     return not any(word in lowered for word in words)
 
 
-def _tidy(title: str) -> str:
+def tidy_title(title: str) -> str:
+    """A title in one line and no longer than the limit."""
     return " ".join(title.replace("\0", " ").split())[:TITLE_LIMIT].strip()

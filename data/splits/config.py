@@ -8,26 +8,52 @@ from pydantic import BaseModel, Field, model_validator
 
 
 class SplitConfig(BaseModel, frozen=True, extra="forbid"):
-    """Shares of the documents in train, validation and test."""
+    """Which documents are learnt from, which are chosen by, which are judged by, and how much of a machine's writing is learnt from."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
-        "train": ("mode=books",),
-        "val": ("mode=books",),
-        "test": ("mode=books",),
-        "seed": ("mode=books",),
+        "train": ("mode=fractions",),
+        "val": ("mode=fractions",),
+        "test": ("mode=fractions",),
+        "val_documents": ("mode=counts",),
+        "test_documents": ("mode=counts",),
+        "stratify": ("mode=fractions", "mode=counts"),
+        "seed": ("mode=fractions", "mode=counts"),
     }
 
+    mode: Literal["fractions", "counts", "all_train"] = Field(
+        "fractions",
+        description="hold out shares of the documents, or numbers of them; or (for a handful of texts) train on all and let val and test "
+        "be copies of train",
+    )
     train: float = Field(0.9, gt=0, le=1, description="share of the documents to learn from; fraction")
     val: float = Field(0.05, ge=0, lt=1, description="share to choose by; at least one document if above 0; fraction")
     test: float = Field(0.05, ge=0, lt=1, description="share to judge by, once; at least one document if above 0; fraction")
-    seed: int = Field(0, ge=0, description="seed of the hash that orders the clusters")
-    mode: Literal["books", "all_train"] = Field(
-        "books", description="split by book, or (for a handful of texts) train on all and let val and test be copies of train"
+    val_documents: int = Field(0, ge=0, description="how many to choose by; documents")
+    test_documents: int = Field(0, ge=0, description="how many to judge by, once; documents")
+    stratify: Literal["none", "source"] = Field(
+        "none", description="source: each source is divided by itself, so that each is learnt from and judged by in its proportion"
+    )
+    seed: int = Field(0, ge=0, description="seed of the hash that orders the documents")
+    synthetic_share: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="most of train that a machine may have written; what is beyond is dropped in the order of the hash; fraction of "
+        "characters",
     )
 
     @model_validator(mode="after")
-    def _shares_are_whole(self) -> SplitConfig:
+    def _parts_are_whole(self) -> SplitConfig:
         total = self.train + self.val + self.test
         if abs(total - 1) > 1e-6:
             raise ValueError(f"split.train + split.val + split.test is {total:g}; the three shares must add up to 1")
+        if self.mode == "counts" and not self.val_documents + self.test_documents:
+            raise ValueError("split.mode=counts holds nothing out; set split.val_documents or split.test_documents, or mode: fractions")
         return self
+
+    @property
+    def held_out(self) -> dict[str, float]:
+        """What validation and test are to have, in fractions or in documents; parts that are to have nothing are left out."""
+        wanted = {"test": (self.test, self.test_documents), "val": (self.val, self.val_documents)}
+        chosen = {part: float(pair[self.mode == "counts"]) for part, pair in wanted.items()}
+        return {} if self.mode == "all_train" else {part: size for part, size in chosen.items() if size}

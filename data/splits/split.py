@@ -1,98 +1,78 @@
 """Train, validation and test by whole clusters of near-duplicates, stable when books are added.
 
-Clusters are ordered by a hash of seed and name. Test takes from the front of that order, validation from the back, train the
-middle: so a new book moves at most those at the two boundaries, and none from test to validation or back. Shares are exact
-to one document where clusters are single documents. Holds ids in memory, and texts a few megabytes at a time.
+Where a document goes is told by `places`; here it is carried out. What a machine wrote is never held out: it goes to train, as much of
+it as `synthetic_share` allows, or nowhere. All that leaves is in the ledger, and word for word in `removed/`.
+
+Costs one pass over the texts and one over their lengths. Memory holds a few megabytes of text; ids are DuckDB's, which spills.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from data.documents.stream import DocumentWriter, batches
+from data.documents.database import Workspace, workspace
+from data.documents.ledger import Removed, require_balance
+from data.documents.rows import rows
+from data.documents.schema import LEDGER, write_rows
+from data.documents.stream import DocumentWriter, batches, ordered
 from data.splits.config import SplitConfig
+from data.splits.places import place_documents
 
 SPLITS = ("train", "val", "test")
+_LEDGER = Path(__file__).with_name("ledger.sql")
+_VERDICT = "SELECT id, place, rule FROM verdict ORDER BY id"
 
 
-def split(documents: Path, clusters: Path, output: Path, config: SplitConfig) -> dict[str, float]:
-    """Writes `train.parquet`, `val.parquet` and `test.parquet` into `output`; returns documents, characters and clusters of each.
+def split(
+    documents: Path, clusters: Path, output: Path, config: SplitConfig, *, threads: int, memory: str, scratch: Path
+) -> dict[str, float]:
+    """Writes `train.parquet`, `val.parquet`, `test.parquet`, `ledger.parquet` and `removed/` into `output`.
 
-    `clusters` holds (id, cluster) as dedup writes it. With `mode: all_train` all three hold every document, and the metric
-    `shared` is 1: validation then measures memory, not learning. Raises ValueError for a document without a cluster, for no
-    documents at all, and if fewer than three clusters are to be split.
+    `clusters` holds (id, cluster) as dedup writes it, and may name documents that have left since. With `mode: all_train` all three hold
+    every document that a person wrote, and the metric `shared` is 1: validation then measures memory, not learning.
+    Returns documents, characters and clusters of each part; synthetic_documents, synthetic_characters and synthetic_share (of train);
+    synthetic_dropped; stand_ins (see `places`). Raises what `place_documents` raises.
     """
-    table = pq.read_table(clusters, columns=["id", "cluster"])
-    cluster_of = {str(name): str(cluster) for name, cluster in zip(table["id"].to_pylist(), table["cluster"].to_pylist(), strict=True)}
-    ids: list[str] = [str(value) for batch in batches(documents, ("id",)) for value in batch["id"].to_pylist()]
-    if not ids:
-        raise ValueError(f"{documents.name} holds no documents; nothing is left to split after cleaning and deduplication")
-    lost = [name for name in ids if name not in cluster_of]
-    if lost:
-        raise ValueError(
-            f"document {lost[0]} is in {documents.name} but in no cluster of {clusters.name} ({len(lost)} such); "
-            "both must come from one dedup"
-        )
-    places = {name: set(SPLITS) for name in ids}
-    if config.mode == "books":
-        members: defaultdict[str, list[str]] = defaultdict(list)
-        for name in ids:
-            members[cluster_of[name]].append(name)
-        assigned = assign({cluster: len(names) for cluster, names in members.items()}, config)
-        places = {name: {assigned[cluster_of[name]]} for name in ids}
-    metrics = _write(documents, output, places)
-    for part in SPLITS:
-        metrics[f"clusters_{part}"] = float(len({cluster_of[name] for name in ids if part in places[name]}))
-    return {**metrics, "shared": float(config.mode == "all_train")}
-
-
-def assign(sizes: dict[str, int], config: SplitConfig) -> dict[str, str]:
-    """The split of every cluster, given its number of documents. Depends on names, sizes, shares and seed only."""
-    held_out = [part for part, share in (("val", config.val), ("test", config.test)) if share]
-    if len(sizes) < 3 and held_out:
-        raise ValueError(
-            f"split.mode 'books' needs at least 3 different books and found {len(sizes)}; add books, or set split.mode: all_train "
-            "(validation and test are then copies of train)"
-        )
-    order = sorted(sizes, key=lambda cluster: hashlib.sha256(f"{config.seed}:{cluster}".encode()).digest())
-    total = sum(sizes.values())
-    places = dict.fromkeys(order, "train")
-    for part, share, sequence in (("test", config.test, order), ("val", config.val, order[::-1])):
-        if share:
-            free = [cluster for cluster in sequence if places[cluster] == "train"]
-            for cluster in _take(free, sizes, max(1, int(total * share + 0.5))):
-                places[cluster] = part
-    return places
-
-
-def _take(free: list[str], sizes: dict[str, int], target: int) -> list[str]:
-    """Clusters from the front that fit into `target` documents; one at least, and never the last two that are free."""
-    taken: list[str] = []
-    room = target
-    for cluster in free:
-        if sizes[cluster] <= room and len(taken) < len(free) - 2:
-            taken.append(cluster)
-            room -= sizes[cluster]
-        if not room:
-            break
-    return taken or [min(free, key=lambda cluster: (sizes[cluster], free.index(cluster)))]
-
-
-def _write(documents: Path, output: Path, places: dict[str, set[str]]) -> dict[str, float]:
     output.mkdir(parents=True, exist_ok=True)
+    shared = config.mode == "all_train"
+    with workspace(scratch, threads=threads, memory=memory) as work:
+        source = ordered(work, [documents])
+        place_documents(work, source, clusters, config)
+        metrics = _write(work, source[0], output, shared)
+        write_rows(output / "ledger.parquet", LEDGER, rows(work, _LEDGER.read_text("utf-8")))
+        # Copies of train account for nothing: what stayed is what train holds.
+        stayed = [output / f"{part}.parquet" for part in (SPLITS[:1] if shared else SPLITS)]
+        require_balance(work, "split", [documents], stayed, output / "ledger.parquet")
+        for part in SPLITS:
+            named = "place IS NOT NULL AND NOT synthetic" if shared and part != "train" else f"place = '{part}'"
+            metrics[f"clusters_{part}"] = work.number(f"SELECT count(DISTINCT cluster) FROM verdict WHERE {named}")
+        metrics["stand_ins"] = work.number("SELECT count(*) FROM family WHERE stands_in")
+    total = metrics["characters_train"]
+    metrics["synthetic_share"] = metrics["synthetic_characters"] / total if total else 0.0
+    return {**metrics, "shared": float(shared)}
+
+
+def _write(work: Workspace, documents: Path, output: Path, shared: bool) -> dict[str, float]:
+    """The three parts and what was removed; documents and verdicts march in step, both by id."""
     counts = dict.fromkeys((f"{kind}_{part}" for kind in ("documents", "characters") for part in SPLITS), 0.0)
+    counts |= dict.fromkeys(("synthetic_documents", "synthetic_characters", "synthetic_dropped"), 0.0)
+    verdicts = rows(work, _VERDICT)
     with ExitStack() as stack:
         writers = {part: stack.enter_context(DocumentWriter(output / f"{part}.parquet")) for part in SPLITS}
+        removed = stack.enter_context(Removed(output))
         for batch in batches(documents):
-            for row in batch.to_pylist():
-                for part in SPLITS:
-                    if part in places[row["id"]]:
-                        writers[part].write(row)
-                        counts[f"documents_{part}"] += 1
-                        counts[f"characters_{part}"] += len(row["text"])
+            for row, verdict in zip(batch.to_pylist(), verdicts, strict=False):
+                size, part = len(row["text"]), verdict["place"]
+                if part is None:
+                    removed.write(str(verdict["rule"]), row["id"], 0, row["text"])
+                    counts["synthetic_dropped"] += 1
+                    continue
+                if row["synthetic"]:
+                    counts["synthetic_documents"] += 1
+                    counts["synthetic_characters"] += size
+                for name in SPLITS if shared and not row["synthetic"] else (str(part),):
+                    writers[name].write(row)
+                    counts[f"documents_{name}"] += 1
+                    counts[f"characters_{name}"] += size
     return counts

@@ -1,6 +1,7 @@
 """Looks for documents in the Parquet files that stages leave: which hold one, what a ledger says of one, who shares its text.
 
-Every function takes an open binary file, wherever it lies, and reads no more columns and row groups of it than it needs.
+Every function takes an open binary file, wherever it lies, and reads no more columns and row groups of it than it needs: of a file that
+is ordered by id, those whose first and last id leave room for the one that is looked for.
 """
 
 from __future__ import annotations
@@ -13,7 +14,11 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import IO, Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+
+from data.documents.ledger import CLOSING
 
 _ID = re.compile(r"\b[0-9a-f]{16}\b")
 _ROWS = 256
@@ -54,6 +59,8 @@ def quarantined(stream: IO[bytes]) -> Iterator[tuple[str, str, str]]:
 
 def holds(stream: IO[bytes], identity: str, columns: Sequence[str] = ("id",)) -> bool:
     """Whether a table has a row of a document, in one of the columns that name documents."""
+    if tuple(columns) == ("id",):
+        return next(rows_of(stream, identity, columns), None) is not None
     return any(identity in row.values() for row in _rows(stream, columns))
 
 
@@ -65,10 +72,8 @@ def splits_of(stream: IO[bytes], identity: str) -> dict[str, tuple[int, int]]:
 
 def fate(stream: IO[bytes], identity: str) -> tuple[str, str, str]:
     """(action, rule, detail) of a ledger's closing row of a document: kept, removed, duplicate or quarantined; empty when it has none."""
-    closing = ("kept", "removed", "duplicate", "quarantined")
-    rows = _rows(stream, ("id", "action", "rule", "detail"))
-    found = ((row["action"], row["rule"], row["detail"]) for row in rows if row["id"] == identity and row["action"] in closing)
-    return next(found, ("", "", ""))
+    rows = rows_of(stream, identity, ("id", "action", "rule", "detail"))
+    return next(((row["action"], row["rule"], row["detail"]) for row in rows if row["action"] in CLOSING), ("", "", ""))
 
 
 @dataclass(frozen=True)
@@ -78,18 +83,21 @@ class Kin:
     kept_instead: str = ""
     why: str = ""
     duplicates: tuple[str, ...] = ()
-    paragraphs_kept_in: tuple[str, ...] = ()
-    paragraphs_taken_from: tuple[str, ...] = ()
+    passages_kept_in: tuple[str, ...] = ()
+    passages_taken_from: tuple[str, ...] = ()
 
 
 def kin(stream: IO[bytes], identity: str) -> Kin:
-    """The document that was kept in a document's place, those that it stands for, and those that share long paragraphs with it."""
+    """The document that was kept in a document's place, those that it stands for, and those that share passages with it.
+
+    A passage is whatever a rule cuts out (line, paragraph, a run of words) because it stands in another document, which its row names.
+    """
     instead, why = "", ""
     duplicates: list[str] = []
     kept_in: set[str] = set()
     taken_from: set[str] = set()
-    for row in _rows(stream, ("id", "action", "rule", "detail")):
-        named = _ID.findall(row["detail"])
+    for row in _rows(stream, ("id", "action", "detail")):
+        named = [other for other in _ID.findall(row["detail"]) if other != row["id"]]
         if not named:
             continue
         if row["action"] == "duplicate":
@@ -97,10 +105,10 @@ def kin(stream: IO[bytes], identity: str) -> Kin:
                 instead, why = named[0], row["detail"]
             elif named[0] == identity:
                 duplicates.append(row["id"])
-        elif row["rule"] == "paragraph":
+        elif row["action"] in ("cut", "changed"):
             if row["id"] == identity:
-                kept_in.add(named[0])
-            elif named[0] == identity:
+                kept_in.update(named)
+            elif identity in named:
                 taken_from.add(row["id"])
     return Kin(instead, why, tuple(duplicates), tuple(sorted(kept_in)), tuple(sorted(taken_from)))
 
@@ -112,7 +120,32 @@ def text_digests(stream: IO[bytes]) -> dict[str, str]:
 
 def text_of(stream: IO[bytes], identity: str) -> str:
     """A document's text, or "" when the file doesn't hold it."""
-    return next((row["text"] for row in _rows(stream, ("id", "text")) if row["id"] == identity), "")
+    return next((row["text"] for row in rows_of(stream, identity, ("id", "text"))), "")
+
+
+def rows_of(stream: IO[bytes], identity: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+    """The rows of a document, in their order. Holds the rows of one row group at a time, and only of groups that have one."""
+    with pq.ParquetFile(stream) as file:
+        place = file.schema_arrow.get_field_index("id")
+        for number in range(file.num_row_groups):
+            known = file.metadata.row_group(number).column(place).statistics
+            if known is not None and known.has_min_max and not str(known.min) <= identity <= str(known.max):
+                continue
+            found = pc.equal(file.read_row_group(number, columns=["id"])["id"], pa.scalar(identity))
+            if pc.any(found).as_py():
+                yield from file.read_row_group(number, columns=list(columns) if columns else None).filter(found).to_pylist()
+
+
+def head(stream: IO[bytes], most: int) -> list[dict[str, Any]]:
+    """The first rows of a table."""
+    with pq.ParquetFile(stream) as file:
+        first = next(file.iter_batches(max(most, 1)), None)
+        return [] if first is None else first.to_pylist()[:most]
+
+
+def count(stream: IO[bytes]) -> int:
+    """How many rows a table has."""
+    return int(pq.read_metadata(stream).num_rows)
 
 
 def _rows(stream: IO[bytes], columns: Sequence[str]) -> Iterator[dict[str, Any]]:

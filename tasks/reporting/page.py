@@ -18,6 +18,7 @@ from tasks.reporting.answers import measured_section, talk_section
 from tasks.reporting.corpus import funnel_section, rules_section
 from tasks.reporting.gates import gates_section
 from tasks.reporting.headline import headline
+from tasks.reporting.held_out import held_out_section
 from tasks.reporting.learning import learning_section
 from tasks.reporting.parts import Section
 from tasks.reporting.sizes import sizes_section
@@ -33,6 +34,7 @@ SECTIONS: dict[str, Callable[[Account], Section | None]] = {
     "training curves": learning_section,
     "the corpus": funnel_section,
     "rules": rules_section,
+    "held-out text": held_out_section,
     "scores against a known truth": truth_section,
     "sizes": sizes_section,
     "lineage": lineage_section,

@@ -14,11 +14,14 @@ from functools import partial
 from typing import IO, TypeVar
 
 from data.whereabouts.lines import naming, quoting
+from data.whereabouts.pieces import is_of_pieces
 from data.whereabouts.tables import Document, fate, holds, splits_of, text_of
 from tasks.stage.artifact import Artifact, Input
 from tasks.tracing.things import DOCUMENTS, Library
 
 SPLITS = ("train", "val", "test")
+CONTAMINATED = "contaminated.parquet"
+CORPUS = ("ingest", "clean", "filter", "dedup", "decontaminate", "split")
 Answer = TypeVar("Answer")
 
 
@@ -74,7 +77,7 @@ def holdings(library: Library, document: Document) -> list[Holding]:
 
     def text() -> str:
         if not texts:
-            texts[""] = next((found for a in library.graph.newest if a.stage in ("split", "dedup", "clean", "ingest")
+            texts[""] = next((found for a in library.graph.newest if a.stage in CORPUS
                               if (found := _text(library, a, document.id))), "")  # fmt: skip
         return texts[""]
 
@@ -140,23 +143,40 @@ def _universe(case: Case) -> Holding:
     return case.found({case.document.path, "truth"} if its_own else None)
 
 
+def _synthesize(case: Case) -> Holding:
+    """What a machine wrote lies in one table; a model that wrote it may have learned from any document."""
+    if case.document.source == case.artifact.config.get("name"):
+        with case.library.open(case.artifact, "texts.parquet") as stream:
+            if holds(stream, case.document.path, ("path",)):
+                return case.found({"texts.parquet"})
+    maker = case.artifact.config.get("maker")
+    if not isinstance(maker, dict) or maker.get("kind") != "model":
+        return case.found()
+    return case.found(learned=True, certain=False, detail="written by a model that may have learned from it")
+
+
 def _table(case: Case) -> Holding:
-    """ingest, clean, dedup: the table of documents has a row of it, or the ledger says how it left."""
-    if case.ask(DOCUMENTS, holds):
-        return case.found({DOCUMENTS})
+    """A stage of the corpus: tables of documents have a row of it, or the ledger says how it left; and its words lie in what rules took."""
+    texts = {file for file in (DOCUMENTS, *(f"{split}.parquet" for split in SPLITS)) if case.has(file) and case.ask(file, holds)}
+    pieces = {known.path for known in case.artifact.files if is_of_pieces(known.path) and case.ask(known.path, holds)}
+    if texts:
+        where = sorted(file.removesuffix(".parquet") for file in texts - {DOCUMENTS})
+        return case.found(texts | pieces, detail=", ".join(where))
     action, rule, detail = case.ask("ledger.parquet", fate) if case.has("ledger.parquet") else ("", "", "")
-    return case.found(detail=f"{action}: {rule}{f' ({detail})' if detail else ''}" if action else "")
+    return case.found(pieces, detail=f"{action}: {rule}{f' ({detail})' if detail else ''}" if action else "")
 
 
-def _split(case: Case) -> Holding:
-    parts = {f"{split}.parquet" for split in SPLITS if case.has(f"{split}.parquet") and case.ask(f"{split}.parquet", holds)}
-    return case.found(parts, detail=", ".join(sorted(part.removesuffix(".parquet") for part in parts)))
+def _decontaminate(case: Case) -> Holding:
+    """As the other stages of the corpus, and a list of passages that quotes the documents."""
+    held = _table(case)
+    return replace(held, parts=held.parts | {CONTAMINATED}) if case.has(CONTAMINATED) and case.ask(CONTAMINATED, holds) else held
 
 
 def _audit(case: Case) -> Holding:
     """The audit quotes passages that stand in two splits."""
-    quoted = case.has("leaks.parquet") and case.ask("leaks.parquet", partial(holds, columns=("id", "train_id")))
-    return case.found({"leaks.parquet"} if quoted else None, detail="quoted as a leak" if quoted else "")
+    columns = {"leaks.parquet": ("id", "train_id", "val_id"), "leaked_documents.parquet": ("id",)}
+    quoted = {file for file, named in columns.items() if case.has(file) and case.ask(file, partial(holds, columns=named))}
+    return case.found(quoted, detail="quoted as a leak" if quoted else "")
 
 
 def _examples(case: Case) -> Holding:
@@ -246,10 +266,14 @@ def _unknown(case: Case) -> Holding:
 
 RULES: dict[str, Callable[[Case], Holding]] = {
     "universe": _universe,
+    "synthesize": _synthesize,
     "ingest": _table,
     "clean": _table,
+    "quality": _nothing,
+    "filter": _table,
     "dedup": _table,
-    "split": _split,
+    "decontaminate": _decontaminate,
+    "split": _table,
     "audit": _audit,
     "examples": _examples,
     "tokenizer": _tokenizer,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from data.whereabouts.pieces import is_of_pieces
 from data.whereabouts.tables import Document, Kin, documents, kin
 from tasks.stage.artifact import Artifact
 from tasks.stage.journal import Registered, RunRecord
@@ -59,8 +60,9 @@ class Takedown:
 
     @property
     def left(self) -> list[Holding]:
-        """Where it left the corpus, by the ledgers."""
-        return [held for held in self.held if held.detail and not held.touched]
+        """Where it left the corpus, by the ledgers; its words may lie there still, among what was removed."""
+        gone = [held for held in self.held if held.detail and not held.learned and not held.measured]
+        return [held for held in gone if all(is_of_pieces(part) for part in held.parts)]
 
     @property
     def without(self) -> list[str]:
@@ -113,8 +115,8 @@ def _kin(library: Library, held: Iterable[Holding], document: Document) -> dict[
         if told.kept_instead:
             found[told.kept_instead] = Shared(f"was kept in its place ({told.why}): its text lives on there", True, True)
         found |= dict.fromkeys(told.duplicates, Shared("was removed as its duplicate and would take its place", True))
-        found = dict.fromkeys(told.paragraphs_kept_in, Shared("keeps the first copy of long paragraphs that both had")) | found
-        found = dict.fromkeys(told.paragraphs_taken_from, Shared("lost copies of its long paragraphs and would keep them")) | found
+        found = dict.fromkeys(told.passages_kept_in, Shared("keeps the first copy of passages that both had")) | found
+        found = dict.fromkeys(told.passages_taken_from, Shared("lost copies of its passages and would keep them")) | found
     return found
 
 

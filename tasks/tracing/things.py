@@ -83,14 +83,14 @@ def words_of(document: Document) -> str:
     return f"document {document.id}: {document.name}, {document.title!r}"
 
 
-def find_document(library: Library, text: str) -> tuple[Document, list[Artifact]] | None:
+def find_document(library: Library, text: str, among: Iterable[Artifact] | None = None) -> tuple[Document, list[Artifact]] | None:
     """The document that has this id, path, title or file name, and the ingest artifacts that hold it, the newest first.
 
-    Raises LookupError with the candidates when there are several.
+    `among`: the ingest artifacts to look in, all unless given. Raises LookupError with the candidates when there are several.
     """
     path = Path(text).expanduser().resolve()
     found: dict[str, tuple[Document, list[Artifact]]] = {}
-    for artifact, document in _documents(library):
+    for artifact, document in documents_in(library, library.graph.newest if among is None else among):
         if document.called(text) or (path.is_file() and f"{path.as_posix()}".endswith(f"/{document.path}")):
             found.setdefault(document.id, (document, []))[1].append(artifact)
     if len(found) > 1:
@@ -100,8 +100,9 @@ def find_document(library: Library, text: str) -> tuple[Document, list[Artifact]
     return next(iter(found.values()), None)
 
 
-def _documents(library: Library) -> Iterator[tuple[Artifact, Document]]:
-    for artifact in library.graph.newest:
+def documents_in(library: Library, artifacts: Iterable[Artifact]) -> Iterator[tuple[Artifact, Document]]:
+    """The documents that ingest artifacts hold; those of other stages hold none that they named."""
+    for artifact in artifacts:
         if artifact.stage == "ingest":
             # A store whose files are gone still answers from what it has.
             with suppress(FileNotFoundError), library.open(artifact, DOCUMENTS) as stream:

@@ -47,6 +47,10 @@ MISTAKES = [
     (("chat", "my_model", "--ask", "who?"), "make one with: folio run my_model"),
     (("lineage", "clean/universe-00000000"), "folio: Nothing in the store is called 'clean/universe-00000000'"),
     (("takedown", "no such book"), "is called 'no such book'; give its id, its path or its title."),
+    (("corpus", "show", "no such book"), "has no runs yet, so there is no corpus to tell of; make one with: folio run universe"),
+    (("corpus", "stats", "four_books"), "has no runs yet, so there is no corpus to tell of; make one with: folio run four_books"),
+    (("corpus", "removed", "page"), "has no runs yet"),
+    (("corpus", "why", "a", "b"), "has no runs yet"),
     (("compare", "universe", "universe~1"), "has no run 'universe': give a run's id or the beginning of it"),
     (("init", "nowhere"), "folio: nowhere is not a folder"),
 ]

@@ -45,6 +45,15 @@ def test_a_key_of_something_switched_off_is_refused_with_its_value_and_both_ways
         load(recipe, (switch, key))
 
 
+def test_a_key_that_needs_two_things_at_once_is_refused_while_either_is_missing() -> None:
+    given = "decontaminate.against=[{name: exam, paths: [exam.txt]}]"
+    assert load("universe", (given, "decontaminate.window=9")).decontaminate.window == 9
+    with pytest.raises(RecipeError, match=r"decontaminate.window=9 does nothing while decontaminate.against=\[\]; .* its default, 200"):
+        load("universe", ("decontaminate.window=9",))
+    with pytest.raises(RecipeError, match=r'decontaminate.window=9 does nothing while decontaminate.action="drop"; '):
+        load("universe", (given, "decontaminate.action=drop", "decontaminate.window=9"))
+
+
 def test_a_key_that_several_rules_need_counts_while_one_of_them_is_on() -> None:
     pages = ("clean.page_lines=20", "clean.repeated_pages=false", "clean.page_numbers=false")
     assert load("universe", pages).clean.page_lines == 20
@@ -64,4 +73,7 @@ def test_what_a_field_needs_stands_beside_it() -> None:
     assert {"CleanConfig", "SplitConfig", "EvaluateConfig", "UniverseSource", "PretrainConfig"} <= set(told)
     for name, model in told.items():
         for field, needs in model.NEEDS.items():
-            assert {field, *(need.partition("=")[0] for need in needs)} <= set(model.model_fields), (name, field)
+            assert {field, *(part.partition("=")[0] for need in needs for part in need.split(" and "))} <= set(model.model_fields), (
+                name,
+                field,
+            )

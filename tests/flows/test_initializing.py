@@ -21,9 +21,10 @@ def library(folder: Path, names: tuple[str, ...], size: int = 2000) -> Path:
 
 
 NAMES = ("one.txt", "deep/er/two.txt", "SHOUTED.TXT", "four.txt")
+MANY = ("a.html", "b.epub", "c.pdf", "d.jsonl", "e.csv", "f.tsv", "g.parquet", "h.warc.gz", "i.txt.zst", "j.zip", "k.tar.xz", "l.tgz")
 
 
-@pytest.mark.parametrize("names", [NAMES, (*NAMES, "five.md"), ("alone.md",)], ids=["txt", "both", "md"])
+@pytest.mark.parametrize("names", [NAMES, (*NAMES, "five.md"), ("alone.md",), MANY], ids=["txt", "both", "md", "many"])
 def test_the_recipe_loads_finds_exactly_these_texts_and_says_what_was_seen(tmp_path: Path, names: tuple[str, ...]) -> None:
     folder = library(tmp_path / "My Books", names)
     library(folder, (".hidden/no.txt", "picture.png"))
@@ -69,7 +70,9 @@ def test_the_folder_one_stands_in_is_called_by_its_own_name(tmp_path: Path, monk
 def test_a_folder_without_text_is_refused(tmp_path: Path, empty: dict[str, str]) -> None:
     for name, content in empty.items():
         (tmp_path / name).write_text(content)
-    with pytest.raises(RecipeError, match=r"holds no .txt or .md files with text in them, so there is nothing to learn from"):
+    with pytest.raises(
+        RecipeError, match=r"holds no files with text in them \(txt, md, html, .*warc, packed or not\), so there is nothing to learn from"
+    ):
         write_recipe(tmp_path)
     assert not (tmp_path / "recipe.yaml").exists()
 

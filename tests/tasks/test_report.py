@@ -14,7 +14,7 @@ import pytest
 
 from model.evaluation.config import Probe
 from tasks.report import report, write_page
-from tasks.reporting.account import Account
+from tasks.reporting.account import Account as Told
 from tasks.reporting.notice import lineage_notice, notice
 from tasks.reporting.page import render
 from tasks.stage.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
@@ -24,6 +24,7 @@ from tasks.stage.plan import Decision
 from tasks.stage.resources import Resources
 from tasks.stage.run import Options, Run, entered
 from tasks.stage.store import Store
+from tests.tasks.tracing.account import WHITE, Account
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"""
 CALLS_HOME = {"script", "link", "iframe", "img", "object", "embed", "base", "form", "use", "image", "video", "audio", "source"}
@@ -137,7 +138,7 @@ class Maker:
 
     def page(self) -> Page:
         """The page of the run as it stands."""
-        return Page(render(Account.of(self.run)))
+        return Page(render(Told.of(self.run)))
 
 
 def _written(content: Any) -> str:
@@ -153,13 +154,22 @@ def maker(home: Path) -> Maker:
 
 PASSED = ("base.val.loss", "2.5", "<= 3", "+0.5", "passed")
 FAILED = ("base.questions.heldout", "0.01575", ">= 0.8", "-0.7843", "FAILED: is out of bounds")
-READ = {"stage": "ingest", "documents_in": 112, "documents": 111, "documents_removed": 1, "balanced": True, "rules": {}}
-READ |= {"characters_in": None, "characters": 1_421_384}
+READ = {"stage": "ingest", "documents_in": 112, "documents": 111, "documents_removed": 1, "balanced": True}
+READ |= {"characters_in": 1_421_384, "characters": 1_421_384}
+READ |= {"rules": {"quarantined": {"binary": {"documents": 1, "pieces": 1, "characters": 0, "net": 0}}}}
 CLEANED = {"stage": "clean", "documents_in": 111, "documents": 111, "documents_removed": 0, "balanced": True}
 CLEANED |= {"characters_in": 1_421_384, "characters": 1_298_790}
-CLEANED |= {"rules": {"removed": {"running_heads": {"documents": 0, "pieces": 364, "characters": 7332}}}}
+CLEANED |= {"rules": {"cut": {"running heads": {"documents": 70, "pieces": 364, "characters": 7332, "net": 7332}},
+                      "changed": {"layout": {"documents": 111, "pieces": 111, "characters": 115_262, "net": 115_262}}}}  # fmt: skip
 FUNNEL = {
+    "format": 2,
     "stages": [READ, CLEANED],
+    "sources": {"books": {"documents_in": 111, "characters_in": 1_421_384, "documents": 111, "characters": 1_298_790}},
+    "formats": {},
+    "languages": {"en": {"documents": 100, "characters": 1_200_000}, "fr": {"documents": 11, "characters": 98_790}},
+    "quarantined": {"binary": {"files": 1, "shown": ["books/photo.txt"]}},
+    "title_mismatches": {"documents": 1, "shown": [{"id": "0" * 16, "source": "books", "path": "hamlet.txt", "title": "Othello"}]},
+    "synthetic": {"documents": 0, "characters": 0, "share": 0.0},
     "splits": [{"split": "train", "documents": 100, "characters": 1_200_000}, {"split": "val", "documents": 11, "characters": 98_790}],
     "documents_kept": 111,
     "characters_kept": 1_298_790,
@@ -210,7 +220,7 @@ def test_the_page_runs_nothing_and_loads_nothing(maker: Maker) -> None:
         assert not [name for name in attributes if name.startswith("on") or name in {"src", "srcset", "action", "xlink:href"}]
         assert attributes.get("href", "#").startswith("#")
     assert "url(" not in page.style and "@import" not in page.style
-    assert "prefers-color-scheme: dark" in page.style and 'name="viewport"' in render(Account.of(maker.run))
+    assert "prefers-color-scheme: dark" in page.style and 'name="viewport"' in render(Told.of(maker.run))
 
 
 def test_every_link_leads_to_a_place_on_the_page(maker: Maker) -> None:
@@ -221,8 +231,10 @@ def test_every_link_leads_to_a_place_on_the_page(maker: Maker) -> None:
 
 
 def test_text_from_outside_is_shown_as_text_and_never_becomes_markup(maker: Maker) -> None:
-    rules = {"removed": {HOSTILE: {"documents": 1, "pieces": 2, "characters": 3}}}
-    funnel = FUNNEL | {"stages": [READ | {"rules": rules}]}
+    rules = {"cut": {HOSTILE: {"documents": 1, "pieces": 2, "characters": 3, "net": 3}}}
+    wrong = {"id": "0" * 16, "source": "books", "path": f"path {HOSTILE}", "title": f"title {HOSTILE}"}
+    funnel = FUNNEL | {"stages": [READ | {"rules": rules, "balanced": False, "fault": f"fault {HOSTILE}"}]}
+    funnel |= {"quarantined": {f"why {HOSTILE}": {"files": 1, "shown": []}}, "title_mismatches": {"documents": 1, "shown": [wrong]}}
     maker.made("audit", {"funnel.json": funnel}, causes=(f"cause {HOSTILE}",))
     said = [{"role": "user", "content": f"asked {HOSTILE}"}, {"role": "assistant", "content": f"replied {HOSTILE}"}]
     samples = [
@@ -238,13 +250,14 @@ def test_text_from_outside_is_shown_as_text_and_never_becomes_markup(maker: Make
     page = maker.page()
     assert not {tag for tag, _ in page.tags} & CALLS_HOME
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
-    for word in ("cause", "asked", "replied", "begun", "given", "went on", "book", "summary", "metric", "reason"):
+    for word in ("cause", "asked", "replied", "begun", "given", "went on", "book", "summary", "metric", "reason",
+                 "path", "title", "fault", "why"):  # fmt: skip
         assert f"{word} {HOSTILE}" in page.text
 
 
 def test_the_notice_in_prefect_cannot_be_broken_by_what_it_tells(maker: Maker) -> None:
     maker.gate("chat", (f"a | b\n| c {HOSTILE}", "1", "<= 0", "-1", "FAILED: is out of bounds"))
-    lines = notice(Account.of(maker.run), Path("page.html")).splitlines()
+    lines = notice(Told.of(maker.run), Path("page.html")).splitlines()
     row = next(line for line in lines if line.startswith("| chat"))
     assert row.count("|") - row.count("\\|") == 4
     assert "<script" not in row.replace("\\<", "")
@@ -307,7 +320,7 @@ def test_money_and_accelerators_stand_beside_the_work_where_the_recipe_knows_pri
 
 def test_the_lineage_in_prefect_is_a_drawing_that_loads_nothing_and_a_tree(maker: Maker) -> None:
     sharded_run(maker)
-    told = lineage_notice(Account.of(maker.run))
+    told = lineage_notice(Told.of(maker.run))
     drawn = base64.b64decode(told.partition("base64,")[2].partition(")")[0]).decode()
     assert drawn.startswith('<svg xmlns="http://www.w3.org/2000/svg"')
     assert ElementTree.fromstring(drawn).tag.endswith("svg")
@@ -320,7 +333,7 @@ def test_the_lineage_in_prefect_shows_what_an_early_cut_off_kept_where_this_run_
     split = maker.made("split", inputs=["clean"])
     earlier = clean.reference().model_copy(update={"key": "e" * 64})
     maker.run.artifacts["split"] = split.model_copy(update={"inputs": {"clean": earlier}})
-    assert f"  clean: {clean.location}  digest {clean.digest[:8]}" in lineage_notice(Account.of(maker.run)).splitlines()
+    assert f"  clean: {clean.location}  digest {clean.digest[:8]}" in lineage_notice(Told.of(maker.run)).splitlines()
 
 
 def test_what_a_run_does_not_have_is_left_out_and_named_at_the_end(maker: Maker) -> None:
@@ -371,8 +384,11 @@ NUMBERS = [
     ("", "held-out questions 93.1 % right of 127; seen ones 97 %"),
     ("", "bits per byte 1.5 release model on test"),
     ("", "INT8 costs +0.20 % bits per byte, at 26 % of the size"),
-    ("corpus", "112 documents came in, 111 stayed; ingest removed 1."),
-    ("corpus", "1,298,790 −122,594"),
+    ("corpus", "112 documents came in, 111 stayed; ingest removed 1. Every document and character is accounted for."),
+    ("corpus", "−122,594: 115,262 layout, 7,332 running heads"),
+    ("corpus", "en 1,200,000 100 documents"),
+    ("rules", "binary 1 books/photo.txt"),
+    ("rules", "books/hamlet.txt Othello"),
     ("corpus", "13,877"),
     ("corpus", "281 rows of conversation"),
     ("rules", "running heads 7,332 364 places"),
@@ -403,6 +419,17 @@ def test_the_numbers_are_those_of_the_artifacts(told: dict[str, str], section: s
     assert shown in told[section]
 
 
+def test_what_rules_took_is_shown_by_an_example_of_each_as_text(maker: Maker) -> None:
+    account = Account(maker.run.store).told()
+    maker.run.artifacts.update(account.made)
+    page = maker.page()
+    assert f"dedup paragraph Quoting {WHITE}" in page.sections["rules"]
+    assert "clean running heads Alice in Wonderland ALICE IN WONDERLAND" in page.sections["rules"]
+    assert "filter language Le chaperon Il était une fois" in page.sections["rules"]
+    assert "no text 1 books/photo.txt" in page.sections["rules"]
+    assert "A machine wrote 1 of them, 14.1 % of the characters." in page.sections["corpus"]
+
+
 def test_an_execution_that_stands_at_two_places_costs_once(maker: Maker) -> None:
     maker.made("evaluate.release", {"samples.jsonl": []}, key="a" * 64, cost=Cost(wall_seconds=10, cpu_seconds=20))
     maker.made("evaluate.int8", {"samples.jsonl": []}, key="a" * 64, cost=Cost(wall_seconds=10, cpu_seconds=20))
@@ -423,11 +450,11 @@ def test_an_input_that_another_execution_made_alike_is_drawn_from_its_place_in_t
 
 def test_a_file_that_is_gone_is_named_with_the_way_out_and_the_page_of_before_stands(maker: Maker) -> None:
     made = maker.made("audit", {"funnel.json": FUNNEL}, metrics=AUDIT)
-    page = write_page(maker.run, Account.of(maker.run))
+    page = write_page(maker.run, Told.of(maker.run))
     before = page.read_text()
     (maker.run.store.local(made) / "funnel.json").unlink()
     with pytest.raises(FileNotFoundError, match=rf"{made.name} has no funnel.json.*--refresh audit"):
-        write_page(maker.run, Account.of(maker.run))
+        write_page(maker.run, Told.of(maker.run))
     assert page.read_text() == before
     assert [path.name for path in page.parent.iterdir()] == ["trial.html"]
 

@@ -1,18 +1,17 @@
 -- Unicode in composed form, ligatures as letters, no control or invisible characters, plain single spaces, none at a
 -- line's ends. A soft hyphen at a line's end is a hyphen; elsewhere it is nothing. A form feed is left for page_numbers.
+-- Spaces alone are layout: they touch 0 characters.
 WITH plain AS (
-    SELECT *, CASE WHEN regexp_full_match(line, '[\x20-\x7e]*') OR line = chr(12) THEN line ELSE
+    SELECT *, CASE WHEN regexp_full_match(line, '[\x20-\x7e]*') THEN line ELSE
         regexp_replace(regexp_replace(regexp_replace(
             replace(replace(replace(replace(replace(replace(replace(nfc_normalize(line),
                 'ﬀ', 'ff'), 'ﬁ', 'fi'), 'ﬂ', 'fl'), 'ﬃ', 'ffi'), 'ﬄ', 'ffl'), 'ﬅ', 'st'), 'ﬆ', 'st'),
             '\x{ad}\s*$', '-'),
             '[\x{00}-\x{08}\x{0e}-\x{1f}\x{7f}-\x{9f}\x{ad}\x{200b}-\x{200f}\x{202a}-\x{202e}\x{2060}-\x{2064}\x{feff}]', '', 'g'),
             '[\t\x{0c}\x{a0}\x{1680}\x{2000}-\x{200a}\x{202f}\x{205f}\x{3000}]', ' ', 'g')
-    END AS kept FROM lines
+    END AS kept FROM suspects WHERE line <> chr(12)
 ), tidy AS (
-    SELECT *, CASE WHEN line = chr(12) THEN line ELSE trim(CASE WHEN contains(kept, '  ') THEN regexp_replace(kept, ' {2,}', ' ', 'g') ELSE kept END) END AS tidied
-    FROM plain
+    SELECT *, trim(CASE WHEN contains(kept, '  ') THEN regexp_replace(kept, ' {2,}', ' ', 'g') ELSE kept END) AS tidied FROM plain
 )
-SELECT d, n, tidied AS line, page, (kept <> line)::INTEGER AS pieces,
-       CASE WHEN kept = line THEN 0 ELSE greatest(abs(length(line) - length(kept)), 1) END AS characters
-FROM tidy
+SELECT d, n, line AS before, tidied AS line, CASE WHEN kept = line THEN 0 ELSE greatest(abs(length(line) - length(kept)), 1) END AS characters
+FROM tidy WHERE tidied <> line

@@ -1,5 +1,3 @@
 -- Lines whose repaired form ftfy found (table mojibake) take it.
-SELECT l.d, l.n, coalesce(m.repaired, l.line) AS line, l.page,
-       (m.repaired IS NOT NULL)::INTEGER AS pieces,
-       CASE WHEN m.repaired IS NULL THEN 0 ELSE greatest(length(l.line) - length(m.repaired), 1) END AS characters
-FROM lines l LEFT JOIN mojibake m ON m.line = l.line
+SELECT d, n, line AS before, repaired AS line, greatest(length(line) - length(repaired), 1) AS characters
+FROM suspects JOIN mojibake USING (line)

@@ -1,8 +1,8 @@
--- The corpus's own words: how often each occurs, in lower case, whole or with inner hyphens. Words broken at a line's
--- end and what follows them are no words and don't count.
-CREATE OR REPLACE TABLE words AS
-SELECT word, count(*)::INTEGER AS times
-FROM (
-    SELECT unnest(regexp_extract_all(lower(CASE WHEN line[-1] = '-' THEN regexp_replace(line, '\S+-$', '') ELSE line END), '[\p{L}\p{N}]+(?:-[\p{L}\p{N}]+)*')) AS word
-    FROM lines WHERE line <> ''
-) GROUP BY word;
+-- The shard's own words: how often each occurs, whole or with inner hyphens, in any case and (small) without a capital.
+CREATE OR REPLACE TEMP TABLE counts AS
+SELECT chunk, sum(times)::BIGINT AS times FROM (FROM counts UNION ALL FROM settled_counts) GROUP BY chunk;
+
+CREATE OR REPLACE TEMP TABLE words AS
+SELECT lower(word) AS word, sum(times)::BIGINT AS times, coalesce(sum(times) FILTER (NOT regexp_matches(word, '^\p{Lu}')), 0)::BIGINT AS small
+FROM (SELECT unnest(regexp_extract_all(chunk, '[\p{L}\p{N}]+(?:-[\p{L}\p{N}]+)*')) AS word, times FROM counts)
+GROUP BY ALL;

@@ -1,56 +1,89 @@
--- Evidence for pages, before anything is removed: table furniture(d, n, kind) of page numbers and running heads.
+-- Evidence for pages, before anything of them is removed: table furniture(d, n, kind) of page numbers and running heads.
 -- A number is a page number when it stands alone, a neighbour counts on from it at a page's distance, and the numbers of
--- its document interrupt sentences, as chapters and stanzas never do, or are set off (- 12 -, [12], Page 12).
-CREATE OR REPLACE TABLE furniture AS
-WITH dense AS (
-    SELECT d, n, line, row_number() OVER (PARTITION BY d ORDER BY n) AS k FROM lines WHERE line <> ''
-), found AS (
-    SELECT *, line = chr(12) AS feed,
-        CASE WHEN length(line) <= 24 THEN try_cast(regexp_extract(line,
-            '(?i)^(?:[\[({<|*~=—-]+ ?)?(?:(?:page|pag|pg|p)\.? ?)?([0-9]{1,4})(?: ?(?:of|/) ?[0-9]{1,4})?(?: ?[\])}>|*~=—-]+)?\.?$', 1) AS INTEGER) END AS number,
-        CASE WHEN length(line) <= 90 THEN try_cast(coalesce(
-            nullif(regexp_extract(line, '^[\[(]?([0-9]{1,4})[\])]?[ .|—-]+\D{3,}$', 1), ''),
-            nullif(regexp_extract(line, '^\D{3,}?[ .|—-]+[\[(]?([0-9]{1,4})[\])]?$', 1), '')) AS INTEGER) END AS beside,
-        CASE WHEN length(line) <= 90 AND line <> chr(12) THEN trim(regexp_replace(upper(line), '[^\p{L}]+', ' ', 'g')) END AS name
-    FROM dense
-), numbers AS (
+-- its document interrupt sentences, as chapters and stanzas never do, or are set off (- 12 -, [12], Page 12), or come as
+-- evenly as pages and either interrupt a sentence once or stand beside form feeds or one line that comes again and again.
+-- Only documents with a number on a short line, a form feed or a short line that comes four times can have any.
+CREATE OR REPLACE TEMP TABLE short_lines AS
+SELECT d, n, hash(lower(line)) AS said, line = chr(12) OR regexp_matches(line, '[0-9]') AS numbered FROM lines WHERE length(line) <= 90;
+
+CREATE OR REPLACE TEMP TABLE often AS SELECT d, said FROM short_lines GROUP BY d, said HAVING count(*) >= 4;
+
+CREATE OR REPLACE TEMP TABLE placed AS
+SELECT d, n, line, said, coalesce(numbered, false) AS numbered, row_number() OVER w AS k, coalesce(lag(open) OVER w, false) AS interrupts,
+    coalesce(lag(size) OVER w, 0) AS before_size, coalesce(lead(small) OVER w, false) AS goes_on
+FROM (SELECT d, n, line, length(line) AS size, regexp_matches(line, '[\p{L},;-]$') AS open, regexp_matches(line, '^["''(]*\p{Ll}') AS small FROM lines)
+LEFT JOIN short_lines USING (d, n)
+SEMI JOIN (SELECT d FROM short_lines WHERE numbered UNION SELECT d FROM often) USING (d)
+WINDOW w AS (PARTITION BY d ORDER BY n);
+
+CREATE OR REPLACE TEMP TABLE found AS
+SELECT *, line = chr(12) AS feed,
+    CASE WHEN length(line) <= 24 THEN try_cast(regexp_extract(line,
+        '(?i)^(?:[\[({<|*~=—-]+ ?)?(?:(?:page|pag|pg|p)\.? ?)?([0-9]{1,4})(?: ?(?:of|/) ?[0-9]{1,4})?(?: ?[\])}>|*~=—-]+)?\.?$', 1) AS INTEGER) END AS number,
+    CASE WHEN regexp_matches(line, '^[\[(]?[0-9]|[0-9][\])]?$') THEN try_cast(coalesce(
+        nullif(regexp_extract(line, '^[\[(]?([0-9]{1,4})[\])]?[ .|—-]+\D{3,}$', 1), ''),
+        nullif(regexp_extract(line, '^\D{3,}?[ .|—-]+[\[(]?([0-9]{1,4})[\])]?$', 1), '')) AS INTEGER) END AS beside,
+    regexp_matches(line, '(?i)^([\[({<|*~=—-]|p)') AS set_off
+FROM placed WHERE numbered;
+
+CREATE OR REPLACE TEMP TABLE page_numbers AS
+WITH numbers AS (
     SELECT *, coalesce(number, beside) AS value FROM found WHERE number IS NOT NULL OR beside IS NOT NULL
 ), chained AS (
-    SELECT p.d, p.n, p.k, p.number,
-        bool_or(abs(q.k - p.k) >= getvariable('page_lines') * greatest(abs(q.value - p.value), 1)) AS chained
+    SELECT p.d, p.n, p.k, p.number
     FROM numbers p JOIN numbers q ON q.d = p.d AND q.k <> p.k AND abs(q.k - p.k) <= 90 * greatest(abs(q.value - p.value), 1)
-        AND (q.k - p.k) * (q.value - p.value) >= 0 AND abs(q.value - p.value) <= 3
-        AND (p.number IS NULL) = (q.number IS NULL) AND (p.number IS NOT NULL OR p.name = q.name)
+        AND (q.k - p.k) * (q.value - p.value) > 0 AND abs(q.value - p.value) <= 3
+        AND q.number IS NOT NULL AND p.number IS NOT NULL
+        AND abs(q.k - p.k) >= getvariable('page_lines') * greatest(abs(q.value - p.value), 1)
     GROUP BY ALL
 ), before AS (
-    SELECT c.*, f.line, f.name,
-        regexp_matches(coalesce(lag(f.line) OVER w, '.'), '[\p{L},;-]$') AND length(coalesce(lag(f.line) OVER w, '')) > 30 AS interrupts
-    FROM found f LEFT JOIN chained c USING (d, n) WINDOW w AS (PARTITION BY f.d ORDER BY f.k)
-), numbered AS (
-    SELECT d FROM before WHERE chained AND number IS NOT NULL GROUP BY d
-    HAVING count(*) >= 2 AND (avg(interrupts::INTEGER) >= 0.2 OR avg(regexp_matches(line, '(?i)^([\[({<|*~=—-]|p)')::INTEGER) >= 0.8)
-), page_numbers AS (
-    SELECT d, n, k, 'page number' AS kind FROM before WHERE chained AND number IS NOT NULL AND d IN (SELECT d FROM numbered)
-    UNION ALL SELECT d, n, k, 'page number' FROM found WHERE feed
-    -- What carries the same set-off as the document's page numbers but lost its neighbours is one of them.
-    UNION ALL SELECT f.d, f.n, f.k, 'page number' FROM found f WHERE f.number IS NOT NULL AND f.d IN (SELECT d FROM numbered)
-        AND regexp_matches(f.line, '(?i)^([\[({<|*~=—-]|p)') AND NOT EXISTS (FROM before b WHERE b.d = f.d AND b.n = f.n AND b.chained)
-), near AS (
-    SELECT DISTINCT f.d, f.n FROM found f JOIN page_numbers p ON p.d = f.d AND f.k BETWEEN p.k - 2 AND p.k + 2 AND f.k <> p.k
-), occurrences AS (
-    SELECT f.d, f.n, f.k, f.name, f.line, f.beside, a.n IS NOT NULL AS adjacent,
-        f.k - lag(f.k) OVER w AS gap, row_number() OVER w AS nth,
-        f.beside - lag(f.beside) OVER w AS step,
-        regexp_matches(coalesce(lag(f.line) OVER v, '.'), '[\p{L},;-]$') AS interrupts
-    FROM found f LEFT JOIN near a USING (d, n) WHERE f.name IS NOT NULL AND length(f.name) >= 3 AND f.number IS NULL
-    WINDOW w AS (PARTITION BY f.d, f.name ORDER BY f.k), v AS (PARTITION BY f.d ORDER BY f.k)
-), names AS (
-    SELECT d, name, avg(adjacent::INTEGER) AS adjacency, count(*) AS times,
-        count(*) FILTER (beside IS NOT NULL) >= 2 AND count(*) FILTER (step BETWEEN 0 AND 4 AND gap >= getvariable('page_lines')) >= 1 AS counts,
-        count(*) >= 4 AND avg(gap) >= getvariable('page_lines') AND stddev_pop(gap) <= 0.2 * avg(gap) AND avg(interrupts::INTEGER) >= 0.25 AS rhythmic
-    FROM occurrences GROUP BY d, name HAVING count(*) >= 2
-), heads AS (
-    SELECT o.d, o.n, 'running head' AS kind FROM occurrences o JOIN names m USING (d, name)
-    WHERE (m.adjacency >= 0.5 AND o.adjacent) OR (m.counts AND o.beside IS NOT NULL) OR (m.rhythmic AND o.k > 5)
+    SELECT c.*, set_off, interrupts AND before_size > 30 AS interrupts FROM chained c JOIN found USING (d, n)
+), paces AS (
+    SELECT d, (n - lag(n) OVER w) // nullif(number - lag(number) OVER w, 0) AS pace FROM chained WINDOW w AS (PARTITION BY d ORDER BY n)
+), even AS (
+    -- Three of four pages are as long as the middle one, to a tenth.
+    SELECT d FROM paces JOIN (SELECT d, quantile_disc(pace, 0.5) AS middle FROM paces GROUP BY d) USING (d)
+    GROUP BY d HAVING count(pace) >= 2 AND count(*) FILTER (10 * abs(pace - middle) <= middle) >= 0.75 * count(pace)
+), headed AS (
+    SELECT DISTINCT d FROM (SELECT d, k + unnest([-2, -1, 1, 2]) AS k FROM chained) JOIN placed USING (d, k)
+    JOIN (SELECT d, count(*) AS numbers FROM chained GROUP BY d) USING (d)
+    WHERE line = chr(12) OR (NOT numbered AND NOT regexp_matches(line, getvariable('division')))
+    GROUP BY d, said, numbers HAVING count(*) >= greatest(2, 0.5 * numbers)
+), documents AS (
+    SELECT d FROM before GROUP BY d HAVING count(*) >= 2 AND (avg(interrupts::INTEGER) >= CASE WHEN count(*) = 2 THEN 0.5 ELSE 0.2 END OR avg(set_off::INTEGER) >= 0.8
+        OR (d IN (FROM even) AND (bool_or(interrupts) OR d IN (FROM headed))))
 )
-SELECT d, n, min(kind) AS kind FROM (SELECT d, n, kind FROM page_numbers UNION ALL SELECT d, n, kind FROM heads) GROUP BY d, n;
+SELECT d, n, k FROM before SEMI JOIN documents USING (d)
+UNION SELECT d, n, k FROM found WHERE feed
+-- What carries the same set-off as the document's page numbers but lost its neighbours is one of them.
+UNION SELECT d, n, k FROM found SEMI JOIN documents USING (d) WHERE number IS NOT NULL AND set_off;
+
+CREATE OR REPLACE TEMP TABLE furniture AS
+WITH near AS (
+    SELECT DISTINCT p.d, p.n FROM (SELECT d, k + unnest([-2, -1, 1, 2]) AS k FROM page_numbers) f JOIN placed p USING (d, k)
+), candidates AS (
+    SELECT DISTINCT d, said FROM (
+        FROM often UNION ALL SELECT d, said FROM found WHERE beside IS NOT NULL UNION ALL SELECT d, said FROM placed SEMI JOIN near USING (d, n))
+), named AS MATERIALIZED (
+    SELECT p.d, p.n, p.k, p.interrupts, p.goes_on, NOT regexp_matches(p.line, '^\W*\p{Ll}') AS begins, p.line, f.beside, f.number, trim(regexp_replace(upper(p.line), '[^\p{L}]+', ' ', 'g')) AS name
+    FROM placed p SEMI JOIN candidates USING (d, said) LEFT JOIN found f USING (d, n) WHERE p.line <> chr(12)
+), occurrences AS (
+    SELECT o.d, o.n, o.k, o.name, o.beside, a.n IS NOT NULL AS adjacent,
+        o.k - lag(o.k) OVER w AS gap, o.beside - lag(o.beside) OVER w AS step,
+        o.interrupts, o.goes_on, o.begins, o.line
+    FROM named o LEFT JOIN near a USING (d, n) WHERE length(o.name) >= 3 AND o.number IS NULL
+    WINDOW w AS (PARTITION BY o.d, o.name ORDER BY o.k)
+), names AS (
+    SELECT d, name, avg(adjacent::INTEGER) >= 0.5 AND bool_and(begins) AND (count(*) >= 3 OR bool_and(line = upper(line))) AS adjoining,
+        count(DISTINCT beside) >= 2 AND bool_and(step >= 0) FILTER (beside IS NOT NULL) AND count(*) FILTER (step BETWEEN 1 AND 4 AND gap >= getvariable('page_lines')) >= 1
+            AND NOT bool_or(regexp_matches(line, getvariable('division'))) AS counts,
+        count(*) >= 4 AND avg(gap) >= getvariable('page_lines') AND 25 * (count(gap) * sum(gap * gap) - sum(gap) * sum(gap)) <= sum(gap) * sum(gap) 
+            AND avg((interrupts AND goes_on)::INTEGER) >= 0.25 AND bool_and(begins) AND NOT bool_or(regexp_matches(line, getvariable('division'))) AS rhythmic
+    FROM occurrences GROUP BY d, name HAVING count(*) >= 2
+)
+SELECT d, n, 'page number' AS kind FROM page_numbers
+UNION ALL
+SELECT d, n, 'running head' FROM (
+    SELECT o.d, o.n FROM occurrences o JOIN names m USING (d, name)
+    WHERE (m.adjoining AND o.adjacent) OR (m.counts AND o.beside IS NOT NULL) OR (m.rhythmic AND o.k > 5)
+) ANTI JOIN page_numbers USING (d, n);

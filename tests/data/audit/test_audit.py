@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -77,10 +79,11 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, text in shelf.items():
         (root / "shelf" / name).write_text(text)
     (root / "shelf" / "photo.txt").write_bytes(b"\x89PNG" + bytes(99))
-    ingest(IngestConfig(sources=(FilesSource(paths=("shelf",)),)), root / "ingest", Surroundings(root, root))
+    limits: Any = {"threads": 1, "memory": "500MB", "scratch": root / "scratch"}
+    ingest(IngestConfig(sources=(FilesSource(paths=("shelf",)),)), root / "ingest", Surroundings(root, root), **limits)
     clean(root / "ingest" / "documents.parquet", root / "clean", CleanConfig(), threads=1, memory="500MB", scratch=root / "scratch")
     dedup([root / "clean" / "documents.parquet"], root / "dedup", DedupConfig(), threads=1, memory="500MB", scratch=root / "scratch")
-    split(root / "dedup" / "documents.parquet", root / "dedup" / "clusters.parquet", root / "splits", SplitConfig())
+    split(root / "dedup" / "documents.parquet", root / "dedup" / "clusters.parquet", root / "splits", SplitConfig(), **limits)
     return root
 
 
@@ -104,6 +107,7 @@ def test_ledgers_and_documents_in_shards_give_the_funnel_of_whole_ones(corpus: P
                 folder.mkdir(exist_ok=True)
                 held = [shard_of(str(value), 3) == number for value in table["id"].to_pylist()]
                 pq.write_table(table.filter(held), folder / f"{file}.parquet")
+    shutil.copy(corpus / "ingest" / "quarantine.parquet", sharded["ingest"][1])
     found = []
     for name, ledgers in (("whole", whole), ("sharded", sharded)):
         limits = {"threads": 1, "memory": "500MB", "scratch": tmp_path / "scratch"}

@@ -107,13 +107,18 @@ def test_a_page_scanned_twice_goes_and_stands_in_the_ledger(tmp_path: Path) -> N
     twice = "THE OLD MILL\n".join([*sheets[:3], sheets[2], *sheets[3:]])
     output = _clean(tmp_path, {"a": twice}, repeated_pages=True, page_numbers=True, running_heads=True)
     assert sum(line in lines for line in texts_of(output)["a"].split("\n")) == len(lines)
-    assert ("removed", "repeated pages") in {(row["action"], row["rule"]) for row in pq.read_table(output / "ledger.parquet").to_pylist()}
+    assert ("cut", "repeated pages") in {(row["action"], row["rule"]) for row in pq.read_table(output / "ledger.parquet").to_pylist()}
 
 
-def test_a_misread_word_is_mended_by_words_the_corpus_knows_and_a_known_word_is_left(tmp_path: Path) -> None:
-    text = "The modern time came. " * 60 + "The modem tirne of c1ay and day came, Modern and MODEM."
-    cleaned = texts_of(_clean(tmp_path, {"a": text, "b": "The clay of day. " * 30}, ocr=True))["a"]
-    assert cleaned.endswith("The modern time of clay and day came, Modern and MODERN.")
+def test_misread_words_are_mended_by_words_the_corpus_knows_where_a_machine_misread_the_document(tmp_path: Path) -> None:
+    known = "The modern time came home. Tom saw the mill, the river and the clay. " * 30
+    misread = "The modem tirne of c1ay and day came, Modern and MODEM. Torn by the m1ll and r1ver, she was torn, and Tom came horne."
+    own = "The modem of the thern stood in the m1ll."
+    cleaned = texts_of(_clean(tmp_path, {"a": misread, "b": known, "c": own}, ocr=True))
+    assert cleaned["a"] == (
+        "The modern time of clay and day came, Modern and MODERN. Tom by the mill and river, she was torn, and Tom came home."
+    )
+    assert cleaned["c"] == "The modem of the thern stood in the mill."
 
 
 def test_a_document_too_short_is_removed_by_name(tmp_path: Path) -> None:

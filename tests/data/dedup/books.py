@@ -72,4 +72,5 @@ def texts_of(output: Path) -> dict[str, str]:
 
 def bytes_of(output: Path) -> dict[str, str]:
     """The digest of every file of an output folder."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(output.iterdir())}
+    files = sorted(path for path in output.rglob("*") if path.is_file())
+    return {path.relative_to(output).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

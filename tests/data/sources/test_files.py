@@ -21,7 +21,7 @@ from data.sources.files import find_files, source_state
 from data.sources.ingest import Surroundings, ingest
 from data.sources.titles import name_disagrees, title_of
 from data.universe.config import UniverseSource
-from tests.data.sources.reading import digests, read, rows
+from tests.data.sources.reading import digests, limits, read, rows
 
 LETTER = "Ágnes wrote: “The café is closed — naïve, but true.”\n" * 20
 
@@ -33,7 +33,7 @@ def _config(*paths: str, join: str | None = None, name: str = "shelf", encoding:
 def _run(root: Path, config: IngestConfig) -> tuple[dict[str, str], dict[str, str], dict[str, float]]:
     """({path: text}, {path: reason of quarantine}, metrics)."""
     output = root.parent / f"{root.name}-out"
-    metrics = ingest(config, output, Surroundings(root, root))
+    metrics = ingest(config, output, Surroundings(root, root), **limits(root.parent / "scratch"))
     rows = pq.read_table(output / "documents.parquet").to_pylist()
     lost = pq.read_table(output / "quarantine.parquet").to_pylist()
     ledger = pq.read_table(output / "ledger.parquet").to_pylist()
@@ -44,7 +44,7 @@ def _run(root: Path, config: IngestConfig) -> tuple[dict[str, str], dict[str, st
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "recipe"
-    for name in ("a.txt", "b.md", "deep/c.txt", "deep/d.html", ".hidden.txt"):
+    for name in ("a.txt", "b.md", "deep/c.txt", "deep/d.png", ".hidden.txt"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(f"The text of {name}.")
     return root
@@ -122,7 +122,7 @@ def test_the_order_of_files_and_the_place_of_the_root_change_no_byte(root: Path,
         (other / name).parent.mkdir(parents=True, exist_ok=True)
         (other / name).write_bytes((root / name).read_bytes())
     for place in (root, other):
-        ingest(_config("."), place.parent / f"{place.name}-made", Surroundings(place, place))
+        ingest(_config("."), place.parent / f"{place.name}-made", Surroundings(place, place), **limits(tmp_path / "scratch"))
     for name in ("documents", "quarantine", "ledger"):
         first, second = (place.parent / f"{place.name}-made" / f"{name}.parquet" for place in (root, other))
         assert first.read_bytes() == second.read_bytes()
@@ -150,9 +150,11 @@ def test_a_title_is_what_the_text_says_and_else_the_files_name() -> None:
 
 
 def test_a_name_that_is_no_utf8_is_written_out_and_its_text_is_read(tmp_path: Path) -> None:
-    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("The text of the café.")
+    folder = tmp_path / "shelf"
+    folder.mkdir()
+    (folder / os.fsdecode(b"caf\xe9.txt")).write_text("The text of the café.")
     source = FilesSource(name="shelf", paths=(".",))
-    assert list(find_files(source, tmp_path)) == ["caf\\xe9.txt"]
-    read(IngestConfig(sources=(source,), shards=1), tmp_path, tmp_path / "out")
+    assert list(find_files(source, folder)) == ["caf\\xe9.txt"]
+    read(IngestConfig(sources=(source,), shards=1), folder, tmp_path / "out")
     (row,) = rows(tmp_path / "out", "documents", 1)
     assert row["text"] == "The text of the café."

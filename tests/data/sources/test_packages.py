@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from data.sources import archive as archives
-from data.sources.archive import read_archive
-from data.sources.config import PackageSource
-from data.sources.errors import HostileArchive, SourceError
-from data.sources.package import fetch_package, file_sha256
-from data.sources.works import Works
+from data.sources.archive import look_through, read_members, selected
+from data.sources.config import IngestConfig, PackageSource
+from data.sources.errors import HostileArchive, SourceError, Unreadable
+from data.sources.package import fetch_package
+from data.sources.pinned import file_sha256
+from tests.data.sources.reading import read
 
 TEXTS = {"tales/a.txt": b"One.", "tales/b.txt": b"Two.", "notes.md": b"No."}
-ALL = Works("tales", None, None)
 ALARM = b"raise SystemExit('the build code ran')\n"
 
 
@@ -80,11 +80,17 @@ def test_a_version_that_is_not_there_is_an_error_that_names_it_and_where_to_put_
         fetch_package(_source(kind, "0" * 64, "9.9"), tmp_path / "cache")
 
 
+def members(archive: Path, include: tuple[str, ...] = ("*",), exclude: tuple[str, ...] = ()) -> dict[str, bytes]:
+    """The chosen members of an archive and their content, in its order."""
+    found = look_through(archive, lambda name: selected(name, include, exclude))
+    return {member.name: b"" if isinstance(stream, Unreadable) else stream.read() for member, stream in read_members(archive, found)}
+
+
 @pytest.mark.parametrize("make", [make_zip, make_tar])
 def test_globs_choose_members_and_exclude_wins(tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path]) -> None:
     archive = make(tmp_path / "a", TEXTS)
-    assert dict(read_archive(archive, ("*.txt",), ("*/b.*",), ALL)) == {"tales/a.txt": b"One."}
-    assert [name for name, _ in read_archive(archive, ("*",), (), ALL)] == sorted(TEXTS)
+    assert members(archive, ("*.txt",), ("*/b.*",)) == {"tales/a.txt": b"One."}
+    assert members(archive) == TEXTS
 
 
 @pytest.mark.parametrize("name", ["../up.txt", "/etc/x.txt", "a/../../x.txt", "C:/x.txt", "..\\x.txt"])
@@ -93,7 +99,7 @@ def test_a_member_that_leads_out_spoils_the_whole_archive(
     tmp_path: Path, make: Callable[[Path, dict[str, bytes]], Path], name: str
 ) -> None:
     with pytest.raises(HostileArchive, match="leads out of the archive"):
-        list(read_archive(make(tmp_path / "a", {"good.txt": b"Good.", name: b"Bad."}), ("good.txt",), (), ALL))
+        members(make(tmp_path / "a", {"good.txt": b"Good.", name: b"Bad."}), ("good.txt",))
 
 
 def test_links_and_devices_are_refused(tmp_path: Path) -> None:
@@ -105,25 +111,42 @@ def test_links_and_devices_are_refused(tmp_path: Path) -> None:
         *(make_tar(tmp_path / f"t{kind!r}", {"a.txt": b""}, kind) for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE)),
     ):
         with pytest.raises(HostileArchive, match="is a link"):
-            list(read_archive(archive, ("*",), (), ALL))
+            members(archive)
+
+
+def test_two_members_of_one_name_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "z", "w") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        for text in ("One.", "Another."):
+            archive.writestr("a.txt", text)
+    with pytest.raises(HostileArchive, match=r"two members called a\.txt"):
+        members(tmp_path / "z")
 
 
 def test_bombs_are_refused_before_they_unpack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     zeros = {"bomb.txt": bytes(9 << 20)}
     for archive in (make_zip(tmp_path / "z", zeros), make_tar(tmp_path / "t", zeros)):
         with pytest.raises(HostileArchive, match="more than 200 times its size"):
-            list(read_archive(archive, ("*",), (), ALL))
+            members(archive)
     many = make_zip(tmp_path / "many", {f"{k}.txt": b"x" for k in range(12)})
-    limits = (("MEMBERS_LIMIT", 10, "more than 10 members"), ("TOTAL_LIMIT", 11, "narrow `include`"), ("MEMBER_LIMIT", 0, "limit is 0"))
+    limits = (("MEMBERS_LIMIT", 10, "more than 10 members"), ("TOTAL_LIMIT", 11, "choose fewer members"), ("MEMBER_LIMIT", 0, "limit is 0"))
     for name, limit, sentence in limits:
         with monkeypatch.context() as patch, pytest.raises(HostileArchive, match=sentence):
             patch.setattr(archives, name, limit)
-            list(read_archive(many, ("*",), (), ALL))
+            members(many)
 
 
-def test_a_damaged_archive_is_an_error_that_says_to_fetch_it_anew(tmp_path: Path) -> None:
-    whole = make_zip(tmp_path / "z", {"a.txt": bytes(range(256)) * 40}).read_bytes()
-    for content in (b"no archive at all", whole[: len(whole) // 2], whole.replace(whole[60:80], bytes(20))):
-        (tmp_path / "x").write_bytes(content)
-        with pytest.raises(SourceError, match="delete it from the cache"):
-            list(read_archive(tmp_path / "x", ("*",), (), ALL))
+def test_a_damaged_package_is_an_error_that_says_to_fetch_it_anew_and_a_hostile_one_says_what_it_did(tmp_path: Path) -> None:
+    whole = make_zip(tmp_path / "z", {"a.txt": b"A text. " * 99}).read_bytes()
+    for content, error, words in (
+        (b"no archive at all", SourceError, "delete it from the cache"),
+        (whole[: len(whole) // 2], SourceError, "delete it from the cache"),
+        (
+            make_zip(tmp_path / "x", {"../a.txt": b"A text."}).read_bytes(),
+            HostileArchive,
+            r"tales-1\.0\.wheel: hostile archive: member path",
+        ),
+    ):
+        (tmp_path / "tales-1.0.wheel").write_bytes(content)
+        source = _source("wheel", file_sha256(tmp_path / "tales-1.0.wheel"))
+        with pytest.raises(error, match=words):
+            read(IngestConfig(sources=(source,), shards=1), tmp_path, tmp_path / "out")

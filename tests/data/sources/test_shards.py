@@ -15,12 +15,12 @@ from data.documents.schema import document_id
 from data.sources.config import FilesSource, IngestConfig, PackageSource
 from data.sources.errors import SourceError
 from data.sources.ingest import Surroundings, ingest
-from data.sources.package import file_sha256
+from data.sources.pinned import file_sha256
 from data.sources.shards import holds, shard_of
 from data.sources.silence import refuse_silence
 from data.universe.config import UniverseSource
 from data.universe.write import write_universe
-from tests.data.sources.reading import Part, read, rows, states
+from tests.data.sources.reading import Part, limits, read, rows, states
 from tests.data.sources.test_packages import make_tar, make_zip
 
 SHARDS = 5
@@ -144,14 +144,14 @@ def test_a_file_that_changes_after_it_was_observed_is_an_error_that_names_it_nev
     (seen,) = states(config, root)
     change(root)
     with pytest.raises(SourceError, match=r"shelf/00\.txt changed after this run began.*Start the run again"):
-        ingest(config, tmp_path / "out", Surroundings(root, root, observed=seen), Part(0, 1))
+        ingest(config, tmp_path / "out", Surroundings(root, root, observed=seen), Part(0, 1), **limits(tmp_path / "scratch"))
 
 
 def test_a_file_that_comes_after_the_others_were_observed_is_an_error_that_names_it(root: Path, tmp_path: Path) -> None:
     (seen,) = states(_config(shards=1), root)
     (root / "late.txt").write_text("Too late.")
     with pytest.raises(SourceError, match=r"shelf/late\.txt changed after this run began"):
-        ingest(_config(shards=1), tmp_path / "out", Surroundings(root, root, observed=seen), Part(0, 1))
+        ingest(_config(shards=1), tmp_path / "out", Surroundings(root, root, observed=seen), Part(0, 1), **limits(tmp_path / "scratch"))
 
 
 def test_a_file_too_large_to_read_is_compared_all_the_same(root: Path, tmp_path: Path) -> None:
@@ -159,17 +159,17 @@ def test_a_file_too_large_to_read_is_compared_all_the_same(root: Path, tmp_path:
     (root / "large.txt").write_bytes(b"x" * (3 << 20))
     (seen,) = states(config, root)
     around = Surroundings(root, root, observed=seen)
-    ingest(config, tmp_path / "0", around, Part(0, 1))
+    ingest(config, tmp_path / "0", around, Part(0, 1), **limits(tmp_path / "scratch"))
     assert "too large: 3145728 bytes, the limit is 1048576" in {row["reason"] for row in rows(tmp_path, "quarantine", 1)}
     (root / "large.txt").write_bytes(b"x" * (3 << 20) + b"y")
     with pytest.raises(SourceError, match=r"shelf/large\.txt changed"):
-        ingest(config, tmp_path / "again", around, Part(0, 1))
+        ingest(config, tmp_path / "again", around, Part(0, 1), **limits(tmp_path / "scratch"))
 
 
 def test_what_could_not_be_read_when_it_was_observed_is_put_aside_with_the_reason_seen_then(root: Path, tmp_path: Path) -> None:
     (seen,) = states(_config(shards=1), root)
     seen["shelf/00.txt"] = "unreadable: Permission denied"
-    ingest(_config(shards=1), tmp_path / "0", Surroundings(root, root, observed=seen), Part(0, 1))
+    ingest(_config(shards=1), tmp_path / "0", Surroundings(root, root, observed=seen), Part(0, 1), **limits(tmp_path / "scratch"))
     assert {"source": "shelf", "path": "00.txt", "reason": "unreadable: Permission denied"} in rows(tmp_path, "quarantine", 1)
 
 
@@ -178,7 +178,9 @@ def test_a_source_without_a_text_in_any_shard_is_an_error_that_says_why(root: Pa
     config = IngestConfig(sources=(*_config("0*.txt").sources, FilesSource(name="void", paths=("blank.txt", "photo.txt"))), shards=SHARDS)
     metrics = read(config, root, tmp_path / "out")
     asides = [tmp_path / "out" / str(number) / "quarantine.parquet" for number in range(SHARDS)]
-    with pytest.raises(SourceError, match=r"empty corpus: source 'void'.* 2 files were quarantined, the first: blank\.txt: empty"):
+    with pytest.raises(
+        SourceError, match=r"empty corpus: source 'void'.* 2 files or records were quarantined, the first: blank\.txt: empty"
+    ):
         refuse_silence(config, root, metrics, asides)
     refuse_silence(_config("0*.txt"), root, metrics, [])
 

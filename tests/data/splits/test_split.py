@@ -4,72 +4,161 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from random import Random
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from data.splits.config import SplitConfig
-from data.splits.split import SPLITS, assign, split
-from tests.data.dedup.books import write
+from data.splits.seats import seats
+from data.splits.split import SPLITS
+from tests.data.splits.shelf import Book, Shelf, by_number, divide, number, parts, places
 
-sizes = st.dictionaries(st.text("abcdef0123456789", min_size=4, max_size=8), st.integers(1, 6), min_size=3, max_size=60)
-
-
-@given(sizes, st.integers(0, 5))
-def test_every_cluster_has_one_split_and_none_is_empty(clusters: dict[str, int], seed: int) -> None:
-    places = assign(clusters, SplitConfig(seed=seed))
-    assert set(places) == set(clusters) and set(places.values()) == set(SPLITS)
-    assert places == assign(dict(reversed(clusters.items())), SplitConfig(seed=seed))
+few = settings(max_examples=25)
+NAME = st.text("0123456789abcdef", min_size=6, max_size=6)
+SHARES = st.sampled_from([(0.9, 0.05, 0.05), (0.5, 0.3, 0.2), (0.8, 0.0, 0.2), (0.02, 0.49, 0.49)])
 
 
-@given(st.integers(3, 400), st.integers(0, 5))
-def test_shares_are_exact_to_one_document(count: int, seed: int) -> None:
-    places = Counter(assign({f"{k:04}": 1 for k in range(count)}, SplitConfig(train=0.8, val=0.1, test=0.1, seed=seed)).values())
-    assert abs(places["val"] - count * 0.1) <= 1 and abs(places["test"] - count * 0.1) <= 1 and places.total() == count
+@st.composite
+def shelves(draw: st.DrawFn, fewest: int = 3, editions: int = 3) -> Shelf:
+    """Books of several sources; some come in up to `editions` editions."""
+    random = Random(draw(st.integers(0, 10_000)))
+    shelf: Shelf = {}
+    for _ in range(draw(st.integers(fewest, 50))):
+        names = [f"{random.getrandbits(40):010x}" for _ in range(random.randint(1, editions))]
+        shelf |= {name: Book(cluster=min(names), source=random.choice("abc")) for name in names}
+    return shelf
 
 
-@given(st.integers(40, 200), st.text("abcdef", min_size=5, max_size=9))
-def test_a_new_book_moves_at_most_the_books_at_the_boundaries(count: int, name: str) -> None:
-    old = {f"{k:04}": 1 for k in range(count)}
-    before, after = assign(old, SplitConfig()), assign(old | {name: 1}, SplitConfig())
-    moved = [(before[book], after[book]) for book in old if before[book] != after[book]]
+def fractions(shares: tuple[float, float, float], **more: object) -> SplitConfig:
+    return SplitConfig.model_validate({"train": shares[0], "val": shares[1], "test": shares[2], **more})
+
+
+@few
+@given(shelves(), SHARES, st.integers(0, 3))
+def test_a_book_goes_where_the_number_of_its_cluster_says_and_no_part_is_empty(
+    shelf: Shelf, shares: tuple[float, float, float], seed: int
+) -> None:
+    config = fractions(shares, seed=seed)
+    found = places(shelf, config)
+    assert set(found) == set(shelf)
+    assert set(found.values()) == {part for part in SPLITS if getattr(config, part)}
+    assert all(found[name] == found[book.cluster] for name, book in shelf.items())
+    counted = Counter(by_number(seed, book.cluster, config) for book in shelf.values())
+    if all(counted[part] for part in SPLITS if getattr(config, part)):
+        assert found == {name: by_number(seed, book.cluster, config) for name, book in shelf.items()}
+
+
+@few
+@given(shelves(), NAME, SHARES, st.sampled_from(["none", "source"]), st.sampled_from("abcd"))
+def test_a_new_book_moves_nobody_but_who_stood_in_for_it(
+    shelf: Shelf, name: str, shares: tuple[float, float, float], stratify: str, source: str
+) -> None:
+    config = fractions(shares, stratify=stratify)
+    before, after = places(shelf, config), places(shelf | {name: Book(source=source)}, config)
+    moved = {book for book in shelf if before[book] != after[book]}
+    assert all(before[book] != by_number(0, shelf[book].cluster, config) for book in moved if stratify == "none")
+    # A source that grows to as many books as there are parts gets a stand-in of its own.
+    assert all(before[book] != by_number(0, shelf[book].cluster, config) or shelf[book].source == source for book in moved)
+
+
+def test_a_thousand_books_move_none_of_a_thousand() -> None:
+    old = {f"{k:04}": Book() for k in range(1000)}
+    before, after = places(old, SplitConfig()), places(old | {f"new {k:04}": Book() for k in range(1000)}, SplitConfig())
+    assert {name: after[name] for name in old} == before
+    assert 30 < Counter(after.values())["test"] / 2 < 70
+
+
+@few
+@given(shelves(fewest=6, editions=1), NAME, st.integers(0, 3), st.integers(0, 3))
+def test_counts_are_exact_and_a_new_book_moves_at_most_one_at_each_boundary(shelf: Shelf, name: str, val: int, test: int) -> None:
+    assume(name not in shelf and val + test > 0)
+    config = SplitConfig(mode="counts", val_documents=val, test_documents=test)
+    before, after = places(shelf, config), places(shelf | {name: Book()}, config)
+    for found in (before, after):
+        counted = Counter(found.values())
+        assert (counted["val"], counted["test"]) == (val, test)
+    order = sorted(shelf, key=lambda book: number(0, book))
+    assert {book for book in shelf if before[book] == "test"} == set(order[:test])
+    assert {book for book in shelf if before[book] == "val"} == set(order[len(order) - val :])
+    moved = [(before[book], after[book]) for book in shelf if before[book] != after[book]]
     assert len(moved) <= 2 and all("train" in move for move in moved)
+    assert all(sum(part in move for move in moved) <= 1 for part in ("val", "test"))
 
 
-def _files(folder: Path, clusters: dict[str, str]) -> tuple[Path, Path]:
-    documents = write(folder, {name: f"The text of {name}." for name in clusters})
-    pq.write_table(pa.table({"id": list(clusters), "cluster": list(clusters.values())}), folder / "clusters.parquet")
-    return documents, folder / "clusters.parquet"
+@few
+@given(shelves(fewest=12), NAME)
+def test_counts_take_whole_clusters_and_a_new_book_moves_at_most_one_of_them_at_each_boundary(shelf: Shelf, name: str) -> None:
+    assume(name not in shelf)
+    config = SplitConfig(mode="counts", val_documents=4, test_documents=3)
+    before, after = places(shelf, config), places(shelf | {name: Book()}, config)
+    assert all(before[name] == before[book.cluster] for name, book in shelf.items())
+    counted = Counter(before.values())
+    assert 4 <= counted["val"] <= 6 and 3 <= counted["test"] <= 5
+    moved = {(shelf[book].cluster, before[book], after[book]) for book in shelf if before[book] != after[book]}
+    assert all(sum(part in move for move in moved) <= 1 for part in ("val", "test"))
 
 
-def _ids(output: Path) -> dict[str, list[str]]:
-    return {part: pq.read_table(output / f"{part}.parquet")["id"].to_pylist() for part in SPLITS}
+@few
+@given(shelves(fewest=12, editions=1), NAME, st.sampled_from("abc"))
+def test_counts_by_source_follow_the_sizes_and_a_new_book_moves_one_at_each_boundary_of_two_sources(
+    shelf: Shelf, name: str, source: str
+) -> None:
+    assume(name not in shelf)
+    config = SplitConfig(mode="counts", val_documents=3, test_documents=4, stratify="source")
+    before, after = places(shelf, config), places(shelf | {name: Book(source=source)}, config)
+    sizes = Counter(book.source for book in shelf.values())
+    assert Counter(shelf[book].source for book, part in before.items() if part == "test") == seats(sizes, 4)
+    moved = [(shelf[book].source, before[book], after[book]) for book in shelf if before[book] != after[book]]
+    for part in ("val", "test"):
+        sources = [where for where, *move in moved if part in move]
+        assert len(sources) == len(set(sources)) <= 2
 
 
-def test_editions_stay_together_and_every_document_is_written_once(tmp_path: Path) -> None:
-    clusters = {f"{k:02}{edition}": f"{k:02}a" for k in range(30) for edition in "abc"[: 1 + k % 3]}
-    metrics = split(*_files(tmp_path, clusters), tmp_path / "out", SplitConfig())
-    found = _ids(tmp_path / "out")
-    assert sorted(name for names in found.values() for name in names) == sorted(clusters)
-    assert all(not {clusters[a] for a in found[p]} & {clusters[b] for b in found[q]} for p in SPLITS for q in SPLITS if p < q)
-    assert sum(metrics[f"documents_{part}"] for part in SPLITS) == len(clusters) and metrics["shared"] == 0
+@given(st.dictionaries(st.sampled_from("abcde"), st.integers(1, 60), min_size=1), st.integers(0, 60), st.sampled_from("abcde"))
+def test_seats_are_in_proportion_and_one_member_more_moves_one_seat(sizes: dict[str, int], wanted: int, grown: str) -> None:
+    given_out = seats(sizes, wanted)
+    assert sum(given_out.values()) == min(wanted, sum(sizes.values()))
+    assert all(0 < due <= sizes[name] for name, due in given_out.items())
+    after = seats(sizes | {grown: sizes.get(grown, 0) + 1}, wanted)
+    change = {name: after.get(name, 0) - given_out.get(name, 0) for name in {*sizes, grown}}
+    assert 0 <= change.pop(grown) <= 1 and sum(map(abs, change.values())) <= 1 and all(step <= 0 for step in change.values())
+    assert seats({"a": 60, "b": 30, "c": 10}, 10) == {"a": 6, "b": 3, "c": 1}
 
 
-def test_four_books_may_all_be_trained_on_and_that_is_told(tmp_path: Path) -> None:
-    metrics = split(*_files(tmp_path, {name: name for name in "abcd"}), tmp_path / "out", SplitConfig(mode="all_train"))
-    assert _ids(tmp_path / "out") == {part: list("abcd") for part in SPLITS} and metrics["shared"] == 1
+def test_each_source_is_held_out_from_when_asked_though_chance_left_it_out() -> None:
+    shelf = {f"{source}{k:03}": Book(source=source) for source in "abcdefgh" for k in range(4)}
+    by_source = places(shelf, SplitConfig(stratify="source"))
+    for source in "abcdefgh":
+        assert {part for name, part in by_source.items() if name[0] == source} == set(SPLITS)
+    assert len({name[0] for name, part in places(shelf, SplitConfig()).items() if part == "test"}) < 8
 
 
-def test_too_few_books_none_and_strangers_are_errors_with_a_way_out(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"at least 3 different books and found 2; add books, or set split\.mode: all_train"):
-        split(*_files(tmp_path / "two", {"a": "a", "b": "b"}), tmp_path / "out", SplitConfig())
-    with pytest.raises(ValueError, match="holds no documents"):
-        split(*_files(tmp_path / "none", {}), tmp_path / "out", SplitConfig())
-    documents, _ = _files(tmp_path / "x", {name: name for name in "abc"})
-    with pytest.raises(ValueError, match=r"document c is in .* but in no cluster"):
-        split(documents, _files(tmp_path / "y", {"a": "a", "b": "b"})[1], tmp_path / "out", SplitConfig())
+def test_a_document_that_stays_keeps_its_place_whatever_duplicates_come_and_go() -> None:
+    shelf = {f"m{k:03}": Book() for k in range(60)}
+    joined = shelf | {name: Book(cluster="a" + name) for name in shelf}
+    assert places(shelf, SplitConfig()) == places(joined, SplitConfig())
+
+
+def test_all_may_be_trained_on_and_that_is_told(tmp_path: Path) -> None:
+    metrics = divide(tmp_path, {name: Book() for name in "abcd"}, SplitConfig(mode="all_train"))
+    assert parts(tmp_path) == {part: list("abcd") for part in SPLITS} and metrics["shared"] == 1
+
+
+@pytest.mark.parametrize("config", [SplitConfig(), SplitConfig(mode="counts", test_documents=2)])
+def test_too_few_books_are_an_error_with_a_way_out(tmp_path: Path, config: SplitConfig) -> None:
+    need = len(config.held_out) + 1
+    with pytest.raises(ValueError, match=rf"needs at least {need} different books and found 1; add books, or set split\.mode: all_train"):
+        divide(tmp_path, {"a": Book("a"), "b": Book("a")}, config)
+
+
+def test_none_strangers_and_contradictions_are_errors_with_a_way_out(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="holds no documents that a person wrote"):
+        divide(tmp_path / "none", {"a": Book(synthetic=True)}, SplitConfig())
+    with pytest.raises(ValueError, match=r"split.test_documents=5, and 4 documents are there to take from; .*ask for fewer"):
+        divide(tmp_path / "all", {name: Book() for name in "abcd"}, SplitConfig(mode="counts", test_documents=5))
     with pytest.raises(ValueError, match=r"must add up to 1"):
         SplitConfig(train=0.9, val=0.2, test=0.1)
+    with pytest.raises(ValueError, match=r"split.mode=counts holds nothing out"):
+        SplitConfig(mode="counts")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from tasks.reporting.charts import Bar, Curve, Share, bar_chart, curve_chart, share_chart, thinned
+from tasks.reporting.funnel import Level, funnel_chart
 from tasks.reporting.layers import arrange, rising
 from tasks.reporting.learning import running_mean
 from tasks.reporting.parts import NARROW, WIDE, bars_figure
@@ -185,3 +186,30 @@ WORDED = [
 @pytest.mark.parametrize(("said", "meant"), WORDED)
 def test_numbers_read_as_people_write_them(said: str, meant: str) -> None:
     assert said == meant
+
+
+levels = st.lists(st.tuples(st.integers(0, 10**9), st.text("abc ,", max_size=120)), min_size=1, max_size=7)
+
+
+@given(levels, st.sampled_from([NARROW, WIDE]))
+def test_a_funnel_s_bars_keep_proportion_and_all_that_is_drawn_stays_inside(found: list[tuple[int, str]], width: float) -> None:
+    steps = [Level(f"step {number}", value, f"{value:,}", reasons) for number, (value, reasons) in enumerate(found)]
+    svg = drawn(funnel_chart(steps, width=width, description="Characters"))
+    bars = [(float(bar.attrib["y"]), float(bar.attrib["x"]), float(bar.attrib["width"])) for bar in svg.iter("rect")]
+    height = float(svg.attrib["viewBox"].split()[3])
+    most = max(value for value, _ in found) or 1
+    full = max(length for _, _, length in bars)
+    for (y, x, length), (value, _) in zip(bars, found, strict=True):
+        assert length == pytest.approx(max(full * value / most, 1.5 if value else 0), abs=0.02) or full <= 1.5
+        assert y + 20 <= height + 0.01 and x + length <= width
+    assert all(above + 20 <= below for (above, _, _), (below, _, _) in pairwise(bars)), "no bar covers another"
+    assert all(float(text.attrib["y"]) <= height for text in svg.iter("text"))
+
+
+def test_a_funnel_says_what_went_and_why_between_two_bars_and_to_those_who_cannot_see_it() -> None:
+    steps = [Level("read", 100, "100"), Level("cleaned", 90, "90", "−10: 7 stubs, 3 blanks")]
+    svg = drawn(funnel_chart(steps, width=WIDE, description="Documents"))
+    (first, second) = (float(bar.attrib["y"]) for bar in svg.iter("rect"))
+    (reason,) = (text for text in svg.iter("text") if text.text == "−10: 7 stubs, 3 blanks")
+    assert first + 20 < float(reason.attrib["y"]) < second
+    assert svg.attrib["aria-label"] == "Documents: read 100, cleaned 90 (−10: 7 stubs, 3 blanks)"

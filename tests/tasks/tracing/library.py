@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from data.documents.ledger import REMOVED
 from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, document_id, write_rows
 from tasks.stage.artifact import Artifact, Input
 from tasks.stage.cost import now
@@ -73,15 +74,15 @@ class Corpus:
             )
             for place, a in self.made.items()
         }  # fmt: skip
-        exported = self.made["export"]
-        registered = Registered(name=f"folio-{self.recipe}", version=self.version, alias="champion",
-                                location=exported.location, digest=exported.digest)  # fmt: skip
+        exported = [made for made in self.made.values() if made.stage == "export"]
+        registered = tuple(Registered(name=f"folio-{self.recipe}", version=self.version, alias="champion",
+                                      location=made.location, digest=made.digest) for made in exported)  # fmt: skip
         record = RunRecord(
             id=run_id, recipe=self.recipe, status="finished", started=now(), ended=now(), host="h", pid=1, git_commit="abc",
             git_dirty=False,
             configuration=more.get("configuration", {}), places=places,
             mlflow_run_id=f"mlflow-{run_id}", flow_run_id=f"flow-{run_id}",
-            registered=(registered,),
+            registered=registered,
         )  # fmt: skip
         Journal(self.store).write(record)
         return record
@@ -122,6 +123,7 @@ class Corpus:
         kept = [row for row in here if len(row["text"]) > 10]
         fates = [_ledger("clean", row["id"], *(("kept", "document") if row in kept else ("removed", "too short"))) for row in here]
         files = {"documents.parquet": (DOCUMENTS, kept), "ledger.parquet": (LEDGER, fates)}
+        files |= {"removed/too_short.parquet": (REMOVED, [_taken(row) for row in here if row not in kept])} if kept != here else {}
         inputs = {"documents": self.made[f"ingest[{number}]"].part("documents.parquet").reference()}
         self.commit(f"clean[{number}]", files, inputs)
 
@@ -132,6 +134,9 @@ class Corpus:
         if len(kept) < len(cleaned):
             fates.append(_ledger("dedup", COPY, "duplicate", "exact_document", f"the words of {ALICE}"))
         files = {"documents.parquet": (DOCUMENTS, kept), "ledger.parquet": (LEDGER, sorted(fates, key=lambda row: row["id"]))}
+        files |= (
+            {"removed/exact_document.parquet": (REMOVED, [_taken(row) for row in cleaned if row not in kept])} if kept != cleaned else {}
+        )
         inputs = {f"documents[{n}]": self.made[f"clean[{n}]"].part("documents.parquet").reference() for n in range(SHARDS)}
         dedup = self.commit("dedup", files, inputs)
         parts = {
@@ -203,6 +208,10 @@ def _id(name: str) -> str:
 
 def _ledger(stage: str, identity: str, action: str, rule: str, detail: str = "") -> dict[str, Any]:
     return {"id": identity, "stage": stage, "action": action, "rule": rule, "count": 1, "characters": 0, "net": 0, "detail": detail}
+
+
+def _taken(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"id": row["id"], "place": 0, "text": row["text"], "detail": ""}
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from tasks.stage.store import Store
 from tasks.tracing.takedown import Takedown, data, takedown, ways
 from tasks.tracing.things import find_document
 from tests.tasks.records import committed
+from tests.tasks.tracing.account import IDS, Account
 from tests.tasks.tracing.library import ALICE, COPY, MOBY, PRIDE, SHORT, TALE, TEXTS, Corpus, shard_of
 
 
@@ -60,7 +61,11 @@ def test_a_split_that_nothing_measures_is_held_and_no_more(corpus: Corpus) -> No
 def test_a_duplicate_left_before_training_and_lives_on_in_what_was_kept_in_its_place(corpus: Corpus) -> None:
     corpus.record("20261125T130501-3fa2bc")
     told = taken(corpus, COPY)
-    assert set(places(corpus, told, "contains")) == {f"ingest[{shard_of(COPY)}]", f"clean[{shard_of(COPY)}]"}
+    assert places(corpus, told, "contains") == {
+        f"ingest[{shard_of(COPY)}]": {"documents.parquet"},
+        f"clean[{shard_of(COPY)}]": {"documents.parquet"},
+        "dedup": {"removed/exact_document.parquet"},
+    }
     assert told.learned == []
     assert [(held.artifact.stage, held.detail) for held in told.left] == [("dedup", f"duplicate: exact_document (the words of {ALICE})")]
     assert told.kin[ALICE].instead
@@ -77,9 +82,13 @@ def test_what_was_removed_as_its_duplicate_would_take_its_place_and_goes_with_it
     assert told.through == ()
 
 
-def test_a_document_that_cleaning_removed_is_in_its_shard_of_ingest_alone(corpus: Corpus) -> None:
+def test_a_document_that_cleaning_removed_is_in_its_shard_of_ingest_and_among_what_was_removed(corpus: Corpus) -> None:
     told = taken(corpus, SHORT)
-    assert set(places(corpus, told, "contains")) == {f"ingest[{shard_of(SHORT)}]"}
+    shard = shard_of(SHORT)
+    assert places(corpus, told, "contains") == {
+        f"ingest[{shard}]": {"documents.parquet"},
+        f"clean[{shard}]": {"removed/too_short.parquet"},
+    }
     assert [held.detail for held in told.left] == ["removed: too short"]
 
 
@@ -107,6 +116,24 @@ def test_files_that_are_gone_make_uncertain_never_absent(corpus: Corpus) -> None
     told = taken(corpus, PRIDE)
     (held,) = (held for held in told.contains if held.artifact.stage == "split")
     assert (held.certain, held.parts) == (False, {""})
+
+
+def test_a_document_is_followed_through_stages_that_a_recipe_may_leave_out_and_into_what_rules_took_of_it(tmp_path: Path) -> None:
+    for number, without in enumerate([(), ("filter",), ("decontaminate", "filter")]):
+        account = Account(Store(str(tmp_path / f"store{number}"), tmp_path / "cache"), without=without).told()
+        stages = [stage for stage in ("ingest", "clean", "filter", "dedup", "decontaminate", "split") if stage not in without]
+
+        def held(name: str, made: Account = account) -> dict[str, set[str]]:
+            return {one.artifact.stage: set(one.parts) for one in taken(made, name).contains}
+
+        found = held("alice.txt")
+        assert list(found) == stages and found["clean"] == {"documents.parquet", "edits.parquet", "removed/running_heads.parquet"}
+        assert held("quoting.txt")["dedup"] == {"documents.parquet", "removed/paragraph.parquet"}
+        assert held("robot.txt")["split"] == {"train.parquet"}
+        left = {one.artifact.stage: one.detail for one in taken(account, "exam.txt").left}
+        assert left == ({} if "decontaminate" in without else {"decontaminate": "removed: contaminated"})
+        assert taken(account, "alice.txt").kin[IDS["quoting.txt"]].how == "lost copies of its passages and would keep them"
+        assert taken(account, "quoting.txt").kin[IDS["alice.txt"]].how == "keeps the first copy of passages that both had"
 
 
 def test_runs_and_registered_versions_that_hold_it_are_named(corpus: Corpus) -> None:
@@ -164,7 +191,8 @@ def test_a_takedown_is_plain_data_for_machines(corpus: Corpus) -> None:
     corpus.record("20261125T130501-3fa2bc")
     told = json.loads(json.dumps(data(taken(corpus, COPY))))
     assert told["document"]["id"] == COPY
-    assert {held["stage"] for held in told["contains"]} == {"ingest", "clean"}
+    assert {held["stage"] for held in told["contains"]} == {"ingest", "clean", "dedup"}
+    assert [held["stage"] for held in told["left_the_corpus"]] == ["dedup"]
     assert {held["stage"] for held in told["learned_from_what_was_kept_in_its_place"]} == {"tokenizer", "pretrain", "sft", "export"}
     assert told["registered"][0]["alias"] == "champion"
     assert told["shares_text"][0]["id"] == ALICE

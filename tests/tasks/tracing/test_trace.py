@@ -56,7 +56,7 @@ def test_a_document_goes_on_only_where_its_words_do_or_what_was_learned_from_the
     assert "as shards: pretrain/books-" in held_back
     assert "export/books-" not in held_back
     removed = trace(COPY, forward=True, store=told.store.url)
-    assert "dedup/" not in removed
+    assert "dedup/" in removed and "split/" not in removed
 
 
 def test_as_data_a_lineage_has_nodes_edges_and_what_each_was_made_with(told: Corpus) -> None:
@@ -102,7 +102,7 @@ def test_a_takedown_in_words_names_every_group_and_the_way_out(told: Corpus) -> 
     text = take_down("copy of alice.txt", store=told.store.url)
     for expected in (
         f"document {COPY}: books/copy of alice.txt",
-        "contain it: 2",
+        "contain it: 3",
         "learned from it: none",
         "learned its text from the document kept in its place: 4",
         f"{ALICE} (books/alice.txt, 'Alice') was kept in its place",

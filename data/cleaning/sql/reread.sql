@@ -1,0 +1,23 @@
+-- Misread words of the batch, one by one (table edited), and their lines as they should be. What follows a broken word's hyphen is no word.
+CREATE OR REPLACE TEMP TABLE torn AS
+WITH hit AS (
+    SELECT DISTINCT d, n FROM (SELECT d, n, unnest(string_split(line, ' ')) AS chunk FROM lines) SEMI JOIN corrections USING (chunk)
+)
+SELECT d, n, chunk, place, place = 1 AND joint = 'hyphen' AS half FROM (
+    SELECT d, n, unnest(list) AS chunk, unnest(generate_series(1, len(list)))::INTEGER AS place
+    FROM (SELECT d, n, string_split(line, ' ') AS list FROM lines SEMI JOIN hit USING (d, n))
+) JOIN joints USING (d, n);
+
+-- A machine misread a document in which digits stand for letters in at least three words. Once known, it is remembered.
+INSERT INTO machine_read
+SELECT d FROM torn JOIN corrections USING (chunk) ANTI JOIN machine_read USING (d) WHERE digit AND NOT half GROUP BY d HAVING count(DISTINCT chunk) >= 3;
+
+CREATE OR REPLACE TEMP TABLE edited AS
+SELECT t.d, t.n, t.place, r.place AS inner_place, r.piece AS before, r.repaired AS line, greatest(length(r.piece), length(r.repaired)) AS characters
+FROM torn t JOIN reread r USING (chunk) WHERE NOT half AND (sure OR (sure = false AND t.d IN (FROM machine_read)));
+
+UPDATE lines SET line = r.line
+FROM (
+    SELECT t.d, t.n, string_agg(CASE WHEN half OR corrected IS NULL THEN chunk WHEN t.d IN (FROM machine_read) THEN corrected ELSE surely END, ' ' ORDER BY t.place) AS line
+    FROM torn t LEFT JOIN corrections USING (chunk) GROUP BY t.d, t.n
+) r WHERE lines.d = r.d AND lines.n = r.n AND lines.line <> r.line;

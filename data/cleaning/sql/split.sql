@@ -1,0 +1,18 @@
+-- Documents (table incoming) become numbered lines. A form feed stands on a line of its own: it says where a page ended.
+-- Line ends of every system become \n, also those that were translated twice (\r\r\n).
+-- size: how long the line was on the page, before repairs change its length: the wrap width shows in this.
+-- odd: it holds more than plain letters, digits and punctuation; only such lines can need a repair.
+CREATE OR REPLACE TEMP TABLE lines AS
+WITH texts AS (
+    SELECT d, CASE WHEN regexp_matches(text, '[\r\f\x{0b}\x{2028}\x{2029}]') THEN
+        regexp_replace(regexp_replace(text, '\r*\n|[\r\x{2028}\x{2029}\x{0b}]', chr(10), 'g'), '\n?\f\n?', chr(10) || chr(12) || chr(10), 'g')
+        ELSE text END AS text
+    FROM incoming
+), numbered AS (
+    SELECT d, unnest(generate_series(1, len(parts)))::INTEGER AS n, unnest(parts) AS line
+    FROM (SELECT d, string_split(text, chr(10)) AS parts FROM texts)
+)
+SELECT *, (CASE WHEN odd THEN length(trim(line)) ELSE strlen(line) END)::INTEGER AS size
+FROM (SELECT *, regexp_matches(line, '[^A-Za-z0-9 .,;:!?''"()-]|--|  |''''|^ | $') AS odd FROM numbered);
+
+CREATE OR REPLACE TEMP TABLE suspects AS SELECT d, n, line FROM lines WHERE odd;

@@ -1,0 +1,1 @@
+"""Text of evaluation sets out of training text."""

@@ -1,0 +1,175 @@
+"""Takes out of the corpus what stands in given evaluation sets, so that whoever is judged by them has not learnt them by heart.
+
+The method is GPT-3's (Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C): an n-gram of 13 words that an evaluation
+set and a document have in common is cut out with 200 characters on each side; pieces of less than 200 characters go, too; a document in
+more than 10 pieces goes as a whole; n-grams in more than 10 documents are common phrases and stay. Texts of fewer words count as a whole
+from 8 words on, which is the paper's least n. Words are those of `data.documents.words`: unlike the paper's, a word ends at an apostrophe
+or a hyphen. A document stays one document: its pieces are joined by a blank line. Common phrases are counted over all documents, before
+any split.
+
+Guarantees: the result depends on the documents and the sets alone; every passage is listed with its item, every character accounted for.
+Costs two passes over the texts. Memory holds a few megabytes of text; n-grams of the sets and where they were found are DuckDB's, which
+spills. Two different n-grams count as one if their 64-bit hashes collide: one in 10^9 or so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from data.decontamination.config import DecontaminateConfig
+from data.decontamination.cut import Cut, cut
+from data.decontamination.evaluation import Text, texts
+from data.documents.database import Workspace, workspace
+from data.documents.ledger import Removed, RowWriter, require_balance
+from data.documents.rows import rows
+from data.documents.schema import LEDGER
+from data.documents.stream import BATCH_CHARACTERS, DocumentWriter, batches, ordered
+from data.documents.words import gram_macro, spans
+
+RULE = "decontamination"
+# place: the first of the words that match, from 1.
+CONTAMINATED = pa.schema(
+    [pa.field(name, pa.int64() if name in ("item", "place", "words") else pa.string()) for name in ("evaluation", "item", "id", "place",
+                                                                                                "words", "excerpt")]
+)  # fmt: skip
+EXCERPT = 400
+_SQL = Path(__file__).parent
+_PASSAGES = "SELECT id, first, last, NULL AS name, NULL AS item FROM passage UNION ALL SELECT id, first, last, name, item FROM contaminated"
+
+
+def decontaminate(
+    documents: Path,
+    output: Path,
+    config: DecontaminateConfig,
+    *,
+    root: Path,
+    observed: Mapping[str, str] | None,
+    threads: int,
+    memory: str,
+    scratch: Path,
+) -> dict[str, float]:
+    """Writes `documents.parquet`, `contaminated.parquet`, `ledger.parquet` and `removed/` into `output`.
+
+    contaminated: one row for each item and passage: evaluation (the set), item (its number), id, place, words, excerpt.
+    Returns documents_contaminated, documents_dropped, passages, characters_removed, phrases_common (n-grams that were ignored), and for
+    each set `items_<set>`, `items_hit_<set>` and `items_short_<set>` (too short to be looked for). Raises EvaluationError.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with workspace(scratch, threads=threads, memory=memory) as work:
+        source = ordered(work, [documents])
+        metrics = _load(work, texts(config, root, observed), config)
+        _search(work, source[0], config)
+        metrics |= _write(work, source[0], output, config)
+        require_balance(work, "decontaminate", [documents], [output / "documents.parquet"], output / "ledger.parquet")
+        for given in config.against:
+            hit = f"SELECT count(DISTINCT item) FROM contaminated WHERE name = '{given.name}'"
+            metrics[f"items_hit_{given.name}"] = work.number(hit)
+        metrics["phrases_common"] = work.number("SELECT count(*) FROM common")
+    return metrics
+
+
+def _load(work: Workspace, items: Iterator[Text], config: DecontaminateConfig) -> dict[str, float]:
+    """The n-grams of the sets, in table `wanted`, and how many items each set has."""
+    work.set(most_words=config.words, common=config.common)
+    work.connection.execute("CREATE TABLE wanted (name VARCHAR, item BIGINT, size UTINYINT, gram UBIGINT)")
+    work.connection.execute("CREATE TABLE hit (id VARCHAR, position BIGINT, size UTINYINT, gram UBIGINT)")
+    counts = {given.name: 0 for given in config.against}
+    for batch in _tables(items):
+        for size in range(config.least_words, config.words + 1):
+            work.set(size=size)
+            work.connection.execute(gram_macro("decon_grams", size))
+            work.on_batch(_SQL / "items.sql", batch)
+        counts |= {name: max(counts[name], item) for name, item in zip(*(batch[key].to_pylist() for key in ("name", "item")), strict=True)}
+    metrics: dict[str, float] = {}
+    for name, count in counts.items():
+        looked_for = work.number(f"SELECT count(DISTINCT item) FROM wanted WHERE name = '{name}'")
+        metrics |= {f"items_{name}": float(count), f"items_short_{name}": count - looked_for}
+    return metrics
+
+
+def _tables(items: Iterator[Text]) -> Iterator[pa.Table]:
+    held: list[dict[str, str | int]] = []
+    size = 0
+    for text in items:
+        held.append(text._asdict())
+        size += len(text.text)
+        if size >= BATCH_CHARACTERS:
+            yield pa.Table.from_pylist(held)
+            held, size = [], 0
+    if held:
+        yield pa.Table.from_pylist(held)
+
+
+def _search(work: Workspace, documents: Path, config: DecontaminateConfig) -> None:
+    """Tables `passage` (id, first, last: words from 1), `contaminated` and `common`."""
+    sizes = [int(str(size)) for (size,) in work.rows("SELECT DISTINCT size FROM wanted ORDER BY size")]
+    for batch in batches(documents, ("id", "text")):
+        work.on_batch(_SQL / "hashed.sql", batch)
+        for size in sizes:
+            work.set(size=size)
+            work.connection.execute(gram_macro("decon_grams", size))
+            work.script(_SQL / "hits.sql")
+    work.script(_SQL / "passages.sql")
+
+
+def _write(work: Workspace, documents: Path, output: Path, config: DecontaminateConfig) -> dict[str, float]:
+    counts = dict.fromkeys(("documents_contaminated", "documents_dropped", "passages", "characters_removed"), 0.0)
+    found = rows(work, f"{_PASSAGES} ORDER BY id, first, last, name NULLS FIRST, item")
+    ledger, listed = RowWriter(output / "ledger.parquet", LEDGER), RowWriter(output / "contaminated.parquet", CONTAMINATED)
+    waiting = next(found, None)
+    with DocumentWriter(output / "documents.parquet") as writer, Removed(output) as removed:
+        for batch in batches(documents):
+            for row in batch.to_pylist():
+                name, before = row["id"], len(row["text"])
+                places = spans(row["text"]) if waiting is not None and waiting["id"] == name else []
+                passages: list[tuple[int, int]] = []
+                while waiting is not None and waiting["id"] == name:
+                    start, end = places[waiting["first"] - 1][0], places[waiting["last"] - 1][1]
+                    if waiting["name"] is None:
+                        passages.append((start, end))
+                    else:
+                        listed.write(_listed(waiting, row["text"][start:end]))
+                    waiting = next(found, None)
+                if passages:
+                    result = cut(row["text"], passages, config)
+                    counts["documents_contaminated"] += 1
+                    counts["documents_dropped"] += bool(result.dropped)
+                    counts["passages"] += len(passages)
+                    counts["characters_removed"] += before - len(result.text)
+                    for line in _account(name, row["text"], len(passages), result, removed):
+                        ledger.write(line)
+                    row["text"] = result.text
+                    if result.dropped:
+                        continue
+                ledger.write(_line(name, "kept", "", 1, len(row["text"]), 0, ""))
+                writer.write(row)
+    ledger.close()
+    listed.close()
+    return counts
+
+
+def _listed(found: Mapping[str, Any], text: str) -> dict[str, Any]:
+    words = found["last"] - found["first"] + 1
+    return {"evaluation": found["name"], "item": found["item"], "id": found["id"], "place": found["first"], "words": words,
+            "excerpt": text[:EXCERPT]}  # fmt: skip
+
+
+def _account(name: str, text: str, passages: int, result: Cut, removed: Removed) -> Iterator[dict[str, Any]]:
+    """Ledger rows of a document that was cut or dropped; what it lost goes to `removed`."""
+    if result.dropped:
+        removed.write(RULE, name, 0, text, result.dropped)
+        yield _line(name, "removed", RULE, passages, len(text), len(text), result.dropped)
+        return
+    for piece in result.taken:
+        removed.write(RULE, name, piece.start + 1, piece.text, piece.why)
+    taken = sum(len(piece.text) for piece in result.taken)
+    yield _line(name, "cut", RULE, len(result.taken), taken, len(text) - len(result.text), f"passages: {passages}")
+
+
+def _line(name: str, action: str, rule: str, count: int, characters: int, net: int, detail: str) -> dict[str, Any]:
+    values = (name, "decontaminate", action, rule, count, characters, net, detail)
+    return dict(zip(LEDGER.names, values, strict=True))

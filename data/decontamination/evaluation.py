@@ -1,0 +1,129 @@
+"""Reads evaluation sets: which files they are, and the texts of their items, one at a time.
+
+Guarantees: files are found in the order of their names, each once; an item's number is its row's, from 1, counted through all files of its
+set. A set must be whole: a path that matches nothing, a broken row and a missing field are errors that name the file and the row, never
+a smaller set. What is read is what the stage's key was computed from, or an error that names the file.
+Costs one reading of each file for its digest and one for its texts. Memory holds one row, or one group of rows of a Parquet file.
+"""
+
+from __future__ import annotations
+
+import csv
+import glob
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.decontamination.config import SUFFIXES, DecontaminateConfig, EvaluationSet
+from data.sources.shards import Shard
+
+DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]
+_ROWS = 256
+
+
+class EvaluationError(ValueError):
+    """An evaluation set can't be read as the recipe asks."""
+
+
+class Text(NamedTuple):
+    """A text of an item; an item has as many as it has fields that count, or an empty one."""
+
+    name: str
+    item: int
+    text: str
+
+
+def evaluation_state(config: DecontaminateConfig, root: Path, shard: Shard | None, digest_of: DigestOf) -> dict[str, str]:
+    """{set/relative path: digest} of every file of the sets, for the key of the stage."""
+    files = {f"{given.name}/{name}": path for given in config.against for name, path in find_files(given, root).items()}
+    digests = digest_of(files.values())
+    return {name: digests[path] for name, path in files.items()}
+
+
+def find_files(given: EvaluationSet, root: Path) -> dict[str, Path]:
+    """{path relative to the root: file} of a set, by name. Raises EvaluationError for a path that is not there and an unknown ending."""
+    found: dict[str, Path] = {}
+    for pattern in given.paths:
+        matches = [Path(path) for path in glob.glob(str(root / pattern), recursive=True)]  # noqa: PTH207  # absolute patterns, too
+        matches = [path for path in matches if path.is_file()]
+        if not matches:
+            raise EvaluationError(f"evaluation set {given.name!r}: {pattern!r} matches no file under {root}; correct decontaminate.against")
+        for path in matches:
+            if path.suffix.lower() not in SUFFIXES:
+                raise EvaluationError(
+                    f"evaluation set {given.name!r}: {path} ends in none of {', '.join(SUFFIXES)}; convert it, or leave it out"
+                )
+            found[os.path.relpath(path, root)] = path
+    return dict(sorted(found.items()))
+
+
+def texts(config: DecontaminateConfig, root: Path, observed: Mapping[str, str] | None) -> Iterator[Text]:
+    """Every text of every item, set by set. `observed`: the digests that the key was computed from; None: nobody looked."""
+    for given in config.against:
+        number = 0
+        for name, path in find_files(given, root).items():
+            _require_same(f"{given.name}/{name}", path, observed)
+            for row, item in enumerate(_items(path), start=1):
+                number += 1
+                chosen = [_field(item, field, path, row) for field in given.fields] if given.fields else [item]
+                found = [text for value in chosen for text in _strings(value)]
+                yield from (Text(given.name, number, text) for text in found or [""])
+
+
+def _require_same(seen_as: str, path: Path, observed: Mapping[str, str] | None) -> None:
+    if observed is not None:
+        with path.open("rb") as stream:
+            if hashlib.file_digest(stream, "sha256").hexdigest() != observed.get(seen_as):
+                raise EvaluationError(f"{seen_as} changed after this run began, so its key would tell of another text; start the run again")
+
+
+def _items(path: Path) -> Iterator[Any]:
+    try:
+        if path.suffix.lower() == ".parquet":
+            for batch in pq.ParquetFile(path).iter_batches(_ROWS):
+                yield from batch.to_pylist()
+            return
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            yield from _READERS[path.suffix.lower()](stream)
+    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError, pa.ArrowException) as error:
+        raise EvaluationError(f"{path}: {error}; an evaluation set must be read whole, so correct the file or leave it out") from error
+
+
+def _json_lines(stream: IO[str]) -> Iterator[Any]:
+    return (json.loads(line) for line in stream if line.strip())
+
+
+def _paragraphs(stream: IO[str]) -> Iterator[str]:
+    held: list[str] = []
+    for line in stream:
+        if line.strip():
+            held.append(line)
+        elif held:
+            yield "".join(held)
+            held = []
+    if held:
+        yield "".join(held)
+
+
+_READERS: Mapping[str, Callable[[IO[str]], Iterator[Any]]] = {".jsonl": _json_lines, ".csv": csv.DictReader, ".txt": _paragraphs}
+
+
+def _field(item: Any, field: str, path: Path, row: int) -> Any:
+    if not isinstance(item, dict) or field not in item:
+        there = f"it has {', '.join(map(str, item))}" if isinstance(item, dict) else "it has no fields"
+        raise EvaluationError(f"{path}: item {row} has no field {field!r} ({there}); correct `fields` in decontaminate.against")
+    return item[field]
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _strings(inner)

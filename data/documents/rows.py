@@ -1,0 +1,22 @@
+"""The rows of a query, a few at a time: what is written from them never lies in memory as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from data.documents.database import Workspace
+
+AT_ONCE = 1024
+
+
+def rows(work: Workspace, query: str) -> Iterator[dict[str, Any]]:
+    """Each row as {column: value}, in the query's order, whatever else the workspace does meanwhile; temporary tables are not seen."""
+    cursor = work.connection.cursor()
+    try:
+        cursor.execute(query)
+        names = [column[0] for column in cursor.description or ()]
+        while found := cursor.fetchmany(AT_ONCE):
+            yield from (dict(zip(names, row, strict=True)) for row in found)
+    finally:
+        cursor.close()

@@ -1,0 +1,89 @@
+"""Block lists: documents that are named, and documents that use named words and phrases too often.
+
+Guarantees: a phrase is matched as whole words, whatever its case, spacing and punctuation (`data.documents.words`); overlapping hits count
+each. A listed file is part of the stage's identity. Costs about 10 MB/s on one core for any number of phrases.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import pyarrow as pa
+
+from data.documents.words import spans
+from data.filtering.config import BlockedConfig, FilterConfig
+from data.filtering.language import name_of
+from data.filtering.listed import Listed
+from data.filtering.passing import SQL, Batch, Passing, Step
+
+ID = re.compile(r"[0-9a-f]{16}")
+
+
+class BlockListError(ValueError):
+    """A block list can't be read, or says nothing; the message names it."""
+
+
+def list_state(
+    config: FilterConfig, root: Path, shard: object, digest_of: Callable[[Iterable[Path]], Mapping[Path, str]]
+) -> dict[str, str]:
+    """{file of a block list, as the recipe names it: digest}, for the key of the filter stage. Raises BlockListError for a missing one."""
+    names = sorted({*config.blocked.document_files, *config.blocked.phrase_files})
+    files = {name: root / name for name in names}
+    for name, path in files.items():
+        if not path.is_file():
+            raise BlockListError(f"filter.blocked: there is no file {name!r} under {root}; correct the name or put the list there")
+    digests = digest_of(files.values())
+    return {name: digests[path] for name, path in files.items()}
+
+
+def entries(given: Sequence[str], files: Sequence[str], lists: Listed) -> list[str]:
+    """The entries of lists and files, each once, in order. Raises BlockListError for a file that isn't UTF-8."""
+    found = dict.fromkeys(given)
+    for name in files:
+        try:
+            lines = lists.read(name).decode("utf-8-sig").splitlines()
+        except UnicodeDecodeError as error:
+            raise BlockListError(f"filter.blocked: {name} is not UTF-8 ({error}); convert it") from error
+        found |= dict.fromkeys(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    return list(found)
+
+
+def blocked(config: BlockedConfig, lists: Listed) -> Step:
+    """Both kinds of lists as a step. Raises BlockListError for a phrase without a word."""
+    named = entries(config.documents, config.document_files, lists)
+    ids = {entry for entry in named if ID.fullmatch(entry)}
+    globs = [entry for entry in named if entry not in ids]
+    phrases = entries(config.phrases, config.phrase_files, lists)
+    if wordless := next((phrase for phrase in phrases if not spans(phrase)), None):
+        raise BlockListError(f"filter.blocked: {wordless!r} has no word in it, so it would never be found; take it out")
+
+    def step(batch: Batch) -> None:
+        for document in batch.alive:
+            _by_name(document, ids, globs)
+        if phrases:
+            _by_phrases(batch, phrases, config)
+
+    return step
+
+
+def _by_name(document: Passing, ids: set[str], globs: list[str]) -> None:
+    name, identity = name_of(document), document.row["id"]
+    found = identity if identity in ids else next((glob for glob in globs if fnmatchcase(name, glob)), None)
+    if found is not None:
+        document.remove("blocked document", f"{name} is listed as {found}")
+
+
+def _by_phrases(batch: Batch, phrases: list[str], config: BlockedConfig) -> None:
+    batch.load()
+    batch.work.connection.register("phrase", pa.table({"number": list(range(len(phrases))), "phrase": phrases}))
+    try:
+        batch.work.script(SQL / "blocked.sql")
+    finally:
+        batch.work.connection.unregister("phrase")
+    for document, row in batch.rows("SELECT n, hits, words, most FROM hits ORDER BY n"):
+        if row["hits"] >= config.hits and row["hits"] >= config.share * row["words"]:
+            most = f"most often {phrases[row['most']]!r}"
+            document.remove("blocked phrases", f"blocked_phrases {row['hits']} >= {config.hits}, in {row['words']} words, {most}")

@@ -1,0 +1,68 @@
+"""C4's rules: lines that are cut out of documents, and documents that go.
+
+Guarantees: a line that was cut is noted word for word with its number; what is left of a document keeps the order of its lines and one
+blank line where there were any. Rules that remove a document for a word in it see it before a line is cut.
+Costs about 45 MB/s on one core.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+from data.filtering.heuristics import Bound, remove_failing
+from data.filtering.passing import SQL, Batch, Passing, Step
+from data.filtering.published import C4, POLICIES
+
+CUTS = ("c4 javascript", "c4 policies", "c4 terminal punctuation", "c4 line words")
+
+
+def c4(config: C4) -> Step:
+    """C4's rules as a step."""
+    whole = (
+        *((Bound("c4 lorem ipsum", "lorem_ipsum", ">", 0),) if config.lorem_ipsum else ()),
+        *((Bound("c4 curly brackets", "curly_brackets", ">", 0),) if config.curly_brackets else ()),
+    )
+    enough = " +".join(["[^ ]+"] * config.minimum_line_words)
+
+    def step(batch: Batch) -> None:
+        batch.load()
+        batch.work.set(
+            javascript=config.javascript,
+            policies=config.policies,
+            policy="|".join(POLICIES),
+            terminal_punctuation=config.terminal_punctuation,
+            enough_words=enough,
+            minimum_sentences=config.minimum_sentences,
+        )
+        batch.work.script(SQL / "c4.sql")
+        remove_failing(batch, whole)
+        cut = batch.rows("SELECT n, place, line, cut FROM judged WHERE cut IS NOT NULL ORDER BY n, place")
+        texts = {row["n"]: row["text"] or "" for _, row in batch.rows("SELECT n, text FROM shortened")}
+        for number, pairs in groupby(cut, key=lambda pair: pair[0].number):
+            taken = [(row["cut"], row["place"], row["line"]) for _, row in pairs]
+            _shorten(batch.documents[number], taken, texts[number])
+            batch.changed()
+        for document, row in batch.rows("SELECT n, sentences FROM sentences ORDER BY n"):
+            if row["sentences"] < config.minimum_sentences:
+                document.remove("c4 sentences", f"sentences {row['sentences']} < {config.minimum_sentences}")
+        for document in batch.alive:
+            if not document.text.strip():
+                document.remove("c4 empty", "no line is left")
+
+    return step
+
+
+def _shorten(document: Passing, taken: list[tuple[str, int, str]], text: str) -> None:
+    """Takes the lines out and accounts for them, and for the line ends that went with them."""
+    before, lost = len(document.text), 0
+    for rule in CUTS:
+        lines = [line for name, _, line in taken if name == rule]
+        if lines:
+            size = sum(map(len, lines))
+            document.note("cut", rule, len(lines), size, size)
+            lost += size
+    document.cuts += taken
+    document.row["text"] = text
+    ends = before - len(text) - lost
+    if ends:
+        document.note("changed", "c4 line ends", 1, ends, ends)

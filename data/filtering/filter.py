@@ -1,0 +1,145 @@
+"""Filters the documents of a shard: group by group, each document with a label, a cut, a tag or a reason to go.
+
+Guarantees:
+- The groups run in the order of `FilterConfig`; the first rule that a document fails removes it and is written down with what was measured.
+- Every document that came in is in documents.parquet or in removed/<rule>.parquet, and once in ledger.parquet as kept or removed;
+  characters in = characters out + what the ledger says went (`require_balance` holds it). An empty shard gives empty files.
+- Threads, memory and scratch space never change a byte, nor does what other documents are in the shard change what becomes of one.
+Costs: what its groups do, see there. Texts pass in batches of about 16 MB; DuckDB keeps to `memory` and spills to `scratch`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from data.documents.database import workspace
+from data.documents.ledger import EDITS, Removed, RowWriter, require_balance
+from data.documents.schema import LEDGER
+from data.documents.stream import DocumentWriter, batches, ordered
+from data.filtering.blocked import blocked
+from data.filtering.c4 import c4
+from data.filtering.config import FilterConfig
+from data.filtering.heuristics import fineweb, gopher_quality, gopher_repetition, length, symbols
+from data.filtering.language import language
+from data.filtering.listed import Listed
+from data.filtering.passing import WHITE, Batch, Passing, Step
+from data.filtering.pii.redact import pii
+
+STAGE = "filter"
+Progress = Callable[[int, int, str], None]
+
+
+class _Out:
+    """The files of the stage, written document by document."""
+
+    def __init__(self, output: Path, stack: ExitStack) -> None:
+        self._documents = stack.enter_context(DocumentWriter(output / "documents.parquet"))
+        self._removed = stack.enter_context(Removed(output))
+        self._ledger, self._edits = RowWriter(output / "ledger.parquet", LEDGER), RowWriter(output / "edits.parquet", EDITS)
+        for writer in (self._ledger, self._edits):
+            stack.push(lambda kind, error, trace, writer=writer: writer.close(whole=kind is None))
+        self.counts: Counter[str] = Counter()
+
+    def write(self, document: Passing) -> None:
+        """Everything about one document."""
+        identity, size = document.row["id"], len(document.text)
+        for row in document.account:
+            self._ledger.write({"id": identity, "stage": STAGE, **row})
+            if row["rule"].startswith("pii "):
+                self.counts[f"redacted_{row['rule'].removeprefix('pii ')}"] += row["count"]
+        for rule, place, text in document.cuts:
+            self._removed.write(rule, identity, place, text)
+            self.counts[f"cut_{_plain(rule)}"] += 1
+        for edit in document.edits:
+            self._edits.write({"id": identity, **edit})
+        self.counts["characters_in"] += size + sum(row["net"] for row in document.account)
+        closing = {"id": identity, "stage": STAGE, "count": 1, "characters": size}
+        if document.fate is None:
+            self._documents.write(document.row)
+            self._ledger.write(closing | {"action": "kept", "rule": "", "net": 0, "detail": ""})
+            self.counts.update(documents=1, characters=size)
+        else:
+            rule, detail = document.fate
+            self._removed.write(rule, identity, 0, document.text, detail)
+            self._ledger.write(closing | {"action": "removed", "rule": rule, "net": size, "detail": detail})
+            self.counts.update({"removed": 1, f"removed_{_plain(rule)}": 1})
+
+
+def filter_documents(
+    documents: Path,
+    output: Path,
+    config: FilterConfig,
+    lists: Listed,
+    *,
+    threads: int,
+    memory: str,
+    scratch: Path,
+    classifier: Path | None = None,
+    progress: Progress = lambda done, total, note: None,
+) -> dict[str, float]:
+    """Writes documents.parquet, ledger.parquet, edits.parquet and removed/ into `output` from the Parquet file `documents`.
+
+    `lists`: where the files of block lists are. `classifier`: what stage quality made, needed if quality is on. `progress` is told how many
+    documents are done, of how many. Returns documents_in, documents, removed, characters_in, characters, and counts of documents
+    `removed_<rule>` and `language_<code>`, of lines `cut_<rule>`, and of finds `redacted_<kind>`.
+    Raises ValueError for a configuration that can't work, such as a language to keep that the model doesn't know."""
+    output.mkdir(parents=True, exist_ok=True)
+    steps = list(_steps(config, lists, classifier))
+    with workspace(scratch, threads=threads, memory=memory) as work:
+        work.set(white=WHITE)
+        given = ordered(work, [documents])
+        total, done, languages = pq.read_metadata(documents).num_rows, 0, Counter[str]()
+        with ExitStack() as stack:
+            out = _Out(output, stack)
+            for table in batches(given):
+                batch = Batch(work, table.to_pylist())
+                for step in steps:
+                    step(batch)
+                for document in batch.documents:
+                    out.write(document)
+                    if config.language.enabled:
+                        languages[f"language_{document.metadata['language']}"] += 1
+                done += len(batch.documents)
+                progress(done, total, "documents")
+        require_balance(work, STAGE, [documents], [output / "documents.parquet"], output / "ledger.parquet")
+    basic = {"documents_in": done, **{name: out.counts[name] for name in ("documents", "removed", "characters_in", "characters")}}
+    return {name: float(count) for name, count in (basic | dict(sorted(out.counts.items())) | dict(sorted(languages.items()))).items()}
+
+
+def _steps(config: FilterConfig, lists: Listed, classifier: Path | None) -> Iterable[Step]:
+    """The groups that are on, in order."""
+    if config.language.enabled:
+        yield language(config.language)
+    if config.length.enabled:
+        yield length(config.length)
+    if config.symbols.enabled:
+        yield symbols(config.symbols)
+    if config.gopher_repetition.enabled:
+        yield gopher_repetition(config.gopher_repetition)
+    if config.gopher_quality.enabled:
+        yield gopher_quality(config.gopher_quality)
+    if config.c4.enabled:
+        yield c4(config.c4)
+    if config.fineweb.enabled:
+        yield fineweb(config.fineweb)
+    if config.blocked.enabled:
+        yield blocked(config.blocked, lists)
+    if config.quality.enabled:
+        from data.filtering.quality.classifier import quality
+
+        if classifier is None:
+            raise ValueError("filter.quality is on, but there is no classifier; stage quality makes it")
+        yield quality(config.quality, classifier)
+    if config.pii.enabled:
+        yield pii(config.pii)
+
+
+def _plain(rule: str) -> str:
+    """A rule's name as part of a metric's."""
+    return re.sub("[ -]", "_", rule)

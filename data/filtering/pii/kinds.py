@@ -1,0 +1,202 @@
+"""How each kind of personal data is found: SQL asks which documents may have it, Python finds and proves it in these.
+
+Guarantees: whatever `find` finds in a text, `hint` matches (a RE2 pattern; a test holds it). Proof, by kind:
+- e-mail: the grammar of addresses as they are used (RFC 5321, ASCII).
+- iban: length by country and ISO 7064 check digits (stdnum).
+- card: 13 to 19 digits of a known issuer (ISO/IEC 7812), the Luhn check, in one run or grouped as printed on cards.
+- identity: `identities`.
+- ip: addresses that are routable (RFC 6890, Python's ipaddress), not private or documentation ones. After a word such as version or
+  section four numbers are a numbering, not an address, and so are four below ten, unless a word such as IP or server is near.
+- phone: valid numbers by Google's libphonenumber (phonenumbers), with a plus sign; in `regions` also without one, if written just as the
+  country writes them or near a word for telephones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+from data.filtering.pii.config import PiiConfig
+from data.filtering.pii.identities import NATIONAL, near, proven
+
+Span = tuple[int, int]
+EMAIL = re.compile(
+    r"(?<![A-Za-z0-9_%+-])[A-Za-z0-9_%+-](?:[A-Za-z0-9._%+'-]{0,62}[A-Za-z0-9_%+-])?"
+    r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])"
+)
+IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)(?![A-Za-z0-9])", re.ASCII)
+CARD = re.compile(
+    r"(?<![\w])(?<!\d[.,-])(?:\d{4}([ -])\d{4}\1\d{4}\1\d{4}(?:\1\d{1,3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{13,19})(?!\w)(?![.,-]\d)", re.ASCII
+)
+ISSUERS = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}|3[47]\d{13}|3(?:0[0-5]|[68]\d)\d{11}"
+    r"|6(?:011|5\d\d|4[4-9]\d)\d{12,15}|35(?:2[89]|[3-8]\d)\d{12,15}|62\d{14,17}|(?:5018|5020|5038|5893|6304|6759|676[1-3])\d{9,15}",
+    re.ASCII,
+)
+IP4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w)(?!\.\d)", re.ASCII)
+IP6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])", re.ASCII)
+NUMBERING = re.compile(
+    r"(?:version|ver\.?|\bv\.?|release|build|firmware|section|sect?\.|§|chapter|article|clause|rule|part|no\.?)\s*$", re.IGNORECASE
+)
+NETWORK = re.compile(r"\bIPs?\b|\bIPv4\b|address|server|\bhosts?\b|\bDNS\b|\bping|gateway|router|proxy|network", re.IGNORECASE)
+PLUS = re.compile(r"(?<![\w+])\+[1-9](?:[ .\-/()]{0,2}\d){6,14}(?!\w)", re.ASCII)
+NATIONAL_PHONE = re.compile(r"(?<![\w+,.])(?<!\d[-/ ])\(?\d(?:[ .\-/()]{0,2}\d){6,13}(?!\w)(?![.,/-]\d)", re.ASCII)
+TELEPHONE = re.compile(
+    r"\b(?:tele)?phone|\btel\b|\btél|\btelef|\bmobile\b|\bcell\b|\bfax\b|\bcall\b|\bwhats ?app|\bcontact|\bhotline|☎",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of personal data: its name in recipes and ledgers, its name in tags, and what a text must match to have any."""
+
+    name: str
+    tag: str
+    hint: str
+
+    def find(self, text: str, config: PiiConfig) -> Iterator[Span]:
+        """Start and end of every find, in order, none within another."""
+        yield from FINDERS[self.name](text, config)
+
+
+def _scan(pattern: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], list[int]]]:
+    """Every candidate and a place to say where its proven part ends; a candidate that isn't proven is sought again one character on."""
+    at = 0
+    while (match := pattern.search(text, at)) is not None:
+        end: list[int] = []
+        yield match, end
+        at = end[0] if end else match.start() + 1
+
+
+def _emails(text: str, config: PiiConfig) -> Iterator[Span]:
+    for match in EMAIL.finditer(text):
+        yield match.span()
+
+
+def _ibans(text: str, config: PiiConfig) -> Iterator[Span]:
+    valid = proven("iban")
+    for match, end in _scan(IBAN, text):
+        words = match.group()
+        while words:
+            if valid(words):
+                end.append(match.start() + len(words))
+                yield match.start(), end[0]
+                break
+            words = words.rpartition(" ")[0]
+
+
+def _cards(text: str, config: PiiConfig) -> Iterator[Span]:
+    valid = proven("luhn")
+    for match, end in _scan(CARD, text):
+        digits = re.sub("[ -]", "", match.group())
+        if ISSUERS.fullmatch(digits) and valid(digits):
+            end.append(match.end())
+            yield match.span()
+
+
+def _identities(text: str, config: PiiConfig) -> Iterator[Span]:
+    found: set[Span] = set()
+    for name in config.identities:
+        for number in NATIONAL[name]:
+            # Reading the whole text for a number costs more than looking for the word without which it doesn't count.
+            if number.words is not None and number.words.search(text) is None:
+                continue
+            valid = proven(number.module)
+            for match, end in _scan(number.pattern, text):
+                if near(text, *match.span(), number.words) and valid(match.group()):
+                    end.append(match.end())
+                    found.add(match.span())
+    yield from _apart(found)
+
+
+def _addresses(text: str, config: PiiConfig) -> Iterator[Span]:
+    found: set[Span] = set()
+    for match in (*IP4.finditer(text), *IP6.finditer(text)):
+        try:
+            address = ip_address(match.group())
+        except ValueError:
+            continue
+        public = address.is_global and not address.is_multicast
+        if address.version == 6:
+            # What is allocated to networks (RFC 4291); the rest of the space is times and code.
+            public = public and address.packed[0] >> 5 == 1
+        else:
+            addressed = max(address.packed) > 9 or near(text, *match.span(), NETWORK)
+            public = public and addressed and not NUMBERING.search(text, max(0, match.start() - 12), match.start())
+        if public:
+            found.add(match.span())
+    yield from _apart(found)
+
+
+def _phones(text: str, config: PiiConfig) -> Iterator[Span]:
+    import phonenumbers
+
+    found: set[Span] = set()
+    for match, end in _scan(PLUS, text):
+        if size := _dialled(phonenumbers, match.group(), None):
+            end.append(match.start() + size)
+            found.add((match.start(), end[0]))
+    for region in config.regions:
+        for match, end in _scan(NATIONAL_PHONE, text):
+            if _national(phonenumbers, text, match, region):
+                end.append(match.end())
+                found.add(match.span())
+    yield from _apart(found)
+
+
+def _dialled(phonenumbers: Any, written: str, region: str | None) -> int:
+    """How many characters of `written`, from its first, are a valid number; groups of digits that follow one are dropped."""
+    while len(written) > 6:
+        try:
+            number = phonenumbers.parse(written, region)
+        except phonenumbers.NumberParseException:
+            return 0
+        if phonenumbers.is_valid_number(number):
+            return len(written)
+        written = re.sub(r"[ .\-/()]+\d+$", "", written) if re.search(r"[ .\-/()]\d+$", written) else ""
+    return 0
+
+
+def _national(phonenumbers: Any, text: str, match: re.Match[str], region: str) -> bool:
+    written = match.group()
+    try:
+        number = phonenumbers.parse(written, region)
+    except phonenumbers.NumberParseException:
+        return False
+    if not phonenumbers.is_valid_number_for_region(number, region):
+        return False
+    as_usual = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.NATIONAL)
+    dashed = {written.replace(sign, "-") for sign in ".-"} if re.fullmatch(r"\d{3}([.-])\d{3}\1\d{4}", written) else set()
+    usual = {as_usual, re.sub(r"\((\d+)\) ", r"\1-", as_usual)} if region in ("US", "CA") else {as_usual}
+    grouped = " " in as_usual or "-" in as_usual
+    return (grouped and (written in usual or bool(dashed & usual))) or near(text, *match.span(), TELEPHONE)
+
+
+def _apart(found: set[Span]) -> Iterator[Span]:
+    """Finds in order; of those that overlap, the first and longest."""
+    last = 0
+    for start, end in sorted(found, key=lambda span: (span[0], -span[1])):
+        if start >= last:
+            yield start, end
+            last = end
+
+
+FINDERS = {"email": _emails, "iban": _ibans, "card": _cards, "identity": _identities, "ip": _addresses, "phone": _phones}
+
+
+def kinds(config: PiiConfig) -> tuple[Kind, ...]:
+    """The kinds that are looked for, in the order in which they are: what one has found the next doesn't see."""
+    phone = r"\+[1-9][ .\-/()0-9]{6}" + (r"|[0-9][ .\-/()]{0,2}[0-9][ .\-/()0-9]{5}" if config.regions else "")
+    every = (
+        Kind("email", "EMAIL", "@[A-Za-z0-9]"),
+        Kind("iban", "IBAN", r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}"),
+        Kind("card", "CARD", r"[0-9]{13}|[0-9]{4}[ -][0-9]{4}[ -][0-9]{4}|[0-9]{4}[ -][0-9]{6}[ -]"),
+        Kind("identity", "ID", r"[0-9](?:[ .+-]?[0-9]){6}|[A-Z]{6}[0-9]{2}[A-Z]"),
+        Kind("ip", "IP", r"[0-9]\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]|[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:"),
+        Kind("phone", "PHONE", phone),
+    )
+    return tuple(kind for kind in every if config.action(kind.name) != "off")

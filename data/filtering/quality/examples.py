@@ -1,0 +1,71 @@
+"""The texts that a user calls good or bad: files found, read and cut into pieces.
+
+Guarantees: files in the order of their names, each once; a file that is missing, no text, empty or of another kind is an error by name,
+never skipped. Memory: the examples.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from data.filtering.listed import Listed
+from data.filtering.quality.config import ClassifierConfig
+from data.sources.config import FilesSource
+from data.sources.decode import NotText, decode
+from data.sources.files import find_files
+
+SUFFIXES = (".txt", ".md", ".jsonl")
+SIDES = ("negative", "positive")
+
+
+class ExampleError(ValueError):
+    """An example can't be used; the message names the file."""
+
+
+def example_files(config: ClassifierConfig, root: Path) -> dict[str, dict[str, Path]]:
+    """{side: {name: file}} of the examples. Raises ExampleError for a file that is on both sides, SourceError where a glob finds none."""
+    sides = {side: find_files(FilesSource(name=side, paths=getattr(config, side), suffixes=SUFFIXES), root) for side in SIDES}
+    both = set(sides["positive"].values()) & set(sides["negative"].values())
+    if both:
+        raise ExampleError(f"filter.quality: {min(both).name} is among the positive and the negative examples; take it out of one")
+    return sides
+
+
+def example_state(
+    config: ClassifierConfig, root: Path, shard: object, digest_of: Callable[[Iterable[Path]], Mapping[Path, str]]
+) -> dict[str, str]:
+    """{side/file: digest} of the examples, for the key of the quality stage."""
+    files = {f"{side}/{name}": path for side, found in example_files(config, root).items() for name, path in found.items()}
+    digests = digest_of(files.values())
+    return {name: digests[path] for name, path in files.items()}
+
+
+def texts(name: str, path: Path, lists: Listed) -> Iterator[str]:
+    """The texts of a file, called `side/name`. Raises ExampleError as the module says."""
+    try:
+        content, _ = decode(lists.read(name, path))
+    except NotText as error:
+        raise ExampleError(f"filter.quality: {name} can't be an example: {error}") from error
+    if path.suffix.lower() != ".jsonl":
+        yield content
+        return
+    for number, line in enumerate(content.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            text = json.loads(line)["text"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ExampleError(f'filter.quality: {name}, line {number}: not a JSON object with a "text" ({error!r})') from error
+        if not isinstance(text, str) or not text.strip():
+            raise ExampleError(f"filter.quality: {name}, line {number}: its text is empty or no string")
+        yield text
+
+
+def pieces(text: str, size: int, most: int) -> list[str]:
+    """At most `most` pieces of `size` characters, spread evenly through a text; the whole text in pieces if it has no more."""
+    count = max(1, -(-len(text) // size))
+    if count <= most:
+        return [text[k * size : (k + 1) * size] for k in range(count)]
+    return [text[start : start + size] for start in ((len(text) - size) * (2 * k + 1) // (2 * most) for k in range(most))]

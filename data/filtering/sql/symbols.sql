@@ -1,0 +1,3 @@
+CREATE OR REPLACE TEMP TABLE measured AS
+SELECT n, length(regexp_replace(text, '[\p{L}\p{M}\p{N}\s]+', '', 'g')) / nullif(length(regexp_replace(text, '\s+', '', 'g')), 0) AS symbols
+FROM plain;

@@ -1,0 +1,104 @@
+"""EPUB (W3C EPUB 3.3, and 2): the texts of the spine in their order, without the table of contents.
+
+Read as the zip of XHTML that it is, by zipfile and lxml: the libraries for EPUB are under the AGPL (EbookLib) or no more than a beginning.
+Guarantees: entities, DTDs and the network stay off; the limits of archives hold; nothing is written to disk. A book is whole or Unreadable:
+a missing chapter, an encrypted one or a damaged package quarantine it.
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import IO, Any
+from urllib.parse import unquote
+
+from data.sources.archive import MEMBER_LIMIT, ZIP_ERRORS, zip_members
+from data.sources.compression import refuse_bomb
+from data.sources.errors import Unreadable
+from data.sources.readers.charset import decode_page
+from data.sources.readers.markup import XHTML, plain_text
+from data.sources.readers.page import DECLARATION
+from data.sources.readers.record import Found, Options, Record, Wanted, whole
+
+CONTAINER, ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
+PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document")
+
+
+def read_epub(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterator[Found]:
+    """One record, titled as the package says."""
+    content = whole(stream, options)
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as book:
+            refuse_bomb("epub", sum(member.size for member in zip_members(book)), len(content))
+            text, title = _text(book)
+    except Unreadable:
+        raise
+    except (*ZIP_ERRORS, zlib.error) as error:
+        raise Unreadable(f"damaged epub: {error}") from error
+    if not text.strip():
+        raise Unreadable("no text: its pages hold none")
+    yield Record(text, title=title)
+
+
+def _text(book: zipfile.ZipFile) -> tuple[str, str]:
+    root = _xml(_member(book, CONTAINER)).find(".//{*}rootfile")
+    if root is None or not root.get("full-path"):
+        raise Unreadable(f"damaged epub: {CONTAINER} names no package")
+    place = str(root.get("full-path"))
+    package = _xml(_member(book, place))
+    locked = _xml(_member(book, ENCRYPTION)) if ENCRYPTION in book.namelist() else None
+    encrypted = {unquote(str(ref.get("URI"))) for ref in locked.iterfind(".//{*}CipherReference")} if locked is not None else set()
+    items = {str(item.get("id")): item for item in package.iterfind(".//{*}manifest/{*}item")}
+    pages = []
+    for reference in package.iterfind(".//{*}spine/{*}itemref"):
+        item = items.get(str(reference.get("idref")))
+        if item is None:
+            raise Unreadable(f"damaged epub: its spine names {reference.get('idref')!r}, which is not in it")
+        if item.get("media-type") not in PAGES or "nav" in str(item.get("properties") or "").split():
+            continue
+        name = posixpath.normpath(posixpath.join(posixpath.dirname(place), unquote(str(item.get("href")).partition("#")[0])))
+        if name in encrypted:
+            raise Unreadable(f"encrypted: {name}")
+        pages.append(plain_text(_page(_member(book, name)), XHTML))
+    title = package.find(".//{http://purl.org/dc/elements/1.1/}title")
+    return "\n\n".join(filter(None, pages)), " ".join("".join(title.itertext()).split()) if title is not None else ""
+
+
+def _member(book: zipfile.ZipFile, name: str) -> bytes:
+    if name not in book.namelist():
+        raise Unreadable(f"damaged epub: {name} is missing")
+    with book.open(name) as stream:
+        content = stream.read(MEMBER_LIMIT + 1)
+    if len(content) > MEMBER_LIMIT:
+        raise Unreadable(f"too large: {name}")
+    return content
+
+
+def _xml(content: bytes) -> Any:
+    from lxml import etree
+
+    try:
+        return etree.fromstring(content, _parser())
+    except etree.XMLSyntaxError as error:
+        raise Unreadable(f"damaged epub: {error}") from error
+
+
+def _page(content: bytes) -> Any:
+    """A page as XHTML, or as HTML where it isn't well-formed."""
+    from lxml import etree, html
+
+    try:
+        return etree.fromstring(content, _parser())
+    except etree.XMLSyntaxError:
+        source, _ = decode_page(content, "", "detect")
+        tree = html.document_fromstring(DECLARATION.sub("", source, count=1), parser=html.HTMLParser(no_network=True))
+        return tree
+
+
+def _parser() -> Any:
+    from lxml import etree
+
+    return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False, huge_tree=False)

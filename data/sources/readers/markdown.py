@@ -1,0 +1,112 @@
+"""Markdown (CommonMark 0.31, tables as GitHub's) to text: what a reader of the page sees, with headings, lists and code.
+
+Front matter goes. Links give their words, pictures their description, HTML its text. One pass of markdown-it-py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import IO, Any
+
+from data.sources.decode import decode
+from data.sources.errors import Unreadable
+from data.sources.readers.record import Found, Options, Record, Wanted, whole
+
+FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(?:[^\n]*\n)*?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
+BLOCKS = frozenset({"fence", "code_block", "html_block", "inline", "hr"})
+
+
+def read_markdown(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterator[Found]:
+    """One record; its title is that of the first heading of the highest rank."""
+    source, encoding = decode(whole(stream, options), options.encoding)
+    text, title = markdown_text(source)
+    if not text.strip():
+        raise Unreadable("empty: nothing but front matter or markup")
+    yield Record(text, title=title, encoding=encoding)
+
+
+def markdown_text(source: str) -> tuple[str, str]:
+    """The text of a page and its title, which may be empty."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    blocks: list[str] = []
+    title = ""
+    marks: list[str] = []
+    row: list[str] = []
+    tight = ""
+    for token in parser.parse(FRONT_MATTER.sub("", source, count=1)):
+        if token.type == "list_item_open":
+            marks.append(f"{token.info}{token.markup} " if token.info else "- ")
+        elif token.type == "tr_open":
+            row = []
+        elif token.type == "tr_close":
+            blocks.append(" | ".join(row) + "\n")
+        elif token.type in ("bullet_list_close", "ordered_list_close", "table_close") and blocks and token.level == 0:
+            blocks[-1] = blocks[-1].rstrip("\n") + "\n\n"
+        elif token.type in ("th_open", "td_open", "heading_open", "paragraph_open"):
+            tight = token.type if token.type != "paragraph_open" or not token.hidden else "hidden"
+            title = title or ("\0" if token.type == "heading_open" and token.tag == "h1" else "")
+        elif token.type in BLOCKS:
+            text = _block(token)
+            if title == "\0":
+                title = text
+            if tight in ("th_open", "td_open"):
+                row.append(text.replace("\n", " "))
+            elif text.strip():
+                blocks.append("".join(marks[-1:]) + text + ("\n" if tight == "hidden" else "\n\n"))
+            marks, tight = [], ""
+    return "".join(blocks).strip("\n"), title.strip("\0")
+
+
+def _block(token: Any) -> str:
+    if token.type == "inline":
+        return _inline(token.children or [])
+    if token.type == "html_block":
+        return _without_tags(token.content).strip()
+    return "" if token.type == "hr" else str(token.content).rstrip("\n")
+
+
+def _inline(children: list[Any]) -> str:
+    parts = []
+    for child in children:
+        if child.type in ("softbreak", "hardbreak"):
+            parts.append("\n")
+        elif child.type == "image":
+            parts.append(_inline(child.children or []))
+        elif child.type != "html_inline":
+            parts.append(child.content)
+        elif child.content.lower().startswith("<br"):
+            parts.append("\n")
+    return "".join(parts).strip()
+
+
+def _without_tags(source: str) -> str:
+    found = _Words()
+    found.feed(source)
+    found.close()
+    return "".join(found.words)
+
+
+class _Words(HTMLParser):
+    """The words between tags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self._hidden = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Scripts and styles are no words."""
+        self._hidden = tag if tag in ("script", "style") else self._hidden
+
+    def handle_endtag(self, tag: str) -> None:
+        """Their end."""
+        self._hidden = "" if tag == self._hidden else self._hidden
+
+    def handle_data(self, data: str) -> None:
+        """Words."""
+        if not self._hidden:
+            self.words.append(data)

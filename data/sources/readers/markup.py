@@ -1,0 +1,129 @@
+"""A tree of marked-up text to plain text: blocks stand apart by a blank line, items and table rows by a line end.
+
+Guarantees: no recursion, so a tree of any depth is read; entities that HTML knows become their characters and no other is expanded; what is
+preformatted keeps its lines and spaces. One pass over the tree.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from html.entities import html5
+from typing import Any
+
+SPACES = re.compile(r"[ \t\r\n\f]+")
+AROUND_BREAK = re.compile(r" *\n *")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Which names of elements mean what."""
+
+    blocks: frozenset[str]
+    items: frozenset[str]
+    rows: frozenset[str]
+    cells: frozenset[str]
+    breaks: frozenset[str]
+    kept: frozenset[str]
+    skipped: frozenset[str] = frozenset()
+
+
+XHTML = Vocabulary(
+    blocks=frozenset(
+        {"address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div", "dl", "dt", "fieldset",
+         "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "html", "legend", "main", "nav",
+         "ol", "p", "pre", "section", "summary", "table", "tbody", "tfoot", "thead", "ul"}
+    ),
+    items=frozenset({"li"}),
+    rows=frozenset({"tr"}),
+    cells=frozenset({"td", "th"}),
+    breaks=frozenset({"br"}),
+    kept=frozenset({"pre"}),
+    skipped=frozenset({"head", "script", "style", "template", "title", "svg", "math"}),
+)  # fmt: skip
+
+
+def plain_text(tree: Any, words: Vocabulary) -> str:
+    """The text of an lxml tree."""
+    page = _Page(words)
+    waiting = [(tree, False)]
+    while waiting:
+        node, done = waiting.pop()
+        name = _name(node)
+        if name is None:
+            page.add(_entity(node))
+        elif done:
+            page.end(name)
+        elif name not in words.skipped:
+            page.start(name)
+            page.add(node.text or "")
+            waiting.append((node, True))
+            waiting.extend((child, False) for child in reversed(node))
+            continue
+        if node is not tree:
+            page.add(node.tail or "")
+    return page.text()
+
+
+def _name(node: Any) -> str | None:
+    """An element's name without its namespace; None for comments, instructions and entities."""
+    return node.tag.rpartition("}")[2].lower() if isinstance(node.tag, str) else None
+
+
+def _entity(node: Any) -> str:
+    text = str(node.text or "") if getattr(node, "name", None) and str(node).startswith("&") else ""
+    return html5.get(text.strip("&"), "") if text else ""
+
+
+@dataclass
+class _Page:
+    words: Vocabulary
+    blocks: list[str] = field(default_factory=list)
+    line: list[str] = field(default_factory=list)
+    before: str = ""
+    close: bool = False
+    kept: int = 0
+
+    def start(self, name: str) -> None:
+        if name in self.words.breaks:
+            self.line.append("\n")
+        elif name in self.words.cells:
+            if self.close and any(part.strip() for part in self.line):
+                self.line.append(" | ")
+        elif name in self.words.items:
+            self.flush(tight=True)
+            self.before = "- "
+        elif name in self.words.rows:
+            self.flush(tight=True)
+        elif name in self.words.blocks and not (self.before and not self.line):
+            self.flush()
+        self.kept += name in self.words.kept
+        self.close = name in self.words.cells or (self.close and name not in self.words.rows)
+
+    def end(self, name: str) -> None:
+        if name in self.words.items or name in self.words.rows:
+            self.flush(tight=True)
+            self.before = ""
+        elif name in self.words.blocks:
+            self.flush()
+        self.kept -= name in self.words.kept
+
+    def add(self, text: str) -> None:
+        if text:
+            self.line.append(text if self.kept else SPACES.sub(" ", text))
+
+    def flush(self, tight: bool = False) -> None:
+        """End a block; `tight`: the next one of its kind follows in the next line."""
+        text = "".join(self.line)
+        text = text.strip("\n") if self.kept else AROUND_BREAK.sub("\n", re.sub(" +", " ", text)).strip()
+        self.line = []
+        if text.strip():
+            tight = tight or self.before == "- "
+            self.blocks.append(f"{self.before}{text}" + ("\n" if tight else "\n\n"))
+            self.before = ""
+        elif self.blocks and not tight and not self.blocks[-1].endswith("\n\n"):
+            self.blocks[-1] += "\n"
+
+    def text(self) -> str:
+        self.flush()
+        return "".join(self.blocks).strip("\n")

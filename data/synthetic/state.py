@@ -1,0 +1,48 @@
+"""What the stage that writes reads outside the store: a model's files and a file of beginnings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+
+from data.sources.shards import Shard
+from data.synthetic.config import ModelMaker, SyntheticSource
+
+DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]
+
+
+def synthetic_state(config: SyntheticSource, root: Path, shard: Shard | None, digest_of: DigestOf) -> dict[str, str]:
+    """{model/relative path, or prompts: digest} for the key of the stage; nothing for templates.
+
+    Raises FileNotFoundError naming a path that is not there, and NotADirectoryError."""
+    if not isinstance(config.maker, ModelMaker):
+        return {}
+    directory = model_directory(config.maker, root)
+    files = {f"model/{path.relative_to(directory).as_posix()}": path for path in sorted(directory.rglob("*")) if path.is_file()}
+    if config.maker.prompts_file:
+        files["prompts"] = _there(root / config.maker.prompts_file, "prompts_file")
+    digests = digest_of(files.values())
+    return {name: digests[path] for name, path in files.items()}
+
+
+def model_directory(maker: ModelMaker, root: Path) -> Path:
+    """Where the model lies. Raises FileNotFoundError or NotADirectoryError naming it."""
+    directory = _there(root / maker.directory, "directory")
+    if not directory.is_dir():
+        raise NotADirectoryError(f"synthetic source: directory {directory} is a file; name the directory that folio exported")
+    return directory
+
+
+def beginnings(maker: ModelMaker, root: Path) -> Iterator[str]:
+    """The prompts of a maker, from the recipe or line by line from its file, blank lines left out."""
+    if not maker.prompts_file:
+        yield from maker.prompts
+        return
+    with (root / maker.prompts_file).open(encoding="utf-8-sig") as stream:
+        yield from (line.rstrip("\r\n") for line in stream if line.strip())
+
+
+def _there(path: Path, key: str) -> Path:
+    if not path.exists():
+        raise FileNotFoundError(f"synthetic source: {key} {path} does not exist; correct it in ingest.sources")
+    return path

@@ -1,0 +1,74 @@
+"""Which encoding a text is in is seen from its bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from data.sources.decode import NotText, decode
+from tests.data.sources.reading import read_all, write
+
+TEXTS = {
+    "Russian": "Все счастливые семьи похожи друг на друга, каждая несчастливая семья несчастлива по-своему. Все смешалось в доме.\n",
+    "Polish": "Litwo! Ojczyzno moja! ty jesteś jak zdrowie. Ile cię trzeba cenić, ten tylko się dowie, kto cię stracił, i był tam.\n",
+    "Czech": "Když se Řehoř Samsa jednoho rána probudil z nepokojných snů, shledal, že se v posteli proměnil v jakýsi hmyz.\n",
+    "Japanese": "吾輩は猫である。名前はまだ無い。どこで生れたかとんと見当がつかぬ。何でも薄暗いじめじめした所で泣いていた。\n",
+    "Chinese": "话说天下大势，分久必合，合久必分。周末七国分争，并入于秦。及秦灭之后，楚、汉分争，又并入于汉。\n",
+    "Korean": "모든 인간은 태어날 때부터 자유로우며 그 존엄과 권리에 있어 동등하다. 인간은 천부적으로 이성과 양심을 부여받았다.\n",
+    "Greek": "Όλοι οι άνθρωποι γεννιούνται ελεύθεροι και ίσοι στην αξιοπρέπεια και τα δικαιώματα.\n",
+    "German": "Als Gregor Samsa eines Morgens aus unruhigen Träumen erwachte, fand er sich in seinem Bett zu einem Käfer.\n",
+    "French": "Longtemps, je me suis couché de bonne heure. Parfois, à peine ma bougie éteinte, mes yeux se fermaient si vite.\n",
+    "Danish": "Der var en gang en prins, han ville have sig en prinsesse, men det skulle være på øen; både å og ø, også her.\n",
+    "Spanish": "¿En un lugar de la Mancha, de cuyo nombre no quiero acordarme? ¡No ha mucho! Señor, señora, año, corazón, más.\n",
+}
+OLDER = [
+    ("Russian", "koi8-r"), ("Russian", "cp1251"), ("Russian", "iso8859-5"), ("Polish", "iso8859-2"), ("Polish", "cp1250"),
+    ("Czech", "iso8859-2"), ("Czech", "cp1250"), ("Japanese", "shift_jis"), ("Japanese", "euc_jp"), ("Japanese", "iso2022_jp"),
+    ("Chinese", "gb18030"), ("Korean", "euc_kr"), ("Greek", "iso8859-7"), ("German", "latin-1"), ("French", "cp1252"), ("Danish", "cp1252"),
+    ("Spanish", "latin-1"),
+]  # fmt: skip
+WIDE = ("utf-16", "utf-32", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+
+
+@pytest.mark.parametrize(("language", "encoding"), OLDER)
+def test_an_older_encoding_is_told_by_the_letters_of_its_language(language: str, encoding: str) -> None:
+    text = TEXTS[language] * 12
+    assert decode(text.encode(encoding))[0] == text
+
+
+@pytest.mark.parametrize("encoding", WIDE)
+@pytest.mark.parametrize("language", ["Russian", "Japanese", "German"])
+def test_wide_characters_are_read_with_and_without_a_mark(language: str, encoding: str) -> None:
+    text = TEXTS[language] * 12
+    assert decode(text.encode(encoding))[0] == text
+
+
+@pytest.mark.parametrize("encoding", [*WIDE, "utf-8", "koi8-r", "cp1252"])
+def test_an_encoding_that_the_recipe_names_is_taken_at_its_word(encoding: str) -> None:
+    text = "Text, nothing else. " * 9
+    assert decode(text.encode(encoding), encoding)[0] == text
+
+
+@given(st.binary(min_size=1, max_size=400))
+def test_any_bytes_are_a_text_or_refused(content: bytes) -> None:
+    try:
+        text, _ = decode(content)
+        assert text
+    except NotText as reason:
+        assert str(reason).startswith(("empty", "binary", "not "))
+
+
+def test_a_few_zero_bytes_are_kept_and_many_are_no_text(tmp_path: Path) -> None:
+    text = "A line of text with one zero byte.\0\n" + "And many lines without one.\n" * 20
+    found = read_all(write(tmp_path / "shelf", {"few.txt": text.encode(), "many.txt": b"\0" * 99 + b"text"}), tmp_path / "out")
+    assert found.texts == {"few.txt": text} and found.reasons["many.txt"].startswith("binary")
+
+
+def test_half_of_a_character_at_the_end_is_no_loss_of_the_rest(tmp_path: Path) -> None:
+    cut = (TEXTS["Japanese"] * 9).encode()[:-1]
+    found = read_all(write(tmp_path / "shelf", {"cut.txt": cut, "wide.txt": "Text.\n".encode("utf-16")[:-1]}), tmp_path / "out")
+    assert found.texts["cut.txt"].startswith(TEXTS["Japanese"])
+    assert found.reasons["wide.txt"].startswith("not utf-16")

@@ -1,0 +1,56 @@
+"""The report's section on held-out text: true to the audit's tables, escaped, and left out where nobody measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from data.audit.config import AuditConfig
+from data.audit.leaks import report_leaks
+from data.documents.database import workspace
+from tests.data.dedup.books import prose, write
+from tests.tasks.test_report import FUNNEL, HOSTILE, Maker, Page
+
+
+def _page(home: Path, texts: dict[str, dict[str, str]], **more: dict[str, float]) -> Page:
+    """The page of a run whose splits hold these texts."""
+    maker = Maker(home)
+    for part, documents in texts.items():
+        write(home / part, documents, titles={name: f"Title of {name} {HOSTILE}" for name in documents}).rename(home / f"{part}.parquet")
+    with workspace(home / "scratch", threads=1, memory="500MB") as work:
+        metrics = report_leaks(work, home, home, AuditConfig())
+    for stage, measured in more.items():
+        maker.made(stage, metrics=measured)
+    audit = maker.made("audit", {"funnel.json": FUNNEL}, metrics=metrics, config={"words": 13})
+    for file in ("leaks.parquet", "leaked_documents.parquet"):
+        (home / file).rename(maker.run.store.local(audit) / file)
+    return maker.page()
+
+
+QUOTE = "words that stand in two places are what this section is about and nobody should miss them here"
+
+
+def test_the_worst_passages_are_shown_with_where_else_they_stand(tmp_path: Path) -> None:
+    train, val, test = ({name: f"{prose(seed)}\n\n{QUOTE} {HOSTILE}"} for seed, name in enumerate(("learnt", "chosen by", "judged by")))
+    page = _page(tmp_path, {"train": train, "val": val, "test": test})
+    section = page.sections["held-out"]
+    assert section.count(QUOTE) == 3 and "Title of learnt" in section and "(validation)" in section
+    assert "of validation in train" in section and "of test in validation" in section
+    assert not [tag for tag, _ in page.tags if tag in ("script", "img")] and "<script>alert(1)</script>" in page.text
+
+
+def test_splits_that_share_nothing_say_so_and_what_a_machine_wrote_and_what_was_taken_out_is_told(tmp_path: Path) -> None:
+    split = {"synthetic_documents": 12.0, "synthetic_share": 0.0417}
+    taken = {"passages": 3.0, "documents_contaminated": 2.0, "characters_removed": 1234.0}
+    taken |= {"items_exam": 90.0, "items_hit_exam": 4.0, "items_short_exam": 7.0}
+    texts = {part: {part: prose(seed)} for seed, part in enumerate(("train", "val", "test"))}
+    section = _page(tmp_path, texts, split=split, decontaminate=taken).sections["held-out"]
+    assert "0 % of validation in train, 0 % of test in train and 0 % of test in validation" in section
+    assert "A machine wrote 12 documents of train, 4.2 % of its characters." in section
+    assert "3 passages in 2 documents were found and taken out, 1,234 characters in all." in section
+    assert "exam 90 4 7" in section and "longest passages" not in section
+
+
+def test_an_audit_that_measured_no_leaks_has_no_such_section(tmp_path: Path) -> None:
+    maker = Maker(tmp_path)
+    maker.made("audit", {"funnel.json": FUNNEL}, metrics={"documents_in": 1.0, "documents_kept": 1.0})
+    assert "held-out" not in maker.page().sections

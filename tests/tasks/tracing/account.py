@@ -1,0 +1,278 @@
+"""A corpus whose every change is known: a few documents taken through all stages by hand, with the ledgers, edits and removed tables
+that the stages leave, and the real audit of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pyarrow as pa
+
+from data.audit.audit import audit
+from data.audit.config import AuditConfig
+from data.documents.ledger import EDITS, REMOVED
+from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, document_id
+from tasks.stage.artifact import Artifact, Input
+from tasks.stage.store import Store
+from tests.tasks.tracing.library import SHARDS, Corpus, shard_of
+
+PAIRS = pa.schema([(name, pa.float64() if name == "jaccard" else pa.string()) for name in ("a", "b", "jaccard", "rule")])
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Op:
+    """What a rule does to a piece: `after` None takes it out. `found`: what the edit tells instead of the piece."""
+
+    rule: str
+    before: str
+    after: str | None
+    round: int = 1
+    detail: str = ""
+    found: str = ""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A document on its way: what each stage does to it, and (action, rule, detail) of the stage that ends it."""
+
+    name: str
+    text: str
+    title: str
+    ops: Mapping[str, tuple[Op, ...]]
+    end: tuple[str, str, str, str] | None = None
+    split: str = "train"
+    metadata: str = "{}"
+    synthetic: bool = False
+
+    @property
+    def id(self) -> str:
+        """As ingest names it."""
+        return document_id("books", self.name)
+
+
+def _id(name: str) -> str:
+    return document_id("books", name)
+
+
+WHITE = "Oh dear! Oh dear! I shall be late, said the Rabbit to itself, and hurried on along the bank."
+ALICE = f'ALICE IN WONDERLAND\nAlice was tired -- "very" tired.\nShe had nothing to do.\nALICE IN WONDERLAND   12\n{WHITE}'
+SHELF = (
+    Text(
+        "alice.txt",
+        ALICE,
+        "Alice in Wonderland",
+        {
+            "clean": (
+                Op("running heads", "ALICE IN WONDERLAND", None),
+                Op("quotes", 'Alice was tired -- "very" tired.', "Alice was tired -- “very” tired."),
+                Op("dashes", "Alice was tired -- “very” tired.", "Alice was tired — “very” tired."),
+                Op("running heads", "ALICE IN WONDERLAND   12", None),
+                Op("misread words", "She had nothing to do.", "She had nothing at all to do.", round=2),
+            )
+        },
+    ),
+    Text(
+        "copy.txt",
+        "Call me Ishmael, said the man who had come to the inn.",
+        "A copy",
+        {},
+        ("dedup", "duplicate", "exact_document", "moby.txt"),
+    ),
+    Text("moby.txt", "Call me Ishmael, said the man who had come to the inn.", "Moby Dick", {}, metadata='{"title_mismatch": true}'),
+    Text(
+        "quoting.txt",
+        f"A new book begins so.\n\n{WHITE}",
+        "Quoting",
+        {"dedup": (Op("paragraph", f"\n\n{WHITE}", None, detail="alice.txt"),)},
+        split="val",
+    ),
+    Text(
+        "letter.txt",
+        "Write to ann@example.org or to me.",
+        "A letter",
+        {"filter": (Op("e-mail", "ann@example.org", "<email>", found="e-mail, 15 characters"),)},
+        split="test",
+    ),
+    Text(
+        "french.txt",
+        "Il était une fois une petite fille.",
+        "Le chaperon",
+        {},
+        ("filter", "removed", "language", "fr, and only en is asked for"),
+    ),
+    Text(
+        "exam.txt",
+        "What is the capital of the country of which Paris is the capital?",
+        "Exam",
+        {},
+        ("decontaminate", "removed", "contaminated", ""),
+    ),
+    Text("stub.txt", "No.", "Stub", {}, ("clean", "removed", "too short", "")),
+    Text("robot.txt", "A goat lives in Velden, as a machine says.", "Robot", {}, synthetic=True),
+)
+IDS = {text.name: text.id for text in SHELF}
+PHOTO = ("books", "photo.txt", "no text: it begins like a PNG image")
+
+
+class Account(Corpus):
+    """Writes the whole chain. `without`: stages that the recipe leaves out."""
+
+    def __init__(self, store: Store, recipe: str = "books", without: Iterable[str] = ()) -> None:
+        super().__init__(store, recipe)
+        self.without = set(without)
+        self.last: list[Artifact] = []
+
+    def told(self) -> Account:
+        """Every stage, the audit, and the run in the journal."""
+        self.texts, self.version = {text.name: text.text for text in SHELF}, "1"
+        shelf = [
+            replace(text, end=None) if text.end and text.end[0] in self.without else text for text in sorted(SHELF, key=lambda t: t.id)
+        ]
+        for stage in ("ingest", "clean", "filter", "dedup", "decontaminate"):
+            if stage not in self.without:
+                shelf = self._stage(stage, shelf)
+        parts = {f"{split}.parquet": (DOCUMENTS, [_row(text) for text in shelf if text.split == split]) for split in SPLITS}
+        kept = [_told("split", text.id, "kept", text.split, characters=len(text.text)) for text in shelf]
+        self.commit("split", {**parts, "ledger.parquet": (LEDGER, kept)}, self._given(None))
+        self._audited()
+        self.record(f"20261125T130501-{self.recipe.encode().hex()[:6]:0<6}")
+        return self
+
+    def folders(self, stage: str) -> list[Any]:
+        """Where the files of a stage's shards lie."""
+        return [self.store.local(made) for place, made in self.made.items() if made.stage == stage]
+
+    def _given(self, number: int | None) -> dict[str, Input]:
+        """The documents of the stage before: of a shard, or of all."""
+        before = self.last if number is None else [made for made in self.last if made.label.endswith(f"-{number}")]
+        return {
+            f"documents[{n}]" if len(before) > 1 else "documents": made.part("documents.parquet").reference()
+            for n, made in enumerate(before)
+        }
+
+    def _stage(self, stage: str, shelf: list[Text]) -> list[Text]:
+        sharded = stage in ("ingest", "clean", "filter")
+        left: list[Text] = []
+        now: list[Artifact] = []
+        for number in range(SHARDS if sharded else 1):
+            here = [text for text in shelf if not sharded or shard_of(text.id) == number]
+            made = [self._through(stage, text) for text in here]
+            stayed = [text for text, *_ in made if text is not None]
+            removed: dict[str, list[dict[str, Any]]] = {}
+            for _, _, _, taken in made:
+                for rule, row in taken:
+                    removed.setdefault(f"removed/{rule.replace(' ', '_')}.parquet", []).append(row)
+            ledger = [row for _, rows, _, _ in made for row in rows]
+            files: dict[str, Any] = {"documents.parquet": (DOCUMENTS, [_row(text) for text in stayed])}
+            if stage == "ingest":
+                aside = [dict(zip(("source", "path", "reason"), PHOTO, strict=True))] if number == 0 else []
+                ledger += [_told("ingest", _id("photo.txt"), "quarantined", "no text", detail="photo.txt") for _ in aside]
+                files["quarantine.parquet"] = (QUARANTINE, aside)
+            elif stage == "dedup":
+                pair = {
+                    "a": min(IDS["copy.txt"], IDS["moby.txt"]),
+                    "b": max(IDS["copy.txt"], IDS["moby.txt"]),
+                    "jaccard": 1.0,
+                    "rule": "exact",
+                }
+                files["pairs.parquet"] = (PAIRS, [pair])
+            elif stage != "decontaminate":
+                files["edits.parquet"] = (EDITS, [row for _, _, rows, _ in made for row in rows])
+            files["ledger.parquet"] = (LEDGER, ledger)
+            files |= {file: (REMOVED, rows) for file, rows in removed.items()}
+            described = {"config": {"sources": [self.source]}} if stage == "ingest" else {}
+            before = self._given(number if sharded else None) if stage != "ingest" else None
+            now.append(self.commit(f"{stage}[{number}]" if sharded else stage, files, before, **described))
+            left += stayed
+        self.last = now
+        return sorted(left, key=lambda text: text.id)
+
+    def _through(
+        self, stage: str, text: Text
+    ) -> tuple[Text | None, list[dict[str, Any]], list[dict[str, Any]], list[tuple[str, dict[str, Any]]]]:
+        """The document after a stage, and its rows of the ledger, the edits and the removed tables."""
+        now, rows, edits, taken = text.text, [], [], []
+        for op in text.ops.get(stage, ()):
+            assert op.before in now, (op, now)
+            place = text.text.find(op.before) + 1 if op.found else _line(text.text, op)
+            now = now.replace(op.before if op.after is not None or stage != "clean" else f"{op.before}\n", op.after or "", 1)
+            detail = _named(op.detail)
+            if op.after is None:
+                taken.append(
+                    (op.rule, {"id": text.id, "place": place, "text": op.before.strip("\n"), "detail": detail or f"round {op.round}"})
+                )
+            else:
+                edits.append(
+                    {"id": text.id, "round": op.round, "rule": op.rule, "place": place, "before": op.found or op.before, "after": op.after}
+                )
+            net = len(op.before) - len(op.after or "") + (op.after is None and stage == "clean")
+            action = "cut" if op.after is None else "changed"
+            rows.append(_told(stage, text.id, action, op.rule, characters=len(op.before), net=net, detail=detail))
+        rows = _together(rows)
+        if text.end and text.end[0] == stage:
+            _, action, rule, detail = text.end
+            told = f"the words of {_named(detail)}" if action == "duplicate" else detail
+            taken.append((rule, {"id": text.id, "place": 0, "text": now, "detail": told}))
+            return None, [*rows, _told(stage, text.id, action, rule, characters=len(now), net=len(now), detail=told)], edits, taken
+        found = json.loads(text.metadata) | {"path": text.name, "encoding": "utf-8", "format": "txt"}
+        found |= {"language": "en", "language_probability": 0.98} if stage == "filter" else {}
+        closing = _told(stage, text.id, "kept", "read" if stage == "ingest" else "", characters=len(now))
+        return replace(text, text=now, metadata=json.dumps(found, sort_keys=True)), [*rows, closing], edits, taken
+
+    def _audited(self) -> None:
+        stages = ("ingest", "clean", "filter", "dedup", "decontaminate", "split")
+        ledgers = {stage: self.folders(stage) for stage in stages if self.folders(stage)}
+        place = self.store.scratch("audit")
+        limits: dict[str, Any] = {"threads": 1, "memory": "500MB", "scratch": place / "scratch"}
+        metrics = audit(ledgers, self.folders("split")[0], place / "made", AuditConfig(words=5), **limits)
+        self.commit(
+            "audit",
+            {"funnel.json": (place / "made" / "funnel.json").read_text()},
+            {"splits": self.made["split"].reference()},
+            metrics=metrics,
+        )
+
+
+def _line(text: str, op: Op) -> int:
+    lines = text.split("\n")
+    return next((number for number, line in enumerate(lines, start=1) if line == op.before), 2)
+
+
+def _named(text: str) -> str:
+    return IDS.get(text, text)
+
+
+def _row(text: Text) -> dict[str, Any]:
+    return {
+        "id": text.id,
+        "title": text.title,
+        "source": "books",
+        "text": text.text,
+        "metadata": text.metadata,
+        "synthetic": text.synthetic,
+    }
+
+
+def _told(stage: str, identity: str, action: str, rule: str, *, characters: int = 0, net: int = 0, detail: str = "") -> dict[str, Any]:
+    return {
+        "id": identity,
+        "stage": stage,
+        "action": action,
+        "rule": rule,
+        "count": 1,
+        "characters": characters,
+        "net": net,
+        "detail": detail,
+    }
+
+
+def _together(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a rule."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        one = found.setdefault((row["action"], row["rule"]), {**row, "count": 0, "characters": 0, "net": 0})
+        one |= {key: one[key] + row[key] for key in ("count", "characters", "net")}
+    return sorted(found.values(), key=lambda row: (row["action"], row["rule"]))
