@@ -148,7 +148,7 @@ def _change(told: Story, change: Change, width: int, beside: tuple[str, str] | N
         yield from _lines("+", touch.rule, width, new)
         before = touch.after
     if place:
-        yield ((f"{blank}{printable(place.strip())}", DIM),)
+        yield ((f"{blank}{printable(' '.join(place.split()))}", DIM),)
     if beside and beside[1].strip():
         yield ((f"{blank}{printable(_beginning(beside[1]))}", DIM),)
 

@@ -97,10 +97,13 @@ def _groups(groups: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _splits(told: Mapping[str, Any], measured: Mapping[str, float]) -> list[str]:
-    head = ("split", "documents", "characters", "by a machine", "stands in train", "longest passage")
+    head = ("split", "documents", "characters", "by a machine", "stands in train", "longest passage", "stands in validation")
     rows = []
     for part in told["splits"]:
-        leak, longest = measured.get(f"leak_{part['split']}"), measured.get(f"leak_{part['split']}_longest", 0.0)
-        seen = ("", "") if leak is None else (f"{share(leak)}", plural(longest, "word") if longest else "none")
-        rows.append((part["split"], f"{part['documents']:,}", f"{part['characters']:,}", share(part["synthetic"]), *seen))
-    return columns([head, *rows], frozenset(range(1, 6)))
+        name = f"leak_{part['split']}"
+        longest = measured.get(f"{name}_longest")
+        passage = "" if longest is None else plural(longest, "word") if longest else "none"
+        leaks = [share(measured[leak]) if leak in measured else "" for leak in (name, f"{name}_val")]
+        counts = (f"{part['documents']:,}", f"{part['characters']:,}", share(part["synthetic"]))
+        rows.append((part["split"], *counts, leaks[0], passage, leaks[1]))
+    return columns([head, *rows], frozenset(range(1, 7)))

@@ -11,5 +11,5 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 @stage(libraries=("duckdb", "pyarrow", "numpy"))
 def dedup(config: DedupConfig, work: Workspace, documents: list[Path]) -> Metrics:
-    """documents.parquet of each shard -> documents.parquet, clusters.parquet, pairs.parquet, ledger.parquet."""
+    """documents.parquet of each shard -> documents.parquet, clusters.parquet, pairs.parquet, ledger.parquet, removed/."""
     return remove_duplicates(documents, work.output, config, **work.limits)

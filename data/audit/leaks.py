@@ -15,7 +15,7 @@ from data.audit.config import AuditConfig
 from data.documents.database import Workspace, parquet
 from data.documents.rows import rows
 from data.documents.schema import write_rows
-from data.documents.stream import batches
+from data.documents.stream import batches, slices
 from data.documents.words import gram_macro, spans
 
 _SQL = Path(__file__).parent
@@ -45,11 +45,13 @@ def report_leaks(work: Workspace, splits: Path, output: Path, config: AuditConfi
     for part in HELD_OUT:
         work.set(part=part)
         for batch in batches(splits / f"{part}.parquet", ("id", "text")):
-            work.on_batch(_SQL / "held_out.sql", batch)
+            for piece in slices(batch):
+                work.on_batch(_SQL / "held_out.sql", piece)
     for part in ("train", "val"):
         work.set(part=part)
         for batch in batches(splits / f"{part}.parquet", ("id", "text")):
-            work.on_batch(_SQL / "seen.sql", batch)
+            for piece in slices(batch):
+                work.on_batch(_SQL / "seen.sql", piece)
     for part in ("train", *HELD_OUT):
         columns = f"SELECT '{part}' AS part, id, title, source FROM {parquet([splits / f'{part}.parquet'])}"
         work.connection.execute(f"CREATE TEMP VIEW {part}_name AS {columns}")

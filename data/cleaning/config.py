@@ -40,8 +40,11 @@ class CleanConfig(BaseModel, frozen=True, extra="forbid"):
     repeated_pages: bool = Field(True, description="remove a page that repeats the one before it to the letter, as scanned twice")
     page_numbers: bool = Field(True, description="remove page numbers that stand alone and count up at page rhythm")
     page_lines: int = Field(15, ge=2, description="the fewest lines of text that a page has; nearer numbers are no page numbers")
-    running_heads: bool = Field(True, description="remove lines that repeat beside page numbers or at page rhythm")
-    chapter_titles: Literal["keep", "drop"] = Field("keep", description="lines such as CHAPTER IV. and ACT II: keep or drop")
+    running_heads: bool = Field(True, description="remove heads and feet of pages: lines that repeat beside page numbers or at page rhythm")
+    contents: bool = Field(True, description="remove tables of contents: lists of titles that come again or lead to page numbers")
+    chapter_titles: Literal["keep", "mark", "drop"] = Field(
+        "keep", description="lines such as CHAPTER IV. and ACT II: keep them, mark them as Markdown headings (# CHAPTER IV.), or drop them"
+    )
     hyphenation: bool = Field(True, description="mend words broken at a line's end, unless its shard writes them with a hyphen more often")
     unwrap: bool = Field(True, description="join hard-wrapped lines of prose; verse stays in lines")
     wrap_limit: int = Field(120, ge=40, description="a longer line is a whole paragraph, not a hard-wrapped line; characters")

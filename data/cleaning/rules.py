@@ -18,10 +18,14 @@ SQL = Path(__file__).with_name("sql")
 DIVISION = r"(?i)^\W*(chapter|book|part|act|scene|canto|volume|letter|section|sonnet|psalm|stanza|chapitre|livre|kapitel|hoofdstuk|capitulum|liber)\b"
 
 
+# What stands before a title in a list of them, in lower case without punctuation: a division's name, if any, and a number.
+NUMERAL = r"^(?:(?:chapter|book|part|act|scene|canto|volume|letter|section) )?(?:[ivxlc]+|[0-9]+)"
+
+
 @dataclass(frozen=True)
 class Rule:
     """One rule. `action`: what the ledger says of the pieces it touches. `evidence`: a script that has to have seen the lines as they are
-    now. `kind`: which of the evidence is meant."""
+    now. `kind`: which of the evidence is meant. `setting`: of the option, that asks for the rule."""
 
     name: str
     option: str
@@ -31,10 +35,11 @@ class Rule:
     reason: str
     evidence: str = ""
     kind: str = ""
+    setting: bool | str = True
 
     def applies(self, config: CleanConfig) -> bool:
         """Whether `config` asks for it."""
-        return not self.option or getattr(config, self.option) not in (False, "keep")
+        return bool(getattr(config, self.option) == self.setting)
 
 
 # fmt: off
@@ -42,13 +47,15 @@ RULES = (
     Rule("encoding", "encoding", "repair", "changed", "encoding.sql", "what was decoded wrongly (cafÃ©) or left from a web page (&amp;) is not what was written"),
     Rule("characters", "characters", "repair", "changed", "characters.sql", "one character has one form; control characters and odd spaces say nothing"),
     Rule("quotes", "quotes", "repair", "changed", "quotes.sql", "one kind of quotation mark, whatever the printer used"),
-    Rule("dashes", "dashes", "repair", "changed", "dashes.sql", "one kind of dash, whatever the typist had"),
+    Rule("dashes", "dashes", "repair", "changed", "dashes.sql", "one kind of dash, whatever the typist had", setting="em"),
     Rule("boilerplate", "boilerplate", "line", "cut", "boilerplate.sql", "notices of libraries and scanners are not the author's"),
     Rule("corrupted", "corrupted", "line", "cut", "corrupted.sql", "symbol soup teaches nothing"),
     Rule("repeated pages", "repeated_pages", "line", "cut", "repeated_pages.sql", "a page scanned twice was written once", "pages.sql"),
     Rule("running heads", "running_heads", "line", "cut", "furniture.sql", "a page's head or foot interrupts the sentence", "pages.sql", "running head"),
     Rule("page numbers", "page_numbers", "line", "cut", "furniture.sql", "a page's number interrupts the sentence", "pages.sql", "page number"),
-    Rule("chapter titles", "chapter_titles", "line", "cut", "chapters.sql", "only where titles are not wanted"),
+    Rule("contents", "contents", "line", "cut", "contents.sql", "a table of contents repeats the titles without their chapters"),
+    Rule("chapter titles", "chapter_titles", "line", "cut", "chapters.sql", "only where titles are not wanted", setting="drop"),
+    Rule("chapter marks", "chapter_titles", "line", "changed", "chapters.sql", "a title that can be told from text (# CHAPTER I)", setting="mark"),
     Rule("hyphenation", "hyphenation", "join", "changed", "join.sql", "the printer broke the word, not the author"),
     Rule("hard wraps", "unwrap", "join", "changed", "join.sql", "the width of a page is no property of prose; verse keeps its lines"),
     Rule("misread words", "ocr", "join", "changed", "misread.sql", "a machine that reads takes one shape for another (tirne, c1ay)"),

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from data.cleaning.config import CleanConfig
 from data.cleaning.encoding import find_mojibake
-from data.cleaning.rules import DIVISION, PLACE, RULES, SQL, Rule
+from data.cleaning.rules import DIVISION, NUMERAL, PLACE, RULES, SQL, Rule
 from data.documents.database import Workspace, parquet
 
-VARIABLES = ("boilerplate_lines", "corrupted_share", "page_lines", "wrap_limit", "hyphenation", "unwrap", "ocr_known", "ocr_ratio")
+VARIABLES = ("boilerplate_lines", "corrupted_share", "page_lines", "wrap_limit", "chapter_titles", "hyphenation", "unwrap", "ocr_known", "ocr_ratio")
 # Counts of words are summed up when they have grown by half, so that batches don't pile up.
 COUNTS = 1_000_000
 
@@ -40,7 +40,7 @@ class Shard:
         self._least = max(config.minimum_characters, 1)
         self._summed: dict[str, float] = {}
         self.round = 0
-        work.set(division=DIVISION, **{name: getattr(config, name) for name in VARIABLES})
+        work.set(division=DIVISION, numeral=NUMERAL, **{name: getattr(config, name) for name in VARIABLES})
         self.script("tables.sql")
         self._run(
             f"""INSERT INTO state SELECT row_number() OVER (ORDER BY id), id, length(text), length(text), 0, 'pending', 0
@@ -128,7 +128,8 @@ class Shard:
                 self.work.set(kind=rule.kind)
             if self._edit(rule):
                 fresh = ""
-                self._run("DELETE FROM lines USING edited e WHERE lines.d = e.d AND lines.n = e.n")
+                self._run("DELETE FROM lines USING edited e WHERE lines.d = e.d AND lines.n = e.n AND e.line IS NULL")
+                self._run("UPDATE lines SET line = e.line FROM edited e WHERE lines.d = e.d AND lines.n = e.n")
                 if rule.kind:
                     self.script("page_ends.sql")
 

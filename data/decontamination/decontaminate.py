@@ -27,7 +27,7 @@ from data.documents.database import Workspace, workspace
 from data.documents.ledger import Removed, RowWriter, require_balance
 from data.documents.rows import rows
 from data.documents.schema import LEDGER
-from data.documents.stream import BATCH_CHARACTERS, DocumentWriter, batches, ordered
+from data.documents.stream import BATCH_CHARACTERS, DocumentWriter, batches, ordered, slices
 from data.documents.words import gram_macro, spans
 
 RULE = "decontamination"
@@ -74,11 +74,14 @@ def decontaminate(
 
 def _load(work: Workspace, items: Iterator[Text], config: DecontaminateConfig) -> dict[str, float]:
     """The n-grams of the sets, in table `wanted`, and how many items each set has."""
-    work.set(most_words=config.words, common=config.common)
+    work.set(most_words=config.words, least_words=config.least_words, common=config.common)
+    work.connection.execute(gram_macro("first_grams", config.least_words))
+    work.connection.execute("CREATE TABLE beginning (gram UBIGINT)")
     work.connection.execute("CREATE TABLE wanted (name VARCHAR, item BIGINT, size UTINYINT, gram UBIGINT)")
     work.connection.execute("CREATE TABLE hit (id VARCHAR, position BIGINT, size UTINYINT, gram UBIGINT)")
     counts = {given.name: 0 for given in config.against}
     for batch in _tables(items):
+        work.on_batch(_SQL / "beginnings.sql", batch)
         for size in range(config.least_words, config.words + 1):
             work.set(size=size)
             work.connection.execute(gram_macro("decon_grams", size))
@@ -107,12 +110,15 @@ def _tables(items: Iterator[Text]) -> Iterator[pa.Table]:
 def _search(work: Workspace, documents: Path, config: DecontaminateConfig) -> None:
     """Tables `passage` (id, first, last: words from 1), `contaminated` and `common`."""
     sizes = [int(str(size)) for (size,) in work.rows("SELECT DISTINCT size FROM wanted ORDER BY size")]
-    for batch in batches(documents, ("id", "text")):
-        work.on_batch(_SQL / "hashed.sql", batch)
-        for size in sizes:
-            work.set(size=size)
-            work.connection.execute(gram_macro("decon_grams", size))
-            work.script(_SQL / "hits.sql")
+    # Where every n-gram has one length it is looked for at once; else what begins as none of them does is passed over.
+    work.set(direct=len(sizes) < 2)
+    for batch in batches(documents, ("id", "text")) if sizes else ():
+        for piece in slices(batch):
+            work.on_batch(_SQL / "suspects.sql", piece)
+            for size in sizes if work.number("SELECT count(*) FROM suspect") else ():
+                work.set(size=size)
+                work.connection.execute(gram_macro("decon_grams", size))
+                work.script(_SQL / "hits.sql")
     work.script(_SQL / "passages.sql")
 
 

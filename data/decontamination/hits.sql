@@ -1,6 +1,6 @@
--- Where the n-grams of `size` words that an evaluation set has stand in the documents of `hashed`.
+-- Where the n-grams of `size` words that an evaluation set has stand in the documents of `suspect`.
 INSERT INTO hit
-WITH windowed AS MATERIALIZED (SELECT id, decon_grams(hashes) AS grams FROM hashed WHERE len(hashes) >= getvariable('size')),
+WITH windowed AS MATERIALIZED (SELECT id, decon_grams(hashes) AS grams FROM suspect WHERE len(hashes) >= getvariable('size')),
 placed AS (SELECT id, generate_subscripts(grams, 1) AS position, unnest(grams) AS gram FROM windowed)
 SELECT id, position, getvariable('size')::UTINYINT, gram
 FROM placed

@@ -1,6 +1,6 @@
 -- Connected components of the pairs: the smallest number spreads along the edges until none can fall.
-CREATE TABLE pair AS
-SELECT least(number, best) AS a, greatest(number, best) AS b, 1.0::DOUBLE AS jaccard, 'exact' AS rule FROM exact WHERE number <> best
+CREATE VIEW pair AS
+SELECT head AS a, number AS b, 1.0::DOUBLE AS jaccard, 'exact' AS rule FROM exact WHERE number <> head
 UNION ALL
 SELECT a, b, jaccard, 'near' FROM near_pair;
 
@@ -9,9 +9,10 @@ SELECT a AS source, b AS target FROM pair
 UNION
 SELECT b, a FROM pair;
 
+-- Only documents that resemble another are members of a component; all others are clusters of their own.
 CREATE TABLE component AS
 WITH RECURSIVE label(number, cluster) USING KEY (number) AS (
-    SELECT number, number FROM document
+    SELECT DISTINCT source, source FROM edge
     UNION
     SELECT edge.target, min(label.cluster)
     FROM label
@@ -20,19 +21,3 @@ WITH RECURSIVE label(number, cluster) USING KEY (number) AS (
     WHERE label.cluster < known.cluster
     GROUP BY edge.target)
 SELECT number, cluster FROM label;
-
--- What becomes of each document: the best of its cluster (longest text, then smallest id) stands for all of it.
-CREATE TABLE verdict AS
-WITH ranked AS (
-    SELECT
-        document.*, component.cluster, exact.best,
-        first_value(number) OVER (PARTITION BY cluster ORDER BY characters DESC, id) AS cluster_best
-    FROM document
-    JOIN component USING (number)
-    JOIN exact USING (number))
-SELECT
-    number, id, characters, cluster,
-    CASE WHEN number <> best THEN 'exact'
-         WHEN number <> cluster_best AND getvariable('near_remove') THEN 'near' END AS rule,
-    CASE WHEN number <> best THEN best ELSE cluster_best END AS original
-FROM ranked;

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 SQL = Path(__file__).parent
+Criterion = Literal["human", "source", "title", "known_words", "longest"]
 
 
 class PageRule(BaseModel, frozen=True, extra="forbid"):
@@ -21,12 +22,60 @@ class PageRule(BaseModel, frozen=True, extra="forbid"):
     similarity: float = Field(0.5, gt=0, le=1, description="least share of a run's windows that match; fraction")
 
 
-class ParagraphRule(BaseModel, frozen=True, extra="forbid"):
+class PieceRule(BaseModel, frozen=True, extra="forbid"):
+    """Pieces of one kind, equal in their words: the first stays where it is, its copies go."""
+
+    enabled: bool = Field(description="look for repeated pieces of this kind")
+    min_characters: int = Field(ge=1, description="shorter ones are never removed; characters")
+    documents: int = Field(
+        ge=1,
+        description="copies go if at least so many documents hold the piece (near copies kept on purpose count as one); 1: copies inside "
+        "one document go as well; count",
+    )
+    scope: Literal["document", "corpus"] = Field("corpus", description="copies are sought in the same document, or everywhere")
+
+    @model_validator(mode="after")
+    def _documents_are_counted(self) -> PieceRule:
+        default = type(self).model_fields["documents"].default
+        if self.scope == "document" and self.documents != default:
+            raise ValueError(
+                f"documents={self.documents} does nothing while scope=document; change that, or give it its default, {default}"
+            )
+        return self
+
+
+class ParagraphRule(PieceRule, frozen=True, extra="forbid"):
     """A long paragraph that came before; refrains and dialogue are shorter and stay."""
 
     enabled: bool = Field(True, description="look for repeated paragraphs")
     min_characters: int = Field(200, ge=1, description="shorter paragraphs are never removed; characters")
-    scope: Literal["document", "corpus"] = Field("corpus", description="copies are sought in the same document, or everywhere")
+    documents: int = Field(
+        1,
+        ge=1,
+        description="copies go if at least so many documents hold the paragraph (near copies kept on purpose count as one); 1: copies "
+        "inside one document go as well; count",
+    )
+
+
+class LineRule(PieceRule, frozen=True, extra="forbid"):
+    """A line that many documents hold: a licence, a menu, a publisher's address."""
+
+    enabled: bool = Field(False, description="look for repeated lines")
+    min_characters: int = Field(30, ge=1, description="shorter lines are never removed; characters")
+    documents: int = Field(
+        3,
+        ge=1,
+        description="copies go if at least so many documents hold the line (near copies kept on purpose count as one); 1: copies inside "
+        "one document, as refrains, go as well; count",
+    )
+
+
+class SubstringRule(BaseModel, frozen=True, extra="forbid"):
+    """Passages that came before word for word, wherever they begin and end (ExactSubstr; Lee et al. 2022, arXiv:2107.06499)."""
+
+    enabled: bool = Field(False, description="look for repeated passages")
+    min_words: int = Field(50, ge=10, description="shortest passage that is removed; every one of this length is found; words")
+    inside: bool = Field(True, description="also remove what a document repeats of itself, if the copies don't overlap")
 
 
 class NearRule(BaseModel, frozen=True, extra="forbid"):
@@ -37,6 +86,11 @@ class NearRule(BaseModel, frozen=True, extra="forbid"):
 
     enabled: bool = Field(True, description="look for near-duplicate documents")
     shingle: int = Field(5, ge=1, le=16, description="length of a shingle; words")
+    spelling: Literal["exact", "folded"] = Field(
+        "exact",
+        description="folded: words count as equal when their consonants are, so that editions in old and new spelling are found (haue, "
+        "have; doe, do); exact: letter by letter",
+    )
     bands: int = Field(32, ge=1, le=256, description="bands of the signature: more find less similar pairs; count")
     rows: int = Field(4, ge=1, le=32, description="values in a band: more propose fewer false pairs; count")
     threshold: float = Field(0.7, gt=0, le=1, description="least true Jaccard similarity of two shingle sets; fraction")
@@ -48,9 +102,30 @@ class NearRule(BaseModel, frozen=True, extra="forbid"):
 
 
 class DedupConfig(BaseModel, frozen=True, extra="forbid"):
-    """Rules of deduplication, applied in the order page, exact, near, paragraph."""
+    """Rules of deduplication, applied in the order page, exact, near, paragraph, line, substring."""
 
     page: PageRule = Field(PageRule(), description="repeated pages inside a book")
     exact: bool = Field(True, description="remove documents equal in their words (case, punctuation and spaces aside)")
     near: NearRule = Field(NearRule(), description="near-duplicate documents")
+    keep: tuple[Criterion, ...] = Field(
+        ("longest",),
+        min_length=1,
+        description="which copy of a document stays: by the first of these in which copies differ, then the smallest id. human: not "
+        "written by a machine. source: as `prefer_sources` orders them. title: its text doesn't contradict its title. known_words: its "
+        "words are in more documents of the corpus, as those of modern spelling are. longest: most characters",
+    )
+    prefer_sources: tuple[str, ...] = Field((), description="sources, the best first, for `keep: source`; others come after; names")
     paragraph: ParagraphRule = Field(ParagraphRule(), description="long repeated paragraphs")
+    line: LineRule = Field(LineRule(), description="lines that many documents hold")
+    substring: SubstringRule = Field(SubstringRule(), description="passages repeated word for word")
+
+    @model_validator(mode="after")
+    def _sources_are_asked_for(self) -> DedupConfig:
+        if ("source" in self.keep) != bool(self.prefer_sources):
+            raise ValueError(
+                f"keep={list(self.keep)} and prefer_sources={list(self.prefer_sources)} need each other: put source into keep and the "
+                "order of sources into prefer_sources, or neither"
+            )
+        if len(set(self.keep)) < len(self.keep):
+            raise ValueError(f"keep={list(self.keep)} names a criterion twice; the second would do nothing")
+        return self

@@ -1,103 +1,136 @@
 """Deduplication: documents in, documents without copies out, with the pairs and the ledger that say why.
 
 Order of the rules: repeated pages inside a book, so that a book scanned badly isn't the longest copy; documents of equal
-words; near-duplicate documents; long paragraphs that came before. The best copy of a cluster is the one with the longest text
-after the page rule, ties by smallest id. The result depends on neither the order of the documents nor the number of threads.
-Texts pass through memory in batches, several times; tables beyond `memory` spill into `scratch`.
+words; near-duplicate documents; then, in what stays, paragraphs, lines and passages that came before. Which copy stays is `config.keep`'s
+to say, ties by smallest id.
+
+Guarantees: the result depends on neither the order of the documents nor the number of threads or the memory; every character is accounted
+for, and every removed document and piece of text kept word for word in `removed/<rule>.parquet`.
+Costs time linear in the text. Texts pass through memory in batches, several times; tables beyond `memory` spill into `scratch`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
 from data.dedup.config import SQL, DedupConfig
-from data.dedup.near import cluster_documents
-from data.dedup.pages import remove_repeated_pages
-from data.dedup.paragraphs import find_repeated_paragraphs, without_paragraphs
+from data.dedup.keep import choose_copies
+from data.dedup.near import EXACT, Near, hashed
+from data.dedup.pages import find_repeated_pages
+from data.dedup.pieces import LINE, PARAGRAPH, remove_repeated_pieces
+from data.dedup.substrings import remove_repeated_substrings
+from data.dedup.texts import Texts
 from data.documents.database import Workspace, workspace
-from data.documents.stream import DocumentWriter, batches, ordered
+from data.documents.ledger import Removed, RowWriter, require_balance
+from data.documents.schema import LEDGER
+from data.documents.stream import COLUMNS, DocumentWriter, ordered
 
-_CLUSTERS = """SELECT v.id, c.id AS cluster FROM verdict AS v JOIN document AS c ON c.number = v.cluster ORDER BY v.id"""
+CLUSTERS = pa.schema([("id", pa.string()), ("cluster", pa.string())])
+PAIRS = pa.schema([pa.field(name, pa.float64() if name == "jaccard" else pa.string()) for name in ("a", "b", "jaccard", "rule")])
+_CLUSTERS = "SELECT v.id, c.id AS cluster FROM verdict AS v JOIN document AS c ON c.number = v.cluster ORDER BY v.id"
 _PAIRS = """SELECT l.id AS a, r.id AS b, jaccard, rule FROM pair
             JOIN document AS l ON l.number = a JOIN document AS r ON r.number = b ORDER BY l.id, r.id"""
 _LEDGER = """SELECT id, 'dedup' AS stage, action, rule, count::BIGINT AS count, characters::BIGINT AS characters, net::BIGINT AS net, detail
              FROM ledger ORDER BY id, turn, rule"""
+_VERDICTS = """SELECT v.number, v.rule, o.id FROM verdict AS v LEFT JOIN document AS o ON o.number = v.original
+               WHERE v.rule IS NOT NULL AND v.number BETWEEN $first AND $last"""
+
+ROWS = 4096
 
 
 def dedup(documents: Sequence[Path], output: Path, config: DedupConfig, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
-    """Writes `documents.parquet` (kept), `clusters.parquet`, `pairs.parquet` and `ledger.parquet` into `output`.
+    """Writes `documents.parquet` (kept), `clusters.parquet`, `pairs.parquet`, `ledger.parquet` and `removed/` into `output`.
 
     `documents` are the files of the shards, in order; they are read one after the other, never put together. `clusters` holds
     (id, cluster) for every document that came in; a cluster is named by its smallest id. `pairs` holds (a, b, jaccard, rule)
     with a < b. `memory` is DuckDB's limit, such as "2GB". Returns counts and characters by rule.
-    Raises ValueError for missing columns and repeated ids.
+    Raises ValueError for missing columns and repeated ids, and Unbalanced if a character got lost.
     """
     output.mkdir(parents=True, exist_ok=True)
-    with workspace(scratch, threads=threads, memory=memory) as work:
-        source = ordered(work, documents)
-        paged = remove_repeated_pages(work, source, config.page)
-        cluster_documents(work, paged, config)
-        repeated = find_repeated_paragraphs(work, paged, config.paragraph)
-        kept, characters = _write_kept(work, paged, repeated, output / "documents.parquet")
+    with workspace(scratch, threads=threads, memory=memory) as work, Removed(output) as removed, ThreadPoolExecutor(threads) as pool:
+        texts = Texts(work, ordered(work, documents), removed)
+        near = Near(work, config.near, pool)
+        _sketch(work, texts, near, config)
+        work.set(exact=config.exact)
+        work.script(SQL / "exact.sql")
+        near.find_pairs(texts)
+        work.script(SQL / "clusters.sql")
+        choose_copies(work, texts, config)
+        remove_repeated_pieces(work, texts, config.paragraph, PARAGRAPH)
+        remove_repeated_pieces(work, texts, config.line, LINE)
+        remove_repeated_substrings(work, texts, config.substring)
+        _write_kept(work, texts, output / "documents.parquet")
         work.script(SQL / "ledger.sql")
-        for name, query in (("clusters", _CLUSTERS), ("pairs", _PAIRS), ("ledger", _LEDGER)):
-            pq.write_table(work.table(query), output / f"{name}.parquet", compression="zstd")
-        return {"documents_kept": float(kept), "characters_kept": float(characters), **_metrics(work)}
+        for name, query, schema in (("clusters", _CLUSTERS, CLUSTERS), ("pairs", _PAIRS, PAIRS), ("ledger", _LEDGER, LEDGER)):
+            _write_rows(work, query, output / f"{name}.parquet", schema)
+        require_balance(work, "dedup", documents, [output / "documents.parquet"], output / "ledger.parquet")
+        return _metrics(work)
 
 
-def _write_kept(work: Workspace, paged: Sequence[Path], repeated: dict[str, set[int]], target: Path) -> tuple[int, int]:
-    """Writes the documents that stay and the tables `paragraph_cut` and `emptied`; returns their number and characters."""
-    stays = {name for (name,) in work.rows("SELECT id FROM verdict WHERE rule IS NULL")}
-    origins = dict(work.connection.execute("SELECT id, min(original) FROM repeated_paragraph GROUP BY id").fetchall())
-    cuts: list[dict[str, str | int]] = []
-    emptied: list[dict[str, str | int]] = []
-    kept = characters = 0
+def _sketch(work: Workspace, texts: Texts, near: Near, config: DedupConfig) -> None:
+    """Cuts repeated pages, and fills `document` and `signature` with what is left."""
+    work.script(SQL / "document.sql")
+    work.set(prefer_sources="/".join(config.prefer_sources))
+    for batch in texts.batches(tuple(name for name in COLUMNS if name != "title")):
+        sketch = work.about(EXACT, batch)
+        if config.page.enabled and (runs := find_repeated_pages(work, *hashed(sketch), config.page)):
+            batch = texts.cut("page", batch, runs)
+            changed = pc.is_in(sketch["number"], pa.array(list(runs)))
+            again = batch.filter(pc.is_in(batch["number"], pa.array(list(runs))))
+            sketch = pa.concat_tables([sketch.filter(pc.invert(changed)), work.about(EXACT, again)])
+        texts.insert("sketch", sketch.drop_columns("hashes"))
+        work.on_batch(SQL / "sketched.sql", batch)
+        near.sign(texts, batch, *hashed(sketch))
+
+
+def _write_kept(work: Workspace, texts: Texts, target: Path) -> None:
+    """Writes the documents that stay, and fills the tables `final` and `emptied`."""
+    work.script(SQL / "final.sql")
     with DocumentWriter(target) as writer:
-        for batch in batches(paged):
+        for batch in texts.batches(COLUMNS):
+            fates = {number: (rule, original) for number, rule, original in texts.rows(_VERDICTS, batch)}
+            final: list[dict[str, str | int]] = []
             for row in batch.to_pylist():
-                name, before = row["id"], len(row["text"])
-                if name not in stays:
-                    continue
-                if name in repeated:
-                    row["text"] = without_paragraphs(row["text"], repeated[name])
-                    cut = before - len(row["text"])
-                    detail = f"first in {origins[name]}"
-                    cuts.append({"id": name, "paragraphs": len(repeated[name]), "characters": cut, "detail": detail})
-                if not row["text"].strip():
-                    emptied.append({"id": name, "characters": len(row["text"])})
-                    continue
-                writer.write(row)
-                kept, characters = kept + 1, characters + len(row["text"])
-    _load(work, "paragraph_cut", cuts, ("id", "paragraphs", "characters", "detail"))
-    _load(work, "emptied", emptied, ("id", "characters"))
-    return kept, characters
+                number = row.pop("number")
+                rule, original = fates.get(number, ("", ""))
+                if not rule and not row["text"].strip():
+                    rule = "empty"
+                if rule:
+                    texts.removed.write(rule, row["id"], 0, row["text"], f"kept {original}" if original else "no text is left")
+                else:
+                    writer.write(row)
+                final.append({"number": number, "characters": len(row["text"]), "empty": rule == "empty"})
+            texts.insert("final", pa.Table.from_pylist(final))
 
 
-def _load(work: Workspace, name: str, rows: list[dict[str, str | int]], columns: tuple[str, ...]) -> None:
-    schema = pa.schema([(column, pa.string() if column in ("id", "detail") else pa.int64()) for column in columns])
-    work.connection.register("new_rows", pa.Table.from_pylist(rows, schema=schema))
-    work.connection.execute(f"CREATE TABLE {name} AS SELECT * FROM new_rows")
-    work.connection.unregister("new_rows")
+def _write_rows(work: Workspace, query: str, path: Path, schema: pa.Schema) -> None:
+    writer = RowWriter(path, schema)
+    for rows in work.connection.sql(query).to_arrow_reader(ROWS):
+        for row in rows.to_pylist():
+            writer.write(row)
+    writer.close()
 
 
 def _metrics(work: Workspace) -> dict[str, float]:
     """Counts by rule, from the ledger and the tables of the run."""
     queries = {
         "documents_in": "SELECT count(*) FROM document",
+        "documents_kept": "SELECT count(*) FROM ledger WHERE action = 'kept'",
+        "characters_kept": "SELECT sum(characters) FROM ledger WHERE action = 'kept'",
         "clusters": "SELECT count(DISTINCT cluster) FROM verdict",
-        "documents_exact": "SELECT count(*) FROM verdict WHERE rule = 'exact'",
-        "documents_near": "SELECT count(*) FROM verdict WHERE rule = 'near'",
-        "documents_empty": "SELECT count(*) FROM emptied",
+        "documents_exact": "SELECT count(*) FROM verdict WHERE rule = 'exact_document'",
+        "documents_near": "SELECT count(*) FROM verdict WHERE rule = 'near_document'",
+        "documents_empty": "SELECT count(*) FROM ledger WHERE action = 'removed'",
         "pairs_candidate": "SELECT count(*) FROM candidate",
         "pairs_near": "SELECT count(*) FROM near_pair",
-        "pages_removed": "SELECT sum(pages) FROM page_cut",
-        "paragraphs_removed": "SELECT count(*) FROM repeated_paragraph",
-        "characters_removed_page": "SELECT sum(characters) FROM page_cut",
-        "characters_removed_paragraph": "SELECT sum(characters) FROM paragraph_cut",
-        "characters_removed_document": "SELECT sum(characters) FROM ledger WHERE action IN ('duplicate', 'removed')",
+        "characters_removed_document": "SELECT sum(net) FROM ledger WHERE action IN ('duplicate', 'removed')",
     }
+    for rule in ("page", "paragraph", "line", "substring"):
+        queries[f"{rule}s_removed"] = f"SELECT sum(pieces) FROM cut WHERE rule = '{rule}'"
+        queries[f"characters_removed_{rule}"] = f"SELECT sum(net) FROM cut WHERE rule = '{rule}'"
     return {name: work.number(query) for name, query in queries.items()}

@@ -1,8 +1,8 @@
 """MinHash signatures (Broder 1997) of shingle sets, cut into bands for locality-sensitive hashing.
 
-Each value is the least of an affine hash `a * x + b` modulo 2^64 over the set; the buckets of a band mix its `rows` values.
+Each value is the least of an affine hash `a * x + b` modulo 2^64 over the set; the buckets of a band mix its number and its `rows` values.
 Equal sets have equal buckets; sets of Jaccard similarity s share a band with probability s**rows. Costs bands * rows
-operations a shingle, vectorized over the documents of a batch.
+operations a shingle, vectorized over the documents of a block.
 """
 
 from __future__ import annotations
@@ -24,16 +24,20 @@ class MinHash:
         self._a = random.integers(0, 2**64, shape, dtype=np.uint64) | odd
         self._b = random.integers(0, 2**64, shape, dtype=np.uint64)
         self._mix = random.integers(0, 2**64, (1, rows), dtype=np.uint64) | odd
+        self._band = random.integers(0, 2**64, bands, dtype=np.uint64)
 
     def buckets(self, shingles_S: Unsigned, starts_D: NDArray[np.int64]) -> Unsigned:
         """Buckets (documents, bands) of the sets that begin at `starts_D` in the concatenated `shingles_S`; none may be empty."""
-        buckets_DB = np.zeros((len(starts_D), self.bands), np.uint64)
+        buckets_DB = np.broadcast_to(self._band, (len(starts_D), self.bands)).copy()
         if not len(starts_D):
             return buckets_DB
+        hashed_S = np.empty_like(shingles_S)
         for band in range(self.bands):
             for row in range(self.rows):
                 k = band * self.rows + row
-                least_D = np.minimum.reduceat(shingles_S * self._a[k] + self._b[k], starts_D)
+                np.multiply(shingles_S, self._a[k], out=hashed_S)
+                hashed_S += self._b[k]
+                least_D = np.minimum.reduceat(hashed_S, starts_D)
                 least_D ^= least_D >> np.uint64(29)
                 buckets_DB[:, band] += least_D * self._mix[0, row]
         return buckets_DB

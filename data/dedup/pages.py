@@ -8,75 +8,45 @@ chapters later is too far from it. Costs one pass, linear in the words.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from data.dedup.config import SQL, PageRule
+from data.dedup.cutting import Run
+from data.dedup.grams import Hashed, Unsigned, grams, stirred
+from data.dedup.texts import by_document
 from data.documents.database import Workspace
-from data.documents.stream import DocumentWriter, batches
-from data.documents.words import gram_macro, spans
+
+_FOUND = """SELECT number, first, words, 'first at word ' || (first - distance)
+            FROM repeated_page ORDER BY number, first, words DESC, distance"""
 
 
-def cut_words(text: str, runs: list[tuple[int, int]]) -> str:
-    """`text` without the runs (first word, number of words; words count from 1), each cut at the spaces around it.
-
-    Where a cut meets a paragraph break on either side, the break stays.
-    """
-    words = spans(text)
-    removed = sorted((_edge(text, words[first - 1][0]), _end(text, words, first - 1 + count)) for first, count in runs)
-    kept, position = "", 0
-    for start, end in removed:
-        kept = _widen(kept + text[position : max(start, position)], text[start:end])
-        position = max(position, end)
-    rest = text[position:]
-    return kept + rest if rest else kept.rstrip()
-
-
-def _edge(text: str, position: int) -> int:
-    """The beginning of the space-delimited piece that holds `position`: an opening quote belongs to its word."""
-    while position > 0 and not text[position - 1].isspace():
-        position -= 1
-    return position
-
-
-def _end(text: str, words: list[tuple[int, int]], following: int) -> int:
-    return _edge(text, words[following][0]) if following < len(words) else len(text)
-
-
-def _widen(kept: str, removed: str) -> str:
-    """Gives `kept` the paragraph break that ended the removed text, if that is wider than its own end."""
-    ending = removed[len(removed.rstrip()) :]
-    if not kept or ending.count("\n") <= kept[len(kept.rstrip()) :].count("\n"):
-        return kept
-    return kept.rstrip() + ending
-
-
-def remove_repeated_pages(work: Workspace, documents: Sequence[Path], rule: PageRule) -> Sequence[Path]:
-    """Writes the documents without repeated pages into the workspace; table `repeated_page` says what was cut from where."""
-    work.connection.execute("CREATE TABLE repeated_page (id VARCHAR, first BIGINT, words BIGINT, distance BIGINT)")
-    work.connection.execute("CREATE TABLE page_cut (id VARCHAR, pages BIGINT, characters BIGINT)")
-    if not rule.enabled:
-        return documents
-    work.connection.execute(gram_macro("page_grams", rule.window))
+def find_repeated_pages(work: Workspace, numbers_D: NDArray[np.int64], words: Hashed, rule: PageRule) -> dict[int, list[Run]]:
+    """The runs of words to cut from the documents of a batch, by number."""
     work.set(page_min_words=rule.min_words, page_window=rule.window, page_gap=rule.gap)
     work.set(page_similarity=rule.similarity, page_max_apart=rule.max_apart)
-    for batch in batches(documents, ("id", "text")):
-        work.on_batch(SQL / "pages.sql", batch)
-    runs: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
-    for name, first, words in work.connection.execute("SELECT id, first, words FROM repeated_page ORDER BY ALL").fetchall():
-        runs[name].append((first, words))
-    if not runs:
-        return documents
-    target = work.folder / "paged.parquet"
-    with DocumentWriter(target) as writer:
-        for batch in batches(documents):
-            for row in batch.to_pylist():
-                if row["id"] in runs:
-                    before = len(row["text"])
-                    row["text"] = cut_words(row["text"], runs[row["id"]])
-                    work.connection.execute(
-                        "INSERT INTO page_cut VALUES (?, ?, ?)", [row["id"], len(runs[row["id"]]), before - len(row["text"])]
-                    )
-                writer.write(row)
-    return (target,)
+    found = [pa.table({"number": pa.array([], pa.int64()), "position": pa.array([], pa.int64()), "gram": pa.array([], pa.uint64())})]
+    for place, block in words.blocks():
+        marks = grams(block, rule.window)
+        counts_D = np.diff(marks.starts_D)
+        book_G = np.repeat(np.arange(len(counts_D)), counts_D)
+        again_G = np.flatnonzero(_comes_twice(marks.hashes_W ^ stirred(book_G.astype(np.uint64))))
+        position_G = again_G + 1 - marks.starts_D[book_G[again_G]]
+        number_G = numbers_D[place][book_G[again_G]]
+        found.append(pa.table({"number": number_G, "position": position_G, "gram": marks.hashes_W[again_G]}))
+    repeated = pa.concat_tables(found)
+    if not repeated.num_rows:
+        return {}
+    work.on_batch(SQL / "pages.sql", repeated)
+    return by_document(work.connection.execute(_FOUND).fetchall())
+
+
+def _comes_twice(keys_G: Unsigned) -> NDArray[np.bool_]:
+    """Which keys are equal to another."""
+    order_G = np.argsort(keys_G)
+    rising_G = keys_G[order_G]
+    equal_G = np.concatenate(([False], rising_G[1:] == rising_G[:-1], [False]))
+    twice_G = np.empty(len(keys_G), bool)
+    twice_G[order_G] = equal_G[1:] | equal_G[:-1]
+    return twice_G if len(keys_G) else np.zeros(0, bool)

@@ -1,32 +1,26 @@
--- Which runs of words in `batch` (id, text) came before in the same book?
+-- Which runs of words came before in the same book? `batch` (number, position, gram): grams that a book holds more than once.
 -- A run of matches at one distance from its first copy is a page; small gaps inside it are scanning errors.
 
-CREATE OR REPLACE TEMP TABLE gram AS
-WITH hashed AS MATERIALIZED (SELECT id, word_hashes(text) AS hashes FROM batch),
-windowed AS MATERIALIZED (SELECT id, page_grams(hashes) AS grams FROM hashed)
-SELECT id, generate_subscripts(grams, 1) AS position, unnest(grams) AS gram FROM windowed;
-
 CREATE OR REPLACE TEMP TABLE echo AS
-SELECT id, position, distance
+SELECT number, position, distance
 FROM (
-    SELECT id, position, position - lag(position) OVER (PARTITION BY id, gram ORDER BY position) AS distance
-    FROM gram
-    SEMI JOIN (SELECT id, gram FROM gram GROUP BY id, gram HAVING count(*) > 1) USING (id, gram))
+    SELECT number, position, position - lag(position) OVER (PARTITION BY number, gram ORDER BY position) AS distance
+    FROM batch)
 WHERE distance >= getvariable('page_min_words');
 
-INSERT INTO repeated_page
+CREATE OR REPLACE TEMP TABLE repeated_page AS
 WITH step AS (
-    SELECT *, position - lag(position) OVER (PARTITION BY id, distance ORDER BY position) > getvariable('page_gap') + 1 AS breaks
+    SELECT *, position - lag(position) OVER (PARTITION BY number, distance ORDER BY position) > getvariable('page_gap') + 1 AS breaks
     FROM echo),
 run AS (
-    SELECT *, count(*) FILTER (breaks) OVER (PARTITION BY id, distance ORDER BY position) AS run
+    SELECT *, count(*) FILTER (breaks) OVER (PARTITION BY number, distance ORDER BY position) AS run
     FROM step),
 page AS (
-    SELECT id, distance, min(position) AS first, max(position) - min(position) + getvariable('page_window') AS words, count(*) AS matches
+    SELECT number, distance, min(position) AS first, max(position) - min(position) + getvariable('page_window') AS words, count(*) AS matches
     FROM run
-    GROUP BY id, distance, run)
+    GROUP BY number, distance, run)
 SELECT
-    id,
+    number,
     first,
     -- Copies that follow each other at once: whole copies are cut, lest the first word of what follows go with them.
     CASE WHEN words > distance THEN words // distance * distance ELSE words END AS words,

@@ -39,9 +39,19 @@ class Workspace:
 
     def on_batch(self, path: Path, batch: pa.Table) -> None:
         """Runs a .sql file that reads the table `batch`."""
+        with self._named(batch):
+            self.script(path)
+
+    def about(self, query: str, batch: pa.Table) -> pa.Table:
+        """All rows of a query that reads the table `batch`."""
+        with self._named(batch):
+            return self.table(query)
+
+    @contextmanager
+    def _named(self, batch: pa.Table) -> Iterator[None]:
         self.connection.register("batch", batch)
         try:
-            self.script(path)
+            yield
         finally:
             self.connection.unregister("batch")
 

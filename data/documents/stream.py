@@ -21,6 +21,7 @@ from data.documents.schema import DOCUMENTS
 
 COLUMNS = tuple(DOCUMENTS.names)
 BATCH_CHARACTERS = 16_000_000
+SLICE_CHARACTERS = 1_000_000
 
 
 def batches(documents: Path | Sequence[Path], columns: tuple[str, ...] = COLUMNS) -> Iterator[pa.Table]:
@@ -37,6 +38,18 @@ def batches(documents: Path | Sequence[Path], columns: tuple[str, ...] = COLUMNS
                     held, size = [], 0
     if held:
         yield pa.Table.from_batches(held)
+
+
+def slices(table: pa.Table, characters: int = SLICE_CHARACTERS) -> Iterator[pa.Table]:
+    """The rows of a table in order, in tables of about so many characters of `text`: for what makes much of each word."""
+    first, size = 0, 0
+    for row, text in enumerate(table["text"].to_pylist()):
+        size += len(text or "")
+        if size >= characters:
+            yield table.slice(first, row + 1 - first)
+            first, size = row + 1, 0
+    if first < table.num_rows:
+        yield table.slice(first)
 
 
 def ordered(work: Workspace, documents: Sequence[Path]) -> Sequence[Path]:

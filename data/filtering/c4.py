@@ -13,7 +13,7 @@ from data.filtering.heuristics import Bound, remove_failing
 from data.filtering.passing import SQL, Batch, Passing, Step
 from data.filtering.published import C4, POLICIES
 
-CUTS = ("c4 javascript", "c4 policies", "c4 terminal punctuation", "c4 line words")
+CUTS = ("c4 terminal punctuation", "c4 line words", "c4 javascript", "c4 policies")
 
 
 def c4(config: C4) -> Step:
@@ -29,7 +29,7 @@ def c4(config: C4) -> Step:
         batch.work.set(
             javascript=config.javascript,
             policies=config.policies,
-            policy="|".join(POLICIES),
+            policy=f"(?i){'|'.join(POLICIES)}",
             terminal_punctuation=config.terminal_punctuation,
             enough_words=enough,
             minimum_sentences=config.minimum_sentences,

@@ -131,7 +131,7 @@ def _steps(config: FilterConfig, lists: Listed, classifier: Path | None) -> Iter
     if config.blocked.enabled:
         yield blocked(config.blocked, lists)
     if config.quality.enabled:
-        from data.filtering.quality.classifier import quality
+        from data.filtering.quality.scoring import quality
 
         if classifier is None:
             raise ValueError("filter.quality is on, but there is no classifier; stage quality makes it")

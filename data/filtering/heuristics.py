@@ -16,6 +16,7 @@ from data.filtering.config import LengthConfig, SymbolsConfig
 from data.filtering.passing import SQL, Batch, Step
 from data.filtering.published import REPEATED_SIZES, TOP_SIZES, FineWeb, GopherQuality, GopherRepetition
 
+GRAMS = {"top": (TOP_SIZES, "top_grams.sql"), "repeated": (REPEATED_SIZES, "repeated_grams.sql")}
 COMPARE: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
 
@@ -132,12 +133,12 @@ def gopher_repetition(config: GopherRepetition) -> Step:
         lines(batch)
         work = batch.work
         work.script(SQL / "words.sql")
-        for kind, sizes in (("top", TOP_SIZES), ("repeated", REPEATED_SIZES)):
+        for kind, (sizes, script) in GRAMS.items():
             for size in sizes:
                 limit = getattr(config, f"{kind}_{size}_grams")
                 work.connection.execute(gram_macro("grams", size))
                 work.set(size=size, bound=limit)
-                work.script(SQL / f"{kind}_grams.sql")
+                work.script(SQL / script)
                 measure = f"{kind}_{size}_grams"
                 found = batch.rows(f"SELECT n, share AS {measure} FROM measured ORDER BY n")
                 bound = Bound(f"gopher {kind} {size}-grams", measure, ">", limit)

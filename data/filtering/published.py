@@ -103,7 +103,6 @@ class FineWeb(BaseModel, frozen=True, extra="forbid"):
     )
 
 
-STOP_WORDS: tuple[str, ...] = ("the", "be", "to", "of", "and", "that", "have", "with")
 POLICIES: tuple[str, ...] = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 TOP_SIZES: tuple[int, ...] = (2, 3, 4)
 REPEATED_SIZES: tuple[int, ...] = (5, 6, 7, 8, 9, 10)

@@ -30,7 +30,7 @@ CONTROLS = bytes(set(range(32)) - set(b"\t\n\r\f\x0b\x1a\x1b"))
 HIGH_BYTES = bytes(range(0x80, 0x100))
 BETWEEN_CODES = bytes(range(0x80, 0xA0))
 """Letters and quotes in Windows' code pages, nothing in those of ISO 8859."""
-SYMBOL_IN_WORD = re.compile("(?<=[A-Za-z\xc0-\xff])(?:[\xa3-\xbf](?=[a-z\xe0-\xff])|[\xb1\xb6](?![0-9]))")
+SYMBOL_IN_WORD = re.compile("(?<=[A-Za-z\xc0-\xff])(?:[\xa3-\xbf](?=[a-z\xe0-\xff])|[\xb1\xb6](?![0-9])|\xb3(?<!m\xb3)(?![0-9]))")
 KANA = re.compile("[\u3041-\u30ff]")
 SAMPLE = 1 << 16
 
@@ -114,8 +114,9 @@ def _older(content: bytes) -> tuple[str, str]:
 def _japanese(sample: bytes) -> str:
     """The Japanese encoding in which a text has its kana, of which there are many in every text; "" for none."""
     for name in ("cp932", "euc_jp"):
-        text = sample.decode(name, "ignore")
-        if len(KANA.findall(text)) * 5 >= sum(c > "\x7f" for c in text) > len(sample) // 8:
+        text = sample.decode(name, "replace")
+        fits = text.count("\N{REPLACEMENT CHARACTER}") * 200 <= len(text)
+        if fits and len(KANA.findall(text)) * 5 >= sum(c > "\x7f" for c in text):
             return name
     return ""
 
@@ -126,7 +127,8 @@ def _central_european(sample: bytes) -> bool:
     letters = sum(c.isalpha() for c in western if c > "\x7f")
     symbols = len(SYMBOL_IN_WORD.findall(western))
     czech = min(western.count("\N{LATIN SMALL LETTER O WITH STROKE}"), western.count("\N{LATIN SMALL LETTER I WITH GRAVE}"))
-    return (symbols >= 3 and symbols * 20 >= letters) or czech * 50 >= max(letters, 100)
+    # Signs without letters are signs, such as the numbers of footnotes.
+    return 3 <= symbols <= letters * 4 <= symbols * 80 or czech * 50 >= max(letters, 100)
 
 
 def _read_strays(error: UnicodeError) -> tuple[str, int]:

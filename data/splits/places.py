@@ -34,7 +34,7 @@ from data.splits.seats import seats
 _SQL = Path(__file__).parent
 _STRATA = "SELECT stratum, sum(documents)::BIGINT FROM family WHERE documents > 0 AND place = 'train' GROUP BY ALL ORDER BY ALL"
 _CLUSTERS = "SELECT count(*) FROM family WHERE documents > 0"
-# Strata that could fill every part and have none of one; the parts that wait are told in the order in which they are filled.
+# Strata with as many clusters as parts that left a part empty.
 _LACKING = """SELECT stratum FROM (SELECT {stratum} AS stratum, place FROM family WHERE documents > 0)
     GROUP BY stratum HAVING count(*) >= {parts} AND count(DISTINCT place) < {parts} ORDER BY stratum"""
 

@@ -42,11 +42,6 @@ def _lead(evidence: Evidence, found: Mapping[str, Any] | None) -> str:
         sentences.append(unlike if faults else "Every document and character is accounted for.")
         if written := found["synthetic"]["documents"]:
             sentences.append(f"A machine wrote {count(written)} of them, {share(found['synthetic']['share'])} of the characters.")
-    audit = evidence.metrics("audit")
-    leaks = [f"{share(audit[f'leak_{split}'])} of {SPLITS[split]}" for split in ("val", "test") if f"leak_{split}" in audit]
-    if leaks:
-        length = evidence.artifacts["audit"].config.get("words", 13)
-        sentences.append(f"Of all runs of {length} words, {joined(leaks)} stand in train too.")
     fitted = evidence.metrics("tokenizer")
     if fitted:
         kinds, each = plural(fitted["vocab_size"], "token"), number(fitted["bytes_per_token"])

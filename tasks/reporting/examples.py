@@ -5,6 +5,7 @@ Costs reading the beginning of a file a rule, and the row of each document that 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -51,14 +52,14 @@ def _example(evidence: Evidence, stage: str, rule: str) -> Row | None:
         if found is not None:
             text = " ".join(found["text"].split())
             shown = f"{text[:EXCERPT]}…" if len(text) > EXCERPT else text
-            return Row((stage, words(rule), _title(evidence, found["id"]), shown))
+            return Row((stage, words(rule), _path(evidence, found["id"]), shown))
     return None
 
 
-def _title(evidence: Evidence, identity: str) -> str:
+def _path(evidence: Evidence, identity: str) -> str:
     for place, artifact in evidence.artifacts.items():
         if base_of(place) == "ingest":
             with (evidence.folder(artifact) / "documents.parquet").open("rb") as stream:
-                if found := next(rows_of(stream, identity, ("id", "title")), None):
-                    return str(found["title"])
+                if found := next(rows_of(stream, identity, ("id", "metadata")), None):
+                    return str(json.loads(found["metadata"]).get("path", identity))
     return identity

@@ -8,11 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from data.whereabouts.pieces import is_of_pieces
 from data.whereabouts.tables import Document, Kin, documents, kin
 from tasks.stage.artifact import Artifact
 from tasks.stage.journal import Registered, RunRecord
-from tasks.tracing.holdings import Holding, holdings, plain
+from tasks.tracing.holdings import CORPUS, SPLITS, Holding, holdings, plain
 from tasks.tracing.things import DOCUMENTS, Library, registry
 
 
@@ -61,8 +60,8 @@ class Takedown:
     @property
     def left(self) -> list[Holding]:
         """Where it left the corpus, by the ledgers; its words may lie there still, among what was removed."""
-        gone = [held for held in self.held if held.detail and not held.learned and not held.measured]
-        return [held for held in gone if all(is_of_pieces(part) for part in held.parts)]
+        went_on = {"", DOCUMENTS, *(f"{split}.parquet" for split in SPLITS)}
+        return [held for held in self.held if held.artifact.stage in CORPUS and held.detail and not held.parts & went_on]
 
     @property
     def without(self) -> list[str]:

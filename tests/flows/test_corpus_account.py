@@ -188,9 +188,9 @@ def test_stages_that_a_recipe_leaves_out_are_left_out(tmp_path: Path) -> None:
 def test_why_two_documents_were_called_the_same_is_told_by_their_links_and_shared_passages(told: Account) -> None:
     pytest.importorskip("data.dedup.why")
     text = why_the_same("copy.txt", "Moby Dick", store=told.store.url)
-    names = [f"{IDS[name]} (books/{name})" for name in sorted(("copy.txt", "moby.txt"), key=lambda name: IDS[name])]
+    names = [f"{IDS[name]} (books/{name})" for name in ("copy.txt", "moby.txt")]
     assert f"{names[0]} and {names[1]}: exact, Jaccard 1.000" in text
-    assert "  1. Call me Ishmael, said the man who had come to the inn." in text
+    assert "  1. Call me Ishmael, said the man who had come to the inn" in text
     assert json.loads(why_the_same("copy.txt", "Moby Dick", as_json=True, store=told.store.url))["links"][0]["rule"] == "exact"
     with pytest.raises(LookupError, match=IDS["alice.txt"]):
         why_the_same("alice.txt", "Moby Dick", store=told.store.url)

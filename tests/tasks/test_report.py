@@ -423,9 +423,9 @@ def test_what_rules_took_is_shown_by_an_example_of_each_as_text(maker: Maker) ->
     account = Account(maker.run.store).told()
     maker.run.artifacts.update(account.made)
     page = maker.page()
-    assert f"dedup paragraph Quoting {WHITE}" in page.sections["rules"]
-    assert "clean running heads Alice in Wonderland ALICE IN WONDERLAND" in page.sections["rules"]
-    assert "filter language Le chaperon Il était une fois" in page.sections["rules"]
+    assert f"dedup paragraph quoting.txt {WHITE}" in page.sections["rules"]
+    assert "clean running heads alice.txt ALICE IN WONDERLAND" in page.sections["rules"]
+    assert "filter language french.txt Il était une fois" in page.sections["rules"]
     assert "no text 1 books/photo.txt" in page.sections["rules"]
     assert "A machine wrote 1 of them, 14.1 % of the characters." in page.sections["corpus"]
 

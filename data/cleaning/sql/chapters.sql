@@ -1,4 +1,12 @@
--- Chapter titles, where they are not wanted: a short line that begins with a division's name and its number.
-SELECT d, n, line AS before, NULL AS line, length(line) AS characters FROM lines
-WHERE size <= 80 AND regexp_matches(line,
-    '(?i)^\W*(chapter|book|part|act|scene|canto|volume|letter|section) ([ivxlcdm]+|[0-9]+|the \w+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b')
+-- Chapter titles: a short line that begins with a division's name and its number, and opens a paragraph of at most three lines; prose
+-- that happens to begin so (Book the second lay open on the ...) goes on longer. They go, or become Markdown headings, once.
+WITH titles AS (
+    SELECT d, n, line, blanks FROM lines WHERE size <= 80 AND regexp_matches(line, getvariable('division')) AND regexp_matches(line,
+        '(?i)^\W*\w+ ([ivxlcdm]+|[0-9]+|the \w+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b') AND NOT regexp_matches(line, '[,;-]$')
+), alone AS (
+    SELECT d, blanks, min(n) AS n FROM lines SEMI JOIN titles USING (d, blanks) GROUP BY d, blanks HAVING count(*) <= 3
+)
+SELECT d, n, line AS before, CASE WHEN getvariable('chapter_titles') = 'mark' THEN '# ' || line END AS line,
+    CASE WHEN getvariable('chapter_titles') = 'mark' THEN 2 ELSE length(line) END AS characters
+FROM titles SEMI JOIN alone USING (d, n)
+WHERE getvariable('chapter_titles') = 'drop' OR NOT starts_with(line, '# ')

@@ -1,7 +1,7 @@
 -- How each line of text hangs together with the one before it: table joints.
 -- width: where the document's lines were wrapped. A line was wrapped when its successor's first word would not have fitted;
 -- where it would have fitted, the author ended the line (verse, a heading, a paragraph's end). Verse begins its lines with
--- capitals; a paragraph in which most wrapped-looking successors begin in lower case is prose.
+-- capitals; a paragraph in which most wrapped-looking successors begin in lower case is prose. A marked title stands alone.
 CREATE OR REPLACE TEMP TABLE joints AS
 WITH seen AS (
     SELECT d, n, page, size, blanks,
@@ -9,22 +9,24 @@ WITH seen AS (
         regexp_matches(line, '^["''(\[_]*\p{Ll}') AS lower,
         regexp_matches(line, '^\p{Ll}') AS small,
         regexp_matches(line, '[.!?:]["'')\]_]*$') AS ended,
-        ends_with(line, '-') AND regexp_matches(line, '\p{L}-$') AS cut_off
+        ends_with(line, '-') AND regexp_matches(line, '\p{L}-$') AS cut_off,
+        getvariable('chapter_titles') = 'mark' AND starts_with(line, '# ') AS heading
     FROM lines
 ), texts AS MATERIALIZED (
-    SELECT d, n, page, size, first_size, lower, lag(n) OVER w AS before_n, lag(size) OVER w AS before_size, lag(ended) OVER w AS ended,
-        small AND lag(cut_off) OVER w AS broken, blanks > lag(blanks) OVER w AS gap
+    SELECT d, n, page, size, first_size, lower, heading OR coalesce(lag(heading) OVER w, false) AS titled, lag(n) OVER w AS before_n, lag(size) OVER w AS before_size, lag(ended) OVER w AS ended,
+        small AND lag(cut_off) OVER w AS broken, 
+        blanks > lag(blanks) OVER w OR heading OR lag(heading) OVER w AS gap
     FROM seen WINDOW w AS (PARTITION BY d ORDER BY n)
 ), widths AS (
     SELECT d, coalesce(quantile_disc(size, 0.97) FILTER (size <= getvariable('wrap_limit')), 0) AS width,
         min(n - before_n) FILTER (page) AS page_room, max(n - before_n) FILTER (page) > min(n - before_n) FILTER (page) AS telling
     FROM texts GROUP BY d
 ), fitted AS (
-    SELECT t.d, n, before_n, before_size, page, lower, ended, broken, width,
+    SELECT t.d, n, before_n, before_size, page, lower, ended, broken, titled, width,
         page AND telling AND n - before_n > page_room AS loose, page AND telling AND n - before_n = page_room AS tight,
         before_size <= getvariable('wrap_limit') AS short,
         before_size + 1 + first_size > width AS filled, before_size + 1 + first_size > 0.7 * width AS nearly,
-        gap OR (page AND n - before_n > 1) AS apart, before_n IS NULL OR (gap AND NOT page) AS opens
+        gap OR (page AND n - before_n > 1) AS apart, before_n IS NULL OR (gap AND NOT page) OR titled AS opens
     FROM texts t JOIN widths USING (d)
 ), paragraphs AS MATERIALIZED (
     SELECT *, count(*) FILTER (opens) OVER (PARTITION BY d ORDER BY n ROWS UNBOUNDED PRECEDING) AS paragraph FROM fitted

@@ -75,7 +75,7 @@ WITH near AS (
     WINDOW w AS (PARTITION BY o.d, o.name ORDER BY o.k)
 ), names AS (
     SELECT d, name, avg(adjacent::INTEGER) >= 0.5 AND bool_and(begins) AND (count(*) >= 3 OR bool_and(line = upper(line))) AS adjoining,
-        count(DISTINCT beside) >= 2 AND bool_and(step >= 0) FILTER (beside IS NOT NULL) AND count(*) FILTER (step BETWEEN 1 AND 4 AND gap >= getvariable('page_lines')) >= 1
+        count(DISTINCT beside) >= 3 AND bool_and(step >= 0) FILTER (beside IS NOT NULL) AND count(*) FILTER (step BETWEEN 1 AND 4 AND gap >= getvariable('page_lines')) >= 1
             AND NOT bool_or(regexp_matches(line, getvariable('division'))) AS counts,
         count(*) >= 4 AND avg(gap) >= getvariable('page_lines') AND 25 * (count(gap) * sum(gap * gap) - sum(gap) * sum(gap)) <= sum(gap) * sum(gap) 
             AND avg((interrupts AND goes_on)::INTEGER) >= 0.25 AND bool_and(begins) AND NOT bool_or(regexp_matches(line, getvariable('division'))) AS rhythmic

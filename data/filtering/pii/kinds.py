@@ -39,7 +39,7 @@ ISSUERS = re.compile(
 IP4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?!\w)(?!\.\d)", re.ASCII)
 IP6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])", re.ASCII)
 NUMBERING = re.compile(
-    r"(?:version|ver\.?|\bv\.?|release|build|firmware|section|sect?\.|§|chapter|article|clause|rule|part|no\.?)\s*$", re.IGNORECASE
+    r"(?:\b(?:version|ver\.?|v\.?|release|build|firmware|section|sect?\.|chapter|article|clause|rule|part|no\.?)|§)\s*$", re.IGNORECASE
 )
 NETWORK = re.compile(r"\bIPs?\b|\bIPv4\b|address|server|\bhosts?\b|\bDNS\b|\bping|gateway|router|proxy|network", re.IGNORECASE)
 PLUS = re.compile(r"(?<![\w+])\+[1-9](?:[ .\-/()]{0,2}\d){6,14}(?!\w)", re.ASCII)

@@ -3,22 +3,18 @@
 Guarantees: equal examples and configuration give equal bytes (the solver is single-threaded and its weights are rounded to float32);
 weights lie in safetensors, the rest in JSON, nothing is unpickled. A classifier that can't tell good from bad on examples it hasn't seen
 is refused, not saved. All pieces of a text are on one side of every division, so what is measured is not what was learned by heart.
-Costs: about 3 MB/s of examples, times `folds`; judging about 4 MB/s.
+Costs: about 3 MB/s of examples, and a fit for each fold.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data.filtering.config import QualityConfig
-from data.filtering.heuristics import Bound
 from data.filtering.listed import Listed
-from data.filtering.passing import Batch, Step
 from data.filtering.quality.config import ClassifierConfig
 from data.filtering.quality.examples import SIDES, ExampleError, example_files, pieces, texts
 
@@ -39,7 +35,7 @@ def train(config: ClassifierConfig, lists: Listed, output: Path) -> dict[str, fl
     from sklearn.model_selection import StratifiedGroupKFold
 
     cut, good, text_of = _examples(config, lists)
-    features = _vectorizer(config).transform(cut)
+    features = vectorizer(config).transform(cut)
     guesses = np.zeros(len(cut))
     for seen, unseen in StratifiedGroupKFold(config.folds, shuffle=True, random_state=config.seed).split(features, good, text_of):
         guesses[unseen] = _fit(config, features[seen], good[seen]).predict_proba(features[unseen])[:, 1]
@@ -68,45 +64,6 @@ def train(config: ClassifierConfig, lists: Listed, output: Path) -> dict[str, fl
     return measured
 
 
-def judge(folder: Path) -> Callable[[list[str]], list[float]]:
-    """The classifier of a folder, as a function from texts to probabilities of being good.
-
-    Raises ValueError where the folder's weights don't fit its card."""
-    from safetensors.numpy import load_file
-
-    config = ClassifierConfig.model_validate(json.loads((folder / CARD).read_text(encoding="utf-8"))["config"])
-    weights = load_file(folder / WEIGHTS)
-    if weights["weight"].shape != (1 << config.features_log2,):
-        raise ValueError(f"{folder.name}: {WEIGHTS} has {weights['weight'].shape[0]} weights, {CARD} says {1 << config.features_log2}")
-    weight, bias, vectorizer = weights["weight"].astype(np.float64), float(weights["bias"][0]), _vectorizer(config)
-
-    def probabilities(given: list[str]) -> list[float]:
-        cut = [pieces(text, config.chunk, config.chunks) for text in given]
-        if not cut:
-            return []
-        raw = vectorizer.transform([piece for mine in cut for piece in mine]) @ weight + bias
-        good = 1.0 / (1.0 + np.exp(-raw))
-        ends = np.cumsum([len(mine) for mine in cut])
-        return [float(part.mean()) for part in np.split(good, ends[:-1])]
-
-    return probabilities
-
-
-def quality(config: QualityConfig, classifier: Path) -> Step:
-    """Labels documents with the probability that they are good, and removes those below the threshold."""
-    probabilities = judge(classifier)
-    bound = Bound("quality", "quality", "<", config.threshold)
-
-    def step(batch: Batch) -> None:
-        alive = batch.alive
-        for document, probability in zip(alive, probabilities([document.text for document in alive]), strict=True):
-            document.label(quality=(rounded := round(probability, 4)))
-            if bound.failed(rounded):
-                document.remove(bound.rule, bound.detail(rounded))
-
-    return step
-
-
 def _examples(config: ClassifierConfig, lists: Listed) -> tuple[list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Pieces, whether each is good, and the number of the text that it is of."""
     cut: list[str] = []
@@ -130,7 +87,8 @@ def _examples(config: ClassifierConfig, lists: Listed) -> tuple[list[str], np.nd
     return cut, np.array(good), np.array(text_of)
 
 
-def _vectorizer(config: ClassifierConfig) -> Any:
+def vectorizer(config: ClassifierConfig) -> Any:
+    """Texts to hashed counts of words, each text of length one."""
     from sklearn.feature_extraction.text import HashingVectorizer
 
     return HashingVectorizer(ngram_range=(1, config.words), n_features=1 << config.features_log2, alternate_sign=False)

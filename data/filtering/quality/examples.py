@@ -15,8 +15,9 @@ from data.filtering.quality.config import ClassifierConfig
 from data.sources.config import FilesSource
 from data.sources.decode import NotText, decode
 from data.sources.files import find_files
+from data.sources.formats import Format
 
-SUFFIXES = (".txt", ".md", ".jsonl")
+FORMATS: tuple[Format, ...] = ("txt", "md", "jsonl")
 SIDES = ("negative", "positive")
 
 
@@ -26,7 +27,7 @@ class ExampleError(ValueError):
 
 def example_files(config: ClassifierConfig, root: Path) -> dict[str, dict[str, Path]]:
     """{side: {name: file}} of the examples. Raises ExampleError for a file that is on both sides, SourceError where a glob finds none."""
-    sides = {side: find_files(FilesSource(name=side, paths=getattr(config, side), suffixes=SUFFIXES), root) for side in SIDES}
+    sides = {side: find_files(FilesSource(name=side, paths=getattr(config, side), formats=FORMATS), root) for side in SIDES}
     both = set(sides["positive"].values()) & set(sides["negative"].values())
     if both:
         raise ExampleError(f"filter.quality: {min(both).name} is among the positive and the negative examples; take it out of one")
@@ -51,7 +52,7 @@ def texts(name: str, path: Path, lists: Listed) -> Iterator[str]:
     if path.suffix.lower() != ".jsonl":
         yield content
         return
-    for number, line in enumerate(content.splitlines(), start=1):
+    for number, line in enumerate(content.split("\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -1,16 +1,16 @@
 -- C4's rules over documents and lines. Table `measured` has the rules that remove a whole document before a line is cut.
 CREATE OR REPLACE TEMP TABLE measured AS
-SELECT n, contains(lower(text), 'lorem ipsum')::INTEGER AS lorem_ipsum, (contains(text, '{') OR contains(text, '}'))::INTEGER AS curly_brackets
+SELECT n, regexp_matches(text, '(?i)lorem ipsum')::INTEGER AS lorem_ipsum, (contains(text, '{') OR contains(text, '}'))::INTEGER AS curly_brackets
 FROM plain;
 
 -- cut: the first rule that takes the line; NULL: it stays. The line itself is as it stands in the document.
 CREATE OR REPLACE TEMP TABLE judged AS
 SELECT n, place, line, plain,
     CASE WHEN plain = '' THEN NULL
-         WHEN getvariable('javascript') AND contains(lower(plain), 'javascript') THEN 'c4 javascript'
-         WHEN getvariable('policies') AND regexp_matches(lower(plain), getvariable('policy')) THEN 'c4 policies'
          WHEN getvariable('terminal_punctuation') AND NOT regexp_matches(plain, '[.!?"''”’»]$') THEN 'c4 terminal punctuation'
          WHEN NOT regexp_matches(plain, getvariable('enough_words')) THEN 'c4 line words'
+         WHEN getvariable('javascript') AND regexp_matches(plain, '(?i)javascript') THEN 'c4 javascript'
+         WHEN getvariable('policies') AND regexp_matches(plain, getvariable('policy')) THEN 'c4 policies'
     END AS cut
 FROM (
     SELECT n, unnest(generate_series(1, len(lines))) AS place, unnest(lines) AS line, trim(unnest(plain)) AS plain

@@ -71,6 +71,6 @@ def texts_of(output: Path) -> dict[str, str]:
 
 
 def bytes_of(output: Path) -> dict[str, str]:
-    """The digest of every file of an output folder."""
+    """The digest of every file of an output folder, by its path in there."""
     files = sorted(path for path in output.rglob("*") if path.is_file())
     return {path.relative_to(output).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import re
 import tempfile
-from itertools import combinations, pairwise
+from itertools import pairwise
 from pathlib import Path
-from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.dedup.config import DedupConfig, NearRule, PageRule, ParagraphRule
+from data.dedup.config import DedupConfig, NearRule, ParagraphRule
 from data.dedup.dedup import dedup
 from data.documents import stream
 from tests.data.dedup.books import bytes_of, edited, prose, run, texts_of, write
@@ -32,7 +30,8 @@ def test_documents_equal_in_their_words_keep_the_longest_then_the_smallest_id(tm
     assert _clusters(output) == {"a": "a", "b": "a", "c": "a", "d": "d"}
     assert metrics["documents_exact"] == 2
     rows = {row["id"]: row for row in pq.read_table(output / "ledger.parquet").to_pylist()}
-    assert (rows["a"]["action"], rows["a"]["rule"], rows["a"]["detail"]) == ("duplicate", "exact_document", "the words of b")
+    assert (rows["a"]["action"], rows["a"]["rule"]) == ("duplicate", "exact_document")
+    assert rows["a"]["detail"] == f"kept b: longest: {len(text) + 4} characters against {len(text)} characters; the words of b"
 
 
 def test_of_a_near_duplicate_cluster_the_longest_copy_stays_and_the_pairs_say_why(tmp_path: Path) -> None:
@@ -70,37 +69,21 @@ def test_texts_of_three_words_are_no_near_duplicates(tmp_path: Path) -> None:
     assert metrics["clusters"] == 4
 
 
+def test_a_copy_goes_only_if_a_document_that_stays_resembles_it(tmp_path: Path) -> None:
+    left, middle, right = (prose(seed, paragraphs=20) for seed in (1, 2, 3))
+    texts = {"a": f"{left}\n\n{middle}", "b": f"{middle}\n\n{right}\n\n{prose(4, 1)}", "c": right}
+    config = DedupConfig(near=NearRule(threshold=0.25, rows=2), paragraph=ParagraphRule(enabled=False))
+    output, metrics = run(tmp_path, texts, config)
+    assert set(_clusters(output).values()) == {"a"} and metrics["documents_near"] == 2
+    assert set(texts_of(output)) == {"b"}
+    output, _ = run(tmp_path / "bridge", texts | {"a": texts["a"] + prose(5, 9), "c": right + prose(6, 30)}, config)
+    assert set(_clusters(output).values()) == {"a"} and set(texts_of(output)) == {"a", "c"}
+
+
 def test_documents_without_words_are_removed_and_do_not_count_as_copies(tmp_path: Path) -> None:
     output, metrics = run(tmp_path, {"a": "", "b": " ... ", "c": "\n", "d": prose(1)})
     assert set(texts_of(output)) == {"b", "d"}
     assert metrics["documents_empty"] == 2 and metrics["clusters"] == 4
-
-
-def _jaccard(left: set[tuple[str, ...]], right: set[tuple[str, ...]]) -> float:
-    return len(left & right) / len(left | right)
-
-
-def test_clusters_are_those_of_brute_force_jaccard(tmp_path: Path) -> None:
-    random = Random(5)
-    texts: dict[str, str] = {}
-    for seed in range(90):
-        text = prose(seed, paragraphs=3)
-        for copy in range(random.choice((1, 2, 4))):
-            texts[f"{random.randrange(16**8):08x}"] = edited(text, random.choice((0.0, 0.01, 0.03, 0.3)), copy) if copy else text
-    shingles = {}
-    for name, text in texts.items():
-        words = re.findall(r"[a-z0-9]+", text.lower())
-        shingles[name] = {tuple(words[k : k + 5]) for k in range(len(words) - 4)}
-    expected = {name: name for name in texts}
-    for left, right in combinations(sorted(texts), 2):
-        if _jaccard(shingles[left], shingles[right]) >= 0.7:
-            low, high = sorted((expected[left], expected[right]))
-            expected = {name: low if cluster == high else cluster for name, cluster in expected.items()}
-    output, _ = run(tmp_path, texts, DedupConfig(page=PageRule(enabled=False), near=NearRule(action="cluster")))
-    assert len(texts) > 150 and len(set(expected.values())) < len(texts) - 50
-    assert _clusters(output) == expected
-    for pair in pq.read_table(output / "pairs.parquet").to_pylist():
-        assert pair["jaccard"] == pytest.approx(_jaccard(shingles[pair["a"]], shingles[pair["b"]]))
 
 
 def test_a_large_bucket_still_becomes_one_cluster(tmp_path: Path) -> None:
@@ -137,25 +120,6 @@ def test_neither_order_nor_threads_change_a_byte(tmp_path: Path) -> None:
     def law(order: list[str], threads: int) -> None:
         with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
             assert bytes_of(run(Path(folder), texts, threads=threads, order=order)[0]) == expected
-
-    law()
-
-
-def test_every_document_and_every_character_is_in_the_ledger(tmp_path: Path) -> None:
-    pool = [prose(k, paragraphs=1, sentences=8) for k in range(5)]
-    runs = iter(range(1000))
-
-    @settings(max_examples=6, deadline=None, database=None)
-    @given(st.lists(st.lists(st.integers(0, 4), max_size=7), min_size=1, max_size=8))
-    def law(books: list[list[int]]) -> None:
-        texts = {f"{k:02}": "\n\n".join(pool[part] for part in book) for k, book in enumerate(books)}
-        config = DedupConfig(page=PageRule(min_words=40), paragraph=ParagraphRule(min_characters=100))
-        output, metrics = run(tmp_path / str(next(runs)), texts, config)
-        rows = pq.read_table(output / "ledger.parquet").to_pylist()
-        closing = [row["id"] for row in rows if row["action"] != "changed"]
-        assert sorted(closing) == sorted(texts)
-        assert {row["id"] for row in rows if row["action"] == "kept"} == set(texts_of(output))
-        assert sum(map(len, texts.values())) == metrics["characters_kept"] + sum(row["net"] for row in rows)
 
     law()
 

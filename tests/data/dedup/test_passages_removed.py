@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from data.dedup.config import DedupConfig, PageRule, ParagraphRule
-from data.dedup.pages import cut_words
+from data.dedup.config import DedupConfig, LineRule, PageRule, ParagraphRule
+from data.dedup.cutting import Run, cut
 from tests.data.dedup.books import edited, prose, run, texts_of
 
 
@@ -23,7 +23,7 @@ def test_a_page_scanned_twice_is_cut_to_the_word_though_it_begins_inside_a_parag
     assert texts_of(output) == {"a": text}
     assert metrics["pages_removed"] == 1
     (row,) = [row for row in pq.read_table(output / "ledger.parquet").to_pylist() if row["rule"] == "page"]
-    assert row["action"] == "changed" and row["characters"] == len(_printed_twice(text, 130, 290)) - len(text)
+    assert row["action"] == "cut" and row["characters"] == len(_printed_twice(text, 130, 290)) - len(text)
 
 
 def test_a_page_read_differently_the_second_time_is_still_the_page(tmp_path: Path) -> None:
@@ -58,11 +58,11 @@ def test_the_far_copy_goes_when_the_rule_reaches_that_far(tmp_path: Path) -> Non
 
 
 def test_a_cut_keeps_paragraph_breaks_and_the_quotes_of_neighbours() -> None:
-    assert cut_words('One two.\n\n"Three four."\n\n"Five six."', [(3, 2)]) == 'One two.\n\n"Five six."'
-    assert cut_words("One two three\n\nfour five.", [(2, 2)]) == "One\n\nfour five."
-    assert cut_words("One two three.", [(2, 2)]) == "One"
-    assert cut_words("One two three.", [(1, 2)]) == "three."
-    assert cut_words("One two three four five.", [(2, 2), (3, 2)]) == "One five."
+    assert cut('One two.\n\n"Three four."\n\n"Five six."', [Run(3, 2)])[0] == 'One two.\n\n"Five six."'
+    assert cut("One two three\n\nfour five.", [Run(2, 2)])[0] == "One\n\nfour five."
+    assert cut("One two three.", [Run(2, 2)])[0] == "One"
+    assert cut("One two three.", [Run(1, 2)])[0] == "three."
+    assert cut("One two three four five.", [Run(2, 2), Run(3, 2)])[0] == "One five."
 
 
 def test_a_long_paragraph_stays_where_it_came_first_and_short_ones_stay_everywhere(tmp_path: Path) -> None:
@@ -81,3 +81,22 @@ def test_within_documents_only_the_same_book_is_searched_for_paragraphs(tmp_path
     texts = {"a": f"{part}\n\n{far}\n\n{part}", "b": f"{prose(5)}\n\n{part}"}
     output, _ = run(tmp_path, texts, DedupConfig(paragraph=ParagraphRule(scope="document")))
     assert texts_of(output) == {"a": f"{part}\n\n{far}", "b": texts["b"]}
+
+
+def test_a_line_of_many_documents_stays_once_and_one_of_two_stays_everywhere(tmp_path: Path) -> None:
+    many, two = "Printed for the booksellers of the old town.", "With six plates and a map of the river."
+    texts = {name: f"{prose(seed, 1)}\n{many}\n\n{prose(seed + 9, 1)}" for seed, name in enumerate("abc")}
+    texts |= {name: f"{texts[name]}\n\n{two}\n\nEnd." for name in "ab"}
+    config = DedupConfig(line=LineRule(enabled=True), paragraph=ParagraphRule(enabled=False))
+    output, metrics = run(tmp_path, texts, config)
+    assert texts_of(output) == {"a": texts["a"], **{name: texts[name].replace(many, "").replace("\n\n\n", "\n\n") for name in "bc"}}
+    assert metrics["lines_removed"] == 2
+    assert texts_of(run(tmp_path / "off", texts)[0]) == texts
+
+
+def test_a_refrain_stays_unless_lines_of_one_document_are_asked_for(tmp_path: Path) -> None:
+    refrain = "And the river ran down to the sea, down to the sea."
+    song = f"{prose(1, 1)}\n{refrain}\n\n{prose(2, 1)}\n{refrain}\n\n{prose(3, 1)}"
+    for scope, expected in (("corpus", song), ("document", f"{prose(1, 1)}\n{refrain}\n\n{prose(2, 1)}\n\n{prose(3, 1)}")):
+        config = DedupConfig(line=LineRule.model_validate({"enabled": True, "scope": scope}))
+        assert texts_of(run(tmp_path / scope, {"a": song}, config)[0]) == {"a": expected}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from data.audit.audit import audit
 from data.audit.config import AuditConfig
@@ -228,12 +229,11 @@ class Account(Corpus):
         place = self.store.scratch("audit")
         limits: dict[str, Any] = {"threads": 1, "memory": "500MB", "scratch": place / "scratch"}
         metrics = audit(ledgers, self.folders("split")[0], place / "made", AuditConfig(words=5), **limits)
-        self.commit(
-            "audit",
-            {"funnel.json": (place / "made" / "funnel.json").read_text()},
-            {"splits": self.made["split"].reference()},
-            metrics=metrics,
-        )
+        files: dict[str, Any] = {file.name: file.read_text() for file in (place / "made").glob("*.json")}
+        for file in (place / "made").glob("*.parquet"):
+            table = pq.read_table(file)
+            files[file.name] = (table.schema, table.to_pylist())
+        self.commit("audit", files, {"splits": self.made["split"].reference()}, metrics=metrics)
 
 
 def _line(text: str, op: Op) -> int:
