@@ -15,7 +15,9 @@ from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
 from tests.data.dedup.books import bytes_of, texts_of, write
 
-OFF = {name: False for name in ("encoding", "characters", "quotes", "boilerplate", "corrupted", "repeated_pages", "page_numbers", "contents")}
+OFF = {
+    name: False for name in ("encoding", "characters", "quotes", "boilerplate", "corrupted", "repeated_pages", "page_numbers", "contents")
+}
 OFF |= {"running_heads": False, "hyphenation": False, "unwrap": False, "ocr": False}
 PROSE = (
     "The river ran past the mill and under the old stone bridge, where\n"
@@ -48,14 +50,37 @@ RULES = [
     ("unwrap", True, PROSE.replace("\n", "\r\r\n"), PROSE.strip().replace("\n", " ")),
     ("unwrap", True, PROSE + "\n" + VERSE, PROSE.strip().replace("\n", " ") + "\n\n" + VERSE.strip()),
     ("chapter_titles", "drop", "CHAPTER IV. The Mill\n\nHe slept.", "He slept."),
-    ("chapter_titles", "mark", "CHAPTER IV. The Mill\nHe slept.\n\nAct II, Scene 1\n\n# CHAPTER V\n\nOn.", "# CHAPTER IV. The Mill\n\nHe slept.\n\n# Act II, Scene 1\n\n# CHAPTER V\n\nOn."),
-    ("chapter_titles", "drop", "Book the second lay open\nupon the table\nbeside the lamp\nand he read.", "Book the second lay open\nupon the table\nbeside the lamp\nand he read."),
-    ("contents", True, "CONTENTS\n\nI. The Mill\nII. The River\nIII. Home\n\nI. The Mill\n\nHe slept.\n\nII. The River\n\nIt ran.\n\nIII. Home\n\nOn.",
-     "I. The Mill\n\nHe slept.\n\nII. The River\n\nIt ran.\n\nIII. Home\n\nOn."),
-    ("contents", True, "By A. Miller\n\n" + "".join(f"Tale {k} . . . . {9 * k}\n" for k in range(1, 8)) + "\nHe slept.", "By A. Miller\n\nHe slept."),
+    (
+        "chapter_titles",
+        "mark",
+        "CHAPTER IV. The Mill\nHe slept.\n\nAct II, Scene 1\n\n# CHAPTER V\n\nOn.",
+        "# CHAPTER IV. The Mill\n\nHe slept.\n\n# Act II, Scene 1\n\n# CHAPTER V\n\nOn.",
+    ),
+    (
+        "chapter_titles",
+        "drop",
+        "Book the second lay open\nupon the table\nbeside the lamp\nand he read.",
+        "Book the second lay open\nupon the table\nbeside the lamp\nand he read.",
+    ),
+    (
+        "contents",
+        True,
+        "CONTENTS\n\nI. The Mill\nII. The River\nIII. Home\n\nI. The Mill\n\nHe slept.\n\nII. The River\n\nIt ran.\n\nIII. Home\n\nOn.",
+        "I. The Mill\n\nHe slept.\n\nII. The River\n\nIt ran.\n\nIII. Home\n\nOn.",
+    ),
+    (
+        "contents",
+        True,
+        "By A. Miller\n\n" + "".join(f"Tale {k} . . . . {9 * k}\n" for k in range(1, 8)) + "\nHe slept.",
+        "By A. Miller\n\nHe slept.",
+    ),
     ("contents", True, "Table of Contents\nPAGE\nThe Mill, of which more is said 3\nThe River 10\nHome 31\n\nHe slept.", "He slept."),
-    ("contents", True, "He read the contents.\n\nContents\n\nshe said, and he saw three names and a date.\n\nHe slept.",
-     "He read the contents.\n\nContents\n\nshe said, and he saw three names and a date.\n\nHe slept."),
+    (
+        "contents",
+        True,
+        "He read the contents.\n\nContents\n\nshe said, and he saw three names and a date.\n\nHe slept.",
+        "He read the contents.\n\nContents\n\nshe said, and he saw three names and a date.\n\nHe slept.",
+    ),
     ("boilerplate", True, "This eBook is in the public domain\n\n*** START OF THIS PROJECT GUTENBERG EBOOK\n\nHe slept.", "He slept."),
     ("boilerplate", True, "Produced by A. Typist\n\nHe slept.\n\nEnd of the Project Gutenberg EBook of It", "He slept."),
 ]
