@@ -90,6 +90,8 @@ def _ray(resources: Resources) -> Iterator[Workers]:
         # Ray reads these when it is imported. The switch named after other systems is what makes it stay on loopback.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # A shard that fills the machine each time would else be begun for ever.
+        os.environ.setdefault("RAY_task_oom_retries", "3")
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         options |= {

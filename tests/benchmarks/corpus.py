@@ -1,4 +1,4 @@
-"""What making a corpus costs: python -m tests.benchmarks.corpus [--megabytes 20] [--sizes 100,1000,5000] [--work DIR]
+"""What making a corpus costs: python -m tests.benchmarks.corpus [--megabytes 50] [--sizes 100,1000,5000] [--work DIR]
 
 **Throughput**, against datatrove: repair of encodings (ftfy), the published filters (Gopher's repetition and quality, C4, FineWeb), exact
 and near deduplication of the same documents, in MB of UTF-8 a second of the whole run, one after the other on this machine, with as many
@@ -7,7 +7,7 @@ environment of its own below DIR, with spaCy, by which it splits English into wo
 
 **Size**: peak memory, and seconds a megabyte, of ingest, all rules of cleaning, filters and deduplication of piles of `--sizes` megabytes
 under the limit `--memory`; flat is the claim for both. Piles are those of `tests.benchmarks.pile`, written as they are made; each goes
-when its figure is there. One of 5,000 MB takes some 25 GB below DIR.
+when its figure is there, and needs room below DIR for several times its size.
 
 The two need not keep the same documents. datatrove calls equal what is equal to the letter, folio what is equal in its words; datatrove
 takes every pair that MinHash proposes, folio those whose true Jaccard similarity is at least 0.7; words are spaCy's there and stand
@@ -65,7 +65,7 @@ class Figure(NamedTuple):
 def main() -> None:
     """Measure, print."""
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--megabytes", type=float, default=20, help="of text for throughput; 0: leave that table out")
+    arguments.add_argument("--megabytes", type=float, default=50, help="of text for throughput; 0: leave that table out")
     arguments.add_argument(
         "--sizes", default="", help="megabytes of text for memory and linear cost, such as 100,1000,5000; empty: leave out"
     )
