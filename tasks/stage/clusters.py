@@ -54,6 +54,7 @@ def _threads(resources: Resources) -> Iterator[Workers]:
 
 @contextmanager
 def _dask(resources: Resources, folder: Path) -> Iterator[Workers]:
+    import dask
     from distributed.security import Security
     from prefect_dask import DaskTaskRunner
 
@@ -68,14 +69,16 @@ def _dask(resources: Resources, folder: Path) -> Iterator[Workers]:
             "memory_limit": 0,
             "host": LOOPBACK,
             "dashboard_address": None,
+            "scheduler_kwargs": {"dashboard_address": f"{LOOPBACK}:0"},
             "security": Security.temporary(),
             "local_directory": str(folder),
             "preload": ["tasks.stage.unheard"],
             "silence_logs": logging.CRITICAL,
         }
         made = DaskTaskRunner(cluster_kwargs=local)
+    # The scheduler's web server can't be left out, so it gets a free port and nothing to serve.
     with made:
-        with _reaching(resources):
+        with _reaching(resources), dask.config.set({"distributed.scheduler.http.routes": []}):
             client = made.client
         yield Workers(_name(resources), made, lambda: max(1, sum(client.nthreads().values())))
 
@@ -87,6 +90,8 @@ def _ray(resources: Resources) -> Iterator[Workers]:
         # Ray reads these when it is imported. The switch named after other systems is what makes it stay on loopback.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # A shard that fills the machine each time would else be begun for ever.
+        os.environ.setdefault("RAY_task_oom_retries", "3")
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         options |= {

@@ -33,14 +33,17 @@ class Crew:
 
     def __init__(self, resources: Resources, home: Path, store: Store) -> None:
         self.resources, self.elsewhere = resources, resources.runner != "threads"
-        self._store, self._folder, self._stack = store.url, home / "cache" / "workers", ExitStack()
+        self._home, self._store, self._stack = home, store, ExitStack()
         self._workers: Workers | None = None
 
     def __enter__(self) -> Self:
         """Raises ClusterError for an extra that is not installed, and for a store that only this process sees."""
         self.resources.require_extra()
-        if self.elsewhere and self._store.startswith("memory:"):
-            raise ClusterError(f"resources.runner={self.resources.runner} can't work on the store {self._store}: no other process sees it")
+        if self.elsewhere:
+            url = self._store.url
+            if url.startswith("memory:"):
+                raise ClusterError(f"resources.runner={self.resources.runner} can't work on the store {url}: no other process sees it")
+            self._home.mkdir(parents=True, exist_ok=True)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -81,7 +84,7 @@ class Crew:
 
     def _started(self, works: Sequence[Work]) -> Workers:
         if self._workers is None:
-            self._workers = self._stack.enter_context(workers_of(self.resources, self._folder))
+            self._workers = self._stack.enter_context(workers_of(self.resources, self._home / "cache" / "workers"))
         if self.elsewhere:
             place = works[0].call.decision.place.partition("[")[0]
             say(f"{place}: {len(works)} shards go to {self._workers.name}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from prefect import flow
@@ -12,11 +13,12 @@ from prefect import flow
 from data.sources.errors import SourceError
 from flows.corpus import corpus
 from flows.initializing import write_recipe
-from flows.loading import load
+from flows.loading import RecipeError, load
 from flows.recipe import Recipe
 from tasks.stage.artifact import Artifact
 from tasks.stage.opening import open_run
 from tasks.stage.plan import Decision
+from tasks.stage.resources import Resources
 from tasks.stage.run import Options, asking
 from tests.data.dedup.books import prose
 
@@ -129,6 +131,24 @@ def test_what_one_shard_made_anew_is_what_a_fresh_run_makes(made: Recipe, tmp_pa
     again = make(grown)
     fresh = make(grown.model_copy(update={"store": str(tmp_path / "fresh")}))
     assert {place: artifact.digest for place, artifact in again.items()} == {place: artifact.digest for place, artifact in fresh.items()}
+
+
+@pytest.mark.parametrize("runner", ["dask", pytest.param("ray", marks=pytest.mark.slow)])
+def test_a_corpus_made_by_worker_processes_has_the_plan_keys_and_bytes_of_one_made_by_threads(
+    made: Recipe, runner: Literal["dask", "ray"], tmp_path: Path
+) -> None:
+    spread = made.model_copy(update={"resources": Resources(runner=runner, threads=2)})
+    assert {decision.action for decision in planned(spread).values()} == {"reuse"}
+    again = make(spread.model_copy(update={"store": str(tmp_path / "store")}))
+    before = make(made)
+    assert {place: (artifact.key, artifact.digest) for place, artifact in again.items()} == {
+        place: (artifact.key, artifact.digest) for place, artifact in before.items()
+    }
+
+
+def test_workers_without_shards_are_refused() -> None:
+    with pytest.raises(RecipeError, match=r"resources.runner=dask does nothing while ingest.shards=1; .*runner=threads"):
+        load("universe", ("ingest.shards=1", "resources.runner=dask"))
 
 
 def test_a_source_that_gives_no_text_stops_the_run_and_then_the_plan_by_name(prefect: None, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tasks.stage.run import Run
 from tests.tasks.toys import BODIES, PLACES, Collect, Judge, Learn, Toys, Workshop, unheld
 
 
-def prefect_states(since: float) -> dict[str, str]:
+def prefect_states(since: float, places: Sequence[str] = PLACES) -> dict[str, str]:
     """Task name -> state of the newest task runs that Prefect's server knows of, once all have ended."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.sorting import TaskRunSort
@@ -26,7 +27,7 @@ def prefect_states(since: float) -> dict[str, str]:
         for _ in range(600):
             newest = client.read_task_runs(sort=TaskRunSort.EXPECTED_START_TIME_DESC, limit=50)
             found = {run.name: run for run in reversed(newest) if run.expected_start_time and run.expected_start_time.timestamp() >= since}
-            if set(PLACES) <= set(found) and all(run.state and run.state.is_final() for run in found.values()):
+            if set(places) <= set(found) and all(run.state and run.state.is_final() for run in found.values()):
                 return {name: str(run.state_name) for name, run in found.items()}
             time.sleep(0.1)
     raise AssertionError(f"Prefect knows of {sorted(found)} only")

@@ -119,6 +119,7 @@ class Workshop:
         self.folder, self.patch = folder, patch
         self.root, self.home = folder / "root", folder / "home"
         self.store, self.tracking = str(folder / "store"), ""
+        self.resources = Resources()
         self.source, self.versions = self.first, 0
         self.root.mkdir()
         _executed.clear()
@@ -173,7 +174,7 @@ class Workshop:
     def _opened(self, recipe: Toys, options: Options) -> Iterator[Run]:
         settings = {"root": self.root, "home": self.home, "store": self.store, "tracking": self.tracking}
         parameters = recipe.model_dump(mode="json")
-        with asking(options), open_run(name="toys", resources=Resources(), parameters=parameters, **settings) as run:  # type: ignore[arg-type]
+        with asking(options), open_run(name="toys", resources=self.resources, parameters=parameters, **settings) as run:  # type: ignore[arg-type]
             yield run
 
     def _compose(self, recipe: Toys) -> None:

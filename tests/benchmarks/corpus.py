@@ -1,0 +1,219 @@
+"""What making a corpus costs: python -m tests.benchmarks.corpus [--megabytes 50] [--sizes 100,1000,5000] [--work DIR]
+
+**Throughput**, against datatrove: repair of encodings (ftfy), the published filters (Gopher's repetition and quality, C4, FineWeb), exact
+and near deduplication of the same documents, in MB of UTF-8 a second of the whole run, one after the other on this machine, with as many
+workers, the same thresholds, shingles, bands and rows; then folio with all its rules of cleaning. datatrove is installed once into an
+environment of its own below DIR, with spaCy, by which it splits English into words. The start of processes is counted on both sides.
+
+**Size**: peak memory, and seconds a megabyte, of ingest, all rules of cleaning, filters and deduplication of piles of `--sizes` megabytes
+under the limit `--memory`; flat is the claim for both. Piles are those of `tests.benchmarks.pile`, written as they are made; each goes
+when its figure is there, and needs room below DIR for several times its size.
+
+The two need not keep the same documents. datatrove calls equal what is equal to the letter, folio what is equal in its words; datatrove
+takes every pair that MinHash proposes, folio those whose true Jaccard similarity is at least 0.7; words are spaCy's there and stand
+between white space here; and where paper and published code differ, each follows its own (data/filtering/published.py says where).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import venv
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data.documents.schema import DOCUMENTS
+from tests.benchmarks.ours import Order
+from tests.benchmarks.pile import Document, Pile
+
+PEER = ("datatrove[io,processing]==0.10.1", "spacy>=3.8,<4")
+SHARDS = 8
+SHINGLE, BANDS, ROWS = 5, 14, 8  # FineWeb's
+TARGET = 10.0
+WATCH_SECONDS = 0.05
+
+
+class Figure(NamedTuple):
+    """What a process did."""
+
+    wall: float
+    peak: float
+    seconds: dict[str, float]
+    kept: dict[str, int]
+
+    def steps(self) -> str:
+        """Seconds of each step, and what it kept."""
+        return ", ".join(f"{name} {took:.1f} s ({self.kept[name]:,})" for name, took in self.seconds.items())
+
+
+def main() -> None:
+    """Measure, print."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--megabytes", type=float, default=50, help="of text for throughput; 0: leave that table out")
+    arguments.add_argument(
+        "--sizes", default="", help="megabytes of text for memory and linear cost, such as 100,1000,5000; empty: leave out"
+    )
+    arguments.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    arguments.add_argument("--memory", default="1GB", help="folio's limit")
+    arguments.add_argument("--no-filters", dest="filters", action="store_false", help="leave the published filters out on both sides")
+    arguments.add_argument(
+        "--work", type=Path, default=Path(tempfile.gettempdir()) / "folio-benchmark", help="datatrove and piles live here"
+    )
+    given = arguments.parse_args()
+    given.work.mkdir(parents=True, exist_ok=True)
+    print(f"{given.threads} threads, {platform.machine()}, Python {platform.python_version()}, {versions()}", flush=True)
+    if given.megabytes:
+        throughput(given.work, given.megabytes, given.threads, given.memory, given.filters)
+    if given.sizes:
+        sizes(given.work, [float(size) for size in given.sizes.split(",")], given.threads, given.memory)
+
+
+def throughput(work: Path, megabytes: float, threads: int, memory: str, filters: bool) -> None:
+    """folio and datatrove on one pile, in turns."""
+    peer = peer_python(work)
+    with folder(work) as place:
+        count, size = write_both(place / "jsonl", place / "parquet", megabytes)
+        rules = f"repair{', filters' if filters else ''}, exact and near ({SHINGLE}-grams, {BANDS} x {ROWS})"
+        print(f"\n{count:,} documents, {size:.1f} MB: {rules}")
+
+        def ours(name: str, full: bool) -> Figure:
+            order = Order(str(place / "parquet"), str(place / name), SHARDS, threads, memory, full, filters, False, SHINGLE, BANDS, ROWS)
+            return folio(order)
+
+        def row(name: str, figure: Figure) -> float:
+            print(f"  {name:28} {size / figure.wall:8.3f} MB/s   {figure.wall:8.1f} s   {figure.steps()}", flush=True)
+            return size / figure.wall
+
+        mine = row("folio", ours("same", False))
+        command = [str(peer), str(Path(__file__).with_name("peer.py")), str(place / "jsonl"), str(place / "peer")]
+        theirs = row("datatrove", measured([*command, *map(str, (SHARDS, threads, "yes" if filters else "no", SHINGLE, BANDS, ROWS))]))
+        print(f"  ratio {mine / theirs:.1f}, {'at least' if mine / theirs >= TARGET else 'under'} {TARGET:g}")
+        row("folio, all rules of cleaning", ours("full", True))
+
+
+def sizes(work: Path, wanted: list[float], threads: int, memory: str) -> None:
+    """Peak memory and cost by the megabyte."""
+    print(f"\ningest, all rules of cleaning, filters, deduplication; {SHARDS} shards, memory {memory}")
+    print(f"  {'MB':>8} {'documents':>10} {'peak MB':>8} {'seconds':>9} {'s a MB':>8}   of which")
+    for megabytes in wanted:
+        with folder(work) as place:
+            count, size = write_jsonl(place / "jsonl", megabytes)
+            order = Order(str(place / "jsonl"), str(place / "made"), SHARDS, threads, memory, True, True, True, SHINGLE, BANDS, ROWS)
+            figure = folio(order)
+            costs = f"{figure.wall:9.1f} {figure.wall / size:8.3f}"
+            print(f"  {size:8.0f} {count:10,} {figure.peak:8.0f} {costs}   {figure.steps()}", flush=True)
+
+
+def folio(order: Order) -> Figure:
+    """What folio makes of an order, in a process of its own."""
+    return measured([sys.executable, "-m", "tests.benchmarks.ours", json.dumps(asdict(order))])
+
+
+def measured(command: list[str]) -> Figure:
+    """Run a command that tells its figures on the last line of what it prints. Raises RuntimeError with its words when it fails."""
+    with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complaints:
+        began = time.perf_counter()
+        process = subprocess.Popen(command, stdout=said, stderr=complaints, text=True)
+        peaks: list[float] = [0.0]
+        watcher = threading.Thread(target=_watch, args=(process, peaks), daemon=True)
+        watcher.start()
+        process.wait()
+        wall = time.perf_counter() - began
+        watcher.join()
+        said.seek(0)
+        complaints.seek(0)
+        if process.returncode:
+            raise RuntimeError(f"{' '.join(command[:3])} ended with {process.returncode}: {complaints.read()[-3000:]}")
+        told: dict[str, Any] = json.loads(said.read().strip().splitlines()[-1])
+    return Figure(wall, max(peaks) / 1e6, told["seconds"], told["kept"])
+
+
+def _watch(process: subprocess.Popen[str], peaks: list[float]) -> None:
+    """Resident memory of a process and all below it, looked at again and again."""
+    while process.poll() is None:
+        try:
+            parent = psutil.Process(process.pid)
+            peaks.append(max(peaks.pop(), sum(one.memory_info().rss for one in (parent, *parent.children(recursive=True)))))
+        except psutil.Error:
+            pass  # one of them ended while it was looked at
+        time.sleep(WATCH_SECONDS)
+
+
+def write_both(lines: Path, tables: Path, megabytes: float) -> tuple[int, float]:
+    """A pile as JSONL and as documents, the same ones in the same shards; how many, and MB of UTF-8."""
+    tables.mkdir(parents=True)
+    lines.mkdir(parents=True)
+    documents = list(Pile().documents(megabytes))
+    share = -(-len(documents) // SHARDS)
+    for number in range(SHARDS):
+        part = documents[number * share : (number + 1) * share]
+        with (lines / f"{number:05}.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(_line(document) for document in part)
+        rows = [{"id": i, "title": "", "source": "pile", "text": text, "metadata": "{}", "synthetic": False} for i, text in part]
+        pq.write_table(pa.Table.from_pylist(rows, schema=DOCUMENTS), tables / f"{number}.parquet", compression="zstd", row_group_size=512)
+    return len(documents), sum(len(text.encode()) for _, text in documents) / 1e6
+
+
+def write_jsonl(lines: Path, megabytes: float) -> tuple[int, float]:
+    """A pile as JSONL files, written as it is made; how many documents, and MB of UTF-8."""
+    lines.mkdir(parents=True)
+    count, size = 0, 0
+    with ExitStack() as stack:
+        names = (lines / f"{number:05}.jsonl" for number in range(SHARDS))
+        files = [stack.enter_context(name.open("w", encoding="utf-8")) for name in names]
+        for document in Pile().documents(megabytes):
+            files[count % SHARDS].write(_line(document))
+            count, size = count + 1, size + len(document[1].encode())
+    return count, size / 1e6
+
+
+def _line(document: Document) -> str:
+    return json.dumps({"id": document[0], "text": document[1]}) + "\n"
+
+
+def peer_python(work: Path) -> Path:
+    """The Python of an environment that has datatrove, made once."""
+    home = work / "datatrove"
+    python = home / "bin" / "python"
+    done = home / "installed.txt"
+    if not done.is_file() or done.read_text() != "\n".join(PEER):
+        print(f"installing {', '.join(PEER)} into {home}", flush=True)
+        venv.create(home, with_pip=True, clear=True)
+        subprocess.run([str(python), "-m", "pip", "install", "--quiet", *PEER], check=True)
+        done.write_text("\n".join(PEER))
+    return python
+
+
+def versions() -> str:
+    """Of what does the work."""
+    return ", ".join([*(f"{name} {version(name)}" for name in ("duckdb", "pyarrow", "ftfy")), f"against {PEER[0]}"])
+
+
+@contextmanager
+def folder(work: Path) -> Iterator[Path]:
+    """A folder that goes, however the block ends."""
+    place = Path(tempfile.mkdtemp(prefix="pile-", dir=work))
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()
