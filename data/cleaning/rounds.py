@@ -52,16 +52,20 @@ def _repair_lines(shard: Shard) -> None:
         if _edit(shard, rule):
             shard.run("UPDATE suspects SET line = e.line FROM edited e WHERE suspects.d = e.d AND suspects.n = e.n")
     shard.script("repaired.sql")
-    paged = False
+    shard.run("DELETE FROM furniture")
+    stale = "SELECT d FROM incoming"
     for rule in _rules(shard, "line"):
         # Heads and numbers are found together, each by the other; numbers sought anew when the heads are gone would stand alone.
-        if rule.paged and not paged and not (rule.kind == "page number" and shard.config.running_heads):
+        if rule.paged and stale:
+            shard.run(f"CREATE OR REPLACE TEMP TABLE stale AS {stale}")
             shard.script("pages.sql")
-            paged = True
+            stale = ""
         if rule.kind:
             shard.work.set(kind=rule.kind)
         if _edit(shard, rule):
-            paged = False
+            if rule.paged and not rule.kind:
+                shard.run("CREATE OR REPLACE TEMP TABLE thinned AS SELECT DISTINCT d FROM edited")
+                stale = "FROM thinned"
             shard.run("DELETE FROM lines USING edited e WHERE lines.d = e.d AND lines.n = e.n AND e.line IS NULL")
             shard.run("UPDATE lines SET line = e.line FROM edited e WHERE lines.d = e.d AND lines.n = e.n")
             if rule.kind:

@@ -8,16 +8,19 @@ WITH ends AS (
 ), outer_lines AS MATERIALIZED (
     SELECT d, n, line, blanks, last FROM lines JOIN ends USING (d)
     WHERE n <= greatest(getvariable('boilerplate_lines'), 60) OR n > last - greatest(getvariable('boilerplate_lines'), 60)
-), marks AS (
+), markers AS (
     SELECT d,
         max(blanks) FILTER (n <= getvariable('boilerplate_lines') AND regexp_matches(line,
             '(?i)^(\*{3} ?START OF |\W*START OF (THE |THIS )?PROJECT GUTENBERG|\W*END\W{0,3}THE SMALL PRINT)')) AS head,
-        min(blanks) FILTER (spoken) AS first, min(n) FILTER (spoken) AS first_n,
         min(blanks) FILTER (n > last - getvariable('boilerplate_lines') AND regexp_matches(line,
-            '(?i)^(\*{3} ?END OF |\W*END OF (THE |THIS )?PROJECT GUTENBERG|\W*THIS IS THE END OF THE PROJECT GUTENBERG)')) AS foot,
-        max(blanks) FILTER (spoken) AS final, max(n) FILTER (spoken) AS final_n
-    FROM (SELECT *, regexp_matches(line, '(?i)gutenberg|e-?text|e-?book|licen[sc]e|donat|copyright|scan|digiti[sz]ed|\*\*\*|https?://') AS spoken FROM outer_lines)
-    GROUP BY d HAVING head IS NOT NULL OR foot IS NOT NULL
+            '(?i)^(\*{3} ?END OF |\W*END OF (THE |THIS )?PROJECT GUTENBERG|\W*THIS IS THE END OF THE PROJECT GUTENBERG)')) AS foot
+    FROM outer_lines GROUP BY d HAVING head IS NOT NULL OR foot IS NOT NULL
+), marks AS (
+    SELECT d, head, foot, min(blanks) AS first, min(n) AS first_n, max(blanks) AS final, max(n) AS final_n
+    FROM outer_lines JOIN markers USING (d)
+    WHERE (blanks <= head OR blanks >= foot)
+        AND regexp_matches(line, '(?i)gutenberg|e-?text|e-?book|licen[sc]e|donat|copyright|scan|digiti[sz]ed|\*\*\*|https?://')
+    GROUP BY d, head, foot
 ), notices AS (
     SELECT d, blanks FROM outer_lines GROUP BY d, blanks, last
     HAVING (min(n) <= 60 OR max(n) > last - 60) AND count(*) <= 12 AND bool_or(regexp_matches(line,

@@ -7,7 +7,7 @@ WITH headings AS (
     WHERE size <= 40 AND regexp_matches(line, '(?i)^\W*((table of )?contents|inhalt(sverzeichnis)?|table des mati[eè]res|inhoud(sopgave)?)\W*$') GROUP BY d
 ), leaders AS (
     SELECT d, n, try_cast(regexp_extract(line, '([0-9]{1,4})$', 1) AS INTEGER) AS number, n - lag(n) OVER (PARTITION BY d ORDER BY n) AS step FROM lines
-    WHERE size <= 120 AND regexp_matches(line, '(\.{3,}|…|(\. ){2,}\.) ?[0-9]{1,4}$')
+    WHERE size <= 120 AND regexp_matches(line, '[.…] ?[0-9]{1,4}$') AND regexp_matches(line, '(\.{3,}|…|(\. ){2,}\.) ?[0-9]{1,4}$')
 ), runs AS (
     SELECT *, count(*) FILTER (step IS NULL OR step > 4) OVER (PARTITION BY d ORDER BY n ROWS UNBOUNDED PRECEDING) AS run,
         number < lag(number) OVER (PARTITION BY d ORDER BY n) AND step <= 4 AS falls

@@ -1,30 +1,32 @@
--- Evidence for pages, before anything of them is removed: table furniture(d, n, kind) of page numbers and running heads.
+-- Evidence for pages, before anything of them is removed: table furniture(d, n, kind) of page numbers and running heads, for the documents
+-- of which it isn't known yet or no longer (table stale).
 -- A number is a page number when it stands alone, a neighbour counts on from it at a page's distance, and the numbers of
 -- its document interrupt sentences, as chapters and stanzas never do, or are set off (- 12 -, [12], Page 12), or come as
 -- evenly as pages and either interrupt a sentence once or stand beside form feeds or one line that comes again and again.
 -- Only documents with a number on a short line, a form feed or a short line that comes four times can have any.
 CREATE OR REPLACE TEMP TABLE short_lines AS
-SELECT d, n, hash(lower(line)) AS said, line = chr(12) OR regexp_matches(line, '[0-9]') AS numbered FROM lines WHERE length(line) <= 90;
+SELECT d, n, hash(lower(line)) AS said, line = chr(12) OR regexp_matches(line, '[0-9]') AS numbered FROM lines SEMI JOIN stale USING (d) WHERE length(line) <= 90;
 
 CREATE OR REPLACE TEMP TABLE often AS SELECT d, said FROM short_lines GROUP BY d, said HAVING count(*) >= 4;
 
 CREATE OR REPLACE TEMP TABLE placed AS
-SELECT d, n, line, said, coalesce(numbered, false) AS numbered, row_number() OVER w AS k, coalesce(lag(open) OVER w, false) AS interrupts,
+WITH seen AS (
+    SELECT d, n, length(line) AS size, regexp_matches(line, '[\p{L},;-]$') AS open, regexp_matches(line, '^["''(]*\p{Ll}') AS small FROM lines
+    SEMI JOIN (SELECT d FROM short_lines WHERE numbered UNION SELECT d FROM often) USING (d)
+)
+SELECT d, n, said, coalesce(numbered, false) AS numbered, row_number() OVER w AS k, coalesce(lag(open) OVER w, false) AS interrupts,
     coalesce(lag(size) OVER w, 0) AS before_size, coalesce(lead(small) OVER w, false) AS goes_on
-FROM (SELECT d, n, line, length(line) AS size, regexp_matches(line, '[\p{L},;-]$') AS open, regexp_matches(line, '^["''(]*\p{Ll}') AS small FROM lines)
-LEFT JOIN short_lines USING (d, n)
-SEMI JOIN (SELECT d FROM short_lines WHERE numbered UNION SELECT d FROM often) USING (d)
-WINDOW w AS (PARTITION BY d ORDER BY n);
+FROM seen LEFT JOIN short_lines USING (d, n) WINDOW w AS (PARTITION BY d ORDER BY n);
 
 CREATE OR REPLACE TEMP TABLE found AS
-SELECT *, line = chr(12) AS feed,
+SELECT placed.*, line, line = chr(12) AS feed,
     CASE WHEN length(line) <= 24 THEN try_cast(regexp_extract(line,
         '(?i)^(?:[\[({<|*~=—-]+ ?)?(?:(?:page|pag|pg|p)\.? ?)?([0-9]{1,4})(?: ?(?:of|/) ?[0-9]{1,4})?(?: ?[\])}>|*~=—-]+)?\.?$', 1) AS INTEGER) END AS number,
     CASE WHEN regexp_matches(line, '^[\[(]?[0-9]|[0-9][\])]?$') THEN try_cast(coalesce(
         nullif(regexp_extract(line, '^[\[(]?([0-9]{1,4})[\])]?[ .|—-]+\D{3,}$', 1), ''),
         nullif(regexp_extract(line, '^\D{3,}?[ .|—-]+[\[(]?([0-9]{1,4})[\])]?$', 1), '')) AS INTEGER) END AS beside,
     regexp_matches(line, '(?i)^([\[({<|*~=—-]|p)') AS set_off
-FROM placed WHERE numbered;
+FROM placed JOIN lines USING (d, n) WHERE numbered;
 
 CREATE OR REPLACE TEMP TABLE page_numbers AS
 WITH numbers AS (
@@ -44,11 +46,13 @@ WITH numbers AS (
     -- Three of four pages are as long as the middle one, to a tenth.
     SELECT d FROM paces JOIN (SELECT d, quantile_disc(pace, 0.5) AS middle FROM paces GROUP BY d) USING (d)
     GROUP BY d HAVING count(pace) >= 2 AND count(*) FILTER (10 * abs(pace - middle) <= middle) >= 0.75 * count(pace)
+), beside AS MATERIALIZED (
+    SELECT p.d, p.n, said, numbered FROM (SELECT d, k + unnest([-2, -1, 1, 2]) AS k FROM chained) JOIN placed p USING (d, k)
+), repeating AS MATERIALIZED (
+    SELECT d, said, min(n) AS n, bool_or(numbered) AS numbered, count(*) AS times FROM beside WHERE said IS NOT NULL GROUP BY d, said HAVING count(*) >= 2
 ), headed AS (
-    SELECT DISTINCT d FROM (SELECT d, k + unnest([-2, -1, 1, 2]) AS k FROM chained) JOIN placed USING (d, k)
-    JOIN (SELECT d, count(*) AS numbers FROM chained GROUP BY d) USING (d)
-    WHERE line = chr(12) OR (NOT numbered AND NOT regexp_matches(line, getvariable('division')))
-    GROUP BY d, said, numbers HAVING count(*) >= greatest(2, 0.5 * numbers)
+    SELECT DISTINCT d FROM repeating JOIN (SELECT d, count(*) AS numbers FROM chained GROUP BY d) USING (d) JOIN lines USING (d, n)
+    WHERE 2 * times >= numbers AND (line = chr(12) OR (NOT numbered AND NOT regexp_matches(line, getvariable('division'))))
 ), documents AS (
     SELECT d FROM before GROUP BY d HAVING count(*) >= 2 AND (avg(interrupts::INTEGER) >= CASE WHEN count(*) = 2 THEN 0.5 ELSE 0.2 END OR avg(set_off::INTEGER) >= 0.8
         OR (d IN (FROM even) AND (bool_or(interrupts) OR d IN (FROM headed))))
@@ -58,15 +62,20 @@ UNION SELECT d, n, k FROM found WHERE feed
 -- What carries the same set-off as the document's page numbers but lost its neighbours is one of them.
 UNION SELECT d, n, k FROM found SEMI JOIN documents USING (d) WHERE number IS NOT NULL AND set_off;
 
-CREATE OR REPLACE TEMP TABLE furniture AS
+DELETE FROM furniture WHERE d IN (FROM stale);
+
+INSERT INTO furniture
 WITH near AS (
     SELECT DISTINCT p.d, p.n FROM (SELECT d, k + unnest([-2, -1, 1, 2]) AS k FROM page_numbers) f JOIN placed p USING (d, k)
 ), candidates AS (
     SELECT DISTINCT d, said FROM (
         FROM often UNION ALL SELECT d, said FROM found WHERE beside IS NOT NULL UNION ALL SELECT d, said FROM placed SEMI JOIN near USING (d, n))
+), candidate_lines AS MATERIALIZED (
+    SELECT d, n, k, interrupts, goes_on FROM placed SEMI JOIN candidates USING (d, said)
 ), named AS MATERIALIZED (
-    SELECT p.d, p.n, p.k, p.interrupts, p.goes_on, NOT regexp_matches(p.line, '^\W*\p{Ll}') AS begins, p.line, f.beside, f.number, trim(regexp_replace(upper(p.line), '[^\p{L}]+', ' ', 'g')) AS name
-    FROM placed p SEMI JOIN candidates USING (d, said) LEFT JOIN found f USING (d, n) WHERE p.line <> chr(12)
+    SELECT p.*, NOT regexp_matches(l.line, '^\W*\p{Ll}') AS begins, l.line, f.beside, f.number,
+        trim(regexp_replace(upper(l.line), '[^\p{L}]+', ' ', 'g')) AS name
+    FROM candidate_lines p JOIN lines l USING (d, n) LEFT JOIN found f USING (d, n) WHERE l.line <> chr(12)
 ), occurrences AS (
     SELECT o.d, o.n, o.k, o.name, o.beside, a.n IS NOT NULL AS adjacent,
         o.k - lag(o.k) OVER w AS gap, o.beside - lag(o.beside) OVER w AS step,

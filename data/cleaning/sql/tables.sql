@@ -14,3 +14,6 @@ CREATE TEMP TABLE machine_read (d INTEGER);
 -- How often each run of characters between spaces occurs: in this round's documents, and in those that are settled.
 CREATE TEMP TABLE counts (chunk VARCHAR, times BIGINT);
 CREATE TEMP TABLE settled_counts (chunk VARCHAR, times BIGINT);
+
+-- Lines that are of the page and not of the text, see pages.sql.
+CREATE TEMP TABLE furniture (d INTEGER, n INTEGER, kind VARCHAR);
