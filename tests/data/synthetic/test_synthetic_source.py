@@ -43,7 +43,8 @@ def test_every_row_of_a_machines_text_says_so_and_no_other_does(tmp_path: Path) 
     config = IngestConfig(sources=(FilesSource(paths=("book.txt",)), SOURCE))
     rows = []
     for number in range(3):
-        metrics = ingest(config, tmp_path / str(number), Surroundings(tmp_path, tmp_path, synthetic=tmp_path / "made"), Shard(number, 3))
+        around = Surroundings(tmp_path, tmp_path, synthetic=tmp_path / "made")
+        metrics = ingest(config, tmp_path / str(number), around, Shard(number, 3), threads=1, memory="300MB", scratch=tmp_path / "scratch")
         rows += pq.read_table(tmp_path / str(number) / "documents.parquet").to_pylist()
         assert metrics["documents.synthetic"] > 0
     assert sorted(row["text"] for row in rows if row["synthetic"]) == sorted(texts)
@@ -56,7 +57,14 @@ def test_every_row_of_a_machines_text_says_so_and_no_other_does(tmp_path: Path) 
 
 def test_a_synthetic_source_without_its_texts_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="as stage synthesize makes it"):
-        ingest(IngestConfig(sources=(SOURCE,)), tmp_path / "out", Surroundings(tmp_path, tmp_path))
+        ingest(
+            IngestConfig(sources=(SOURCE,)),
+            tmp_path / "out",
+            Surroundings(tmp_path, tmp_path),
+            threads=1,
+            memory="300MB",
+            scratch=tmp_path / "scratch",
+        )
 
 
 def test_two_synthetic_sources_are_refused() -> None:
