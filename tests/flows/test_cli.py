@@ -42,7 +42,7 @@ MISTAKES = [
     (("run", "universe", "--refresh", "nothing.base"), "folio: --refresh 'nothing.base': there is no stage of that name"),
     (("plan", "universe", "--set", "store=nosuch://x"), "folio: store: 'nosuch://x' can't be opened"),
     (("plan", "four_books", "--set", "ingest.sources[0].paths=[lost]"), "folio: source 'four_books': 'lost' does not exist under"),
-    (("plan", "four_books", "--set", "ingest.sources[0].paths=['*.pdf']"), "matches no file ending in .txt, .md under"),
+    (("plan", "four_books", "--set", "ingest.sources[0].paths=['*.pdf']"), "matches no file of txt, md, html"),
     (("chat", "universe"), "folio: There is no released model 'universe' in"),
     (("chat", "my_model", "--ask", "who?"), "make one with: folio run my_model"),
     (("lineage", "clean/universe-00000000"), "folio: Nothing in the store is called 'clean/universe-00000000'"),

@@ -17,6 +17,7 @@ from tests.flows.test_corpus import make, planned
 
 ON = (
     "ingest.shards=2",
+    "ingest.sources[0].formats=['txt']",
     "filter.language.enabled=true",
     "filter.blocked.enabled=true",
     "filter.blocked.phrase_files=['bad.list']",

@@ -37,7 +37,7 @@ def test_the_recipe_loads_finds_exactly_these_texts_and_says_what_was_seen(tmp_p
     assert said.startswith(f"{len(names)} texts, ")
     assert f"folio run {folder / 'recipe.yaml'}" in said
     assert recipe.name == "my_books"
-    assert recipe.split.mode == ("all_train" if len(names) < 3 else "books")
+    assert recipe.split.mode == ("all_train" if len(names) < 3 else "fractions")
 
 
 @pytest.mark.parametrize(("texts", "shards"), [(1, 1), (30, 2), (100, 8), (10_000, 64)])
@@ -50,7 +50,7 @@ def test_one_file_of_many_texts_is_split_and_sharded_as_many_are(tmp_path: Path,
     (tmp_path / f"all{ending}").write_bytes(b"x" * 1_000_000)
     assert re.match(r"about \d{3} texts in 1 file, \d\.\d MB", write_recipe(tmp_path))
     recipe = load(str(tmp_path))
-    assert recipe.split.mode == "books" and recipe.ingest.shards > 1
+    assert recipe.split.mode == "fractions" and recipe.ingest.shards > 1
 
 
 def test_more_text_makes_a_larger_model(tmp_path: Path) -> None:
