@@ -19,6 +19,7 @@ from tasks.reporting.notice import lineage_notice, notice
 from tasks.reporting.page import render
 from tasks.stage.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
 from tasks.stage.cost import Rates
+from tasks.stage.crew import Crew
 from tasks.stage.opening import record_of
 from tasks.stage.plan import Decision
 from tasks.stage.resources import Resources
@@ -81,7 +82,7 @@ class Maker:
 
     def __init__(self, home: Path) -> None:
         store = Store(str(home / "store"), home / "cache")
-        self.run = Run("trial", home, home, store, Resources(), Options(), None, record_of("trial", {}))
+        self.run = Run("trial", home, home, store, Resources(), Crew(Resources(), home, store), Options(), None, record_of("trial", {}))
 
     def made(
         self,
