@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from data.cleaning.encoding import find_mojibake
 from data.cleaning.rules import PLACE, RULES, SQL, Rule
 from data.cleaning.shard import Shard
+from data.documents.database import parquet
 
 # Counts of words are summed up when they have grown by half and this many rows, so that those of many batches don't pile up.
 COUNTS = 1_000_000
@@ -28,15 +29,16 @@ def next_round(shard: Shard) -> int:
         shard.load(part, PENDING)
         _repair_lines(shard)
         _count(shard, "counts", "SELECT d FROM incoming")
-        shard.run(f"ALTER TABLE lines RENAME TO lines_{number}")
+        # Files are read and written in order; tables of many batches would be spilled block by block.
+        shard.run(f"COPY lines TO '{shard.spool(number)}' (FORMAT parquet, COMPRESSION lz4_raw)")
     shard.script("lexicon.sql")
     if shard.config.ocr:
         shard.script("misread.sql")
         _wake(shard)
     for number, part in enumerate(ranges):
         shard.load(part, PENDING)
-        shard.run("DROP TABLE IF EXISTS lines")
-        shard.run(f"ALTER TABLE lines_{number} RENAME TO lines")
+        shard.run(f"CREATE OR REPLACE TEMP TABLE lines AS FROM {parquet([shard.spool(number)])}")
+        shard.spool(number).unlink()
         _join_lines(shard)
     shard.run("UPDATE state SET fate = 'pending' WHERE fate = 'woken'")
     # Where documents went, their words went with them, and what was learnt from those has to be learnt anew.
