@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from data.cleaning.encoding import find_mojibake
 from data.cleaning.rules import PLACE, RULES, SQL, Rule
 from data.cleaning.shard import Shard
+from data.documents.database import parquet
 
 # Counts of words are summed up when they have grown by half and this many rows, so that those of many batches don't pile up.
 COUNTS = 1_000_000
@@ -28,15 +29,16 @@ def next_round(shard: Shard) -> int:
         shard.load(part, PENDING)
         _repair_lines(shard)
         _count(shard, "counts", "SELECT d FROM incoming")
-        shard.run(f"ALTER TABLE lines RENAME TO lines_{number}")
+        # Files are read and written in order; tables of many batches would be spilled block by block.
+        shard.run(f"COPY lines TO '{shard.spool(number)}' (FORMAT parquet, COMPRESSION lz4_raw)")
     shard.script("lexicon.sql")
     if shard.config.ocr:
         shard.script("misread.sql")
         _wake(shard)
     for number, part in enumerate(ranges):
         shard.load(part, PENDING)
-        shard.run("DROP TABLE IF EXISTS lines")
-        shard.run(f"ALTER TABLE lines_{number} RENAME TO lines")
+        shard.run(f"CREATE OR REPLACE TEMP TABLE lines AS FROM {parquet([shard.spool(number)])}")
+        shard.spool(number).unlink()
         _join_lines(shard)
     shard.run("UPDATE state SET fate = 'pending' WHERE fate = 'woken'")
     # Where documents went, their words went with them, and what was learnt from those has to be learnt anew.
@@ -50,7 +52,11 @@ def _repair_lines(shard: Shard) -> None:
         if rule.name == "encoding":
             find_mojibake(shard.work.connection)
         if _edit(shard, rule):
-            shard.run("UPDATE suspects SET line = e.line FROM edited e WHERE suspects.d = e.d AND suspects.n = e.n")
+            # DuckDB 2.0 now and then takes seconds to update a few thousand strings; a new table takes none.
+            shard.run(
+                """CREATE OR REPLACE TEMP TABLE suspects AS
+                SELECT s.d, s.n, coalesce(e.line, s.line) AS line FROM suspects s LEFT JOIN edited e USING (d, n)"""
+            )
     shard.script("repaired.sql")
     shard.run("DELETE FROM furniture")
     stale = "SELECT d FROM incoming"
@@ -102,6 +108,7 @@ def _count(shard: Shard, table: str, counted: str) -> None:
 def _join_lines(shard: Shard) -> None:
     """Lines (table lines) to documents; those that this changes get a new text, the others are settled."""
     shard.script("join.sql")
+    shard.run("CREATE OR REPLACE TEMP TABLE rewritten (d INTEGER, n INTEGER, line VARCHAR)")
     shard.run(
         f"""INSERT INTO ledger
         SELECT d, {PLACE["hard wraps"]}, count(*), count(*), 0 FROM joints WHERE joint = 'space' GROUP BY d

@@ -52,6 +52,10 @@ class Shard:
         """Runs a file of sql/."""
         self.work.script(SQL / name)
 
+    def spool(self, number: int) -> Path:
+        """Where the lines of a batch wait between the two passes of a round."""
+        return self.work.folder / f"lines-{number}.parquet"
+
     def ranges(self, which: str) -> list[Range]:
         """The documents for which SQL `which` holds, in batches whose texts come to about a batch's size."""
         found = self.work.rows(

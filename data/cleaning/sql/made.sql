@@ -1,8 +1,8 @@
--- Lines become documents; a broken word that is mended loses its hyphen.
+-- Lines become documents, with their misread words mended; a broken word that is mended loses its hyphen.
 CREATE OR REPLACE TEMP TABLE made AS
 WITH texts AS (
     SELECT j.d, string_agg(CASE joint WHEN 'space' THEN ' ' WHEN 'paragraph' THEN chr(10) || chr(10) WHEN 'line' THEN chr(10) ELSE '' END
-        || CASE WHEN b.n IS NULL THEN line ELSE line[:-2] END, '' ORDER BY j.n) AS text
-    FROM joints j JOIN lines USING (d, n) LEFT JOIN breaks b ON b.d = j.d AND b.before_n = j.n GROUP BY j.d
+        || CASE WHEN b.n IS NULL THEN coalesce(r.line, l.line) ELSE coalesce(r.line, l.line)[:-2] END, '' ORDER BY j.n) AS text
+    FROM joints j JOIN lines l USING (d, n) LEFT JOIN rewritten r USING (d, n) LEFT JOIN breaks b ON b.d = j.d AND b.before_n = j.n GROUP BY j.d
 )
 SELECT d, coalesce(m.text, '') AS text, coalesce(m.text, '') <> i.text AS changed FROM incoming i LEFT JOIN texts m USING (d);

@@ -1,4 +1,5 @@
--- Misread words of the batch, one by one (table edited), and their lines as they should be. What follows a broken word's hyphen is no word.
+-- Misread words of the batch, one by one (table edited), and their lines as they should be (table
+-- rewritten). What follows a broken word's hyphen is no word.
 CREATE OR REPLACE TEMP TABLE torn AS
 WITH hit AS (
     SELECT DISTINCT d, n FROM (SELECT d, n, unnest(string_split(line, ' ')) AS chunk FROM lines) SEMI JOIN corrections USING (chunk)
@@ -16,8 +17,6 @@ CREATE OR REPLACE TEMP TABLE edited AS
 SELECT t.d, t.n, t.place, r.place AS inner_place, r.piece AS before, r.repaired AS line, greatest(length(r.piece), length(r.repaired)) AS characters
 FROM torn t JOIN reread r USING (chunk) WHERE NOT half AND (sure OR (sure = false AND t.d IN (FROM machine_read)));
 
-UPDATE lines SET line = r.line
-FROM (
-    SELECT t.d, t.n, string_agg(CASE WHEN half OR corrected IS NULL THEN chunk WHEN t.d IN (FROM machine_read) THEN corrected ELSE surely END, ' ' ORDER BY t.place) AS line
-    FROM torn t LEFT JOIN corrections USING (chunk) GROUP BY t.d, t.n
-) r WHERE lines.d = r.d AND lines.n = r.n AND lines.line <> r.line;
+INSERT INTO rewritten
+SELECT d, n, string_agg(CASE WHEN half OR corrected IS NULL THEN chunk WHEN known THEN corrected ELSE surely END, ' ' ORDER BY place) AS line
+FROM (SELECT t.*, m.d IS NOT NULL AS known FROM torn t LEFT JOIN machine_read m USING (d)) LEFT JOIN corrections USING (chunk) GROUP BY d, n;
