@@ -14,7 +14,7 @@ from typing import Any
 from data.cleaning.rules import PLACE, RULES
 from data.cleaning.shard import Shard
 from data.documents.ledger import EDITS, Removed, RowWriter
-from data.documents.schema import DOCUMENTS, LEDGER, write_rows
+from data.documents.schema import DOCUMENTS, LEDGER
 from data.documents.stream import DocumentWriter
 
 ROWS = 4096
@@ -35,7 +35,10 @@ def write_account(shard: Shard, output: Path) -> dict[str, float]:
     """ledger.parquet, edits.parquet and removed/; returns `pieces_<rule>` for each rule that touched something."""
     shard.work.set(layout_rule=PLACE["layout"], short_rule=PLACE["too short"])
     shard.script("account.sql")
-    write_rows(output / "ledger.parquet", LEDGER, _ledger(shard))
+    ledger = RowWriter(output / "ledger.parquet", LEDGER)
+    for row in _ledger(shard):
+        ledger.write(row)
+    ledger.close()
     _write_pieces(shard, output)
     found = shard.work.rows("SELECT rule, sum(pieces) FROM ledger GROUP BY rule ORDER BY rule")
     return {f"pieces_{RULES[int(str(rule))].name.replace(' ', '_')}": float(str(count)) for rule, count in found}

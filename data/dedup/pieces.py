@@ -13,7 +13,11 @@ from data.dedup.config import SQL, PieceRule
 from data.dedup.cutting import Spans, between
 from data.dedup.texts import Texts, by_document
 from data.documents.database import Workspace
+from data.documents.stream import slices
 from data.documents.words import PARAGRAPH_BREAK
+
+# DuckDB makes some thirty times as much of a text while it takes it apart, outside its limit.
+AT_ONCE = 4_000_000
 
 
 class Unit(NamedTuple):
@@ -38,7 +42,8 @@ def remove_repeated_pieces(work: Workspace, texts: Texts, rule: PieceRule, unit:
     work.connection.execute("CREATE OR REPLACE TABLE piece (number BIGINT, position BIGINT, fingerprint UHUGEINT)")
     work.set(piece_break=unit.separator, piece_min_characters=rule.min_characters)
     for batch in texts.batches():
-        work.on_batch(SQL / "pieces.sql", batch)
+        for few in slices(batch, AT_ONCE):
+            work.on_batch(SQL / "pieces.sql", few)
     across = rule.scope == "corpus"
     find_copies(work, reach=1, inside=True, across=across, documents=rule.documents if across else 1)
     query = f"""SELECT copy.number, position, 1, 'first in ' || id || ', {unit.name} ' || origin_position, id

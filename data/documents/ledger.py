@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.documents.database import Workspace, parquet
+from data.documents.group import Group
 
 # place: where it stood, counted from 1, in the rule's own unit (line, paragraph, word or character); 0: the whole document.
 REMOVED = pa.schema([pa.field(name, pa.int64() if name == "place" else pa.string()) for name in ("id", "place", "text", "detail")])
@@ -41,18 +42,15 @@ class RowWriter:
 
     def __init__(self, path: Path, schema: pa.Schema) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._schema = schema
         self._writer = pq.ParquetWriter(path, schema, compression="zstd")
-        self._rows: list[dict[str, Any]] = []
-        self._size = 0
+        self._group = Group(schema)
         self.count = 0
 
     def write(self, row: dict[str, Any]) -> None:
         """Add one row."""
-        self._rows.append(row)
-        self._size += sum(len(value) for value in row.values() if isinstance(value, str))
+        self._group.add(row, sum(len(value) for value in row.values() if isinstance(value, str)))
         self.count += 1
-        if self._size >= GROUP_CHARACTERS:
+        if self._group.characters >= GROUP_CHARACTERS:
             self._flush()
 
     def close(self, *, whole: bool = True) -> None:
@@ -62,9 +60,8 @@ class RowWriter:
         self._writer.close()
 
     def _flush(self) -> None:
-        if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=self._schema))
-        self._rows, self._size = [], 0
+        if self._group.rows:
+            self._writer.write_table(self._group.take())
 
 
 class Removed:

@@ -14,26 +14,31 @@ from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.documents.database import Workspace, parquet
+from data.documents.group import Group
 from data.documents.schema import DOCUMENTS
 
 COLUMNS = tuple(DOCUMENTS.names)
 BATCH_CHARACTERS = 16_000_000
 SLICE_CHARACTERS = 1_000_000
+BATCH_ROWS = 32_768
+READ_ROWS = 64
 
 
 def batches(documents: Path | Sequence[Path], columns: tuple[str, ...] = COLUMNS) -> Iterator[pa.Table]:
-    """Tables of whole documents, in the order of the files and of their rows, each of about `BATCH_CHARACTERS` characters."""
+    """Tables of whole documents, in the order of the files and of their rows, each of about `BATCH_CHARACTERS` characters
+    and of `BATCH_ROWS` rows at most."""
     held: list[pa.RecordBatch] = []
     size = 0
     for path in [documents] if isinstance(documents, Path) else documents:
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
-            for piece in file.iter_batches(batch_size=64, columns=list(columns)):
+            for piece in file.iter_batches(batch_size=READ_ROWS, columns=list(columns)):
                 held.append(piece)
                 size += piece.nbytes
-                if size >= BATCH_CHARACTERS:
+                if size >= BATCH_CHARACTERS or len(held) * READ_ROWS >= BATCH_ROWS:
                     yield pa.Table.from_batches(held)
                     held, size = [], 0
     if held:
@@ -43,8 +48,8 @@ def batches(documents: Path | Sequence[Path], columns: tuple[str, ...] = COLUMNS
 def slices(table: pa.Table, characters: int = SLICE_CHARACTERS) -> Iterator[pa.Table]:
     """The rows of a table in order, in tables of about so many characters of `text`: for what makes much of each word."""
     first, size = 0, 0
-    for row, text in enumerate(table["text"].to_pylist()):
-        size += len(text or "")
+    for row, length in enumerate(pc.utf8_length(table["text"]).to_pylist()):
+        size += length or 0
         if size >= characters:
             yield table.slice(first, row + 1 - first)
             first, size = row + 1, 0
@@ -81,24 +86,21 @@ def ordered(work: Workspace, documents: Sequence[Path]) -> Sequence[Path]:
 
 
 class DocumentWriter:
-    """Writes document tables to Parquet with row groups of about `BATCH_CHARACTERS` characters."""
+    """Writes document tables to Parquet with row groups of about `BATCH_CHARACTERS` characters of text, and of `BATCH_ROWS` at most."""
 
     def __init__(self, path: Path) -> None:
         self._writer = pq.ParquetWriter(path, DOCUMENTS, compression="zstd")
-        self._rows: list[dict[str, Any]] = []
-        self._size = 0
+        self._group = Group(DOCUMENTS)
 
     def write(self, row: dict[str, Any]) -> None:
         """Adds one document; a row group closes when it is full."""
-        self._rows.append(row)
-        self._size += len(row["text"])
-        if self._size >= BATCH_CHARACTERS:
+        self._group.add(row, len(row["text"]))
+        if self._group.characters >= BATCH_CHARACTERS or self._group.rows >= BATCH_ROWS:
             self._flush()
 
     def _flush(self) -> None:
-        if self._rows:
-            self._writer.write_table(pa.Table.from_pylist(self._rows, schema=DOCUMENTS))
-        self._rows, self._size = [], 0
+        if self._group.rows:
+            self._writer.write_table(self._group.take())
 
     def __enter__(self) -> DocumentWriter:
         return self
