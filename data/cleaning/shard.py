@@ -38,6 +38,8 @@ class Shard:
         self._documents = parquet(documents)
         self._batch = batch
         work.set(division=DIVISION, numeral=NUMERAL, **{name: getattr(config, name) for name in VARIABLES})
+        # Temporary tables are read once or twice: to compress them at a checkpoint costs more than to spill them.
+        self.run("SET checkpoint_threshold = '1 TB'")
         self.script("tables.sql")
         self.run(
             f"""INSERT INTO state SELECT row_number() OVER (ORDER BY id), id, length(text), length(text), 0, 'pending', 0

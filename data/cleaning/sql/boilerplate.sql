@@ -22,7 +22,7 @@ WITH ends AS (
         AND regexp_matches(line, '(?i)gutenberg|e-?text|e-?book|licen[sc]e|donat|copyright|scan|digiti[sz]ed|\*\*\*|https?://')
     GROUP BY d, head, foot
 ), notices AS (
-    SELECT d, blanks FROM outer_lines GROUP BY d, blanks, last
+    SELECT d, blanks FROM outer_lines WHERE n <= 80 OR n > last - 80 GROUP BY d, blanks, last
     HAVING (min(n) <= 60 OR max(n) > last - 60) AND count(*) <= 12 AND bool_or(regexp_matches(line,
         '(?i)^\W*((this )?(e-?text|e-?book|book|file|text|edition|transcription)? ?(was |is |has been )?(produced|prepared|transcribed|scanned|digiti[sz]ed|proofread|reproduced|generated)( and \w+)? (by|from|for|at) '
         || '|html version by |this (e-?book|e-?text|book|text|file|work) (is|was) (in the public domain|for the use of|provided|made available|produced|digiti[sz]ed)'

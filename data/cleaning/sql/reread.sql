@@ -1,13 +1,14 @@
 -- Misread words of the batch, one by one (table edited), and their lines as they should be (table
 -- rewritten). What follows a broken word's hyphen is no word.
+CREATE OR REPLACE TEMP TABLE hit AS
+SELECT DISTINCT d, n FROM (SELECT d, n, unnest(string_split(line, ' ')) AS chunk FROM lines) SEMI JOIN corrections USING (chunk);
+
+CREATE OR REPLACE TEMP TABLE hit_lines AS SELECT d, n, line, joint = 'hyphen' AS broken FROM hit JOIN lines USING (d, n) JOIN joints USING (d, n);
+
 CREATE OR REPLACE TEMP TABLE torn AS
-WITH hit AS (
-    SELECT DISTINCT d, n FROM (SELECT d, n, unnest(string_split(line, ' ')) AS chunk FROM lines) SEMI JOIN corrections USING (chunk)
-)
-SELECT d, n, chunk, place, place = 1 AND joint = 'hyphen' AS half FROM (
-    SELECT d, n, unnest(list) AS chunk, unnest(generate_series(1, len(list)))::INTEGER AS place
-    FROM (SELECT d, n, string_split(line, ' ') AS list FROM lines SEMI JOIN hit USING (d, n))
-) JOIN joints USING (d, n);
+SELECT d, n, chunk, place, place = 1 AND broken AS half
+FROM (SELECT d, n, broken, unnest(parts) AS chunk, unnest(generate_series(1, len(parts)))::INTEGER AS place
+    FROM (SELECT d, n, broken, string_split(line, ' ') AS parts FROM hit_lines));
 
 -- A machine misread a document in which digits stand for letters in at least three words. Once known, it is remembered.
 INSERT INTO machine_read
