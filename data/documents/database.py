@@ -2,6 +2,9 @@
 
 The database lives in a fresh folder under `scratch` that is removed at the end, also after an error. Row order is not kept
 by itself: whoever reads rows says ORDER BY.
+
+`memory` bounds what DuckDB keeps (tables, joins, sorts), which fills up to it as a cache does; the vectors of a query that is running come
+on top, some thirty times a text that is split into lists of strings. So such queries are given few megabytes of text at a time.
 """
 
 from __future__ import annotations
@@ -89,6 +92,8 @@ def workspace(scratch: Path, *, threads: int, memory: str) -> Iterator[Workspace
                 "memory_limit": memory,
                 "temp_directory": str(folder / "spill"),
                 "preserve_insertion_order": False,
+                # What a query freed goes back to the system when it ends, not only after 128 MB of it.
+                "allocator_flush_threshold": "16MB",
                 "autoinstall_known_extensions": False,
             },
         )

@@ -2,8 +2,8 @@
 
 Several files are read as one, in the order given: what comes of them is, to the byte, what comes of one file that holds their rows.
 
-Row groups close by the characters they hold, so the same rows make the same bytes whatever was read before. One document is
-the least that can be held: memory is bounded by the batch and the longest document.
+Row groups close by the characters and the rows they hold, so the same rows make the same bytes whatever was read before. One document
+is the least that can be held: memory is bounded by the batch and the longest document, whatever the number of documents.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ def batches(documents: Path | Sequence[Path], columns: tuple[str, ...] = COLUMNS
                 if size >= BATCH_CHARACTERS or len(held) * READ_ROWS >= BATCH_ROWS:
                     yield pa.Table.from_batches(held)
                     held, size = [], 0
+                    # What the last batches had goes back to the system, or Arrow would hold twice as much as it uses.
+                    pa.default_memory_pool().release_unused()
     if held:
         yield pa.Table.from_batches(held)
 

@@ -4,7 +4,7 @@ Guarantees: a work of which any part is text is a document, the parts that are n
 taken in stands in the ledger; what is written depends on the pieces alone, not on their order, nor on threads or memory.
 Texts wait in files under `scratch`, one for each of BINS ranges of ids; their places are sorted by DuckDB, and each bin is then read
 in the order of its ids. Sorting the texts themselves there needs more memory than it is given: DuckDB 2.0 fails on 0.8 GB with 0.3 GB.
-Memory: the longest document and a row group. Disk: the size of the texts.
+Memory: the longest document, a row group and, within DuckDB's limit, the places while they are sorted. Disk: the size of the texts.
 """
 
 from __future__ import annotations

@@ -5,9 +5,10 @@ and near deduplication of the same documents, in MB of UTF-8 a second of the who
 workers, the same thresholds, shingles, bands and rows; then folio with all its rules of cleaning. datatrove is installed once into an
 environment of its own below DIR, with spaCy, by which it splits English into words. The start of processes is counted on both sides.
 
-**Size**: peak memory, and seconds a megabyte, of ingest, all rules of cleaning, filters and deduplication of piles of `--sizes` megabytes
-under the limit `--memory`; flat is the claim for both. Piles are those of `tests.benchmarks.pile`, written as they are made; each goes
-when its figure is there, and needs room below DIR for several times its size.
+**Size**: peak memory, of the whole and of each stage, and seconds a megabyte, of ingest, all rules of cleaning, filters and deduplication
+of piles of `--sizes` megabytes; flat is the claim for both. `--memory` is DuckDB's limit, shared by the shards that are worked on at once;
+it fills as a cache does, so a limit that the smallest pile doesn't fill shows growth up to it. Piles are those of `tests.benchmarks.pile`,
+written as they are made; each goes when its figure is there, and needs room below DIR for several times its size.
 
 The two need not keep the same documents. datatrove calls equal what is equal to the letter, folio what is equal in its words; datatrove
 takes every pair that MinHash proposes, folio those whose true Jaccard similarity is at least 0.7; words are spaCy's there and stand
@@ -56,10 +57,12 @@ class Figure(NamedTuple):
     peak: float
     seconds: dict[str, float]
     kept: dict[str, int]
+    peaks: dict[str, int]
 
     def steps(self) -> str:
-        """Seconds of each step, and what it kept."""
-        return ", ".join(f"{name} {took:.1f} s ({self.kept[name]:,})" for name, took in self.seconds.items())
+        """Seconds of each step, what it kept, and its peak where that was measured."""
+        held = {name: f", {peak / 1e6:.0f} MB" for name, peak in self.peaks.items()}
+        return ", ".join(f"{name} {took:.1f} s{held.get(name, '')} ({self.kept[name]:,})" for name, took in self.seconds.items())
 
 
 def main() -> None:
@@ -141,7 +144,7 @@ def measured(command: list[str]) -> Figure:
         if process.returncode:
             raise RuntimeError(f"{' '.join(command[:3])} ended with {process.returncode}: {complaints.read()[-3000:]}")
         told: dict[str, Any] = json.loads(said.read().strip().splitlines()[-1])
-    return Figure(wall, max(peaks) / 1e6, told["seconds"], told["kept"])
+    return Figure(wall, max(peaks) / 1e6, told["seconds"], told["kept"], told.get("peaks", {}))
 
 
 def _watch(process: subprocess.Popen[str], peaks: list[float]) -> None:

@@ -2,7 +2,7 @@
 
 ORDER is a JSON object with the fields of `Order`. The functions of `data` are called as the stages call them: shards side by side, each
 with its share of threads and memory, then what compares documents with all of it. Prints a JSON object: seconds of each step, documents
-kept.
+kept, and its peak in bytes of resident memory, which Linux marks (`VmHWM`, proc(5)) and the end of each step unmarks.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Chain:
     def __init__(self, order: Order) -> None:
         self.order, self.work = order, Path(order.work)
         self.resources = Resources(threads=order.threads, memory=order.memory)
-        self.seconds, self.kept = dict[str, float](), dict[str, int]()
+        self.seconds, self.kept, self.peaks = dict[str, float](), dict[str, int](), dict[str, int]()
 
     def run(self) -> None:
         """All of it."""
@@ -115,16 +115,24 @@ class Chain:
     def _done(self, stage: str, began: float, files: Sequence[Path]) -> None:
         self.seconds[stage] = time.perf_counter() - began
         self.kept[stage] = sum(pq.read_metadata(file).num_rows for file in files)
+        self.peaks[stage] = _peak()
 
     def _drop(self, stage: str) -> None:
         shutil.rmtree(self.work / stage, ignore_errors=True)
+
+
+def _peak() -> int:
+    """The most bytes of memory this process has held since it was last asked."""
+    told = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    Path("/proc/self/clear_refs").write_text("5")
+    return int(told["VmHWM"].split()[0]) * 1024
 
 
 def main() -> None:
     """Do as ordered."""
     chain = Chain(Order(**json.loads(sys.argv[1])))
     chain.run()
-    print(json.dumps({"seconds": chain.seconds, "kept": chain.kept}))
+    print(json.dumps({"seconds": chain.seconds, "kept": chain.kept, "peaks": chain.peaks}))
 
 
 if __name__ == "__main__":
