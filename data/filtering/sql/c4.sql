@@ -17,11 +17,6 @@ FROM (
     FROM (SELECT n, string_split(given, chr(10)) AS lines, string_split(text, chr(10)) AS plain FROM plain)
 );
 
--- What is left of the documents that lose a line. Blank lines stay, no more than one between two others.
-CREATE OR REPLACE TEMP TABLE shortened AS
-SELECT n, trim(regexp_replace(string_agg(line, chr(10) ORDER BY place) FILTER (cut IS NULL), '\n{3,}', chr(10) || chr(10), 'g'), chr(10)) AS text
-FROM judged SEMI JOIN (SELECT DISTINCT n FROM judged WHERE cut IS NOT NULL) USING (n) GROUP BY n;
-
 -- A line that ends a sentence holds one at least, so only documents of few such lines are counted to the last sentence.
 CREATE OR REPLACE TEMP TABLE sentences AS
 WITH stays AS (
