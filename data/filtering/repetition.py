@@ -51,7 +51,8 @@ def measures(part: Spans) -> Shares:
     """A row a rule, in the order of `heuristics.gopher_repetition`, a column a document; NaN where there is nothing to divide by."""
     with np.errstate(invalid="ignore"):
         lines, paragraphs = duplicates(part.lines, len(part.n_D)), duplicates(part.paragraphs, len(part.n_D))
-        return np.stack([lines[0], paragraphs[0], lines[1], paragraphs[1], *repeated_runs(part)])
+        found: Shares = np.stack([lines[0], paragraphs[0], lines[1], paragraphs[1], *repeated_runs(part)])
+    return found
 
 
 def duplicates(pieces: Pieces, documents: int) -> tuple[Shares, Shares]:

@@ -57,8 +57,9 @@ class Spans:
         self.n_D, self._byte_B, self._offset_D = n_D, byte_B, offset_D
         first_D = offset_D[:-1][np.diff(offset_D) > 0]
         last_D = offset_D[1:][np.diff(offset_D) > 0] - 1
-        self._end_of_line_B = byte_B == ord("\n")
-        within_B = ~((byte_B == ord(" ")) | self._end_of_line_B)
+        end_of_line_B = byte_B == ord("\n")
+        self._end_of_line = np.flatnonzero(end_of_line_B)
+        within_B = ~((byte_B == ord(" ")) | end_of_line_B)
         start_B, end_B = within_B.copy(), within_B.copy()
         start_B[1:] &= ~within_B[:-1]
         end_B[:-1] &= ~within_B[1:]
@@ -70,8 +71,7 @@ class Spans:
     @cached_property
     def words(self) -> Pieces:
         """What stands between white space."""
-        every = np.arange(len(self._start_W))
-        return self._pieces(every, every)
+        return self._pieces(slice(None), slice(None))
 
     @cached_property
     def lines(self) -> Pieces:
@@ -86,12 +86,8 @@ class Spans:
     def characters(self, chosen_W: NDArray[np.bool_]) -> NDArray[np.float64]:
         """Characters in chosen words, by document."""
         place_W = np.flatnonzero(chosen_W)
-        weights: NDArray[np.float64] = self.words.size_P[place_W].astype(np.float64)
-        return np.bincount(self.words.document_P[place_W], weights, len(self.n_D))
-
-    @cached_property
-    def _lines_before_W(self) -> Whole:
-        return np.cumsum(self._end_of_line_B, dtype=np.int32)[self._start_W].astype(np.int64)
+        found = np.bincount(self.words.document_P[place_W], self.words.size_P[place_W], len(self.n_D))
+        return found.astype(np.float64)
 
     @cached_property
     def _characters_E(self) -> Whole:
@@ -99,9 +95,9 @@ class Spans:
         place_E = np.stack([self._start_W, self._end_W], axis=1).ravel()
         if not len(self._byte_B) or self._byte_B.max() < 0x80:
             return place_E
-        begins_B = (self._byte_B & 0xC0) != 0x80
-        found: Whole = np.concatenate([np.zeros(1, np.int32), np.cumsum(begins_B, dtype=np.int32)])[place_E].astype(np.int64)
-        return found
+        further_B = np.zeros(len(self._byte_B) + 1, np.int32)
+        np.cumsum(self._byte_B.view(np.int8) < -0x40, out=further_B[1:])  # 0x80 to 0xbf: no character begins there.
+        return place_E - further_B[place_E]
 
     @cached_property
     def _prefix_E(self) -> Unsigned:
@@ -127,17 +123,17 @@ class Spans:
 
     def _broken_by(self, line_ends: int) -> Pieces:
         """Pieces that so many line ends part."""
-        opens_W = np.empty(len(self._start_W), bool)
-        opens_W[1:] = np.diff(self._lines_before_W) >= line_ends
+        next_word = np.searchsorted(self._start_W, self._end_of_line)
+        opens_W = np.bincount(next_word, minlength=len(self._start_W) + 1)[:-1] >= line_ends
         opens_W[self.first_word_D[self.first_word_D < len(opens_W)]] = True
         first_P = np.flatnonzero(opens_W)
         return self._pieces(first_P, np.append(first_P[1:], len(opens_W))[: len(first_P)] - 1)
 
-    def _pieces(self, first_P: Whole, last_P: Whole) -> Pieces:
+    def _pieces(self, first_P: Whole | slice, last_P: Whole | slice) -> Pieces:
         """Pieces from one word to another."""
-        document_P = np.searchsorted(self.first_word_D, first_P, side="right") - 1
+        document_P = np.repeat(np.arange(len(self.n_D)), np.diff(self.first_word_D))[first_P]
         start_P = self._start_W[first_P]
-        hash_P = self._prefix_E[2 * last_P + 1] - self._prefix_E[2 * first_P]
+        hash_P = self._prefix_E[1::2][last_P] - self._prefix_E[::2][first_P]
         hash_P *= _DOWN[start_P % BLOCK]
         hash_P *= _powers(pow(_BASE, -BLOCK, 2**64), len(self._byte_B) // BLOCK + 1)[start_P // BLOCK]
         hash_P ^= hash_P >> np.uint64(32)
@@ -145,7 +141,7 @@ class Spans:
         hash_P += document_P.astype(np.uint64) * _MIX[1]
         hash_P ^= hash_P >> np.uint64(29)
         hash_P *= _MIX[2]
-        return Pieces(document_P, hash_P, self._characters_E[2 * last_P + 1] - self._characters_E[2 * first_P])
+        return Pieces(document_P, hash_P, self._characters_E[1::2][last_P] - self._characters_E[::2][first_P])
 
 
 def spans(texts: pa.Table) -> Iterator[Spans]:
