@@ -2,7 +2,7 @@
 
 A run of words that comes twice is made of shorter ones that do: each size is looked for only where the size before it was found twice.
 Guarantees: what `data.filtering.published.GopherRepetition` says; words, lines and runs are compared by 64 bits (`data.filtering.spans`).
-Costs about 25 MB/s on one core, and sorts arrays of numpy, which lets other threads go on.
+Costs about 20 MB/s on one core, and sorts arrays of numpy, which lets other threads go on.
 """
 
 from __future__ import annotations
