@@ -7,6 +7,7 @@ Costs about 45 MB/s on one core.
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 
 from data.filtering.heuristics import Bound, remove_failing
@@ -36,11 +37,9 @@ def c4(config: C4) -> Step:
         )
         batch.work.script(SQL / "c4.sql")
         remove_failing(batch, whole)
-        cut = batch.rows("SELECT n, place, line, cut FROM judged WHERE cut IS NOT NULL ORDER BY n, place")
-        texts = {row["n"]: row["text"] or "" for _, row in batch.rows("SELECT n, text FROM shortened")}
+        cut = batch.rows("SELECT n, place, cut FROM judged WHERE cut IS NOT NULL ORDER BY n, place")
         for number, pairs in groupby(cut, key=lambda pair: pair[0].number):
-            taken = [(row["cut"], row["place"], row["line"]) for _, row in pairs]
-            _shorten(batch.documents[number], taken, texts[number])
+            _shorten(batch.documents[number], {row["place"]: row["cut"] for _, row in pairs})
             batch.changed()
         for document, row in batch.rows("SELECT n, sentences FROM sentences ORDER BY n"):
             if row["sentences"] < config.minimum_sentences:
@@ -52,16 +51,20 @@ def c4(config: C4) -> Step:
     return step
 
 
-def _shorten(document: Passing, taken: list[tuple[str, int, str]], text: str) -> None:
-    """Takes the lines out and accounts for them, and for the line ends that went with them."""
-    before, lost = len(document.text), 0
+def _shorten(document: Passing, rules: dict[int, str]) -> None:
+    """Takes lines out, each by its number and rule, and accounts for them and for the line ends that went with them.
+
+    Blank lines stay, no more than one between two others."""
+    lines, before, lost = document.text.split("\n"), len(document.text), 0
+    taken = [(rule, place, lines[place - 1]) for place, rule in rules.items()]
     for rule in CUTS:
-        lines = [line for name, _, line in taken if name == rule]
-        if lines:
-            size = sum(map(len, lines))
-            document.note("cut", rule, len(lines), size, size)
-            lost += size
+        sizes = [len(line) for name, _, line in taken if name == rule]
+        if sizes:
+            document.note("cut", rule, len(sizes), sum(sizes), sum(sizes))
+            lost += sum(sizes)
     document.cuts += taken
+    stay = (line for place, line in enumerate(lines, 1) if place not in rules)
+    text = re.sub("\n{3,}", "\n\n", "\n".join(stay)).strip("\n")
     document.row["text"] = text
     ends = before - len(text) - lost
     if ends:

@@ -82,6 +82,11 @@ class Batch:
             self.work.on_batch(SQL / "plain.sql", pa.table({"n": numbers, "text": pa.array([d.text for d in alive], pa.string())}))
             self._current = True
 
+    def plain(self) -> pa.Table:
+        """Table `plain` itself: `n` and `text`, ordered."""
+        self.load()
+        return self.work.table("SELECT n, text FROM plain ORDER BY n")
+
     def rows(self, query: str) -> list[tuple[Passing, dict[str, Any]]]:
         """Rows of a query that gives `n`, each with its document, without those of documents that are gone."""
         found = self.work.table(query).to_pylist()

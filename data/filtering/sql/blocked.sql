@@ -2,7 +2,7 @@
 CREATE OR REPLACE TEMP TABLE listed AS
 SELECT words, words[1] AS first, min(number) AS number FROM (SELECT number, words(phrase) AS words FROM phrase) GROUP BY words;
 
-CREATE OR REPLACE TEMP TABLE spoken AS SELECT n, words(given) AS words FROM plain;
+CREATE OR REPLACE TEMP TABLE spoken AS SELECT n, words(coalesce(given, text)) AS words FROM plain;
 
 CREATE OR REPLACE TEMP TABLE word AS
 SELECT n, unnest(generate_series(1, len(words))) AS place, unnest(words) AS word FROM spoken;

@@ -3,9 +3,9 @@ CREATE OR REPLACE TEMP TABLE measured AS
 SELECT n, regexp_matches(text, '(?i)lorem ipsum')::INTEGER AS lorem_ipsum, (contains(text, '{') OR contains(text, '}'))::INTEGER AS curly_brackets
 FROM plain;
 
--- cut: the first rule that takes the line; NULL: it stays. The line itself is as it stands in the document.
+-- cut: the first rule that takes the line; NULL: it stays. place: which line it is, from 1.
 CREATE OR REPLACE TEMP TABLE judged AS
-SELECT n, place, line, plain,
+SELECT n, place, plain,
     CASE WHEN plain = '' THEN NULL
          WHEN getvariable('terminal_punctuation') AND NOT regexp_matches(plain, '[.!?"''”’»]$') THEN 'c4 terminal punctuation'
          WHEN NOT regexp_matches(plain, getvariable('enough_words')) THEN 'c4 line words'
@@ -13,14 +13,9 @@ SELECT n, place, line, plain,
          WHEN getvariable('policies') AND regexp_matches(plain, getvariable('policy')) THEN 'c4 policies'
     END AS cut
 FROM (
-    SELECT n, unnest(generate_series(1, len(lines))) AS place, unnest(lines) AS line, trim(unnest(plain)) AS plain
-    FROM (SELECT n, string_split(given, chr(10)) AS lines, string_split(text, chr(10)) AS plain FROM plain)
+    SELECT n, unnest(generate_series(1, len(lines))) AS place, trim(unnest(lines)) AS plain
+    FROM (SELECT n, string_split(text, chr(10)) AS lines FROM plain)
 );
-
--- What is left of the documents that lose a line. Blank lines stay, no more than one between two others.
-CREATE OR REPLACE TEMP TABLE shortened AS
-SELECT n, trim(regexp_replace(string_agg(line, chr(10) ORDER BY place) FILTER (cut IS NULL), '\n{3,}', chr(10) || chr(10), 'g'), chr(10)) AS text
-FROM judged SEMI JOIN (SELECT DISTINCT n FROM judged WHERE cut IS NOT NULL) USING (n) GROUP BY n;
 
 -- A line that ends a sentence holds one at least, so only documents of few such lines are counted to the last sentence.
 CREATE OR REPLACE TEMP TABLE sentences AS
