@@ -14,9 +14,7 @@ def rows(work: Workspace, query: str) -> Iterator[dict[str, Any]]:
     """Each row as {column: value}, in the query's order, whatever else the workspace does meanwhile; temporary tables are not seen."""
     cursor = work.connection.cursor()
     try:
-        cursor.execute(query)
-        names = [column[0] for column in cursor.description or ()]
-        while found := cursor.fetchmany(AT_ONCE):
-            yield from (dict(zip(names, row, strict=True)) for row in found)
+        for batch in cursor.sql(query).to_arrow_reader(AT_ONCE):
+            yield from batch.to_pylist()
     finally:
         cursor.close()

@@ -156,7 +156,7 @@ RESOURCES = [
 LIBRARIES = [
     Line("ftfy", Libraries((("ftfy", "99.0"),)), CLEANED, "library ftfy:"),
     Line("jinja2", Libraries((("jinja2", "99.0"),)), "export", "library jinja2:"),
-    Line("duckdb", Libraries((("duckdb", "99.0"),)), f"{CLEANED} dedup audit", "library duckdb:"),
+    Line("duckdb", Libraries((("duckdb", "99.0"),)), f"{SHARDS} dedup split audit", "library duckdb:"),
     Line(
         "tokenizers",
         Libraries((("tokenizers", "99.0"),)),
