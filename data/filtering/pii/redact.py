@@ -70,7 +70,7 @@ def redacted(text: str, config: PiiConfig, hinted: tuple[Kind, ...]) -> tuple[st
 def pii(config: PiiConfig) -> Step:
     """Looks for the kinds that are on, and redacts or drops."""
     looked_for = kinds(config)
-    hints = ", ".join(f"regexp_matches(given, '{kind.hint}') AS {kind.name}" for kind in looked_for)
+    hints = ", ".join(f"regexp_matches(coalesce(given, text), '{kind.hint}') AS {kind.name}" for kind in looked_for)
 
     def step(batch: Batch) -> None:
         if not looked_for:
