@@ -3,7 +3,7 @@
 Guarantees: one process, started when first needed, reads file after file; when it dies of a file (a crash, or more processor time than
 SECONDS and SECONDS_A_MEGABYTE allow) that file is Unreadable, and a new process reads the next one. A process that is killed from outside
 is a RuntimeError, since that says nothing about the file. It survives no longer than this one.
-Costs 0.1 to 0.3 s to start with the libraries of a format, and about 0.1 ms and a copy of the bytes a file.
+Costs about 0.15 s to start, the import of a format's library, and a copy of the bytes a file.
 Time is that of the processor, not of the clock, so that a busy machine quarantines nothing that an idle one reads.
 """
 
