@@ -4,8 +4,9 @@ Takes texts in which every white space is a space or a line end. A word is what 
 first word to its last, so one without a word is none.
 
 Guarantees: pieces of one document are equal if and only if their hashes are, but for collisions of 64 bits, which a text can be made to
-have (Thue-Morse sequences of a thousand bytes); pieces of two documents have different hashes even if they are equal. The hash is polynomial modulo 2^64 over random numbers for bytes (Karp and Rabin 1987, IBM Journal
-of Research 31:249), taken from sums of prefixes, so any piece costs the same; then its bits are mixed, and the document with them.
+have (Thue-Morse sequences of a thousand bytes); pieces of two documents have different hashes even if they are equal. The hash is
+polynomial modulo 2^64 over random numbers for bytes (Karp and Rabin 1987, IBM Journal of Research 31:249), taken from sums of prefixes,
+so any piece costs the same; then its bits are mixed, and the document with them.
 Costs a pass of numpy over the bytes, about 60 MB/s on one core, without the interpreter's lock for the most part.
 """
 
