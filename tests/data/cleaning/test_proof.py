@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,10 +31,11 @@ def test_cleaning_restores_99_of_100_faults_and_spoils_at_most_one_character_of_
     source = UniverseSource(seed=seed)
     write_universe(tmp_path / "world", source)
     around = Surroundings(tmp_path, tmp_path, tmp_path / "world" / "books")
+    limits: Any = {"threads": 1, "memory": "500MB", "scratch": tmp_path / "scratch"}
     for number in range(SHARDS):
-        ingest(IngestConfig(sources=(source,)), tmp_path / "in" / str(number), around, Part(number, SHARDS))
+        ingest(IngestConfig(sources=(source,)), tmp_path / "in" / str(number), around, Part(number, SHARDS), **limits)
         documents = tmp_path / "in" / str(number) / "documents.parquet"
-        clean(documents, tmp_path / "out" / str(number), CleanConfig(), threads=1, memory="500MB", scratch=tmp_path / "scratch")
+        clean(documents, tmp_path / "out" / str(number), CleanConfig(), **limits)
     cleaned = [tmp_path / "out" / str(number) / "documents.parquet" for number in range(SHARDS)]
     figures = score(tmp_path / "world" / "truth", cleaned, cleaned[0])
     assert figures["clean_recall"] >= 0.99 and figures["false_edit_share"] <= 0.001, figures

