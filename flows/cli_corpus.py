@@ -20,7 +20,7 @@ def show(
     recipe: OfRun = "",
     full: Annotated[bool, typer.Option("--full", help="the whole text, as it was read and as it stands, and every change")] = False,
     rule: Annotated[str, typer.Option(help="only what this rule did")] = "",
-    limit: Annotated[int, typer.Option(min=1, help="changed places to show, some of every rule")] = 20,
+    limit: Annotated[int | None, typer.Option(min=1, help="changed places to show, some of every rule; 20 unless said")] = None,
     as_json: AsJson = False,
     store: StoreUrl = "",
 ) -> None:
@@ -43,7 +43,7 @@ def stats(recipe: OfRun = "", as_json: AsJson = False, store: StoreUrl = "") -> 
 def removed(
     rule: Annotated[str, typer.Argument(metavar="[RULE]", help="rule, or stage/rule; without it the tables are listed")] = "",
     recipe: OfRun = "",
-    limit: Annotated[int, typer.Option(min=1, help="rows to show")] = 20,
+    limit: Annotated[int | None, typer.Option(min=1, help="rows of a rule's table to show; 20 unless said")] = None,
     as_json: AsJson = False,
     store: StoreUrl = "",
 ) -> None:

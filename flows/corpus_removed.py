@@ -13,10 +13,10 @@ from tasks.tracing.chain import Chain, chain_of
 from tasks.tracing.removed import Taken, removed_tables, rows_taken, taken_by
 from tasks.tracing.story import names_of
 
-EXCERPT = 160
+EXCERPT, SHOWN = 160, 20
 
 
-def what_was_removed(rule: str = "", recipe: str = "", *, limit: int = 20, as_json: bool = False, store: str = "") -> str:
+def what_was_removed(rule: str = "", recipe: str = "", *, limit: int | None = None, as_json: bool = False, store: str = "") -> str:
     """The tables of a run, or the rows of those of one rule, as text or JSON. Raises LookupError for a rule that took nothing.
 
     A recipe that ran, given alone, is taken for the recipe whose tables are to be listed.
@@ -26,9 +26,11 @@ def what_was_removed(rule: str = "", recipe: str = "", *, limit: int = 20, as_js
         rule, recipe = "", rule
     chain = chain_of(library, recipe)
     tables = taken_by(chain, rule) if rule else removed_tables(chain)
+    if not rule and limit:
+        raise ValueError("--limit counts the rows of one rule's table; name the RULE, or leave it out.")
     if not rule:
         return json.dumps([_plain(chain, taken) for taken in tables], indent=1) if as_json else printable("\n".join(_listed(chain, tables)))
-    opened = [(taken, _rows(chain, taken, limit)) for taken in tables]
+    opened = [(taken, _rows(chain, taken, limit or SHOWN)) for taken in tables]
     if as_json:
         return json.dumps([_plain(chain, taken) | {"taken": rows} for taken, rows in opened], indent=1, ensure_ascii=False)
     return "\n".join(line for taken, rows in opened for line in _opened(chain, taken, rows))

@@ -13,13 +13,17 @@ from flows.tracing import library_at
 from tasks.tracing.story import Step, Story, find_story
 from tasks.tracing.things import words_of
 
-ROOM, LONGEST, LINES = 60, 240, 40
+ROOM, LONGEST, LINES, SHOWN = 60, 240, 40, 20
 
 
 def show_document(
-    text: str, recipe: str = "", *, full: bool = False, rule: str = "", limit: int = 20, as_json: bool = False, store: str = ""
+    text: str, recipe: str = "", *, full: bool = False, rule: str = "", limit: int | None = None, as_json: bool = False, store: str = ""
 ) -> list[Line]:
     """The story of a document as lines of styled text, or as JSON. Raises LookupError for an unknown document, recipe or rule."""
+    if as_json and (full or limit):
+        raise ValueError(f"--json holds every change and both texts; leave {'--full' if full else '--limit'} out.")
+    if full and limit:
+        raise ValueError("--full shows every change; leave --limit out.")
     told = find_story(library_at(store), text, recipe)
     changes = _of_rule(told, rule)
     if as_json:
@@ -29,7 +33,7 @@ def show_document(
         lines += [*_whole("as it was read", told.first, changes), *_places(told, changes, len(changes))]
         lines += _whole("as it stands", told.last, [])
     elif told.first or changes:
-        lines += [*_places(told, changes, limit), *_left(told)]
+        lines += [*_places(told, changes, limit or SHOWN), *_left(told)]
     return lines
 
 

@@ -108,6 +108,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             )
         if self.examples.kind == "universe" and self.universe is None:
             raise ValueError("examples.kind=universe needs a source of kind universe in ingest.sources; use kind corpus for other books")
+        labels = [source.label for source in self.ingest.sources]
+        if strange := [name for name in self.dedup.prefer_sources if name not in labels]:
+            raise ValueError(f"dedup.prefer_sources={strange[0]!r} names no source; ingest.sources has {', '.join(labels)}")
+        if self.split.stratify == "source" and len(labels) == 1:
+            raise ValueError("split.stratify=source does nothing while ingest.sources has one source; add one, or set stratify: none")
         share, default = self.split.synthetic_share, SplitConfig.model_fields["synthetic_share"].default
         if share != default and self.synthetic is None:
             raise ValueError(

@@ -120,11 +120,17 @@ class DedupConfig(BaseModel, frozen=True, extra="forbid"):
     substring: SubstringRule = Field(SubstringRule(), description="passages repeated word for word")
 
     @model_validator(mode="after")
-    def _sources_are_asked_for(self) -> DedupConfig:
+    def _copies_can_be_ranked(self) -> DedupConfig:
         if ("source" in self.keep) != bool(self.prefer_sources):
             raise ValueError(
                 f"keep={list(self.keep)} and prefer_sources={list(self.prefer_sources)} need each other: put source into keep and the "
                 "order of sources into prefer_sources, or neither"
+            )
+        default = type(self).model_fields["keep"].default
+        if self.keep != default and not (self.exact or self.near.enabled):
+            raise ValueError(
+                f"keep={list(self.keep)} does nothing while exact=false and near.enabled=false; change that, or give it its default, "
+                f"{list(default)}"
             )
         if len(set(self.keep)) < len(self.keep):
             raise ValueError(f"keep={list(self.keep)} names a criterion twice; the second would do nothing")

@@ -42,6 +42,15 @@ MISTAKES = [
     (("run", "universe", "--refresh", "nothing.base"), "folio: --refresh 'nothing.base': there is no stage of that name"),
     (("plan", "universe", "--set", "store=nosuch://x"), "folio: store: 'nosuch://x' can't be opened"),
     (("plan", "four_books", "--set", "ingest.sources[0].paths=[lost]"), "folio: source 'four_books': 'lost' does not exist under"),
+    (("plan", "universe", "--set", "split.stratify=source"), "split.stratify=source does nothing while ingest.sources has one source"),
+    (
+        ("plan", "universe", "--set", "dedup.keep=['source']", "--set", "dedup.prefer_sources=['library']"),
+        "dedup.prefer_sources='library' names no source; ingest.sources has universe",
+    ),
+    (
+        ("plan", "universe", "--set", "dedup.exact=false", "--set", "dedup.near.enabled=false", "--set", "dedup.keep=['title']"),
+        "keep=['title'] does nothing while exact=false and near.enabled=false",
+    ),
     (("plan", "four_books", "--set", "ingest.sources[0].paths=['*.pdf']"), "matches no file of txt, md, html"),
     (("chat", "universe"), "folio: There is no released model 'universe' in"),
     (("chat", "my_model", "--ask", "who?"), "make one with: folio run my_model"),

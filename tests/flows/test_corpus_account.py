@@ -178,6 +178,14 @@ def test_a_rule_s_table_opens_with_document_place_and_text(told: Account, rule: 
     assert "2 pieces, the first 1" in what_was_removed(rule, limit=1, store=told.store.url)
 
 
+def test_a_limit_where_nothing_is_limited_is_refused(told: Account) -> None:
+    for asked in ({"full": True, "limit": 3}, {"as_json": True, "limit": 3}, {"as_json": True, "full": True}):
+        with pytest.raises(ValueError, match=r"leave --(limit|full) out"):
+            show_document("alice.txt", store=told.store.url, **asked)
+    with pytest.raises(ValueError, match="name the RULE"):
+        what_was_removed(limit=3, store=told.store.url)
+
+
 def test_stages_that_a_recipe_leaves_out_are_left_out(tmp_path: Path) -> None:
     short = Account(Store(str(tmp_path / "store"), tmp_path / "cache"), without=("filter", "decontaminate")).told()
     assert "language" not in shown(short, "french.txt").partition("from:")[2].partition("\n")[0]
