@@ -24,7 +24,8 @@ from data.decontamination.config import DecontaminateConfig
 from data.decontamination.cut import Cut, cut
 from data.decontamination.evaluation import Text, texts
 from data.documents.database import Workspace, workspace
-from data.documents.ledger import Removed, RowWriter, require_balance
+from data.documents.group import RowWriter
+from data.documents.ledger import Removed, require_balance
 from data.documents.rows import rows
 from data.documents.schema import LEDGER
 from data.documents.stream import BATCH_CHARACTERS, DocumentWriter, batches, ordered, slices
@@ -125,9 +126,13 @@ def _search(work: Workspace, documents: Path, config: DecontaminateConfig) -> No
 def _write(work: Workspace, documents: Path, output: Path, config: DecontaminateConfig) -> dict[str, float]:
     counts = dict.fromkeys(("documents_contaminated", "documents_dropped", "passages", "characters_removed"), 0.0)
     found = rows(work, f"{_PASSAGES} ORDER BY id, first, last, name NULLS FIRST, item")
-    ledger, listed = RowWriter(output / "ledger.parquet", LEDGER), RowWriter(output / "contaminated.parquet", CONTAMINATED)
     waiting = next(found, None)
-    with DocumentWriter(output / "documents.parquet") as writer, Removed(output) as removed:
+    with (
+        DocumentWriter(output / "documents.parquet") as writer,
+        RowWriter(output / "ledger.parquet", LEDGER) as ledger,
+        RowWriter(output / "contaminated.parquet", CONTAMINATED) as listed,
+        Removed(output) as removed,
+    ):
         for batch in batches(documents):
             for row in batch.to_pylist():
                 name, before = row["id"], len(row["text"])
@@ -153,8 +158,6 @@ def _write(work: Workspace, documents: Path, output: Path, config: Decontaminate
                         continue
                 ledger.write(_line(name, "kept", "", 1, len(row["text"]), 0, ""))
                 writer.write(row)
-    ledger.close()
-    listed.close()
     return counts
 
 

@@ -27,7 +27,8 @@ from data.dedup.pieces import LINE, PARAGRAPH, remove_repeated_pieces
 from data.dedup.substrings import remove_repeated_substrings
 from data.dedup.texts import Texts
 from data.documents.database import Workspace, workspace
-from data.documents.ledger import Removed, RowWriter, require_balance
+from data.documents.ledger import Removed, require_balance
+from data.documents.rows import write_query
 from data.documents.schema import LEDGER
 from data.documents.stream import COLUMNS, DocumentWriter, ordered
 
@@ -40,8 +41,6 @@ _LEDGER = """SELECT id, 'dedup' AS stage, action, rule, count::BIGINT AS count, 
              FROM ledger ORDER BY id, turn, rule"""
 _VERDICTS = """SELECT v.number, v.rule, o.id FROM verdict AS v LEFT JOIN document AS o ON o.number = v.original
                WHERE v.rule IS NOT NULL AND v.number BETWEEN $first AND $last"""
-
-ROWS = 4096
 
 
 def dedup(documents: Sequence[Path], output: Path, config: DedupConfig, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
@@ -68,7 +67,7 @@ def dedup(documents: Sequence[Path], output: Path, config: DedupConfig, *, threa
         _write_kept(work, texts, output / "documents.parquet")
         work.script(SQL / "ledger.sql")
         for name, query, schema in (("clusters", _CLUSTERS, CLUSTERS), ("pairs", _PAIRS, PAIRS), ("ledger", _LEDGER, LEDGER)):
-            _write_rows(work, query, output / f"{name}.parquet", schema)
+            write_query(work, query, output / f"{name}.parquet", schema)
         require_balance(work, "dedup", documents, [output / "documents.parquet"], output / "ledger.parquet")
         return _metrics(work)
 
@@ -111,14 +110,6 @@ def _write_kept(work: Workspace, texts: Texts, target: Path) -> None:
                     writer.write(row)
                 final.append({"number": number, "characters": len(row["text"]), "empty": rule == "empty"})
             texts.insert("final", pa.Table.from_pylist(final))
-
-
-def _write_rows(work: Workspace, query: str, path: Path, schema: pa.Schema) -> None:
-    writer = RowWriter(path, schema)
-    for rows in work.connection.sql(query).to_arrow_reader(ROWS):
-        for row in rows.to_pylist():
-            writer.write(row)
-    writer.close()
 
 
 def _metrics(work: Workspace) -> dict[str, float]:

@@ -1,14 +1,18 @@
-"""Rows of a Parquet file on their way into one row group: a few as Python objects, the others as Arrow holds them.
+"""Rows on their way into a Parquet file: of a row group a few are Python objects, the others are as Arrow holds them.
 
 A row of short strings takes ten times as much as a dict as it does in Arrow; a group of many such rows would weigh more than all its text.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+GROUP_CHARACTERS = 4_000_000
 LOOSE_ROWS = 512
 LOOSE_CHARACTERS = 1_000_000
 
@@ -43,3 +47,42 @@ class Group:
         if self._loose:
             self._packed.append(pa.Table.from_pylist(self._loose, schema=self._schema))
         self._loose, self._fresh = [], 0
+
+
+class RowWriter:
+    """Writes rows to one Parquet file, in the order given; groups close by what they hold, so equal rows give equal bytes."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._group = Group(schema)
+        self.count = 0
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Add one row."""
+        self._group.add(row, self._characters(row))
+        self.count += 1
+        if self._full(self._group):
+            self._flush()
+
+    def close(self, *, whole: bool = True) -> None:
+        """End the file; without `whole`, as an error left it."""
+        if whole:
+            self._flush()
+        self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close(whole=kind is None)
+
+    def _characters(self, row: dict[str, Any]) -> int:
+        return sum(len(value) for value in row.values() if isinstance(value, str))
+
+    def _full(self, group: Group) -> bool:
+        return group.characters >= GROUP_CHARACTERS
+
+    def _flush(self) -> None:
+        if self._group.rows:
+            self._writer.write_table(self._group.take())

@@ -4,7 +4,7 @@
 that changed it, before that. `removed/<rule>.parquet` holds what a rule took away, word for word; `edits.parquet` what it wrote instead.
 
 Guarantees: `require_balance` finds every stage that lost a character without saying so: for each document, characters in = characters
-out + the sum of `net` over its rows. Costs one pass over lengths. Memory of a writer is one row group of about GROUP_CHARACTERS.
+out + the sum of `net` over its rows. Costs one pass over lengths. Memory of a writer is one row group.
 """
 
 from __future__ import annotations
@@ -12,13 +12,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from data.documents.database import Workspace, parquet
-from data.documents.group import Group
+from data.documents.group import RowWriter
 
 # place: where it stood, counted from 1, in the rule's own unit (line, paragraph, word or character); 0: the whole document.
 REMOVED = pa.schema([pa.field(name, pa.int64() if name == "place" else pa.string()) for name in ("id", "place", "text", "detail")])
@@ -29,39 +27,11 @@ EDITS = pa.schema(
         for name in ("id", "round", "rule", "place", "before", "after")
     ]
 )
-GROUP_CHARACTERS = 4_000_000
 CLOSING = ("kept", "removed", "duplicate", "quarantined")
 
 
 class Unbalanced(AssertionError):
     """A stage did not account for a document; the message names it."""
-
-
-class RowWriter:
-    """Writes rows to one Parquet file, in the order given; groups close by the characters they hold, so equal rows give equal bytes."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
-        self._group = Group(schema)
-        self.count = 0
-
-    def write(self, row: dict[str, Any]) -> None:
-        """Add one row."""
-        self._group.add(row, sum(len(value) for value in row.values() if isinstance(value, str)))
-        self.count += 1
-        if self._group.characters >= GROUP_CHARACTERS:
-            self._flush()
-
-    def close(self, *, whole: bool = True) -> None:
-        """End the file; without `whole`, as an error left it."""
-        if whole:
-            self._flush()
-        self._writer.close()
-
-    def _flush(self) -> None:
-        if self._group.rows:
-            self._writer.write_table(self._group.take())
 
 
 class Removed:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
@@ -18,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from data.documents.database import Workspace, parquet
-from data.documents.group import Group
+from data.documents.group import Group, RowWriter
 from data.documents.schema import DOCUMENTS
 
 COLUMNS = tuple(DOCUMENTS.names)
@@ -87,27 +86,14 @@ def ordered(work: Workspace, documents: Sequence[Path]) -> Sequence[Path]:
     return (target,)
 
 
-class DocumentWriter:
-    """Writes document tables to Parquet with row groups of about `BATCH_CHARACTERS` characters of text, and of `BATCH_ROWS` at most."""
+class DocumentWriter(RowWriter):
+    """Writes documents to Parquet with row groups of about `BATCH_CHARACTERS` characters of text, and of `BATCH_ROWS` at most."""
 
     def __init__(self, path: Path) -> None:
-        self._writer = pq.ParquetWriter(path, DOCUMENTS, compression="zstd")
-        self._group = Group(DOCUMENTS)
+        super().__init__(path, DOCUMENTS)
 
-    def write(self, row: dict[str, Any]) -> None:
-        """Adds one document; a row group closes when it is full."""
-        self._group.add(row, len(row["text"]))
-        if self._group.characters >= BATCH_CHARACTERS or self._group.rows >= BATCH_ROWS:
-            self._flush()
+    def _characters(self, row: dict[str, Any]) -> int:
+        return len(row["text"])
 
-    def _flush(self) -> None:
-        if self._group.rows:
-            self._writer.write_table(self._group.take())
-
-    def __enter__(self) -> DocumentWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if kind is None:
-            self._flush()
-        self._writer.close()
+    def _full(self, group: Group) -> bool:
+        return group.characters >= BATCH_CHARACTERS or group.rows >= BATCH_ROWS

@@ -19,7 +19,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from data.documents.database import workspace
-from data.documents.ledger import EDITS, Removed, RowWriter, require_balance
+from data.documents.group import RowWriter
+from data.documents.ledger import EDITS, Removed, require_balance
 from data.documents.schema import LEDGER
 from data.documents.stream import DocumentWriter, batches, ordered
 from data.filtering.blocked import blocked
@@ -41,9 +42,8 @@ class _Out:
     def __init__(self, output: Path, stack: ExitStack) -> None:
         self._documents = stack.enter_context(DocumentWriter(output / "documents.parquet"))
         self._removed = stack.enter_context(Removed(output))
-        self._ledger, self._edits = RowWriter(output / "ledger.parquet", LEDGER), RowWriter(output / "edits.parquet", EDITS)
-        for writer in (self._ledger, self._edits):
-            stack.push(lambda kind, error, trace, writer=writer: writer.close(whole=kind is None))
+        self._ledger = stack.enter_context(RowWriter(output / "ledger.parquet", LEDGER))
+        self._edits = stack.enter_context(RowWriter(output / "edits.parquet", EDITS))
         self.counts: Counter[str] = Counter()
 
     def write(self, document: Passing) -> None:

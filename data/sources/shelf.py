@@ -19,7 +19,9 @@ from typing import IO, Any, NamedTuple
 import pyarrow as pa
 
 from data.documents.database import Workspace, parquet, workspace
-from data.documents.ledger import RowWriter, Unbalanced
+from data.documents.group import RowWriter
+from data.documents.ledger import Unbalanced
+from data.documents.rows import own_rows, write_query
 from data.documents.schema import LEDGER, QUARANTINE, document_id
 from data.documents.stream import DocumentWriter
 from data.sources.errors import SourceError
@@ -34,7 +36,6 @@ PLACES = pa.schema(
 KEPT = pa.schema({"id": pa.string()} | {"characters": pa.int64()})
 ASIDE = pa.schema({name: pa.string() for name in ("id", "source", "path", "reason")})
 STATEMENTS = Path(__file__).with_name("ledger.sql")
-ROWS = 4096
 
 
 class Piece(NamedTuple):
@@ -112,13 +113,13 @@ class Shelf:
             counts["quarantined"] = float(self._aside.count)
             if pieces + self._aside.count != self._seen:
                 raise Unbalanced(f"ingest took in {self._seen} files and records, kept {pieces} and put {self._aside.count} aside")
-            _copy(
+            write_query(
                 work, f"SELECT source, path, reason FROM {aside} ORDER BY source, path, reason", output / "quarantine.parquet", QUARANTINE
             )
             work.connection.execute(f"CREATE VIEW aside AS FROM {aside}")
             work.connection.execute(f"CREATE VIEW kept AS FROM {parquet([self._folder / 'kept.parquet'])}")
             work.connection.register("left_out", pa.table({"id": pa.array(sorted(self._left_out), pa.string())}))
-            _copy(work, STATEMENTS.read_text("utf-8"), output / "ledger.parquet", LEDGER)
+            write_query(work, STATEMENTS.read_text("utf-8"), output / "ledger.parquet", LEDGER)
         return counts
 
     def close(self) -> None:
@@ -128,7 +129,7 @@ class Shelf:
 
     def _works(self, work: Workspace) -> Iterator[tuple[dict[str, Any], int, int]]:
         """(row, parts, bytes) of every work, by id."""
-        places = _rows(work, f"SELECT * FROM {parquet([self._folder / 'places.parquet'])} ORDER BY id, part")
+        places = own_rows(work, f"SELECT * FROM {parquet([self._folder / 'places.parquet'])} ORDER BY id, part")
         for identity, group in groupby(places, key=lambda place: place["id"]):
             parts = list(group)
             for one, other in pairwise(parts):
@@ -168,18 +169,6 @@ def _twice(one: dict[str, Any], other: dict[str, Any]) -> str:
     if one["kind"] == "record" == other["kind"]:
         return f"two records are both {name}: `id_field` must differ in every record of a file; null calls them by their numbers"
     return f"two files are both {name}: give the sources different names"
-
-
-def _rows(work: Workspace, query: str) -> Iterator[dict[str, Any]]:
-    for batch in work.connection.sql(query).to_arrow_reader(ROWS):
-        yield from batch.to_pylist()
-
-
-def _copy(work: Workspace, query: str, path: Path, schema: pa.Schema) -> None:
-    writer = RowWriter(path, schema)
-    for row in _rows(work, query):
-        writer.write(row)
-    writer.close()
 
 
 def _clean(text: str) -> str:

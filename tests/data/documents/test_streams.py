@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.documents.database import workspace
-from data.documents.group import LOOSE_CHARACTERS, LOOSE_ROWS, Group
-from data.documents.ledger import RowWriter
+from data.documents.group import LOOSE_CHARACTERS, LOOSE_ROWS, Group, RowWriter
 from data.documents.rows import AT_ONCE, rows
 from data.documents.schema import LEDGER
 from data.documents.stream import BATCH_ROWS, DocumentWriter, batches, slices
