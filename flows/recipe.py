@@ -94,11 +94,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(
                     f"{section}.sequence_length={length} and model.context={self.model.context} differ; rows and model need one length"
                 )
-        workers = self.resources.training.workers
+        workers = self.resources.training.parallel.workers
         for section, train in (("pretrain", self.pretrain), ("sft", self.sft), ("dpo", self.dpo)):
             if train.global_batch % workers:
                 raise ValueError(
-                    f"{section}.global_batch={train.global_batch} does not divide among resources.training.workers={workers}; "
+                    f"{section}.global_batch={train.global_batch} does not divide among resources.training.parallel.workers={workers}; "
                     f"choose a multiple of {workers}"
                 )
         if self.resources.runner != "threads" and self.ingest.shards == 1:

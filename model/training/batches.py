@@ -48,7 +48,7 @@ class Batches:
     def step(self, update: int) -> tuple[int, list[Batch]]:
         """Units of this worker in update number `update` (from 0), and its micro-batches."""
         job = self._job
-        indices = batch_indices(job.seed, update, job.train.global_batch, len(self._train))
+        indices = batch_indices(job.seed, job.train.place_of(update), job.train.batch_at(update), len(self._train))
         rows = self._train.rows(rank_share(indices, self._place.rank, self._place.world))
         count, size = len(indices) // self._place.world, job.micro_batch
         parts = ({name: column[start : start + size] for name, column in rows.items()} for start in range(0, count, size))

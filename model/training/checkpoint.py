@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import deepspeed
 from torch import distributed
 
+from model.training.engine import Engine
 from model.training.job import Job, JobError
 from model.training.latest import RECORD, Latest
 
@@ -33,7 +33,7 @@ class Checkpoints:
     def __init__(self, job: Job) -> None:
         self.directory = job.checkpoints
         self._identity = job.identity()
-        self._workers, self._zero_stage = job.resources.workers, job.resources.zero_stage
+        self._workers, self._zero_stage = job.resources.parallel.workers, job.resources.parallel.zero_stage
 
     def latest(self) -> tuple[Latest | None, str]:
         """The checkpoint to continue from, if any, and a note when there is one that cannot be used."""
@@ -52,23 +52,23 @@ class Checkpoints:
             )
         return latest, ""
 
-    def load(self, engine: deepspeed.DeepSpeedEngine, latest: Latest) -> None:
+    def load(self, engine: Engine, latest: Latest) -> None:
         """Put weights, optimizer and schedule back to where they were after `latest.step`."""
-        path, _ = engine.load_checkpoint(str(self.directory), tag=_tag(latest.step))
+        path, _ = engine.deepspeed.load_checkpoint(str(self.directory), tag=_tag(latest.step))
         if path is None:
             raise JobError(f"{self.directory / _tag(latest.step)} is damaged; remove {self.directory} to start afresh")
 
-    def save(self, engine: deepspeed.DeepSpeedEngine, step: int) -> None:
+    def save(self, engine: Engine, step: int) -> None:
         """All workers call this after finishing `step`. Raises CheckpointError naming the step and the place."""
         folder = self.directory / _tag(step)
-        if engine.global_rank == 0:
+        if engine.place.leads:
             # What an interrupted save left under this name is no part of the new one.
             shutil.rmtree(folder, ignore_errors=True)
         distributed.barrier()
         with self._writing(step):
-            engine.save_checkpoint(str(self.directory), tag=folder.name, save_latest=False)
+            engine.deepspeed.save_checkpoint(str(self.directory), tag=folder.name, save_latest=False)
         distributed.barrier()
-        if engine.global_rank == 0:
+        if engine.place.leads:
             with self._writing(step):
                 for path in (*folder.iterdir(), folder, *self.directory.glob("*.jsonl")):
                     _to_disk(path)

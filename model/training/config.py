@@ -10,6 +10,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from model.training.parallel.config import ParallelConfig
+
 
 class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     """What every objective shares. Each field can change the weights."""
@@ -44,6 +46,14 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     def total_steps(self, context: int) -> int:
         """Optimizer steps for sequences of `context` tokens; at least 1."""
         return self.steps or max(1, round(self.tokens / (self.global_batch * context)))
+
+    def batch_at(self, update: int) -> int:
+        """Sequences in update number `update`, from 0."""
+        return self.global_batch
+
+    def place_of(self, update: int) -> int:
+        """Sequences in all updates before number `update`, from 0: its place in the order of samples."""
+        return update * self.global_batch
 
 
 class PretrainConfig(TrainConfig):
@@ -81,9 +91,8 @@ ObjectiveConfig = Annotated[PretrainConfig | SftConfig | DpoConfig, Field(discri
 class TrainResources(BaseModel, frozen=True, extra="forbid"):
     """What training may use. None of it decides what is learned; rounding aside, nor what the weights become."""
 
-    workers: int = Field(1, ge=1, description="processes that share each batch; must divide it")
+    parallel: ParallelConfig = Field(ParallelConfig(), description="processes, and what is spread over them")
     threads: int = Field(0, ge=0, description="threads in each worker; 0: the machine's cores shared among the workers")
     micro_batch: int = Field(0, ge=0, description="sequences computed at once in a worker; 0: chosen (about 2,048 tokens)")
-    zero_stage: int = Field(1, ge=0, le=3, description="what DeepSpeed spreads over workers: 1 optimizer, 2 gradients, 3 weights")
     checkpoint_every_steps: int = Field(100, ge=1, description="steps between checkpoints; the last two are kept")
     stall_seconds: float = Field(600, gt=0, description="silence after which the workers are taken for dead; seconds")

@@ -1,4 +1,4 @@
-"""DeepSpeed as one typed function: a decoder and an objective in, an engine that trains them out.
+"""DeepSpeed behind one typed face: a decoder and an objective in, an engine that trains them out.
 
 Guarantee: the same configuration gives the same losses (within 1e-3 in fp32, 5e-3 in bf16) in every ZeRO stage on any number of workers.
 bf16 means bf16 matrix products under autocast: weights, gradients, their reduction and AdamW stay fp32 in all stages, so
@@ -7,9 +7,8 @@ the stage decides where numbers live and not how they are rounded.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import deepspeed
 import torch
@@ -19,6 +18,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from model.architecture.decoder import Decoder
 from model.objectives.objective import Objective
 from model.training.config import TrainConfig
+from model.training.distributed import Place
 from model.training.job import Job
 from model.training.schedule import rate_factor
 
@@ -55,34 +55,118 @@ def adamw(decoder: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
 
 def deepspeed_config(job: Job) -> dict[str, Any]:
     """The DeepSpeed configuration of a job: nobody writes it by hand."""
-    share = job.train.global_batch // job.resources.workers
+    share = job.train.global_batch // job.resources.parallel.workers
     return {
         "train_batch_size": job.train.global_batch,
         "train_micro_batch_size_per_gpu": job.micro_batch,
         "gradient_accumulation_steps": share // job.micro_batch,
         # Stage 0 takes the norm in single precision, where its rounding grows to 1e-3 of the loss in 60 steps: see `clip_gradients`.
-        "gradient_clipping": job.train.clip if job.resources.zero_stage else 0.0,
-        "zero_optimization": {"stage": job.resources.zero_stage},
+        "gradient_clipping": job.train.clip if job.resources.parallel.zero_stage else 0.0,
+        "zero_optimization": {"stage": job.resources.parallel.zero_stage},
         "zero_allow_untested_optimizer": True,
         "steps_per_print": 2**31,
     }
 
 
-def build_engine(lesson: Lesson, job: Job) -> deepspeed.DeepSpeedEngine:
-    """Wrap the lesson for training. The process group must have been joined."""
-    total = job.total_steps
-    decoder = lesson.decoder
-    if job.resources.zero_stage == 3 and decoder.lm_head is None:
-        # The tied matrix is read twice, the second time outside of the module that owns it.
-        deepspeed.zero.register_external_parameter(decoder, decoder.model.embed_tokens.weight)
-    engine, *_ = deepspeed.initialize(
-        model=lesson,
-        optimizer=adamw(decoder, job.train),
-        lr_scheduler=lambda optimizer: LambdaLR(optimizer, lambda update: rate_factor(update, total, job.train)),
-        config=deepspeed_config(job),
-        dist_init_required=False,
-    )
-    return engine
+class Update(NamedTuple):
+    """What one optimizer update tells: metrics summed over this worker's units, the gradient's norm before clipping, the rate."""
+
+    sums: Tensor
+    norm: float
+    rate: float
+
+
+class Piece(NamedTuple):
+    """A parameter as this worker holds it: its name in the decoder, and which part of the whole tensor along `dim` it is.
+
+    ZeRO's partitions are no parts: DeepSpeed gathers them by itself. Tensor parallelism cuts a parameter for good.
+    """
+
+    name: str
+    parameter: nn.Parameter
+    dim: int = 0
+    part: int = 0
+    parts: int = 1
+
+
+class Engine:
+    """A decoder being trained: what the trainer, the checkpoints and the records know of DeepSpeed.
+
+    Every method is a meeting of all workers. The process group must have been joined.
+    """
+
+    def __init__(self, lesson: Lesson, job: Job, place: Place) -> None:
+        self.job, self.place, self.objective = job, place, lesson.objective
+        total, decoder = job.total_steps, lesson.decoder
+        if job.resources.parallel.zero_stage == 3 and decoder.lm_head is None:
+            # The tied matrix is read twice, the second time outside of the module that owns it.
+            deepspeed.zero.register_external_parameter(decoder, decoder.model.embed_tokens.weight)
+        self.deepspeed, *_ = deepspeed.initialize(
+            model=lesson,
+            optimizer=adamw(decoder, job.train),
+            lr_scheduler=lambda optimizer: LambdaLR(optimizer, lambda update: rate_factor(update, total, job.train)),
+            config=deepspeed_config(job),
+            dist_init_required=False,
+        )
+
+    @property
+    def data_workers(self) -> int:
+        """Among how many workers a batch is shared."""
+        return self.place.world
+
+    @property
+    def data_rank(self) -> int:
+        """Whose share of a batch this worker computes."""
+        return self.place.rank
+
+    def update(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float) -> Update:
+        """One optimizer update from this worker's micro-batches; the loss is divided by `units`, those of all workers."""
+        engine = self.deepspeed
+        # DeepSpeed divides by accumulation steps and averages over workers: undo both, then divide by the units.
+        scale = self.data_workers * len(micro_batches) / units
+        sums = torch.zeros(len(self.objective.metrics), dtype=torch.float64)
+        rate = engine.get_lr()[0]
+        norm: float | None = None
+        for batch in micro_batches:
+            loss, metrics = engine(batch)
+            engine.backward(loss * scale)
+            if engine.is_gradient_accumulation_boundary():
+                norm = clip_gradients(engine, self.job.train.clip)
+            engine.step()
+            sums += metrics.double().cpu()
+        return Update(sums, float(engine.get_global_grad_norm()) if norm is None else norm, rate)
+
+    def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]]) -> Tensor:
+        """Units and metrics summed over this worker's part of (units, batch), nothing learned; units 0: computed, not counted."""
+        sums = torch.zeros(1 + len(self.objective.metrics), dtype=torch.float64)
+        self.deepspeed.eval()
+        with torch.no_grad():
+            for units, batch in batches:
+                _, metrics = self.deepspeed(batch)
+                if units:
+                    sums += torch.cat((torch.tensor([float(units)]), metrics.cpu())).double()
+        self.deepspeed.train()
+        return sums
+
+    def pieces(self) -> Iterator[Piece]:
+        """The parameters that this worker holds, in the decoder's order."""
+        for name, parameter in self.deepspeed.module.decoder.named_parameters():
+            yield Piece(name, parameter)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The decoder's whole fp32 weights by name, on every worker for stages 0 to 2, on the first for stage 3.
+
+        Stage 3 gathers one tensor at a time, so that memory holds one whole tensor more.
+        """
+        weights: dict[str, Tensor] = {}
+        for name, parameter, *_ in self.pieces():
+            if self.job.resources.parallel.zero_stage == 3:
+                with deepspeed.zero.GatheredParameters([parameter]):
+                    if self.place.leads:
+                        weights[name] = parameter.detach().to("cpu", torch.float32, copy=True)
+            else:
+                weights[name] = parameter.detach().to("cpu", torch.float32)
+        return weights
 
 
 def clip_gradients(engine: deepspeed.DeepSpeedEngine, limit: float) -> float | None:
@@ -98,24 +182,3 @@ def clip_gradients(engine: deepspeed.DeepSpeedEngine, limit: float) -> float | N
         for gradient in gradients:
             gradient.mul_(limit / (norm + 1e-6))
     return norm
-
-
-def full_weights(engine: deepspeed.DeepSpeedEngine) -> dict[str, Tensor]:
-    """The decoder's whole fp32 weights by name, on every worker for stages 0 to 2, on the first for stage 3.
-
-    All workers must call it: stage 3 gathers one tensor at a time, so that memory holds one whole tensor more.
-    """
-    weights: dict[str, Tensor] = {}
-    for name, parameter in engine.module.decoder.named_parameters():
-        if engine.zero_optimization_stage() == 3:
-            with deepspeed.zero.GatheredParameters([parameter]):
-                if engine.global_rank == 0:
-                    weights[name] = parameter.detach().to("cpu", torch.float32, copy=True)
-        else:
-            weights[name] = parameter.detach().to("cpu", torch.float32)
-    return weights
-
-
-def finite(value: float) -> float | None:
-    """The value, or None where JSON has no word for it."""
-    return value if math.isfinite(value) else None

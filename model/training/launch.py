@@ -49,7 +49,7 @@ def launch(
     directory.mkdir(parents=True)
     job_file = directory / "job.json"
     job_file.write_text(job.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    with _terminable(), Workers(job_file, job.resources.workers, job.resources.threads) as workers:
+    with _terminable(), Workers(job_file, job.resources.parallel.workers, job.resources.threads) as workers:
         try:
             speed = _follow(job, workers, on_progress, time_limit_seconds)
         except BaseException as error:

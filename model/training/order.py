@@ -34,16 +34,15 @@ def sample_order(seed: int, epoch: int, rows: int) -> Indices:
     return order
 
 
-def batch_indices(seed: int, step: int, global_batch: int, rows: int) -> Indices:
-    """The rows of step number `step` (from 0), in order; int64 [global_batch].
+def batch_indices(seed: int, place: int, size: int, rows: int) -> Indices:
+    """The `size` rows from `place` (from 0) on in the endless sequence epoch 0, epoch 1, ...; int64 [size].
 
-    Step s takes places s*B to (s+1)*B of the endless sequence epoch 0, epoch 1, ...; when there are fewer rows than
-    the batch has places, one batch holds several whole epochs.
+    A step's place is the sum of the batches before it. When there are fewer rows than a batch has places, one batch holds
+    several whole epochs.
     """
-    if global_batch < 1 or step < 0:
-        raise ValueError(f"global_batch={global_batch}, step={step}: a batch has 1 row or more, steps count from 0")
-    place = step * global_batch
-    end = place + global_batch
+    if size < 1 or place < 0:
+        raise ValueError(f"size={size}, place={place}: a batch has 1 row or more, places count from 0")
+    end = place + size
     parts: list[Indices] = []
     while place < end:
         epoch, start = divmod(place, rows) if rows else (0, 0)

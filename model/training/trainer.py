@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import shutil
 import signal
-import time
 from types import FrameType
 
 import torch
@@ -23,10 +22,9 @@ from model.objectives.objective import objective_for
 from model.training.batches import Batches
 from model.training.checkpoint import Checkpoints
 from model.training.distributed import Place
-from model.training.engine import Lesson, build_engine, clip_gradients, full_weights
-from model.training.history import JsonLines
+from model.training.engine import Engine, Lesson
 from model.training.job import Job, JobError
-from model.training.progress import ProgressWriter
+from model.training.records import Records
 
 
 class TrainingError(RuntimeError):
@@ -48,7 +46,7 @@ class Trainer:
         self.checkpoints = Checkpoints(job)
         decoder = initial_decoder(job).train().to(self.device)
         reference = initial_decoder(job).requires_grad_(False).to(self.device) if self.objective.needs_reference else None
-        self.engine = build_engine(Lesson(decoder, self.objective, job.train.precision, reference), job)
+        self.engine = Engine(Lesson(decoder, self.objective, job.train.precision, reference), job, place)
         self.stop_asked = False
 
     def train(self) -> None:
@@ -73,54 +71,33 @@ class Trainer:
                 self.checkpoints.save(self.engine, step)
             if stop and step < total:
                 raise Interrupted(f"stopped by a signal after step {step} of {total}; the same job continues from there")
-        weights = full_weights(self.engine)
+        weights = self.engine.weights()
         if records:
             records.close()
             self._write_model(weights)
 
     def _step(self, step: int) -> tuple[dict[str, float], bool]:
         """One optimizer update; the history's line for it, and whether any worker was asked to stop."""
-        engine = self.engine
         units, micro_batches = self.batches.step(step - 1)
         # Every worker must divide by the same number: the units of all, and learn of a stop at the same step.
         meeting = torch.tensor([float(units), float(self.stop_asked)], dtype=torch.float64)
         all_units, stop = self._reduced(meeting).tolist()
         if all_units == 0:
-            raise TrainingError(f"step {step}: no token of its {self.job.train.global_batch} rows counts in the loss")
-        # DeepSpeed divides by accumulation steps and averages over workers: undo both, then divide by the units.
-        scale = self.place.world * len(micro_batches) / all_units
-        sums = torch.zeros(len(self.objective.metrics), dtype=torch.float64)
-        rate = engine.get_lr()[0]
-        norm: float | None = None
-        for batch in micro_batches:
-            loss, metrics = engine(batch)
-            engine.backward(loss * scale)
-            if engine.is_gradient_accumulation_boundary():
-                norm = clip_gradients(engine, self.job.train.clip)
-            engine.step()
-            sums += metrics.double().cpu()
-        means = (self._reduced(sums) / all_units).tolist()
+            raise TrainingError(f"step {step}: no token of its {self.job.train.batch_at(step - 1)} rows counts in the loss")
+        update = self.engine.update(micro_batches, all_units)
+        means = (self._reduced(update.sums) / all_units).tolist()
         line = dict(zip(self.objective.metrics, means, strict=True))
-        norm = float(engine.get_global_grad_norm()) if norm is None else norm
-        for name, value in (("loss", line["loss"]), ("gradient norm", norm)):
+        for name, value in (("loss", line["loss"]), ("gradient norm", update.norm)):
             if not math.isfinite(value):
                 raise TrainingError(
                     f"step {step}: the {name} is {value}; lower learning_rate={self.job.train.learning_rate} or clip="
                     f"{self.job.train.clip}, or look at the rows of this step"
                 )
-        return {**line, "learning_rate": rate, "grad_norm": norm}, bool(stop)
+        return {**line, "learning_rate": update.rate, "grad_norm": update.norm}, bool(stop)
 
     def _validate(self) -> dict[str, float]:
         """Metrics over the validation rows, each named `val_...`; empty without validation shards."""
-        sums = torch.zeros(1 + len(self.objective.metrics), dtype=torch.float64)
-        self.engine.eval()
-        with torch.no_grad():
-            for units, batch in self.batches.validation():
-                _, metrics = self.engine(batch)
-                if units:
-                    sums += torch.cat((torch.tensor([float(units)]), metrics.cpu())).double()
-        self.engine.train()
-        units, *values = self._reduced(sums).tolist()
+        units, *values = self._reduced(self.engine.measure(self.batches.validation())).tolist()
         return {f"val_{name}": value / units for name, value in zip(self.objective.metrics, values, strict=True) if units}
 
     def _reduced(self, numbers: Tensor) -> Tensor:
@@ -144,30 +121,6 @@ class Trainer:
 
     def _ask_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_asked = True
-
-
-class Records:
-    """What the leading worker writes as it goes: history, times, progress."""
-
-    def __init__(self, job: Job, start: int, note: str, devices: int) -> None:
-        tokens = job.train.global_batch * job.decoder.context
-        path = job.run_directory() / "progress.jsonl"
-        self._progress = ProgressWriter(path, start=start, steps=job.total_steps, tokens_a_step=tokens, devices=devices)
-        self._history = JsonLines(job.checkpoints / "history.jsonl", after_step=start)
-        self._timing = JsonLines(job.checkpoints / "timing.jsonl", after_step=start)
-        self._began = time.perf_counter()
-        self._progress.note(start, note or "training")
-
-    def add(self, step: int, line: dict[str, float]) -> None:
-        now = time.perf_counter()
-        self._history.append({"step": step, **line})
-        speed = self._progress.step(step, line["learning_rate"], line)
-        self._timing.append({"step": step, "seconds": round(now - self._began, 4), "tokens_per_second": round(speed, 1)})
-        self._began = now
-
-    def close(self) -> None:
-        self._history.close()
-        self._timing.close()
 
 
 def initial_decoder(job: Job) -> Decoder:

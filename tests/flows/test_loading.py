@@ -79,7 +79,7 @@ CONTRADICTIONS = [
     (("model.context=256", "pack.sequence_length=256"), "encode.sequence_length=128 and model.context=256 differ"),
     (("model.heads=3",), "heads"),
     (("split.train=0.5",), "split.train + split.val + split.test is 0.6; the three shares must add up to 1"),
-    (("resources.training.workers=3",), "pretrain.global_batch=16 does not divide among resources.training.workers=3"),
+    (("resources.training.parallel.workers=3",), "pretrain.global_batch=16 does not divide among resources.training.parallel.workers=3"),
 ]
 
 

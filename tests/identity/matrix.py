@@ -144,8 +144,8 @@ GATES = [
 RESOURCES = [
     Line("threads", keys("resources.threads=2")),
     Line("memory", keys("resources.memory=2GB")),
-    Line("workers and their threads", keys("resources.training.workers=2", "resources.training.threads=2")),
-    Line("the ZeRO stage", keys("resources.training.zero_stage=3")),
+    Line("workers and their threads", keys("resources.training.parallel.workers=2", "resources.training.threads=2")),
+    Line("the ZeRO stage", keys("resources.training.parallel.zero_stage=3")),
     Line("the micro-batch", keys("resources.training.micro_batch=1")),
     Line(
         "how often a checkpoint is made, and when workers count as dead",

@@ -15,6 +15,7 @@ import pytest
 from model.architecture.config import DecoderConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig, TrainResources
 from model.training.job import Job
+from model.training.parallel.config import ParallelConfig
 
 VOCABULARY, CONTEXT = 64, 16
 DIGEST = "d" * 64
@@ -95,9 +96,11 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_job(shards: Path, tmp_path: Path) -> JobMaker:
-    """A pretraining job of a few steps; keyword arguments change train fields, `resources` and `name` apart."""
+    """A pretraining job of a few steps; keyword arguments change train fields, `resources` (of `parallel`, too) and `name` apart."""
 
     def make(name: str = "run", resources: dict[str, Any] | None = None, **train: Any) -> Job:
+        given = dict(resources or {})
+        parallel = {name: given.pop(name) for name in ParallelConfig.model_fields if name in given}
         fields = {"steps": 6, "tokens": 0, "global_batch": 8, "learning_rate": 1e-2, "warmup_steps": 2, "eval_rows": 7, **train}
         return Job(
             decoder=SHAPE,
@@ -105,7 +108,7 @@ def make_job(shards: Path, tmp_path: Path) -> JobMaker:
             train=PretrainConfig(**fields),
             seed=5,
             tokenizer_digest=DIGEST,
-            resources=TrainResources(**{"threads": 1, "micro_batch": 4, "checkpoint_every_steps": 5, **(resources or {})}),
+            resources=TrainResources(**{"threads": 1, "micro_batch": 4, "checkpoint_every_steps": 5, "parallel": parallel, **given}),
             train_shards=shards / "train",
             val_shards=shards / "val",
             output=tmp_path / name / "output",

@@ -15,6 +15,7 @@ import pytest
 from model.training import processes
 from model.training.job import Job, JobError
 from model.training.launch import LaunchError, launch
+from model.training.parallel.config import ParallelConfig
 from model.training.progress import Progress
 from tests.crash.disks import fill_up, small_disk
 
@@ -202,6 +203,6 @@ def test_another_layout_starts_afresh_and_says_so(make_job: JobMaker) -> None:
     job = make_job("layout", {"checkpoint_every_steps": 2})
     launch(job)
     notes: list[str] = []
-    wider = job.model_copy(update={"resources": job.resources.model_copy(update={"workers": 2, "zero_stage": 2})})
+    wider = job.model_copy(update={"resources": job.resources.model_copy(update={"parallel": ParallelConfig(workers=2, zero_stage=2)})})
     launch(wider, on_progress=lambda progress: notes.append(progress.note))
     assert any("starting afresh" in note and "2 at ZeRO 2" in note for note in notes), notes

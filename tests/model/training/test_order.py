@@ -22,7 +22,7 @@ def test_an_epoch_holds_each_row_once(seed: int, epoch: int, rows: int) -> None:
 @given(seed=seeds, rows=row_counts, batch=st.integers(1, 130), epochs=st.integers(1, 4))
 def test_batches_laid_end_to_end_are_the_epochs_laid_end_to_end(seed: int, rows: int, batch: int, epochs: int) -> None:
     steps = -(-epochs * rows // batch)
-    joined = np.concatenate([batch_indices(seed, step, batch, rows) for step in range(steps)])
+    joined = np.concatenate([batch_indices(seed, step * batch, batch, rows) for step in range(steps)])
     expected = np.concatenate([sample_order(seed, epoch, rows) for epoch in range(epochs)])
     assert joined[: len(expected)].tolist() == expected.tolist()
 
@@ -30,7 +30,7 @@ def test_batches_laid_end_to_end_are_the_epochs_laid_end_to_end(seed: int, rows:
 @given(seed=seeds, step=st.integers(0, 10**9), share=st.integers(1, 8), rows=row_counts)
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 def test_the_shares_of_any_number_of_workers_are_the_same_batch(world: int, seed: int, step: int, share: int, rows: int) -> None:
-    batch = batch_indices(seed, step, share * world, rows)
+    batch = batch_indices(seed, step * share * world, share * world, rows)
     parts = [rank_share(batch, rank, world) for rank in range(world)]
     assert {len(part) for part in parts} == {share}
     assert np.concatenate(parts).tolist() == batch.tolist()

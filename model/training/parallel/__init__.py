@@ -1,0 +1,1 @@
+"""How training is spread: one typed section, compiled to DeepSpeed's configuration."""
