@@ -52,7 +52,7 @@ def test_a_change_from_the_command_line_reaches_its_field(change: str, read: obj
 WRONG = [
     ("sft.lerning_rate=0.001", "sft.lerning_rate: unknown key (value 0.001); did you mean learning_rate"),
     ("stf.learning_rate=0.001", "stf: unknown key (value {'learning_rate': 0.001}); did you mean sft"),
-    ("resources.training.worker=2", "resources.training.worker: unknown key (value 2); did you mean workers?"),
+    ("resources.training.parallel.worker=2", "resources.training.parallel.worker: unknown key (value 2); did you mean workers?"),
     ("ingest.sources[0].boks=2", "ingest.sources.0.universe.boks: unknown key (value 2); did you mean books"),
     ("gates.base.bounds[0].minimun=2", "minimun: unknown key (value 2); did you mean minimum"),
     ("quantize.zzz=2", "quantize.zzz: unknown key (value 2); known keys here: embeddings."),
