@@ -54,9 +54,10 @@ class Checkpoints:
 
     def load(self, engine: Engine, latest: Latest) -> None:
         """Put weights, optimizer and schedule back to where they were after `latest.step`."""
-        path, _ = engine.deepspeed.load_checkpoint(str(self.directory), tag=_tag(latest.step))
+        path, kept = engine.deepspeed.load_checkpoint(str(self.directory), tag=_tag(latest.step))
         if path is None:
             raise JobError(f"{self.directory / _tag(latest.step)} is damaged; remove {self.directory} to start afresh")
+        engine.set_scalars(kept["scalars"])
 
     def save(self, engine: Engine, step: int) -> None:
         """All workers call this after finishing `step`. Raises CheckpointError naming the step and the place."""
@@ -66,7 +67,8 @@ class Checkpoints:
             shutil.rmtree(folder, ignore_errors=True)
         distributed.barrier()
         with self._writing(step):
-            engine.deepspeed.save_checkpoint(str(self.directory), tag=folder.name, save_latest=False)
+            scalars = {"scalars": engine.scalars()}
+            engine.deepspeed.save_checkpoint(str(self.directory), tag=folder.name, save_latest=False, client_state=scalars)
         distributed.barrier()
         if engine.place.leads:
             with self._writing(step):
