@@ -62,5 +62,5 @@ def find_compiler() -> None:
     wanted = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
     if not any(map(shutil.which, wanted)):
         raise RuntimeError(
-            f"resources.training.compile=true wants a C++ compiler, and {' or '.join(wanted)} isn't found; install one, or compile=false"
+            f"resources.training.compile=true wants a C++ compiler, and {' or '.join(wanted)} isn't there; install one, or set compile=false"
         )
