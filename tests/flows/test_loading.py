@@ -79,6 +79,15 @@ CONTRADICTIONS = [
     (("model.context=256", "pack.sequence_length=256"), "encode.sequence_length=128 and model.context=256 differ"),
     (("model.heads=3",), "heads"),
     (("split.train=0.5",), "split.train + split.val + split.test is 0.6; the three shares must add up to 1"),
+    (
+        ("pretrain.optimizer=muon", "resources.training.parallel.zero_stage=2"),
+        "pretrain.optimizer=muon works on whole matrices, which resources.training.parallel.zero_stage=2 cuts into flat slices; set",
+    ),
+    (("dpo.optimizer=sophia",), "optimizer=sophia draws next tokens to see the curvature"),
+    (
+        ("pretrain.batch_warmup_steps=3", "pretrain.batch_warmup_from=3"),
+        "batch_warmup_from=3 does not divide global_batch=16, which it grows to over batch_warmup_steps=3; choose a divisor",
+    ),
     (("resources.training.parallel.workers=3",), "pretrain.global_batch=16 does not divide among resources.training.parallel.workers=3"),
 ]
 

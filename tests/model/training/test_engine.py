@@ -13,7 +13,7 @@ from torch import Tensor
 from model.architecture.decoder import Decoder
 from model.objectives.next_token import NextToken
 from model.training.batches import Batches
-from model.training.job import Job
+from model.training.job import Job, JobError
 from model.training.lesson import drawn_targets, dropout_seed, find_compiler
 from model.training.optimizers.sophia import Sophia
 from model.training.schedule import rate_factor
@@ -242,7 +242,7 @@ def test_recomputed_blocks_learn_the_same(make_job: JobMaker, stage: int) -> Non
 def test_compiling_without_a_compiler_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(RuntimeError, match=r"compile=true wants a C\+\+ compiler, and g\+\+ or .*set compile=false"):
+    with pytest.raises(JobError, match=r"compile=true wants a C\+\+ compiler, but there is no g\+\+ or .*set compile=false"):
         find_compiler()
 
 
