@@ -71,7 +71,7 @@ def test_a_map_of_another_size_is_refused_by_name() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a card")
 def test_without_a_card_it_is_refused_with_the_way_out(make_job: JobMaker) -> None:
-    with pytest.raises(JobError, match="precision=fp8 wants a card .* this machine has none; use precision=bf16"):
+    with pytest.raises(JobError, match=r"precision=fp8 wants a card .* this machine has none; use precision=bf16"):
         engine_of(make_job(precision="fp8"))
 
 
