@@ -98,6 +98,13 @@ class Engine:
     def __init__(self, lesson: Lesson, job: Job, place: Place) -> None:
         self.job, self.place, self.objective = job, place, lesson.objective
         total, decoder = job.total_steps, lesson.decoder
+        train, resources = job.train, job.resources
+        chosen = {"optimizer": train.optimizer, "schedule": train.schedule, "precision": train.precision, "ema_decay": train.ema_decay}
+        chosen |= {"batch_warmup_steps": train.batch_warmup_steps, "recompute": resources.recompute, "compile": resources.compile}
+        offered = {"optimizer": ("adamw",), "schedule": ("cosine",), "precision": ("fp32", "bf16"), "recompute": ("none",)}
+        for name, value in chosen.items():
+            if value and value not in offered.get(name, ()):
+                raise ValueError(f"{name}={value} is not offered; give it its default")
         if job.resources.parallel.zero_stage == 3 and decoder.lm_head is None:
             # The tied matrix is read twice, the second time outside of the module that owns it.
             deepspeed.zero.register_external_parameter(decoder, decoder.model.embed_tokens.weight)
