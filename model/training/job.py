@@ -37,11 +37,11 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _batch_divides(self) -> Job:
-        share, rest = divmod(self.train.global_batch, self.resources.parallel.workers)
+        share, rest = divmod(self.train.global_batch, self.resources.parallel.data_workers)
         if rest:
             raise ValueError(
-                f"global_batch={self.train.global_batch} does not divide among workers={self.resources.parallel.workers}; "
-                f"choose a multiple of {self.resources.parallel.workers}"
+                f"global_batch={self.train.global_batch} does not divide among the {self.resources.parallel.data_workers} that share it "
+                f"(workers={self.resources.parallel.workers}, pipeline={self.resources.parallel.pipeline}); choose a multiple"
             )
         if share % self.micro_batch:
             raise ValueError(f"micro_batch={self.micro_batch} does not divide the {share} sequences of a worker")
@@ -59,7 +59,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
         Activations of about that many tokens stay in a core's cache; larger micro-batches ran slower on a CPU.
         """
-        share = self.train.global_batch // self.resources.parallel.workers
+        share = self.train.global_batch // self.resources.parallel.data_workers
         if self.resources.micro_batch:
             return self.resources.micro_batch
         most = max(1, 2048 // self.decoder.context)

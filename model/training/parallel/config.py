@@ -23,10 +23,14 @@ class ParallelConfig(BaseModel, frozen=True, extra="forbid"):
 
     workers: int = Field(1, ge=1, description="processes in all, over all nodes; each data parallel one takes its share of a batch")
     zero_stage: int = Field(1, ge=0, le=3, description="what DeepSpeed spreads over workers: 1 optimizer, 2 gradients, 3 weights")
-    offload_optimizer: Offload = Field("none", description="where ZeRO 1 to 3 keep the optimizer's numbers: the accelerator, memory, a disk")
+    offload_optimizer: Offload = Field(
+        "none", description="where ZeRO 1 to 3 keep the optimizer's numbers: the accelerator, memory, a disk"
+    )
     offload_weights: Offload = Field("none", description="where ZeRO 3 keeps weights between their uses: the accelerator, memory, a disk")
     nvme_path: str = Field("", description="folder on each node's fast local disk that offload to nvme writes into")
-    pipeline: int = Field(1, ge=1, description="stages that the blocks are dealt out to, one worker a stage; 1: every worker has all blocks")
+    pipeline: int = Field(
+        1, ge=1, description="stages that the blocks are dealt out to, one worker a stage; 1: every worker has all blocks"
+    )
     nodes: int = Field(1, ge=1, description="machines, with equally many workers on each; all see the same files under the same paths")
     launcher: Literal["local", "torchrun", "hostfile", "slurm"] = Field(
         "local", description="who starts the workers: folio on this machine, torchrun by hand on each node, ssh to each host, srun"
@@ -51,7 +55,7 @@ class ParallelConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _not_yet(self) -> ParallelConfig:
-        for name in ("offload_optimizer", "offload_weights", "pipeline", "nodes", "launcher"):
+        for name in ("nodes", "launcher"):
             value, default = getattr(self, name), type(self).model_fields[name].default
             if value != default:
                 raise ValueError(f"{name}={value} is not supported; leave it at {default}")
