@@ -16,9 +16,9 @@ from pathlib import Path
 
 from torch import distributed
 
-from model.training.engine import Engine
 from model.training.job import Job, JobError
 from model.training.latest import RECORD, Latest
+from model.training.parallel.engines import AnyEngine
 
 KEPT = 2
 
@@ -52,13 +52,13 @@ class Checkpoints:
             )
         return latest, ""
 
-    def load(self, engine: Engine, latest: Latest) -> None:
+    def load(self, engine: AnyEngine, latest: Latest) -> None:
         """Put weights, optimizer and schedule back to where they were after `latest.step`."""
         path, _ = engine.deepspeed.load_checkpoint(str(self.directory), tag=_tag(latest.step))
         if path is None:
             raise JobError(f"{self.directory / _tag(latest.step)} is damaged; remove {self.directory} to start afresh")
 
-    def save(self, engine: Engine, step: int) -> None:
+    def save(self, engine: AnyEngine, step: int) -> None:
         """All workers call this after finishing `step`. Raises CheckpointError naming the step and the place."""
         folder = self.directory / _tag(step)
         if engine.place.leads:

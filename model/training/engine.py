@@ -8,7 +8,7 @@ the stage decides where numbers live and not how they are rounded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import deepspeed
 import torch
@@ -20,6 +20,7 @@ from model.objectives.objective import Objective
 from model.training.config import TrainConfig
 from model.training.distributed import Place
 from model.training.job import Job
+from model.training.parallel.compile import deepspeed_config
 from model.training.schedule import rate_factor
 
 
@@ -51,21 +52,6 @@ def adamw(decoder: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
         eps=config.epsilon,
         fused=True,
     )
-
-
-def deepspeed_config(job: Job) -> dict[str, Any]:
-    """The DeepSpeed configuration of a job: nobody writes it by hand."""
-    share = job.train.global_batch // job.resources.parallel.workers
-    return {
-        "train_batch_size": job.train.global_batch,
-        "train_micro_batch_size_per_gpu": job.micro_batch,
-        "gradient_accumulation_steps": share // job.micro_batch,
-        # Stage 0 takes the norm in single precision, where its rounding grows to 1e-3 of the loss in 60 steps: see `clip_gradients`.
-        "gradient_clipping": job.train.clip if job.resources.parallel.zero_stage else 0.0,
-        "zero_optimization": {"stage": job.resources.parallel.zero_stage},
-        "zero_allow_untested_optimizer": True,
-        "steps_per_print": 2**31,
-    }
 
 
 class Update(NamedTuple):
@@ -125,6 +111,11 @@ class Engine:
     def data_rank(self) -> int:
         """Whose share of a batch this worker computes."""
         return self.place.rank
+
+    @property
+    def counts(self) -> bool:
+        """Whether this worker's units and metrics are added to the others': once for each share of a batch."""
+        return True
 
     def update(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float) -> Update:
         """One optimizer update from this worker's micro-batches; the loss is divided by `units`, those of all workers."""

@@ -39,9 +39,12 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     def _sections_fit(self) -> Job:
         train, parallel = self.train, self.resources.parallel
         sizes = f"batch_warmup_from={train.smallest_batch}" if train.batch_warmup_steps else f"global_batch={train.global_batch}"
-        share, rest = divmod(train.smallest_batch, parallel.workers)
+        share, rest = divmod(train.smallest_batch, parallel.data_workers)
         if rest:
-            raise ValueError(f"{sizes} does not divide among workers={parallel.workers}; choose a multiple of {parallel.workers}")
+            raise ValueError(
+                f"{sizes} does not divide among the {parallel.data_workers} that share it (workers={parallel.workers}, "
+                f"pipeline={parallel.pipeline}); choose a multiple"
+            )
         if share % self.micro_batch:
             raise ValueError(f"micro_batch={self.micro_batch} does not divide the {share} sequences of a worker in {sizes}")
         if clash := whole_matrices(train.optimizer, parallel.zero_stage):
@@ -60,7 +63,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
         Activations of about that many tokens stay in a core's cache; larger micro-batches ran slower on a CPU.
         """
-        share = self.train.smallest_batch // self.resources.parallel.workers
+        share = self.train.smallest_batch // self.resources.parallel.data_workers
         if self.resources.micro_batch:
             return self.resources.micro_batch
         most = max(1, 2048 // self.decoder.context)

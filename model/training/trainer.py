@@ -22,8 +22,8 @@ from model.objectives.objective import objective_for
 from model.training.batches import Batches
 from model.training.checkpoint import Checkpoints
 from model.training.distributed import Place
-from model.training.engine import Engine, Lesson
 from model.training.job import Job, JobError
+from model.training.parallel.engines import engine_for
 from model.training.records import Records
 
 
@@ -42,11 +42,11 @@ class Trainer:
         self.job, self.place = job, place
         self.objective = objective_for(job.train)
         self.device = torch.device("cuda", place.local_rank) if torch.cuda.is_available() else torch.device("cpu")
-        self.batches = Batches(job, self.objective, place, self.device)
         self.checkpoints = Checkpoints(job)
-        decoder = initial_decoder(job).train().to(self.device)
-        reference = initial_decoder(job).requires_grad_(False).to(self.device) if self.objective.needs_reference else None
-        self.engine = Engine(Lesson(decoder, self.objective, job.train.precision, reference), job, place)
+        reference = initial_decoder(job) if self.objective.needs_reference else None
+        self.engine = engine_for(job, place, self.objective, initial_decoder(job), reference, self.device)
+        share = Place(self.engine.data_rank, place.local_rank, self.engine.data_workers)
+        self.batches = Batches(job, self.objective, share, self.device)
         self.stop_asked = False
 
     def train(self) -> None:
@@ -80,7 +80,7 @@ class Trainer:
         """One optimizer update; the history's line for it, and whether any worker was asked to stop."""
         units, micro_batches = self.batches.step(step - 1)
         # Every worker must divide by the same number: the units of all, and learn of a stop at the same step.
-        meeting = torch.tensor([float(units), float(self.stop_asked)], dtype=torch.float64)
+        meeting = torch.tensor([float(units if self.engine.counts else 0), float(self.stop_asked)], dtype=torch.float64)
         all_units, stop = self._reduced(meeting).tolist()
         if all_units == 0:
             raise TrainingError(f"step {step}: no token of its {self.job.train.batch_at(step - 1)} rows counts in the loss")
