@@ -94,5 +94,6 @@ class TrainResources(BaseModel, frozen=True, extra="forbid"):
     parallel: ParallelConfig = Field(ParallelConfig(), description="processes, and what is spread over them")
     threads: int = Field(0, ge=0, description="threads in each worker; 0: the machine's cores shared among the workers")
     micro_batch: int = Field(0, ge=0, description="sequences computed at once in a worker; 0: chosen (about 2,048 tokens)")
-    checkpoint_every_steps: int = Field(100, ge=1, description="steps between checkpoints; the last two are kept")
+    checkpoint_every_steps: int = Field(100, ge=1, description="steps between checkpoints")
+    keep_last: int = Field(2, ge=1, description="checkpoints kept while training goes on, the newest of them in force")
     stall_seconds: float = Field(600, gt=0, description="silence after which the workers are taken for dead; seconds")
