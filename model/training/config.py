@@ -165,7 +165,8 @@ class TrainResources(BaseModel, frozen=True, extra="forbid"):
     recompute: Literal["none", "blocks"] = Field(
         "none", description="what is computed again in the backward pass instead of kept; blocks: a third more computing, less memory"
     )
-    checkpoint_every_steps: int = Field(100, ge=1, description="steps between checkpoints; the last two are kept")
+    checkpoint_every_steps: int = Field(100, ge=1, description="steps between checkpoints")
+    keep_last: int = Field(2, ge=1, description="checkpoints kept while training goes on, the newest of them in force")
     stall_seconds: float = Field(600, gt=0, description="silence after which the workers are taken for dead; seconds")
 
 

@@ -151,6 +151,12 @@ class Engine:
         for name, parameter in self.deepspeed.module.decoder.named_parameters():
             yield Piece(name, parameter)
 
+    def buffers(self) -> dict[str, Tensor]:
+        """What the decoder keeps besides its parameters, such as a batch norm's running means; each worker has its own."""
+        decoder = self.deepspeed.module.decoder
+        kept = decoder.state_dict(keep_vars=True)
+        return {name: buffer for name, buffer in decoder.named_buffers() if name in kept}
+
     def weights(self) -> dict[str, Tensor]:
         """The decoder's whole fp32 weights by name, on every worker for stages 0 to 2, on the first for stage 3.
 
