@@ -17,7 +17,8 @@ import torch
 from deepspeed import utils
 from torch import Tensor, nn
 
-from model.training.parallel.engines import AnyEngine, Piece
+from model.training.engine import Piece
+from model.training.parallel.engines import AnyEngine
 
 WEIGHT = "weight"
 # Python's own numbers become 0-dimensional tensors of these types; torch's optimizers count in fp32.
