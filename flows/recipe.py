@@ -30,6 +30,7 @@ from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import GateConfig
 from model.release.config import CardConfig, ExportConfig, QuantizeConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig, whole_matrices
+from model.training.job import refuse_split_batches
 from tasks.export import Exporting
 from tasks.stage.cost import Rates
 from tasks.stage.resources import Resources
@@ -104,6 +105,17 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                 )
             if clash := whole_matrices(train.optimizer, parallel.zero_stage):
                 raise ValueError(f"{section}.{clash}")
+            try:
+                refuse_split_batches(self.model, train, self.resources.training)
+            except ValueError as error:
+                raise ValueError(f"{section}: {error}") from None
+        if (differences := self.model.llama_differences()) and self.export.format == "huggingface":
+            raise ValueError(
+                f"export.format=huggingface writes a Llama, and model.{', model.'.join(differences)} makes another decoder; "
+                "set export.format: folio, or leave those at their defaults"
+            )
+        if not differences and self.export.format == "folio":
+            raise ValueError("export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface")
         if self.resources.runner != "threads" and self.ingest.shards == 1:
             raise ValueError(
                 f"resources.runner={self.resources.runner} does nothing while ingest.shards=1; workers share shards, so have more of them, "

@@ -158,11 +158,11 @@ class Engine:
         return {name: buffer for name, buffer in decoder.named_buffers() if name in kept}
 
     def weights(self) -> dict[str, Tensor]:
-        """The decoder's whole fp32 weights by name, on every worker for stages 0 to 2, on the first for stage 3.
+        """The decoder's whole fp32 weights and buffers by name, on every worker for stages 0 to 2, on the first for stage 3.
 
         Stage 3 gathers one tensor at a time, so that memory holds one whole tensor more.
         """
-        weights: dict[str, Tensor] = {}
+        weights: dict[str, Tensor] = {name: buffer.cpu() for name, buffer in self.deepspeed.module.decoder.named_buffers()}
         for name, parameter, *_ in self.pieces():
             if self.job.resources.parallel.zero_stage == 3:
                 with deepspeed.zero.GatheredParameters([parameter]):

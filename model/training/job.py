@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field, model_validator
 
 from model.architecture.config import DecoderConfig
-from model.training.config import ObjectiveConfig, TrainResources, whole_matrices
+from model.training.config import ObjectiveConfig, TrainConfig, TrainResources, whole_matrices
 
 
 class JobError(ValueError):
@@ -49,6 +49,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(f"micro_batch={self.micro_batch} does not divide the {share} sequences of a worker in {sizes}")
         if clash := whole_matrices(train.optimizer, parallel.zero_stage):
             raise ValueError(clash)
+        refuse_split_batches(self.decoder, self.train, self.resources)
         if self.train.objective == "dpo" and self.initial_model is None:
             raise ValueError("initial_model is missing: DPO needs the model that it starts from and is held to")
         return self
@@ -66,6 +67,8 @@ class Job(BaseModel, frozen=True, extra="forbid"):
         share = self.train.smallest_batch // self.resources.parallel.data_workers
         if self.resources.micro_batch:
             return self.resources.micro_batch
+        if self.decoder.norm == "batch":
+            return share
         most = max(1, 2048 // self.decoder.context)
         return max(size for size in range(1, share + 1) if share % size == 0 and size <= most)
 
@@ -86,6 +89,22 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     def run_directory(self) -> Path:
         """Where launcher and workers meet: job file, progress, errors. Emptied at each launch."""
         return self.checkpoints / "run"
+
+
+def refuse_split_batches(decoder: DecoderConfig, train: TrainConfig, resources: TrainResources) -> None:
+    """ValueError when batch norm would see less than the whole batch at once: what it learns would depend on how it was cut."""
+    if decoder.norm != "batch":
+        return
+    workers, micro_batch = resources.parallel.workers, resources.micro_batch
+    if workers > 1:
+        raise ValueError(
+            f"norm=batch and workers={workers}: each worker would see its own statistics; set workers: 1, or norm: rms or layer"
+        )
+    if micro_batch not in (0, train.global_batch):
+        raise ValueError(
+            f"norm=batch and micro_batch={micro_batch}: each micro-batch of the global_batch={train.global_batch} would see its own "
+            f"statistics; set micro_batch: 0, or norm: rms or layer"
+        )
 
 
 def _sha256(path: Path) -> str:
