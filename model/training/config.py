@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field, model_validator
 
 from model.training.parallel.config import ParallelConfig
 
-
 _WITH_BETAS = ("optimizer=adamw", "optimizer=adam", "optimizer=lion", "optimizer=sophia", "optimizer=muon")
 _WITH_MOMENTUM = ("optimizer=momentum", "optimizer=muon")
 
@@ -86,6 +85,14 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
             raise ValueError(
                 f"batch_warmup_from={self.batch_warmup_from} does not divide global_batch={self.global_batch}, which it grows to over "
                 f"batch_warmup_steps={self.batch_warmup_steps}; choose a divisor, or batch_warmup_steps=0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _labels_can_be_drawn(self) -> TrainConfig:
+        if self.optimizer == "sophia" and getattr(self, "objective", "") == "dpo":
+            raise ValueError(
+                "optimizer=sophia draws next tokens to see the curvature, and objective=dpo has none; choose another optimizer"
             )
         return self
 

@@ -90,13 +90,15 @@ class Trainer:
         update = self.engine.update(micro_batches, all_units)
         means = (self._reduced(update.sums) / all_units).tolist()
         line = dict(zip(self.objective.metrics, means, strict=True))
-        for name, value in (("loss", line["loss"]), ("gradient norm", update.norm)):
+        skipped = math.isnan(update.norm)
+        for name, value in (("loss", line["loss"]), ("gradient norm", 0.0 if skipped else update.norm)):
             if not math.isfinite(value):
                 raise TrainingError(
                     f"step {step}: the {name} is {value}; lower learning_rate={self.job.train.learning_rate} or clip="
                     f"{self.job.train.clip}, or look at the rows of this step"
                 )
-        return {**line, "learning_rate": update.rate, "grad_norm": update.norm}, bool(stop)
+        norm = {} if skipped else {"grad_norm": update.norm}
+        return {**line, "learning_rate": update.rate, **norm, **update.metrics}, bool(stop)
 
     def _validate(self) -> dict[str, float]:
         """Metrics over the validation rows, each named `val_...`; empty without validation shards."""

@@ -1,9 +1,14 @@
-"""Training in the tests' own process: one worker, no launch."""
+"""Training in the tests' own process: one worker that meets nobody, no launch."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import torch
+
+from model.architecture.decoder import Decoder
+from model.objectives.objective import objective_for
+from model.training.batches import Batches
 from model.training.distributed import Place, import_deepspeed, join
 from model.training.job import Job
 
@@ -12,8 +17,6 @@ ALONE = Place(0, 0, 1)
 
 def train_alone(job: Job, stop_after: int | None = None) -> None:
     """As a worker would; with `stop_after`, asked to stop after so many steps of this start, at a checkpoint."""
-    import torch
-
     import_deepspeed()
     join(ALONE, Path())
     torch.set_num_threads(1)
@@ -37,3 +40,16 @@ def train_alone(job: Job, stop_after: int | None = None) -> None:
         trainer.train()
     except Interrupted:
         pass
+
+
+def engine_of(job: Job):  # type: ignore[no-untyped-def]  # its module may only be imported after DeepSpeed's own import
+    """A fresh engine for the job, and its batches."""
+    torch.set_num_threads(1)
+    import_deepspeed()
+    join(ALONE, Path())
+    from model.training.engine import Engine
+    from model.training.lesson import Lesson
+
+    objective = objective_for(job.train)
+    decoder = Decoder(job.decoder, job.vocab_size, seed=job.seed).train()
+    return Engine(Lesson(decoder, objective, job.train.precision, None), job, ALONE), Batches(job, objective, ALONE, torch.device("cpu"))
