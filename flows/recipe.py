@@ -30,6 +30,7 @@ from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import GateConfig
 from model.release.config import CardConfig, ExportConfig, QuantizeConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
+from model.training.parallel.fits import misfits
 from tasks.export import Exporting
 from tasks.stage.cost import Rates
 from tasks.stage.resources import Resources
@@ -94,13 +95,10 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(
                     f"{section}.sequence_length={length} and model.context={self.model.context} differ; rows and model need one length"
                 )
-        workers = self.resources.training.parallel.workers
-        for section, train in (("pretrain", self.pretrain), ("sft", self.sft), ("dpo", self.dpo)):
-            if train.global_batch % workers:
-                raise ValueError(
-                    f"{section}.global_batch={train.global_batch} does not divide among resources.training.parallel.workers={workers}; "
-                    f"choose a multiple of {workers}"
-                )
+        spread = "resources.training.parallel."
+        for section, train in (("pretrain.", self.pretrain), ("sft.", self.sft), ("dpo.", self.dpo)):
+            for problem in misfits(self.model, train, self.resources.training, section=section, shape="model.", spread=spread):
+                raise ValueError(problem)
         if self.resources.runner != "threads" and self.ingest.shards == 1:
             raise ValueError(
                 f"resources.runner={self.resources.runner} does nothing while ingest.shards=1; workers share shards, so have more of them, "

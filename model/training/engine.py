@@ -20,7 +20,8 @@ from model.objectives.objective import Objective
 from model.training.config import TrainConfig
 from model.training.distributed import Place
 from model.training.job import Job
-from model.training.parallel.compile import deepspeed_config
+from model.training.parallel.compile import cut_along, deepspeed_config
+from model.training.parallel.tensor import finish_cut, joined
 from model.training.schedule import rate_factor
 
 
@@ -94,21 +95,22 @@ class Engine:
             config=deepspeed_config(job),
             dist_init_required=False,
         )
+        finish_cut(self.deepspeed, decoder, job.resources.parallel.tensor)
 
     @property
     def data_workers(self) -> int:
         """Among how many workers a batch is shared."""
-        return self.place.world
+        return self.job.resources.parallel.data_workers
 
     @property
     def data_rank(self) -> int:
         """Whose share of a batch this worker computes."""
-        return self.place.rank
+        return self.place.rank // self.job.resources.parallel.tensor
 
     @property
     def counts(self) -> bool:
         """Whether this worker's units and metrics are added to the others': once for each share of a batch."""
-        return True
+        return self.place.rank % self.job.resources.parallel.tensor == 0
 
     def update(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float) -> Update:
         """One optimizer update from this worker's micro-batches; the loss is divided by `units`, those of all workers."""
@@ -142,21 +144,23 @@ class Engine:
     def pieces(self) -> Iterator[Piece]:
         """The parameters that this worker holds, in the decoder's order."""
         for name, parameter in self.deepspeed.module.decoder.named_parameters():
-            yield Piece(name, parameter)
+            tensor, dim = self.job.resources.parallel.tensor, cut_along(name)
+            if tensor > 1 and dim is not None:
+                yield Piece(name, parameter, dim, self.place.rank % tensor, tensor)
+            else:
+                yield Piece(name, parameter)
 
     def weights(self) -> dict[str, Tensor]:
-        """The decoder's whole fp32 weights by name, on every worker for stages 0 to 2, on the first for stage 3.
+        """The decoder's whole fp32 weights by name, on the first worker; the others get none.
 
-        Stage 3 gathers one tensor at a time, so that memory holds one whole tensor more.
+        What is spread or cut is put together one tensor at a time, so that memory holds one whole tensor more.
         """
         weights: dict[str, Tensor] = {}
-        for name, parameter, *_ in self.pieces():
-            if self.job.resources.parallel.zero_stage == 3:
-                with deepspeed.zero.GatheredParameters([parameter]):
-                    if self.place.leads:
-                        weights[name] = parameter.detach().to("cpu", torch.float32, copy=True)
-            else:
-                weights[name] = parameter.detach().to("cpu", torch.float32)
+        for name, parameter, dim, _, parts in self.pieces():
+            with deepspeed.zero.GatheredParameters([parameter], enabled=self.job.resources.parallel.zero_stage == 3):
+                whole = parameter.detach() if parts == 1 else joined(parameter.detach(), dim, parts)
+                if self.place.leads:
+                    weights[name] = whole.to("cpu", torch.float32, copy=True)
         return weights
 
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from model.architecture.config import DecoderConfig
 from model.training.config import ObjectiveConfig, TrainResources
+from model.training.parallel.fits import misfits
 
 
 class JobError(ValueError):
@@ -37,12 +38,9 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _batch_divides(self) -> Job:
-        share, rest = divmod(self.train.global_batch, self.resources.parallel.data_workers)
-        if rest:
-            raise ValueError(
-                f"global_batch={self.train.global_batch} does not divide among the {self.resources.parallel.data_workers} that share it "
-                f"(workers={self.resources.parallel.workers}, pipeline={self.resources.parallel.pipeline}); choose a multiple"
-            )
+        if problems := list(misfits(self.decoder, self.train, self.resources)):
+            raise ValueError("; ".join(problems))
+        share = self.train.global_batch // self.resources.parallel.data_workers
         if share % self.micro_batch:
             raise ValueError(f"micro_batch={self.micro_batch} does not divide the {share} sequences of a worker")
         if self.train.objective == "dpo" and self.initial_model is None:
@@ -62,7 +60,8 @@ class Job(BaseModel, frozen=True, extra="forbid"):
         share = self.train.global_batch // self.resources.parallel.data_workers
         if self.resources.micro_batch:
             return self.resources.micro_batch
-        most = max(1, 2048 // self.decoder.context)
+        # A pipeline is filled by as many micro-batches as it has stages.
+        most = max(1, min(2048 // self.decoder.context, share // self.resources.parallel.pipeline))
         return max(size for size in range(1, share + 1) if share % size == 0 and size <= most)
 
     def identity(self) -> str:

@@ -9,6 +9,7 @@ Tied embeddings lie on the first and on the last stage; DeepSpeed adds up their 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -41,7 +42,7 @@ def runs(layers: int, stages: int) -> list[tuple[int, int]]:
     ends = [0]
     for stage in range(stages):
         ends.append(ends[-1] + each + (stage < more))
-    return list(zip(ends, ends[1:], strict=False))
+    return list(pairwise(ends))
 
 
 class _Layer(nn.Module):
