@@ -164,8 +164,12 @@ class Decoder(nn.Module):
     def unembed(self, x_ND: Tensor) -> Tensor:
         """logits_NV of vectors that left the trunk."""
         weight_VD = self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
-        logits_NV, cap = functional.linear(x_ND, weight_VD), self.config.logit_soft_cap
-        return cap * (logits_NV / cap).tanh() if cap else logits_NV
+        return capped(functional.linear(x_ND, weight_VD), self.config.logit_soft_cap)
+
+
+def capped(logits_NV: Tensor, cap: float) -> Tensor:
+    """Logits held smoothly between -cap and cap, as Gemma 2 does; 0: as they are."""
+    return cap * (logits_NV / cap).tanh() if cap else logits_NV
 
 
 def initialize(decoder: Decoder, seed: int) -> None:

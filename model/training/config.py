@@ -175,13 +175,3 @@ class TrainResources(BaseModel, frozen=True, extra="forbid"):
     checkpoint_every_steps: int = Field(100, ge=1, description="steps between checkpoints")
     keep_last: int = Field(2, ge=1, description="checkpoints kept while training goes on, the newest of them in force")
     stall_seconds: float = Field(600, gt=0, description="silence after which the workers are taken for dead; seconds")
-
-
-def whole_matrices(optimizer: str, zero_stage: int) -> str:
-    """Why this optimizer can't work on the flat slices that ZeRO makes of the weights, and the way out; empty: it can."""
-    if optimizer not in ("muon", "adafactor") or zero_stage == 0:
-        return ""
-    return (
-        f"optimizer={optimizer} works on whole matrices, which resources.training.parallel.zero_stage={zero_stage} cuts into flat slices; "
-        "set resources.training.parallel.zero_stage=0, or another optimizer"
-    )

@@ -13,7 +13,8 @@ from pathlib import Path
 from pydantic import BaseModel, Field, model_validator
 
 from model.architecture.config import DecoderConfig
-from model.training.config import ObjectiveConfig, TrainConfig, TrainResources, whole_matrices
+from model.training.config import ObjectiveConfig, TrainResources
+from model.training.parallel.fits import misfits
 
 
 class JobError(ValueError):
@@ -37,19 +38,8 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Job:
-        train, parallel = self.train, self.resources.parallel
-        sizes = f"batch_warmup_from={train.smallest_batch}" if train.batch_warmup_steps else f"global_batch={train.global_batch}"
-        share, rest = divmod(train.smallest_batch, parallel.data_workers)
-        if rest:
-            raise ValueError(
-                f"{sizes} does not divide among the {parallel.data_workers} that share it (workers={parallel.workers}, "
-                f"pipeline={parallel.pipeline}); choose a multiple"
-            )
-        if share % self.micro_batch:
-            raise ValueError(f"micro_batch={self.micro_batch} does not divide the {share} sequences of a worker in {sizes}")
-        if clash := whole_matrices(train.optimizer, parallel.zero_stage):
-            raise ValueError(clash)
-        refuse_split_batches(self.decoder, self.train, self.resources)
+        if problems := list(misfits(self.decoder, self.train, self.resources)):
+            raise ValueError("; ".join(problems))
         if self.train.objective == "dpo" and self.initial_model is None:
             raise ValueError("initial_model is missing: DPO needs the model that it starts from and is held to")
         return self
@@ -69,7 +59,8 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             return self.resources.micro_batch
         if self.decoder.norm == "batch":
             return share
-        most = max(1, 2048 // self.decoder.context)
+        # A pipeline is filled by as many micro-batches as it has stages.
+        most = max(1, min(2048 // self.decoder.context, share // self.resources.parallel.pipeline))
         return max(size for size in range(1, share + 1) if share % size == 0 and size <= most)
 
     def identity(self) -> str:
@@ -89,22 +80,6 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     def run_directory(self) -> Path:
         """Where launcher and workers meet: job file, progress, errors. Emptied at each launch."""
         return self.checkpoints / "run"
-
-
-def refuse_split_batches(decoder: DecoderConfig, train: TrainConfig, resources: TrainResources) -> None:
-    """ValueError when batch norm would see less than the whole batch at once: what it learns would depend on how it was cut."""
-    if decoder.norm != "batch":
-        return
-    workers, micro_batch = resources.parallel.workers, resources.micro_batch
-    if workers > 1:
-        raise ValueError(
-            f"norm=batch and workers={workers}: each worker would see its own statistics; set workers: 1, or norm: rms or layer"
-        )
-    if micro_batch not in (0, train.global_batch):
-        raise ValueError(
-            f"norm=batch and micro_batch={micro_batch}: each micro-batch of the global_batch={train.global_batch} would see its own "
-            f"statistics; set micro_batch: 0, or norm: rms or layer"
-        )
 
 
 def _sha256(path: Path) -> str:

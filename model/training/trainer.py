@@ -80,15 +80,14 @@ class Trainer:
         """One optimizer update; the history's line for it, and whether any worker was asked to stop."""
         units, micro_batches = self.batches.step(step - 1)
         # Every worker must divide by the same number, the units of all, and learn at the same step of a stop and of a checkpoint written.
-        counted = units if self.engine.counts else 0
-        meeting = torch.tensor([counted, self.stop_asked, self.checkpoints.written], dtype=torch.float64)
+        meeting = torch.tensor([units * self.engine.counts, self.stop_asked, self.checkpoints.written], dtype=torch.float64)
         all_units, stop, written = self._reduced(meeting).tolist()
         if written == self.place.world:
             self.checkpoints.put_in_force(self.engine)
         if all_units == 0:
             raise TrainingError(f"step {step}: no token of its {self.job.train.batch_at(step - 1)} rows counts in the loss")
         update = self.engine.update(micro_batches, all_units)
-        means = (self._reduced(update.sums) / all_units).tolist()
+        means = (self._reduced(update.sums * self.engine.counts) / all_units).tolist()
         line = dict(zip(self.objective.metrics, means, strict=True))
         skipped = math.isnan(update.norm)
         for name, value in (("loss", line["loss"]), ("gradient norm", 0.0 if skipped else update.norm)):
@@ -102,7 +101,7 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         """Metrics over the validation rows, each named `val_...`; empty without validation shards."""
-        units, *values = self._reduced(self.engine.measure(self.batches.validation())).tolist()
+        units, *values = self._reduced(self.engine.measure(self.batches.validation()) * self.engine.counts).tolist()
         return {f"val_{name}": value / units for name, value in zip(self.objective.metrics, values, strict=True) if units}
 
     def _reduced(self, numbers: Tensor) -> Tensor:

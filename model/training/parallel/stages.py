@@ -9,13 +9,14 @@ Tied embeddings lie on the first and on the last stage; DeepSpeed adds up their 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import cast
 
 import torch
 from deepspeed.pipe import LayerSpec, TiedLayerSpec
 from torch import Tensor, nn
 
-from model.architecture.decoder import Decoder
+from model.architecture.decoder import Decoder, capped
 from model.architecture.sight import View
 from model.objectives.next_token import NextToken
 
@@ -42,7 +43,7 @@ def runs(layers: int, stages: int) -> list[tuple[int, int]]:
     ends = [0]
     for stage in range(stages):
         ends.append(ends[-1] + each + (stage < more))
-    return list(zip(ends, ends[1:], strict=False))
+    return list(pairwise(ends))
 
 
 class _Layer(nn.Module):
@@ -56,7 +57,6 @@ class _Layer(nn.Module):
 
     def autocast(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
-
 
     def view(self, x_BTD: Tensor, documents: list[Tensor]) -> View:
         """Whole texts, or the documents of packed rows."""
@@ -79,7 +79,7 @@ class Embedding(_Layer):
     def read(self, carried: Carried) -> Tensor:
         x_BTD, *_ = carried if isinstance(carried, tuple) else (carried,)
         with self.autocast(x_BTD.device):
-            return nn.functional.linear(x_BTD, self.table.weight)
+            return capped(nn.functional.linear(x_BTD, self.table.weight), self._trunk[0].config.logit_soft_cap)
 
 
 class Run(_Layer):
@@ -121,7 +121,7 @@ class Head(_Layer):
     def forward(self, carried: Carried) -> Tensor:
         x_BTD, *_ = carried if isinstance(carried, tuple) else (carried,)
         with self.autocast(x_BTD.device):
-            return cast(nn.Linear, self.lm_head)(x_BTD)  # type: ignore[no-any-return]
+            return capped(cast(nn.Linear, self.lm_head)(x_BTD), self._trunk[0].config.logit_soft_cap)
 
 
 def _carry(x_BTD: Tensor, documents: list[Tensor]) -> Carried:
