@@ -105,38 +105,31 @@ def write_state(engine: Engine, piece: Piece, state: Mapping[str, Tensor]) -> No
 
 
 def read_counters(engine: Engine) -> dict[str, Any]:
-    """The numbers of the engine as a whole: updates done and, with fp16, the loss scale."""
+    """The numbers of the engine as a whole: DeepSpeed's and the engine's own."""
     inside = engine.deepspeed
-    scale = getattr(inside.optimizer, "loss_scaler", None)
-    return {
-        "updates": inside.lr_scheduler.last_epoch,
-        "global_steps": inside.global_steps,
-        "global_samples": inside.global_samples,
-        "micro_steps": inside.micro_steps,
-        "skipped_steps": inside.skipped_steps,
-        "loss_scaler": {name: value for name, value in sorted(vars(scale).items()) if isinstance(value, bool | int | float)}
-        if scale
-        else {},
-    }
+    counted = {name: getattr(inside, name) for name in ("global_steps", "global_samples", "skipped_steps")}
+    if inside.lr_scheduler is not None:
+        counted["updates"] = inside.lr_scheduler.last_epoch
+    return {"deepspeed": counted, "engine": engine.scalars()}
 
 
 def write_counters(engine: Engine, counters: Mapping[str, Any]) -> None:
     """Put `read_counters` back; the learning rate follows from the number of updates.
 
-    Micro-batches are counted anew where another layout has another number of them in an update.
+    Micro-batches are counted anew: another layout may have another number of them in an update.
     """
-    inside, schedule = engine.deepspeed, engine.deepspeed.lr_scheduler
-    inside.global_steps, inside.skipped_steps = counters["global_steps"], counters["skipped_steps"]
-    inside.global_samples = counters["global_samples"]
-    inside.micro_steps = counters["global_steps"] * inside.gradient_accumulation_steps()
-    schedule.last_epoch = counters["updates"]
-    schedule._step_count = counters["updates"] + 1
-    rates = [base * factor(schedule.last_epoch) for base, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)]
-    for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
-    schedule._last_lr = rates
-    if scale := getattr(inside.optimizer, "loss_scaler", None):
-        vars(scale).update(counters["loss_scaler"])
+    inside, counted = engine.deepspeed, counters["deepspeed"]
+    for name in ("global_steps", "global_samples", "skipped_steps"):
+        setattr(inside, name, counted[name])
+    inside.micro_steps = counted["global_steps"] * inside.gradient_accumulation_steps()
+    if (schedule := inside.lr_scheduler) is not None:
+        schedule.last_epoch = counted["updates"]
+        schedule._step_count = counted["updates"] + 1
+        rates = [base * factor(schedule.last_epoch) for base, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)]
+        for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
+        schedule._last_lr = rates
+    engine.set_scalars(counters["engine"])
 
 
 def _stage(engine: Engine) -> int:

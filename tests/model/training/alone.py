@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -15,10 +16,14 @@ from model.training.distributed import Place, import_deepspeed, join, leave, pla
 from model.training.job import Job
 
 ROOT = Path(__file__).parents[3]
+ALONE = Place(0, 0, 1)
 
 
-def train_here(job: Job, place: Place = Place(0, 0, 1), stop_after: int | None = None) -> None:
-    """As a worker would; with `stop_after`, asked to stop in that update of this start, so that it ends at a checkpoint."""
+def train_here(job: Job, place: Place = ALONE, stop_after: int | None = None, poisoned: frozenset[int] = frozenset()) -> list[int]:
+    """As a worker would; with `stop_after`, asked to stop in that update of this start, so that it ends at a checkpoint.
+
+    A batch at a place in the order that is `poisoned` leaves weights and loss that are no numbers. Returns the places of all batches.
+    """
     import torch
 
     import_deepspeed()
@@ -28,17 +33,27 @@ def train_here(job: Job, place: Place = Place(0, 0, 1), stop_after: int | None =
 
     job.run_directory().mkdir(parents=True, exist_ok=True)
     trainer = Trainer(job, place)
-    step, done = trainer.batches.step, 0
+    step, update = trainer.batches.step, trainer.engine.update
+    places: list[int] = []
 
-    def counted(*place: int) -> Any:
-        nonlocal done
-        done += 1
-        trainer.stop_asked = done == stop_after
-        return step(*place)
+    def counted(number: int, moved: int) -> Any:
+        places.append(job.train.place_of(number) + moved)
+        trainer.stop_asked = len(places) == stop_after
+        return step(number, moved)
+
+    def spoilt(*given: Any) -> Any:
+        told = update(*given)
+        if places[-1] not in poisoned:
+            return told
+        for piece in trainer.engine.pieces():
+            piece.parameter.data.fill_(math.nan)
+        return told._replace(sums=told.sums * math.nan)
 
     trainer.batches.step = counted  # type: ignore[method-assign]
+    trainer.engine.update = spoilt  # type: ignore[method-assign]
     with suppress(Interrupted):
         trainer.train()
+    return places
 
 
 def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> None:

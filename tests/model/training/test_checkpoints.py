@@ -83,7 +83,7 @@ def test_what_is_loaded_in_another_stage_and_saved_again_is_the_same_to_the_bit(
     latest = again.latest()
     assert latest is not None
     again.load(trainer.engine, latest)
-    again.save(trainer.engine, 4, {})
+    again.save(trainer.engine, 4, latest.memory)
     again.finish(trainer.engine)
     after = stored(job)
     assert after.keys() == before.keys() and {state for _, state in after} == {"weight", "exp_avg", "exp_avg_sq", "step"}
