@@ -45,10 +45,10 @@ class Batches:
         self._train = open_shards(job.train_shards, job, objective)
         self._val = open_shards(job.val_shards, job, objective) if job.val_shards and job.train.eval_rows else None
 
-    def step(self, update: int) -> tuple[int, list[Batch]]:
-        """Units of this worker in update number `update` (from 0), and its micro-batches."""
+    def step(self, update: int, moved: int = 0) -> tuple[int, list[Batch]]:
+        """Units of this worker in update number `update` (from 0), and its micro-batches; `moved`: rows left out so far."""
         job = self._job
-        indices = batch_indices(job.seed, job.train.place_of(update), job.train.batch_at(update), len(self._train))
+        indices = batch_indices(job.seed, job.train.place_of(update) + moved, job.train.batch_at(update), len(self._train))
         rows = self._train.rows(rank_share(indices, self._place.rank, self._place.world))
         count, size = len(indices) // self._place.world, job.micro_batch
         parts = ({name: column[start : start + size] for name, column in rows.items()} for start in range(0, count, size))

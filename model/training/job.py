@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field, model_validator
 
 from model.architecture.config import DecoderConfig
+from model.architecture.directory import TOKENIZER_DIGEST, weight_files
 from model.training.config import ObjectiveConfig, TrainResources
 from model.training.parallel.fits import misfits
 
@@ -34,6 +35,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     val_shards: Path | None = None
     initial_model: Path | None = Field(None, description="model directory to start from; None: fresh weights")
     output: Path = Field(description="where the model directory is written at the end")
+    kept: Path | None = Field(None, description="where the checkpoints are laid that resources ask to keep for good; None: nowhere")
     checkpoints: Path = Field(description="what must outlive a killed run: keep it until the output is committed")
 
     @model_validator(mode="after")
@@ -42,6 +44,8 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("; ".join(problems))
         if self.train.objective == "dpo" and self.initial_model is None:
             raise ValueError("initial_model is missing: DPO needs the model that it starts from and is held to")
+        if self.train.select == "best" and self.val_shards is None:
+            raise ValueError("select=best needs val_shards: without them no weights are the best; give them, or select=last")
         return self
 
     @property
@@ -63,6 +67,11 @@ class Job(BaseModel, frozen=True, extra="forbid"):
         most = max(1, min(2048 // self.decoder.context, share // self.resources.parallel.pipeline))
         return max(size for size in range(1, share + 1) if share % size == 0 and size <= most)
 
+    @property
+    def told_with_model(self) -> dict[str, str]:
+        """What a model directory of this job says beside its shape: whose tokens it speaks."""
+        return {TOKENIZER_DIGEST: self.tokenizer_digest}
+
     def identity(self) -> str:
         """SHA-256 of what the weights depend on: the configs, the seed, and the inputs' own digests."""
         parts = {
@@ -73,7 +82,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             "tokenizer": self.tokenizer_digest,
             "train_shards": _sha256(self.train_shards / "shards.json"),
             "val_shards": _sha256(self.val_shards / "shards.json") if self.val_shards else None,
-            "initial_model": _sha256(self.initial_model / "model.safetensors") if self.initial_model else None,
+            "initial_model": [_sha256(path) for path in weight_files(self.initial_model)] if self.initial_model else None,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
