@@ -4,7 +4,8 @@ Guarantee: special tokens never come out of text. A book or a user that writes "
 characters, so content cannot end a message or open a role. Ids are those of the whole text encoded at once (see
 `pieces` for why, and its one exception), and decoding them gives the text back byte for byte, except what became `<|unk|>`
 in a kind that has it (see `kinds.py`): that is gone, and `unknown_bytes` says how much it was.
-Cost: about 2 million characters are in flight at a time; the tokenizer's own threads share them.
+Cost: about 4 million characters are in flight at a time; the tokenizer's own threads share them, and what it has encoded
+becomes arrays while it encodes on.
 When it can't: a directory that holds no tokenizer of ours raises TokenizerError.
 """
 
@@ -12,7 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +25,9 @@ from numpy.typing import NDArray
 from data.tokens.special import SPECIAL_TOKENS, UNKNOWN
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
+Batch = list[tuple[int, str]]  # (number of the text, piece)
 Ids = NDArray[Any]
 PIECE_CHARACTERS = 16_384
 LONGEST_PIECE = 16 * PIECE_CHARACTERS
@@ -86,19 +90,31 @@ class TextEncoder:
         """The ids of each text, in order; one array of `dtype` a text, without special tokens."""
         parts: dict[int, list[Ids]] = {}
         done = 0
-        for batch in _batches(texts):
-            filled = [(owner, piece) for owner, piece in batch if piece]
-            encodings = self.tokenizer.encode_batch_fast([piece for _, piece in filled], add_special_tokens=False)
-            for owner, _ in batch:
-                parts.setdefault(owner, [])
-            for (owner, _), encoding in zip(filled, encodings, strict=True):
-                parts[owner].append(np.array(encoding.ids, dtype=self.dtype))
+        for batch, encodings in self._encoded(_batches(texts)):
+            for (owner, _), encoding in zip(batch, encodings, strict=True):
+                parts.setdefault(owner, []).append(np.array(encoding.ids, dtype=self.dtype))
             # Texts before the last one of the batch are whole; the last may go on in the next batch.
             for owner in range(done, batch[-1][0]):
                 yield self._join(parts.pop(owner))
                 done = owner + 1
         for owner in sorted(parts):
             yield self._join(parts[owner])
+
+    def _encoded(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, list[Encoding]]]:
+        """Each batch with its encodings, while the tokenizer's threads are at work on the next."""
+
+        def work(batch: Batch) -> list[Encoding]:
+            return self.tokenizer.encode_batch_fast([piece for _, piece in batch], add_special_tokens=False)
+
+        with ThreadPoolExecutor(1) as ahead:
+            waiting: deque[tuple[Batch, Future[list[Encoding]]]] = deque()
+            for batch in batches:
+                waiting.append((batch, ahead.submit(work, batch)))
+                if len(waiting) > 1:
+                    before, done = waiting.popleft()
+                    yield before, done.result()
+            for before, done in waiting:
+                yield before, done.result()
 
     def decode(self, ids: Ids) -> str:
         """The text that ids stand for; special tokens are written out, so that a leak shows."""
@@ -130,7 +146,7 @@ def token_bytes(tokenizer: Tokenizer) -> NDArray[np.int64]:
     return sizes
 
 
-def _batches(texts: Iterable[str]) -> Iterator[list[tuple[int, str]]]:
+def _batches(texts: Iterable[str]) -> Iterator[Batch]:
     """(number of the text, piece) in batches of about BATCH_CHARACTERS; an empty text comes as one empty piece."""
     batch: list[tuple[int, str]] = []
     size = 0

@@ -34,8 +34,8 @@ def pack(splits: dict[str, Path], tokenizer: Path, conversations: Path | None, o
     `conversations` is instructions_train.jsonl or its directory; its rows go into the split called "train" alone.
     None, or a file without conversations, mixes none in.
     Metrics, each with the split's name in front: rows, tokens, targets, bytes, padding_fraction, documents,
-    tokens_<source>. Then instruction_rows, instruction_rounds (how often the conversations came round), removed,
-    quarantined.
+    tokens_<source>, and unknown (`<|unk|>` among the targets) where the tokenizer has it. Then instruction_rows,
+    instruction_rounds (how often the conversations came round), removed, quarantined.
     """
     encoder = TextEncoder(tokenizer)
     ledger = Ledger("pack")
@@ -52,7 +52,7 @@ def pack(splits: dict[str, Path], tokenizer: Path, conversations: Path | None, o
             mixed, metrics["instruction_rounds"] = conversation_rows(encoder, file, text_rows, config, ledger)
             metrics["instruction_rows"] = float(len(mixed))
         is_mixed = even_places(text_rows, len(mixed))
-        writer = ShardWriter(output / name, "pretrain", config.sequence_length, encoder, config.shard_rows)
+        writer = ShardWriter(output / name, "pretrain", config.sequence_length, encoder, config.shard_rows, stream.unknown_size)
         _write_rows(writer, stream, mixed, is_mixed)
         metrics |= {f"{name}_{key}": value for key, value in writer.close().items()}
         metrics |= _account(name, stream, np.flatnonzero(~is_mixed), config.sequence_length, records)

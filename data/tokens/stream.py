@@ -35,6 +35,7 @@ class Stream:
 
     tokens: Ids
     accounts: list[Account]
+    unknown_size: float = 0.0  # UTF-8 bytes that one `<|unk|>` stands for, on average
 
 
 def read_stream(encoder: TextEncoder, path: Path, seed: int) -> Stream:
@@ -57,4 +58,7 @@ def read_stream(encoder: TextEncoder, path: Path, seed: int) -> Stream:
         length = len(encoded[number]) + 2
         accounts.append(Account(*seen[number], tokens=length, start=start))
         start += length
-    return Stream(np.concatenate(parts), accounts)
+    tokens = np.concatenate(parts)
+    unknown = int((tokens == encoder.unknown).sum()) if encoder.unknown is not None else 0
+    lost = encoder.unknown_bytes(sum(account.bytes for account in accounts), tokens) if unknown else 0
+    return Stream(tokens, accounts, lost / unknown if unknown else 0.0)

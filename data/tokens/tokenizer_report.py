@@ -82,7 +82,7 @@ def measure(encoder: TextEncoder, split: Path, seed: int) -> Measured:
         dict(sorted(sources.items())),
         uses,
         errors,
-        [_sample(encoder, document) for _, document in sorted(chosen, key=lambda one: one[0])],
+        [_sample(encoder, document) for _, document in chosen],
     )
 
 

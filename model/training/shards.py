@@ -52,7 +52,8 @@ class ShardMetadata:
 
     `tokens`: tokens held, padding left out and the token that two rows share counted once. `targets`: tokens that
     count in the loss. `bytes`: UTF-8 bytes of the text that those stand for (special tokens stand for none), so
-    bits per byte = total nats / ln 2 / bytes.
+    bits per byte = total nats / ln 2 / bytes. `unknown`: targets that are `<|unk|>`; the tokens do not tell the `unknown_bytes`
+    of the text that they stand for (part of `bytes`; in rows of conversation taken as long as those of the text).
     """
 
     format: int
@@ -66,6 +67,8 @@ class ShardMetadata:
     tokens: int
     targets: int
     bytes: int
+    unknown: int = 0
+    unknown_bytes: int = 0
 
 
 def read_metadata(directory: Path) -> ShardMetadata:
