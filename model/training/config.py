@@ -11,8 +11,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from model.training.mixture.config import MixturePhase, check_phases
 from model.training.parallel.config import ParallelConfig
-
 
 _WITH_BETAS = ("optimizer=adamw", "optimizer=adam", "optimizer=lion", "optimizer=sophia", "optimizer=muon")
 _WITH_MOMENTUM = ("optimizer=momentum", "optimizer=muon")
@@ -129,6 +129,15 @@ class PretrainConfig(TrainConfig):
     objective: Literal["next_token"] = Field("next_token", description="what is learned: the next token of every document")
     tokens: int = Field(2_000_000, ge=0, description="token places to train on, padding included, instead of steps; tokens")
     within_documents: bool = Field(True, description="attention stays inside a document of a packed row")
+    mixture: tuple[MixturePhase, ...] = Field(
+        (),
+        description="weights of the sources, by phase, in shards of pack.by_source=true; none: every row once an epoch; list of phases",
+    )
+
+    @model_validator(mode="after")
+    def _phases_follow(self) -> PretrainConfig:
+        check_phases(self.mixture)
+        return self
 
 
 class SftConfig(TrainConfig):
@@ -161,6 +170,9 @@ class TrainResources(BaseModel, frozen=True, extra="forbid"):
     parallel: ParallelConfig = Field(ParallelConfig(), description="processes, and what is spread over them")
     threads: int = Field(0, ge=0, description="threads in each worker; 0: the machine's cores shared among the workers")
     micro_batch: int = Field(0, ge=0, description="sequences computed at once in a worker; 0: chosen (about 2,048 tokens)")
+    loader_threads: int = Field(
+        1, ge=0, le=64, description="threads that read the rows of coming steps while one is computed, a step each; 0: none; threads"
+    )
     compile: bool = Field(False, description="training compiled by torch.compile: a slower start, faster steps; wants a C++ compiler")
     recompute: Literal["none", "blocks"] = Field(
         "none", description="what is computed again in the backward pass instead of kept; blocks: a third more computing, less memory"

@@ -4,7 +4,7 @@ Guarantee: every source has endless epochs of its own, each shuffled anew; withi
 whatever the other sources and their weights are. In any stretch of a phase a source of share w among k sources has its share to
 within 1 + w k rows, so no batch leans. Any place is found at once: resuming needs no saved iterator, and the state is seed and step.
 Cost: two sorted orders of rows are kept for each source, and 65,536 places of each phase's pattern.
-When it can't: shards whose rows mix sources, a source without rows and one that no phase names raise MixtureError.
+When it can't: shards whose rows mix sources, a source without rows and one that no phase names raise JobError.
 
 Rule: in a phase the sources follow a pattern of 65,536 places that repeats. A source with c of them stands at the sorted order of
 (j + 1/2) / c among all, j from 0: evenly spread, as in stride scheduling (Waldspurger and Weihl 1995).
@@ -19,15 +19,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from model.training.job import JobError
 from model.training.mixture.config import PARTS, MixturePhase
 from model.training.order import Indices, sample_order
 
 if TYPE_CHECKING:
     from model.training.shards import ShardMetadata
-
-
-class MixtureError(ValueError):
-    """The mixture and the shards' sources don't fit together."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,7 @@ class MixtureOrder:
         check_sources(phases, rows)
         self._seed, self._names = seed, tuple(rows)
         self._rows = tuple(rows.values())
-        self._firsts = np.cumsum([0, *self._rows[:-1]]).tolist()
+        self._firsts: list[int] = np.cumsum([0, *self._rows[:-1]]).tolist()
         ends = [round(phase.until * places) for phase in phases[:-1]]
         bounds = zip([0, *ends], [*ends, None], phases, strict=True)
         self._stretches = [_stretch(begin, end, phase, self._names) for begin, end, phase in bounds]
@@ -89,23 +86,24 @@ class MixtureOrder:
         for epoch in np.unique(epochs).tolist():
             same = epochs == epoch
             rows[same] = self._epoch(self._seed, epoch, self._rows[source], self._names[source])[within[same]]
-        return rows + self._firsts[source]
+        rows += self._firsts[source]
+        return rows
 
 
 def check_sources(phases: Sequence[MixturePhase], rows: Mapping[str, int]) -> None:
-    """MixtureError unless the phases name the sources of the shards, all of them, and those with a weight have rows."""
+    """JobError unless the phases name the sources of the shards, all of them, and those with a weight have rows."""
     if not rows:
-        raise MixtureError(
+        raise JobError(
             "mixture: rows of these shards hold text of several sources, which can't be weighed; pack with pack.by_source=true, "
             "or leave pretrain.mixture empty"
         )
     named = {name for phase in phases for name in phase.weights}
     if strange := sorted(named - set(rows)):
-        raise MixtureError(f"mixture: {strange[0]!r} has a weight, but the shards' sources are {', '.join(rows)}")
+        raise JobError(f"mixture: {strange[0]!r} has a weight, but the shards' sources are {', '.join(rows)}")
     if left := sorted(set(rows) - named):
-        raise MixtureError(f"mixture: source {left[0]!r} of the shards has no weight in any phase; give it one, 0 to leave it out")
+        raise JobError(f"mixture: source {left[0]!r} of the shards has no weight in any phase; give it one, 0 to leave it out")
     if empty := sorted({name for phase in phases for name, weight in phase.weights.items() if weight and not rows[name]}):
-        raise MixtureError(f"mixture: source {empty[0]!r} has a weight, but no rows in the shards")
+        raise JobError(f"mixture: source {empty[0]!r} has a weight, but no rows in the shards")
 
 
 def epochs(phases: Sequence[MixturePhase], seed: int, places: int, shards: ShardMetadata) -> dict[str, float]:
