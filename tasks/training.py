@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from model.architecture.config import DecoderConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
+from tasks.epochs import tell_epochs
 from tasks.stage.stage import Metrics, Workspace
 
 SERIES_ROWS = 200
@@ -74,6 +75,6 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
             work.series(waiting)
             waiting.clear()
 
-    metrics = launch(job, on_progress=show)
+    metrics = tell_epochs(job, work) | launch(job, on_progress=show)
     work.series(waiting)
     return metrics

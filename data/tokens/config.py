@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+CONVERSATIONS = "conversations"  # what their rows are called where sources are told apart
 SMALLEST_VOCABULARY = 7 + 256  # the special tokens and one token for each byte
 
 

@@ -72,7 +72,7 @@ class TextEncoder:
             if self.tokenizer.token_to_id(token) != place:
                 raise TokenizerError(f"{path}: {token} has id {self.tokenizer.token_to_id(token)}, must be {place}")
         self.tokenizer.encode_special_tokens = True
-        self.dtype = np.dtype(np.uint16 if self.vocab_size <= 65_535 else np.uint32)
+        self.dtype = np.dtype(np.uint16 if self.vocab_size <= 65_536 else np.uint32)
 
     @property
     def token_bytes(self) -> NDArray[np.int64]:

@@ -7,8 +7,7 @@ batch holds. Threads read the coming steps while one is computed; their number c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +16,10 @@ from torch import Tensor
 
 from model.objectives.objective import Objective, Rows
 from model.training.ahead import Ahead
-from model.training.config import PretrainConfig
 from model.training.distributed import Place
 from model.training.job import Job, JobError
-from model.training.mixture.order import MixtureOrder
-from model.training.order import Indices, batch_indices, rank_share
+from model.training.mixture.order import order_of
+from model.training.order import batch_indices, rank_share
 from model.training.shards import ShardReader
 
 Batch = dict[str, Tensor]
@@ -48,7 +46,7 @@ class Batches:
         self._job, self._objective, self._place, self._device = job, objective, place, device
         self._train = open_shards(job.train_shards, job, objective)
         self._val = open_shards(job.val_shards, job, objective) if job.val_shards and job.train.eval_rows else None
-        self._order = _order(job, self._train)
+        self._mixture = order_of(job, self._train.metadata)
         self._ahead = Ahead(self._read, job.resources.loader_threads)
 
     def step(self, update: int, place: int | None = None) -> tuple[int, list[Batch]]:
@@ -67,7 +65,8 @@ class Batches:
 
     def _read(self, wanted: tuple[int, int]) -> tuple[int, list[Batch]]:
         """The units and micro-batches of this worker in the batch that begins at `wanted[0]` and has `wanted[1]` rows."""
-        indices = rank_share(self._order(*wanted), self._place.rank, self._place.world)
+        batch = self._mixture.indices(*wanted) if self._mixture else batch_indices(self._job.seed, *wanted, len(self._train))
+        indices = rank_share(batch, self._place.rank, self._place.world)
         rows, size = self._train.rows(indices), self._job.micro_batch
         parts = ({name: column[start : start + size] for name, column in rows.items()} for start in range(0, len(indices), size))
         return self._objective.units(rows), [self._tensors(part) for part in parts]
@@ -90,16 +89,3 @@ class Batches:
     def _tensors(self, rows: Rows) -> Batch:
         arrays = self._objective.batch(rows)
         return {name: torch.from_numpy(np.ascontiguousarray(array)).to(self._device) for name, array in arrays.items()}
-
-
-def _order(job: Job, shards: ShardReader) -> Callable[[int, int], Indices]:
-    """Which rows a batch has, by its place and size."""
-    phases = job.train.mixture if isinstance(job.train, PretrainConfig) else ()
-    if not phases:
-        return partial(_shuffled, job.seed, len(shards))
-    rows = {source.name: source.rows for source in shards.metadata.sources}
-    return MixtureOrder(job.seed, phases, job.train.place_of(job.total_steps), rows).indices
-
-
-def _shuffled(seed: int, rows: int, place: int, size: int) -> Indices:
-    return batch_indices(seed, place, size, rows)

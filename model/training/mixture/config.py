@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, Field, model_validator
 
@@ -47,3 +48,18 @@ def check_phases(phases: tuple[MixturePhase, ...]) -> None:
     ends = [phase.until for phase in phases]
     if ends and (ends != sorted(set(ends)) or ends[-1] != 1):
         raise ValueError(f"mixture: phases end at {ends}; each must end after the one before it, and the last at 1")
+
+
+def unlike(phases: Sequence[MixturePhase], rows: Mapping[str, int]) -> str:
+    """Why these phases don't fit shards with so many rows of each source, and the way out; empty: they do."""
+    if not rows:
+        return "mixture: rows of these shards hold text of several sources; pack with pack.by_source=true, or leave pretrain.mixture empty"
+    named = {name for phase in phases for name in phase.weights}
+    weighed = {name for phase in phases for name, weight in phase.weights.items() if weight}
+    if strange := sorted(weighed - set(rows)):
+        return f"mixture gives a weight to {strange[0]!r}, but the sources are {', '.join(rows)}; leave it out, or give it 0"
+    if left := sorted(set(rows) - named):
+        return f"mixture gives no weight to the source {left[0]!r} in any phase; give it one, 0 to leave it out of training"
+    if empty := sorted(name for name in weighed if not rows[name]):
+        return f"mixture gives a weight to {empty[0]!r}, of which there are no rows; give it 0"
+    return ""

@@ -15,16 +15,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.training.job import JobError
-from model.training.mixture.config import PARTS, MixturePhase
+from model.training.config import PretrainConfig
+from model.training.job import Job, JobError
+from model.training.mixture.config import PARTS, MixturePhase, unlike
 from model.training.order import Indices, sample_order
-
-if TYPE_CHECKING:
-    from model.training.shards import ShardMetadata
+from model.training.shards import ShardMetadata, read_metadata
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,8 @@ class MixtureOrder:
 
     def __init__(self, seed: int, phases: Sequence[MixturePhase], places: int, rows: Mapping[str, int]) -> None:
         """`places`: sequences in the whole of training. `rows`: of each source, in the order in which they lie."""
-        check_sources(phases, rows)
+        if fault := unlike(phases, rows):
+            raise JobError(fault)
         self._seed, self._names = seed, tuple(rows)
         self._rows = tuple(rows.values())
         self._firsts: list[int] = np.cumsum([0, *self._rows[:-1]]).tolist()
@@ -90,27 +89,20 @@ class MixtureOrder:
         return rows
 
 
-def check_sources(phases: Sequence[MixturePhase], rows: Mapping[str, int]) -> None:
-    """JobError unless the phases name the sources of the shards, all of them, and those with a weight have rows."""
-    if not rows:
-        raise JobError(
-            "mixture: rows of these shards hold text of several sources, which can't be weighed; pack with pack.by_source=true, "
-            "or leave pretrain.mixture empty"
-        )
-    named = {name for phase in phases for name in phase.weights}
-    if strange := sorted(named - set(rows)):
-        raise JobError(f"mixture: {strange[0]!r} has a weight, but the shards' sources are {', '.join(rows)}")
-    if left := sorted(set(rows) - named):
-        raise JobError(f"mixture: source {left[0]!r} of the shards has no weight in any phase; give it one, 0 to leave it out")
-    if empty := sorted({name for phase in phases for name, weight in phase.weights.items() if weight and not rows[name]}):
-        raise JobError(f"mixture: source {empty[0]!r} has a weight, but no rows in the shards")
-
-
-def epochs(phases: Sequence[MixturePhase], seed: int, places: int, shards: ShardMetadata) -> dict[str, float]:
-    """How often rows come round in training on so many places: `epochs_<source>` for each source of a mixture, else `epochs`."""
+def order_of(job: Job, shards: ShardMetadata) -> MixtureOrder | None:
+    """The order that a job's mixture asks for; None without one. JobError when the shards don't fit it."""
+    phases = job.train.mixture if isinstance(job.train, PretrainConfig) else ()
     if not phases:
+        return None
+    return MixtureOrder(job.seed, phases, job.train.place_of(job.total_steps), {source.name: source.rows for source in shards.sources})
+
+
+def epochs(job: Job) -> dict[str, float]:
+    """How often rows come round in the whole of a job: `epochs_<source>` for each source of a mixture, else `epochs`."""
+    shards, places = read_metadata(job.train_shards), job.train.place_of(job.total_steps)
+    order = order_of(job, shards)
+    if order is None:
         return {"epochs": places / shards.rows} if shards.rows else {}
-    order = MixtureOrder(seed, phases, places, {source.name: source.rows for source in shards.sources})
     return {f"epochs_{name}": times for name, times in order.epochs(places).items()}
 
 
