@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from model.architecture.config import DecoderConfig
 from model.architecture.directory import model_files
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
+from tasks.epochs import tell_epochs
 from tasks.stage.call import Shard
 from tasks.stage.stage import DigestOf, Metrics, Workspace
 
@@ -86,6 +87,6 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
             work.series(waiting)
             waiting.clear()
 
-    metrics = launch(job, on_progress=show)
+    metrics = tell_epochs(job, work) | launch(job, on_progress=show)
     work.series(waiting)
     return metrics

@@ -75,7 +75,7 @@ class Checkpoints:
             raise JobError(f"{self.directory / folder_of(step)} is missing; remove {self.directory} to start afresh")
         return latest
 
-    def go_back(self, engine: Engine, before: Latest, memory: dict[str, Any]) -> None:
+    def go_back(self, engine: AnyEngine, before: Latest, memory: dict[str, Any]) -> None:
         """Put an earlier checkpoint in force again, with what is remembered now, and forget those after it. `finish` comes before."""
         distributed.barrier()
         if engine.place.leads:

@@ -12,6 +12,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from model.training.guards.config import GuardsConfig
+from model.training.mixture.config import MixturePhase, check_phases
 from model.training.parallel.config import ParallelConfig
 
 _WITH_BETAS = ("optimizer=adamw", "optimizer=adam", "optimizer=lion", "optimizer=sophia", "optimizer=muon")
@@ -154,6 +155,15 @@ class PretrainConfig(TrainConfig):
     initial: str = Field(
         "", description="folder of a model to start from, also a Hugging Face Llama; relative to the root; empty: fresh weights"
     )
+    mixture: tuple[MixturePhase, ...] = Field(
+        (),
+        description="weights of the sources, by phase, in shards of pack.by_source=true; none: every row once an epoch; list of phases",
+    )
+
+    @model_validator(mode="after")
+    def _phases_follow(self) -> PretrainConfig:
+        check_phases(self.mixture)
+        return self
 
 
 class SftConfig(TrainConfig):
@@ -192,6 +202,9 @@ class TrainResources(BaseModel, frozen=True, extra="forbid"):
     parallel: ParallelConfig = Field(ParallelConfig(), description="processes, and what is spread over them")
     threads: int = Field(0, ge=0, description="threads in each worker; 0: the machine's cores shared among the workers")
     micro_batch: int = Field(0, ge=0, description="sequences computed at once in a worker; 0: chosen (about 2,048 tokens)")
+    loader_threads: int = Field(
+        1, ge=0, le=64, description="threads that read the rows of coming steps while one is computed, a step each; 0: none; threads"
+    )
     compile: bool = Field(False, description="training compiled by torch.compile: a slower start, faster steps; wants a C++ compiler")
     recompute: Literal["none", "blocks"] = Field(
         "none", description="what is computed again in the backward pass instead of kept; blocks: a third more computing, less memory"

@@ -249,13 +249,6 @@ class Engine:
             else:
                 yield Piece(name, parameter)
 
-    def scalars(self) -> dict[str, float]:
-        """What a checkpoint must hold beside weights, optimizer state and DeepSpeed's own counters."""
-        return {}
-
-    def set_scalars(self, scalars: Mapping[str, float]) -> None:
-        """Go on from `scalars`."""
-
     def buffers(self) -> dict[str, Tensor]:
         """What the decoder keeps besides its parameters, such as a batch norm's running means; each worker has its own."""
         decoder = self.deepspeed.module.decoder

@@ -88,7 +88,8 @@ def _follow(job: Job, workers: Workers, on_progress: Callable[[Progress], None],
             quiet = ", ".join(f"worker {rank} gave no sign of life for {age:.0f} s" for rank, age in silent(job.run_directory()).items())
             workers.stop()
             raise LaunchError(
-                f"no progress for stall_seconds={job.resources.stall_seconds:g}, so the workers were ended{quiet and f' ({quiet})'}; {kept(job)}"
+                f"no progress for stall_seconds={job.resources.stall_seconds:g}, so the workers were ended{quiet and f' ({quiet})'}; "
+                f"{kept(job)}"
             )
         if limit is not None and now - began > limit:
             workers.stop()

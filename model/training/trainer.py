@@ -8,6 +8,7 @@ Cost beside the computing: one reduction of a handful of numbers a step, and a c
 
 from __future__ import annotations
 
+import math
 import shutil
 import signal
 from types import FrameType
