@@ -26,7 +26,7 @@ class Contestant:
 
     def __init__(self, name: str, python: Path, module: str, arguments: Sequence[str], threads: int) -> None:
         self.name = name
-        self._said = tempfile.TemporaryFile("w+")
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed with the process
         self._process = subprocess.Popen(
             [str(python), "-m", module, *arguments],
             stdin=subprocess.PIPE,
@@ -57,6 +57,7 @@ class Contestant:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._said.close()
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None
@@ -100,7 +101,9 @@ class Table:
         """A new table."""
         print(f"\n{title}\n  {'':44} {f'ours, {unit}':>16} {f'theirs, {unit}':>18} {'ratio':>9} {'bound':>9}", flush=True)
 
-    def against(self, what: str, ours: Sequence[float], theirs: Sequence[float], *, least: float, strictly: bool = False, note: str = "") -> None:
+    def against(
+        self, what: str, ours: Sequence[float], theirs: Sequence[float], *, least: float, strictly: bool = False, note: str = ""
+    ) -> None:
         """The median ratio of paired measurements must be at least `least`, or above it."""
         ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
         ratio = statistics.median(ratios)
@@ -116,7 +119,12 @@ class Table:
     def figure(self, what: str, value: float, limit: float, *, least: float | None) -> None:
         """A value against a limit: the share must be at least `least`, unless it is only told."""
         share = value / limit
-        self._row(what, f"{value:16,.1f} {limit:18,.1f} {share:9.3f}", "told" if least is None else f">= {least:g}", least is None or share >= least)
+        self._row(
+            what,
+            f"{value:16,.1f} {limit:18,.1f} {share:9.3f}",
+            "told" if least is None else f">= {least:g}",
+            least is None or share >= least,
+        )
 
     def _row(self, what: str, figures: str, bound: str, met: bool, note: str = "") -> None:
         if not met:
@@ -127,4 +135,3 @@ class Table:
         """Exit code: 1 when a bound was missed."""
         print(f"\nmissed: {', '.join(self.missed)}" if self.missed else "\nevery bound was met", flush=True)
         return 1 if self.missed else 0
-

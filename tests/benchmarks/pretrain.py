@@ -5,9 +5,10 @@ Every figure is a ratio of two things measured in turns in one run on this machi
 * **step**: tokens a second of our step (the real trainer's batches and engine, one worker), and of a launched job in its steady state,
   against a plain torch loop over the same decoder, rows, micro-batches and optimizer: at least 0.97.
 * **peers**: our step against `transformers.Trainer` and litgpt's `pretrain.fit` on a Llama of the same shape, rows, batch, precision and
-  threads, nothing compiled: ahead of both. Neither masks documents in a packed row, so here ours doesn't either. They live in an environment
-  below `--work`, made once, with the torch of the same version; or `--peer-python` names one that has them.
-* **tokens**: reading, tokenizing and packing a split against `encode_batch_fast` of its texts, held in memory: at least 0.9.
+  threads, nothing compiled: ahead of both. Neither masks documents in a packed row, so here ours doesn't either. They live in an
+  environment below `--work`, made once, with torch of the same version; or `--peer-python` names one that has them.
+* **tokens**: reading, tokenizing and packing a split against `encode_batch_fast` of its texts, which lie in memory: at least 0.9. Both
+  open the tokenizer, so that its cache of words is empty at first.
 * **loader**: rows of packed shards made into tensors against what training eats: at least 50 times.
 * **checkpoints**: what saving costs, as a share of the time between two checkpoints at the default interval: under 2 %. Launched jobs that
   save ten times as often are held against jobs that never save.
@@ -95,7 +96,7 @@ def measure(table: Table, folder: Path, parts: list[str], given: argparse.Namesp
         tokens(table, shop, size, given.rounds)
     if parts != ["tokens"]:
         shop.write_shards()
-        trained = [part for part in ("step", "peers", "loader", "checkpoints") if part in parts]
+        trained: list[str] = [part for part in ("step", "peers", "loader", "checkpoints") if part in parts]
         Training(table, shop, given).run(trained)
 
 
@@ -104,17 +105,15 @@ def tokens(table: Table, shop: Workshop, size: float, rounds: int) -> None:
     from tokenizers import Tokenizer
 
     texts = [document.text for document in read_documents(shop.text)]
-    tokenizer = Tokenizer.from_file(str(shop.tokenizer / "tokenizer.json"))
-    tokenizer.encode_special_tokens = True
 
     def packed(_: int) -> float:
         with tempfile.TemporaryDirectory(dir=shop.folder) as place:
             return timed(lambda: pack({"train": shop.text}, shop.tokenizer, None, Path(place), shop.recipe.pack))
 
     def raw(_: int) -> float:
-        return timed(lambda: tokenizer.encode_batch_fast(texts, add_special_tokens=False))
+        return timed(lambda: Tokenizer.from_file(str(shop.tokenizer / "tokenizer.json")).encode_batch_fast(texts, add_special_tokens=False))
 
-    table.head(f"tokenize and pack, {len(texts):,} documents, vocabulary {tokenizer.get_vocab_size():,}", "kB/s")
+    table.head(f"tokenize and pack, {len(texts):,} documents", "kB/s")
     raw(1)
     speeds = contest({"pack": packed, "encode_batch_fast": raw}, 1, rounds, round(size * 1000))
     table.against("pack against encode_batch_fast", speeds["pack"], speeds["encode_batch_fast"], least=TOKENS)
@@ -130,8 +129,8 @@ class Training:
         self.tokens = job.train.global_batch * job.decoder.context
         width, layers, parameters = job.decoder.width, job.decoder.layers, job.decoder.parameters(job.vocab_size)
         print(
-            f"{parameters:,} parameters (width {width}, {layers} layers, vocabulary {job.vocab_size:,}), {self.tokens:,} tokens an update in "
-            f"micro-batches of {job.micro_batch} x {job.decoder.context}, {job.train.precision}",
+            f"{parameters:,} parameters (width {width}, {layers} layers, vocabulary {job.vocab_size:,}), {self.tokens:,} tokens an update "
+            f"in micro-batches of {job.micro_batch} x {job.decoder.context}, {job.train.precision}",
             flush=True,
         )
 

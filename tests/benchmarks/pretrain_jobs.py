@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data.documents.schema import DOCUMENTS
+from data.tokens.documents import read_documents
 from data.tokens.pack import pack
 from data.tokens.shard_writer import ShardWriter
 from data.tokens.tokenizer import fit_tokenizer
@@ -117,6 +119,5 @@ def write_random_shards(directory: Path, vocabulary: int, context: int, rows: in
     return directory
 
 
-def _documents(path: Path) -> list[tuple[str, str]]:
-    columns = pq.read_table(path, columns=["id", "text"])
-    return list(zip(columns["id"].to_pylist(), columns["text"].to_pylist(), strict=True))
+def _documents(path: Path) -> Iterator[tuple[str, str]]:
+    return ((document.id, document.text) for document in read_documents(path))

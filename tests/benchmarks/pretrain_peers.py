@@ -69,7 +69,7 @@ def transformers_trainer(job: dict[str, Any], rows: np.ndarray[Any, Any], rounds
     )
     turns = Turns(rounds, sum(parameter.numel() for parameter in model.parameters()))
 
-    class Taking(TrainerCallback):  # type: ignore[misc]
+    class Taking(TrainerCallback):
         def on_step_end(self, *args: Any, **kwargs: Any) -> None:
             turns.updated()
 
@@ -168,8 +168,8 @@ def litgpt_pretrain(job: dict[str, Any], rows: np.ndarray[Any, Any], rounds: Rou
         fabric=fabric,
         devices=1,
         state={"model": model, "optimizer": optimizer, "iter_num": 0, "step_count": 0},
-        train_dataloader=Data(),  # type: ignore[arg-type]
-        val_dataloader=[torch.from_numpy(rows[:micro])],  # type: ignore[arg-type]
+        train_dataloader=Data(),
+        val_dataloader=[torch.from_numpy(rows[:micro])],
         out_dir=Path(tempfile.gettempdir()),
         tokenizer_dir=None,
         train=TrainArgs(

@@ -1,8 +1,9 @@
 """The contestant's side of a contest: it trains when it is told to, and says what that took.
 
 A contestant is a process that is ready (imported, warmed up) and then sleeps. It reads one line a round from its standard input, the
-number of updates wanted, makes them, and answers with a line of JSON: `seconds` on the clock, `processor_seconds` of all its threads, and `loss` if
-it knows it. At the end of its input it ends. So that contestants of different environments can take turns within seconds, this file needs Python alone.
+number of updates wanted, makes them, and answers with a line of JSON: `seconds` on the clock, `processor_seconds` of all its threads,
+and `loss` if it knows it. At the end of its input it ends. So that contestants of different environments can take turns within seconds,
+this file needs Python alone.
 """
 
 from __future__ import annotations
