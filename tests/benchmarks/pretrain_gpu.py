@@ -43,13 +43,14 @@ def gpu(table: Table, folder: Path, *, peak: float | None, micro_batch: int, rou
     most = peak or next((value for name, value in PEAKS.items() if name in device), None)
     if most is None:
         raise SystemExit(f"--part gpu: the peak of {device!r} isn't known here ({', '.join(PEAKS)}); name it with --peak TFLOPS")
-    print(f"{device}, {most:g} TFLOP/s dense in bf16; fp32 weights and optimizer, bf16 products")
+    print(f"{device}, {most:g} TFLOP/s dense in bf16; fp32 weights and optimizer, bf16 products, compiled, ZeRO 0")
     for size in SIZES:
         micro = micro_batch or size.micro_batch
         batch = micro * size.accumulated
         shards = write_random_shards(folder / size.name / "train", VOCABULARY, size.shape.context, 8 * batch)
         train = PretrainConfig(steps=100_000, tokens=0, global_batch=batch, learning_rate=3e-4, precision="bf16", eval_rows=0)
-        job = make_job(folder / size.name, shards, size.shape, train, THREADS, {"micro_batch": micro})
+        resources = {"threads": THREADS, "micro_batch": micro, "compile": True, "parallel": {"zero_stage": 0}}
+        job = make_job(folder / size.name, shards, size.shape, train, resources)
         path = folder / f"{size.name}.json"
         path.write_text(job.model_dump_json(), encoding="utf-8")
         speeds = {kind: _speeds(kind, path, updates, rounds, batch * size.shape.context) for kind in ("folio", "plain")}

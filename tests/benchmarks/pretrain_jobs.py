@@ -69,9 +69,15 @@ class Workshop:
         pack({"train": self.text}, self.tokenizer, None, self.folder / "packed", self.recipe.pack)
 
     def job(self, name: str, *, threads: int, steps: int, resources: dict[str, Any] | None = None, **train: Any) -> Job:
-        """The recipe's model and pretraining over the shards, for so many steps, on so many threads and without validation."""
+        """The recipe's model, pretraining and resources over the shards, for so many steps, on so many threads and without validation."""
         fields = {**self.recipe.pretrain.model_dump(), "tokens": 0, "steps": steps, "eval_every": 0, "eval_rows": 0, **train}
-        return make_job(self.folder / name, self.shards, self.recipe.model, PretrainConfig.model_validate(fields), threads, resources or {})
+        return make_job(
+            self.folder / name,
+            self.shards,
+            self.recipe.model,
+            PretrainConfig.model_validate(fields),
+            {**self.recipe.resources.training.model_dump(), "threads": threads, **(resources or {})},
+        )
 
     def write_job(self, job: Job) -> Path:
         """The job as a file, its micro-batch spelt out; the rows of tokens lie beside it as `rows.npy`."""
@@ -84,14 +90,14 @@ class Workshop:
         return path
 
 
-def make_job(folder: Path, shards: Path, decoder: DecoderConfig, train: PretrainConfig, threads: int, resources: dict[str, Any]) -> Job:
+def make_job(folder: Path, shards: Path, decoder: DecoderConfig, train: PretrainConfig, resources: dict[str, Any]) -> Job:
     """A job that trains on `shards`, with its output and checkpoints below `folder`."""
     metadata = read_metadata(shards)
     job = Job(
         decoder=decoder,
         vocab_size=metadata.vocab_size,
         train=train,
-        resources=TrainResources.model_validate({"threads": threads, **resources}),
+        resources=TrainResources.model_validate(resources),
         tokenizer_digest=metadata.tokenizer_digest,
         train_shards=shards,
         output=folder / "output",

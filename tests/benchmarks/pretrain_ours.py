@@ -2,7 +2,8 @@
 
 JOB is the JSON file of a `model.training.job.Job`. `folio` trains through the real `Trainer`: its batches, its engine (DeepSpeed with one
 worker). `plain` is what anybody writes: the same decoder and objective, the same rows in the same micro-batches, torch's fused AdamW,
-`clip_grad_norm_`, a cosine. It reads rows through the same loader, whose own speed is the business of `loader`, which only reads.
+`clip_grad_norm_`, a cosine; compiled where the job is. It reads rows through the same loader, whose own speed is the business of `loader`,
+which only reads.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ def plain(job: Job) -> tuple[Step, int]:
         {"params": [p for p in decoder.parameters() if p.dim() <= 1], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, betas=(train.beta1, train.beta2), eps=train.epsilon, fused=True)
+    sums = torch.compile(objective.sums) if job.resources.compile else objective.sums
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, job.total_steps)
 
     def step(update: int) -> float:
@@ -59,7 +61,7 @@ def plain(job: Job) -> tuple[Step, int]:
         total = torch.zeros((), device=device)
         for batch in micro_batches:
             with torch.autocast(device.type, torch.bfloat16, enabled=train.precision == "bf16"):
-                nats, _ = objective.sums(decoder, batch, None)
+                nats, _ = sums(decoder, batch, None)
             (nats / units).backward()
             total += nats.detach()
         torch.nn.utils.clip_grad_norm_(decoder.parameters(), train.clip)
