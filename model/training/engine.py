@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import deepspeed
 import torch
@@ -25,25 +25,12 @@ from model.training.optimizers.averaging import average_weights
 from model.training.optimizers.change import Change
 from model.training.optimizers.choose import optimizer_for
 from model.training.optimizers.sophia import Sophia
+from model.training.parallel.compile import cut_along, deepspeed_config
+from model.training.parallel.tensor import finish_cut, joined
 from model.training.precision import LossScale
 from model.training.schedule import rate_factor
 
 CHANGE_EVERY = 50
-
-
-def deepspeed_config(job: Job) -> dict[str, Any]:
-    """The DeepSpeed configuration of a job: nobody writes it by hand."""
-    return {
-        # The engine says itself where an update ends, as the batch may grow: these numbers only have to agree.
-        "train_batch_size": job.micro_batch * job.resources.parallel.workers,
-        "train_micro_batch_size_per_gpu": job.micro_batch,
-        "gradient_accumulation_steps": 1,
-        # Stage 0 is clipped by `Engine`, which has no skipping of overflowed updates otherwise.
-        "gradient_clipping": job.train.clip if job.resources.parallel.zero_stage else 0.0,
-        "zero_optimization": {"stage": job.resources.parallel.zero_stage},
-        "zero_allow_untested_optimizer": True,
-        "steps_per_print": 2**31,
-    }
 
 
 class Update(NamedTuple):
@@ -57,7 +44,7 @@ class Update(NamedTuple):
     norm: float
     rate: float
     metrics: dict[str, float]
-    applied: bool
+    applied: bool = True
 
 
 class Piece(NamedTuple):
@@ -98,6 +85,7 @@ class Engine:
         self.deepspeed, *_ = deepspeed.initialize(
             model=lesson, optimizer=self._optimizer, config=deepspeed_config(job), dist_init_required=False
         )
+        finish_cut(self.deepspeed, decoder, job.resources.parallel.tensor)
         self._parameters = list(decoder.parameters())
         if self._stage == 0 and self.data_workers == 1:
             # DeepSpeed copies all gradients to reduce them, also where there is nobody to share them with.
@@ -109,12 +97,17 @@ class Engine:
     @property
     def data_workers(self) -> int:
         """Among how many workers a batch is shared."""
-        return self.place.world
+        return self.job.resources.parallel.data_workers
 
     @property
     def data_rank(self) -> int:
         """Whose share of a batch this worker computes."""
-        return self.place.rank
+        return self.place.rank // self.job.resources.parallel.tensor
+
+    @property
+    def counts(self) -> bool:
+        """Whether this worker's units and metrics are added to the others': once for each share of a batch."""
+        return self.place.rank % self.job.resources.parallel.tensor == 0
 
     def update(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float) -> Update:
         """One optimizer update from this worker's micro-batches; the loss is divided by `units`, those of all workers."""
@@ -256,23 +249,29 @@ class Engine:
     def pieces(self) -> Iterator[Piece]:
         """The parameters that this worker holds, in the decoder's order."""
         for name, parameter in self.deepspeed.module.decoder.named_parameters():
-            yield Piece(name, parameter)
+            tensor, dim = self.job.resources.parallel.tensor, cut_along(name)
+            if tensor > 1 and dim is not None:
+                yield Piece(name, parameter, dim, self.place.rank % tensor, tensor)
+            else:
+                yield Piece(name, parameter)
+
+    def buffers(self) -> dict[str, Tensor]:
+        """What the decoder keeps besides its parameters, such as a batch norm's running means; each worker has its own."""
+        decoder = self.deepspeed.module.decoder
+        kept = decoder.state_dict(keep_vars=True)
+        return {name: buffer for name, buffer in decoder.named_buffers() if name in kept}
 
     def weights(self) -> dict[str, Tensor]:
-        """The decoder's whole fp32 weights by name, or their moving average where there is one.
+        """The decoder's whole fp32 weights by name, or their moving average where there is one, and its buffers; on the first worker.
 
-        On every worker for stages 0 to 2, on the first for stage 3, which gathers one tensor at a time: memory holds one whole tensor more.
+        What is spread or cut is put together one tensor at a time, so that memory holds one whole tensor more. The others get none.
         """
         weights: dict[str, Tensor] = {}
-        for name, parameter, *_ in self.pieces():
-            if self._has_average:
-                average = self._average(parameter)
-                if self._stage < 3 or self.place.leads:
-                    weights[name] = average.detach().to("cpu", torch.float32, copy=True)
-            elif self._stage == 3:
-                with deepspeed.zero.GatheredParameters([parameter]):
-                    if self.place.leads:
-                        weights[name] = parameter.detach().to("cpu", torch.float32, copy=True)
-            else:
-                weights[name] = parameter.detach().to("cpu", torch.float32)
-        return weights
+        for name, parameter, dim, _, parts in self.pieces():
+            with deepspeed.zero.GatheredParameters([parameter], enabled=self._stage == 3 and not self._has_average):
+                part = (self._average(parameter) if self._has_average else parameter).detach()
+                whole = part if parts == 1 else joined(part, dim, parts)
+                if self.place.leads:
+                    weights[name] = whole.to("cpu", torch.float32, copy=True)
+        kept = self.buffers() if self.place.leads else {}
+        return weights | {name: buffer.to("cpu", copy=True) for name, buffer in kept.items()}

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.architecture.decoder import Decoder
 from model.training.config import TrainConfig
 from model.training.optimizers.lion import Lion
 from model.training.optimizers.muon import Muon
@@ -23,7 +22,7 @@ from model.training.optimizers.sophia import Sophia
 Groups = list[dict[str, Any]]
 
 
-def optimizer_for(decoder: Decoder, config: TrainConfig) -> torch.optim.Optimizer:
+def optimizer_for(decoder: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """SGD and momentum (torch's), Adam (Kingma and Ba, 2015), AdamW, Adafactor (Shazeer and Stern, 2018: its rate is relative to a weight's
     own size), Lion, Sophia-G, or Muon for the blocks' matrices with AdamW for the rest.
     """
@@ -71,6 +70,6 @@ def decay_groups(parameters: list[nn.Parameter], config: TrainConfig) -> Groups:
     ]
 
 
-def block_matrices(decoder: Decoder) -> list[Tensor]:
+def block_matrices(decoder: nn.Module) -> list[Tensor]:
     """The weights of the linear maps inside the blocks: what Muon was made for, unlike embeddings and the output head."""
-    return [module.weight for module in decoder.model.layers.modules() if isinstance(module, nn.Linear)]
+    return [module.weight for module in decoder.get_submodule("model.layers").modules() if isinstance(module, nn.Linear)]
