@@ -81,7 +81,7 @@ CONTRADICTIONS = [
     (("split.train=0.5",), "split.train + split.val + split.test is 0.6; the three shares must add up to 1"),
     (
         ("pretrain.optimizer=muon", "resources.training.parallel.zero_stage=2"),
-        "pretrain.optimizer=muon works on whole matrices, which resources.training.parallel.zero_stage=2 cuts into flat slices; set",
+        "pretrain.optimizer=muon works on whole matrices, which resources.training.parallel.zero_stage=2 cuts or spreads; set",
     ),
     (("dpo.optimizer=sophia",), "optimizer=sophia draws next tokens to see the curvature"),
     (
