@@ -18,7 +18,7 @@ from model.training.lesson import drawn_targets, dropout_seed, find_compiler
 from model.training.optimizers.sophia import Sophia
 from model.training.schedule import rate_factor
 
-from .alone import ALONE, engine_of
+from .alone import ALONE, engine_of, train_here
 from .conftest import SHAPE, VOCABULARY, JobMaker
 
 STAGES = (0, 1, 2, 3)
@@ -252,3 +252,31 @@ def test_compiled_training_learns_the_same(make_job: JobMaker) -> None:
     plain, _ = losses_of(make_job(resources={"zero_stage": 1}))
     compiled, _ = losses_of(make_job(resources={"zero_stage": 1, "compile": True}))
     assert compiled == pytest.approx(plain, abs=1e-4)
+
+
+RESUMED: list[tuple[str, int, dict[str, Any]]] = [
+    ("muon", 0, {}),
+    ("adafactor", 0, {}),
+    ("lion", 3, {}),
+    ("sophia", 1, {"sophia_every": 2}),
+    ("adamw", 1, {"precision": "fp16", "loss_scale": 2.0**24, "loss_scale_window": 2}),
+    ("momentum", 0, {"batch_warmup_steps": 4, "batch_warmup_from": 4}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("optimizer", "stage", "keys"), RESUMED)
+def test_a_run_that_stops_and_goes_on_ends_with_the_same_bytes(
+    make_job: JobMaker, optimizer: str, stage: int, keys: dict[str, Any]
+) -> None:
+    """With averaged weights, which travel in the optimizer's state."""
+    whole, halves = (
+        make_job(name, {"zero_stage": stage}, optimizer=optimizer, ema_decay=0.8, learning_rate=5e-3, **keys)
+        for name in ("whole", "halves")
+    )
+    train_here(whole)
+    train_here(halves, stop_after=3)
+    assert not (halves.output / "model.safetensors").exists()
+    train_here(halves)
+    for name in ("model.safetensors", "history.jsonl"):
+        assert (halves.output / name).read_bytes() == (whole.output / name).read_bytes(), name
