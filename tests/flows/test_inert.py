@@ -34,6 +34,18 @@ def models(annotation: object) -> set[type[BaseModel]]:
             "resources.cluster=tcp://h:1",
             "cluster=.* does nothing while resources.runner=.threads.;",
         ),
+        (
+            "universe",
+            "model.pattern=full",
+            "model.window=32",
+            'model.window=32 does nothing while model.pattern="full"; .* default, 64',
+        ),
+        (
+            "universe",
+            "model.rope_scaling=linear",
+            "model.rope_beta_fast=9",
+            'rope_beta_fast=9.0 .* model.rope_scaling="linear"',
+        ),
         ("four_books", "split.mode=all_train", "split.seed=3", 'split.seed=3 does nothing while split.mode="all_train"'),
     ],
 )

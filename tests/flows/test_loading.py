@@ -79,6 +79,19 @@ CONTRADICTIONS = [
     (("model.context=256", "pack.sequence_length=256"), "encode.sequence_length=128 and model.context=256 differ"),
     (("model.heads=3",), "heads"),
     (("split.train=0.5",), "split.train + split.val + split.test is 0.6; the three shares must add up to 1"),
+    (
+        ("model.norm=layer", "model.qk_norm=true"),
+        "export.format=huggingface writes a Llama, and model.norm=layer, model.qk_norm=true makes another decoder; set export.format",
+    ),
+    (("export.format=folio",), "export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface"),
+    (
+        ("model.norm=batch", "export.format=folio", "resources.training.parallel.workers=2"),
+        "pretrain: norm=batch and workers=2: each worker would see its own statistics; set workers: 1, or norm: rms or layer",
+    ),
+    (
+        ("model.norm=batch", "export.format=folio", "resources.training.micro_batch=4"),
+        "pretrain: norm=batch and micro_batch=4: each micro-batch of the global_batch=16 would see its own statistics",
+    ),
     (("resources.training.parallel.workers=3",), "pretrain.global_batch=16 does not divide among resources.training.parallel.workers=3"),
 ]
 
