@@ -110,7 +110,7 @@ def test_recomputing_blocks_gives_the_same_gradients_to_the_bit(choice: dict[str
 def test_recomputing_runs_each_block_a_second_time_in_training_alone() -> None:
     decoder, calls = spread(shape()), list[int]()
     for number, block in enumerate(decoder.model.layers):
-        block.mlp.register_forward_hook(lambda *_, number=number: calls.append(number))
+        block.mlp.register_forward_pre_hook(lambda *_, number=number: calls.append(number))
     decoder.recompute = True
     decoder(tokens(1, 9)).sum().backward()
     assert calls == [0, 1]
