@@ -86,7 +86,12 @@ class Trunk(nn.Module):
         cache: KeyValueCache | None = None,
     ) -> Tensor:
         """x_BTD after the last norm. See `Decoder.forward` for the arguments."""
-        x_BTD, frame = self.enter(tokens_BT, positions_BT, documents_BT, cache)
+        if documents_BT is not None and cache is not None:
+            raise ValueError("documents_BT and cache together: packed rows are for training, a cache holds one text")
+        x_BTD = self.embed_tokens(tokens_BT)
+        view = View(self.config, x_BTD, cache.length if cache is not None else 0, positions_BT, documents_BT, training=self.training)
+        x_BTD = self.placed(x_BTD, view)
+        frame = self.frame(x_BTD, view, cached=cache is not None)
         for block in self.layers:
             if self.recompute and self.training and cache is None:
                 x_BTD = checkpoint(block, x_BTD, frame, use_reentrant=False)
@@ -95,19 +100,15 @@ class Trunk(nn.Module):
         normed: Tensor = self.norm(x_BTD)
         return normed
 
-    def enter(
-        self, tokens_BT: Tensor, positions_BT: Tensor | None, documents_BT: Tensor | None, cache: KeyValueCache | None
-    ) -> tuple[Tensor, Frame]:
-        """x_BTD that goes into the first block, and what all blocks share."""
-        if documents_BT is not None and cache is not None:
-            raise ValueError("documents_BT and cache together: packed rows are for training, a cache holds one text")
-        x_BTD = self.embed_tokens(tokens_BT)
-        view = View(self.config, x_BTD, cache.length if cache is not None else 0, positions_BT, documents_BT, training=self.training)
+    def placed(self, x_BTD: Tensor, view: View) -> Tensor:
+        """What goes into the first block: embeddings with their positions' vectors, and dropout."""
         if self.embed_positions is not None:
             x_BTD = self.embed_positions.add(x_BTD, view.places(), view.end)
-        if self.config.dropout and self.training:
-            x_BTD = functional.dropout(x_BTD, self.config.dropout)
-        return x_BTD, Frame(self._rotary(x_BTD, view), view.sight(self.position_bias, cached=cache is not None))
+        return functional.dropout(x_BTD, self.config.dropout) if self.config.dropout and self.training else x_BTD
+
+    def frame(self, x_BTD: Tensor, view: View, *, cached: bool = False) -> Frame:
+        """What all blocks share, for texts seen as `view` says."""
+        return Frame(self._rotary(x_BTD, view), view.sight(self.position_bias, cached=cached))
 
     def _rotary(self, x_BTD: Tensor, view: View) -> Rotary | None:
         if self.rotary is None:
@@ -163,8 +164,12 @@ class Decoder(nn.Module):
     def unembed(self, x_ND: Tensor) -> Tensor:
         """logits_NV of vectors that left the trunk."""
         weight_VD = self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
-        logits_NV, cap = functional.linear(x_ND, weight_VD), self.config.logit_soft_cap
-        return cap * (logits_NV / cap).tanh() if cap else logits_NV
+        return capped(functional.linear(x_ND, weight_VD), self.config.logit_soft_cap)
+
+
+def capped(logits_NV: Tensor, cap: float) -> Tensor:
+    """Logits held smoothly between -cap and cap, as Gemma 2 does; 0: as they are."""
+    return cap * (logits_NV / cap).tanh() if cap else logits_NV
 
 
 def initialize(decoder: Decoder, seed: int) -> None:

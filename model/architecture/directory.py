@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from model.architecture.decoder import Decoder
 
 WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
 OWN = "folio"
+TOKENIZER_DIGEST = "tokenizer_digest"
 
 
 def model_config(config: DecoderConfig, vocab_size: int) -> dict[str, Any]:
@@ -89,24 +91,48 @@ def save_tensors(
     write_whole(directory / CONFIG, (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode())
 
 
+def weight_files(directory: Path) -> list[Path]:
+    """The file of the weights, or the files that an index beside them names; ModelError when there is none."""
+    path, index = Path(directory) / WEIGHTS, Path(directory) / INDEX
+    if path.exists():
+        return [path]
+    if not index.exists():
+        raise ModelError(f"{path} does not exist: {directory} holds no weights")
+    try:
+        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, LookupError, AttributeError) as error:
+        raise ModelError(f"{index} is no index of weights: {error}") from error
+    files = [Path(directory) / name for name in names]
+    for name, file in zip(names, files, strict=True):
+        if Path(name).name != name or not file.exists():
+            raise ModelError(f"{index} names {name}, which is no file beside it")
+    return files
+
+
+def model_files(directory: Path) -> list[Path]:
+    """All files that say what a model directory holds: configuration, weights, and the tokenizer if it is there."""
+    config, tokenizer = Path(directory) / CONFIG, Path(directory) / "tokenizer.json"
+    if not config.exists():
+        raise ModelError(f"{config} does not exist: {directory} is no model directory")
+    return [config, *weight_files(directory), *([tokenizer] if tokenizer.exists() else [])]
+
+
 def load_model(directory: Path) -> Decoder:
-    """The decoder saved in `directory`, fp32, on the CPU, in evaluation mode."""
+    """The decoder saved in `directory`, in one file or in several with an index, as fp32, on the CPU, in evaluation mode."""
     from safetensors.torch import load_file
 
     from model.architecture.decoder import Decoder
 
     config, vocab_size = read_config(directory)
-    path = Path(directory) / WEIGHTS
-    if not path.exists():
-        raise ModelError(f"{path} does not exist: {directory} holds a configuration without weights")
+    files = weight_files(directory)
     decoder = Decoder(config, vocab_size)
-    tensors = load_file(path)
+    tensors = {name: tensor for path in files for name, tensor in load_file(path).items()}
     if config.tied_embeddings:
         tensors.pop("lm_head.weight", None)
     try:
         decoder.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
-        raise ModelError(f"{path} does not fit {CONFIG} beside it: {error}") from error
+        raise ModelError(f"{files[0]} does not fit {CONFIG} beside it: {error}") from error
     return decoder.eval()
 
 
