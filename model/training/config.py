@@ -67,8 +67,8 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     sophia_gamma: float = Field(0.05, gt=0, description="Sophia's weight of the curvature; smaller clips more of the update")
     sophia_every: int = Field(10, ge=1, description="updates between Sophia's estimates of the curvature, each a backward pass more")
     clip: float = Field(1.0, ge=0, description="largest norm of the gradient; longer ones are scaled down; 0: no limit")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="type of matrix products; weights, gradients and optimizer stay fp32, and so does the saved model"
+    precision: Literal["fp32", "bf16", "fp16", "fp8"] = Field(
+        "fp32", description="type of matrix products; all else stays fp32, the saved model too; fp8 in the blocks where the card has it"
     )
     loss_scale: float = Field(65536.0, ge=1, description="what the loss is multiplied by at first under fp16; halved when it overflows")
     loss_scale_window: int = Field(1000, ge=1, description="updates without an overflow after which the loss scale doubles")

@@ -36,7 +36,7 @@ CHANGE_EVERY = 50
 class Update(NamedTuple):
     """What one optimizer update tells: metrics summed over this worker's units, the gradient's norm before clipping, the rate.
 
-    `norm` is not a number where the update was skipped because fp16 overflowed. `metrics` holds what not every update has: under fp16
+    `applied` is false where fp16 overflowed, so that nothing was changed. `metrics` holds what not every update has: under fp16
     `loss_scale` and `skipped` (updates so far), every `CHANGE_EVERY` updates `update_norm`, the norm of the weights' change over theirs.
     """
 
@@ -44,6 +44,7 @@ class Update(NamedTuple):
     norm: float
     rate: float
     metrics: dict[str, float]
+    applied: bool = True
 
 
 class Piece(NamedTuple):
@@ -85,6 +86,10 @@ class Engine:
             model=lesson, optimizer=self._optimizer, config=deepspeed_config(job), dist_init_required=False
         )
         finish_cut(self.deepspeed, decoder, job.resources.parallel.tensor)
+        self._parameters = list(decoder.parameters())
+        if self._stage == 0 and self.data_workers == 1:
+            # DeepSpeed copies all gradients to reduce them, also where there is nobody to share them with.
+            self.deepspeed.enable_backward_allreduce = False
         if job.resources.compile:
             find_compiler()
             self.deepspeed.compile()
@@ -125,7 +130,7 @@ class Engine:
             self._loss_scale.after(overflow)
             metrics["skipped"] = float(self._loss_scale.skipped)
         self.updates = update + 1
-        return Update(sums, math.nan if overflow else norm, train.learning_rate * factor, metrics)
+        return Update(sums, norm, train.learning_rate * factor, metrics, not overflow)
 
     def _differentiate(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float, *, drawn: bool = False) -> Tensor:
         """Gradients of the loss over `units`, times the loss scale; the sums of the metrics, fp64."""
@@ -151,10 +156,11 @@ class Engine:
             engine.optimizer.clip_grad = clip
             engine.step()
             return float(engine.get_global_grad_norm())
-        parameters = [parameter for parameter in engine.module.parameters() if parameter.grad is not None]
         if self._loss_scale.scale != 1:
-            torch._foreach_mul_([parameter.grad for parameter in parameters], 1 / self._loss_scale.scale)
-        norm = float(nn.utils.clip_grad_norm_(parameters, clip or math.inf))
+            for parameter in self._parameters:
+                if parameter.grad is not None:
+                    parameter.grad.div_(self._loss_scale.scale)
+        norm = float(nn.utils.clip_grad_norm_(self._parameters, clip or math.inf))
         if math.isfinite(norm):
             engine.step()
         else:

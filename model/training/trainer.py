@@ -8,7 +8,6 @@ Cost beside the computing: one reduction of a handful of numbers a step, and a c
 
 from __future__ import annotations
 
-import math
 import shutil
 import signal
 from types import FrameType
@@ -103,9 +102,7 @@ class Trainer:
         update = self.engine.update(micro_batches, all_units)
         means = (self._reduced(update.sums * self.engine.counts) / all_units).tolist()
         line = dict(zip(self.objective.metrics, means, strict=True))
-        # Under fp16 an update that overflowed was skipped: its norm is no number, and that is no fault.
-        skipped = math.isnan(update.norm) and self.job.train.precision == "fp16"
-        norm = {} if skipped else {"grad_norm": update.norm}
+        norm = {"grad_norm": update.norm} if update.applied else {}
         return {**line, "learning_rate": update.rate, **norm, **update.metrics}, bool(stop)
 
     def _validate(self, step: int) -> dict[str, float]:

@@ -86,11 +86,20 @@ CONTRADICTIONS = [
     (("export.format=folio",), "export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface"),
     (
         ("model.norm=batch", "export.format=folio", "resources.training.parallel.workers=2"),
-        "pretrain: norm=batch and workers=2: each worker would see its own statistics; set workers: 1, or norm: rms or layer",
+        "model.norm=batch with resources.training.parallel.workers=2: each would see its own; use one, or another norm",
     ),
     (
         ("model.norm=batch", "export.format=folio", "resources.training.micro_batch=4"),
-        "pretrain: norm=batch and micro_batch=4: each micro-batch of the global_batch=16 would see its own statistics",
+        "model.norm=batch with micro_batch=4: each micro-batch of pretrain.global_batch=16 would see its own statistics",
+    ),
+    (
+        ("pretrain.optimizer=muon", "resources.training.parallel.zero_stage=2"),
+        "pretrain.optimizer=muon works on whole matrices, which resources.training.parallel.zero_stage=2 cuts or spreads; set",
+    ),
+    (("dpo.optimizer=sophia",), "optimizer=sophia draws next tokens to see the curvature"),
+    (
+        ("pretrain.batch_warmup_steps=3", "pretrain.batch_warmup_from=3"),
+        "batch_warmup_from=3 does not divide global_batch=16, which it grows to over batch_warmup_steps=3; choose a divisor",
     ),
     (("resources.training.parallel.workers=3",), "pretrain.global_batch=16 does not divide among resources.training.parallel.workers=3"),
 ]

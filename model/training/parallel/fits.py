@@ -40,6 +40,8 @@ def misfits(
         yield from _whole_matrices(train.optimizer, parallel, section, spread)
     if parallel.tensor > 1:
         yield from _cut(decoder, parallel.tensor, shape, spread)
+        if train.precision == "fp8":
+            yield f"{section}precision=fp8 with {spread}tensor={parallel.tensor} is not offered; use bf16, or tensor=1"
     if parallel.pipeline > 1:
         yield from _staged(decoder, train, resources, share, section, shape, spread)
 
@@ -95,8 +97,8 @@ def _staged(
         yield f"{shape}{what} with {spread}pipeline={stages}: what it keeps belongs to no one stage; use pipeline=1"
     if kept := _changed(train, {"ema_decay": 0.0, "batch_warmup_steps": 0}) or (train.optimizer == "sophia" and "optimizer=sophia"):
         yield f"{section}{kept} with {spread}pipeline={stages} is not offered; use pipeline=1, or its default"
-    if train.precision == "fp16":
-        yield f"{section}precision=fp16 with {spread}pipeline={stages} is not offered; use bf16, or pipeline=1"
+    if train.precision in ("fp16", "fp8"):
+        yield f"{section}precision={train.precision} with {spread}pipeline={stages} is not offered; use bf16, or pipeline=1"
     if kept := _changed(resources, {"recompute": "none", "compile": False}):
         yield f"{kept} with {spread}pipeline={stages} is not offered; use pipeline=1, or its default"
     if getattr(train, "objective", "") == "dpo":
