@@ -29,8 +29,9 @@ from model.architecture.config import DecoderConfig
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import GateConfig
 from model.release.config import CardConfig, ExportConfig, QuantizeConfig
-from model.training.config import DpoConfig, PretrainConfig, SftConfig, whole_matrices
+from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from model.training.mixture.config import unlike
+from model.training.parallel.fits import misfits
 from tasks.export import Exporting
 from tasks.stage.cost import Rates
 from tasks.stage.resources import Resources
@@ -95,16 +96,17 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(
                     f"{section}.sequence_length={length} and model.context={self.model.context} differ; rows and model need one length"
                 )
-        parallel = self.resources.training.parallel
-        for section, train in (("pretrain", self.pretrain), ("sft", self.sft), ("dpo", self.dpo)):
-            key = "batch_warmup_from" if train.batch_warmup_steps else "global_batch"
-            if train.smallest_batch % parallel.workers:
-                raise ValueError(
-                    f"{section}.{key}={train.smallest_batch} does not divide among resources.training.parallel.workers={parallel.workers}; "
-                    f"choose a multiple of {parallel.workers}"
-                )
-            if clash := whole_matrices(train.optimizer, parallel.zero_stage):
-                raise ValueError(f"{section}.{clash}")
+        spread = "resources.training.parallel."
+        for section, train in (("pretrain.", self.pretrain), ("sft.", self.sft), ("dpo.", self.dpo)):
+            for problem in misfits(self.model, train, self.resources.training, section=section, shape="model.", spread=spread):
+                raise ValueError(problem)
+        if (differences := self.model.llama_differences()) and self.export.format == "huggingface":
+            raise ValueError(
+                f"export.format=huggingface writes a Llama, and model.{', model.'.join(differences)} makes another decoder; "
+                "set export.format: folio, or leave those at their defaults"
+            )
+        if not differences and self.export.format == "folio":
+            raise ValueError("export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface")
         if self.resources.runner != "threads" and self.ingest.shards == 1:
             raise ValueError(
                 f"resources.runner={self.resources.runner} does nothing while ingest.shards=1; workers share shards, so have more of them, "

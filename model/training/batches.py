@@ -49,14 +49,13 @@ class Batches:
         self._mixture = order_of(job, self._train.metadata)
         self._ahead = Ahead(self._read, job.resources.loader_threads)
 
-    def step(self, update: int, place: int | None = None) -> tuple[int, list[Batch]]:
+    def step(self, update: int, moved: int = 0) -> tuple[int, list[Batch]]:
         """Units of this worker in update number `update` (from 0), and its micro-batches.
 
-        `place`: where its rows begin in the order of samples; None: behind those of all updates before it. While the caller computes,
-        threads read what comes next, if nothing is skipped.
+        `moved`: rows of the order left out before it. While the caller computes, threads read what comes next, if nothing is skipped.
         """
         train = self._job.train
-        begin = train.place_of(update) if place is None else place
+        begin = train.place_of(update) + moved
         key, coming = (begin, train.batch_at(update)), []
         for later in range(update + 1, min(update + 1 + self._job.resources.loader_threads, self._job.total_steps)):
             begin += train.batch_at(later - 1)

@@ -60,7 +60,9 @@ class ShardMetadata:
 
     `tokens`: tokens held, padding left out and the token that two rows share counted once. `targets`: tokens that
     count in the loss. `bytes`: UTF-8 bytes of the text that those stand for (special tokens stand for none), so
-    bits per byte = total nats / ln 2 / bytes. `sources`: empty when rows hold text of several sources.
+    bits per byte = total nats / ln 2 / bytes. `unknown`: targets that are `<|unk|>`; no token tells the
+    `unknown_bytes` of the text that they stand for (part of `bytes`; in rows of conversation taken as long as those of the
+    text). `sources`: empty when rows hold text of several sources.
     """
 
     format: int
@@ -74,6 +76,8 @@ class ShardMetadata:
     tokens: int
     targets: int
     bytes: int
+    unknown: int = 0
+    unknown_bytes: int = 0
     sources: tuple[SourceRows, ...] = ()
 
 
