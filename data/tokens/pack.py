@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 from data.tokens.accounting import Line, check, metrics_of, text_lines, write_accounting
 from data.tokens.chat import Ledger
-from data.tokens.config import PackConfig
+from data.tokens.config import CONVERSATIONS, PackConfig
 from data.tokens.encoder import TextEncoder
 from data.tokens.layout import Layout, layout_of
-from data.tokens.mixing import CONVERSATIONS, Talks, conversation_rows, even_places
+from data.tokens.mixing import Talks, conversation_rows, even_places
 from data.tokens.rows import Columns
 from data.tokens.shard_writer import ShardWriter
 from data.tokens.stream import Stream, read_stream
@@ -47,9 +47,9 @@ def pack(
 
     `conversations` is instructions_train.jsonl or its directory; its rows go into the split called "train" alone.
     None, or a file without conversations, mixes none in. `scratch`: where the tokens of a split wait; None: the system's folder.
-    Metrics, each with the split's name in front: rows, tokens, targets, bytes, padding_fraction, documents, and those of
-    `accounting.metrics_of`. Then instruction_rows, instruction_rounds (how often the conversations came round), removed,
-    quarantined.
+    Metrics, each with the split's name in front: rows, tokens, targets, bytes, padding_fraction, documents, those of
+    `accounting.metrics_of`, and unknown (`<|unk|>` among the targets) where the tokenizer has it. Then instruction_rows,
+    instruction_rounds (how often the conversations came round), removed, quarantined.
     """
     encoder = TextEncoder(tokenizer)
     ledger = Ledger("pack")
@@ -69,7 +69,7 @@ def pack(
                 metrics |= {"instruction_rows": float(talks.rows), "instruction_rounds": talks.rounds}
             layouts: list[Layout] = [*texts, *([talks] if talks.rows else [])]
             which = _order(layouts, config)
-            writer = ShardWriter(output / name, "pretrain", config.sequence_length, encoder, config.shard_rows)
+            writer = ShardWriter(output / name, "pretrain", config.sequence_length, encoder, config.shard_rows, stream.unknown_size)
             _write_rows(writer, layouts, which)
             lines = [line for text in texts for line in text_lines(name, text)]
             lines += [talks.line(name)] if talks.kept or talks.too_long else []

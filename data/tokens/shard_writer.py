@@ -32,14 +32,18 @@ COLUMNS: dict[Kind, dict[str, str | None]] = {"pretrain": PACKED, "sft": PACKED,
 class ShardWriter:
     """Collects rows, writes a file whenever `shard_rows` have come, and `shards.json` on `close`."""
 
-    def __init__(self, directory: Path, kind: Kind, sequence_length: int, encoder: TextEncoder, shard_rows: int) -> None:
+    def __init__(
+        self, directory: Path, kind: Kind, sequence_length: int, encoder: TextEncoder, shard_rows: int, unknown_size: float = 0.0
+    ) -> None:
+        """`unknown_size`: UTF-8 bytes that an `<|unk|>` of this text stands for, on average."""
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.kind, self.width = directory, kind, sequence_length + 1
         self.encoder, self.shard_rows = encoder, shard_rows
         self.token_bytes = encoder.token_bytes
         self.waiting: list[Columns] = []
         self.files: list[dict[str, object]] = []
-        self.rows = self.targets = self.bytes = self.padding = self.filled = self.shared = 0
+        self.unknown_size = unknown_size
+        self.rows = self.targets = self.bytes = self.padding = self.filled = self.shared = self.unknown = 0
         self._waiting_rows = 0
 
     @property
@@ -61,6 +65,7 @@ class ShardWriter:
                 self.padding += pad
                 self.targets += counted.size
                 self.bytes += int(self.token_bytes[counted].sum())
+                self.unknown += int((counted == self.encoder.unknown).sum()) if self.encoder.unknown is not None else 0
         self.shared += shared
         start = 0
         while start < count:
@@ -78,6 +83,8 @@ class ShardWriter:
         """
         if self._waiting_rows:
             self._flush()
+        unknown_bytes = round(self.unknown * self.unknown_size)
+        self.bytes += unknown_bytes
         record = {
             "format": FORMAT,
             "kind": self.kind,
@@ -90,12 +97,15 @@ class ShardWriter:
             "tokens": self.tokens,
             "targets": self.targets,
             "bytes": self.bytes,
+            "unknown": self.unknown,
+            "unknown_bytes": unknown_bytes,
             "sources": [{"name": name, "rows": rows} for name, rows in (sources or {}).items()],
         }
         text = json.dumps(record, indent=2) + "\n"
         (self.directory / "shards.json").write_text(text, encoding="utf-8")
         cells = self.tokens + self.padding
         counts = {"rows": self.rows, "tokens": self.tokens, "targets": self.targets, "bytes": self.bytes}
+        counts |= {"unknown": self.unknown} if self.encoder.unknown is not None else {}
         return {name: float(value) for name, value in counts.items()} | {"padding_fraction": self.padding / cells if cells else 0.0}
 
     def _flush(self) -> None:

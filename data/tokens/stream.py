@@ -35,6 +35,7 @@ class Stream:
     lengths: Numbers
     origins: Numbers  # where each document begins in `file`
     file: Ids
+    unknown_size: float = 0.0  # UTF-8 bytes that one `<|unk|>` of it stands for, on average
 
     @cached_property
     def starts(self) -> Numbers:
@@ -65,7 +66,7 @@ class Stream:
 
     def _only(self, documents: Numbers) -> Stream:
         ids, sources = ([column[number] for number in documents.tolist()] for column in (self.ids, self.sources))
-        return Stream(ids, sources, self.bytes[documents], self.lengths[documents], self.origins[documents], self.file)
+        return Stream(ids, sources, self.bytes[documents], self.lengths[documents], self.origins[documents], self.file, self.unknown_size)
 
 
 def read_stream(encoder: TextEncoder, path: Path, seed: int, scratch: Path) -> Stream:
@@ -83,14 +84,18 @@ def read_stream(encoder: TextEncoder, path: Path, seed: int, scratch: Path) -> S
 
     bos, eos = (np.array([token], dtype=encoder.dtype) for token in (BOS, EOS))
     lengths: list[int] = []
+    unknown = lost = 0
     kept = scratch / f"{path.stem}.tokens"
     with kept.open("wb") as file:
         for encoded in encoder.encode(texts()):
             for part in (bos, encoded, eos):
                 file.write(part.data)
             lengths.append(len(encoded) + 2)
+            if encoder.unknown is not None:
+                unknown += int((encoded == encoder.unknown).sum())
+                lost += encoder.unknown_bytes(sizes[len(lengths) - 1], encoded)
     order = sorted(range(len(ids)), key=lambda number: (hash_place(seed, ids[number]), ids[number]))
     tokens: Ids = np.memmap(kept, dtype=encoder.dtype, mode="r") if lengths else np.empty(0, dtype=encoder.dtype)
     counts = np.array(lengths, dtype=np.int64)
-    whole = Stream(ids, sources, np.array(sizes, dtype=np.int64), counts, np.cumsum(counts) - counts, tokens)
+    whole = Stream(ids, sources, np.array(sizes, dtype=np.int64), counts, np.cumsum(counts) - counts, tokens, lost / max(unknown, 1))
     return whole._only(np.array(order, dtype=np.int64))

@@ -13,9 +13,9 @@ from model.objectives.next_token import NextToken
 from model.training.batches import Batches
 from model.training.config import DpoConfig, SftConfig
 from model.training.distributed import Place
-from model.training.engine import adamw
 from model.training.history import read_lines
 from model.training.launch import launch
+from model.training.optimizers.choose import optimizer_for
 from model.training.schedule import rate_factor
 
 from .conftest import SHAPE, VOCABULARY, JobMaker, follow_up
@@ -31,7 +31,7 @@ def test_the_loss_curve_is_that_of_a_plain_torch_loop_over_whole_batches(make_jo
     launch(job)
     torch.set_num_threads(1)
     decoder = Decoder(SHAPE, VOCABULARY, seed=job.seed)
-    optimizer = adamw(decoder, job.train)
+    optimizer = optimizer_for(decoder, job.train)
     objective = NextToken()
     expected: list[tuple[float, float]] = []
     whole = job.model_copy(update={"resources": job.resources.model_copy(update={"micro_batch": 8})})

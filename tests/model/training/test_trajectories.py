@@ -19,7 +19,7 @@ from model.training.history import read_lines
 from model.training.job import Job
 from model.training.launch import launch
 
-from .alone import train_alone
+from .alone import train_here
 from .conftest import JobMaker
 
 Curve = NDArray[np.float64]
@@ -30,7 +30,7 @@ STAGES = (0, 1, 2, 3)
 def trained(job: Job) -> Curve:
     """The losses of all steps: in this process when one worker is enough."""
     if job.resources.parallel.workers == 1:
-        train_alone(job)
+        train_here(job)
     else:
         launch(job)
     return np.array([line["loss"] for line in read_lines(job.output / "history.jsonl")])
