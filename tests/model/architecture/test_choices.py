@@ -19,7 +19,7 @@ from model.inference.generation import generate
 from model.inference.open_model import open_model
 from model.release.config import QuantizeConfig
 from model.release.quantize import quantize
-from tests.model.architecture.choices import EVERY, LLAMA, OWN, VOCABULARY, shape, spread, tokens
+from tests.model.architecture.choices import EVERY, LLAMA, OWN, VOCABULARY, entered, shape, spread, tokens
 
 DOCUMENTS = torch.tensor([[0] * 7 + [1] * 12 + [2] * 11, [0] * 30])
 each = pytest.mark.parametrize("choice", EVERY.values(), ids=EVERY.keys())
@@ -172,15 +172,15 @@ def test_a_choice_says_by_name_why_it_is_no_llama_and_the_others_say_nothing() -
 def test_dropout_drops_its_share_in_training_and_nothing_in_evaluation() -> None:
     decoder, row = spread(shape(dropout=0.25)), tokens(2, 30)
     assert torch.equal(decoder(row), decoder(row))
-    entered, _ = decoder.train().model.enter(row, None, None, None)
-    assert float((entered == 0).float().mean()) == pytest.approx(0.25, abs=0.04)
+    x_BTD, _ = entered(decoder.train(), row)
+    assert float((x_BTD == 0).float().mean()) == pytest.approx(0.25, abs=0.04)
     assert not torch.equal(decoder(row), decoder(row))
 
 
 @pytest.mark.parametrize("choice", [{}, {"attention_soft_cap": 5.0}, OWN["latent"]], ids=["fused", "plain", "latent"])
 def test_dropout_drops_attentions_probabilities_and_sublayers_outputs(choice: dict[str, Any]) -> None:
     block = spread(shape(dropout=0.5, **choice)).train().model.layers[0]
-    _, frame = spread(shape(**choice)).model.enter(tokens(1, 9), None, None, None)
+    _, frame = entered(spread(shape(**choice)), tokens(1, 9))
     x_BTD = torch.randn(1, 9, 32, generator=torch.Generator().manual_seed(1))
     probabilities = [block.self_attn(x_BTD, frame.rotary, frame.sight) for _ in range(400)]
     still = block.self_attn.eval()(x_BTD, frame.rotary, frame.sight)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +10,9 @@ from torch import Tensor
 
 from model.architecture.decoder import Decoder
 from model.architecture.directory import load_model
-from model.training.distributed import Place, import_deepspeed, join
 from model.training.job import Job
 
+from .alone import train_here
 from .conftest import SHAPE, VOCABULARY, JobMaker
 
 NORMED = SHAPE.model_copy(update={"norm": "batch"})
@@ -29,47 +26,22 @@ def with_batch_norm(job: Job, **resources: Any) -> Job:
 
 
 def test_batches_cut_into_pieces_are_refused_by_name(make_job: JobMaker) -> None:
-    with pytest.raises(ValueError, match=r"norm=batch and workers=2: .* set workers: 1, or norm: rms or layer"):
-        with_batch_norm(make_job(), workers=2)
-    with pytest.raises(ValueError, match="norm=batch and micro_batch=4: each micro-batch of the global_batch=8"):
-        with_batch_norm(make_job(), micro_batch=4)
+    for changes, told in (({"workers": 2}, "norm=batch with workers=2"), ({"micro_batch": 4}, "norm=batch with micro_batch=4"),
+                          ({"recompute": "blocks"}, "norm=batch with recompute=blocks")):  # fmt: skip
+        with pytest.raises(ValueError, match=told):
+            with_batch_norm(make_job(), **changes)
     assert with_batch_norm(make_job()).micro_batch == 8
 
 
-def test_running_statistics_are_learned_and_a_resumed_run_ends_with_the_same(alone: Place, make_job: JobMaker) -> None:
-    job = with_batch_norm(make_job(steps=6), checkpoint_every_steps=3)
-    train(job, alone)
-    statistics = buffers(load_model(job.output))
-    fresh = buffers(Decoder(NORMED, VOCABULARY))
-    assert not any(torch.equal(fresh[name], learned) for name, learned in statistics.items())
-    (job.output / "model.safetensors").unlink()
-    assert train(job, alone) == 3
-    assert all(torch.equal(statistics[name], again) for name, again in buffers(load_model(job.output)).items())
-
-
-@pytest.fixture
-def alone(tmp_path: Path) -> Iterator[Place]:
-    """The one worker of its group, in this process."""
-    place = Place(0, 0, 1)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    threads = torch.get_num_threads()
-    import_deepspeed()
-    join(place, tmp_path)
-    yield place
-    torch.set_num_threads(threads)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
-
-
-def train(job: Job, place: Place) -> int:
-    """Run the job to its end; the step from which it went on."""
-    from model.training.trainer import Trainer
-
-    job.run_directory().mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(job, place)
-    latest, _ = trainer.checkpoints.latest()
-    trainer.train()
-    return latest.step if latest else 0
+def test_running_statistics_are_learned_and_a_resumed_run_ends_with_the_same(make_job: JobMaker) -> None:
+    whole, halted = (with_batch_norm(make_job(name)) for name in ("whole", "halted"))
+    train_here(whole)
+    assert len(train_here(halted, stop_after=3)) == len(train_here(halted)) == 3
+    learned, again, fresh = (
+        buffers(decoder) for decoder in (load_model(whole.output), load_model(halted.output), Decoder(NORMED, VOCABULARY))
+    )
+    assert not any(torch.equal(fresh[name], statistic) for name, statistic in learned.items())
+    assert all(torch.equal(statistic, again[name]) for name, statistic in learned.items())
 
 
 def buffers(decoder: Decoder) -> dict[str, Tensor]:
