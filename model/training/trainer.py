@@ -16,6 +16,7 @@ from types import FrameType
 import torch
 from torch import Tensor, distributed
 
+from model.architecture.binding import TOKENIZER, expect_tokenizer
 from model.architecture.decoder import Decoder
 from model.architecture.directory import load_model, read_config, save_tensors
 from model.objectives.objective import objective_for
@@ -117,7 +118,7 @@ class Trainer:
 
     def _write_model(self, weights: dict[str, Tensor]) -> None:
         job = self.job
-        save_tensors(weights, job.decoder, job.vocab_size, job.output)
+        save_tensors(weights, job.decoder, job.vocab_size, job.output, extra={TOKENIZER: job.tokenizer_digest})
         (job.output / "logs").mkdir(exist_ok=True)
         shutil.copyfile(job.checkpoints / "history.jsonl", job.output / "history.jsonl")
         shutil.copyfile(job.checkpoints / "timing.jsonl", job.output / "logs" / "timing.jsonl")
@@ -130,6 +131,7 @@ def initial_decoder(job: Job) -> Decoder:
     """Fresh weights from the seed, or the initial model, which must have the job's shape."""
     if job.initial_model is None:
         return Decoder(job.decoder, job.vocab_size, seed=job.seed)
+    expect_tokenizer(job.initial_model, job.tokenizer_digest)
     shape, vocab_size = read_config(job.initial_model)
     if (shape, vocab_size) != (job.decoder, job.vocab_size):
         raise JobError(f"{job.initial_model} is {shape} over {vocab_size} tokens; the job says {job.decoder} over {job.vocab_size}")
