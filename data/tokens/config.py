@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 Kind = Literal["character", "word", "bpe", "byte_level_bpe", "wordpiece", "unigram"]
 # What every vocabulary of a kind holds before anything is learned: the seven special tokens, `<|unk|>`, 256 bytes.
 RESERVED: dict[Kind, int] = {"character": 8, "word": 8, "bpe": 7 + 256, "byte_level_bpe": 7 + 256, "wordpiece": 8, "unigram": 8 + 256}
+CONVERSATIONS = "conversations"  # what their rows are called where sources are told apart
 
 
 class TokenizerConfig(BaseModel, frozen=True, extra="forbid"):

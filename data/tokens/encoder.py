@@ -80,7 +80,7 @@ class TextEncoder:
         self.tokenizer.encode_special_tokens = True
         self.unknown: int | None = self.tokenizer.token_to_id(UNKNOWN)
         self.token_bytes = token_bytes(self.tokenizer)
-        self.dtype = np.dtype(np.uint16 if self.vocab_size <= 65_535 else np.uint32)
+        self.dtype = np.dtype(np.uint16 if self.vocab_size <= 65_536 else np.uint32)
 
     def unknown_bytes(self, size: int, ids: Ids) -> int:
         """How many of a text's `size` UTF-8 bytes its `ids` do not tell, because they stand for `<|unk|>`."""

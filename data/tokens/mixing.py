@@ -17,13 +17,11 @@ from numpy.typing import NDArray
 
 from data.tokens.accounting import Line
 from data.tokens.chat import Ledger, conversation_fault, encode_conversations, read_lines
-from data.tokens.config import PackConfig
+from data.tokens.config import CONVERSATIONS, PackConfig
 from data.tokens.documents import hash_place
 from data.tokens.encoder import TextEncoder
 from data.tokens.rows import Columns, Row, lay_whole, plan_whole
 from data.tokens.special import BOS
-
-CONVERSATIONS = "conversations"  # what their rows are called where sources are told apart
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from model.architecture.directory import CONFIG, ModelError
-
-TOKENIZER = "tokenizer_digest"
+from model.architecture.directory import CONFIG, TOKENIZER_DIGEST, ModelError
 
 
 def tokenizer_of(directory: Path) -> str | None:
@@ -19,7 +17,7 @@ def tokenizer_of(directory: Path) -> str | None:
     path = Path(directory) / CONFIG
     if not path.is_file():
         raise ModelError(f"{path} does not exist: {directory} is no model directory")
-    named = json.loads(path.read_text(encoding="utf-8")).get(TOKENIZER)
+    named = json.loads(path.read_text(encoding="utf-8")).get(TOKENIZER_DIGEST)
     return None if named is None else str(named)
 
 

@@ -113,11 +113,14 @@ class DecoderConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _shapes_fit(self) -> DecoderConfig:
-        if self.width % self.heads or self.head_width % 2:
+        turned = self.attention == "grouped" and self.positions == "rope"
+        if self.width % self.heads or (turned and self.head_width % 2):
             raise ValueError(
-                f"width={self.width} over heads={self.heads}: rotary positions need an even whole number in each head; "
+                f"width={self.width} over heads={self.heads}: each head needs a whole number, with rotary positions an even one; "
                 f"choose a width that is a multiple of {2 * self.heads}"
             )
+        if self.positions == "sinusoidal" and self.width % 2:
+            raise ValueError(f"width={self.width} and positions=sinusoidal: sines and cosines come in pairs; choose an even width")
         if self.attention == "grouped" and self.heads % self.kv_heads:
             raise ValueError(f"kv_heads={self.kv_heads} does not divide heads={self.heads}; choose a divisor")
         if self.latent_rope_width % 2:
@@ -135,20 +138,10 @@ class DecoderConfig(BaseModel, frozen=True, extra="forbid"):
             )
         if self.rope_scaling == "yarn" and self.rope_beta_slow >= self.rope_beta_fast:
             raise ValueError(f"rope_beta_slow={self.rope_beta_slow} is not below rope_beta_fast={self.rope_beta_fast}; lower it")
-        if self.rope_original_context > self.context:
+        if self.rope_original_context >= self.context:
             raise ValueError(
-                f"rope_original_context={self.rope_original_context} is above context={self.context}: scaling makes contexts longer; lower it"
+                f"rope_original_context={self.rope_original_context} is not below context={self.context}; lower it; 0 is the context"
             )
-        return self
-
-    @model_validator(mode="after")
-    def _built(self) -> DecoderConfig:
-        absent = [*self.llama_differences()]
-        absent += [f"{name}={getattr(self, name)}" for name, value in (("activation", "geglu"),) if getattr(self, name) == value]
-        absent += [f"{name}={getattr(self, name)}" for name in ("attention_bias", "feed_forward_bias", "dropout") if getattr(self, name)]
-        absent += [f"rope_scaling={self.rope_scaling}"] if self.rope_scaling != "none" else []
-        if absent:
-            raise ValueError(f"{', '.join(absent)}: this decoder does not compute that; leave it at its default")
         return self
 
     def parameters(self, vocab_size: int) -> int:

@@ -19,6 +19,7 @@ from typing import Any
 from torch import distributed
 
 from model.training import checkpoint_files
+from model.training.best import forget_best
 from model.training.checkpoint_files import Share, to_disk
 from model.training.job import Job, JobError
 from model.training.latest import RECORD, Latest, folder_of
@@ -34,7 +35,7 @@ class Checkpoints:
 
     def __init__(self, job: Job) -> None:
         self.directory = job.checkpoints
-        self._identity, self._resources = job.identity(), job.resources
+        self._identity, self._resources, self._guards = job.identity(), job.resources, job.train.guards
         self._writing: _Writing | None = None
 
     def latest(self) -> Latest | None:
@@ -67,6 +68,23 @@ class Checkpoints:
         latest = Latest(step=step, identity=self._identity, workers=parallel.workers, zero_stage=parallel.zero_stage, memory=memory)
         self._writing = _Writing(self.directory, latest, engine, checkpoint_files.take(engine))
 
+    def of(self, step: int) -> Latest:
+        """The record of a step's checkpoint, which must be there still."""
+        latest = Latest.read(self.directory / folder_of(step))
+        if latest is None:
+            raise JobError(f"{self.directory / folder_of(step)} is missing; remove {self.directory} to start afresh")
+        return latest
+
+    def go_back(self, engine: AnyEngine, before: Latest, memory: dict[str, Any]) -> None:
+        """Put an earlier checkpoint in force again, with what is remembered now, and forget those after it. `finish` comes before."""
+        distributed.barrier()
+        if engine.place.leads:
+            before.model_copy(update={"memory": memory}).write(self.directory)
+            for folder in self._folders():
+                if folder.name > before.folder:
+                    shutil.rmtree(folder)
+        checkpoint_files.load(engine, self.directory / before.folder)
+
     @property
     def written(self) -> bool:
         """Whether this worker's share of a checkpoint that is not in force yet lies on the disk."""
@@ -86,9 +104,19 @@ class Checkpoints:
             distributed.barrier()
             self.put_in_force(engine)
 
+    def _folders(self) -> list[Path]:
+        return sorted(self.directory.glob("step-*"))
+
     def _forget(self) -> None:
-        for old in sorted(self.directory.glob("step-*"))[: -self._resources.keep_last]:
-            shutil.rmtree(old, ignore_errors=True)
+        """Keep the last ones by the rule of resources, and the one that a rollback would go back to."""
+        folders = self._folders()
+        guards = self._guards
+        bases = [folder for folder in folders if int(folder.name.removeprefix("step-")) % guards.rollback_every_steps == 0]
+        kept = {*folders[-self._resources.keep_last :], *(bases[-1:] if guards.rolls_back else [])}
+        for folder in folders:
+            if folder not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
+        forget_best(self.directory)
 
 
 class _Writing:
@@ -108,6 +136,7 @@ class _Writing:
             folder.mkdir(exist_ok=True)
             checkpoint_files.write(folder, rank, world, share)
             if rank == 0:
+                self.latest.write(folder)
                 for path in self._directory.glob("*.jsonl"):
                     to_disk(path)
         except Exception as error:  # noqa: BLE001  # whatever it is, `wait` raises it

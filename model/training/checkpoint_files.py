@@ -24,8 +24,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model.architecture.directory import write_whole
-from model.training.job import JobError
 from model.training.engine import Piece
+from model.training.job import JobError
 from model.training.parallel.engines import AnyEngine
 from model.training.state import read_counters, read_state, restoring, write_counters, write_state
 

@@ -11,8 +11,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from model.training.guards.config import GuardsConfig
+from model.training.mixture.config import MixturePhase, check_phases
 from model.training.parallel.config import ParallelConfig
-
 
 _WITH_BETAS = ("optimizer=adamw", "optimizer=adam", "optimizer=lion", "optimizer=sophia", "optimizer=muon")
 _WITH_MOMENTUM = ("optimizer=momentum", "optimizer=muon")
@@ -37,6 +38,7 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
         "loss_scale": ("precision=fp16",),
         "loss_scale_window": ("precision=fp16",),
         "eval_every": ("eval_rows",),
+        "select": ("eval_every",),
     }
 
     steps: int = Field(0, ge=0, description="optimizer steps; 0: as many as `tokens` asks for")
@@ -73,6 +75,10 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     ema_decay: float = Field(0.0, ge=0, lt=1, description="memory of the moving average of weights that is validated and saved; 0: none")
     eval_every: int = Field(0, ge=0, description="steps between measurements of validation loss; 0: at the end alone")
     eval_rows: int = Field(256, ge=0, description="validation rows measured, evenly spread; 0: no validation")
+    select: Literal["last", "best"] = Field(
+        "last", description="the weights that become the model: the last, or those of the best validation loss"
+    )
+    guards: GuardsConfig = Field(GuardsConfig(), description="what is done when training goes wrong, and when it ends early")
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainConfig:
@@ -81,11 +87,28 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
     @model_validator(mode="after")
+    def _patience_has_measurements(self) -> TrainConfig:
+        if self.guards.patience and not self.eval_every:
+            raise ValueError(
+                f"guards.patience={self.guards.patience} does nothing while eval_every=0, as validation loss is measured at the end alone; "
+                "set eval_every, or patience=0"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _batch_grows(self) -> TrainConfig:
         if self.batch_warmup_steps and (self.batch_warmup_from < 1 or self.global_batch % self.batch_warmup_from):
             raise ValueError(
                 f"batch_warmup_from={self.batch_warmup_from} does not divide global_batch={self.global_batch}, which it grows to over "
                 f"batch_warmup_steps={self.batch_warmup_steps}; choose a divisor, or batch_warmup_steps=0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _labels_can_be_drawn(self) -> TrainConfig:
+        if self.optimizer == "sophia" and getattr(self, "objective", "") == "dpo":
+            raise ValueError(
+                "optimizer=sophia draws next tokens to see the curvature, and objective=dpo has none; choose another optimizer"
             )
         return self
 
@@ -129,6 +152,18 @@ class PretrainConfig(TrainConfig):
     objective: Literal["next_token"] = Field("next_token", description="what is learned: the next token of every document")
     tokens: int = Field(2_000_000, ge=0, description="token places to train on, padding included, instead of steps; tokens")
     within_documents: bool = Field(True, description="attention stays inside a document of a packed row")
+    initial: str = Field(
+        "", description="folder of a model to start from, also a Hugging Face Llama; relative to the root; empty: fresh weights"
+    )
+    mixture: tuple[MixturePhase, ...] = Field(
+        (),
+        description="weights of the sources, by phase, in shards of pack.by_source=true; none: every row once an epoch; list of phases",
+    )
+
+    @model_validator(mode="after")
+    def _phases_follow(self) -> PretrainConfig:
+        check_phases(self.mixture)
+        return self
 
 
 class SftConfig(TrainConfig):
@@ -158,23 +193,25 @@ ObjectiveConfig = Annotated[PretrainConfig | SftConfig | DpoConfig, Field(discri
 class TrainResources(BaseModel, frozen=True, extra="forbid"):
     """What training may use. None of it decides what is learned; rounding aside, nor what the weights become."""
 
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "keep_every_steps": ("keep_in",),
+        "keep_best": ("keep_in",),
+        "keep_in": ("keep_every_steps", "keep_best"),
+    }
+
     parallel: ParallelConfig = Field(ParallelConfig(), description="processes, and what is spread over them")
     threads: int = Field(0, ge=0, description="threads in each worker; 0: the machine's cores shared among the workers")
     micro_batch: int = Field(0, ge=0, description="sequences computed at once in a worker; 0: chosen (about 2,048 tokens)")
+    loader_threads: int = Field(
+        1, ge=0, le=64, description="threads that read the rows of coming steps while one is computed, a step each; 0: none; threads"
+    )
     compile: bool = Field(False, description="training compiled by torch.compile: a slower start, faster steps; wants a C++ compiler")
     recompute: Literal["none", "blocks"] = Field(
         "none", description="what is computed again in the backward pass instead of kept; blocks: a third more computing, less memory"
     )
     checkpoint_every_steps: int = Field(100, ge=1, description="steps between checkpoints")
+    keep_every_steps: int = Field(0, ge=0, description="steps between model directories kept for good in keep_in; 0: none")
+    keep_best: bool = Field(False, description="keep the weights of the lowest validation loss in keep_in")
+    keep_in: str = Field("", description="folder for what is kept for good; relative to the root; empty: nothing is")
     keep_last: int = Field(2, ge=1, description="checkpoints kept while training goes on, the newest of them in force")
     stall_seconds: float = Field(600, gt=0, description="silence after which the workers are taken for dead; seconds")
-
-
-def whole_matrices(optimizer: str, zero_stage: int) -> str:
-    """Why this optimizer can't work on the flat slices that ZeRO makes of the weights, and the way out; empty: it can."""
-    if optimizer not in ("muon", "adafactor") or zero_stage == 0:
-        return ""
-    return (
-        f"optimizer={optimizer} works on whole matrices, which resources.training.parallel.zero_stage={zero_stage} cuts into flat slices; "
-        "set resources.training.parallel.zero_stage=0, or another optimizer"
-    )

@@ -13,7 +13,9 @@ from pathlib import Path
 from pydantic import BaseModel, Field, model_validator
 
 from model.architecture.config import DecoderConfig
-from model.training.config import ObjectiveConfig, TrainResources, whole_matrices
+from model.architecture.directory import TOKENIZER_DIGEST, weight_files
+from model.training.config import ObjectiveConfig, TrainResources
+from model.training.parallel.fits import misfits
 
 
 class JobError(ValueError):
@@ -33,24 +35,17 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     val_shards: Path | None = None
     initial_model: Path | None = Field(None, description="model directory to start from; None: fresh weights")
     output: Path = Field(description="where the model directory is written at the end")
+    kept: Path | None = Field(None, description="where the checkpoints are laid that resources ask to keep for good; None: nowhere")
     checkpoints: Path = Field(description="what must outlive a killed run: keep it until the output is committed")
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Job:
-        train, parallel = self.train, self.resources.parallel
-        sizes = f"batch_warmup_from={train.smallest_batch}" if train.batch_warmup_steps else f"global_batch={train.global_batch}"
-        share, rest = divmod(train.smallest_batch, parallel.data_workers)
-        if rest:
-            raise ValueError(
-                f"{sizes} does not divide among the {parallel.data_workers} that share it (workers={parallel.workers}, "
-                f"pipeline={parallel.pipeline}); choose a multiple"
-            )
-        if share % self.micro_batch:
-            raise ValueError(f"micro_batch={self.micro_batch} does not divide the {share} sequences of a worker in {sizes}")
-        if clash := whole_matrices(train.optimizer, parallel.zero_stage):
-            raise ValueError(clash)
+        if problems := list(misfits(self.decoder, self.train, self.resources)):
+            raise ValueError("; ".join(problems))
         if self.train.objective == "dpo" and self.initial_model is None:
             raise ValueError("initial_model is missing: DPO needs the model that it starts from and is held to")
+        if self.train.select == "best" and self.val_shards is None:
+            raise ValueError("select=best needs val_shards: without them no weights are the best; give them, or select=last")
         return self
 
     @property
@@ -66,8 +61,16 @@ class Job(BaseModel, frozen=True, extra="forbid"):
         share = self.train.smallest_batch // self.resources.parallel.data_workers
         if self.resources.micro_batch:
             return self.resources.micro_batch
-        most = max(1, 2048 // self.decoder.context)
+        if self.decoder.norm == "batch":
+            return share
+        # A pipeline is filled by as many micro-batches as it has stages.
+        most = max(1, min(2048 // self.decoder.context, share // self.resources.parallel.pipeline))
         return max(size for size in range(1, share + 1) if share % size == 0 and size <= most)
+
+    @property
+    def told_with_model(self) -> dict[str, str]:
+        """What a model directory of this job says beside its shape: whose tokens it speaks."""
+        return {TOKENIZER_DIGEST: self.tokenizer_digest}
 
     def identity(self) -> str:
         """SHA-256 of what the weights depend on: the configs, the seed, and the inputs' own digests."""
@@ -79,7 +82,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             "tokenizer": self.tokenizer_digest,
             "train_shards": _sha256(self.train_shards / "shards.json"),
             "val_shards": _sha256(self.val_shards / "shards.json") if self.val_shards else None,
-            "initial_model": _sha256(self.initial_model / "model.safetensors") if self.initial_model else None,
+            "initial_model": [_sha256(path) for path in weight_files(self.initial_model)] if self.initial_model else None,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -27,6 +27,11 @@ class Latest(BaseModel, frozen=True):
         """Where its files are, in the checkpoint directory."""
         return folder_of(self.step)
 
+    @property
+    def best_step(self) -> int:
+        """The step of the lowest validation loss before it; 0: none was measured."""
+        return int(self.memory["validation"]["best_step"])
+
     @classmethod
     def read(cls, directory: Path) -> Latest | None:
         """The record of a checkpoint directory; None when nothing was saved yet."""

@@ -106,38 +106,20 @@ def write_state(engine: AnyEngine, piece: Piece, state: Mapping[str, Tensor]) ->
 
 
 def read_counters(engine: AnyEngine) -> dict[str, Any]:
-    """The numbers of the engine as a whole: updates done and, with fp16, the loss scale."""
+    """The numbers of the engine as a whole: its own (`scalars`), and what DeepSpeed counts."""
     inside = engine.deepspeed
-    scale = getattr(inside.optimizer, "loss_scaler", None)
-    return {
-        "updates": inside.lr_scheduler.last_epoch,
-        "global_steps": inside.global_steps,
-        "global_samples": inside.global_samples,
-        "micro_steps": inside.micro_steps,
-        "skipped_steps": inside.skipped_steps,
-        "loss_scaler": {name: value for name, value in sorted(vars(scale).items()) if isinstance(value, bool | int | float)}
-        if scale
-        else {},
-    }
+    return {"scalars": engine.scalars(), "global_steps": inside.global_steps, "global_samples": inside.global_samples}
 
 
 def write_counters(engine: AnyEngine, counters: Mapping[str, Any]) -> None:
     """Put `read_counters` back; the learning rate follows from the number of updates.
 
-    Micro-batches are counted anew where another layout has another number of them in an update.
+    Micro-batches are counted anew, as another layout has another number of them in an update.
     """
-    inside, schedule = engine.deepspeed, engine.deepspeed.lr_scheduler
-    inside.global_steps, inside.skipped_steps = counters["global_steps"], counters["skipped_steps"]
-    inside.global_samples = counters["global_samples"]
+    inside = engine.deepspeed
+    engine.set_scalars(counters["scalars"])
+    inside.global_steps, inside.global_samples = counters["global_steps"], counters["global_samples"]
     inside.micro_steps = counters["global_steps"] * inside.gradient_accumulation_steps()
-    schedule.last_epoch = counters["updates"]
-    schedule._step_count = counters["updates"] + 1
-    rates = [base * factor(schedule.last_epoch) for base, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)]
-    for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
-    schedule._last_lr = rates
-    if scale := getattr(inside.optimizer, "loss_scaler", None):
-        vars(scale).update(counters["loss_scaler"])
 
 
 def _stage(engine: AnyEngine) -> int:
