@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from data.tokens.tokenizer import fit_tokenizer
 from flows.inert import inert
 from tests.data.tokens.material import prose, texts_of, write_split
 
-SWEEP = TokenizerConfig(sweep=(270, 280, 300), vocab_size=350, sweep_gain=0.2)
+SWEEP = TokenizerConfig(sweep=(270, 320, 640, 960), vocab_size=1280, sweep_gain=0.3)  # the text has 323 to give
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +41,17 @@ def test_the_first_size_whose_next_one_gains_too_little_is_chosen(swept: Path) -
     first, *gains = (row["gain"] for row in rows)
     assert first is None
     assert all(gain >= SWEEP.sweep_gain for gain in gains[:-1])
-    last = len(rows) - (2 if gains[-1] < SWEEP.sweep_gain else 1)
-    assert [row["chosen"] for row in rows] == [place == last for place in range(len(rows))]
-    assert TextEncoder(swept / "t").vocab_size == rows[last]["vocab_size"]
-    assert all(row["bytes_per_token"] > before["bytes_per_token"] for before, row in pairwise(rows))
+    assert gains[-1] < SWEEP.sweep_gain
+    assert [(row["size"], row["chosen"]) for row in rows] == [(270, False), (320, False), (640, True), (960, False)]
+    assert TextEncoder(swept / "t").vocab_size == rows[2]["vocab_size"]
+    for before, row in pairwise(rows[:3]):
+        doublings = math.log2(row["vocab_size"] / before["vocab_size"])
+        assert row["gain"] == pytest.approx((row["bytes_per_token"] / before["bytes_per_token"] - 1) / doublings)
+
+
+def test_the_last_size_is_chosen_when_every_one_gains_enough(swept: Path, tmp_path: Path) -> None:
+    metrics = fit_tokenizer(swept / "train.parquet", tmp_path / "t", TokenizerConfig(sweep=(270, 290), vocab_size=310))
+    assert metrics["vocab_size"] == 310
 
 
 def test_sizes_are_compared_on_training_text_that_none_was_fitted_on(swept: Path) -> None:
