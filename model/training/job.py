@@ -42,7 +42,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("; ".join(problems))
         share = self.train.global_batch // self.resources.parallel.data_workers
         if share % self.micro_batch:
-            raise ValueError(f"micro_batch={self.micro_batch} does not divide the {share} sequences of a worker")
+            raise ValueError(f"micro_batch={self.micro_batch} does not divide the {share} sequences of a worker; choose a divisor, or 0")
         if self.train.objective == "dpo" and self.initial_model is None:
             raise ValueError("initial_model is missing: DPO needs the model that it starts from and is held to")
         return self
