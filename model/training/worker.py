@@ -50,11 +50,6 @@ def main(path: Path) -> int:
     """Do one worker's part of the job at `path`; returns the exit code."""
     die_with_parent()
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
-    import torch
-
-    from model.training.distributed import import_deepspeed, join, place_from_environment
-    from model.training.job import Job, JobError
-
     if not path.exists():
         # Only the worker itself can know: another node sees another disk.
         report(
@@ -62,6 +57,11 @@ def main(path: Path) -> int:
             again=False,
         )
         return 1
+    import torch
+
+    from model.training.distributed import import_deepspeed, join, place_from_environment
+    from model.training.job import Job, JobError
+
     job = Job.model_validate_json(path.read_text(encoding="utf-8"))
     place = place_from_environment(job.resources.parallel.port)
     if place.world != job.resources.parallel.workers:

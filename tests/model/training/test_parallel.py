@@ -20,7 +20,7 @@ def curve(job: Job) -> list[float]:
 
 LAYOUTS = [
     {"workers": 2, "pipeline": 2},
-    {"workers": 2, "tensor": 2},
+    pytest.param({"workers": 2, "tensor": 2}, marks=pytest.mark.slow),
     pytest.param({"workers": 2, "pipeline": 2, "zero_stage": 0}, marks=pytest.mark.slow),
     pytest.param({"workers": 2, "tensor": 2, "zero_stage": 2}, marks=pytest.mark.slow),
     pytest.param({"workers": 2, "tensor": 2, "zero_stage": 3}, marks=pytest.mark.slow),
