@@ -12,8 +12,11 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from model.architecture.config import DecoderConfig
+from model.architecture.directory import model_files
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
-from tasks.stage.stage import Metrics, Workspace
+from tasks.epochs import tell_epochs
+from tasks.stage.call import Shard
+from tasks.stage.stage import DigestOf, Metrics, Workspace
 
 SERIES_ROWS = 200
 
@@ -31,6 +34,15 @@ class Tuning(BaseModel, frozen=True, extra="forbid"):
 
     train: SftConfig | DpoConfig
     seed: int = Field(description="of sample order")
+
+
+def initial_state(config: Pretraining, root: Path, shard: Shard | None, digest_of: DigestOf) -> dict[str, str]:
+    """{initial/file: digest} of the model that pretraining starts from, for its key; nothing for fresh weights."""
+    if not config.train.initial:
+        return {}
+    files = model_files(root / config.train.initial)
+    digests = digest_of(files)
+    return {f"initial/{path.name}": digests[path] for path in files}
 
 
 def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initial: Path | None = None) -> Metrics:
@@ -57,6 +69,7 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
         train_shards=shards / "train",
         val_shards=shards / "val",
         initial_model=initial,
+        kept=work.root / work.resources.training.keep_in if work.resources.training.keep_in else None,
         output=work.output,
         checkpoints=work.resume,
     )
@@ -74,6 +87,6 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
             work.series(waiting)
             waiting.clear()
 
-    metrics = launch(job, on_progress=show)
+    metrics = tell_epochs(job, work) | launch(job, on_progress=show)
     work.series(waiting)
     return metrics

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field, model_validator
 
 from model.architecture.config import DecoderConfig
+from model.architecture.directory import TOKENIZER_DIGEST, weight_files
 from model.training.config import ObjectiveConfig, TrainResources
 from model.training.parallel.fits import misfits
 
@@ -34,17 +35,17 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     val_shards: Path | None = None
     initial_model: Path | None = Field(None, description="model directory to start from; None: fresh weights")
     output: Path = Field(description="where the model directory is written at the end")
+    kept: Path | None = Field(None, description="where the checkpoints are laid that resources ask to keep for good; None: nowhere")
     checkpoints: Path = Field(description="what must outlive a killed run: keep it until the output is committed")
 
     @model_validator(mode="after")
-    def _batch_divides(self) -> Job:
+    def _sections_fit(self) -> Job:
         if problems := list(misfits(self.decoder, self.train, self.resources)):
             raise ValueError("; ".join(problems))
-        share = self.train.global_batch // self.resources.parallel.data_workers
-        if share % self.micro_batch:
-            raise ValueError(f"micro_batch={self.micro_batch} does not divide the {share} sequences of a worker; choose a divisor, or 0")
         if self.train.objective == "dpo" and self.initial_model is None:
             raise ValueError("initial_model is missing: DPO needs the model that it starts from and is held to")
+        if self.train.select == "best" and self.val_shards is None:
+            raise ValueError("select=best needs val_shards: without them no weights are the best; give them, or select=last")
         return self
 
     @property
@@ -53,16 +54,23 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def micro_batch(self) -> int:
-        """Sequences computed at once: as told, or the largest divisor of a worker's share within 2,048 tokens.
+        """Sequences computed at once: as told, or the largest divisor of a worker's smallest share within 2,048 tokens.
 
         Activations of about that many tokens stay in a core's cache; larger micro-batches ran slower on a CPU.
         """
-        share = self.train.global_batch // self.resources.parallel.data_workers
+        share = self.train.smallest_batch // self.resources.parallel.data_workers
         if self.resources.micro_batch:
             return self.resources.micro_batch
+        if self.decoder.norm == "batch":
+            return share
         # A pipeline is filled by as many micro-batches as it has stages.
         most = max(1, min(2048 // self.decoder.context, share // self.resources.parallel.pipeline))
         return max(size for size in range(1, share + 1) if share % size == 0 and size <= most)
+
+    @property
+    def told_with_model(self) -> dict[str, str]:
+        """What a model directory of this job says beside its shape: whose tokens it speaks."""
+        return {TOKENIZER_DIGEST: self.tokenizer_digest}
 
     def identity(self) -> str:
         """SHA-256 of what the weights depend on: the configs, the seed, and the inputs' own digests."""
@@ -74,7 +82,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             "tokenizer": self.tokenizer_digest,
             "train_shards": _sha256(self.train_shards / "shards.json"),
             "val_shards": _sha256(self.val_shards / "shards.json") if self.val_shards else None,
-            "initial_model": _sha256(self.initial_model / "model.safetensors") if self.initial_model else None,
+            "initial_model": [_sha256(path) for path in weight_files(self.initial_model)] if self.initial_model else None,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 

@@ -60,6 +60,7 @@ def main(path: Path) -> int:
     import torch
 
     from model.training.distributed import import_deepspeed, join, place_from_environment
+    from model.training.heartbeat import beat
     from model.training.job import Job, JobError
 
     job = Job.model_validate_json(path.read_text(encoding="utf-8"))
@@ -72,17 +73,20 @@ def main(path: Path) -> int:
     torch.set_flush_denormal(True)
     import_deepspeed()
     join(place, path.parent, job.resources.parallel.meet_seconds)
+    beat(path.parent, place.rank)
 
     from model.architecture.directory import ModelError
+    from model.training.guards.faults import TrainingError
     from model.training.shards import ShardError
-    from model.training.trainer import Interrupted, Trainer, TrainingError
+    from model.training.state import StateError
+    from model.training.trainer import Interrupted, Trainer
 
     try:
         Trainer(job, place).train()
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return STOPPED
-    except (JobError, ModelError, ShardError, TrainingError) as error:
+    except (JobError, ModelError, ShardError, StateError, TrainingError) as error:
         # Started again, the same job would end the same way.
         report(error, again=False)
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -20,6 +20,7 @@ from tasks.reporting.gates import gates_section
 from tasks.reporting.headline import headline
 from tasks.reporting.held_out import held_out_section
 from tasks.reporting.learning import learning_section
+from tasks.reporting.packing import packing_section
 from tasks.reporting.parts import Section
 from tasks.reporting.sizes import sizes_section
 from tasks.reporting.stages import lineage_section, stages_section
@@ -34,6 +35,7 @@ SECTIONS: dict[str, Callable[[Account], Section | None]] = {
     "training curves": learning_section,
     "the corpus": funnel_section,
     "rules": rules_section,
+    "packing": packing_section,
     "held-out text": held_out_section,
     "scores against a known truth": truth_section,
     "sizes": sizes_section,

@@ -23,11 +23,13 @@ CUT_INPUTS = r".*\.(o|down)_proj\.weight$"
 def deepspeed_config(job: Job) -> dict[str, Any]:
     """The DeepSpeed configuration of a job."""
     parallel = job.resources.parallel
+    # Without a pipeline the engine says itself where an update ends, as the batch may grow.
+    accumulated = job.train.global_batch // parallel.data_workers // job.micro_batch if parallel.pipeline > 1 else 1
     compiled: dict[str, Any] = {
         # The whole batch follows from these and the workers; DeepSpeed counts those of a cut model wrongly until it has cut it.
         "train_micro_batch_size_per_gpu": job.micro_batch,
-        "gradient_accumulation_steps": job.train.global_batch // parallel.data_workers // job.micro_batch,
-        # Stage 0 takes the norm in single precision, where its rounding grows to 1e-3 of the loss in 60 steps: see `clip_gradients`.
+        "gradient_accumulation_steps": accumulated,
+        # Stage 0 is clipped by the engines, which take the norm in another precision or skip overflowed updates.
         "gradient_clipping": job.train.clip if parallel.zero_stage else 0.0,
         "zero_optimization": _zero(parallel),
         "zero_allow_untested_optimizer": True,

@@ -7,8 +7,9 @@ import torch
 from model.architecture.decoder import Decoder
 from model.objectives.objective import Objective
 from model.training.distributed import Place
-from model.training.engine import Engine, Lesson
+from model.training.engine import Engine
 from model.training.job import Job
+from model.training.lesson import Lesson
 from model.training.parallel.pipeline import PipelineEngine
 
 AnyEngine = Engine | PipelineEngine

@@ -17,13 +17,14 @@ import deepspeed
 import torch
 from deepspeed.pipe import PipelineModule
 from torch import Tensor, distributed, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from model.architecture.decoder import Decoder
 from model.objectives.next_token import NextToken
 from model.training.distributed import Place
-from model.training.engine import Piece, Update, adamw
+from model.training.engine import Piece, Update
 from model.training.job import Job, JobError
+from model.training.lesson import dropout_seed
+from model.training.optimizers.choose import optimizer_for
 from model.training.parallel.compile import deepspeed_config
 from model.training.parallel.stages import StageLoss, first_input, stage_layers
 from model.training.schedule import rate_factor
@@ -38,7 +39,7 @@ class PipelineEngine:
                 f"objective={job.train.objective} with pipeline={job.resources.parallel.pipeline}: it needs a whole model; pipeline=1"
             )
         self.job, self.place, self.objective = job, place, objective
-        stages, total = job.resources.parallel.pipeline, job.total_steps
+        self.updates, stages = 0, job.resources.parallel.pipeline
         self._names = {parameter: (name, parameter.shape) for name, parameter in decoder.named_parameters()}
         self._loss = StageLoss(objective)
         module = PipelineModule(
@@ -49,16 +50,12 @@ class PipelineEngine:
             dynamic_shape=True,  # rows of one document send no documents, and the last validation batch is shorter
         )
         _let_go_of_others(decoder, module)
-        optimizer = adamw(module, job.train)
+        self._optimizer = optimizer_for(module, job.train)
         if job.resources.parallel.zero_stage == 0:
-            optimizer.register_step_pre_hook(self._clip)
+            self._optimizer.register_step_pre_hook(self._clip)
         self._norm = 0.0
         self.deepspeed, *_ = deepspeed.initialize(
-            model=module,
-            optimizer=optimizer,
-            lr_scheduler=lambda optimizer: LambdaLR(optimizer, lambda update: rate_factor(update, total, job.train)),
-            config=deepspeed_config(job),
-            dist_init_required=False,
+            model=module, optimizer=self._optimizer, config=deepspeed_config(job), dist_init_required=False
         )
 
     @property
@@ -82,10 +79,27 @@ class PipelineEngine:
         if len(micro_batches) != engine.micro_batches:
             engine.set_train_batch_size(len(micro_batches) * engine.micro_batch_size * self.data_workers)
         self._loss.scale = self.data_workers * len(micro_batches) / units
-        rate = engine.get_lr()[0]
+        torch.manual_seed(dropout_seed(self.job.seed, self.updates, self.place.rank))
+        factor = rate_factor(self.updates, self.job.total_steps, self.job.train)
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
         engine.train_batch(_fed(micro_batches))
+        self.updates += 1
         norm = engine.get_global_grad_norm()
-        return Update(self._sums(self._loss.taken()), self._norm if norm is None else float(norm), rate)
+        sums = self._sums(self._loss.taken())
+        return Update(sums, self._norm if norm is None else float(norm), self.job.train.learning_rate * factor, {})
+
+    def scalars(self) -> dict[str, float]:
+        """What a checkpoint must hold beside weights and optimizer state."""
+        return {"updates": self.updates}
+
+    def set_scalars(self, scalars: Mapping[str, float]) -> None:
+        """Go on from these."""
+        self.updates = int(scalars["updates"])
+
+    def buffers(self) -> dict[str, Tensor]:
+        """None: a model whose layers keep any is not cut into stages."""
+        return {}
 
     def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]]) -> Tensor:
         """Units and metrics summed over (units, batch), nothing learned; zeros on all but the last stage."""

@@ -16,7 +16,8 @@ import torch
 from deepspeed.pipe import LayerSpec, TiedLayerSpec
 from torch import Tensor, nn
 
-from model.architecture.decoder import Decoder
+from model.architecture.decoder import Decoder, capped
+from model.architecture.sight import View
 from model.objectives.next_token import NextToken
 
 Carried = Tensor | tuple[Tensor, ...]
@@ -57,6 +58,10 @@ class _Layer(nn.Module):
     def autocast(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
+    def view(self, x_BTD: Tensor, documents: list[Tensor]) -> View:
+        """Whole texts, or the documents of packed rows."""
+        return View(self._trunk[0].config, x_BTD, 0, None, documents[0] if documents else None, training=self.training)
+
 
 class Embedding(_Layer):
     """tokens_BT -> x_BTD and, tied, x_BTD -> logits_BTV."""
@@ -68,12 +73,13 @@ class Embedding(_Layer):
     def forward(self, carried: Carried) -> Carried:
         tokens_BT, *documents = carried if isinstance(carried, tuple) else (carried,)
         with self.autocast(tokens_BT.device):
-            return _carry(self.table(tokens_BT), documents)
+            x_BTD = self.table(tokens_BT)
+            return _carry(self._trunk[0].placed(x_BTD, self.view(x_BTD, documents)), documents)
 
     def read(self, carried: Carried) -> Tensor:
         x_BTD, *_ = carried if isinstance(carried, tuple) else (carried,)
         with self.autocast(x_BTD.device):
-            return nn.functional.linear(x_BTD, self.table.weight)
+            return capped(nn.functional.linear(x_BTD, self.table.weight), self._trunk[0].config.logit_soft_cap)
 
 
 class Run(_Layer):
@@ -86,9 +92,9 @@ class Run(_Layer):
     def forward(self, carried: Carried) -> Carried:
         x_BTD, *documents = carried if isinstance(carried, tuple) else (carried,)
         with self.autocast(x_BTD.device):
-            around = self._trunk[0].surroundings(x_BTD, documents_BT=documents[0] if documents else None)
+            frame = self._trunk[0].frame(x_BTD, self.view(x_BTD, documents))
             for block in self.blocks:
-                x_BTD = block(x_BTD, *around, None)
+                x_BTD = block(x_BTD, frame)
             return _carry(x_BTD, documents)
 
 
@@ -115,7 +121,7 @@ class Head(_Layer):
     def forward(self, carried: Carried) -> Tensor:
         x_BTD, *_ = carried if isinstance(carried, tuple) else (carried,)
         with self.autocast(x_BTD.device):
-            return cast(nn.Linear, self.lm_head)(x_BTD)  # type: ignore[no-any-return]
+            return capped(cast(nn.Linear, self.lm_head)(x_BTD), self._trunk[0].config.logit_soft_cap)
 
 
 def _carry(x_BTD: Tensor, documents: list[Tensor]) -> Carried:

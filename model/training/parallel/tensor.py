@@ -12,6 +12,7 @@ import torch
 from deepspeed.utils import groups
 from torch import Tensor, distributed
 
+from model.architecture.attention import Attention
 from model.architecture.decoder import Decoder
 
 
@@ -19,9 +20,10 @@ def finish_cut(engine: deepspeed.DeepSpeedEngine, decoder: Decoder, tensor: int)
     """After DeepSpeed has cut the matrices: each attention has its share of the heads."""
     if tensor == 1:
         return
-    for block in decoder.model.layers:
-        block.self_attn.heads //= tensor
-        block.self_attn.kv_heads //= tensor
+    for attention in decoder.model.layers.modules():
+        if isinstance(attention, Attention):
+            attention.heads //= tensor
+            attention.kv_heads //= tensor
     # DeepSpeed would compare the first batch of all workers, which it can't do with a mapping of tensors; ours is a function of the step.
     engine.first_dataloader_check.remove()
     engine.first_dataloader_check = None

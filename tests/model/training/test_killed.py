@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,6 @@ import pytest
 from model.training import processes
 from model.training.job import Job, JobError
 from model.training.launch import LaunchError, launch
-from model.training.parallel.config import ParallelConfig
 from model.training.progress import Progress
 from tests.crash.disks import fill_up, small_disk
 
@@ -107,18 +107,28 @@ def test_when_one_of_two_workers_is_killed_the_other_goes_too_and_the_same_job_g
 
 
 @pytest.mark.slow
-def test_a_worker_that_stands_still_is_ended_after_stall_seconds(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_that_stands_still_is_named_and_ended_after_stall_seconds(
+    make_job: JobMaker, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
     monkeypatch.setattr(processes, "GRACE_SECONDS", 1.0)
-    job = make_job("frozen", {"stall_seconds": 15, "checkpoint_every_steps": 10}, **{**SLOW, "steps": 5000})
+    resources = {"workers": workers, "stall_seconds": 15, "checkpoint_every_steps": 10}
+    job = make_job("frozen", resources, **{**SLOW, "steps": 5000})
+    frozen: list[int] = []
 
     def freeze(progress: Progress) -> None:
-        if progress.step and (job.checkpoints / "latest.json").exists():
-            workers_of(job)[0].send_signal(signal.SIGSTOP)
+        if not frozen and progress.step and (job.checkpoints / "latest.json").exists():
+            last = workers_of(job)[-1]
+            last.send_signal(signal.SIGSTOP)
+            frozen.append(int(last.environ()["RANK"]))
 
-    with pytest.raises(
-        LaunchError, match=r"no progress for stall_seconds=15, so the workers were ended; the checkpoint of step \d+ of 5000"
-    ):
+    with pytest.raises(LaunchError) as ended:
         launch(job, on_progress=freeze)
+    assert re.search(
+        rf"no progress for stall_seconds=15, so the workers were ended \(worker {frozen[0]} gave no sign of life for \d+ s\); "
+        r"the checkpoint of step \d+ of 5000",
+        str(ended.value),
+    )
     assert not workers_of(job)
 
 
@@ -197,12 +207,3 @@ def test_shards_of_another_tokenizer_or_kind_are_refused(make_job: JobMaker, sha
         launch(job.model_copy(update={"train_shards": shards / "preference"}))
     with pytest.raises((LaunchError, JobError), match=r"nowhere.*does not exist"):
         launch(job.model_copy(update={"train_shards": shards / "nowhere"}))
-
-
-def test_another_layout_starts_afresh_and_says_so(make_job: JobMaker) -> None:
-    job = make_job("layout", {"checkpoint_every_steps": 2})
-    launch(job)
-    notes: list[str] = []
-    wider = job.model_copy(update={"resources": job.resources.model_copy(update={"parallel": ParallelConfig(workers=2, zero_stage=2)})})
-    launch(wider, on_progress=lambda progress: notes.append(progress.note))
-    assert any("starting afresh" in note and "2 at ZeRO 2" in note for note in notes), notes

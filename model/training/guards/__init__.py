@@ -1,0 +1,1 @@
+"""Guards: what is done when training goes wrong, and when it ends."""

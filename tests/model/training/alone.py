@@ -1,0 +1,107 @@
+"""Training in the tests' own process, or in processes that do several jobs after one start; stopped or killed after a given update."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from model.architecture.decoder import Decoder
+from model.objectives.objective import objective_for
+from model.training.batches import Batches
+from model.training.distributed import Place, import_deepspeed, join, leave, place_from_environment
+from model.training.job import Job
+
+ROOT = Path(__file__).parents[3]
+ALONE = Place(0, 0, 1)
+
+
+def train_here(job: Job, place: Place = ALONE, stop_after: int | None = None, poisoned: frozenset[int] = frozenset()) -> list[int]:
+    """As a worker would; with `stop_after`, asked to stop in that update of this start, so that it ends at a checkpoint.
+
+    A batch at a place in the order that is `poisoned` leaves weights and loss that are no numbers. Returns the places of all batches.
+    """
+    import_deepspeed()
+    join(place, job.run_directory())
+    torch.set_num_threads(1)
+    from model.training.trainer import Interrupted, Trainer
+
+    job.run_directory().mkdir(parents=True, exist_ok=True)
+    trainer = Trainer(job, place)
+    step, update = trainer.batches.step, trainer.engine.update
+    places: list[int] = []
+
+    def counted(number: int, moved: int) -> Any:
+        places.append(job.train.place_of(number) + moved)
+        trainer.stop_asked = len(places) == stop_after
+        return step(number, moved)
+
+    def spoilt(*given: Any) -> Any:
+        told = update(*given)
+        if places[-1] not in poisoned:
+            return told
+        for piece in trainer.engine.pieces():
+            piece.parameter.data.fill_(math.nan)
+        return told._replace(sums=told.sums * math.nan)
+
+    trainer.batches.step = counted  # type: ignore[method-assign]
+    trainer.engine.update = spoilt  # type: ignore[method-assign]
+    with suppress(Interrupted):
+        trainer.train()
+    return places
+
+
+def engine_of(job: Job):  # type: ignore[no-untyped-def]  # its module may only be imported after DeepSpeed's own import
+    """A fresh engine for the job, and its batches."""
+    torch.set_num_threads(1)
+    import_deepspeed()
+    join(ALONE, Path())
+    from model.training.engine import Engine
+    from model.training.lesson import Lesson
+
+    objective = objective_for(job.train)
+    decoder = Decoder(job.decoder, job.vocab_size, seed=job.seed).train()
+    return Engine(Lesson(decoder, objective, job.train.precision, None), job, ALONE), Batches(job, objective, ALONE, torch.device("cpu"))
+
+
+def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> None:
+    """Jobs of one number of workers, each with its `stop_after`, one after the other in the same processes."""
+    workers = calls[0][0].resources.parallel.workers
+    told = folder / "calls.json"
+    told.write_text(json.dumps([(job.model_dump(mode="json"), stop) for job, stop in calls]))
+    (folder / "meeting").unlink(missing_ok=True)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORLD_SIZE": str(workers), "GLOO_SOCKET_IFNAME": "lo"}
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.model.training.alone", str(told)],
+            cwd=ROOT,
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(workers)
+    ]
+    try:
+        assert [process.wait(300) for process in started] == [0] * workers
+    finally:
+        for process in started:
+            process.kill()
+
+
+def main(told: Path) -> None:
+    place = place_from_environment()
+    import_deepspeed()
+    join(place, told.parent)
+    for described, stop_after in json.loads(told.read_text()):
+        train_here(Job.model_validate(described), place, stop_after)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
+    leave(0)

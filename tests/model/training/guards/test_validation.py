@@ -1,0 +1,60 @@
+"""The validation loss decides when a run ends and which of its weights become the model, and tells of overfitting."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors.torch import load_file
+
+from model.training.config import PretrainConfig
+from model.training.guards.config import GuardsConfig
+from model.training.guards.validation import Validation
+from model.training.history import read_lines
+
+from ..alone import train_here
+from ..conftest import JobMaker
+
+
+def test_a_measurement_tells_the_best_the_gap_and_how_long_ago_the_best_was() -> None:
+    validation = Validation(GuardsConfig())
+    told = []
+    for step, (losses, measured) in enumerate([((4.0, 2.0), 3.5), ((2.0,), 3.25), ((1.0,), 3.75)], 1):
+        for loss in losses:
+            validation.trained(loss)
+        told.append(tuple(validation.measured(step, measured).values()))
+    assert told == [(0.5, 3.5, 1.0, 0.0), (1.25, 3.25, 2.0, 0.0), (2.75, 3.25, 2.0, 1.0)]
+
+
+def test_too_many_measurements_without_a_new_best_end_the_run_on_its_own_schedule(make_job: JobMaker) -> None:
+    train = {"steps": 12, "eval_every": 2}
+    whole, ended = make_job("whole", **train), make_job("ended", **train, guards=GuardsConfig(patience=2, min_delta=5.0))
+    train_here(whole)
+    train_here(ended)
+    full, short = read_lines(whole.output / "history.jsonl"), read_lines(ended.output / "history.jsonl")
+    assert [line["step"] for line in short] == [1, 2, 3, 4, 5, 6]
+    assert short[-1]["stopped_early"] == 1 and short[-1]["best_step"] == 2 and short[-1]["evaluations_since_best"] == 2
+    assert [line["learning_rate"] for line in short] == [line["learning_rate"] for line in full[:6]]
+
+
+def test_the_best_weights_become_the_model_also_after_a_stop(make_job: JobMaker, tmp_path_factory: pytest.TempPathFactory) -> None:
+    kept = tmp_path_factory.mktemp("kept")
+    # None is 5 nats better than the first measurement, so that is the best.
+    train = {"steps": 8, "eval_every": 2, "select": "best", "guards": GuardsConfig(patience=9, min_delta=5.0)}
+    keeping = {"keep_every_steps": 2, "keep_best": True, "keep_in": "kept"}
+    job, stopped = make_job("whole", keeping, **train).model_copy(update={"kept": kept}), make_job("stopped", **train)
+    train_here(job)
+    for _ in range(3):
+        train_here(stopped, stop_after=3)
+    best = int(read_lines(job.output / "history.jsonl")[-1]["best_step"])
+    assert best == 2
+    (folder,) = kept.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["best", *(f"step-{step:09d}" for step in (2, 4, 6, 8))]
+    for path in (folder / f"step-{best:09d}", folder / "best", stopped.output):
+        for name, tensor in load_file(path / "model.safetensors").items():
+            assert torch.equal(load_file(job.output / "model.safetensors")[name], tensor), (path, name)
+
+
+def test_patience_without_measurements_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"guards\.patience=3 does nothing while eval_every=0"):
+        PretrainConfig(guards=GuardsConfig(patience=3))

@@ -1,0 +1,109 @@
+"""A checkpoint holds whole tensors by name: it goes on bit for bit where it was saved, and with the same numbers anywhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.training.checkpoint_files import Stored
+from model.training.history import read_lines
+from model.training.job import Job, JobError
+from model.training.latest import Latest
+from model.training.parallel.config import ParallelConfig
+
+from .alone import train_here, train_together
+from .conftest import JobMaker
+
+RARE = {"checkpoint_every_steps": 1000}
+
+
+def on(job: Job, workers: int, zero_stage: int) -> Job:
+    """The same job on another layout."""
+    parallel = ParallelConfig(workers=workers, zero_stage=zero_stage)  # type: ignore[arg-type]
+    return job.model_copy(update={"resources": job.resources.model_copy(update={"parallel": parallel})})
+
+
+def stored(job: Job) -> dict[tuple[str, str], torch.Tensor]:
+    """All tensors of the checkpoint in force."""
+    latest = Latest.read(job.checkpoints)
+    assert latest is not None
+    held = Stored(job.checkpoints / latest.folder, latest.workers)
+    return {name: held.whole(*name) for name in held.names()}
+
+
+def same_bytes(first: Job, second: Job) -> None:
+    for name in ("model.safetensors", "history.jsonl"):
+        assert (first.output / name).read_bytes() == (second.output / name).read_bytes(), name
+
+
+def losses(job: Job) -> list[float]:
+    return [line["loss"] for line in read_lines(job.output / "history.jsonl")]
+
+
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+def test_a_run_stopped_after_every_second_step_ends_with_the_same_bytes(make_job: JobMaker, zero_stage: int) -> None:
+    undisturbed, stopped = (make_job(name, {"zero_stage": zero_stage, **RARE}) for name in ("undisturbed", "stopped"))
+    train_here(undisturbed)
+    for _ in range(3):
+        train_here(stopped, stop_after=2)
+    same_bytes(undisturbed, stopped)
+
+
+def test_two_workers_that_stop_and_go_on_end_with_the_same_bytes(make_job: JobMaker, tmp_path: Path) -> None:
+    calls: list[tuple[Job, int | None]] = []
+    for stage in (0, 1, 2, 3):
+        undisturbed, stopped = (make_job(f"{name}{stage}", {"workers": 2, "zero_stage": stage, **RARE}) for name in ("whole", "stopped"))
+        calls += [(undisturbed, None), (stopped, 3), (stopped, None)]
+    train_together(calls, tmp_path)
+    for (undisturbed, _), (stopped, _) in zip(calls[::3], calls[2::3], strict=True):
+        same_bytes(undisturbed, stopped)
+
+
+def test_a_run_that_changes_its_zero_stage_at_every_step_keeps_loss_and_optimizer(make_job: JobMaker) -> None:
+    undisturbed, moved = make_job("undisturbed", RARE), make_job("moved", RARE)
+    train_here(undisturbed)
+    for stage in (0, 3, 1, 2, 3, 0):
+        train_here(on(moved, 1, stage), stop_after=1)
+    assert losses(moved) == pytest.approx(losses(undisturbed), abs=1e-5)
+
+
+@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+def test_what_is_loaded_in_another_stage_and_saved_again_is_the_same_to_the_bit(make_job: JobMaker, zero_stage: int) -> None:
+    from model.training.checkpoint import Checkpoints
+    from model.training.distributed import Place
+    from model.training.trainer import Trainer
+
+    job = make_job("job", {"zero_stage": (zero_stage + 1) % 4, **RARE})
+    train_here(job, stop_after=3)
+    before = stored(job)
+    trainer = Trainer(on(job, 1, zero_stage), Place(0, 0, 1))
+    again = Checkpoints(on(job, 1, zero_stage))
+    latest = again.latest()
+    assert latest is not None
+    again.load(trainer.engine, latest)
+    again.save(trainer.engine, 4, latest.memory)
+    again.finish(trainer.engine)
+    after = stored(job)
+    assert after.keys() == before.keys() and {state for _, state in after} == {"weight", "exp_avg", "exp_avg_sq", "step"}
+    for name, tensor in before.items():
+        assert torch.equal(after[name], tensor), name
+    assert {float(after[name]) for name in after if name[1] == "step"} == {3.0}
+
+
+def test_a_damaged_file_is_named(make_job: JobMaker) -> None:
+    job = make_job("damaged", RARE)
+    train_here(job, stop_after=2)
+    path = next(job.checkpoints.glob("step-*/*.safetensors"))
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(JobError, match=r"worker-00000.safetensors is damaged"):
+        train_here(job)
+
+
+def test_the_last_checkpoints_are_kept(make_job: JobMaker) -> None:
+    job = make_job("kept", {"checkpoint_every_steps": 1, "keep_last": 3})
+    train_here(job)
+    assert sorted(path.name for path in job.checkpoints.glob("step-*")) == [f"step-{step:09d}" for step in (3, 4, 5)]

@@ -1,0 +1,95 @@
+"""A warm start: from a model of ours or a Hugging Face Llama, of the recipe's shape and the shards' tokenizer, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.architecture.decoder import Decoder
+from model.architecture.directory import CONFIG, ModelError, save_model, weight_files
+from model.training.history import read_lines
+from model.training.initial import initial_decoder
+from model.training.job import Job, JobError
+from tasks.training import Pretraining, initial_state
+
+from .alone import train_here
+from .conftest import DIGEST, SHAPE, VOCABULARY, JobMaker
+
+
+def started_from(job: Job, directory: Path) -> Job:
+    return job.model_copy(update={"initial_model": directory})
+
+
+@pytest.fixture
+def llama(tmp_path: Path) -> Path:
+    """A bf16 Llama of the tests' shape in several files, as transformers saves it, with a tokenizer."""
+    import transformers
+
+    config = transformers.LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=SHAPE.width,
+        intermediate_size=SHAPE.feed_forward,
+        num_hidden_layers=SHAPE.layers,
+        num_attention_heads=SHAPE.heads,
+        num_key_value_heads=SHAPE.kv_heads,
+        max_position_embeddings=SHAPE.context,
+        rms_norm_eps=SHAPE.norm_epsilon,
+        tie_word_embeddings=SHAPE.tied_embeddings,
+    )
+    torch.manual_seed(1)
+    directory = tmp_path / "llama"
+    transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(directory, max_shard_size="20KB")
+    (directory / "tokenizer.json").write_text("{}")
+    return directory
+
+
+def test_a_hugging_face_llama_in_several_bf16_files_gives_the_weights_it_holds(make_job: JobMaker, llama: Path) -> None:
+    import transformers
+
+    assert len(weight_files(llama)) > 1
+    speaking = {"tokenizer_digest": hashlib.sha256(b"{}").hexdigest()}
+    decoder = initial_decoder(started_from(make_job(), llama).model_copy(update=speaking))
+    tokens_BT = torch.arange(12).reshape(1, 12)
+    reference = transformers.LlamaForCausalLM.from_pretrained(llama, dtype=torch.float32)(tokens_BT).logits
+    torch.testing.assert_close(decoder(tokens_BT), reference, atol=1e-5, rtol=0)
+
+
+def test_pretraining_goes_on_from_what_pretraining_made(make_job: JobMaker) -> None:
+    first = make_job("first")
+    train_here(first)
+    second = started_from(make_job("second"), first.output)
+    train_here(second)
+    begun, ended = (read_lines(job.output / "history.jsonl") for job in (second, first))
+    assert begun[0]["loss"] < ended[0]["loss"] - 0.3
+
+
+def test_another_tokenizer_another_shape_and_missing_weights_are_refused_by_name(make_job: JobMaker, llama: Path, tmp_path: Path) -> None:
+    with pytest.raises(JobError, match=rf"llama speaks tokenizer 44136fa355b3, the shards were encoded by tokenizer {DIGEST[:12]}"):
+        initial_decoder(started_from(make_job(), llama))
+    (llama / "tokenizer.json").unlink()
+    with pytest.raises(JobError, match=r"does not tell its tokenizer.*put its tokenizer.json there"):
+        initial_decoder(started_from(make_job(), llama))
+    other = tmp_path / "other"
+    save_model(Decoder(SHAPE.model_copy(update={"feed_forward": 48}), 60), other)
+    with pytest.raises(JobError, match=r"feed_forward is 48 there and 64 here, vocab_size is 60 there and 64 here"):
+        initial_decoder(started_from(make_job(), other))
+    weight_files(llama)[0].unlink()
+    with pytest.raises(ModelError, match=r"index.json names model-.*which is no file beside it"):
+        weight_files(llama)
+
+
+def test_the_content_of_each_file_is_identity(make_job: JobMaker, llama: Path) -> None:
+    def digests(paths: object) -> dict[Path, str]:
+        return {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}  # type: ignore[attr-defined]
+
+    train = make_job().train.model_copy(update={"initial": "llama"})
+    config = Pretraining(model=SHAPE, train=train, seed=1)  # type: ignore[arg-type]
+    before = initial_state(config, llama.parent, None, digests)
+    assert {f"initial/{CONFIG}", "initial/tokenizer.json"} < before.keys()
+    (llama / "tokenizer.json").write_text("{ }")
+    after = initial_state(config, llama.parent, None, digests)
+    assert [name for name in before if before[name] != after[name]] == ["initial/tokenizer.json"]
+    assert initial_state(config.model_copy(update={"train": make_job().train}), llama.parent, None, digests) == {}
