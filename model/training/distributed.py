@@ -62,19 +62,24 @@ def import_deepspeed() -> None:
     deepspeed.utils.logger.setLevel("ERROR")
 
 
+def take_device(place: Place) -> str:
+    """This worker's accelerator, if there are any, made the current one before anything touches the first; what they meet over."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return "gloo"
+    torch.cuda.set_device(place.local_rank)
+    return "nccl"
+
+
 def join(place: Place, run_directory: Path, meet_seconds: float = 600) -> None:
     """Meet the other workers; raises when one has not come within `meet_seconds`, which also limits each exchange later."""
     import deepspeed
-    import torch
     from torch import distributed
     from torch._C._distributed_c10d import FileStore, HashStore
 
     os.environ.setdefault("LOCAL_RANK", str(place.local_rank))  # DeepSpeed looks for it there
-    backend, timeout = "gloo", timedelta(seconds=meet_seconds)
-    if torch.cuda.is_available():
-        # Before any worker of this node touches an accelerator, or all would begin on the first.
-        torch.cuda.set_device(place.local_rank)
-        backend = "nccl"
+    backend, timeout = take_device(place), timedelta(seconds=meet_seconds)
     if not distributed.is_initialized():
         if place.world == 1:
             distributed.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
