@@ -132,6 +132,13 @@ def test_preferences_are_not_learned_in_a_pipeline(make_job: JobMaker, shards: P
         Job.model_validate(job.model_dump() | {"resources": TrainResources(parallel=parallel)})
 
 
+def test_a_flow_with_a_pipeline_aligns_without_one() -> None:
+    resources = TrainResources(parallel=ParallelConfig(workers=2, pipeline=2))
+    assert resources.suited("next_token") == resources
+    assert resources.suited("dpo").parallel == ParallelConfig(workers=2)
+    assert load("four_books", ("resources.training.parallel.workers=2", "resources.training.parallel.pipeline=2"))
+
+
 def test_a_recipe_names_the_sections_of_a_layout_that_does_not_fit() -> None:
     said = r"pretrain\.global_batch=16 does not divide among resources\.training\.parallel\.workers=3; choose a multiple of 3"
     with pytest.raises(RecipeError, match=said):
