@@ -63,7 +63,7 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
         decoder=decoder,
         vocab_size=described["vocab_size"],
         train=config.train,
-        resources=work.resources.training,
+        resources=work.resources.training.suited(config.train.objective),
         seed=config.seed,
         tokenizer_digest=described["tokenizer_digest"],
         train_shards=shards / "train",

@@ -215,3 +215,9 @@ class TrainResources(BaseModel, frozen=True, extra="forbid"):
     keep_in: str = Field("", description="folder for what is kept for good; relative to the root; empty: nothing is")
     keep_last: int = Field(2, ge=1, description="checkpoints kept while training goes on, the newest of them in force")
     stall_seconds: float = Field(600, gt=0, description="silence after which the workers are taken for dead; seconds")
+
+    def suited(self, objective: str) -> TrainResources:
+        """As a flow uses them for one of its training stages: DPO, which asks a whole reference model, goes without a pipeline."""
+        if objective != "dpo" or self.parallel.pipeline == 1:
+            return self
+        return self.model_copy(update={"parallel": self.parallel.model_copy(update={"pipeline": 1})})
