@@ -136,16 +136,24 @@ class Engine:
             sums += metrics.double().cpu()
         return Update(sums, float(engine.get_global_grad_norm()) if norm is None else norm, rate)
 
-    def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]]) -> Tensor:
-        """Units and metrics summed over this worker's part of (units, batch), nothing learned; units 0: computed, not counted."""
-        sums = torch.zeros(1 + len(self.objective.metrics), dtype=torch.float64)
+    def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]], objective: Objective | None = None) -> Tensor:
+        """Units and metrics summed over this worker's part of (units, batch), nothing learned; units 0: computed, not counted.
+
+        `objective`: another one than what is taught.
+        """
+        lesson, asked = self.deepspeed.module, objective or self.objective
+        sums = torch.zeros(1 + len(asked.metrics), dtype=torch.float64)
         self.deepspeed.eval()
-        with torch.no_grad():
-            for units, batch in batches:
-                _, metrics = self.deepspeed(batch)
-                if units:
-                    sums += torch.cat((torch.tensor([float(units)]), metrics.cpu())).double()
-        self.deepspeed.train()
+        lesson.objective = asked
+        try:
+            with torch.no_grad():
+                for units, batch in batches:
+                    _, metrics = self.deepspeed(batch)
+                    if units:
+                        sums += torch.cat((torch.tensor([float(units)]), metrics.cpu())).double()
+        finally:
+            lesson.objective = self.objective
+            self.deepspeed.train()
         return sums
 
     def pieces(self) -> Iterator[Piece]:
