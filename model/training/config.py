@@ -149,9 +149,13 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
 class PretrainConfig(TrainConfig):
     """Next-token prediction over packed documents."""
 
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {**TrainConfig.NEEDS, "copy_rows": ("eval_rows",), "copy_tokens": ("copy_rows",)}
+
     objective: Literal["next_token"] = Field("next_token", description="what is learned: the next token of every document")
     tokens: int = Field(2_000_000, ge=0, description="token places to train on, padding included, instead of steps; tokens")
     within_documents: bool = Field(True, description="attention stays inside a document of a packed row")
+    copy_rows: int = Field(0, ge=0, description="training passages tried at each measurement for being recited (copy_rate); 0: none")
+    copy_tokens: int = Field(32, ge=1, description="tokens given of such a passage, and tokens that must follow")
     initial: str = Field(
         "", description="folder of a model to start from, also a Hugging Face Llama; relative to the root; empty: fresh weights"
     )

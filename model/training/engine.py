@@ -185,19 +185,25 @@ class Engine:
         scale, self.updates = self._loss_scale, int(scalars["updates"])
         scale.scale, scale.good, scale.skipped = scalars["loss_scale"], int(scalars["good_updates"]), int(scalars["skipped_updates"])
 
-    def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]]) -> Tensor:
+    def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]], objective: Objective | None = None) -> Tensor:
         """Units and metrics summed over this worker's part of (units, batch), nothing learned; units 0: computed, not counted.
 
-        With `ema_decay` it is the moving average of the weights that is measured: the model that will be saved.
+        `objective`: another one than what is taught. With `ema_decay` it is the moving average of the weights that is measured: the
+        model that will be saved.
         """
-        sums = torch.zeros(1 + len(self.objective.metrics), dtype=torch.float64)
+        lesson, asked = self.deepspeed.module, objective or self.objective
+        sums = torch.zeros(1 + len(asked.metrics), dtype=torch.float64)
         self.deepspeed.eval()
-        with torch.no_grad(), self._averaged():
-            for units, batch in batches:
-                _, metrics = self.deepspeed(batch)
-                if units:
-                    sums += torch.cat((torch.tensor([float(units)]), metrics.cpu())).double()
-        self.deepspeed.train()
+        lesson.objective = asked
+        try:
+            with torch.no_grad(), self._averaged():
+                for units, batch in batches:
+                    _, metrics = self.deepspeed(batch)
+                    if units:
+                        sums += torch.cat((torch.tensor([float(units)]), metrics.cpu())).double()
+        finally:
+            lesson.objective = self.objective
+            self.deepspeed.train()
         return sums
 
     @contextmanager

@@ -23,6 +23,7 @@ from model.training.best import read_best, write_best
 from model.training.checkpoint import Checkpoints
 from model.training.distributed import Place
 from model.training.guards.faults import Faults, TrainingError
+from model.training.guards.reciting import Reciting
 from model.training.guards.validation import Validation
 from model.training.initial import initial_decoder
 from model.training.job import Job
@@ -117,6 +118,7 @@ class Trainer:
             if metrics:
                 metrics |= self.validation.measured(step, metrics["val_loss"])
                 best = self.validation.best_step == step
+            metrics |= self._recited()
         selected, kept = best and self.job.train.select == "best", self.kept.wants(step, best)
         weights = self.engine.weights() if selected or kept else {}
         if self.place.leads and selected:
@@ -124,6 +126,15 @@ class Trainer:
         if self.place.leads and kept:
             self.kept.keep(step, best, weights)
         return metrics
+
+    def _recited(self) -> dict[str, float]:
+        """The share of training passages that the model recites, if it is asked for and a row has one long enough."""
+        train = self.job.train
+        if train.objective != "next_token" or not train.copy_rows:
+            return {}
+        recitals = self.batches.recitals(train.copy_rows, train.copy_tokens)
+        passages, copied = self._reduced(self.engine.measure(recitals, Reciting())).tolist()
+        return {"copy_rate": copied / passages} if passages else {}
 
     def _roll_back(self, step: int, fault: str) -> int:
         """Undo what was learned since the last place to go back to, and leave out the data of a bad step; the step gone back to."""
