@@ -29,7 +29,7 @@ from model.architecture.config import DecoderConfig
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import GateConfig
 from model.release.config import CardConfig, ExportConfig, QuantizeConfig
-from model.training.config import DpoConfig, PretrainConfig, SftConfig
+from model.training.config import DpoConfig, PretrainConfig, SftConfig, whole_matrices
 from tasks.export import Exporting
 from tasks.stage.cost import Rates
 from tasks.stage.resources import Resources
@@ -94,13 +94,16 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(
                     f"{section}.sequence_length={length} and model.context={self.model.context} differ; rows and model need one length"
                 )
-        workers = self.resources.training.parallel.workers
+        parallel = self.resources.training.parallel
         for section, train in (("pretrain", self.pretrain), ("sft", self.sft), ("dpo", self.dpo)):
-            if train.global_batch % workers:
+            key = "batch_warmup_from" if train.batch_warmup_steps else "global_batch"
+            if train.smallest_batch % parallel.workers:
                 raise ValueError(
-                    f"{section}.global_batch={train.global_batch} does not divide among resources.training.parallel.workers={workers}; "
-                    f"choose a multiple of {workers}"
+                    f"{section}.{key}={train.smallest_batch} does not divide among resources.training.parallel.workers={parallel.workers}; "
+                    f"choose a multiple of {parallel.workers}"
                 )
+            if clash := whole_matrices(train.optimizer, parallel.zero_stage):
+                raise ValueError(f"{section}.{clash}")
         if self.resources.runner != "threads" and self.ingest.shards == 1:
             raise ValueError(
                 f"resources.runner={self.resources.runner} does nothing while ingest.shards=1; workers share shards, so have more of them, "

@@ -30,6 +30,12 @@ class PackConfig(BaseModel, frozen=True, extra="forbid"):
     """How documents become rows of equal length for pretraining."""
 
     sequence_length: int = Field(256, ge=2, le=65_536, description="targets in a row: the model's context; tokens")
+    method: Literal["cut", "best_fit"] = Field(
+        "cut", description="cut: documents are joined and cut into rows; best_fit: what fits a row is never cut, and rows are padded"
+    )
+    by_source: bool = Field(
+        False, description="a row holds text of one source alone, as pretrain.mixture needs it; false: rows follow the shuffled documents"
+    )
     instruction_fraction: float = Field(
         0.125, ge=0, le=0.9, description="part of the training rows that hold conversations; fraction of rows"
     )

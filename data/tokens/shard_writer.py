@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,8 +39,13 @@ class ShardWriter:
         self.token_bytes = encoder.token_bytes
         self.waiting: list[Columns] = []
         self.files: list[dict[str, object]] = []
-        self.rows = self.tokens = self.targets = self.bytes = self.padding = 0
+        self.rows = self.targets = self.bytes = self.padding = self.filled = self.shared = 0
         self._waiting_rows = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens held so far, padding left out and each that two rows share counted once."""
+        return self.filled - self.shared
 
     def add(self, columns: Columns, shared: int = 0) -> None:
         """Add rows, each column [rows, sequence_length + 1]; `shared` of their tokens were counted in earlier rows."""
@@ -51,11 +57,11 @@ class ShardWriter:
             if mask is not None:
                 pad = int((columns[name] == PAD).sum())
                 counted = columns[name][columns[mask].astype(np.bool_)]
-                self.tokens += columns[name].size - pad
+                self.filled += columns[name].size - pad
                 self.padding += pad
                 self.targets += counted.size
                 self.bytes += int(self.token_bytes[counted].sum())
-        self.tokens -= shared
+        self.shared += shared
         start = 0
         while start < count:
             take = min(count - start, self.shard_rows - self._waiting_rows)
@@ -65,8 +71,11 @@ class ShardWriter:
             if self._waiting_rows == self.shard_rows:
                 self._flush()
 
-    def close(self) -> dict[str, float]:
-        """Write what waits and `shards.json`; returns rows, tokens, targets, bytes and the fraction that is padding."""
+    def close(self, sources: Mapping[str, int] | None = None) -> dict[str, float]:
+        """Write what waits and `shards.json`; returns rows, tokens, targets, bytes and the fraction that is padding.
+
+        `sources`: how many rows each source has, one after the other, when a row holds one source alone.
+        """
         if self._waiting_rows:
             self._flush()
         record = {
@@ -81,6 +90,7 @@ class ShardWriter:
             "tokens": self.tokens,
             "targets": self.targets,
             "bytes": self.bytes,
+            "sources": [{"name": name, "rows": rows} for name, rows in (sources or {}).items()],
         }
         text = json.dumps(record, indent=2) + "\n"
         (self.directory / "shards.json").write_text(text, encoding="utf-8")

@@ -56,7 +56,21 @@ class Trunk(nn.Module):
     ) -> Tensor:
         """x_BTD after the last norm. See `Decoder.forward` for the arguments."""
         x_BTD = self.embed_tokens(tokens_BT)
-        start, time = (cache.length if cache is not None else 0), tokens_BT.shape[1]
+        around = self.surroundings(x_BTD, positions_BT, documents_BT, cache)
+        for block in self.layers:
+            x_BTD = block(x_BTD, *around, cache)
+        normed: Tensor = self.norm(x_BTD)
+        return normed
+
+    def surroundings(
+        self,
+        x_BTD: Tensor,
+        positions_BT: Tensor | None = None,
+        documents_BT: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+    ) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+        """What every block is given beside x_BTD: rotary tables and mask; it is the same for all of them."""
+        start, time = (cache.length if cache is not None else 0), x_BTD.shape[1]
         mask_B1TS = None
         if documents_BT is not None:
             if cache is not None:
@@ -64,12 +78,8 @@ class Trunk(nn.Module):
             mask_B1TS = document_mask(documents_BT)
             positions_BT = positions_in_documents(documents_BT) if positions_BT is None else positions_BT
         elif start and time > 1:
-            mask_B1TS = continued_mask(start, time, tokens_BT.device)
-        rotary = self._rotary(x_BTD, start, positions_BT)
-        for block in self.layers:
-            x_BTD = block(x_BTD, rotary, mask_B1TS, cache)
-        normed: Tensor = self.norm(x_BTD)
-        return normed
+            mask_B1TS = continued_mask(start, time, x_BTD.device)
+        return self._rotary(x_BTD, start, positions_BT), mask_B1TS
 
     def _rotary(self, x_BTD: Tensor, start: int, positions_BT: Tensor | None) -> tuple[Tensor, Tensor]:
         if positions_BT is None:

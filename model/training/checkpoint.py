@@ -1,26 +1,28 @@
-"""Checkpoints: saved by every worker, in force once `latest.json` names them.
+"""Checkpoints: taken in the step, written while training goes on, in force once `latest.json` names them.
 
 Guarantee: a kill or a power cut at any moment leaves the last whole checkpoint in force, because its files are on the disk itself before
-the record is renamed into place; resuming on the same layout (workers and ZeRO stage) is bit-exact. The last two are kept.
-When it can't: a checkpoint of another job (configuration, seed, inputs) is an error, and so is a disk that does not take one; the one
-before it stays in force. On another layout DeepSpeed cannot load it: the run starts afresh and says so in its progress.
+the record is renamed into place. Resuming on the same layout (workers and ZeRO stage) is bit-exact; on another one it goes on with the
+same numbers, spread anew, and the same samples.
+Cost: in the step, a copy in the processor's memory; the disk is written in a thread of each worker. The next checkpoint, and the end,
+wait for it.
+When it can't: a checkpoint of another job (configuration, seed, inputs) is an error, and so is a disk that does not take one, told at
+the next step; the one before it stays in force.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 from torch import distributed
 
-from model.training.engine import Engine
+from model.training import checkpoint_files
+from model.training.checkpoint_files import Share, to_disk
 from model.training.job import Job, JobError
-from model.training.latest import RECORD, Latest
-
-KEPT = 2
+from model.training.latest import RECORD, Latest, folder_of
+from model.training.parallel.engines import AnyEngine
 
 
 class CheckpointError(OSError):
@@ -32,70 +34,96 @@ class Checkpoints:
 
     def __init__(self, job: Job) -> None:
         self.directory = job.checkpoints
-        self._identity = job.identity()
-        self._workers, self._zero_stage = job.resources.parallel.workers, job.resources.parallel.zero_stage
+        self._identity, self._resources = job.identity(), job.resources
+        self._writing: _Writing | None = None
 
-    def latest(self) -> tuple[Latest | None, str]:
-        """The checkpoint to continue from, if any, and a note when there is one that cannot be used."""
+    def latest(self) -> Latest | None:
+        """The checkpoint to continue from, if any."""
         latest = Latest.read(self.directory)
-        if latest is None:
-            return None, ""
-        if latest.identity != self._identity:
+        if latest and latest.identity != self._identity:
             raise JobError(
                 f"{self.directory / RECORD} belongs to job {latest.identity[:12]}, this is job {self._identity[:12]}: another "
                 f"configuration, seed or input; remove {self.directory} to start afresh, or restore what was changed"
             )
-        if (latest.workers, latest.zero_stage) != (self._workers, self._zero_stage):
-            return None, (
-                f"starting afresh: the checkpoint of step {latest.step} was saved by {latest.workers} workers at ZeRO "
-                f"{latest.zero_stage} and cannot be loaded by {self._workers} at ZeRO {self._zero_stage}"
-            )
-        return latest, ""
+        return latest
 
-    def load(self, engine: Engine, latest: Latest) -> None:
-        """Put weights, optimizer and schedule back to where they were after `latest.step`."""
-        path, _ = engine.deepspeed.load_checkpoint(str(self.directory), tag=_tag(latest.step))
-        if path is None:
-            raise JobError(f"{self.directory / _tag(latest.step)} is damaged; remove {self.directory} to start afresh")
+    def load(self, engine: AnyEngine, latest: Latest) -> str:
+        """Put weights, optimizer and schedule back to where they were after `latest.step`; tells so in words."""
+        checkpoint_files.load(engine, self.directory / latest.folder)
+        parallel = self._resources.parallel
+        moved = (latest.workers, latest.zero_stage) != (parallel.workers, parallel.zero_stage)
+        by = f", saved by {latest.workers} workers at ZeRO {latest.zero_stage}" if moved else ""
+        return f"continuing from the checkpoint of step {latest.step}{by}"
 
-    def save(self, engine: Engine, step: int) -> None:
-        """All workers call this after finishing `step`. Raises CheckpointError naming the step and the place."""
-        folder = self.directory / _tag(step)
+    def save(self, engine: AnyEngine, step: int, memory: dict[str, Any]) -> None:
+        """All workers call this after finishing `step`; what they compute next does not change what is written."""
+        self.finish(engine)
+        folder = self.directory / folder_of(step)
         if engine.place.leads:
             # What an interrupted save left under this name is no part of the new one.
             shutil.rmtree(folder, ignore_errors=True)
         distributed.barrier()
-        with self._writing(step):
-            engine.deepspeed.save_checkpoint(str(self.directory), tag=folder.name, save_latest=False)
-        distributed.barrier()
-        if engine.place.leads:
-            with self._writing(step):
-                for path in (*folder.iterdir(), folder, *self.directory.glob("*.jsonl")):
-                    _to_disk(path)
-                Latest(step=step, identity=self._identity, workers=self._workers, zero_stage=self._zero_stage).write(self.directory)
-            for old in sorted(self.directory.glob("step-*"))[:-KEPT]:
-                shutil.rmtree(old, ignore_errors=True)
+        parallel = self._resources.parallel
+        latest = Latest(step=step, identity=self._identity, workers=parallel.workers, zero_stage=parallel.zero_stage, memory=memory)
+        self._writing = _Writing(self.directory, latest, engine, checkpoint_files.take(engine))
 
-    @contextmanager
-    def _writing(self, step: int) -> Iterator[None]:
+    @property
+    def written(self) -> bool:
+        """Whether this worker's share of a checkpoint that is not in force yet lies on the disk."""
+        return self._writing is not None and self._writing.done()
+
+    def put_in_force(self, engine: AnyEngine) -> None:
+        """Once every worker has `written`."""
+        if self._writing and engine.place.leads:
+            self._writing.latest.write(self.directory)
+            self._forget()
+        self._writing = None
+
+    def finish(self, engine: AnyEngine) -> None:
+        """Wait for what is being written, on all workers. Raises CheckpointError naming the step and the place."""
+        if self._writing:
+            self._writing.wait()
+            distributed.barrier()
+            self.put_in_force(engine)
+
+    def _forget(self) -> None:
+        for old in sorted(self.directory.glob("step-*"))[: -self._resources.keep_last]:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+class _Writing:
+    """A share on its way to the disk, in a thread."""
+
+    def __init__(self, directory: Path, latest: Latest, engine: AnyEngine, share: Share) -> None:
+        self.latest, self._directory = latest, directory
+        self._error: Exception | None = None
+        rank, world = engine.place.rank, engine.place.world
+        # A thread that the interpreter need not wait for: a run that fails ends at once.
+        self._thread = Thread(target=self._write, args=(rank, world, share), name="checkpoint", daemon=True)
+        self._thread.start()
+
+    def _write(self, rank: int, world: int, share: Share) -> None:
+        folder = self._directory / self.latest.folder
         try:
-            yield
-        except (OSError, RuntimeError) as error:
-            # torch tells of a full disk in a RuntimeError that doesn't name it.
-            free, why = shutil.disk_usage(self.directory).free, str(error).splitlines()[0]
+            folder.mkdir(exist_ok=True)
+            checkpoint_files.write(folder, rank, world, share)
+            if rank == 0:
+                for path in self._directory.glob("*.jsonl"):
+                    to_disk(path)
+        except Exception as error:  # noqa: BLE001  # whatever it is, `wait` raises it
+            self._error = error
+
+    def done(self) -> bool:
+        if self._thread.is_alive():
+            return False
+        self.wait()
+        return True
+
+    def wait(self) -> None:
+        self._thread.join()
+        if self._error:
+            free, why = shutil.disk_usage(self._directory).free, str(self._error).splitlines()[0]
             raise CheckpointError(
-                f"the checkpoint of step {step} can't be written to {self.directory}, where {free:,} bytes are free ({why}). "
+                f"the checkpoint of step {self.latest.step} can't be written to {self._directory}, where {free:,} bytes are free ({why}). "
                 "Free space or make it writable"
-            ) from error
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _tag(step: int) -> str:
-    return f"step-{step:09d}"
+            ) from self._error

@@ -8,7 +8,7 @@ the stage decides where numbers live and not how they are rounded.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import deepspeed
 import torch
@@ -20,6 +20,7 @@ from model.objectives.objective import Objective
 from model.training.config import TrainConfig
 from model.training.distributed import Place
 from model.training.job import Job
+from model.training.parallel.compile import deepspeed_config
 from model.training.schedule import rate_factor
 
 
@@ -53,21 +54,6 @@ def adamw(decoder: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
     )
 
 
-def deepspeed_config(job: Job) -> dict[str, Any]:
-    """The DeepSpeed configuration of a job: nobody writes it by hand."""
-    share = job.train.global_batch // job.resources.parallel.workers
-    return {
-        "train_batch_size": job.train.global_batch,
-        "train_micro_batch_size_per_gpu": job.micro_batch,
-        "gradient_accumulation_steps": share // job.micro_batch,
-        # Stage 0 takes the norm in single precision, where its rounding grows to 1e-3 of the loss in 60 steps: see `clip_gradients`.
-        "gradient_clipping": job.train.clip if job.resources.parallel.zero_stage else 0.0,
-        "zero_optimization": {"stage": job.resources.parallel.zero_stage},
-        "zero_allow_untested_optimizer": True,
-        "steps_per_print": 2**31,
-    }
-
-
 class Update(NamedTuple):
     """What one optimizer update tells: metrics summed over this worker's units, the gradient's norm before clipping, the rate."""
 
@@ -98,6 +84,13 @@ class Engine:
     def __init__(self, lesson: Lesson, job: Job, place: Place) -> None:
         self.job, self.place, self.objective = job, place, lesson.objective
         total, decoder = job.total_steps, lesson.decoder
+        train, resources = job.train, job.resources
+        chosen = {"optimizer": train.optimizer, "schedule": train.schedule, "precision": train.precision, "ema_decay": train.ema_decay}
+        chosen |= {"batch_warmup_steps": train.batch_warmup_steps, "recompute": resources.recompute, "compile": resources.compile}
+        offered = {"optimizer": ("adamw",), "schedule": ("cosine",), "precision": ("fp32", "bf16"), "recompute": ("none",)}
+        for name, value in chosen.items():
+            if value and value not in offered.get(name, ()):
+                raise ValueError(f"{name}={value} is not offered; give it its default")
         if job.resources.parallel.zero_stage == 3 and decoder.lm_head is None:
             # The tied matrix is read twice, the second time outside of the module that owns it.
             deepspeed.zero.register_external_parameter(decoder, decoder.model.embed_tokens.weight)
@@ -118,6 +111,11 @@ class Engine:
     def data_rank(self) -> int:
         """Whose share of a batch this worker computes."""
         return self.place.rank
+
+    @property
+    def counts(self) -> bool:
+        """Whether this worker's units and metrics are added to the others': once for each share of a batch."""
+        return True
 
     def update(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float) -> Update:
         """One optimizer update from this worker's micro-batches; the loss is divided by `units`, those of all workers."""
@@ -152,6 +150,12 @@ class Engine:
         """The parameters that this worker holds, in the decoder's order."""
         for name, parameter in self.deepspeed.module.decoder.named_parameters():
             yield Piece(name, parameter)
+
+    def buffers(self) -> dict[str, Tensor]:
+        """What the decoder keeps besides its parameters, such as a batch norm's running means; each worker has its own."""
+        decoder = self.deepspeed.module.decoder
+        kept = decoder.state_dict(keep_vars=True)
+        return {name: buffer for name, buffer in decoder.named_buffers() if name in kept}
 
     def weights(self) -> dict[str, Tensor]:
         """The decoder's whole fp32 weights by name, on every worker for stages 0 to 2, on the first for stage 3.

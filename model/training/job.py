@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field, model_validator
 
 from model.architecture.config import DecoderConfig
-from model.training.config import ObjectiveConfig, TrainResources
+from model.training.config import ObjectiveConfig, TrainResources, whole_matrices
 
 
 class JobError(ValueError):
@@ -36,15 +36,19 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     checkpoints: Path = Field(description="what must outlive a killed run: keep it until the output is committed")
 
     @model_validator(mode="after")
-    def _batch_divides(self) -> Job:
-        share, rest = divmod(self.train.global_batch, self.resources.parallel.workers)
+    def _sections_fit(self) -> Job:
+        train, parallel = self.train, self.resources.parallel
+        sizes = f"batch_warmup_from={train.smallest_batch}" if train.batch_warmup_steps else f"global_batch={train.global_batch}"
+        share, rest = divmod(train.smallest_batch, parallel.data_workers)
         if rest:
             raise ValueError(
-                f"global_batch={self.train.global_batch} does not divide among workers={self.resources.parallel.workers}; "
-                f"choose a multiple of {self.resources.parallel.workers}"
+                f"{sizes} does not divide among the {parallel.data_workers} that share it (workers={parallel.workers}, "
+                f"pipeline={parallel.pipeline}); choose a multiple"
             )
         if share % self.micro_batch:
-            raise ValueError(f"micro_batch={self.micro_batch} does not divide the {share} sequences of a worker")
+            raise ValueError(f"micro_batch={self.micro_batch} does not divide the {share} sequences of a worker in {sizes}")
+        if clash := whole_matrices(train.optimizer, parallel.zero_stage):
+            raise ValueError(clash)
         if self.train.objective == "dpo" and self.initial_model is None:
             raise ValueError("initial_model is missing: DPO needs the model that it starts from and is held to")
         return self
@@ -55,11 +59,11 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def micro_batch(self) -> int:
-        """Sequences computed at once: as told, or the largest divisor of a worker's share within 2,048 tokens.
+        """Sequences computed at once: as told, or the largest divisor of a worker's smallest share within 2,048 tokens.
 
         Activations of about that many tokens stay in a core's cache; larger micro-batches ran slower on a CPU.
         """
-        share = self.train.global_batch // self.resources.parallel.workers
+        share = self.train.smallest_batch // self.resources.parallel.data_workers
         if self.resources.micro_batch:
             return self.resources.micro_batch
         most = max(1, 2048 // self.decoder.context)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -13,12 +14,18 @@ RECORD = "latest.json"
 
 
 class Latest(BaseModel, frozen=True):
-    """Which checkpoint is in force, whose it is, and the layout that it was saved on."""
+    """Which checkpoint is in force, whose it is, the layout that it was saved on, and what the run's guards remember."""
 
     step: int
     identity: str
     workers: int
     zero_stage: int
+    memory: dict[str, Any] = {}
+
+    @property
+    def folder(self) -> str:
+        """Where its files are, in the checkpoint directory."""
+        return folder_of(self.step)
 
     @classmethod
     def read(cls, directory: Path) -> Latest | None:
@@ -29,3 +36,8 @@ class Latest(BaseModel, frozen=True):
     def write(self, directory: Path) -> None:
         """Put this checkpoint in force."""
         write_whole(directory / RECORD, (json.dumps(self.model_dump(), indent=2) + "\n").encode())
+
+
+def folder_of(step: int) -> str:
+    """The folder of a step's checkpoint; names sort as steps do."""
+    return f"step-{step:09d}"

@@ -47,12 +47,20 @@ class ShardFile:
 
 
 @dataclass(frozen=True)
+class SourceRows:
+    """How many rows a source has; the rows of sources lie one after the other."""
+
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class ShardMetadata:
     """What `shards.json` says.
 
     `tokens`: tokens held, padding left out and the token that two rows share counted once. `targets`: tokens that
     count in the loss. `bytes`: UTF-8 bytes of the text that those stand for (special tokens stand for none), so
-    bits per byte = total nats / ln 2 / bytes.
+    bits per byte = total nats / ln 2 / bytes. `sources`: empty when rows hold text of several sources.
     """
 
     format: int
@@ -66,6 +74,7 @@ class ShardMetadata:
     tokens: int
     targets: int
     bytes: int
+    sources: tuple[SourceRows, ...] = ()
 
 
 def read_metadata(directory: Path) -> ShardMetadata:
@@ -81,7 +90,8 @@ def read_metadata(directory: Path) -> ShardMetadata:
             f"{FORMAT} and {sorted(COLUMNS)}; pack the text again"
         )
     files = tuple(ShardFile(**entry) for entry in fields.pop("files"))
-    return ShardMetadata(files=files, **fields)
+    sources = tuple(SourceRows(**entry) for entry in fields.pop("sources", ()))
+    return ShardMetadata(files=files, sources=sources, **fields)
 
 
 class ShardReader:

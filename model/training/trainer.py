@@ -22,8 +22,8 @@ from model.objectives.objective import objective_for
 from model.training.batches import Batches
 from model.training.checkpoint import Checkpoints
 from model.training.distributed import Place
-from model.training.engine import Engine, Lesson
 from model.training.job import Job, JobError
+from model.training.parallel.engines import engine_for
 from model.training.records import Records
 
 
@@ -42,11 +42,11 @@ class Trainer:
         self.job, self.place = job, place
         self.objective = objective_for(job.train)
         self.device = torch.device("cuda", place.local_rank) if torch.cuda.is_available() else torch.device("cpu")
-        self.batches = Batches(job, self.objective, place, self.device)
         self.checkpoints = Checkpoints(job)
-        decoder = initial_decoder(job).train().to(self.device)
-        reference = initial_decoder(job).requires_grad_(False).to(self.device) if self.objective.needs_reference else None
-        self.engine = Engine(Lesson(decoder, self.objective, job.train.precision, reference), job, place)
+        reference = initial_decoder(job) if self.objective.needs_reference else None
+        self.engine = engine_for(job, place, self.objective, initial_decoder(job), reference, self.device)
+        share = Place(self.engine.data_rank, place.local_rank, self.engine.data_workers)
+        self.batches = Batches(job, self.objective, share, self.device)
         self.stop_asked = False
 
     def train(self) -> None:
@@ -54,11 +54,9 @@ class Trainer:
         signal.signal(signal.SIGTERM, self._ask_stop)
         signal.signal(signal.SIGINT, self._ask_stop)
         job, total = self.job, self.job.total_steps
-        latest, note = self.checkpoints.latest()
+        latest = self.checkpoints.latest()
         start = latest.step if latest else 0
-        if latest:
-            self.checkpoints.load(self.engine, latest)
-            note = f"continuing from the checkpoint of step {start}"
+        note = self.checkpoints.load(self.engine, latest) if latest else ""
         records = self._open_records(start, note) if self.place.leads else None
         for step in range(start + 1, total + 1):
             line, stop = self._step(step)
@@ -68,9 +66,11 @@ class Trainer:
                 records.add(step, line)
             due = step % job.resources.checkpoint_every_steps == 0
             if (due or stop) and step < total:
-                self.checkpoints.save(self.engine, step)
+                self.checkpoints.save(self.engine, step, {})
             if stop and step < total:
+                self.checkpoints.finish(self.engine)
                 raise Interrupted(f"stopped by a signal after step {step} of {total}; the same job continues from there")
+        self.checkpoints.finish(self.engine)
         weights = self.engine.weights()
         if records:
             records.close()
@@ -79,9 +79,12 @@ class Trainer:
     def _step(self, step: int) -> tuple[dict[str, float], bool]:
         """One optimizer update; the history's line for it, and whether any worker was asked to stop."""
         units, micro_batches = self.batches.step(step - 1)
-        # Every worker must divide by the same number: the units of all, and learn of a stop at the same step.
-        meeting = torch.tensor([float(units), float(self.stop_asked)], dtype=torch.float64)
-        all_units, stop = self._reduced(meeting).tolist()
+        # Every worker must divide by the same number, the units of all, and learn at the same step of a stop and of a checkpoint written.
+        counted = units if self.engine.counts else 0
+        meeting = torch.tensor([counted, self.stop_asked, self.checkpoints.written], dtype=torch.float64)
+        all_units, stop, written = self._reduced(meeting).tolist()
+        if written == self.place.world:
+            self.checkpoints.put_in_force(self.engine)
         if all_units == 0:
             raise TrainingError(f"step {step}: no token of its {self.job.train.batch_at(step - 1)} rows counts in the loss")
         update = self.engine.update(micro_batches, all_units)
