@@ -20,12 +20,11 @@ def size(
     budget_hours: Annotated[float | None, typer.Option(min=0.001, help="longest training; hours of the whole machine")] = None,
     params: Annotated[float | None, typer.Option(min=1e4, help="parameters, where they are decided already: 124e6")] = None,
     text_bytes: Annotated[float | None, typer.Option("--bytes", min=1, help="how much text there is, instead of looking; bytes")] = None,
-    recompute: Annotated[bool, typer.Option("--recompute", help="activations are computed again instead of kept")] = False,
     measure: Annotated[bool, typer.Option("--measure", help="time a few real updates here first, half a minute at most")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Propose a model's size for a corpus and a machine, with memory, time and cost, and warn of what is too big or too small."""
     from flows.sizing import Asked, size_recipe
 
-    asked = Asked(device, devices, budget_hours, params, text_bytes, recompute, measure)
+    asked = Asked(device, devices, budget_hours, params, text_bytes, measure)
     print(size_recipe(recipe, tuple(changes or ()), asked, as_json=as_json))

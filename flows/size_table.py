@@ -106,7 +106,7 @@ def _memory(found: Proposal) -> list[str]:
     parts = ("weights", "gradients", "optimizer", "activations", "logits", "buffers", "framework")
     chosen = found.proposed.job.resources.parallel.zero_stage
     rows = []
-    for stage, memory in enumerate(found.proposed.memory):
+    for stage, memory in found.proposed.memory.items():
         mark = "<- proposed" if stage == chosen else ""
         spread = STAGES[stage]
         rows.append((f"{stage}, spreads {spread}", *(gigabytes(getattr(memory, part)) for part in parts), gigabytes(memory.total), mark))

@@ -23,6 +23,7 @@ from flows.size_table import size_table
 from model.planning.machine import Machine, machine_for
 from model.planning.proposal import Plan, Proposal, Text, described_job, propose
 from model.training.job import Job
+from model.training.parallel.config import ParallelConfig
 from tasks.stage.artifact import Artifact, Cost
 from tasks.stage.lineage import Graph
 from tasks.stage.opening import open_store
@@ -40,7 +41,6 @@ class Asked:
     hours: float | None = None
     parameters: float | None = None
     text_bytes: float | None = None
-    recompute: bool = False
     measure: bool = False
 
 
@@ -53,13 +53,13 @@ def size_recipe(name: str, changes: tuple[str, ...], asked: Asked, *, as_json: b
     if asked.measure and asked.device not in ("here", "cpu"):
         raise ValueError(f"--measure times the machine at hand and --device {asked.device} is another; leave one of them out")
     workers = asked.devices or recipe.resources.training.parallel.workers
-    text = corpus_text(recipe, asked.text_bytes)
     machine = machine_for(asked.device, workers, recipe.pretrain.precision)
+    text = corpus_text(recipe, asked.text_bytes)
     present = present_job(recipe, workers)
-    found = propose(text, machine, present, parameters=asked.parameters, hours=asked.hours, recompute=asked.recompute)
+    found = propose(text, machine, present, parameters=asked.parameters, hours=asked.hours)
     if asked.measure:
         machine = tried(machine, found.proposed.job)
-        found = propose(text, machine, present, parameters=asked.parameters, hours=asked.hours, recompute=asked.recompute)
+        found = propose(text, machine, present, parameters=asked.parameters, hours=asked.hours)
     if as_json:
         return json.dumps(_told(recipe, found), indent=1)
     return size_table(recipe.name, found, recipe.rates.currency, lambda plan: price(recipe, found.machine, plan.seconds))
@@ -68,10 +68,12 @@ def size_recipe(name: str, changes: tuple[str, ...], asked: Asked, *, as_json: b
 def present_job(recipe: Recipe, workers: int) -> Job:
     """The recipe's own model and pretraining, on so many workers; its batch made to divide among them."""
     training = recipe.resources.training
-    resources = training.model_copy(update={"parallel": training.parallel.model_copy(update={"workers": workers})})
-    batch = math.ceil(recipe.pretrain.global_batch / workers) * workers
+    parallel = ParallelConfig(**{**training.parallel.model_dump(), "workers": workers})
+    resources = training.model_copy(update={"parallel": parallel})
+    share = resources.parallel.data_workers
+    batch = math.ceil(recipe.pretrain.global_batch / share) * share
     train = recipe.pretrain.model_copy(update={"global_batch": batch})
-    if training.micro_batch and (batch // workers) % training.micro_batch:
+    if training.micro_batch and (batch // share) % training.micro_batch:
         resources = resources.model_copy(update={"micro_batch": 0})
     return described_job(recipe.model, recipe.tokenizer.vocab_size, train, resources)
 
@@ -84,7 +86,7 @@ def tried(machine: Machine, job: Job) -> Machine:
     shape = job.decoder
     if shape.parameters(job.vocab_size) > TRIAL_PARAMETERS:
         shape = shape.model_copy(update={"layers": min(shape.layers, TRIAL_LAYERS)})
-    batch = job.micro_batch * min(2, job.train.global_batch // job.resources.parallel.workers // job.micro_batch)
+    batch = job.micro_batch * min(2, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
     train = job.train.model_copy(update={"global_batch": batch})
     trial = try_out(job.model_copy(update={"decoder": shape, "train": train}))
     share = trial.tokens_per_second * training_flops(shape, job.vocab_size) / machine.peak
@@ -157,7 +159,7 @@ def _told(recipe: Recipe, found: Proposal) -> dict[str, Any]:
             "flops": plan.flops,
             "seconds": plan.seconds,
             "price": price(recipe, found.machine, plan.seconds),
-            "memory_bytes": [asdict(memory) | {"total": memory.total} for memory in plan.memory],
+            "memory_bytes": {stage: asdict(memory) | {"total": memory.total} for stage, memory in plan.memory.items()},
             "warnings": list(plan.warnings),
         }
 

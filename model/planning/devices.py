@@ -11,9 +11,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from model.planning.units import GIB
 
-TERA = 1e12
+GIB, TERA = 2**30, 1e12
 
 
 @dataclass(frozen=True)

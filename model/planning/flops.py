@@ -12,13 +12,26 @@ from model.architecture.config import DecoderConfig
 
 
 def product_weights(decoder: DecoderConfig, vocab_size: int) -> int:
-    """Weights that every token is multiplied with: all but an embedding table that is only looked up. A tied one is the output, too."""
-    return decoder.parameters(vocab_size) - (0 if decoder.tied_embeddings else vocab_size * decoder.width)
+    """Weights that every token is multiplied with: all but tables that are only looked up. A tied embedding is the output, too."""
+    looked_up = 0 if decoder.tied_embeddings else vocab_size * decoder.width
+    looked_up += decoder.context * decoder.width if decoder.positions == "learned" else 0
+    return decoder.parameters(vocab_size) - looked_up
+
+
+def span(decoder: DecoderConfig) -> int:
+    """Most tokens that a token looks at."""
+    seen = {
+        "full": decoder.context,
+        "sliding": decoder.window,
+        "block_sparse": decoder.block * (decoder.local_blocks + decoder.global_blocks),
+    }
+    return min(decoder.context, seen[decoder.pattern])
 
 
 def attention_flops(decoder: DecoderConfig) -> float:
-    """Operations of the attention's two products for one trained token: 12 L A T."""
-    return 12.0 * decoder.layers * decoder.heads * decoder.head_width * decoder.context
+    """Operations of the attention's two products for one trained token: 12 L A T; T is the window where there is one."""
+    turning = decoder.heads * decoder.rotary_width if decoder.attention == "latent" else 0
+    return 12.0 * decoder.layers * (decoder.heads * decoder.head_width + turning / 2) * span(decoder)
 
 
 def training_flops(decoder: DecoderConfig, vocab_size: int) -> float:

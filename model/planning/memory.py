@@ -1,21 +1,24 @@
-"""What one worker holds at its fullest moment, piece by piece, counted from shape, batch and ZeRO stage.
+"""What one worker holds at its fullest moment, piece by piece, counted from shape, batch, optimizer and ZeRO stage.
 
-Weights, gradients and AdamW's two moments are fp32 in every precision that the trainer has, 16 bytes a parameter; ZeRO (Rajbhandari et
-al. 2020) spreads them over W workers: stage 1 the moments, 2 gradients, too, 3 weights, too. To these come what DeepSpeed 0.19 was seen
-to hold besides (a flat copy of gradients, a master copy of weights in stages 1 and 2, gathered weights in stage 3), what the backward
-pass needs of the forward pass (every tensor that autograd saves, counted exactly), and the process itself. Checked against measured
-runs on CPU in fp32: within 15 %.
+Weights, gradients and the optimizer's numbers are fp32 in every precision that the trainer has, for AdamW 16 bytes a parameter; ZeRO
+(Rajbhandari et al. 2020) spreads them over W workers: stage 1 the optimizer's, 2 gradients, too, 3 weights, too. To these come what
+DeepSpeed 0.19 was seen to hold besides (a flat copy of gradients, a master copy of weights in stages 1 and 2, gathered weights in stage
+3), what the backward pass needs of the forward pass, and the process itself. For decoders with Llama's choices that is every tensor
+which autograd saves; other kinds of attention and norm are taken to keep as much. Checked against measured runs on CPU in fp32: within
+15 %. What is offloaded leaves an accelerator, and is not counted elsewhere.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from model.planning.units import GIB
+from model.architecture.config import GATED
+from model.planning.devices import GIB
 from model.training.job import Job
 
 FP32, BF16 = 4, 2
-MOMENTS = 2  # AdamW's, each as large as the weights
+# Numbers that an optimizer keeps for each weight. Adafactor's rows and columns are next to nothing.
+STATE = {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2, "adafactor": 0, "lion": 1, "sophia": 2, "muon": 1}
 BUCKET = 500_000_000  # DeepSpeed's reduce_bucket_size, numbers
 GATHERED = 1_000_000_000  # DeepSpeed's stage3_max_live_parameters, numbers
 PLAIN_LIMIT = 512  # model/architecture/attention.py: up to this many tokens bf16 on a CPU keeps its attention scores
@@ -46,22 +49,24 @@ class Memory:
         return sum(asdict(self).values())
 
 
-def worker_memory(job: Job, *, accelerator: bool, recompute: bool = False, framework: int | None = None) -> Memory:
-    """Memory of each of the job's workers while it pretrains.
+def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) -> Memory:
+    """Memory of each of the job's workers while it pretrains; of a pipeline, of the stage that holds most.
 
-    `recompute`: only each block's input is kept and the rest computed again. `framework`: the process before a model is made, where it
-    was measured; bytes.
+    `framework`: the process before a model is made, where it was measured; bytes.
     """
-    parameters = job.decoder.parameters(job.vocab_size)
-    parallel = job.resources.parallel
-    stage, workers = parallel.zero_stage, parallel.workers
-    whole = FP32 * parameters
-    part = -(-whole // workers)
+    parallel, train = job.resources.parallel, job.train
+    stage = parallel.zero_stage
+    whole = FP32 * -(-job.decoder.parameters(job.vocab_size) // parallel.pipeline)
+    part = -(-whole // parallel.data_workers)
     weights = part if stage == 3 else whole
     gradients = part if stage >= 2 else whole
-    master = part if stage else 0
-    optimizer = MOMENTS * (part if stage else whole) + master
-    activations, logits = _forward(job, accelerator, recompute)
+    kept = STATE[train.optimizer] + (1 if train.ema_decay else 0)
+    optimizer = kept * (part if stage else whole) + (part if stage else 0)
+    if accelerator and stage and parallel.offload_optimizer != "none":
+        optimizer = 0
+    if accelerator and stage == 3 and parallel.offload_weights != "none":
+        weights = 0
+    activations, logits = _forward(job, accelerator)
     buffers = _buffers(job, whole, part, accelerator)
     if stage < 2:
         # The flat copy of gradients is made when the activations are gone.
@@ -75,7 +80,7 @@ def worker_memory(job: Job, *, accelerator: bool, recompute: bool = False, frame
 
 def _buffers(job: Job, whole: int, part: int, accelerator: bool) -> int:
     """What DeepSpeed holds for a moment: buckets of gradients on their way, flat copies of them, gathered weights."""
-    stage, workers = job.resources.parallel.zero_stage, job.resources.parallel.workers
+    stage, workers = job.resources.parallel.zero_stage, job.resources.parallel.data_workers
     # A bucket is asked for at its full size; a processor gets the pages that are written to.
     bucket = FP32 * BUCKET if accelerator else min(whole, FP32 * BUCKET)
     if stage == 0:
@@ -88,22 +93,25 @@ def _buffers(job: Job, whole: int, part: int, accelerator: bool) -> int:
     return 2 * bucket + min(whole, FP32 * GATHERED)
 
 
-def _forward(job: Job, accelerator: bool, recompute: bool) -> tuple[int, int]:
-    """Bytes of the tensors that one micro-batch's forward pass leaves for its backward pass: of the blocks, and of the logits."""
-    shape, tokens = job.decoder, job.micro_batch * job.decoder.context
-    block = block_activations(job, accelerator)
-    kept = FP32 * shape.width * shape.layers + block if recompute else block * shape.layers
+def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
+    """Bytes of the tensors that forward passes leave for their backward passes: of the blocks, and of the logits."""
+    shape, tokens, stages = job.decoder, job.micro_batch * job.decoder.context, job.resources.parallel.pipeline
+    block, layers = block_activations(job, accelerator), -(-shape.layers // stages)
+    kept = FP32 * shape.width * layers + block if job.resources.recompute == "blocks" else block * layers
+    # The first stage of a pipeline holds as many micro-batches as there are stages, if there are as many.
+    held = min(stages, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
     last_norm = FP32 * 2 * shape.width + _product_bytes(job) * shape.width + FP32
     # Log-probabilities, then the gradients of their sum and of the logits.
-    return round(tokens * (kept + last_norm)), tokens * FP32 * 3 * job.vocab_size
+    return tokens * (kept * held + last_norm), tokens * FP32 * 3 * job.vocab_size
 
 
 def block_activations(job: Job, accelerator: bool) -> int:
-    """Bytes that one block keeps for each token: two norms' inputs and outputs, queries, keys, values, the mix, four of the gated unit."""
+    """Bytes that one block keeps for each token: the norms', queries, keys, values, the mix, the gated unit's."""
     shape, number = job.decoder, _product_bytes(job)
-    inner, shared = shape.heads * shape.head_width, shape.kv_heads * shape.head_width
+    heads = shape.heads if shape.attention == "latent" else shape.kv_heads
+    inner, shared = shape.heads * shape.head_width, heads * shape.head_width
     norms = 2 * (2 * FP32 * shape.width + number * shape.width + FP32)
-    products = number * (2 * inner + 2 * shared + 4 * shape.feed_forward)
+    products = number * (2 * inner + 2 * shared + (4 if shape.activation in GATED else 2) * shape.feed_forward)
     plain = number == BF16 and not accelerator and shape.context <= PLAIN_LIMIT
     scores = number * shape.heads * shape.context if plain else FP32 * shape.heads
     return norms + products + scores

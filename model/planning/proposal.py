@@ -8,6 +8,7 @@ measured by a trial, on data sheets and an assumed utilization otherwise no bett
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from model.planning import rules
 from model.planning.flops import training_flops
 from model.planning.machine import Machine
 from model.planning.memory import Memory, worker_memory
-from model.training.config import PretrainConfig, TrainResources
+from model.training.config import PretrainConfig, TrainResources, whole_matrices
 from model.training.job import Job
 
 FACTORS = (10, 20, 100)
@@ -51,7 +52,7 @@ class Plan:
     passes: float
     flops: float
     seconds: float
-    memory: tuple[Memory, ...]
+    memory: Mapping[int, Memory]
     warnings: tuple[str, ...]
 
     @property
@@ -95,41 +96,44 @@ def fitting_parameters(text: Text, machine: Machine, hours: float | None, contex
     return max(LEAST_PARAMETERS, by_text), words
 
 
-def propose(
-    text: Text, machine: Machine, present: Job, *, parameters: float | None = None, hours: float | None = None, recompute: bool = False
-) -> Proposal:
+def propose(text: Text, machine: Machine, present: Job, *, parameters: float | None = None, hours: float | None = None) -> Proposal:
     """Sizes for a text and a machine; all that isn't size is kept as the job at hand has it."""
     wanted, reason = (parameters, "as asked") if parameters else fitting_parameters(text, machine, hours, present.decoder.context)
     width = rules.shape_for(wanted, 1024, present.decoder).width
     vocabulary = rules.vocabulary_for(text.bytes, wanted, width)
     shape = rules.shape_for(wanted, vocabulary, present.decoder)
     size = shape.parameters(vocabulary)
-    plans = [
-        plan(proposed_job(shape, vocabulary, factor * size, machine, present, recompute), text, machine, recompute=recompute)
-        for factor in FACTORS
-    ]
+    plans = [plan(proposed_job(shape, vocabulary, factor * size, machine, present), text, machine) for factor in FACTORS]
     first = plans[FACTORS.index(rules.TOKENS_A_PARAMETER)]
-    return Proposal(text, machine, plan(present, text, machine, recompute=recompute), first, tuple(plans), reason)
+    return Proposal(text, machine, plan(present, text, machine), first, tuple(plans), reason)
 
 
 def proposed_job(
-    shape: DecoderConfig, vocabulary: int, tokens: float, machine: Machine, like: Job, recompute: bool, stages: tuple[int, ...] = (1, 2, 3)
+    shape: DecoderConfig,
+    vocabulary: int,
+    tokens: float,
+    machine: Machine,
+    like: Job,
 ) -> Job:
     """A job of that shape and length: batch and rate by the rules, the first ZeRO stage that fits, the largest micro-batch that does."""
     flops = tokens * training_flops(shape, vocabulary)
-    workers = machine.devices
+    workers = like.resources.parallel.data_workers
+    stages = possible_stages(like)
+    stages = stages[1:] or stages  # spreading the optimizer costs no more than spreading nothing
     most = max(1.0, tokens / (shape.context * LEAST_STEPS))
     share = max(1, round(2 ** round(math.log2(max(1.0, min(most, rules.batch_tokens(flops) / shape.context) / workers)))))
     train = PretrainConfig(
         **{
             **like.train.model_dump(),
             "steps": 0,
+            "batch_warmup_steps": 0,
+            "batch_warmup_from": 0,
             "tokens": round(tokens),
             "global_batch": share * workers,
             "learning_rate": float(f"{rules.learning_rate(flops):.2g}"),
         }
     )
-    parallel = {**like.resources.parallel.model_dump(), "workers": workers, "zero_stage": stages[0]}
+    parallel = {**like.resources.parallel.model_dump(), "zero_stage": stages[0]}
     job = described_job(shape, vocabulary, train, TrainResources(**{**like.resources.model_dump(), "parallel": parallel, "micro_batch": 0}))
     if not machine.accelerator:
         return job
@@ -137,7 +141,7 @@ def proposed_job(
         size = share
         while size:
             job = _placed(job, stage, size)
-            if worker_memory(job, accelerator=True, recompute=recompute).total <= USABLE * machine.memory:
+            if worker_memory(job, accelerator=True).total <= USABLE * machine.memory:
                 return job
             size //= 2
     return job
@@ -158,22 +162,27 @@ def described_job(shape: DecoderConfig, vocabulary: int, train: PretrainConfig, 
     )
 
 
+def possible_stages(job: Job) -> tuple[int, ...]:
+    """The ZeRO stages that work with the job's optimizer and pipeline."""
+    if whole_matrices(job.train.optimizer, 1):
+        return (0,)
+    return (0, 1) if job.resources.parallel.pipeline > 1 else (0, 1, 2, 3)
+
+
 def _placed(job: Job, stage: int, micro_batch: int) -> Job:
     parallel = job.resources.parallel.model_copy(update={"zero_stage": stage})
     return job.model_copy(update={"resources": job.resources.model_copy(update={"parallel": parallel, "micro_batch": micro_batch})})
 
 
-def plan(job: Job, text: Text, machine: Machine, *, recompute: bool = False) -> Plan:
+def plan(job: Job, text: Text, machine: Machine) -> Plan:
     """What a job comes to."""
-    tokens = float(job.total_steps * job.train.global_batch * job.decoder.context)
+    tokens = float(job.train.place_of(job.total_steps) * job.decoder.context)
     flops = tokens * training_flops(job.decoder, job.vocab_size)
-    memory = tuple(
-        worker_memory(_placed(job, stage, job.micro_batch), accelerator=machine.accelerator, recompute=recompute) for stage in range(4)
-    )
+    memory = {stage: worker_memory(_placed(job, stage, job.micro_batch), accelerator=machine.accelerator) for stage in possible_stages(job)}
     # Recomputing is a second forward pass: two of six operations more.
-    seconds = flops * (4 / 3 if recompute else 1) / machine.flops
+    seconds = flops * (4 / 3 if job.resources.recompute != "none" else 1) / machine.flops
     if machine.accelerator:
-        blocks = job.decoder.layers * job.train.global_batch / job.resources.parallel.workers / job.micro_batch
+        blocks = job.decoder.layers * job.train.global_batch / job.resources.parallel.data_workers / job.micro_batch
         seconds = max(seconds, job.total_steps * blocks * LEAST_BLOCK_SECONDS)
     passes = tokens / text.tokens
     stage = job.resources.parallel.zero_stage
@@ -207,10 +216,10 @@ def warnings_of(parameters: int, tokens: float, text: Text) -> list[str]:
     return said
 
 
-def _crowded(memory: tuple[Memory, ...], stage: int, machine: Machine) -> list[str]:
+def _crowded(memory: Mapping[int, Memory], stage: int, machine: Machine) -> list[str]:
     if memory[stage].total <= USABLE * machine.memory:
         return []
-    fits = next((other for other, needed in enumerate(memory) if needed.total <= USABLE * machine.memory), None)
+    fits = next((other for other, needed in memory.items() if needed.total <= USABLE * machine.memory), None)
     way = f"ZeRO {fits} fits" if fits is not None else "take more devices, a smaller micro-batch, or recompute activations"
     return [f"does not fit: a worker needs {gigabytes(memory[stage].total)} and has {gigabytes(machine.memory)}; {way}"]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from model.planning.units import resident_bytes
+from model.planning.resident import resident_bytes
 from model.training.job import Job
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +46,7 @@ class Trial(BaseModel, frozen=True):
 
 def try_out(job: Job, updates: int = 4) -> Trial:
     """Make `updates` timed updates of the job's shape, batch and optimizer with one worker; its paths are not read."""
-    alone = job.resources.parallel.model_copy(update={"workers": 1})
+    alone = job.resources.parallel.model_copy(update={"workers": 1, "pipeline": 1, "nodes": 1})
     job = job.model_copy(update={"resources": job.resources.model_copy(update={"parallel": alone})})
     with tempfile.TemporaryDirectory(prefix="folio-trial-") as folder:
         path = Path(folder) / "job.json"

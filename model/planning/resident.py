@@ -1,4 +1,4 @@
-"""What a process holds in memory, as the operating system counts it. Cheap to import."""
+"""What a process holds in memory, as the operating system counts it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import psutil
 
-GIB = 2**30
 STATUS = Path("/proc/self/status")
 
 
