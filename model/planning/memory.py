@@ -67,10 +67,13 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     if accelerator and stage == 3 and parallel.offload_weights != "none":
         weights = 0
     activations, logits = _forward(job, accelerator)
+    # Autocast keeps each weight once more, rounded, until the backward pass is through.
+    rounded = 0 if train.precision == "fp32" else whole // 2
     buffers = _buffers(job, whole, part, accelerator)
     if stage < 2:
         # The flat copy of gradients is made when the activations are gone.
-        buffers = max(0, buffers - activations - logits)
+        buffers = max(0, buffers - activations - logits - rounded)
+    buffers += rounded
     held = weights + gradients + optimizer + activations + logits + buffers
     slack = round(held * (GPU_SLACK if accelerator else CPU_SLACK))
     process = framework if framework is not None else GPU_PROCESS if accelerator else CPU_PROCESS

@@ -16,7 +16,7 @@ import torch
 from model.planning.devices import device_of_driver, find_device
 
 FIRST, LARGEST = 256, {"cpu": 2048, "cuda": 8192}
-LONG_ENOUGH, REPEATS = 0.01, 6
+LONG_ENOUGH, REPEATS = 0.01, 4
 
 
 @dataclass(frozen=True)

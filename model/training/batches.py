@@ -69,6 +69,15 @@ class Batches:
             rows = self._val.rows(mine if len(mine) else indices[:1])
             yield (self._objective.units(rows) if len(mine) else 0), self._tensors(rows)
 
+    def beginnings(self, count: int, length: int) -> Tensor | None:
+        """The first `length` tokens of `count` rows, evenly spread over validation or, without it, training; None where rows are pairs."""
+        shards = self._val or self._train
+        places = np.unique(np.linspace(0, len(shards) - 1, count).round().astype(np.int64))
+        rows = shards.rows(places)
+        if "tokens" not in rows:
+            return None
+        return torch.from_numpy(rows["tokens"][:, :length].astype(np.int64)).to(self._device)
+
     def _tensors(self, rows: Rows) -> Batch:
         arrays = self._objective.batch(rows)
         return {name: torch.from_numpy(np.ascontiguousarray(array)).to(self._device) for name, array in arrays.items()}

@@ -146,6 +146,14 @@ class Engine:
         self.deepspeed.train()
         return sums
 
+    def next_logits(self, tokens_BT: Tensor) -> Tensor:
+        """logits_BV of the token after each row, in fp32 arithmetic, nothing learned."""
+        self.deepspeed.eval()
+        with torch.no_grad():
+            logits_BTV: Tensor = self.deepspeed.module.decoder(tokens_BT)
+        self.deepspeed.train()
+        return logits_BTV[:, -1]
+
     def pieces(self) -> Iterator[Piece]:
         """The parameters that this worker holds, in the decoder's order."""
         for name, parameter in self.deepspeed.module.decoder.named_parameters():

@@ -25,6 +25,9 @@ from model.training.distributed import Place
 from model.training.job import Job, JobError
 from model.training.parallel.engines import engine_for
 from model.training.records import Records
+from model.training.samples import FILE as SAMPLES
+from model.training.samples import Samples
+from model.training.telemetry import Waiting
 
 
 class TrainingError(RuntimeError):
@@ -47,6 +50,7 @@ class Trainer:
         self.engine = engine_for(job, place, self.objective, initial_decoder(job), reference, self.device)
         share = Place(self.engine.data_rank, place.local_rank, self.engine.data_workers)
         self.batches = Batches(job, self.objective, share, self.device)
+        self.waiting = Waiting()
         self.stop_asked = False
 
     def train(self) -> None:
@@ -57,13 +61,15 @@ class Trainer:
         latest = self.checkpoints.latest()
         start = latest.step if latest else 0
         note = self.checkpoints.load(self.engine, latest) if latest else ""
-        records = self._open_records(start, note) if self.place.leads else None
+        records = Records(job, start, note, self.device, self.waiting) if self.place.leads else None
+        samples = Samples(job, self.engine, self.batches, start=start, leads=self.place.leads)
         for step in range(start + 1, total + 1):
             line, stop = self._step(step)
             if (job.train.eval_every and step % job.train.eval_every == 0) or step == total:
                 line.update(self._validate())
             if records:
                 records.add(step, line)
+            samples.after(step)
             due = step % job.resources.checkpoint_every_steps == 0
             if (due or stop) and step < total:
                 self.checkpoints.save(self.engine, step, {})
@@ -72,13 +78,15 @@ class Trainer:
                 raise Interrupted(f"stopped by a signal after step {step} of {total}; the same job continues from there")
         self.checkpoints.finish(self.engine)
         weights = self.engine.weights()
+        samples.close()
         if records:
             records.close()
             self._write_model(weights)
 
     def _step(self, step: int) -> tuple[dict[str, float], bool]:
         """One optimizer update; the history's line for it, and whether any worker was asked to stop."""
-        units, micro_batches = self.batches.step(step - 1)
+        with self.waiting:
+            units, micro_batches = self.batches.step(step - 1)
         # Every worker must divide by the same number, the units of all, and learn at the same step of a stop and of a checkpoint written.
         counted = units if self.engine.counts else 0
         meeting = torch.tensor([counted, self.stop_asked, self.checkpoints.written], dtype=torch.float64)
@@ -111,16 +119,13 @@ class Trainer:
             return moved.cpu()
         return numbers
 
-    def _open_records(self, start: int, note: str) -> Records:
-        devices = self.place.world if self.device.type == "cuda" else 0
-        return Records(self.job, start, note, devices)
-
     def _write_model(self, weights: dict[str, Tensor]) -> None:
         job = self.job
         save_tensors(weights, job.decoder, job.vocab_size, job.output)
         (job.output / "logs").mkdir(exist_ok=True)
         shutil.copyfile(job.checkpoints / "history.jsonl", job.output / "history.jsonl")
-        shutil.copyfile(job.checkpoints / "timing.jsonl", job.output / "logs" / "timing.jsonl")
+        for name in ("timing.jsonl", *([SAMPLES] if job.resources.sample_every else [])):
+            shutil.copyfile(job.checkpoints / name, job.output / "logs" / name)
 
     def _ask_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_asked = True
