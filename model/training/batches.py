@@ -94,6 +94,15 @@ class Batches:
             mine = drawn[start + place.rank * size : start + (place.rank + 1) * size]
             yield len(mine), {"tokens": torch.tensor(mine or drawn[:1], dtype=torch.int64, device=self._device)}
 
+    def beginnings(self, count: int, length: int) -> Tensor | None:
+        """The first `length` tokens of `count` rows, evenly spread over validation or, without it, training; None where rows are pairs."""
+        shards = self._val or self._train
+        places = np.unique(np.linspace(0, len(shards) - 1, count).round().astype(np.int64))
+        rows = shards.rows(places)
+        if "tokens" not in rows:
+            return None
+        return torch.from_numpy(rows["tokens"][:, :length].astype(np.int64)).to(self._device)
+
     def _tensors(self, rows: Rows) -> Batch:
         arrays = self._objective.batch(rows)
         return {name: torch.from_numpy(np.ascontiguousarray(array)).to(self._device) for name, array in arrays.items()}

@@ -17,6 +17,7 @@ import torch
 from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 from torch import Tensor, nn
 
+from model.objectives.objective import Objective
 from model.training.distributed import Place
 from model.training.job import Job
 from model.training.lesson import Lesson, dropout_seed, find_compiler, recompute_blocks
@@ -205,6 +206,14 @@ class Engine:
             lesson.objective = self.objective
             self.deepspeed.train()
         return sums
+
+    def next_logits(self, tokens_BT: Tensor) -> Tensor:
+        """logits_BV of the token after each row, in fp32 arithmetic, nothing learned."""
+        self.deepspeed.eval()
+        with torch.no_grad(), self._averaged():
+            logits_BTV: Tensor = self.deepspeed.module.decoder(tokens_BT)
+        self.deepspeed.train()
+        return logits_BTV[:, -1]
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
