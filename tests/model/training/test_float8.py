@@ -75,12 +75,12 @@ def test_without_a_card_it_is_refused_with_the_way_out(make_job: JobMaker) -> No
         engine_of(make_job(precision="fp8"))
 
 
-@pytest.mark.parametrize("stage", [0, 3])
+@pytest.mark.parametrize("stage", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_model_learns_in_eight_bits(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch, stage: int) -> None:
     """Where no card does it, torch computes these products on the processor, slowly."""
     import_deepspeed()
     monkeypatch.setattr("model.training.lesson.require_float8", lambda: None)
-    near, engine = losses_of(job := make_job(resources={"zero_stage": stage}, precision="fp8", steps=8))
+    near, engine = losses_of(job := make_job(resources={"zero_stage": stage}, precision="fp8"))
     assert any(isinstance(module, Float8Linear) for module in engine.deepspeed.module.modules())
     exact, _ = losses_of(job.model_copy(update={"train": job.train.model_copy(update={"precision": "fp32"})}), None)
-    assert near == pytest.approx(exact, abs=0.1) and near != exact and near[-1] < near[0] - 0.5
+    assert near == pytest.approx(exact, abs=0.1) and near != exact and near[-1] < near[0] - 0.3
