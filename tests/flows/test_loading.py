@@ -79,6 +79,28 @@ CONTRADICTIONS = [
     (("model.context=256", "pack.sequence_length=256"), "encode.sequence_length=128 and model.context=256 differ"),
     (("model.heads=3",), "heads"),
     (("split.train=0.5",), "split.train + split.val + split.test is 0.6; the three shares must add up to 1"),
+    (
+        ("model.norm=layer", "model.qk_norm=true"),
+        "export.format=huggingface writes a Llama, and model.norm=layer, model.qk_norm=true makes another decoder; set export.format",
+    ),
+    (("export.format=folio",), "export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface"),
+    (
+        ("model.norm=batch", "export.format=folio", "resources.training.parallel.workers=2"),
+        "model.norm=batch with resources.training.parallel.workers=2: each would see its own; use one, or another norm",
+    ),
+    (
+        ("model.norm=batch", "export.format=folio", "resources.training.micro_batch=4"),
+        "model.norm=batch with micro_batch=4: each micro-batch of pretrain.global_batch=16 would see its own statistics",
+    ),
+    (
+        ("pretrain.optimizer=muon", "resources.training.parallel.zero_stage=2"),
+        "pretrain.optimizer=muon works on whole matrices, which resources.training.parallel.zero_stage=2 cuts or spreads; set",
+    ),
+    (("dpo.optimizer=sophia",), "optimizer=sophia draws next tokens to see the curvature"),
+    (
+        ("pretrain.batch_warmup_steps=3", "pretrain.batch_warmup_from=3"),
+        "batch_warmup_from=3 does not divide global_batch=16, which it grows to over batch_warmup_steps=3; choose a divisor",
+    ),
     (("resources.training.parallel.workers=3",), "pretrain.global_batch=16 does not divide among resources.training.parallel.workers=3"),
     (("pretrain.mixture=[{until: 1, weights: {universe: 1}}]",), "pretrain.mixture weighs sources, but with pack.by_source=false"),
     (

@@ -107,6 +107,17 @@ def test_recomputing_blocks_gives_the_same_gradients_to_the_bit(choice: dict[str
         assert torch.equal(gradient, gradients[1][name]), name
 
 
+def test_recomputing_runs_each_block_a_second_time_in_training_alone() -> None:
+    decoder, calls = spread(shape()), list[int]()
+    for number, block in enumerate(decoder.model.layers):
+        block.mlp.register_forward_pre_hook(lambda *_, number=number: calls.append(number))
+    decoder.recompute = True
+    decoder(tokens(1, 9)).sum().backward()
+    assert calls == [0, 1]
+    decoder.train()(tokens(1, 9)).sum().backward()
+    assert calls[2:] == [0, 1, 1, 0]
+
+
 @each
 def test_bf16_products_move_the_logits_by_rounding_alone(choice: dict[str, Any]) -> None:
     decoder, row = spread(shape(**choice)), tokens(2, 30)
@@ -164,6 +175,20 @@ def test_dropout_drops_its_share_in_training_and_nothing_in_evaluation() -> None
     entered, _ = decoder.train().model.enter(row, None, None, None)
     assert float((entered == 0).float().mean()) == pytest.approx(0.25, abs=0.04)
     assert not torch.equal(decoder(row), decoder(row))
+
+
+@pytest.mark.parametrize("choice", [{}, {"attention_soft_cap": 5.0}, OWN["latent"]], ids=["fused", "plain", "latent"])
+def test_dropout_drops_attentions_probabilities_and_sublayers_outputs(choice: dict[str, Any]) -> None:
+    block = spread(shape(dropout=0.5, **choice)).train().model.layers[0]
+    _, frame = spread(shape(**choice)).model.enter(tokens(1, 9), None, None, None)
+    x_BTD = torch.randn(1, 9, 32, generator=torch.Generator().manual_seed(1))
+    probabilities = [block.self_attn(x_BTD, frame.rotary, frame.sight) for _ in range(400)]
+    still = block.self_attn.eval()(x_BTD, frame.rotary, frame.sight)
+    assert not torch.equal(probabilities[0], probabilities[1])
+    # Those that stay are scaled up, so that the mean is what it is without.
+    torch.testing.assert_close(torch.stack(probabilities).mean(0), still, atol=0.6 * float(still.detach().std()), rtol=0)
+    added = block(x_BTD, frame) - x_BTD
+    assert float((block(x_BTD, frame) == x_BTD).float().mean()) == pytest.approx(0.25, abs=0.08) and added.any()
 
 
 def test_batch_norm_normalizes_over_all_tokens_in_training_and_keeps_running_statistics() -> None:
