@@ -81,11 +81,11 @@ def test_a_run_that_goes_on_in_the_middle_sees_what_an_undisturbed_one_sees(make
     assert seen(job, Place(0, 0, 1), range(4, STEPS)) == whole[4:]
 
 
-def test_a_place_that_is_told_moves_the_rows_of_a_step(make_job: JobMaker, numbered: Path) -> None:
+def test_rows_left_out_move_all_that_come_after_them(make_job: JobMaker, numbered: Path) -> None:
     job = make_job(steps=STEPS, global_batch=8, eval_rows=0).model_copy(update={"train_shards": numbered})
     batches = Batches(job, NextToken(), Place(0, 0, 1), torch.device("cpu"))
     batches.step(0)
-    moved, later = batches.step(1, place=16)[1], batches.step(2)[1]
+    moved, later = batches.step(1, moved=8)[1], batches.step(2)[1]
     assert all(torch.equal(one["tokens"], other["tokens"]) for one, other in zip(moved, later, strict=True))
 
 
