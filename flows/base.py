@@ -29,5 +29,5 @@ def base(recipe: Recipe, corpus: Corpus) -> Base:
     packed = pack(recipe.pack, splits=corpus.splits, tokenizer=fitted, conversations=seen)
     model = pretrain(recipe.pretraining, shards=packed)
     measured = evaluate.at("base")(recipe.evaluate.base, model=model, tokenizer=fitted, packed=packed, examples=corpus.examples)
-    require(gate.at("base")(recipe.gates.base, base=measured))
+    require(gate.at("base")(recipe.gates.base, base=measured, pack=packed.part("accounting")))
     return Base(fitted, packed, model)

@@ -21,7 +21,7 @@ from data.filtering.config import FilterConfig
 from data.sources.config import IngestConfig
 from data.splits.config import SplitConfig
 from data.synthetic.config import SyntheticSource
-from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
+from data.tokens.config import CONVERSATIONS, EncodeConfig, PackConfig, TokenizerConfig
 from data.universe.config import UniverseSource
 from flows.inert import inert
 from flows.services import home, store_url, tracking_url
@@ -30,6 +30,8 @@ from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import GateConfig
 from model.release.config import CardConfig, ExportConfig, QuantizeConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
+from model.training.mixture.config import unlike
+from model.training.parallel.fits import misfits
 from tasks.export import Exporting
 from tasks.stage.cost import Rates
 from tasks.stage.resources import Resources
@@ -48,7 +50,7 @@ class Gates(BaseModel, frozen=True, extra="forbid"):
     """What must hold before anything downstream goes on."""
 
     corpus: GateConfig = Field(description="of the audited corpus; metrics are named corpus.<metric>")
-    base: GateConfig = Field(description="of the pretrained model; base.<metric>")
+    base: GateConfig = Field(description="of the pretrained model and its shards; base.<metric>, pack.<metric>")
     chat: GateConfig = Field(description="of the aligned model; chat.<metric>")
     release: GateConfig = Field(description="of the release; release.<metric> and int8.<metric>")
 
@@ -94,13 +96,18 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                 raise ValueError(
                     f"{section}.sequence_length={length} and model.context={self.model.context} differ; rows and model need one length"
                 )
-        workers = self.resources.training.parallel.workers
-        for section, train in (("pretrain", self.pretrain), ("sft", self.sft), ("dpo", self.dpo)):
-            if train.global_batch % workers:
-                raise ValueError(
-                    f"{section}.global_batch={train.global_batch} does not divide among resources.training.parallel.workers={workers}; "
-                    f"choose a multiple of {workers}"
-                )
+        spread = "resources.training.parallel."
+        for section, train in (("pretrain.", self.pretrain), ("sft.", self.sft), ("dpo.", self.dpo)):
+            resources = self.resources.training.suited(train.objective)
+            for problem in misfits(self.model, train, resources, section=section, shape="model.", spread=spread):
+                raise ValueError(problem)
+        if (differences := self.model.llama_differences()) and self.export.format == "huggingface":
+            raise ValueError(
+                f"export.format=huggingface writes a Llama, and model.{', model.'.join(differences)} makes another decoder; "
+                "set export.format: folio, or leave those at their defaults"
+            )
+        if not differences and self.export.format == "folio":
+            raise ValueError("export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface")
         if self.resources.runner != "threads" and self.ingest.shards == 1:
             raise ValueError(
                 f"resources.runner={self.resources.runner} does nothing while ingest.shards=1; workers share shards, so have more of them, "
@@ -119,6 +126,25 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                 f"split.synthetic_share={share} does nothing without a source of kind synthetic in ingest.sources; add one, or give it its "
                 f"default, {default}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _mixture_fits(self) -> Recipe:
+        labels = [source.label for source in self.ingest.sources]
+        if self.pack.by_source and CONVERSATIONS in labels:
+            raise ValueError(
+                f"pack.by_source=true, and ingest.sources has one called {CONVERSATIONS}, as the rows of conversations are; rename it"
+            )
+        if not self.pretrain.mixture:
+            return self
+        if not self.pack.by_source:
+            raise ValueError(
+                "pretrain.mixture weighs sources, but with pack.by_source=false a row holds text of several; set pack.by_source=true, "
+                "or leave the mixture empty"
+            )
+        rows = dict.fromkeys([*labels, *([CONVERSATIONS] if self.pack.instruction_fraction else [])], 1)
+        if fault := unlike(self.pretrain.mixture, rows):
+            raise ValueError(f"pretrain.{fault}")
         return self
 
     @model_validator(mode="after")

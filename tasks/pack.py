@@ -13,5 +13,6 @@ SPLITS = ("train", "val", "test")
 
 @stage(libraries=("tokenizers", "pyarrow", "numpy"))
 def pack(config: PackConfig, work: Workspace, splits: Path, tokenizer: Path, conversations: Path) -> Metrics:
-    """Splits -> train/ val/ test/ token shards."""
-    return pack_splits({name: splits / f"{name}.parquet" for name in SPLITS}, tokenizer, conversations, work.output, config)
+    """Splits -> train/ val/ test/ token shards, accounting/."""
+    paths = {name: splits / f"{name}.parquet" for name in SPLITS}
+    return pack_splits(paths, tokenizer, conversations, work.output, config, scratch=work.scratch)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 
 from model.architecture.config import DecoderConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
+from tasks.epochs import tell_epochs
 from tasks.stage.stage import Metrics, Workspace
 
 SERIES_ROWS = 200
@@ -51,7 +52,7 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
         decoder=decoder,
         vocab_size=described["vocab_size"],
         train=config.train,
-        resources=work.resources.training,
+        resources=work.resources.training.suited(config.train.objective),
         seed=config.seed,
         tokenizer_digest=described["tokenizer_digest"],
         train_shards=shards / "train",
@@ -75,6 +76,6 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
             work.series(waiting)
             waiting.clear()
 
-    metrics = launch(job, on_progress=show)
+    metrics = tell_epochs(job, work) | launch(job, on_progress=show)
     work.series(waiting)
     return metrics

@@ -7,21 +7,55 @@ come at even distances. In these rows the whole conversation counts in the loss,
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.tokens.accounting import Line
 from data.tokens.chat import Ledger, conversation_fault, encode_conversations, read_lines
-from data.tokens.config import PackConfig
+from data.tokens.config import CONVERSATIONS, PackConfig
 from data.tokens.documents import hash_place
 from data.tokens.encoder import TextEncoder
-from data.tokens.rows import Row, plan_whole
+from data.tokens.rows import Columns, Row, lay_whole, plan_whole
 from data.tokens.special import BOS
 
 
-def conversation_rows(encoder: TextEncoder, path: Path, text_rows: int, config: PackConfig, ledger: Ledger) -> tuple[list[Row], float]:
-    """The conversation rows that make up `instruction_fraction` beside `text_rows`, and the rounds they took.
+@dataclass(frozen=True)
+class Talks:
+    """Rows of whole conversations: which of `kept` each holds, and how often all of them came round."""
+
+    width: int
+    dtype: np.dtype[Any]
+    kept: Row = field(default_factory=list)
+    plan: list[list[int]] = field(default_factory=list)
+    rounds: float = 0.0
+    too_long: int = 0  # tokens of conversations that are longer than a row
+
+    @property
+    def rows(self) -> int:
+        return len(self.plan)
+
+    def lay(self, first: int, count: int) -> tuple[Columns, int]:
+        """See `layout.Layout`. A conversation that comes round again counts again, so no token is shared."""
+        rows = [[self.kept[number] for number in numbers] for numbers in self.plan[first : first + count]]
+        return lay_whole(rows, self.width, self.dtype), 0
+
+    def line(self, split: str) -> Line:
+        """The account of them."""
+        times = Counter(number for numbers in self.plan for number in numbers)
+        sizes = [len(ids) for ids, _ in self.kept]
+        held = sum(sizes[number] * count for number, count in times.items())
+        once = sum(sizes[number] for number in times)
+        tokens = sum(sizes) + self.too_long
+        return Line(split, CONVERSATIONS, len(times), tokens, tokens - once, 0, 0, held - once, self.rows * self.width - held)
+
+
+def conversation_rows(encoder: TextEncoder, path: Path, text_rows: int, config: PackConfig, ledger: Ledger) -> Talks:
+    """The conversation rows that make up `instruction_fraction` beside `text_rows`.
 
     No rows when the file holds no conversation that fits a row; lines left out are in the ledger.
     """
@@ -29,21 +63,23 @@ def conversation_rows(encoder: TextEncoder, path: Path, text_rows: int, config: 
     lines = [(number, value["messages"]) for number, value in read_lines(path, conversation_fault, ledger)]
     width = config.sequence_length + 1
     kept: Row = []
+    too_long = 0
     for conversation in encode_conversations(encoder, lines):
         if len(conversation.ids) > width:
             ledger.note(path.name, conversation.line, "removed", "longer than a row", len(conversation.ids))
+            too_long += len(conversation.ids)
         else:
             kept.append((conversation.ids, conversation.ids != BOS))
-    rows: list[Row] = []
+    plan: list[list[int]] = []
     rounds = 0.0
     turn = 0
-    while kept and len(rows) < wanted:
+    while kept and len(plan) < wanted:
         order = sorted(range(len(kept)), key=lambda number: hash_place(config.seed, "round", turn, number))
         packed = plan_whole([len(kept[number][0]) for number in order], width)
-        rounds += min(1.0, (wanted - len(rows)) / len(packed))
-        rows += [[kept[order[number]] for number in numbers] for numbers in packed]
+        rounds += min(1.0, (wanted - len(plan)) / len(packed))
+        plan += [[order[number] for number in numbers] for numbers in packed]
         turn += 1
-    return rows[:wanted], rounds
+    return Talks(width, encoder.dtype, kept, plan[:wanted], rounds, too_long)
 
 
 def even_places(text_rows: int, mixed_rows: int) -> NDArray[np.bool_]:

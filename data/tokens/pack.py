@@ -1,115 +1,128 @@
 """Packs splits of documents into rows for pretraining, with conversations mixed into the training rows.
 
-Guarantee: every token of every document is held, and except each `<|bos|>` is a target exactly once
-(`rows.cut_stream` states the rule), so the `bytes` of a split are exactly the UTF-8 bytes of its texts (of training
-rows: and of the conversations mixed in). Same inputs, same bytes, whatever the threads.
-Cost: two to four bytes of memory a token, twice; tokenizing takes the time.
+Guarantee: every token of every document is held, and except each `<|bos|>` is a target exactly once (`layout` states how rows are
+made), so the `bytes` of a split are exactly the UTF-8 bytes of its texts (of training rows: and of the conversations mixed in).
+What became of every token is accounted for by source, and checked against the rows written. Same inputs, same bytes, whatever
+the threads.
+Cost: tokenizing takes the time. Memory holds the rows of one shard file, the conversations, and some hundred bytes a document;
+a split's tokens lie in a file in `scratch` until it is packed.
 When it can't: a training split without text raises ValueError. Conversations longer than a row, and lines that are
 none, go to ledger.jsonl and are counted.
 
 Files: one shard directory for each split given (`train/ val/ test/`); documents.parquet (each document's split,
-source, tokens, bytes, first and last row: what to look at, or take down); ledger.jsonl.
+source, tokens, bytes, first and last row: what to look at, or take down); accounting/ (see accounting.py); ledger.jsonl.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.tokens.accounting import Line, check, metrics_of, text_lines, write_accounting
 from data.tokens.chat import Ledger
-from data.tokens.config import PackConfig
+from data.tokens.config import CONVERSATIONS, PackConfig
 from data.tokens.encoder import TextEncoder
-from data.tokens.mixing import conversation_rows, even_places
-from data.tokens.rows import Row, cut_stream, lay_whole, stream_rows
+from data.tokens.layout import Layout, layout_of
+from data.tokens.mixing import Talks, conversation_rows, even_places
+from data.tokens.rows import Columns
 from data.tokens.shard_writer import ShardWriter
 from data.tokens.stream import Stream, read_stream
+from data.tokens.whereabouts import documents_table, write_documents
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+PLACES_AT_ONCE = 2**21
 
 
-def pack(splits: dict[str, Path], tokenizer: Path, conversations: Path | None, output: Path, config: PackConfig) -> dict[str, float]:
+def pack(
+    splits: dict[str, Path], tokenizer: Path, conversations: Path | None, output: Path, config: PackConfig, *, scratch: Path | None = None
+) -> dict[str, float]:
     """Pack each split (name -> its Parquet file) into `output/<name>`.
 
     `conversations` is instructions_train.jsonl or its directory; its rows go into the split called "train" alone.
-    None, or a file without conversations, mixes none in.
-    Metrics, each with the split's name in front: rows, tokens, targets, bytes, padding_fraction, documents,
-    tokens_<source>. Then instruction_rows, instruction_rounds (how often the conversations came round), removed,
-    quarantined.
+    None, or a file without conversations, mixes none in. `scratch`: where the tokens of a split wait; None: the system's folder.
+    Metrics, each with the split's name in front: rows, tokens, targets, bytes, padding_fraction, documents, those of
+    `accounting.metrics_of`, and unknown (`<|unk|>` among the targets) where the tokenizer has it. Then instruction_rows,
+    instruction_rounds (how often the conversations came round), removed, quarantined.
     """
     encoder = TextEncoder(tokenizer)
     ledger = Ledger("pack")
     metrics: dict[str, float] = {"instruction_rows": 0.0, "instruction_rounds": 0.0}
-    records: list[dict[str, str | int]] = []
+    documents: list[pa.Table] = []
+    account: list[Line] = []
     for name, path in splits.items():
-        stream = read_stream(encoder, path, config.seed)
-        text_rows = stream_rows(len(stream.tokens), config.sequence_length)
-        mixed: list[Row] = []
-        if name == "train" and not sum(account.bytes for account in stream.accounts):
-            raise ValueError(f"{path} holds no text to train on; look at what cleaning and splitting removed")
-        if name == "train" and conversations is not None and config.instruction_fraction:
-            file = conversations / "instructions_train.jsonl" if conversations.is_dir() else conversations
-            mixed, metrics["instruction_rounds"] = conversation_rows(encoder, file, text_rows, config, ledger)
-            metrics["instruction_rows"] = float(len(mixed))
-        is_mixed = even_places(text_rows, len(mixed))
-        writer = ShardWriter(output / name, "pretrain", config.sequence_length, encoder, config.shard_rows)
-        _write_rows(writer, stream, mixed, is_mixed)
-        metrics |= {f"{name}_{key}": value for key, value in writer.close().items()}
-        metrics |= _account(name, stream, np.flatnonzero(~is_mixed), config.sequence_length, records)
+        with TemporaryDirectory(dir=scratch, prefix="pack-") as folder:
+            stream = read_stream(encoder, path, config.seed, Path(folder))
+            texts = [layout_of(part, config.method, config.sequence_length) for part in _parts(stream, config)]
+            talks = Talks(config.sequence_length + 1, encoder.dtype)
+            if name == "train" and not stream.bytes.sum():
+                raise ValueError(f"{path} holds no text to train on; look at what cleaning and splitting removed")
+            if name == "train" and conversations is not None and config.instruction_fraction:
+                file = conversations / "instructions_train.jsonl" if conversations.is_dir() else conversations
+                talks = conversation_rows(encoder, file, sum(text.rows for text in texts), config, ledger)
+                metrics |= {"instruction_rows": float(talks.rows), "instruction_rounds": talks.rounds}
+            layouts: list[Layout] = [*texts, *([talks] if talks.rows else [])]
+            which = _order(layouts, config)
+            writer = ShardWriter(output / name, "pretrain", config.sequence_length, encoder, config.shard_rows, stream.unknown_size)
+            _write_rows(writer, layouts, which)
+            lines = [line for text in texts for line in text_lines(name, text)]
+            lines += [talks.line(name)] if talks.kept or talks.too_long else []
+            names = [*dict.fromkeys(line.source for line in lines)] if config.by_source else []
+            counts = writer.close({source: layout.rows for source, layout in zip(names, layouts, strict=False)})
+            check(name, lines, writer)
+            metrics |= {f"{name}_{key}": value for key, value in counts.items()}
+            metrics[f"{name}_documents"] = float(len(stream.ids))
+            documents += [documents_table(name, text, np.flatnonzero(which == number)) for number, text in enumerate(texts)]
+            account += lines
+    metrics |= metrics_of(account)
     metrics["removed"] = float(ledger.counted("removed"))
     metrics["quarantined"] = float(ledger.counted("quarantined"))
     ledger.write(output / "ledger.jsonl")
-    _write_documents(output / "documents.parquet", records)
+    write_accounting(output / "accounting", account, metrics)
+    write_documents(output / "documents.parquet", documents)
     return metrics
 
 
-def _write_rows(writer: ShardWriter, stream: Stream, mixed: list[Row], is_mixed: NDArray[np.bool_]) -> None:
-    """Write text rows and mixed-in rows in their places, one shard's rows at a time."""
-    text = other = 0
-    for start in range(0, len(is_mixed), writer.shard_rows):
-        here = is_mixed[start : start + writer.shard_rows]
-        others = int(here.sum())
-        texts = len(here) - others
-        cut = cut_stream(stream.tokens, text, texts, writer.width - 1)
-        laid = lay_whole(mixed[other : other + others], writer.width, writer.encoder.dtype)
-        columns = {name: np.empty((len(here), writer.width), dtype=values.dtype) for name, values in cut.items()}
-        for name, values in columns.items():
-            values[~here] = cut[name]
-            values[here] = laid[name]
-        # Each row of text begins with the token that ended the row before it; the very first has none before it.
-        writer.add(columns, shared=texts - (1 if text == 0 and texts else 0))
-        text += texts
-        other += others
+def _parts(stream: Stream, config: PackConfig) -> list[Stream]:
+    """The streams that are packed apart from each other."""
+    if not config.by_source:
+        return [stream]
+    parts = stream.by_source()
+    if CONVERSATIONS in parts:
+        raise ValueError(f"pack.by_source=true, but a source is called {CONVERSATIONS!r}, as the rows of conversations are; rename it")
+    return list(parts.values())
 
 
-def _account(name: str, stream: Stream, places: NDArray[np.int64], length: int, records: list[dict[str, str | int]]) -> dict[str, float]:
-    """Note the rows of each document in `records`; returns the split's documents and its tokens by source."""
-    by_source: dict[str, int] = defaultdict(int)
-    for account in stream.accounts:
-        by_source[account.source] += account.tokens
-        # A token that two rows share is a target in the earlier one, and is looked for there.
-        first = max(0, account.start - 1) // length
-        last = max(0, account.start + account.tokens - 2) // length
-        records.append(
-            {
-                "id": account.id,
-                "split": name,
-                "source": account.source,
-                "tokens": account.tokens,
-                "bytes": account.bytes,
-                "first_row": int(places[first]),
-                "last_row": int(places[last]),
-            }
-        )
-    counts = {f"{name}_tokens_{source}": float(count) for source, count in sorted(by_source.items())}
-    return {f"{name}_documents": float(len(stream.accounts)), **counts}
+def _order(layouts: Sequence[Layout], config: PackConfig) -> NDArray[np.int64]:
+    """Which layout each row comes from: source after source, or conversations at even distances among the text; int64 [rows]."""
+    if config.by_source or len(layouts) == 1:
+        return np.repeat(np.arange(len(layouts)), [layout.rows for layout in layouts])
+    return even_places(layouts[0].rows, layouts[1].rows).astype(np.int64)
 
 
-def _write_documents(path: Path, records: list[dict[str, str | int]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    names = ("id", "split", "source", "tokens", "bytes", "first_row", "last_row")
-    schema = pa.schema([(name, pa.string() if name in names[:3] else pa.int64()) for name in names])
-    ordered = sorted(records, key=lambda record: (record["id"], record["split"]))
-    pq.write_table(pa.Table.from_pylist(ordered, schema=schema), path, compression="zstd")
+def _write_rows(writer: ShardWriter, layouts: Sequence[Layout], which: NDArray[np.int64]) -> None:
+    """Write the rows of all layouts in their places, a few million places at a time."""
+    done = [0] * len(layouts)
+    some = max(1, PLACES_AT_ONCE // writer.width)
+    for start in range(0, len(which), some):
+        here = which[start : start + some]
+        numbers = np.unique(here).tolist()
+        columns: Columns = {}
+        shared = 0
+        for number in numbers:
+            rows = here == number
+            laid, again = layouts[number].lay(done[number], int(rows.sum()))
+            done[number] += int(rows.sum())
+            shared += again
+            for name, values in laid.items():
+                if len(numbers) > 1:
+                    columns.setdefault(name, np.empty((len(here), writer.width), dtype=values.dtype))[rows] = values
+                else:
+                    columns[name] = values
+        writer.add(columns, shared=shared)

@@ -26,15 +26,15 @@ def stream_rows(tokens: int, sequence_length: int) -> int:
     return max(0, -(-(tokens - 1) // sequence_length))
 
 
-def cut_stream(stream: Ids, first: int, count: int, sequence_length: int) -> Columns:
-    """Rows `first` to `first + count` of a stream of documents (each `<|bos|>` text `<|eos|>`), [count, C + 1].
+def cut_stream(stream: Ids, count: int, sequence_length: int) -> Columns:
+    """The first `count` rows of what begins a row in a stream of documents (each `<|bos|>` text `<|eos|>`), [count, C + 1].
 
     Rule: row k holds places kC to kC + C, so neighbours share one token: the last target of one row is the first
     input of the next, and every token except the stream's first is a target exactly once. Of those only each
     `<|bos|>` is left out of the loss (what document comes next is not to be learned). The last row is padded.
     """
     width = sequence_length + 1
-    part = stream[first * sequence_length : (first + count) * sequence_length + 1]
+    part = stream[: count * sequence_length + 1]
     padded = np.full(count * sequence_length + 1, PAD, dtype=stream.dtype)
     padded[: len(part)] = part
     places = np.arange(count)[:, None] * sequence_length + np.arange(width)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,15 +32,24 @@ COLUMNS: dict[Kind, dict[str, str | None]] = {"pretrain": PACKED, "sft": PACKED,
 class ShardWriter:
     """Collects rows, writes a file whenever `shard_rows` have come, and `shards.json` on `close`."""
 
-    def __init__(self, directory: Path, kind: Kind, sequence_length: int, encoder: TextEncoder, shard_rows: int) -> None:
+    def __init__(
+        self, directory: Path, kind: Kind, sequence_length: int, encoder: TextEncoder, shard_rows: int, unknown_size: float = 0.0
+    ) -> None:
+        """`unknown_size`: UTF-8 bytes that an `<|unk|>` of this text stands for, on average."""
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.kind, self.width = directory, kind, sequence_length + 1
         self.encoder, self.shard_rows = encoder, shard_rows
         self.token_bytes = encoder.token_bytes
         self.waiting: list[Columns] = []
         self.files: list[dict[str, object]] = []
-        self.rows = self.tokens = self.targets = self.bytes = self.padding = 0
+        self.unknown_size = unknown_size
+        self.rows = self.targets = self.bytes = self.padding = self.filled = self.shared = self.unknown = 0
         self._waiting_rows = 0
+
+    @property
+    def tokens(self) -> int:
+        """Tokens held so far, padding left out and each that two rows share counted once."""
+        return self.filled - self.shared
 
     def add(self, columns: Columns, shared: int = 0) -> None:
         """Add rows, each column [rows, sequence_length + 1]; `shared` of their tokens were counted in earlier rows."""
@@ -51,11 +61,12 @@ class ShardWriter:
             if mask is not None:
                 pad = int((columns[name] == PAD).sum())
                 counted = columns[name][columns[mask].astype(np.bool_)]
-                self.tokens += columns[name].size - pad
+                self.filled += columns[name].size - pad
                 self.padding += pad
                 self.targets += counted.size
                 self.bytes += int(self.token_bytes[counted].sum())
-        self.tokens -= shared
+                self.unknown += int((counted == self.encoder.unknown).sum()) if self.encoder.unknown is not None else 0
+        self.shared += shared
         start = 0
         while start < count:
             take = min(count - start, self.shard_rows - self._waiting_rows)
@@ -65,10 +76,15 @@ class ShardWriter:
             if self._waiting_rows == self.shard_rows:
                 self._flush()
 
-    def close(self) -> dict[str, float]:
-        """Write what waits and `shards.json`; returns rows, tokens, targets, bytes and the fraction that is padding."""
+    def close(self, sources: Mapping[str, int] | None = None) -> dict[str, float]:
+        """Write what waits and `shards.json`; returns rows, tokens, targets, bytes and the fraction that is padding.
+
+        `sources`: how many rows each source has, one after the other, when a row holds one source alone.
+        """
         if self._waiting_rows:
             self._flush()
+        unknown_bytes = round(self.unknown * self.unknown_size)
+        self.bytes += unknown_bytes
         record = {
             "format": FORMAT,
             "kind": self.kind,
@@ -81,11 +97,15 @@ class ShardWriter:
             "tokens": self.tokens,
             "targets": self.targets,
             "bytes": self.bytes,
+            "unknown": self.unknown,
+            "unknown_bytes": unknown_bytes,
+            "sources": [{"name": name, "rows": rows} for name, rows in (sources or {}).items()],
         }
         text = json.dumps(record, indent=2) + "\n"
         (self.directory / "shards.json").write_text(text, encoding="utf-8")
         cells = self.tokens + self.padding
         counts = {"rows": self.rows, "tokens": self.tokens, "targets": self.targets, "bytes": self.bytes}
+        counts |= {"unknown": self.unknown} if self.encoder.unknown is not None else {}
         return {name: float(value) for name, value in counts.items()} | {"padding_fraction": self.padding / cells if cells else 0.0}
 
     def _flush(self) -> None:

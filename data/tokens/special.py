@@ -6,6 +6,7 @@ A conversation is `<|bos|>`, then each message as its role token, its content an
 from __future__ import annotations
 
 SPECIAL_TOKENS = ("<|pad|>", "<|bos|>", "<|eos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
+UNKNOWN = "<|unk|>"  # the eighth, in tokenizers that can't write every text
 PAD, BOS, EOS, SYSTEM, USER, ASSISTANT, END = range(7)
 ROLES = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
 

@@ -1,60 +1,101 @@
 """A split as one stream of tokens: `<|bos|>` text `<|eos|>`, document after document in shuffled order.
 
-Guarantee: the order is that of a hash of (seed, document id), so it does not depend on any text. Accounts add up:
-their tokens are the stream's, their bytes the texts'.
-Cost: two to four bytes of memory a token, twice for a moment.
+Guarantee: the order is that of a hash of (seed, document id), so it does not depend on any text. Lengths add up: they are
+the stream's tokens, and `bytes` are the texts'.
+Cost: the tokens lie in a file in `scratch`, two or four bytes each, mapped and not held; memory holds one batch of texts and
+about 300 bytes a document.
+When it can't: a full disk raises OSError; the file ends with the folder that it lies in.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.tokens.documents import hash_place, read_documents
 from data.tokens.encoder import Ids, TextEncoder
 from data.tokens.special import BOS, EOS
 
-
-@dataclass(frozen=True)
-class Account:
-    """One document in a stream: its tokens begin at `start` and include `<|bos|>` and `<|eos|>`; `bytes` of UTF-8."""
-
-    id: str
-    source: str
-    bytes: int
-    tokens: int
-    start: int
+Numbers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Stream:
-    """All tokens of a split, and the account of each document in stream order."""
+    """Documents in stream order. `lengths` are in tokens and count `<|bos|>` and `<|eos|>`; `bytes` are of UTF-8."""
 
-    tokens: Ids
-    accounts: list[Account]
+    ids: list[str]
+    sources: list[str]
+    bytes: Numbers
+    lengths: Numbers
+    origins: Numbers  # where each document begins in `file`
+    file: Ids
+    unknown_size: float = 0.0  # UTF-8 bytes that one `<|unk|>` of it stands for, on average
+
+    @cached_property
+    def starts(self) -> Numbers:
+        """Where each document begins in the stream, and where the stream ends; int64 [documents + 1]."""
+        return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths, dtype=np.int64)])
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def take(self, first: int, last: int) -> Ids:
+        """The tokens at places `first` to `last` (not included) of the stream, as far as there are any."""
+        last = min(last, len(self))
+        if first >= last:
+            return np.empty(0, dtype=self.file.dtype)
+        document = int(np.searchsorted(self.starts, first, side="right")) - 1
+        parts: list[Ids] = []
+        while first < last:
+            origin = int(self.origins[document]) + first - int(self.starts[document])
+            end = min(last, int(self.starts[document + 1]))
+            parts.append(self.file[origin : origin + end - first])
+            first, document = end, document + 1
+        return np.concatenate(parts)
+
+    def by_source(self) -> dict[str, Stream]:
+        """One stream a source, in the order of their names; each keeps the order of its documents."""
+        names = np.array(self.sources, dtype=object)
+        return {source: self._only(np.flatnonzero(names == source)) for source in sorted(set(self.sources))}
+
+    def _only(self, documents: Numbers) -> Stream:
+        ids, sources = ([column[number] for number in documents.tolist()] for column in (self.ids, self.sources))
+        return Stream(ids, sources, self.bytes[documents], self.lengths[documents], self.origins[documents], self.file, self.unknown_size)
 
 
-def read_stream(encoder: TextEncoder, path: Path, seed: int) -> Stream:
-    """Read and encode the split at `path`."""
-    seen: list[tuple[str, str, int]] = []
+def read_stream(encoder: TextEncoder, path: Path, seed: int, scratch: Path) -> Stream:
+    """Read and encode the split at `path`; the tokens go to a file in `scratch` in the order in which they are read."""
+    ids: list[str] = []
+    sources: list[str] = []
+    sizes: list[int] = []
 
     def texts() -> Iterator[str]:
         for document in read_documents(path):
-            seen.append((document.id, document.source, len(document.text.encode())))
+            ids.append(document.id)
+            sources.append(sys.intern(document.source))
+            sizes.append(len(document.text.encode()))
             yield document.text
 
-    encoded = list(encoder.encode(texts()))
-    order = sorted(range(len(seen)), key=lambda number: (hash_place(seed, seen[number][0]), seen[number][0]))
     bos, eos = (np.array([token], dtype=encoder.dtype) for token in (BOS, EOS))
-    parts: list[Ids] = [np.empty(0, dtype=encoder.dtype)]
-    accounts: list[Account] = []
-    start = 0
-    for number in order:
-        parts += [bos, encoded[number], eos]
-        length = len(encoded[number]) + 2
-        accounts.append(Account(*seen[number], tokens=length, start=start))
-        start += length
-    return Stream(np.concatenate(parts), accounts)
+    lengths: list[int] = []
+    unknown = lost = 0
+    kept = scratch / f"{path.stem}.tokens"
+    with kept.open("wb") as file:
+        for encoded in encoder.encode(texts()):
+            for part in (bos, encoded, eos):
+                file.write(part.data)
+            lengths.append(len(encoded) + 2)
+            if encoder.unknown is not None:
+                unknown += int((encoded == encoder.unknown).sum())
+                lost += encoder.unknown_bytes(sizes[len(lengths) - 1], encoded)
+    order = sorted(range(len(ids)), key=lambda number: (hash_place(seed, ids[number]), ids[number]))
+    tokens: Ids = np.memmap(kept, dtype=encoder.dtype, mode="r") if lengths else np.empty(0, dtype=encoder.dtype)
+    counts = np.array(lengths, dtype=np.int64)
+    whole = Stream(ids, sources, np.array(sizes, dtype=np.int64), counts, np.cumsum(counts) - counts, tokens, lost / max(unknown, 1))
+    return whole._only(np.array(order, dtype=np.int64))

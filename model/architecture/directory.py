@@ -1,6 +1,7 @@
-"""A decoder as a directory: `model.safetensors` (fp32) and `config.json` in Hugging Face's Llama fields.
+"""A decoder as a directory: `model.safetensors` (fp32) and `config.json`, in Hugging Face's Llama fields where they say it all.
 
-Guarantee: what is saved loads here and in `transformers` with the same logits; same weights, same bytes. Each file
+Guarantee: what is saved loads here with the same logits, and in `transformers` too unless `DecoderConfig.llama_differences` says
+why not; then config.json has model_type `folio`, which transformers refuses to open. Same weights, same bytes. Each file
 appears whole or not at all. Nothing is unpickled. Tied embeddings are stored once.
 When it can't: a directory that is not such a model, or asks for what this decoder does not do, raises ModelError,
 which names the file, the field and its value.
@@ -14,7 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from model.architecture.config import DecoderConfig
+from model.architecture.llama import ModelError as ModelError
+from model.architecture.llama import decoder_config, llama_config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,34 +29,20 @@ if TYPE_CHECKING:
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 CONFIG = "config.json"
+OWN = "folio"
 TOKENIZER_DIGEST = "tokenizer_digest"
-# What the decoder does, in Llama's words: (field, value it must have if it is there at all).
-FIXED = {"hidden_act": "silu", "attention_bias": False, "mlp_bias": False, "rope_scaling": None}
 
 
-class ModelError(ValueError):
-    """The directory holds no model that this decoder can be."""
-
-
-def llama_config(config: DecoderConfig, vocab_size: int) -> dict[str, Any]:
-    """The fields of a Hugging Face LlamaConfig that describe this decoder."""
+def model_config(config: DecoderConfig, vocab_size: int) -> dict[str, Any]:
+    """What config.json says of this decoder: Llama's fields where they can, else every choice under model_type `folio`."""
+    differences = config.llama_differences()
+    if not differences:
+        return llama_config(config, vocab_size)
     return {
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
+        "model_type": OWN,
         "vocab_size": vocab_size,
-        "hidden_size": config.width,
-        "intermediate_size": config.feed_forward,
-        "num_hidden_layers": config.layers,
-        "num_attention_heads": config.heads,
-        "num_key_value_heads": config.kv_heads,
-        "head_dim": config.head_width,
-        "max_position_embeddings": config.context,
-        "rope_theta": config.rope_theta,
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
-        "rms_norm_eps": config.norm_epsilon,
-        "tie_word_embeddings": config.tied_embeddings,
-        "initializer_range": config.initial_std,
-        **FIXED,
+        "decoder": config.model_dump(mode="json"),
+        "differs_from_llama_in": list(differences),
         "torch_dtype": "float32",
     }
 
@@ -63,28 +54,16 @@ def read_config(directory: Path) -> tuple[DecoderConfig, int]:
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{path} does not exist: {directory} is no model directory") from None
-    if fields.get("model_type") != "llama":
-        raise ModelError(f"{path}: model_type is {fields.get('model_type')!r}; this decoder is a llama")
-    rope = fields.get("rope_parameters") or {}
-    wanted = {**FIXED, "head_dim": fields["hidden_size"] // fields["num_attention_heads"]}
-    found = {name: fields.get(name, value) for name, value in wanted.items()}
-    found["rope_type"], wanted["rope_type"] = rope.get("rope_type", "default"), "default"
-    for name, value in wanted.items():
-        if found[name] != value:
-            raise ModelError(f"{path}: {name} is {found[name]!r}; this decoder computes only {value!r}")
-    config = DecoderConfig(
-        width=fields["hidden_size"],
-        layers=fields["num_hidden_layers"],
-        heads=fields["num_attention_heads"],
-        kv_heads=fields.get("num_key_value_heads", fields["num_attention_heads"]),
-        feed_forward=fields["intermediate_size"],
-        context=fields["max_position_embeddings"],
-        rope_theta=rope.get("rope_theta", fields.get("rope_theta", 10_000.0)),
-        norm_epsilon=fields["rms_norm_eps"],
-        tied_embeddings=fields["tie_word_embeddings"],
-        initial_std=fields.get("initializer_range", 0.02),
-    )
-    return config, int(fields["vocab_size"])
+    kind = fields.get("model_type")
+    if kind not in (OWN, "llama"):
+        raise ModelError(f"{path}: model_type is {kind!r}; this decoder is a llama, or one of {OWN}'s own")
+    try:
+        config = DecoderConfig.model_validate(fields["decoder"]) if kind == OWN else decoder_config(fields, path)
+        return config, int(fields["vocab_size"])
+    except KeyError as missing:
+        raise ModelError(f"{path}: {missing} is missing") from None
+    except ValidationError as error:
+        raise ModelError(f"{path}: no decoder of this version: {error}") from error
 
 
 def save_model(decoder: Decoder, directory: Path, *, extra: Mapping[str, Any] | None = None) -> None:
@@ -108,7 +87,7 @@ def save_tensors(
     directory.mkdir(parents=True, exist_ok=True)
     plain = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}
     write_whole(directory / WEIGHTS, save(plain, metadata={"format": "pt"}))
-    fields = {**llama_config(config, vocab_size), **(extra or {})}
+    fields = {**model_config(config, vocab_size), **(extra or {})}
     write_whole(directory / CONFIG, (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode())
 
 

@@ -36,6 +36,10 @@ class Estimate:
         """The same quantity in another unit (factor above 0)."""
         return Estimate(self.value * factor, self.error * factor, self.low * factor, self.high * factor)
 
+    def plus(self, constant: float) -> Estimate:
+        """The same quantity with something known for certain added."""
+        return Estimate(self.value + constant, self.error, self.low + constant, self.high + constant)
+
 
 def bootstrap_ratio(sums: Floats, counts: Floats, *, seed: int, resamples: int, confidence: float) -> Estimate:
     """sum(sums) / sum(counts) with a percentile interval over rows drawn with replacement (Efron 1979).

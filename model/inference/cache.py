@@ -1,8 +1,8 @@
 """The key-value cache: what attention computed for earlier tokens, kept so that each token is computed once.
 
 Guarantee: logits with the cache are those of a forward pass over the whole sequence, to rounding.
-Cost: 2 x layers x kv_heads x head_width numbers a token and row, taken in blocks that double, so that growing copies
-each entry about once on average.
+Cost: 2 x layers x kv_heads x head_width numbers a token and row, or layers x (latent_width + rotary width) with latent attention,
+taken in blocks that double, so that growing copies each entry about once on average. A sliding window keeps what it no longer sees.
 When it can't: a layer fed out of turn, or other batch sizes than before, raise ValueError.
 
 Every row of a batch holds the same number of tokens; nothing is padded (see `batch.py` for prompts of unequal length).
@@ -16,7 +16,7 @@ FIRST_BLOCK = 64
 
 
 class KeyValueCache:
-    """Keys and values of `layers` layers, shapes [batch, kv_heads, time, head_width] (B, G, T, K)."""
+    """Keys and values of `layers` layers, shapes [batch, kv_heads, time, head_width] (B, G, T, K); values may be empty (K = 0)."""
 
     def __init__(self, layers: int) -> None:
         if layers < 1:

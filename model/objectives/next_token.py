@@ -42,6 +42,9 @@ class NextToken:
         return out
 
     def sums(self, decoder: Decoder, batch: Mapping[str, Tensor], reference: Decoder | None) -> tuple[Tensor, Tensor]:
-        logits_BTV = decoder(batch["tokens"], documents_BT=batch.get("documents"))
-        nats = functional.cross_entropy(logits_BTV.flatten(0, 1).float(), batch["targets"].flatten(), ignore_index=IGNORED, reduction="sum")
+        return self.sums_of(decoder(batch["tokens"], documents_BT=batch.get("documents")), batch["targets"])
+
+    def sums_of(self, logits_BTV: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
+        """As `sums`, from logits that were computed elsewhere."""
+        nats = functional.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), ignore_index=IGNORED, reduction="sum")
         return nats, nats.detach()[None]

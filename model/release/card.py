@@ -46,7 +46,10 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
 
 
 def render_card(card: ModelCard, facts: dict[str, Any]) -> str:
-    """The README.md of a release. `facts`: what export knows by itself: parameters, vocabulary, context, dtype, int8."""
+    """The README.md of a release.
+
+    `facts`: what export knows by itself: parameters, vocabulary, context, dtype, int8, differences (from a Llama).
+    """
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)

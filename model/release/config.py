@@ -10,11 +10,15 @@ from pydantic import BaseModel, Field
 class QuantizeConfig(BaseModel, frozen=True, extra="forbid"):
     """INT8 weight-only, symmetric, one scale an output channel."""
 
-    embeddings: bool = Field(True, description="quantize token embeddings and head as well, a scale a token; yes or no")
+    embeddings: bool = Field(True, description="quantize token and position embeddings and head as well, a scale a token; yes or no")
 
 
 class ExportConfig(BaseModel, frozen=True, extra="forbid"):
-    """The Hugging Face directory."""
+    """The released directory."""
+
+    format: Literal["huggingface", "folio"] = Field(
+        "huggingface", description="who can open it: transformers as a Llama, or folio alone, for a model that is no Llama"
+    )
 
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="type of the exported weights; bfloat16 halves the file and rounds the logits"

@@ -1,10 +1,11 @@
-"""A Hugging Face directory: `transformers` loads it, and computes the logits and token ids that we compute.
+"""A release directory. In format `huggingface`, `transformers` loads it and computes the logits and token ids that we compute; in
+format `folio` only folio opens it, which the card says.
 
 Guarantee: float32 weights are exported bit by bit; same inputs, same bytes. What was written is opened again through
 the loader that users take, and its logits are compared with the source's before the function returns.
 Cost: the weights in memory twice, and two short forward passes.
-When it can't: a tokenizer with more tokens than the model, a quantized source, or a file that reads back otherwise raises
-an error that names it; nothing counts as exported then.
+When it can't: a model that is no Llama in format huggingface, or is one in format folio, a tokenizer with more tokens than the
+model, a quantized source, or a file that reads back otherwise raises an error that names it; nothing counts as exported then.
 
 Files: model.safetensors, config.json, generation_config.json, the tokenizer's files, README.md; with a quantized model
 also `int8/`, a directory of its own that `folio chat` opens.
@@ -17,7 +18,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.architecture.directory import CONFIG, WEIGHTS, ModelError, llama_config, load_model
+from model.architecture.binding import expect_tokenizer
+from model.architecture.directory import CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, load_model, model_config
 from model.inference.int8 import INT8_WEIGHTS, quantization_of
 from model.release.card import ModelCard, render_card
 from model.release.config import ExportConfig
@@ -51,13 +53,19 @@ def export(
     if quantized is not None and quantization_of(quantized) is None:
         raise ModelError(f"{quantized} is not quantized: quantize it, or leave it out")
     decoder, chat_format = load_model(model_dir), ChatFormat(tokenizer_dir)
+    differences = decoder.config.llama_differences()
+    if differences and config.format == "huggingface":
+        raise ModelError(f"{model_dir} is no Hugging Face Llama: {', '.join(differences)}; export it with format: folio")
+    if not differences and config.format == "folio":
+        raise ModelError(f"{model_dir} is a Hugging Face Llama, which more tools open: export it with format: huggingface")
     tokens = chat_format.tokenizer.get_vocab_size(with_added_tokens=True)
     if tokens > decoder.vocab_size:
         raise ModelError(f"{tokenizer_dir} has {tokens} tokens, {model_dir} knows {decoder.vocab_size}: they do not match")
+    expect_tokenizer(model_dir, chat_format.digest)
     output.mkdir(parents=True, exist_ok=True)
     special = special_ids(chat_format)
     _write_weights(decoder, output / WEIGHTS, config)
-    fields = llama_config(decoder.config, decoder.vocab_size)
+    fields = model_config(decoder.config, decoder.vocab_size)
     # transformers 5 writes dtype and 4 reads torch_dtype; both are understood.
     _write_json(output / CONFIG, {**fields, **special, "torch_dtype": config.dtype, "dtype": config.dtype})
     _write_json(
@@ -74,6 +82,7 @@ def export(
         "context": decoder.config.context,
         "dtype": config.dtype,
         "int8": quantized is not None,
+        "differences": differences,
     }
     (output / "README.md").write_text(render_card(card, facts), encoding="utf-8")
     difference = read_back(decoder, output)
@@ -84,10 +93,10 @@ def export(
 
 
 def special_ids(chat_format: ChatFormat) -> dict[str, Any]:
-    """The ids that generation needs: begin, stop (end of message and of document) and padding."""
+    """The ids that generation needs: begin, stop (end of message and of document) and padding; and whose ids they are."""
     pad = chat_format.tokenizer.token_to_id("<|pad|>")
     return {"bos_token_id": chat_format.bos_id, "eos_token_id": sorted(chat_format.stop_ids, reverse=True),
-            "pad_token_id": pad}  # fmt: skip
+            "pad_token_id": pad, TOKENIZER_DIGEST: chat_format.digest}  # fmt: skip
 
 
 def copy_tokenizer(tokenizer_dir: Path, output: Path) -> None:

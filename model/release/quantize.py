@@ -1,7 +1,7 @@
 """A model directory made INT8: about a quarter of the size, and how much each weight lost.
 
-Guarantee: every weight comes back within half a step of its row (see `model/inference/int8.py` for the format); norms stay
-fp32. Same model, same bytes. What was written is read back and compared before the function returns.
+Guarantee: every weight comes back within half a step of its row (see `model/inference/int8.py` for the format); norms and
+biases stay fp32. Same model, same bytes. What was written is read back and compared before the function returns.
 Cost: one pass over the weights.
 When it can't: weights that are not finite raise ValueError with the parameter's name; a directory that is INT8 already
 raises ModelError.
@@ -20,7 +20,8 @@ from model.release.config import QuantizeConfig
 if TYPE_CHECKING:
     from torch import Tensor
 
-UNEMBEDDING = ("model.embed_tokens.weight", "lm_head.weight")
+EMBEDDINGS = ("model.embed_tokens.weight", "model.embed_positions.weight", "lm_head.weight")
+BIASES = ("model.position_bias.weight",)  # a few numbers for each head, whose rounding every score would feel
 
 
 def quantize(model_dir: Path, output: Path, config: QuantizeConfig) -> dict[str, float]:
@@ -39,7 +40,7 @@ def quantize(model_dir: Path, output: Path, config: QuantizeConfig) -> dict[str,
     errors: list[tuple[float, float, float]] = []
     quantized = 0
     for name, weight in decoder.state_dict().items():
-        if weight.dim() != 2 or (name in UNEMBEDDING and not config.embeddings):
+        if weight.dim() != 2 or name in BIASES or (name in EMBEDDINGS and not config.embeddings):
             stored[name] = weight.contiguous()
             continue
         try:

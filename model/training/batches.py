@@ -1,8 +1,8 @@
 """From packed shards to a worker's micro-batches, and to the validation rows.
 
-The rows of a step come from (seed, step, global batch) alone; a worker takes its contiguous share and cuts it into
-micro-batches. All of a step's rows are read before the first is computed, because the loss is divided by what the
-whole global batch holds.
+The rows of a step come from (seed, step, global batch, mixture) alone; a worker takes its contiguous share and cuts it into
+micro-batches. All of a step's rows are read before the first is computed, because the loss is divided by what the whole global
+batch holds. Threads read the coming steps while one is computed; their number changes no row.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from torch import Tensor
 
 from model.evaluation.copying import draw_passages
 from model.objectives.objective import Objective, Rows
+from model.training.ahead import Ahead
 from model.training.distributed import Place
 from model.training.job import Job, JobError
+from model.training.mixture.order import order_of
 from model.training.order import batch_indices, rank_share
 from model.training.shards import ShardReader
 
@@ -45,14 +47,28 @@ class Batches:
         self._job, self._objective, self._place, self._device = job, objective, place, device
         self._train = open_shards(job.train_shards, job, objective)
         self._val = open_shards(job.val_shards, job, objective) if job.val_shards and job.train.eval_rows else None
+        self._mixture = order_of(job, self._train.metadata)
+        self._ahead = Ahead(self._read, job.resources.loader_threads)
 
     def step(self, update: int, moved: int = 0) -> tuple[int, list[Batch]]:
-        """Units of this worker in update number `update` (from 0), and its micro-batches; `moved`: rows left out so far."""
-        job = self._job
-        indices = batch_indices(job.seed, job.train.place_of(update) + moved, job.train.batch_at(update), len(self._train))
-        rows = self._train.rows(rank_share(indices, self._place.rank, self._place.world))
-        count, size = len(indices) // self._place.world, job.micro_batch
-        parts = ({name: column[start : start + size] for name, column in rows.items()} for start in range(0, count, size))
+        """Units of this worker in update number `update` (from 0), and its micro-batches.
+
+        `moved`: rows of the order left out before it. While the caller computes, threads read what comes next, if nothing is skipped.
+        """
+        train = self._job.train
+        begin = train.place_of(update) + moved
+        key, coming = (begin, train.batch_at(update)), []
+        for later in range(update + 1, min(update + 1 + self._job.resources.loader_threads, self._job.total_steps)):
+            begin += train.batch_at(later - 1)
+            coming.append((begin, train.batch_at(later)))
+        return self._ahead.get(key, coming)
+
+    def _read(self, wanted: tuple[int, int]) -> tuple[int, list[Batch]]:
+        """The units and micro-batches of this worker in the batch that begins at `wanted[0]` and has `wanted[1]` rows."""
+        batch = self._mixture.indices(*wanted) if self._mixture else batch_indices(self._job.seed, *wanted, len(self._train))
+        indices = rank_share(batch, self._place.rank, self._place.world)
+        rows, size = self._train.rows(indices), self._job.micro_batch
+        parts = ({name: column[start : start + size] for name, column in rows.items()} for start in range(0, len(indices), size))
         return self._objective.units(rows), [self._tensors(part) for part in parts]
 
     def validation(self) -> Iterator[tuple[int, Batch]]:

@@ -21,9 +21,9 @@ from torch import distributed
 from model.training import checkpoint_files
 from model.training.best import forget_best
 from model.training.checkpoint_files import Share, to_disk
-from model.training.engine import Engine
 from model.training.job import Job, JobError
 from model.training.latest import RECORD, Latest, folder_of
+from model.training.parallel.engines import AnyEngine
 
 
 class CheckpointError(OSError):
@@ -48,7 +48,7 @@ class Checkpoints:
             )
         return latest
 
-    def load(self, engine: Engine, latest: Latest) -> str:
+    def load(self, engine: AnyEngine, latest: Latest) -> str:
         """Put weights, optimizer and schedule back to where they were after `latest.step`; tells so in words."""
         checkpoint_files.load(engine, self.directory / latest.folder)
         parallel = self._resources.parallel
@@ -56,7 +56,7 @@ class Checkpoints:
         by = f", saved by {latest.workers} workers at ZeRO {latest.zero_stage}" if moved else ""
         return f"continuing from the checkpoint of step {latest.step}{by}"
 
-    def save(self, engine: Engine, step: int, memory: dict[str, Any]) -> None:
+    def save(self, engine: AnyEngine, step: int, memory: dict[str, Any]) -> None:
         """All workers call this after finishing `step`; what they compute next does not change what is written."""
         self.finish(engine)
         folder = self.directory / folder_of(step)
@@ -75,7 +75,7 @@ class Checkpoints:
             raise JobError(f"{self.directory / folder_of(step)} is missing; remove {self.directory} to start afresh")
         return latest
 
-    def go_back(self, engine: Engine, before: Latest, memory: dict[str, Any]) -> None:
+    def go_back(self, engine: AnyEngine, before: Latest, memory: dict[str, Any]) -> None:
         """Put an earlier checkpoint in force again, with what is remembered now, and forget those after it. `finish` comes before."""
         distributed.barrier()
         if engine.place.leads:
@@ -90,14 +90,14 @@ class Checkpoints:
         """Whether this worker's share of a checkpoint that is not in force yet lies on the disk."""
         return self._writing is not None and self._writing.done()
 
-    def put_in_force(self, engine: Engine) -> None:
+    def put_in_force(self, engine: AnyEngine) -> None:
         """Once every worker has `written`."""
         if self._writing and engine.place.leads:
             self._writing.latest.write(self.directory)
             self._forget()
         self._writing = None
 
-    def finish(self, engine: Engine) -> None:
+    def finish(self, engine: AnyEngine) -> None:
         """Wait for what is being written, on all workers. Raises CheckpointError naming the step and the place."""
         if self._writing:
             self._writing.wait()
@@ -122,7 +122,7 @@ class Checkpoints:
 class _Writing:
     """A share on its way to the disk, in a thread."""
 
-    def __init__(self, directory: Path, latest: Latest, engine: Engine, share: Share) -> None:
+    def __init__(self, directory: Path, latest: Latest, engine: AnyEngine, share: Share) -> None:
         self.latest, self._directory = latest, directory
         self._error: Exception | None = None
         rank, world = engine.place.rank, engine.place.world

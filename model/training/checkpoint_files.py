@@ -24,8 +24,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model.architecture.directory import write_whole
-from model.training.engine import Engine, Piece
+from model.training.engine import Piece
 from model.training.job import JobError
+from model.training.parallel.engines import AnyEngine
 from model.training.state import read_counters, read_state, restoring, write_counters, write_state
 
 COUNTERS = "checkpoint.json"
@@ -40,7 +41,7 @@ class Share(NamedTuple):
     counters: dict[str, Any]
 
 
-def take(engine: Engine) -> Share:
+def take(engine: AnyEngine) -> Share:
     """A copy of this worker's share, taken now. A meeting of all workers.
 
     Each parameter is given to the data worker with the least so far, so all write about as much.
@@ -79,7 +80,7 @@ def write(folder: Path, rank: int, workers: int, share: Share) -> None:
     to_disk(folder)
 
 
-def load(engine: Engine, folder: Path) -> None:
+def load(engine: AnyEngine, folder: Path) -> None:
     """Put weights, optimizer and counters back to what they were at `write`. A meeting of all workers."""
     described = _read_json(folder / COUNTERS)
     stored = Stored(folder, described["workers"], engine.place.rank, engine.place.world)

@@ -7,73 +7,45 @@ the stage decides where numbers live and not how they are rounded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import deepspeed
 import torch
+from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
-from model.architecture.decoder import Decoder
 from model.objectives.objective import Objective
-from model.training.config import TrainConfig
 from model.training.distributed import Place
 from model.training.job import Job
+from model.training.lesson import Lesson, dropout_seed, find_compiler, recompute_blocks
+from model.training.optimizers.averaging import KEY as AVERAGE
+from model.training.optimizers.averaging import average_weights
+from model.training.optimizers.change import Change
+from model.training.optimizers.choose import optimizer_for
+from model.training.optimizers.sophia import Sophia
+from model.training.parallel.compile import cut_along, deepspeed_config
+from model.training.parallel.tensor import finish_cut, joined
+from model.training.precision import LossScale
 from model.training.schedule import rate_factor
 
-
-class Lesson(nn.Module):
-    """A decoder with what it is taught: the module that the engine wraps. Its forward is the objective's sums."""
-
-    def __init__(self, decoder: Decoder, objective: Objective, precision: str, reference: Decoder | None) -> None:
-        super().__init__()
-        self.decoder = decoder
-        self.objective = objective
-        self.precision = precision
-        # In a tuple the reference is no submodule: it is neither trained, nor partitioned, nor saved.
-        self._reference = (reference,)
-
-    def forward(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-        device_type = next(iter(batch.values())).device.type
-        with torch.autocast(device_type, torch.bfloat16, enabled=self.precision == "bf16"):
-            return self.objective.sums(self.decoder, batch, self._reference[0])
-
-
-def adamw(decoder: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter, 2019) in torch's fused form; matrices decay, norms (one dimension) do not."""
-    matrices = [parameter for parameter in decoder.parameters() if parameter.dim() > 1]
-    gains = [parameter for parameter in decoder.parameters() if parameter.dim() <= 1]
-    return torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": config.weight_decay}, {"params": gains, "weight_decay": 0.0}],
-        lr=config.learning_rate,
-        betas=(config.beta1, config.beta2),
-        eps=config.epsilon,
-        fused=True,
-    )
-
-
-def deepspeed_config(job: Job) -> dict[str, Any]:
-    """The DeepSpeed configuration of a job: nobody writes it by hand."""
-    share = job.train.global_batch // job.resources.parallel.workers
-    return {
-        "train_batch_size": job.train.global_batch,
-        "train_micro_batch_size_per_gpu": job.micro_batch,
-        "gradient_accumulation_steps": share // job.micro_batch,
-        # Stage 0 takes the norm in single precision, where its rounding grows to 1e-3 of the loss in 60 steps: see `clip_gradients`.
-        "gradient_clipping": job.train.clip if job.resources.parallel.zero_stage else 0.0,
-        "zero_optimization": {"stage": job.resources.parallel.zero_stage},
-        "zero_allow_untested_optimizer": True,
-        "steps_per_print": 2**31,
-    }
+CHANGE_EVERY = 50
 
 
 class Update(NamedTuple):
-    """What one optimizer update tells: metrics summed over this worker's units, the gradient's norm before clipping, the rate."""
+    """What one optimizer update tells: metrics summed over this worker's units, the gradient's norm before clipping, the rate.
+
+    `applied` is false where fp16 overflowed, so that nothing was changed. `metrics` holds what not every update has: under fp16
+    `loss_scale` and `skipped` (updates so far), every `CHANGE_EVERY` updates `update_norm`, the norm of the weights' change over theirs.
+    """
 
     sums: Tensor
     norm: float
     rate: float
+    metrics: dict[str, float]
+    applied: bool = True
 
 
 class Piece(NamedTuple):
@@ -97,56 +69,135 @@ class Engine:
 
     def __init__(self, lesson: Lesson, job: Job, place: Place) -> None:
         self.job, self.place, self.objective = job, place, lesson.objective
-        total, decoder = job.total_steps, lesson.decoder
-        if job.resources.parallel.zero_stage == 3 and decoder.lm_head is None:
+        self.updates = 0
+        train, decoder, self._stage = job.train, lesson.decoder, job.resources.parallel.zero_stage
+        if job.resources.recompute == "blocks":
+            recompute_blocks(decoder)
+        if self._stage == 3 and decoder.lm_head is None:
             # The tied matrix is read twice, the second time outside of the module that owns it.
             deepspeed.zero.register_external_parameter(decoder, decoder.model.embed_tokens.weight)
+        self._optimizer = optimizer_for(decoder, train)
+        self._loss_scale = LossScale(train)
+        self._change = Change(self._optimizer)
+        self._sophia = self._optimizer if isinstance(self._optimizer, Sophia) else None
+        if train.ema_decay:
+            average_weights(self._optimizer, train.ema_decay, lambda: None if self._estimating else self.updates)
+        self._estimating = self._linked = False
         self.deepspeed, *_ = deepspeed.initialize(
-            model=lesson,
-            optimizer=adamw(decoder, job.train),
-            lr_scheduler=lambda optimizer: LambdaLR(optimizer, lambda update: rate_factor(update, total, job.train)),
-            config=deepspeed_config(job),
-            dist_init_required=False,
+            model=lesson, optimizer=self._optimizer, config=deepspeed_config(job), dist_init_required=False
         )
+        finish_cut(self.deepspeed, decoder, job.resources.parallel.tensor)
+        self._parameters = list(decoder.parameters())
+        if self._stage == 0 and self.data_workers == 1:
+            # DeepSpeed copies all gradients to reduce them, also where there is nobody to share them with.
+            self.deepspeed.enable_backward_allreduce = False
+        if job.resources.compile:
+            find_compiler()
+            self.deepspeed.compile()
 
     @property
     def data_workers(self) -> int:
         """Among how many workers a batch is shared."""
-        return self.place.world
+        return self.job.resources.parallel.data_workers
 
     @property
     def data_rank(self) -> int:
         """Whose share of a batch this worker computes."""
-        return self.place.rank
+        return self.place.rank // self.job.resources.parallel.tensor
+
+    @property
+    def counts(self) -> bool:
+        """Whether this worker's units and metrics are added to the others': once for each share of a batch."""
+        return self.place.rank % self.job.resources.parallel.tensor == 0
 
     def update(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float) -> Update:
         """One optimizer update from this worker's micro-batches; the loss is divided by `units`, those of all workers."""
+        train, update = self.job.train, self.updates
+        torch.manual_seed(dropout_seed(self.job.seed, update, self.data_rank))
+        factor = rate_factor(update, self.job.total_steps, train)
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["initial_lr"] * factor
+        if self._sophia and update % train.sophia_every == 0:
+            self._estimate(self._sophia, micro_batches, units)
+        sums = self._differentiate(micro_batches, units)
+        with self._change.watched(update % CHANGE_EVERY == 0):
+            norm = self._step(train.clip)
+        overflow = not math.isfinite(norm) and self._loss_scale.can_shrink
+        metrics = {}
+        if self._change.ratio is not None and not overflow:
+            metrics["update_norm"] = self._change.ratio
+        if train.precision == "fp16":
+            metrics["loss_scale"] = self._loss_scale.scale
+            self._loss_scale.after(overflow)
+            metrics["skipped"] = float(self._loss_scale.skipped)
+        self.updates = update + 1
+        return Update(sums, norm, train.learning_rate * factor, metrics, not overflow)
+
+    def _differentiate(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float, *, drawn: bool = False) -> Tensor:
+        """Gradients of the loss over `units`, times the loss scale; the sums of the metrics, fp64."""
+        engine, scale = self.deepspeed, self._loss_scale.scale
+        if self._stage:
+            engine.optimizer.override_loss_scale(scale)
+        # DeepSpeed takes the mean over workers. The loss is divided as a plain loop divides it, to the last bit.
+        divisor, last = units / self.data_workers, len(micro_batches) - 1
+        sums: Tensor | None = None
+        for number, batch in enumerate(micro_batches):
+            engine.set_gradient_accumulation_boundary(number == last)
+            loss, metrics = engine(batch, drawn)
+            loss = loss / divisor
+            engine.backward(loss if self._stage else loss * scale, scale_wrt_gas=False)
+            sums = metrics.double() if sums is None else sums + metrics
+        assert sums is not None, "an update has a micro-batch"
+        return sums.cpu()
+
+    def _step(self, clip: float) -> float:
+        """Change the weights by the gradient, clipped to norm `clip` (0: as it is), unless its norm is no number; the norm before."""
         engine = self.deepspeed
-        # DeepSpeed divides by accumulation steps and averages over workers: undo both, then divide by the units.
-        scale = self.data_workers * len(micro_batches) / units
-        sums = torch.zeros(len(self.objective.metrics), dtype=torch.float64)
-        rate = engine.get_lr()[0]
-        norm: float | None = None
-        for batch in micro_batches:
-            loss, metrics = engine(batch)
-            engine.backward(loss * scale)
-            if engine.is_gradient_accumulation_boundary():
-                norm = clip_gradients(engine, self.job.train.clip)
+        if self._stage:
+            engine.optimizer.clip_grad = clip
             engine.step()
-            sums += metrics.double().cpu()
-        return Update(sums, float(engine.get_global_grad_norm()) if norm is None else norm, rate)
+            return float(engine.get_global_grad_norm())
+        if self._loss_scale.scale != 1:
+            for parameter in self._parameters:
+                if parameter.grad is not None:
+                    parameter.grad.div_(self._loss_scale.scale)
+        norm = float(nn.utils.clip_grad_norm_(self._parameters, clip or math.inf))
+        if math.isfinite(norm):
+            engine.step()
+        else:
+            engine.zero_grad()
+        return norm
+
+    def _estimate(self, sophia: Sophia, micro_batches: Sequence[Mapping[str, Tensor]], units: float) -> None:
+        """Sophia's look at the curvature: a backward pass for drawn targets, whose gradients take a gradient's way but change no weight."""
+        self._differentiate(micro_batches, units, drawn=True)
+        self._estimating = True
+        with sophia.estimating(units):
+            self._step(0.0)
+        self._estimating = False
+
+    def scalars(self) -> dict[str, float]:
+        """What a checkpoint must hold beside weights and optimizer state, for `set_scalars` of an engine that goes on."""
+        scale = self._loss_scale
+        return {"updates": self.updates, "loss_scale": scale.scale, "good_updates": scale.good, "skipped_updates": scale.skipped}
+
+    def set_scalars(self, scalars: Mapping[str, float]) -> None:
+        """Go on from these: the number of updates decides rate, batch and dropout of the next one."""
+        scale, self.updates = self._loss_scale, int(scalars["updates"])
+        scale.scale, scale.good, scale.skipped = scalars["loss_scale"], int(scalars["good_updates"]), int(scalars["skipped_updates"])
 
     def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]], objective: Objective | None = None) -> Tensor:
         """Units and metrics summed over this worker's part of (units, batch), nothing learned; units 0: computed, not counted.
 
-        `objective`: another one than what is taught.
+        `objective`: another one than what is taught. With `ema_decay` it is the moving average of the weights that is measured: the
+        model that will be saved.
         """
         lesson, asked = self.deepspeed.module, objective or self.objective
         sums = torch.zeros(1 + len(asked.metrics), dtype=torch.float64)
         self.deepspeed.eval()
         lesson.objective = asked
         try:
-            with torch.no_grad():
+            with torch.no_grad(), self._averaged():
                 for units, batch in batches:
                     _, metrics = self.deepspeed(batch)
                     if units:
@@ -156,17 +207,60 @@ class Engine:
             self.deepspeed.train()
         return sums
 
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Inside, the decoder computes with the average of its weights, where there is one; one copy of them more in memory."""
+        if not self._has_average:
+            yield
+            return
+        parameters = [piece.parameter for piece in self.pieces()]
+        if self._stage == 3:
+            for parameter in parameters:
+                self._gathered_write(parameter, self._average(parameter))
+            try:
+                yield
+            finally:
+                for parameter in parameters:
+                    self._gathered_write(parameter, safe_get_full_fp32_param(parameter))
+            return
+        kept = [parameter.data for parameter in parameters]
+        for parameter in parameters:
+            parameter.data = self._average(parameter)
+        try:
+            yield
+        finally:
+            for parameter, data in zip(parameters, kept, strict=True):
+                parameter.data = data
+
+    def _gathered_write(self, parameter: nn.Parameter, value: Tensor) -> None:
+        with deepspeed.zero.GatheredParameters([parameter], modifier_rank=0):
+            parameter.data.copy_(value)
+
+    @property
+    def _has_average(self) -> bool:
+        return bool(self.job.train.ema_decay) and self.updates > self._loss_scale.skipped
+
+    def _average(self, parameter: nn.Parameter) -> Tensor:
+        """The whole moving average of a parameter, on every worker."""
+        if self._stage in (1, 2) and not self._linked:
+            # DeepSpeed links parameters to the optimizer's state after the first group's first step, when the others have none yet.
+            self.deepspeed.optimizer._hp_optimizer_states_linked = False
+            self.deepspeed.optimizer._lazy_init_hp_params_optimizer_state()
+            self._linked = True
+        if self._stage:
+            whole: Tensor = safe_get_full_optimizer_state(parameter, AVERAGE)
+            return whole
+        average: Tensor = self._optimizer.state[parameter][AVERAGE]
+        return average
+
     def pieces(self) -> Iterator[Piece]:
         """The parameters that this worker holds, in the decoder's order."""
         for name, parameter in self.deepspeed.module.decoder.named_parameters():
-            yield Piece(name, parameter)
-
-    def scalars(self) -> dict[str, float]:
-        """What a checkpoint must hold beside weights, optimizer state and DeepSpeed's own counters."""
-        return {}
-
-    def set_scalars(self, scalars: Mapping[str, float]) -> None:
-        """Go on from `scalars`."""
+            tensor, dim = self.job.resources.parallel.tensor, cut_along(name)
+            if tensor > 1 and dim is not None:
+                yield Piece(name, parameter, dim, self.place.rank % tensor, tensor)
+            else:
+                yield Piece(name, parameter)
 
     def buffers(self) -> dict[str, Tensor]:
         """What the decoder keeps besides its parameters, such as a batch norm's running means; each worker has its own."""
@@ -175,31 +269,16 @@ class Engine:
         return {name: buffer for name, buffer in decoder.named_buffers() if name in kept}
 
     def weights(self) -> dict[str, Tensor]:
-        """The decoder's whole fp32 weights by name, on every worker for stages 0 to 2, on the first for stage 3.
+        """The decoder's whole fp32 weights by name, or their moving average where there is one, and its buffers; on the first worker.
 
-        Stage 3 gathers one tensor at a time, so that memory holds one whole tensor more.
+        What is spread or cut is put together one tensor at a time, so that memory holds one whole tensor more. The others get none.
         """
         weights: dict[str, Tensor] = {}
-        for name, parameter, *_ in self.pieces():
-            if self.job.resources.parallel.zero_stage == 3:
-                with deepspeed.zero.GatheredParameters([parameter]):
-                    if self.place.leads:
-                        weights[name] = parameter.detach().to("cpu", torch.float32, copy=True)
-            else:
-                weights[name] = parameter.detach().to("cpu", torch.float32)
-        return weights
-
-
-def clip_gradients(engine: deepspeed.DeepSpeedEngine, limit: float) -> float | None:
-    """In stage 0, scale the gradient down to norm `limit` (0: leave it) as the other stages do by themselves; its norm before that.
-
-    None in the other stages, whose norm the engine tells after the step. The norm is taken in double precision, as there.
-    """
-    if engine.zero_optimization_stage() != 0:
-        return None
-    gradients = [parameter.grad for parameter in engine.module.parameters() if parameter.grad is not None]
-    norm = float(torch.stack([gradient.double().norm() for gradient in gradients]).norm())
-    if limit and norm + 1e-6 > limit:
-        for gradient in gradients:
-            gradient.mul_(limit / (norm + 1e-6))
-    return norm
+        for name, parameter, dim, _, parts in self.pieces():
+            with deepspeed.zero.GatheredParameters([parameter], enabled=self._stage == 3 and not self._has_average):
+                part = (self._average(parameter) if self._has_average else parameter).detach()
+                whole = part if parts == 1 else joined(part, dim, parts)
+                if self.place.leads:
+                    weights[name] = whole.to("cpu", torch.float32, copy=True)
+        kept = self.buffers() if self.place.leads else {}
+        return weights | {name: buffer.to("cpu", copy=True) for name, buffer in kept.items()}

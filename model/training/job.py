@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, model_validator
 from model.architecture.config import DecoderConfig
 from model.architecture.directory import TOKENIZER_DIGEST, weight_files
 from model.training.config import ObjectiveConfig, TrainResources
+from model.training.parallel.fits import misfits
 
 
 class JobError(ValueError):
@@ -38,15 +39,9 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     checkpoints: Path = Field(description="what must outlive a killed run: keep it until the output is committed")
 
     @model_validator(mode="after")
-    def _batch_divides(self) -> Job:
-        share, rest = divmod(self.train.global_batch, self.resources.parallel.workers)
-        if rest:
-            raise ValueError(
-                f"global_batch={self.train.global_batch} does not divide among workers={self.resources.parallel.workers}; "
-                f"choose a multiple of {self.resources.parallel.workers}"
-            )
-        if share % self.micro_batch:
-            raise ValueError(f"micro_batch={self.micro_batch} does not divide the {share} sequences of a worker")
+    def _sections_fit(self) -> Job:
+        if problems := list(misfits(self.decoder, self.train, self.resources)):
+            raise ValueError("; ".join(problems))
         if self.train.objective == "dpo" and self.initial_model is None:
             raise ValueError("initial_model is missing: DPO needs the model that it starts from and is held to")
         if self.train.select == "best" and self.val_shards is None:
@@ -59,14 +54,17 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def micro_batch(self) -> int:
-        """Sequences computed at once: as told, or the largest divisor of a worker's share within 2,048 tokens.
+        """Sequences computed at once: as told, or the largest divisor of a worker's smallest share within 2,048 tokens.
 
         Activations of about that many tokens stay in a core's cache; larger micro-batches ran slower on a CPU.
         """
-        share = self.train.global_batch // self.resources.parallel.workers
+        share = self.train.smallest_batch // self.resources.parallel.data_workers
         if self.resources.micro_batch:
             return self.resources.micro_batch
-        most = max(1, 2048 // self.decoder.context)
+        if self.decoder.norm == "batch":
+            return share
+        # A pipeline is filled by as many micro-batches as it has stages.
+        most = max(1, min(2048 // self.decoder.context, share // self.resources.parallel.pipeline))
         return max(size for size in range(1, share + 1) if share % size == 0 and size <= most)
 
     @property

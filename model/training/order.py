@@ -3,12 +3,13 @@
 Guarantee: within an epoch each row comes exactly once; each epoch has its own shuffle; batches run on across the
 end of an epoch, so none is short. The number of workers, nodes or loader threads is no argument here, so it cannot
 move a sample. The state of a run is therefore its seed and its step: resuming needs no saved iterator.
-Cost: one sort of `rows` 64-bit keys an epoch (about 0.1 s a million rows), kept for the latest epochs.
+Cost: one sort of `rows` 64-bit keys an epoch (about 0.1 s a million rows), kept for the latest two.
 When it can't: impossible sizes raise ValueError with the value that is wrong.
 """
 
 from __future__ import annotations
 
+import hashlib
 from functools import lru_cache
 
 import numpy as np
@@ -17,9 +18,11 @@ from numpy.typing import NDArray
 Indices = NDArray[np.int64]
 
 
-@lru_cache(maxsize=4)
-def sample_order(seed: int, epoch: int, rows: int) -> Indices:
+@lru_cache(maxsize=2)
+def sample_order(seed: int, epoch: int, rows: int, source: str = "") -> Indices:
     """The permutation of `range(rows)` that epoch number `epoch` (from 0) follows; int64 [rows], read-only.
+
+    `source`: whose rows these are, where sources are ordered apart; each has its own shuffle.
 
     Rows are sorted by raw Philox draws. NumPy promises that raw draws never change between its versions, which it
     does not promise of `Generator.permutation`: an upgrade in the middle of a long run must not reshuffle it.
@@ -28,7 +31,8 @@ def sample_order(seed: int, epoch: int, rows: int) -> Indices:
         raise ValueError(f"rows={rows}: there is nothing to order; the shards hold no rows")
     if seed < 0 or epoch < 0:
         raise ValueError(f"seed={seed}, epoch={epoch}: both must be 0 or more")
-    keys = np.random.Philox(np.random.SeedSequence([seed, epoch])).random_raw(rows)
+    name = [int.from_bytes(hashlib.sha256(source.encode()).digest()[:8], "big")] if source else []
+    keys = np.random.Philox(np.random.SeedSequence([seed, epoch, *name])).random_raw(rows)
     order = np.argsort(keys, kind="stable").astype(np.int64, copy=False)
     order.flags.writeable = False
     return order

@@ -47,12 +47,22 @@ class ShardFile:
 
 
 @dataclass(frozen=True)
+class SourceRows:
+    """How many rows a source has; the rows of sources lie one after the other."""
+
+    name: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class ShardMetadata:
     """What `shards.json` says.
 
     `tokens`: tokens held, padding left out and the token that two rows share counted once. `targets`: tokens that
     count in the loss. `bytes`: UTF-8 bytes of the text that those stand for (special tokens stand for none), so
-    bits per byte = total nats / ln 2 / bytes.
+    bits per byte = total nats / ln 2 / bytes. `unknown`: targets that are `<|unk|>`; no token tells the
+    `unknown_bytes` of the text that they stand for (part of `bytes`; in rows of conversation taken as long as those of the
+    text). `sources`: empty when rows hold text of several sources.
     """
 
     format: int
@@ -66,6 +76,9 @@ class ShardMetadata:
     tokens: int
     targets: int
     bytes: int
+    unknown: int = 0
+    unknown_bytes: int = 0
+    sources: tuple[SourceRows, ...] = ()
 
 
 def read_metadata(directory: Path) -> ShardMetadata:
@@ -81,7 +94,8 @@ def read_metadata(directory: Path) -> ShardMetadata:
             f"{FORMAT} and {sorted(COLUMNS)}; pack the text again"
         )
     files = tuple(ShardFile(**entry) for entry in fields.pop("files"))
-    return ShardMetadata(files=files, **fields)
+    sources = tuple(SourceRows(**entry) for entry in fields.pop("sources", ()))
+    return ShardMetadata(files=files, sources=sources, **fields)
 
 
 class ShardReader:
@@ -113,10 +127,11 @@ class ShardReader:
             name: np.empty((wanted.size, width), dtype=np.bool_ if name.endswith("loss") else np.int64) for name in self.columns
         }
         files = np.searchsorted(self._ends, wanted, side="right")
-        for place, (file, row) in enumerate(zip(files.tolist(), wanted.tolist(), strict=True)):
-            local = row - (int(self._ends[file - 1]) if file else 0)
+        for file in np.unique(files).tolist():
+            places = np.flatnonzero(files == file)
+            local = wanted[places] - (int(self._ends[file - 1]) if file else 0)
             for name, view in self._views[file].items():
-                out[name][place] = _bits(view, local, width) if name.endswith("loss") else view[local]
+                out[name][places] = _bits(view, local, width) if name.endswith("loss") else view[local]
         return out
 
     def view(self, name: str, file: int) -> Array:
@@ -169,9 +184,13 @@ class ShardReader:
         return views
 
 
-def _bits(packed: Array, row: int, width: int) -> Array:
-    """Row `row` of a bit-packed boolean column whose rows need not begin on a byte; bool [width]."""
-    first = row * width
-    start, skip = divmod(first, 8)
-    stop = (first + width + 7) // 8
-    return np.unpackbits(packed[start:stop], bitorder="little")[skip : skip + width].astype(np.bool_)
+def _bits(packed: Array, rows: NDArray[np.int64], width: int) -> Array:
+    """Rows of a bit-packed boolean column in which a row need not begin on a byte; bool [len(rows), width]."""
+    first, skip = np.divmod(rows * width, 8)
+    reach = np.minimum(first[:, None] + np.arange((width + 14) // 8), len(packed) - 1)
+    bits = np.unpackbits(packed[reach], axis=1, bitorder="little")
+    out = np.empty((len(rows), width), dtype=np.bool_)
+    for start in np.unique(skip).tolist():
+        same = skip == start
+        out[same] = bits[same, start : start + width]
+    return out

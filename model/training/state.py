@@ -17,7 +17,8 @@ import torch
 from deepspeed import utils
 from torch import Tensor, nn
 
-from model.training.engine import Engine, Piece
+from model.training.engine import Piece
+from model.training.parallel.engines import AnyEngine
 
 WEIGHT = "weight"
 # Python's own numbers become 0-dimensional tensors of these types; torch's optimizers count in fp32.
@@ -28,7 +29,7 @@ class StateError(RuntimeError):
     """An optimizer's state does not fit the layout asked for."""
 
 
-def read_state(engine: Engine, piece: Piece) -> dict[str, Tensor]:
+def read_state(engine: AnyEngine, piece: Piece) -> dict[str, Tensor]:
     """`weight` (fp32) and all that the optimizer keeps for it by its names: elements of the weight's shape, or 0-dimensional numbers.
 
     A meeting of all workers. Tensors may share memory with the engine's: copy what is to outlive the next update.
@@ -51,7 +52,7 @@ def read_state(engine: Engine, piece: Piece) -> dict[str, Tensor]:
 
 
 @contextmanager
-def restoring(engine: Engine) -> Iterator[None]:
+def restoring(engine: AnyEngine) -> Iterator[None]:
     """Inside, `write_state` for every piece; the engine forgets its optimizer's state first and uses the written weights afterwards."""
     zero = engine.deepspeed.optimizer
     _optimizer(engine).state.clear()
@@ -70,7 +71,7 @@ def restoring(engine: Engine) -> Iterator[None]:
         zero.update_lp_params()
 
 
-def write_state(engine: Engine, piece: Piece, state: Mapping[str, Tensor]) -> None:
+def write_state(engine: AnyEngine, piece: Piece, state: Mapping[str, Tensor]) -> None:
     """Put a parameter and its optimizer's state back, under `restoring`."""
     parameter: Any = piece.parameter
     stage = _stage(engine)
@@ -104,46 +105,35 @@ def write_state(engine: Engine, piece: Piece, state: Mapping[str, Tensor]) -> No
                 flat.narrow(0, here.start, here.numel).copy_(value.flatten().narrow(0, there.start, there.numel))
 
 
-def read_counters(engine: Engine) -> dict[str, Any]:
-    """The numbers of the engine as a whole: DeepSpeed's and the engine's own."""
+def read_counters(engine: AnyEngine) -> dict[str, Any]:
+    """The numbers of the engine as a whole: its own (`scalars`), and what DeepSpeed counts."""
     inside = engine.deepspeed
-    counted = {name: getattr(inside, name) for name in ("global_steps", "global_samples", "skipped_steps")}
-    if inside.lr_scheduler is not None:
-        counted["updates"] = inside.lr_scheduler.last_epoch
-    return {"deepspeed": counted, "engine": engine.scalars()}
+    return {"scalars": engine.scalars(), "global_steps": inside.global_steps, "global_samples": inside.global_samples}
 
 
-def write_counters(engine: Engine, counters: Mapping[str, Any]) -> None:
+def write_counters(engine: AnyEngine, counters: Mapping[str, Any]) -> None:
     """Put `read_counters` back; the learning rate follows from the number of updates.
 
-    Micro-batches are counted anew: another layout may have another number of them in an update.
+    Micro-batches are counted anew, as another layout has another number of them in an update.
     """
-    inside, counted = engine.deepspeed, counters["deepspeed"]
-    for name in ("global_steps", "global_samples", "skipped_steps"):
-        setattr(inside, name, counted[name])
-    inside.micro_steps = counted["global_steps"] * inside.gradient_accumulation_steps()
-    if (schedule := inside.lr_scheduler) is not None:
-        schedule.last_epoch = counted["updates"]
-        schedule._step_count = counted["updates"] + 1
-        rates = [base * factor(schedule.last_epoch) for base, factor in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)]
-        for group, rate in zip(schedule.optimizer.param_groups, rates, strict=True):
-            group["lr"] = rate
-        schedule._last_lr = rates
-    engine.set_scalars(counters["engine"])
+    inside = engine.deepspeed
+    engine.set_scalars(counters["scalars"])
+    inside.global_steps, inside.global_samples = counters["global_steps"], counters["global_samples"]
+    inside.micro_steps = counters["global_steps"] * inside.gradient_accumulation_steps()
 
 
-def _stage(engine: Engine) -> int:
+def _stage(engine: AnyEngine) -> int:
     return int(engine.deepspeed.zero_optimization_stage())
 
 
-def _optimizer(engine: Engine) -> torch.optim.Optimizer:
+def _optimizer(engine: AnyEngine) -> torch.optim.Optimizer:
     """Torch's optimizer, which DeepSpeed's wraps under ZeRO."""
     outer = engine.deepspeed.optimizer
     inner: torch.optim.Optimizer = getattr(outer, "optimizer", outer)
     return inner
 
 
-def _home(engine: Engine, parameter: nn.Parameter) -> Tensor:
+def _home(engine: AnyEngine, parameter: nn.Parameter) -> Tensor:
     """What the optimizer takes for its parameter: this one, or this worker's part of the flat tensor of its group."""
     zero, stage = engine.deepspeed.optimizer, _stage(engine)
     if not stage:
@@ -178,7 +168,7 @@ def _partition(parameter: Any, whole: Tensor) -> Tensor:
     return torch.nn.functional.pad(part, (0, size - part.numel()))
 
 
-def _number(engine: Engine, home: Tensor, value: Tensor) -> Any:
+def _number(engine: AnyEngine, home: Tensor, value: Tensor) -> Any:
     if value.dtype in PYTHON.values():
         return value.item()
     counted_there = any(group.get("fused") or group.get("capturable") for group in _optimizer(engine).param_groups)

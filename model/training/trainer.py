@@ -22,13 +22,13 @@ from model.training.batches import Batches
 from model.training.best import read_best, write_best
 from model.training.checkpoint import Checkpoints
 from model.training.distributed import Place
-from model.training.engine import Engine, Lesson
 from model.training.guards.faults import Faults, TrainingError
 from model.training.guards.reciting import Reciting
 from model.training.guards.validation import Validation
 from model.training.initial import initial_decoder
 from model.training.job import Job
 from model.training.kept import Kept
+from model.training.parallel.engines import engine_for
 from model.training.records import Records
 
 
@@ -43,12 +43,12 @@ class Trainer:
         self.job, self.place = job, place
         self.objective = objective_for(job.train)
         self.device = torch.device("cuda", place.local_rank) if torch.cuda.is_available() else torch.device("cpu")
-        self.batches = Batches(job, self.objective, place, self.device)
         self.checkpoints, self.kept = Checkpoints(job), Kept(job)
         self.faults, self.validation = Faults(job.train), Validation(job.train.guards)
-        decoder = initial_decoder(job).train().to(self.device)
-        reference = initial_decoder(job).requires_grad_(False).to(self.device) if self.objective.needs_reference else None
-        self.engine = Engine(Lesson(decoder, self.objective, job.train.precision, reference), job, place)
+        reference = initial_decoder(job) if self.objective.needs_reference else None
+        self.engine = engine_for(job, place, self.objective, initial_decoder(job), reference, self.device)
+        share = Place(self.engine.data_rank, place.local_rank, self.engine.data_workers)
+        self.batches = Batches(job, self.objective, share, self.device)
         self.records: Records | None = None
         self.stop_asked = False
 
@@ -94,16 +94,17 @@ class Trainer:
         """One optimizer update; the history's line for it, and whether any worker was asked to stop."""
         units, micro_batches = self.batches.step(step - 1, self.faults.moved(step - 1))
         # Every worker must divide by the same number, the units of all, and learn at the same step of a stop and of a checkpoint written.
-        meeting = torch.tensor([units, self.stop_asked, self.checkpoints.written], dtype=torch.float64)
+        meeting = torch.tensor([units * self.engine.counts, self.stop_asked, self.checkpoints.written], dtype=torch.float64)
         all_units, stop, written = self._reduced(meeting).tolist()
         if written == self.place.world:
             self.checkpoints.put_in_force(self.engine)
         if all_units == 0:
             raise TrainingError(f"step {step}: no token of its {self.job.train.batch_at(step - 1)} rows counts in the loss")
         update = self.engine.update(micro_batches, all_units)
-        means = (self._reduced(update.sums) / all_units).tolist()
+        means = (self._reduced(update.sums * self.engine.counts) / all_units).tolist()
         line = dict(zip(self.objective.metrics, means, strict=True))
-        return {**line, "learning_rate": update.rate, "grad_norm": update.norm}, bool(stop)
+        norm = {"grad_norm": update.norm} if update.applied else {}
+        return {**line, "learning_rate": update.rate, **norm, **update.metrics}, bool(stop)
 
     def _validate(self, step: int) -> dict[str, float]:
         """Where it is due, metrics over the validation rows, each named `val_...`, and what they say; nothing without validation shards.
@@ -112,7 +113,7 @@ class Trainer:
         """
         every, metrics, best = self.job.train.eval_every, {}, False
         if step == self.job.total_steps or (every and step % every == 0):
-            units, *values = self._reduced(self.engine.measure(self.batches.validation())).tolist()
+            units, *values = self._reduced(self.engine.measure(self.batches.validation()) * self.engine.counts).tolist()
             metrics = {f"val_{name}": value / units for name, value in zip(self.objective.metrics, values, strict=True) if units}
             if metrics:
                 metrics |= self.validation.measured(step, metrics["val_loss"])
@@ -132,7 +133,7 @@ class Trainer:
         if train.objective != "next_token" or not train.copy_rows:
             return {}
         recitals = self.batches.recitals(train.copy_rows, train.copy_tokens)
-        passages, copied = self._reduced(self.engine.measure(recitals, Reciting())).tolist()
+        passages, copied = self._reduced(self.engine.measure(recitals, Reciting()) * self.engine.counts).tolist()
         return {"copy_rate": copied / passages} if passages else {}
 
     def _roll_back(self, step: int, fault: str) -> int:

@@ -20,9 +20,11 @@ from tasks.reporting.gates import gates_section
 from tasks.reporting.headline import headline
 from tasks.reporting.held_out import held_out_section
 from tasks.reporting.learning import learning_section
+from tasks.reporting.packing import packing_section
 from tasks.reporting.parts import Section
 from tasks.reporting.sizes import sizes_section
 from tasks.reporting.stages import lineage_section, stages_section
+from tasks.reporting.tokenizer import tokenizer_section
 from tasks.reporting.truth import truth_section
 from tasks.reporting.wording import joined
 
@@ -34,7 +36,9 @@ SECTIONS: dict[str, Callable[[Account], Section | None]] = {
     "training curves": learning_section,
     "the corpus": funnel_section,
     "rules": rules_section,
+    "packing": packing_section,
     "held-out text": held_out_section,
+    "the tokenizer": tokenizer_section,
     "scores against a known truth": truth_section,
     "sizes": sizes_section,
     "lineage": lineage_section,

@@ -60,7 +60,7 @@ def _rows(recipe: Recipe, artifact: Artifact, file: str) -> list[dict[str, objec
     return pq.read_table(Path(recipe.store) / artifact.location / file).to_pylist()
 
 
-def test_a_machines_texts_go_through_every_stage_marked_and_to_train_alone_up_to_their_share(
+def test_a_machines_texts_go_through_every_stage_marked_and_to_train_here_up_to_their_share(
     recipe: Recipe, made: dict[str, Artifact]
 ) -> None:
     assert made["synthesize"].metrics["texts"] == 60

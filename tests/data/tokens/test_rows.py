@@ -15,7 +15,7 @@ documents = st.lists(st.integers(0, 9), min_size=1, max_size=12)
 @given(lengths=documents, length=st.integers(2, 7))
 def test_every_token_but_the_document_starts_is_a_target_exactly_once(lengths: list[int], length: int) -> None:
     stream = np.concatenate([[1, *range(100 * n, 100 * n + size), 2] for n, size in enumerate(lengths, 1)])
-    rows = cut_stream(stream.astype(np.uint16), 0, stream_rows(len(stream), length), length)
+    rows = cut_stream(stream.astype(np.uint16), stream_rows(len(stream), length), length)
     assert rows["tokens"][rows["loss"]].tolist() == [token for token in stream.tolist() if token != 1]
     assert rows["tokens"][:, 1:].reshape(-1)[: len(stream) - 1].tolist() == stream[1:].tolist()
     assert (rows["tokens"][1:, 0] == rows["tokens"][:-1, -1]).all()
@@ -24,7 +24,7 @@ def test_every_token_but_the_document_starts_is_a_target_exactly_once(lengths: l
 @given(lengths=documents, length=st.integers(2, 7))
 def test_document_numbers_rise_by_one_at_each_start_and_once_more_at_the_padding(lengths: list[int], length: int) -> None:
     stream = np.concatenate([[1, *([9] * size), 2] for size in lengths]).astype(np.uint16)
-    rows = cut_stream(stream, 0, stream_rows(len(stream), length), length)
+    rows = cut_stream(stream, stream_rows(len(stream), length), length)
     for tokens, document in zip(rows["tokens"].tolist(), rows["document"].tolist(), strict=True):
         expected, seen_pad = 0, False
         for place, token in enumerate(tokens):
@@ -38,8 +38,8 @@ def test_rows_cut_in_two_calls_are_the_rows_cut_in_one(lengths: list[int], lengt
     stream = np.concatenate([[1, *([9] * size), 2] for size in lengths]).astype(np.uint16)
     count = stream_rows(len(stream), length)
     first = min(cut, count)
-    whole = cut_stream(stream, 0, count, length)
-    parts = [cut_stream(stream, 0, first, length), cut_stream(stream, first, count - first, length)]
+    whole = cut_stream(stream, count, length)
+    parts = [cut_stream(stream, first, length), cut_stream(stream[first * length :], count - first, length)]
     for name, values in whole.items():
         assert np.array_equal(np.concatenate([part[name] for part in parts]), values)
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.architecture.attention import document_mask, plain_attention
+from model.architecture.attend import added_rows, plain_attention
+from model.architecture.masks import continued_mask, document_mask
 
 DOCUMENTS = torch.tensor([[0] * 10 + [1] * 14, [0] * 24])
 
@@ -26,7 +27,8 @@ def test_attention_multiplied_out_is_the_fused_kernels_and_so_are_its_gradients(
         if fused:
             out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
         else:
-            out = plain_attention(q, k, v, mask)
+            seen = continued_mask(0, 24, q.device) if mask is None else mask
+            out = plain_attention(q, k, v, added_rows(seen, 2, 4, groups, q.dtype))
         (out * normal(2, 4, 24, 8, 4)).sum().backward()
         results.append((out, q.grad, k.grad, v.grad))
     for plain, reference in zip(*results, strict=True):
@@ -35,4 +37,5 @@ def test_attention_multiplied_out_is_the_fused_kernels_and_so_are_its_gradients(
 
 def test_new_tokens_after_cached_ones_see_those_and_each_other_backwards_only() -> None:
     q, k, v = normal(1, 2, 24, 8, 1), normal(1, 2, 24, 8, 2), normal(1, 2, 24, 8, 3)
-    torch.testing.assert_close(plain_attention(q[:, :, 20:], k, v, None), plain_attention(q, k, v, None)[:, :, 20:])
+    some, all_ = (added_rows(continued_mask(24 - time, time, q.device), 1, 2, 2, q.dtype) for time in (4, 24))
+    torch.testing.assert_close(plain_attention(q[:, :, 20:], k, v, some), plain_attention(q, k, v, all_)[:, :, 20:])

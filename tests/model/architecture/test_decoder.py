@@ -11,7 +11,7 @@ from torch import Tensor
 from model.architecture.config import DecoderConfig
 from model.architecture.decoder import Decoder
 from model.architecture.directory import ModelError, load_model, read_config, save_model
-from model.architecture.positions import positions_in_documents
+from model.architecture.positions.documents import positions_in_documents
 
 VOCABULARY = 97
 SMALL = DecoderConfig(width=32, layers=3, heads=4, kv_heads=2, feed_forward=48, context=64, initial_std=0.2)
@@ -65,8 +65,8 @@ def test_a_saved_decoder_comes_back_bit_equal_and_saves_to_the_same_bytes(tmp_pa
 
 
 def test_a_directory_that_asks_for_what_the_decoder_does_not_do_is_refused_by_field(tmp_path: Path) -> None:
-    save_model(Decoder(SMALL, VOCABULARY), tmp_path, extra={"attention_bias": True})
-    with pytest.raises(ModelError, match="attention_bias is True"):
+    save_model(Decoder(SMALL, VOCABULARY), tmp_path, extra={"hidden_act": "relu"})
+    with pytest.raises(ModelError, match="hidden_act is 'relu'"):
         load_model(tmp_path)
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from model.release.card import CorpusFact, ModelCard, escape_markdown, figure, render_card
 
-FACTS = {"parameters": 1_234_567, "vocabulary": 900, "context": 128, "dtype": "float32", "int8": True}
+FACTS = {"parameters": 1_234_567, "vocabulary": 900, "context": 128, "dtype": "float32", "int8": True, "differences": ()}
 PLAIN = ModelCard(name="x", summary="s", recipe="r", intended_use=("u",), limits=("l",))
 
 

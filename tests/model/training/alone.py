@@ -12,6 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from model.architecture.decoder import Decoder
+from model.objectives.objective import objective_for
 from model.training.distributed import Place, import_deepspeed, join, leave, place_from_environment
 from model.training.job import Job
 
@@ -24,8 +28,6 @@ def train_here(job: Job, place: Place = ALONE, stop_after: int | None = None, po
 
     A batch at a place in the order that is `poisoned` leaves weights and loss that are no numbers. Returns the places of all batches.
     """
-    import torch
-
     import_deepspeed()
     join(place, job.run_directory())
     torch.set_num_threads(1)
@@ -54,6 +56,18 @@ def train_here(job: Job, place: Place = ALONE, stop_after: int | None = None, po
     with suppress(Interrupted):
         trainer.train()
     return places
+
+
+def engine_of(job: Job) -> Any:
+    """A fresh engine for the job; its module may only be imported after DeepSpeed was, our way."""
+    torch.set_num_threads(1)
+    import_deepspeed()
+    join(ALONE, Path())
+    from model.training.engine import Engine
+    from model.training.lesson import Lesson
+
+    decoder = Decoder(job.decoder, job.vocab_size, seed=job.seed).train()
+    return Engine(Lesson(decoder, objective_for(job.train), job.train.precision, None), job, ALONE)
 
 
 def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> None:

@@ -1,0 +1,184 @@
+"""The six kinds of tokenizer, each fitted through `tokenizers` on the same pieces of text.
+
+Guarantee: special tokens have the ids of `special.py` in every kind; `<|unk|>`, where a kind has it, comes next. Text is cut
+into words in one way (`WORDS`: a word takes the space before it along, and nothing is dropped or folded), so the tokens of
+known text, put together, are the text. Same pieces and config, same tokenizer, whatever the threads.
+Cost: memory for the distinct words of the sample.
+
+| kind | how it cuts a word | what it lacks becomes |
+|---|---|---|
+| byte_level_bpe | bytes, merged by frequency (Sennrich et al. 2016; Radford et al. 2019) | nothing is lacking |
+| bpe | characters, merged by frequency | its UTF-8 bytes, a token each |
+| unigram | the most probable pieces (Kudo 2018) | its UTF-8 bytes, a token each |
+| wordpiece | the longest known piece first, continuations marked `##` (Schuster and Nakajima 2012) | `<|unk|>` for the whole word |
+| word | not at all | `<|unk|>` for the word |
+| character | single characters | `<|unk|>` for the character |
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from data.tokens.config import RESERVED, TokenizerConfig
+from data.tokens.special import SPECIAL_TOKENS, UNKNOWN
+from data.tokens.unigram import fit_unigram
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from tokenizers.pre_tokenizers import PreTokenizer
+
+Texts = Callable[[], Iterator[str]]  # the sample, from its beginning at each call
+WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+# WordPiece marks continuations with ##, so a "#" of the text must never begin a longer word: each is one by itself.
+WORDS_WITHOUT_HASH = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?#| ?[^\s\p{L}\p{N}#]+|\s+(?!\S)|\s+"
+CONTINUED = "##"
+BYTES = tuple(f"<0x{value:02X}>" for value in range(256))
+LONGEST_WORDPIECE_WORD = 100  # greedy search costs the square of a word's length
+
+
+def fit_kind(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
+    """A tokenizer of `config.kind` with at most `size` tokens (or the few that its bytes and special tokens are)."""
+    fitted = {
+        "byte_level_bpe": _byte_level_bpe,
+        "bpe": _bpe,
+        "unigram": _unigram,
+        "wordpiece": _wordpiece,
+        "word": _word,
+        "character": _character,
+    }[config.kind](texts, config, size)
+    fitted.add_special_tokens([token for token in (*SPECIAL_TOKENS, UNKNOWN) if fitted.token_to_id(token) is not None])
+    return fitted
+
+
+def _byte_level_bpe(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        min_frequency=config.min_frequency,
+        max_token_length=config.max_token_length,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts(), trainer=trainer)
+    return tokenizer
+
+
+def _bpe(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
+    """Merges over characters; the trainer knows no byte tokens, so they are put in front of what it learned."""
+    import json
+
+    from tokenizers import Tokenizer, decoders, models, trainers
+
+    known = alphabet(texts, config, (size - RESERVED["bpe"]) // 2)
+    learned = Tokenizer(models.BPE())
+    learned.pre_tokenizer = words()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size - len(BYTES),
+        min_frequency=config.min_frequency,
+        max_token_length=config.max_token_length,
+        special_tokens=list(SPECIAL_TOKENS),
+        show_progress=False,
+    )
+    learned.train_from_iterator(spelled(texts, known), trainer=trainer)
+    model = json.loads(learned.to_str())["model"]
+    ordered = sorted(model["vocab"], key=model["vocab"].get)
+    names = (*SPECIAL_TOKENS, *BYTES, *ordered[len(SPECIAL_TOKENS) :])
+    vocabulary = {token: place for place, token in enumerate(names)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[tuple(pair) for pair in model["merges"]], byte_fallback=True))
+    tokenizer.pre_tokenizer = words()
+    tokenizer.decoder = decoders.ByteFallback()
+    return tokenizer
+
+
+def _unigram(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
+    """The library's model, with pieces of our own fitting: its trainer gives other pieces each time it runs."""
+    from tokenizers import Tokenizer, decoders, models
+
+    known = alphabet(texts, config, (size - RESERVED["unigram"]) // 2)
+    cut = words()
+    counted = Counter(word for text in spelled(texts, known) for word, _ in cut.pre_tokenize_str(text))
+    pieces = fit_unigram(counted, known, size - RESERVED["unigram"], config.max_token_length, config.min_frequency)
+    fixed = [(token, 0.0) for token in (*SPECIAL_TOKENS, UNKNOWN, *BYTES)]
+    tokenizer = Tokenizer(models.Unigram(vocab=[*fixed, *pieces], unk_id=len(SPECIAL_TOKENS), byte_fallback=True))
+    tokenizer.pre_tokenizer = words()
+    tokenizer.decoder = decoders.ByteFallback()
+    return tokenizer
+
+
+def _wordpiece(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
+    from tokenizers import Regex, Tokenizer, decoders, models, trainers
+
+    known = alphabet(texts, config, (size - RESERVED["wordpiece"]) // 4)
+    learned = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+    learned.pre_tokenizer = words(WORDS_WITHOUT_HASH)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=size,
+        min_frequency=config.min_frequency,
+        # The trainer numbers continuations in the order of a hash table unless it is told them beforehand.
+        special_tokens=[*SPECIAL_TOKENS, UNKNOWN, *known, *(CONTINUED + character for character in known)],
+        continuing_subword_prefix=CONTINUED,
+        show_progress=False,
+    )
+    learned.train_from_iterator(spelled(texts, known), trainer=trainer)
+    model = models.WordPiece(
+        vocab=learned.get_vocab(), unk_token=UNKNOWN, max_input_chars_per_word=LONGEST_WORDPIECE_WORD, continuing_subword_prefix=CONTINUED
+    )
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = words(WORDS_WITHOUT_HASH)
+    tokenizer.decoder = decoders.Replace(Regex("^" + CONTINUED), "")
+    return tokenizer
+
+
+def _word(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models, trainers
+
+    tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = words()
+    tokenizer.decoder = decoders.Fuse()
+    trainer = trainers.WordLevelTrainer(
+        vocab_size=size, min_frequency=config.min_frequency, special_tokens=[*SPECIAL_TOKENS, UNKNOWN], show_progress=False
+    )
+    tokenizer.train_from_iterator(texts(), trainer=trainer)
+    return tokenizer
+
+
+def _character(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, models
+
+    known = alphabet(texts, config, size - RESERVED["character"])
+    vocabulary = {token: place for place, token in enumerate((*SPECIAL_TOKENS, UNKNOWN, *known))}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = words()
+    tokenizer.decoder = decoders.Fuse()
+    return tokenizer
+
+
+def words(pattern: str = WORDS) -> PreTokenizer:
+    """Cuts text into words and drops nothing."""
+    from tokenizers import Regex, pre_tokenizers
+
+    return pre_tokenizers.Split(Regex(pattern), "isolated")
+
+
+def alphabet(texts: Texts, config: TokenizerConfig, most: int) -> tuple[str, ...]:
+    """The characters that count, in order of code point: seen `min_frequency` times, and the `most` frequent of those."""
+    seen: Counter[str] = Counter()
+    for text in texts():
+        seen.update(text)
+    often = sorted((character for character, count in seen.items() if count >= config.min_frequency), key=lambda c: (-seen[c], c))
+    return tuple(sorted(often[: max(most, 0)]))
+
+
+def spelled(texts: Texts, known: tuple[str, ...]) -> Iterator[str]:
+    """The texts with a line end in place of each character that is not among the known: none of them is learned from."""
+    kept = set(known)
+    for text in texts():
+        strange = set(text) - kept
+        yield text.translate(dict.fromkeys(map(ord, strange), "\n")) if strange else text

@@ -1,0 +1,145 @@
+"""What a tokenizer does to the training split: the round trip proven, and the figures and samples of report.json.
+
+Guarantee: every piece of every document is encoded and decoded. Of a piece without `<|unk|>` the text must come back byte for
+byte; of one with it, as many bytes as its known tokens stand for. Same split, same report.
+Cost: one pass over the split.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data.tokens.documents import Document, hash_place, read_documents
+from data.tokens.encoder import BATCH_CHARACTERS, TextEncoder, pieces
+from data.tokens.special import SPECIAL_TOKENS
+
+LONGEST, SAMPLES, SAMPLE_CHARACTERS, SHOWN_CHARACTERS = 24, 3, 900, 60
+
+
+@dataclass
+class Tally:
+    """What some texts come to. `words` are runs of characters between white space."""
+
+    bytes: int = 0
+    words: int = 0
+    tokens: int = 0
+    unknown: int = 0
+    unknown_bytes: int = 0
+
+    def add(self, other: Tally) -> None:
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+    def figures(self) -> dict[str, float]:
+        """The counts, and what follows from them: bytes told per token (what `<|unk|>` swallows is not told), tokens a word
+        (fertility), share of tokens unknown, of bytes lost."""
+        return asdict(self) | {
+            "bytes_per_token": (self.bytes - self.unknown_bytes) / self.tokens if self.tokens else 0.0,
+            "fertility": self.tokens / self.words if self.words else 0.0,
+            "unknown_rate": self.unknown / self.tokens if self.tokens else 0.0,
+            "lost_share": self.unknown_bytes / self.bytes if self.bytes else 0.0,
+        }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Figures over the split and by source, how often each token came, pieces that failed the round trip, and samples."""
+
+    whole: Tally
+    sources: dict[str, Tally]
+    uses: np.ndarray[Any, np.dtype[np.int64]]
+    errors: int
+    samples: list[dict[str, Any]]
+
+
+def measure(encoder: TextEncoder, split: Path, seed: int) -> Measured:
+    """Encode, decode and count every piece of a split."""
+    whole, sources = Tally(), defaultdict[str, Tally](Tally)
+    uses = np.zeros(encoder.vocab_size, dtype=np.int64)
+    errors = 0
+    chosen: list[tuple[int, Document]] = []
+    for group in _groups(split, seed, chosen):
+        texts = [piece for _, piece in group]
+        encodings = encoder.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        lists = [encoding.ids for encoding in encodings]
+        back = encoder.tokenizer.decode_batch(lists, skip_special_tokens=True)  # a special token would go missing here
+        for (source, text), ids, decoded in zip(group, lists, back, strict=True):
+            counted = np.bincount(np.array(ids, dtype=np.int64), minlength=encoder.vocab_size)
+            unknown = int(counted[encoder.unknown]) if encoder.unknown is not None else 0
+            size, told = len(text.encode()), int(counted @ encoder.token_bytes)
+            tally = Tally(size, len(text.split()), len(ids), unknown, size - told)
+            whole.add(tally)
+            sources[source].add(tally)
+            uses += counted
+            errors += len(decoded.encode()) != told if unknown else decoded != text
+    return Measured(
+        whole,
+        dict(sorted(sources.items())),
+        uses,
+        errors,
+        [_sample(encoder, document) for _, document in chosen],
+    )
+
+
+def report(encoder: TextEncoder, measured: Measured, kind: str, sweep: list[dict[str, Any]]) -> dict[str, Any]:
+    """All that report.json holds."""
+    sizes, used = encoder.token_bytes, measured.uses > 0
+    named = {index: token for token, index in encoder.tokenizer.get_vocab(with_added_tokens=True).items()}
+    longest = sorted((index for index in named if sizes[index]), key=lambda index: (-int(sizes[index]), index))[:LONGEST]
+    learned = np.array([index for index in range(encoder.vocab_size) if index >= len(SPECIAL_TOKENS) and index != encoder.unknown])
+    return {
+        "kind": kind,
+        "vocab_size": encoder.vocab_size,
+        "used_share": float(used[learned].mean()) if len(learned) else 0.0,
+        "whole": measured.whole.figures(),
+        "sources": {name: tally.figures() for name, tally in measured.sources.items()},
+        "longest": [
+            {"id": i, "text": encoder.decode(np.array([i])), "bytes": int(sizes[i]), "uses": int(measured.uses[i])} for i in longest
+        ],
+        "sweep": sweep,
+        "samples": measured.samples,
+    }
+
+
+def metrics(told: dict[str, Any]) -> dict[str, float]:
+    """The figures of a report as flat numbers, for a tracker."""
+    flat = {name: float(told["whole"][name]) for name in ("tokens", "bytes_per_token", "fertility", "unknown_rate", "lost_share")}
+    flat |= {"vocab_size": float(told["vocab_size"]), "train_bytes": float(told["whole"]["bytes"]), "used_share": told["used_share"]}
+    for name, figures in told["sources"].items():
+        flat |= {f"{figure}_{name}": float(figures[figure]) for figure in ("bytes_per_token", "fertility", "unknown_rate")}
+    return flat | {f"sweep_{row['size']}_bytes_per_token": row["bytes_per_token"] for row in told["sweep"]}
+
+
+def _groups(split: Path, seed: int, chosen: list[tuple[int, Document]]) -> Iterator[list[tuple[str, str]]]:
+    """(source, piece) in groups of about BATCH_CHARACTERS; notes in `chosen` the documents whose beginnings are shown."""
+    group: list[tuple[str, str]] = []
+    size = 0
+    for document in read_documents(split):
+        chosen.append((hash_place(seed, "shown", document.id), Document(document.id, document.source, document.text[:SAMPLE_CHARACTERS])))
+        chosen.sort(key=lambda one: one[0])
+        del chosen[SAMPLES:]
+        for piece in pieces(document.text):
+            group.append((document.source, piece))
+            size += len(piece) + 64
+            if size >= BATCH_CHARACTERS:
+                yield group
+                group, size = [], 0
+    if group:
+        yield group
+
+
+def _sample(encoder: TextEncoder, document: Document) -> dict[str, Any]:
+    """The beginning of a document as [id, text] for each token; a character's text stands with its first token."""
+    encoding = encoder.tokenizer.encode(document.text, add_special_tokens=False)
+    cuts: list[list[Any]] = []
+    done = 0
+    for index, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
+        cuts.append([index, document.text[max(start, done) : end]])
+        done = max(done, end)
+    return {"id": document.id, "source": document.source, "unknown": encoder.unknown, "tokens": cuts}

@@ -1,0 +1,1 @@
+"""How a decoder is told the order of its tokens: one file a way."""

@@ -1,0 +1,75 @@
+"""The optimizer that a configuration names, over a decoder's parameters in groups.
+
+Guarantee: `optimizer.state[parameter]` holds tensors of the parameter's shape and scalars, nothing else (Adafactor: rows and columns of
+it); each group knows its peak rate as `initial_lr`. All but Muon and Adafactor work element by element, so they work on ZeRO's flat
+slices and give in every stage what they give in one process.
+Weight decay: tensors of two dimensions and more decay, embeddings among them; norms and biases, which have one, don't. SGD, momentum and
+Adam add it to the gradient; the others shrink the weight apart from it (Loshchilov and Hutter, 2019).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from model.training.config import TrainConfig
+from model.training.optimizers.lion import Lion
+from model.training.optimizers.muon import Muon
+from model.training.optimizers.sophia import Sophia
+
+Groups = list[dict[str, Any]]
+
+
+def optimizer_for(decoder: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """SGD and momentum (torch's), Adam (Kingma and Ba, 2015), AdamW, Adafactor (Shazeer and Stern, 2018: its rate is relative to a weight's
+    own size), Lion, Sophia-G, or Muon for the blocks' matrices with AdamW for the rest.
+    """
+    rate, betas, groups = config.learning_rate, (config.beta1, config.beta2), decay_groups(list(decoder.parameters()), config)
+    optimizer: torch.optim.Optimizer
+    match config.optimizer:
+        case "sgd":
+            optimizer = torch.optim.SGD(groups, lr=rate, fused=True)
+        case "momentum":
+            optimizer = torch.optim.SGD(groups, lr=rate, momentum=config.momentum, nesterov=config.nesterov, fused=True)
+        case "adam":
+            optimizer = torch.optim.Adam(groups, lr=rate, betas=betas, eps=config.epsilon, fused=True)
+        case "adamw":
+            optimizer = torch.optim.AdamW(groups, lr=rate, betas=betas, eps=config.epsilon, fused=True)
+        case "adafactor":
+            optimizer = torch.optim.Adafactor(groups, lr=rate)
+        case "lion":
+            optimizer = Lion(groups, lr=rate, betas=betas)
+        case "sophia":
+            optimizer = Sophia(groups, lr=rate, betas=betas, gamma=config.sophia_gamma, epsilon=config.epsilon)
+        case "muon":
+            matrices = block_matrices(decoder)
+            rest = [parameter for parameter in decoder.parameters() if not any(parameter is matrix for matrix in matrices)]
+            optimizer = Muon(
+                torch.optim.Muon(
+                    matrices,
+                    lr=config.muon_learning_rate or rate,
+                    weight_decay=config.weight_decay,
+                    momentum=config.momentum,
+                    nesterov=config.nesterov,
+                    adjust_lr_fn="match_rms_adamw",
+                ),
+                torch.optim.AdamW(decay_groups(rest, config), lr=rate, betas=betas, eps=config.epsilon, fused=True),
+            )
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimizer
+
+
+def decay_groups(parameters: list[nn.Parameter], config: TrainConfig) -> Groups:
+    """Tensors that decay, then those that don't."""
+    return [
+        {"params": [parameter for parameter in parameters if parameter.dim() > 1], "weight_decay": config.weight_decay},
+        {"params": [parameter for parameter in parameters if parameter.dim() <= 1], "weight_decay": 0.0},
+    ]
+
+
+def block_matrices(decoder: nn.Module) -> list[Tensor]:
+    """The weights of the linear maps inside the blocks: what Muon was made for, unlike embeddings and the output head."""
+    return [module.weight for module in decoder.get_submodule("model.layers").modules() if isinstance(module, nn.Linear)]

@@ -1,0 +1,28 @@
+"""The one place that chooses how a job is trained: whole decoders side by side, or one cut into the stages of a pipeline."""
+
+from __future__ import annotations
+
+import torch
+
+from model.architecture.decoder import Decoder
+from model.objectives.objective import Objective
+from model.training.distributed import Place
+from model.training.engine import Engine
+from model.training.job import Job
+from model.training.lesson import Lesson
+from model.training.parallel.offload import require_async_io
+from model.training.parallel.pipeline import PipelineEngine
+
+AnyEngine = Engine | PipelineEngine
+
+
+def engine_for(
+    job: Job, place: Place, objective: Objective, decoder: Decoder, reference: Decoder | None, device: torch.device
+) -> AnyEngine:
+    """An engine that trains `decoder`; the process group must have been joined. `reference` is the frozen copy that DPO asks."""
+    require_async_io(job.resources.parallel)
+    if job.resources.parallel.pipeline > 1:
+        return PipelineEngine(decoder.train(), objective, job, place)
+    if reference is not None:
+        reference = reference.requires_grad_(False).to(device)
+    return Engine(Lesson(decoder.train().to(device), objective, job.train.precision, reference), job, place)

@@ -1,0 +1,151 @@
+"""A decoder cut into stages for DeepSpeed's pipeline: embedding, runs of blocks, and the reading of logits.
+
+Guarantee: the stages one after another compute what the decoder computes, with its own modules, so each parameter keeps its name and its
+initial value. What travels from stage to stage is x_BTD and, where rows hold several documents, documents_BT (int64): each stage makes
+its own mask and positions of them, which is cheaper than sending a mask of T x T.
+Tied embeddings lie on the first and on the last stage; DeepSpeed adds up their gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import cast
+
+import torch
+from deepspeed.pipe import LayerSpec, TiedLayerSpec
+from torch import Tensor, nn
+
+from model.architecture.decoder import Decoder, capped
+from model.architecture.sight import View
+from model.objectives.next_token import NextToken
+
+Carried = Tensor | tuple[Tensor, ...]
+TIED = "tokens"
+
+
+def stage_layers(decoder: Decoder, stages: int, precision: str) -> list[LayerSpec]:
+    """What each layer of the pipeline is made of: the embedding, one run of blocks a stage, the reading."""
+    reading: list[LayerSpec]
+    if decoder.lm_head is None:
+        embedding: LayerSpec = TiedLayerSpec(TIED, Embedding, decoder, precision, tied_weight_attr="table.weight")
+        again = TiedLayerSpec(TIED, Embedding, decoder, precision, forward_fn=Embedding.read, tied_weight_attr="table.weight")
+        reading = [LayerSpec(Norm, decoder, precision), again]
+    else:
+        embedding = LayerSpec(Embedding, decoder, precision)
+        reading = [LayerSpec(Norm, decoder, precision), LayerSpec(Head, decoder, precision)]
+    return [embedding, *(LayerSpec(Run, decoder, precision, *places) for places in runs(decoder.config.layers, stages)), *reading]
+
+
+def runs(layers: int, stages: int) -> list[tuple[int, int]]:
+    """First and last + 1 block of each stage. The earlier stages take what does not divide: the last one has the logits to compute."""
+    each, more = divmod(layers, stages)
+    ends = [0]
+    for stage in range(stages):
+        ends.append(ends[-1] + each + (stage < more))
+    return list(pairwise(ends))
+
+
+class _Layer(nn.Module):
+    """A part of the decoder under its precision. It owns the modules it computes with and no others."""
+
+    def __init__(self, decoder: Decoder, precision: str) -> None:
+        super().__init__()
+        self.precision = precision
+        # In a tuple the trunk is no submodule: this layer holds only some of its parameters.
+        self._trunk = (decoder.model,)
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
+
+    def view(self, x_BTD: Tensor, documents: list[Tensor]) -> View:
+        """Whole texts, or the documents of packed rows."""
+        return View(self._trunk[0].config, x_BTD, 0, None, documents[0] if documents else None, training=self.training)
+
+
+class Embedding(_Layer):
+    """tokens_BT -> x_BTD and, tied, x_BTD -> logits_BTV."""
+
+    def __init__(self, decoder: Decoder, precision: str) -> None:
+        super().__init__(decoder, precision)
+        self.table = decoder.model.embed_tokens
+
+    def forward(self, carried: Carried) -> Carried:
+        tokens_BT, *documents = carried if isinstance(carried, tuple) else (carried,)
+        with self.autocast(tokens_BT.device):
+            x_BTD = self.table(tokens_BT)
+            return _carry(self._trunk[0].placed(x_BTD, self.view(x_BTD, documents)), documents)
+
+    def read(self, carried: Carried) -> Tensor:
+        x_BTD, *_ = carried if isinstance(carried, tuple) else (carried,)
+        with self.autocast(x_BTD.device):
+            return capped(nn.functional.linear(x_BTD, self.table.weight), self._trunk[0].config.logit_soft_cap)
+
+
+class Run(_Layer):
+    """x_BTD -> x_BTD through the blocks of one stage."""
+
+    def __init__(self, decoder: Decoder, precision: str, first: int, end: int) -> None:
+        super().__init__(decoder, precision)
+        self.blocks = nn.ModuleList(list(decoder.model.layers)[first:end])
+
+    def forward(self, carried: Carried) -> Carried:
+        x_BTD, *documents = carried if isinstance(carried, tuple) else (carried,)
+        with self.autocast(x_BTD.device):
+            frame = self._trunk[0].frame(x_BTD, self.view(x_BTD, documents))
+            for block in self.blocks:
+                x_BTD = block(x_BTD, frame)
+            return _carry(x_BTD, documents)
+
+
+class Norm(_Layer):
+    """The last norm."""
+
+    def __init__(self, decoder: Decoder, precision: str) -> None:
+        super().__init__(decoder, precision)
+        self.norm = decoder.model.norm
+
+    def forward(self, carried: Carried) -> Carried:
+        x_BTD, *_ = carried if isinstance(carried, tuple) else (carried,)
+        with self.autocast(x_BTD.device):
+            return cast(Tensor, self.norm(x_BTD))
+
+
+class Head(_Layer):
+    """x_BTD -> logits_BTV by a matrix of its own."""
+
+    def __init__(self, decoder: Decoder, precision: str) -> None:
+        super().__init__(decoder, precision)
+        self.lm_head = decoder.lm_head
+
+    def forward(self, carried: Carried) -> Tensor:
+        x_BTD, *_ = carried if isinstance(carried, tuple) else (carried,)
+        with self.autocast(x_BTD.device):
+            return capped(cast(nn.Linear, self.lm_head)(x_BTD), self._trunk[0].config.logit_soft_cap)
+
+
+def _carry(x_BTD: Tensor, documents: list[Tensor]) -> Carried:
+    return (x_BTD, *documents) if documents else x_BTD
+
+
+def first_input(batch: Mapping[str, Tensor]) -> Carried:
+    """What the first stage is given."""
+    return (batch["tokens"], batch["documents"]) if "documents" in batch else batch["tokens"]
+
+
+class StageLoss:
+    """The loss function of the last stage; it keeps the metrics of each micro-batch, in order, until they are `taken`."""
+
+    def __init__(self, objective: NextToken) -> None:
+        self.objective = objective
+        self.scale = 1.0
+        self._metrics: list[Tensor] = []
+
+    def __call__(self, logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
+        loss, metrics = self.objective.sums_of(logits_BTV, targets_BT)
+        self._metrics.append(metrics)
+        return loss * self.scale
+
+    def taken(self) -> list[Tensor]:
+        metrics, self._metrics = self._metrics, []
+        return metrics

@@ -1,0 +1,74 @@
+"""Every choice of a decoder, by name, and small decoders whose logits are spread."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from model.architecture.config import DecoderConfig
+from model.architecture.decoder import Decoder
+
+VOCABULARY = 61
+SMALL = DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, feed_forward=48, context=32, initial_std=0.2)
+LATENT = {"attention": "latent", "latent_width": 16, "latent_rope_width": 8, "kv_heads": 2}
+# What Hugging Face's Llama computes too.
+LLAMA: dict[str, dict[str, Any]] = {
+    "multi-head": {"kv_heads": 4},
+    "multi-query": {"kv_heads": 1},
+    "free-output": {"tied_embeddings": False},
+    "geglu": {"activation": "geglu"},
+    "attention-bias": {"attention_bias": True},
+    "feed-forward-bias": {"feed_forward_bias": True},
+    "dropout": {"dropout": 0.25},
+    "rope-linear": {"rope_scaling": "linear", "rope_factor": 4.0},
+    "rope-llama3": {"rope_scaling": "llama3", "rope_theta": 50.0, "rope_original_context": 16},
+    "rope-yarn": {"rope_scaling": "yarn", "rope_theta": 50.0, "rope_original_context": 24, "rope_beta_fast": 4.0, "rope_beta_slow": 0.5},
+}
+OWN: dict[str, dict[str, Any]] = {
+    "learned": {"positions": "learned"},
+    "sinusoidal": {"positions": "sinusoidal"},
+    "alibi": {"positions": "alibi"},
+    "relative": {"positions": "relative", "relative_buckets": 8, "relative_distance": 20},
+    "no-positions": {"positions": "none"},
+    "layer-norm": {"norm": "layer"},
+    "batch-norm": {"norm": "batch"},
+    "post-norm": {"norm_place": "post", "norm": "layer"},
+    "relu": {"activation": "relu"},
+    "gelu": {"activation": "gelu", "feed_forward_bias": True},
+    "silu": {"activation": "silu"},
+    "latent": LATENT,
+    "latent-query": {**LATENT, "latent_query_width": 24, "attention_bias": True},
+    "latent-alibi-capped": {**LATENT, "positions": "alibi", "attention_soft_cap": 2.0},
+    "sliding": {"pattern": "sliding", "window": 5},
+    "block-sparse": {"pattern": "block_sparse", "block": 3, "local_blocks": 1, "global_blocks": 1},
+    "sliding-alibi": {"pattern": "sliding", "window": 6, "positions": "alibi"},
+    "block-sparse-learned": {"pattern": "block_sparse", "block": 4, "local_blocks": 0, "global_blocks": 1, "positions": "learned"},
+    "qk-norm": {"qk_norm": True},
+    "score-cap": {"attention_soft_cap": 1.5},
+    "logit-cap": {"logit_soft_cap": 2.0},
+    "capped-relative-sliding": {"attention_soft_cap": 2.0, "positions": "relative", "pattern": "sliding", "window": 7},
+}
+EVERY = LLAMA | OWN
+
+
+def shape(**changes: Any) -> DecoderConfig:
+    """SMALL with these fields changed, checked."""
+    return DecoderConfig.model_validate({**SMALL.model_dump(), **changes})
+
+
+def spread(config: DecoderConfig, seed: int = 3) -> Decoder:
+    """A decoder in evaluation mode with gains, biases and running statistics away from where they start."""
+    decoder = Decoder(config, VOCABULARY, seed=seed).eval()
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, tensor in (*decoder.named_parameters(), *decoder.named_buffers()):
+            if tensor.dim() == 1:
+                centred = name.endswith((".bias", "running_mean"))
+                tensor.copy_(torch.empty(tensor.shape).uniform_(-0.5, 0.5, generator=generator) + (0.0 if centred else 1.0))
+    return decoder
+
+
+def tokens(rows: int, time: int, seed: int = 1) -> Tensor:
+    return torch.randint(0, VOCABULARY, (rows, time), generator=torch.Generator().manual_seed(seed))
