@@ -12,11 +12,9 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from model.architecture.config import DecoderConfig
-from model.architecture.directory import model_files
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from tasks.epochs import tell_epochs
-from tasks.stage.call import Shard
-from tasks.stage.stage import DigestOf, Metrics, Workspace
+from tasks.stage.stage import Metrics, Workspace
 
 SERIES_ROWS = 1000  # MLflow takes as many in one call
 
@@ -34,15 +32,6 @@ class Tuning(BaseModel, frozen=True, extra="forbid"):
 
     train: SftConfig | DpoConfig
     seed: int = Field(description="of sample order")
-
-
-def initial_state(config: Pretraining, root: Path, shard: Shard | None, digest_of: DigestOf) -> dict[str, str]:
-    """{initial/file: digest} of the model that pretraining starts from, for its key; nothing for fresh weights."""
-    if not config.train.initial:
-        return {}
-    files = model_files(root / config.train.initial)
-    digests = digest_of(files)
-    return {f"initial/{path.name}": digests[path] for path in files}
 
 
 def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initial: Path | None = None) -> Metrics:

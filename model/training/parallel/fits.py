@@ -107,6 +107,8 @@ def _staged(
         yield f"{section}copy_rows={copied} with {spread}pipeline={stages}: only a whole model recites; use pipeline=1, or copy_rows=0"
     if getattr(train, "objective", "") == "dpo":
         yield f"{section}objective=dpo with {spread}pipeline={stages}: it asks a whole reference model; use pipeline=1"
+    if copied := getattr(train, "copy_rows", 0):
+        yield f"{section}copy_rows={copied} with {spread}pipeline={stages} is not offered; use pipeline=1, or copy_rows=0"
     if share < stages:
         yield (
             f"{section}global_batch={train.global_batch} gives each pipeline {share} sequences, fewer than {spread}pipeline="
