@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-
 GIB, TERA = 2**30, 1e12
 
 
