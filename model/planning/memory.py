@@ -23,7 +23,7 @@ BUCKET = 500_000_000  # DeepSpeed's reduce_bucket_size, numbers
 GATHERED = 1_000_000_000  # DeepSpeed's stage3_max_live_parameters, numbers
 PLAIN_LIMIT = 512  # model/architecture/attention.py: up to this many tokens bf16 on a CPU keeps its attention scores
 # Seen on Linux with torch 2.13 and DeepSpeed 0.19: interpreter and libraries, then what the engine loads; by whether ZeRO is on.
-CPU_PROCESS = 261_000_000
+CPU_PROCESS = 290_000_000
 CPU_ENGINE = {False: 97_000_000, True: 153_000_000}
 # A CUDA context with NCCL's buffers and cuBLAS's workspaces: stated, not measured here.
 GPU_PROCESS = round(1.5 * GIB)
@@ -105,7 +105,9 @@ def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
     held = min(stages, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
     last_norm = FP32 * 2 * shape.width + _product_bytes(job) * shape.width + FP32
     # Log-probabilities, then the gradients of their sum and of the logits.
-    return tokens * (kept * held + last_norm), tokens * FP32 * 3 * job.vocab_size
+    # Rows of several documents have a mask: whether a token sees another, and in each block the same as numbers.
+    masks = shape.context * (1 + _product_bytes(job) * layers) if job.train.objective != "dpo" and job.train.within_documents else 0
+    return tokens * (kept * held + last_norm + masks), tokens * FP32 * 3 * job.vocab_size
 
 
 def block_activations(job: Job, accelerator: bool) -> int:

@@ -33,6 +33,7 @@ class Trial(BaseModel, frozen=True):
     """What was measured."""
 
     seconds: float = Field(description="of one update, the median of those timed; seconds")
+    processor_seconds: float = Field(description="of all threads in one update, the median of those timed; more threads wait, too; seconds")
     tokens: int = Field(description="in one update; tokens")
     baseline_bytes: int = Field(description="the process before a model was made: interpreter, torch, DeepSpeed; bytes")
     peak_bytes: int = Field(description="most that the process held, on an accelerator its allocator; bytes")
@@ -84,6 +85,7 @@ def measure(job: Job, updates: int, folder: Path) -> dict[str, Any]:
     from model.objectives.next_token import NextToken
     from model.training.engine import Engine
     from model.training.lesson import Lesson
+    from model.training.trainer import Trainer  # noqa: F401  # what a worker of a real run has loaded, too
 
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", 0) if cuda else torch.device("cpu")
@@ -92,20 +94,22 @@ def measure(job: Job, updates: int, folder: Path) -> dict[str, Any]:
     engine = Engine(Lesson(decoder, NextToken(), job.train.precision, None), job, place)
     generator = torch.Generator().manual_seed(0)
     rows, context = job.train.batch_at(0), job.decoder.context
-    seconds = []
+    seconds, worked = [], []
     for _ in range(WARM + updates):
         batches = []
         for _ in range(rows // job.micro_batch):
             drawn = torch.randint(0, job.vocab_size, (job.micro_batch, context + 1), generator=generator)
             batches.append({"tokens": drawn[:, :-1].to(device), "targets": drawn[:, 1:].to(device)})
-        began = time.perf_counter()
+        began, before = time.perf_counter(), time.process_time()
         engine.update(batches, rows * context)
         if cuda:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
+        worked.append(time.process_time() - before)
     peak = torch.cuda.max_memory_allocated() if cuda else resident_bytes(peak=True)
     return {
         "seconds": statistics.median(seconds[WARM:]),
+        "processor_seconds": statistics.median(worked[WARM:]),
         "tokens": rows * context,
         "baseline_bytes": 0 if cuda else baseline,
         "peak_bytes": peak,

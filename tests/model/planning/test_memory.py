@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +25,7 @@ def job(shape: DecoderConfig = SMALL, vocabulary: int = 100, batch: int = 4, mic
     return described_job(
         shape,
         vocabulary,
-        PretrainConfig(tokens=0, steps=20, global_batch=batch, **(train or {})),
+        PretrainConfig(tokens=0, steps=20, global_batch=batch, **{"within_documents": False, **(train or {})}),
         TrainResources(threads=1, micro_batch=micro, parallel=parallel),
     )
 
@@ -82,7 +81,7 @@ def test_a_larger_micro_batch_takes_more_and_recomputing_takes_less() -> None:
     assert worker_memory(job().model_copy(update={"resources": resources}), accelerator=True).activations < whole.activations
 
 
-# Peak resident MiB as `model/planning/trial.py` measured it on Linux, torch 2.13, DeepSpeed 0.19, one thread, fp32.
+# Peak resident MiB on Linux, torch 2.13, DeepSpeed 0.19, one thread, fp32; the process alone had 249.
 BROAD = DecoderConfig(width=512, layers=8, heads=8, kv_heads=2, feed_forward=1376, context=64)
 LONG = DecoderConfig(width=192, layers=6, heads=6, kv_heads=2, feed_forward=512, context=256)
 MEASURED = [
@@ -105,22 +104,27 @@ MEASURED = [
 def test_the_whole_is_within_fifteen_percent_of_what_a_run_took(
     shape: DecoderConfig, vocabulary: int, batch: int, micro: int, stage: int, mebibytes: int
 ) -> None:
-    counted = worker_memory(job(shape, vocabulary, batch, micro, zero_stage=stage), accelerator=False)
+    counted = worker_memory(job(shape, vocabulary, batch, micro, zero_stage=stage), accelerator=False, framework=249 * 2**20)
     assert counted.total == pytest.approx(mebibytes * 2**20, rel=0.15)
 
 
 @pytest.mark.slow
-def test_memory_and_time_of_runs_are_foretold_within_fifteen_and_thirty_percent(tmp_path: Path) -> None:
+def test_memory_and_time_of_runs_are_foretold_within_fifteen_and_thirty_percent() -> None:
     shapes = [
         (DecoderConfig(width=128, layers=4, heads=4, kv_heads=2, feed_forward=344, context=128), 3072, 16, 16),
         (LONG, 4096, 16, 8),
         (DecoderConfig(width=320, layers=8, heads=10, kv_heads=5, feed_forward=832, context=256), 4096, 8, 4),
     ]
-    reference = try_out(job(*shapes[1], zero_stage=1))
-    speed = reference.tokens_per_second * training_flops(*shapes[1][:2])
     for shape, vocabulary, batch, micro in shapes:
         asked = job(shape, vocabulary, batch, micro, zero_stage=1)
-        run = try_out(asked, updates=20)
-        memory = worker_memory(asked, accelerator=False, framework=run.baseline_bytes)
-        assert memory.total == pytest.approx(run.peak_bytes, rel=0.15)
-        assert run.tokens * training_flops(shape, vocabulary) / speed == pytest.approx(run.seconds, rel=0.30)
+        # A run of two of the layers tells how fast the machine is; processor time, since others may want the machine meanwhile.
+        short = try_out(asked.model_copy(update={"decoder": short_shape(shape)}))
+        speed = short.tokens * training_flops(short_shape(shape), vocabulary) / short.processor_seconds
+        run = try_out(asked, updates=16)
+        assert worker_memory(asked, accelerator=False, framework=run.baseline_bytes).total == pytest.approx(run.peak_bytes, rel=0.15)
+        assert run.tokens * training_flops(shape, vocabulary) / speed == pytest.approx(run.processor_seconds, rel=0.30)
+
+
+def short_shape(shape: DecoderConfig) -> DecoderConfig:
+    """Two of its layers."""
+    return shape.model_copy(update={"layers": 2})
