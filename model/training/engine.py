@@ -17,6 +17,7 @@ import torch
 from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 from torch import Tensor, nn
 
+from model.objectives.objective import Objective
 from model.training.distributed import Place
 from model.training.job import Job
 from model.training.lesson import Lesson, dropout_seed, find_compiler, recompute_blocks
@@ -185,20 +186,34 @@ class Engine:
         scale, self.updates = self._loss_scale, int(scalars["updates"])
         scale.scale, scale.good, scale.skipped = scalars["loss_scale"], int(scalars["good_updates"]), int(scalars["skipped_updates"])
 
-    def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]]) -> Tensor:
+    def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]], objective: Objective | None = None) -> Tensor:
         """Units and metrics summed over this worker's part of (units, batch), nothing learned; units 0: computed, not counted.
 
-        With `ema_decay` it is the moving average of the weights that is measured: the model that will be saved.
+        `objective`: another one than what is taught. With `ema_decay` it is the moving average of the weights that is measured: the
+        model that will be saved.
         """
-        sums = torch.zeros(1 + len(self.objective.metrics), dtype=torch.float64)
+        lesson, asked = self.deepspeed.module, objective or self.objective
+        sums = torch.zeros(1 + len(asked.metrics), dtype=torch.float64)
+        self.deepspeed.eval()
+        lesson.objective = asked
+        try:
+            with torch.no_grad(), self._averaged():
+                for units, batch in batches:
+                    _, metrics = self.deepspeed(batch)
+                    if units:
+                        sums += torch.cat((torch.tensor([float(units)]), metrics.cpu())).double()
+        finally:
+            lesson.objective = self.objective
+            self.deepspeed.train()
+        return sums
+
+    def next_logits(self, tokens_BT: Tensor) -> Tensor:
+        """logits_BV of the token after each row, in fp32 arithmetic, nothing learned."""
         self.deepspeed.eval()
         with torch.no_grad(), self._averaged():
-            for units, batch in batches:
-                _, metrics = self.deepspeed(batch)
-                if units:
-                    sums += torch.cat((torch.tensor([float(units)]), metrics.cpu())).double()
+            logits_BTV: Tensor = self.deepspeed.module.decoder(tokens_BT)
         self.deepspeed.train()
-        return sums
+        return logits_BTV[:, -1]
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:

@@ -86,7 +86,8 @@ def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> Non
         for rank in range(workers)
     ]
     try:
-        assert [process.wait(300) for process in started] == [0] * workers
+        codes = [process.wait(300) for process in started]
+        assert codes == [0] * workers, codes
     finally:
         for process in started:
             process.kill()
