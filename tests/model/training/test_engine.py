@@ -270,10 +270,8 @@ def test_a_run_that_stops_and_goes_on_ends_with_the_same_bytes(
     make_job: JobMaker, optimizer: str, stage: int, keys: dict[str, Any]
 ) -> None:
     """With averaged weights, which travel in the optimizer's state."""
-    whole, halves = (
-        make_job(name, {"zero_stage": stage}, optimizer=optimizer, ema_decay=0.8, learning_rate=5e-3, **keys)
-        for name in ("whole", "halves")
-    )
+    given = {"optimizer": optimizer, "ema_decay": 0.8, "learning_rate": 5e-3, **keys}
+    whole, halves = (make_job(name, {"zero_stage": stage}, **given) for name in ("whole", "halves"))
     train_here(whole)
     train_here(halves, stop_after=3)
     assert not (halves.output / "model.safetensors").exists()
