@@ -98,7 +98,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                 )
         spread = "resources.training.parallel."
         for section, train in (("pretrain.", self.pretrain), ("sft.", self.sft), ("dpo.", self.dpo)):
-            for problem in misfits(self.model, train, self.resources.training, section=section, shape="model.", spread=spread):
+            resources = self.resources.training.suited(train.objective)
+            for problem in misfits(self.model, train, resources, section=section, shape="model.", spread=spread):
                 raise ValueError(problem)
         if (differences := self.model.llama_differences()) and self.export.format == "huggingface":
             raise ValueError(

@@ -15,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import NoReturn
 
-TIMEOUT = timedelta(minutes=10)
+from model.training.parallel.hosts import slurm_environment
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,12 @@ class Place:
         return self.rank == 0
 
 
-def place_from_environment() -> Place:
-    """As the launcher told: RANK, LOCAL_RANK and WORLD_SIZE; alone when it told nothing."""
+def place_from_environment(port: int) -> Place:
+    """As the launcher told: RANK, LOCAL_RANK and WORLD_SIZE, or Slurm in its own words; alone when none told anything.
+
+    Slurm names no meeting place: it is `port` of its first node.
+    """
+    os.environ.update(slurm_environment(os.environ, port))
     return Place(*(int(os.environ.get(name, value)) for name, value in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))))
 
 
@@ -58,23 +62,32 @@ def import_deepspeed() -> None:
     deepspeed.utils.logger.setLevel("ERROR")
 
 
-def join(place: Place, run_directory: Path) -> None:
-    """Meet the other workers; raises when one has not come within ten minutes."""
-    import deepspeed
+def take_device(place: Place) -> str:
+    """This worker's accelerator, if there are any, made the current one before anything touches the first; what they meet over."""
     import torch
+
+    if not torch.cuda.is_available():
+        return "gloo"
+    torch.cuda.set_device(place.local_rank)
+    return "nccl"
+
+
+def join(place: Place, run_directory: Path, meet_seconds: float = 600) -> None:
+    """Meet the other workers; raises when one has not come within `meet_seconds`, which also limits each exchange later."""
+    import deepspeed
     from torch import distributed
     from torch._C._distributed_c10d import FileStore, HashStore
 
     os.environ.setdefault("LOCAL_RANK", str(place.local_rank))  # DeepSpeed looks for it there
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    backend, timeout = take_device(place), timedelta(seconds=meet_seconds)
     if not distributed.is_initialized():
         if place.world == 1:
             distributed.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
         elif "MASTER_ADDR" in os.environ:
-            distributed.init_process_group(backend, timeout=TIMEOUT)
+            distributed.init_process_group(backend, timeout=timeout)
         else:
             store = FileStore(str(run_directory / "meeting"), place.world)
-            distributed.init_process_group(backend, store=store, rank=place.rank, world_size=place.world, timeout=TIMEOUT)
+            distributed.init_process_group(backend, store=store, rank=place.rank, world_size=place.world, timeout=timeout)
     deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
 
 

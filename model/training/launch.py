@@ -9,6 +9,7 @@ Cost: two processes' start-up, about three seconds, mostly the import of torch a
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import signal
 import threading
@@ -21,6 +22,7 @@ from model.training.heartbeat import silent
 from model.training.history import read_lines
 from model.training.job import Job
 from model.training.latest import Latest
+from model.training.parallel.launchers import ROOT, starts, torchrun_command
 from model.training.processes import Workers
 from model.training.progress import Progress, ProgressReader
 from model.training.worker import STOPPED
@@ -45,22 +47,35 @@ def launch(
     `time_limit_seconds`.
     """
     job = job.model_copy(update={name: getattr(job, name).resolve() for name in _paths(job)})
+    launcher = job.resources.parallel.launcher
+    program = {"hostfile": "ssh", "slurm": "srun"}.get(launcher)
+    if program and shutil.which(program) is None:
+        raise LaunchError(f"launcher={launcher} needs {program} on PATH; install it, or use another launcher")
     directory = job.run_directory()
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     job_file = directory / "job.json"
     job_file.write_text(job.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    with _terminable(), Workers(job_file, job.resources.parallel.workers, job.resources.threads) as workers:
+    with _terminable(), Workers(starts(job, job_file), directory) as workers:
         try:
+            if job.resources.parallel.launcher == "torchrun" and job.resources.parallel.nodes > 1:
+                on_progress(_awaited(job, shlex.join(torchrun_command(job, job_file))))
             speed = _follow(job, workers, on_progress, time_limit_seconds)
         except BaseException as error:
             workers.stop()
             if not isinstance(error, LaunchError):
                 error.add_note(kept(job))
             raise
-    last = read_lines(job.output / "history.jsonl")[-1]
+    if not (history := read_lines(job.output / "history.jsonl")):
+        raise LaunchError(f"the workers are done, but {job.output} is not to be seen here: all nodes must see it under this name")
+    last = history[-1]
     steps = float(last.pop("step"))
     return {**{name: float(value) for name, value in last.items()}, "steps": steps, "tokens_per_second": speed}
+
+
+def _awaited(job: Job, command: str) -> Progress:
+    where = {"step": 0, "steps": job.total_steps, "loss": None, "learning_rate": 0.0, "tokens_per_second": 0.0, "seconds_left": None}
+    return Progress(**where, note=f"waiting for the other nodes; on each of them, within meet_seconds, in {ROOT}: {command}")
 
 
 def kept(job: Job) -> str:
@@ -85,12 +100,10 @@ def _follow(job: Job, workers: Workers, on_progress: Callable[[Progress], None],
             raise LaunchError(_reason(job, workers, codes))
         now = time.monotonic()
         if now - heard > job.resources.stall_seconds:
-            quiet = ", ".join(f"worker {rank} gave no sign of life for {age:.0f} s" for rank, age in silent(job.run_directory()).items())
+            quiet = "".join(f", worker {rank} gave no sign of life for {age:.0f} s" for rank, age in silent(job.run_directory()).items())
             workers.stop()
-            raise LaunchError(
-                f"no progress for stall_seconds={job.resources.stall_seconds:g}, so the workers were ended{quiet and f' ({quiet})'}; "
-                f"{kept(job)}"
-            )
+            silence = f"no progress for stall_seconds={job.resources.stall_seconds:g}{quiet}"
+            raise LaunchError(f"{silence}, so the workers were ended; {kept(job)}")
         if limit is not None and now - began > limit:
             workers.stop()
             raise LaunchError(f"not done within {limit:.0f} s; {kept(job)}")
@@ -140,14 +153,14 @@ def _let_others_end(workers: Workers, seconds: float = 3.0) -> None:
 
 def _reason(job: Job, workers: Workers, codes: list[int | None]) -> str:
     """Why the job failed, and what is kept. `codes`: the exit codes as they were seen first."""
-    killed = next(((rank, -code) for rank, code in enumerate(codes) if code is not None and code < 0), None)
+    killed = next(((index, -code) for index, code in enumerate(codes) if code is not None and code < 0), None)
     if killed is not None:
         # The others' words, if any, are only that they miss it.
-        rank, number = killed
-        return f"worker {rank} was ended by signal {number} ({signal.strsignal(number)}); {kept(job)}"
+        index, number = killed
+        return f"{workers.names[index]} was ended by signal {number} ({signal.strsignal(number)}); {kept(job)}"
     if reports := workers.reports():
         said = reports[0]
         return f"{said['message']}; {kept(job)}" if said["again"] else str(said["message"])
-    rank = next(rank for rank, code in enumerate(codes) if code)
-    how = "was asked to stop by something else" if codes[rank] == STOPPED else f"ended with code {codes[rank]}"
-    return f"worker {rank} {how}, its output is in {workers.log(rank)}; {kept(job)}"
+    index = next(index for index, code in enumerate(codes) if code)
+    how = "was asked to stop by something else" if codes[index] == STOPPED else f"ended with code {codes[index]}"
+    return f"{workers.names[index]} {how}, its output is in {workers.log(index)}; {kept(job)}"

@@ -10,7 +10,9 @@ import ctypes
 import json
 import os
 import signal
+import socket
 import sys
+import threading
 import traceback
 import warnings
 from pathlib import Path
@@ -20,8 +22,12 @@ PR_SET_PDEATHSIG = 1
 
 
 def die_with_parent() -> None:
-    """Ask the kernel to kill this process when its launcher dies, even by kill -9; then look whether it already has."""
-    parent = os.environ.get("FOLIO_LAUNCHER")
+    """Die when the launcher does, even by kill -9: through the kernel where it is the parent, else through the stdin that it holds open."""
+    if os.environ.get("FOLIO_LIFELINE") == "stdin":
+        threading.Thread(target=_obey, daemon=True).start()
+        return
+    # Under torchrun the parent is torchrun, which dies with the launcher; it must not outlive it alone either.
+    parent = str(os.getppid()) if "TORCHELASTIC_RUN_ID" in os.environ else os.environ.get("FOLIO_LAUNCHER")
     if parent is None or not sys.platform.startswith("linux"):
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -29,10 +35,28 @@ def die_with_parent() -> None:
         os._exit(1)
 
 
+def _obey() -> None:
+    """Until stdin ends, which ends this process: each line that comes asks it to stop at a checkpoint."""
+    while os.read(0, 64):
+        os.kill(os.getpid(), signal.SIGTERM)
+    os._exit(1)
+
+
+class UnseenError(OSError):
+    """This machine does not see what the launcher wrote."""
+
+
 def main(path: Path) -> int:
     """Do one worker's part of the job at `path`; returns the exit code."""
     die_with_parent()
     warnings.filterwarnings("ignore", category=FutureWarning, module="torch")
+    if not path.exists():
+        # Only the worker itself can know: another node sees another disk.
+        report(
+            UnseenError(f"{socket.gethostname()} does not see {path}: all nodes must see the job's folders under the same names"),
+            again=False,
+        )
+        return 1
     import torch
 
     from model.training.distributed import import_deepspeed, join, place_from_environment
@@ -40,13 +64,15 @@ def main(path: Path) -> int:
     from model.training.job import Job, JobError
 
     job = Job.model_validate_json(path.read_text(encoding="utf-8"))
-    place = place_from_environment()
+    place = place_from_environment(job.resources.parallel.port)
+    if place.world != job.resources.parallel.workers:
+        raise JobError(f"{place.world} workers were started, the job is for workers={job.resources.parallel.workers}; start that many")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(job.resources.threads or max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", place.world))))
     # Numbers too small for their type slow a CPU's arithmetic many times over, and teach nothing.
     torch.set_flush_denormal(True)
     import_deepspeed()
-    join(place, path.parent)
+    join(place, path.parent, job.resources.parallel.meet_seconds)
     beat(path.parent, place.rank)
 
     from model.architecture.directory import ModelError
@@ -74,7 +100,8 @@ def report(error: BaseException, *, again: bool) -> None:
     if told is not None:
         # A line of this length is written whole, however many workers fail at once.
         message = " ".join(f"{type(error).__name__}: {error}".split())[:1500]
-        os.write(int(told), (json.dumps({"message": message, "again": again}) + "\n").encode())
+        line = json.dumps({"message": message, "again": again}) + "\n"
+        os.write(sys.stdout.fileno() if told == "stdout" else int(told), line.encode())
 
 
 if __name__ == "__main__":

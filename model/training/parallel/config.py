@@ -32,7 +32,12 @@ class ParallelConfig(BaseModel, frozen=True, extra="forbid"):
     offload_weights: Offload = Field("none", description="where ZeRO 3 keeps weights between their uses: the same choices")
     nvme_path: str = Field("", description="folder on each node's fast local disk for what is offloaded to nvme")
     tensor: int = Field(1, ge=1, description="workers that each matrix is cut over; divides heads and feed_forward; 1: whole matrices")
-    pipeline: int = Field(1, ge=1, description="stages that the blocks are dealt out to, one worker a stage; 1: all blocks in every worker")
+    pipeline: int = Field(
+        1,
+        ge=1,
+        description="stages that the blocks are dealt out to, one worker a stage; 1: all blocks in every worker, as always in DPO, whose "
+        "workers share the batch instead",
+    )
     nodes: int = Field(1, ge=1, description="machines, with equally many workers on each; all see the same files under the same paths")
     launcher: Literal["local", "torchrun", "hostfile", "slurm"] = Field(
         "local",

@@ -10,6 +10,7 @@ from model.training.distributed import Place
 from model.training.engine import Engine
 from model.training.job import Job
 from model.training.lesson import Lesson
+from model.training.parallel.offload import require_async_io
 from model.training.parallel.pipeline import PipelineEngine
 
 AnyEngine = Engine | PipelineEngine
@@ -19,6 +20,7 @@ def engine_for(
     job: Job, place: Place, objective: Objective, decoder: Decoder, reference: Decoder | None, device: torch.device
 ) -> AnyEngine:
     """An engine that trains `decoder`; the process group must have been joined. `reference` is the frozen copy that DPO asks."""
+    require_async_io(job.resources.parallel)
     if job.resources.parallel.pipeline > 1:
         return PipelineEngine(decoder.train(), objective, job, place)
     if reference is not None:

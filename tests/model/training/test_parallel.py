@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from flows.loading import RecipeError, load
+from model.training.config import DpoConfig, TrainResources
+from model.training.distributed import Place, import_deepspeed, take_device
 from model.training.history import read_lines
-from model.training.job import Job
+from model.training.job import Job, JobError
 from model.training.launch import launch
+from model.training.parallel.compile import deepspeed_config
+from model.training.parallel.config import ParallelConfig
+from model.training.progress import Progress
 
-from .conftest import JobMaker
+from .conftest import JobMaker, follow_up
 
 
 def curve(job: Job) -> list[float]:
@@ -20,7 +30,7 @@ def curve(job: Job) -> list[float]:
 
 LAYOUTS = [
     {"workers": 2, "pipeline": 2},
-    {"workers": 2, "tensor": 2},
+    pytest.param({"workers": 2, "tensor": 2}, marks=pytest.mark.slow),
     pytest.param({"workers": 2, "pipeline": 2, "zero_stage": 0}, marks=pytest.mark.slow),
     pytest.param({"workers": 2, "tensor": 2, "zero_stage": 2}, marks=pytest.mark.slow),
     pytest.param({"workers": 2, "tensor": 2, "zero_stage": 3}, marks=pytest.mark.slow),
@@ -29,6 +39,7 @@ LAYOUTS = [
     pytest.param({"workers": 2, "zero_stage": 1, "offload_optimizer": "cpu"}, marks=pytest.mark.slow),
     pytest.param({"workers": 2, "zero_stage": 2, "offload_optimizer": "cpu"}, marks=pytest.mark.slow),
     pytest.param({"workers": 2, "zero_stage": 3, "offload_optimizer": "cpu", "offload_weights": "cpu"}, marks=pytest.mark.slow),
+    pytest.param({"workers": 2, "tensor": 2, "zero_stage": 2, "offload_optimizer": "cpu"}, marks=pytest.mark.slow),
 ]
 
 
@@ -44,3 +55,143 @@ def test_a_model_cut_into_stages_or_parts_or_offloaded_learns_what_one_process_l
     assert first.keys() == second.keys()
     for name, tensor in first.items():
         torch.testing.assert_close(second[name], tensor, atol=1e-3, rtol=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", [{"workers": 2, "pipeline": 2}, {"workers": 2, "tensor": 2}], ids=lambda layout: [*layout][1])
+def test_what_a_cut_model_has_learned_goes_on_uncut(make_job: JobMaker, layout: dict[str, int]) -> None:
+    undisturbed, job = make_job("undisturbed", {"micro_batch": 2}, steps=20), make_job("resumed", {"micro_batch": 2, **layout}, steps=20)
+    launch(undisturbed)
+
+    class Enough(Exception):
+        pass
+
+    def stop(progress: Progress) -> None:
+        if (job.checkpoints / "latest.json").exists():
+            raise Enough
+
+    slow = job.model_copy(update={"resources": job.resources.model_copy(update={"checkpoint_every_steps": 2})})
+    with pytest.raises(Enough):
+        launch(slow, on_progress=stop)
+    whole = job.model_copy(update={"resources": undisturbed.resources})
+    notes: list[str] = []
+    launch(whole, on_progress=lambda progress: notes.append(progress.note))
+    assert any("continuing from the checkpoint of step" in note for note in notes)
+    assert curve(whole) == pytest.approx(curve(undisturbed), abs=1e-3)
+
+
+REFUSED = [
+    ({"workers": 3, "pipeline": 2}, r"workers=3 does not divide by pipeline=2"),
+    ({"workers": 2, "nodes": 4}, r"workers=2 does not divide by nodes=4"),
+    ({"workers": 4, "pipeline": 2, "tensor": 2}, r"tensor=2 with pipeline=2.*set one of them to 1"),
+    ({"workers": 2, "pipeline": 2, "zero_stage": 2}, r"zero_stage=2 with pipeline=2.*use zero_stage 0 or 1"),
+    ({"workers": 2, "pipeline": 2, "offload_optimizer": "cpu"}, r"offload_optimizer=cpu with pipeline=2"),
+    ({"workers": 2, "tensor": 2, "zero_stage": 0}, r"zero_stage=0 with tensor=2.*use zero_stage 1 to 3"),
+    ({"zero_stage": 2, "offload_weights": "cpu"}, r"offload_weights=cpu with zero_stage=2.*use zero_stage=3"),
+    ({"zero_stage": 0, "offload_optimizer": "cpu"}, r"offload_optimizer=cpu with zero_stage=0.*use zero_stage=1 or more"),
+    (
+        {"zero_stage": 2, "offload_optimizer": "nvme", "nvme_path": "/d"},
+        r"offload_optimizer=nvme with zero_stage=2.*or offload_optimizer=cpu",
+    ),
+    ({"zero_stage": 3, "offload_optimizer": "nvme"}, r"nvme_path is empty"),
+    ({"workers": 2, "nodes": 2}, r"nodes=2 with launcher=local"),
+    ({"launcher": "hostfile"}, r"hostfile is empty: launcher=hostfile needs it"),
+    ({"launcher": "torchrun", "rendezvous": "node1"}, r"rendezvous='node1' has no port"),
+    ({"sequence": 2}, r"sequence\n  Extra inputs are not permitted"),
+]
+
+
+@pytest.mark.parametrize(("keys", "said"), REFUSED, ids=lambda value: "" if isinstance(value, str) else "-".join(map(str, value)))
+def test_a_layout_that_deepspeed_cannot_do_is_refused_by_key_value_and_way_out(keys: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        ParallelConfig(**keys)
+
+
+@pytest.mark.parametrize(
+    ("resources", "train", "said"),
+    [
+        ({"workers": 3}, {}, r"global_batch=8 does not divide among workers=3; choose a multiple of 3"),
+        ({"workers": 6, "tensor": 2, "micro_batch": 0}, {}, r"global_batch=8 does not divide among workers=6 / tensor=2"),
+        ({"workers": 4, "pipeline": 4, "micro_batch": 0}, {}, r"layers=2 with pipeline=4: each stage needs a block"),
+        ({"workers": 4, "tensor": 4, "micro_batch": 0}, {}, r"kv_heads=2 does not divide among tensor=4"),
+        ({"workers": 2, "pipeline": 2, "micro_batch": 8}, {}, r"micro_batch=8 cuts the 8 sequences.*choose at most 4, or 0"),
+        ({"workers": 2, "pipeline": 2, "micro_batch": 0}, {"global_batch": 1}, r"gives each pipeline 1 sequences.*choose at least 2"),
+    ],
+)
+def test_a_layout_that_does_not_fit_model_or_batch_is_refused_by_name(
+    make_job: JobMaker, resources: dict[str, Any], train: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValidationError, match=said):
+        make_job(resources=resources, **train)
+
+
+def test_preferences_are_not_learned_in_a_pipeline(make_job: JobMaker, shards: Path) -> None:
+    job = follow_up(make_job(), shards, DpoConfig(steps=1, tokens=0, global_batch=4), "dpo")
+    parallel = ParallelConfig(workers=2, pipeline=2)
+    with pytest.raises(ValidationError, match=r"objective=dpo with pipeline=2: it asks a whole reference model; use pipeline=1"):
+        Job.model_validate(job.model_dump() | {"resources": TrainResources(parallel=parallel)})
+
+
+def test_a_flow_with_a_pipeline_aligns_without_one() -> None:
+    resources = TrainResources(parallel=ParallelConfig(workers=2, pipeline=2))
+    assert resources.suited("next_token") == resources
+    assert resources.suited("dpo").parallel == ParallelConfig(workers=2)
+    assert load("four_books", ("resources.training.parallel.workers=2", "resources.training.parallel.pipeline=2"))
+
+
+def test_a_recipe_names_the_sections_of_a_layout_that_does_not_fit() -> None:
+    said = r"pretrain\.global_batch=16 does not divide among resources\.training\.parallel\.workers=3; choose a multiple of 3"
+    with pytest.raises(RecipeError, match=said):
+        load("four_books", ("resources.training.parallel.workers=3", "pretrain.global_batch=16"))
+
+
+COMPILED = [
+    ({}, {"stage": 1}),
+    ({"zero_stage": 0}, {"stage": 0}),
+    ({"zero_stage": 2, "offload_optimizer": "cpu"}, {"stage": 2, "offload_optimizer": {"device": "cpu", "pin_memory": True}}),
+    (
+        {"zero_stage": 3, "offload_optimizer": "nvme", "offload_weights": "nvme", "nvme_path": "/disk"},
+        {
+            "stage": 3,
+            "offload_optimizer": {"device": "nvme", "pin_memory": True, "nvme_path": "/disk"},
+            "offload_param": {"device": "nvme", "pin_memory": True, "nvme_path": "/disk"},
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("keys", "zero"), COMPILED, ids=lambda value: "-".join(map(str, value.values())))
+def test_the_typed_section_compiles_to_a_configuration_that_deepspeed_reads_back(
+    make_job: JobMaker, keys: dict[str, Any], zero: dict[str, Any]
+) -> None:
+    import_deepspeed()
+    from deepspeed.runtime.config import DeepSpeedConfig
+
+    compiled = deepspeed_config(make_job(resources=keys))
+    assert compiled["zero_optimization"] == zero
+    read = DeepSpeedConfig(compiled)
+    assert read.train_micro_batch_size_per_gpu == 4
+    assert read.zero_optimization_stage == zero["stage"]
+    for key, section in (("offload_optimizer", read.zero_config.offload_optimizer), ("offload_param", read.zero_config.offload_param)):
+        assert (section and section.device) == zero.get(key, {}).get("device"), key
+
+
+def test_a_machine_without_libaio_refuses_nvme_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    import_deepspeed()
+    from model.training.parallel.offload import AsyncIOBuilder, require_async_io
+
+    nvme = ParallelConfig(zero_stage=3, offload_weights="nvme", nvme_path="/disk")
+    monkeypatch.setattr(AsyncIOBuilder, "has_function", lambda *told, **more: False)
+    with pytest.raises(JobError, match=r"offload_weights=nvme needs DeepSpeed's async_io.*libaio.*or set offload_weights=cpu"):
+        require_async_io(nvme)
+    require_async_io(ParallelConfig(zero_stage=3, offload_weights="cpu"))
+
+
+def test_each_worker_takes_its_own_accelerator_and_nccl_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    assert take_device(Place(rank=3, local_rank=1, world=4)) == "nccl"
+    assert chosen == [1]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert take_device(Place(rank=3, local_rank=1, world=4)) == "gloo"

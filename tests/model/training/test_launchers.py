@@ -1,0 +1,232 @@
+"""Workers on other machines: what is started for each launcher, how it meets, is told to stop, and ends with the one who started it.
+
+There is one machine here, so ssh and srun are scripts that run what they are given on it; torchrun and Slurm's variables are the real ones.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model.training.distributed import Place, place_from_environment
+from model.training.history import read_lines
+from model.training.job import Job
+from model.training.launch import LaunchError, launch
+from model.training.parallel.hosts import Host, HostsError, chosen_hosts, first_of, read_hostfile, slurm_environment
+from model.training.parallel.launchers import starts
+from model.training.progress import Progress
+
+from .conftest import JobMaker
+from .test_killed import start, wait_for, workers_of
+
+SSH = """#!/bin/sh
+# ssh [-o option]... host command
+while [ "$1" = -o ]; do shift 2; done
+echo "$1" >> "$(dirname "$0")/hosts"
+exec sh -c "$2"
+"""
+SRUN = """#!/usr/bin/env python
+import os, subprocess, sys, threading
+words = sys.argv[1:]
+tasks = int(next(word for word in words if word.startswith("--ntasks=")).partition("=")[2])
+command = [word for word in words if not word.startswith("--")]
+told = {**os.environ, "SLURM_NTASKS": str(tasks), "SLURM_STEP_NODELIST": "127.0.0.1"}
+running = [
+    subprocess.Popen(command, stdin=subprocess.PIPE, env={**told, "SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)})
+    for task in range(tasks)
+]
+def forward():
+    while line := os.read(0, 64):
+        for process in running:
+            process.stdin.write(line)
+            process.stdin.flush()
+    for process in running:
+        process.stdin.close()
+threading.Thread(target=forward, daemon=True).start()
+sys.exit(max(process.wait() for process in running))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A hostfile of two hosts that are both this one, and an ssh that reaches them."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "ssh").write_text(SSH)
+    (folder / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    hostfile = tmp_path / "hostfile"
+    hostfile.write_text("# two of a kind\n127.0.0.1 slots=1\n\nlocalhost slots=4  # the larger\n")
+    return hostfile
+
+
+def by_ssh(hostfile: Path, **more: object) -> dict[str, object]:
+    return {"workers": 2, "nodes": 2, "launcher": "hostfile", "hostfile": str(hostfile), "port": free_port(), **more}
+
+
+def test_a_hostfile_is_read_as_deepspeed_and_mpi_write_it(machines: Path) -> None:
+    assert read_hostfile(machines) == [Host("127.0.0.1", 1), Host("localhost", 4)]
+    assert chosen_hosts(machines, 1, 1) == ["127.0.0.1"]
+
+
+@pytest.mark.parametrize(
+    ("text", "nodes", "each", "said"),
+    [
+        ("a slots=x", 1, 1, r"line 1: 'a slots=x' is not `host slots=N`"),
+        ("-oProxyCommand=evil slots=1", 1, 1, "line 1.*is not"),
+        ("a slots=1\na slots=2", 1, 1, "line 2: a stands there twice"),
+        ("a slots=8", 2, 1, "names 1 hosts; nodes=2"),
+        ("a slots=2\nb slots=1", 2, 2, "gives b slots=1; 2 workers"),
+    ],
+)
+def test_a_hostfile_that_does_not_do_is_refused_by_line_and_host(tmp_path: Path, text: str, nodes: int, each: int, said: str) -> None:
+    path = tmp_path / "hostfile"
+    path.write_text(text)
+    with pytest.raises(HostsError, match=said):
+        chosen_hosts(path, nodes, each)
+    with pytest.raises(HostsError, match="can't be read"):
+        read_hostfile(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("nodelist", "first"),
+    [("node1", "node1"), ("node1,node2", "node1"), ("gpu[03-07,12],login1", "gpu03"), ("rack[2,4]-ib,x", "rack2-ib"), ("a[7]", "a7")],
+)
+def test_the_first_node_of_a_slurm_list_is_where_workers_meet(nodelist: str, first: str) -> None:
+    assert first_of(nodelist) == first
+    told = {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NTASKS": "8", "SLURM_NODELIST": nodelist, "SLURM_TASKS_PER_NODE": "4(x2)"}
+    assert slurm_environment(told, 29_501) == {
+        "RANK": "5",
+        "LOCAL_RANK": "1",
+        "WORLD_SIZE": "8",
+        "MASTER_ADDR": first,
+        "MASTER_PORT": "29501",
+        "LOCAL_WORLD_SIZE": "4",
+    }
+    assert slurm_environment({**told, "RANK": "0"}, 29_501) == {}, "another launcher's word goes before Slurm's"
+
+
+def test_slurm_places_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "LOCAL_WORLD_SIZE"):
+        monkeypatch.setenv(name, "")  # so that what is set here is taken back afterwards
+        monkeypatch.delenv(name)
+    for name, value in (("PROCID", "3"), ("LOCALID", "1"), ("NTASKS", "4"), ("NODELIST", "n[1-2]")):
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    assert place_from_environment(29_500) == Place(3, 1, 4)
+    assert os.environ["MASTER_ADDR"] == "n1"
+
+
+def test_each_launcher_starts_what_it_says(make_job: JobMaker, machines: Path) -> None:
+    job_file = Path("/shared/run/job.json")
+    ssh = starts(make_job("ssh", by_ssh(machines)), job_file)
+    assert [start.name for start in ssh] == ["worker 0 on 127.0.0.1", "worker 1 on localhost"]
+    assert ssh[1].command[:2] == ("ssh", "-o") and ssh[1].command[-2] == "localhost"
+    for word in ("RANK=1", "LOCAL_RANK=0", "WORLD_SIZE=2", "MASTER_ADDR=127.0.0.1", "GLOO_SOCKET_IFNAME=lo", str(job_file)):
+        assert word in ssh[1].command[-1].split()
+    (slurm,) = starts(make_job("slurm", {"workers": 8, "nodes": 2, "launcher": "slurm", "micro_batch": 0}), job_file)
+    assert slurm.command[:5] == ("srun", "--nodes=2", "--ntasks=8", "--ntasks-per-node=4", "--kill-on-bad-exit=1")
+    rendezvous = {"workers": 4, "nodes": 2, "launcher": "torchrun", "rendezvous": "node1:29400", "micro_batch": 2}
+    (torchrun,) = starts(make_job("torchrun", rendezvous), job_file)
+    for word in ("--nnodes=2", "--nproc-per-node=2", "--rdzv-endpoint=node1:29400", "--max-restarts=0"):
+        assert word in torchrun.command
+
+
+def test_workers_started_by_ssh_train_what_one_process_trains(make_job: JobMaker, machines: Path) -> None:
+    alone, spread = make_job("alone"), make_job("spread", by_ssh(machines))
+    launch(alone)
+    launch(spread)
+    assert sorted((machines.parent / "bin" / "hosts").read_text().split()) == ["127.0.0.1", "localhost"]
+    expected, found = ([line["loss"] for line in read_lines(job.output / "history.jsonl")] for job in (alone, spread))
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_workers_far_away_stop_at_a_checkpoint_and_die_with_a_launcher_killed_by_signal_9(
+    make_job: JobMaker, machines: Path, tmp_path: Path
+) -> None:
+    job = make_job("far", by_ssh(machines, checkpoint_every_steps=10_000), steps=2_000, eval_rows=0)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.step:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        launch(job, on_progress=interrupt)
+    assert "the checkpoint of step" in stopped.value.__notes__[0]
+    assert not workers_of(job)
+    process = start(job, tmp_path)
+    wait_for((job.run_directory() / "progress.jsonl").exists)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    wait_for(lambda: not workers_of(job), seconds=30)
+
+
+@pytest.mark.slow
+def test_the_words_of_a_worker_far_away_are_heard_and_end_all(make_job: JobMaker, machines: Path) -> None:
+    job = make_job("failing", by_ssh(machines)).model_copy(update={"tokenizer_digest": "e" * 64})
+    with pytest.raises(LaunchError, match=r"ShardError: .*encode it again"):
+        launch(job)
+    assert not workers_of(job)
+
+
+@pytest.mark.slow
+def test_srun_starts_workers_that_find_each_other_by_slurms_variables(
+    make_job: JobMaker, machines: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    srun = machines.parent / "bin" / "srun"
+    srun.write_text(SRUN)
+    srun.chmod(0o755)
+    job = make_job("slurm", {"workers": 2, "launcher": "slurm", "port": free_port()})
+    launch(job)
+    assert len(read_lines(job.output / "history.jsonl")) == 6
+
+
+@pytest.mark.slow
+def test_two_nodes_of_torchrun_meet_and_train_what_one_process_trains(
+    make_job: JobMaker, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    endpoint = f"127.0.0.1:{free_port()}"
+    alone = make_job("alone")
+    job = make_job("nodes", {"workers": 2, "nodes": 2, "launcher": "torchrun", "rendezvous": endpoint})
+    launch(alone)
+    other: list[subprocess.Popen[bytes]] = []
+
+    def start_the_other_node(progress: Progress) -> None:
+        if "on each of them" in progress.note:
+            command = progress.note.partition(": ")[2]
+            other.append(subprocess.Popen(command.split(), cwd=Path(__file__).parents[3]))
+
+    launch(job, on_progress=start_the_other_node)
+    assert other[0].wait(60) == 0
+    expected, found = ([line["loss"] for line in read_lines(run.output / "history.jsonl")] for run in (alone, job))
+    assert found == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_worker_that_does_not_see_the_job_file_says_on_which_machine() -> None:
+    worker = [sys.executable, "-m", "model.training.worker", "/elsewhere/run/job.json"]
+    done = subprocess.run(
+        worker, capture_output=True, env={**os.environ, "FOLIO_REPORTS": "stdout"}, cwd=Path(__file__).parents[3], check=False, timeout=120
+    )
+    assert done.returncode == 1
+    assert f"{socket.gethostname()} does not see /elsewhere/run/job.json" in done.stdout.decode()
+
+
+def test_a_failed_start_names_the_missing_program(make_job: JobMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    job: Job = make_job("slurm", {"workers": 2, "launcher": "slurm"})
+    with pytest.raises(LaunchError, match="launcher=slurm needs srun on PATH"):
+        launch(job)
