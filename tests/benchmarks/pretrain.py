@@ -219,7 +219,7 @@ class Training:
 
 
 def processors(ours: Contestant, theirs: Contestant) -> str:
-    """The ratio by the processors' time for as many updates, which other work on the machine disturbs less; beside the bound, not under it."""
+    """The ratio by the processors' time for as many updates, which other work on the machine disturbs less; it is told, not bound."""
     return f"by processor time {theirs.processor_seconds / ours.processor_seconds:.3f}"
 
 
