@@ -51,13 +51,19 @@ def test_a_run_stopped_after_every_second_step_ends_with_the_same_bytes(make_job
     same_bytes(undisturbed, stopped)
 
 
-OTHERS = [("lion", 2, {}), ("sophia", 1, {"sophia_every": 2}), ("momentum", 3, {}), ("muon", 0, {}), ("adafactor", 0, {})]
+OTHERS = [
+    ("lion", 2, {}),
+    ("sophia", 1, {"sophia_every": 2}),
+    ("momentum", 3, {}),
+    ("muon", 0, {}),
+    ("adafactor", 0, {}),
+    ("adamw", 1, {"ema_decay": 0.9}),
+    ("adamw", 2, {"precision": "fp16"}),
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("optimizer", "zero_stage", "train"), [*OTHERS, ("adamw", 1, {"ema_decay": 0.9}), ("adamw", 2, {"precision": "fp16"})]
-)
+@pytest.mark.parametrize(("optimizer", "zero_stage", "train"), OTHERS)
 def test_every_optimizer_goes_on_from_its_own_state(make_job: JobMaker, optimizer: str, zero_stage: int, train: dict[str, object]) -> None:
     resources = {"zero_stage": zero_stage, **RARE}
     undisturbed, stopped = (make_job(name, resources, optimizer=optimizer, **train) for name in ("undisturbed", "stopped"))
