@@ -1,7 +1,6 @@
 """What the three training stages share: a job from a stage's inputs, launched in worker processes, its progress shown and tracked.
 
-The stage itself never joins the workers' process group. Checkpoints lie in the workspace's `resume` folder, so the same key, started
-again after a kill, continues from the last of them.
+Checkpoints lie in the workspace's `resume` folder, so the same key, started again after a kill, continues from the last of them.
 """
 
 from __future__ import annotations

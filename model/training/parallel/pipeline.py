@@ -103,11 +103,12 @@ class PipelineEngine:
         return {}
 
     def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]], objective: Objective | None = None) -> Tensor:
-        """Units and metrics summed over (units, batch), nothing learned; zeros on all but the last stage. No other `objective` than its own."""
+        """Units and metrics summed over (units, batch), nothing learned; zeros on all but the last stage.
+
+        ValueError: another `objective` than what is taught can't be measured in stages.
+        """
         if objective is not None:
-            raise ValueError(
-                f"objective={type(objective).__name__} can't be measured in pipeline={self.job.resources.parallel.pipeline} stages"
-            )
+            raise ValueError(f"{type(objective).__name__} can't be measured with pipeline={self.job.resources.parallel.pipeline}")
         held = list(batches)
         sums = torch.zeros(1 + len(self.objective.metrics), dtype=torch.float64)
         if not held:

@@ -16,7 +16,7 @@ import torch
 
 from model.architecture.decoder import Decoder
 from model.objectives.objective import objective_for
-from model.training.distributed import Place, import_deepspeed, join, leave, place_from_environment
+from model.training.distributed import Place, import_deepspeed, join, leave
 from model.training.job import Job
 
 ROOT = Path(__file__).parents[3]
@@ -94,7 +94,7 @@ def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> Non
 
 
 def main(told: Path) -> None:
-    place = place_from_environment()
+    place = Place(int(os.environ["RANK"]), int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     import_deepspeed()
     join(place, told.parent)
     for described, stop_after in json.loads(told.read_text()):
