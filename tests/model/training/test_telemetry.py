@@ -10,13 +10,13 @@ from model.training.config import TrainResources
 from model.training.history import read_lines
 from model.training.launch import launch
 from model.training.progress import ProgressReader
-from tests.model.training.alone import train_alone
+from tests.model.training.alone import train_here
 from tests.model.training.conftest import CONTEXT, VOCABULARY, JobMaker
 
 
 def test_every_step_tells_its_speed_mfu_memory_and_wait_and_samples_change_nothing(make_job: JobMaker) -> None:
     plain = make_job("plain", {"mfu_peak": "h100-sxm"})
-    train_alone(plain)
+    train_here(plain)
     heard = ProgressReader(plain.run_directory() / "progress.jsonl").new()
     told = [line for progress in heard for line in progress.told]
     assert [line["step"] for line in told] == [1, 2, 3, 4, 5, 6]
@@ -30,7 +30,7 @@ def test_every_step_tells_its_speed_mfu_memory_and_wait_and_samples_change_nothi
     assert not (plain.output / "logs" / "samples.jsonl").exists()
 
     sampled = make_job("sampled", {"sample_every": 4})
-    train_alone(sampled)
+    train_here(sampled)
     for name in ("history.jsonl", "model.safetensors"):
         assert (sampled.output / name).read_bytes() == (plain.output / name).read_bytes()
     samples = read_lines(sampled.output / "logs" / "samples.jsonl")
