@@ -9,13 +9,13 @@ from typing import NamedTuple
 import torch
 
 from model.architecture.config import DecoderConfig
+from model.planning.devices import DEVICES, TERA, device_of_driver
+from model.planning.flops import training_flops
 from model.training.config import PretrainConfig
 from tests.benchmarks.contest import Contestant, Table
 from tests.benchmarks.pretrain_jobs import make_job, write_random_shards
 
 VOCABULARY = 50_304  # GPT-2's, made a multiple of 64
-# Dense bf16, TFLOP/s, from NVIDIA's data sheets; the first name that is part of the device's counts.
-PEAKS = {"H100 PCIe": 756.0, "H100 NVL": 835.0, "H100": 989.4, "H200": 989.4, "A100": 312.0, "L40S": 362.0}
 LEAST = 0.55
 THREADS = 8
 
@@ -40,9 +40,10 @@ def gpu(table: Table, folder: Path, *, peak: float | None, micro_batch: int, rou
     if not torch.cuda.is_available():
         raise SystemExit("--part gpu: torch sees no CUDA device here; run it on a machine with one, or leave the part out")
     device = torch.cuda.get_device_name()
-    most = peak or next((value for name, value in PEAKS.items() if name in device), None)
-    if most is None:
-        raise SystemExit(f"--part gpu: the peak of {device!r} isn't known here ({', '.join(PEAKS)}); name it with --peak TFLOPS")
+    listed = device_of_driver(device)
+    if peak is None and listed is None:
+        raise SystemExit(f"--part gpu: the peak of {device!r} isn't listed ({', '.join(DEVICES)}); name it with --peak TFLOPS")
+    most = peak or (listed.peak("bf16") / TERA if listed else 0.0)
     print(f"{device}, {most:g} TFLOP/s dense in bf16; fp32 weights and optimizer, bf16 products, compiled, ZeRO 0")
     for size in SIZES:
         micro = micro_batch or size.micro_batch
@@ -54,17 +55,12 @@ def gpu(table: Table, folder: Path, *, peak: float | None, micro_batch: int, rou
         path = folder / f"{size.name}.json"
         path.write_text(job.model_dump_json(), encoding="utf-8")
         speeds = {kind: _speeds(kind, path, updates, rounds, batch * size.shape.context) for kind in ("folio", "plain")}
-        flops = flops_a_token(size.shape, VOCABULARY)
+        flops = training_flops(size.shape, VOCABULARY)
         best = [speed * flops / 1e12 for speed in speeds["folio"]]
         parameters = size.shape.parameters(VOCABULARY)
         table.head(f"{size.name}: {parameters:,} parameters, {batch * size.shape.context:,} tokens an update", "")
         table.figure("MFU: TFLOP/s of our step, the peak", sorted(best)[len(best) // 2], most, least=LEAST)
         table.against("our step against a plain loop, tokens/s", speeds["folio"], speeds["plain"], least=0.97)
-
-
-def flops_a_token(shape: DecoderConfig, vocabulary: int) -> float:
-    """Of forward and backward pass: 6 for each parameter, 12 L D T for attention (Chowdhery et al., 2022, appendix B)."""
-    return 6 * shape.parameters(vocabulary) + 12 * shape.layers * shape.heads * shape.head_width * shape.context
 
 
 def _speeds(kind: str, job: Path, updates: int, rounds: int, tokens: int) -> list[float]:
