@@ -14,11 +14,13 @@ import typer
 
 from flows import services
 from flows.cli_corpus import corpus_app
+from flows.cli_size import size_app
 from flows.cli_store import AsJson, Changes, RecipeName, store_app
 from tasks.stage import scribe
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(store_app)
+app.add_typer(size_app)
 app.add_typer(corpus_app, name="corpus")
 Refresh = Annotated[list[str] | None, typer.Option(help="stage to run again although nothing changed (repeatable)")]
 Verify = Annotated[bool, typer.Option("--verify", help="re-hash every artifact before it is reused")]

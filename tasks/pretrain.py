@@ -7,8 +7,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.stage.stage import Metrics, Workspace, stage
-from tasks.training import Pretraining, initial_state, train
+from model.architecture.directory import model_files
+from tasks.stage.call import Shard
+from tasks.stage.stage import DigestOf, Metrics, Workspace, stage
+from tasks.training import Pretraining, train
+
+
+def initial_state(config: Pretraining, root: Path, shard: Shard | None, digest_of: DigestOf) -> dict[str, str]:
+    """{initial/file: digest} of the model that pretraining starts from, for its key; nothing for fresh weights."""
+    if not config.train.initial:
+        return {}
+    files = model_files(root / config.train.initial)
+    digests = digest_of(files)
+    return {f"initial/{path.name}": digests[path] for path in files}
 
 
 @stage(libraries=("torch", "deepspeed"), model=True, observes=initial_state)

@@ -1,7 +1,6 @@
 """What the three training stages share: a job from a stage's inputs, launched in worker processes, its progress shown and tracked.
 
-The stage itself never joins the workers' process group. Checkpoints lie in the workspace's `resume` folder, so the same key, started
-again after a kill, continues from the last of them.
+Checkpoints lie in the workspace's `resume` folder, so the same key, started again after a kill, continues from the last of them.
 """
 
 from __future__ import annotations
@@ -12,13 +11,11 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from model.architecture.config import DecoderConfig
-from model.architecture.directory import model_files
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from tasks.epochs import tell_epochs
-from tasks.stage.call import Shard
-from tasks.stage.stage import DigestOf, Metrics, Workspace
+from tasks.stage.stage import Metrics, Workspace
 
-SERIES_ROWS = 200
+SERIES_ROWS = 1000  # MLflow takes as many in one call
 
 
 class Pretraining(BaseModel, frozen=True, extra="forbid"):
@@ -34,15 +31,6 @@ class Tuning(BaseModel, frozen=True, extra="forbid"):
 
     train: SftConfig | DpoConfig
     seed: int = Field(description="of sample order")
-
-
-def initial_state(config: Pretraining, root: Path, shard: Shard | None, digest_of: DigestOf) -> dict[str, str]:
-    """{initial/file: digest} of the model that pretraining starts from, for its key; nothing for fresh weights."""
-    if not config.train.initial:
-        return {}
-    files = model_files(root / config.train.initial)
-    digests = digest_of(files)
-    return {f"initial/{path.name}": digests[path] for path in files}
 
 
 def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initial: Path | None = None) -> Metrics:
@@ -77,12 +65,11 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
 
     def show(progress: Progress) -> None:
         speed = f", {progress.tokens_per_second:,.0f} tokens/s" if progress.tokens_per_second else ""
-        note = progress.note or f"loss {progress.loss:.3f}{speed}"
-        work.meter.show(progress.step, progress.steps, note, progress.seconds_left)
+        mfu = f", MFU {progress.mfu:.0%}" if progress.mfu is not None else ""
+        work.meter.show(progress.step, progress.steps, progress.note or f"loss {progress.loss:.3f}{speed}{mfu}", progress.seconds_left)
         work.uses(progress.devices)
-        rates = {"learning_rate": progress.learning_rate, "tokens_per_second": progress.tokens_per_second}
-        if progress.metrics:
-            waiting.extend((f"train.{name}", value, progress.step) for name, value in (progress.metrics | rates).items())
+        for told in progress.told:
+            waiting.extend((f"train.{name}", value, round(told["step"])) for name, value in told.items() if name not in ("step", "seconds"))
         if len(waiting) >= SERIES_ROWS:
             work.series(waiting)
             waiting.clear()

@@ -20,7 +20,7 @@ HOMES = {
     "prefect_ray": ("tasks/stage/clusters.py",),
     "duckdb": ("data/",),
     "torch": ("model/",),
-    "typer": ("flows/cli.py", "flows/cli_corpus.py", "flows/cli_store.py"),
+    "typer": ("flows/cli.py", "flows/cli_corpus.py", "flows/cli_size.py", "flows/cli_store.py"),
 }
 SOURCES = sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 STAGES = [name for name in SOURCES if Path(name).parent == Path("tasks")]

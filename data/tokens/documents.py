@@ -21,13 +21,14 @@ class Document:
     text: str
 
 
-def read_documents(path: Path, batch_rows: int = 64) -> Iterator[Document]:
+def read_documents(path: Path, batch_rows: int = 16) -> Iterator[Document]:
     """The documents of a Parquet file in the order in which they lie there (by id, as every stage writes them)."""
     import pyarrow.parquet as pq
 
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path} does not exist: the split that should have been written there is missing")
-    with pq.ParquetFile(path) as file:
+    # Without a buffer of its own size the reader holds every column that it has read until the end of the file.
+    with pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
         missing = {"id", "source", "text"} - set(file.schema_arrow.names)
         if missing:
             raise KeyError(f"{path} lacks the columns {sorted(missing)}; a split has id, title, source, text, metadata")

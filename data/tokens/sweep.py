@@ -1,8 +1,8 @@
 """Chooses the size of a vocabulary by measuring: larger ones pack more text into a token, and cost the model an embedding each.
 
 Rule: sizes are fitted from the smallest on and measured on text that the sample leaves out. From one to the next the gain is
-(ratio of bytes per token - 1) / log2(ratio of sizes). The first size whose next one gains less than `sweep_gain` is chosen,
-the last when none does.
+(ratio of bytes per token - 1) / log2(ratio of sizes); bytes that an unknown token swallows don't count. The first size whose
+next one gains less than `sweep_gain` is chosen, the last when none does.
 Cost: one fit a size, up to the one after the chosen.
 """
 
@@ -12,7 +12,10 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from data.tokens.config import TokenizerConfig
+from data.tokens.encoder import token_bytes
 from data.tokens.kinds import fit_kind
 from data.tokens.sampling import Sample
 from data.tokens.special import UNKNOWN
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 class Tried:
     """A size that was asked for, the tokens that the sample gave, and what it came to on the text left out.
 
-    `gain`: the part of bytes per token won over the size before, for each doubling; None for the first.
+    `bytes` are those that tokens tell. `gain`: the part of bytes per token won over the size before, for each doubling; None for the first.
     """
 
     size: int
@@ -59,11 +62,12 @@ def fit_best(sample: Sample, config: TokenizerConfig) -> tuple[Tokenizer, list[d
 
 def _measured(fitted: Tokenizer, size: int, texts: list[str], before: Tried | None) -> Tried:
     fitted.encode_special_tokens = True
-    unknown = fitted.token_to_id(UNKNOWN)
-    ids = [encoding.ids for encoding in fitted.encode_batch_fast(texts, add_special_tokens=False)]
-    tokens = sum(map(len, ids))
-    lost = 0 if unknown is None else sum(one.count(unknown) for one in ids)
-    reached, held = fitted.get_vocab_size(with_added_tokens=True), sum(len(text.encode()) for text in texts)
+    reached, unknown = fitted.get_vocab_size(with_added_tokens=True), fitted.token_to_id(UNKNOWN)
+    uses = np.zeros(reached, dtype=np.int64)
+    for encoding in fitted.encode_batch_fast(texts, add_special_tokens=False):
+        uses += np.bincount(np.array(encoding.ids, dtype=np.int64), minlength=reached)
+    tokens, held = int(uses.sum()), int(uses @ token_bytes(fitted))
+    lost = 0 if unknown is None else int(uses[unknown])
     gain = None
     if before is not None:
         doublings = math.log2(reached / before.vocab_size)

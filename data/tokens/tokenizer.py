@@ -31,7 +31,7 @@ def fit_tokenizer(train: Path, output: Path, config: TokenizerConfig) -> dict[st
     """Fit on the split at `train`, write the tokenizer directory `output`, prove the round trip.
 
     Returns vocab_size (tokens reached), used_share (of the vocabulary, in the split), tokens and train_bytes of the split,
-    bytes_per_token, fertility (tokens a word), unknown_rate (of the tokens), lost_share (of the bytes), the same by source,
+    bytes_per_token (that it tells), fertility (tokens a word), unknown_rate (of the tokens), lost_share (of the bytes), the same by source,
     bytes per token of each size that a sweep tried, sample_bytes (what it was fitted on), sample_fraction, and
     round_trip_errors, which is 0 or the function raises TokenizerError.
     """

@@ -37,9 +37,10 @@ class Tally:
             setattr(self, name, getattr(self, name) + value)
 
     def figures(self) -> dict[str, float]:
-        """The counts, and what follows from them: bytes per token, tokens a word (fertility), share of tokens unknown, of bytes lost."""
+        """The counts, and what follows from them: bytes told per token (what `<|unk|>` swallows is not told), tokens a word
+        (fertility), share of tokens unknown, of bytes lost."""
         return asdict(self) | {
-            "bytes_per_token": self.bytes / self.tokens if self.tokens else 0.0,
+            "bytes_per_token": (self.bytes - self.unknown_bytes) / self.tokens if self.tokens else 0.0,
             "fertility": self.tokens / self.words if self.words else 0.0,
             "unknown_rate": self.unknown / self.tokens if self.tokens else 0.0,
             "lost_share": self.unknown_bytes / self.bytes if self.bytes else 0.0,
@@ -141,4 +142,4 @@ def _sample(encoder: TextEncoder, document: Document) -> dict[str, Any]:
     for index, (start, end) in zip(encoding.ids, encoding.offsets, strict=True):
         cuts.append([index, document.text[max(start, done) : end]])
         done = max(done, end)
-    return {"id": document.id, "source": document.source, "tokens": cuts}
+    return {"id": document.id, "source": document.source, "unknown": encoder.unknown, "tokens": cuts}

@@ -6,10 +6,14 @@ document, so a packed document is seen as it would be alone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from model.architecture.config import DecoderConfig
+
+Rule = Callable[[Tensor, Tensor], Tensor]
 
 
 def document_mask(documents_BT: Tensor) -> Tensor:
@@ -33,9 +37,17 @@ def pattern_limits(config: DecoderConfig, length: int) -> bool:
     return False
 
 
-def in_pattern(config: DecoderConfig, query: Tensor, key: Tensor) -> Tensor:
-    """Whether a query at place `query` of its document may see the key at place `key`, not after it; elementwise, bool."""
-    if config.pattern == "sliding":
-        return query - key < config.window
-    key_block = key // config.block
-    return (query // config.block - key_block <= config.local_blocks) | (key_block < config.global_blocks)
+def pattern_rule(config: DecoderConfig) -> Rule:
+    """Whether a query at one place of its document may see the key at another, not after it; elementwise, bool.
+
+    It holds numbers alone, so that FlexAttention compiles it once for all forward passes.
+    """
+    window, block, before, first = config.window, config.block, config.local_blocks, config.global_blocks
+
+    def sliding(query: Tensor, key: Tensor) -> Tensor:
+        return query - key < window
+
+    def block_sparse(query: Tensor, key: Tensor) -> Tensor:
+        return (query // block - key // block <= before) | (key // block < first)
+
+    return sliding if config.pattern == "sliding" else block_sparse

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from model.architecture.attend import Sight, Way, added_rows
 from model.architecture.config import DecoderConfig
-from model.architecture.masks import continued_mask, document_mask, in_pattern, pattern_limits
+from model.architecture.masks import continued_mask, document_mask, pattern_limits, pattern_rule
 from model.architecture.positions.biases import Alibi, RelativeBias
 from model.architecture.positions.documents import positions_in_documents
 
@@ -98,7 +98,7 @@ class View:
             return None
         if self.limited:
             key_XS = torch.arange(self.stop, device=self.device)[None] if self.positions_BT is None else self.positions_BT
-            mask = mask & in_pattern(self.config, self.places()[:, None, :, None], key_XS[:, None, None, :])
+            mask = mask & pattern_rule(self.config)(self.places()[:, None, :, None], key_XS[:, None, None, :])
         return mask
 
     def _distances(self) -> Tensor:
@@ -118,7 +118,8 @@ class View:
     def _flex(self, bias: Alibi | RelativeBias | None) -> Sight:
         from torch.nn.attention.flex_attention import create_block_mask
 
-        config, documents_BT, cap = self.config, self.documents_BT, self.config.attention_soft_cap
+        documents_BT, cap = self.documents_BT, self.config.attention_soft_cap
+        rule = pattern_rule(self.config) if self.limited else None
         place_XT = self.places().expand(self.batch, -1).contiguous()
         slope_H = -bias.table(2, self.device)[:, 1] if isinstance(bias, Alibi) else None
 
@@ -126,8 +127,8 @@ class View:
             seen = query >= key
             if documents_BT is not None:
                 seen = seen & (documents_BT[batch, query] == documents_BT[batch, key])
-            if self.limited:
-                seen = seen & in_pattern(config, place_XT[batch, query], place_XT[batch, key])
+            if rule is not None:
+                seen = seen & rule(place_XT[batch, query], place_XT[batch, key])
             return seen
 
         def changed(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
@@ -137,5 +138,5 @@ class View:
             return score - slope_H[head] * (place_XT[batch, query] - place_XT[batch, key])
 
         rows: Any = self.batch if documents_BT is not None or self.given else None
-        block_mask = create_block_mask(visible, rows, None, self.time, self.time, device=self.device.type)
+        block_mask = create_block_mask(visible, rows, None, self.time, self.time, device=str(self.device))
         return Sight("flex", None, cap, block_mask, changed if cap or slope_H is not None else None)

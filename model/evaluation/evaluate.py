@@ -11,7 +11,6 @@ Files: metrics.json, samples.jsonl, and with questions answers_seen.jsonl and an
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,16 +49,17 @@ def evaluate(
     long to put); `copying.share` and `copying.longest` (tokens) on the training split, `copying.baseline` on
     validation; `probe.<prompt>.<word>`.
     """
+    from model.architecture.binding import expect_tokenizer
     from model.inference.chat_format import ChatFormat
     from model.inference.open_model import open_model
 
     readers = {split: ShardReader(packed / split) for split in config.splits}
-    digest = hashlib.sha256((tokenizer / "tokenizer.json").read_bytes()).hexdigest()
     if config.questions and examples is None:
         raise ValueError("questions=true, and no examples were given to ask from; give them or set questions=false")
     chat_format, model = ChatFormat(tokenizer), open_model(model_dir)
+    expect_tokenizer(model_dir, chat_format.digest)
     for reader in readers.values():
-        reader.expect(digest, model.vocab_size)
+        reader.expect(chat_format.digest, model.vocab_size)
     output.mkdir(parents=True, exist_ok=True)
     metrics: dict[str, float] = {}
     samples: list[dict[str, Any]] = []

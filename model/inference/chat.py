@@ -36,9 +36,12 @@ class ChatModel:
     @classmethod
     def open(cls, directory: Path, *, tokenizer: Path | None = None, system: str | None = None) -> ChatModel:
         """Load an exported directory; `tokenizer` names the tokenizer's directory where it lies elsewhere."""
+        from model.architecture.binding import expect_tokenizer
         from model.inference.open_model import open_model
 
-        return cls(open_model(directory), ChatFormat(tokenizer or directory), system)
+        chat_format = ChatFormat(tokenizer or directory)
+        expect_tokenizer(directory, chat_format.digest)
+        return cls(open_model(directory), chat_format, system)
 
     def reset(self) -> None:
         """Forget the conversation; the system message stays."""

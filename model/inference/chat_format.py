@@ -10,6 +10,7 @@ When it can't: a missing file, an unknown special token or a template that fails
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,10 @@ class ChatFormatError(ValueError):
 
 
 class ChatFormat:
-    """A tokenizer directory opened for chat. `stop_ids`: the tokens that end a reply (end of message, of document)."""
+    """A tokenizer directory opened for chat. `stop_ids`: the tokens that end a reply (end of message, of document).
+
+    `digest`: SHA-256 of tokenizer.json, by which models are bound to it.
+    """
 
     def __init__(self, directory: Path) -> None:
         from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -39,7 +43,9 @@ class ChatFormat:
 
         directory = Path(directory)
         config: dict[str, Any] = json.loads(_read(directory / "tokenizer_config.json"))
-        self.tokenizer: Tokenizer = Tokenizer.from_str(_read(directory / "tokenizer.json"))
+        content = _read(directory / "tokenizer.json")
+        self.digest = hashlib.sha256(content.encode()).hexdigest()
+        self.tokenizer: Tokenizer = Tokenizer.from_str(content)
         # From here on text is text: special tokens enter only by id.
         self.tokenizer.encode_special_tokens = True
         self._special = {token.content: number for number, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
@@ -105,7 +111,7 @@ class ChatFormat:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()
     except FileNotFoundError:
         raise ChatFormatError(f"{path} does not exist: chat needs the tokenizer's whole directory beside it") from None
 

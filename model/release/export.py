@@ -18,7 +18,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.architecture.directory import CONFIG, WEIGHTS, ModelError, load_model, model_config
+from model.architecture.binding import expect_tokenizer
+from model.architecture.directory import CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, load_model, model_config
 from model.inference.int8 import INT8_WEIGHTS, quantization_of
 from model.release.card import ModelCard, render_card
 from model.release.config import ExportConfig
@@ -60,6 +61,7 @@ def export(
     tokens = chat_format.tokenizer.get_vocab_size(with_added_tokens=True)
     if tokens > decoder.vocab_size:
         raise ModelError(f"{tokenizer_dir} has {tokens} tokens, {model_dir} knows {decoder.vocab_size}: they do not match")
+    expect_tokenizer(model_dir, chat_format.digest)
     output.mkdir(parents=True, exist_ok=True)
     special = special_ids(chat_format)
     _write_weights(decoder, output / WEIGHTS, config)
@@ -91,10 +93,10 @@ def export(
 
 
 def special_ids(chat_format: ChatFormat) -> dict[str, Any]:
-    """The ids that generation needs: begin, stop (end of message and of document) and padding."""
+    """The ids that generation needs: begin, stop (end of message and of document) and padding; and whose ids they are."""
     pad = chat_format.tokenizer.token_to_id("<|pad|>")
     return {"bos_token_id": chat_format.bos_id, "eos_token_id": sorted(chat_format.stop_ids, reverse=True),
-            "pad_token_id": pad}  # fmt: skip
+            "pad_token_id": pad, TOKENIZER_DIGEST: chat_format.digest}  # fmt: skip
 
 
 def copy_tokenizer(tokenizer_dir: Path, output: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from model.evaluation.copying import draw_passages
 from model.objectives.objective import Objective, Rows
 from model.training.ahead import Ahead
 from model.training.distributed import Place
@@ -84,6 +85,23 @@ class Batches:
             mine = indices[start + self._place.rank * size : start + (self._place.rank + 1) * size]
             rows = self._val.rows(mine if len(mine) else indices[:1])
             yield (self._objective.units(rows) if len(mine) else 0), self._tensors(rows)
+
+    def recitals(self, passages: int, copy_tokens: int) -> Iterator[tuple[int, Batch]]:
+        """(passages, batch) of training text for `Reciting`; every worker gets equally many."""
+        size, place = self._job.micro_batch, self._place
+        drawn = draw_passages(self._train, passages, copy_tokens, copy_tokens, self._job.seed)
+        for start in range(0, len(drawn), size * place.world):
+            mine = drawn[start + place.rank * size : start + (place.rank + 1) * size]
+            yield len(mine), {"tokens": torch.tensor(mine or drawn[:1], dtype=torch.int64, device=self._device)}
+
+    def beginnings(self, count: int, length: int) -> Tensor | None:
+        """The first `length` tokens of `count` rows, evenly spread over validation or, without it, training; None where rows are pairs."""
+        shards = self._val or self._train
+        places = np.unique(np.linspace(0, len(shards) - 1, count).round().astype(np.int64))
+        rows = shards.rows(places)
+        if "tokens" not in rows:
+            return None
+        return torch.from_numpy(rows["tokens"][:, :length].astype(np.int64)).to(self._device)
 
     def _tensors(self, rows: Rows) -> Batch:
         arrays = self._objective.batch(rows)

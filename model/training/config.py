@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from model.planning.devices import find_device
 from model.training.guards.config import GuardsConfig
 from model.training.mixture.config import MixturePhase, check_phases
 from model.training.parallel.config import ParallelConfig
@@ -67,8 +68,8 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     sophia_gamma: float = Field(0.05, gt=0, description="Sophia's weight of the curvature; smaller clips more of the update")
     sophia_every: int = Field(10, ge=1, description="updates between Sophia's estimates of the curvature, each a backward pass more")
     clip: float = Field(1.0, ge=0, description="largest norm of the gradient; longer ones are scaled down; 0: no limit")
-    precision: Literal["fp32", "bf16", "fp16"] = Field(
-        "fp32", description="type of matrix products; weights, gradients and optimizer stay fp32, and so does the saved model"
+    precision: Literal["fp32", "bf16", "fp16", "fp8"] = Field(
+        "fp32", description="type of matrix products; all else stays fp32, the saved model too; fp8 in the blocks where the card has it"
     )
     loss_scale: float = Field(65536.0, ge=1, description="what the loss is multiplied by at first under fp16; halved when it overflows")
     loss_scale_window: int = Field(1000, ge=1, description="updates without an overflow after which the loss scale doubles")
@@ -149,9 +150,13 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
 class PretrainConfig(TrainConfig):
     """Next-token prediction over packed documents."""
 
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {**TrainConfig.NEEDS, "copy_rows": ("eval_rows",), "copy_tokens": ("copy_rows",)}
+
     objective: Literal["next_token"] = Field("next_token", description="what is learned: the next token of every document")
     tokens: int = Field(2_000_000, ge=0, description="token places to train on, padding included, instead of steps; tokens")
     within_documents: bool = Field(True, description="attention stays inside a document of a packed row")
+    copy_rows: int = Field(0, ge=0, description="training passages tried at each measurement for being recited (copy_rate); 0: none")
+    copy_tokens: int = Field(32, ge=1, description="tokens given of such a passage, and tokens that must follow")
     initial: str = Field(
         "", description="folder of a model to start from, also a Hugging Face Llama; relative to the root; empty: fresh weights"
     )
@@ -214,6 +219,14 @@ class TrainResources(BaseModel, frozen=True, extra="forbid"):
     keep_best: bool = Field(False, description="keep the weights of the lowest validation loss in keep_in")
     keep_in: str = Field("", description="folder for what is kept for good; relative to the root; empty: nothing is")
     keep_last: int = Field(2, ge=1, description="checkpoints kept while training goes on, the newest of them in force")
+    sample_every: int = Field(
+        0, ge=0, description="steps between samples of what the model writes, in pretraining and instruction tuning; 0: none"
+    )
+    mfu_peak: str = Field(
+        "auto",
+        description="peak that MFU is told against: auto (the data sheet's where the accelerator is known, else measured), measured, or a "
+        "device's name such as h100-sxm",
+    )
     stall_seconds: float = Field(600, gt=0, description="silence after which the workers are taken for dead; seconds")
 
     def suited(self, objective: str) -> TrainResources:
@@ -221,3 +234,14 @@ class TrainResources(BaseModel, frozen=True, extra="forbid"):
         if objective != "dpo" or self.parallel.pipeline == 1:
             return self
         return self.model_copy(update={"parallel": self.parallel.model_copy(update={"pipeline": 1})})
+
+    @model_validator(mode="after")
+    def _samples_whole(self) -> TrainResources:
+        if self.sample_every and self.parallel.pipeline > 1:
+            raise ValueError(
+                f"sample_every={self.sample_every} with parallel.pipeline={self.parallel.pipeline}: no worker has a whole model to write "
+                "with; set sample_every=0, or parallel.pipeline=1"
+            )
+        if self.mfu_peak not in ("auto", "measured"):
+            find_device(self.mfu_peak)
+        return self

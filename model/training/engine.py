@@ -17,6 +17,7 @@ import torch
 from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
 from torch import Tensor, nn
 
+from model.objectives.objective import Objective
 from model.training.distributed import Place
 from model.training.job import Job
 from model.training.lesson import Lesson, dropout_seed, find_compiler, recompute_blocks
@@ -36,7 +37,7 @@ CHANGE_EVERY = 50
 class Update(NamedTuple):
     """What one optimizer update tells: metrics summed over this worker's units, the gradient's norm before clipping, the rate.
 
-    `norm` is not a number where the update was skipped because fp16 overflowed. `metrics` holds what not every update has: under fp16
+    `applied` is false where fp16 overflowed, so that nothing was changed. `metrics` holds what not every update has: under fp16
     `loss_scale` and `skipped` (updates so far), every `CHANGE_EVERY` updates `update_norm`, the norm of the weights' change over theirs.
     """
 
@@ -44,6 +45,7 @@ class Update(NamedTuple):
     norm: float
     rate: float
     metrics: dict[str, float]
+    applied: bool = True
 
 
 class Piece(NamedTuple):
@@ -85,6 +87,10 @@ class Engine:
             model=lesson, optimizer=self._optimizer, config=deepspeed_config(job), dist_init_required=False
         )
         finish_cut(self.deepspeed, decoder, job.resources.parallel.tensor)
+        self._parameters = list(decoder.parameters())
+        if self._stage == 0 and self.data_workers == 1:
+            # DeepSpeed copies all gradients to reduce them, also where there is nobody to share them with.
+            self.deepspeed.enable_backward_allreduce = False
         if job.resources.compile:
             find_compiler()
             self.deepspeed.compile()
@@ -125,7 +131,7 @@ class Engine:
             self._loss_scale.after(overflow)
             metrics["skipped"] = float(self._loss_scale.skipped)
         self.updates = update + 1
-        return Update(sums, math.nan if overflow else norm, train.learning_rate * factor, metrics)
+        return Update(sums, norm, train.learning_rate * factor, metrics, not overflow)
 
     def _differentiate(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float, *, drawn: bool = False) -> Tensor:
         """Gradients of the loss over `units`, times the loss scale; the sums of the metrics, fp64."""
@@ -151,10 +157,11 @@ class Engine:
             engine.optimizer.clip_grad = clip
             engine.step()
             return float(engine.get_global_grad_norm())
-        parameters = [parameter for parameter in engine.module.parameters() if parameter.grad is not None]
         if self._loss_scale.scale != 1:
-            torch._foreach_mul_([parameter.grad for parameter in parameters], 1 / self._loss_scale.scale)
-        norm = float(nn.utils.clip_grad_norm_(parameters, clip or math.inf))
+            for parameter in self._parameters:
+                if parameter.grad is not None:
+                    parameter.grad.div_(self._loss_scale.scale)
+        norm = float(nn.utils.clip_grad_norm_(self._parameters, clip or math.inf))
         if math.isfinite(norm):
             engine.step()
         else:
@@ -179,20 +186,34 @@ class Engine:
         scale, self.updates = self._loss_scale, int(scalars["updates"])
         scale.scale, scale.good, scale.skipped = scalars["loss_scale"], int(scalars["good_updates"]), int(scalars["skipped_updates"])
 
-    def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]]) -> Tensor:
+    def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]], objective: Objective | None = None) -> Tensor:
         """Units and metrics summed over this worker's part of (units, batch), nothing learned; units 0: computed, not counted.
 
-        With `ema_decay` it is the moving average of the weights that is measured: the model that will be saved.
+        `objective`: another one than what is taught. With `ema_decay` it is the moving average of the weights that is measured: the
+        model that will be saved.
         """
-        sums = torch.zeros(1 + len(self.objective.metrics), dtype=torch.float64)
+        lesson, asked = self.deepspeed.module, objective or self.objective
+        sums = torch.zeros(1 + len(asked.metrics), dtype=torch.float64)
+        self.deepspeed.eval()
+        lesson.objective = asked
+        try:
+            with torch.no_grad(), self._averaged():
+                for units, batch in batches:
+                    _, metrics = self.deepspeed(batch)
+                    if units:
+                        sums += torch.cat((torch.tensor([float(units)]), metrics.cpu())).double()
+        finally:
+            lesson.objective = self.objective
+            self.deepspeed.train()
+        return sums
+
+    def next_logits(self, tokens_BT: Tensor) -> Tensor:
+        """logits_BV of the token after each row, in fp32 arithmetic, nothing learned."""
         self.deepspeed.eval()
         with torch.no_grad(), self._averaged():
-            for units, batch in batches:
-                _, metrics = self.deepspeed(batch)
-                if units:
-                    sums += torch.cat((torch.tensor([float(units)]), metrics.cpu())).double()
+            logits_BTV: Tensor = self.deepspeed.module.decoder(tokens_BT)
         self.deepspeed.train()
-        return sums
+        return logits_BTV[:, -1]
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:

@@ -100,12 +100,10 @@ def _follow(job: Job, workers: Workers, on_progress: Callable[[Progress], None],
             raise LaunchError(_reason(job, workers, codes))
         now = time.monotonic()
         if now - heard > job.resources.stall_seconds:
-            quiet = ", ".join(f"worker {rank} gave no sign of life for {age:.0f} s" for rank, age in silent(job.run_directory()).items())
+            quiet = "".join(f", worker {rank} gave no sign of life for {age:.0f} s" for rank, age in silent(job.run_directory()).items())
             workers.stop()
-            raise LaunchError(
-                f"no progress for stall_seconds={job.resources.stall_seconds:g}, so the workers were ended{quiet and f' ({quiet})'}; "
-                f"{kept(job)}"
-            )
+            silence = f"no progress for stall_seconds={job.resources.stall_seconds:g}{quiet}"
+            raise LaunchError(f"{silence}, so the workers were ended; {kept(job)}")
         if limit is not None and now - began > limit:
             workers.stop()
             raise LaunchError(f"not done within {limit:.0f} s; {kept(job)}")

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from model.architecture.decoder import Decoder
 from model.objectives.next_token import IGNORED
 from model.objectives.objective import Objective
+from model.training.float8 import require_float8, use_float8
+from model.training.job import JobError
 from model.training.precision import AUTOCAST
 
 
@@ -21,6 +23,9 @@ class Lesson(nn.Module):
 
     def __init__(self, decoder: Decoder, objective: Objective, precision: str, reference: Decoder | None) -> None:
         super().__init__()
+        if precision == "fp8":
+            require_float8()
+            use_float8(decoder)
         self.decoder = decoder
         self.objective = objective
         self.precision = precision
@@ -53,14 +58,13 @@ def dropout_seed(seed: int, update: int, rank: int) -> int:
 def recompute_blocks(decoder: Decoder) -> None:
     """Keep only what enters each block, and compute the rest again in the backward pass (Chen et al., 2016)."""
     if not hasattr(decoder, "recompute"):
-        raise ValueError("resources.training.recompute=blocks: this decoder keeps all activations; set recompute=none")
+        raise JobError("resources.training.recompute=blocks: this decoder keeps all activations; set recompute=none")
     setattr(decoder, "recompute", True)  # noqa: B010  # not every decoder has it
 
 
 def find_compiler() -> None:
-    """RuntimeError where torch.compile has no C++ compiler to write for."""
+    """JobError where torch.compile has no C++ compiler to write for."""
     wanted = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
     if not any(map(shutil.which, wanted)):
-        raise RuntimeError(
-            f"resources.training.compile=true wants a C++ compiler, and {' or '.join(wanted)} isn't found; install one, or compile=false"
-        )
+        names = " or ".join(wanted)
+        raise JobError(f"resources.training.compile=true wants a C++ compiler, but there is no {names}; install one, or set compile=false")

@@ -1,7 +1,8 @@
 """Number types of the matrix products, and the loss scale that fp16 needs.
 
 bf16 and fp16 are autocast's: matrix products in that type, everything else (weights, gradients, their reduction, the optimizer) in fp32.
-fp16 reaches down to 6e-8 only, so the loss is multiplied by a scale that keeps gradients above that, and they are divided by it again.
+fp8 is bf16 with the blocks' linear maps in eight bits (see `float8`). fp16 reaches down to 6e-8 only, so the loss is multiplied by a scale
+that keeps gradients above that, and they are divided by it again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import torch
 
 from model.training.config import TrainConfig
 
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16}
 
 
 class LossScale:

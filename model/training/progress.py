@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -11,56 +12,61 @@ from pydantic import BaseModel
 class Progress(BaseModel, frozen=True):
     """Where a run is. `loss` is the mean of the last step, nats a unit; None before the first step of this launch.
 
+    `told`: what every step since the last progress measured, by name, with its `step`: learning and telemetry.
     `devices`: accelerators in use by all workers together; 0 on processors.
     """
 
     step: int
     steps: int
     loss: float | None
-    learning_rate: float
     tokens_per_second: float
     seconds_left: float | None
-    metrics: dict[str, float] = {}
+    mfu: float | None = None
+    told: tuple[dict[str, float], ...] = ()
     note: str = ""
     devices: int = 0
 
 
 class ProgressWriter:
-    """Appends progress to a file; speed is measured over what this launch has done, the first step left out."""
+    """Appends progress to a file; speed is measured over what this launch has done, the first step left out.
 
-    def __init__(self, path: Path, *, start: int, steps: int, tokens_a_step: int, devices: int = 0) -> None:
+    `tokens_at` gives the tokens of all steps up to one; batches may grow.
+    """
+
+    def __init__(self, path: Path, *, steps: int, tokens_at: Callable[[int], int], devices: int = 0) -> None:
         self._stream = path.open("a", encoding="utf-8")
-        self._steps, self._tokens, self._devices = steps, tokens_a_step, devices
+        self._steps, self._tokens_at, self._devices = steps, tokens_at, devices
         self._first: tuple[int, float] | None = None
+        self._waiting: list[dict[str, float]] = []
         self._shown = 0.0
 
     def note(self, step: int, note: str) -> None:
         """A line that says where the run is in words: starting, resuming, saving."""
         where = {"step": step, "steps": self._steps, "devices": self._devices}
-        self._write(Progress(**where, loss=None, learning_rate=0, tokens_per_second=0, seconds_left=None, note=note))
+        self._write(Progress(**where, loss=None, tokens_per_second=0, seconds_left=None, note=note))
 
-    def step(self, step: int, learning_rate: float, metrics: dict[str, float]) -> float:
-        """Tell of a finished step; returns the speed, tokens a second (0 until it can be known)."""
+    def step(self, step: int, metrics: dict[str, float], telemetry: dict[str, float]) -> None:
+        """Tell of a finished step: what was learned in it, and what it took."""
         now = time.perf_counter()
         first, began = self._first = self._first or (step, now)
-        each = (now - began) / (step - first) if step > first else None
-        speed = self._tokens / each if each else 0.0
+        speed = (self._tokens_at(step) - self._tokens_at(first)) / (now - began) if step > first else 0.0
+        self._waiting.append({"step": step, **metrics, **telemetry})
         if now - self._shown >= 0.5 or step == self._steps:
             self._shown = now
-            left = each * (self._steps - step) if each else None
+            ahead = self._tokens_at(self._steps) - self._tokens_at(step)
             self._write(
                 Progress(
                     step=step,
                     steps=self._steps,
                     loss=metrics["loss"],
-                    learning_rate=learning_rate,
                     tokens_per_second=speed,
-                    seconds_left=left,
-                    metrics=metrics,
+                    seconds_left=ahead / speed if speed else None,
+                    mfu=telemetry.get("mfu"),
+                    told=tuple(self._waiting),
                     devices=self._devices,
                 )
             )
-        return speed
+            self._waiting.clear()
 
     def _write(self, progress: Progress) -> None:
         self._stream.write(progress.model_dump_json() + "\n")

@@ -8,7 +8,6 @@ Cost beside the computing: one reduction of a handful of numbers a step, and a c
 
 from __future__ import annotations
 
-import math
 import shutil
 import signal
 from types import FrameType
@@ -23,13 +22,18 @@ from model.training.batches import Batches
 from model.training.best import read_best, write_best
 from model.training.checkpoint import Checkpoints
 from model.training.distributed import Place
+from model.training.engine import Engine
 from model.training.guards.faults import Faults, TrainingError
+from model.training.guards.reciting import Reciting
 from model.training.guards.validation import Validation
 from model.training.initial import initial_decoder
 from model.training.job import Job
 from model.training.kept import Kept
 from model.training.parallel.engines import engine_for
 from model.training.records import Records
+from model.training.samples import FILE as SAMPLES
+from model.training.samples import Samples
+from model.training.telemetry import Waiting
 
 
 class Interrupted(Exception):
@@ -50,6 +54,8 @@ class Trainer:
         share = Place(self.engine.data_rank, place.local_rank, self.engine.data_workers)
         self.batches = Batches(job, self.objective, share, self.device)
         self.records: Records | None = None
+        self.samples: Samples | None = None
+        self.waiting = Waiting()
         self.stop_asked = False
 
     def train(self) -> None:
@@ -68,6 +74,8 @@ class Trainer:
             over = self.validation.exhausted
             if self.records:
                 self.records.add(step, {**line, "stopped_early": 1.0} if over else line)
+            if self.samples:
+                self.samples.after(step)
             if over or step == total:
                 break
             if stop or step % self.job.resources.checkpoint_every_steps == 0 or self.faults.wants_checkpoint(step):
@@ -92,7 +100,8 @@ class Trainer:
 
     def _step(self, step: int) -> tuple[dict[str, float], bool]:
         """One optimizer update; the history's line for it, and whether any worker was asked to stop."""
-        units, micro_batches = self.batches.step(step - 1, self.faults.moved(step - 1))
+        with self.waiting:
+            units, micro_batches = self.batches.step(step - 1, self.faults.moved(step - 1))
         # Every worker must divide by the same number, the units of all, and learn at the same step of a stop and of a checkpoint written.
         meeting = torch.tensor([units * self.engine.counts, self.stop_asked, self.checkpoints.written], dtype=torch.float64)
         all_units, stop, written = self._reduced(meeting).tolist()
@@ -103,9 +112,7 @@ class Trainer:
         update = self.engine.update(micro_batches, all_units)
         means = (self._reduced(update.sums * self.engine.counts) / all_units).tolist()
         line = dict(zip(self.objective.metrics, means, strict=True))
-        # Under fp16 an update that overflowed was skipped: its norm is no number, and that is no fault.
-        skipped = math.isnan(update.norm) and self.job.train.precision == "fp16"
-        norm = {} if skipped else {"grad_norm": update.norm}
+        norm = {"grad_norm": update.norm} if update.applied else {}
         return {**line, "learning_rate": update.rate, **norm, **update.metrics}, bool(stop)
 
     def _validate(self, step: int) -> dict[str, float]:
@@ -120,6 +127,7 @@ class Trainer:
             if metrics:
                 metrics |= self.validation.measured(step, metrics["val_loss"])
                 best = self.validation.best_step == step
+            metrics |= self._recited()
         selected, kept = best and self.job.train.select == "best", self.kept.wants(step, best)
         weights = self.engine.weights() if selected or kept else {}
         if self.place.leads and selected:
@@ -127,6 +135,15 @@ class Trainer:
         if self.place.leads and kept:
             self.kept.keep(step, best, weights)
         return metrics
+
+    def _recited(self) -> dict[str, float]:
+        """The share of training passages that the model recites, if it is asked for and a row has one long enough."""
+        train = self.job.train
+        if train.objective != "next_token" or not train.copy_rows or not isinstance(self.engine, Engine):
+            return {}
+        recitals = self.batches.recitals(train.copy_rows, train.copy_tokens)
+        passages, copied = self._reduced(self.engine.measure(recitals, Reciting()) * self.engine.counts).tolist()
+        return {"copy_rate": copied / passages} if passages else {}
 
     def _roll_back(self, step: int, fault: str) -> int:
         """Undo what was learned since the last place to go back to, and leave out the data of a bad step; the step gone back to."""
@@ -153,13 +170,18 @@ class Trainer:
     def _open_records(self, start: int, note: str) -> None:
         if self.records:
             self.records.close()
+        if self.samples:
+            self.samples.close()
+        self.samples = Samples(self.job, self.engine, self.batches, start=start, leads=self.place.leads)
         if self.place.leads:
-            self.records = Records(self.job, start, note, self.place.world if self.device.type == "cuda" else 0)
+            self.records = Records(self.job, start, note, self.device, self.waiting)
 
     def _end(self, step: int) -> None:
         """Write the model directory: the last weights, or the best."""
         job = self.job
         self.checkpoints.finish(self.engine)
+        if self.samples:
+            self.samples.close()
         best = self.validation.best_step if job.train.select == "best" else step
         weights = self.engine.weights() if best == step else {}
         if not self.records:
@@ -169,7 +191,8 @@ class Trainer:
         save_tensors(weights, job.decoder, job.vocab_size, job.output, extra=job.told_with_model)
         (job.output / "logs").mkdir(exist_ok=True)
         shutil.copyfile(job.checkpoints / "history.jsonl", job.output / "history.jsonl")
-        shutil.copyfile(job.checkpoints / "timing.jsonl", job.output / "logs" / "timing.jsonl")
+        for name in ("timing.jsonl", *([SAMPLES] if job.resources.sample_every else [])):
+            shutil.copyfile(job.checkpoints / name, job.output / "logs" / name)
 
     def _ask_stop(self, number: int, frame: FrameType | None) -> None:
         self.stop_asked = True

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from tasks.reporting.account import Account
 from tasks.reporting.charts import Curve, Points, curve_chart
 from tasks.reporting.evidence import Evidence
 from tasks.reporting.parts import Figure, Section, figure
-from tasks.reporting.wording import count, number, plural, seconds
+from tasks.reporting.samples import sample_table
+from tasks.reporting.wording import count, number, plural, seconds, share, size
 
 STAGES = {"pretrain": "Pretraining", "sft": "Instruction tuning", "dpo": "Preference tuning"}
 FEW, ENOUGH_TO_SMOOTH = 12, 60
+TIMING = "logs/timing.jsonl"
 Lines = Sequence[dict[str, Any]]
 
 
@@ -23,8 +27,10 @@ def learning_section(account: Account) -> Section | None:
     figures = [drawn for place in places for drawn in _figures(place, evidence.lines(place, "history.jsonl"), _sentence(evidence, place))]
     if not figures:
         return None
+    figures += [drawn for place in places[:1] for drawn in _machine(place, _timing(evidence, place))]
     lead = "Loss is the mean surprise at a token, in nats, where guessing perfectly would be 0. Long runs show every step in grey."
-    return Section("learning", "How it learned", lead, tuple(figures))
+    samples = tuple(table for place in places if (table := sample_table(evidence, place)))
+    return Section("learning", "How it learned", lead, tuple(figures), tables=samples)
 
 
 def _sentence(evidence: Evidence, place: str) -> str:
@@ -39,6 +45,11 @@ def _figures(place: str, lines: Lines, told: str) -> list[Figure]:
         return []
     title = STAGES[place]
     figures = [_chart(f"{title}: loss", "nats", [*_trained(lines, "loss"), *_validated(lines, "val_loss")], told)]
+    if place == "pretrain" and series(lines, "grad_norm"):
+        figures.append(_chart(f"{title}: learning rate", "rate", [Curve("rate", series(lines, "learning_rate"), "strong")]))
+        norms = _trained(lines, "grad_norm")
+        # The first steps' gradients are many times longer than all others, which would lie flat on the ground.
+        figures.append(_chart(f"{title}: norm of the gradient", "log10", [replace(c, points=_logarithms(c.points)) for c in norms]))
     if series(lines, "chosen_logp"):
         # Batches differ in how likely their answers are, so the raw values hide the trend that the running mean shows.
         chosen = Curve("chosen", running_mean(series(lines, "chosen_logp")), "strong")
@@ -47,6 +58,29 @@ def _figures(place: str, lines: Lines, told: str) -> list[Figure]:
         margins = [*_trained(lines, "margin"), *_validated(lines, "val_margin")]
         figures.append(_chart(f"{title}: margin of chosen over rejected", "nats", margins))
     return figures
+
+
+def _timing(evidence: Evidence, place: str) -> Lines:
+    kept = any(file.path == TIMING for file in evidence.artifacts[place].files)
+    return evidence.lines(place, TIMING) if kept else []
+
+
+def _machine(place: str, lines: Lines) -> list[Figure]:
+    """Speed by step, and in words what it was of the peak, what data was waited for, and memory; nothing for logs of older runs."""
+    timed = [line for line in lines if "data_seconds" in line][1:]
+    if not timed:
+        return []
+    total = sum(line["seconds"] for line in timed)
+    told = [f"{share(sum(line['data_seconds'] for line in timed) / total)} of the time waiting for data"]
+    if "mfu" in timed[-1]:
+        middle = sorted(line["mfu"] for line in timed)[len(timed) // 2]
+        told.insert(0, f"MFU {share(middle)} (the median step)")
+    told.append(f"at most {size(max(line['memory_bytes'] for line in timed))} of memory in the first worker")
+    return [_chart(f"{STAGES[place]}: speed", "tokens a second", _trained(timed, "tokens_per_second"), f"{'; '.join(told)}.")]
+
+
+def _logarithms(points: Points) -> list[tuple[float, float]]:
+    return [(x, math.log10(y)) for x, y in points if y > 0]
 
 
 def _chart(caption: str, unit: str, curves: list[Curve], note: str = "") -> Figure:

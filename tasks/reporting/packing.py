@@ -7,9 +7,12 @@ from collections.abc import Mapping
 from tasks.reporting.account import Account
 from tasks.reporting.corpus import SPLITS
 from tasks.reporting.parts import Row, Section, Table
-from tasks.reporting.wording import count, share
+from tasks.reporting.wording import count, joined, share
 
-METHODS = {"cut": "Documents were joined and cut into rows", "best_fit": "Documents that fit a row were kept whole"}
+METHODS = {
+    "cut": "Documents were joined and cut into rows of {} tokens",
+    "best_fit": "Documents were packed into rows of {} tokens, and what fits a row is whole",
+}
 COUNTS = ("tokens", "separated", "left_out", "padding")
 HEADER = ("split", "source", "tokens", "in a row without their beginning", "left out", "places left empty")
 
@@ -21,12 +24,11 @@ def packing_section(account: Account) -> Section | None:
     if not rows:
         return None
     config = account.evidence.artifacts["pack"].config
-    length = config.get("sequence_length", 0)
-    sources = ", each row from one source" if config.get("by_source") else ""
-    empty = [
-        f"{share(packed[f'{split}_padding_fraction'])} of {name}" for split, name in SPLITS.items() if f"{split}_padding_fraction" in packed
-    ]
-    lead = f"{METHODS[config.get('method', 'cut')]} of {count(length)} tokens{sources}. Left empty: {', '.join(empty)}."
+    told = METHODS[config.get("method", "cut")].format(count(config.get("sequence_length", 0)))
+    alone = "; each row has one source" if config.get("by_source") else ""
+    shares = {name: packed.get(f"{split}_padding_fraction") for split, name in SPLITS.items()}
+    empty = joined([f"{share(value)} of {name}" for name, value in shares.items() if value is not None])
+    lead = f"{told}{alone}. Left empty: {empty}."
     table = Table("Tokens by source", HEADER, rows, right=frozenset(range(2, len(HEADER))))
     return Section("packing", "How text became rows", lead, tables=(table,))
 

@@ -24,6 +24,7 @@ from tasks.reporting.packing import packing_section
 from tasks.reporting.parts import Section
 from tasks.reporting.sizes import sizes_section
 from tasks.reporting.stages import lineage_section, stages_section
+from tasks.reporting.tokenizer import tokenizer_section
 from tasks.reporting.truth import truth_section
 from tasks.reporting.wording import joined
 
@@ -37,6 +38,7 @@ SECTIONS: dict[str, Callable[[Account], Section | None]] = {
     "rules": rules_section,
     "packing": packing_section,
     "held-out text": held_out_section,
+    "the tokenizer": tokenizer_section,
     "scores against a known truth": truth_section,
     "sizes": sizes_section,
     "lineage": lineage_section,

@@ -113,6 +113,23 @@ class Passage:
 
 
 @dataclass(frozen=True)
+class Token:
+    """A piece of text as one token writes it; `unknown` where the token does not tell which text it was."""
+
+    number: int
+    text: str
+    unknown: bool = False
+
+
+@dataclass(frozen=True)
+class CutText:
+    """A text cut into its tokens."""
+
+    label: str
+    tokens: tuple[Token, ...]
+
+
+@dataclass(frozen=True)
 class Section:
     """A part of the page with a heading, a sentence or two, and what it shows."""
 
@@ -124,3 +141,4 @@ class Section:
     passages: tuple[Passage, ...] = ()
     drawing: Markup | None = None
     tables: tuple[Table, ...] = ()
+    cuts: tuple[CutText, ...] = ()

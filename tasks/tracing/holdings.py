@@ -8,6 +8,7 @@ Costs one reading of the id columns of every corpus artifact in the store.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ from tasks.tracing.things import DOCUMENTS, Library
 
 SPLITS = ("train", "val", "test")
 CONTAMINATED = "contaminated.parquet"
+CUTS = "report.json"
 CORPUS = ("ingest", "clean", "filter", "dedup", "decontaminate", "split")
 Answer = TypeVar("Answer")
 
@@ -211,7 +213,13 @@ def _pack(case: Case) -> Holding:
 def _tokenizer(case: Case) -> Holding:
     deciding = [held for held in case.of("train") if held.parts]
     detail = "its vocabulary was counted on it" if deciding else ""
-    return case.found(learned=bool(deciding), certain=all(held.certain for held in deciding), detail=detail)
+    shown = {CUTS} if deciding and case.has(CUTS) and case.ask(CUTS, _shows) else set()
+    return case.found(shown, learned=bool(deciding), certain=all(held.certain for held in deciding), detail=detail)
+
+
+def _shows(report: IO[bytes], identity: str) -> bool:
+    """Whether a tokenizer's report shows the beginning of the document, cut into tokens."""
+    return any(sample["id"] == identity for sample in json.load(report)["samples"])
 
 
 def _train(case: Case) -> Holding:

@@ -124,6 +124,12 @@ class Training:
 
     def __init__(self, table: Table, shop: Workshop, given: argparse.Namespace) -> None:
         self.table, self.shop, self.given = table, shop, given
+        train = shop.recipe.pretrain
+        if train.optimizer != "adamw" or train.ema_decay or train.batch_warmup_steps:
+            raise SystemExit(
+                f"pretrain.optimizer={train.optimizer}, ema_decay={train.ema_decay}, batch_warmup_steps={train.batch_warmup_steps}: the "
+                "loops compared with have AdamW at one batch size and keep no average; choose a recipe that does the same, or --set them"
+            )
         self.threads, self.rounds, self.updates = given.threads, given.rounds, given.updates
         job = shop.job("shape", threads=self.threads, steps=ENDLESS)
         self.tokens = job.train.global_batch * job.decoder.context
@@ -146,8 +152,8 @@ class Training:
             same_size(folio, plain)
             turns = {"folio": folio.turn, "launched": self._launched("steady"), "plain": plain.turn}
             speeds = contest(turns, self.updates, self.rounds, self.tokens)
-        cpu = f"by processor time {plain.processor_seconds / folio.processor_seconds:.3f}"
-        self.table.against("Trainer and Engine against a plain loop", speeds["folio"], speeds["plain"], least=STEP, note=cpu)
+        note = processors(folio, plain)
+        self.table.against("Trainer and Engine against a plain loop", speeds["folio"], speeds["plain"], least=STEP, note=note)
         self.table.against("a launched job against a plain loop", speeds["launched"], speeds["plain"], least=STEP)
 
     def peers(self) -> None:
@@ -163,8 +169,10 @@ class Training:
             same_size(*contestants)
             turns = {contestant.name: contestant.turn for contestant in contestants}
             speeds = contest(turns, self.updates, self.rounds, self.tokens)
-        self.table.against("against transformers.Trainer", speeds["folio"], speeds["transformers"], least=1, strictly=True)
-        self.table.against("against litgpt's pretrain.fit", speeds["folio"], speeds["litgpt"], least=1, strictly=True)
+        ours, *others = contestants
+        for what, other in zip(("against transformers.Trainer", "against litgpt's pretrain.fit"), others, strict=True):
+            note = processors(ours, other)
+            self.table.against(what, speeds[ours.name], speeds[other.name], least=1, strictly=True, note=note)
 
     def loader(self) -> None:
         """Reading against training."""
@@ -208,6 +216,11 @@ class Training:
             return sum(float(line["seconds"]) for line in lines[SKIPPED:-1])
 
         return turn
+
+
+def processors(ours: Contestant, theirs: Contestant) -> str:
+    """The ratio by the processors' time for as many updates, which other work on the machine disturbs less; it is told, not bound."""
+    return f"by processor time {theirs.processor_seconds / ours.processor_seconds:.3f}"
 
 
 def same_size(*contestants: Contestant) -> None:

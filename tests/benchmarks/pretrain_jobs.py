@@ -110,7 +110,7 @@ class _Vocabulary:
     """What a shard writer asks of a tokenizer, of a vocabulary without one."""
 
     def __init__(self, size: int) -> None:
-        self.vocab_size, self.digest = size, DIGEST
+        self.vocab_size, self.digest, self.unknown = size, DIGEST, None
         self.dtype = np.dtype(np.uint16 if size <= 65_535 else np.uint32)
         self.token_bytes: NDArray[np.int64] = np.ones(size, dtype=np.int64)
 

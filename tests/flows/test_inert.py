@@ -34,6 +34,21 @@ def models(annotation: object) -> set[type[BaseModel]]:
             "resources.cluster=tcp://h:1",
             "cluster=.* does nothing while resources.runner=.threads.;",
         ),
+        (
+            "universe",
+            "model.pattern=full",
+            "model.window=32",
+            'model.window=32 does nothing while model.pattern="full"; .* default, 64',
+        ),
+        (
+            "universe",
+            "model.rope_scaling=linear",
+            "model.rope_beta_fast=9",
+            'rope_beta_fast=9.0 .* model.rope_scaling="linear"',
+        ),
+        ("universe", "pretrain.optimizer=lion", "pretrain.epsilon=1e-6", 'epsilon=1e-06 does nothing while pretrain.optimizer="lion"'),
+        ("universe", "sft.schedule=constant", "sft.min_learning_rate_ratio=0", 'ratio=0.0 does nothing while sft.schedule="constant"'),
+        ("universe", "pretrain.precision=bf16", "pretrain.loss_scale=2", 'loss_scale=2.0 does nothing while pretrain.precision="bf16"'),
         ("four_books", "split.mode=all_train", "split.seed=3", 'split.seed=3 does nothing while split.mode="all_train"'),
     ],
 )

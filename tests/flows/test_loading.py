@@ -79,7 +79,39 @@ CONTRADICTIONS = [
     (("model.context=256", "pack.sequence_length=256"), "encode.sequence_length=128 and model.context=256 differ"),
     (("model.heads=3",), "heads"),
     (("split.train=0.5",), "split.train + split.val + split.test is 0.6; the three shares must add up to 1"),
+    (
+        ("model.norm=layer", "model.qk_norm=true"),
+        "export.format=huggingface writes a Llama, and model.norm=layer, model.qk_norm=true makes another decoder; set export.format",
+    ),
+    (("export.format=folio",), "export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface"),
+    (
+        ("model.norm=batch", "export.format=folio", "resources.training.parallel.workers=2"),
+        "model.norm=batch with resources.training.parallel.workers=2: each would see its own; use one, or another norm",
+    ),
+    (
+        ("model.norm=batch", "export.format=folio", "resources.training.micro_batch=4"),
+        "model.norm=batch with micro_batch=4: each micro-batch of pretrain.global_batch=16 would see its own statistics",
+    ),
+    (
+        ("pretrain.optimizer=muon", "resources.training.parallel.zero_stage=2"),
+        "pretrain.optimizer=muon works on whole matrices, which resources.training.parallel.zero_stage=2 cuts or spreads; set",
+    ),
+    (("dpo.optimizer=sophia",), "optimizer=sophia draws next tokens to see the curvature"),
+    (
+        ("pretrain.batch_warmup_steps=3", "pretrain.batch_warmup_from=3"),
+        "batch_warmup_from=3 does not divide global_batch=16, which it grows to over batch_warmup_steps=3; choose a divisor",
+    ),
     (("resources.training.parallel.workers=3",), "pretrain.global_batch=16 does not divide among resources.training.parallel.workers=3"),
+    (("pretrain.mixture=[{until: 1, weights: {universe: 1}}]",), "pretrain.mixture weighs sources, but with pack.by_source=false"),
+    (
+        ("pack.by_source=true", "pretrain.mixture=[{until: 1, weights: {universe: 1}}]"),
+        "pretrain.mixture gives no weight to the source 'conversations' in any phase; give it one, 0 to leave it out",
+    ),
+    (
+        ("pack.by_source=true", "pack.instruction_fraction=0", "pretrain.mixture=[{until: 1, weights: {universe: 1, conversations: 1}}]"),
+        "pretrain.mixture gives a weight to 'conversations', but the sources are universe",
+    ),
+    (("pretrain.mixture=[{until: 0.5, weights: {universe: 1}}]",), "each must end after the one before it, and the last at 1"),
 ]
 
 
@@ -88,6 +120,12 @@ def test_sections_that_contradict_each_other_are_refused_with_both_values(change
     with pytest.raises(RecipeError) as error:
         load("universe", changes)
     assert message in str(error.value)
+
+
+def test_a_source_that_is_called_as_the_rows_of_conversations_are_is_refused_where_sources_are_told_apart() -> None:
+    load("four_books", ("ingest.sources[0].name=conversations",))
+    with pytest.raises(RecipeError, match=r"pack\.by_source=true, and ingest\.sources has one called conversations"):
+        load("four_books", ("ingest.sources[0].name=conversations", "pack.by_source=true"))
 
 
 def test_examples_about_a_world_need_a_world(tmp_path: Path) -> None:

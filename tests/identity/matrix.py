@@ -151,6 +151,7 @@ RESOURCES = [
         "how often a checkpoint is made, and when workers count as dead",
         keys("resources.training.checkpoint_every_steps=1", "resources.training.stall_seconds=500"),
     ),
+    Line("what is computed again, and compiling", keys("resources.training.recompute=blocks", "resources.training.compile=true")),
     Line("prices", keys("rates.cpu_hour=1.0")),
 ]
 LIBRARIES = [

@@ -189,12 +189,33 @@ def predicted(bits: float) -> dict[str, float]:
     return {"test.loss": 2.0, "test.perplexity": 7.389, "test.bits_per_byte": bits} | interval
 
 
+def cuts(said: str) -> dict[str, Any]:
+    """What a word tokenizer tells of two sources, after a sweep of two sizes."""
+    figures: dict[str, float] = {"bytes": 9000, "words": 2000, "tokens": 2100, "unknown": 7, "unknown_bytes": 40}
+    figures |= {"bytes_per_token": 4.15, "fertility": 1.05, "unknown_rate": 0.003, "lost_share": 0.0047}
+    size = {"vocab_size": 1024, "bytes": 700, "tokens": 200, "unknown_rate": 0.01, "bytes_per_token": 3.5, "gain": None, "chosen": False}
+    return {
+        "kind": "word",
+        "vocab_size": 2048,
+        "used_share": 0.91,
+        "whole": figures,
+        "sources": {"plays": figures | {"fertility": 1.31}, said: figures},
+        "longest": [{"id": 77, "text": said, "bytes": 19, "uses": 12}],
+        "sweep": [size | {"size": 1024}, size | {"size": 2048, "vocab_size": 2048, "gain": 0.123, "chosen": True}],
+        "samples": [{"id": "0a", "source": "plays", "unknown": 7, "tokens": [[300, "Runa"], [7, said], [301, "\n"], [302, ""]]}],
+    }
+
+
 def whole_run(maker: Maker, said: str = "Runa keeps a goose.") -> None:
     """A run with every kind of stage."""
     maker.made("ingest", metrics={"documents": 111.0}, reused=True)
     maker.made("audit", {"funnel.json": FUNNEL}, metrics=AUDIT, inputs=["ingest"])
-    maker.made("tokenizer", metrics={"vocab_size": 2048.0, "bytes_per_token": 4.15}, inputs=["ingest"], reused=True)
-    maker.made("pack", metrics={"train_tokens": 285_849.0, "val_tokens": 13_877.0, "instruction_rows": 281.0}, inputs=["tokenizer"])
+    fitted = {"vocab_size": 2048.0, "bytes_per_token": 4.15, "unknown_rate": 0.003}
+    maker.made("tokenizer", {"report.json": cuts(said)}, metrics=fitted, inputs=["ingest"], reused=True)
+    packed = {"train_tokens": 285_849.0, "val_tokens": 13_877.0, "instruction_rows": 281.0, "train_padding_fraction": 0.004}
+    packed |= {"train_tokens_books": 274_664.0, "train_separated_books": 1234.0, "train_separated_fraction": 0.004}
+    packed |= {"train_left_out_books": 0.0, "train_left_out_fraction": 0.0, "train_padding_books": 560.0}
+    maker.made("pack", metrics=packed, config={"method": "best_fit", "sequence_length": 256}, inputs=["tokenizer"])
     shape = {"model": {"layers": 4, "width": 128, "context": 256}}
     maker.made("pretrain", {"history.jsonl": HISTORY}, metrics={"steps": 100.0, "val_loss": 5.1}, config=shape, inputs=["pack"])
     pairs = [{"step": n, "loss": 0.7, "chosen_logp": -1.0, "rejected_logp": -2.0, "margin": 0.1 * n} for n in (1, 2, 3)]
@@ -237,6 +258,7 @@ def test_text_from_outside_is_shown_as_text_and_never_becomes_markup(maker: Make
     funnel = FUNNEL | {"stages": [READ | {"rules": rules, "balanced": False, "fault": f"fault {HOSTILE}"}]}
     funnel |= {"quarantined": {f"why {HOSTILE}": {"files": 1, "shown": []}}, "title_mismatches": {"documents": 1, "shown": [wrong]}}
     maker.made("audit", {"funnel.json": funnel}, causes=(f"cause {HOSTILE}",))
+    maker.made("tokenizer", {"report.json": cuts(f"token {HOSTILE}")}, metrics={"vocab_size": 8.0, "bytes_per_token": 2.0})
     said = [{"role": "user", "content": f"asked {HOSTILE}"}, {"role": "assistant", "content": f"replied {HOSTILE}"}]
     samples = [
         {"kind": "conversation", "set": "seen", "right": True, "messages": said},
@@ -252,8 +274,20 @@ def test_text_from_outside_is_shown_as_text_and_never_becomes_markup(maker: Make
     assert not {tag for tag, _ in page.tags} & CALLS_HOME
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
     for word in ("cause", "asked", "replied", "begun", "given", "went on", "book", "summary", "metric", "reason",
-                 "path", "title", "fault", "why"):  # fmt: skip
+                 "path", "title", "fault", "why", "token"):  # fmt: skip
         assert f"{word} {HOSTILE}" in page.text
+
+
+def test_a_text_is_shown_cut_into_its_tokens_with_their_numbers_and_what_is_unknown(maker: Maker) -> None:
+    whole_run(maker)
+    tokens = [found for tag, found in maker.page().tags if tag == "span" and "token" in found.get("class", "").split()]
+    assert [(found["class"], found["title"]) for found in tokens] == [
+        ("token", "token 300"),
+        ("token odd unknown", "token 7, unknown"),
+        ("token", "token 301"),
+        ("token odd", "token 302"),
+    ]
+    assert "Runa Runa keeps a goose. ↵ ·" in maker.page().sections["tokenizer"]
 
 
 def test_the_notice_in_prefect_cannot_be_broken_by_what_it_tells(maker: Maker) -> None:
@@ -391,8 +425,14 @@ NUMBERS = [
     ("rules", "binary 1 books/photo.txt"),
     ("rules", "books/hamlet.txt Othello"),
     ("corpus", "13,877"),
+    ("tokenizer", "0.3 % of the tokens of train are unknown, and 0.5 % of its bytes lost with them"),
+    ("tokenizer", "Its 2,048 tokens, of which train uses 91 %, hold 4.15 bytes each on average and take 1.05 to a word."),
+    ("tokenizer", "Runa keeps a goose. 19 12 77"),
+    ("tokenizer", "2,048 (chosen) 2,048 3.5 12.3 % 1 % 262,144"),
     ("corpus", "281 rows of conversation"),
     ("rules", "running heads 7,332 364 places"),
+    ("packing", "Documents were packed into rows of 256 tokens, and what fits a row is whole. Left empty: 0.4 % of train."),
+    ("packing", "train books 274,664 1,234 0 560"),
     ("truth", "cleaning, precision 99.9 %"),
     ("truth", "mojibake 81.2 %"),
     ("learning", "Pretraining took 100 steps and 2.0 s, ending at a validation loss of 5.1."),

@@ -6,6 +6,7 @@ Measured only in the updates that are `watched`, because it copies the weights b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -33,11 +34,12 @@ class Change:
         self._watching = False
         if not watching:
             return
-        squares = self._squares if self._squares is not None else torch.zeros(2)
+        squares = self._squares if self._squares is not None else torch.zeros(2, dtype=torch.float64)
         if distributed.get_world_size() > 1:
             distributed.all_reduce(squares)
         change, weights = squares.tolist()
-        self.ratio = (change / weights) ** 0.5 if weights else None
+        ratio = (change / weights) ** 0.5 if weights else math.nan
+        self.ratio = ratio if math.isfinite(ratio) else None
 
     def _remember(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self._watching:
@@ -46,6 +48,7 @@ class Change:
     @torch.no_grad()
     def _compare(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         for parameter, before in self._before.items():
-            squares = torch.stack(((parameter - before).square().sum(), before.square().sum()))
+            norms = (torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in (parameter - before, before))
+            squares = torch.stack([norm.square() for norm in norms])
             self._squares = squares if self._squares is None else self._squares + squares
         self._before = {}

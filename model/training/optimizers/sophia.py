@@ -4,7 +4,7 @@ Newton's step by a diagonal estimate of the curvature, each element clipped to t
 with labels drawn from the model itself, B times the square of the gradient of their mean loss over B tokens. Every so many updates `step`
 is called with such gradients inside of `estimating`; so the curvature takes the same way through ZeRO's slices and reductions as a
 gradient does.
-Cost: one forward and backward pass more for each estimate. Memory: as AdamW.
+Cost: two forward passes and a backward one more for each estimate. Memory: as AdamW.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from model.training.config import TrainConfig, TrainResources
     from model.training.parallel.config import ParallelConfig
 
+WHOLE_MATRICES = ("muon", "adafactor")  # optimizers that see a weight as the matrix it is
+
 
 def misfits(
     decoder: DecoderConfig, train: TrainConfig, resources: TrainResources, *, section: str = "", shape: str = "", spread: str = ""
@@ -36,10 +38,12 @@ def misfits(
         )
     if decoder.norm == "batch":
         yield from _whole_batches(train, resources, section, shape, spread)
-    if train.optimizer in ("muon", "adafactor"):
+    if train.optimizer in WHOLE_MATRICES:
         yield from _whole_matrices(train.optimizer, parallel, section, spread)
     if parallel.tensor > 1:
         yield from _cut(decoder, parallel.tensor, shape, spread)
+        if train.precision == "fp8":
+            yield f"{section}precision=fp8 with {spread}tensor={parallel.tensor} is not offered; use bf16, or tensor=1"
     if parallel.pipeline > 1:
         yield from _staged(decoder, train, resources, share, section, shape, spread)
 
@@ -95,12 +99,16 @@ def _staged(
         yield f"{shape}{what} with {spread}pipeline={stages}: what it keeps belongs to no one stage; use pipeline=1"
     if kept := _changed(train, {"ema_decay": 0.0, "batch_warmup_steps": 0}) or (train.optimizer == "sophia" and "optimizer=sophia"):
         yield f"{section}{kept} with {spread}pipeline={stages} is not offered; use pipeline=1, or its default"
-    if train.precision == "fp16":
-        yield f"{section}precision=fp16 with {spread}pipeline={stages} is not offered; use bf16, or pipeline=1"
+    if train.precision in ("fp16", "fp8"):
+        yield f"{section}precision={train.precision} with {spread}pipeline={stages} is not offered; use bf16, or pipeline=1"
     if kept := _changed(resources, {"recompute": "none", "compile": False}):
         yield f"{kept} with {spread}pipeline={stages} is not offered; use pipeline=1, or its default"
+    if copied := getattr(train, "copy_rows", 0):
+        yield f"{section}copy_rows={copied} with {spread}pipeline={stages}: only a whole model recites; use pipeline=1, or copy_rows=0"
     if getattr(train, "objective", "") == "dpo":
         yield f"{section}objective=dpo with {spread}pipeline={stages}: it asks a whole reference model; use pipeline=1"
+    if copied := getattr(train, "copy_rows", 0):
+        yield f"{section}copy_rows={copied} with {spread}pipeline={stages} is not offered; use pipeline=1, or copy_rows=0"
     if share < stages:
         yield (
             f"{section}global_batch={train.global_batch} gives each pipeline {share} sequences, fewer than {spread}pipeline="

@@ -20,6 +20,7 @@ from torch import Tensor, distributed, nn
 
 from model.architecture.decoder import Decoder
 from model.objectives.next_token import NextToken
+from model.objectives.objective import Objective
 from model.training.distributed import Place
 from model.training.engine import Piece, Update
 from model.training.job import Job, JobError
@@ -101,8 +102,13 @@ class PipelineEngine:
         """None: a model whose layers keep any is not cut into stages."""
         return {}
 
-    def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]]) -> Tensor:
-        """Units and metrics summed over (units, batch), nothing learned; zeros on all but the last stage."""
+    def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]], objective: Objective | None = None) -> Tensor:
+        """Units and metrics summed over (units, batch), nothing learned; zeros on all but the last stage.
+
+        ValueError: another `objective` than what is taught can't be measured in stages.
+        """
+        if objective is not None:
+            raise ValueError(f"{type(objective).__name__} can't be measured with pipeline={self.job.resources.parallel.pipeline}")
         held = list(batches)
         sums = torch.zeros(1 + len(self.objective.metrics), dtype=torch.float64)
         if not held:

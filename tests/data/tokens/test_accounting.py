@@ -46,7 +46,7 @@ def talks(tmp_path: Path) -> Path:
 def test_tokens_in_are_kept_or_left_out_and_places_are_kept_repeated_or_empty(
     split: Path, talks: Path, tokenizer: Path, encoder: TextEncoder, tmp_path: Path, method: str, by_source: bool
 ) -> None:
-    config = PackConfig(sequence_length=WIDTH - 1, method=method, by_source=by_source, instruction_fraction=0.3)  # type: ignore[arg-type]
+    config = PackConfig(sequence_length=WIDTH - 1, method=method, by_source=by_source, instruction_fraction=0.3)
     metrics = pack({"train": split}, tokenizer, talks, tmp_path / "out", config)
     lines = {line["source"]: line for line in pq.read_table(tmp_path / "out" / "accounting" / "tokens.parquet").to_pylist()}
     texts = pq.read_table(split).to_pylist()

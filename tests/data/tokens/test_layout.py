@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ def test_rows_laid_a_few_at_a_time_are_the_rows_laid_at_once(lengths: list[int],
     layout = layout_of(stream_of(lengths), method, length)
     whole, shared = layout.lay(0, layout.rows)
     bounds = sorted({0, layout.rows, *(cut for cut in cuts if cut < layout.rows)})
-    parts = [layout.lay(first, last - first) for first, last in zip(bounds, bounds[1:], strict=False)]
+    parts = [layout.lay(first, last - first) for first, last in pairwise(bounds)]
     assert sum(again for _, again in parts) == shared == layout.repeated.sum()
     for name, values in whole.items():
         assert np.array_equal(np.concatenate([part[name] for part, _ in parts]) if parts else values, values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -150,3 +151,36 @@ def test_an_empty_validation_split_gives_no_rows_and_an_empty_training_split_an_
     assert ShardReader(tmp_path / "out" / "val").metadata.bytes == 0
     with pytest.raises(ValueError, match="no text to train on"):
         pack({"train": empty}, tokenizer, None, tmp_path / "out", CONFIG)
+
+
+@pytest.mark.parametrize(("tokens", "dtype"), [(65_536, "uint16"), (65_537, "uint32")])
+def test_tokens_take_four_bytes_once_there_are_more_than_two_can_tell_apart(
+    tokenizer: Path, tmp_path: Path, tokens: int, dtype: Literal["uint16", "uint32"]
+) -> None:
+    fitted = json.loads((tokenizer / "tokenizer.json").read_text())
+    vocabulary = fitted["model"]["vocab"]
+    vocabulary |= {f"never seen {number}": number for number in range(len(vocabulary), tokens)}
+    (tmp_path / "large").mkdir()
+    (tmp_path / "large" / "tokenizer.json").write_text(json.dumps(fitted))
+    split = write_split(tmp_path / "train.parquet", [prose(1, 3)])
+    pack({"train": split}, tmp_path / "large", None, tmp_path / "out", CONFIG)
+    reader = ShardReader(tmp_path / "out" / "train")
+    assert reader.metadata.vocab_size == tokens
+    assert reader.metadata.dtype == reader.view("tokens", 0).dtype == dtype
+    assert not reader.view("tokens", 0).flags.owndata
+    reader.verify()
+
+
+@pytest.mark.parametrize("method", ["cut", "best_fit"])
+def test_documents_of_a_row_do_not_see_each_other_however_they_are_packed(
+    tokenizer: Path, tmp_path: Path, method: Literal["cut", "best_fit"]
+) -> None:
+    config = PackConfig(sequence_length=64, method=method, shard_rows=7)
+    short = write_split(tmp_path / "short.parquet", [f"number {n} sat {'under the river ' * (n % 5)}." for n in range(40)])
+    pack({"val": short}, tokenizer, None, tmp_path / "out", config)
+    rows = every_row(tmp_path / "out" / "val")
+    for tokens, document, loss in zip(rows["tokens"], rows["document"], rows["loss"], strict=True):
+        starts = np.flatnonzero(np.diff(document, prepend=-1))
+        assert all(tokens[start] in (0, 1) for start in starts[1:])
+        assert (tokens[1:] == 1).sum() + (tokens[-1] == 0) == len(starts) - 1
+        assert not loss[starts].any()

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from model.architecture.config import DecoderConfig
-from model.architecture.decoder import Decoder
+from model.architecture.decoder import Decoder, Frame
+from model.architecture.sight import View
 
 VOCABULARY = 61
 SMALL = DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, feed_forward=48, context=32, initial_std=0.2)
@@ -68,6 +69,13 @@ def spread(config: DecoderConfig, seed: int = 3) -> Decoder:
                 centred = name.endswith((".bias", "running_mean"))
                 tensor.copy_(torch.empty(tensor.shape).uniform_(-0.5, 0.5, generator=generator) + (0.0 if centred else 1.0))
     return decoder
+
+
+def entered(decoder: Decoder, row: Tensor) -> tuple[Tensor, Frame]:
+    """What goes into the first block for whole texts, and what all blocks share."""
+    x_BTD = decoder.model.embed_tokens(row)
+    view = View(decoder.config, x_BTD, 0, None, None, training=decoder.training)
+    return decoder.model.placed(x_BTD, view), decoder.model.frame(x_BTD, view)
 
 
 def tokens(rows: int, time: int, seed: int = 1) -> Tensor:

@@ -19,7 +19,7 @@ from model.inference.generation import generate
 from model.inference.open_model import open_model
 from model.release.config import QuantizeConfig
 from model.release.quantize import quantize
-from tests.model.architecture.choices import EVERY, LLAMA, OWN, VOCABULARY, shape, spread, tokens
+from tests.model.architecture.choices import EVERY, LLAMA, OWN, VOCABULARY, entered, shape, spread, tokens
 
 DOCUMENTS = torch.tensor([[0] * 7 + [1] * 12 + [2] * 11, [0] * 30])
 each = pytest.mark.parametrize("choice", EVERY.values(), ids=EVERY.keys())
@@ -107,6 +107,17 @@ def test_recomputing_blocks_gives_the_same_gradients_to_the_bit(choice: dict[str
         assert torch.equal(gradient, gradients[1][name]), name
 
 
+def test_recomputing_runs_each_block_a_second_time_in_training_alone() -> None:
+    decoder, calls = spread(shape()), list[int]()
+    for number, block in enumerate(decoder.model.layers):
+        block.mlp.register_forward_pre_hook(lambda *_, number=number: calls.append(number))
+    decoder.recompute = True
+    decoder(tokens(1, 9)).sum().backward()
+    assert calls == [0, 1]
+    decoder.train()(tokens(1, 9)).sum().backward()
+    assert calls[2:] == [0, 1, 1, 0]
+
+
 @each
 def test_bf16_products_move_the_logits_by_rounding_alone(choice: dict[str, Any]) -> None:
     decoder, row = spread(shape(**choice)), tokens(2, 30)
@@ -161,9 +172,23 @@ def test_a_choice_says_by_name_why_it_is_no_llama_and_the_others_say_nothing() -
 def test_dropout_drops_its_share_in_training_and_nothing_in_evaluation() -> None:
     decoder, row = spread(shape(dropout=0.25)), tokens(2, 30)
     assert torch.equal(decoder(row), decoder(row))
-    entered, _ = decoder.train().model.enter(row, None, None, None)
-    assert float((entered == 0).float().mean()) == pytest.approx(0.25, abs=0.04)
+    x_BTD, _ = entered(decoder.train(), row)
+    assert float((x_BTD == 0).float().mean()) == pytest.approx(0.25, abs=0.04)
     assert not torch.equal(decoder(row), decoder(row))
+
+
+@pytest.mark.parametrize("choice", [{}, {"attention_soft_cap": 5.0}, OWN["latent"]], ids=["fused", "plain", "latent"])
+def test_dropout_drops_attentions_probabilities_and_sublayers_outputs(choice: dict[str, Any]) -> None:
+    block = spread(shape(dropout=0.5, **choice)).train().model.layers[0]
+    _, frame = entered(spread(shape(**choice)), tokens(1, 9))
+    x_BTD = torch.randn(1, 9, 32, generator=torch.Generator().manual_seed(1))
+    probabilities = [block.self_attn(x_BTD, frame.rotary, frame.sight) for _ in range(400)]
+    still = block.self_attn.eval()(x_BTD, frame.rotary, frame.sight)
+    assert not torch.equal(probabilities[0], probabilities[1])
+    # Those that stay are scaled up, so that the mean is what it is without.
+    torch.testing.assert_close(torch.stack(probabilities).mean(0), still, atol=0.6 * float(still.detach().std()), rtol=0)
+    added = block(x_BTD, frame) - x_BTD
+    assert float((block(x_BTD, frame) == x_BTD).float().mean()) == pytest.approx(0.25, abs=0.08) and added.any()
 
 
 def test_batch_norm_normalizes_over_all_tokens_in_training_and_keeps_running_statistics() -> None:

@@ -19,7 +19,7 @@ from model.architecture.feed_forward import FeedForward
 from model.architecture.positions.biases import Alibi, RelativeBias, alibi_slopes, relative_buckets
 from model.architecture.positions.vectors import SinusoidalPositions
 from model.architecture.sight import View
-from tests.model.architecture.choices import LLAMA, OWN, VOCABULARY, shape, spread, tokens
+from tests.model.architecture.choices import LLAMA, OWN, VOCABULARY, entered, shape, spread, tokens
 
 transformers = pytest.importorskip("transformers")
 
@@ -218,7 +218,7 @@ def test_post_norm_normalizes_the_stream_after_each_addition_and_nothing_at_the_
     decoder = spread(shape(norm=kind, norm_place="post", positions="none"))
     row, trunk = tokens(1, 10), decoder.model
     with torch.no_grad():
-        _, frame = trunk.enter(row, None, None, None)
+        _, frame = entered(decoder, row)
         x = trunk.embed_tokens(row)
         for block in trunk.layers:
             x = normed(kind, x + block.self_attn(x, None, frame.sight), block.input_layernorm)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +15,19 @@ from pydantic import ValidationError
 from data.tokens.config import TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
 from model.architecture.decoder import Decoder
+from model.architecture.directory import ModelError, save_model
 from model.evaluation.config import EvaluateConfig, Probe
 from model.evaluation.copying import Recital, copying, draw_passages
 from model.evaluation.evaluate import evaluate
 from model.evaluation.loss import evaluate_loss
 from model.evaluation.probes import probabilities
+from model.inference.chat import ChatModel
 from model.inference.chat_format import ChatFormat
-from model.release.config import QuantizeConfig
+from model.inference.config import SamplingConfig
+from model.inference.sampling_texts import sample_texts
+from model.release.card import ModelCard
+from model.release.config import ExportConfig, QuantizeConfig
+from model.release.export import export
 from model.release.quantize import quantize
 from model.training.shards import ShardError, ShardReader
 
@@ -179,6 +186,33 @@ def test_shards_of_another_tokenizer_are_refused(model_dir: Path, tokenizer_dir:
     changed.write_text(changed.read_text() + "\n")
     with pytest.raises(ShardError, match="was encoded by tokenizer"):
         evaluate(model_dir, tmp_path, packed, None, tmp_path / "out", EvaluateConfig(), threads=1)
+
+
+def test_what_unknown_tokens_swallowed_is_charged_as_if_it_were_spelt(decoder: Decoder, packed: Path, tmp_path: Path) -> None:
+    shutil.copytree(packed / "val", tmp_path / "val")
+    told = json.loads((tmp_path / "val" / "shards.json").read_text())
+    (tmp_path / "val" / "shards.json").write_text(json.dumps(told | {"unknown": 10, "unknown_bytes": 60, "bytes": told["bytes"] + 60}))
+    plain, charged = (evaluate_loss(decoder, folder / "val") for folder in (packed, tmp_path))
+    bits = plain["bits_per_byte"] * told["bytes"] + (60 + 10) * math.log2(257)  # each swallowed byte, and an end mark a token
+    assert charged["bits_per_byte"] == pytest.approx(bits / (told["bytes"] + 60))
+    assert charged["loss"] == plain["loss"]
+
+
+def test_a_model_of_another_tokenizer_is_refused_by_name_wherever_it_meets_text(
+    decoder: Decoder, tokenizer_dir: Path, packed: Path, tmp_path: Path
+) -> None:
+    card = ModelCard(name="x", recipe="x", summary="x", intended_use=("Tests.",), limits=("All.",))
+    save_model(decoder, tmp_path / "model", extra={"tokenizer_digest": "e" * 64})
+    refused = r"was trained with tokenizer eeeeeeeeeeee, but tokenizer \w{12} is in use"
+    with pytest.raises(ModelError, match=refused):
+        evaluate(tmp_path / "model", tokenizer_dir, packed, None, tmp_path / "out", EvaluateConfig(), threads=1)
+    with pytest.raises(ModelError, match=refused):
+        ChatModel.open(tmp_path / "model", tokenizer=tokenizer_dir)
+    shutil.copytree(tokenizer_dir, tmp_path / "model", dirs_exist_ok=True)
+    with pytest.raises(ModelError, match=refused):
+        list(sample_texts(tmp_path / "model", ["Ada"], 1, SamplingConfig()))
+    with pytest.raises(ModelError, match=refused):
+        export(tmp_path / "model", tokenizer_dir, tmp_path / "release", ExportConfig(), card)
 
 
 def test_a_config_that_repeats_itself_is_refused() -> None:

@@ -11,6 +11,7 @@ from model.architecture.config import DecoderConfig
 from model.architecture.decoder import Decoder
 from model.architecture.directory import ModelError, save_model
 from model.inference.chat import ChatModel
+from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.release.card import ModelCard
@@ -96,6 +97,37 @@ def test_bfloat16_halves_the_weights_and_opens_everywhere(model_dir: Path, token
     assert 0 < metrics["logits_difference"] < 5 and 0.45 < ratio < 0.6
     assert json.loads((tmp_path / "config.json").read_text())["torch_dtype"] == "bfloat16"
     assert next(ChatModel.open(tmp_path).model.parameters()).dtype == torch.float32
+
+
+@pytest.fixture(scope="module")
+def own(chat_format: ChatFormat, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that no Llama computes, as a directory."""
+    folder = tmp_path_factory.mktemp("own")
+    shape = DecoderConfig(width=32, layers=2, heads=4, context=64, attention="latent", norm="layer", logit_soft_cap=20, initial_std=0.3)
+    save_model(Decoder(shape, chat_format.tokenizer.get_vocab_size(), seed=5), folder)
+    return folder
+
+
+def test_what_is_no_llama_is_exported_for_folio_alone_and_its_card_says_so(own: Path, tokenizer_dir: Path, tmp_path: Path) -> None:
+    quantize(own, tmp_path / "int8", QuantizeConfig())
+    metrics = export(own, tokenizer_dir, tmp_path / "out", ExportConfig(format="folio"), CARD, quantized=tmp_path / "int8")
+    assert metrics["logits_difference"] == 0
+    for directory in (tmp_path / "out", tmp_path / "out" / "int8"):
+        chat = ChatModel.open(directory)
+        assert chat.model.config.attention == "latent" and isinstance("".join(chat.say("Who?", SamplingConfig(max_new_tokens=6))), str)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "Only folio opens this model" in card and "attention=latent, norm=layer, logit\\_soft\\_cap=20.0" in card
+    assert "library_name: transformers" not in card and "AutoModelForCausalLM" not in card
+
+
+def test_a_format_that_the_model_cannot_have_is_refused_with_what_makes_it_so(
+    own: Path, model_dir: Path, tokenizer_dir: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"no Hugging Face Llama: attention=latent, norm=layer, logit_soft_cap=20.0; .* format: folio"):
+        export(own, tokenizer_dir, tmp_path / "out", ExportConfig(), CARD)
+    with pytest.raises(ModelError, match=r"is a Hugging Face Llama, .* format: huggingface"):
+        export(model_dir, tokenizer_dir, tmp_path / "out", ExportConfig(format="folio"), CARD)
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_does_not_fit_together_is_refused(model_dir: Path, tokenizer_dir: Path, int8_dir: Path, tmp_path: Path) -> None:

@@ -16,8 +16,7 @@ import torch
 
 from model.architecture.decoder import Decoder
 from model.objectives.objective import objective_for
-from model.training.batches import Batches
-from model.training.distributed import Place, import_deepspeed, join, leave, place_from_environment
+from model.training.distributed import Place, import_deepspeed, join, leave
 from model.training.job import Job
 
 ROOT = Path(__file__).parents[3]
@@ -59,17 +58,16 @@ def train_here(job: Job, place: Place = ALONE, stop_after: int | None = None, po
     return places
 
 
-def engine_of(job: Job):  # type: ignore[no-untyped-def]  # its module may only be imported after DeepSpeed's own import
-    """A fresh engine for the job, and its batches."""
+def engine_of(job: Job) -> Any:
+    """A fresh engine for the job; its module may only be imported after DeepSpeed was, our way."""
     torch.set_num_threads(1)
     import_deepspeed()
     join(ALONE, Path())
     from model.training.engine import Engine
     from model.training.lesson import Lesson
 
-    objective = objective_for(job.train)
     decoder = Decoder(job.decoder, job.vocab_size, seed=job.seed).train()
-    return Engine(Lesson(decoder, objective, job.train.precision, None), job, ALONE), Batches(job, objective, ALONE, torch.device("cpu"))
+    return Engine(Lesson(decoder, objective_for(job.train), job.train.precision, None), job, ALONE)
 
 
 def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> None:
@@ -88,14 +86,15 @@ def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> Non
         for rank in range(workers)
     ]
     try:
-        assert [process.wait(300) for process in started] == [0] * workers
+        codes = [process.wait(300) for process in started]
+        assert codes == [0] * workers, codes
     finally:
         for process in started:
             process.kill()
 
 
 def main(told: Path) -> None:
-    place = place_from_environment()
+    place = Place(int(os.environ["RANK"]), int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     import_deepspeed()
     join(place, told.parent)
     for described, stop_after in json.loads(told.read_text()):

@@ -51,6 +51,28 @@ def test_a_run_stopped_after_every_second_step_ends_with_the_same_bytes(make_job
     same_bytes(undisturbed, stopped)
 
 
+OTHERS = [
+    ("lion", 2, {}),
+    ("sophia", 1, {"sophia_every": 2}),
+    ("momentum", 3, {}),
+    ("muon", 0, {}),
+    ("adafactor", 0, {}),
+    ("adamw", 1, {"ema_decay": 0.9}),
+    ("adamw", 2, {"precision": "fp16"}),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("optimizer", "zero_stage", "train"), OTHERS)
+def test_every_optimizer_goes_on_from_its_own_state(make_job: JobMaker, optimizer: str, zero_stage: int, train: dict[str, object]) -> None:
+    resources = {"zero_stage": zero_stage, **RARE}
+    undisturbed, stopped = (make_job(name, resources, optimizer=optimizer, **train) for name in ("undisturbed", "stopped"))
+    train_here(undisturbed)
+    for _ in range(3):
+        train_here(stopped, stop_after=2)
+    same_bytes(undisturbed, stopped)
+
+
 def test_two_workers_that_stop_and_go_on_end_with_the_same_bytes(make_job: JobMaker, tmp_path: Path) -> None:
     calls: list[tuple[Job, int | None]] = []
     for stage in (0, 1, 2, 3):

@@ -13,7 +13,8 @@ from model.architecture.directory import CONFIG, ModelError, save_model, weight_
 from model.training.history import read_lines
 from model.training.initial import initial_decoder
 from model.training.job import Job, JobError
-from tasks.training import Pretraining, initial_state
+from tasks.pretrain import initial_state
+from tasks.training import Pretraining
 
 from .alone import train_here
 from .conftest import DIGEST, SHAPE, VOCABULARY, JobMaker

@@ -125,7 +125,7 @@ def test_a_worker_that_stands_still_is_named_and_ended_after_stall_seconds(
     with pytest.raises(LaunchError) as ended:
         launch(job, on_progress=freeze)
     assert re.search(
-        rf"no progress for stall_seconds=15, so the workers were ended \(worker {frozen[0]} gave no sign of life for \d+ s\); "
+        rf"no progress for stall_seconds=15, worker {frozen[0]} gave no sign of life for \d+ s, so the workers were ended; "
         r"the checkpoint of step \d+ of 5000",
         str(ended.value),
     )

@@ -11,10 +11,10 @@ from model.training.progress import ProgressReader, ProgressWriter
 
 @pytest.mark.parametrize("devices", [0, 4])
 def test_every_line_says_how_many_accelerators_are_in_use(tmp_path: Path, devices: int) -> None:
-    writer = ProgressWriter(tmp_path / "progress.jsonl", start=0, steps=2, tokens_a_step=8, devices=devices)
+    writer = ProgressWriter(tmp_path / "progress.jsonl", steps=2, tokens_at=lambda step: 8 * step, devices=devices)
     writer.note(0, "training")
-    writer.step(1, 0.1, {"loss": 2.0})
-    writer.step(2, 0.1, {"loss": 1.0})
+    writer.step(1, {"loss": 2.0}, {})
+    writer.step(2, {"loss": 1.0}, {})
     told = ProgressReader(tmp_path / "progress.jsonl").new()
     assert [progress.devices for progress in told] == [devices] * len(told)
     assert [progress.step for progress in told] == [0, 1, 2]

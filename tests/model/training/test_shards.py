@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model.training.shards import ShardError, ShardReader
+from model.training.shards import ShardError, ShardReader, SourceRows
+
+from .conftest import write_shards
 
 LENGTH = 12
 ROWS = (5, 5, 3)
@@ -113,3 +115,20 @@ def test_a_missing_truncated_or_foreign_directory_is_refused(
     (directory / "shards.json").write_text('{"format": 9, "kind": "pretrain", "files": []}')
     with pytest.raises(ShardError, match="format 9"):
         ShardReader(directory)
+
+
+def test_sources_are_what_the_shards_say_and_none_where_they_say_nothing(written: tuple[Path, dict[str, np.ndarray]]) -> None:
+    directory, _ = written
+    assert ShardReader(directory).metadata.sources == ()
+    record = json.loads((directory / "shards.json").read_text())
+    (directory / "shards.json").write_text(json.dumps({**record, "sources": [{"name": "books", "rows": 13}]}))
+    assert ShardReader(directory).metadata.sources == (SourceRows("books", 13),)
+
+
+@pytest.mark.parametrize("length", [2, 6, 7, 8, 15, 16])
+def test_what_counts_is_read_right_wherever_in_a_byte_a_row_begins(tmp_path: Path, length: int) -> None:
+    loss = np.random.default_rng(length).random((29, length + 1)) < 0.5
+    tokens = np.zeros(loss.shape, dtype=np.uint16)
+    reader = ShardReader(write_shards(tmp_path / "rows", "pretrain", {"tokens": tokens, "document": tokens, "loss": loss}))
+    order = np.random.default_rng(0).permutation(29)
+    assert np.array_equal(reader.rows(order)["loss"], loss[order])

@@ -81,7 +81,7 @@ def test_a_loss_that_is_always_a_little_off_is_seen_however_small() -> None:
         expect_one_trajectory(reference + noise - noise.mean() - 1.5e-4, reference, 1e-3, "noise and a bias")
 
 
-GRID = [(workers, stage, micro) for workers in (1, 2) for stage in STAGES for micro in (4, 1)]
+GRID = [(1, stage, micro) for stage in STAGES for micro in (4, 1)] + [(2, stage, 1 if stage % 2 else 4) for stage in STAGES]
 
 
 @pytest.mark.slow

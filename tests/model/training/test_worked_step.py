@@ -11,12 +11,12 @@ import torch
 
 from model.architecture.config import DecoderConfig
 from model.architecture.decoder import Decoder
-from model.architecture.directory import save_model
+from model.architecture.directory import TOKENIZER_DIGEST, save_model
 from model.training.distributed import import_deepspeed, join
 from model.training.job import Job
 
 from .alone import ALONE
-from .conftest import JobMaker, write_shards
+from .conftest import DIGEST, JobMaker, write_shards
 
 WORDS = 20
 SENTENCE = [3, 14, 15, 9, 2]
@@ -42,7 +42,7 @@ def job(make_job: JobMaker, tmp_path: Path) -> Job:
     """Two updates on the sentence, of which the last word alone counts."""
     row = np.array([SENTENCE])
     columns = {"tokens": row.astype(np.uint16), "document": np.zeros_like(row, dtype=np.uint16), "loss": row == SENTENCE[-1]}
-    save_model(undecided(), tmp_path / "undecided")
+    save_model(undecided(), tmp_path / "undecided", extra={TOKENIZER_DIGEST: DIGEST})
     given = make_job(resources={"micro_batch": 1}, steps=2, global_batch=1, warmup_steps=0, eval_rows=0)
     return given.model_copy(
         update={

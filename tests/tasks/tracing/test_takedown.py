@@ -44,6 +44,14 @@ def test_a_document_of_the_training_split_is_in_its_shard_and_in_the_parts_made_
     assert all(held.certain for held in told.held)
 
 
+def test_a_tokenizer_whose_report_shows_a_documents_beginning_holds_its_words(corpus: Corpus) -> None:
+    report = json.dumps({"samples": [{"id": MOBY, "tokens": [[9, "Call me"]]}]})
+    given = {"train": corpus.made["split"].part("train.parquet").reference()}
+    corpus.commit("tokenizer", {"tokenizer.json": "{}", "report.json": report}, given, config={"kind": "word"})
+    assert places(corpus, taken(corpus, MOBY), "contains")["tokenizer"] == {"report.json"}
+    assert "tokenizer" not in places(corpus, taken(corpus, ALICE), "contains")
+
+
 def test_a_document_of_the_validation_split_was_only_measured_on(corpus: Corpus) -> None:
     told = taken(corpus, PRIDE)
     assert set(places(corpus, told, "contains")) == {f"ingest[{shard_of(PRIDE)}]", f"clean[{shard_of(PRIDE)}]", "dedup", "split", "pack"}

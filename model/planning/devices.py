@@ -1,0 +1,87 @@
+"""Accelerators by name: what their makers' data sheets promise.
+
+Dense products alone (no sparsity), in operations a second, at boost clock; memory as the sheet counts it, taken for GiB. Where a sheet
+gives only the number with sparsity, half of it stands here. A card that is not listed is refused by name, never guessed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+GIB, TERA = 2**30, 1e12
+
+
+@dataclass(frozen=True)
+class Device:
+    """A kind of accelerator: `peaks` by precision, multiplications and additions a second, one chip."""
+
+    name: str
+    memory: int
+    peaks: Mapping[str, float]
+    source: str
+
+    def peak(self, precision: str) -> float:
+        """Most operations a second at a precision. Raises ValueError when the chip has no units for it."""
+        if precision not in self.peaks:
+            raise ValueError(f"{self.name} has no {precision} products ({self.source}); it has {', '.join(self.peaks)}")
+        return self.peaks[precision]
+
+
+def _device(name: str, memory: int, source: str, **peaks: float) -> Device:
+    return Device(name, memory * GIB, {precision: value * TERA for precision, value in peaks.items()}, source)
+
+
+DEVICES: Mapping[str, Device] = {
+    device.name: device
+    for device in (
+        _device("v100", 32, "NVIDIA V100 data sheet, SXM2", fp32=15.7, fp16=125),
+        _device("t4", 16, "NVIDIA T4 data sheet", fp32=8.1, fp16=65),
+        _device("a100-40gb", 40, "NVIDIA A100 data sheet", fp32=19.5, tf32=156, bf16=312, fp16=312),
+        _device("a100-80gb", 80, "NVIDIA A100 data sheet", fp32=19.5, tf32=156, bf16=312, fp16=312),
+        _device("h100-pcie", 80, "NVIDIA H100 data sheet, PCIe", fp32=51, tf32=378, bf16=756, fp16=756, fp8=1513),
+        _device("h100-sxm", 80, "NVIDIA H100 data sheet, SXM", fp32=67, tf32=494.5, bf16=989.5, fp16=989.5, fp8=1979),
+        _device("h200-sxm", 141, "NVIDIA H200 data sheet, SXM", fp32=67, tf32=494.5, bf16=989.5, fp16=989.5, fp8=1979),
+        _device("b200", 180, "NVIDIA HGX B200 data sheet, an eighth", fp32=75, tf32=1100, bf16=2250, fp16=2250, fp8=4500),
+        _device("l4", 24, "NVIDIA L4 data sheet", fp32=30.3, tf32=60, bf16=121, fp16=121, fp8=242.5),
+        _device("l40s", 48, "NVIDIA L40S data sheet", fp32=91.6, tf32=183, bf16=362, fp16=362, fp8=733),
+        _device("rtx-3090", 24, "NVIDIA GA102 white paper, fp32 sums", fp32=35.6, tf32=35.6, bf16=71, fp16=71),
+        _device("rtx-4090", 24, "NVIDIA Ada white paper, fp32 sums", fp32=82.6, tf32=82.6, bf16=165.2, fp16=165.2, fp8=330.3),
+        _device("mi300x", 192, "AMD Instinct MI300X data sheet", fp32=163.4, tf32=653.7, bf16=1307.4, fp16=1307.4, fp8=2614.9),
+    )
+}
+SHORT = {"h100": "h100-sxm", "h200": "h200-sxm", "a100": "a100-80gb", "4090": "rtx-4090", "3090": "rtx-3090"}
+# How drivers call what the table has under another name; the first that fits counts.
+DRIVERS = (
+    (r"H100.*PCIe", "h100-pcie"),
+    (r"H100.*(HBM3|SXM)", "h100-sxm"),
+    (r"\bH200\b(?!.*NVL)", "h200-sxm"),
+    (r"\bB200\b", "b200"),
+    (r"A100.*80GB", "a100-80gb"),
+    (r"A100.*40GB", "a100-40gb"),
+    (r"V100.*32GB", "v100"),
+    (r"\bT4\b", "t4"),
+    (r"\bL40S\b", "l40s"),
+    (r"\bL4\b", "l4"),
+    (r"RTX 4090(?! D| Laptop)", "rtx-4090"),
+    (r"RTX 3090(?! Ti)", "rtx-3090"),
+    (r"MI300X", "mi300x"),
+)
+
+
+def find_device(name: str) -> Device:
+    """The device called so, in any case, with or without its maker. Raises ValueError with the names that there are."""
+    asked = name.strip().lower().replace("_", "-").replace(" ", "-").removeprefix("nvidia-").removeprefix("amd-")
+    asked = SHORT.get(asked, asked)
+    if asked in DEVICES:
+        return DEVICES[asked]
+    near = difflib.get_close_matches(asked, [*DEVICES, *SHORT], n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise ValueError(f"device {name!r} is not known: {hint}there are {', '.join(DEVICES)}, and cpu for the machine at hand")
+
+
+def device_of_driver(name: str) -> Device | None:
+    """The table's device for the name that a driver tells, such as `NVIDIA H100 80GB HBM3`; None when it is not listed."""
+    return next((DEVICES[key] for pattern, key in DRIVERS if re.search(pattern, name)), None)

@@ -1,0 +1,71 @@
+"""The machine that a plan is made for: named accelerators, or the processor or accelerator at hand."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import psutil
+
+from model.planning.devices import device_of_driver, find_device
+
+# Shares of the peak that training comes to: on accelerators between PaLM's 46 % and Llama 3's 38 to 43 %; on processors what folio
+# came to itself with the default micro-batch. A guess, to be replaced by a trial.
+ASSUMED_ACCELERATOR, ASSUMED_PROCESSOR = 0.40, 0.60
+
+
+@dataclass(frozen=True)
+class Machine:
+    """`devices` of a kind; on a processor the devices are its workers, which share its cores and its memory."""
+
+    name: str
+    devices: int
+    accelerator: bool
+    memory: int
+    peak: float
+    peak_source: str
+    utilization: float
+    utilization_source: str
+
+    @property
+    def flops(self) -> float:
+        """Useful operations a second of all of it together."""
+        return self.peak * self.utilization * (self.devices if self.accelerator else 1)
+
+
+def machine_for(device: str, devices: int, precision: str) -> Machine:
+    """The machine of that name: a listed accelerator, `cpu`, or `here` for what is at hand. Raises ValueError for another name.
+
+    For what is not named from a data sheet torch is loaded and a short product timed.
+    """
+    if device not in ("here", "cpu"):
+        known = find_device(device)
+        return _accelerator(known.name, devices, known.memory, known.peak(precision), f"{known.source}, dense {precision}")
+    import torch
+
+    from model.planning.peak import measured_peak
+
+    if device == "here" and torch.cuda.is_available():
+        found = torch.cuda.get_device_properties(0)
+        listed = device_of_driver(found.name)
+        if listed is not None:
+            return _accelerator(found.name, devices, found.total_memory, listed.peak(precision), f"{listed.source}, dense {precision}")
+        peak, size = measured_peak("cuda", 0, precision)
+        return _accelerator(found.name, devices, found.total_memory, peak, f"{precision} products of {size} x {size}, measured now")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(cores)
+    peak, size = measured_peak("cpu", 0, precision)
+    return Machine(
+        name=f"this processor, {cores} cores",
+        devices=devices,
+        accelerator=False,
+        memory=psutil.virtual_memory().total // devices,
+        peak=peak,
+        peak_source=f"{precision} products of {size} x {size}, measured now",
+        utilization=ASSUMED_PROCESSOR,
+        utilization_source="assumed",
+    )
+
+
+def _accelerator(name: str, devices: int, memory: int, peak: float, source: str) -> Machine:
+    return Machine(name, devices, True, memory, peak, source, ASSUMED_ACCELERATOR, "assumed")

@@ -1,0 +1,70 @@
+"""How fast the device at hand multiplies matrices: what MFU is told against where no data sheet is named.
+
+Guarantee: the best of a few square products, each long enough to be timed, with the threads that this process computes with; once a
+process and precision. Cost: a fifth of a second on a processor. A measured peak is what the machine gives now, so on a busy one it is
+lower, and MFU against it higher, than on a quiet one.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+
+from model.planning.devices import device_of_driver, find_device
+
+FIRST, LARGEST = 256, {"cpu": 2048, "cuda": 8192}
+LONG_ENOUGH, REPEATS = 0.01, 4
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Operations a second of one device at one precision, and where the number is from."""
+
+    flops: float
+    source: str
+
+
+def peak_of(device: torch.device, precision: str, named: str = "auto") -> Peak:
+    """The peak that MFU is told against.
+
+    `named`: auto (the data sheet's where the card is listed, else measured), measured, or a device's name in model/planning/devices.py.
+    Raises ValueError for a name or precision that isn't there.
+    """
+    if named not in ("auto", "measured"):
+        known = find_device(named)
+        return Peak(known.peak(precision), f"{known.name} {precision}, {known.source}")
+    if named == "auto" and device.type == "cuda":
+        listed = device_of_driver(torch.cuda.get_device_name(device))
+        if listed is not None:
+            return Peak(listed.peak(precision), f"{listed.name} {precision}, {listed.source}")
+    flops, size = measured_peak(device.type, device.index or 0, precision)
+    return Peak(flops, f"{precision} products of {size} x {size} measured at the start")
+
+
+@cache
+def measured_peak(kind: str, index: int, precision: str) -> tuple[float, int]:
+    """(operations a second, size of the product they were measured with). bf16 and fp16 are multiplied as such, all else as fp32."""
+    device = torch.device(kind, index)
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+    size = FIRST
+    while True:
+        left, right = (torch.ones(size, size, dtype=dtype, device=device) for _ in range(2))
+        _timed(left, right)
+        seconds = min(_timed(left, right) for _ in range(REPEATS))
+        if seconds >= LONG_ENOUGH or size >= LARGEST.get(kind, max(LARGEST.values())):
+            return 2 * size**3 / seconds, size
+        size *= 2
+
+
+def _timed(left: torch.Tensor, right: torch.Tensor) -> float:
+    cuda = left.device.type == "cuda"
+    if cuda:
+        torch.cuda.synchronize(left.device)
+    began = time.perf_counter()
+    torch.mm(left, right)
+    if cuda:
+        torch.cuda.synchronize(left.device)
+    return time.perf_counter() - began

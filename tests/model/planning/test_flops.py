@@ -1,0 +1,71 @@
+"""Operations are counted from the shape, and a peak is named or measured."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from model.architecture.config import DecoderConfig
+from model.architecture.decoder import Decoder
+from model.planning.devices import DEVICES, device_of_driver, find_device
+from model.planning.flops import attention_flops, product_weights, training_flops, utilization
+from model.planning.peak import measured_peak, peak_of
+
+SHAPE = DecoderConfig(width=64, layers=2, heads=4, kv_heads=2, feed_forward=192, context=32)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_training_operations_are_those_that_torch_counts(tied: bool) -> None:
+    shape = SHAPE.model_copy(update={"tied_embeddings": tied})
+    decoder = Decoder(shape, 100)
+    with FlopCounterMode(display=False) as counted, torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        decoder(torch.zeros(1, shape.context, dtype=torch.long)).sum().backward()
+    # Norms' gains are counted among the weights and are no products: less than a hundredth.
+    assert training_flops(shape, 100) * shape.context == pytest.approx(counted.get_total_flops(), rel=0.01)
+
+
+def test_the_count_is_six_a_weight_and_twelve_layers_times_heads_times_context() -> None:
+    gpt3 = DecoderConfig(width=12288, layers=96, heads=96, kv_heads=96, feed_forward=49152, context=2048)
+    assert attention_flops(gpt3) == 12 * 96 * 12288 * 2048
+    assert training_flops(gpt3, 50257) == 6 * product_weights(gpt3, 50257) + attention_flops(gpt3)
+    untied = gpt3.model_copy(update={"tied_embeddings": False})
+    assert product_weights(untied, 50257) == product_weights(gpt3, 50257)
+
+
+def test_mfu_is_the_share_of_the_peak() -> None:
+    each = training_flops(SHAPE, 100)
+    assert utilization(SHAPE, 100, 1000.0, 2000 * each) == pytest.approx(0.5)
+
+
+def test_a_device_is_found_by_its_name_and_by_what_its_driver_calls_it() -> None:
+    assert find_device("NVIDIA H100") is DEVICES["h100-sxm"]
+    assert find_device("a100").memory == 80 * 2**30
+    for told, name in (
+        ("NVIDIA H100 80GB HBM3", "h100-sxm"),
+        ("NVIDIA H100 PCIe", "h100-pcie"),
+        ("NVIDIA H200", "h200-sxm"),
+        ("NVIDIA A100-SXM4-40GB", "a100-40gb"),
+        ("NVIDIA L40S", "l40s"),
+        ("NVIDIA L4", "l4"),
+        ("NVIDIA GeForce RTX 4090", "rtx-4090"),
+    ):
+        found = device_of_driver(told)
+        assert found is not None
+        assert found.name == name
+    for other in ("NVIDIA H100 NVL", "NVIDIA GeForce RTX 4090 Laptop GPU", "Quadro K600"):
+        assert device_of_driver(other) is None
+    with pytest.raises(ValueError, match=r"device 'h101' is not known: did you mean h100\?"):
+        find_device("h101")
+    with pytest.raises(ValueError, match=r"t4 has no bf16 products \(NVIDIA T4 data sheet\); it has fp32, fp16"):
+        find_device("t4").peak("bf16")
+
+
+def test_a_peak_says_where_it_is_from() -> None:
+    cpu = torch.device("cpu")
+    named = peak_of(cpu, "bf16", "h200")
+    assert (named.flops, named.source) == (989.5e12, "h200-sxm bf16, NVIDIA H200 data sheet, SXM")
+    measured = peak_of(cpu, "fp32")
+    assert "measured at the start" in measured.source
+    assert 1e8 < measured.flops < 1e14
+    assert measured_peak("cpu", 0, "fp32") is measured_peak("cpu", 0, "fp32")

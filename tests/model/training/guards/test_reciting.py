@@ -1,0 +1,23 @@
+"""What is measured while training is what a greedy continuation would tell."""
+
+from __future__ import annotations
+
+import torch
+
+from model.architecture.directory import load_model
+from model.evaluation.copying import copying
+from model.training.history import read_lines
+from model.training.shards import ShardReader
+
+from ..alone import train_here
+from ..conftest import JobMaker
+
+
+def test_the_share_is_that_of_passages_that_a_greedy_continuation_recites(make_job: JobMaker) -> None:
+    job = make_job("reciting", steps=150, eval_every=50, copy_rows=40, copy_tokens=3)
+    train_here(job)
+    rates = [line["copy_rate"] for line in read_lines(job.output / "history.jsonl") if "copy_rate" in line]
+    torch.set_num_threads(1)
+    recitals = copying(load_model(job.output), ShardReader(job.train_shards), passages=40, prompt_tokens=3, copy_tokens=3, seed=job.seed)
+    assert len(rates) == 3 and rates[-1] == sum(recital.copied >= 3 for recital in recitals) / len(recitals)
+    assert 0 < rates[-1] < 1, "all or none recite, so equal shares would prove little"

@@ -1,0 +1,48 @@
+"""Batch norm: trained on whole batches by one worker, its running statistics kept with the weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.architecture.decoder import Decoder
+from model.architecture.directory import load_model
+from model.training.job import Job
+
+from .alone import train_here
+from .conftest import SHAPE, VOCABULARY, JobMaker
+
+NORMED = SHAPE.model_copy(update={"norm": "batch"})
+
+
+def with_batch_norm(job: Job, **resources: Any) -> Job:
+    """The same job for a decoder with batch norm, checked again."""
+    parallel = job.resources.parallel.model_copy(update={name: resources.pop(name) for name in ("workers",) if name in resources})
+    changed = job.resources.model_copy(update={"micro_batch": 0, "parallel": parallel, **resources})
+    return Job.model_validate({**dict(job), "decoder": NORMED, "resources": changed})
+
+
+def test_batches_cut_into_pieces_are_refused_by_name(make_job: JobMaker) -> None:
+    for changes, told in (({"workers": 2}, "norm=batch with workers=2"), ({"micro_batch": 4}, "norm=batch with micro_batch=4"),
+                          ({"recompute": "blocks"}, "norm=batch with recompute=blocks")):  # fmt: skip
+        with pytest.raises(ValueError, match=told):
+            with_batch_norm(make_job(), **changes)
+    assert with_batch_norm(make_job()).micro_batch == 8
+
+
+def test_running_statistics_are_learned_and_a_resumed_run_ends_with_the_same(make_job: JobMaker) -> None:
+    whole, halted = (with_batch_norm(make_job(name)) for name in ("whole", "halted"))
+    train_here(whole)
+    assert len(train_here(halted, stop_after=3)) == len(train_here(halted)) == 3
+    learned, again, fresh = (
+        buffers(decoder) for decoder in (load_model(whole.output), load_model(halted.output), Decoder(NORMED, VOCABULARY))
+    )
+    assert not any(torch.equal(fresh[name], statistic) for name, statistic in learned.items())
+    assert all(torch.equal(statistic, again[name]) for name, statistic in learned.items())
+
+
+def buffers(decoder: Decoder) -> dict[str, Tensor]:
+    return dict(decoder.named_buffers())
