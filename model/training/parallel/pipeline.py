@@ -91,8 +91,8 @@ class PipelineEngine:
         return Update(sums, self._norm if norm is None else float(norm), self.job.train.learning_rate * factor, {})
 
     def scalars(self) -> dict[str, float]:
-        """What a checkpoint must hold beside weights and optimizer state."""
-        return {"updates": self.updates}
+        """What a checkpoint must hold beside weights and optimizer state, as `Engine` tells it; without fp16 the loss scale is 1."""
+        return {"updates": self.updates, "loss_scale": 1.0, "good_updates": 0, "skipped_updates": 0}
 
     def set_scalars(self, scalars: Mapping[str, float]) -> None:
         """Go on from these."""
