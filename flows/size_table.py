@@ -40,7 +40,7 @@ def _lines(name: str, found: Proposal, currency: str, price: Price) -> Iterator[
         if not plan.warnings:
             yield "  nothing speaks against it"
     yield from ("", "to run what would fit:", f"  folio run {name} \\")
-    changes = _changes(found.proposed)
+    changes = _changes(found.proposed, found.present)
     yield from (f"    --set {change}" + (" \\" if change != changes[-1] else "") for change in changes)
     if machine.accelerator and found.proposed.job.train.precision == "fp32":
         yield from ("", "in fp32 most of this device is idle; see what bf16 makes of it: --set pretrain.precision=bf16")
@@ -113,8 +113,8 @@ def _memory(found: Proposal) -> list[str]:
     return columns([("ZeRO stage", *parts, "all", ""), *rows], frozenset(range(1, 9)))
 
 
-def _changes(plan: Plan) -> list[str]:
-    job, shape = plan.job, plan.job.decoder
+def _changes(plan: Plan, present: Plan) -> list[str]:
+    job, shape, before = plan.job, plan.job.decoder, present.job
     changes = [
         f"tokenizer.vocab_size={job.vocab_size}",
         *(f"model.{key}={getattr(shape, key)}" for key in ("width", "layers", "heads", "kv_heads", "feed_forward")),
@@ -122,9 +122,10 @@ def _changes(plan: Plan) -> list[str]:
         f"pretrain.tokens={job.train.tokens}",
         f"pretrain.global_batch={job.train.global_batch}",
     ]
+    changes += [f"pretrain.{key}=0" for key in ("steps", "batch_warmup_steps", "batch_warmup_from") if getattr(before.train, key)]
     parallel = job.resources.parallel
     if parallel.workers > 1:
         changes += [f"resources.training.parallel.{key}={getattr(parallel, key)}" for key in ("workers", "zero_stage")]
-    if job.resources.micro_batch:
+    if job.resources.micro_batch != before.resources.micro_batch:
         changes.append(f"resources.training.micro_batch={job.resources.micro_batch}")
     return changes

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows import cli
+from flows.loading import load
 from flows.plan_table import plan_table
 from tasks.stage.plan import Action, Decision
 from tests.tasks.records import artifact
@@ -62,6 +63,10 @@ MISTAKES = [
     (("corpus", "why", "a", "b"), "has no runs yet"),
     (("compare", "universe", "universe~1"), "has no run 'universe': give a run's id or the beginning of it"),
     (("init", "nowhere"), "folio: nowhere is not a folder"),
+    (("size", "classics", "--device", "h100"), "classics has not run yet and its sources are not on this machine"),
+    (("size", "four_books", "--device", "h1000"), "folio: device 'h1000' is not known: did you mean h100?"),
+    (("size", "four_books", "--device", "t4", "--set", "pretrain.precision=bf16"), "t4 has no bf16 products"),
+    (("size", "four_books", "--device", "h100", "--measure"), "--measure times the machine at hand and --device h100 is another"),
 ]
 
 
@@ -124,6 +129,32 @@ def test_a_plan_is_written_for_machines_too(capsys: pytest.CaptureFixture[str], 
     assert told["stages"][0]["stage"] == "ingest[0]"
     assert len(told["stages"][0]["key"]) == 64
     assert {stage["action"] for stage in told["stages"]} == {"run"}
+
+
+def test_a_size_is_proposed_with_its_reasons_before_anything_ran(tmp_path: Path) -> None:
+    words = ("size", "four_books", "--device", "h100", "--devices", "2", "--set", "rates.gpu_hour=3")
+    sized = folio(tmp_path / "home", *words)
+    assert sized.returncode == 0, sized.stderr
+    for said in (
+        "four_books: ",
+        "2 x h100-sxm, 67 TFLOP/s each (NVIDIA H100 data sheet",
+        "20 a parameter",
+        "ZeRO stage",
+        "<- proposed",
+        "EUR",
+        "too big for the text",
+        "--set model.width=",
+    ):
+        assert said in sized.stdout
+    assert not (tmp_path / "home" / "store").exists()
+    told = json.loads(folio(tmp_path / "home", *words, "--json", "--params", "1e6").stdout)
+    assert told["proposed"]["parameters"] == pytest.approx(1e6, rel=0.2)
+    assert told["proposed"]["tokens"] == pytest.approx(20 * told["proposed"]["parameters"], rel=0.05)
+    assert set(told["proposed"]["memory_bytes"]) == {"0", "1", "2", "3"}
+    # What is proposed is a recipe that can be run.
+    table = folio(tmp_path / "home", *words, "--params", "1e6").stdout
+    changes = [line.strip().removesuffix(" \\").removeprefix("--set ") for line in table.splitlines() if line.startswith("    --set")]
+    assert load("four_books", tuple(changes)).model.width == told["proposed"]["model"]["width"]
 
 
 def test_the_real_command_ends_with_one_when_it_cannot_go_on_and_shows_where_when_asked(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""A proposal follows published rules, fits the machine, and warns of what is too big or too small."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.architecture.config import DecoderConfig
+from model.planning import rules
+from model.planning.machine import Machine, machine_for
+from model.planning.proposal import Proposal, Text, described_job, propose, warnings_of
+from model.training.config import PretrainConfig, TrainResources
+
+BOOKS = Text(21e6, 3.3, "books")
+
+
+def asked(text: Text, machine: Machine, *, parameters: float | None = None, hours: float | None = None) -> Proposal:
+    resources = TrainResources.model_validate({"parallel": {"workers": machine.devices}})
+    job = described_job(DecoderConfig(), 2048, PretrainConfig(global_batch=32 * machine.devices, precision="bf16"), resources)
+    return propose(text, machine, job, parameters=parameters, hours=hours)
+
+
+def test_the_model_that_fits_has_twenty_tokens_a_parameter_from_text_read_four_times() -> None:
+    found = asked(BOOKS, machine_for("h100", 1, "bf16")).proposed
+    assert found.tokens_a_parameter == pytest.approx(20, rel=0.02)
+    assert found.passes == pytest.approx(4, rel=0.15)
+    assert not found.warnings
+
+
+def test_neighbours_have_half_and_five_times_the_tokens_and_the_long_one_repeats_too_often() -> None:
+    found = asked(BOOKS, machine_for("h100", 1, "bf16"))
+    assert [round(plan.tokens_a_parameter) for plan in found.neighbours] == [10, 20, 100]
+    assert [plan.parameters for plan in found.neighbours] == [found.proposed.parameters] * 3
+    assert any("reads the text 2" in warning and "it memorizes" in warning for warning in found.neighbours[2].warnings)
+
+
+def test_fewer_hours_make_a_smaller_model_that_is_done_in_time() -> None:
+    plenty, machine = Text(4e12, 4.0, "the web"), machine_for("h100", 8, "bf16")
+    day, week = (asked(plenty, machine, hours=hours).proposed for hours in (24, 168))
+    assert day.parameters < week.parameters
+    assert day.seconds < 24 * 3600 * 1.05
+    assert week.seconds < 168 * 3600 * 1.05
+
+
+def test_the_first_stage_and_the_largest_micro_batch_that_fit_are_proposed() -> None:
+    found = asked(Text(4e12, 4.0, "the web"), machine_for("h100", 64, "bf16"), parameters=13e9).proposed
+    stage = found.job.resources.parallel.zero_stage
+    assert stage == 3
+    assert found.memory[stage].total <= 80 * 2**30 < found.memory[stage - 1].total
+    assert not any("does not fit" in warning for warning in found.warnings)
+    crowded = asked(Text(4e12, 4.0, "the web"), machine_for("t4", 1, "fp16"), parameters=7e9).proposed
+    assert any(warning.startswith("does not fit: a worker needs") and "16 GiB" in warning for warning in crowded.warnings)
+
+
+def test_too_big_memorizes_and_too_small_underfits() -> None:
+    text = Text(4e6, 4.0, "a million tokens")
+    assert "given long enough it memorizes" in warnings_of(10_000_000, 200e6, text)[0]
+    assert any("undertrained: 1.0 tokens a parameter" in warning for warning in warnings_of(1_000_000, 1e6, text))
+    assert any(warning.startswith("too small: 4 k parameters for 1 M tokens underfit") for warning in warnings_of(4_000, 1e6, text))
+    assert warnings_of(200_000, 4e6, text) == []
+
+
+def test_repeated_text_is_worth_less_and_less() -> None:
+    # Muennighoff et al. 2023: up to four passes are nearly as good as new text; beyond forty nothing is gained.
+    assert rules.worth_of(0.5) == 0.5
+    assert rules.worth_of(4) / 4 > 0.9
+    assert rules.worth_of(60) - rules.worth_of(40) < 1.5
+
+
+def test_rate_and_batch_are_those_of_the_published_fit() -> None:
+    # DeepSeek LLM, section 3.1: at 1e20 operations about 1e-3 and 1 M tokens.
+    assert rules.learning_rate(1e20) == pytest.approx(9.86e-4, rel=0.01)
+    assert rules.batch_tokens(1e20) == pytest.approx(1.02e6, rel=0.02)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(3e5, 2e10), st.sampled_from([512, 4096, 32768]))
+def test_a_shape_has_about_the_parameters_that_are_asked_for(parameters: float, vocabulary: int) -> None:
+    if vocabulary * 128 < parameters / 3:
+        shape = rules.shape_for(parameters, vocabulary, DecoderConfig())
+        assert shape.parameters(vocabulary) == pytest.approx(parameters, rel=0.25)
