@@ -23,7 +23,9 @@ class ParallelConfig(BaseModel, frozen=True, extra="forbid"):
     }
 
     workers: int = Field(1, ge=1, description="processes in all, over all nodes; a batch divides among workers / (tensor x pipeline)")
-    zero_stage: int = Field(1, ge=0, le=3, description="what DeepSpeed spreads over workers: 1 optimizer, 2 gradients, 3 weights")
+    zero_stage: int = Field(
+        0, ge=0, le=3, description="what DeepSpeed spreads over workers: 0 nothing, 1 optimizer, 2 gradients as well, 3 weights as well"
+    )
     offload_optimizer: Offload = Field(
         "none",
         description="where ZeRO keeps the optimizer's numbers: none: the device; cpu: memory (stages 1 to 3); nvme: a disk (stage 3); on a "
