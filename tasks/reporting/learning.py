@@ -49,7 +49,9 @@ def _figures(place: str, lines: Lines, told: str) -> list[Figure]:
         figures.append(_chart(f"{title}: learning rate", "rate", [Curve("rate", series(lines, "learning_rate"), "strong")]))
         norms = _trained(lines, "grad_norm")
         # The first steps' gradients are many times longer than all others, which would lie flat on the ground.
-        figures.append(_chart(f"{title}: norm of the gradient", "log10 of the norm", [replace(c, points=_logarithms(c.points)) for c in norms]))
+        figures.append(
+            _chart(f"{title}: norm of the gradient, as a power of ten", "log10", [replace(c, points=_logarithms(c.points)) for c in norms])
+        )
     if series(lines, "chosen_logp"):
         # Batches differ in how likely their answers are, so the raw values hide the trend that the running mean shows.
         chosen = Curve("chosen", running_mean(series(lines, "chosen_logp")), "strong")
