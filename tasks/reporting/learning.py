@@ -50,7 +50,7 @@ def _figures(place: str, lines: Lines, told: str) -> list[Figure]:
         norms = _trained(lines, "grad_norm")
         # The first steps' gradients are many times longer than all others, which would lie flat on the ground.
         figures.append(
-            _chart(f"{title}: norm of the gradient", "log10 of the norm", [replace(c, points=_logarithms(c.points)) for c in norms])
+            _chart(f"{title}: norm of the gradient, as a power of ten", "log10", [replace(c, points=_logarithms(c.points)) for c in norms])
         )
     if series(lines, "chosen_logp"):
         # Batches differ in how likely their answers are, so the raw values hide the trend that the running mean shows.

@@ -58,7 +58,9 @@ def test_a_model_cut_into_stages_or_parts_or_offloaded_learns_what_one_process_l
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("layout", [{"workers": 2, "pipeline": 2}, {"workers": 2, "tensor": 2, "zero_stage": 1}], ids=lambda layout: [*layout][1])
+@pytest.mark.parametrize(
+    "layout", [{"workers": 2, "pipeline": 2}, {"workers": 2, "tensor": 2, "zero_stage": 1}], ids=lambda layout: [*layout][1]
+)
 def test_what_a_cut_model_has_learned_goes_on_uncut(make_job: JobMaker, layout: dict[str, int]) -> None:
     undisturbed, job = make_job("undisturbed", {"micro_batch": 2}, steps=20), make_job("resumed", {"micro_batch": 2, **layout}, steps=20)
     launch(undisturbed)
