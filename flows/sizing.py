@@ -73,8 +73,6 @@ def present_job(recipe: Recipe, workers: int) -> Job:
     share = resources.parallel.data_workers
     batch = math.ceil(recipe.pretrain.global_batch / share) * share
     train = recipe.pretrain.model_copy(update={"global_batch": batch})
-    if training.micro_batch and (batch // share) % training.micro_batch:
-        resources = resources.model_copy(update={"micro_batch": 0})
     return described_job(recipe.model, recipe.tokenizer.vocab_size, train, resources)
 
 

@@ -120,7 +120,8 @@ def proposed_job(
     flops = tokens * training_flops(shape, vocabulary)
     workers = like.resources.parallel.data_workers
     stages = possible_stages(like)
-    stages = stages[1:] or stages  # spreading the optimizer costs no more than spreading nothing
+    if workers > 1:
+        stages = stages[1:] or stages  # where there are workers to spread the optimizer over, that costs no more than not doing so
     most = max(1.0, tokens / (shape.context * LEAST_STEPS))
     share = max(1, round(2 ** round(math.log2(max(1.0, min(most, rules.batch_tokens(flops) / shape.context) / workers)))))
     train = PretrainConfig(
@@ -164,10 +165,12 @@ def described_job(shape: DecoderConfig, vocabulary: int, train: PretrainConfig, 
 
 
 def possible_stages(job: Job) -> tuple[int, ...]:
-    """The ZeRO stages that work with the job's optimizer and pipeline."""
+    """The ZeRO stages that work with the job's optimizer, tensor parallelism and pipeline."""
+    parallel = job.resources.parallel
     if job.train.optimizer in WHOLE_MATRICES:
         return (0,)
-    return (0, 1) if job.resources.parallel.pipeline > 1 else (0, 1, 2, 3)
+    stages = (0, 1) if parallel.pipeline > 1 else (0, 1, 2, 3)
+    return stages[1:] if parallel.tensor > 1 else stages
 
 
 def _placed(job: Job, stage: int, micro_batch: int) -> Job:

@@ -206,7 +206,9 @@ class TrainResources(BaseModel, frozen=True, extra="forbid"):
 
     parallel: ParallelConfig = Field(ParallelConfig(), description="processes, and what is spread over them")
     threads: int = Field(0, ge=0, description="threads in each worker; 0: the machine's cores shared among the workers")
-    micro_batch: int = Field(0, ge=0, description="sequences computed at once in a worker; 0: chosen (about 2,048 tokens)")
+    micro_batch: int = Field(
+        0, ge=0, description="most sequences computed at once in a worker, where they divide its share; 0: about 2,048 tokens"
+    )
     loader_threads: int = Field(
         1, ge=0, le=64, description="threads that read the rows of coming steps while one is computed, a step each; 0: none; threads"
     )

@@ -54,18 +54,16 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def micro_batch(self) -> int:
-        """Sequences computed at once: as told, or the largest divisor of a worker's smallest share within 2,048 tokens.
+        """Sequences computed at once: the largest divisor of a worker's share within `resources.micro_batch`, or within 2,048 tokens.
 
-        Activations of about that many tokens stay in a core's cache; larger micro-batches ran slower on a CPU.
+        Activations of about that many tokens stay in a core's cache; larger micro-batches ran slower on a CPU. A pipeline is filled by as
+        many micro-batches as it has stages. Batch norm sees a share whole.
         """
         share = self.train.smallest_batch // self.resources.parallel.data_workers
-        if self.resources.micro_batch:
-            return self.resources.micro_batch
         if self.decoder.norm == "batch":
             return share
-        # A pipeline is filled by as many micro-batches as it has stages.
-        most = max(1, min(2048 // self.decoder.context, share // self.resources.parallel.pipeline))
-        return max(size for size in range(1, share + 1) if share % size == 0 and size <= most)
+        most = min(self.resources.micro_batch or 2048 // self.decoder.context, share // self.resources.parallel.pipeline)
+        return max(size for size in range(1, share + 1) if share % size == 0 and size <= max(1, most))
 
     @property
     def told_with_model(self) -> dict[str, str]:

@@ -247,7 +247,7 @@ CODE = [
     ),
     Line(
         "a helper of every model",
-        code("model/architecture/norms.py", "self.epsilon = epsilon", "self.epsilon = epsilon + 0.0"),
+        code("model/architecture/norms.py", "self.weight.to(x.dtype), self.epsilon)", "self.weight.to(x.dtype), self.epsilon + 0.0)"),
         f"{TRAINED} evaluate.base evaluate.chat quantize {CARD} evaluate.int8".replace(
             "pretrain sft dpo evaluate.base", "pretrain evaluate.base sft dpo"
         ),
@@ -255,7 +255,7 @@ CODE = [
     ),
     Line(
         "the training worker, which is started by name",
-        code("model/training/schedule.py", "after = max(1, total", "after = max(0 + 1, total"),
+        code("model/training/schedule.py", "progress = min(1.0, (update - warmup)", "progress = min(0 + 1.0, (update - warmup)"),
         TRAINED,
         "code model/training/schedule.py rate_factor changed",
     ),

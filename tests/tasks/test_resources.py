@@ -23,7 +23,7 @@ from tests.tasks.records import written
 
 # Every file that a flow or a gate asks a stage for.
 PARTS = (
-    *("documents.parquet", "funnel.json", "clusters.parquet", "train.parquet", "instructions_train.jsonl"),
+    *("documents.parquet", "funnel.json", "clusters.parquet", "train.parquet", "instructions_train.jsonl", "accounting/metrics.json"),
     *("books/one.txt", "truth/clean.parquet", "world.json"),
     *("sft/rows", "preference/rows", "metrics.json", "verdict.json", "verdict.txt"),
 )
@@ -76,14 +76,10 @@ def other_values(model: BaseModel, path: tuple[str, ...] = ()) -> list[tuple[tup
     return found
 
 
-def changed(path: tuple[str, ...], value: Any) -> Resources:
-    """Resources with one field changed."""
-    data = Resources().model_dump()
-    inner = data
-    for name in path[:-1]:
-        inner = inner[name]
-    inner[path[-1]] = value
-    return Resources.model_validate(data)
+def changed(model: Any, path: tuple[str, ...], value: Any) -> Any:
+    """The model with one field changed, whether or not it fits the others: a key must not look at any of them."""
+    first, *rest = path
+    return model.model_copy(update={first: changed(getattr(model, first), tuple(rest), value) if rest else value})
 
 
 def keys(decisions: list[Decision]) -> dict[str, str]:
@@ -104,7 +100,7 @@ def name_of(given: Any) -> str:
 
 @pytest.mark.parametrize(("path", "value"), other_values(Resources()), ids=name_of)
 def test_no_resource_changes_a_key(whole: Path, path: tuple[str, ...], value: Any) -> None:
-    recipe = load("universe").model_copy(update={"resources": changed(path, value)})
+    recipe = load("universe").model_copy(update={"resources": changed(Resources(), path, value)})
     decisions = planned(recipe, whole)
     assert keys(decisions) == keys(planned(load("universe"), whole))
     assert {decision.action for decision in decisions} == {"reuse"}

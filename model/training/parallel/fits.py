@@ -31,11 +31,6 @@ def misfits(
             f"{parallel.data_workers}"
         )
         return
-    if resources.micro_batch and share % resources.micro_batch:
-        yield (
-            f"micro_batch={resources.micro_batch} does not divide the {share} sequences of a worker in {section}{key}={least}; choose a "
-            "divisor"
-        )
     if decoder.norm == "batch":
         yield from _whole_batches(train, resources, section, shape, spread)
     if train.optimizer in WHOLE_MATRICES:
@@ -52,7 +47,7 @@ def _whole_batches(train: TrainConfig, resources: TrainResources, section: str, 
     """Batch norm sees the whole batch at once, or what it learns would depend on how it was cut."""
     if resources.parallel.workers > 1:
         yield f"{shape}norm=batch with {spread}workers={resources.parallel.workers}: each would see its own; use one, or another norm"
-    if resources.micro_batch not in (0, train.global_batch):
+    if 0 < resources.micro_batch < train.global_batch:
         yield (
             f"{shape}norm=batch with micro_batch={resources.micro_batch}: each micro-batch of {section}global_batch={train.global_batch} "
             "would see its own statistics; set micro_batch=0, or another norm"
@@ -113,9 +108,4 @@ def _staged(
         yield (
             f"{section}global_batch={train.global_batch} gives each pipeline {share} sequences, fewer than {spread}pipeline="
             f"{stages} stages, so that some would always wait; choose at least {stages * resources.parallel.data_workers}"
-        )
-    elif resources.micro_batch and share // resources.micro_batch < stages:
-        yield (
-            f"micro_batch={resources.micro_batch} cuts the {share} sequences of a pipeline into {share // resources.micro_batch}, fewer "
-            f"than {spread}pipeline={stages} stages, so that some would always wait; choose at most {share // stages}, or 0"
         )

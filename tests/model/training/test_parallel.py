@@ -87,7 +87,7 @@ REFUSED = [
     ({"workers": 2, "nodes": 4}, r"workers=2 does not divide by nodes=4"),
     ({"workers": 4, "pipeline": 2, "tensor": 2}, r"tensor=2 with pipeline=2.*set one of them to 1"),
     ({"workers": 2, "pipeline": 2, "zero_stage": 2}, r"zero_stage=2 with pipeline=2.*use zero_stage 0 or 1"),
-    ({"workers": 2, "pipeline": 2, "offload_optimizer": "cpu"}, r"offload_optimizer=cpu with pipeline=2"),
+    ({"workers": 2, "pipeline": 2, "zero_stage": 1, "offload_optimizer": "cpu"}, r"offload_optimizer=cpu with pipeline=2"),
     ({"workers": 2, "tensor": 2, "zero_stage": 0}, r"zero_stage=0 with tensor=2.*use zero_stage 1 to 3"),
     ({"zero_stage": 2, "offload_weights": "cpu"}, r"offload_weights=cpu with zero_stage=2.*use zero_stage=3"),
     ({"zero_stage": 0, "offload_optimizer": "cpu"}, r"offload_optimizer=cpu with zero_stage=0.*use zero_stage=1 or more"),
@@ -116,7 +116,6 @@ def test_a_layout_that_deepspeed_cannot_do_is_refused_by_key_value_and_way_out(k
         ({"workers": 6, "tensor": 2, "zero_stage": 1, "micro_batch": 0}, {}, r"global_batch=8 does not divide among workers=6 / tensor=2"),
         ({"workers": 4, "pipeline": 4, "micro_batch": 0}, {}, r"layers=2 with pipeline=4: each stage needs a block"),
         ({"workers": 4, "tensor": 4, "zero_stage": 1, "micro_batch": 0}, {}, r"kv_heads=2 does not divide among tensor=4"),
-        ({"workers": 2, "pipeline": 2, "micro_batch": 8}, {}, r"micro_batch=8 cuts the 8 sequences.*choose at most 4, or 0"),
         ({"workers": 2, "pipeline": 2, "micro_batch": 0}, {"global_batch": 1}, r"gives each pipeline 1 sequences.*choose at least 2"),
     ],
 )
@@ -148,8 +147,8 @@ def test_a_recipe_names_the_sections_of_a_layout_that_does_not_fit() -> None:
 
 
 COMPILED = [
-    ({}, {"stage": 1}),
-    ({"zero_stage": 0}, {"stage": 0}),
+    ({}, {"stage": 0}),
+    ({"zero_stage": 1}, {"stage": 1}),
     ({"zero_stage": 2, "offload_optimizer": "cpu"}, {"stage": 2, "offload_optimizer": {"device": "cpu", "pin_memory": True}}),
     (
         {"zero_stage": 3, "offload_optimizer": "nvme", "offload_weights": "nvme", "nvme_path": "/disk"},
