@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # Before anything imports Prefect or MLflow: their settings are read at import.
-os.environ.setdefault("FOLIO_HOME", tempfile.mkdtemp(prefix="folio-tests-"))
+if "PYTEST_XDIST_WORKER" in os.environ or "FOLIO_HOME" not in os.environ:  # what runs side by side shares no home
+    os.environ["FOLIO_HOME"] = tempfile.mkdtemp(prefix="folio-tests-")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from flows import services
