@@ -50,7 +50,9 @@ def saved_bytes(shape: DecoderConfig, rows: int, precision: str) -> int:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_block_keeps_for_its_backward_pass_what_is_counted(precision: str) -> None:
+def test_a_block_keeps_for_its_backward_pass_what_is_counted(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # ZeRO 3, once begun in a process, puts a linear map of its own in place, which rounds weights again instead of keeping them.
+    monkeypatch.setattr(torch.nn.functional, "linear", torch._C._nn.linear)
     two, one = (saved_bytes(SMALL.model_copy(update={"layers": layers}), 8, precision) for layers in (3, 2))
     counted = block_activations(job(train={"precision": precision}), accelerator=False) * 8 * SMALL.context
     if precision == "bf16":  # and each weight once more, rounded
