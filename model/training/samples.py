@@ -40,6 +40,11 @@ class Samples:
         if self._lines:
             self._lines.append({"step": step, "prompts": self._prompts.tolist(), "continuations": written.tolist()})
 
+    @property
+    def taken(self) -> bool:
+        """Whether this worker writes samples; preference pairs have no beginning to go on from."""
+        return self._lines is not None
+
     def close(self) -> None:
         """No more samples."""
         if self._lines:

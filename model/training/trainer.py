@@ -191,7 +191,7 @@ class Trainer:
         save_tensors(weights, job.decoder, job.vocab_size, job.output, extra=job.told_with_model)
         (job.output / "logs").mkdir(exist_ok=True)
         shutil.copyfile(job.checkpoints / "history.jsonl", job.output / "history.jsonl")
-        for name in ("timing.jsonl", *([SAMPLES] if job.resources.sample_every else [])):
+        for name in ("timing.jsonl", *([SAMPLES] if self.samples and self.samples.taken else [])):
             shutil.copyfile(job.checkpoints / name, job.output / "logs" / name)
 
     def _ask_stop(self, number: int, frame: FrameType | None) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
 from model.planning.flops import training_flops
-from model.training.config import TrainResources
+from model.training.config import DpoConfig, TrainResources
 from model.training.history import read_lines
 from model.training.launch import launch
 from model.training.progress import ProgressReader
 from tests.model.training.alone import train_here
-from tests.model.training.conftest import CONTEXT, VOCABULARY, JobMaker
+from tests.model.training.conftest import CONTEXT, VOCABULARY, JobMaker, follow_up
 
 
 def test_every_step_tells_its_speed_mfu_memory_and_wait_and_samples_change_nothing(make_job: JobMaker) -> None:
@@ -38,6 +40,14 @@ def test_every_step_tells_its_speed_mfu_memory_and_wait_and_samples_change_nothi
     for sample in samples:
         assert [len(prompt) for prompt in sample["prompts"]] == [8, 8, 8]
         assert [len(words) for words in sample["continuations"]] == [8, 8, 8]  # no further than the context
+
+
+def test_preferences_are_learned_without_samples_where_the_recipe_asks_for_some(make_job: JobMaker, shards: Path) -> None:
+    base = make_job("base", {"sample_every": 1}, steps=1)
+    train_here(base)
+    aligned = follow_up(base, shards, DpoConfig(steps=1, global_batch=4, eval_rows=4), "dpo")
+    train_here(aligned)
+    assert (aligned.output / "model.safetensors").exists() and not (aligned.output / "logs" / "samples.jsonl").exists()
 
 
 @pytest.mark.slow
