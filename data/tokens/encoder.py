@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from data.tokens.special import SPECIAL_TOKENS, UNKNOWN
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
+Owner = TypeVar("Owner")
 Batch = list[tuple[int, str]]  # (number of the text, piece)
 Ids = NDArray[Any]
 PIECE_CHARACTERS = 16_384
@@ -90,7 +91,7 @@ class TextEncoder:
         """The ids of each text, in order; one array of `dtype` a text, without special tokens."""
         parts: dict[int, list[Ids]] = {}
         done = 0
-        for batch, encodings in self._encoded(_batches(texts)):
+        for batch, encodings in self._encoded(batches(enumerate(texts))):
             for (owner, _), encoding in zip(batch, encodings, strict=True):
                 parts.setdefault(owner, []).append(np.array(encoding.ids, dtype=self.dtype))
             # Texts before the last one of the batch are whole; the last may go on in the next batch.
@@ -146,11 +147,11 @@ def token_bytes(tokenizer: Tokenizer) -> NDArray[np.int64]:
     return sizes
 
 
-def _batches(texts: Iterable[str]) -> Iterator[Batch]:
-    """(number of the text, piece) in batches of about BATCH_CHARACTERS; an empty text comes as one empty piece."""
-    batch: list[tuple[int, str]] = []
+def batches(texts: Iterable[tuple[Owner, str]]) -> Iterator[list[tuple[Owner, str]]]:
+    """(owner, piece) of (owner, text) in batches of about BATCH_CHARACTERS; an empty text comes as one empty piece."""
+    batch: list[tuple[Owner, str]] = []
     size = 0
-    for owner, text in enumerate(texts):
+    for owner, text in texts:
         for piece in pieces(text) if text else ("",):
             batch.append((owner, piece))
             size += len(piece) + 64

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from data.tokens.documents import Document, hash_place, read_documents
-from data.tokens.encoder import BATCH_CHARACTERS, TextEncoder, pieces
+from data.tokens.encoder import TextEncoder, batches
 from data.tokens.special import SPECIAL_TOKENS
 
 LONGEST, SAMPLES, SAMPLE_CHARACTERS, SHOWN_CHARACTERS = 24, 3, 900, 60
@@ -64,7 +64,7 @@ def measure(encoder: TextEncoder, split: Path, seed: int) -> Measured:
     uses = np.zeros(encoder.vocab_size, dtype=np.int64)
     errors = 0
     chosen: list[tuple[int, Document]] = []
-    for group in _groups(split, seed, chosen):
+    for group in batches(_noted(split, seed, chosen)):
         texts = [piece for _, piece in group]
         encodings = encoder.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         lists = [encoding.ids for encoding in encodings]
@@ -116,22 +116,14 @@ def metrics(told: dict[str, Any]) -> dict[str, float]:
     return flat | {f"sweep_{row['size']}_bytes_per_token": row["bytes_per_token"] for row in told["sweep"]}
 
 
-def _groups(split: Path, seed: int, chosen: list[tuple[int, Document]]) -> Iterator[list[tuple[str, str]]]:
-    """(source, piece) in groups of about BATCH_CHARACTERS; notes in `chosen` the documents whose beginnings are shown."""
-    group: list[tuple[str, str]] = []
-    size = 0
+def _noted(split: Path, seed: int, chosen: list[tuple[int, Document]]) -> Iterator[tuple[str, str]]:
+    """(source, text) of each document with one; notes in `chosen` the documents whose beginnings are shown."""
     for document in read_documents(split):
         chosen.append((hash_place(seed, "shown", document.id), Document(document.id, document.source, document.text[:SAMPLE_CHARACTERS])))
         chosen.sort(key=lambda one: one[0])
         del chosen[SAMPLES:]
-        for piece in pieces(document.text):
-            group.append((document.source, piece))
-            size += len(piece) + 64
-            if size >= BATCH_CHARACTERS:
-                yield group
-                group, size = [], 0
-    if group:
-        yield group
+        if document.text:
+            yield document.source, document.text
 
 
 def _sample(encoder: TextEncoder, document: Document) -> dict[str, Any]:

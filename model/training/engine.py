@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 import deepspeed
 import torch
-from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
+from deepspeed.utils import safe_get_full_fp32_param
 from torch import Tensor, nn
 
 from model.objectives.objective import Objective
 from model.training.distributed import Place
 from model.training.job import Job
-from model.training.lesson import Lesson, dropout_seed, find_compiler, recompute_blocks
+from model.training.lesson import Lesson, dropout_seed, find_compiler
 from model.training.optimizers.averaging import KEY as AVERAGE
 from model.training.optimizers.averaging import average_weights
 from model.training.optimizers.change import Change
@@ -28,6 +28,7 @@ from model.training.optimizers.choose import optimizer_for
 from model.training.optimizers.sophia import Sophia
 from model.training.parallel.compile import cut_along, deepspeed_config
 from model.training.parallel.tensor import finish_cut, joined
+from model.training.partitions import whole_state
 from model.training.precision import LossScale
 from model.training.schedule import rate_factor
 
@@ -71,8 +72,7 @@ class Engine:
         self.job, self.place, self.objective = job, place, lesson.objective
         self.updates = 0
         train, decoder, self._stage = job.train, lesson.decoder, job.resources.parallel.zero_stage
-        if job.resources.recompute == "blocks":
-            recompute_blocks(decoder)
+        decoder.recompute = job.resources.recompute == "blocks"
         if self._stage == 3 and decoder.lm_head is None:
             # The tied matrix is read twice, the second time outside of the module that owns it.
             deepspeed.zero.register_external_parameter(decoder, decoder.model.embed_tokens.weight)
@@ -82,7 +82,7 @@ class Engine:
         self._sophia = self._optimizer if isinstance(self._optimizer, Sophia) else None
         if train.ema_decay:
             average_weights(self._optimizer, train.ema_decay, lambda: None if self._estimating else self.updates)
-        self._estimating = self._linked = False
+        self._estimating = False
         self.deepspeed, *_ = deepspeed.initialize(
             model=lesson, optimizer=self._optimizer, config=deepspeed_config(job), dist_init_required=False
         )
@@ -250,16 +250,7 @@ class Engine:
 
     def _average(self, parameter: nn.Parameter) -> Tensor:
         """The whole moving average of a parameter, on every worker."""
-        if self._stage in (1, 2) and not self._linked:
-            # DeepSpeed links parameters to the optimizer's state after the first group's first step, when the others have none yet.
-            self.deepspeed.optimizer._hp_optimizer_states_linked = False
-            self.deepspeed.optimizer._lazy_init_hp_params_optimizer_state()
-            self._linked = True
-        if self._stage:
-            whole: Tensor = safe_get_full_optimizer_state(parameter, AVERAGE)
-            return whole
-        average: Tensor = self._optimizer.state[parameter][AVERAGE]
-        return average
+        return whole_state(self.deepspeed, parameter, AVERAGE)
 
     def pieces(self) -> Iterator[Piece]:
         """The parameters that this worker holds, in the decoder's order."""

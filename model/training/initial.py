@@ -6,12 +6,12 @@ When it can't: a directory of another shape, or of another tokenizer than the sh
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
+from model.architecture.binding import tokenizer_of
 from model.architecture.config import DecoderConfig
 from model.architecture.decoder import Decoder
-from model.architecture.directory import CONFIG, TOKENIZER_DIGEST, load_model, read_config
+from model.architecture.directory import load_model, read_config
 from model.training.job import Job, JobError
 
 
@@ -38,8 +38,7 @@ def _differences(shape: DecoderConfig, vocab_size: int, job: Job) -> list[str]:
 def _require_tokenizer(directory: Path, job: Job) -> None:
     """Its tokenizer.json, or what its config.json says of the tokenizer, must be the shards'."""
     path = directory / "tokenizer.json"
-    told = json.loads((directory / CONFIG).read_text(encoding="utf-8")).get(TOKENIZER_DIGEST)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else told
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else tokenizer_of(directory)
     if digest is None:
         raise JobError(
             f"{directory} does not tell its tokenizer, so its tokens may mean other words; put its tokenizer.json there, or train from "

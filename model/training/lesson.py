@@ -55,13 +55,6 @@ def dropout_seed(seed: int, update: int, rank: int) -> int:
     return int(np.random.SeedSequence([seed, update, rank]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def recompute_blocks(decoder: Decoder) -> None:
-    """Keep only what enters each block, and compute the rest again in the backward pass (Chen et al., 2016)."""
-    if not hasattr(decoder, "recompute"):
-        raise JobError("resources.training.recompute=blocks: this decoder keeps all activations; set recompute=none")
-    setattr(decoder, "recompute", True)  # noqa: B010  # not every decoder has it
-
-
 def find_compiler() -> None:
     """JobError where torch.compile has no C++ compiler to write for."""
     wanted = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]

@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 from deepspeed import utils
-from torch import Tensor, nn
+from torch import Tensor
 
 from model.training.engine import Piece
 from model.training.parallel.engines import AnyEngine
+from model.training.partitions import home_of, torch_optimizer, whole_state
 
 WEIGHT = "weight"
 # Python's own numbers become 0-dimensional tensors of these types; torch's optimizers count in fp32.
@@ -35,19 +36,17 @@ def read_state(engine: AnyEngine, piece: Piece) -> dict[str, Tensor]:
     A meeting of all workers. Tensors may share memory with the engine's: copy what is to outlive the next update.
     """
     parameter, stage = piece.parameter, _stage(engine)
-    home = _home(engine, parameter)
+    home = home_of(engine.deepspeed, parameter)
     state: dict[str, Tensor] = {WEIGHT: utils.safe_get_full_fp32_param(parameter) if stage else parameter.detach()}
-    for name, value in sorted(_optimizer(engine).state.get(home, {}).items()):
+    for name, value in sorted(torch_optimizer(engine.deepspeed).state.get(home, {}).items()):
         if not torch.is_tensor(value):
             state[name] = torch.tensor(value, dtype=PYTHON[type(value)])
         elif value.dim() == 0 or not stage:
             state[name] = value.detach()
         elif value.shape != home.shape:
             raise _misfit(piece, name, value)
-        elif stage == 3:
-            state[name] = utils.safe_get_full_optimizer_state(parameter, name)
         else:
-            state[name] = _gathered(parameter, value)
+            state[name] = whole_state(engine.deepspeed, parameter, name)
     return state
 
 
@@ -55,7 +54,7 @@ def read_state(engine: AnyEngine, piece: Piece) -> dict[str, Tensor]:
 def restoring(engine: AnyEngine) -> Iterator[None]:
     """Inside, `write_state` for every piece; the engine forgets its optimizer's state first and uses the written weights afterwards."""
     zero = engine.deepspeed.optimizer
-    _optimizer(engine).state.clear()
+    torch_optimizer(engine.deepspeed).state.clear()
     if _stage(engine) == 3:
         # Weights that all workers hold whole would otherwise outlive their partitions.
         zero.checkpoint_event_prologue()
@@ -65,7 +64,7 @@ def restoring(engine: AnyEngine) -> Iterator[None]:
             zero._reassign_or_swap_out_partitioned_parameters(group)
         zero.checkpoint_event_epilogue()
     elif _stage(engine):
-        if _optimizer(engine).state:
+        if torch_optimizer(engine.deepspeed).state:
             zero._hp_optimizer_states_linked = False
             zero._lazy_init_hp_params_optimizer_state()
         zero.update_lp_params()
@@ -81,11 +80,11 @@ def write_state(engine: AnyEngine, piece: Piece, state: Mapping[str, Tensor]) ->
         utils.safe_set_local_fp32_param(parameter, _partition(parameter, state[WEIGHT]))
     else:
         utils.safe_set_full_fp32_param(parameter, state[WEIGHT])
-    home = _home(engine, parameter)
+    home = home_of(engine.deepspeed, parameter)
     for name, value in state.items():
         if name == WEIGHT:
             continue
-        kept: dict[str, Any] = _optimizer(engine).state[home]
+        kept: dict[str, Any] = torch_optimizer(engine.deepspeed).state[home]
         if value.dim() == 0:
             if float(kept.setdefault(name, _number(engine, home, value))) != float(value):
                 raise StateError(
@@ -126,40 +125,6 @@ def _stage(engine: AnyEngine) -> int:
     return int(engine.deepspeed.zero_optimization_stage())
 
 
-def _optimizer(engine: AnyEngine) -> torch.optim.Optimizer:
-    """Torch's optimizer, which DeepSpeed's wraps under ZeRO."""
-    outer = engine.deepspeed.optimizer
-    inner: torch.optim.Optimizer = getattr(outer, "optimizer", outer)
-    return inner
-
-
-def _home(engine: AnyEngine, parameter: nn.Parameter) -> Tensor:
-    """What the optimizer takes for its parameter: this one, or this worker's part of the flat tensor of its group."""
-    zero, stage = engine.deepspeed.optimizer, _stage(engine)
-    if not stage:
-        return parameter
-    if stage == 3:
-        group, *_ = zero.grad_position[zero.get_param_id(parameter)]
-        flat: Tensor = zero.fp32_partitioned_groups_flat[group]
-        return flat
-    groups = (number for number, group in enumerate(zero.bit16_groups) if any(member is parameter for member in group))
-    flat = zero.single_partition_of_fp32_groups[next(groups)]
-    return flat
-
-
-def _gathered(parameter: Any, flat: Tensor) -> Tensor:
-    """A whole tensor from the workers' parts of a flat one, under stages 1 and 2.
-
-    DeepSpeed's own `safe_get_full_optimizer_state` finds nothing for parameters of any group but the first.
-    """
-    whole = torch.zeros(parameter.numel(), dtype=flat.dtype, device=parameter.device)
-    if (mapping := parameter._hp_mapping) is not None:
-        here, there = mapping.hp_fragment_address, mapping.lp_fragment_address
-        whole.narrow(0, there.start, there.numel).copy_(flat.narrow(0, here.start, here.numel))
-    torch.distributed.all_reduce(whole, group=parameter._dp_group)
-    return whole.reshape(parameter.shape)
-
-
 def _partition(parameter: Any, whole: Tensor) -> Tensor:
     """This worker's part of a whole tensor under stage 3, whose last part is filled up with zeros."""
     size: int = parameter.ds_tensor.numel()
@@ -171,7 +136,7 @@ def _partition(parameter: Any, whole: Tensor) -> Tensor:
 def _number(engine: AnyEngine, home: Tensor, value: Tensor) -> Any:
     if value.dtype in PYTHON.values():
         return value.item()
-    counted_there = any(group.get("fused") or group.get("capturable") for group in _optimizer(engine).param_groups)
+    counted_there = any(group.get("fused") or group.get("capturable") for group in torch_optimizer(engine.deepspeed).param_groups)
     return value.to(home.device if counted_there else "cpu", copy=True)
 
 

@@ -228,7 +228,6 @@ def test_the_change_of_the_weights_is_told_now_and_then(make_job: JobMaker) -> N
         assert "update_norm" not in engine.update(micro_batches, units).metrics
 
 
-@pytest.mark.skipif(not hasattr(Decoder(SHAPE, VOCABULARY), "recompute"), reason="this decoder keeps all activations")
 @pytest.mark.parametrize("stage", [0, 3])
 def test_recomputed_blocks_learn_the_same(make_job: JobMaker, stage: int) -> None:
     kept, _ = losses_of(make_job(resources={"zero_stage": stage}))

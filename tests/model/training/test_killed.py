@@ -44,6 +44,16 @@ def wait_for(condition: object, seconds: float = 180) -> None:
         time.sleep(0.02)
 
 
+def killed_after_a_checkpoint(job: Job, folder: Path) -> int:
+    """Launch, kill -9 the launcher once a checkpoint is in force, and see its workers gone; the step of that checkpoint."""
+    process = start(job, folder)
+    wait_for((job.checkpoints / "latest.json").exists)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not workers_of(job), seconds=30)
+    return int(json.loads((job.checkpoints / "latest.json").read_text())["step"])
+
+
 def workers_of(job: Job) -> list[psutil.Process]:
     mark = str(job.run_directory())
     found = []
@@ -59,12 +69,7 @@ def test_a_run_killed_with_signal_9_continues_and_ends_with_the_same_bytes(make_
     resources = {"workers": workers, "checkpoint_every_steps": 10}
     undisturbed, killed = make_job("undisturbed", resources, **SLOW), make_job("killed", resources, **SLOW)
     launch(undisturbed)
-    process = start(killed, tmp_path)
-    wait_for((killed.checkpoints / "latest.json").exists)
-    process.kill()
-    process.wait()
-    wait_for(lambda: not workers_of(killed), seconds=30)
-    step = json.loads((killed.checkpoints / "latest.json").read_text())["step"]
+    step = killed_after_a_checkpoint(killed, tmp_path)
     notes: list[str] = []
     launch(killed, on_progress=lambda progress: notes.append(progress.note))
     assert any(note.startswith(f"continuing from the checkpoint of step {step};") for note in notes) and 0 < step < 200

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from model.training.launch import launch
 from .alone import train_here, train_together
 from .conftest import JobMaker
 from .test_checkpoints import losses, on, same_bytes
-from .test_killed import start, wait_for, workers_of
+from .test_killed import killed_after_a_checkpoint
 
 STEPS, EVERY = 60, 10
 # Not divisible by 4 workers, so that ZeRO fills up its partitions.
@@ -33,12 +32,7 @@ def test_a_run_killed_with_signal_9_on_any_layout_ends_with_the_same_bytes(
     resources = {"workers": workers, "zero_stage": zero_stage, "checkpoint_every_steps": EVERY}
     undisturbed, killed = (make_job(name, resources, steps=STEPS, eval_every=20) for name in ("undisturbed", "killed"))
     launch(undisturbed)
-    process = start(killed, tmp_path)
-    wait_for((killed.checkpoints / "latest.json").exists)
-    process.kill()
-    process.wait()
-    wait_for(lambda: not workers_of(killed), seconds=30)
-    step = json.loads((killed.checkpoints / "latest.json").read_text())["step"]
+    step = killed_after_a_checkpoint(killed, tmp_path)
     assert 0 < step < STEPS and not killed.output.exists()
     launch(killed)
     same_bytes(undisturbed, killed)
