@@ -108,6 +108,12 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             )
         if not differences and self.export.format == "folio":
             raise ValueError("export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface")
+        drawn = DecoderConfig.model_fields["initial_std"].default
+        if self.pretrain.initial and self.model.initial_std != drawn:
+            raise ValueError(
+                f"model.initial_std={self.model.initial_std} does nothing with pretrain.initial={self.pretrain.initial!r}, whose weights "
+                f"are taken; give it its default, {drawn}"
+            )
         if self.resources.runner != "threads" and self.ingest.shards == 1:
             raise ValueError(
                 f"resources.runner={self.resources.runner} does nothing while ingest.shards=1; workers share shards, so have more of them, "

@@ -52,6 +52,10 @@ def size_recipe(name: str, changes: tuple[str, ...], asked: Asked, *, as_json: b
     recipe = load(name, changes)
     if asked.measure and asked.device not in ("here", "cpu"):
         raise ValueError(f"--measure times the machine at hand and --device {asked.device} is another; leave one of them out")
+    if asked.parameters and asked.hours:
+        raise ValueError(
+            f"--params {asked.parameters:g} decides the size, so --budget-hours {asked.hours:g} would do nothing; leave one of them out"
+        )
     workers = asked.devices or recipe.resources.training.parallel.workers
     machine = machine_for(asked.device, workers, recipe.pretrain.precision)
     text = corpus_text(recipe, asked.text_bytes)

@@ -70,7 +70,7 @@ class DecoderConfig(BaseModel, frozen=True, extra="forbid"):
     rope_scaling: Literal["none", "linear", "llama3", "yarn"] = Field(
         "none", description="how rotary wavelengths are stretched to a longer context"
     )
-    rope_factor: float = Field(8.0, ge=1, description="how many times longer the context has become; dimensionless")
+    rope_factor: float = Field(8.0, gt=1, description="how many times longer the context has become; dimensionless")
     rope_original_context: int = Field(0, ge=0, description="context that the wavelengths were trained for; tokens; 0: the context")
     rope_low_frequency: float = Field(1.0, gt=0, description="turns in the original context below which a wavelength is stretched whole")
     rope_high_frequency: float = Field(4.0, gt=0, description="turns in the original context above which a wavelength stays")
@@ -138,6 +138,14 @@ class DecoderConfig(BaseModel, frozen=True, extra="forbid"):
             )
         if self.rope_scaling == "yarn" and self.rope_beta_slow >= self.rope_beta_fast:
             raise ValueError(f"rope_beta_slow={self.rope_beta_slow} is not below rope_beta_fast={self.rope_beta_fast}; lower it")
+        if self.pattern == "sliding" and self.window >= self.context:
+            raise ValueError(f"window={self.window} hides nothing of context={self.context}; lower it, or pattern=full")
+        seen = self.block * (self.local_blocks + self.global_blocks + 1)
+        if self.pattern == "block_sparse" and seen >= self.context:
+            raise ValueError(
+                f"block={self.block}, local_blocks={self.local_blocks} and global_blocks={self.global_blocks} show {seen} tokens, which "
+                f"hides nothing of context={self.context}; lower one, or pattern=full"
+            )
         if self.rope_original_context >= self.context:
             raise ValueError(
                 f"rope_original_context={self.rope_original_context} is not below context={self.context}; lower it; 0 is the context"

@@ -103,6 +103,11 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
                 f"batch_warmup_from={self.batch_warmup_from} does not divide global_batch={self.global_batch}, which it grows to over "
                 f"batch_warmup_steps={self.batch_warmup_steps}; choose a divisor, or batch_warmup_steps=0"
             )
+        if self.batch_warmup_steps and self.batch_warmup_from == self.global_batch:
+            raise ValueError(
+                f"batch_warmup_from={self.batch_warmup_from} is the global_batch already, so batch_warmup_steps={self.batch_warmup_steps} "
+                "does nothing; choose a smaller divisor, or batch_warmup_steps=0"
+            )
         return self
 
     @model_validator(mode="after")

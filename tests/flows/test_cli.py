@@ -66,6 +66,10 @@ MISTAKES = [
     (("size", "classics", "--device", "h100"), "classics has not run yet and its sources are not on this machine"),
     (("size", "four_books", "--device", "h1000"), "folio: device 'h1000' is not known: did you mean h100?"),
     (("size", "four_books", "--device", "t4", "--set", "pretrain.precision=bf16"), "t4 has no bf16 products"),
+    (
+        ("size", "four_books", "--params", "1e6", "--budget-hours", "2"),
+        "--params 1e+06 decides the size, so --budget-hours 2 would do noth",
+    ),
     (("size", "four_books", "--device", "h100", "--measure"), "--measure times the machine at hand and --device h100 is another"),
 ]
 

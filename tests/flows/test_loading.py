@@ -75,6 +75,10 @@ def test_a_change_that_cannot_be_made_names_key_value_and_way_out(change: str, m
 
 
 CONTRADICTIONS = [
+    (("pretrain.initial=models/one", "model.initial_std=0.03"), "model.initial_std=0.03 does nothing with pretrain.initial='models/one'"),
+    (("model.pattern=sliding", "model.window=128", "export.format=folio"), "window=128 hides nothing of context=128; lower it, or pattern"),
+    (("model.pattern=block_sparse", "model.block=64", "export.format=folio"), "show 192 tokens, which hides nothing of context=128"),
+    (("pretrain.batch_warmup_steps=9", "pretrain.batch_warmup_from=16"), "batch_warmup_from=16 is the global_batch already, so batch_w"),
     (("model.context=256",), "pack.sequence_length=128 and model.context=256 differ"),
     (("model.context=256", "pack.sequence_length=256"), "encode.sequence_length=128 and model.context=256 differ"),
     (("model.heads=3",), "heads"),

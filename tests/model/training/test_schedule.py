@@ -68,7 +68,7 @@ def test_a_batch_grows_in_even_stairs() -> None:
     assert config.smallest_batch == 8
 
 
-@given(stairs=st.integers(1, 9), first=st.integers(1, 5), steps=st.integers(1, 40))
+@given(stairs=st.integers(2, 9), first=st.integers(1, 5), steps=st.integers(1, 40))
 def test_a_batch_begins_where_the_ones_before_it_end(stairs: int, first: int, steps: int) -> None:
     config = growing(stairs, first, steps, steps=1)
     sizes = [config.batch_at(update) for update in range(60)]
@@ -76,7 +76,7 @@ def test_a_batch_begins_where_the_ones_before_it_end(stairs: int, first: int, st
     assert sizes == sorted(sizes) and sizes[0] in (first, first * stairs) and sizes[steps] == first * stairs
 
 
-@given(stairs=st.integers(1, 9), first=st.integers(1, 5), steps=st.integers(0, 20), tokens=st.integers(1, 30_000))
+@given(stairs=st.integers(2, 9), first=st.integers(1, 5), steps=st.integers(0, 20), tokens=st.integers(1, 30_000))
 def test_tokens_ask_for_the_steps_that_come_nearest_to_them(stairs: int, first: int, steps: int, tokens: int) -> None:
     config = growing(stairs, first, steps, tokens=tokens)
     off = abs(config.place_of(config.total_steps(16)) * 16 - tokens)
