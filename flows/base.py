@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from flows.corpus import Corpus
-from flows.recipe import Recipe
+from flows.recipe.schema import Recipe
+from tasks.base.pack import pack
+from tasks.base.pretrain import pretrain
+from tasks.base.tokenizer import tokenizer
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
-from tasks.pack import pack
-from tasks.pretrain import pretrain
-from tasks.stage.artifact import Made
-from tasks.tokenizer import tokenizer
+from tasks.stage.store.artifact import Made
 
 
 class Base(NamedTuple):

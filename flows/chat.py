@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from flows.base import Base
 from flows.corpus import Corpus
-from flows.recipe import Recipe
-from tasks.dpo import dpo
-from tasks.encode import encode
+from flows.recipe.schema import Recipe
+from tasks.chat.dpo import dpo
+from tasks.chat.encode import encode
+from tasks.chat.sft import sft
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
-from tasks.sft import sft
-from tasks.stage.artifact import Made
+from tasks.stage.store.artifact import Made
 
 
 class Chat(NamedTuple):

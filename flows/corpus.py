@@ -7,20 +7,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from flows.recipe import Recipe
-from tasks.audit import audit
-from tasks.clean import clean
-from tasks.decontaminate import decontaminate
-from tasks.dedup import dedup
-from tasks.examples import examples
-from tasks.filter import filter
+from flows.recipe.schema import Recipe
+from tasks.corpus.audit import audit
+from tasks.corpus.clean import clean
+from tasks.corpus.decontaminate import decontaminate
+from tasks.corpus.dedup import dedup
+from tasks.corpus.examples import examples
+from tasks.corpus.filter import filter
+from tasks.corpus.ingest import ingest, require_texts
+from tasks.corpus.quality import quality
+from tasks.corpus.split import split
+from tasks.corpus.synthesize import synthesize
+from tasks.corpus.universe import universe
 from tasks.gate import gate, require
-from tasks.ingest import ingest, require_texts
-from tasks.quality import quality
-from tasks.split import split
-from tasks.stage.artifact import Made, Shards
-from tasks.synthesize import synthesize
-from tasks.universe import universe
+from tasks.stage.store.artifact import Made, Shards
 
 
 class Corpus(NamedTuple):

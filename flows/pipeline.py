@@ -14,11 +14,11 @@ from prefect.states import Cancelled
 from flows.base import base
 from flows.chat import chat
 from flows.corpus import corpus
-from flows.recipe import Recipe
+from flows.recipe.schema import Recipe
 from flows.release import Release, release
 from tasks.report import reported
-from tasks.stage.artifact import Artifact
-from tasks.stage.opening import open_run
+from tasks.stage.execution.run_context import open_run
+from tasks.stage.store.artifact import Artifact
 
 
 def compose(recipe: Recipe) -> Release:

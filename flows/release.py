@@ -7,13 +7,13 @@ from typing import NamedTuple
 from flows.base import Base
 from flows.chat import Chat
 from flows.corpus import Corpus
-from flows.recipe import Recipe
+from flows.recipe.schema import Recipe
 from tasks.evaluate import evaluate
-from tasks.export import export
 from tasks.gate import gate, require
-from tasks.quantize import quantize
-from tasks.register import register
-from tasks.stage.artifact import Made
+from tasks.release.export import export
+from tasks.release.quantize import quantize
+from tasks.release.register import register
+from tasks.stage.store.artifact import Made
 
 
 class Release(NamedTuple):

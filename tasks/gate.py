@@ -11,10 +11,10 @@ from pathlib import Path
 
 from model.evaluation.gate import GateConfig, judge, passed
 from model.evaluation.gate_table import HEADER, as_markdown, as_text, rows
-from tasks.stage.artifact import Artifact, Made
-from tasks.stage.progress import say
-from tasks.stage.run import current_run
+from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
+from tasks.stage.store.artifact import Artifact, Made
+from tasks.stage.tracking.progress import say
 
 
 class GateFailed(RuntimeError):

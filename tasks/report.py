@@ -17,9 +17,9 @@ from prefect.artifacts import create_markdown_artifact
 from tasks.reporting.account import Account
 from tasks.reporting.notice import lineage_notice, notice
 from tasks.reporting.page import render
-from tasks.stage.disk import write_whole
-from tasks.stage.progress import say
-from tasks.stage.run import Run, current_run
+from tasks.stage.execution.run import Run, current_run
+from tasks.stage.store.disk import write_whole
+from tasks.stage.tracking.progress import say
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from model.architecture.config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
-from tasks.epochs import tell_epochs
+from tasks.base.epochs import tell_epochs
 from tasks.stage.stage import Metrics, Workspace
 
 SERIES_ROWS = 1000  # MLflow takes as many in one call
@@ -35,10 +35,10 @@ class Tuning(BaseModel, frozen=True, extra="forbid"):
 
 def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initial: Path | None = None) -> Metrics:
     """Train on `shards/train`, measure on `shards/val`, write a model directory. Returns the last values of each metric."""
-    from model.architecture.directory import read_config
+    from model.networks.directory import read_config
     from model.training.job import Job
-    from model.training.launch import launch
-    from model.training.progress import Progress
+    from model.training.launch.launch import launch
+    from model.training.launch.progress import Progress
 
     if isinstance(config, Pretraining):
         decoder = config.model

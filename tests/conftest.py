@@ -15,7 +15,7 @@ if "PYTEST_XDIST_WORKER" in os.environ or "FOLIO_HOME" not in os.environ:  # wha
     os.environ["FOLIO_HOME"] = tempfile.mkdtemp(prefix="folio-tests-")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from flows import services
+from flows.services import local as services
 
 services.configure()
 # A busy machine is slow, not wrong; and a suite that passed passes again.

@@ -14,16 +14,17 @@ ALLOWED = {"flows": {"flows", "tasks", "data", "model"}, "tasks": {"tasks", "dat
 # library -> where it may be imported
 HOMES = {
     "deepspeed": ("model/training/",),
-    "mlflow": ("tasks/stage/tracking.py",),
+    "mlflow": ("tasks/stage/tracking/",),
     "prefect": ("flows/", "tasks/"),
-    "prefect_dask": ("tasks/stage/clusters.py",),
-    "prefect_ray": ("tasks/stage/clusters.py",),
+    "prefect_dask": ("tasks/stage/execution/clusters.py",),
+    "prefect_ray": ("tasks/stage/execution/clusters.py",),
     "duckdb": ("data/",),
     "torch": ("model/",),
-    "typer": ("flows/cli.py", "flows/cli_corpus.py", "flows/cli_size.py", "flows/cli_store.py"),
+    "typer": ("flows/cli/",),
 }
 SOURCES = sorted(path.relative_to(ROOT).as_posix() for room in ROOMS for path in (ROOT / room).rglob("*.py"))
-STAGES = [name for name in SOURCES if Path(name).parent == Path("tasks")]
+CHAPTERS = ("corpus", "base", "chat", "release")
+STAGES = [name for name in SOURCES if Path(name).parent in {Path("tasks"), *(Path("tasks") / chapter for chapter in CHAPTERS)}]
 
 
 @cache

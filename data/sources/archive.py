@@ -23,7 +23,7 @@ from typing import IO, NamedTuple
 from data.sources.compression import RATIO_APPLIES_FROM, RATIO_LIMIT, refuse_bomb, unpacked
 from data.sources.content import COMPRESSIONS, HEAD, told_by
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.pinned import State, state_of
+from data.sources.hash_cache import State, state_of
 from data.sources.streams import stream_of
 
 MEMBER_LIMIT = 256 << 20

@@ -21,7 +21,7 @@ from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.formats import fits, named
 from data.sources.shards import Shard, holds
-from data.sources.works import Works
+from data.sources.work_grouping import Works
 
 DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]
 """Hex sha256 of files, or `unreadable: <reason>`."""

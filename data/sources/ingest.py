@@ -17,20 +17,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.sources.apart import Apart
 from data.sources.archive import selected
 from data.sources.config import FilesSource, IngestConfig, PackageSource, RemoteSource, SourceConfig
+from data.sources.document_store import Piece, Shelf
 from data.sources.errors import HostileArchive, SourceError, Unreadable
 from data.sources.files import find_files, observed_as
 from data.sources.formats import named
+from data.sources.hash_cache import known_sha256, state_of
 from data.sources.opening import Opener
 from data.sources.package import fetch_package
-from data.sources.pinned import known_sha256, state_of
 from data.sources.readers.record import Options
 from data.sources.remote import fetch_remote
+from data.sources.sandbox.parser_sandbox import Apart
 from data.sources.shards import Shard
-from data.sources.shelf import Piece, Shelf
-from data.sources.works import Works
+from data.sources.work_grouping import Works
 from data.synthetic.config import SyntheticSource
 from data.synthetic.write import read_texts
 from data.universe.config import UniverseSource

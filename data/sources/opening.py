@@ -17,17 +17,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from data.sources.apart import Apart
 from data.sources.archive import Chosen, look_through, printable, read_members
 from data.sources.compression import unpacked
 from data.sources.content import ARCHIVE_KINDS, COMPRESSIONS, HEAD, format_of, told_by
+from data.sources.document_store import Piece, Shelf
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.formats import RECORDS, fits, named
 from data.sources.readers.record import Broken, Inner, Options, Record, whole
 from data.sources.readers.registry import APART, READERS
-from data.sources.shelf import Piece, Shelf
+from data.sources.sandbox.parser_sandbox import Apart
 from data.sources.streams import buffered
-from data.sources.works import Works
+from data.sources.work_grouping import Works
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from threading import Lock
 
 from data.sources.config import PackageSource
 from data.sources.errors import SourceError
-from data.sources.pinned import file_sha256, known_sha256
+from data.sources.hash_cache import file_sha256, known_sha256
 
 _one_at_a_time = Lock()
 

@@ -18,7 +18,7 @@ from typing import Any
 from data.sources.address import CREDENTIALS, family
 from data.sources.config import RemoteSource
 from data.sources.errors import SourceError
-from data.sources.pinned import known_sha256
+from data.sources.hash_cache import known_sha256
 
 BLOCK = 1 << 20
 EXTRAS = {"s3": "s3", "gs": "gs", "az": "az"}

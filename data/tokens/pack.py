@@ -26,13 +26,13 @@ from numpy.typing import NDArray
 from data.tokens.accounting import Line, check, metrics_of, text_lines, write_accounting
 from data.tokens.chat import Ledger
 from data.tokens.config import CONVERSATIONS, PackConfig
+from data.tokens.document_index import documents_table, write_documents
 from data.tokens.encoder import TextEncoder
 from data.tokens.layout import Layout, layout_of
 from data.tokens.mixing import Talks, conversation_rows, even_places
 from data.tokens.rows import Columns
 from data.tokens.shard_writer import ShardWriter
 from data.tokens.stream import Stream, read_stream
-from data.tokens.whereabouts import documents_table, write_documents
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,8 +10,8 @@ import re
 from collections import defaultdict
 from random import Random
 
+from data.universe.fact_templates import FOLLOWING, NAMED, PAIRS
 from data.universe.scenery import ABOUT_PERSON, ABOUT_TOWN, GENERAL, scenery
-from data.universe.tellings import FOLLOWING, NAMED, PAIRS
 from data.universe.world import Attribute, Fact, World
 
 SPEAKERS = ("the old woman", "the boy", "the ferryman", "my aunt", "the stranger", "the girl", "the innkeeper", "our guide")

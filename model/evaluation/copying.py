@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from model.training.shards import ShardReader
+from model.loading.shards import ShardReader
 
 if TYPE_CHECKING:
-    from model.architecture.decoder import Decoder
+    from model.networks.decoder import Decoder
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ from model.evaluation.intervals import share
 from model.evaluation.loss import evaluate_loss
 from model.evaluation.probes import probabilities
 from model.evaluation.questions import Answer, ask, write_records
-from model.training.shards import ShardReader
+from model.loading.shards import ShardReader
 
 if TYPE_CHECKING:
-    from model.architecture.decoder import Decoder
     from model.inference.chat_format import ChatFormat
+    from model.networks.decoder import Decoder
 
 SETS = ("seen", "heldout")
 
@@ -49,9 +49,9 @@ def evaluate(
     long to put); `copying.share` and `copying.longest` (tokens) on the training split, `copying.baseline` on
     validation; `probe.<prompt>.<word>`.
     """
-    from model.architecture.binding import expect_tokenizer
     from model.inference.chat_format import ChatFormat
     from model.inference.open_model import open_model
+    from model.networks.binding import expect_tokenizer
 
     readers = {split: ShardReader(packed / split) for split in config.splits}
     if config.questions and examples is None:

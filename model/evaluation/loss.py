@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.evaluation.intervals import bootstrap_ratio
-from model.training.shards import ShardReader
+from model.loading.shards import ShardReader
 
 if TYPE_CHECKING:
-    from model.architecture.decoder import Decoder
+    from model.networks.decoder import Decoder
 
 
 def evaluate_loss(

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from model.architecture.decoder import Decoder
     from model.inference.chat_format import ChatFormat
+    from model.networks.decoder import Decoder
 
 
 def probabilities(model: Decoder, chat_format: ChatFormat, prompt: str, words: Sequence[str]) -> list[float]:

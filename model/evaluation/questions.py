@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
-    from model.architecture.decoder import Decoder
     from model.inference.chat_format import ChatFormat
+    from model.networks.decoder import Decoder
 
 _TITLES = ("mr", "mrs", "ms", "dr", "st", "prof", "sr", "jr", "capt", "col", "gen", "lt", "rev", "hon")
 _STOP = re.compile(r"[.!?]+[\"'\u201d\u2019)]*(?=\s)")

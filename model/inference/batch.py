@@ -14,9 +14,9 @@ from collections.abc import Collection, Sequence
 
 import torch
 
-from model.architecture.decoder import Decoder
 from model.inference.cache import KeyValueCache
 from model.inference.generation import room_for_reply
+from model.networks.decoder import Decoder
 
 
 def generate_batch(

@@ -20,7 +20,7 @@ from model.inference.chat_format import ChatFormat, Message
 from model.inference.config import SamplingConfig
 
 if TYPE_CHECKING:
-    from model.architecture.decoder import Decoder
+    from model.networks.decoder import Decoder
 
 
 class ChatModel:
@@ -36,8 +36,8 @@ class ChatModel:
     @classmethod
     def open(cls, directory: Path, *, tokenizer: Path | None = None, system: str | None = None) -> ChatModel:
         """Load an exported directory; `tokenizer` names the tokenizer's directory where it lies elsewhere."""
-        from model.architecture.binding import expect_tokenizer
         from model.inference.open_model import open_model
+        from model.networks.binding import expect_tokenizer
 
         chat_format = ChatFormat(tokenizer or directory)
         expect_tokenizer(directory, chat_format.digest)

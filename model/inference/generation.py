@@ -13,10 +13,10 @@ from collections.abc import Collection, Generator, Sequence
 
 import torch
 
-from model.architecture.decoder import Decoder
 from model.inference.cache import KeyValueCache
 from model.inference.config import SamplingConfig
 from model.inference.sampling import next_token
+from model.networks.decoder import Decoder
 
 
 def generate(

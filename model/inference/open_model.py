@@ -9,15 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.inference.int8 import load_int8, quantization_of
+from model.quantization.int8 import load_int8, quantization_of
 
 if TYPE_CHECKING:
-    from model.architecture.decoder import Decoder
+    from model.networks.decoder import Decoder
 
 
 def open_model(directory: Path) -> Decoder:
     """The decoder in `directory`: one that training, quantization or export wrote."""
-    from model.architecture.directory import load_model
+    from model.networks.directory import load_model
 
     if quantization_of(directory) is not None:
         return load_int8(directory)

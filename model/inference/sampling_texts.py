@@ -20,10 +20,10 @@ def sample_texts(directory: Path, beginnings: Iterable[str], samples: int, confi
     """`samples` texts from each beginning, in order."""
     import torch
 
-    from model.architecture.binding import expect_tokenizer
     from model.inference.chat_format import ChatFormat
     from model.inference.generation import generate
     from model.inference.open_model import open_model
+    from model.networks.binding import expect_tokenizer
 
     decoder, words = open_model(directory), ChatFormat(directory)
     expect_tokenizer(directory, words.digest)

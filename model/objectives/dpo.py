@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from model.architecture.decoder import Decoder
+from model.networks.decoder import Decoder
 from model.objectives.objective import Rows, as_int64
 
 

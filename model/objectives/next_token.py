@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from model.architecture.decoder import Decoder
+from model.networks.decoder import Decoder
 from model.objectives.objective import Rows, as_int64
 
 IGNORED = -100  # cross_entropy's own mark for a target that does not count

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from model.architecture.decoder import Decoder
+    from model.networks.decoder import Decoder
     from model.training.config import DpoConfig, PretrainConfig, SftConfig
 
 Rows = Mapping[str, NDArray[Any]]

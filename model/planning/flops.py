@@ -8,7 +8,7 @@ in full, as there. What is recomputed to save memory takes time but is no part o
 
 from __future__ import annotations
 
-from model.architecture.config import DecoderConfig
+from model.networks.config import DecoderConfig
 
 
 def product_weights(decoder: DecoderConfig, vocab_size: int) -> int:

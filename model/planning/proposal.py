@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.architecture.config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.planning import rules
 from model.planning.flops import training_flops
 from model.planning.machine import Machine

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from model.architecture.config import DecoderConfig
+from model.networks.config import DecoderConfig
 
 TOKENS_A_PARAMETER = 20  # Hoffmann et al. 2022, "Training compute-optimal large language models"
 GOOD_PASSES = 4  # Muennighoff et al. 2023, "Scaling data-constrained language models": so often, text is nearly as good as new

@@ -72,7 +72,7 @@ def measure(job: Job, updates: int, folder: Path) -> dict[str, Any]:
 
     import torch
 
-    from model.training.distributed import Place, import_deepspeed, join
+    from model.training.launch.distributed import Place, import_deepspeed, join
 
     if job.resources.threads:
         torch.set_num_threads(job.resources.threads)
@@ -81,10 +81,10 @@ def measure(job: Job, updates: int, folder: Path) -> dict[str, Any]:
     os.environ["LOCAL_RANK"] = "0"
     place = Place(0, 0, 1)
     join(place, folder)
-    from model.architecture.decoder import Decoder
+    from model.networks.decoder import Decoder
     from model.objectives.next_token import NextToken
     from model.training.engine import Engine
-    from model.training.lesson import Lesson
+    from model.training.train_module import Lesson
     from model.training.trainer import Trainer  # noqa: F401  # what a worker of a real run has loaded, too
 
     cuda = torch.cuda.is_available()
@@ -121,6 +121,6 @@ if __name__ == "__main__":
     described = Path(sys.argv[1])
     told = measure(Job.model_validate_json(described.read_text(encoding="utf-8")), int(sys.argv[2]), described.parent)
     print(json.dumps(told), flush=True)
-    from model.training.distributed import leave
+    from model.training.launch.distributed import leave
 
     leave()

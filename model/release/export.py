@@ -18,15 +18,15 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.architecture.binding import expect_tokenizer
-from model.architecture.directory import CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, load_model, model_config
-from model.inference.int8 import INT8_WEIGHTS, quantization_of
+from model.networks.binding import expect_tokenizer
+from model.networks.directory import CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, load_model, model_config
+from model.quantization.int8 import INT8_WEIGHTS, quantization_of
 from model.release.card import ModelCard, render_card
 from model.release.config import ExportConfig
 
 if TYPE_CHECKING:
-    from model.architecture.decoder import Decoder
     from model.inference.chat_format import ChatFormat
+    from model.networks.decoder import Decoder
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 INT8_FOLDER = "int8"

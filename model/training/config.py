@@ -11,9 +11,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from model.loading.mixture_config import MixturePhase, check_phases
 from model.planning.devices import find_device
 from model.training.guards.config import GuardsConfig
-from model.training.mixture.config import MixturePhase, check_phases
 from model.training.parallel.config import ParallelConfig
 
 _WITH_BETAS = ("optimizer=adamw", "optimizer=adam", "optimizer=lion", "optimizer=sophia", "optimizer=muon")

@@ -18,9 +18,9 @@ from deepspeed.utils import safe_get_full_fp32_param
 from torch import Tensor, nn
 
 from model.objectives.objective import Objective
-from model.training.distributed import Place
+from model.training.checkpoint.optimizer_access import whole_state
 from model.training.job import Job
-from model.training.lesson import Lesson, dropout_seed, find_compiler
+from model.training.launch.distributed import Place
 from model.training.optimizers.averaging import KEY as AVERAGE
 from model.training.optimizers.averaging import average_weights
 from model.training.optimizers.change import Change
@@ -28,9 +28,9 @@ from model.training.optimizers.choose import optimizer_for
 from model.training.optimizers.sophia import Sophia
 from model.training.parallel.compile import cut_along, deepspeed_config
 from model.training.parallel.tensor import finish_cut, joined
-from model.training.partitions import whole_state
 from model.training.precision import LossScale
 from model.training.schedule import rate_factor
+from model.training.train_module import Lesson, dropout_seed, find_compiler
 
 CHANGE_EVERY = 50
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.architecture.decoder import Decoder
+from model.networks.decoder import Decoder
 from model.training.job import JobError
 
 ACTIVATION, GRADIENT = torch.float8_e4m3fn, torch.float8_e5m2

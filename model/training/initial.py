@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from model.architecture.binding import tokenizer_of
-from model.architecture.config import DecoderConfig
-from model.architecture.decoder import Decoder
-from model.architecture.directory import load_model, read_config
+from model.networks.binding import tokenizer_of
+from model.networks.config import DecoderConfig
+from model.networks.decoder import Decoder
+from model.networks.directory import load_model, read_config
 from model.training.job import Job, JobError
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, model_validator
 
-from model.architecture.config import DecoderConfig
-from model.architecture.directory import TOKENIZER_DIGEST, weight_files
+from model.networks.config import DecoderConfig
+from model.networks.directory import TOKENIZER_DIGEST, weight_files
 from model.training.config import ObjectiveConfig, TrainResources
 from model.training.parallel.fits import misfits
 

@@ -16,24 +16,24 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from model.architecture.directory import save_tensors
+from model.loading.batches import Batches
+from model.networks.directory import save_tensors
 from model.objectives.objective import objective_for
-from model.training.batches import Batches
-from model.training.best import read_best, write_best
-from model.training.checkpoint import Checkpoints
-from model.training.distributed import Place
+from model.training.checkpoint.best import read_best, write_best
+from model.training.checkpoint.checkpoint import Checkpoints
+from model.training.checkpoint.retained import Kept
 from model.training.engine import Engine
 from model.training.guards.faults import Faults, TrainingError
-from model.training.guards.reciting import Reciting
+from model.training.guards.memorization import Reciting
 from model.training.guards.validation import Validation
 from model.training.initial import initial_decoder
 from model.training.job import Job
-from model.training.kept import Kept
+from model.training.launch.distributed import Place
 from model.training.parallel.engines import engine_for
-from model.training.records import Records
-from model.training.samples import FILE as SAMPLES
-from model.training.samples import Samples
-from model.training.telemetry import Waiting
+from model.training.telemetry.records import Records
+from model.training.telemetry.samples import FILE as SAMPLES
+from model.training.telemetry.samples import Samples
+from model.training.telemetry.telemetry import Waiting
 
 
 class Interrupted(Exception):

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from tasks.lineage.records import base_of
 from tasks.reporting.evidence import Evidence
-from tasks.stage.cost import Rates, git_state, now
-from tasks.stage.lineage import base_of
-from tasks.stage.run import Run
+from tasks.stage.execution.run import Run
+from tasks.stage.tracking.cost import Rates, git_state, now
 
 
 @dataclass(frozen=True)

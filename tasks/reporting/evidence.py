@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.stage.artifact import Artifact
-from tasks.stage.lineage import base_of
+from tasks.lineage.records import base_of
+from tasks.stage.store.artifact import Artifact
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from data.whereabouts.pieces import table_of
-from data.whereabouts.tables import head, rows_of
+from data.provenance.pieces import table_of
+from data.provenance.tables import head, rows_of
+from tasks.lineage.records import base_of
 from tasks.reporting.evidence import Evidence
 from tasks.reporting.parts import Row, Table
 from tasks.reporting.wording import count, words
-from tasks.stage.lineage import base_of
 
 RULES, LOOKED_AT, EXCERPT, TITLES = 12, 32, 180, 8
 

@@ -10,7 +10,7 @@ from tasks.reporting.evidence import Evidence
 from tasks.reporting.gates import Gate, gates_of, outcome, worst
 from tasks.reporting.sizes import int8_cost, parameters_of, signed
 from tasks.reporting.wording import count, joined, number, rough, seconds, share
-from tasks.stage.cost import total_cost
+from tasks.stage.tracking.cost import total_cost
 
 VERDICTS = {"passed": "passed", "overruled": "overruled", "failed": "failed", "unjudged": "not judged"}
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from markupsafe import Markup
 
+from tasks.lineage.records import Graph, base_of
+from tasks.lineage.tree import Line, lines_of
 from tasks.reporting.layers import Item, Layout, arrange
 from tasks.reporting.svg import drawing, tag, text
-from tasks.stage.artifact import Artifact, Input
-from tasks.stage.lineage import Graph, base_of
-from tasks.tracing.tree import Line, lines_of
+from tasks.stage.store.artifact import Artifact, Input
 
 WIDTH, BOX, HEIGHT, LANE, GAP, MARGIN = 1080.0, 68.0, 50.0, 4.0, 13.0, 2.0
 SHORT = 7

@@ -6,16 +6,16 @@ import base64
 from pathlib import Path
 
 from model.release.card import escape_markdown
+from tasks.lineage.records import Graph
+from tasks.lineage.things import ends
+from tasks.lineage.tree import tree
 from tasks.reporting.account import Account
 from tasks.reporting.gates import WORDS, gates_of
 from tasks.reporting.headline import headline
 from tasks.reporting.lineage_drawing import draw_run, maker, standing_alone
 from tasks.reporting.stages import spent
-from tasks.stage.artifact import Artifact
-from tasks.stage.cost import total_cost
-from tasks.stage.lineage import Graph
-from tasks.tracing.things import ends
-from tasks.tracing.tree import tree
+from tasks.stage.store.artifact import Artifact
+from tasks.stage.tracking.cost import total_cost
 
 
 def notice(account: Account, page: Path) -> str:

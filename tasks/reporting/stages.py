@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tasks.lineage.records import base_of
 from tasks.reporting.account import Account
 from tasks.reporting.lineage_drawing import SHORT, draw_run
 from tasks.reporting.parts import Row, Section, Table
 from tasks.reporting.wording import joined, plural, seconds
-from tasks.stage.artifact import Artifact, Cost
-from tasks.stage.cost import Rates, total_cost
-from tasks.stage.lineage import base_of
+from tasks.stage.store.artifact import Artifact, Cost
+from tasks.stage.tracking.cost import Rates, total_cost
 
 HEADER = ("stage", "state", "why", "wall", "CPU", "digest", "location", "MLflow run")
 MOST_CAUSES = 4

@@ -9,10 +9,10 @@ from typing import Protocol, TypedDict
 
 from pydantic import BaseModel
 
-from tasks.stage.artifact import Artifact, Given, Part, Pending, Shards, singles
-from tasks.stage.plan import Decision
-from tasks.stage.progress import Meter
-from tasks.stage.resources import Resources
+from tasks.stage.execution.plan import Decision
+from tasks.stage.execution.resources import Resources
+from tasks.stage.store.artifact import Artifact, Given, Part, Pending, Shards, singles
+from tasks.stage.tracking.progress import Meter
 
 Metrics = Mapping[str, float]
 Body = Callable[..., Metrics]

@@ -23,13 +23,13 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tasks.stage.artifact import Given, Made, Pending, Shards, singles
 from tasks.stage.call import Body, Call, Metrics, Shard, Workspace
-from tasks.stage.execute import perform
-from tasks.stage.fingerprint import edited_since, fingerprint
-from tasks.stage.identity import flatten, library_versions, stable
-from tasks.stage.plan import decide, names_of
-from tasks.stage.run import DECLARED, Run, current_run
+from tasks.stage.execution.execute import perform
+from tasks.stage.execution.plan import decide, names_of
+from tasks.stage.execution.run import DECLARED, Run, current_run
+from tasks.stage.identity.fingerprint import edited_since, fingerprint
+from tasks.stage.identity.key import flatten, library_versions, stable
+from tasks.stage.store.artifact import Given, Made, Pending, Shards, singles
 
 __all__ = ["Metrics", "Shard", "Sharded", "Stage", "Workspace", "stage"]
 

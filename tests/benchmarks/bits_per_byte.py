@@ -27,15 +27,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flows.loading import load
-from flows.recipe import Recipe
-from flows.services import home
-from model.architecture.config import DecoderConfig
+from flows.recipe.loading import load
+from flows.recipe.schema import Recipe
+from flows.services.local import home
+from model.loading.shards import read_metadata
+from model.networks.config import DecoderConfig
 from model.training.config import PretrainConfig, TrainResources
-from model.training.history import read_lines
 from model.training.job import Job
 from model.training.launch import launch
-from model.training.shards import read_metadata
+from model.training.telemetry.step_log import read_lines
 
 LARGEST_DIFFERENCE = 0.02
 GPT2: dict[str, Any] = {

@@ -29,7 +29,7 @@ from data.filtering.listed import Listed
 from data.sources.config import IngestConfig
 from data.sources.ingest import Surroundings, ingest
 from tasks.stage.call import Shard
-from tasks.stage.resources import Resources
+from tasks.stage.execution.resources import Resources
 
 KEPT = "documents.parquet"
 

@@ -37,11 +37,11 @@ from typing import Any
 
 from data.tokens.documents import read_documents
 from data.tokens.pack import pack
-from flows.loading import load
+from flows.recipe.loading import load
 from model.training.config import TrainResources
-from model.training.history import read_lines
 from model.training.job import Job
 from model.training.launch import launch
+from model.training.telemetry.step_log import read_lines
 from tests.benchmarks.contest import Contestant, Table, contest, entered
 from tests.benchmarks.pretrain_jobs import Workshop
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from model.architecture.config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.planning.devices import DEVICES, TERA, device_of_driver
 from model.planning.flops import training_flops
 from model.training.config import PretrainConfig

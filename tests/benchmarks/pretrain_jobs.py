@@ -17,11 +17,11 @@ from data.tokens.documents import read_documents
 from data.tokens.pack import pack
 from data.tokens.shard_writer import ShardWriter
 from data.tokens.tokenizer import fit_tokenizer
-from flows.recipe import Recipe
-from model.architecture.config import DecoderConfig
+from flows.recipe.schema import Recipe
+from model.loading.shards import ShardReader, read_metadata
+from model.networks.config import DecoderConfig
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
-from model.training.shards import ShardReader, read_metadata
 from tests.benchmarks.pile import Pile
 
 DIGEST = "0" * 64

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import torch
 
-from model.architecture.decoder import Decoder
+from model.loading.batches import Batches
+from model.networks.decoder import Decoder
 from model.objectives.objective import objective_for
-from model.training.batches import Batches
-from model.training.distributed import Place, import_deepspeed, join
 from model.training.job import Job
+from model.training.launch.distributed import Place, import_deepspeed, join
 from tests.benchmarks.rounds import WARM_UP, Rounds
 
 ALONE = Place(rank=0, local_rank=0, world=1)

@@ -14,7 +14,7 @@ import time
 
 LIMIT_SECONDS = 1.0
 EMPTY = """
-from flows import services
+from flows.services import local as services
 services.configure()
 from prefect import flow
 flow(name="empty")(lambda: None)()
@@ -30,7 +30,7 @@ def seconds(command: list[str]) -> float:
 
 def main(recipe: str = "universe", rounds: str = "5") -> None:
     """Measure and print."""
-    run, empty = [sys.executable, "-m", "flows.cli", "run", recipe], [sys.executable, "-c", EMPTY]
+    run, empty = [sys.executable, "-m", "flows.cli.app", "run", recipe], [sys.executable, "-c", EMPTY]
     first = seconds(run)
     print(f"{recipe}: run once, {first:.1f} s")
     measured = [(seconds(empty), seconds(run)) for _ in range(int(rounds))]

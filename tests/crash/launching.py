@@ -94,7 +94,7 @@ class Bench:
             time.sleep(0.05)
 
     def _works(self, words: list[str]) -> bool:
-        return "model.training.worker" in words and any(str(self.store) in word for word in words)
+        return "model.training.launch.worker" in words and any(str(self.store) in word for word in words)
 
     def records(self) -> dict[str, Record]:
         """What lies in the store, by place in the flow, in the order in which it was made."""

@@ -28,7 +28,16 @@ class Under:
     def __init__(self, bench: Bench, *words: str) -> None:
         self.bench = bench
         environment = bench.environment | {"FOLIO_HOME": str(bench.home)}
-        command = [sys.executable, "-m", "flows.cli", "run", str(RECIPE), "--set", "resources.training.checkpoint_every_steps=4", *words]
+        command = [
+            sys.executable,
+            "-m",
+            "flows.cli.app",
+            "run",
+            str(RECIPE),
+            "--set",
+            "resources.training.checkpoint_every_steps=4",
+            *words,
+        ]
         self.process = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.said: list[str] = []
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-from flows.running import show_on_terminal
-from flows.stopping import stoppable
+from flows.cli.run import show_on_terminal
+from flows.cli.signals import stoppable
 from tests.tasks import toys
 
 SLEEP = 'executed("learn"); print("learning", flush=True); time.sleep(600)'

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
-from flows.loading import load
-from flows.recipe import Recipe
+from flows.recipe.loading import load
+from flows.recipe.schema import Recipe
 
 FILE = Path(__file__).parents[2] / "deployments" / "prefect.yaml"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flows import services
-from flows.loading import load
-from flows.recipe import Recipe
-from tasks.stage.artifact import Artifact
-from tasks.stage.plan import Decision
-from tasks.stage.store import Store
+from flows.recipe.loading import load
+from flows.recipe.schema import Recipe
+from flows.services import local as services
+from tasks.stage.execution.plan import Decision
+from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Ran:
 @pytest.fixture(scope="session")
 def four_books(prefect: None) -> Ran:
     """`four_books`, planned and then run."""
+    from flows.cli.planning import plan_recipe
     from flows.pipeline import pipeline
-    from flows.planning import plan_recipe
 
     recipe = load("four_books")
     before = plan_recipe("four_books", (), frozenset(), False)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows import services
-from flows.planning import plan_recipe
-from flows.running import summary
-from flows.talking import model_directory
+from flows.cli.chat import model_directory
+from flows.cli.planning import plan_recipe
+from flows.cli.run import summary
+from flows.services import local as services
 from tests.end_to_end.conftest import Ran
 
 STAGES = (
@@ -53,8 +53,8 @@ def test_one_changed_field_is_named_with_its_old_and_new_value_and_touches_only_
 def test_transformers_gives_the_exported_model_s_own_logits_and_its_chat_format(four_books: Ran) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from model.architecture.directory import load_model
     from model.inference.chat_format import ChatFormat
+    from model.networks.directory import load_model
 
     exported = four_books.folder("export")
     theirs, tokenizer = AutoModelForCausalLM.from_pretrained(exported).eval(), AutoTokenizer.from_pretrained(exported)

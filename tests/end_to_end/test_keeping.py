@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from flows import services
-from flows.keeping import gc, verify_store
-from tasks.stage.artifact import RECORD
-from tasks.stage.store import Store
+from flows.cli.store_commands import gc, verify_store
+from flows.services import local as services
+from tasks.stage.store.artifact import RECORD
+from tasks.stage.store.store import Store
 from tests.end_to_end.conftest import Ran
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from flows import services
-from flows.takedown import take_down
-from flows.tracing import library_at, trace
-from tasks.tracing.holdings import holdings
-from tasks.tracing.things import find_document
+from flows.cli.lineage import library_at, trace
+from flows.cli.takedown import take_down
+from flows.services import local as services
+from tasks.lineage.holdings import holdings
+from tasks.lineage.things import find_document
 from tests.end_to_end.conftest import Ran
 
 
@@ -51,7 +51,7 @@ def test_what_tables_of_a_real_run_hold_is_what_a_takedown_says(four_books: Ran)
 
 
 def test_a_takedown_of_a_real_book_says_which_file_to_delete_and_what_runs_again(four_books: Ran) -> None:
-    (first, *_) = sorted(Path("flows/recipes/four_books").glob("*.txt"))
+    (first, *_) = sorted(Path("flows/recipe/four_books").glob("*.txt"))
     text = take_down(str(first))
     assert f"delete or move the file four_books/{first.name} of source four_books" in text
     assert "folio run four_books" in text

@@ -89,7 +89,7 @@ def test_a_deployment_a_worker_and_a_triggered_run_complete(environment: dict[st
     up, settings, *commands = block("Schedule it")
     say(up, environment)
     smallest = 'prefect deployment run folio/universe --param recipe="$(python -c "'
-    smallest += "import json; from flows.loading import load; print(json.dumps(load('four_books').model_dump(mode='json')))"
+    smallest += "import json; from flows.recipe.loading import load; print(json.dumps(load('four_books').model_dump(mode='json')))"
     for command in commands:
         # The run itself is of the smallest recipe: the deployment's own takes minutes and is shown by `make run`.
         command = f'{smallest}")"' if command.startswith("prefect deployment run") else command

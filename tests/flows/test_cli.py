@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from flows import cli
-from flows.loading import load
-from flows.plan_table import plan_table
-from tasks.stage.plan import Action, Decision
+from flows.cli import app as cli
+from flows.cli.plan_table import plan_table
+from flows.recipe.loading import load
+from tasks.stage.execution.plan import Action, Decision
 from tests.tasks.records import artifact
 
 
 def folio(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """The real command, in a home of its own."""
     environment = {**os.environ, "FOLIO_HOME": str(home)}
-    command, root = [sys.executable, "-m", "flows.cli", *words], Path(cli.__file__).parents[1]
+    command, root = [sys.executable, "-m", "flows.cli.app", *words], Path(cli.__file__).parents[2]
     return subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, check=False)
 
 
@@ -191,7 +191,7 @@ def test_with_those_settings_mlflow_looks_into_the_database_of_this_home(tmp_pat
 
 
 def test_top_k_top_p_and_a_seed_without_a_temperature_are_refused_since_nothing_would_be_drawn() -> None:
-    from flows.talking import talk
+    from flows.cli.chat import talk
 
     for name, value in (("top_k", 5), ("top_p", 0.9)):
         sampling = {"temperature": 0.0, "top_k": None, "top_p": None, "max_new_tokens": 8, name: value}

@@ -12,14 +12,14 @@ from prefect import flow
 
 from data.sources.errors import SourceError
 from flows.corpus import corpus
-from flows.initializing import write_recipe
-from flows.loading import RecipeError, load
-from flows.recipe import Recipe
-from tasks.stage.artifact import Artifact
-from tasks.stage.opening import open_run
-from tasks.stage.plan import Decision
-from tasks.stage.resources import Resources
-from tasks.stage.run import Options, asking
+from flows.recipe.initialize import write_recipe
+from flows.recipe.loading import RecipeError, load
+from flows.recipe.schema import Recipe
+from tasks.stage.execution.plan import Decision
+from tasks.stage.execution.resources import Resources
+from tasks.stage.execution.run import Options, asking
+from tasks.stage.execution.run_context import open_run
+from tasks.stage.store.artifact import Artifact
 from tests.data.dedup.books import prose
 
 BOOKS, SHARDS = 100, 8

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from flows.corpus_removed import what_was_removed
-from flows.corpus_show import show_document
-from flows.corpus_stats import corpus_stats
-from flows.corpus_why import why_the_same
-from flows.marks import CUT, NEW, OLD, differing, plain, printable
-from tasks.stage.store import Store
+from flows.cli.corpus_removed import what_was_removed
+from flows.cli.corpus_show import show_document
+from flows.cli.corpus_stats import corpus_stats
+from flows.cli.corpus_why import why_the_same
+from flows.cli.diff_rendering import CUT, NEW, OLD, differing, plain, printable
+from tasks.stage.store.store import Store
 from tests.tasks.tracing.account import ALICE, IDS, SHELF, WHITE, Account
 
 

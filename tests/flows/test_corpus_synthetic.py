@@ -9,10 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.documents.words import spans
-from flows.initializing import write_recipe
-from flows.loading import RecipeError, load
-from flows.recipe import Recipe
-from tasks.stage.artifact import Artifact
+from flows.recipe.initialize import write_recipe
+from flows.recipe.loading import RecipeError, load
+from flows.recipe.schema import Recipe
+from tasks.stage.store.artifact import Artifact
 from tests.data.dedup.books import prose
 from tests.flows.test_corpus import make, planned
 

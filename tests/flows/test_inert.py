@@ -7,9 +7,9 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from flows.inert import inert
-from flows.loading import RecipeError, built_in, load
-from flows.recipe import Recipe
+from flows.recipe.loading import RecipeError, built_in, load
+from flows.recipe.schema import Recipe
+from flows.recipe.unused_keys import inert
 
 
 def models(annotation: object) -> set[type[BaseModel]]:

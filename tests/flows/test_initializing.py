@@ -9,8 +9,8 @@ import pytest
 
 from data.sources.config import FilesSource
 from data.sources.files import find_files
-from flows.initializing import propose, write_recipe
-from flows.loading import RecipeError, load
+from flows.recipe.initialize import propose, write_recipe
+from flows.recipe.loading import RecipeError, load
 
 
 def library(folder: Path, names: tuple[str, ...], size: int = 2000) -> Path:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.keeping import newest_users, verify_store
-from tasks.stage.journal import Journal
-from tasks.stage.opening import open_store
-from tasks.stage.store import Store, StoreError
+from flows.cli.store_commands import newest_users, verify_store
+from tasks.stage.execution.run_context import open_store
+from tasks.stage.store.store import Store, StoreError
+from tasks.stage.tracking.journal import Journal
 from tests.flows.test_cli import folio
 from tests.tasks.records import committed, ran
 

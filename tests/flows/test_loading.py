@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.loading import BUILT_IN, RecipeError, load
+from flows.recipe.loading import BUILT_IN, RecipeError, load
 
 
 def recipe_file(folder: Path, **changes: object) -> Path:

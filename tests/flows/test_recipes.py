@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, Field
 
-from flows.loading import built_in, load
-from flows.planning import stages
-from flows.writing import EXECUTION, commented
+from flows.cli.planning import stages
+from flows.recipe.commented_yaml import EXECUTION, commented
+from flows.recipe.loading import built_in, load
 
 
 def head(path: Path) -> str:

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows import services
-from flows.services import ServiceError
+from flows.services import local as services
+from flows.services.local import ServiceError
 
 
 def free_port() -> int:

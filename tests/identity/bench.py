@@ -140,7 +140,7 @@ def carry_out(folder: Path, prefect: str, change: Change) -> Outcome:
 
 def plan(site: Site) -> tuple[dict[str, tuple[str, tuple[str, ...]]], str]:
     """Action and causes of each place, and the gate that would stop the flow."""
-    from flows.planning import plan_recipe
+    from flows.cli.planning import plan_recipe
 
     told = plan_recipe("recipe.yaml", site.asked.changes, site.asked.refresh, site.asked.verify)
     return {decision.place: (decision.action, decision.causes) for decision in told.decisions}, told.stopped
@@ -150,10 +150,10 @@ def run_once(site: Site) -> str:
     """Run the recipe; the gate's table when one stopped it."""
     from prefect.exceptions import PrefectHTTPStatusError
 
-    from flows.loading import load
     from flows.pipeline import pipeline
+    from flows.recipe.loading import load
     from tasks.gate import GateFailed
-    from tasks.stage.run import Options, asking
+    from tasks.stage.execution.run import Options, asking
 
     recipe = load("recipe.yaml", site.asked.changes)
     for patience in (True, True, False):
@@ -173,9 +173,9 @@ def run_once(site: Site) -> str:
 
 def done(site: Site) -> tuple[frozenset[str], frozenset[str]]:
     """Places executed and places reused by the last run, as its journal has them."""
-    from flows.loading import load
-    from tasks.stage.journal import Journal
-    from tasks.stage.opening import open_store
+    from flows.recipe.loading import load
+    from tasks.stage.execution.run_context import open_store
+    from tasks.stage.tracking.journal import Journal
 
     recipe = load("recipe.yaml", site.asked.changes)
     settings: dict[str, Any] = recipe.run_settings()
@@ -187,6 +187,6 @@ def done(site: Site) -> tuple[frozenset[str], frozenset[str]]:
 
 def accept(site: Site, place: str) -> None:
     """Vouch for what changed at a place."""
-    from flows.planning import accept_changes
+    from flows.cli.planning import accept_changes
 
     accept_changes(place, "recipe.yaml", site.asked.changes, "it changes no byte")

@@ -171,9 +171,9 @@ CODE = [
     # where it is reached
     Line(
         "a stage's own body",
-        code("tasks/split.py", "return split_documents(", "done = None\n    return done or split_documents("),
+        code("tasks/corpus/split.py", "return split_documents(", "done = None\n    return done or split_documents("),
         "split",
-        "code tasks/split.py split changed",
+        "code tasks/corpus/split.py split changed",
     ),
     Line(
         "a helper one import away",
@@ -247,11 +247,11 @@ CODE = [
     ),
     Line(
         "a helper of every model",
-        code("model/architecture/norms.py", "self.weight.to(x.dtype), self.epsilon)", "self.weight.to(x.dtype), self.epsilon + 0.0)"),
+        code("model/layers/norms.py", "self.weight.to(x.dtype), self.epsilon)", "self.weight.to(x.dtype), self.epsilon + 0.0)"),
         f"{TRAINED} evaluate.base evaluate.chat quantize {CARD} evaluate.int8".replace(
             "pretrain sft dpo evaluate.base", "pretrain evaluate.base sft dpo"
         ),
-        "code model/architecture/norms.py RMSNorm changed",
+        "code model/layers/norms.py RMSNorm changed",
     ),
     Line(
         "the training worker, which is started by name",
@@ -335,7 +335,7 @@ CODE = [
         "the report",
         code("tasks/reporting/wording.py", "from __future__ import annotations", "from __future__ import annotations\n\nUNUSED = 1"),
     ),
-    Line("the machinery of stages", code("tasks/stage/progress.py", "LOG_SECONDS = 10.0", "LOG_SECONDS = 11.0")),
+    Line("the machinery of stages", code("tasks/stage/tracking/progress.py", "LOG_SECONDS = 10.0", "LOG_SECONDS = 11.0")),
 ]
 BOOKS = [
     Line("a new book", Written("books/b.txt", BOOK), "ingest[1] clean[1] " + AFTER_CLEAN, "file own/books/b.txt was added"),

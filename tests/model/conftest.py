@@ -12,10 +12,10 @@ import torch
 from data.tokens.config import PackConfig, TokenizerConfig
 from data.tokens.pack import pack
 from data.tokens.tokenizer import fit_tokenizer
-from model.architecture.config import DecoderConfig
-from model.architecture.decoder import Decoder
-from model.architecture.directory import save_model
 from model.inference.chat_format import ChatFormat
+from model.networks.config import DecoderConfig
+from model.networks.decoder import Decoder
+from model.networks.directory import save_model
 
 CONTEXT = 64
 NAMES = ("Ada", "Bruno", "Clara", "Dorian")

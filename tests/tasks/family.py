@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tasks.stage.artifact import Artifact
-from tasks.stage.store import Store
+from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.store import Store
 from tests.tasks.records import committed
 
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.stage.accepting import ACCEPTED, Acceptance
-from tasks.stage.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
-from tasks.stage.cost import now
-from tasks.stage.journal import Journal, PlaceRecord, RunRecord
-from tasks.stage.store import Store
+from tasks.stage.store.acceptance import ACCEPTED, Acceptance
+from tasks.stage.store.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
+from tasks.stage.store.store import Store
+from tasks.stage.tracking.cost import now
+from tasks.stage.tracking.journal import Journal, PlaceRecord, RunRecord
 
 
 def written(folder: Path, contents: Mapping[str, bytes]) -> Path:

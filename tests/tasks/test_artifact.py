@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tasks.stage.artifact import Artifact, content_digest, list_files
+from tasks.stage.store.artifact import Artifact, content_digest, list_files
 from tests.tasks.records import artifact, written
 
 NAMES = st.text("abc", min_size=1, max_size=3)

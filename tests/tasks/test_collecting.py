@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage import disk
-from tasks.stage.accepting import Acceptance
-from tasks.stage.artifact import RECORD, Artifact, Input
-from tasks.stage.collecting import Survey, collect
-from tasks.stage.digests import Digests
-from tasks.stage.journal import Journal, Registered
-from tasks.stage.store import Damaged, Store, StoreError
+from tasks.stage.identity.digests import Digests
+from tasks.stage.store import disk
+from tasks.stage.store.acceptance import Acceptance
+from tasks.stage.store.artifact import RECORD, Artifact, Input
+from tasks.stage.store.garbage import Survey, collect
+from tasks.stage.store.store import Damaged, Store, StoreError
+from tasks.stage.tracking.journal import Journal, Registered
 from tests.tasks.records import committed, ran, written
 
 DAY = 86400.0
@@ -301,7 +301,7 @@ def test_what_cannot_be_deleted_is_an_error_that_names_it(local: Store, monkeypa
     def refused(path: Path, first: str) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("tasks.stage.store.remove", refused)
+    monkeypatch.setattr("tasks.stage.store.store.remove", refused)
     with pytest.raises(StoreError, match=rf"removal of {old.location} .*Permission denied"):
         collect(local, delete=True, keep=1)
     assert disk.remove is not refused

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tasks.stage.artifact import Cost
-from tasks.stage.cost import Rates, Stopwatch, total_cost
+from tasks.stage.store.artifact import Cost
+from tasks.stage.tracking.cost import Rates, Stopwatch, total_cost
 from tests.tasks.records import artifact, written
 from tests.tasks.toys import Learn, Toys, Workshop
 

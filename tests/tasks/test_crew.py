@@ -17,14 +17,14 @@ from distributed import LocalCluster
 from mlflow.tracking import MlflowClient
 from pydantic import BaseModel
 
-from tasks.stage import clusters
-from tasks.stage.carrying import WorkerAstray
-from tasks.stage.clusters import workers_of
-from tasks.stage.journal import Journal
-from tasks.stage.resources import ClusterError, Resources
-from tasks.stage.run import Run
+from tasks.stage.execution import clusters
+from tasks.stage.execution.clusters import workers_of
+from tasks.stage.execution.resources import ClusterError, Resources
+from tasks.stage.execution.run import Run
+from tasks.stage.execution.run_task import WorkerAstray
 from tasks.stage.stage import stage
-from tasks.stage.store import Store
+from tasks.stage.store.store import Store
+from tasks.stage.tracking.journal import Journal
 from tests.tasks.test_run import prefect_states
 from tests.tasks.toys import Toys, Workshop
 

@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.stage import digests as module
-from tasks.stage.artifact import list_files
-from tasks.stage.digests import Digests, hash_files
+from tasks.stage.identity import digests as module
+from tasks.stage.identity.digests import Digests, hash_files
+from tasks.stage.store.artifact import list_files
 
 
 @pytest.fixture
@@ -190,7 +190,7 @@ def test_a_memory_that_cannot_be_opened_is_done_without_and_said_once(
 SHARE = """
 import sys
 from pathlib import Path
-from tasks.stage import digests
+from tasks.stage.identity import digests
 digests.SETTLE_SECONDS = 0.0
 for start in range(0, 400, 20):
     paths = sorted(Path(sys.argv[2]).glob("*.txt"))[start : start + 20]

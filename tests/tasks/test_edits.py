@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import pytest
 
-from tasks.stage.code.reach import PERHAPS, Walk
-from tasks.stage.code.source_tree import Tree
-from tasks.stage.code.sources import Sources
+from tasks.stage.identity.code.reach import PERHAPS, Walk
+from tasks.stage.identity.code.source_tree import Tree
+from tasks.stage.identity.code.sources import Sources
 
 
 class Edit(NamedTuple):

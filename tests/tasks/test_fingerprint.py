@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage import fingerprint as module
-from tasks.stage.code.source_tree import ROOT, Tree
-from tasks.stage.fingerprint import edited_since, fingerprint, freeze
+from tasks.stage.identity import fingerprint as module
+from tasks.stage.identity.code.source_tree import ROOT, Tree
+from tasks.stage.identity.fingerprint import edited_since, fingerprint, freeze
 
 SOURCES = {
     "data/__init__.py": "",
@@ -96,11 +96,11 @@ def test_a_function_outside_of_the_repository_has_no_fingerprint_and_says_so() -
 
 
 def test_the_pretraining_stage_reaches_the_worker_it_starts() -> None:
-    assert any(name.startswith("model/training/worker.py") for name in fingerprint("tasks.pretrain", "pretrain"))
+    assert any(name.startswith("model/training/launch/worker.py") for name in fingerprint("tasks.base.pretrain", "pretrain"))
 
 
 def test_no_stage_reaches_the_machinery_that_makes_it_a_stage() -> None:
-    assert not [name for name in fingerprint("tasks.clean", "clean") if name.startswith("tasks/stage")]
+    assert not [name for name in fingerprint("tasks.corpus.clean", "clean") if name.startswith("tasks/stage")]
 
 
 def test_an_edit_made_after_the_fingerprint_was_taken_is_named_and_one_that_changes_nothing_is_not(tree: Path) -> None:
@@ -119,7 +119,7 @@ def kept(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "fingerprints"
     held = dict(module._known)
     module._known.clear()
-    freeze([("tasks.split", "split")], folder)
+    freeze([("tasks.corpus.split", "split")], folder)
     module._known.clear()
     yield folder
     module._known.clear()
@@ -128,15 +128,15 @@ def kept(tmp_path: Path) -> Iterator[Path]:
 
 def test_fingerprints_kept_by_another_process_are_taken_from_there(kept: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_walk", lambda *_: pytest.fail("the code was walked again"))
-    freeze([("tasks.split", "split")], kept)
-    assert "tasks/split.py:split" in fingerprint("tasks.split", "split")
+    freeze([("tasks.corpus.split", "split")], kept)
+    assert "tasks/corpus/split.py:split" in fingerprint("tasks.corpus.split", "split")
 
 
 def test_a_stage_that_was_not_kept_is_added(kept: Path) -> None:
-    freeze([("tasks.split", "split"), ("tasks.gate", "gate")], kept)
+    freeze([("tasks.corpus.split", "split"), ("tasks.gate", "gate")], kept)
     (file,) = kept.iterdir()
     assert "tasks.gate:gate" in file.read_text()
-    assert "tasks.split:split" in file.read_text()
+    assert "tasks.corpus.split:split" in file.read_text()
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", b"\x00" * 100, None])
@@ -145,8 +145,8 @@ def test_damaged_fingerprints_are_made_again(kept: Path, damage: bytes | None) -
     whole = file.read_bytes()
     # One digit of one hash, which leaves the JSON valid.
     file.write_bytes(whole.replace(b'split": "', b'split": "0', 1) if damage is None else damage)
-    freeze([("tasks.split", "split")], kept)
-    assert fingerprint("tasks.split", "split")["tasks/split.py:split"] in whole.decode()
+    freeze([("tasks.corpus.split", "split")], kept)
+    assert fingerprint("tasks.corpus.split", "split")["tasks/corpus/split.py:split"] in whole.decode()
     assert file.read_bytes() == whole
 
 
@@ -165,7 +165,7 @@ def test_what_was_kept_is_known_by_every_byte_of_the_rooms(tree: Path) -> None:
 
 CODE = """
 import json, sys
-from flows.planning import plan_recipe
+from flows.cli.planning import plan_recipe
 plan = plan_recipe("universe", (), frozenset(), False)
 print(json.dumps([[d.place, d.key, dict(d.ingredients)] for d in plan.decisions]))
 """

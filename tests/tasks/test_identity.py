@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from tasks.stage.identity import UnstableValue, flatten, key_of, library_versions, stable
+from tasks.stage.identity.key import UnstableValue, flatten, key_of, library_versions, stable
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4)
 NAMES = st.text(st.sampled_from('ab.[]0"é '), max_size=4)
@@ -151,7 +151,7 @@ def test_a_files_name_that_is_no_text_has_a_key() -> None:
 
 
 def test_a_key_is_equal_in_every_process_and_whatever_the_order_of_its_ingredients() -> None:
-    code = "from tasks.stage.identity import key_of; print(key_of('clean', {'b': '\u00e9', 'a': '1'}))"
+    code = "from tasks.stage.identity.key import key_of; print(key_of('clean', {'b': '\u00e9', 'a': '1'}))"
     elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"})
     assert elsewhere.stdout.strip() == key_of("clean", {"a": "1", "b": "é"})
 

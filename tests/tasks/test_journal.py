@@ -13,15 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage import locks
-from tasks.stage.journal import RUNS, Journal, PlaceRecord, Registered, RunRecord, new_id
-from tasks.stage.store import Store, StoreError
+from tasks.stage.store import locks
+from tasks.stage.store.store import Store, StoreError
+from tasks.stage.tracking.journal import RUNS, Journal, PlaceRecord, Registered, RunRecord, new_id
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from tasks.stage.journal import Journal, RunRecord
-from tasks.stage.store import Store
+from tasks.stage.tracking.journal import Journal, RunRecord
+from tasks.stage.store.store import Store
 journal = Journal(Store(sys.argv[1], Path(sys.argv[2])))
 with journal.running(RunRecord.model_validate_json(sys.argv[3])):
     print("runs", flush=True)
@@ -29,7 +29,7 @@ with journal.running(RunRecord.model_validate_json(sys.argv[3])):
 """
 NO_SERVERS = """
 import sys
-from tasks.stage.journal import Journal
+from tasks.stage.tracking.journal import Journal
 print([name for name in ("mlflow", "prefect") if name in sys.modules])
 """
 

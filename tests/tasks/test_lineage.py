@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.artifact import Artifact
-from tasks.stage.cost import total_cost
-from tasks.stage.lineage import Graph
-from tasks.stage.store import Store
-from tasks.tracing.tree import tree
+from tasks.lineage.records import Graph
+from tasks.lineage.tree import tree
+from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.store import Store
+from tasks.stage.tracking.cost import total_cost
 from tests.tasks.family import sharded
 from tests.tasks.records import committed, vouched
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tasks.stage import identity
-from tasks.stage.plan import Decision
+from tasks.stage.execution.plan import Decision
+from tasks.stage.identity import key as identity
 from tests.tasks.toys import BODIES, PLACES, Collect, Count, Judge, Learn, Toys, Workshop
 
 UNCHANGED = Toys()

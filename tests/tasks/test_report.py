@@ -17,14 +17,14 @@ from tasks.report import report, write_page
 from tasks.reporting.account import Account as Told
 from tasks.reporting.notice import lineage_notice, notice
 from tasks.reporting.page import render
-from tasks.stage.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
-from tasks.stage.cost import Rates
-from tasks.stage.crew import Crew
-from tasks.stage.opening import record_of
-from tasks.stage.plan import Decision
-from tasks.stage.resources import Resources
-from tasks.stage.run import Options, Run, entered
-from tasks.stage.store import Store
+from tasks.stage.execution.plan import Decision
+from tasks.stage.execution.resources import Resources
+from tasks.stage.execution.run import Options, Run, entered
+from tasks.stage.execution.run_context import record_of
+from tasks.stage.execution.worker_pool import Crew
+from tasks.stage.store.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
+from tasks.stage.store.store import Store
+from tasks.stage.tracking.cost import Rates
 from tests.tasks.tracing.account import WHITE, Account
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"""

@@ -9,16 +9,16 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from flows.loading import load
 from flows.pipeline import compose
-from flows.recipe import Recipe
-from tasks.stage.artifact import Artifact, content_digest, list_files
-from tasks.stage.cost import origin
-from tasks.stage.opening import open_run
-from tasks.stage.plan import Decision
-from tasks.stage.resources import Resources
-from tasks.stage.run import Options, asking
-from tasks.stage.store import Store
+from flows.recipe.loading import load
+from flows.recipe.schema import Recipe
+from tasks.stage.execution.plan import Decision
+from tasks.stage.execution.resources import Resources
+from tasks.stage.execution.run import Options, asking
+from tasks.stage.execution.run_context import open_run
+from tasks.stage.store.artifact import Artifact, content_digest, list_files
+from tasks.stage.store.store import Store
+from tasks.stage.tracking.cost import origin
 from tests.tasks.records import written
 
 # Every file that a flow or a gate asks a stage for.

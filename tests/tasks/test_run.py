@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.artifact import RECORD
-from tasks.stage.digests import Digests, _look, _row
-from tasks.stage.making import SourceEdited
-from tasks.stage.run import Run
+from tasks.stage.execution.execute_stage import SourceEdited
+from tasks.stage.execution.run import Run
+from tasks.stage.identity.digests import Digests, _look, _row
+from tasks.stage.store.artifact import RECORD
 from tests.tasks.toys import BODIES, PLACES, Collect, Judge, Learn, Toys, Workshop, unheld
 
 

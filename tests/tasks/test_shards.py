@@ -11,10 +11,10 @@ import pytest
 from mlflow.tracking import MlflowClient
 from pydantic import BaseModel, Field
 
-from tasks.stage.artifact import Shards
-from tasks.stage.identity import NOT_IDENTITY
-from tasks.stage.journal import Journal
-from tasks.stage.store import Store
+from tasks.stage.identity.key import NOT_IDENTITY
+from tasks.stage.store.artifact import Shards
+from tasks.stage.store.store import Store
+from tasks.stage.tracking.journal import Journal
 from tests.tasks.toys import Toys, Workshop
 
 SOURCE = """

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage import catalogue, digests
-from tasks.stage.artifact import RECORD, Artifact
-from tasks.stage.digests import Digests
-from tasks.stage.disk import place_directory
-from tasks.stage.store import Damaged, Store, StoreError
+from tasks.stage.identity import digests
+from tasks.stage.identity.digests import Digests
+from tasks.stage.store import index as catalogue
+from tasks.stage.store.artifact import RECORD, Artifact
+from tasks.stage.store.disk import place_directory
+from tasks.stage.store.store import Damaged, Store, StoreError
 from tests.tasks.records import artifact, committed, written
 
 FILES = {"a.txt": b"alpha", "folder/b.txt": b"beta", "logs/out.txt": b"took 3 s"}

@@ -11,13 +11,13 @@ from prefect import flow
 from data.synthetic.config import ModelMaker, SyntheticSource
 from data.tokens.config import TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
-from flows.loading import load
-from model.architecture.directory import save_model
-from tasks.stage.artifact import Artifact
-from tasks.stage.opening import open_run
-from tasks.stage.plan import Decision
-from tasks.stage.run import Options, asking
-from tasks.synthesize import synthesize
+from flows.recipe.loading import load
+from model.networks.directory import save_model
+from tasks.corpus.synthesize import synthesize
+from tasks.stage.execution.plan import Decision
+from tasks.stage.execution.run import Options, asking
+from tasks.stage.execution.run_context import open_run
+from tasks.stage.store.artifact import Artifact
 from tests.data.dedup.books import prose, write
 from tests.model.conftest import random_decoder
 

@@ -11,9 +11,9 @@ from mlflow.entities import Dataset
 from mlflow.entities import Run as TrackedRun
 from mlflow.tracking import MlflowClient
 
-from tasks.register import CHAMPION
-from tasks.stage.run import Run
-from tasks.stage.tracking import Tracker
+from tasks.release.register import CHAMPION
+from tasks.stage.execution.run import Run
+from tasks.stage.tracking.mlflow_exporter import Tracker
 from tests.tasks.toys import PLACES, Judge, Learn, Toys, Workshop
 
 

@@ -16,13 +16,13 @@ from prefect import flow
 from pydantic import BaseModel
 
 from tasks.stage import stage as machinery
-from tasks.stage.artifact import Artifact
-from tasks.stage.cost import Rates
-from tasks.stage.fingerprint import edited_since, fingerprint
-from tasks.stage.opening import open_run
-from tasks.stage.plan import Decision
-from tasks.stage.resources import Resources
-from tasks.stage.run import Options, Run, asking
+from tasks.stage.execution.plan import Decision
+from tasks.stage.execution.resources import Resources
+from tasks.stage.execution.run import Options, Run, asking
+from tasks.stage.execution.run_context import open_run
+from tasks.stage.identity.fingerprint import edited_since, fingerprint
+from tasks.stage.store.artifact import Artifact
+from tasks.stage.tracking.cost import Rates
 
 SOURCE = """
 import json, time

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from model.architecture.decoder import Decoder
+from model.networks.decoder import Decoder
 from model.objectives.objective import Objective
-from model.training.distributed import Place
 from model.training.engine import Engine
 from model.training.job import Job
-from model.training.lesson import Lesson
+from model.training.launch.distributed import Place
 from model.training.parallel.offload import require_async_io
 from model.training.parallel.pipeline import PipelineEngine
+from model.training.train_module import Lesson
 
 AnyEngine = Engine | PipelineEngine
 

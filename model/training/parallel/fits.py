@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from model.architecture.config import DecoderConfig
+from model.networks.config import DecoderConfig
 
 if TYPE_CHECKING:
     from model.training.config import TrainConfig, TrainResources

@@ -20,7 +20,7 @@ from model.training.job import Job
 from model.training.parallel.hosts import chosen_hosts
 
 ROOT = Path(__file__).resolve().parents[3]
-WORKER = "model.training.worker"
+WORKER = "model.training.launch.worker"
 # What of the launching environment speaks of the network between nodes.
 CARRIED = ("NCCL_", "GLOO_", "UCX_", "FI_")
 # A broken connection is noticed after 45 seconds.

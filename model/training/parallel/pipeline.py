@@ -18,17 +18,17 @@ import torch
 from deepspeed.pipe import PipelineModule
 from torch import Tensor, distributed, nn
 
-from model.architecture.decoder import Decoder
+from model.networks.decoder import Decoder
 from model.objectives.next_token import NextToken
 from model.objectives.objective import Objective
-from model.training.distributed import Place
 from model.training.engine import Piece, Update
 from model.training.job import Job, JobError
-from model.training.lesson import dropout_seed
+from model.training.launch.distributed import Place
 from model.training.optimizers.choose import optimizer_for
 from model.training.parallel.compile import deepspeed_config
 from model.training.parallel.stages import StageLoss, first_input, stage_layers
 from model.training.schedule import rate_factor
+from model.training.train_module import dropout_seed
 
 
 class PipelineEngine:

@@ -16,8 +16,8 @@ import torch
 from deepspeed.pipe import LayerSpec, TiedLayerSpec
 from torch import Tensor, nn
 
-from model.architecture.decoder import Decoder, capped
-from model.architecture.sight import View
+from model.layers.attention_plan import View
+from model.networks.decoder import Decoder, capped
 from model.objectives.next_token import NextToken
 
 Carried = Tensor | tuple[Tensor, ...]

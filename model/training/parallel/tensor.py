@@ -12,8 +12,8 @@ import torch
 from deepspeed.utils import groups
 from torch import Tensor, distributed
 
-from model.architecture.attention import Attention
-from model.architecture.decoder import Decoder
+from model.layers.attention import Attention
+from model.networks.decoder import Decoder
 
 
 def finish_cut(engine: deepspeed.DeepSpeedEngine, decoder: Decoder, tensor: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model.training.worker import die_with_parent
+from model.training.launch.worker import die_with_parent
 
 if __name__ == "__main__":
     die_with_parent()

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from data.sources import apart as isolation
-from data.sources.apart import Apart
 from data.sources.errors import Unreadable
 from data.sources.readers.record import Options
+from data.sources.sandbox import parser_sandbox as isolation
+from data.sources.sandbox.parser_sandbox import Apart
 from tests.data.sources.hostile import HONEST, bombs, thousand
 from tests.data.sources.material import page, prose, table
 from tests.data.sources.reading import Outcome, read_all, write

@@ -14,8 +14,8 @@ from data.sources import archive as archives
 from data.sources.archive import look_through, read_members, selected
 from data.sources.config import IngestConfig, PackageSource
 from data.sources.errors import HostileArchive, SourceError, Unreadable
+from data.sources.hash_cache import file_sha256
 from data.sources.package import fetch_package
-from data.sources.pinned import file_sha256
 from tests.data.sources.reading import read
 
 TEXTS = {"tales/a.txt": b"One.", "tales/b.txt": b"Two.", "notes.md": b"No."}

@@ -12,10 +12,10 @@ import fsspec
 import pytest
 
 from data.sources.config import IngestConfig, RemoteSource
+from data.sources.empty_sources import refuse_silence
 from data.sources.errors import SourceError
-from data.sources.pinned import file_sha256
+from data.sources.hash_cache import file_sha256
 from data.sources.remote import fetch_remote
-from data.sources.silence import refuse_silence
 from tests.data.sources.material import jsonl, zipped
 from tests.data.sources.reading import outcome, write
 

@@ -13,11 +13,11 @@ from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
 from data.documents.schema import document_id
 from data.sources.config import FilesSource, IngestConfig, PackageSource
+from data.sources.empty_sources import refuse_silence
 from data.sources.errors import SourceError
+from data.sources.hash_cache import file_sha256
 from data.sources.ingest import Surroundings, ingest
-from data.sources.pinned import file_sha256
 from data.sources.shards import holds, shard_of
-from data.sources.silence import refuse_silence
 from data.universe.config import UniverseSource
 from data.universe.write import write_universe
 from tests.data.sources.reading import Part, limits, read, rows, states

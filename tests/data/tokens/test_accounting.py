@@ -17,7 +17,7 @@ from data.tokens.layout import layout_of
 from data.tokens.pack import pack
 from data.tokens.shard_writer import ShardWriter
 from data.tokens.stream import read_stream
-from model.training.shards import ShardReader
+from model.loading.shards import ShardReader
 from tests.data.tokens.material import prose, talk, write_lines, write_split
 from tests.data.tokens.test_pack import every_row
 

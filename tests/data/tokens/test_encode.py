@@ -11,7 +11,7 @@ import pytest
 from data.tokens.config import EncodeConfig
 from data.tokens.encode import encode
 from data.tokens.encoder import TextEncoder
-from model.training.shards import ShardReader
+from model.loading.shards import ShardReader
 from tests.data.tokens.material import prose, talk, write_lines
 
 CONFIG = EncodeConfig(sequence_length=96, seed=1)

@@ -20,7 +20,7 @@ from data.tokens.pack import pack
 from data.tokens.special import SPECIAL_TOKENS, UNKNOWN
 from data.tokens.tokenizer import fit_tokenizer
 from model.inference.chat_format import ChatFormat
-from model.training.shards import ShardReader
+from model.loading.shards import ShardReader
 from tests.data.tokens.material import prose, texts_of, write_split
 
 KINDS: tuple[Kind, ...] = ("character", "word", "bpe", "byte_level_bpe", "wordpiece", "unigram")

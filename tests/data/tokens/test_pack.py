@@ -13,7 +13,7 @@ import pytest
 from data.tokens.config import PackConfig
 from data.tokens.encoder import TextEncoder
 from data.tokens.pack import pack
-from model.training.shards import ShardReader
+from model.loading.shards import ShardReader
 from tests.data.tokens.material import prose, talk, texts_of, write_lines, write_split
 
 CONFIG = PackConfig(sequence_length=32, instruction_fraction=0.25, seed=3, shard_rows=7)

@@ -16,7 +16,7 @@ from data.tokens.config import TokenizerConfig
 from data.tokens.encoder import TextEncoder, TokenizerError
 from data.tokens.sampling import Sample
 from data.tokens.tokenizer import fit_tokenizer
-from flows.inert import inert
+from flows.recipe.unused_keys import inert
 from tests.data.tokens.material import prose, texts_of, write_split
 
 SWEEP = TokenizerConfig(sweep=(270, 320, 640, 960), vocab_size=1280, sweep_gain=0.3)  # the text has 323 to give

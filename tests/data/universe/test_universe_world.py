@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from data.universe import names
+from data.universe.fact_templates import NAMED
 from data.universe.scenery import ABOUT_PERSON, ABOUT_TOWN, GENERAL, WORDS
-from data.universe.tellings import NAMED
 from data.universe.truth import truth_table
 from data.universe.world import World, build_world
 

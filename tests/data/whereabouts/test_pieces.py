@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.documents.ledger import EDITS, REMOVED
-from data.whereabouts.pieces import Change, Touch, around, changes, is_of_pieces, lines_of, placed, table_of
-from data.whereabouts.tables import head, kin, rows_of
+from data.provenance.pieces import Change, Touch, around, changes, is_of_pieces, lines_of, placed, table_of
+from data.provenance.tables import head, kin, rows_of
 
 
 def edit(rule: str, place: int, before: str, after: str, number: int = 1) -> dict[str, Any]:

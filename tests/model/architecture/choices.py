@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.architecture.config import DecoderConfig
-from model.architecture.decoder import Decoder, Frame
-from model.architecture.sight import View
+from model.layers.attention_plan import View
+from model.networks.config import DecoderConfig
+from model.networks.decoder import Decoder, Frame
 
 VOCABULARY = 61
 SMALL = DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, feed_forward=48, context=32, initial_std=0.2)

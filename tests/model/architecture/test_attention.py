@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.architecture.attend import added_rows, plain_attention
-from model.architecture.masks import continued_mask, document_mask
+from model.layers.attend import added_rows, plain_attention
+from model.layers.masks import continued_mask, document_mask
 
 DOCUMENTS = torch.tensor([[0] * 10 + [1] * 14, [0] * 24])
 

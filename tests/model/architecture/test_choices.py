@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 import torch
 
-from model.architecture.decoder import Decoder
-from model.architecture.directory import load_model, read_config, save_model
-from model.architecture.norms import BatchNorm
-from model.architecture.sight import View
 from model.inference.batch import generate_batch
 from model.inference.cache import KeyValueCache
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.inference.open_model import open_model
+from model.layers.attention_plan import View
+from model.layers.norms import BatchNorm
+from model.networks.decoder import Decoder
+from model.networks.directory import load_model, read_config, save_model
+from model.quantization.quantize import quantize
 from model.release.config import QuantizeConfig
-from model.release.quantize import quantize
 from tests.model.architecture.choices import EVERY, LLAMA, OWN, VOCABULARY, entered, shape, spread, tokens
 
 DOCUMENTS = torch.tensor([[0] * 7 + [1] * 12 + [2] * 11, [0] * 30])

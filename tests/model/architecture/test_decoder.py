@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.architecture.config import DecoderConfig
-from model.architecture.decoder import Decoder
-from model.architecture.directory import ModelError, load_model, read_config, save_model
-from model.architecture.positions.documents import positions_in_documents
+from model.layers.documents import positions_in_documents
+from model.networks.config import DecoderConfig
+from model.networks.decoder import Decoder
+from model.networks.directory import ModelError, load_model, read_config, save_model
 
 VOCABULARY = 97
 SMALL = DecoderConfig(width=32, layers=3, heads=4, kv_heads=2, feed_forward=48, context=64, initial_std=0.2)

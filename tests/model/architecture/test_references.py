@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.architecture.attend import attend
-from model.architecture.config import DecoderConfig
-from model.architecture.decoder import Decoder
-from model.architecture.directory import ModelError, load_model, save_model
-from model.architecture.feed_forward import FeedForward
-from model.architecture.positions.biases import Alibi, RelativeBias, alibi_slopes, relative_buckets
-from model.architecture.positions.vectors import SinusoidalPositions
-from model.architecture.sight import View
+from model.layers.attend import attend
+from model.layers.attention_plan import View
+from model.layers.biases import Alibi, RelativeBias, alibi_slopes, relative_buckets
+from model.layers.feed_forward import FeedForward
+from model.layers.vectors import SinusoidalPositions
+from model.networks.config import DecoderConfig
+from model.networks.decoder import Decoder
+from model.networks.directory import ModelError, load_model, save_model
 from tests.model.architecture.choices import LLAMA, OWN, VOCABULARY, entered, shape, spread, tokens
 
 transformers = pytest.importorskip("transformers")

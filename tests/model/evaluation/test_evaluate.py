@@ -14,8 +14,6 @@ from pydantic import ValidationError
 
 from data.tokens.config import TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
-from model.architecture.decoder import Decoder
-from model.architecture.directory import ModelError, save_model
 from model.evaluation.config import EvaluateConfig, Probe
 from model.evaluation.copying import Recital, copying, draw_passages
 from model.evaluation.evaluate import evaluate
@@ -25,11 +23,13 @@ from model.inference.chat import ChatModel
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.sampling_texts import sample_texts
+from model.loading.shards import ShardError, ShardReader
+from model.networks.decoder import Decoder
+from model.networks.directory import ModelError, save_model
+from model.quantization.quantize import quantize
 from model.release.card import ModelCard
 from model.release.config import ExportConfig, QuantizeConfig
 from model.release.export import export
-from model.release.quantize import quantize
-from model.training.shards import ShardError, ShardReader
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from model.architecture.decoder import Decoder
 from model.evaluation.questions import ask, first_sentence, is_right, read_questions
 from model.inference.chat_format import ChatFormat
+from model.networks.decoder import Decoder
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.architecture.decoder import Decoder
 from model.inference.cache import KeyValueCache
+from model.networks.decoder import Decoder
 
 
 @settings(max_examples=25, deadline=None)

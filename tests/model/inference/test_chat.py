@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.architecture.decoder import Decoder
 from model.inference.chat import ChatModel, fit_prompt
 from model.inference.chat_format import ChatFormat, ChatFormatError
 from model.inference.config import SamplingConfig
 from model.inference.text_stream import TextStream
+from model.networks.decoder import Decoder
 
 SPECIAL = ["<|pad|>", "<|bos|>", "<|eos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>"]
 HOSTILE = st.lists(st.text(max_size=8) | st.sampled_from(SPECIAL), max_size=5).map("".join)

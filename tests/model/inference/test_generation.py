@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.architecture.decoder import Decoder
 from model.inference.batch import generate_batch
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
+from model.networks.decoder import Decoder
 
 GREEDY = SamplingConfig(max_new_tokens=12)
 

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.architecture.directory import ModelError
-from model.inference.int8 import dequantize_rows, dequantized, quantize_rows
+from model.networks.directory import ModelError
+from model.quantization.int8 import dequantize_rows, dequantized, quantize_rows
 
 
 @settings(max_examples=150, deadline=None)

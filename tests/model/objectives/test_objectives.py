@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from model.architecture.config import DecoderConfig
-from model.architecture.decoder import Decoder
-from model.architecture.directory import save_model
+from model.networks.config import DecoderConfig
+from model.networks.decoder import Decoder
+from model.networks.directory import save_model
 from model.objectives.dpo import Dpo
 from model.objectives.next_token import NextToken
 from model.objectives.sft import Sft

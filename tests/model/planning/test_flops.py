@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.architecture.config import DecoderConfig
-from model.architecture.decoder import Decoder
+from model.networks.config import DecoderConfig
+from model.networks.decoder import Decoder
 from model.planning.devices import DEVICES, device_of_driver, find_device
 from model.planning.flops import attention_flops, product_weights, training_flops, utilization
 from model.planning.peak import measured_peak, peak_of

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from model.architecture.config import DecoderConfig
-from model.architecture.decoder import Decoder
+from model.networks.config import DecoderConfig
+from model.networks.decoder import Decoder
 from model.objectives.next_token import NextToken
 from model.planning.flops import training_flops
 from model.planning.memory import block_activations, worker_memory

@@ -7,17 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.architecture.config import DecoderConfig
-from model.architecture.decoder import Decoder
-from model.architecture.directory import ModelError, save_model
 from model.inference.chat import ChatModel
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
+from model.networks.config import DecoderConfig
+from model.networks.decoder import Decoder
+from model.networks.directory import ModelError, save_model
+from model.quantization.quantize import quantize
 from model.release.card import ModelCard
 from model.release.config import ExportConfig, QuantizeConfig
 from model.release.export import export
-from model.release.quantize import quantize
 
 CARD = ModelCard(name="tiny", summary="A test.", recipe="test", intended_use=("Tests.",), limits=("It knows nothing.",))
 MESSAGES = [{"role": "user", "content": "Who walked from Avel?"}]

@@ -7,13 +7,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.architecture.config import DecoderConfig
-from model.architecture.decoder import Decoder
-from model.architecture.directory import ModelError, save_model
-from model.inference.int8 import INT8_WEIGHTS, SCALE
 from model.inference.open_model import open_model
+from model.networks.config import DecoderConfig
+from model.networks.decoder import Decoder
+from model.networks.directory import ModelError, save_model
+from model.quantization.int8 import INT8_WEIGHTS, SCALE
+from model.quantization.quantize import quantize
 from model.release.config import QuantizeConfig
-from model.release.quantize import quantize
 
 
 def test_a_quantized_model_opens_with_weights_within_half_a_step(model_dir: Path, decoder: Decoder, tmp_path: Path) -> None:

@@ -14,10 +14,10 @@ from typing import Any
 
 import torch
 
-from model.architecture.decoder import Decoder
+from model.networks.decoder import Decoder
 from model.objectives.objective import objective_for
-from model.training.distributed import Place, import_deepspeed, join, leave
 from model.training.job import Job
+from model.training.launch.distributed import Place, import_deepspeed, join, leave
 
 ROOT = Path(__file__).parents[3]
 ALONE = Place(0, 0, 1)
@@ -64,7 +64,7 @@ def engine_of(job: Job) -> Any:
     import_deepspeed()
     join(ALONE, Path())
     from model.training.engine import Engine
-    from model.training.lesson import Lesson
+    from model.training.train_module import Lesson
 
     decoder = Decoder(job.decoder, job.vocab_size, seed=job.seed).train()
     return Engine(Lesson(decoder, objective_for(job.train), job.train.precision, None), job, ALONE)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model.architecture.config import DecoderConfig
+from model.networks.config import DecoderConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig, TrainResources
 from model.training.job import Job
 from model.training.parallel.config import ParallelConfig

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.architecture.decoder import Decoder
-from model.architecture.directory import load_model
+from model.networks.decoder import Decoder
+from model.networks.directory import load_model
 from model.training.job import Job
 
 from .alone import train_here

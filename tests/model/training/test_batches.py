@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from model.loading.batches import Batches
+from model.loading.mixture import epochs
+from model.loading.prefetch import Ahead
 from model.objectives.next_token import NextToken
-from model.training.ahead import Ahead
-from model.training.batches import Batches
-from model.training.distributed import Place
 from model.training.job import Job, JobError
-from model.training.mixture.order import epochs
+from model.training.launch.distributed import Place
 
 from .conftest import CONTEXT, JobMaker, write_shards
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.training.checkpoint_files import Stored
-from model.training.history import read_lines
+from model.training.checkpoint.checkpoint_files import Stored
+from model.training.checkpoint.record import Latest
 from model.training.job import Job, JobError
-from model.training.latest import Latest
 from model.training.parallel.config import ParallelConfig
+from model.training.telemetry.step_log import read_lines
 
 from .alone import train_here, train_together
 from .conftest import JobMaker
@@ -93,8 +93,8 @@ def test_a_run_that_changes_its_zero_stage_at_every_step_keeps_loss_and_optimize
 
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
 def test_what_is_loaded_in_another_stage_and_saved_again_is_the_same_to_the_bit(make_job: JobMaker, zero_stage: int) -> None:
-    from model.training.checkpoint import Checkpoints
-    from model.training.distributed import Place
+    from model.training.checkpoint.checkpoint import Checkpoints
+    from model.training.launch.distributed import Place
     from model.training.trainer import Trainer
 
     job = make_job("job", {"zero_stage": (zero_stage + 1) % 4, **RARE})

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.architecture.decoder import Decoder
+from model.loading.batches import Batches
+from model.networks.decoder import Decoder
 from model.objectives.next_token import NextToken
-from model.training.batches import Batches
 from model.training.job import Job, JobError
-from model.training.lesson import drawn_targets, dropout_seed, find_compiler
 from model.training.optimizers.sophia import Sophia
 from model.training.schedule import rate_factor
+from model.training.train_module import drawn_targets, dropout_seed, find_compiler
 
 from .alone import ALONE, engine_of, train_here
 from .conftest import SHAPE, VOCABULARY, JobMaker

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.architecture.config import DecoderConfig
-from model.architecture.decoder import Decoder
-from model.training.distributed import import_deepspeed
+from model.networks.config import DecoderConfig
+from model.networks.decoder import Decoder
 from model.training.float8 import Float8Linear, to_float8, use_float8
 from model.training.job import JobError
+from model.training.launch.distributed import import_deepspeed
 
 from .alone import engine_of
 from .conftest import JobMaker
@@ -79,7 +79,7 @@ def test_without_a_card_it_is_refused_with_the_way_out(make_job: JobMaker) -> No
 def test_a_model_learns_in_eight_bits(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch, stage: int) -> None:
     """Where no card does it, torch computes these products on the processor, slowly."""
     import_deepspeed()
-    monkeypatch.setattr("model.training.lesson.require_float8", lambda: None)
+    monkeypatch.setattr("model.training.train_module.require_float8", lambda: None)
     near, engine = losses_of(job := make_job(resources={"zero_stage": stage}, precision="fp8"))
     assert any(isinstance(module, Float8Linear) for module in engine.deepspeed.module.modules())
     exact, _ = losses_of(job.model_copy(update={"train": job.train.model_copy(update={"precision": "fp32"})}), None)

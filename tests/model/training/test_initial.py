@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.architecture.decoder import Decoder
-from model.architecture.directory import CONFIG, ModelError, save_model, weight_files
-from model.training.history import read_lines
+from model.networks.decoder import Decoder
+from model.networks.directory import CONFIG, ModelError, save_model, weight_files
 from model.training.initial import initial_decoder
 from model.training.job import Job, JobError
-from tasks.pretrain import initial_state
+from model.training.telemetry.step_log import read_lines
+from tasks.base.pretrain import initial_state
 from tasks.training import Pretraining
 
 from .alone import train_here

@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from model.training import processes
 from model.training.job import Job, JobError
-from model.training.launch import LaunchError, launch
-from model.training.progress import Progress
+from model.training.launch import processes
+from model.training.launch.launch import LaunchError, launch
+from model.training.launch.progress import Progress
 from tests.crash.disks import fill_up, small_disk
 
 from .conftest import JobMaker

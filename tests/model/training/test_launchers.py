@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from model.training.distributed import Place, place_from_environment
-from model.training.history import read_lines
 from model.training.job import Job
-from model.training.launch import LaunchError, launch
+from model.training.launch.distributed import Place, place_from_environment
+from model.training.launch.launch import LaunchError, launch
+from model.training.launch.progress import Progress
 from model.training.parallel.hosts import Host, HostsError, chosen_hosts, first_of, read_hostfile, slurm_environment
 from model.training.parallel.launchers import starts
-from model.training.progress import Progress
+from model.training.telemetry.step_log import read_lines
 
 from .conftest import JobMaker
 from .test_killed import start, wait_for, workers_of
@@ -217,7 +217,7 @@ def test_two_nodes_of_torchrun_meet_and_train_what_one_process_trains(
 
 
 def test_a_worker_that_does_not_see_the_job_file_says_on_which_machine() -> None:
-    worker = [sys.executable, "-m", "model.training.worker", "/elsewhere/run/job.json"]
+    worker = [sys.executable, "-m", "model.training.launch.worker", "/elsewhere/run/job.json"]
     done = subprocess.run(
         worker, capture_output=True, env={**os.environ, "FOLIO_REPORTS": "stdout"}, cwd=Path(__file__).parents[3], check=False, timeout=120
     )

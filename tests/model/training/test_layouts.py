@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.architecture.decoder import Decoder
+from model.loading.batches import Batches
+from model.networks.decoder import Decoder
 from model.objectives.next_token import NextToken
-from model.training.batches import Batches
 from model.training.config import DpoConfig, SftConfig
-from model.training.distributed import Place
-from model.training.history import read_lines
 from model.training.launch import launch
+from model.training.launch.distributed import Place
 from model.training.optimizers.choose import optimizer_for
 from model.training.schedule import rate_factor
+from model.training.telemetry.step_log import read_lines
 
 from .conftest import SHAPE, VOCABULARY, JobMaker, follow_up
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from model.loading.mixture import MixtureOrder
+from model.loading.mixture_config import PARTS, MixturePhase
 from model.training.config import PretrainConfig
 from model.training.job import JobError
-from model.training.mixture.config import PARTS, MixturePhase
-from model.training.mixture.order import MixtureOrder
 
 PINNED = [23, 44, 27, 7, 43, 33, 36, 47, 10, 65, 37, 55]
 ROWS = {"books": 40, "talk": 7, "web": 23}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.training.order import batch_indices, rank_share, sample_order
+from model.loading.order import batch_indices, rank_share, sample_order
 
 PINNED = [4, 3, 6, 2, 1, 0, 5, 7]
 seeds = st.integers(0, 2**40)

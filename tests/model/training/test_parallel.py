@@ -10,15 +10,15 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from flows.loading import RecipeError, load
+from flows.recipe.loading import RecipeError, load
 from model.training.config import DpoConfig, TrainResources
-from model.training.distributed import Place, import_deepspeed, take_device
-from model.training.history import read_lines
 from model.training.job import Job, JobError
 from model.training.launch import launch
+from model.training.launch.distributed import Place, import_deepspeed, take_device
+from model.training.launch.progress import Progress
 from model.training.parallel.compile import deepspeed_config
 from model.training.parallel.config import ParallelConfig
-from model.training.progress import Progress
+from model.training.telemetry.step_log import read_lines
 
 from .conftest import JobMaker, follow_up
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from model.training.history import read_lines
 from model.training.job import Job
 from model.training.launch import launch
+from model.training.telemetry.step_log import read_lines
 
 from .alone import train_here, train_together
 from .conftest import JobMaker

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model.training.shards import ShardError, ShardReader, SourceRows
+from model.loading.shards import ShardError, ShardReader, SourceRows
 
 from .conftest import write_shards
 

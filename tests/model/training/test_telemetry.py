@@ -9,9 +9,9 @@ from pydantic import ValidationError
 
 from model.planning.flops import training_flops
 from model.training.config import DpoConfig, TrainResources
-from model.training.history import read_lines
 from model.training.launch import launch
-from model.training.progress import ProgressReader
+from model.training.launch.progress import ProgressReader
+from model.training.telemetry.step_log import read_lines
 from tests.model.training.alone import train_here
 from tests.model.training.conftest import CONTEXT, VOCABULARY, JobMaker, follow_up
 

@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 
-from model.training.history import read_lines
 from model.training.job import Job
 from model.training.launch import launch
+from model.training.telemetry.step_log import read_lines
 
 from .alone import train_here
 from .conftest import JobMaker

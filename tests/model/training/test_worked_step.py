@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from model.architecture.config import DecoderConfig
-from model.architecture.decoder import Decoder
-from model.architecture.directory import TOKENIZER_DIGEST, save_model
-from model.training.distributed import import_deepspeed, join
+from model.networks.config import DecoderConfig
+from model.networks.decoder import Decoder
+from model.networks.directory import TOKENIZER_DIGEST, save_model
 from model.training.job import Job
+from model.training.launch.distributed import import_deepspeed, join
 
 from .alone import ALONE
 from .conftest import DIGEST, JobMaker, write_shards

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.store import Store
+from tasks.stage.store.store import Store
 from tests.tasks.tracing.library import Corpus
 
 

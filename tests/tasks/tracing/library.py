@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 
 from data.documents.ledger import REMOVED
 from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, document_id, write_rows
-from tasks.stage.artifact import Artifact, Input
-from tasks.stage.cost import now
-from tasks.stage.journal import Journal, PlaceRecord, Registered, RunRecord
-from tasks.stage.store import Store
-from tasks.tracing.things import Library
+from tasks.lineage.things import Library
+from tasks.stage.store.artifact import Artifact, Input
+from tasks.stage.store.store import Store
+from tasks.stage.tracking.cost import now
+from tasks.stage.tracking.journal import Journal, PlaceRecord, Registered, RunRecord
 from tests.tasks.records import artifact
 
 SHARDS = 2

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from flows.comparing import compare_runs
-from tasks.tracing.compare import Comparison, compare, data, gates
+from flows.cli.compare import compare_runs
+from tasks.lineage.compare import Comparison, compare, data, gates
 from tests.tasks.tracing.library import MOBY, TEXTS, Corpus, shard_of
 
 FIRST, SECOND = "20261125T130501-3fa2bc", "20261125T140000-000000"

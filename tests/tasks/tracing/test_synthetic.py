@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.documents.schema import document_id
+from data.provenance.tables import Document
 from data.synthetic.write import COLUMNS
-from data.whereabouts.tables import Document
-from tasks.stage.store import Store
-from tasks.tracing.holdings import Holding, holdings
+from tasks.lineage.holdings import Holding, holdings
+from tasks.stage.store.store import Store
 from tests.tasks.tracing.library import Corpus
 
 PATH = "templates/abc.txt"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tasks.stage.store import Store
-from tasks.tracing.takedown import Takedown, data, takedown, ways
-from tasks.tracing.things import find_document
+from tasks.lineage.takedown import Takedown, data, takedown, ways
+from tasks.lineage.things import find_document
+from tasks.stage.store.store import Store
 from tests.tasks.records import committed
 from tests.tasks.tracing.account import IDS, Account
 from tests.tasks.tracing.library import ALICE, COPY, MOBY, PRIDE, SHORT, TALE, TEXTS, Corpus, shard_of

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.journal import Journal
-from tasks.tracing.things import find
+from tasks.lineage.things import find
+from tasks.stage.tracking.journal import Journal
 from tests.tasks.tracing.library import ALICE, COPY, TEXTS, Corpus
 
 RUN = "20261125T130501-3fa2bc"

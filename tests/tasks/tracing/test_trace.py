@@ -8,9 +8,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from flows.takedown import take_down
-from flows.tracing import trace
-from tasks.stage.store import Store
+from flows.cli.lineage import trace
+from flows.cli.takedown import take_down
+from tasks.stage.store.store import Store
 from tests.tasks.records import vouched
 from tests.tasks.tracing.library import ALICE, COPY, MOBY, PRIDE, Corpus
 

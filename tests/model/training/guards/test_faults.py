@@ -9,7 +9,7 @@ import pytest
 from model.training.config import PretrainConfig
 from model.training.guards.config import GuardsConfig
 from model.training.guards.faults import Faults, TrainingError
-from model.training.history import read_lines
+from model.training.telemetry.step_log import read_lines
 
 from ..alone import train_here
 from ..conftest import JobMaker

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import torch
 
-from model.architecture.directory import load_model
 from model.evaluation.copying import copying
-from model.training.history import read_lines
-from model.training.shards import ShardReader
+from model.loading.shards import ShardReader
+from model.networks.directory import load_model
+from model.training.telemetry.step_log import read_lines
 
 from ..alone import train_here
 from ..conftest import JobMaker

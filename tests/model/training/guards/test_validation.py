@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from model.training.config import PretrainConfig
 from model.training.guards.config import GuardsConfig
 from model.training.guards.validation import Validation
-from model.training.history import read_lines
+from model.training.telemetry.step_log import read_lines
 
 from ..alone import train_here
 from ..conftest import JobMaker

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.architecture.config import DecoderConfig
-from model.architecture.decoder import Decoder
+from model.networks.config import DecoderConfig
+from model.networks.decoder import Decoder
 from model.training.config import PretrainConfig
 from model.training.optimizers.averaging import average_weights
 from model.training.optimizers.choose import block_matrices, optimizer_for

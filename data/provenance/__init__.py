@@ -1,0 +1,1 @@
+"""Where each token of a shard came from."""

@@ -1,0 +1,1 @@
+"""The `folio` command: one file a group of commands."""

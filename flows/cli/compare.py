@@ -1,0 +1,86 @@
+"""`folio compare`: two runs side by side, what differed and what came of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from data.provenance.tables import Document
+from flows.cli.columns import columns
+from flows.cli.lineage import library_at
+from tasks.lineage.compare import Change, Comparison, compare, data, gates
+from tasks.reporting.stages import spent
+from tasks.reporting.wording import number
+from tasks.stage.tracking.cost import total_cost
+
+MOST = 60
+BOUNDS = ("_low", "_high", "_error")
+
+
+def compare_runs(first: str, second: str, *, as_json: bool = False, store: str = "") -> str:
+    """The comparison as text or JSON. Raises LookupError for a name that means no run or several."""
+    library = library_at(store)
+    told = compare(library, library.journal.get(first), library.journal.get(second))
+    return json.dumps(data(told), indent=1) if as_json else "\n".join(_lines(told))
+
+
+def _lines(told: Comparison) -> Iterator[str]:
+    for side in (told.first, told.second):
+        run = side.run
+        ran = sum(place.action == "executed" for place in run.places.values())
+        lost = f", records gone: {', '.join(side.gone)}" if side.gone else ""
+        yield f"{run.id}  {run.recipe}, {run.status}, started {run.started[:19]}, ran {ran} of {len(run.places)} stages{lost}"
+    yield from _section("configuration", _changes(told.configuration))
+    code = [f"{name} {change} ({', '.join(stages)})" for name, (change, stages) in told.code.items()]
+    yield from _section("code", code)
+    yield from _section("libraries", _changes(told.libraries))
+    books = [f"{title}: {_named(group)}" for title, group in (
+        ("added", told.books.added), ("removed", told.books.removed), ("changed", told.books.changed)) if group]  # fmt: skip
+    yield from _section("documents", [*books, *([told.books.problem] if told.books.problem else [])])
+    # Files that are documents are told of above.
+    if told.files and not books:
+        yield from _section("files", [f"{name} {_fate(change)}" for name, change in told.files.items()])
+    yield from _section("accepted", [f"{place} in {run}: {reason}" for run, place, reason in told.acceptances])
+    yield from _section("what came out different", list(told.outputs))
+    differing = {name: pair for name, pair in told.metrics.items() if str(pair[0]) != str(pair[1])}
+    same = len(told.metrics) - len(differing)
+    rows = [(name, _shown(a), _shown(b), _difference(a, b)) for name, (a, b) in differing.items() if not name.endswith(BOUNDS)]
+    yield from _section(
+        f"metrics, {same} equal ones and the bounds of intervals left out",
+        columns([("metric", "first", "second", "difference"), *rows] if rows else []),
+    )
+    said = [(place, a or "-", b or "-") for place, (a, b) in gates(told).items()]
+    yield from _section("gates", columns(said))
+    costs = [f"{side.run.id}: {spent(total_cost(side.held.values()), side.rates)}" for side in (told.first, told.second)]
+    yield from _section("cost of all that each is made of", costs)
+
+
+def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
+    yield f"\n{title}{'' if lines else ': none'}"
+    yield from (f"  {line}" for line in lines[:MOST])
+    if len(lines) > MOST:
+        yield f"  and {len(lines) - MOST} more (--json)"
+
+
+def _changes(found: dict[str, Change]) -> list[str]:
+    return [f"{name}: {'unset' if a is None else a} -> {'unset' if b is None else b}" for name, (a, b) in found.items()]
+
+
+def _fate(change: Change) -> str:
+    return "was added" if change[0] is None else "is gone" if change[1] is None else "changed"
+
+
+def _named(books: Sequence[Document], most: int = 8) -> str:
+    more = f" and {len(books) - most} more" if len(books) > most else ""
+    return f"{', '.join(book.name for book in books[:most])}{more} ({len(books)})"
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else number(value) if value == value else "nan"
+
+
+def _difference(a: float | None, b: float | None) -> str:
+    if a is None or b is None or a != a or b != b:
+        return ""
+    relative = f" ({(b - a) / abs(a):+.1%})" if a else ""
+    return f"{b - a:+.4g}{relative}"

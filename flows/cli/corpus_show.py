@@ -1,0 +1,227 @@
+"""`folio corpus show`: a document before and after, with what each rule did to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+
+from data.provenance.pieces import Change, around, lines_of, placed
+from flows.cli.columns import columns, signed
+from flows.cli.diff_rendering import CUT, DIM, NAME, Line, differing, printable
+from flows.cli.lineage import library_at
+from tasks.lineage.story import Step, Story, find_story
+from tasks.lineage.things import words_of
+
+ROOM, LONGEST, LINES, SHOWN = 60, 240, 40, 20
+
+
+def show_document(
+    text: str, recipe: str = "", *, full: bool = False, rule: str = "", limit: int | None = None, as_json: bool = False, store: str = ""
+) -> list[Line]:
+    """The story of a document as lines of styled text, or as JSON. Raises LookupError for an unknown document, recipe or rule."""
+    if as_json and (full or limit):
+        raise ValueError(f"--json holds every change and both texts; leave {'--full' if full else '--limit'} out.")
+    if full and limit:
+        raise ValueError("--full shows every change; leave --limit out.")
+    told = find_story(library_at(store), text, recipe)
+    changes = _of_rule(told, rule)
+    if as_json:
+        return [((json.dumps(data(told, changes), indent=1, ensure_ascii=False), ""),)]
+    lines: list[Line] = [*_origin(told), *_fates(told)]
+    if full:
+        lines += [*_whole("as it was read", told.first, changes), *_places(told, changes, len(changes))]
+        lines += _whole("as it stands", told.last, [])
+    elif told.first or changes:
+        lines += [*_places(told, changes, limit or SHOWN), *_left(told)]
+    return lines
+
+
+Placed = list[tuple[Step, Change]]
+
+
+def _of_rule(told: Story, rule: str) -> Placed:
+    wanted = rule.strip().replace("_", " ").casefold()
+    found = [(step, change) for step in told.steps for change in step.changes]
+    if not wanted:
+        return found
+    rules = [name for _, change in found for name in change.rules]
+    rules += [row["rule"] for step in told.steps for row in step.told if row["rule"]]
+    if wanted not in {name.replace("_", " ").casefold() for name in rules}:
+        listed = ", ".join(dict.fromkeys(rules)) or "none"
+        raise LookupError(f"No rule {rule!r} touched {words_of(told.document)}. These did: {listed}.")
+    return [(step, change) for step, change in found if wanted in {name.replace("_", " ").casefold() for name in change.rules}]
+
+
+def _origin(told: Story) -> Iterator[Line]:
+    about, document = told.metadata, told.document
+    yield ((printable(document.title), NAME),)
+    yield ((f"document {document.id}: {printable(document.name)}", ""),)
+    parts = [f"source {document.source}", f"path {document.path}"]
+    parts += [f"{name} {about[name]}" for name in ("format", "encoding", "parts") if name in about]
+    if "language" in about:
+        sure = f" ({about['language_probability']:.2f})" if "language_probability" in about else ""
+        parts.append(f"language {about['language']}{sure}")
+    parts += ["its text is another than its file's name says"] if about.get("title_mismatch") else []
+    yield ((f"from: {printable(', '.join(parts))}", ""),)
+    yield ((f"in: {told.chain.words}", ""),)
+
+
+def _fates(told: Story) -> Iterator[Line]:
+    yield ()
+    if told.quarantine:
+        yield (("put aside by ingest: ", NAME), (printable(told.quarantine), ""))
+    for step in told.steps:
+        yield ((f"{step.stage:14}", NAME), (printable(_fate(told, step)), ""))
+        rows = [
+            (row["action"], row["rule"], f"{row['count']:,}", f"{row['characters']:,}", signed(-row["net"]), named(told, row["detail"]))
+            for row in step.told[:-1]
+        ]
+        for text in columns([("", "rule", "pieces", "characters", "length", ""), *rows] if rows else [], frozenset({2, 3, 4})):
+            yield ((f"{'':14}  {printable(text)}", "" if not text.startswith(" ") else DIM),)
+        for other in step.kin.duplicates[:LINES]:
+            yield ((f"{'':14}  stands for {named(told, other)}", ""),)
+
+
+def _fate(told: Story, step: Step) -> str:
+    fate, detail = step.fate, named(told, step.fate["detail"])
+    why = f"{fate['rule']}{f' ({detail})' if detail else ''}"
+    if step.splits:
+        where = f"kept in {', '.join(step.splits)}"
+        return f"{where}: {why}" if why and fate["rule"] not in step.splits else where
+    if fate["action"] == "kept":
+        return f"kept, {len(step.text or ''):,} characters"
+    if fate["action"] == "duplicate":
+        return f"duplicate, {why}"
+    return f"{fate['action'] or 'lost'} by {why}" if why else fate["action"]
+
+
+def named(told: Story, text: str) -> str:
+    """A text with the name of each document behind its id where it comes first."""
+    for identity, name in told.names.items():
+        text = text.replace(identity, f"{identity} ({name})", 1)
+    return text
+
+
+def _places(told: Story, found: Placed, limit: int) -> Iterator[Line]:
+    yield ()
+    if not found:
+        yield (("no rule cut or replaced words in it", ""),)
+        return
+    shown = some_of_every_rule(found, limit)
+    rest = f"; {len(found) - len(shown):,} more with --full, --limit or --rule" if len(shown) < len(found) else ""
+    yield ((f"changed places, {len(shown):,} of {len(found):,}{rest}", NAME),)
+    width = max((len(rule) for _, change in shown for rule in change.rules), default=0)
+    for step in dict.fromkeys(step.stage for step, _ in shown):
+        here = [change for other, change in shown if other.stage == step]
+        (of,) = (one for one in told.steps if one.stage == step)
+        lines = lines_of(told.text_before(of))
+        offsets = placed(of.changes, of.text or "", ROOM) if step == "filter" else {}
+        for change in here:
+            yield ()
+            where = f"place {change.place}" if change.place else "whole"
+            yield ((f"{step}, {where}{f', round {change.round}' if change.round > 1 else ''}", DIM),)
+            yield from _change(told, change, width, around(change, lines), offsets.get(change, ""), limit < len(found))
+
+
+def some_of_every_rule(found: Placed, limit: int) -> Placed:
+    """At most `limit` of the changes, in their order: the first of every rule, then the second, and so on."""
+    turns: dict[str, int] = {}
+    ranked = []
+    for index, (_, change) in enumerate(found):
+        turn = min(turns.get(rule, 0) for rule in change.rules)
+        for rule in change.rules:
+            turns[rule] = turns.get(rule, 0) + 1
+        ranked.append((turn, index))
+    return [found[index] for index in sorted(index for _, index in sorted(ranked)[:limit])]
+
+
+def _change(told: Story, change: Change, width: int, beside: tuple[str, str] | None, place: str, short: bool) -> Iterator[Line]:
+    room = ROOM if short else 0
+    before, blank = change.before, f"  {'':{width}}  "
+    if beside and beside[0].strip():
+        yield ((f"{blank}{printable(_ending(beside[0]))}", DIM),)
+    for touch in change.touches:
+        if touch.after is None:
+            note = f"  [{named(told, touch.detail)}]" if touch.detail else ""
+            yield from _lines("-", touch.rule, width, ((_shortened(before, short), CUT),), note)
+            continue
+        old, new = differing(before, touch.after, room)
+        if touch is change.touches[0]:
+            yield from _lines("-", touch.rule, width, old)
+        yield from _lines("+", touch.rule, width, new)
+        before = touch.after
+    if place:
+        yield ((f"{blank}{printable(' '.join(place.split()))}", DIM),)
+    if beside and beside[1].strip():
+        yield ((f"{blank}{printable(_beginning(beside[1]))}", DIM),)
+
+
+def _lines(mark: str, rule: str, width: int, spans: Iterable[tuple[str, str]], note: str = "") -> Iterator[Line]:
+    """A styled text whose lines stand below each other behind its mark."""
+    rows: list[list[tuple[str, str]]] = [[]]
+    for text, style in spans:
+        first, *others = printable(text).split("\n")
+        rows[-1].append((first, style))
+        rows += [[(other, style)] for other in others]
+    for number, row in enumerate(rows):
+        ending = [(printable(note), DIM)] if note and number == len(rows) - 1 else []
+        yield ((f"{mark} {rule if number == 0 else '':{width}}  ", NAME), *row, *ending)
+
+
+def _shortened(text: str, short: bool) -> str:
+    return f"{text[:LONGEST]}… ({len(text) - LONGEST:,} more characters)" if short and len(text) > LONGEST + ROOM else text
+
+
+def _ending(line: str) -> str:
+    return f"…{line[-ROOM:]}" if len(line) > 2 * ROOM else line
+
+
+def _beginning(line: str) -> str:
+    return f"{line[:ROOM]}…" if len(line) > 2 * ROOM else line
+
+
+def _left(told: Story) -> Iterator[Line]:
+    """The text of a document that did not stay."""
+    if told.steps and told.steps[-1].text is None and told.last:
+        lines = told.last.split("\n")
+        yield from ((), ((f"its text, as {told.steps[-1].stage} was given it", NAME),))
+        yield from (((printable(line), ""),) for line in lines[:LINES])
+        if len(lines) > LINES:
+            yield ((f"… {len(lines) - LINES:,} more lines with --full", DIM),)
+
+
+def _whole(title: str, text: str, found: Placed) -> Iterator[Line]:
+    yield from ((), ((f"{title}, {len(text):,} characters", NAME),))
+    first = {change.place: change for _, change in reversed(found) if change.round == 1}
+    width = max((len(", ".join(change.rules)) for change in first.values()), default=0)
+    blank = f"  {'':{width}}  " if found else ""
+    for number, line in enumerate(lines_of(text) if found else text.split("\n"), start=1):
+        change = first.get(number)
+        if change is not None and change.before == line:
+            yield ((f"- {', '.join(change.rules):{width}}  ", NAME), (printable(line), CUT if change.after is None else "red"))
+        else:
+            yield ((f"{blank}{printable(line)}", ""),)
+
+
+def data(told: Story, found: Sequence[tuple[Step, Change]]) -> dict[str, object]:
+    """A story for machines."""
+    document, run = told.document, told.chain.run
+    return {
+        "document": {"id": document.id, "source": document.source, "path": document.path, "title": document.title},
+        "metadata": told.metadata,
+        "recipe": run.recipe,
+        "run": run.id,
+        "quarantined": told.quarantine,
+        "stages": [
+            {"stage": step.stage, "location": step.artifact.location, "action": step.fate["action"], "rule": step.fate["rule"],
+             "detail": step.fate["detail"], "characters": None if step.text is None else len(step.text), "splits": list(step.splits),
+             "rules": [{key: value for key, value in row.items() if key not in ("id", "stage")} for row in step.told[:-1]],
+             "duplicates": list(step.kin.duplicates)}
+            for step in told.steps
+        ],
+        "changes": [{"stage": step.stage} | asdict(change) for step, change in found],
+        "names": told.names,
+        "before": told.first,
+        "after": told.last,
+    }  # fmt: skip

@@ -1,0 +1,109 @@
+"""`folio corpus stats`: the funnel of a corpus in tables, as its audit measured it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from data.audit.config import FORMAT
+from flows.cli.columns import columns, signed
+from flows.cli.diff_rendering import printable
+from flows.cli.lineage import library_at
+from tasks.lineage.chain import AUDIT, Chain, chain_of
+from tasks.reporting.wording import plural, share
+
+FUNNEL = "funnel.json"
+SHOWN = 10
+
+
+def corpus_stats(recipe: str = "", *, as_json: bool = False, store: str = "") -> str:
+    """The funnel as text or JSON. Raises LookupError when no run of the recipe was audited."""
+    chain = chain_of(library_at(store), recipe, AUDIT)
+    assert chain.audit is not None
+    told = chain.ask(chain.audit, FUNNEL, json.load)
+    if told["format"] != FORMAT:
+        raise ValueError(
+            f"{chain.audit.location}/{FUNNEL} has format {told['format']} and this folio reads format {FORMAT}; "
+            f"measure it again with: folio refresh audit {chain.run.recipe}"
+        )
+    measured = chain.audit.metrics
+    if as_json:
+        return json.dumps(
+            {"recipe": chain.run.recipe, "run": chain.run.id, "metrics": dict(measured), **told}, indent=1, ensure_ascii=False
+        )
+    return printable("\n".join(_lines(chain, told, measured)))
+
+
+def _lines(chain: Chain, told: Mapping[str, Any], measured: Mapping[str, float]) -> Iterator[str]:
+    yield chain.words
+    yield from _titled("", _funnel(told))
+    yield from _titled("rules, by how much they touched", _rules(told))
+    for name in ("sources", "formats", "languages"):
+        yield from _titled(name, _groups(told.get(name, {})))
+    aside = [(why, f"{entry['files']:,}", ", ".join(entry["shown"][:3])) for why, entry in told["quarantined"].items()]
+    yield from _titled("put aside", columns([("reason", "files", "such as"), *aside] if aside else [], frozenset({1})))
+    wrong = told["title_mismatches"]
+    rows = [(f"{row['source']}/{row['path']}", row["title"]) for row in wrong["shown"][:SHOWN]]
+    more = [f"and {wrong['documents'] - len(rows):,} more (--json)"] if wrong["documents"] > len(rows) else []
+    yield from _titled("files whose text says another title", [*columns([("file", "title found"), *rows] if rows else []), *more])
+    yield from _titled("splits", _splits(told, measured))
+    made = told["synthetic"]
+    if made["documents"]:
+        yield from ("", f"written by a machine: {plural(made['documents'], 'document')}, {share(made['share'])} of the characters")
+
+
+def _titled(title: str, lines: list[str]) -> Iterator[str]:
+    if lines:
+        yield from ("", *([title] if title else []), *(f"  {line}" if title else line for line in lines))
+
+
+def _funnel(told: Mapping[str, Any]) -> list[str]:
+    head = ("stage", "documents in", "removed", "kept", "characters in", "removed", "cut", "changed", "kept", "")
+    rows = [
+        (
+            stage["stage"],
+            *(f"{stage[name]:,}" for name in ("documents_in", "documents_removed", "documents", "characters_in", "characters_removed",
+                                              "characters_cut", "characters_changed", "characters")),
+            "balanced" if stage["balanced"] else "NOT BALANCED",
+        )
+        for stage in told["stages"]
+    ]  # fmt: skip
+    return [*columns([head, *rows], frozenset(range(1, 9))), *(stage["fault"] for stage in told["stages"] if "fault" in stage)]
+
+
+def _rules(told: Mapping[str, Any]) -> list[str]:
+    found = [
+        (stage["stage"], action, rule, entry)
+        for stage in told["stages"]
+        for action, rules in stage["rules"].items()
+        for rule, entry in sorted(rules.items(), key=lambda item: (-item[1]["characters"], item[0]))
+    ]
+    rows = [
+        (stage, action, rule, *(f"{entry[name]:,}" for name in ("documents", "pieces", "characters")), signed(-entry["net"]))
+        for stage, action, rule, entry in found
+    ]
+    head = ("stage", "action", "rule", "documents", "pieces", "characters", "length")
+    return columns([head, *rows], frozenset(range(3, 7))) if rows else []
+
+
+def _groups(groups: Mapping[str, Mapping[str, int]]) -> list[str]:
+    kinds = {"documents_in": "documents read", "documents": "kept", "characters_in": "characters read", "characters": "kept"}
+    present = {key: words for key, words in kinds.items() if any(key in entry for entry in groups.values())}
+    if len(present) == 2:
+        present = {"documents": "documents", "characters": "characters"}
+    rows = [(name, *(f"{entry[key]:,}" for key in present)) for name, entry in groups.items()]
+    return columns([("", *present.values()), *rows], frozenset(range(1, 5))) if rows else []
+
+
+def _splits(told: Mapping[str, Any], measured: Mapping[str, float]) -> list[str]:
+    head = ("split", "documents", "characters", "by a machine", "stands in train", "longest passage", "stands in validation")
+    rows = []
+    for part in told["splits"]:
+        name = f"leak_{part['split']}"
+        longest = measured.get(f"{name}_longest")
+        passage = "" if longest is None else plural(longest, "word") if longest else "none"
+        leaks = [share(measured[leak]) if leak in measured else "" for leak in (name, f"{name}_val")]
+        counts = (f"{part['documents']:,}", f"{part['characters']:,}", share(part["synthetic"]))
+        rows.append((part["split"], *counts, leaks[0], passage, leaks[1]))
+    return columns([head, *rows], frozenset(range(1, 7)))

@@ -1,0 +1,84 @@
+"""A plan in words: what happens to each stage, what it last cost, why, and how long the run will take.
+
+Guarantees: shards of a stage to which the same happens for the same reason share a line. The estimate adds up what the stages took when
+they last ran, shards by as many at once as there are cores; what never ran is counted, not guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tasks.stage.execution.plan import WORDS, Decision
+from tasks.stage.tracking.progress import clock
+
+SHARD = re.compile(r"\[[0-9]+\]")
+MOST_CAUSES = 6
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Wall seconds of what is certain to run and of all that may, and how many stages or shards of it never ran."""
+
+    seconds: float
+    seconds_at_most: float
+    unmeasured: int
+
+    @classmethod
+    def of(cls, decisions: Sequence[Decision], cores: int) -> Estimate:
+        """By what was measured when each last ran."""
+        ahead = [d for d in decisions if d.action != "reuse"]
+        certain = [d for d in ahead if d.action == "run"]
+        return cls(_seconds(certain, cores), _seconds(ahead, cores), sum(d.last is None for d in ahead))
+
+    def words(self) -> str:
+        """For a person."""
+        if not self.seconds_at_most:
+            return "how long is not known before they have run once" if self.unmeasured else "nothing to do"
+        rest = f", and {self.unmeasured} that never ran" if self.unmeasured else ""
+        if self.seconds == self.seconds_at_most:
+            return f"about {clock(self.seconds)}{rest}"
+        return f"about {clock(self.seconds)}, and at most {clock(self.seconds_at_most)} if all that may run does{rest}"
+
+
+def _seconds(decisions: Sequence[Decision], cores: int) -> float:
+    shards: dict[str, list[float]] = {}
+    for decision in decisions:
+        if decision.last is not None:
+            shards.setdefault(_stage(decision.place), []).append(decision.last.cost.wall_seconds)
+    return round(sum(max(max(spent), sum(spent) / min(cores, len(spent))) for spent in shards.values()), 1)
+
+
+def plan_table(decisions: Sequence[Decision], stopped: str, cores: int) -> str:
+    """The decisions as text."""
+    groups: dict[tuple[str, str, tuple[str, ...]], list[Decision]] = {}
+    for decision in decisions:
+        causes = tuple(SHARD.sub("", cause) for cause in decision.causes)
+        groups.setdefault((_stage(decision.place), decision.action, causes), []).append(decision)
+    sizes = {stage: sum(_stage(d.place) == stage for d in decisions) for stage, _, _ in groups}
+    names = [_name(group, sizes[stage]) for (stage, _, _), group in groups.items()]
+    width = max(map(len, names))
+    lines = []
+    for name, ((_, action, folded), group) in zip(names, groups.items(), strict=True):
+        records = [record for d in group if (record := d.artifact or d.last)]
+        cost = clock(sum(record.cost.wall_seconds for record in records)) if records else "-"
+        causes = (folded if len(group) > 1 else group[0].causes) or ("nothing it depends on has changed",)
+        lines.append(f"{name:{width}}  {WORDS[action]:8} {cost:>8}  {causes[0]}")
+        shown, rest = causes[1:MOST_CAUSES], causes[MOST_CAUSES:]
+        lines += [f"{'':{width}}  {'':8} {'':>8}  {cause}" for cause in shown]
+        if rest:
+            lines.append(f"{'':{width}}  {'':8} {'':>8}  and {len(rest)} more (folio plan --json)")
+    counts = {word: sum(WORDS[d.action] == word for d in decisions) for word in WORDS.values()}
+    lines.append(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}; {Estimate.of(decisions, cores).words()}")
+    return "\n".join([*lines, stopped] if stopped else lines)
+
+
+def _name(group: Sequence[Decision], size: int) -> str:
+    if len(group) == 1:
+        return group[0].place
+    return f"{_stage(group[0].place)} x{size}" if len(group) == size else f"{_stage(group[0].place)} ({len(group)} of {size})"
+
+
+def _stage(place: str) -> str:
+    return SHARD.sub("", place)

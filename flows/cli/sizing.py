@@ -1,0 +1,177 @@
+"""`folio size`: how big a model for a recipe's corpus on a machine; nothing is changed, and no longer trained than asked.
+
+The corpus is the newest one of the recipe in the store; where it never ran, what the sizes of its files promise. That is a guess: cleaning
+and deduplication may take half of it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from data.sources.config import FilesSource, PackageSource
+from data.sources.files import find_files
+from data.universe.config import UniverseSource
+from flows.cli.size_table import size_table
+from flows.recipe.initialize import BYTES_A_TOKEN, holdings
+from flows.recipe.loading import load
+from flows.recipe.schema import Recipe
+from model.planning.machine import Machine, machine_for
+from model.planning.proposal import Plan, Proposal, Text, described_job, propose
+from model.training.job import Job
+from model.training.parallel.config import ParallelConfig
+from tasks.lineage.records import Graph
+from tasks.stage.execution.run_context import open_store
+from tasks.stage.store.artifact import Artifact, Cost
+
+TRIAL_PARAMETERS = 20e6  # a larger shape is tried out with fewer of its layers
+TRIAL_LAYERS = 2
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for beside the recipe."""
+
+    device: str = "here"
+    devices: int = 0
+    hours: float | None = None
+    parameters: float | None = None
+    text_bytes: float | None = None
+    measure: bool = False
+
+
+def size_recipe(name: str, changes: tuple[str, ...], asked: Asked, *, as_json: bool = False) -> str:
+    """The proposal as text or JSON.
+
+    Raises RecipeError for a wrong recipe, ValueError for a device that is not known, LookupError when there is no text to go by.
+    """
+    recipe = load(name, changes)
+    if asked.measure and asked.device not in ("here", "cpu"):
+        raise ValueError(f"--measure times the machine at hand and --device {asked.device} is another; leave one of them out")
+    if asked.parameters and asked.hours:
+        raise ValueError(
+            f"--params {asked.parameters:g} decides the size, so --budget-hours {asked.hours:g} would do nothing; leave one of them out"
+        )
+    workers = asked.devices or recipe.resources.training.parallel.workers
+    machine = machine_for(asked.device, workers, recipe.pretrain.precision)
+    text = corpus_text(recipe, asked.text_bytes)
+    present = present_job(recipe, workers)
+    found = propose(text, machine, present, parameters=asked.parameters, hours=asked.hours)
+    if asked.measure:
+        machine = tried(machine, found.proposed.job)
+        found = propose(text, machine, present, parameters=asked.parameters, hours=asked.hours)
+    if as_json:
+        return json.dumps(_told(recipe, found), indent=1)
+    return size_table(recipe.name, found, recipe.rates.currency, lambda plan: price(recipe, found.machine, plan.seconds))
+
+
+def present_job(recipe: Recipe, workers: int) -> Job:
+    """The recipe's own model and pretraining, on so many workers; its batch made to divide among them."""
+    training = recipe.resources.training
+    parallel = ParallelConfig(**{**training.parallel.model_dump(), "workers": workers})
+    resources = training.model_copy(update={"parallel": parallel})
+    share = resources.parallel.data_workers
+    batch = math.ceil(recipe.pretrain.global_batch / share) * share
+    train = recipe.pretrain.model_copy(update={"global_batch": batch})
+    return described_job(recipe.model, recipe.tokenizer.vocab_size, train, resources)
+
+
+def tried(machine: Machine, job: Job) -> Machine:
+    """The machine with the utilization that a short trial of the job's shape came to."""
+    from model.planning.flops import training_flops
+    from model.planning.trial import try_out
+
+    shape = job.decoder
+    if shape.parameters(job.vocab_size) > TRIAL_PARAMETERS:
+        shape = shape.model_copy(update={"layers": min(shape.layers, TRIAL_LAYERS)})
+    batch = job.micro_batch * min(2, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
+    train = job.train.model_copy(update={"global_batch": batch})
+    trial = try_out(job.model_copy(update={"decoder": shape, "train": train}))
+    share = trial.tokens_per_second * training_flops(shape, job.vocab_size) / machine.peak
+    return replace(machine, utilization=share, utilization_source=f"measured: {trial.tokens_per_second:,.0f} tokens/s in a trial")
+
+
+def corpus_text(recipe: Recipe, given: float | None) -> Text:
+    """The training text: as given, as the newest run left it, or as the files' sizes promise. Raises LookupError when none of these."""
+    if given is not None:
+        return Text(given, BYTES_A_TOKEN, "as given")
+    settings = recipe.run_settings()
+    graph = Graph.of(open_store(settings["store"], settings["root"], settings["home"]))
+    made = next((artifact for artifact in graph.newest if artifact.stage == "split" and artifact.label == recipe.name), None)
+    if made is not None:
+        size, each = made.metrics["characters_train"], _bytes_a_token(graph, recipe.name)
+        return Text(size, each, f"the training part of {made.name}")
+    size = sum(_promised(source, recipe, settings["home"]) for source in recipe.ingest.sources)
+    if not size:
+        raise LookupError(
+            f"{recipe.name} has not run yet and its sources are not on this machine, so nobody knows how much text there is. "
+            f"Give it with --bytes, or let it be read with: folio run {recipe.name}"
+        )
+    share = 1.0 if recipe.split.mode != "fractions" else recipe.split.train
+    return Text(size * share, BYTES_A_TOKEN, "guessed from the sizes of the files, before any cleaning")
+
+
+def _bytes_a_token(graph: Graph, label: str) -> float:
+    fitted: Artifact | None = next((a for a in graph.newest if a.stage == "tokenizer" and a.label == label), None)
+    return fitted.metrics.get("bytes_per_token", BYTES_A_TOKEN) if fitted else BYTES_A_TOKEN
+
+
+def _promised(source: object, recipe: Recipe, home: Path) -> float:
+    if isinstance(source, FilesSource):
+        return float(sum(holdings(path)[1] for path in find_files(source, Path(recipe.root)).values()))
+    if isinstance(source, PackageSource):
+        fetched = sorted((home / "cache").glob(f"{source.package}-{source.version}.*"))
+        return float(sum(holdings(path)[1] for path in fetched[:1]))
+    if isinstance(source, UniverseSource):
+        from data.universe.write import write_universe
+
+        with tempfile.TemporaryDirectory(prefix="folio-size-") as folder:
+            write_universe(Path(folder), source)
+            return float(sum(path.stat().st_size for path in Path(folder).rglob("*.txt")))
+    return 0.0
+
+
+def price(recipe: Recipe, machine: Machine, seconds: float) -> float | None:
+    """What a plan costs at the recipe's rates; None without any."""
+    if machine.accelerator:
+        return recipe.rates.price(Cost(gpu_seconds=seconds * machine.devices))
+    return recipe.rates.price(Cost(cpu_seconds=seconds * recipe.resources.cores))
+
+
+def _told(recipe: Recipe, found: Proposal) -> dict[str, Any]:
+    def row(plan: Plan) -> dict[str, Any]:
+        job = plan.job
+        return {
+            "vocab_size": job.vocab_size,
+            "model": job.decoder.model_dump(mode="json"),
+            "parameters": plan.parameters,
+            "tokens": plan.tokens,
+            "tokens_a_parameter": plan.tokens_a_parameter,
+            "passes": plan.passes,
+            "worth": plan.worth,
+            "steps": job.total_steps,
+            "global_batch": job.train.global_batch,
+            "micro_batch": job.micro_batch,
+            "learning_rate": job.train.learning_rate,
+            "zero_stage": job.resources.parallel.zero_stage,
+            "flops": plan.flops,
+            "seconds": plan.seconds,
+            "price": price(recipe, found.machine, plan.seconds),
+            "memory_bytes": {stage: asdict(memory) | {"total": memory.total} for stage, memory in plan.memory.items()},
+            "warnings": list(plan.warnings),
+        }
+
+    return {
+        "recipe": recipe.name,
+        "text": asdict(found.text) | {"tokens": found.text.tokens},
+        "machine": asdict(found.machine),
+        "currency": recipe.rates.currency,
+        "reason": found.reason,
+        "present": row(found.present),
+        "proposed": row(found.proposed),
+        "neighbours": [row(plan) for plan in found.neighbours],
+    }

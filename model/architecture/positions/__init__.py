@@ -1,1 +1,0 @@
-"""How a decoder is told the order of its tokens: one file a way."""

@@ -1,0 +1,1 @@
+"""Rows for training: shards, order, mixture, prefetch."""

@@ -1,0 +1,1 @@
+"""Quantized forms of a model."""

@@ -1,0 +1,1 @@
+"""Checkpoints: written while training, resumed from after a kill."""

@@ -1,0 +1,1 @@
+"""Step log, speed and samples of a training run."""

@@ -1,0 +1,63 @@
+"""What DeepSpeed's engine wraps: a decoder with its objective, computed in the asked precision, recomputed and compiled where asked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from model.networks.decoder import Decoder
+from model.objectives.next_token import IGNORED
+from model.objectives.objective import Objective
+from model.training.float8 import require_float8, use_float8
+from model.training.job import JobError
+from model.training.precision import AUTOCAST
+
+
+class Lesson(nn.Module):
+    """A decoder with what it is taught: the module that the engine wraps. Its forward is the objective's sums."""
+
+    def __init__(self, decoder: Decoder, objective: Objective, precision: str, reference: Decoder | None) -> None:
+        super().__init__()
+        if precision == "fp8":
+            require_float8()
+            use_float8(decoder)
+        self.decoder = decoder
+        self.objective = objective
+        self.precision = precision
+        # In a tuple the reference is no submodule: it is neither trained, nor partitioned, nor saved.
+        self._reference = (reference,)
+
+    def forward(self, batch: Mapping[str, Tensor], drawn: bool = False) -> tuple[Tensor, Tensor]:
+        """The objective's sums; `drawn`: with the targets replaced by draws from the model itself."""
+        device_type = next(iter(batch.values())).device.type
+        with torch.autocast(device_type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST):
+            if drawn:
+                batch = drawn_targets(self.decoder, batch)
+            return self.objective.sums(self.decoder, batch, self._reference[0])
+
+
+def drawn_targets(decoder: Decoder, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The batch of a next-token objective, each counted target drawn from the model's own probabilities."""
+    targets_BT = batch["targets"]
+    with torch.no_grad():
+        logits_BTV = decoder(batch["tokens"], documents_BT=batch.get("documents"))
+        drawn_N = torch.multinomial(logits_BTV.float().softmax(-1).flatten(0, 1), 1)
+    return {**batch, "targets": torch.where(targets_BT == IGNORED, IGNORED, drawn_N.view_as(targets_BT))}
+
+
+def dropout_seed(seed: int, update: int, rank: int) -> int:
+    """The seed of all that is drawn in one worker's update: a run that goes on draws what the undisturbed one draws."""
+    return int(np.random.SeedSequence([seed, update, rank]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def find_compiler() -> None:
+    """JobError where torch.compile has no C++ compiler to write for."""
+    wanted = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
+    if not any(map(shutil.which, wanted)):
+        names = " or ".join(wanted)
+        raise JobError(f"resources.training.compile=true wants a C++ compiler, but there is no {names}; install one, or set compile=false")

@@ -1,0 +1,29 @@
+"""Pretrain: next-token prediction over the packed corpus, from fresh weights or from the folder that the recipe names.
+
+Identity includes the names and content of that folder's files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model.networks.directory import model_files
+from tasks.stage.call import Shard
+from tasks.stage.stage import DigestOf, Metrics, Workspace, stage
+from tasks.training import Pretraining, train
+
+
+def initial_state(config: Pretraining, root: Path, shard: Shard | None, digest_of: DigestOf) -> dict[str, str]:
+    """{initial/file: digest} of the model that pretraining starts from, for its key; nothing for fresh weights."""
+    if not config.train.initial:
+        return {}
+    files = model_files(root / config.train.initial)
+    digests = digest_of(files)
+    return {f"initial/{path.name}": digests[path] for path in files}
+
+
+@stage(libraries=("torch", "deepspeed"), model=True, observes=initial_state)
+def pretrain(config: Pretraining, work: Workspace, shards: Path) -> Metrics:
+    """train/ and val/ shards -> a model directory."""
+    initial = config.train.initial
+    return train(config, work, shards=shards, initial=work.root / initial if initial else None)

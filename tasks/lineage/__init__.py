@@ -1,0 +1,1 @@
+"""What made what: trace both ways, take-down, compare."""

@@ -1,0 +1,48 @@
+"""Export: a Hugging Face directory that opens in the tools people have, with the INT8 model and a model card."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from model.release.config import CardConfig, ExportConfig
+from model.training.config import DpoConfig, PretrainConfig, SftConfig
+from tasks.stage.stage import Metrics, Workspace, stage
+
+
+class Exporting(BaseModel, frozen=True, extra="forbid"):
+    """All that decides an export besides the model, and what the card says of its training."""
+
+    recipe: str = Field(description="name of the recipe")
+    seed: int = Field(description="of initial weights and sample order")
+    licences: dict[str, str] = Field(description="terms of use by source")
+    export: ExportConfig
+    card: CardConfig
+    pretrain: PretrainConfig
+    sft: SftConfig
+    dpo: DpoConfig
+
+
+@stage(libraries=("torch", "tokenizers", "jinja2"), model=True)
+def export(
+    config: Exporting, work: Workspace, model: Path, int8: Path, tokenizer: Path, measured: Path, verdict: Path, funnel: Path
+) -> Metrics:
+    """An aligned model, its INT8 form, tokenizer, measurements, gate and corpus funnel -> a release directory."""
+    from model.networks.directory import read_config
+    from model.release.card import CorpusFact, ModelCard, training_facts
+    from model.release.export import export as export_model
+
+    (train,) = (part for part in json.loads(funnel.read_text())["splits"] if part["split"] == "train")
+    rows = json.loads(verdict.read_text())["rows"]
+    card = ModelCard(
+        **config.card.model_dump(),
+        recipe=config.recipe,
+        corpus=tuple(CorpusFact(name=name, licence=config.licences[name], **sizes) for name, sizes in train["sources"].items()),
+        training=training_facts(config.pretrain, config.sft, config.dpo, read_config(model)[0].context, config.seed),
+        metrics=json.loads(measured.read_text()),
+        gates=tuple((r["metric"], r["value"], r["bound"], r["margin"], r["verdict"]) for r in rows),
+        lineage={name: f"sha256 {digest}" for name, digest in work.digests.items()},
+    )
+    return export_model(model, tokenizer, work.output, config.export, card, quantized=int8)

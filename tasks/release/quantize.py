@@ -1,0 +1,16 @@
+"""Quantize: INT8 weights, one scale an output channel; the loss of quality is measured and gated further on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from model.release.config import QuantizeConfig
+from tasks.stage.stage import Metrics, Workspace, stage
+
+
+@stage(libraries=("torch",), model=True)
+def quantize(config: QuantizeConfig, work: Workspace, model: Path) -> Metrics:
+    """A model directory -> an INT8 model directory."""
+    from model.quantization.quantize import quantize as quantize_model
+
+    return quantize_model(model, work.output, config)

@@ -1,0 +1,127 @@
+"""Prefect's task runners as folio sets them up: threads, Dask, Ray; on this machine or on a cluster that exists.
+
+Guarantees: a cluster on this machine listens on loopback alone, has no page, sends no telemetry and takes orders from this run alone: Dask
+by TLS with certificates made for it, Ray by a token. A cluster that exists is as safe as whoever started it made it; Dask's own settings
+(`DASK_DISTRIBUTED__COMM__TLS__...`) and Ray's (`RAY_AUTH_MODE`, `RAY_AUTH_TOKEN`) tell this process how to prove itself there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+
+from tasks.stage.execution.resources import ClusterError, Resources
+
+LIBRARIES = ("distributed", "ray")
+LOOPBACK = "127.0.0.1"
+CONNECT = "20s"
+RECORDS = 100 * 2**20
+"""Bytes of memory that Ray shares among its processes: only orders and records pass through it."""
+
+
+@dataclass(frozen=True)
+class Workers:
+    """A task runner that has started. `slots`: how many shards it works on at once, which may change while it does."""
+
+    name: str
+    runner: TaskRunner[Any]
+    slots: Callable[[], int]
+
+
+def workers_of(resources: Resources, folder: Path) -> AbstractContextManager[Workers]:
+    """Start or reach the workers, and let go of them when the block ends. Raises ClusterError. `folder`: where local workers may write."""
+    if resources.runner == "dask":
+        return _dask(resources, folder)
+    if resources.runner == "ray":
+        return _ray(resources)
+    return _threads(resources)
+
+
+@contextmanager
+def _threads(resources: Resources) -> Iterator[Workers]:
+    runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=resources.cores)
+    with runner:
+        yield Workers("threads", runner, lambda: resources.cores)
+
+
+@contextmanager
+def _dask(resources: Resources, folder: Path) -> Iterator[Workers]:
+    import dask
+    from distributed.security import Security
+    from prefect_dask import DaskTaskRunner
+
+    if resources.cluster:
+        made = DaskTaskRunner(address=resources.cluster, client_kwargs={"timeout": CONNECT})
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        local = {
+            "n_workers": resources.cores,
+            "threads_per_worker": 1,
+            # What a shard may use is told to its body; Dask would kill a worker for using it.
+            "memory_limit": 0,
+            "host": LOOPBACK,
+            "dashboard_address": None,
+            "scheduler_kwargs": {"dashboard_address": f"{LOOPBACK}:0"},
+            "security": Security.temporary(),
+            "local_directory": str(folder),
+            "preload": ["tasks.stage.execution.dask_preload"],
+            "silence_logs": logging.CRITICAL,
+        }
+        made = DaskTaskRunner(cluster_kwargs=local)
+    # The scheduler's web server can't be left out, so it gets a free port and nothing to serve.
+    with made:
+        with _reaching(resources), dask.config.set({"distributed.scheduler.http.routes": []}):
+            client = made.client
+        yield Workers(_name(resources), made, lambda: max(1, sum(client.nthreads().values())))
+
+
+@contextmanager
+def _ray(resources: Resources) -> Iterator[Workers]:
+    options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
+    if not resources.cluster:
+        # Ray reads these when it is imported. The switch named after other systems is what makes it stay on loopback.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        # A shard that fills the machine each time would else be begun for ever.
+        os.environ.setdefault("RAY_task_oom_retries", "3")
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        options |= {
+            "num_cpus": resources.cores,
+            "include_dashboard": False,
+            "object_store_memory": RECORDS,
+            "_node_ip_address": LOOPBACK,
+        }
+    import ray
+    from prefect_ray import RayTaskRunner
+
+    made = RayTaskRunner(address=resources.cluster or None, init_kwargs=options)
+    with _reaching(resources):
+        made.__enter__()
+    try:
+        yield Workers(_name(resources), made, lambda: max(1, int(ray.cluster_resources().get("CPU", 1))))
+    finally:
+        made.__exit__(None, None, None)
+
+
+def _name(resources: Resources) -> str:
+    kind = resources.runner.capitalize()
+    return f"the {kind} cluster at {resources.cluster}" if resources.cluster else f"{resources.cores} {kind} workers on this machine"
+
+
+@contextmanager
+def _reaching(resources: Resources) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, ValueError) as error:
+        what = f"{_name(resources)} can't be reached" if resources.cluster else f"{_name(resources)} can't be started"
+        first = next(iter(str(error).splitlines()), "")
+        raise ClusterError(f"resources.runner={resources.runner}: {what} ({type(error).__name__}: {first}).") from error

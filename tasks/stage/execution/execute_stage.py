@@ -1,0 +1,125 @@
+"""The work on one call: the body runs in a workspace, what it wrote is committed.
+
+Guarantees: a body that raises commits nothing; work in progress of a killed stage stays under `.staging/<stage>-<key>/resume`, where the
+same key finds it again, and goes when the artifact is committed. Nothing here knows of a run: it works in any process that sees the same
+places.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tasks.stage.call import Call, Workspace
+from tasks.stage.execution.resources import Resources
+from tasks.stage.identity.key import stable
+from tasks.stage.store.artifact import Artifact, Given, Pending, Shards, content_digest, list_files
+from tasks.stage.store.store import Store
+from tasks.stage.tracking.cost import Stopwatch, origin
+from tasks.stage.tracking.progress import Meter
+
+
+class SourceEdited(RuntimeError):
+    """The code of a stage is no longer what its key was computed from."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where calls are carried out. `started`: when the run began that wants them, UTC, ISO 8601."""
+
+    store: Store
+    root: Path
+    home: Path
+    started: str
+
+
+class Telling(Protocol):
+    """To whom work tells what it does."""
+
+    on_terminal: bool
+
+    def begun(self) -> str:
+        """Work begins; the id of the stage's MLflow run, or ""."""
+
+    def series(self, rows: list[tuple[str, float, int]]) -> None:
+        """(metric, value, step) rows."""
+
+    def model(self, call: Call, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
+        """A model was made; its LoggedModel's id, or "", and what kept it from being told."""
+
+
+def make(site: Site, call: Call, resources: Resources, telling: Telling) -> Artifact:
+    """Run a stage's body and commit what it wrote. Raises SourceEdited before anything is made, and what the body raises."""
+    watch = Stopwatch()
+    try:
+        return _made(site, call, resources, telling, watch)
+    finally:
+        watch.stop()
+
+
+def _made(site: Site, call: Call, resources: Resources, telling: Telling, watch: Stopwatch) -> Artifact:
+    place, stage, key = call.decision.place, call.decision.stage, call.decision.key
+    if edited := call.edited(seen=call.of_kind("code")):
+        raise SourceEdited(
+            f"{place}: {', '.join(edited)} changed on disk since this run began, so its key would tell of other code than what runs now. "
+            "Start the run again."
+        )
+    run_id = telling.begun()
+    base = site.store.scratch(f"{stage}-{key[:16]}")
+    work = _workspace(site, call, base, resources, telling, watch)
+    metrics = call.body(call.config, work, **{name: _local(site.store, value) for name, value in call.inputs.items()})
+    files = list_files(work.output)
+    digest, location = content_digest(files), site.store.place(stage, call.label, key)
+    model_id, outage = telling.model(call, digest, location, work.output) if call.is_model else ("", None)
+    stored = stable(call.config, place)
+    artifact = Artifact(
+        stage=stage,
+        label=call.label,
+        key=key,
+        digest=digest,
+        location=location,
+        files=files,
+        config=stored if isinstance(stored, dict) else {},
+        ingredients=dict(call.ingredients),
+        inputs={name: item.reference() for name, item in call.given().items()},
+        metrics={name: float(value) for name, value in sorted(metrics.items())},
+        cost=watch.stop(),
+        origin=origin(run_id, model_id),
+    )
+    site.store.commit(work.output, artifact)
+    shutil.rmtree(base)
+    if outage is not None:
+        raise outage
+    return artifact
+
+
+def _local(store: Store, value: Given | Shards) -> Path | list[Path]:
+    if isinstance(value, Shards):
+        return [store.local(item) for item in value.items if not isinstance(item, Pending)]
+    if isinstance(value, Pending):
+        raise RuntimeError(f"{value.place} has no artifact yet; a stage can't work on it.")
+    return store.local(value)
+
+
+def _workspace(site: Site, call: Call, base: Path, resources: Resources, telling: Telling, watch: Stopwatch) -> Workspace:
+    output, scratch, resume = base / "output", base / "scratch", base / "resume"
+    for path in (output, scratch):
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+    resume.mkdir(exist_ok=True)
+    return Workspace(
+        output=output,
+        scratch=scratch,
+        resume=resume,
+        root=site.root,
+        cache=site.home / "cache",
+        resources=resources,
+        meter=Meter(call.decision.place, on_terminal=telling.on_terminal),
+        digests=call.digests(),
+        observed=call.observed(),
+        shard=call.shard,
+        series=telling.series,
+        uses=watch.use,
+    )

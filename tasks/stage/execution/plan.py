@@ -1,0 +1,152 @@
+"""What would happen to a stage, and exactly why: the one decision that both `folio plan` and a run go by.
+
+Guarantees: `decide` reads the store and changes nothing; a run acts on its answer, a plan prints it, so they cannot disagree.
+A plan says `run` only of what is certain to run; where that depends on bytes not made yet, it says `may run`.
+The causes compare the ingredients of the key with those of what the last run of the recipe had at the same place, or else of the newest
+record made there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Literal
+
+from tasks.stage.identity.code.reach import PERHAPS
+from tasks.stage.identity.key import key_of
+from tasks.stage.store.acceptance import acceptances, accepted
+from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.store import Damaged, Store
+from tasks.stage.tracking.journal import PlaceRecord
+
+Action = Literal["reuse", "run", "wait"]
+NEVER, REFRESH = "it has never run", "a refresh was asked for"
+WORDS = {"reuse": "reuse", "run": "run", "wait": "may run"}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to do about one stage, or one shard of it. `reason`: why another key's artifact is taken, in the words of who accepted it."""
+
+    place: str
+    stage: str
+    action: Action
+    causes: tuple[str, ...]
+    key: str = ""
+    artifact: Artifact | None = None
+    damaged: Damaged | None = None
+    last: Artifact | None = None
+    refresh: bool = False
+    reason: str = ""
+    ingredients: Mapping[str, str] = field(default_factory=dict)
+
+    def row(self) -> dict[str, object]:
+        """The decision as plain data, for `folio plan --json`."""
+        cost = self.artifact or self.last
+        return {
+            "stage": self.place,
+            "action": self.action,
+            "causes": list(self.causes),
+            "accepted": self.reason,
+            "key": self.key,
+            "artifact": self.artifact.location if self.artifact else "",
+            "last": None if cost is None else cost.cost.model_dump(),
+        }
+
+
+def names_of(place: str) -> tuple[str, ...]:
+    """The names that mean a place: of a shard, of the whole stage there, of the stage wherever it stands."""
+    whole = place.partition("[")[0]
+    return place, whole, whole.partition(".")[0]
+
+
+def decide(
+    store: Store,
+    *,
+    place: str,
+    stage: str,
+    label: str,
+    ingredients: Mapping[str, str],
+    waits_on: Mapping[str, str],
+    refresh: bool,
+    verify: bool,
+    before: PlaceRecord | None = None,
+) -> Decision:
+    """Reuse, run, or wait for an input (`waits_on`: input name -> place that has not run yet). `before`: what the last run had here."""
+    asked = (REFRESH,) if refresh else ()
+    if waits_on:
+        last = _last(store, stage, label, before)
+        unknown = tuple(f"input.{name}" for name in waits_on)
+        known = (*asked, *(compare(last.ingredients, ingredients, unknown) if last else _lost(before)))
+        made = (record.ingredients for record in store.records(stage))
+        stood_in = (acceptance.ingredients for acceptance in acceptances(store) if acceptance.stage == stage)
+        certain = refresh or all(compare(other, ingredients, unknown) for other in chain(made, stood_in))
+        waiting = f"waits on {', '.join(dict.fromkeys(waits_on.values()))}"
+        action: Action = "run" if certain else "wait"
+        return Decision(place, stage, action, (*known, waiting), last=last, refresh=refresh, ingredients=ingredients)
+    key = key_of(stage, ingredients)
+    found, reason, words = settled(store, stage, key, verify=verify, label=label)
+    if isinstance(found, Artifact) and not refresh:
+        return Decision(place, stage, "reuse", words, key, artifact=found, reason=reason, ingredients=ingredients)
+    last = _last(store, stage, label, before)
+    if isinstance(found, Damaged):
+        causes = tuple(f"{found.location}: {problem}" for problem in found.problems)
+        return Decision(place, stage, "run", causes, key, damaged=found, last=last, ingredients=ingredients)
+    if refresh:
+        return Decision(place, stage, "run", asked, key, last=last, refresh=True, ingredients=ingredients)
+    return Decision(place, stage, "run", _why(key, last, before, ingredients), key, last=last, ingredients=ingredients)
+
+
+def settled(store: Store, stage: str, key: str, *, verify: bool, label: str) -> tuple[Artifact | Damaged | None, str, tuple[str, ...]]:
+    """The artifact of a key, or the one accepted in its place with the reason given and what a plan says of it."""
+    found = store.find(stage, key, digests=verify, label=label)
+    if found is not None:
+        return found, "", ()
+    acceptance = accepted(store, stage, key)
+    instead = store.find(stage, acceptance.instead, digests=verify) if acceptance else None
+    if acceptance is None or not isinstance(instead, Artifact):
+        return None, "", ()
+    return instead, acceptance.reason, (f"accepted by {acceptance.who}: {acceptance.reason}", *acceptance.causes)
+
+
+def _last(store: Store, stage: str, label: str, before: PlaceRecord | None) -> Artifact | None:
+    """The record to compare with."""
+    found = store.find(stage, before.key, label=label) if before else None
+    return found if isinstance(found, Artifact) else store.latest(stage, label)
+
+
+def _why(key: str, last: Artifact | None, before: PlaceRecord | None, ingredients: Mapping[str, str]) -> tuple[str, ...]:
+    if before is not None and before.key == key:
+        return (f"its artifact {before.location} is gone",)
+    return (compare(last.ingredients, ingredients) or ("its last artifact is gone",)) if last else _lost(before)
+
+
+def _lost(before: PlaceRecord | None) -> tuple[str, ...]:
+    """Why a stage runs of which no record is left to compare with."""
+    return (f"its artifact {before.location} is gone, and with it what it was made of",) if before else (NEVER,)
+
+
+def compare(before: Mapping[str, str], ingredients: Mapping[str, str], ignore: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """What differs between two keys' ingredients, each in words a person can act on."""
+    causes = []
+    for name in sorted({*before, *ingredients}):
+        old, new = before.get(name), ingredients.get(name)
+        if old != new and name not in ignore:
+            causes.append(_words(name, old, new))
+    return tuple(causes)
+
+
+def _words(name: str, old: str | None, new: str | None) -> str:
+    kind, _, rest = name.partition(".")
+    if kind == "code":
+        where, _, definition = rest.partition(":")
+        change = "is new to it" if old is None else "is no longer reached" if new is None else "changed"
+        doubt = (new or old or "").partition(PERHAPS)[2]
+        return f"code {where}{' ' + definition if definition else ''} {change}{f' (perhaps not reached: {doubt})' if doubt else ''}"
+    if kind == "input":
+        return f"input {rest}: {(old or 'none')[:8]} -> {(new or 'none')[:8]}"
+    if kind == "observed":
+        change = "was added" if old is None else "is gone" if new is None else "changed"
+        return f"{rest if rest.startswith('document ') else f'file {rest}'} {change}"
+    return f"{'library ' if kind == 'library' else ''}{rest or kind}: {old or 'unset'} -> {new or 'unset'}"

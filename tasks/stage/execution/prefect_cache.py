@@ -1,0 +1,56 @@
+"""Prefect's cache, ruled by our identity: the key is computed before the task is called, and a hit is believed only after verification.
+
+Prefect's own policies see the decorated function's text alone (`TASK_SOURCE`) or put the run into the key (`DEFAULT`); here the key
+comes with the call. The stored result is two words, stage and key; loading it asks the store, and what the store does not vouch for
+counts as a miss, so the cache heals itself.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from prefect.cache_policies import CachePolicy
+from prefect.context import TaskRunContext
+from prefect.serializers import Serializer
+
+from tasks.stage.execution.run import current_run
+from tasks.stage.store.artifact import Artifact
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task gives back: the artifact, whether it was made just now, and the series that another process could not show by itself."""
+
+    artifact: Artifact
+    executed: bool
+    rows: tuple[tuple[str, float, int], ...] = ()
+
+
+class StageKey(CachePolicy):
+    """The stage key, handed over as the task's `key` argument."""
+
+    def compute_key(self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any) -> str | None:
+        """The key of this call, with the stage's name for people."""
+        return f"{inputs['place'].split('.')[0]}-{inputs['key']}"
+
+
+class VerifiedRecord(Serializer):
+    """Writes a reference to an artifact; reads it back only if the store vouches for the artifact."""
+
+    type: Literal["folio-record"] = "folio-record"
+
+    def dumps(self, obj: Outcome) -> bytes:
+        """`{"stage": ..., "key": ...}`."""
+        if not isinstance(obj, Outcome):
+            raise TypeError(f"A stage's task returned {type(obj).__name__}; only an Outcome passes between tasks.")
+        return json.dumps({"stage": obj.artifact.stage, "key": obj.artifact.key}).encode()
+
+    def loads(self, blob: bytes) -> Outcome:
+        """The verified artifact, as one that was there. Raises LookupError, a cache miss to Prefect, when it is gone or damaged."""
+        reference = json.loads(blob)
+        found = current_run().store.find(reference["stage"], reference["key"])
+        if not isinstance(found, Artifact):
+            raise LookupError(f"{reference['stage']} {reference['key'][:8]} is gone or damaged")
+        return Outcome(found, executed=False)

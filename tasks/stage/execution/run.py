@@ -1,0 +1,105 @@
+"""One execution of the pipeline: what is true for all its stages and is no part of any stage's identity.
+
+Guarantees: exactly one run is current in a context; asking for it outside is an error that says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.stage.execution.plan import Decision
+from tasks.stage.execution.resources import Resources
+from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.store import Store
+from tasks.stage.tracking.cost import Rates
+from tasks.stage.tracking.exporter_process import Scribe
+from tasks.stage.tracking.journal import Journal, PlaceRecord, Registered, RunRecord
+
+if TYPE_CHECKING:
+    from tasks.stage.execution.worker_pool import Crew
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asks of a run beyond its recipe."""
+
+    planning: bool = False
+    refresh: frozenset[str] = frozenset()
+    verify: bool = False
+
+
+@dataclass
+class Run:
+    """The current run: where it reads and writes, and what it has decided so far. `before`: what the run before it had, by place."""
+
+    name: str
+    root: Path
+    home: Path
+    store: Store
+    resources: Resources
+    crew: Crew
+    options: Options
+    tracker: Scribe | None
+    record: RunRecord
+    rates: Rates = field(default_factory=Rates)
+    before: Mapping[str, PlaceRecord] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+    artifacts: dict[str, Artifact] = field(default_factory=dict)
+    reused: set[str] = field(default_factory=set)
+    places: dict[str, PlaceRecord] = field(default_factory=dict)
+    registered: tuple[Registered, ...] = ()
+
+    @property
+    def started(self) -> str:
+        """UTC time, ISO 8601."""
+        return self.record.started
+
+    def keep(self, **changes: str) -> None:
+        """Write into the journal how far the run has come, and `changes` to its record."""
+        update = {**changes, "places": dict(self.places), "registered": self.registered}
+        self.record = self.record.model_copy(update=update)
+        Journal(self.store).write(self.record)
+
+
+DECLARED: list[tuple[str, str]] = []
+"""Module and function of every stage that this process has imported."""
+_options: ContextVar[Options | None] = ContextVar("folio_options", default=None)
+_current: ContextVar[Run | None] = ContextVar("folio_run", default=None)
+
+
+def current_run() -> Run:
+    """The run this code belongs to. Raises RuntimeError outside of one."""
+    run = _current.get()
+    if run is None:
+        raise RuntimeError("A stage was called outside of a run. Call it from a flow that opens one (flows.pipeline does).")
+    return run
+
+
+def current_options() -> Options:
+    """What was asked of the run about to start."""
+    return _options.get() or Options()
+
+
+@contextmanager
+def asking(options: Options) -> Iterator[None]:
+    """Set the options of runs opened inside the block."""
+    token = _options.set(options)
+    try:
+        yield
+    finally:
+        _options.reset(token)
+
+
+@contextmanager
+def entered(run: Run) -> Iterator[Run]:
+    """Make `run` the current one for the block."""
+    token = _current.set(run)
+    try:
+        yield run
+    finally:
+        _current.reset(token)

@@ -1,0 +1,150 @@
+"""Opening and closing a run: store, journal, tracker, and what is said of the run as a whole.
+
+Guarantees: a run that ends by an error is closed as failed, one that was interrupted as stopped, in the journal and in MLflow, and the
+error goes on; while planning, nothing is opened for writing and nothing is recorded. Code is fingerprinted when the run opens, so an edit
+made meanwhile enters no key. While a run is open its store is in use, so that nothing is collected under it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from prefect.runtime import flow_run
+
+from tasks.stage.execution.resources import Resources
+from tasks.stage.execution.run import DECLARED, Run, current_options, entered
+from tasks.stage.execution.worker_pool import Crew
+from tasks.stage.identity.code.source_tree import ROOMS
+from tasks.stage.identity.digests import Digests
+from tasks.stage.identity.fingerprint import freeze
+from tasks.stage.recovery.watchdog import guarded, sweep
+from tasks.stage.store.store import Store
+from tasks.stage.tracking.cost import Rates, git_state, now, total_cost
+from tasks.stage.tracking.exporter_process import Scribe
+from tasks.stage.tracking.journal import Journal, RunRecord, Status, new_id
+from tasks.stage.tracking.mlflow_exporter import flat_parameters
+from tasks.stage.tracking.progress import say
+
+MLFLOW = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+
+
+def resolve(url: str, root: Path) -> str:
+    """A store or database given by a path is taken from the recipe's root; a URL stands as it is."""
+    if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
+        return f"sqlite:///{(root / url.removeprefix('sqlite:///')).resolve()}"
+    return url if "://" in url else str((root / url).resolve())
+
+
+def open_store(url: str, root: Path, home: Path) -> Store:
+    """The store at a URL, or at a path taken from `root`; what comes from afar is kept in `home`."""
+    return Store(resolve(url, root), home / "cache" / "artifacts", Digests(home / "cache" / "digests.db"))
+
+
+@contextmanager
+def open_run(
+    *, name: str, root: Path, home: Path, store: str, tracking: str, resources: Resources, parameters: Mapping[str, object]
+) -> Iterator[Run]:
+    """Make a run current for the block; `parameters` is the whole recipe as plain data, for the journal and MLflow."""
+    logging.getLogger("folio").setLevel(logging.INFO)
+    options = current_options()
+    freeze(DECLARED, home / "cache" / "fingerprints")
+    opened = open_store(store, root, home)
+    journal = Journal(opened)
+    record = record_of(name, parameters)
+    rates = Rates.model_validate(parameters.get("rates", {}))
+    crew = Crew(resources, home, opened)
+    run = Run(name, root, home, opened, resources, crew, options, None, record, rates, journal.standing(name))
+    if options.planning:
+        with entered(run):
+            yield run
+        return
+    database = resolve(tracking, root) if tracking else ""
+    sweep(journal, database)
+    # In this order: a collection of an object store knows a run by its lease alone.
+    with guarded(opened, record, database), journal.running(record), opened.in_use(), crew:
+        if database:
+            run.tracker = Scribe(database, name, home, opened.url)
+            tags = {
+                "mlflow.source.git.commit": record.git_commit,
+                "folio.git_dirty": str(record.git_dirty),
+                "folio.recipe": name,
+                "folio.run": record.id,
+            }
+            run.tracker.start(name, flat_parameters(parameters), tags)
+        try:
+            with entered(run):
+                yield run
+        except BaseException as error:
+            _close_after(run, error)
+            raise
+        _close(run, "finished", "")
+
+
+def record_of(name: str, parameters: Mapping[str, object]) -> RunRecord:
+    """The record of a run that begins now."""
+    commit, dirty = git_state()
+    started = now()
+    return RunRecord(
+        id=new_id(started),
+        recipe=name,
+        status="running",
+        started=started,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        git_commit=commit,
+        git_dirty=dirty,
+        configuration=dict(parameters),
+        flow_run_id=str(flow_run.id or ""),
+    )
+
+
+def _close_after(run: Run, error: BaseException) -> None:
+    """Close a run that did not get to its end; what goes wrong in that is a note on the error, which matters more."""
+    status: Status = "failed"
+    words = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    if not isinstance(error, Exception):
+        # A wish from outside: Ctrl-C, Prefect's termination signal, an exit.
+        status, words = "stopped", _stopped_at(run, error)
+        say(f"{words}; the same command goes on from there")
+    elif type(error).__module__.partition(".")[0] not in ROOMS and run.decisions:
+        # A library doesn't know what it was working for.
+        error.add_note(f"It happened in {run.decisions[-1].place.partition('[')[0]}")
+    try:
+        _close(run, status, words)
+    except Exception as other:  # noqa: BLE001  # whatever it is, what ended the run matters more
+        error.add_note(str(other))
+
+
+def _stopped_at(run: Run, error: BaseException) -> str:
+    if not run.decisions:
+        return "stopped before the first stage"
+    last = run.decisions[-1].place
+    kept = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
+    return f"stopped after {last}" if last in run.artifacts else f"{last.partition('[')[0]} was stopped{kept}"
+
+
+def _close(run: Run, status: Status, error: str) -> None:
+    changes: dict[str, str] = {"status": status, "ended": now(), "error": error}
+    try:
+        if run.tracker is not None:
+            tags = {
+                "folio.reused": ", ".join(sorted(run.reused)),
+                "folio.executed": ", ".join(sorted(set(run.artifacts) - run.reused)),
+            }
+            told = {"folio.stopped" if status == "stopped" else "folio.error": error} if error else {}
+            whole = total_cost(run.artifacts.values())
+            money = run.rates.price(whole)
+            spent = whole.model_dump() | ({} if money is None else {"money": money})
+            metrics = {f"cost.total.{name}": value for name, value in spent.items()}
+            closed = run.tracker.finish(status=MLFLOW[status], tags=tags | told, metrics=metrics, artifacts=run.artifacts)
+            changes["mlflow_run_id"], run.registered = closed
+            for model in run.registered:
+                standing = f"is {model.alias}" if model.alias else "is no champion, since its gate was overruled"
+                say(f"register: {model.name} version {model.version} {standing}")
+    finally:
+        run.keep(**changes)

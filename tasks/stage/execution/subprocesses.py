@@ -1,0 +1,18 @@
+"""Processes of folio's own code that stand beside a run, each in a session of its own: what ends the run does not end them.
+
+This module imports nothing heavy, so that such a process can be started before anything else.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def start_apart(command: list[str], *, stdin: int, stdout: int, stderr: int | None) -> subprocess.Popen[bytes]:
+    """Start a command that finds this repository's code; streams as `subprocess.Popen` takes them."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=stderr, env=environment, start_new_session=True)

@@ -1,0 +1,1 @@
+"""Notice dead runs and close them."""

@@ -1,0 +1,176 @@
+"""The record of what a stage made: the only thing that passes between tasks.
+
+Guarantees: a record is frozen, plain JSON, and complete lineage by itself; `digest` is a hash of the files' names and contents alone, so
+equal bytes have equal digests wherever and whenever they were made. Files under `logs/` (timings, process output) are kept and
+checked but stay out of the digest, because they differ between two equal executions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tasks.stage.identity.digests import UNREADABLE, hash_files
+
+LOGS = "logs/"
+RECORD = "artifact.json"
+
+
+class File(BaseModel, frozen=True, extra="forbid"):
+    """One file of an artifact."""
+
+    path: str = Field(description="path inside the artifact, with forward slashes")
+    size: int = Field(description="bytes")
+    sha256: str = Field(description="hex digest of the content")
+
+
+class Input(BaseModel, frozen=True, extra="forbid"):
+    """A reference to what a stage was given: an artifact, or the part of it below a prefix."""
+
+    stage: str
+    key: str
+    digest: str = Field(description="digest of the files given, not of the whole artifact when a part was given")
+    location: str
+    part: str = ""
+
+
+class Cost(BaseModel, frozen=True, extra="forbid"):
+    """What one execution cost."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = Field(0.0, description="user and system time of the process and its ended children")
+    gpu_seconds: float = Field(0.0, description="wall seconds times devices used")
+
+
+class Origin(BaseModel, frozen=True, extra="forbid"):
+    """Where and by what an artifact was made; none of it is identity."""
+
+    created: str = Field(description="UTC time, ISO 8601")
+    host: str
+    device: str
+    git_commit: str
+    git_dirty: bool
+    packages: dict[str, str]
+    mlflow_run_id: str = ""
+    mlflow_model_id: str = ""
+
+
+class Artifact(BaseModel):
+    """What a stage made."""
+
+    # A metric may be NaN, which plain JSON can't hold.
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+    format: int = 1
+    stage: str
+    label: str = Field(description="recipe name and place in the flow, for people; not identity")
+    key: str = Field(description="identity of the execution, hex sha256")
+    digest: str = Field(description="identity of the content, hex sha256")
+    location: str = Field(description="path inside the store")
+    files: tuple[File, ...]
+    config: dict[str, Any]
+    ingredients: dict[str, str] = Field(description="everything that went into the key, by name")
+    inputs: dict[str, Input]
+    metrics: dict[str, float]
+    cost: Cost
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        """Readable name, such as `clean/universe-3f9a2c1e`."""
+        return self.location
+
+    def part(self, prefix: str) -> Part:
+        """The files at or below `prefix`, with a digest of their own. Raises KeyError when there are none."""
+        found = Part(artifact=self, prefix=prefix)
+        if not found.files:
+            raise KeyError(f"{self.name} has no file at {prefix!r} that counts; it has {[f.path for f in self.files][:12]}.")
+        return found
+
+    def reference(self) -> Input:
+        """This artifact as another stage's input."""
+        return Input(stage=self.stage, key=self.key, digest=self.digest, location=self.location)
+
+
+class Part(BaseModel, frozen=True, extra="forbid"):
+    """A view of some of an artifact's files, so that a stage depends on no more than it reads."""
+
+    artifact: Artifact
+    prefix: str
+
+    @property
+    def files(self) -> tuple[File, ...]:
+        """The files in view; logs are in nobody's view, since no digest would tell that they changed."""
+        below = self.prefix.rstrip("/") + "/"
+        return tuple(f for f in self.artifact.files if (f.path == self.prefix or f.path.startswith(below)) and not f.path.startswith(LOGS))
+
+    @property
+    def digest(self) -> str:
+        """Content digest of the files in view."""
+        return content_digest(self.files)
+
+    def reference(self) -> Input:
+        """This part as another stage's input."""
+        return self.artifact.reference().model_copy(update={"digest": self.digest, "part": self.prefix})
+
+
+class Pending(BaseModel, frozen=True, extra="forbid"):
+    """Stands in a plan for an artifact that does not exist yet."""
+
+    place: str
+
+    def part(self, prefix: str) -> Pending:
+        """A part of what does not exist yet does not exist either."""
+        return self
+
+
+Made = Artifact | Pending
+Given = Artifact | Part | Pending
+
+
+class Shards(BaseModel, frozen=True, extra="forbid"):
+    """What a sharded stage made: one artifact a shard, in the order of the shards."""
+
+    place: str = Field(description="the stage's name in the flow")
+    items: tuple[Given, ...]
+
+    def part(self, prefix: str) -> Shards:
+        """The files at or below `prefix` of each shard. Raises KeyError when one has none."""
+        return self.model_copy(update={"items": tuple(item.part(prefix) for item in self.items)})  # type: ignore[union-attr]
+
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """The artifacts that exist already."""
+        return tuple(item for item in self.items if isinstance(item, Artifact))
+
+
+def singles(given: Mapping[str, Given | Shards]) -> dict[str, Given]:
+    """Inputs by name, each shard by itself: `documents[3]`."""
+    found: dict[str, Given] = {}
+    for name, value in given.items():
+        found |= {f"{name}[{i}]": item for i, item in enumerate(value.items)} if isinstance(value, Shards) else {name: value}
+    return found
+
+
+def content_digest(files: Iterable[File]) -> str:
+    """Hash of names and contents, in name order, without the logs."""
+    listing = sorted([f.path, f.sha256] for f in files if not f.path.startswith(LOGS))
+    return hashlib.sha256(json.dumps(listing, separators=(",", ":")).encode()).hexdigest()
+
+
+def combined_digest(digests: Iterable[str]) -> str:
+    """One digest for several shards, in their order."""
+    return hashlib.sha256(json.dumps(list(digests), separators=(",", ":")).encode()).hexdigest()
+
+
+def list_files(directory: Path) -> tuple[File, ...]:
+    """Every file below a directory, in name order, with size and digest. Raises OSError for one that can't be read."""
+    paths = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != RECORD)
+    digests = hash_files(paths)
+    if unread := [f"{path}: {digest}" for path, digest in digests.items() if digest.startswith(UNREADABLE)]:
+        raise OSError("; ".join(unread))
+    return tuple(File(path=p.relative_to(directory).as_posix(), size=p.stat().st_size, sha256=digests[p]) for p in paths)

@@ -1,0 +1,136 @@
+"""Whether an artifact's files are what its record says.
+
+Guarantees: existence and size always. On a disk, content too, as often as needed: a file is believed unread only if neither its
+modification nor its change time is later than the making of its artifact and the writing of its record. One that was edited and had its
+modification time set back is read, since its change time is later. So is every file of a store that was copied to where it is, once:
+what was read is remembered in `Digests`. A digest from memory never condemns a file; that is read again first.
+With `digests` every file is read, whatever is remembered. On an object store, sizes are believed unless digests are asked for.
+It costs one `stat` a file, or one listing an artifact on an object store.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+
+import fsspec
+
+from tasks.stage.identity.digests import UNREADABLE, Digests, hash_files, read_digests
+from tasks.stage.store.artifact import RECORD, Artifact, File
+
+# A change time comes from a clock that ticks this coarsely at worst.
+TICK_NS = 20_000_000
+READERS = 16
+PIECE = 1 << 20
+
+Problems = tuple[str, ...]
+
+
+class Checker:
+    """Checks artifacts of the store at `root` of a filesystem; `local_root` is the same place if it is on this machine."""
+
+    def __init__(self, fs: fsspec.AbstractFileSystem, root: str, local_root: Path | None, digests: Digests | None) -> None:
+        self.fs, self.root, self.local_root, self.digests = fs, root, local_root, digests
+
+    def check(self, artifact: Artifact, *, digests: bool) -> Problems:
+        """What is wrong with an artifact's files, in words; empty when nothing is."""
+        if digests:
+            return next(self.examine([artifact]))[1]
+        problems, doubtful = self._sizes(artifact)
+        if doubtful and self.local_root is not None:
+            problems |= _judged(doubtful, self._remembered(doubtful))
+        return _in_order(artifact, problems)
+
+    def examine(self, artifacts: Iterable[Artifact]) -> Iterator[tuple[Artifact, Problems]]:
+        """Read every file of many artifacts, several at once; (artifact, what is wrong with it) in the given order."""
+        sized = [(artifact, *self._sizes(artifact, every=True)) for artifact in artifacts]
+        read = self._read(path for _, _, files in sized for path in files)
+        for artifact, problems, files in sized:
+            yield artifact, _in_order(artifact, problems | _judged(files, dict(next(read) for _ in files)))
+
+    def _remembered(self, files: Mapping[Path, File]) -> dict[Path, str]:
+        if self.digests is None:
+            return hash_files(files)
+        found = self.digests.of(files)
+        return found | hash_files(path for path, file in files.items() if found[path] != file.sha256)
+
+    def _sizes(self, artifact: Artifact, *, every: bool = False) -> tuple[dict[str, str], dict[Path, File]]:
+        """Problems by file, and the files whose content has to be looked at: those that look touched, or `every` one."""
+        problems: dict[str, str] = {}
+        doubtful: dict[Path, File] = {}
+        measure = self._remote(artifact) if self.local_root is None else _local(f"{self.root}/{artifact.location}", artifact)
+        for file in artifact.files:
+            try:
+                size, touched = measure(file.path)
+            except (FileNotFoundError, NotADirectoryError):
+                problems[file.path] = f"{file.path} is missing"
+                continue
+            if size != file.size:
+                problems[file.path] = f"{file.path} has {size} bytes instead of {file.size}"
+            elif touched or every:
+                doubtful[Path(f"{self.root}/{artifact.location}/{file.path}")] = file
+        return problems, doubtful
+
+    def _remote(self, artifact: Artifact) -> Callable[[str], tuple[int, bool]]:
+        base = f"{self.root}/{artifact.location}"
+        self.fs.invalidate_cache(base)
+        sizes = {path[len(base) + 1 :]: int(entry["size"]) for path, entry in self.fs.find(base, detail=True).items()}
+
+        def measure(path: str) -> tuple[int, bool]:
+            if path not in sizes:
+                raise FileNotFoundError(path)
+            return sizes[path], False
+
+        return measure
+
+    def _read(self, paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+        if self.local_root is not None:
+            yield from read_digests(paths)
+            return
+        wanted = list(paths)
+        with ThreadPoolExecutor(READERS) as readers:
+            yield from zip(wanted, readers.map(self._remote_digest, wanted), strict=True)
+
+    def _remote_digest(self, path: Path) -> str:
+        digest = hashlib.sha256()
+        try:
+            with self.fs.open(str(path), "rb") as stream:
+                while piece := stream.read(PIECE):
+                    digest.update(piece)
+        except OSError as error:
+            return f"{UNREADABLE}{error.strerror or error}"
+        return digest.hexdigest()
+
+
+def _local(folder: str, artifact: Artifact) -> Callable[[str], tuple[int, bool]]:
+    """Measures a file of an artifact on a disk: its size, and whether it looks touched."""
+    # Plain strings, since making a Path costs several times its stat.
+    try:
+        written = os.stat(f"{folder}/{RECORD}").st_mtime_ns  # noqa: PTH116
+    except OSError:
+        written = 0
+    settled = min(written, int(datetime.fromisoformat(artifact.origin.created).timestamp() * 1e9)) - TICK_NS
+
+    def measure(path: str) -> tuple[int, bool]:
+        found = os.stat(f"{folder}/{path}")  # noqa: PTH116
+        return found.st_size, max(found.st_mtime_ns, found.st_ctime_ns) > settled
+
+    return measure
+
+
+def _judged(files: Mapping[Path, File], digests: Mapping[Path, str]) -> dict[str, str]:
+    problems = {}
+    for path, file in files.items():
+        if digests[path].startswith(UNREADABLE):
+            problems[file.path] = f"{file.path} can't be read ({digests[path].removeprefix(UNREADABLE)})"
+        elif digests[path] != file.sha256:
+            problems[file.path] = f"{file.path} has other content than its record says"
+    return problems
+
+
+def _in_order(artifact: Artifact, problems: Mapping[str, str]) -> Problems:
+    return tuple(problems[file.path] for file in artifact.files if file.path in problems)

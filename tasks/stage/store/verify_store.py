@@ -1,0 +1,63 @@
+"""Whether a whole store is what its records say: every file read again, whatever is remembered of it.
+
+Guarantees: an artifact is named with each file that is missing, unreadable, longer, shorter or other than its record says; so are records
+that can't be read or belong elsewhere, folders that have lost their record, and artifacts that the newest runs used and that are gone.
+While a run is under way folders without a record are not judged, since one may be about to get it. Nothing is changed. It reads the
+store once, several files at a time, as fast as the disk and the cores allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tasks.stage.store.artifact import RECORD, Artifact, content_digest
+from tasks.stage.store.index import Damaged
+from tasks.stage.store.leftovers import orphans
+from tasks.stage.store.store import Store
+from tasks.stage.tracking.journal import Journal
+from tasks.stage.tracking.progress import Meter
+
+
+@dataclass(frozen=True)
+class Findings:
+    """How much was looked at, and what is wrong."""
+
+    artifacts: int
+    size: int
+    damaged: tuple[Damaged, ...]
+
+
+def verify(store: Store) -> Findings:
+    """Read everything and compare; progress is shown."""
+    journal = Journal(store)
+    runs = journal.records()
+    locations = [location for stage in store.catalogue.stages() for location in store.catalogue.locations(stage)]
+    found = {location: store.catalogue.read(location) for location in locations}
+    artifacts = [artifact for artifact in found.values() if isinstance(artifact, Artifact)]
+    damaged = {location: read for location, read in found.items() if isinstance(read, Damaged)}
+    for location, artifact in found.items():
+        if isinstance(artifact, Artifact) and (problems := tuple(_inconsistent(location, artifact))):
+            damaged[location] = Damaged(location, problems)
+    meter = Meter("verify")
+    sound = [artifact for location, artifact in found.items() if isinstance(artifact, Artifact) and location not in damaged]
+    for done, (artifact, problems) in enumerate(store.checker.examine(sound), start=1):
+        if problems:
+            damaged[artifact.location] = Damaged(artifact.location, problems)
+        meter.show(done, len(sound), "artifacts")
+    if not any(journal.alive(run) for run in runs):
+        stages = {artifact.stage for artifact in artifacts} | {place.stage for run in runs for place in run.places.values()}
+        damaged |= {waste.path: Damaged(waste.path, (f"{RECORD} is missing",)) for waste in orphans(store, stages)}
+    for recipe in sorted({run.recipe for run in runs}):
+        for place in journal.standing(recipe).values():
+            if store.catalogue.read(place.location) is None and place.location not in damaged:
+                damaged[place.location] = Damaged(place.location, (f"it is gone, and the newest run of {recipe} used it",))
+    size = sum(file.size for artifact in artifacts for file in artifact.files)
+    return Findings(len(artifacts), size, tuple(damaged[location] for location in sorted(damaged)))
+
+
+def _inconsistent(location: str, artifact: Artifact) -> Iterator[str]:
+    if artifact.location != location:
+        yield f"{RECORD} is that of {artifact.location}"
+    elif artifact.digest != content_digest(artifact.files):
+        yield f"{RECORD} has another digest than its list of files"

@@ -1,0 +1,1 @@
+"""Journal, MLflow export, progress and cost."""

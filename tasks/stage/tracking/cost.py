@@ -1,0 +1,153 @@
+"""What an execution costs, in seconds and in money, and where it took place."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import distributions
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel, Field
+
+from tasks.stage.store.artifact import Artifact, Cost, Origin
+
+
+class Stopwatch:
+    """Measures from its creation until it is stopped.
+
+    Wall time; processor time of this process and of its ended children, shared evenly among the stopwatches that run at the same time,
+    so that the sum over concurrent executions is what was spent; and time on accelerators, from when they are taken into use.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._using: tuple[int, float] = (0, self._began)
+        self._gpu = 0.0
+        self._cost: Cost | None = None
+        _PROCESSOR.start(self)
+
+    def use(self, devices: int) -> None:
+        """From now on this many accelerators are in use; 0: none."""
+        before, since = self._using
+        if devices != before:
+            moment = time.monotonic()
+            self._gpu += before * (moment - since)
+            self._using = (devices, moment)
+
+    def stop(self) -> Cost:
+        """What was spent; the same however often it is asked."""
+        if self._cost is None:
+            self.use(0)
+            wall = time.monotonic() - self._began
+            self._cost = Cost(wall_seconds=round(wall, 3), cpu_seconds=round(_PROCESSOR.stop(self), 3), gpu_seconds=round(self._gpu, 3))
+        return self._cost
+
+
+class _Processor:
+    """Shares this process's time among the running stopwatches, whenever one starts or stops."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._shares: dict[Stopwatch, float] = {}
+        self._settled = 0.0
+
+    def start(self, watch: Stopwatch) -> None:
+        with self._lock:
+            self._settle()
+            self._shares[watch] = 0.0
+
+    def stop(self, watch: Stopwatch) -> float:
+        with self._lock:
+            self._settle()
+            return self._shares.pop(watch)
+
+    def _settle(self) -> None:
+        spent = _cpu_seconds()
+        for watch in self._shares:
+            self._shares[watch] += (spent - self._settled) / len(self._shares)
+        self._settled = spent
+
+
+_PROCESSOR = _Processor()
+
+
+def _cpu_seconds() -> float:
+    usages = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+class Rates(BaseModel, frozen=True, extra="forbid"):
+    """What machine time costs, so that money stands beside seconds; never identity."""
+
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"currency": ("cpu_hour", "gpu_hour")}
+
+    currency: str = Field(
+        "EUR", min_length=1, max_length=12, description="what the prices are in, as it is to stand beside an amount; text"
+    )
+    cpu_hour: float = Field(0.0, ge=0, description="price of one core for one hour, in `currency`; 0: cores cost nothing")
+    gpu_hour: float = Field(0.0, ge=0, description="price of one accelerator for one hour, in `currency`; 0: accelerators cost nothing")
+
+    def price(self, cost: Cost) -> float | None:
+        """What a cost comes to in `currency`; None when no rate is set."""
+        if not self.cpu_hour and not self.gpu_hour:
+            return None
+        return (cost.cpu_seconds * self.cpu_hour + cost.gpu_seconds * self.gpu_hour) / 3600
+
+
+def total_cost(artifacts: Iterable[Artifact]) -> Cost:
+    """What artifacts cost together, each execution once."""
+    costs = [artifact.cost for artifact in {artifact.key: artifact for artifact in artifacts}.values()]
+    return Cost(
+        wall_seconds=round(sum(c.wall_seconds for c in costs), 1),
+        cpu_seconds=round(sum(c.cpu_seconds for c in costs), 1),
+        gpu_seconds=round(sum(c.gpu_seconds for c in costs), 1),
+    )
+
+
+def now() -> str:
+    """UTC time, ISO 8601 with microseconds."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def origin(mlflow_run_id: str, mlflow_model_id: str) -> Origin:
+    """Where and by what something was made just now."""
+    commit, dirty = git_state()
+    return Origin(
+        created=now(),
+        host=socket.gethostname(),
+        device=platform.machine(),
+        git_commit=commit,
+        git_dirty=dirty,
+        packages=installed(),
+        mlflow_run_id=mlflow_run_id,
+        mlflow_model_id=mlflow_model_id,
+    )
+
+
+@cache
+def git_state() -> tuple[str, bool]:
+    """Commit and dirty flag of the checkout that this code lies in; ("", False) outside of one or without git."""
+    if shutil.which("git") is None:
+        return "", False
+    here = Path(__file__).resolve().parent
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
+    if commit.returncode != 0:
+        return "", False
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=False)
+    return commit.stdout.strip(), bool(status.stdout.strip())
+
+
+@cache
+def installed() -> dict[str, str]:
+    """Every installed distribution and its version; what is left of a broken installation has no name and is skipped."""
+    named = ((d.metadata["Name"], d.version) for d in distributions())
+    return dict(sorted((name.lower(), version) for name, version in named if name))

@@ -1,0 +1,100 @@
+"""What a stage shows of itself while a run decides and works: in MLflow, in the journal and in words.
+
+Guarantees: a stage has one child run in MLflow, opened when the first of its shards begins to work, or closed at once when all were
+reused; shards that were reused are told in one line. The journal is written when something was executed, so a run that is killed says how
+far it came.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Set
+from pathlib import Path
+
+from tasks.stage.call import Call
+from tasks.stage.execution.plan import Decision
+from tasks.stage.execution.run import Run
+from tasks.stage.store.artifact import Artifact
+from tasks.stage.tracking.exporter_process import TrackingError
+from tasks.stage.tracking.journal import PlaceRecord
+from tasks.stage.tracking.mlflow_exporter import model_files
+from tasks.stage.tracking.progress import say
+
+
+class Showing:
+    """One stage at one place of a run."""
+
+    on_terminal = True
+
+    def __init__(self, run: Run, place: str, key: str, parameters: Mapping[str, str]) -> None:
+        self._run, self._place, self._key, self._parameters = run, place, key, parameters
+        self._opening = threading.Lock()
+        self._run_id = ""
+
+    def begun(self) -> str:
+        """The stage works: its MLflow run is open from here on. Returns the run's id, or "" without tracking."""
+        with self._opening:
+            if not self._run_id and self._run.tracker is not None:
+                self._run_id = self._run.tracker.start_stage(self._place, self._key, self._parameters)
+            return self._run_id
+
+    def series(self, rows: list[tuple[str, float, int]]) -> None:
+        """(metric, value, step) rows for the stage's MLflow run."""
+        if self._run.tracker is not None and rows:
+            self._run.tracker.series(self.begun(), rows)
+
+    def model(self, call: Call, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
+        """Declare a LoggedModel. A database that is away is told of afterwards: a long training is not thrown away for that."""
+        tracker = self._run.tracker
+        if tracker is None:
+            return "", None
+        run_id, model_id = self.begun(), ""
+        try:
+            model_id = tracker.create_model(
+                self._place, run_id, {"folio.digest": digest, "folio.location": location}, dict(self._parameters)
+            )
+            tracker.finish_model(model_id, run_id, model_files(output))
+        except TrackingError as error:
+            return model_id, error
+        return model_id, None
+
+    def failed(self, error: BaseException) -> None:
+        """The stage did not work, or was stopped: what is no Exception is a wish from outside."""
+        if self._run.tracker is not None and self._run_id:
+            notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
+            self._run.tracker.fail_stage(self._place, f"{type(error).__name__}: {error}{notes}", not isinstance(error, Exception))
+
+    def done(self, made: Mapping[str, Artifact], executed: Set[str], decisions: Mapping[str, Decision], model_id: str) -> None:
+        """Every shard has its artifact. `executed`: the places that worked. `model_id`: the model that an evaluation tells of."""
+        run = self._run
+        run.artifacts |= made
+        reused = {place: artifact for place, artifact in made.items() if place not in executed}
+        run.reused |= set(reused)
+        for place, artifact in made.items():
+            decision = decisions[place]
+            run.places[place] = PlaceRecord(
+                stage=artifact.stage,
+                key=decision.key,
+                digest=artifact.digest,
+                location=artifact.location,
+                action="executed" if place in executed else "reused",
+                causes=decision.causes,
+                accepted=decision.reason,
+            )
+        self._say(made, reused, decisions)
+        if run.tracker is not None:
+            if executed:
+                run.tracker.finish_stage(self._place, list(made.values()), len(reused), model_id)
+            else:
+                reasons = {decision.reason for decision in decisions.values() if decision.reason}
+                run.tracker.reuse_stage(self._place, list(made.values()), "; ".join(sorted(reasons)))
+        if executed:
+            run.keep()
+
+    def _say(self, made: Mapping[str, Artifact], reused: Mapping[str, Artifact], decisions: Mapping[str, Decision]) -> None:
+        if len(made) > 1 and reused:
+            say(f"{self._place}: reused {len(reused)} of {len(made)} shards")
+            return
+        for place, artifact in reused.items():
+            instead = f", accepted in place of another run of it: {decisions[place].reason}" if decisions[place].reason else ""
+            say(f"{place}: reused {artifact.name}{instead}")
