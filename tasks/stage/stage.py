@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -31,11 +31,18 @@ from tasks.stage.identity.fingerprint import edited_since, fingerprint
 from tasks.stage.identity.key import flatten, library_versions, stable
 from tasks.stage.store.artifact import Given, Made, Pending, Shards, singles
 
-__all__ = ["Metrics", "Shard", "Sharded", "Stage", "Workspace", "stage"]
+__all__ = ["Hook", "Metrics", "Shard", "Sharded", "Stage", "Workspace", "stage"]
 
 DigestOf = Callable[[Iterable[Path]], dict[Path, str]]
 Observer = Callable[[Any, Path, Shard | None, DigestOf], Mapping[str, str]]
 Inputs = Mapping[str, Given | Shards]
+
+
+class Hook:
+    """Base of what a stage answers about its artifacts: where they hold a document, what the report shows. Part of no key."""
+
+
+HookType = TypeVar("HookType", bound=Hook)
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,12 @@ class Stage:
     libraries: tuple[str, ...]
     observes: Observer | None
     model: bool
+    hooks: tuple[Hook, ...] = ()
     where: str = ""
+
+    def hook(self, kind: type[HookType]) -> HookType | None:
+        """Return the stage's hook of a kind, or None if it has none."""
+        return next((hook for hook in self.hooks if isinstance(hook, kind)), None)
 
     @property
     def place(self) -> str:
@@ -133,16 +145,18 @@ class Sharded:
         return value.items[number]
 
 
-def stage(*, libraries: tuple[str, ...] = (), observes: Observer | None = None, model: bool = False) -> Callable[[Body], Stage]:
+def stage(
+    *, libraries: tuple[str, ...] = (), observes: Observer | None = None, model: bool = False, hooks: tuple[Hook, ...] = ()
+) -> Callable[[Body], Stage]:
     """Make a function a stage.
 
     `libraries`: packages whose version can change the bytes. `observes`: what the body reads outside the store, as name -> digest; it is
     given the config, the recipe's root, the shard and a function that hashes files. `model`: whether the output directory is a model, to be
-    shown as a LoggedModel.
+    shown as a LoggedModel. `hooks`: what other folders may ask about its artifacts; editing one reruns nothing.
     """
 
     def decorate(body: Body) -> Stage:
         DECLARED.append((body.__module__, body.__name__))
-        return Stage(name=body.__name__, body=body, libraries=libraries, observes=observes, model=model)
+        return Stage(name=body.__name__, body=body, libraries=libraries, observes=observes, model=model, hooks=hooks)
 
     return decorate
