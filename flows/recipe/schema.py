@@ -29,7 +29,8 @@ from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import GateConfig
 from model.loading.mixture_config import unlike
 from model.networks.config import DecoderConfig
-from model.release.config import CardConfig, ExportConfig, QuantizeConfig
+from model.quantization.config import QuantizeConfig
+from model.release.config import CardConfig, ExportConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from model.training.parallel.fits import misfits
 from tasks.release.export import Exporting

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.evaluation.config import EvaluateConfig
-from model.evaluation.copying import Recital, copying
 from model.evaluation.intervals import share
 from model.evaluation.loss import evaluate_loss
+from model.evaluation.memorization import Continuation, measure_memorization
 from model.evaluation.probes import probabilities
 from model.evaluation.questions import Answer, ask, write_records
 from model.loading.shards import ShardReader
@@ -109,16 +109,16 @@ def _copying(
     for split, name in (("train", "share"), ("val", "baseline")):
         if not (packed / split / "shards.json").is_file():
             continue
-        tried = copying(model, ShardReader(packed / split), passages=config.copy_prompts, seed=config.seed,
+        tried = measure_memorization(model, ShardReader(packed / split), passages=config.copy_prompts, seed=config.seed,
                         prompt_tokens=config.copy_prompt_tokens, copy_tokens=config.copy_tokens)  # fmt: skip
         if not tried:
             continue
-        recited = sum(recital.copied >= config.copy_tokens for recital in tried)
+        recited = sum(attempt.copied_tokens >= config.copy_tokens for attempt in tried)
         metrics |= share(recited, len(tried), config.confidence).metrics(f"copying.{name}")
         if split == "train":
-            metrics["copying.longest"] = float(max(recital.copied for recital in tried))
+            metrics["copying.longest"] = float(max(attempt.copied_tokens for attempt in tried))
             metrics["copying.count"] = float(len(tried))
-            samples += [_continuation(chat_format, recital) for recital in tried[: config.samples]]
+            samples += [_continuation(chat_format, attempt) for attempt in tried[: config.samples]]
     return metrics
 
 
@@ -141,9 +141,9 @@ def _conversation(name: str, record: Answer) -> dict[str, Any]:
     return {"kind": "conversation", "set": name, "right": record["right"], "messages": messages}
 
 
-def _continuation(chat_format: ChatFormat, recital: Recital) -> dict[str, Any]:
-    texts = {"prompt": recital.prompt, "text": recital.text, "continuation": recital.continuation}
-    return {"kind": "continuation", "copied_tokens": recital.copied} | {name: chat_format.decode(ids) for name, ids in texts.items()}
+def _continuation(chat_format: ChatFormat, attempt: Continuation) -> dict[str, Any]:
+    texts = {"prompt": attempt.prompt, "text": attempt.text, "continuation": attempt.continuation}
+    return {"kind": "continuation", "copied_tokens": attempt.copied_tokens} | {name: chat_format.decode(ids) for name, ids in texts.items()}
 
 
 @contextmanager

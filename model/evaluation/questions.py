@@ -51,7 +51,7 @@ def ask(
     model: Decoder, chat_format: ChatFormat, questions: Path, *, answer_tokens: int = 32, batch: int = 128
 ) -> tuple[float, list[Answer]]:
     """(share answered right, a record of each) for a file of JSON lines, each question as the only user message."""
-    from model.inference.batch import generate_batch
+    from model.inference.batch_generation import generate_batch
 
     asked = read_questions(questions)
     prompts = [chat_format.encode_chat([{"role": "user", "content": entry["question"]}]) for entry in asked]

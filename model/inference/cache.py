@@ -5,7 +5,7 @@ Cost: 2 x layers x kv_heads x head_width numbers a token and row, or layers x (l
 taken in blocks that double, so that growing copies each entry about once on average. A sliding window keeps what it no longer sees.
 When it can't: a layer fed out of turn, or other batch sizes than before, raise ValueError.
 
-Every row of a batch holds the same number of tokens; nothing is padded (see `batch.py` for prompts of unequal length).
+Every row of a batch holds the same number of tokens; nothing is padded (see `batch_generation.py` for prompts of unequal length).
 """
 
 from __future__ import annotations

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.evaluation.copying import draw_passages
 from model.loading.mixture import order_of
 from model.loading.order import batch_indices, rank_share
+from model.loading.passages import draw_passages
 from model.loading.prefetch import Ahead
 from model.loading.shards import ShardReader
 from model.objectives.objective import Objective, Rows

@@ -86,9 +86,9 @@ def save_tensors(
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     plain = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}
-    write_whole(directory / WEIGHTS, save(plain, metadata={"format": "pt"}))
+    write_atomically(directory / WEIGHTS, save(plain, metadata={"format": "pt"}))
     fields = {**model_config(config, vocab_size), **(extra or {})}
-    write_whole(directory / CONFIG, (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode())
+    write_atomically(directory / CONFIG, (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode())
 
 
 def weight_files(directory: Path) -> list[Path]:
@@ -136,7 +136,7 @@ def load_model(directory: Path) -> Decoder:
     return decoder.eval()
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Write beside, flush to disk, then rename: a reader never sees half a file."""
     partial = path.with_name(path.name + ".partial")
     with partial.open("wb") as stream:

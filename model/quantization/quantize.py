@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.networks.directory import CONFIG, ModelError, load_model
+from model.quantization.config import QuantizeConfig
 from model.quantization.int8 import FORMAT, INT8_WEIGHTS, LEVELS, SCALE, dequantize_rows, quantization_of, quantize_rows
-from model.release.config import QuantizeConfig
 
 if TYPE_CHECKING:
     from torch import Tensor

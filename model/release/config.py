@@ -1,4 +1,4 @@
-"""What can change the bytes of a release. Cheap to import: pydantic alone."""
+"""Settings of a release and of its model card. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 
@@ -7,19 +7,12 @@ from typing import Literal
 from pydantic import BaseModel, Field
 
 
-class QuantizeConfig(BaseModel, frozen=True, extra="forbid"):
-    """INT8 weight-only, symmetric, one scale an output channel."""
-
-    embeddings: bool = Field(True, description="quantize token and position embeddings and head as well, a scale a token; yes or no")
-
-
 class ExportConfig(BaseModel, frozen=True, extra="forbid"):
     """The released directory."""
 
     format: Literal["huggingface", "folio"] = Field(
         "huggingface", description="who can open it: transformers as a Llama, or folio alone, for a model that is no Llama"
     )
-
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="type of the exported weights; bfloat16 halves the file and rounds the logits"
     )

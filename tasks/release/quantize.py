@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from model.release.config import QuantizeConfig
+from model.quantization.config import QuantizeConfig
 from tasks.stage.stage import Metrics, Workspace, stage
 
 

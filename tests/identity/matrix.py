@@ -225,9 +225,13 @@ CODE = [
     ),
     Line(
         "a base class",
-        code("model/release/config.py", "class QuantizeConfig(BaseModel, frozen=True", "class QuantizeConfig(BaseModel, frozen=not False"),
+        code(
+            "model/quantization/config.py",
+            "class QuantizeConfig(BaseModel, frozen=True",
+            "class QuantizeConfig(BaseModel, frozen=not False",
+        ),
         "quantize",
-        "code model/release/config.py QuantizeConfig changed",
+        "code model/quantization/config.py QuantizeConfig changed",
     ),
     Line(
         "a decorator",

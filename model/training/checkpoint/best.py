@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.networks.directory import write_whole
+from model.networks.directory import write_atomically
 from model.training.checkpoint.record import Latest
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def write_best(directory: Path, step: int, weights: Mapping[str, Tensor]) -> Non
     """Keep the weights of a step."""
     from safetensors.torch import save
 
-    write_whole(_path(directory, step), save({name: tensor.contiguous() for name, tensor in weights.items()}))
+    write_atomically(_path(directory, step), save({name: tensor.contiguous() for name, tensor in weights.items()}))
 
 
 def read_best(directory: Path, step: int) -> dict[str, Tensor]:

@@ -23,7 +23,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.networks.directory import write_whole
+from model.networks.directory import write_atomically
 from model.training.checkpoint.state import read_counters, read_state, restoring, write_counters, write_state
 from model.training.engine import Piece
 from model.training.job import JobError
@@ -159,7 +159,7 @@ def _check(path: Path, index: Mapping[str, Any], *, digest: bool) -> None:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    write_whole(path, (json.dumps(content, indent=2) + "\n").encode())
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def _read_json(path: Path) -> dict[str, Any]:

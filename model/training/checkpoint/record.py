@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from model.networks.directory import write_whole
+from model.networks.directory import write_atomically
 
 RECORD = "latest.json"
 
@@ -40,7 +40,7 @@ class Latest(BaseModel, frozen=True):
 
     def write(self, directory: Path) -> None:
         """Put this checkpoint in force."""
-        write_whole(directory / RECORD, (json.dumps(self.model_dump(), indent=2) + "\n").encode())
+        write_atomically(directory / RECORD, (json.dumps(self.model_dump(), indent=2) + "\n").encode())
 
 
 def folder_of(step: int) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.networks.directory import save_tensors, write_whole
+from model.networks.directory import save_tensors, write_atomically
 from model.training.checkpoint.record import folder_of
 from model.training.job import Job
 
@@ -39,7 +39,7 @@ class Kept:
             self._write(self.folder / folder_of(step), weights)
         if best and self._rule.keep_best:
             self._write(self.folder / "best", weights)
-            write_whole(self.folder / "best" / "best.json", (json.dumps({"step": step}) + "\n").encode())
+            write_atomically(self.folder / "best" / "best.json", (json.dumps({"step": step}) + "\n").encode())
 
     def _every(self, step: int) -> bool:
         return bool(self._rule.keep_every_steps) and step % self._rule.keep_every_steps == 0

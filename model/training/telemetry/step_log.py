@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from model.networks.directory import write_whole
+from model.networks.directory import write_atomically
 
 
 class JsonLines:
@@ -20,7 +20,7 @@ class JsonLines:
         self.path = path
         kept = [line for line in read_lines(path) if line["step"] <= after_step]
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, "".join(_line(entry) for entry in kept).encode())
+        write_atomically(path, "".join(_line(entry) for entry in kept).encode())
         self._stream = path.open("a", encoding="utf-8")
 
     def append(self, entry: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from model.inference.batch import generate_batch
+from model.inference.batch_generation import generate_batch
 from model.inference.cache import KeyValueCache
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
@@ -17,8 +17,8 @@ from model.layers.attention_plan import View
 from model.layers.norms import BatchNorm
 from model.networks.decoder import Decoder
 from model.networks.directory import load_model, read_config, save_model
+from model.quantization.config import QuantizeConfig
 from model.quantization.quantize import quantize
-from model.release.config import QuantizeConfig
 from tests.model.architecture.choices import EVERY, LLAMA, OWN, VOCABULARY, entered, shape, spread, tokens
 
 DOCUMENTS = torch.tensor([[0] * 7 + [1] * 12 + [2] * 11, [0] * 30])

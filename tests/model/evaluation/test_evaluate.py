@@ -15,20 +15,22 @@ from pydantic import ValidationError
 from data.tokens.config import TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
 from model.evaluation.config import EvaluateConfig, Probe
-from model.evaluation.copying import Recital, copying, draw_passages
 from model.evaluation.evaluate import evaluate
 from model.evaluation.loss import evaluate_loss
+from model.evaluation.memorization import Continuation, measure_memorization
 from model.evaluation.probes import probabilities
 from model.inference.chat import ChatModel
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.sampling_texts import sample_texts
+from model.loading.passages import draw_passages
 from model.loading.shards import ShardError, ShardReader
 from model.networks.decoder import Decoder
 from model.networks.directory import ModelError, save_model
+from model.quantization.config import QuantizeConfig
 from model.quantization.quantize import quantize
 from model.release.card import ModelCard
-from model.release.config import ExportConfig, QuantizeConfig
+from model.release.config import ExportConfig
 from model.release.export import export
 
 
@@ -113,9 +115,9 @@ def test_passages_lie_inside_one_document_and_repeat_with_their_seed(packed: Pat
 
 
 def test_copied_counts_the_leading_tokens_that_are_the_texts() -> None:
-    assert Recital([1], [2, 3, 4], [2, 3, 4]).copied == 3
-    assert Recital([1], [2, 3, 4], [2, 9, 4]).copied == 1
-    assert Recital([1], [2, 3, 4], [2, 3]).copied == 2
+    assert Continuation([1], [2, 3, 4], [2, 3, 4]).copied_tokens == 3
+    assert Continuation([1], [2, 3, 4], [2, 9, 4]).copied_tokens == 1
+    assert Continuation([1], [2, 3, 4], [2, 3]).copied_tokens == 2
 
 
 def test_a_model_that_learnt_a_passage_by_heart_is_caught_reciting_it(chat_format: ChatFormat, decoder: Decoder, packed: Path) -> None:
@@ -129,8 +131,8 @@ def test_a_model_that_learnt_a_passage_by_heart_is_caught_reciting_it(chat_forma
         loss.backward()
         optimizer.step()
     arguments = {"passages": 2, "prompt_tokens": 8, "copy_tokens": 16, "seed": 0}
-    assert all(recital.copied == 16 for recital in copying(learner.eval(), reader, **arguments))
-    assert not any(recital.copied == 16 for recital in copying(decoder, reader, **arguments))
+    assert all(attempt.copied_tokens == 16 for attempt in measure_memorization(learner.eval(), reader, **arguments))
+    assert not any(attempt.copied_tokens == 16 for attempt in measure_memorization(decoder, reader, **arguments))
 
 
 def test_all_that_is_asked_for_is_measured_and_written_the_same_each_time(

@@ -14,9 +14,10 @@ from model.inference.generation import generate
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.networks.directory import ModelError, save_model
+from model.quantization.config import QuantizeConfig
 from model.quantization.quantize import quantize
 from model.release.card import ModelCard
-from model.release.config import ExportConfig, QuantizeConfig
+from model.release.config import ExportConfig
 from model.release.export import export
 
 CARD = ModelCard(name="tiny", summary="A test.", recipe="test", intended_use=("Tests.",), limits=("It knows nothing.",))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from model.evaluation.copying import copying
+from model.evaluation.memorization import measure_memorization
 from model.loading.shards import ShardReader
 from model.networks.directory import load_model
 from model.training.telemetry.step_log import read_lines
@@ -18,6 +18,8 @@ def test_the_share_is_that_of_passages_that_a_greedy_continuation_recites(make_j
     train_here(job)
     rates = [line["copy_rate"] for line in read_lines(job.output / "history.jsonl") if "copy_rate" in line]
     torch.set_num_threads(1)
-    recitals = copying(load_model(job.output), ShardReader(job.train_shards), passages=40, prompt_tokens=3, copy_tokens=3, seed=job.seed)
-    assert len(rates) == 3 and rates[-1] == sum(recital.copied >= 3 for recital in recitals) / len(recitals)
+    attempts = measure_memorization(
+        load_model(job.output), ShardReader(job.train_shards), passages=40, prompt_tokens=3, copy_tokens=3, seed=job.seed
+    )
+    assert len(rates) == 3 and rates[-1] == sum(attempt.copied_tokens >= 3 for attempt in attempts) / len(attempts)
     assert 0 < rates[-1] < 1, "all or none recite, so equal shares would prove little"

@@ -11,9 +11,9 @@ from model.inference.open_model import open_model
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.networks.directory import ModelError, save_model
+from model.quantization.config import QuantizeConfig
 from model.quantization.int8 import INT8_WEIGHTS, SCALE
 from model.quantization.quantize import quantize
-from model.release.config import QuantizeConfig
 
 
 def test_a_quantized_model_opens_with_weights_within_half_a_step(model_dir: Path, decoder: Decoder, tmp_path: Path) -> None:
