@@ -31,7 +31,7 @@ from tasks.stage.identity.fingerprint import edited_since, fingerprint
 from tasks.stage.identity.key import flatten, library_versions, stable
 from tasks.stage.store.artifact import Given, Made, Pending, Shards, singles
 
-__all__ = ["Hook", "Metrics", "Shard", "Sharded", "Stage", "Workspace", "stage"]
+__all__ = ["STAGES", "Hook", "Metrics", "Shard", "Sharded", "Stage", "Workspace", "stage"]
 
 DigestOf = Callable[[Iterable[Path]], dict[Path, str]]
 Observer = Callable[[Any, Path, Shard | None, DigestOf], Mapping[str, str]]
@@ -118,6 +118,10 @@ class Stage:
         }
 
 
+STAGES: dict[str, Stage] = {}
+"""Every stage that this process has imported, by name, for those who ask its hooks."""
+
+
 @dataclass(frozen=True)
 class Sharded:
     """A stage that works shard by shard, callable from a flow."""
@@ -157,6 +161,8 @@ def stage(
 
     def decorate(body: Body) -> Stage:
         DECLARED.append((body.__module__, body.__name__))
-        return Stage(name=body.__name__, body=body, libraries=libraries, observes=observes, model=model, hooks=hooks)
+        made = Stage(name=body.__name__, body=body, libraries=libraries, observes=observes, model=model, hooks=hooks)
+        STAGES[made.name] = made
+        return made
 
     return decorate
