@@ -1,1 +1,1 @@
-"""Where each token of a shard came from."""
+"""Finds documents, and text of them, in the files that stages wrote."""

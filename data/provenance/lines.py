@@ -1,4 +1,4 @@
-"""Looks for a document's words in JSON lines that were made from documents: by what they name, or by the words themselves."""
+"""Finds a document in JSON lines that were made from documents: by the names in a line, or by the words themselves."""
 
 from __future__ import annotations
 
@@ -7,30 +7,30 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 
-def naming(stream: IO[bytes], identity: str) -> tuple[list[int], bool]:
-    """Numbers (from 1) of the JSON lines that name a document, and whether every line says which books it is of.
+def lines_naming(stream: IO[bytes], identity: str) -> tuple[list[int], bool]:
+    """Return the numbers (from 1) of the lines that name a document, and whether every line lists its books.
 
-    A line names documents in `books`, or the one that its `fact` begins with.
+    A line names documents in `books`, or one at the beginning of its `fact`.
     """
-    found, told = [], True
+    numbers, complete = [], True
     for number, line in enumerate(stream, start=1):
         if line.strip():
             row = json.loads(line)
-            told = told and "books" in row
+            complete = complete and "books" in row
             if identity in (*row.get("books", ()), str(row.get("fact", "")).partition(":")[0]):
-                found.append(number)
-    return found, told
+                numbers.append(number)
+    return numbers, complete
 
 
-def quoting(stream: IO[bytes], text: str, least: int = 8) -> list[int]:
-    """Numbers (from 1) of the JSON lines in which `least` words in a row, in any string, stand in a text in that order."""
+def lines_quoting(stream: IO[bytes], text: str, least: int = 8) -> list[int]:
+    """Return the numbers (from 1) of the lines in which any string shares `least` consecutive words with a text."""
     flat = f" {' '.join(text.split())} "
-    found = []
+    numbers = []
     for number, line in enumerate(stream, start=1):
         strings = [words for words in map(str.split, _strings(json.loads(line))) if len(words) >= least] if line.strip() else []
         if any(f" {' '.join(words[i : i + least])} " in flat for words in strings for i in range(len(words) - least + 1)):
-            found.append(number)
-    return found
+            numbers.append(number)
+    return numbers
 
 
 def _strings(value: Any) -> Iterator[str]:

@@ -1,7 +1,7 @@
-"""Looks for documents in the Parquet files that stages leave: which hold one, what a ledger says of one, who shares its text.
+"""Queries on the Parquet files that stages write: which of them hold a document, what a ledger says of it, which others share its text.
 
-Every function takes an open binary file, wherever it lies, and reads no more columns and row groups of it than it needs: of a file that
-is ordered by id, those whose first and last id leave room for the one that is looked for.
+Every function takes an open binary file, local or remote, and reads only the columns and row groups it needs: in a file ordered by id, the
+row groups whose id range includes the document.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ROWS = 256
 
 @dataclass(frozen=True, order=True)
 class Document:
-    """A document as ingest named it: `path` is its name inside its source, `parts` how many files it was joined from."""
+    """A document as ingest named it: `path` is its name within its source, `parts` the number of files it was joined from."""
 
     id: str
     source: str
@@ -36,49 +36,49 @@ class Document:
 
     @property
     def name(self) -> str:
-        """Source and path, as a person would write them."""
+        """Source and path, joined by a slash."""
         return f"{self.source}/{self.path}"
 
-    def called(self, text: str) -> bool:
-        """Whether `text` is its id, its title, its path with or without the source, or its file's name."""
+    def is_called(self, text: str) -> bool:
+        """Whether `text` is the document's id, its title, its path with or without the source, or its file name."""
         return text in (self.id, self.title, self.path, self.name, PurePosixPath(self.path).name)
 
 
 def documents(stream: IO[bytes]) -> Iterator[Document]:
-    """The documents of a file that ingest wrote, in its order, without their texts."""
+    """Yield the documents of a file that ingest wrote, in its order, without their texts."""
     for row in _rows(stream, ("id", "source", "title", "metadata")):
         metadata = json.loads(row["metadata"])
         yield Document(row["id"], row["source"], str(metadata.get("path", "")), row["title"], int(metadata.get("parts", 1)))
 
 
 def quarantined(stream: IO[bytes]) -> Iterator[tuple[str, str, str]]:
-    """(source, path, reason) of every file that ingest put aside."""
+    """Yield (source, path, reason) for every file that ingest quarantined."""
     for row in _rows(stream, ("source", "path", "reason")):
         yield row["source"], row["path"], row["reason"]
 
 
-def holds(stream: IO[bytes], identity: str, columns: Sequence[str] = ("id",)) -> bool:
-    """Whether a table has a row of a document, in one of the columns that name documents."""
+def has_document(stream: IO[bytes], identity: str, columns: Sequence[str] = ("id",)) -> bool:
+    """Whether a table names a document in any of these columns."""
     if tuple(columns) == ("id",):
         return next(rows_of(stream, identity, columns), None) is not None
     return any(identity in row.values() for row in _rows(stream, columns))
 
 
 def splits_of(stream: IO[bytes], identity: str) -> dict[str, tuple[int, int]]:
-    """Split -> (first row, last row) of a document, from the account that packing wrote."""
+    """Return split -> (first row, last row) of a document, from the documents.parquet that packing wrote."""
     rows = _rows(stream, ("id", "split", "first_row", "last_row"))
     return {row["split"]: (row["first_row"], row["last_row"]) for row in rows if row["id"] == identity}
 
 
-def fate(stream: IO[bytes], identity: str) -> tuple[str, str, str]:
-    """(action, rule, detail) of a ledger's closing row of a document: kept, removed, duplicate or quarantined; empty when it has none."""
+def closing_row(stream: IO[bytes], identity: str) -> tuple[str, str, str]:
+    """Return (action, rule, detail) of a document's closing row in a ledger; empty strings if it has none."""
     rows = rows_of(stream, identity, ("id", "action", "rule", "detail"))
     return next(((row["action"], row["rule"], row["detail"]) for row in rows if row["action"] in CLOSING), ("", "", ""))
 
 
 @dataclass(frozen=True)
-class Kin:
-    """Who shares a document's text, by deduplication's ledger."""
+class SharedText:
+    """The documents that share a document's text, according to the ledger of deduplication."""
 
     kept_instead: str = ""
     why: str = ""
@@ -87,10 +87,10 @@ class Kin:
     passages_taken_from: tuple[str, ...] = ()
 
 
-def kin(stream: IO[bytes], identity: str) -> Kin:
-    """The document that was kept in a document's place, those that it stands for, and those that share passages with it.
+def find_shared_text(stream: IO[bytes], identity: str) -> SharedText:
+    """Return the document kept instead of this one, the duplicates removed in favor of it, and the documents that share passages with it.
 
-    A passage is whatever a rule cuts out (line, paragraph, a run of words) because it stands in another document, which its row names.
+    A passage is a line, a paragraph or a run of words that a rule cut because another document, named in the row, holds it first.
     """
     instead, why = "", ""
     duplicates: list[str] = []
@@ -110,41 +110,41 @@ def kin(stream: IO[bytes], identity: str) -> Kin:
                 kept_in.update(named)
             elif identity in named:
                 taken_from.add(row["id"])
-    return Kin(instead, why, tuple(duplicates), tuple(sorted(kept_in)), tuple(sorted(taken_from)))
+    return SharedText(instead, why, tuple(duplicates), tuple(sorted(kept_in)), tuple(sorted(taken_from)))
 
 
 def text_digests(stream: IO[bytes]) -> dict[str, str]:
-    """Id -> sha256 of the text, of every document of a file."""
+    """Return id -> sha256 of the text for every document of a file."""
     return {row["id"]: hashlib.sha256(row["text"].encode()).hexdigest() for row in _rows(stream, ("id", "text"))}
 
 
 def text_of(stream: IO[bytes], identity: str) -> str:
-    """A document's text, or "" when the file doesn't hold it."""
+    """Return a document's text, or "" if the file doesn't hold it."""
     return next((row["text"] for row in rows_of(stream, identity, ("id", "text"))), "")
 
 
 def rows_of(stream: IO[bytes], identity: str, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """The rows of a document, in their order. Holds the rows of one row group at a time, and only of groups that have one."""
+    """Yield the rows of a document in order. Only row groups that hold one are read in full, one at a time."""
     with pq.ParquetFile(stream) as file:
-        place = file.schema_arrow.get_field_index("id")
+        id_column = file.schema_arrow.get_field_index("id")
         for number in range(file.num_row_groups):
-            known = file.metadata.row_group(number).column(place).statistics
-            if known is not None and known.has_min_max and not str(known.min) <= identity <= str(known.max):
+            bounds = file.metadata.row_group(number).column(id_column).statistics
+            if bounds is not None and bounds.has_min_max and not str(bounds.min) <= identity <= str(bounds.max):
                 continue
-            found = pc.equal(file.read_row_group(number, columns=["id"])["id"], pa.scalar(identity))
-            if pc.any(found).as_py():
-                yield from file.read_row_group(number, columns=list(columns) if columns else None).filter(found).to_pylist()
+            matches = pc.equal(file.read_row_group(number, columns=["id"])["id"], pa.scalar(identity))
+            if pc.any(matches).as_py():
+                yield from file.read_row_group(number, columns=list(columns) if columns else None).filter(matches).to_pylist()
 
 
-def head(stream: IO[bytes], most: int) -> list[dict[str, Any]]:
-    """The first rows of a table."""
+def first_rows(stream: IO[bytes], most: int) -> list[dict[str, Any]]:
+    """Return the first rows of a table, at most `most`."""
     with pq.ParquetFile(stream) as file:
         first = next(file.iter_batches(max(most, 1)), None)
         return [] if first is None else first.to_pylist()[:most]
 
 
-def count(stream: IO[bytes]) -> int:
-    """How many rows a table has."""
+def count_rows(stream: IO[bytes]) -> int:
+    """Return the number of rows of a table, without reading them."""
     return int(pq.read_metadata(stream).num_rows)
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 
-from data.provenance.pieces import Change, around, lines_of, placed
+from data.provenance.edits import Change, context_lines, redaction_contexts, split_lines
 from flows.cli.columns import columns, signed
 from flows.cli.diff_rendering import CUT, DIM, NAME, Line, differing, printable
 from flows.cli.lineage import library_at
@@ -115,13 +115,13 @@ def _places(told: Story, found: Placed, limit: int) -> Iterator[Line]:
     for step in dict.fromkeys(step.stage for step, _ in shown):
         here = [change for other, change in shown if other.stage == step]
         (of,) = (one for one in told.steps if one.stage == step)
-        lines = lines_of(told.text_before(of))
-        offsets = placed(of.changes, of.text or "", ROOM) if step == "filter" else {}
+        lines = split_lines(told.text_before(of))
+        offsets = redaction_contexts(of.changes, of.text or "", ROOM) if step == "filter" else {}
         for change in here:
             yield ()
             where = f"place {change.place}" if change.place else "whole"
             yield ((f"{step}, {where}{f', round {change.round}' if change.round > 1 else ''}", DIM),)
-            yield from _change(told, change, width, around(change, lines), offsets.get(change, ""), limit < len(found))
+            yield from _change(told, change, width, context_lines(change, lines), offsets.get(change, ""), limit < len(found))
 
 
 def some_of_every_rule(found: Placed, limit: int) -> Placed:
@@ -196,7 +196,7 @@ def _whole(title: str, text: str, found: Placed) -> Iterator[Line]:
     first = {change.place: change for _, change in reversed(found) if change.round == 1}
     width = max((len(", ".join(change.rules)) for change in first.values()), default=0)
     blank = f"  {'':{width}}  " if found else ""
-    for number, line in enumerate(lines_of(text) if found else text.split("\n"), start=1):
+    for number, line in enumerate(split_lines(text) if found else text.split("\n"), start=1):
         change = first.get(number)
         if change is not None and change.before == line:
             yield ((f"- {', '.join(change.rules):{width}}  ", NAME), (printable(line), CUT if change.after is None else "red"))

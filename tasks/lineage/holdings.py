@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO, TypeVar
 
-from data.provenance.lines import naming, quoting
-from data.provenance.pieces import is_of_pieces
-from data.provenance.tables import Document, fate, holds, splits_of, text_of
+from data.provenance.edits import is_edit_file
+from data.provenance.lines import lines_naming, lines_quoting
+from data.provenance.tables import Document, closing_row, has_document, splits_of, text_of
 from tasks.lineage.things import DOCUMENTS, Library
 from tasks.stage.store.artifact import Artifact, Input
 
@@ -149,7 +149,7 @@ def _synthesize(case: Case) -> Holding:
     """What a machine wrote lies in one table; a model that wrote it may have learned from any document."""
     if case.document.source == case.artifact.config.get("name"):
         with case.library.open(case.artifact, "texts.parquet") as stream:
-            if holds(stream, case.document.path, ("path",)):
+            if has_document(stream, case.document.path, ("path",)):
                 return case.found({"texts.parquet"})
     maker = case.artifact.config.get("maker")
     if not isinstance(maker, dict) or maker.get("kind") != "model":
@@ -159,25 +159,25 @@ def _synthesize(case: Case) -> Holding:
 
 def _table(case: Case) -> Holding:
     """A stage of the corpus: tables of documents have a row of it, or the ledger says how it left; and its words lie in what rules took."""
-    texts = {file for file in (DOCUMENTS, *(f"{split}.parquet" for split in SPLITS)) if case.has(file) and case.ask(file, holds)}
-    pieces = {known.path for known in case.artifact.files if is_of_pieces(known.path) and case.ask(known.path, holds)}
+    texts = {file for file in (DOCUMENTS, *(f"{split}.parquet" for split in SPLITS)) if case.has(file) and case.ask(file, has_document)}
+    pieces = {known.path for known in case.artifact.files if is_edit_file(known.path) and case.ask(known.path, has_document)}
     if texts:
         where = sorted(file.removesuffix(".parquet") for file in texts - {DOCUMENTS})
         return case.found(texts | pieces, detail=", ".join(where))
-    action, rule, detail = case.ask("ledger.parquet", fate) if case.has("ledger.parquet") else ("", "", "")
+    action, rule, detail = case.ask("ledger.parquet", closing_row) if case.has("ledger.parquet") else ("", "", "")
     return case.found(pieces, detail=f"{action}: {rule}{f' ({detail})' if detail else ''}" if action else "")
 
 
 def _decontaminate(case: Case) -> Holding:
     """As the other stages of the corpus, and a list of passages that quotes the documents."""
     held = _table(case)
-    return replace(held, parts=held.parts | {CONTAMINATED}) if case.has(CONTAMINATED) and case.ask(CONTAMINATED, holds) else held
+    return replace(held, parts=held.parts | {CONTAMINATED}) if case.has(CONTAMINATED) and case.ask(CONTAMINATED, has_document) else held
 
 
 def _audit(case: Case) -> Holding:
     """The audit quotes passages that stand in two splits."""
     columns = {"leaks.parquet": ("id", "train_id", "val_id"), "leaked_documents.parquet": ("id",)}
-    quoted = {file for file, named in columns.items() if case.has(file) and case.ask(file, partial(holds, columns=named))}
+    quoted = {file for file, named in columns.items() if case.has(file) and case.ask(file, partial(has_document, columns=named))}
     return case.found(quoted, detail="quoted as a leak" if quoted else "")
 
 
@@ -187,7 +187,7 @@ def _examples(case: Case) -> Holding:
         return case.found()
     parts, certain, lines = set[str](), True, 0
     for file in (known.path for known in case.artifact.files if known.path.endswith(".jsonl")):
-        found, told = case.ask(file, naming)
+        found, told = case.ask(file, lines_naming)
         reached = any(held.parts & {"", "train.parquet"} for held in case.of("splits"))
         if found or (not told and reached):
             parts.add(file)
@@ -251,9 +251,9 @@ def _evaluate(case: Case) -> Holding:
     measured = [split for split in splits if held & {"", split}]
     quotes: dict[str, int] = {}
     if held & {"", "train"} and case.has("samples.jsonl"):
-        quotes["samples.jsonl"] = len(case.ask("samples.jsonl", lambda stream, _: quoting(stream, case.text())))
+        quotes["samples.jsonl"] = len(case.ask("samples.jsonl", lambda stream, _: lines_quoting(stream, case.text())))
     for file in (f"answers_{name}.jsonl" for name in ("seen", "heldout") if case.has(f"answers_{name}.jsonl")):
-        quotes[file] = len(case.ask(file, naming)[0])
+        quotes[file] = len(case.ask(file, lines_naming)[0])
     quotes = {file: count for file, count in quotes.items() if count}
     detail = [f"measured on {', '.join(measured)}"] if measured else []
     detail += [f"{file} quotes it, lines: {count}" for file, count in quotes.items()]

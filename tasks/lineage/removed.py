@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-from data.provenance.pieces import EDITS_FILE, is_of_pieces
-from data.provenance.tables import count, head
+from data.provenance.edits import EDITS_FILE, is_edit_file
+from data.provenance.tables import count_rows, first_rows
 from tasks.lineage.chain import Chain
 from tasks.stage.store.artifact import Artifact
 
@@ -41,8 +41,8 @@ def removed_tables(chain: Chain) -> list[Taken]:
     found: dict[tuple[str, str], list[tuple[Artifact, str, int]]] = {}
     for stage, artifacts in chain.stages.items():
         for artifact in artifacts:
-            for file in sorted(known.path for known in artifact.files if is_of_pieces(known.path) and known.path != EDITS_FILE):
-                found.setdefault((stage, PurePosixPath(file).stem), []).append((artifact, file, chain.ask(artifact, file, count)))
+            for file in sorted(known.path for known in artifact.files if is_edit_file(known.path) and known.path != EDITS_FILE):
+                found.setdefault((stage, PurePosixPath(file).stem), []).append((artifact, file, chain.ask(artifact, file, count_rows)))
     order = list(chain.stages)
     names = sorted(found, key=lambda name: (order.index(name[0]), name[1]))
     return [Taken(*name, tuple(found[name])) for name in names if sum(rows for _, _, rows in found[name])]
@@ -69,5 +69,5 @@ def rows_taken(chain: Chain, taken: Taken, most: int) -> Iterator[dict[str, Any]
     for artifact, file, rows in taken.files:
         if most <= 0:
             return
-        yield from chain.ask(artifact, file, partial(head, most=most))
+        yield from chain.ask(artifact, file, partial(first_rows, most=most))
         most -= rows

@@ -18,8 +18,8 @@ from typing import Any
 
 from data.documents.ledger import CLOSING
 from data.documents.schema import document_id
-from data.provenance.pieces import EDITS_FILE, Change, changes, lines_of, table_of
-from data.provenance.tables import Document, Kin, kin, quarantined, rows_of, text_of
+from data.provenance.edits import EDITS_FILE, Change, merge_changes, removed_file, split_lines
+from data.provenance.tables import Document, SharedText, find_shared_text, quarantined, rows_of, text_of
 from tasks.lineage.chain import Chain, chain_of, has, newest_of_each_recipe
 from tasks.lineage.holdings import SPLITS
 from tasks.lineage.things import DOCUMENTS, MOST, Library, documents_in, find_document, words_of
@@ -39,7 +39,7 @@ class Step:
     text: str | None
     changes: tuple[Change, ...] = ()
     splits: tuple[str, ...] = ()
-    kin: Kin = field(default_factory=Kin)
+    kin: SharedText = field(default_factory=SharedText)
 
     @property
     def fate(self) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def find_story(library: Library, text: str, recipe: str = "") -> Story:
     for chain in looked:
         if found := find_document(library, text, chain.stages.get("ingest", ())):
             return story(chain, found[0])
-        if aside := [(document, why) for document, why in _put_aside(chain) if document.called(text)]:
+        if aside := [(document, why) for document, why in _put_aside(chain) if document.is_called(text)]:
             if len(aside) > 1:
                 listed = "".join(f"\n  {words_of(document)}: {why}" for document, why in aside[:MOST])
                 raise LookupError(f"{text!r} means {len(aside)} files that were put aside; give the id of one:{listed}")
@@ -156,9 +156,11 @@ def _step(chain: Chain, stage: str, identity: str, came: str) -> Step | None:
             artifact,
             tuple(told),
             next(iter(texts.values()), None),
-            tuple(changes(edits, taken, lines_of(came))),
+            tuple(merge_changes(edits, taken, split_lines(came))),
             tuple(split for split in SPLITS if f"{split}.parquet" in texts),
-            chain.ask(artifact, LEDGER, partial(kin, identity=identity)) if stage == "dedup" and has(artifact, LEDGER) else Kin(),
+            chain.ask(artifact, LEDGER, partial(find_shared_text, identity=identity))
+            if stage == "dedup" and has(artifact, LEDGER)
+            else SharedText(),
         )
     return None
 
@@ -173,4 +175,4 @@ def _rows(chain: Chain, artifact: Artifact, file: str, identity: str, columns: t
 
 def _pieces(chain: Chain, artifact: Artifact, rule: str, identity: str) -> list[dict[str, Any]]:
     """What a rule took out of the document; the whole document is told by the ledger."""
-    return [row for row in _rows(chain, artifact, table_of(rule), identity) if row["place"] > 0]
+    return [row for row in _rows(chain, artifact, removed_file(rule), identity) if row["place"] > 0]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from data.provenance.tables import Document, Kin, documents, kin
+from data.provenance.tables import Document, SharedText, documents, find_shared_text
 from tasks.lineage.holdings import CORPUS, SPLITS, Holding, holdings, plain
 from tasks.lineage.things import DOCUMENTS, Library, registry
 from tasks.stage.store.artifact import Artifact
@@ -108,7 +108,7 @@ def _kin(library: Library, held: Iterable[Holding], document: Document) -> dict[
             continue
         try:
             with library.open(h.artifact, "ledger.parquet") as stream:
-                told: Kin = kin(stream, document.id)
+                told: SharedText = find_shared_text(stream, document.id)
         except FileNotFoundError:
             continue
         if told.kept_instead:

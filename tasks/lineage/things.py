@@ -91,7 +91,7 @@ def find_document(library: Library, text: str, among: Iterable[Artifact] | None 
     path = Path(text).expanduser().resolve()
     found: dict[str, tuple[Document, list[Artifact]]] = {}
     for artifact, document in documents_in(library, library.graph.newest if among is None else among):
-        if document.called(text) or (path.is_file() and f"{path.as_posix()}".endswith(f"/{document.path}")):
+        if document.is_called(text) or (path.is_file() and f"{path.as_posix()}".endswith(f"/{document.path}")):
             found.setdefault(document.id, (document, []))[1].append(artifact)
     if len(found) > 1:
         listed = "".join(f"\n  {words_of(document)}" for document, _ in list(found.values())[:MOST])

@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from data.provenance.pieces import table_of
-from data.provenance.tables import head, rows_of
+from data.provenance.edits import removed_file
+from data.provenance.tables import first_rows, rows_of
 from tasks.lineage.records import base_of
 from tasks.reporting.evidence import Evidence
 from tasks.reporting.parts import Row, Table
@@ -43,12 +43,12 @@ def example_tables(evidence: Evidence, funnel: Mapping[str, Any]) -> Iterator[Ta
 
 def _example(evidence: Evidence, stage: str, rule: str) -> Row | None:
     """The first piece that a rule took and that has words; None where no shard kept one."""
-    file = table_of(rule)
+    file = removed_file(rule)
     for place, artifact in evidence.artifacts.items():
         if base_of(place) != stage or not any(known.path == file for known in artifact.files):
             continue
         with (evidence.folder(artifact) / file).open("rb") as stream:
-            found = next((row for row in head(stream, LOOKED_AT) if row["text"].strip()), None)
+            found = next((row for row in first_rows(stream, LOOKED_AT) if row["text"].strip()), None)
         if found is not None:
             text = " ".join(found["text"].split())
             shown = f"{text[:EXCERPT]}…" if len(text) > EXCERPT else text
