@@ -14,7 +14,7 @@ from model.evaluation.gate_table import HEADER, as_markdown, as_text, rows
 from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
 from tasks.stage.store.artifact import Artifact, Made
-from tasks.stage.tracking.progress import say
+from tasks.stage.system.progress import say
 
 
 class GateFailed(RuntimeError):

@@ -18,8 +18,8 @@ from tasks.reporting.account import Account
 from tasks.reporting.notice import lineage_notice, notice
 from tasks.reporting.page import render
 from tasks.stage.execution.run import Run, current_run
-from tasks.stage.store.disk import write_whole
-from tasks.stage.tracking.progress import say
+from tasks.stage.system.atomic_files import write_whole
+from tasks.stage.system.progress import say
 
 
 @contextmanager

@@ -1,7 +1,4 @@
-"""What the three training stages share: a job from a stage's inputs, launched in worker processes, its progress shown and tracked.
-
-Checkpoints lie in the workspace's `resume` folder, so the same key, started again after a kill, continues from the last of them.
-"""
+"""What the training stages share: a job that worker processes run; started again under the same key, it goes on from its checkpoint."""
 
 from __future__ import annotations
 
@@ -13,6 +10,7 @@ from pydantic import BaseModel, Field
 from model.networks.config import DecoderConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from tasks.base.epochs import tell_epochs
+from tasks.resources import PipelineResources
 from tasks.stage.stage import Metrics, Workspace
 
 SERIES_ROWS = 1000  # MLflow takes as many in one call
@@ -47,17 +45,19 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
     else:
         raise ValueError("initial: tuning needs the model directory that it starts from")
     described = json.loads((shards / "train" / "shards.json").read_text())
+    assert isinstance(work.resources, PipelineResources)
+    resources = work.resources.training
     job = Job(
         decoder=decoder,
         vocab_size=described["vocab_size"],
         train=config.train,
-        resources=work.resources.training.suited(config.train.objective),
+        resources=resources.suited(config.train.objective),
         seed=config.seed,
         tokenizer_digest=described["tokenizer_digest"],
         train_shards=shards / "train",
         val_shards=shards / "val",
         initial_model=initial,
-        kept=work.root / work.resources.training.keep_in if work.resources.training.keep_in else None,
+        kept=work.root / resources.keep_in if resources.keep_in else None,
         output=work.output,
         checkpoints=work.resume,
     )

@@ -14,7 +14,7 @@ from tasks.reporting.lineage_drawing import draw_graph, standing_alone
 from tasks.reporting.stages import spent
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.disk import write_whole
+from tasks.stage.system.atomic_files import write_whole
 from tasks.stage.tracking.cost import total_cost
 
 

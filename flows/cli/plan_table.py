@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.stage.execution.plan import WORDS, Decision
-from tasks.stage.tracking.progress import clock
+from tasks.stage.system.progress import clock
 
 SHARD = re.compile(r"\[[0-9]+\]")
 MOST_CAUSES = 6

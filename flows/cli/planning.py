@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from flows.recipe.loading import RecipeError, load
 from flows.recipe.schema import Recipe
+from tasks.stage.execution.accept import NotAcceptable, accept
 from tasks.stage.execution.plan import Decision, names_of
 from tasks.stage.execution.run import Options, asking
 from tasks.stage.stage import Stage
-from tasks.stage.store.acceptance import NotAcceptable, accept
 from tasks.stage.store.store import Store
 
 

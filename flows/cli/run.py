@@ -18,8 +18,8 @@ from tasks.stage.execution.run import Options, asking
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.recovery.watchdog import sweep
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.tracking.journal import Journal
-from tasks.stage.tracking.progress import clock
+from tasks.stage.store.journal import Journal
+from tasks.stage.system.progress import clock
 
 
 def run_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> None:

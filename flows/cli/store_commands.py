@@ -22,11 +22,11 @@ from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.garbage import Survey, alone, collect
 from tasks.stage.store.index import Damaged
+from tasks.stage.store.journal import Journal, RunRecord
+from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
 from tasks.stage.store.verify_store import Findings, verify
-from tasks.stage.tracking.cost import now
-from tasks.stage.tracking.journal import Journal, RunRecord
-from tasks.stage.tracking.progress import clock, say
+from tasks.stage.system.progress import clock, say
 
 SHOWN = 40
 

@@ -34,7 +34,7 @@ from model.release.config import CardConfig, ExportConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from model.training.parallel.fits import misfits
 from tasks.release.export import Exporting
-from tasks.stage.execution.resources import Resources
+from tasks.resources import PipelineResources
 from tasks.stage.tracking.cost import Rates
 from tasks.training import Pretraining, Tuning
 
@@ -84,7 +84,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     export: ExportConfig = ExportConfig()
     card: CardConfig
 
-    resources: Resources = Field(Resources(), description="threads, memory and how training is spread; never identity")
+    resources: PipelineResources = Field(PipelineResources(), description="threads, memory and how training is spread; never identity")
     rates: Rates = Field(Rates(), description="prices, so that money stands beside seconds of machine time; never identity")
     root: str = Field(".", description="folder that relative paths are taken from; never identity")
     store: str = Field("", description="where artifacts live: a path or an fsspec URL; empty: in folio's home; never identity")

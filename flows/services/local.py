@@ -169,7 +169,7 @@ def _listening(service: Service) -> bool:
 
 
 def _ensure(service: Service, command: list[str], environment: dict[str, str]) -> Service:
-    from tasks.stage.store.locks import local_lock
+    from tasks.stage.system.locks import local_lock
 
     with local_lock(home() / "services.lock", lambda: None):
         if not answers(service):

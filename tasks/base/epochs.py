@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks.stage.stage import Workspace
-from tasks.stage.tracking.progress import say
+from tasks.stage.system.progress import say
 
 if TYPE_CHECKING:
     from model.training.job import Job

@@ -8,8 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from model.networks.directory import model_files
-from tasks.stage.call import Shard
-from tasks.stage.stage import DigestOf, Metrics, Workspace, stage
+from tasks.stage.stage import DigestOf, Metrics, Shard, Workspace, stage
 from tasks.training import Pretraining, train
 
 

@@ -15,7 +15,7 @@ from tasks.lineage.holdings import CORPUS
 from tasks.lineage.records import base_of
 from tasks.lineage.things import Library
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.tracking.journal import RunRecord
+from tasks.stage.store.journal import RunRecord
 
 Answer = TypeVar("Answer")
 AUDIT = "audit"

@@ -17,8 +17,8 @@ from tasks.lineage.records import base_of
 from tasks.lineage.things import DOCUMENTS, Library
 from tasks.stage.identity.key import flatten
 from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.journal import RunRecord
 from tasks.stage.tracking.cost import Rates, total_cost
-from tasks.stage.tracking.journal import RunRecord
 
 Change = tuple[str | None, str | None]
 """The value in the one run and in the other; None where there is none."""

@@ -10,8 +10,8 @@ from tasks.lineage.records import Graph, shard_of
 from tasks.lineage.things import Thing
 from tasks.stage.identity.key import flatten
 from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.journal import RunRecord
 from tasks.stage.tracking.cost import Rates, total_cost
-from tasks.stage.tracking.journal import RunRecord
 
 
 def lineage_data(graph: Graph, thing: Thing, artifacts: list[Artifact], forward: bool, rates: Rates) -> dict[str, Any]:

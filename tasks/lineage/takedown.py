@@ -12,7 +12,7 @@ from data.provenance.tables import Document, SharedText, documents, find_shared_
 from tasks.lineage.holdings import CORPUS, SPLITS, Holding, holdings, plain
 from tasks.lineage.things import DOCUMENTS, Library, registry
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.tracking.journal import Registered, RunRecord
+from tasks.stage.store.journal import Registered, RunRecord
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from data.provenance.tables import Document, documents
 from tasks.lineage.records import Graph
 from tasks.stage.identity.digests import hash_file
 from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.journal import Journal, Registered, RunRecord
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.journal import Journal, Registered, RunRecord
 
 DOCUMENTS = "documents.parquet"
 MOST = 12

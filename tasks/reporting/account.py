@@ -12,7 +12,8 @@ from datetime import datetime
 from tasks.lineage.records import base_of
 from tasks.reporting.evidence import Evidence
 from tasks.stage.execution.run import Run
-from tasks.stage.tracking.cost import Rates, git_state, now
+from tasks.stage.store.origin import git_state, now
+from tasks.stage.tracking.cost import Rates
 
 
 @dataclass(frozen=True)

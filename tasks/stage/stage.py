@@ -23,13 +23,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from tasks.stage.call import Body, Call, Metrics, Shard, Workspace
 from tasks.stage.execution.execute import perform
 from tasks.stage.execution.plan import decide, names_of
 from tasks.stage.execution.run import DECLARED, Run, current_run
+from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.fingerprint import edited_since, fingerprint
 from tasks.stage.identity.key import flatten, library_versions, stable
 from tasks.stage.store.artifact import Given, Made, Pending, Shards, singles
+from tasks.stage.workspace import Body, Metrics, Shard, Workspace
 
 __all__ = ["STAGES", "Hook", "Metrics", "Shard", "Sharded", "Stage", "Workspace", "stage"]
 
@@ -84,7 +85,7 @@ class Stage:
             return call.decision.artifact or Pending(place=self.place)
         return perform(run, self.place, [call])[0]
 
-    def decided(self, run: Run, config: BaseModel, given: Inputs, shard: Shard | None) -> Call:
+    def decided(self, run: Run, config: BaseModel, given: Inputs, shard: Shard | None) -> StageCall:
         """What is to be done about one call, and all that is needed to do it."""
         place = f"{self.place}[{shard.number}]" if shard else self.place
         ingredients = self.ingredients(run, config, given, shard)
@@ -103,7 +104,7 @@ class Stage:
         )
         run.decisions.append(decision)
         edited = partial(edited_since, self.body.__module__, self.body.__name__)
-        return Call(self.body, self.model, label, config, given, ingredients, decision, edited, shard)
+        return StageCall(self.body, self.model, label, config, given, ingredients, decision, edited, shard)
 
     def ingredients(self, run: Run, config: BaseModel, given: Inputs, shard: Shard | None) -> dict[str, str]:
         """Everything the key is made of, by name; inputs that do not exist yet are left out."""

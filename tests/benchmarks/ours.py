@@ -28,8 +28,8 @@ from data.filtering.filter import filter_documents
 from data.filtering.listed import Listed
 from data.sources.config import IngestConfig
 from data.sources.ingest import Surroundings, ingest
-from tasks.stage.call import Shard
 from tasks.stage.execution.resources import Resources
+from tasks.stage.stage import Shard
 
 KEPT = "documents.parquet"
 

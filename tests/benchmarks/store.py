@@ -21,9 +21,9 @@ from tasks.stage.identity import digests
 from tasks.stage.identity.digests import Digests, hash_files
 from tasks.stage.store.artifact import RECORD, Artifact, Cost, File, Input, Origin, content_digest
 from tasks.stage.store.garbage import survey
+from tasks.stage.store.journal import Journal, PlaceRecord, RunRecord
+from tasks.stage.store.origin import installed, now
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.cost import installed, now
-from tasks.stage.tracking.journal import Journal, PlaceRecord, RunRecord
 
 STAGES, RECIPES, FILES, KEYS = 20, 5, 4, 40
 HUGE, HUGE_BYTES = 20, 5_000_000_000

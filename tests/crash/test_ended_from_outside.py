@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.journal import Journal, RunRecord
 from tests.crash.launching import ROOT
 from tests.tasks.toys import Workshop
 

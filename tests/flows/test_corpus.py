@@ -15,8 +15,8 @@ from flows.corpus import corpus
 from flows.recipe.initialize import write_recipe
 from flows.recipe.loading import RecipeError, load
 from flows.recipe.schema import Recipe
+from tasks.resources import PipelineResources
 from tasks.stage.execution.plan import Decision
-from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import Options, asking
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.store.artifact import Artifact
@@ -137,7 +137,7 @@ def test_what_one_shard_made_anew_is_what_a_fresh_run_makes(made: Recipe, tmp_pa
 def test_a_corpus_made_by_worker_processes_has_the_plan_keys_and_bytes_of_one_made_by_threads(
     made: Recipe, runner: Literal["dask", "ray"], tmp_path: Path
 ) -> None:
-    spread = made.model_copy(update={"resources": Resources(runner=runner, threads=2)})
+    spread = made.model_copy(update={"resources": PipelineResources(runner=runner, threads=2)})
     assert {decision.action for decision in planned(spread).values()} == {"reuse"}
     again = make(spread.model_copy(update={"store": str(tmp_path / "store")}))
     before = make(made)

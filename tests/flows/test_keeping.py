@@ -9,8 +9,8 @@ import pytest
 
 from flows.cli.store_commands import newest_users, verify_store
 from tasks.stage.execution.run_context import open_store
+from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store, StoreError
-from tasks.stage.tracking.journal import Journal
 from tests.flows.test_cli import folio
 from tests.tasks.records import committed, ran
 

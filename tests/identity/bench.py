@@ -175,7 +175,7 @@ def done(site: Site) -> tuple[frozenset[str], frozenset[str]]:
     """Places executed and places reused by the last run, as its journal has them."""
     from flows.recipe.loading import load
     from tasks.stage.execution.run_context import open_store
-    from tasks.stage.tracking.journal import Journal
+    from tasks.stage.store.journal import Journal
 
     recipe = load("recipe.yaml", site.asked.changes)
     settings: dict[str, Any] = recipe.run_settings()

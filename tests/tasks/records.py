@@ -9,9 +9,9 @@ from typing import Any
 
 from tasks.stage.store.acceptance import ACCEPTED, Acceptance
 from tasks.stage.store.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
+from tasks.stage.store.journal import Journal, PlaceRecord, RunRecord
+from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.cost import now
-from tasks.stage.tracking.journal import Journal, PlaceRecord, RunRecord
 
 
 def written(folder: Path, contents: Mapping[str, bytes]) -> Path:

@@ -7,10 +7,11 @@ import shutil
 import pytest
 from mlflow.tracking import MlflowClient
 
+from tasks.stage.execution.accept import NotAcceptable, accept
 from tasks.stage.execution.plan import Decision
-from tasks.stage.store.acceptance import NotAcceptable, accept, acceptances
+from tasks.stage.store.acceptance import acceptances
+from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.journal import Journal
 from tests.tasks.toys import Collect, Learn, Toys, Workshop
 
 FASTER = ("json.dumps([counts, rate])", "json.dumps([counts, 1 * rate])")

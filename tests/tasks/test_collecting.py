@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from tasks.stage.identity.digests import Digests
-from tasks.stage.store import disk
 from tasks.stage.store.acceptance import Acceptance
 from tasks.stage.store.artifact import RECORD, Artifact, Input
 from tasks.stage.store.garbage import Survey, collect
+from tasks.stage.store.journal import Journal, Registered
 from tasks.stage.store.store import Damaged, Store, StoreError
-from tasks.stage.tracking.journal import Journal, Registered
+from tasks.stage.system import atomic_files
 from tests.tasks.records import committed, ran, written
 
 DAY = 86400.0
@@ -304,4 +304,4 @@ def test_what_cannot_be_deleted_is_an_error_that_names_it(local: Store, monkeypa
     monkeypatch.setattr("tasks.stage.store.store.remove", refused)
     with pytest.raises(StoreError, match=rf"removal of {old.location} .*Permission denied"):
         collect(local, delete=True, keep=1)
-    assert disk.remove is not refused
+    assert atomic_files.remove is not refused

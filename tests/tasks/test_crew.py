@@ -23,8 +23,8 @@ from tasks.stage.execution.resources import ClusterError, Resources
 from tasks.stage.execution.run import Run
 from tasks.stage.execution.run_task import WorkerAstray
 from tasks.stage.stage import stage
+from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.journal import Journal
 from tests.tasks.test_run import prefect_states
 from tests.tasks.toys import Toys, Workshop
 

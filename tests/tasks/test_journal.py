@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.store import locks
+from tasks.stage.store.journal import RUNS, Journal, PlaceRecord, Registered, RunRecord, new_id
 from tasks.stage.store.store import Store, StoreError
-from tasks.stage.tracking.journal import RUNS, Journal, PlaceRecord, Registered, RunRecord, new_id
+from tasks.stage.system import locks
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from tasks.stage.tracking.journal import Journal, RunRecord
+from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.store import Store
 journal = Journal(Store(sys.argv[1], Path(sys.argv[2])))
 with journal.running(RunRecord.model_validate_json(sys.argv[3])):
@@ -29,7 +29,7 @@ with journal.running(RunRecord.model_validate_json(sys.argv[3])):
 """
 NO_SERVERS = """
 import sys
-from tasks.stage.tracking.journal import Journal
+from tasks.stage.store.journal import Journal
 print([name for name in ("mlflow", "prefect") if name in sys.modules])
 """
 

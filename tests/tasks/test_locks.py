@@ -14,12 +14,12 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from tasks.stage.store.locks import lease_lock, local_lock
+from tasks.stage.system.locks import lease_lock, local_lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from tasks.stage.store.locks import local_lock
+from tasks.stage.system.locks import local_lock
 with local_lock(Path(sys.argv[1]), lambda: print("waits", flush=True)):
     print("holds", flush=True)
     time.sleep(float(sys.argv[2]))

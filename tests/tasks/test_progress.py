@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from tasks.stage.tracking import progress
-from tasks.stage.tracking.progress import Meter, clock
+from tasks.stage.system import progress
+from tasks.stage.system.progress import Meter, clock
 
 
 @pytest.fixture

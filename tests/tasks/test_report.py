@@ -21,7 +21,7 @@ from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import Options, Run, entered
 from tasks.stage.execution.run_context import record_of
-from tasks.stage.execution.worker_pool import Crew
+from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.store.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
 from tasks.stage.store.store import Store
 from tasks.stage.tracking.cost import Rates
@@ -82,7 +82,9 @@ class Maker:
 
     def __init__(self, home: Path) -> None:
         store = Store(str(home / "store"), home / "cache")
-        self.run = Run("trial", home, home, store, Resources(), Crew(Resources(), home, store), Options(), None, record_of("trial", {}))
+        self.run = Run(
+            "trial", home, home, store, Resources(), WorkerPool(Resources(), home, store), Options(), None, record_of("trial", {})
+        )
 
     def made(
         self,

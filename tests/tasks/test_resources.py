@@ -12,13 +12,13 @@ from pydantic import BaseModel
 from flows.pipeline import compose
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
+from tasks.resources import PipelineResources
 from tasks.stage.execution.plan import Decision
-from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import Options, asking
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.store.artifact import Artifact, content_digest, list_files
+from tasks.stage.store.origin import origin
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.cost import origin
 from tests.tasks.records import written
 
 # Every file that a flow or a gate asks a stage for.
@@ -98,9 +98,9 @@ def name_of(given: Any) -> str:
     return ".".join(given) if isinstance(given, tuple) else ""
 
 
-@pytest.mark.parametrize(("path", "value"), other_values(Resources()), ids=name_of)
+@pytest.mark.parametrize(("path", "value"), other_values(PipelineResources()), ids=name_of)
 def test_no_resource_changes_a_key(whole: Path, path: tuple[str, ...], value: Any) -> None:
-    recipe = load("universe").model_copy(update={"resources": changed(Resources(), path, value)})
+    recipe = load("universe").model_copy(update={"resources": changed(PipelineResources(), path, value)})
     decisions = planned(recipe, whole)
     assert keys(decisions) == keys(planned(load("universe"), whole))
     assert {decision.action for decision in decisions} == {"reuse"}

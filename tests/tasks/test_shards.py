@@ -13,8 +13,8 @@ from pydantic import BaseModel, Field
 
 from tasks.stage.identity.key import NOT_IDENTITY
 from tasks.stage.store.artifact import Shards
+from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.journal import Journal
 from tests.tasks.toys import Toys, Workshop
 
 SOURCE = """

@@ -19,8 +19,8 @@ from tasks.stage.identity import digests
 from tasks.stage.identity.digests import Digests
 from tasks.stage.store import index as catalogue
 from tasks.stage.store.artifact import RECORD, Artifact
-from tasks.stage.store.disk import place_directory
 from tasks.stage.store.store import Damaged, Store, StoreError
+from tasks.stage.system.atomic_files import place_directory
 from tests.tasks.records import artifact, committed, written
 
 FILES = {"a.txt": b"alpha", "folder/b.txt": b"beta", "logs/out.txt": b"took 3 s"}

@@ -12,9 +12,9 @@ import pytest
 from tasks.stage.identity.digests import Digests, _look, _row
 from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.index import Damaged
+from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
 from tasks.stage.store.verify_store import verify
-from tasks.stage.tracking.journal import Journal
 from tests.tasks.records import committed, ran
 
 FILES = {"a.txt": b"alpha", "folder/b.txt": b"beta"}

@@ -8,71 +8,47 @@ places.
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from tasks.stage.call import Call, Workspace
+from tasks.stage.execution.job import Reporter, Site
 from tasks.stage.execution.resources import Resources
+from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.key import stable
 from tasks.stage.store.artifact import Artifact, Given, Pending, Shards, content_digest, list_files
+from tasks.stage.store.origin import origin
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.cost import Stopwatch, origin
-from tasks.stage.tracking.progress import Meter
+from tasks.stage.system.progress import Meter
+from tasks.stage.tracking.cost import Stopwatch
+from tasks.stage.workspace import Workspace
 
 
 class SourceEdited(RuntimeError):
     """The code of a stage is no longer what its key was computed from."""
 
 
-@dataclass(frozen=True)
-class Site:
-    """Where calls are carried out. `started`: when the run began that wants them, UTC, ISO 8601."""
-
-    store: Store
-    root: Path
-    home: Path
-    started: str
-
-
-class Telling(Protocol):
-    """To whom work tells what it does."""
-
-    on_terminal: bool
-
-    def begun(self) -> str:
-        """Work begins; the id of the stage's MLflow run, or ""."""
-
-    def series(self, rows: list[tuple[str, float, int]]) -> None:
-        """(metric, value, step) rows."""
-
-    def model(self, call: Call, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
-        """A model was made; its LoggedModel's id, or "", and what kept it from being told."""
-
-
-def make(site: Site, call: Call, resources: Resources, telling: Telling) -> Artifact:
+def execute_stage(site: Site, call: StageCall, resources: Resources, reporter: Reporter) -> Artifact:
     """Run a stage's body and commit what it wrote. Raises SourceEdited before anything is made, and what the body raises."""
     watch = Stopwatch()
     try:
-        return _made(site, call, resources, telling, watch)
+        return _execute(site, call, resources, reporter, watch)
     finally:
         watch.stop()
 
 
-def _made(site: Site, call: Call, resources: Resources, telling: Telling, watch: Stopwatch) -> Artifact:
+def _execute(site: Site, call: StageCall, resources: Resources, reporter: Reporter, watch: Stopwatch) -> Artifact:
     place, stage, key = call.decision.place, call.decision.stage, call.decision.key
     if edited := call.edited(seen=call.of_kind("code")):
         raise SourceEdited(
             f"{place}: {', '.join(edited)} changed on disk since this run began, so its key would tell of other code than what runs now. "
             "Start the run again."
         )
-    run_id = telling.begun()
+    run_id = reporter.start()
     base = site.store.scratch(f"{stage}-{key[:16]}")
-    work = _workspace(site, call, base, resources, telling, watch)
+    work = _workspace(site, call, base, resources, reporter, watch)
     metrics = call.body(call.config, work, **{name: _local(site.store, value) for name, value in call.inputs.items()})
     files = list_files(work.output)
     digest, location = content_digest(files), site.store.place(stage, call.label, key)
-    model_id, outage = telling.model(call, digest, location, work.output) if call.is_model else ("", None)
+    model_id, outage = reporter.model(call, digest, location, work.output) if call.is_model else ("", None)
     stored = stable(call.config, place)
     artifact = Artifact(
         stage=stage,
@@ -103,7 +79,7 @@ def _local(store: Store, value: Given | Shards) -> Path | list[Path]:
     return store.local(value)
 
 
-def _workspace(site: Site, call: Call, base: Path, resources: Resources, telling: Telling, watch: Stopwatch) -> Workspace:
+def _workspace(site: Site, call: StageCall, base: Path, resources: Resources, reporter: Reporter, watch: Stopwatch) -> Workspace:
     output, scratch, resume = base / "output", base / "scratch", base / "resume"
     for path in (output, scratch):
         shutil.rmtree(path, ignore_errors=True)
@@ -116,10 +92,10 @@ def _workspace(site: Site, call: Call, base: Path, resources: Resources, telling
         root=site.root,
         cache=site.home / "cache",
         resources=resources,
-        meter=Meter(call.decision.place, on_terminal=telling.on_terminal),
+        meter=Meter(call.decision.place, on_terminal=reporter.on_terminal),
         digests=call.digests(),
         observed=call.observed(),
         shard=call.shard,
-        series=telling.series,
+        series=reporter.series,
         uses=watch.use,
     )

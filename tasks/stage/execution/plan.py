@@ -17,8 +17,8 @@ from tasks.stage.identity.code.reach import PERHAPS
 from tasks.stage.identity.key import key_of
 from tasks.stage.store.acceptance import acceptances, accepted
 from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.journal import PlaceRecord
 from tasks.stage.store.store import Damaged, Store
-from tasks.stage.tracking.journal import PlaceRecord
 
 Action = Literal["reuse", "run", "wait"]
 NEVER, REFRESH = "it has never run", "a refresh was asked for"

@@ -8,24 +8,15 @@ counts as a miss, so the cache heals itself.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from prefect.cache_policies import CachePolicy
 from prefect.context import TaskRunContext
 from prefect.serializers import Serializer
 
+from tasks.stage.execution.job import Outcome
 from tasks.stage.execution.run import current_run
 from tasks.stage.store.artifact import Artifact
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a task gives back: the artifact, whether it was made just now, and the series that another process could not show by itself."""
-
-    artifact: Artifact
-    executed: bool
-    rows: tuple[tuple[str, float, int], ...] = ()
 
 
 class StageKey(CachePolicy):

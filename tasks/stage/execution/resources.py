@@ -1,4 +1,4 @@
-"""What a machine may spend on a run. Nothing here can change a byte of an artifact, so none of it is identity."""
+"""What a run may use of a machine. Nothing here can change a byte of an artifact, so none of it is identity."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import os
 import re
 import sys
 from importlib.util import find_spec
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
-
-from model.training.config import TrainResources
 
 SCHEMES = {"dask": ("tcp", "tls", "ws", "wss", "ucx"), "ray": ("ray",)}
 
@@ -20,7 +18,7 @@ class ClusterError(RuntimeError):
 
 
 class Resources(BaseModel, frozen=True, extra="forbid"):
-    """Threads, memory, where shards are worked on, and how training is spread."""
+    """Threads, memory, and where shards are worked on. A pipeline adds what its own stages need in a subclass."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"cluster": ("runner=dask", "runner=ray")}
 
@@ -41,10 +39,9 @@ class Resources(BaseModel, frozen=True, extra="forbid"):
         description="address of an existing cluster, such as tcp://host:8786 (Dask) or ray://host:10001 (Ray), whose workers see the root, "
         "folio's home and the store at the same paths; empty: a cluster on this machine for the run, one worker a core",
     )
-    training: TrainResources = Field(default_factory=TrainResources, description="workers, ZeRO stage, micro-batch, checkpoints")
 
     @model_validator(mode="after")
-    def _address_fits(self) -> Resources:
+    def _address_fits(self) -> Self:
         scheme, found, _ = self.cluster.partition("://")
         known = SCHEMES.get(self.runner, ())
         if found and known and scheme not in known:
@@ -63,7 +60,7 @@ class Resources(BaseModel, frozen=True, extra="forbid"):
         """Threads to use, with 0 resolved to the cores this process may run on."""
         return self.threads or len(os.sched_getaffinity(0))
 
-    def shared(self, count: int) -> Resources:
+    def shared(self, count: int) -> Self:
         """What each of `count` pieces of work at the same time may use of these."""
         if self.cluster:
             return self.model_copy(update={"threads": self.threads or 1})

@@ -10,18 +10,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
+from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.journal import Journal, PlaceRecord, Registered, RunRecord
 from tasks.stage.store.store import Store
 from tasks.stage.tracking.cost import Rates
 from tasks.stage.tracking.exporter_process import Scribe
-from tasks.stage.tracking.journal import Journal, PlaceRecord, Registered, RunRecord
-
-if TYPE_CHECKING:
-    from tasks.stage.execution.worker_pool import Crew
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Run:
     home: Path
     store: Store
     resources: Resources
-    crew: Crew
+    pool: WorkerPool
     options: Options
     tracker: Scribe | None
     record: RunRecord

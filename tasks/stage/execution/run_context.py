@@ -18,17 +18,18 @@ from prefect.runtime import flow_run
 
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import DECLARED, Run, current_options, entered
-from tasks.stage.execution.worker_pool import Crew
+from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.identity.code.source_tree import ROOMS
 from tasks.stage.identity.digests import Digests
 from tasks.stage.identity.fingerprint import freeze
 from tasks.stage.recovery.watchdog import guarded, sweep
+from tasks.stage.store.journal import Journal, RunRecord, Status, new_id
+from tasks.stage.store.origin import git_state, now
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.cost import Rates, git_state, now, total_cost
+from tasks.stage.system.progress import say
+from tasks.stage.tracking.cost import Rates, total_cost
 from tasks.stage.tracking.exporter_process import Scribe
-from tasks.stage.tracking.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.tracking.mlflow_exporter import flat_parameters
-from tasks.stage.tracking.progress import say
 
 MLFLOW = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
@@ -57,8 +58,8 @@ def open_run(
     journal = Journal(opened)
     record = record_of(name, parameters)
     rates = Rates.model_validate(parameters.get("rates", {}))
-    crew = Crew(resources, home, opened)
-    run = Run(name, root, home, opened, resources, crew, options, None, record, rates, journal.standing(name))
+    pool = WorkerPool(resources, home, opened)
+    run = Run(name, root, home, opened, resources, pool, options, None, record, rates, journal.standing(name))
     if options.planning:
         with entered(run):
             yield run
@@ -66,7 +67,7 @@ def open_run(
     database = resolve(tracking, root) if tracking else ""
     sweep(journal, database)
     # In this order: a collection of an object store knows a run by its lease alone.
-    with guarded(opened, record, database), journal.running(record), opened.in_use(), crew:
+    with guarded(opened, record, database), journal.running(record), opened.in_use(), pool:
         if database:
             run.tracker = Scribe(database, name, home, opened.url)
             tags = {

@@ -19,16 +19,15 @@ from prefect import Task
 from prefect.futures import PrefectFuture
 
 from tasks.stage.execution.clusters import LIBRARIES, Workers, workers_of
-from tasks.stage.execution.prefect_cache import Outcome
+from tasks.stage.execution.job import Outcome, StageJob
 from tasks.stage.execution.resources import ClusterError, Resources
-from tasks.stage.execution.run_task import Work
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.progress import say
+from tasks.stage.system.progress import say
 
 Future = PrefectFuture[Outcome]
 
 
-class Crew:
+class WorkerPool:
     """The workers that a run has, from their first use until the block ends."""
 
     def __init__(self, resources: Resources, home: Path, store: Store) -> None:
@@ -58,40 +57,40 @@ class Crew:
         """What each of so many shards may use."""
         return self.resources.shared(max(1, min(self.resources.cores, due)))
 
-    def carry_out(self, task: Task[..., Outcome], works: Sequence[Work], done: Callable[[Work, Outcome], None]) -> None:
+    def run(self, task: Task[..., Outcome], jobs: Sequence[StageJob], done: Callable[[StageJob, Outcome], None]) -> None:
         """Have every piece of work carried out, in whatever order, and `done` told of each as it comes.
 
         Raises the first error, once those at work have ended.
         """
-        workers = self._started(works)
-        waiting, at_work, ended = list(works), dict[Future, Work](), SimpleQueue[Future]()
+        workers = self._started(jobs)
+        waiting, at_work, ended = list(jobs), dict[Future, StageJob](), SimpleQueue[Future]()
         try:
             while waiting or at_work:
                 while waiting and len(at_work) < workers.slots():
-                    work = waiting.pop(0)
-                    future: Future = workers.runner.submit(task, work.parameters())
-                    at_work[future] = work
+                    job = waiting.pop(0)
+                    future: Future = workers.runner.submit(task, job.parameters())
+                    at_work[future] = job
                     future.add_done_callback(ended.put)
                 future = ended.get()
-                work = at_work.pop(future)
-                done(work, _result(future, work))
+                job = at_work.pop(future)
+                done(job, _result(future, job))
         except BaseException:
-            for future, work in at_work.items():
+            for future, job in at_work.items():
                 # The first error is the one to tell; a shard that fails after it fails again in the next run.
                 with suppress(Exception):
-                    done(work, future.result())
+                    done(job, future.result())
             raise
 
-    def _started(self, works: Sequence[Work]) -> Workers:
+    def _started(self, jobs: Sequence[StageJob]) -> Workers:
         if self._workers is None:
             self._workers = self._stack.enter_context(workers_of(self.resources, self._home / "cache" / "workers"))
         if self.elsewhere:
-            place = works[0].call.decision.place.partition("[")[0]
-            say(f"{place}: {len(works)} shards go to {self._workers.name}")
+            place = jobs[0].call.decision.place.partition("[")[0]
+            say(f"{place}: {len(jobs)} shards go to {self._workers.name}")
         return self._workers
 
 
-def _result(future: Future, work: Work) -> Outcome:
+def _result(future: Future, job: StageJob) -> Outcome:
     try:
         return future.result()
     except Exception as error:
@@ -99,6 +98,6 @@ def _result(future: Future, work: Work) -> Outcome:
             raise
         first = next(iter(str(error).splitlines()), "")
         raise ClusterError(
-            f"{work.call.decision.place}: the cluster lost it ({type(error).__name__}: {first}). A worker that dies each time most often "
+            f"{job.call.decision.place}: the cluster lost it ({type(error).__name__}: {first}). A worker that dies each time most often "
             "lacks memory: lower resources.memory or resources.threads. What was made is kept; the same command goes on from there."
         ) from error

@@ -22,8 +22,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from tasks.stage.store.locks import local_lock
-from tasks.stage.tracking.progress import say
+from tasks.stage.system.locks import local_lock
+from tasks.stage.system.progress import say
 
 SETTLE_SECONDS = 2.0
 FLUSH_SECONDS = 1.0

@@ -21,7 +21,7 @@ from pathlib import Path
 from tasks.stage.identity.code.reach import PERHAPS, Walk
 from tasks.stage.identity.code.source_tree import ROOT, Tree
 from tasks.stage.identity.code.sources import Sources
-from tasks.stage.store.disk import write_whole
+from tasks.stage.system.atomic_files import write_whole
 
 __all__ = ["PERHAPS", "edited_since", "fingerprint", "freeze"]
 

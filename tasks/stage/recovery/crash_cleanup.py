@@ -19,9 +19,9 @@ from uuid import UUID
 
 import psutil
 
+from tasks.stage.store.journal import Journal, RunRecord
+from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.cost import now
-from tasks.stage.tracking.journal import Journal, RunRecord
 from tasks.stage.tracking.mlflow_exporter import close_crashed
 
 CRASHED = "it ended without a word: its process was killed, or the machine or its disk gave out"

@@ -1,8 +1,8 @@
-"""A killed run is closed by another process: it is crashed then, and not running for ever.
+"""A watchdog process that closes a run whose process is killed, so that it is recorded as crashed instead of running for ever.
 
-Guarantees: when the process of a run dies, by kill -9 too, a guardian closes within seconds what it left open (tasks/stage/recovery/crash_cleanup.py says
-how). When the guardian dies with it, as by power loss, `sweep` does the same at the opening of the next run on the store.
-It costs a shell that waits at a pipe: about 2 ms and 1 MB a run. Python starts in its place once the run has died.
+When the process of a run dies, even by kill -9, its watchdog closes within seconds what it left open; `crash_cleanup` says how. If the
+watchdog dies with it, as in a power cut, `sweep` does the same when the next run opens the store.
+A watchdog is a shell that waits on a pipe, about 2 ms and 1 MB a run; it starts Python only after the run has died.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from tasks.stage.execution.subprocesses import start_apart
+from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.journal import Journal, RunRecord
-from tasks.stage.tracking.progress import say
+from tasks.stage.system.progress import say
+from tasks.stage.system.subprocesses import start_apart
 
 WAIT = 'read -r word; test "$word" = done || exec "$@"'
 

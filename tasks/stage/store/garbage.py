@@ -11,23 +11,37 @@ run. Records of runs stay: they are small and say what was. It reads every recor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+import time
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Literal
 
-from tasks.stage.store.acceptance import acceptances
+from tasks.stage.store.acceptance import ACCEPTED, acceptances
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.leftovers import Waste, leftovers
-from tasks.stage.store.store import Store, StoreError
-from tasks.stage.tracking.journal import Journal, RunRecord
+from tasks.stage.store.journal import RUNS, Journal, RunRecord
+from tasks.stage.store.retention import Kept, kept_runs, needed_keys
+from tasks.stage.store.store import REASON, WHOLE, Store, StoreError
+from tasks.stage.system.locks import is_leased, is_locked
+
+IDLE = timedelta(days=1)
+ASIDE = timedelta(weeks=1)
+LOCATION = re.compile(r".+-[0-9a-f]{8}")
+REPLACED = re.compile(r"\..+-[0-9a-f]{8}-[0-9a-f]{6}")
+WORK = re.compile(r"(?P<stage>.+)-(?P<key>[0-9a-f]{16})")
+
+Kind = Literal["artifact", "folder without record", "work in progress", "put aside", "lock", "acceptance", "half-written file"]
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A run whose artifacts stay."""
+class Waste:
+    """Something that can go."""
 
-    run: RunRecord
+    kind: Kind
+    path: str
+    size: int
     why: str
 
 
@@ -71,7 +85,7 @@ def survey(store: Store, *, keep: int, named: Sequence[str] = (), unrecorded: bo
     roots |= {place.key for found in kept for place in found.run.places.values()}
     roots |= {registered.location for run in runs for registered in run.registered} | {artifact.location for artifact in older}
     roots |= {acceptance.instead for acceptance in acceptances(store) if acceptance.key in roots}
-    needed = _needed(artifacts, roots)
+    needed = needed_keys(artifacts, roots)
     staying = [artifact for artifact in artifacts if artifact.key in needed]
     going = sorted((a for a in artifacts if a.key not in needed), key=lambda a: a.origin.created, reverse=True)
     unfinished = [datetime.fromisoformat(found.run.started).timestamp() for found in kept if found.run.status != "finished"]
@@ -79,47 +93,6 @@ def survey(store: Store, *, keep: int, named: Sequence[str] = (), unrecorded: bo
     rest = leftovers(store, stages, {artifact.key for artifact in staying}, min(unfinished, default=float("inf")))
     waste = (*(Waste("artifact", a.location, _size(a), _why(users.get(a.location))) for a in going), *rest)
     return Survey(True, tuple(kept), len(staying), sum(map(_size, staying)), len(older), waste)
-
-
-def kept_runs(runs: Iterable[RunRecord], keep: int, named: set[str], alive: set[str]) -> list[Kept]:
-    """Which of the runs, newest first, are kept, and why."""
-    kept: list[Kept] = []
-    finished: dict[str, int] = {}
-    standing: dict[str, set[str]] = {}
-    for run in runs:
-        places = standing.setdefault(run.recipe, set())
-        done = finished.get(run.recipe, 0)
-        if run.id in alive:
-            kept.append(Kept(run, "it is under way"))
-        elif run.status == "finished":
-            finished[run.recipe] = done + 1
-            if done < keep:
-                kept.append(Kept(run, "among the newest finished ones"))
-            elif run.id in named:
-                kept.append(Kept(run, "named"))
-        elif run.id in named:
-            kept.append(Kept(run, "named"))
-        elif done == 0 and (not places or run.places.keys() - places):
-            kept.append(Kept(run, f"{'crashed' if run.status == 'running' else run.status} since the newest finished one; to be continued"))
-        places.update(run.places)
-    return kept
-
-
-def _needed(artifacts: Iterable[Artifact], roots: set[str]) -> set[str]:
-    """Keys of everything that the roots, given by location or key, were made from, and their own."""
-    inputs: dict[str, set[str]] = {}
-    waiting = []
-    for artifact in artifacts:
-        inputs.setdefault(artifact.key, set()).update(given.key for given in artifact.inputs.values())
-        if artifact.location in roots or artifact.key in roots:
-            waiting.append(artifact.key)
-    needed: set[str] = set()
-    while waiting:
-        key = waiting.pop()
-        if key in inputs and key not in needed:
-            needed.add(key)
-            waiting += inputs[key]
-    return needed
 
 
 def _size(artifact: Artifact) -> int:
@@ -149,3 +122,105 @@ def alone(store: Store) -> Iterator[None]:
 
 def _refusal(store: Store, runs: list[str]) -> str:
     return f"{store.url} is in use: {', '.join(runs)} is under way, so nothing is deleted. Wait for it to end, then give the command again."
+
+
+def leftovers(store: Store, stages: Collection[str], keys: Collection[str], wanted_since: float) -> Iterator[Waste]:
+    """All of it. `stages`: those known to make artifacts; `keys`: of artifacts that stay; `wanted_since`: work from then on is wanted."""
+    yield from orphans(store, stages)
+    yield from _work(store, wanted_since)
+    yield from _aside(store)
+    yield from _acceptances(store, keys)
+    yield from _locks(store)
+    yield from _halves(store)
+
+
+def orphans(store: Store, stages: Collection[str]) -> Iterator[Waste]:
+    """Folders of a stage that hold no record: a killed commit or collection leaves them, or a record was removed."""
+    for stage in sorted(stages):
+        for location in store.catalogue.locations(stage):
+            if LOCATION.fullmatch(location.rpartition("/")[2]) and store.catalogue.read(location) is None:
+                yield Waste(
+                    "folder without record",
+                    location,
+                    _bytes_below(store, location),
+                    "a commit or a collection was killed, or its record was removed",
+                )
+        for name in _hidden(store, stage):
+            if REPLACED.fullmatch(name):
+                path = f"{stage}/{name}"
+                yield Waste("folder without record", path, _bytes_below(store, path), "a commit was killed while it took the place of this")
+
+
+def _work(store: Store, wanted_since: float) -> Iterator[Waste]:
+    if store.local_root is None:
+        return
+    for name in _hidden(store, ".staging", hidden=False):
+        path = f".staging/{name}"
+        entries = store.fs.find(f"{store.root}/{path}", withdirs=True, detail=True).values()
+        times = [float(entry["mtime"]) for entry in entries]
+        changed = max([*times, (store.local_root / path).stat().st_mtime])
+        found = WORK.fullmatch(name)
+        locks = (store.local_root / ".locks").glob(f"{found['key']}*.lock") if found else ()
+        if changed > time.time() - IDLE.total_seconds() or changed >= wanted_since or any(is_locked(lock) for lock in locks):
+            continue
+        yield Waste("work in progress", path, sum(int(e["size"]) for e in entries if e["type"] == "file"), f"idle for {_days(changed)}")
+
+
+def _aside(store: Store) -> Iterator[Waste]:
+    for name in _hidden(store, ".quarantine", hidden=False):
+        path = f".quarantine/{name}"
+        try:
+            since = store.fs.modified(f"{store.root}/{path}/{REASON}").timestamp()
+        except FileNotFoundError:
+            continue
+        if time.time() - since > ASIDE.total_seconds():
+            yield Waste("put aside", path, _bytes_below(store, path), f"damaged, and put aside {_days(since)} ago")
+
+
+def _acceptances(store: Store, keys: Collection[str]) -> Iterator[Waste]:
+    for acceptance in acceptances(store):
+        if acceptance.instead not in keys:
+            path = f"{ACCEPTED}/{acceptance.stage}-{acceptance.key}.json"
+            yield Waste("acceptance", path, 0, f"the {acceptance.stage} that it lets stand in is not kept")
+
+
+def _locks(store: Store) -> Iterator[Waste]:
+    for folder in (".locks", RUNS):
+        for name in store.names(folder):
+            path = f"{folder}/{name}"
+            if store.local_root is not None:
+                free = name.endswith(".lock") and name != WHOLE and not is_locked(store.local_root / path)
+            else:
+                lease = name.endswith(".lock") or folder == ".locks"
+                free = lease and not is_leased(store.fs, f"{store.root}/{path}")
+            if free:
+                yield Waste("lock", path, 0, "nobody holds it")
+
+
+def _halves(store: Store) -> Iterator[Waste]:
+    """Files that were being written when their writer was killed; their names begin with a dot until they are whole."""
+    if store.local_root is None:
+        return
+    for folder in (RUNS, ACCEPTED):
+        for path in sorted((store.local_root / folder).glob(".*.json-*")):
+            yield Waste("half-written file", f"{folder}/{path.name}", path.stat().st_size, "its writer was killed")
+
+
+def _hidden(store: Store, folder: str, *, hidden: bool = True) -> list[str]:
+    """Names of the folders below a folder that are hidden ones, or are not."""
+    store.fs.invalidate_cache()
+    try:
+        listing = store.fs.ls(f"{store.root}/{folder}", detail=True)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    names = (str(entry["name"]).rstrip("/").rsplit("/", 1)[-1] for entry in listing if entry["type"] == "directory")
+    return sorted(name for name in names if name.startswith(".") == hidden)
+
+
+def _bytes_below(store: Store, path: str) -> int:
+    return sum(int(entry["size"]) for entry in store.fs.find(f"{store.root}/{path}", detail=True).values())
+
+
+def _days(since: float) -> str:
+    days = int((time.time() - since) // 86400)
+    return f"{days} day{'' if days == 1 else 's'}"

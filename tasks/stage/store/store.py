@@ -19,11 +19,11 @@ import fsspec
 
 from tasks.stage.identity.digests import Digests, hash_file, hash_files
 from tasks.stage.store.artifact import RECORD, Artifact, Part
-from tasks.stage.store.disk import place_directory, remove, replace_directory, settle, write_whole
 from tasks.stage.store.index import SHORT, Catalogue, Damaged
 from tasks.stage.store.integrity import Checker
-from tasks.stage.store.locks import is_leased, lease_lock, local_lock, shared_lock, sole_lock
-from tasks.stage.tracking.progress import say
+from tasks.stage.system.atomic_files import place_directory, remove, replace_directory, settle, write_whole
+from tasks.stage.system.locks import is_leased, lease_lock, local_lock, shared_lock, sole_lock
+from tasks.stage.system.progress import say
 
 __all__ = ["Damaged", "Store", "StoreError"]
 

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tasks.stage.store.artifact import RECORD, Artifact, content_digest
+from tasks.stage.store.garbage import orphans
 from tasks.stage.store.index import Damaged
-from tasks.stage.store.leftovers import orphans
+from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.journal import Journal
-from tasks.stage.tracking.progress import Meter
+from tasks.stage.system.progress import Meter
 
 
 @dataclass(frozen=True)

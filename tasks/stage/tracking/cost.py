@@ -1,24 +1,16 @@
-"""What an execution costs, in seconds and in money, and where it took place."""
+"""What an execution costs, in seconds and in money."""
 
 from __future__ import annotations
 
-import platform
 import resource
-import shutil
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from functools import cache
-from importlib.metadata import distributions
-from pathlib import Path
 from typing import ClassVar
 
 from pydantic import BaseModel, Field
 
-from tasks.stage.store.artifact import Artifact, Cost, Origin
+from tasks.stage.store.artifact import Artifact, Cost
 
 
 class Stopwatch:
@@ -111,43 +103,3 @@ def total_cost(artifacts: Iterable[Artifact]) -> Cost:
         cpu_seconds=round(sum(c.cpu_seconds for c in costs), 1),
         gpu_seconds=round(sum(c.gpu_seconds for c in costs), 1),
     )
-
-
-def now() -> str:
-    """UTC time, ISO 8601 with microseconds."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
-def origin(mlflow_run_id: str, mlflow_model_id: str) -> Origin:
-    """Where and by what something was made just now."""
-    commit, dirty = git_state()
-    return Origin(
-        created=now(),
-        host=socket.gethostname(),
-        device=platform.machine(),
-        git_commit=commit,
-        git_dirty=dirty,
-        packages=installed(),
-        mlflow_run_id=mlflow_run_id,
-        mlflow_model_id=mlflow_model_id,
-    )
-
-
-@cache
-def git_state() -> tuple[str, bool]:
-    """Commit and dirty flag of the checkout that this code lies in; ("", False) outside of one or without git."""
-    if shutil.which("git") is None:
-        return "", False
-    here = Path(__file__).resolve().parent
-    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=here, capture_output=True, text=True, check=False)
-    if commit.returncode != 0:
-        return "", False
-    status = subprocess.run(["git", "status", "--porcelain"], cwd=here, capture_output=True, text=True, check=False)
-    return commit.stdout.strip(), bool(status.stdout.strip())
-
-
-@cache
-def installed() -> dict[str, str]:
-    """Every installed distribution and its version; what is left of a broken installation has no name and is skipped."""
-    named = ((d.metadata["Name"], d.version) for d in distributions())
-    return dict(sorted((name.lower(), version) for name, version in named if name))

@@ -23,11 +23,11 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import IO, TYPE_CHECKING, Any
 
-from tasks.stage.execution.subprocesses import start_apart
+from tasks.stage.system.subprocesses import start_apart
 
 if TYPE_CHECKING:
     from tasks.stage.store.artifact import Artifact
-    from tasks.stage.tracking.journal import Registered
+    from tasks.stage.store.journal import Registered
     from tasks.stage.tracking.mlflow_exporter import Tracker
 
 Message = tuple[str, tuple[Any, ...], int]

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.stage.store.artifact import Artifact, Input, combined_digest
-from tasks.stage.store.locks import local_lock
+from tasks.stage.store.journal import Registered
+from tasks.stage.system.locks import local_lock
 from tasks.stage.tracking.cost import total_cost
-from tasks.stage.tracking.journal import Registered
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Metric

@@ -12,7 +12,7 @@ import urllib.request
 
 from prefect.settings import PREFECT_API_URL
 
-from tasks.stage.tracking.progress import say
+from tasks.stage.system.progress import say
 
 PATIENCE_SECONDS = 20.0
 ANSWER_SECONDS = 5.0

@@ -15,9 +15,9 @@ from data.documents.ledger import REMOVED
 from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, document_id, write_rows
 from tasks.lineage.things import Library
 from tasks.stage.store.artifact import Artifact, Input
+from tasks.stage.store.journal import Journal, PlaceRecord, Registered, RunRecord
+from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
-from tasks.stage.tracking.cost import now
-from tasks.stage.tracking.journal import Journal, PlaceRecord, Registered, RunRecord
 from tests.tasks.records import artifact
 
 SHARDS = 2

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.lineage.things import find
-from tasks.stage.tracking.journal import Journal
+from tasks.stage.store.journal import Journal
 from tests.tasks.tracing.library import ALICE, COPY, TEXTS, Corpus
 
 RUN = "20261125T130501-3fa2bc"

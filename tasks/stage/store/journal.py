@@ -17,9 +17,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
-from tasks.stage.store.locks import is_leased, is_locked, lease_lock, local_lock
 from tasks.stage.store.store import Store, StoreError
-from tasks.stage.tracking.progress import say
+from tasks.stage.system.locks import is_leased, is_locked, lease_lock, local_lock
+from tasks.stage.system.progress import say
 
 RUNS = ".runs"
 READERS = 16

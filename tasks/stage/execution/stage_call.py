@@ -1,63 +1,16 @@
-"""One decided call of a stage, and what its body is given to work with."""
+"""One decided call of a stage."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol, TypedDict
+from typing import Protocol
 
 from pydantic import BaseModel
 
 from tasks.stage.execution.plan import Decision
-from tasks.stage.execution.resources import Resources
 from tasks.stage.store.artifact import Artifact, Given, Part, Pending, Shards, singles
-from tasks.stage.tracking.progress import Meter
-
-Metrics = Mapping[str, float]
-Body = Callable[..., Metrics]
-
-
-class Limits(TypedDict):
-    """Threads, memory such as "4GB", and where to spill."""
-
-    threads: int
-    memory: str
-    scratch: Path
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Which shard a body works on, counted from 0."""
-
-    number: int
-    count: int
-
-
-@dataclass(frozen=True)
-class Workspace:
-    """Where and with what a stage's body works. `output` becomes the artifact; `scratch` is thrown away; `digests` are the inputs'.
-
-    `uses(n)` says that n accelerators are in use from now on, for the account of cost.
-    """
-
-    output: Path
-    scratch: Path
-    resume: Path
-    root: Path
-    cache: Path
-    resources: Resources
-    meter: Meter
-    digests: Mapping[str, str]
-    observed: Mapping[str, str]
-    shard: Shard | None
-    series: Callable[[list[tuple[str, float, int]]], None]
-    uses: Callable[[int], None]
-
-    @property
-    def limits(self) -> Limits:
-        """What DuckDB may use, as keyword arguments."""
-        return Limits(threads=self.resources.cores, memory=self.resources.memory, scratch=self.scratch)
+from tasks.stage.workspace import Body, Shard
 
 
 class Edited(Protocol):
@@ -68,7 +21,7 @@ class Edited(Protocol):
 
 
 @dataclass(frozen=True)
-class Call:
+class StageCall:
     """One decided call of a stage. It can be pickled as long as its body can."""
 
     body: Body

@@ -11,17 +11,17 @@ import threading
 from collections.abc import Mapping, Set
 from pathlib import Path
 
-from tasks.stage.call import Call
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import Run
+from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.journal import PlaceRecord
+from tasks.stage.system.progress import say
 from tasks.stage.tracking.exporter_process import TrackingError
-from tasks.stage.tracking.journal import PlaceRecord
 from tasks.stage.tracking.mlflow_exporter import model_files
-from tasks.stage.tracking.progress import say
 
 
-class Showing:
+class RunReporter:
     """One stage at one place of a run."""
 
     on_terminal = True
@@ -31,7 +31,7 @@ class Showing:
         self._opening = threading.Lock()
         self._run_id = ""
 
-    def begun(self) -> str:
+    def start(self) -> str:
         """The stage works: its MLflow run is open from here on. Returns the run's id, or "" without tracking."""
         with self._opening:
             if not self._run_id and self._run.tracker is not None:
@@ -41,14 +41,14 @@ class Showing:
     def series(self, rows: list[tuple[str, float, int]]) -> None:
         """(metric, value, step) rows for the stage's MLflow run."""
         if self._run.tracker is not None and rows:
-            self._run.tracker.series(self.begun(), rows)
+            self._run.tracker.series(self.start(), rows)
 
-    def model(self, call: Call, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
+    def model(self, call: StageCall, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
         """Declare a LoggedModel. A database that is away is told of afterwards: a long training is not thrown away for that."""
         tracker = self._run.tracker
         if tracker is None:
             return "", None
-        run_id, model_id = self.begun(), ""
+        run_id, model_id = self.start(), ""
         try:
             model_id = tracker.create_model(
                 self._place, run_id, {"folio.digest": digest, "folio.location": location}, dict(self._parameters)

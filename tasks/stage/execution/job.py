@@ -1,0 +1,82 @@
+"""A job: one call of a stage with all that it takes to run it, in this process or in a worker of a cluster.
+
+Everything in it can be pickled, unless it reports to a run of this process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tasks.stage.execution.resources import Resources
+from tasks.stage.execution.stage_call import StageCall
+from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.store import Store
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where jobs run. `started`: when their run began, UTC, ISO 8601."""
+
+    store: Store
+    root: Path
+    home: Path
+    started: str
+
+
+class Reporter(Protocol):
+    """Receives what a stage reports while it works."""
+
+    on_terminal: bool
+
+    def start(self) -> str:
+        """Record that work begins; return the id of the stage's MLflow run, or "" without tracking."""
+
+    def series(self, rows: list[tuple[str, float, int]]) -> None:
+        """Record (metric, value, step) rows."""
+
+    def model(self, call: StageCall, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
+        """Record a model; return its LoggedModel's id, or "", and the error that kept it from being recorded."""
+
+
+class BufferedReporter:
+    """Keeps what a worker in another process reports until its run can record it."""
+
+    on_terminal = False
+
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self.rows: list[tuple[str, float, int]] = []
+
+    def start(self) -> str:
+        """Return the id of the stage's MLflow run, which the run has opened before."""
+        return self._run_id
+
+    def series(self, rows: list[tuple[str, float, int]]) -> None:
+        """Keep rows."""
+        self.rows += rows
+
+    def model(self, call: StageCall, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
+        """Raise NotImplementedError: a model is never made shard by shard (`Stage.over` refuses it)."""
+        raise NotImplementedError(call.decision.place)
+
+
+class StageJob:
+    """A call with all that it takes to run it; not a dataclass, in which Prefect and Dask would search for other tasks' results."""
+
+    def __init__(self, site: Site, call: StageCall, resources: Resources, reporter: Reporter) -> None:
+        self.site, self.call, self.resources, self.reporter = site, call, resources, reporter
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the parameters of the Prefect task."""
+        return {"place": self.call.decision.place, "key": self.call.decision.key, "job": self}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task returns: the artifact, whether it was made just now, and the metric rows that a worker could not record itself."""
+
+    artifact: Artifact
+    executed: bool
+    rows: tuple[tuple[str, float, int], ...] = ()

@@ -1,0 +1,62 @@
+"""Which runs and artifacts a store must keep.
+
+Kept are, with everything they were made from: the newest finished runs of each recipe; runs under way; the runs since the newest
+finished one whose work their continuation would reuse; runs named; and whatever was ever registered as a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.journal import RunRecord
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A run whose artifacts stay."""
+
+    run: RunRecord
+    why: str
+
+
+def kept_runs(runs: Iterable[RunRecord], keep: int, named: set[str], alive: set[str]) -> list[Kept]:
+    """Which of the runs, newest first, are kept, and why."""
+    kept: list[Kept] = []
+    finished: dict[str, int] = {}
+    standing: dict[str, set[str]] = {}
+    for run in runs:
+        places = standing.setdefault(run.recipe, set())
+        done = finished.get(run.recipe, 0)
+        if run.id in alive:
+            kept.append(Kept(run, "it is under way"))
+        elif run.status == "finished":
+            finished[run.recipe] = done + 1
+            if done < keep:
+                kept.append(Kept(run, "among the newest finished ones"))
+            elif run.id in named:
+                kept.append(Kept(run, "named"))
+        elif run.id in named:
+            kept.append(Kept(run, "named"))
+        elif done == 0 and (not places or run.places.keys() - places):
+            kept.append(Kept(run, f"{'crashed' if run.status == 'running' else run.status} since the newest finished one; to be continued"))
+        places.update(run.places)
+    return kept
+
+
+def needed_keys(artifacts: Iterable[Artifact], roots: set[str]) -> set[str]:
+    """Keys of everything that the roots, given by location or key, were made from, and their own."""
+    inputs: dict[str, set[str]] = {}
+    waiting = []
+    for artifact in artifacts:
+        inputs.setdefault(artifact.key, set()).update(given.key for given in artifact.inputs.values())
+        if artifact.location in roots or artifact.key in roots:
+            waiting.append(artifact.key)
+    needed: set[str] = set()
+    while waiting:
+        key = waiting.pop()
+        if key in inputs and key not in needed:
+            needed.add(key)
+            waiting += inputs[key]
+    return needed
