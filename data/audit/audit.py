@@ -26,7 +26,7 @@ from data.audit.config import FORMAT, AuditConfig
 from data.audit.funnel import SPLITS, documents_left, funnel
 from data.audit.leaks import report_leaks
 from data.audit.origins import origins
-from data.documents.database import Workspace, parquet, workspace
+from data.documents.database import Database, open_database, parquet
 
 
 def audit(
@@ -39,7 +39,7 @@ def audit(
     every document and every character, and the splits hold what the last of them left.
     """
     output.mkdir(parents=True, exist_ok=True)
-    with workspace(scratch, threads=threads, memory=memory) as work:
+    with open_database(scratch, threads=threads, memory=memory) as work:
         metrics = report_leaks(work, splits, output, config)
         stages = funnel(work, ledgers)
         kept = documents_left(work, [splits])
@@ -72,7 +72,7 @@ def _metrics(report: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
 
 
-def _part(work: Workspace, name: str, path: Path) -> dict[str, Any]:
+def _part(work: Database, name: str, path: Path) -> dict[str, Any]:
     """Documents and characters of a split, in all and by source, and how much of it a machine wrote."""
     rows = work.connection.execute(
         f"""SELECT source, count(*), sum(length(text))::BIGINT, coalesce(sum(length(text)) FILTER (synthetic), 0)::BIGINT

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data.documents.database import Workspace, parquet
+from data.documents.database import Database, parquet
 from data.documents.ledger import CLOSING, imbalance, sizes
 
 SQL = Path(__file__).parent
@@ -20,7 +20,7 @@ SPLITS = ("train", "val", "test")
 GONE = tuple(action for action in CLOSING if action != "kept")
 
 
-def funnel(work: Workspace, ledgers: Mapping[str, Sequence[Path]]) -> list[dict[str, Any]]:
+def funnel(work: Database, ledgers: Mapping[str, Sequence[Path]]) -> list[dict[str, Any]]:
     """One entry a stage, in the order of `ledgers`, whose values are the folders that hold its ledgers.
 
     A stage without documents beside its ledger is taken at its ledger's word. Raises FileNotFoundError, naming the stage, for a ledger
@@ -36,14 +36,14 @@ def funnel(work: Workspace, ledgers: Mapping[str, Sequence[Path]]) -> list[dict[
         source = sizes(documents) if documents else "(SELECT id, characters AS size FROM funnel_ledger WHERE action = 'kept')"
         work.connection.execute(f"CREATE OR REPLACE TABLE funnel_stayed AS SELECT id, size FROM {source}")
         if not stages:
-            work.script(SQL / "first_stage.sql")
+            work.run_file(SQL / "first_stage.sql")
         stages.append(_stage(work, stage))
         work.connection.execute("DROP TABLE funnel_came")
         work.connection.execute("ALTER TABLE funnel_stayed RENAME TO funnel_came")
     return stages
 
 
-def documents_left(work: Workspace, folders: Sequence[Path]) -> list[Path]:
+def documents_left(work: Database, folders: Sequence[Path]) -> list[Path]:
     """The files with the documents that a stage left, so that each document comes once; none when it left no documents.
 
     Of splits that all hold what train holds, train alone.
@@ -56,7 +56,7 @@ def documents_left(work: Workspace, folders: Sequence[Path]) -> list[Path]:
     return parts if outside else [train]
 
 
-def _stage(work: Workspace, stage: str) -> dict[str, Any]:
+def _stage(work: Database, stage: str) -> dict[str, Any]:
     fault = imbalance(work, stage, "funnel_came", "funnel_stayed", "funnel_ledger")
     rules: dict[str, dict[str, dict[str, int]]] = {}
     went = {"removed": 0, "cut": 0, "changed": 0}

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from data.audit.config import AuditConfig
-from data.documents.database import Workspace, parquet
+from data.documents.database import Database, parquet
 from data.documents.rows import rows
 from data.documents.schema import write_rows
 from data.documents.stream import batches, slices
@@ -29,7 +29,7 @@ _LEAKED = f"SELECT part AS split, {', '.join(_DOCUMENTS.names[1:])} FROM leaked_
 AGAINST = (("val", "train"), ("test", "train"), ("test", "val"))
 
 
-def report_leaks(work: Workspace, splits: Path, output: Path, config: AuditConfig) -> dict[str, float]:
+def report_leaks(work: Database, splits: Path, output: Path, config: AuditConfig) -> dict[str, float]:
     """Writes `leaks.parquet` and `leaked_documents.parquet` into `output`.
 
     leaks: the longest passages of each comparison: split, id, title, first_word (from 1), words, text (excerpt), and where it stands, too:
@@ -39,23 +39,23 @@ def report_leaks(work: Workspace, splits: Path, output: Path, config: AuditConfi
     any), `leak_*_longest` (words) and `leak_*_worst` (largest share of a document); and for test against validation `leak_test_val`, ...
     """
     work.connection.execute(gram_macro("audit_grams", config.words))
-    work.set(audit_words=config.words, audit_worst=config.worst)
+    work.set_variables(audit_words=config.words, audit_worst=config.worst)
     work.connection.execute("CREATE TABLE held_out (part VARCHAR, id VARCHAR, position BIGINT, gram UBIGINT)")
     work.connection.execute("CREATE TABLE seen (part VARCHAR, gram UBIGINT, id VARCHAR)")
     for part in HELD_OUT:
-        work.set(part=part)
+        work.set_variables(part=part)
         for batch in batches(splits / f"{part}.parquet", ("id", "text")):
             for piece in slices(batch):
-                work.on_batch(_SQL / "held_out.sql", piece)
+                work.run_on_batch(_SQL / "held_out.sql", piece)
     for part in ("train", "val"):
-        work.set(part=part)
+        work.set_variables(part=part)
         for batch in batches(splits / f"{part}.parquet", ("id", "text")):
             for piece in slices(batch):
-                work.on_batch(_SQL / "seen.sql", piece)
+                work.run_on_batch(_SQL / "seen.sql", piece)
     for part in ("train", *HELD_OUT):
         columns = f"SELECT '{part}' AS part, id, title, source FROM {parquet([splits / f'{part}.parquet'])}"
         work.connection.execute(f"CREATE TEMP VIEW {part}_name AS {columns}")
-    work.script(_SQL / "leaks.sql")
+    work.run_file(_SQL / "leaks.sql")
     write_rows(output / "leaks.parquet", _PASSAGES, _passages(work, splits, config.excerpt))
     write_rows(output / "leaked_documents.parquet", _DOCUMENTS, rows(work, _LEAKED))
     metrics: dict[str, float] = {}
@@ -69,7 +69,7 @@ def report_leaks(work: Workspace, splits: Path, output: Path, config: AuditConfi
     return metrics
 
 
-def _passages(work: Workspace, splits: Path, excerpt: int) -> list[dict[str, str | int]]:
+def _passages(work: Database, splits: Path, excerpt: int) -> list[dict[str, str | int]]:
     found: dict[tuple[str, str], list[tuple[int, int, str, str, str]]] = {}
     query = "SELECT part, id, first, words, other, source, title FROM passage_of ORDER BY ALL"
     for part, name, *passage in work.connection.execute(query).fetchall():

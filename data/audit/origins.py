@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data.documents.database import Workspace, parquet
+from data.documents.database import Database, parquet
 
 SQL = Path(__file__).parent
 TITLES_SHOWN = 50
@@ -17,7 +17,7 @@ FILES_SHOWN = 5
 BY = {"sources": "source", "formats": "format", "languages": "language"}
 
 
-def origins(work: Workspace, read: Sequence[Path], kept: Sequence[Path], folders: Sequence[Path]) -> dict[str, Any]:
+def origins(work: Database, read: Sequence[Path], kept: Sequence[Path], folders: Sequence[Path]) -> dict[str, Any]:
     """`read` and `kept`: files of documents as they came in and as they stayed; `folders`: where quarantine.parquet may lie.
 
     Returns sources, formats and languages (name -> documents and characters, read and kept), quarantined, title_mismatches and synthetic.
@@ -30,7 +30,7 @@ def origins(work: Workspace, read: Sequence[Path], kept: Sequence[Path], folders
     return found | {"quarantined": _quarantined(work, put_aside), "title_mismatches": _titles(work, read), "synthetic": _synthetic(work)}
 
 
-def _by(work: Workspace, column: str) -> dict[str, dict[str, int]]:
+def _by(work: Database, column: str) -> dict[str, dict[str, int]]:
     rows = work.connection.execute((SQL / "by_origin.sql").read_text("utf-8").replace("$column", column)).fetchall()
     if all(name is None for name, *_ in rows):
         return {}
@@ -41,7 +41,7 @@ def _by(work: Workspace, column: str) -> dict[str, dict[str, int]]:
     return kept if column == "language" else counted
 
 
-def _quarantined(work: Workspace, files: Sequence[Path]) -> dict[str, dict[str, Any]]:
+def _quarantined(work: Database, files: Sequence[Path]) -> dict[str, dict[str, Any]]:
     if not files:
         return {}
     rows = work.connection.execute(
@@ -51,7 +51,7 @@ def _quarantined(work: Workspace, files: Sequence[Path]) -> dict[str, dict[str, 
     return {why: {"files": count, "shown": shown} for why, count, shown in rows}
 
 
-def _titles(work: Workspace, read: Sequence[Path]) -> dict[str, Any]:
+def _titles(work: Database, read: Sequence[Path]) -> dict[str, Any]:
     wrong = "json_extract_string(metadata, '$.title_mismatch') = 'true'"
     rows = work.connection.execute(
         f"""SELECT id, source, coalesce(json_extract_string(metadata, '$.path'), '') AS path, title
@@ -61,7 +61,7 @@ def _titles(work: Workspace, read: Sequence[Path]) -> dict[str, Any]:
     return {"documents": int(work.number(f"SELECT count(*) FROM {parquet(read)} WHERE {wrong}")), "shown": shown}
 
 
-def _synthetic(work: Workspace) -> dict[str, float]:
+def _synthetic(work: Database) -> dict[str, float]:
     whole, written = (work.number(f"SELECT sum(size) FROM origin_kept{only}") for only in ("", " WHERE synthetic"))
     count = work.number("SELECT count(*) FROM origin_kept WHERE synthetic")
     return {"documents": int(count), "characters": int(written), "share": written / whole if whole else 0.0}

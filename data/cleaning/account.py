@@ -13,9 +13,8 @@ from typing import Any
 
 from data.cleaning.rules import PLACE, RULES
 from data.cleaning.shard import Shard
-from data.documents.group import RowWriter
-from data.documents.ledger import EDITS, Removed
-from data.documents.rows import own_rows
+from data.documents.ledger import EDITS, RemovalWriter
+from data.documents.rows import RowWriter, rows_in_session
 from data.documents.schema import DOCUMENTS, LEDGER
 from data.documents.stream import DocumentWriter
 
@@ -27,13 +26,13 @@ def write_documents(shard: Shard, output: Path) -> None:
         for part in shard.ranges("fate <> 'gone'"):
             texts = shard.texts(part, "fate <> 'gone'")
             query = f"SELECT id, text, {others} FROM ({texts}) JOIN state USING (d) JOIN ({shard.others(part)}) USING (id) ORDER BY id"
-            for row in own_rows(shard.work, query):
+            for row in rows_in_session(shard.work, query):
                 writer.write(row)
 
 
 def write_account(shard: Shard, output: Path) -> dict[str, float]:
     """ledger.parquet, edits.parquet and removed/; returns `pieces_<rule>` for each rule that touched something."""
-    shard.work.set(layout_rule=PLACE["layout"], short_rule=PLACE["too short"])
+    shard.work.set_variables(layout_rule=PLACE["layout"], short_rule=PLACE["too short"])
     shard.script("account.sql")
     with RowWriter(output / "ledger.parquet", LEDGER) as ledger:
         for row in _ledger(shard):
@@ -45,7 +44,7 @@ def write_account(shard: Shard, output: Path) -> dict[str, float]:
 
 def _ledger(shard: Shard) -> Iterator[dict[str, Any]]:
     query = "SELECT id, rule, pieces, characters, net FROM account JOIN state USING (d) ORDER BY d, rule NULLS LAST"
-    for row in own_rows(shard.work, query):
+    for row in rows_in_session(shard.work, query):
         rule = None if row["rule"] is None else RULES[row["rule"]]
         yield {
             "id": row["id"], "stage": "clean", "action": rule.action if rule else "kept", "rule": rule.name if rule else "document",
@@ -56,13 +55,13 @@ def _ledger(shard: Shard) -> Iterator[dict[str, Any]]:
 def _write_pieces(shard: Shard, output: Path) -> None:
     query = "FROM pieces JOIN state USING (d) WHERE line IS NOT NULL ORDER BY d, pieces.round, rule, n, pieces.place, inner_place"
     with RowWriter(output / "edits.parquet", EDITS) as edits:
-        for row in own_rows(shard.work, f"SELECT id, pieces.round AS round, rule, n AS place, before, line AS after {query}"):
+        for row in rows_in_session(shard.work, f"SELECT id, pieces.round AS round, rule, n AS place, before, line AS after {query}"):
             edits.write(row | {"rule": RULES[row["rule"]].name})
-    with Removed(output) as removed:
+    with RemovalWriter(output) as removed:
         query = "FROM pieces JOIN state USING (d) WHERE line IS NULL ORDER BY rule, d, n, pieces.round"
-        for row in own_rows(shard.work, f"SELECT id, pieces.round AS round, rule, n AS place, before {query}"):
+        for row in rows_in_session(shard.work, f"SELECT id, pieces.round AS round, rule, n AS place, before {query}"):
             removed.write(RULES[row["rule"]].name, row["id"], row["place"], row["before"], f"round {row['round']}")
         for part in shard.ranges("fate = 'gone'"):
             texts = shard.texts(part, "fate = 'gone'")
-            for row in own_rows(shard.work, f"SELECT id, text FROM ({texts}) JOIN state USING (d) ORDER BY id"):
+            for row in rows_in_session(shard.work, f"SELECT id, text FROM ({texts}) JOIN state USING (d) ORDER BY id"):
                 removed.write("too short", row["id"], 0, row["text"], "")

@@ -18,9 +18,9 @@ from data.cleaning.account import write_account, write_documents
 from data.cleaning.config import CleanConfig
 from data.cleaning.rounds import next_round
 from data.cleaning.shard import Shard
-from data.documents.database import workspace
+from data.documents.database import open_database
 from data.documents.ledger import require_balance
-from data.documents.stream import BATCH_CHARACTERS, ordered
+from data.documents.stream import BATCH_CHARACTERS, sorted_by_id
 
 Progress = Callable[[int, int, str], None]
 
@@ -47,8 +47,8 @@ def clean(
     Returns documents_in, documents, removed (documents), characters_in, characters, rounds, and `pieces_<rule>` for each rule.
     Raises ValueError where the input is no documents.parquet, Unbalanced if the account doesn't add up."""
     output.mkdir(parents=True, exist_ok=True)
-    with workspace(scratch, threads=threads, memory=memory) as work:
-        files = ordered(work, [documents])
+    with open_database(scratch, threads=threads, memory=memory) as work:
+        files = sorted_by_id(work, [documents])
         shard = Shard(work, files, config, batch)
         again = 1
         while shard.round < config.rounds and again:

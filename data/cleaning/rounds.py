@@ -67,7 +67,7 @@ def _repair_lines(shard: Shard) -> None:
             shard.script("pages.sql")
             stale = ""
         if rule.kind:
-            shard.work.set(kind=rule.kind)
+            shard.work.set_variables(kind=rule.kind)
         if _edit(shard, rule):
             if rule.paged and not rule.kind:
                 shard.run("CREATE OR REPLACE TEMP TABLE thinned AS SELECT DISTINCT d FROM edited")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data.cleaning.config import CleanConfig
 from data.cleaning.rules import DIVISION, NUMERAL, SQL
-from data.documents.database import Workspace, parquet
+from data.documents.database import Database, parquet
 
 VARIABLES = (
     "boilerplate_lines", "corrupted_share", "page_lines", "wrap_limit", "chapter_titles", "hyphenation", "unwrap", "ocr_known", "ocr_ratio",
@@ -30,14 +30,14 @@ class Range:
 class Shard:
     """Documents numbered in the order of their ids."""
 
-    def __init__(self, work: Workspace, documents: Sequence[Path], config: CleanConfig, batch: int) -> None:
+    def __init__(self, work: Database, documents: Sequence[Path], config: CleanConfig, batch: int) -> None:
         self.work = work
         self.config = config
         self.round = 0
         self.summed: dict[str, float] = {}
         self._documents = parquet(documents)
         self._batch = batch
-        work.set(division=DIVISION, numeral=NUMERAL, **{name: getattr(config, name) for name in VARIABLES})
+        work.set_variables(division=DIVISION, numeral=NUMERAL, **{name: getattr(config, name) for name in VARIABLES})
         # Temporary tables are read once or twice: to compress them at a checkpoint costs more than to spill them.
         self.run("SET checkpoint_threshold = '1 TB'")
         self.script("tables.sql")
@@ -52,7 +52,7 @@ class Shard:
 
     def script(self, name: str) -> None:
         """Runs a file of sql/."""
-        self.work.script(SQL / name)
+        self.work.run_file(SQL / name)
 
     def spool(self, number: int) -> Path:
         """Where the lines of a batch wait between the two passes of a round."""

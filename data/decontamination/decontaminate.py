@@ -23,12 +23,11 @@ import pyarrow as pa
 from data.decontamination.config import DecontaminateConfig
 from data.decontamination.cut import Cut, cut
 from data.decontamination.evaluation import Text, texts
-from data.documents.database import Workspace, workspace
-from data.documents.group import RowWriter
-from data.documents.ledger import Removed, require_balance
-from data.documents.rows import rows
+from data.documents.database import Database, open_database
+from data.documents.ledger import RemovalWriter, require_balance
+from data.documents.rows import RowWriter, rows
 from data.documents.schema import LEDGER
-from data.documents.stream import BATCH_CHARACTERS, DocumentWriter, batches, ordered, slices
+from data.documents.stream import BATCH_CHARACTERS, DocumentWriter, batches, slices, sorted_by_id
 from data.documents.words import gram_macro, spans
 
 RULE = "decontamination"
@@ -60,8 +59,8 @@ def decontaminate(
     each set `items_<set>`, `items_hit_<set>` and `items_short_<set>` (too short to be looked for). Raises EvaluationError.
     """
     output.mkdir(parents=True, exist_ok=True)
-    with workspace(scratch, threads=threads, memory=memory) as work:
-        source = ordered(work, [documents])
+    with open_database(scratch, threads=threads, memory=memory) as work:
+        source = sorted_by_id(work, [documents])
         metrics = _load(work, texts(config, root, observed), config)
         _search(work, source[0], config)
         metrics |= _write(work, source[0], output, config)
@@ -73,20 +72,20 @@ def decontaminate(
     return metrics
 
 
-def _load(work: Workspace, items: Iterator[Text], config: DecontaminateConfig) -> dict[str, float]:
+def _load(work: Database, items: Iterator[Text], config: DecontaminateConfig) -> dict[str, float]:
     """The n-grams of the sets, in table `wanted`, and how many items each set has."""
-    work.set(most_words=config.words, least_words=config.least_words, common=config.common)
+    work.set_variables(most_words=config.words, least_words=config.least_words, common=config.common)
     work.connection.execute(gram_macro("first_grams", config.least_words))
     work.connection.execute("CREATE TABLE beginning (gram UBIGINT)")
     work.connection.execute("CREATE TABLE wanted (name VARCHAR, item BIGINT, size UTINYINT, gram UBIGINT)")
     work.connection.execute("CREATE TABLE hit (id VARCHAR, position BIGINT, size UTINYINT, gram UBIGINT)")
     counts = {given.name: 0 for given in config.against}
     for batch in _tables(items):
-        work.on_batch(_SQL / "beginnings.sql", batch)
+        work.run_on_batch(_SQL / "beginnings.sql", batch)
         for size in range(config.least_words, config.words + 1):
-            work.set(size=size)
+            work.set_variables(size=size)
             work.connection.execute(gram_macro("decon_grams", size))
-            work.on_batch(_SQL / "items.sql", batch)
+            work.run_on_batch(_SQL / "items.sql", batch)
         counts |= {name: max(counts[name], item) for name, item in zip(*(batch[key].to_pylist() for key in ("name", "item")), strict=True)}
     metrics: dict[str, float] = {}
     for name, count in counts.items():
@@ -108,22 +107,22 @@ def _tables(items: Iterator[Text]) -> Iterator[pa.Table]:
         yield pa.Table.from_pylist(held)
 
 
-def _search(work: Workspace, documents: Path, config: DecontaminateConfig) -> None:
+def _search(work: Database, documents: Path, config: DecontaminateConfig) -> None:
     """Tables `passage` (id, first, last: words from 1), `contaminated` and `common`."""
     sizes = [int(str(size)) for (size,) in work.rows("SELECT DISTINCT size FROM wanted ORDER BY size")]
     # Where every n-gram has one length it is looked for at once; else what begins as none of them does is passed over.
-    work.set(direct=len(sizes) < 2)
+    work.set_variables(direct=len(sizes) < 2)
     for batch in batches(documents, ("id", "text")) if sizes else ():
         for piece in slices(batch):
-            work.on_batch(_SQL / "suspects.sql", piece)
+            work.run_on_batch(_SQL / "suspects.sql", piece)
             for size in sizes if work.number("SELECT count(*) FROM suspect") else ():
-                work.set(size=size)
+                work.set_variables(size=size)
                 work.connection.execute(gram_macro("decon_grams", size))
-                work.script(_SQL / "hits.sql")
-    work.script(_SQL / "passages.sql")
+                work.run_file(_SQL / "hits.sql")
+    work.run_file(_SQL / "passages.sql")
 
 
-def _write(work: Workspace, documents: Path, output: Path, config: DecontaminateConfig) -> dict[str, float]:
+def _write(work: Database, documents: Path, output: Path, config: DecontaminateConfig) -> dict[str, float]:
     counts = dict.fromkeys(("documents_contaminated", "documents_dropped", "passages", "characters_removed"), 0.0)
     found = rows(work, f"{_PASSAGES} ORDER BY id, first, last, name NULLS FIRST, item")
     waiting = next(found, None)
@@ -131,7 +130,7 @@ def _write(work: Workspace, documents: Path, output: Path, config: Decontaminate
         DocumentWriter(output / "documents.parquet") as writer,
         RowWriter(output / "ledger.parquet", LEDGER) as ledger,
         RowWriter(output / "contaminated.parquet", CONTAMINATED) as listed,
-        Removed(output) as removed,
+        RemovalWriter(output) as removed,
     ):
         for batch in batches(documents):
             for row in batch.to_pylist():
@@ -167,7 +166,7 @@ def _listed(found: Mapping[str, Any], text: str) -> dict[str, Any]:
             "excerpt": text[:EXCERPT]}  # fmt: skip
 
 
-def _account(name: str, text: str, passages: int, result: Cut, removed: Removed) -> Iterator[dict[str, Any]]:
+def _account(name: str, text: str, passages: int, result: Cut, removed: RemovalWriter) -> Iterator[dict[str, Any]]:
     """Ledger rows of a document that was cut or dropped; what it lost goes to `removed`."""
     if result.dropped:
         removed.write(RULE, name, 0, text, result.dropped)

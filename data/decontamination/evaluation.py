@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.decontamination.config import SUFFIXES, DecontaminateConfig, EvaluationSet
-from data.sources.shards import Shard
+from data.documents.sharding import CorpusShard
 
 DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]
 _ROWS = 256
@@ -39,7 +39,7 @@ class Text(NamedTuple):
     text: str
 
 
-def evaluation_state(config: DecontaminateConfig, root: Path, shard: Shard | None, digest_of: DigestOf) -> dict[str, str]:
+def evaluation_state(config: DecontaminateConfig, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
     """{set/relative path: digest} of every file of the sets, for the key of the stage."""
     files = {f"{given.name}/{name}": path for given in config.against for name, path in find_files(given, root).items()}
     digests = digest_of(files.values())

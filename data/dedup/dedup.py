@@ -26,11 +26,11 @@ from data.dedup.pages import find_repeated_pages
 from data.dedup.pieces import LINE, PARAGRAPH, remove_repeated_pieces
 from data.dedup.substrings import remove_repeated_substrings
 from data.dedup.texts import Texts
-from data.documents.database import Workspace, workspace
-from data.documents.ledger import Removed, require_balance
+from data.documents.database import Database, open_database
+from data.documents.ledger import RemovalWriter, require_balance
 from data.documents.rows import write_query
 from data.documents.schema import LEDGER
-from data.documents.stream import COLUMNS, DocumentWriter, ordered
+from data.documents.stream import COLUMNS, DocumentWriter, sorted_by_id
 
 CLUSTERS = pa.schema([("id", pa.string()), ("cluster", pa.string())])
 PAIRS = pa.schema([pa.field(name, pa.float64() if name == "jaccard" else pa.string()) for name in ("a", "b", "jaccard", "rule")])
@@ -52,49 +52,53 @@ def dedup(documents: Sequence[Path], output: Path, config: DedupConfig, *, threa
     Raises ValueError for missing columns and repeated ids, and Unbalanced if a character got lost.
     """
     output.mkdir(parents=True, exist_ok=True)
-    with workspace(scratch, threads=threads, memory=memory) as work, Removed(output) as removed, ThreadPoolExecutor(threads) as pool:
-        texts = Texts(work, ordered(work, documents), removed)
+    with (
+        open_database(scratch, threads=threads, memory=memory) as work,
+        RemovalWriter(output) as removed,
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        texts = Texts(work, sorted_by_id(work, documents), removed)
         near = Near(work, config.near, pool)
         _sketch(work, texts, near, config)
-        work.set(exact=config.exact)
-        work.script(SQL / "exact.sql")
+        work.set_variables(exact=config.exact)
+        work.run_file(SQL / "exact.sql")
         near.find_pairs(texts)
-        work.script(SQL / "clusters.sql")
+        work.run_file(SQL / "clusters.sql")
         choose_copies(work, texts, config)
         remove_repeated_pieces(work, texts, config.paragraph, PARAGRAPH)
         remove_repeated_pieces(work, texts, config.line, LINE)
         remove_repeated_substrings(work, texts, config.substring)
         _write_kept(work, texts, output / "documents.parquet")
-        work.script(SQL / "ledger.sql")
+        work.run_file(SQL / "ledger.sql")
         for name, query, schema in (("clusters", _CLUSTERS, CLUSTERS), ("pairs", _PAIRS, PAIRS), ("ledger", _LEDGER, LEDGER)):
             write_query(work, query, output / f"{name}.parquet", schema)
         require_balance(work, "dedup", documents, [output / "documents.parquet"], output / "ledger.parquet")
         return _metrics(work)
 
 
-def _sketch(work: Workspace, texts: Texts, near: Near, config: DedupConfig) -> None:
+def _sketch(work: Database, texts: Texts, near: Near, config: DedupConfig) -> None:
     """Cuts repeated pages, and fills `document` and `signature` with what is left."""
-    work.script(SQL / "document.sql")
+    work.run_file(SQL / "document.sql")
     preferred = {
         "source": pa.array(config.prefer_sources, pa.string()),
         "preference": pa.array(range(len(config.prefer_sources)), pa.int64()),
     }
     texts.insert("preferred", pa.table(preferred))
     for batch in texts.batches(tuple(name for name in COLUMNS if name != "title")):
-        sketch = work.about(EXACT, batch)
+        sketch = work.query_batch(EXACT, batch)
         if config.page.enabled and (runs := find_repeated_pages(work, *hashed(sketch), config.page)):
             batch = texts.cut("page", batch, runs)
             changed = pc.is_in(sketch["number"], pa.array(list(runs)))
             again = batch.filter(pc.is_in(batch["number"], pa.array(list(runs))))
-            sketch = pa.concat_tables([sketch.filter(pc.invert(changed)), work.about(EXACT, again)])
+            sketch = pa.concat_tables([sketch.filter(pc.invert(changed)), work.query_batch(EXACT, again)])
         texts.insert("sketch", sketch.drop_columns("hashes"))
-        work.on_batch(SQL / "sketched.sql", batch)
+        work.run_on_batch(SQL / "sketched.sql", batch)
         near.sign(texts, batch, *hashed(sketch))
 
 
-def _write_kept(work: Workspace, texts: Texts, target: Path) -> None:
+def _write_kept(work: Database, texts: Texts, target: Path) -> None:
     """Writes the documents that stay, and fills the tables `final` and `emptied`."""
-    work.script(SQL / "final.sql")
+    work.run_file(SQL / "final.sql")
     with DocumentWriter(target) as writer:
         for batch in texts.batches(COLUMNS):
             fates = {number: (rule, original) for number, rule, original in texts.rows(_VERDICTS, batch)}
@@ -112,7 +116,7 @@ def _write_kept(work: Workspace, texts: Texts, target: Path) -> None:
             texts.insert("final", pa.Table.from_pylist(final))
 
 
-def _metrics(work: Workspace) -> dict[str, float]:
+def _metrics(work: Database) -> dict[str, float]:
     """Counts by rule, from the ledger and the tables of the run."""
     queries = {
         "documents_in": "SELECT count(*) FROM document",

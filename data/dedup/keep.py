@@ -13,22 +13,22 @@ from __future__ import annotations
 
 from data.dedup.config import SQL, DedupConfig
 from data.dedup.texts import Texts
-from data.documents.database import Workspace
+from data.documents.database import Database
 
 
-def choose_copies(work: Workspace, texts: Texts, config: DedupConfig) -> None:
+def choose_copies(work: Database, texts: Texts, config: DedupConfig) -> None:
     """Fills the tables `verdict` and `reason`, from `document`, `exact` and `component`."""
-    work.script(SQL / "known.sql")
-    work.set(keep=" ".join(("human", *config.keep)), documents=int(work.number("SELECT count(*) FROM document")))
+    work.run_file(SQL / "known.sql")
+    work.set_variables(keep=" ".join(("human", *config.keep)), documents=int(work.number("SELECT count(*) FROM document")))
     if "known_words" in config.keep and work.number("SELECT count(*) FROM component"):
         for batch in texts.batches():
-            work.on_batch(SQL / "words_in.sql", batch)
-        work.script(SQL / "word_total.sql")
+            work.run_on_batch(SQL / "words_in.sql", batch)
+        work.run_file(SQL / "word_total.sql")
         for batch in texts.batches():
-            work.on_batch(SQL / "knows.sql", batch)
-    work.script(SQL / "keep.sql")
+            work.run_on_batch(SQL / "knows.sql", batch)
+    work.run_file(SQL / "keep.sql")
     while work.number("SELECT count(*) FROM open"):
-        work.script(SQL / "leaders.sql")
-        work.script(SQL / "verify.sql")
-        work.script(SQL / "replaced.sql")
-    work.script(SQL / "verdict.sql")
+        work.run_file(SQL / "leaders.sql")
+        work.run_file(SQL / "verify.sql")
+        work.run_file(SQL / "replaced.sql")
+    work.run_file(SQL / "verdict.sql")

@@ -19,7 +19,7 @@ from data.dedup.config import SQL, NearRule
 from data.dedup.grams import Hashed, grams
 from data.dedup.minhash import MinHash
 from data.dedup.texts import Texts
-from data.documents.database import Workspace
+from data.documents.database import Database
 
 Numbers = NDArray[np.int64]
 EXACT = (SQL / "sketch.sql").read_text(encoding="utf-8")
@@ -29,11 +29,11 @@ FOLDED = (SQL / "folded.sql").read_text(encoding="utf-8")
 class Near:
     """The rule: signatures batch by batch, then the pairs of the whole corpus."""
 
-    def __init__(self, work: Workspace, rule: NearRule, pool: Executor) -> None:
+    def __init__(self, work: Database, rule: NearRule, pool: Executor) -> None:
         self._work, self._rule, self._pool = work, rule, pool
         self._hashes = MinHash(rule.bands, rule.rows, rule.seed)
-        work.script(SQL / "near.sql")
-        work.set(near_bucket=rule.bucket, near_threshold=rule.threshold, near_remove=rule.action == "remove")
+        work.run_file(SQL / "near.sql")
+        work.set_variables(near_bucket=rule.bucket, near_threshold=rule.threshold, near_remove=rule.action == "remove")
 
     def sign(self, texts: Texts, batch: pa.Table, numbers_D: Numbers, words: Hashed) -> None:
         """Adds the signatures of a batch; documents without words have none and resemble nothing."""
@@ -43,21 +43,21 @@ class Near:
 
     def find_pairs(self, texts: Texts) -> None:
         """Fills the table `near_pair`, from `exact` and the signatures."""
-        self._work.script(SQL / "candidates.sql")
+        self._work.run_file(SQL / "candidates.sql")
         if self._work.number("SELECT count(*) FROM asked"):
             for batch in texts.batches():
-                asked = self._work.about("SELECT * FROM batch SEMI JOIN proposed USING (number)", batch)
+                asked = self._work.query_batch("SELECT * FROM batch SEMI JOIN proposed USING (number)", batch)
                 if asked.num_rows:
                     self._collect(texts, asked)
-        self._work.script(SQL / "verify.sql")
+        self._work.run_file(SQL / "verify.sql")
 
     def _collect(self, texts: Texts, batch: pa.Table) -> None:
-        shingles = self._mapped(self._shingles, *self._spelt(batch, *hashed(self._work.about(EXACT, batch))))
+        shingles = self._mapped(self._shingles, *self._spelt(batch, *hashed(self._work.query_batch(EXACT, batch))))
         texts.insert("shingle", shingles)
         texts.insert("shingle_count", shingles.group_by("number").aggregate([("shingle", "count")]))
 
     def _spelt(self, batch: pa.Table, numbers_D: Numbers, words: Hashed) -> tuple[Numbers, Hashed]:
-        return (numbers_D, words) if self._rule.spelling == "exact" else hashed(self._work.about(FOLDED, batch))
+        return (numbers_D, words) if self._rule.spelling == "exact" else hashed(self._work.query_batch(FOLDED, batch))
 
     def _mapped(self, work: Callable[[Numbers, Hashed], pa.Table], numbers_D: Numbers, words: Hashed) -> pa.Table:
         """What `work` makes of each block, one after the other."""

@@ -16,16 +16,16 @@ from data.dedup.config import SQL, PageRule
 from data.dedup.cutting import Run
 from data.dedup.grams import Hashed, Unsigned, grams, stirred
 from data.dedup.texts import by_document
-from data.documents.database import Workspace
+from data.documents.database import Database
 
 _FOUND = """SELECT number, first, words, 'first at word ' || (first - distance)
             FROM repeated_page ORDER BY number, first, words DESC, distance"""
 
 
-def find_repeated_pages(work: Workspace, numbers_D: NDArray[np.int64], words: Hashed, rule: PageRule) -> dict[int, list[Run]]:
+def find_repeated_pages(work: Database, numbers_D: NDArray[np.int64], words: Hashed, rule: PageRule) -> dict[int, list[Run]]:
     """The runs of words to cut from the documents of a batch, by number."""
-    work.set(page_min_words=rule.min_words, page_window=rule.window, page_gap=rule.gap)
-    work.set(page_similarity=rule.similarity, page_max_apart=rule.max_apart)
+    work.set_variables(page_min_words=rule.min_words, page_window=rule.window, page_gap=rule.gap)
+    work.set_variables(page_similarity=rule.similarity, page_max_apart=rule.max_apart)
     found = [pa.table({"number": pa.array([], pa.int64()), "position": pa.array([], pa.int64()), "gram": pa.array([], pa.uint64())})]
     for place, block in words.blocks():
         marks = grams(block, rule.window)
@@ -38,7 +38,7 @@ def find_repeated_pages(work: Workspace, numbers_D: NDArray[np.int64], words: Ha
     repeated = pa.concat_tables(found)
     if not repeated.num_rows:
         return {}
-    work.on_batch(SQL / "pages.sql", repeated)
+    work.run_on_batch(SQL / "pages.sql", repeated)
     return by_document(work.connection.execute(_FOUND).fetchall())
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from data.dedup.config import SQL, PieceRule
 from data.dedup.cutting import Spans, between
 from data.dedup.texts import Texts, by_document
-from data.documents.database import Workspace
+from data.documents.database import Database
 from data.documents.stream import slices
 from data.documents.words import PARAGRAPH_BREAK
 
@@ -35,15 +35,15 @@ PARAGRAPH = Unit("paragraph", PARAGRAPH_BREAK)
 LINE = Unit("line", r"\n")
 
 
-def remove_repeated_pieces(work: Workspace, texts: Texts, rule: PieceRule, unit: Unit) -> None:
+def remove_repeated_pieces(work: Database, texts: Texts, rule: PieceRule, unit: Unit) -> None:
     """Cuts from `texts` every copy that the rule is after."""
     if not rule.enabled:
         return
     work.connection.execute("CREATE OR REPLACE TABLE piece (number BIGINT, position BIGINT, fingerprint UHUGEINT)")
-    work.set(piece_break=unit.separator, piece_min_characters=rule.min_characters)
+    work.set_variables(piece_break=unit.separator, piece_min_characters=rule.min_characters)
     for batch in texts.batches():
         for few in slices(batch, AT_ONCE):
-            work.on_batch(SQL / "pieces.sql", few)
+            work.run_on_batch(SQL / "pieces.sql", few)
     across = rule.scope == "corpus"
     find_copies(work, reach=1, inside=True, across=across, documents=rule.documents if across else 1)
     query = f"""SELECT copy.number, position, 1, 'first in ' || id || ', {unit.name} ' || origin_position, id
@@ -53,7 +53,7 @@ def remove_repeated_pieces(work: Workspace, texts: Texts, rule: PieceRule, unit:
         texts.cut(unit.name, batch, by_document(texts.rows(query, batch)), unit.spans)
 
 
-def find_copies(work: Workspace, *, reach: int, inside: bool, across: bool, documents: int) -> None:
+def find_copies(work: Database, *, reach: int, inside: bool, across: bool, documents: int) -> None:
     """Fills the table `copy` from `piece`, as repeated.sql says; `reach` is how many positions a piece covers."""
-    work.set(piece_reach=reach, piece_inside=inside, piece_across=across, piece_documents=documents)
-    work.script(SQL / "repeated.sql")
+    work.set_variables(piece_reach=reach, piece_inside=inside, piece_across=across, piece_documents=documents)
+    work.run_file(SQL / "repeated.sql")

@@ -23,7 +23,7 @@ from data.dedup.grams import grams, winnowed
 from data.dedup.near import EXACT, hashed
 from data.dedup.pieces import find_copies
 from data.dedup.texts import Texts
-from data.documents.database import Workspace
+from data.documents.database import Database
 from data.documents.words import spans
 
 _STAY = "SELECT batch.* FROM batch SEMI JOIN (SELECT number FROM verdict WHERE rule IS NULL) USING (number)"
@@ -37,16 +37,16 @@ _PASSAGE = pa.schema([(name, pa.int64()) for name in ("origin", "origin_first", 
 HELD = 4_000_000
 
 
-def remove_repeated_substrings(work: Workspace, texts: Texts, rule: SubstringRule) -> None:
+def remove_repeated_substrings(work: Database, texts: Texts, rule: SubstringRule) -> None:
     """Cuts from `texts` every passage that came before."""
     if not rule.enabled:
         return
-    work.script(SQL / "substrings.sql")
+    work.run_file(SQL / "substrings.sql")
     _mark(work, texts, rule.min_words)
-    work.script(SQL / "shared_marks.sql")
+    work.run_file(SQL / "shared_marks.sql")
     _compare(work, texts, rule.min_words)
     find_copies(work, reach=rule.min_words, inside=rule.inside, across=True, documents=1)
-    work.script(SQL / "runs.sql")
+    work.run_file(SQL / "runs.sql")
     texts.begin()
     for batch in texts.batches():
         words = _Words(batch)
@@ -59,11 +59,11 @@ def mark_size(min_words: int) -> int:
     return (min_words + 1) // 2
 
 
-def _mark(work: Workspace, texts: Texts, min_words: int) -> None:
+def _mark(work: Database, texts: Texts, min_words: int) -> None:
     """Fills `mark` with the fingerprints of the documents that stay."""
     size = mark_size(min_words)
     for batch in texts.batches():
-        numbers_D, words = hashed(work.about(EXACT, work.about(_STAY, batch)))
+        numbers_D, words = hashed(work.query_batch(EXACT, work.query_batch(_STAY, batch)))
         for place, block in words.blocks():
             marks = grams(block, size)
             chosen_G = np.flatnonzero(winnowed(marks, min_words - size + 1))
@@ -73,16 +73,16 @@ def _mark(work: Workspace, texts: Texts, min_words: int) -> None:
             texts.insert("mark", pa.table(columns))
 
 
-def _compare(work: Workspace, texts: Texts, min_words: int) -> None:
+def _compare(work: Database, texts: Texts, min_words: int) -> None:
     """Fills `piece` with the runs of `min_words` words that hold a fingerprint that came more than once."""
     room = min_words - mark_size(min_words)
     for batch in texts.batches():
-        marked = work.about(_MARKED, batch)
+        marked = work.query_batch(_MARKED, batch)
         if not marked.num_rows:
             continue
         shared = texts.table(_MARKS, batch)
         number_M, position_M = (shared[name].to_numpy() for name in ("number", "position"))
-        numbers_D, words = hashed(work.about(EXACT, marked))
+        numbers_D, words = hashed(work.query_batch(EXACT, marked))
         for place, block in words.blocks():
             runs = grams(block, min_words)
             inside_M = np.isin(number_M, numbers_D[place])

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 
 from data.dedup.cutting import Run, Spans, cut
-from data.documents.database import Workspace
-from data.documents.ledger import Removed
+from data.documents.database import Database
+from data.documents.ledger import RemovalWriter
 from data.documents.stream import batches
 from data.documents.words import spans
 
@@ -33,7 +33,7 @@ NAMED = 20
 class Texts:
     """Reads `documents`, whose ids ascend, and cuts from them; `removed` keeps what goes."""
 
-    def __init__(self, work: Workspace, documents: Sequence[Path], removed: Removed) -> None:
+    def __init__(self, work: Database, documents: Sequence[Path], removed: RemovalWriter) -> None:
         self._work, self._documents, self.removed = work, documents, removed
         self._turn = 0
         for name, schema in (("edited", _EDITED), ("cut", _CUT)):

@@ -1,1 +1,1 @@
-"""What a document is: its columns, its words, the account of its fate, and how documents pass through bounded memory."""
+"""What a document is: its columns, words, shard and ledger, and how documents are read and written in bounded memory."""

@@ -1,10 +1,10 @@
-"""A DuckDB connection that keeps to its memory and spills where it is told, and the folder it spills into.
+"""DuckDB connections with a memory limit and a spill folder of their own.
 
-The database lives in a fresh folder under `scratch` that is removed at the end, also after an error. Row order is not kept
-by itself: whoever reads rows says ORDER BY.
+Each database lives in a new folder under `scratch`, which is removed on exit, also after an error. Row order is not preserved: every
+query whose order matters says ORDER BY.
 
-`memory` bounds what DuckDB keeps (tables, joins, sorts), which fills up to it as a cache does; the vectors of a query that is running come
-on top, some thirty times a text that is split into lists of strings. So such queries are given few megabytes of text at a time.
+`memory` limits what DuckDB keeps (tables, joins, sorts); it uses up to that much as a cache. The vectors of a running query come on top:
+about thirty times the size of a text that is split into a list of strings. Give such queries a few megabytes of text at a time.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ WORDS = Path(__file__).with_name("words.sql")
 
 
 @dataclass(frozen=True)
-class Workspace:
-    """A connection and the folder of its temporary files."""
+class Database:
+    """A connection and the folder for its temporary files."""
 
     connection: duckdb.DuckDBPyConnection
     folder: Path
 
-    def set(self, **variables: int | float | str) -> None:
-        """Sets SQL variables, read in the .sql files by `getvariable`."""
+    def set_variables(self, **variables: int | float | str) -> None:
+        """Set SQL variables, which .sql files read with `getvariable`."""
         for name, value in variables.items():
             self.connection.execute(f"SET VARIABLE {name} = $value", {"value": value})
 
-    def script(self, path: Path) -> None:
-        """Runs all statements of a .sql file."""
+    def run_file(self, path: Path) -> None:
+        """Run all statements of a .sql file."""
         self.connection.execute(path.read_text(encoding="utf-8"))
 
-    def on_batch(self, path: Path, batch: pa.Table) -> None:
-        """Runs a .sql file that reads the table `batch`."""
-        with self._named(batch):
-            self.script(path)
+    def run_on_batch(self, path: Path, batch: pa.Table) -> None:
+        """Run a .sql file that reads `batch` as a table of that name."""
+        with self._registered(batch):
+            self.run_file(path)
 
-    def about(self, query: str, batch: pa.Table) -> pa.Table:
-        """All rows of a query that reads the table `batch`."""
-        with self._named(batch):
+    def query_batch(self, query: str, batch: pa.Table) -> pa.Table:
+        """Return all rows of a query that reads `batch` as a table of that name."""
+        with self._registered(batch):
             return self.table(query)
 
     @contextmanager
-    def _named(self, batch: pa.Table) -> Iterator[None]:
+    def _registered(self, batch: pa.Table) -> Iterator[None]:
         self.connection.register("batch", batch)
         try:
             yield
@@ -59,29 +59,29 @@ class Workspace:
             self.connection.unregister("batch")
 
     def table(self, query: str) -> pa.Table:
-        """All rows of a query."""
-        found: pa.Table = self.connection.sql(query).to_arrow_table()
-        return found
+        """Return all rows of a query as a table."""
+        result: pa.Table = self.connection.sql(query).to_arrow_table()
+        return result
 
     def rows(self, query: str) -> list[tuple[object, ...]]:
-        """All rows of a query as tuples."""
+        """Return all rows of a query as tuples."""
         return self.connection.execute(query).fetchall()
 
     def number(self, query: str) -> float:
-        """The single value of a query; nothing counts as 0."""
+        """Return the single value of a query; NULL and no row count as 0."""
         rows = self.connection.execute(query).fetchall()
         return float(rows[0][0] or 0) if rows else 0.0
 
 
 def parquet(files: Sequence[Path]) -> str:
-    """SQL that reads Parquet files as one table."""
+    """Return SQL that reads Parquet files as one table."""
     names = ", ".join("'{}'".format(str(path).replace("'", "''")) for path in files)
     return f"read_parquet([{names}])"
 
 
 @contextmanager
-def workspace(scratch: Path, *, threads: int, memory: str) -> Iterator[Workspace]:
-    """Opens a database under `scratch` with the word macros; `memory` as DuckDB writes it, such as "2GB"."""
+def open_database(scratch: Path, *, threads: int, memory: str) -> Iterator[Database]:
+    """Open a database under `scratch` with the word macros; `memory` is in DuckDB's notation, such as "2GB"."""
     scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="duckdb-", dir=scratch))
     try:
@@ -92,15 +92,15 @@ def workspace(scratch: Path, *, threads: int, memory: str) -> Iterator[Workspace
                 "memory_limit": memory,
                 "temp_directory": str(folder / "spill"),
                 "preserve_insertion_order": False,
-                # What a query freed goes back to the system when it ends, not only after 128 MB of it.
+                # Return memory to the system when a query ends; by default DuckDB waits until 128 MB are free.
                 "allocator_flush_threshold": "16MB",
                 "autoinstall_known_extensions": False,
             },
         )
         try:
-            work = Workspace(connection, folder)
-            work.set(separators=SEPARATORS, paragraph_break=PARAGRAPH_BREAK)
-            work.script(WORDS)
+            work = Database(connection, folder)
+            work.set_variables(separators=SEPARATORS, paragraph_break=PARAGRAPH_BREAK)
+            work.run_file(WORDS)
             yield work
         finally:
             connection.close()

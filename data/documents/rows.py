@@ -1,41 +1,124 @@
-"""The rows of a query, a few at a time: what is written from them never lies in memory as a whole."""
+"""Rows from a query and into a Parquet file, a few at a time, so that neither is ever in memory as a whole.
+
+While a row group fills, only its newest rows are Python dicts; older ones are packed into Arrow tables. A row of short strings takes ten
+times as much memory as a dict, so a group of many such rows would outweigh all its text.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 
-from data.documents.database import Workspace
-from data.documents.group import RowWriter
+from data.documents.database import Database
 
-AT_ONCE = 4096
+FETCH_ROWS = 4096
+GROUP_CHARACTERS = 4_000_000
+PENDING_ROWS = 512
+PENDING_CHARACTERS = 1_000_000
 
 
-def rows(work: Workspace, query: str) -> Iterator[dict[str, Any]]:
-    """Each row as {column: value}, in the query's order, whatever else the workspace does meanwhile; temporary tables are not seen."""
+def rows(work: Database, query: str) -> Iterator[dict[str, Any]]:
+    """Yield each row as {column: value}, in the query's order.
+
+    The database may run other queries meanwhile; temporary tables are not visible to this one."""
     cursor = work.connection.cursor()
     try:
-        yield from _each(cursor, query)
+        yield from _fetch(cursor, query)
     finally:
         cursor.close()
 
 
-def own_rows(work: Workspace, query: str) -> Iterator[dict[str, Any]]:
-    """The same with the workspace's temporary and registered tables; it must do nothing else until the last row is taken."""
-    return _each(work.connection, query)
+def rows_in_session(work: Database, query: str) -> Iterator[dict[str, Any]]:
+    """Yield rows as `rows` does, with temporary and registered tables visible.
+
+    The database must run nothing else until the last row is read."""
+    return _fetch(work.connection, query)
 
 
-def write_query(work: Workspace, query: str, path: Path, schema: pa.Schema) -> None:
-    """Writes the rows of a query, which sees what `own_rows` sees, to a Parquet file."""
+def write_query(work: Database, query: str, path: Path, schema: pa.Schema) -> None:
+    """Write the rows of a query to a Parquet file; the query sees temporary and registered tables."""
     with RowWriter(path, schema) as writer:
-        for row in own_rows(work, query):
+        for row in rows_in_session(work, query):
             writer.write(row)
 
 
-def _each(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[str, Any]]:
-    for batch in connection.sql(query).to_arrow_reader(AT_ONCE):
+def _fetch(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[dict[str, Any]]:
+    for batch in connection.sql(query).to_arrow_reader(FETCH_ROWS):
         yield from batch.to_pylist()
+
+
+class RowGroup:
+    """The rows of one row group, in the order added, and the number of characters in their strings."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._packed: list[pa.Table] = []
+        self._pending: list[dict[str, Any]] = []
+        self._pending_characters = 0
+        self.rows, self.characters = 0, 0
+
+    def add(self, row: dict[str, Any], characters: int) -> None:
+        """Add a row that counts as this many characters."""
+        self._pending.append(row)
+        self._pending_characters += characters
+        self.rows += 1
+        self.characters += characters
+        if len(self._pending) >= PENDING_ROWS or self._pending_characters >= PENDING_CHARACTERS:
+            self._pack()
+
+    def take(self) -> pa.Table:
+        """Return all rows as one contiguous table and empty the group."""
+        self._pack()
+        table = pa.concat_tables(self._packed).combine_chunks() if self._packed else self._schema.empty_table()
+        self._packed, self.rows, self.characters = [], 0, 0
+        return table
+
+    def _pack(self) -> None:
+        if self._pending:
+            self._packed.append(pa.Table.from_pylist(self._pending, schema=self._schema))
+        self._pending, self._pending_characters = [], 0
+
+
+class RowWriter:
+    """Writes rows to one Parquet file in the order given. Row groups close by their content, so equal rows give equal bytes."""
+
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._writer = pq.ParquetWriter(path, schema, compression="zstd")
+        self._group = RowGroup(schema)
+        self.count = 0
+
+    def write(self, row: dict[str, Any]) -> None:
+        """Append one row."""
+        self._group.add(row, self._characters(row))
+        self.count += 1
+        if self._full(self._group):
+            self._flush()
+
+    def close(self, *, complete: bool = True) -> None:
+        """Close the file. With `complete=False`, after an error, drop the rows of the unfinished group."""
+        if complete:
+            self._flush()
+        self._writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close(complete=kind is None)
+
+    def _characters(self, row: dict[str, Any]) -> int:
+        return sum(len(value) for value in row.values() if isinstance(value, str))
+
+    def _full(self, group: RowGroup) -> bool:
+        return group.characters >= GROUP_CHARACTERS
+
+    def _flush(self) -> None:
+        if self._group.rows:
+            self._writer.write_table(self._group.take())

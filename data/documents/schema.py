@@ -1,7 +1,6 @@
-"""The Parquet files that rooms of `data` hand to each other, and the one way they are written.
+"""Schemas of the Parquet files that the packages of `data` exchange, and how they are written.
 
-Guarantees: the same rows give the same bytes: fixed schema, fixed number of rows a group, no time, host or path inside.
-Memory holds one group of rows. Columns are described beside their schema.
+Equal rows give equal bytes: fixed schema, fixed number of rows per group, and no time, host or path inside. Memory holds one row group.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ import pyarrow.parquet as pq
 ROWS_A_GROUP = 128
 ID_BITS = 64
 
-# id: 16 hex digits, stable when the text changes. metadata: a JSON object. synthetic: a machine wrote it.
+# id: 16 hex digits that don't depend on the text. metadata: a JSON object. synthetic: written by a machine.
 DOCUMENTS = pa.schema(
     [pa.field(name, pa.string()) for name in ("id", "title", "source", "text", "metadata")] + [pa.field("synthetic", pa.bool_())]
 )
-# action: kept, changed, removed, duplicate or quarantined. count: pieces. characters: how many were touched. net: how many fewer there
-# are because of it (negative: more). See `ledger`.
+# action: kept, changed, removed, duplicate or quarantined. count: how many passages. characters: how many it touched. net: characters in
+# minus characters out. See `ledger`.
 LEDGER = pa.schema(
     {name: pa.string() for name in ("id", "stage", "action", "rule")}
     | {"count": pa.int64(), "characters": pa.int64(), "net": pa.int64(), "detail": pa.string()}
@@ -32,12 +31,12 @@ QUARANTINE = pa.schema([(name, pa.string()) for name in ("source", "path", "reas
 
 
 def document_id(source: str, path: str) -> str:
-    """16 hex digits from the source's name and the path inside it."""
+    """Return 16 hex digits that identify the path inside the source."""
     return hashlib.sha256(f"{source}\0{path}".encode("utf-8", "surrogatepass")).hexdigest()[: ID_BITS // 4]
 
 
 def write_rows(path: Path, schema: pa.Schema, rows: Iterable[dict[str, Any]]) -> int:
-    """Writes rows in the order given; returns their number."""
+    """Write rows in the order given and return how many."""
     pending, count = iter(rows), 0
     with pq.ParquetWriter(path, schema, compression="zstd") as writer:
         while group := list(islice(pending, ROWS_A_GROUP)):

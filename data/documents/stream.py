@@ -1,9 +1,7 @@
-"""Documents pass through memory a few megabytes at a time, ordered by id, and leave in the same order.
+"""Read and write documents a few megabytes at a time, ordered by id.
 
-Several files are read as one, in the order given: what comes of them is, to the byte, what comes of one file that holds their rows.
-
-Row groups close by the characters and the rows they hold, so the same rows make the same bytes whatever was read before. One document
-is the least that can be held: memory is bounded by the batch and the longest document, whatever the number of documents.
+Several files read in order give the same bytes as one file with all their rows: row groups close by the characters and rows they hold,
+not by what was read before. Memory is bounded by one batch and the longest document, whatever the number of documents.
 """
 
 from __future__ import annotations
@@ -16,8 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from data.documents.database import Workspace, parquet
-from data.documents.group import Group, RowWriter
+from data.documents.database import Database, parquet
+from data.documents.rows import RowGroup, RowWriter
 from data.documents.schema import DOCUMENTS
 
 COLUMNS = tuple(DOCUMENTS.names)
@@ -28,26 +26,25 @@ READ_ROWS = 64
 
 
 def batches(documents: Path | Sequence[Path], columns: tuple[str, ...] = COLUMNS) -> Iterator[pa.Table]:
-    """Tables of whole documents, in the order of the files and of their rows, each of about `BATCH_CHARACTERS` characters
-    and of `BATCH_ROWS` rows at most."""
-    held: list[pa.RecordBatch] = []
+    """Yield tables of whole documents in file and row order, of about `BATCH_CHARACTERS` characters and at most `BATCH_ROWS` rows each."""
+    pending: list[pa.RecordBatch] = []
     size = 0
     for path in [documents] if isinstance(documents, Path) else documents:
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20) as file:
-            for piece in file.iter_batches(batch_size=READ_ROWS, columns=list(columns)):
-                held.append(piece)
-                size += piece.nbytes
-                if size >= BATCH_CHARACTERS or len(held) * READ_ROWS >= BATCH_ROWS:
-                    yield pa.Table.from_batches(held)
-                    held, size = [], 0
-                    # What the last batches had goes back to the system, or Arrow would hold twice as much as it uses.
+            for batch in file.iter_batches(batch_size=READ_ROWS, columns=list(columns)):
+                pending.append(batch)
+                size += batch.nbytes
+                if size >= BATCH_CHARACTERS or len(pending) * READ_ROWS >= BATCH_ROWS:
+                    yield pa.Table.from_batches(pending)
+                    pending, size = [], 0
+                    # Without this Arrow's pool holds twice the memory in use.
                     pa.default_memory_pool().release_unused()
-    if held:
-        yield pa.Table.from_batches(held)
+    if pending:
+        yield pa.Table.from_batches(pending)
 
 
 def slices(table: pa.Table, characters: int = SLICE_CHARACTERS) -> Iterator[pa.Table]:
-    """The rows of a table in order, in tables of about so many characters of `text`: for what makes much of each word."""
+    """Yield a table's rows in order as tables of about `characters` characters of `text`, for steps whose memory grows with every word."""
     first, size = 0, 0
     for row, length in enumerate(pc.utf8_length(table["text"]).to_pylist()):
         size += length or 0
@@ -58,27 +55,27 @@ def slices(table: pa.Table, characters: int = SLICE_CHARACTERS) -> Iterator[pa.T
         yield table.slice(first)
 
 
-def ordered(work: Workspace, documents: Sequence[Path]) -> Sequence[Path]:
-    """`documents` themselves if ids ascend through them, as they do through shards, or else a sorted copy in the workspace.
+def sorted_by_id(work: Database, documents: Sequence[Path]) -> Sequence[Path]:
+    """Return `documents` if their ids ascend, as they do through shards, else a sorted copy in the database's folder.
 
-    Raises ValueError for a missing column and for an id that comes twice.
+    Raise ValueError for a missing column or a repeated id.
     """
     for path in documents:
         missing = [name for name in COLUMNS if name not in pq.read_schema(path).names]
         if missing:
             raise ValueError(f"{path.name} has no column {', '.join(missing)}; documents need {', '.join(COLUMNS)}")
     last = ""
-    rising = True
+    ascending = True
     for table in batches(documents, ("id",)):
         for value in map(str, table["id"].to_pylist()):
-            rising = rising and value > last
+            ascending = ascending and value > last
             last = value
-    if rising:
+    if ascending:
         return documents
     source = parquet(documents)
-    twice = work.rows(f"SELECT id FROM {source} GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1")
-    if twice:
-        raise ValueError(f"document id {twice[0][0]} comes more than once in {documents[0].name}; ids must be unique")
+    repeated = work.rows(f"SELECT id FROM {source} GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1")
+    if repeated:
+        raise ValueError(f"document id {repeated[0][0]} comes more than once in {documents[0].name}; ids must be unique")
     target = work.folder / "ordered.parquet"
     work.connection.execute(
         f"COPY (SELECT {', '.join(COLUMNS)} FROM {source} ORDER BY id) TO '{target}' (FORMAT parquet, ROW_GROUP_SIZE 2048)"
@@ -87,7 +84,7 @@ def ordered(work: Workspace, documents: Sequence[Path]) -> Sequence[Path]:
 
 
 class DocumentWriter(RowWriter):
-    """Writes documents to Parquet with row groups of about `BATCH_CHARACTERS` characters of text, and of `BATCH_ROWS` at most."""
+    """Writes documents to Parquet in row groups of about `BATCH_CHARACTERS` characters of text and at most `BATCH_ROWS` rows."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, DOCUMENTS)
@@ -95,5 +92,5 @@ class DocumentWriter(RowWriter):
     def _characters(self, row: dict[str, Any]) -> int:
         return len(row["text"])
 
-    def _full(self, group: Group) -> bool:
+    def _full(self, group: RowGroup) -> bool:
         return group.characters >= BATCH_CHARACTERS or group.rows >= BATCH_ROWS

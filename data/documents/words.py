@@ -1,8 +1,8 @@
-"""What counts as a word when texts are compared, once for SQL and once for Python.
+"""What counts as a word when texts are compared, defined once for SQL and once for Python.
 
-A word is what remains between spaces and punctuation, in lower case. Punctuation is replaced one character by one, never
-deleted, so the n-th word found by SQL (`words.sql`) is the n-th span found here. Scripts without spaces get words as long as
-a clause: comparison still works, over longer units.
+A word is a run of characters between spaces and punctuation, in lower case. Each punctuation character is replaced by a space, never
+deleted, so the n-th word in SQL (`words.sql`) is the n-th span here. Scripts without spaces get words as long as a clause; comparison
+still works, on longer units.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SEPARATORS = "".join(
 _BLANK = str.maketrans(SEPARATORS, " " * len(SEPARATORS))
 _WORD = re.compile("[^ ]+")
 PARAGRAPH_BREAK = r"\n[ \t\r]*\n[ \t\r\n]*"
-"""Reads the same in RE2 (DuckDB) and in Python."""
+"""Means the same in RE2 (DuckDB) and in Python."""
 
 
 def spans(text: str) -> list[tuple[int, int]]:
@@ -28,10 +28,10 @@ def spans(text: str) -> list[tuple[int, int]]:
 
 
 def gram_macro(name: str, size: int) -> str:
-    """SQL that defines macro `name`(hashes): the hashes of all runs of `size` word hashes.
+    """Return SQL that defines macro `name`(hashes): the hashes of all n-grams of `size` word hashes.
 
-    A text shorter than `size` words is one gram, an empty one none. List slices zipped are linear; slicing inside a lambda
-    is quadratic in DuckDB 2.0.
+    A text of fewer than `size` words is one gram, an empty text none. Zipping list slices takes linear time; slicing inside a lambda is
+    quadratic in DuckDB 2.0.
     """
     slices = ", ".join(f"h[{k} : len(h) - {size - k}]" for k in range(1, size + 1))
     return f"""CREATE OR REPLACE TEMP MACRO {name}(h) AS

@@ -80,7 +80,7 @@ def _by_phrases(batch: Batch, phrases: list[str], config: BlockedConfig) -> None
     batch.load()
     batch.work.connection.register("phrase", pa.table({"number": list(range(len(phrases))), "phrase": phrases}))
     try:
-        batch.work.script(SQL / "blocked.sql")
+        batch.work.run_file(SQL / "blocked.sql")
     finally:
         batch.work.connection.unregister("phrase")
     for document, row in batch.rows("SELECT n, hits, words, most FROM hits ORDER BY n"):

@@ -27,7 +27,7 @@ def c4(config: C4) -> Step:
 
     def step(batch: Batch) -> None:
         batch.load()
-        batch.work.set(
+        batch.work.set_variables(
             javascript=config.javascript,
             policies=config.policies,
             policy=f"(?i){'|'.join(POLICIES)}",
@@ -35,7 +35,7 @@ def c4(config: C4) -> Step:
             enough_words=enough,
             minimum_sentences=config.minimum_sentences,
         )
-        batch.work.script(SQL / "c4.sql")
+        batch.work.run_file(SQL / "c4.sql")
         remove_failing(batch, whole)
         cut = batch.rows("SELECT n, place, cut FROM judged WHERE cut IS NOT NULL ORDER BY n, place")
         for number, pairs in groupby(cut, key=lambda pair: pair[0].number):

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from data.documents.database import workspace
-from data.documents.group import RowWriter
-from data.documents.ledger import EDITS, Removed, require_balance
+from data.documents.database import open_database
+from data.documents.ledger import EDITS, RemovalWriter, require_balance
+from data.documents.rows import RowWriter
 from data.documents.schema import LEDGER
-from data.documents.stream import DocumentWriter, batches, ordered
+from data.documents.stream import DocumentWriter, batches, sorted_by_id
 from data.filtering.blocked import blocked
 from data.filtering.c4 import c4
 from data.filtering.config import FilterConfig
@@ -41,7 +41,7 @@ class _Out:
 
     def __init__(self, output: Path, stack: ExitStack) -> None:
         self._documents = stack.enter_context(DocumentWriter(output / "documents.parquet"))
-        self._removed = stack.enter_context(Removed(output))
+        self._removed = stack.enter_context(RemovalWriter(output))
         self._ledger = stack.enter_context(RowWriter(output / "ledger.parquet", LEDGER))
         self._edits = stack.enter_context(RowWriter(output / "edits.parquet", EDITS))
         self.counts: Counter[str] = Counter()
@@ -91,9 +91,9 @@ def filter_documents(
     Raises ValueError for a configuration that can't work, such as a language to keep that the model doesn't know."""
     output.mkdir(parents=True, exist_ok=True)
     steps = list(_steps(config, lists, classifier))
-    with workspace(scratch, threads=threads, memory=memory) as work:
-        work.set(white=WHITE)
-        given = ordered(work, [documents])
+    with open_database(scratch, threads=threads, memory=memory) as work:
+        work.set_variables(white=WHITE)
+        given = sorted_by_id(work, [documents])
         total, done, languages = pq.read_metadata(documents).num_rows, 0, Counter[str]()
         with ExitStack() as stack:
             out = _Out(output, stack)

@@ -56,7 +56,7 @@ class Measured:
     def __call__(self, batch: Batch) -> None:
         """Removes the documents that fail a rule."""
         batch.load()
-        batch.work.script(SQL / self.script)
+        batch.work.run_file(SQL / self.script)
         remove_failing(batch, self.bounds)
 
 
@@ -111,7 +111,7 @@ def fineweb(config: FineWeb) -> Step:
     measure = Measured("fineweb.sql", bounds)
 
     def step(batch: Batch) -> None:
-        batch.work.set(short_line=config.short_line)
+        batch.work.set_variables(short_line=config.short_line)
         measure(batch)
 
     return step

@@ -14,7 +14,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from data.documents.database import Workspace
+from data.documents.database import Database
 
 SQL = Path(__file__).with_name("sql")
 WHITE = r"[\t\v\f\r\x1c-\x1f\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
@@ -60,7 +60,7 @@ class Passing:
 class Batch:
     """Some documents, and table `plain` of their texts for SQL, by number; see sql/plain.sql."""
 
-    def __init__(self, work: Workspace, rows: list[dict[str, Any]]) -> None:
+    def __init__(self, work: Database, rows: list[dict[str, Any]]) -> None:
         self.work = work
         self.documents = [Passing(row, number) for number, row in enumerate(rows)]
         self._current = False
@@ -79,7 +79,7 @@ class Batch:
         if not self._current:
             alive = self.alive
             numbers = pa.array([document.number for document in alive], pa.int32())
-            self.work.on_batch(SQL / "plain.sql", pa.table({"n": numbers, "text": pa.array([d.text for d in alive], pa.string())}))
+            self.work.run_on_batch(SQL / "plain.sql", pa.table({"n": numbers, "text": pa.array([d.text for d in alive], pa.string())}))
             self._current = True
 
     def plain(self) -> pa.Table:

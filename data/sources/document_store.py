@@ -18,14 +18,13 @@ from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
 
-from data.documents.database import Workspace, parquet, workspace
-from data.documents.group import RowWriter
+from data.documents.database import Database, open_database, parquet
 from data.documents.ledger import Unbalanced
-from data.documents.rows import own_rows, write_query
+from data.documents.rows import RowWriter, rows_in_session, write_query
 from data.documents.schema import LEDGER, QUARANTINE, document_id
+from data.documents.sharding import shard_of
 from data.documents.stream import DocumentWriter
 from data.sources.errors import SourceError
-from data.sources.shards import shard_of
 from data.sources.titles import name_disagrees, name_title, tidy_title, title_of
 
 BINS = 64
@@ -99,7 +98,7 @@ class Shelf:
         kept = RowWriter(self._folder / "kept.parquet", KEPT)
         counts = dict.fromkeys(("documents", "quarantined", "characters", "bytes", "joined_parts"), 0.0)
         pieces = 0
-        with workspace(scratch, threads=threads, memory=memory) as work:
+        with open_database(scratch, threads=threads, memory=memory) as work:
             with DocumentWriter(output / "documents.parquet") as documents:
                 for row, parts, size in self._works(work):
                     documents.write(row)
@@ -127,9 +126,9 @@ class Shelf:
         for stream in self._bins.values():
             stream.close()
 
-    def _works(self, work: Workspace) -> Iterator[tuple[dict[str, Any], int, int]]:
+    def _works(self, work: Database) -> Iterator[tuple[dict[str, Any], int, int]]:
         """(row, parts, bytes) of every work, by id."""
-        places = own_rows(work, f"SELECT * FROM {parquet([self._folder / 'places.parquet'])} ORDER BY id, part")
+        places = rows_in_session(work, f"SELECT * FROM {parquet([self._folder / 'places.parquet'])} ORDER BY id, part")
         for identity, group in groupby(places, key=lambda place: place["id"]):
             parts = list(group)
             for one, other in pairwise(parts):

@@ -11,7 +11,7 @@ from data.sources.config import FilesSource, IngestConfig, PackageSource, Remote
 from data.sources.errors import SourceError
 
 
-def refuse_silence(config: IngestConfig, root: Path, metrics: Iterable[Mapping[str, float]], quarantines: Iterable[Path]) -> None:
+def refuse_empty_sources(config: IngestConfig, root: Path, metrics: Iterable[Mapping[str, float]], quarantines: Iterable[Path]) -> None:
     """Go on only if every source gave a document. `metrics`: what `ingest` measured, one a shard; `quarantines`: their quarantine.parquet,
     which are read only to say why. Raises SourceError naming the source, and the first file that was put aside."""
     measured = list(metrics)

@@ -17,10 +17,10 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from data.documents.sharding import CorpusShard, in_shard
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.formats import fits, named
-from data.sources.shards import Shard, holds
 from data.sources.work_grouping import Works
 
 DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]
@@ -49,7 +49,7 @@ def find_files(source: FilesSource, root: Path, works: Works | None = None) -> d
     return {name: Path(found[name]) for name in sorted(found) if works is None or named(name).many or works.hold(name)}
 
 
-def source_state(config: IngestConfig, root: Path, shard: Shard | None, digest_of: DigestOf) -> dict[str, str]:
+def source_state(config: IngestConfig, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
     """{source name/relative path: digest} of every local file that the shard's works are made of, for the key of the ingest stage.
 
     Files of records and archives concern every shard. And the shard's documents that are never to be read. Nothing else for packages,
@@ -61,7 +61,7 @@ def source_state(config: IngestConfig, root: Path, shard: Shard | None, digest_o
             works = Works(source.label, source.join, shard, frozenset(config.without))
             files |= {observed_as(source.label, name): path for name, path in find_files(source, root, works).items()}
     digests = digest_of(files.values())
-    barred = {f"document {document} (never to be read)": "barred" for document in config.without if holds(shard, document)}
+    barred = {f"document {document} (never to be read)": "barred" for document in config.without if in_shard(shard, document)}
     return {name: digests[path] for name, path in files.items()} | barred
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from data.documents.sharding import CorpusShard
 from data.sources.archive import selected
 from data.sources.config import FilesSource, IngestConfig, PackageSource, RemoteSource, SourceConfig
 from data.sources.document_store import Piece, Shelf
@@ -29,7 +30,6 @@ from data.sources.package import fetch_package
 from data.sources.readers.record import Options
 from data.sources.remote import fetch_remote
 from data.sources.sandbox.parser_sandbox import Apart
-from data.sources.shards import Shard
 from data.sources.work_grouping import Works
 from data.synthetic.config import SyntheticSource
 from data.synthetic.write import read_texts
@@ -39,7 +39,7 @@ UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class IngestInputs:
     """What sources are read from: where relative paths begin, where archives are kept, the folder of generated books, what
     `source_state` observed of the shard (None: nobody looked), and the folder of what a machine wrote."""
 
@@ -51,7 +51,7 @@ class Surroundings:
 
 
 def ingest(
-    config: IngestConfig, output: Path, around: Surroundings, shard: Shard | None = None, *, threads: int, memory: str, scratch: Path
+    config: IngestConfig, output: Path, around: IngestInputs, shard: CorpusShard | None = None, *, threads: int, memory: str, scratch: Path
 ) -> dict[str, float]:
     """Writes documents.parquet, quarantine.parquet and ledger.parquet of a shard (None: of the whole corpus) into `output`.
 
@@ -80,7 +80,7 @@ def _opener(source: SourceConfig, works: Works, shelf: Shelf, apart: Apart, limi
     return Opener(works, shelf, apart, options, source.formats, scratch, strict=isinstance(source, PackageSource))
 
 
-def _read(source: SourceConfig, opener: Opener, around: Surroundings) -> None:
+def _read(source: SourceConfig, opener: Opener, around: IngestInputs) -> None:
     """Put all that a source holds of the shard on the shelf."""
     if isinstance(source, PackageSource):
         _read_package(source, opener, fetch_package(source, around.cache))

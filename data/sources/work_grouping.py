@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from data.documents.schema import document_id
-from data.sources.shards import Shard, holds
+from data.documents.sharding import CorpusShard, in_shard
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Works:
 
     source: str
     join: str | None
-    shard: Shard | None
+    shard: CorpusShard | None
     without: frozenset[str] = frozenset()
     left_out: set[str] = field(default_factory=set)
 
@@ -41,7 +41,7 @@ class Works:
     def hold_work(self, work: str) -> bool:
         """Whether the shard reads a work, by its own name."""
         document = document_id(self.source, work)
-        if not holds(self.shard, document):
+        if not in_shard(self.shard, document):
             return False
         if document in self.without:
             self.left_out.add(document)

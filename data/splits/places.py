@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.documents.database import Workspace, parquet
+from data.documents.database import Database, parquet
 from data.splits.config import SplitConfig
 from data.splits.seats import seats
 
@@ -39,16 +39,16 @@ _LACKING = """SELECT stratum FROM (SELECT {stratum} AS stratum, place FROM famil
     GROUP BY stratum HAVING count(*) >= {parts} AND count(DISTINCT place) < {parts} ORDER BY stratum"""
 
 
-def place_documents(work: Workspace, documents: Sequence[Path], clusters: Path, config: SplitConfig) -> None:
+def place_documents(work: Database, documents: Sequence[Path], clusters: Path, config: SplitConfig) -> None:
     """Makes the table `verdict` (id, cluster, characters, synthetic, place, rule, detail); a document without a place is removed by `rule`.
 
     Raises ValueError for no documents, for one without a cluster, for fewer clusters than parts, and for counts that leave nothing to train
     on; each with the way out.
     """
-    work.set(seed=config.seed, mode=config.mode, stratify=config.stratify, test=config.test, val=config.val)
+    work.set_variables(seed=config.seed, mode=config.mode, stratify=config.stratify, test=config.test, val=config.val)
     work.connection.execute(f"CREATE TEMP VIEW given AS SELECT * FROM {parquet(documents)}")
     work.connection.execute(f"CREATE TEMP VIEW membership AS SELECT id, cluster FROM {parquet([clusters])}")
-    work.script(_SQL / "families.sql")
+    work.run_file(_SQL / "families.sql")
     _require_documents(work, documents[0], clusters)
     held_out = config.held_out
     found = int(work.number(_CLUSTERS))
@@ -61,11 +61,11 @@ def place_documents(work: Workspace, documents: Sequence[Path], clusters: Path, 
         _count(work, {part: int(wanted) for part, wanted in held_out.items()})
     elif held_out:
         _stand_in(work, [*held_out, "train"], config.stratify == "source")
-    work.set(synthetic_ratio=config.synthetic_share / (1 - config.synthetic_share))
-    work.script(_SQL / "verdict.sql")
+    work.set_variables(synthetic_ratio=config.synthetic_share / (1 - config.synthetic_share))
+    work.run_file(_SQL / "verdict.sql")
 
 
-def _require_documents(work: Workspace, documents: Path, clusters: Path) -> None:
+def _require_documents(work: Database, documents: Path, clusters: Path) -> None:
     if not work.number("SELECT count(*) FROM piece WHERE NOT synthetic"):
         raise ValueError(
             f"{documents.name} holds no documents that a person wrote; nothing is left to split after cleaning and deduplication"
@@ -78,7 +78,7 @@ def _require_documents(work: Workspace, documents: Path, clusters: Path) -> None
         )
 
 
-def _count(work: Workspace, wanted: dict[str, int]) -> None:
+def _count(work: Database, wanted: dict[str, int]) -> None:
     """Takes documents by number, from each stratum its seats."""
     for part, number in wanted.items():
         strata: dict[str, int] = {str(name): int(str(size)) for name, size in work.rows(_STRATA)}
@@ -88,17 +88,17 @@ def _count(work: Workspace, wanted: dict[str, int]) -> None:
                 "train on: ask for fewer, or add books"
             )
         for stratum, due in seats(strata, number).items():
-            work.set(part=part, stratum=stratum, wanted=due)
-            work.script(_SQL / "take.sql")
+            work.set_variables(part=part, stratum=stratum, wanted=due)
+            work.run_file(_SQL / "take.sql")
     if not work.number("SELECT count(*) FROM family WHERE documents > 0 AND place = 'train'"):
         raise ValueError(f"split.mode 'counts' leaves no cluster to train on with {wanted}; ask for fewer documents, or add books")
 
 
-def _stand_in(work: Workspace, parts: list[str], by_source: bool) -> None:
+def _stand_in(work: Database, parts: list[str], by_source: bool) -> None:
     """Gives every part that is to have something a cluster at least: in each source that has enough, then in the whole corpus."""
     for stratum in ("stratum", "''") if by_source else ("''",):
         for (name,) in work.rows(_LACKING.format(stratum=stratum, parts=len(parts))):
-            work.set(stratum=str(name), everywhere=stratum == "''")
+            work.set_variables(stratum=str(name), everywhere=stratum == "''")
             for part in parts:
-                work.set(part=part)
-                work.script(_SQL / "stand_in.sql")
+                work.set_variables(part=part)
+                work.run_file(_SQL / "stand_in.sql")

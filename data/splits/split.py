@@ -11,11 +11,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from pathlib import Path
 
-from data.documents.database import Workspace, workspace
-from data.documents.ledger import Removed, require_balance
+from data.documents.database import Database, open_database
+from data.documents.ledger import RemovalWriter, require_balance
 from data.documents.rows import rows
 from data.documents.schema import LEDGER, write_rows
-from data.documents.stream import DocumentWriter, batches, ordered
+from data.documents.stream import DocumentWriter, batches, sorted_by_id
 from data.splits.config import SplitConfig
 from data.splits.places import place_documents
 
@@ -36,8 +36,8 @@ def split(
     """
     output.mkdir(parents=True, exist_ok=True)
     shared = config.mode == "all_train"
-    with workspace(scratch, threads=threads, memory=memory) as work:
-        source = ordered(work, [documents])
+    with open_database(scratch, threads=threads, memory=memory) as work:
+        source = sorted_by_id(work, [documents])
         place_documents(work, source, clusters, config)
         metrics = _write(work, source[0], output, shared)
         write_rows(output / "ledger.parquet", LEDGER, rows(work, _LEDGER.read_text("utf-8")))
@@ -53,14 +53,14 @@ def split(
     return {**metrics, "shared": float(shared)}
 
 
-def _write(work: Workspace, documents: Path, output: Path, shared: bool) -> dict[str, float]:
+def _write(work: Database, documents: Path, output: Path, shared: bool) -> dict[str, float]:
     """The three parts and what was removed; documents and verdicts march in step, both by id."""
     counts = dict.fromkeys((f"{kind}_{part}" for kind in ("documents", "characters") for part in SPLITS), 0.0)
     counts |= dict.fromkeys(("synthetic_documents", "synthetic_characters", "synthetic_dropped"), 0.0)
     verdicts = rows(work, _VERDICT)
     with ExitStack() as stack:
         writers = {part: stack.enter_context(DocumentWriter(output / f"{part}.parquet")) for part in SPLITS}
-        removed = stack.enter_context(Removed(output))
+        removed = stack.enter_context(RemovalWriter(output))
         for batch in batches(documents):
             for row, verdict in zip(batch.to_pylist(), verdicts, strict=False):
                 size, part = len(row["text"]), verdict["place"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from data.sources.shards import Shard
+from data.documents.sharding import CorpusShard
 from data.synthetic.config import ModelMaker, SyntheticSource
 
 DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]
 
 
-def synthetic_state(config: SyntheticSource, root: Path, shard: Shard | None, digest_of: DigestOf) -> dict[str, str]:
+def synthetic_state(config: SyntheticSource, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
     """{model/relative path, or prompts: digest} for the key of the stage; nothing for templates.
 
     Raises FileNotFoundError naming a path that is not there, and NotADirectoryError."""

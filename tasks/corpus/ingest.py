@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.sources.config import IngestConfig
-from data.sources.empty_sources import refuse_silence
+from data.sources.empty_sources import refuse_empty_sources
 from data.sources.files import source_state
-from data.sources.ingest import Surroundings
+from data.sources.ingest import IngestInputs
 from data.sources.ingest import ingest as read_sources
 from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
@@ -23,7 +23,7 @@ LIBRARIES = ("pyarrow", "duckdb", "charset-normalizer", "markdown-it-py", "trafi
 @stage(libraries=LIBRARIES, observes=source_state)
 def ingest(config: IngestConfig, work: Workspace, universe: Path | None = None, synthetic: Path | None = None) -> Metrics:
     """Sources, books/ of a generated universe, and what a machine wrote -> documents.parquet, quarantine.parquet, ledger.parquet."""
-    around = Surroundings(work.root, work.cache, universe, work.observed, synthetic)
+    around = IngestInputs(work.root, work.cache, universe, work.observed, synthetic)
     return read_sources(config, work.output, around, work.shard, **work.limits)
 
 
@@ -34,4 +34,4 @@ def require_texts(config: IngestConfig, shards: Shards) -> None:
     made, run = shards.artifacts(), current_run()
     if len(made) == len(shards.items):
         quarantines = (run.store.local(artifact) / "quarantine.parquet" for artifact in made)
-        refuse_silence(config, run.root, (artifact.metrics for artifact in made), quarantines)
+        refuse_empty_sources(config, run.root, (artifact.metrics for artifact in made), quarantines)

@@ -27,7 +27,7 @@ from data.filtering.config import FilterConfig
 from data.filtering.filter import filter_documents
 from data.filtering.listed import Listed
 from data.sources.config import IngestConfig
-from data.sources.ingest import Surroundings, ingest
+from data.sources.ingest import IngestInputs, ingest
 from tasks.stage.execution.resources import Resources
 from tasks.stage.stage import Shard
 
@@ -85,7 +85,7 @@ class Chain:
         if order.raw:
             files = {"kind": "files", "name": "pile", "paths": ["*.jsonl"], "formats": ["jsonl"], "id_field": "id"}
             config = IngestConfig.model_validate({"sources": [files], "shards": order.shards})
-            around = Surroundings(source, self.work)
+            around = IngestInputs(source, self.work)
             shards = self._each("ingest", lambda n, out, limits: ingest(config, out, around, Shard(n, order.shards), **limits))
         else:
             shards = [source / f"{number}.parquet" for number in range(order.shards)]

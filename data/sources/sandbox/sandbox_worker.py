@@ -55,7 +55,7 @@ def _wanted(shard: list[Any] | None) -> Wanted:
     if shard is None:
         return lambda name: True
     from data.documents.schema import document_id
-    from data.sources.shards import shard_of
+    from data.documents.sharding import shard_of
 
     source, file, number, count = shard
     return lambda name: shard_of(document_id(source, f"{file}#{name}"), count) == number

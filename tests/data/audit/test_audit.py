@@ -17,10 +17,10 @@ from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
 from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup
+from data.documents.sharding import shard_of
 from data.documents.words import spans
 from data.sources.config import FilesSource, IngestConfig
-from data.sources.ingest import Surroundings, ingest
-from data.sources.shards import shard_of
+from data.sources.ingest import IngestInputs, ingest
 from data.splits.config import SplitConfig
 from data.splits.split import split
 from tests.data.dedup.books import edited, prose, write
@@ -80,7 +80,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (root / "shelf" / name).write_text(text)
     (root / "shelf" / "photo.txt").write_bytes(b"\x89PNG" + bytes(99))
     limits: Any = {"threads": 1, "memory": "500MB", "scratch": root / "scratch"}
-    ingest(IngestConfig(sources=(FilesSource(paths=("shelf",)),)), root / "ingest", Surroundings(root, root), **limits)
+    ingest(IngestConfig(sources=(FilesSource(paths=("shelf",)),)), root / "ingest", IngestInputs(root, root), **limits)
     clean(root / "ingest" / "documents.parquet", root / "clean", CleanConfig(), threads=1, memory="500MB", scratch=root / "scratch")
     dedup([root / "clean" / "documents.parquet"], root / "dedup", DedupConfig(), threads=1, memory="500MB", scratch=root / "scratch")
     split(root / "dedup" / "documents.parquet", root / "dedup" / "clusters.parquet", root / "splits", SplitConfig(), **limits)

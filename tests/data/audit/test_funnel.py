@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from data.audit.audit import audit
 from data.audit.config import AuditConfig
 from data.audit.funnel import funnel
-from data.documents.database import workspace
+from data.documents.database import open_database
 from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, write_rows
 
 Texts = dict[str, str]
@@ -89,7 +89,7 @@ def test_what_came_is_what_stayed_and_what_went_in_documents_and_characters_stag
         # Every other stage leaves no documents, and is taken at its ledger's word.
         ledgers[stage] = lay(root / stage, shards, texts, rows[stage], documents=number % 2 == 0)
         expected.append((len(before), len(texts), sum(map(len, before.values())), sum(map(len, texts.values()))))
-    with workspace(root / "scratch", threads=1, memory="200MB") as work:
+    with open_database(root / "scratch", threads=1, memory="200MB") as work:
         found = funnel(work, ledgers)
     names = ("documents_in", "documents", "characters_in", "characters")
     assert [tuple(entry[name] for name in names) for entry in found[1:]] == expected
@@ -108,12 +108,18 @@ def _less(rows: list[Row]) -> list[Row]:
 
 
 UNTOLD: dict[str, tuple[Callable[[list[Row]], list[Row]], str]] = {
-    "a character": (_less, "document a: 9 characters came, 6 stayed, its ledger says 2 went, in 1 closing rows"),
-    "a document": (lambda rows: rows[2:], "document a: 9 characters came, 6 stayed, its ledger says 0 went, in 0 closing rows"),
-    "a removed document": (lambda rows: rows[:2], "document b: 4 characters came, 0 stayed, its ledger says 0 went, in 0 closing rows"),
-    "a fate told twice": (lambda rows: [*rows, rows[2]], "document b: 4 characters came, 0 stayed, its ledger says 8 went, in 2"),
-    "a document from nowhere": (lambda rows: [*rows, told("c", "clean", "removed", "x", 1, 1)], "document c: 0 characters came"),
-    "a fate that is another": (lambda rows: [*rows[:2], {**rows[2], "action": "kept"}], "document b: 4 characters came, 0 stayed"),
+    "a character": (_less, "document a: 9 characters came in, 6 came out, its ledger records 2 removed, in 1 closing rows"),
+    "a document": (lambda rows: rows[2:], "document a: 9 characters came in, 6 came out, its ledger records 0 removed, in 0 closing rows"),
+    "a removed document": (
+        lambda rows: rows[:2],
+        "document b: 4 characters came in, 0 came out, its ledger records 0 removed, in 0 closing rows",
+    ),
+    "a fate told twice": (
+        lambda rows: [*rows, rows[2]],
+        "document b: 4 characters came in, 0 came out, its ledger records 8 removed, in 2",
+    ),
+    "a document from nowhere": (lambda rows: [*rows, told("c", "clean", "removed", "x", 1, 1)], "document c: 0 characters came in"),
+    "a fate that is another": (lambda rows: [*rows[:2], {**rows[2], "action": "kept"}], "document b: 4 characters came in, 0 came out"),
 }
 
 
@@ -123,7 +129,7 @@ def test_what_a_ledger_does_not_tell_is_found_and_named(untold: str, tmp_path: P
     left, rows = through("clean", texts, [("kept", 3), ("removed", 0)])
     change, fault = UNTOLD[untold]
     ledgers = {"ingest": lay(tmp_path / "ingest", 1, texts, read_as(texts)), "clean": lay(tmp_path / "clean", 1, left, change(rows))}
-    with workspace(tmp_path / "scratch", threads=1, memory="200MB") as work:
+    with open_database(tmp_path / "scratch", threads=1, memory="200MB") as work:
         first, second = funnel(work, ledgers)
     assert first["balanced"] and not second["balanced"]
     assert f"clean does not account for {fault}" in second["fault"]

@@ -10,7 +10,7 @@ import pytest
 
 from data.audit.config import AuditConfig
 from data.audit.leaks import report_leaks
-from data.documents.database import workspace
+from data.documents.database import open_database
 from data.documents.words import spans
 from tests.data.dedup.books import prose, write
 
@@ -20,7 +20,7 @@ Texts = dict[str, str]
 def _report(folder: Path, parts: dict[str, Texts], config: AuditConfig, *, threads: int = 1, memory: str = "500MB") -> dict[str, float]:
     for part, texts in parts.items():
         write(folder / part, texts).rename(folder / f"{part}.parquet")
-    with workspace(folder / "scratch", threads=threads, memory=memory) as work:
+    with open_database(folder / "scratch", threads=threads, memory=memory) as work:
         return report_leaks(work, folder, folder, config)
 
 

@@ -11,7 +11,7 @@ import pytest
 from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
 from data.sources.config import IngestConfig
-from data.sources.ingest import Surroundings, ingest
+from data.sources.ingest import IngestInputs, ingest
 from data.universe.config import UniverseSource
 from data.universe.score import score
 from data.universe.write import write_universe
@@ -30,7 +30,7 @@ class Part:
 def test_cleaning_restores_99_of_100_faults_and_spoils_at_most_one_character_of_1000(seed: int, tmp_path: Path) -> None:
     source = UniverseSource(seed=seed)
     write_universe(tmp_path / "world", source)
-    around = Surroundings(tmp_path, tmp_path, tmp_path / "world" / "books")
+    around = IngestInputs(tmp_path, tmp_path, tmp_path / "world" / "books")
     limits: Any = {"threads": 1, "memory": "500MB", "scratch": tmp_path / "scratch"}
     for number in range(SHARDS):
         ingest(IngestConfig(sources=(source,)), tmp_path / "in" / str(number), around, Part(number, SHARDS), **limits)

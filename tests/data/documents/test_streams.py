@@ -11,9 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.documents.database import workspace
-from data.documents.group import LOOSE_CHARACTERS, LOOSE_ROWS, Group, RowWriter
-from data.documents.rows import AT_ONCE, rows
+from data.documents.database import open_database
+from data.documents.rows import FETCH_ROWS, PENDING_CHARACTERS, PENDING_ROWS, RowGroup, RowWriter, rows
 from data.documents.schema import LEDGER
 from data.documents.stream import BATCH_ROWS, DocumentWriter, batches, slices
 
@@ -26,8 +25,8 @@ def test_slices_hold_every_row_in_order_and_close_when_they_are_full(texts: list
 
 
 def test_rows_come_in_the_order_of_the_query_while_the_workspace_does_other_things(tmp_path: Path) -> None:
-    count = AT_ONCE * 2 + 3
-    with workspace(tmp_path, threads=1, memory="200MB") as work:
+    count = FETCH_ROWS * 2 + 3
+    with open_database(tmp_path, threads=1, memory="200MB") as work:
         work.connection.execute(f"CREATE TABLE numbers AS SELECT range AS n FROM range({count})")
         found = []
         for row in rows(work, "SELECT n, n * 2 AS twice FROM numbers ORDER BY n DESC"):
@@ -37,7 +36,7 @@ def test_rows_come_in_the_order_of_the_query_while_the_workspace_does_other_thin
 
 
 def test_rows_that_were_held_in_parts_make_the_bytes_of_one_table(tmp_path: Path) -> None:
-    count = LOOSE_ROWS * 5 + 3
+    count = PENDING_ROWS * 5 + 3
     made = [{"id": f"{n:016x}", "rule": "r" if n % 7 else None, "net": n, "detail": "d" * (n % 50)} for n in range(count)]
     writer = RowWriter(tmp_path / "parts.parquet", LEDGER)
     for row in made:
@@ -48,9 +47,9 @@ def test_rows_that_were_held_in_parts_make_the_bytes_of_one_table(tmp_path: Path
     assert (tmp_path / "parts.parquet").read_bytes() == (tmp_path / "whole.parquet").read_bytes()
 
 
-@pytest.mark.parametrize(("count", "characters"), [(20_000, 1), (50, LOOSE_CHARACTERS)])
+@pytest.mark.parametrize(("count", "characters"), [(20_000, 1), (50, PENDING_CHARACTERS)])
 def test_few_rows_of_a_group_are_python_objects_at_any_time(count: int, characters: int) -> None:
-    group, text = Group(pa.schema([("n", pa.int64()), ("text", pa.string())])), "x" * characters
+    group, text = RowGroup(pa.schema([("n", pa.int64()), ("text", pa.string())])), "x" * characters
     tracemalloc.start()
     try:
         for number in range(count):
@@ -58,7 +57,7 @@ def test_few_rows_of_a_group_are_python_objects_at_any_time(count: int, characte
         held = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert held < 4 * LOOSE_CHARACTERS
+    assert held < 4 * PENDING_CHARACTERS
     assert group.take().to_pylist() == [{"n": number, "text": f"{number}{text}"} for number in range(count)]
     assert group.rows == group.characters == group.take().num_rows == 0
 

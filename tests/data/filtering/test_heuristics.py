@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.documents.database import Workspace, workspace
+from data.documents.database import Database, open_database
 from data.filtering import heuristics
 from data.filtering.heuristics import Bound, figure
 from data.filtering.passing import WHITE, Batch
@@ -65,8 +65,8 @@ Measure = Callable[[str], dict[str, float | None]]
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with workspace(tmp_path_factory.mktemp("scratch"), threads=1, memory="500MB") as work:
-        work.set(white=WHITE)
+    with open_database(tmp_path_factory.mktemp("scratch"), threads=1, memory="500MB") as work:
+        work.set_variables(white=WHITE)
         yield work
 
 
@@ -80,7 +80,7 @@ def _expected(text: str, config: Any, rules: list[tuple[str, str, str, str]], me
     return None
 
 
-def _agree(work: Workspace, texts: list[str], config: Any, step: Callable[[Batch], None], rules: Any, measure: Measure) -> None:
+def _agree(work: Database, texts: list[str], config: Any, step: Callable[[Batch], None], rules: Any, measure: Measure) -> None:
     batch = Batch(work, [{"text": text, "metadata": "{}"} for text in texts])
     step(batch)
     assert [document.fate for document in batch.documents] == [_expected(text, config, rules, measure) for text in texts]
@@ -88,21 +88,21 @@ def _agree(work: Workspace, texts: list[str], config: Any, step: Callable[[Batch
 
 @settings(max_examples=25)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=12), config=QUALITIES)
-def test_gophers_rules_of_quality_judge_any_text_as_plain_python_does(work: Workspace, texts: list[str], config: GopherQuality) -> None:
+def test_gophers_rules_of_quality_judge_any_text_as_plain_python_does(work: Database, texts: list[str], config: GopherQuality) -> None:
     _agree(work, texts, config, heuristics.gopher_quality(config), QUALITY, reference.gopher_quality)
 
 
 @settings(max_examples=20)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=12), config=REPETITIONS)
 def test_gophers_rules_of_repetition_judge_any_text_as_plain_python_does(
-    work: Workspace, texts: list[str], config: GopherRepetition
+    work: Database, texts: list[str], config: GopherRepetition
 ) -> None:
     _agree(work, texts, config, heuristics.gopher_repetition(config), REPETITION, reference.gopher_repetition)
 
 
 @settings(max_examples=25)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=12), config=FINEWEBS)
-def test_finewebs_rules_judge_any_text_as_plain_python_does(work: Workspace, texts: list[str], config: FineWeb) -> None:
+def test_finewebs_rules_judge_any_text_as_plain_python_does(work: Database, texts: list[str], config: FineWeb) -> None:
     _agree(work, texts, config, heuristics.fineweb(config), FINEWEB, lambda text: reference.fineweb(text, config.short_line))
 
 

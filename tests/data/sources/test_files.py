@@ -18,7 +18,7 @@ from data.sources.config import FilesSource, IngestConfig
 from data.sources.decode import decode
 from data.sources.errors import SourceError
 from data.sources.files import find_files, source_state
-from data.sources.ingest import Surroundings, ingest
+from data.sources.ingest import IngestInputs, ingest
 from data.sources.titles import name_disagrees, title_of
 from data.universe.config import UniverseSource
 from tests.data.sources.reading import digests, limits, read, rows
@@ -33,7 +33,7 @@ def _config(*paths: str, join: str | None = None, name: str = "shelf", encoding:
 def _run(root: Path, config: IngestConfig) -> tuple[dict[str, str], dict[str, str], dict[str, float]]:
     """({path: text}, {path: reason of quarantine}, metrics)."""
     output = root.parent / f"{root.name}-out"
-    metrics = ingest(config, output, Surroundings(root, root), **limits(root.parent / "scratch"))
+    metrics = ingest(config, output, IngestInputs(root, root), **limits(root.parent / "scratch"))
     rows = pq.read_table(output / "documents.parquet").to_pylist()
     lost = pq.read_table(output / "quarantine.parquet").to_pylist()
     ledger = pq.read_table(output / "ledger.parquet").to_pylist()
@@ -122,7 +122,7 @@ def test_the_order_of_files_and_the_place_of_the_root_change_no_byte(root: Path,
         (other / name).parent.mkdir(parents=True, exist_ok=True)
         (other / name).write_bytes((root / name).read_bytes())
     for place in (root, other):
-        ingest(_config("."), place.parent / f"{place.name}-made", Surroundings(place, place), **limits(tmp_path / "scratch"))
+        ingest(_config("."), place.parent / f"{place.name}-made", IngestInputs(place, place), **limits(tmp_path / "scratch"))
     for name in ("documents", "quarantine", "ledger"):
         first, second = (place.parent / f"{place.name}-made" / f"{name}.parquet" for place in (root, other))
         assert first.read_bytes() == second.read_bytes()

@@ -84,13 +84,13 @@ def test_the_shards_together_are_what_one_shard_gives_in_every_format(shelf: Pat
 
 def test_threads_memory_and_the_order_of_records_change_no_byte(shelf: Path, tmp_path: Path) -> None:
     from data.sources.config import IngestConfig
-    from data.sources.ingest import Surroundings, ingest
+    from data.sources.ingest import IngestInputs, ingest
 
     config = IngestConfig(sources=(FilesSource(name="shelf", paths=(".",), id_field="key", formats=("jsonl",)),), shards=1)
     made = {}
     for name, order, threads, memory in (("one", 1, 1, "100MB"), ("two", -1, 3, "1GB")):
         write(tmp_path / name, {"f.jsonl": jsonl(ROWS[::order])})
-        ingest(config, tmp_path / f"{name}-out", Surroundings(tmp_path / name, tmp_path), **limits(tmp_path / "s", threads, memory))
+        ingest(config, tmp_path / f"{name}-out", IngestInputs(tmp_path / name, tmp_path), **limits(tmp_path / "s", threads, memory))
         made[name] = [(tmp_path / f"{name}-out" / f"{file}.parquet").read_bytes() for file in ("documents", "ledger", "quarantine")]
     assert made["one"] == made["two"]
 

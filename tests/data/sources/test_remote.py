@@ -12,7 +12,7 @@ import fsspec
 import pytest
 
 from data.sources.config import IngestConfig, RemoteSource
-from data.sources.empty_sources import refuse_silence
+from data.sources.empty_sources import refuse_empty_sources
 from data.sources.errors import SourceError
 from data.sources.hash_cache import file_sha256
 from data.sources.remote import fetch_remote
@@ -119,4 +119,4 @@ def test_honest_addresses_are_taken() -> None:
 def test_a_remote_source_without_a_text_is_an_error_that_names_it(tmp_path: Path, digest: str) -> None:
     source = RemoteSource(url="https://example.org/a.zip", sha256=digest)
     with pytest.raises(SourceError, match=r"empty corpus: https://example\.org/a\.zip: formats txt, md"):
-        refuse_silence(IngestConfig(sources=(source,)), tmp_path, [], [])
+        refuse_empty_sources(IngestConfig(sources=(source,)), tmp_path, [], [])

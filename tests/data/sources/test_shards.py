@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from data.cleaning.clean import clean
 from data.cleaning.config import CleanConfig
 from data.documents.schema import document_id
+from data.documents.sharding import in_shard, shard_of
 from data.sources.config import FilesSource, IngestConfig, PackageSource
-from data.sources.empty_sources import refuse_silence
+from data.sources.empty_sources import refuse_empty_sources
 from data.sources.errors import SourceError
 from data.sources.hash_cache import file_sha256
-from data.sources.ingest import Surroundings, ingest
-from data.sources.shards import holds, shard_of
+from data.sources.ingest import IngestInputs, ingest
 from data.universe.config import UniverseSource
 from data.universe.write import write_universe
 from tests.data.sources.reading import Part, limits, read, rows, states
@@ -46,8 +46,8 @@ def root(tmp_path: Path) -> Path:
 @given(IDS, COUNTS)
 def test_a_document_is_in_exactly_one_shard_and_none_holds_it_without_shards(document: str, count: int) -> None:
     assert 0 <= shard_of(document, count) < count
-    assert holds(Part(shard_of(document, count), count), document) and holds(None, document)
-    assert not any(holds(Part(number, count), document) for number in range(min(count, 50)) if number != shard_of(document, count))
+    assert in_shard(Part(shard_of(document, count), count), document) and in_shard(None, document)
+    assert not any(in_shard(Part(number, count), document) for number in range(min(count, 50)) if number != shard_of(document, count))
 
 
 @given(st.lists(IDS, min_size=2), COUNTS)
@@ -144,21 +144,21 @@ def test_a_file_that_changes_after_it_was_observed_is_an_error_that_names_it_nev
     (seen,) = states(config, root)
     change(root)
     with pytest.raises(SourceError, match=r"shelf/00\.txt changed after this run began.*Start the run again"):
-        ingest(config, tmp_path / "out", Surroundings(root, root, observed=seen), Part(0, 1), **limits(tmp_path / "scratch"))
+        ingest(config, tmp_path / "out", IngestInputs(root, root, observed=seen), Part(0, 1), **limits(tmp_path / "scratch"))
 
 
 def test_a_file_that_comes_after_the_others_were_observed_is_an_error_that_names_it(root: Path, tmp_path: Path) -> None:
     (seen,) = states(_config(shards=1), root)
     (root / "late.txt").write_text("Too late.")
     with pytest.raises(SourceError, match=r"shelf/late\.txt changed after this run began"):
-        ingest(_config(shards=1), tmp_path / "out", Surroundings(root, root, observed=seen), Part(0, 1), **limits(tmp_path / "scratch"))
+        ingest(_config(shards=1), tmp_path / "out", IngestInputs(root, root, observed=seen), Part(0, 1), **limits(tmp_path / "scratch"))
 
 
 def test_a_file_too_large_to_read_is_compared_all_the_same(root: Path, tmp_path: Path) -> None:
     config = IngestConfig(sources=_config().sources, shards=1, max_file_megabytes=1)
     (root / "large.txt").write_bytes(b"x" * (3 << 20))
     (seen,) = states(config, root)
-    around = Surroundings(root, root, observed=seen)
+    around = IngestInputs(root, root, observed=seen)
     ingest(config, tmp_path / "0", around, Part(0, 1), **limits(tmp_path / "scratch"))
     assert "too large: 3145728 bytes, the limit is 1048576" in {row["reason"] for row in rows(tmp_path, "quarantine", 1)}
     (root / "large.txt").write_bytes(b"x" * (3 << 20) + b"y")
@@ -169,7 +169,7 @@ def test_a_file_too_large_to_read_is_compared_all_the_same(root: Path, tmp_path:
 def test_what_could_not_be_read_when_it_was_observed_is_put_aside_with_the_reason_seen_then(root: Path, tmp_path: Path) -> None:
     (seen,) = states(_config(shards=1), root)
     seen["shelf/00.txt"] = "unreadable: Permission denied"
-    ingest(_config(shards=1), tmp_path / "0", Surroundings(root, root, observed=seen), Part(0, 1), **limits(tmp_path / "scratch"))
+    ingest(_config(shards=1), tmp_path / "0", IngestInputs(root, root, observed=seen), Part(0, 1), **limits(tmp_path / "scratch"))
     assert {"source": "shelf", "path": "00.txt", "reason": "unreadable: Permission denied"} in rows(tmp_path, "quarantine", 1)
 
 
@@ -181,8 +181,8 @@ def test_a_source_without_a_text_in_any_shard_is_an_error_that_says_why(root: Pa
     with pytest.raises(
         SourceError, match=r"empty corpus: source 'void'.* 2 files or records were quarantined, the first: blank\.txt: empty"
     ):
-        refuse_silence(config, root, metrics, asides)
-    refuse_silence(_config("0*.txt"), root, metrics, [])
+        refuse_empty_sources(config, root, metrics, asides)
+    refuse_empty_sources(_config("0*.txt"), root, metrics, [])
 
 
 def test_an_empty_shard_is_read_and_cleaned_into_empty_files(root: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
-from data.sources.ingest import Surroundings, ingest
+from data.sources.ingest import IngestInputs, ingest
 from data.synthetic.config import ModelMaker, SyntheticSource, TemplatesMaker
 from data.synthetic.state import beginnings, synthetic_state
 from data.synthetic.write import read_texts, write_texts
@@ -43,7 +43,7 @@ def test_every_row_of_a_machines_text_says_so_and_no_other_does(tmp_path: Path) 
     config = IngestConfig(sources=(FilesSource(paths=("book.txt",)), SOURCE))
     rows = []
     for number in range(3):
-        around = Surroundings(tmp_path, tmp_path, synthetic=tmp_path / "made")
+        around = IngestInputs(tmp_path, tmp_path, synthetic=tmp_path / "made")
         metrics = ingest(config, tmp_path / str(number), around, Shard(number, 3), threads=1, memory="300MB", scratch=tmp_path / "scratch")
         rows += pq.read_table(tmp_path / str(number) / "documents.parquet").to_pylist()
         assert metrics["documents.synthetic"] > 0
@@ -60,7 +60,7 @@ def test_a_synthetic_source_without_its_texts_is_refused(tmp_path: Path) -> None
         ingest(
             IngestConfig(sources=(SOURCE,)),
             tmp_path / "out",
-            Surroundings(tmp_path, tmp_path),
+            IngestInputs(tmp_path, tmp_path),
             threads=1,
             memory="300MB",
             scratch=tmp_path / "scratch",

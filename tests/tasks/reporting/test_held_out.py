@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data.audit.config import AuditConfig
 from data.audit.leaks import report_leaks
-from data.documents.database import workspace
+from data.documents.database import open_database
 from tests.data.dedup.books import prose, write
 from tests.tasks.test_report import FUNNEL, HOSTILE, Maker, Page
 
@@ -16,7 +16,7 @@ def _page(home: Path, texts: dict[str, dict[str, str]], **more: dict[str, float]
     maker = Maker(home)
     for part, documents in texts.items():
         write(home / part, documents, titles={name: f"Title of {name} {HOSTILE}" for name in documents}).rename(home / f"{part}.parquet")
-    with workspace(home / "scratch", threads=1, memory="500MB") as work:
+    with open_database(home / "scratch", threads=1, memory="500MB") as work:
         metrics = report_leaks(work, home, home, AuditConfig())
     for stage, measured in more.items():
         maker.made(stage, metrics=measured)
