@@ -1,8 +1,7 @@
 """Causal self-attention with grouped queries (Ainslie et al., 2023): MHA, GQA or MQA by the number of key and value heads.
 
-Guarantee: a token sees itself and what came before it in its own document, nothing else; so changing one document of a
-packed row leaves the others' outputs bit-equal.
-With a cache, keys and values of earlier tokens come from it and only the new tokens are computed.
+A token sees itself and earlier tokens of its own document, nothing else, so changing one document of a packed row leaves the others'
+outputs bit-equal. With a cache, only the new tokens are computed; keys and values of earlier ones come from it.
 """
 
 from __future__ import annotations
@@ -11,16 +10,15 @@ from typing import Protocol
 
 from torch import Tensor, nn
 
-from model.layers.attend import Sight, attend
+from model.layers.attention_kernels import attend
+from model.layers.attention_plan import AttentionPlan
+from model.layers.config import AttentionConfig
 from model.layers.norms import RMSNorm
-from model.layers.rotary import rotate
-from model.networks.config import DecoderConfig
-
-Rotary = tuple[Tensor, Tensor]
+from model.layers.positions.rotary import Rotary, rotate
 
 
-class KeyValueCache(Protocol):
-    """What attention asks of a cache. `length` tokens are held when a forward pass begins."""
+class AttentionCache(Protocol):
+    """Keys and values of earlier tokens. `length`: how many tokens it held when the forward pass began."""
 
     length: int
 
@@ -32,7 +30,7 @@ class KeyValueCache(Protocol):
 class Attention(nn.Module):
     """x_BTD -> x_BTD; H query heads of K numbers share G key and value heads."""
 
-    def __init__(self, config: DecoderConfig, layer: int) -> None:
+    def __init__(self, config: AttentionConfig, layer: int) -> None:
         super().__init__()
         self.layer, self.dropout = layer, config.dropout
         self.heads, self.kv_heads, self.head_width = config.heads, config.kv_heads, config.head_width
@@ -44,7 +42,7 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(config.head_width, config.norm_epsilon) if config.qk_norm else None
         self.k_norm = RMSNorm(config.head_width, config.norm_epsilon) if config.qk_norm else None
 
-    def forward(self, x_BTD: Tensor, rotary: Rotary | None, sight: Sight, cache: KeyValueCache | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, rotary: Rotary | None, plan: AttentionPlan, cache: AttentionCache | None = None) -> Tensor:
         batch, time, _ = x_BTD.shape
         q_BHTK = self.q_proj(x_BTD).view(batch, time, self.heads, self.head_width).transpose(1, 2)
         k_BGSK = self.k_proj(x_BTD).view(batch, time, self.kv_heads, self.head_width).transpose(1, 2)
@@ -55,6 +53,6 @@ class Attention(nn.Module):
             q_BHTK, k_BGSK = rotate(q_BHTK, *rotary), rotate(k_BGSK, *rotary)
         if cache is not None:
             k_BGSK, v_BGSK = cache.update(self.layer, k_BGSK, v_BGSK)
-        out_BHTK = attend(q_BHTK, k_BGSK, v_BGSK, sight, dropout=self.dropout if self.training else 0.0)
+        out_BHTK = attend(q_BHTK, k_BGSK, v_BGSK, plan, dropout=self.dropout if self.training else 0.0)
         out_BTD: Tensor = self.o_proj(out_BHTK.transpose(1, 2).reshape(batch, time, -1))
         return out_BTD

@@ -1,80 +1,106 @@
-"""What a forward pass sees, made once for all of its layers: masks, position biases, and the way attention is computed.
+"""What attention sees in one forward pass, decided once for all layers: the kernel, the mask, and position biases.
 
-Guarantee: rows of one document, and the newest token alone, need nothing in memory and take the fused kernel, unless a pattern,
-a bias or a soft cap asks for more.
-Cost: a mask of B T S bits for packed rows; with ALiBi or relative bias H T S numbers more, H B T S for both at once.
-When it can't: positions given by hand while a cache holds others raise ValueError where distances count.
+Rows of one document, and a single new token, need no mask and take the fused kernel, unless a pattern, a bias or a soft cap asks for
+more. Packed rows cost a mask of B T S bits; ALiBi and relative bias cost H T S numbers more, or H B T S with packed rows.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from model.layers.attend import Sight, Way, added_rows
-from model.layers.biases import Alibi, RelativeBias
-from model.layers.documents import positions_in_documents
-from model.layers.masks import continued_mask, document_mask, pattern_limits, pattern_rule
-from model.networks.config import DecoderConfig
+from model.layers.config import AttentionConfig
+from model.layers.masks import additive_mask, causal_mask, document_mask, pattern_hides, pattern_rule
+from model.layers.positions.bias import Alibi, RelativeBias
+from model.layers.positions.documents import positions_in_documents
 
+Kernel = Literal["fused", "plain", "flex"]
+
+# On a CPU, bf16 sequences up to this length are faster with the plain kernel: the fused one's backward pass is slow there.
 PLAIN_LIMIT = 512
-FLEX_WIDTH = 16  # the kernel's smallest head
+FLEX_WIDTH = 16  # FlexAttention takes no narrower heads
 
 
-class View:
-    """What one forward pass knows of its tokens, before any layer has run."""
+@dataclass(frozen=True)
+class AttentionPlan:
+    """How every layer of one forward pass attends.
+
+    mask: for fused: bool (true: may see) or a bias on scores, broadcasting to [B, H, T, S]; None: plainly causal, or one new token
+    that sees everything. For plain: the bias from `additive_mask`. block_mask and score_mod: for flex.
+    """
+
+    kernel: Kernel = "fused"
+    mask: Tensor | None = None
+    soft_cap: float = 0.0
+    block_mask: Any = None
+    score_mod: Callable[..., Tensor] | None = None
+
+
+class AttentionInputs:
+    """What one forward pass knows about its tokens before any layer has run: positions, documents, cached tokens, type and device.
+
+    Raise ValueError for `positions_BT` together with a cache (`start` above 0) where distances to cached tokens count.
+    """
 
     def __init__(
-        self, config: DecoderConfig, x_BTD: Tensor, start: int, positions_BT: Tensor | None, documents_BT: Tensor | None, *, training: bool
+        self,
+        config: AttentionConfig,
+        x_BTD: Tensor,
+        start: int,
+        positions_BT: Tensor | None,
+        documents_BT: Tensor | None,
+        *,
+        training: bool,
     ) -> None:
         self.config, self.documents_BT, self.training = config, documents_BT, training
         self.batch, self.time, self.start, self.stop = x_BTD.shape[0], x_BTD.shape[1], start, start + x_BTD.shape[1]
         self.device, self.dtype = x_BTD.device, x_BTD.dtype
         if torch.is_autocast_enabled(self.device.type):
             self.dtype = torch.get_autocast_dtype(self.device.type)
-        self.given = positions_BT is not None
-        # One past the last position, known without asking the device unless positions are given.
+        self.explicit_positions = positions_BT is not None
+        # One past the last position. Reading it from the device would stall, so only explicit positions are read.
         self.end = self.stop if positions_BT is None else int(positions_BT.max()) + 1
-        self.limited = pattern_limits(config, self.end)
-        if self.given and start and (self.limited or config.positions in ("alibi", "relative")):
+        self.sparse = pattern_hides(config, self.end)
+        if self.explicit_positions and start and (self.sparse or config.positions in ("alibi", "relative")):
             raise ValueError(
-                f"positions_BT together with a cache: positions={config.positions} and pattern={config.pattern} count distances to cached "
-                "tokens, whose places are their order; leave positions_BT out"
+                f"positions_BT together with a cache: positions={config.positions} and pattern={config.pattern} measure distances to "
+                "cached tokens, whose positions are their order in the cache; leave positions_BT out"
             )
         if positions_BT is None and documents_BT is not None:
             positions_BT = positions_in_documents(documents_BT)
         # Positions of the new tokens; None: start .. stop - 1 in every row.
         self.positions_BT = positions_BT
 
-    def places(self) -> Tensor:
-        """Positions of the new tokens, [B or 1, T]."""
+    def positions(self) -> Tensor:
+        """Return the positions of the new tokens, [B or 1, T]."""
         return torch.arange(self.start, self.stop, device=self.device)[None] if self.positions_BT is None else self.positions_BT
 
-    def sight(self, bias: Alibi | RelativeBias | None, *, cached: bool) -> Sight:
-        """See `Sight`; `cached`: keys and values go through a cache."""
-        cap = self.config.attention_soft_cap
-        way = self._way(learned=isinstance(bias, RelativeBias), biased=bias is not None, cached=cached)
-        if way == "flex":
-            return self._flex(bias)
+    def plan(self, bias: Alibi | RelativeBias | None, *, cached: bool) -> AttentionPlan:
+        """Choose kernel and mask; `cached`: keys and values go through a cache."""
+        kernel = self._kernel(learned=isinstance(bias, RelativeBias), biased=bias is not None, cached=cached)
+        if kernel == "flex":
+            return self._flex_plan(bias)
         mask = self._mask()
         if bias is not None:
-            added = self._bias(bias)
+            bias_XHTS = self._bias(bias)
             if mask is None and self.time > 1:
-                mask = continued_mask(self.start, self.time, self.device)
-            mask = (added if mask is None else added.masked_fill(~mask, float("-inf"))).to(self.dtype)
-        if way == "plain":
+                mask = causal_mask(self.start, self.time, self.device)
+            mask = (bias_XHTS if mask is None else bias_XHTS.masked_fill(~mask, float("-inf"))).to(self.dtype)
+        if kernel == "plain":
             if mask is None and self.time > 1:
-                mask = continued_mask(self.start, self.time, self.device)
+                mask = causal_mask(self.start, self.time, self.device)
             groups = self.config.kv_heads if self.config.attention == "grouped" else 1 if cached else self.config.heads
-            mask = None if mask is None else added_rows(mask, self.batch, self.config.heads, groups, self.dtype)
-        return Sight(way, mask, cap)
+            mask = None if mask is None else additive_mask(mask, self.batch, self.config.heads, groups, self.dtype)
+        return AttentionPlan(kernel, mask, self.config.attention_soft_cap)
 
-    def _way(self, *, learned: bool, biased: bool, cached: bool) -> Way:
+    def _kernel(self, *, learned: bool, biased: bool, cached: bool) -> Kernel:
         capped, config = self.config.attention_soft_cap > 0, self.config
-        special = capped or biased or self.limited or self.documents_BT is not None
-        widths = config.head_width + (config.rotary_width if config.attention == "latent" else 0)
+        special = capped or biased or self.sparse or self.documents_BT is not None
+        key_width = config.head_width + (config.rotary_width if config.attention == "latent" else 0)
         if (
             self.device.type == "cuda"
             and special
@@ -82,45 +108,43 @@ class View:
             and self.time > 1
             and not learned
             and not (config.dropout and self.training)
-            and widths >= FLEX_WIDTH
+            and key_width >= FLEX_WIDTH
         ):
             return "flex"
         short = 1 < self.time <= PLAIN_LIMIT and self.dtype == torch.bfloat16 and self.device.type == "cpu"
         return "plain" if capped or short else "fused"
 
     def _mask(self) -> Tensor | None:
-        """bool [B or 1, 1, T, S]; None: plainly causal, or one new token that sees all."""
+        """Return bool [B or 1, 1, T, S]; None: plainly causal, or one new token that sees everything."""
         if self.documents_BT is not None:
             mask = document_mask(self.documents_BT)
-        elif self.limited or (self.start and self.time > 1):
-            mask = continued_mask(self.start, self.time, self.device)
+        elif self.sparse or (self.start and self.time > 1):
+            mask = causal_mask(self.start, self.time, self.device)
         else:
             return None
-        if self.limited:
+        if self.sparse:
             key_XS = torch.arange(self.stop, device=self.device)[None] if self.positions_BT is None else self.positions_BT
-            mask = mask & pattern_rule(self.config)(self.places()[:, None, :, None], key_XS[:, None, None, :])
+            mask = mask & pattern_rule(self.config)(self.positions()[:, None, :, None], key_XS[:, None, None, :])
         return mask
 
     def _distances(self) -> Tensor:
-        """How far before each query each key stands, 0 for later ones; [B or 1, T, S].
-
-        Inside a document that is a difference of columns, whatever row it is in.
-        """
-        if self.given and self.positions_BT is not None:
+        """Return how far each key lies before each query, 0 for later keys; [B or 1, T, S]."""
+        if self.explicit_positions and self.positions_BT is not None:
             return (self.positions_BT[:, :, None] - self.positions_BT[:, None, :]).clamp(min=0)
+        # Inside a document the distance is the difference of columns, so packed rows need no positions here.
         key_S = torch.arange(self.stop, device=self.device)
         return (key_S[self.start :, None] - key_S[None, :]).clamp(min=0)[None]
 
     def _bias(self, bias: Alibi | RelativeBias) -> Tensor:
-        """What is added to scores, [B or 1, H, T, S]."""
+        """Return the bias on scores, [B or 1, H, T, S]."""
         return bias.table(self.end, self.device)[:, self._distances()].transpose(0, 1)
 
-    def _flex(self, bias: Alibi | RelativeBias | None) -> Sight:
+    def _flex_plan(self, bias: Alibi | RelativeBias | None) -> AttentionPlan:
         from torch.nn.attention.flex_attention import create_block_mask
 
         documents_BT, cap = self.documents_BT, self.config.attention_soft_cap
-        rule = pattern_rule(self.config) if self.limited else None
-        place_XT = self.places().expand(self.batch, -1).contiguous()
+        rule = pattern_rule(self.config) if self.sparse else None
+        positions_BT = self.positions().expand(self.batch, -1).contiguous()
         slope_H = -bias.table(2, self.device)[:, 1] if isinstance(bias, Alibi) else None
 
         def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
@@ -128,15 +152,15 @@ class View:
             if documents_BT is not None:
                 seen = seen & (documents_BT[batch, query] == documents_BT[batch, key])
             if rule is not None:
-                seen = seen & rule(place_XT[batch, query], place_XT[batch, key])
+                seen = seen & rule(positions_BT[batch, query], positions_BT[batch, key])
             return seen
 
-        def changed(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        def score_mod(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
             score = cap * torch.tanh(score / cap) if cap else score
             if slope_H is None:
                 return score
-            return score - slope_H[head] * (place_XT[batch, query] - place_XT[batch, key])
+            return score - slope_H[head] * (positions_BT[batch, query] - positions_BT[batch, key])
 
-        rows: Any = self.batch if documents_BT is not None or self.given else None
+        rows: Any = self.batch if documents_BT is not None or self.explicit_positions else None
         block_mask = create_block_mask(visible, rows, None, self.time, self.time, device=str(self.device))
-        return Sight("flex", None, cap, block_mask, changed if cap or slope_H is not None else None)
+        return AttentionPlan("flex", None, cap, block_mask, score_mod if cap or slope_H is not None else None)

@@ -1,4 +1,4 @@
-"""The feed-forward: inner channels through an activation, gated (Shazeer, 2020: three matrices) or not (two).
+"""The feed-forward layer, gated (Shazeer, 2020: three matrices) or not (two).
 
 SwiGLU gates with SiLU, GeGLU with GELU. GELU is the exact one (Hendrycks and Gimpel, 2016), by the error function.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.networks.config import GATED, DecoderConfig
+from model.layers.config import GATED, FeedForwardConfig
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "swiglu": functional.silu,
@@ -24,7 +24,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class FeedForward(nn.Module):
     """x_BTD -> x_BTD through `feed_forward` inner channels."""
 
-    def __init__(self, config: DecoderConfig) -> None:
+    def __init__(self, config: FeedForwardConfig) -> None:
         super().__init__()
         inner, bias = config.feed_forward, config.feed_forward_bias
         self.gate_proj = nn.Linear(config.width, inner, bias=bias) if config.activation in GATED else None
@@ -37,5 +37,5 @@ class FeedForward(nn.Module):
             inner_BTF = self.activation(self.up_proj(x_BTD))
         else:
             inner_BTF = self.activation(self.gate_proj(x_BTD)) * self.up_proj(x_BTD)
-        down: Tensor = self.down_proj(inner_BTF)
-        return down
+        out_BTD: Tensor = self.down_proj(inner_BTF)
+        return out_BTD

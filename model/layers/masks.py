@@ -1,7 +1,7 @@
-"""Who may see whom: walls between documents, the past alone, and a pattern on it.
+"""Attention masks: causal, inside documents, and sparse patterns.
 
-Guarantee: a token sees itself and what came before it in its own document, nothing else. Patterns count places inside the
-document, so a packed document is seen as it would be alone.
+A token sees itself and earlier tokens of its own document, nothing else. Patterns count positions inside the document, so a packed
+document is masked as it would be alone.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from model.networks.config import DecoderConfig
+from model.layers.config import AttentionConfig
 
 Rule = Callable[[Tensor, Tensor], Tensor]
 
 
 def document_mask(documents_BT: Tensor) -> Tensor:
-    """Block-diagonal causal mask of packed rows: true where query t may look at key s; bool [B, 1, T, S]."""
+    """Return the block-diagonal causal mask of packed rows, bool [B, 1, T, S]: true where query t may see key s."""
     time = documents_BT.shape[1]
-    same = documents_BT[:, :, None] == documents_BT[:, None, :]
-    return (same & torch.ones(time, time, dtype=torch.bool, device=documents_BT.device).tril())[:, None]
+    same_BTS = documents_BT[:, :, None] == documents_BT[:, None, :]
+    return (same_BTS & torch.ones(time, time, dtype=torch.bool, device=documents_BT.device).tril())[:, None]
 
 
-def continued_mask(start: int, time: int, device: torch.device) -> Tensor:
-    """Causal mask of `time` new tokens after `start` cached ones; bool [1, 1, time, start + time]."""
+def causal_mask(start: int, time: int, device: torch.device) -> Tensor:
+    """Return the causal mask of `time` new tokens after `start` cached ones, bool [1, 1, time, start + time]."""
     return torch.ones(time, start + time, dtype=torch.bool, device=device).tril(diagonal=start)[None, None]
 
 
-def pattern_limits(config: DecoderConfig, length: int) -> bool:
-    """Whether the pattern hides anything of a text of `length` tokens that causality would show."""
+def pattern_hides(config: AttentionConfig, length: int) -> bool:
+    """Return whether the pattern hides any earlier token in a text of `length` tokens."""
     if config.pattern == "sliding":
         return length > config.window
     if config.pattern == "block_sparse":
@@ -37,17 +37,30 @@ def pattern_limits(config: DecoderConfig, length: int) -> bool:
     return False
 
 
-def pattern_rule(config: DecoderConfig) -> Rule:
-    """Whether a query at one place of its document may see the key at another, not after it; elementwise, bool.
+def pattern_rule(config: AttentionConfig) -> Rule:
+    """Return the elementwise test of whether a query's position may see a key's, given that the key is not later.
 
-    It holds numbers alone, so that FlexAttention compiles it once for all forward passes.
+    The test closes over numbers alone, so FlexAttention compiles it once for all forward passes.
     """
-    window, block, before, first = config.window, config.block, config.local_blocks, config.global_blocks
+    window, block, local_blocks, global_blocks = config.window, config.block, config.local_blocks, config.global_blocks
 
     def sliding(query: Tensor, key: Tensor) -> Tensor:
         return query - key < window
 
     def block_sparse(query: Tensor, key: Tensor) -> Tensor:
-        return (query // block - key // block <= before) | (key // block < first)
+        return (query // block - key // block <= local_blocks) | (key // block < global_blocks)
 
     return sliding if config.pattern == "sliding" else block_sparse
+
+
+def additive_mask(mask_XYTS: Tensor, batch: int, heads: int, groups: int, dtype: torch.dtype) -> Tensor:
+    """Return a mask (bool, or already a bias) as the bias that `plain_attention` adds: [B G or 1, heads / groups x T, S]."""
+    if mask_XYTS.dtype == torch.bool:
+        mask_XYTS = torch.zeros_like(mask_XYTS, dtype=dtype).masked_fill_(~mask_XYTS, float("-inf"))
+    time, past = mask_XYTS.shape[2:]
+    shared = heads // groups
+    if mask_XYTS.shape[1] == 1:
+        bias = mask_XYTS[:, :, None].expand(batch, groups, shared, time, past)
+    else:
+        bias = mask_XYTS.expand(batch, heads, time, past)
+    return bias.reshape(batch * groups, shared * time, past).to(dtype)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-from model.networks.config import GATED
+from model.layers.config import GATED
 from model.planning.devices import GIB
 from model.training.job import Job
 

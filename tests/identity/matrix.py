@@ -251,7 +251,7 @@ CODE = [
     ),
     Line(
         "a helper of every model",
-        code("model/layers/norms.py", "self.weight.to(x.dtype), self.epsilon)", "self.weight.to(x.dtype), self.epsilon + 0.0)"),
+        code("model/layers/norms.py", "self.weight.to(x_XD.dtype), self.epsilon)", "self.weight.to(x_XD.dtype), self.epsilon + 0.0)"),
         f"{TRAINED} evaluate.base evaluate.chat quantize {CARD} evaluate.int8".replace(
             "pretrain sft dpo evaluate.base", "pretrain evaluate.base sft dpo"
         ),

@@ -16,8 +16,8 @@ import torch
 from deepspeed.pipe import LayerSpec, TiedLayerSpec
 from torch import Tensor, nn
 
-from model.layers.attention_plan import View
-from model.networks.decoder import Decoder, capped
+from model.layers.attention_plan import AttentionInputs
+from model.networks.decoder import Decoder, soft_cap
 from model.objectives.next_token import NextToken
 
 Carried = Tensor | tuple[Tensor, ...]
@@ -58,9 +58,9 @@ class _Layer(nn.Module):
     def autocast(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
-    def view(self, x_BTD: Tensor, documents: list[Tensor]) -> View:
+    def view(self, x_BTD: Tensor, documents: list[Tensor]) -> AttentionInputs:
         """Whole texts, or the documents of packed rows."""
-        return View(self._trunk[0].config, x_BTD, 0, None, documents[0] if documents else None, training=self.training)
+        return AttentionInputs(self._trunk[0].config, x_BTD, 0, None, documents[0] if documents else None, training=self.training)
 
 
 class Embedding(_Layer):
@@ -74,12 +74,12 @@ class Embedding(_Layer):
         tokens_BT, *documents = carried if isinstance(carried, tuple) else (carried,)
         with self.autocast(tokens_BT.device):
             x_BTD = self.table(tokens_BT)
-            return _carry(self._trunk[0].placed(x_BTD, self.view(x_BTD, documents)), documents)
+            return _carry(self._trunk[0].embed(x_BTD, self.view(x_BTD, documents)), documents)
 
     def read(self, carried: Carried) -> Tensor:
         x_BTD, *_ = carried if isinstance(carried, tuple) else (carried,)
         with self.autocast(x_BTD.device):
-            return capped(nn.functional.linear(x_BTD, self.table.weight), self._trunk[0].config.logit_soft_cap)
+            return soft_cap(nn.functional.linear(x_BTD, self.table.weight), self._trunk[0].config.logit_soft_cap)
 
 
 class Run(_Layer):
@@ -92,9 +92,9 @@ class Run(_Layer):
     def forward(self, carried: Carried) -> Carried:
         x_BTD, *documents = carried if isinstance(carried, tuple) else (carried,)
         with self.autocast(x_BTD.device):
-            frame = self._trunk[0].frame(x_BTD, self.view(x_BTD, documents))
+            shared = self._trunk[0].block_inputs(x_BTD, self.view(x_BTD, documents))
             for block in self.blocks:
-                x_BTD = block(x_BTD, frame)
+                x_BTD = block(x_BTD, shared)
             return _carry(x_BTD, documents)
 
 
@@ -121,7 +121,7 @@ class Head(_Layer):
     def forward(self, carried: Carried) -> Tensor:
         x_BTD, *_ = carried if isinstance(carried, tuple) else (carried,)
         with self.autocast(x_BTD.device):
-            return capped(cast(nn.Linear, self.lm_head)(x_BTD), self._trunk[0].config.logit_soft_cap)
+            return soft_cap(cast(nn.Linear, self.lm_head)(x_BTD), self._trunk[0].config.logit_soft_cap)
 
 
 def _carry(x_BTD: Tensor, documents: list[Tensor]) -> Carried:

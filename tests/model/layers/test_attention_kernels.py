@@ -7,14 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.layers.attend import added_rows, plain_attention
-from model.layers.masks import continued_mask, document_mask
+from model.layers.attention_kernels import plain_attention
+from model.layers.masks import additive_mask, causal_mask, document_mask
+from tests.model.layers.tensors import normal
 
 DOCUMENTS = torch.tensor([[0] * 10 + [1] * 14, [0] * 24])
-
-
-def normal(rows: int, heads: int, time: int, width: int, seed: int) -> Tensor:
-    return torch.randn(rows, heads, time, width, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
@@ -27,8 +24,8 @@ def test_attention_multiplied_out_is_the_fused_kernels_and_so_are_its_gradients(
         if fused:
             out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, enable_gqa=True)
         else:
-            seen = continued_mask(0, 24, q.device) if mask is None else mask
-            out = plain_attention(q, k, v, added_rows(seen, 2, 4, groups, q.dtype))
+            seen = causal_mask(0, 24, q.device) if mask is None else mask
+            out = plain_attention(q, k, v, additive_mask(seen, 2, 4, groups, q.dtype))
         (out * normal(2, 4, 24, 8, 4)).sum().backward()
         results.append((out, q.grad, k.grad, v.grad))
     for plain, reference in zip(*results, strict=True):
@@ -37,5 +34,5 @@ def test_attention_multiplied_out_is_the_fused_kernels_and_so_are_its_gradients(
 
 def test_new_tokens_after_cached_ones_see_those_and_each_other_backwards_only() -> None:
     q, k, v = normal(1, 2, 24, 8, 1), normal(1, 2, 24, 8, 2), normal(1, 2, 24, 8, 3)
-    some, all_ = (added_rows(continued_mask(24 - time, time, q.device), 1, 2, 2, q.dtype) for time in (4, 24))
+    some, all_ = (additive_mask(causal_mask(24 - time, time, q.device), 1, 2, 2, q.dtype) for time in (4, 24))
     torch.testing.assert_close(plain_attention(q[:, :, 20:], k, v, some), plain_attention(q, k, v, all_)[:, :, 20:])

@@ -13,13 +13,13 @@ from model.inference.cache import KeyValueCache
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.inference.open_model import open_model
-from model.layers.attention_plan import View
+from model.layers.attention_plan import AttentionInputs
 from model.layers.norms import BatchNorm
 from model.networks.decoder import Decoder
 from model.networks.directory import load_model, read_config, save_model
 from model.quantization.config import QuantizeConfig
 from model.quantization.quantize import quantize
-from tests.model.architecture.choices import EVERY, LLAMA, OWN, VOCABULARY, entered, shape, spread, tokens
+from tests.model.networks.decoders import EVERY, LLAMA, OWN, VOCABULARY, first_block_inputs, small_config, spread_decoder, tokens
 
 DOCUMENTS = torch.tensor([[0] * 7 + [1] * 12 + [2] * 11, [0] * 30])
 each = pytest.mark.parametrize("choice", EVERY.values(), ids=EVERY.keys())
@@ -27,13 +27,13 @@ each = pytest.mark.parametrize("choice", EVERY.values(), ids=EVERY.keys())
 
 @each
 def test_the_config_counts_the_parameters_that_the_decoder_has(choice: dict[str, Any]) -> None:
-    config = shape(**choice)
+    config = small_config(**choice)
     assert config.parameters(VOCABULARY) == sum(parameter.numel() for parameter in Decoder(config, VOCABULARY).parameters())
 
 
 @each
 def test_changing_one_packed_document_leaves_its_neighbours_logits_bit_equal(choice: dict[str, Any]) -> None:
-    decoder = spread(shape(**choice))
+    decoder = spread_decoder(small_config(**choice))
     before = tokens(2, 30)
     after = before.clone()
     after[0, 7:19] = (after[0, 7:19] + 1) % VOCABULARY
@@ -52,7 +52,7 @@ def test_changing_one_packed_document_leaves_its_neighbours_logits_bit_equal(cho
 
 @each
 def test_a_packed_document_gets_the_logits_it_gets_alone(choice: dict[str, Any]) -> None:
-    decoder, row = spread(shape(**choice)), tokens(2, 30)
+    decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
     with torch.no_grad():
         packed, alone = decoder(row, documents_BT=DOCUMENTS)[:1, 7:19], decoder(row[:1, 7:19])
     assert alone.std() > 0.3, "logits this small would agree whatever is computed"
@@ -62,7 +62,7 @@ def test_a_packed_document_gets_the_logits_it_gets_alone(choice: dict[str, Any])
 @each
 @pytest.mark.parametrize("chunks", [[1] * 30, [12, 1, 1, 8, 8]], ids=["one-by-one", "pieces"])
 def test_reading_through_a_cache_gives_the_logits_of_reading_at_once(choice: dict[str, Any], chunks: list[int]) -> None:
-    decoder, row = spread(shape(**choice)), tokens(2, 30)
+    decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
     cache = KeyValueCache(decoder.config.layers)
     with torch.no_grad():
         pieces = [decoder(piece, cache=cache) for piece in row.split(chunks, dim=1)]
@@ -71,7 +71,7 @@ def test_reading_through_a_cache_gives_the_logits_of_reading_at_once(choice: dic
 
 @each
 def test_no_logit_depends_on_a_later_token(choice: dict[str, Any]) -> None:
-    decoder, row = spread(shape(**choice)), tokens(1, 20)
+    decoder, row = spread_decoder(small_config(**choice)), tokens(1, 20)
     other = row.clone()
     other[0, 12:] = (other[0, 12:] + 1) % VOCABULARY
     with torch.no_grad():
@@ -80,7 +80,7 @@ def test_no_logit_depends_on_a_later_token(choice: dict[str, Any]) -> None:
 
 @each
 def test_a_saved_decoder_comes_back_bit_equal_and_with_its_config(choice: dict[str, Any], tmp_path: Path) -> None:
-    decoder = spread(shape(**choice))
+    decoder = spread_decoder(small_config(**choice))
     save_model(decoder, tmp_path)
     assert read_config(tmp_path) == (decoder.config, VOCABULARY)
     back = load_model(tmp_path)
@@ -90,14 +90,14 @@ def test_a_saved_decoder_comes_back_bit_equal_and_with_its_config(choice: dict[s
 
 @each
 def test_recomputing_blocks_gives_the_same_gradients_to_the_bit(choice: dict[str, Any]) -> None:
-    config = shape(**{**choice, "dropout": 0.25})
+    config = small_config(**{**choice, "dropout": 0.25})
     if config.norm == "batch":
         with pytest.raises(ValueError, match="recompute=true with norm=batch"):
-            spread(config).recompute = True
+            spread_decoder(config).recompute = True
         return
     gradients = []
     for recompute in (False, True):
-        decoder = spread(config).train()
+        decoder = spread_decoder(config).train()
         decoder.recompute = recompute
         torch.manual_seed(7)
         decoder(tokens(2, 30), documents_BT=DOCUMENTS).square().sum().backward()
@@ -108,7 +108,7 @@ def test_recomputing_blocks_gives_the_same_gradients_to_the_bit(choice: dict[str
 
 
 def test_recomputing_runs_each_block_a_second_time_in_training_alone() -> None:
-    decoder, calls = spread(shape()), list[int]()
+    decoder, calls = spread_decoder(small_config()), list[int]()
     for number, block in enumerate(decoder.model.layers):
         block.mlp.register_forward_pre_hook(lambda *_, number=number: calls.append(number))
     decoder.recompute = True
@@ -120,7 +120,7 @@ def test_recomputing_runs_each_block_a_second_time_in_training_alone() -> None:
 
 @each
 def test_bf16_products_move_the_logits_by_rounding_alone(choice: dict[str, Any]) -> None:
-    decoder, row = spread(shape(**choice)), tokens(2, 30)
+    decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
     with torch.no_grad():
         exact = decoder(row, documents_BT=DOCUMENTS)
         with torch.autocast("cpu", torch.bfloat16):
@@ -137,16 +137,16 @@ FLEX = {name: choice for name, choice in EVERY.items() if choice.get("positions"
 def test_flex_attention_computes_what_the_other_ways_compute(
     choice: dict[str, Any], documents: torch.Tensor | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    decoder, row = spread(shape(**choice)), tokens(2, 30)
+    decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
     with torch.no_grad():
         expected = decoder(row, documents_BT=documents)
-        monkeypatch.setattr(View, "_way", lambda *_, **__: "flex")
+        monkeypatch.setattr(AttentionInputs, "_kernel", lambda *_, **__: "flex")
         torch.testing.assert_close(decoder(row, documents_BT=documents), expected, atol=2e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("choice", OWN.values(), ids=OWN.keys())
 def test_an_int8_model_opens_and_its_logits_are_near(choice: dict[str, Any], tmp_path: Path) -> None:
-    decoder, row = spread(shape(**choice)), tokens(2, 30)
+    decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
     save_model(decoder, tmp_path / "full")
     metrics = quantize(tmp_path / "full", tmp_path / "int8", QuantizeConfig())
     assert metrics["error_max_steps"] <= 0.5 + 1e-4
@@ -157,38 +157,42 @@ def test_an_int8_model_opens_and_its_logits_are_near(choice: dict[str, Any], tmp
 
 @pytest.mark.parametrize("name", ["latent", "sliding", "block-sparse", "relative", "alibi", "learned", "batch-norm", "score-cap"])
 def test_many_prompts_at_once_get_the_replies_they_get_alone(name: str) -> None:
-    decoder = spread(shape(**EVERY[name]))
+    decoder = spread_decoder(small_config(**EVERY[name]))
     prompts = [tokens(1, length, seed=length)[0].tolist() for length in (9, 3, 14)]
     alone = [list(generate(decoder, prompt, SamplingConfig(max_new_tokens=12), {5})) for prompt in prompts]
     assert generate_batch(decoder, prompts, 12, {5}) == alone
 
 
 def test_a_choice_says_by_name_why_it_is_no_llama_and_the_others_say_nothing() -> None:
-    assert shape(norm="layer", qk_norm=True, logit_soft_cap=2).llama_differences() == ("norm=layer", "qk_norm=true", "logit_soft_cap=2.0")
-    assert all(shape(**choice).llama_differences() == () for choice in LLAMA.values())
-    assert all(shape(**choice).llama_differences() for choice in OWN.values())
+    assert small_config(norm="layer", qk_norm=True, logit_soft_cap=2).llama_differences() == (
+        "norm=layer",
+        "qk_norm=true",
+        "logit_soft_cap=2.0",
+    )
+    assert all(small_config(**choice).llama_differences() == () for choice in LLAMA.values())
+    assert all(small_config(**choice).llama_differences() for choice in OWN.values())
 
 
 def test_dropout_drops_its_share_in_training_and_nothing_in_evaluation() -> None:
-    decoder, row = spread(shape(dropout=0.25)), tokens(2, 30)
+    decoder, row = spread_decoder(small_config(dropout=0.25)), tokens(2, 30)
     assert torch.equal(decoder(row), decoder(row))
-    x_BTD, _ = entered(decoder.train(), row)
+    x_BTD, _ = first_block_inputs(decoder.train(), row)
     assert float((x_BTD == 0).float().mean()) == pytest.approx(0.25, abs=0.04)
     assert not torch.equal(decoder(row), decoder(row))
 
 
 @pytest.mark.parametrize("choice", [{}, {"attention_soft_cap": 5.0}, OWN["latent"]], ids=["fused", "plain", "latent"])
 def test_dropout_drops_attentions_probabilities_and_sublayers_outputs(choice: dict[str, Any]) -> None:
-    block = spread(shape(dropout=0.5, **choice)).train().model.layers[0]
-    _, frame = entered(spread(shape(**choice)), tokens(1, 9))
+    block = spread_decoder(small_config(dropout=0.5, **choice)).train().model.layers[0]
+    _, shared = first_block_inputs(spread_decoder(small_config(**choice)), tokens(1, 9))
     x_BTD = torch.randn(1, 9, 32, generator=torch.Generator().manual_seed(1))
-    probabilities = [block.self_attn(x_BTD, frame.rotary, frame.sight) for _ in range(400)]
-    still = block.self_attn.eval()(x_BTD, frame.rotary, frame.sight)
+    probabilities = [block.self_attn(x_BTD, shared.rotary, shared.plan) for _ in range(400)]
+    still = block.self_attn.eval()(x_BTD, shared.rotary, shared.plan)
     assert not torch.equal(probabilities[0], probabilities[1])
     # Those that stay are scaled up, so that the mean is what it is without.
     torch.testing.assert_close(torch.stack(probabilities).mean(0), still, atol=0.6 * float(still.detach().std()), rtol=0)
-    added = block(x_BTD, frame) - x_BTD
-    assert float((block(x_BTD, frame) == x_BTD).float().mean()) == pytest.approx(0.25, abs=0.08) and added.any()
+    added = block(x_BTD, shared) - x_BTD
+    assert float((block(x_BTD, shared) == x_BTD).float().mean()) == pytest.approx(0.25, abs=0.08) and added.any()
 
 
 def test_batch_norm_normalizes_over_all_tokens_in_training_and_keeps_running_statistics() -> None:
@@ -201,18 +205,18 @@ def test_batch_norm_normalizes_over_all_tokens_in_training_and_keeps_running_sta
 
 def test_learned_positions_end_with_the_context() -> None:
     with pytest.raises(ValueError, match="positions=learned ends with context=32"):
-        spread(shape(positions="learned"))(tokens(1, 33))
+        spread_decoder(small_config(positions="learned"))(tokens(1, 33))
 
 
 def test_new_parameters_start_where_they_change_nothing() -> None:
-    decoder = Decoder(shape(norm="layer", attention_bias=True, feed_forward_bias=True, qk_norm=True), VOCABULARY)
+    decoder = Decoder(small_config(norm="layer", attention_bias=True, feed_forward_bias=True, qk_norm=True), VOCABULARY)
     for name, parameter in decoder.named_parameters():
         if parameter.dim() == 1:
             assert torch.all(parameter == (0 if name.endswith(".bias") else 1)), name
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"attention": "latent", "qk_norm": True}, "attention=latent and qk_norm=true"),
         ({"latent_rope_width": 7}, "latent_rope_width=7"),
@@ -223,13 +227,13 @@ def test_new_parameters_start_where_they_change_nothing() -> None:
         ({"rope_scaling": "yarn", "rope_beta_slow": 40.0}, "rope_beta_slow=40.0"),
     ],
 )
-def test_choices_that_do_not_go_together_are_refused_with_their_values(changes: dict[str, Any], told: str) -> None:
-    with pytest.raises(ValueError, match=told):
-        shape(**changes)
+def test_choices_that_do_not_go_together_are_refused_with_their_values(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        small_config(**changes)
 
 
 def test_positions_given_beside_a_cache_are_refused_where_distances_count() -> None:
-    decoder, cache = spread(shape(positions="alibi")), KeyValueCache(2)
+    decoder, cache = spread_decoder(small_config(positions="alibi")), KeyValueCache(2)
     decoder(tokens(1, 4), cache=cache)
     with pytest.raises(ValueError, match="positions_BT together with a cache: positions=alibi"):
         decoder(tokens(1, 1), positions_BT=torch.tensor([[9]]), cache=cache)

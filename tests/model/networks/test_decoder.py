@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.layers.documents import positions_in_documents
+from model.layers.positions.documents import positions_in_documents
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.networks.directory import ModelError, load_model, read_config, save_model

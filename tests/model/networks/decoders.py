@@ -1,4 +1,4 @@
-"""Every choice of a decoder, by name, and small decoders whose logits are spread."""
+"""Small decoders for every choice of layers, whose logits are far enough apart to compare."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.layers.attention_plan import View
+from model.layers.attention_plan import AttentionInputs
 from model.networks.config import DecoderConfig
-from model.networks.decoder import Decoder, Frame
+from model.networks.decoder import BlockInputs, Decoder
 
 VOCABULARY = 61
 SMALL = DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, feed_forward=48, context=32, initial_std=0.2)
 LATENT = {"attention": "latent", "latent_width": 16, "latent_rope_width": 8, "kv_heads": 2}
-# What Hugging Face's Llama computes too.
+# Choices that Hugging Face's Llama computes too; OWN holds the others.
 LLAMA: dict[str, dict[str, Any]] = {
     "multi-head": {"kv_heads": 4},
     "multi-query": {"kv_heads": 1},
@@ -54,13 +54,13 @@ OWN: dict[str, dict[str, Any]] = {
 EVERY = LLAMA | OWN
 
 
-def shape(**changes: Any) -> DecoderConfig:
-    """SMALL with these fields changed, checked."""
+def small_config(**changes: Any) -> DecoderConfig:
+    """Return SMALL with these fields changed, validated."""
     return DecoderConfig.model_validate({**SMALL.model_dump(), **changes})
 
 
-def spread(config: DecoderConfig, seed: int = 3) -> Decoder:
-    """A decoder in evaluation mode with gains, biases and running statistics away from where they start."""
+def spread_decoder(config: DecoderConfig, seed: int = 3) -> Decoder:
+    """Return a decoder in evaluation mode whose gains, biases and running statistics differ from their initial values."""
     decoder = Decoder(config, VOCABULARY, seed=seed).eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -71,11 +71,11 @@ def spread(config: DecoderConfig, seed: int = 3) -> Decoder:
     return decoder
 
 
-def entered(decoder: Decoder, row: Tensor) -> tuple[Tensor, Frame]:
-    """What goes into the first block for whole texts, and what all blocks share."""
+def first_block_inputs(decoder: Decoder, row: Tensor) -> tuple[Tensor, BlockInputs]:
+    """Return the first block's input for rows of one document each, and what all blocks share."""
     x_BTD = decoder.model.embed_tokens(row)
-    view = View(decoder.config, x_BTD, 0, None, None, training=decoder.training)
-    return decoder.model.placed(x_BTD, view), decoder.model.frame(x_BTD, view)
+    inputs = AttentionInputs(decoder.config, x_BTD, 0, None, None, training=decoder.training)
+    return decoder.model.embed(x_BTD, inputs), decoder.model.block_inputs(x_BTD, inputs)
 
 
 def tokens(rows: int, time: int, seed: int = 1) -> Tensor:

@@ -1,0 +1,201 @@
+"""Settings of the layers. A network's config inherits those of the layers that it is built of, so its keys stay in one flat section.
+
+Cheap to import (no torch), so that a recipe can be read at start-up. Each class refuses what its layers cannot compute, naming
+the field; `NEEDS` says which switch a field depends on.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+GATED = ("swiglu", "geglu")
+
+
+class SizeConfig(BaseModel, frozen=True, extra="forbid"):
+    """Sizes of a network, and what several of its layers share."""
+
+    width: int = Field(128, ge=8, description="size of the residual stream; numbers")
+    layers: int = Field(4, ge=1, description="blocks of attention and feed-forward; count")
+    heads: int = Field(4, ge=1, description="query heads; count, divides width into even parts")
+    kv_heads: int = Field(
+        2, ge=1, description="key and value heads, shared by groups of query heads; count, divides heads; 1: multi-query, heads: multi-head"
+    )
+    feed_forward: int = Field(
+        344, ge=8, description="inner size of the feed-forward; near 8/3 of the width if gated, else 4 times; numbers"
+    )
+    context: int = Field(128, ge=2, description="longest sequence it is trained on; tokens")
+    norm_epsilon: float = Field(1e-5, gt=0, description="added to the mean square before its root; dimensionless")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="share dropped in training, of embeddings, sublayers' outputs and attention's probabilities"
+    )
+
+
+class PositionsConfig(SizeConfig, frozen=True, extra="forbid"):
+    """How a layer learns the order of tokens."""
+
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "rope_theta": ("positions=rope",),
+        "rope_scaling": ("positions=rope",),
+        "rope_factor": ("rope_scaling=linear", "rope_scaling=llama3", "rope_scaling=yarn"),
+        "rope_original_context": ("rope_scaling=llama3", "rope_scaling=yarn"),
+        "rope_low_frequency": ("rope_scaling=llama3",),
+        "rope_high_frequency": ("rope_scaling=llama3",),
+        "rope_beta_fast": ("rope_scaling=yarn",),
+        "rope_beta_slow": ("rope_scaling=yarn",),
+        "relative_buckets": ("positions=relative",),
+        "relative_distance": ("positions=relative",),
+    }
+
+    positions: Literal["rope", "learned", "sinusoidal", "alibi", "relative", "none"] = Field(
+        "rope",
+        description="how the order of tokens enters: rotated queries and keys (rope), an added vector (learned, sinusoidal), "
+        "a bias on scores (alibi, relative), or not at all (none)",
+    )
+    rope_theta: float = Field(10_000.0, gt=1, description="base of the rotary wavelengths; larger for longer contexts")
+    rope_scaling: Literal["none", "linear", "llama3", "yarn"] = Field(
+        "none", description="how rotary wavelengths are stretched to a longer context"
+    )
+    rope_factor: float = Field(8.0, gt=1, description="how many times longer the context has become; dimensionless")
+    rope_original_context: int = Field(0, ge=0, description="context that the wavelengths were trained for; tokens; 0: the context")
+    rope_low_frequency: float = Field(1.0, gt=0, description="turns in the original context below which a wavelength is stretched whole")
+    rope_high_frequency: float = Field(4.0, gt=0, description="turns in the original context above which a wavelength stays")
+    rope_beta_fast: float = Field(32.0, gt=0, description="turns in the original context above which a wavelength stays")
+    rope_beta_slow: float = Field(1.0, gt=0, description="turns in the original context below which a wavelength is stretched whole")
+    relative_buckets: int = Field(32, ge=4, description="buckets of distances, half of them for a single distance each; count, even")
+    relative_distance: int = Field(128, ge=8, description="distance from which all fall into the last bucket; tokens")
+
+    @model_validator(mode="after")
+    def _check_positions(self) -> PositionsConfig:
+        if self.positions == "sinusoidal" and self.width % 2:
+            raise ValueError(f"width={self.width} and positions=sinusoidal: sines and cosines come in pairs; choose an even width")
+        if self.relative_buckets % 2 or self.relative_distance <= self.relative_buckets // 2:
+            raise ValueError(
+                f"relative_buckets={self.relative_buckets} and relative_distance={self.relative_distance}: half of the buckets are single "
+                "distances; choose an even number of buckets and a distance above half of it"
+            )
+        if self.rope_scaling == "llama3" and self.rope_low_frequency >= self.rope_high_frequency:
+            raise ValueError(
+                f"rope_low_frequency={self.rope_low_frequency} is not below rope_high_frequency={self.rope_high_frequency}; lower it"
+            )
+        if self.rope_scaling == "yarn" and self.rope_beta_slow >= self.rope_beta_fast:
+            raise ValueError(f"rope_beta_slow={self.rope_beta_slow} is not below rope_beta_fast={self.rope_beta_fast}; lower it")
+        if self.rope_original_context >= self.context:
+            raise ValueError(
+                f"rope_original_context={self.rope_original_context} is not below context={self.context}; lower it; 0 is the context"
+            )
+        return self
+
+    def position_parameters(self) -> int:
+        """Number of weights that positions have in the whole network."""
+        sizes = {"learned": self.context * self.width, "relative": self.relative_buckets * self.heads}
+        return sizes.get(self.positions, 0)
+
+
+class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
+    """How tokens attend to one another."""
+
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
+        **PositionsConfig.NEEDS,
+        "kv_heads": ("attention=grouped",),
+        "latent_width": ("attention=latent",),
+        "latent_query_width": ("attention=latent",),
+        "latent_rope_width": ("attention=latent and positions=rope",),
+        "window": ("pattern=sliding",),
+        "block": ("pattern=block_sparse",),
+        "local_blocks": ("pattern=block_sparse",),
+        "global_blocks": ("pattern=block_sparse",),
+    }
+
+    attention: Literal["grouped", "latent"] = Field(
+        "grouped", description="grouped: MHA, GQA or MQA by kv_heads; latent: DeepSeek-V2's, keys and values from one small vector a token"
+    )
+    latent_width: int = Field(64, ge=8, description="size of the vector that keys and values are made from; numbers")
+    latent_query_width: int = Field(
+        0, ge=0, description="size of the vector that queries are made from; numbers; 0: straight from the residual stream"
+    )
+    latent_rope_width: int = Field(16, ge=2, description="size of the rotary part of each query and key; numbers, even")
+    attention_bias: bool = Field(False, description="biases on attention's projections")
+    qk_norm: bool = Field(False, description="RMSNorm on each head's query and key, before positions, as Qwen3")
+    attention_soft_cap: float = Field(0.0, ge=0, description="scores pass cap x tanh(score / cap), as Gemma 2; 0: as they are")
+    pattern: Literal["full", "sliding", "block_sparse"] = Field("full", description="what a token sees of its own document's past")
+    window: int = Field(64, ge=1, description="tokens that a token sees, itself included")
+    block: int = Field(32, ge=1, description="size of a block, counted from the document's start; tokens")
+    local_blocks: int = Field(1, ge=0, description="blocks seen before a token's own; count")
+    global_blocks: int = Field(1, ge=0, description="first blocks of a document, seen by all of it; count")
+
+    @property
+    def head_width(self) -> int:
+        """Size of one head's value, and of its query and key (in latent attention: of their part without positions)."""
+        return self.width // self.heads
+
+    @property
+    def rotary_width(self) -> int:
+        """How many numbers of a query or key are rotated by position; 0 without rotary positions."""
+        if self.positions != "rope":
+            return 0
+        return self.latent_rope_width if self.attention == "latent" else self.head_width
+
+    @model_validator(mode="after")
+    def _check_attention(self) -> AttentionConfig:
+        rotated = self.attention == "grouped" and self.positions == "rope"
+        if self.width % self.heads or (rotated and self.head_width % 2):
+            raise ValueError(
+                f"width={self.width} over heads={self.heads}: each head needs a whole number, with rotary positions an even one; "
+                f"choose a width that is a multiple of {2 * self.heads}"
+            )
+        if self.attention == "grouped" and self.heads % self.kv_heads:
+            raise ValueError(f"kv_heads={self.kv_heads} does not divide heads={self.heads}; choose a divisor")
+        if self.latent_rope_width % 2:
+            raise ValueError(f"latent_rope_width={self.latent_rope_width}: rotary positions rotate pairs of numbers; choose an even one")
+        if self.attention == "latent" and self.qk_norm:
+            raise ValueError("attention=latent and qk_norm=true: latent attention normalizes its latent vectors; set qk_norm: false")
+        if self.pattern == "sliding" and self.window >= self.context:
+            raise ValueError(f"window={self.window} hides nothing of context={self.context}; lower it, or pattern=full")
+        seen = self.block * (self.local_blocks + self.global_blocks + 1)
+        if self.pattern == "block_sparse" and seen >= self.context:
+            raise ValueError(
+                f"block={self.block}, local_blocks={self.local_blocks} and global_blocks={self.global_blocks} show {seen} tokens, which "
+                f"hides nothing of context={self.context}; lower one, or pattern=full"
+            )
+        return self
+
+    def attention_parameters(self) -> int:
+        """Number of weights of one attention layer."""
+        inner = self.heads * self.head_width
+        if self.attention == "grouped":
+            shared = self.kv_heads * self.head_width
+            biases = inner + 2 * shared + self.width if self.attention_bias else 0
+            return self.width * 2 * (inner + shared) + biases + (2 * self.head_width if self.qk_norm else 0)
+        rotary, latent, latent_query = self.rotary_width, self.latent_width, self.latent_query_width
+        queries = self.heads * (self.head_width + rotary)
+        query = self.width * latent_query + latent_query + latent_query * queries if latent_query else self.width * queries
+        key_value = self.width * (latent + rotary) + latent + latent * 2 * inner
+        biases = latent_query + latent + rotary + self.width if self.attention_bias else 0
+        return query + key_value + inner * self.width + biases
+
+
+class NormConfig(SizeConfig, frozen=True, extra="forbid"):
+    """How the residual stream is normalized."""
+
+    norm: Literal["rms", "layer", "batch"] = Field("rms", description="RMSNorm, LayerNorm, or BatchNorm over the tokens of a batch")
+
+    def norm_parameters(self) -> int:
+        """Number of weights of one norm."""
+        return self.width * (1 if self.norm == "rms" else 2)
+
+
+class FeedForwardConfig(SizeConfig, frozen=True, extra="forbid"):
+    """The feed-forward's activation and biases."""
+
+    activation: Literal["swiglu", "geglu", "relu", "gelu", "silu"] = Field(
+        "swiglu", description="of the feed-forward; swiglu and geglu gate (three matrices), the others have two; GELU is the exact one"
+    )
+    feed_forward_bias: bool = Field(False, description="biases on the feed-forward's projections")
+
+    def feed_forward_parameters(self) -> int:
+        """Number of weights of one feed-forward layer."""
+        inputs = 2 if self.activation in GATED else 1
+        biases = inputs * self.feed_forward + self.width if self.feed_forward_bias else 0
+        return (inputs + 1) * self.width * self.feed_forward + biases

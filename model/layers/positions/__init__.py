@@ -1,0 +1,1 @@
+"""How layers learn the order of tokens: rotary positions, position embeddings, and biases on attention's scores."""
