@@ -25,7 +25,7 @@ from tasks.stage.execution.run_task import WorkerAstray
 from tasks.stage.stage import stage
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
-from tests.tasks.test_run import prefect_states
+from tests.tasks.stage.execution.test_run import prefect_states
 from tests.tasks.toys import Toys, Workshop
 
 SOURCE = """
