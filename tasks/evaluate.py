@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from data.provenance.lines import lines_naming, lines_quoting
 from model.evaluation.config import EvaluateConfig
+from tasks.lineage.hook import Holding, Inspection, LineageHook
+from tasks.lineage.rules import SPLITS
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("torch", "tokenizers"))
+def _inspect(inspection: Inspection) -> Holding:
+    """A model is measured on the splits that the config names. Samples may quote training rows, answers name their documents."""
+    packed = inspection.inputs_named("packed")
+    inside = {part.split("/")[0] for holding in packed for part in holding.parts}
+    measured = [split for split in inspection.artifact.config.get("splits", SPLITS) if inside & {"", split}]
+    quotes: dict[str, int] = {}
+    if inside & {"", "train"} and inspection.has("samples.jsonl"):
+        quotes["samples.jsonl"] = len(inspection.read("samples.jsonl", lambda stream, _: lines_quoting(stream, inspection.text())))
+    for file in (f"answers_{name}.jsonl" for name in ("seen", "heldout") if inspection.has(f"answers_{name}.jsonl")):
+        quotes[file] = len(inspection.read(file, lines_naming)[0])
+    quotes = {file: count for file, count in quotes.items() if count}
+    detail = [f"measured on {', '.join(measured)}"] if measured else []
+    detail += [f"{file} quotes it, lines: {count}" for file, count in quotes.items()]
+    certain = all(holding.certain for holding in packed)
+    return inspection.holding(set(quotes), measured=bool(measured), certain=certain, detail="; ".join(detail))
+
+
+@stage(libraries=("torch", "tokenizers"), hooks=(LineageHook(_inspect, quoted_in_report=True),))
 def evaluate(config: EvaluateConfig, work: Workspace, model: Path, tokenizer: Path, packed: Path, examples: Path) -> Metrics:
     """A model directory, full precision or INT8 -> metrics.json, samples.jsonl, answers_*.jsonl."""
     from model.evaluation.evaluate import evaluate as measure

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from model.evaluation.gate import GateConfig, judge, passed
 from model.evaluation.gate_table import HEADER, as_markdown, as_text, rows
+from tasks.lineage.hook import LineageHook
+from tasks.lineage.rules import holds_nothing
 from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
 from tasks.stage.store.artifact import Artifact, Made
@@ -21,7 +23,7 @@ class GateFailed(RuntimeError):
     """Measured values are out of bounds; the message is the table."""
 
 
-@stage()
+@stage(hooks=(LineageHook(holds_nothing, is_gate=True),))
 def gate(config: GateConfig, work: Workspace, **measured: Path) -> Metrics:
     """metrics.json of each input, named `<input>.<metric>` -> verdict.json, verdict.txt, verdict.md."""
     metrics = {f"{name}.{m}": v for name, path in measured.items() for m, v in json.loads((path / "metrics.json").read_text()).items()}

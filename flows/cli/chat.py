@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.recipe.loading import RecipeError, find, load
 from flows.services import local as services
-from tasks.lineage.records import Graph
+from tasks.lineage.graph import ProvenanceGraph
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Store
@@ -55,7 +55,7 @@ def model_directory(model: str) -> Path:
     if (path / "config.json").is_file():
         return path
     name, store = _recipe(model)
-    graph = Graph.of(store)
+    graph = ProvenanceGraph.load(store)
     exports = sorted((a for a in graph.by_key.values() if a.stage == "export" and a.label == name), key=lambda a: a.origin.created)
     for artifact in reversed(exports):
         if released(graph, artifact):
@@ -78,7 +78,7 @@ def _recipe(model: str) -> tuple[str, Store]:
     return settings["name"], open_store(settings["store"], settings["root"], settings["home"])
 
 
-def released(graph: Graph, exported: Artifact) -> bool:
+def released(graph: ProvenanceGraph, exported: Artifact) -> bool:
     """Whether the newest release gate below this export passed or was overruled."""
     gates = [a for a in graph.descendants(exported) if a.stage == "gate"]
     return bool(gates) and 1.0 in (gates[-1].metrics["passed"], gates[-1].metrics["overruled"])

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from data.provenance.tables import Document
 from flows.cli.columns import columns
-from flows.cli.lineage import library_at
-from tasks.lineage.compare import Change, Comparison, compare, data, gates
+from flows.cli.lineage import snapshot_at
+from tasks.lineage.compare import Comparison, Difference, compare, comparison_json
 from tasks.reporting.stages import spent
 from tasks.reporting.wording import number
 from tasks.stage.tracking.cost import total_cost
@@ -19,24 +19,24 @@ BOUNDS = ("_low", "_high", "_error")
 
 def compare_runs(first: str, second: str, *, as_json: bool = False, store: str = "") -> str:
     """The comparison as text or JSON. Raises LookupError for a name that means no run or several."""
-    library = library_at(store)
-    told = compare(library, library.journal.get(first), library.journal.get(second))
-    return json.dumps(data(told), indent=1) if as_json else "\n".join(_lines(told))
+    snapshot = snapshot_at(store)
+    told = compare(snapshot, snapshot.journal.get(first), snapshot.journal.get(second))
+    return json.dumps(comparison_json(told), indent=1) if as_json else "\n".join(_lines(told))
 
 
 def _lines(told: Comparison) -> Iterator[str]:
     for side in (told.first, told.second):
         run = side.run
         ran = sum(place.action == "executed" for place in run.places.values())
-        lost = f", records gone: {', '.join(side.gone)}" if side.gone else ""
+        lost = f", records gone: {', '.join(side.missing)}" if side.missing else ""
         yield f"{run.id}  {run.recipe}, {run.status}, started {run.started[:19]}, ran {ran} of {len(run.places)} stages{lost}"
     yield from _section("configuration", _changes(told.configuration))
     code = [f"{name} {change} ({', '.join(stages)})" for name, (change, stages) in told.code.items()]
     yield from _section("code", code)
     yield from _section("libraries", _changes(told.libraries))
     books = [f"{title}: {_named(group)}" for title, group in (
-        ("added", told.books.added), ("removed", told.books.removed), ("changed", told.books.changed)) if group]  # fmt: skip
-    yield from _section("documents", [*books, *([told.books.problem] if told.books.problem else [])])
+        ("added", told.documents.added), ("removed", told.documents.removed), ("changed", told.documents.changed)) if group]  # fmt: skip
+    yield from _section("documents", [*books, *([told.documents.problem] if told.documents.problem else [])])
     # Files that are documents are told of above.
     if told.files and not books:
         yield from _section("files", [f"{name} {_fate(change)}" for name, change in told.files.items()])
@@ -49,9 +49,9 @@ def _lines(told: Comparison) -> Iterator[str]:
         f"metrics, {same} equal ones and the bounds of intervals left out",
         columns([("metric", "first", "second", "difference"), *rows] if rows else []),
     )
-    said = [(place, a or "-", b or "-") for place, (a, b) in gates(told).items()]
+    said = [(place, a or "-", b or "-") for place, (a, b) in told.gates.items()]
     yield from _section("gates", columns(said))
-    costs = [f"{side.run.id}: {spent(total_cost(side.held.values()), side.rates)}" for side in (told.first, told.second)]
+    costs = [f"{side.run.id}: {spent(total_cost(side.artifacts.values()), side.rates)}" for side in (told.first, told.second)]
     yield from _section("cost of all that each is made of", costs)
 
 
@@ -62,11 +62,11 @@ def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
         yield f"  and {len(lines) - MOST} more (--json)"
 
 
-def _changes(found: dict[str, Change]) -> list[str]:
+def _changes(found: dict[str, Difference]) -> list[str]:
     return [f"{name}: {'unset' if a is None else a} -> {'unset' if b is None else b}" for name, (a, b) in found.items()]
 
 
-def _fate(change: Change) -> str:
+def _fate(change: Difference) -> str:
     return "was added" if change[0] is None else "is gone" if change[1] is None else "changed"
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from flows.cli.columns import columns
 from flows.cli.diff_rendering import printable
-from flows.cli.lineage import library_at
-from tasks.lineage.chain import Chain, chain_of
-from tasks.lineage.removed import Taken, removed_tables, rows_taken, taken_by
-from tasks.lineage.story import names_of
+from flows.cli.lineage import snapshot_at
+from tasks.lineage.corpus_run import CorpusRun, find_corpus_run
+from tasks.lineage.document_history import document_names
+from tasks.lineage.removed import RemovedTable, read_rows, removed_tables, tables_of_rule
 
 EXCERPT, SHOWN = 160, 20
 
@@ -21,50 +21,52 @@ def what_was_removed(rule: str = "", recipe: str = "", *, limit: int | None = No
 
     A recipe that ran, given alone, is taken for the recipe whose tables are to be listed.
     """
-    library = library_at(store)
-    if rule and not recipe and any(run.recipe == rule for run in library.journal.records()):
+    snapshot = snapshot_at(store)
+    if rule and not recipe and any(run.recipe == rule for run in snapshot.journal.records()):
         rule, recipe = "", rule
-    chain = chain_of(library, recipe)
-    tables = taken_by(chain, rule) if rule else removed_tables(chain)
+    corpus = find_corpus_run(snapshot, recipe)
+    tables = tables_of_rule(corpus, rule) if rule else removed_tables(corpus)
     if not rule and limit:
         raise ValueError("--limit counts the rows of one rule's table; name the RULE, or leave it out.")
     if not rule:
-        return json.dumps([_plain(chain, taken) for taken in tables], indent=1) if as_json else printable("\n".join(_listed(chain, tables)))
-    opened = [(taken, _rows(chain, taken, limit or SHOWN)) for taken in tables]
+        return (
+            json.dumps([_plain(corpus, taken) for taken in tables], indent=1) if as_json else printable("\n".join(_listed(corpus, tables)))
+        )
+    opened = [(taken, _rows(corpus, taken, limit or SHOWN)) for taken in tables]
     if as_json:
-        return json.dumps([_plain(chain, taken) | {"taken": rows} for taken, rows in opened], indent=1, ensure_ascii=False)
-    return "\n".join(line for taken, rows in opened for line in _opened(chain, taken, rows))
+        return json.dumps([_plain(corpus, taken) | {"taken": rows} for taken, rows in opened], indent=1, ensure_ascii=False)
+    return "\n".join(line for taken, rows in opened for line in _opened(corpus, taken, rows))
 
 
-def _rows(chain: Chain, taken: Taken, limit: int) -> list[dict[str, Any]]:
-    rows = list(rows_taken(chain, taken, limit))
-    names = names_of(chain, {row["id"] for row in rows})
+def _rows(corpus: CorpusRun, taken: RemovedTable, limit: int) -> list[dict[str, Any]]:
+    rows = list(read_rows(corpus, taken, limit))
+    names = document_names(corpus, {row["id"] for row in rows})
     return [{"id": row["id"], "document": names.get(row["id"], ""), **row} for row in rows]
 
 
-def _plain(chain: Chain, taken: Taken) -> dict[str, Any]:
-    return {"stage": taken.stage, "rule": taken.rule, "rows": taken.rows, "files": taken.places(chain.library.store.root)}
+def _plain(corpus: CorpusRun, taken: RemovedTable) -> dict[str, Any]:
+    return {"stage": taken.stage, "rule": taken.rule, "rows": taken.rows, "files": taken.paths(corpus.snapshot.store.root)}
 
 
-def _listed(chain: Chain, tables: list[Taken]) -> Iterator[str]:
-    yield chain.words
+def _listed(corpus: CorpusRun, tables: list[RemovedTable]) -> Iterator[str]:
+    yield corpus.description
     if not tables:
         yield "no rule took anything"
         return
-    root = chain.library.store.root
+    root = corpus.snapshot.store.root
     rows = [(taken.stage, taken.rule, f"{taken.rows:,}", _where(taken, root)) for taken in tables]
     yield from columns([("stage", "rule", "pieces", "table"), *rows], frozenset({2}))
 
 
-def _where(taken: Taken, root: str) -> str:
-    first, *others = taken.places(root)
+def _where(taken: RemovedTable, root: str) -> str:
+    first, *others = taken.paths(root)
     return f"{first}{f' and in {len(others)} more shards' if others else ''}"
 
 
-def _opened(chain: Chain, taken: Taken, rows: list[dict[str, Any]]) -> Iterator[str]:
+def _opened(corpus: CorpusRun, taken: RemovedTable, rows: list[dict[str, Any]]) -> Iterator[str]:
     more = f", the first {len(rows):,}" if len(rows) < taken.rows else ""
-    yield f"{taken.stage}/{taken.rule} in {chain.words}: {taken.rows:,} pieces{more}"
-    yield _where(taken, chain.library.store.root)
+    yield f"{taken.stage}/{taken.rule} in {corpus.description}: {taken.rows:,} pieces{more}"
+    yield _where(taken, corpus.snapshot.store.root)
     for row in rows:
         place = f", place {row['place']:,}" if row["place"] else ", the whole document"
         detail = f", {row['detail']}" if row["detail"] else ""

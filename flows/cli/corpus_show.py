@@ -9,9 +9,9 @@ from dataclasses import asdict
 from data.provenance.edits import Change, context_lines, redaction_contexts, split_lines
 from flows.cli.columns import columns, signed
 from flows.cli.diff_rendering import CUT, DIM, NAME, Line, differing, printable
-from flows.cli.lineage import library_at
-from tasks.lineage.story import Step, Story, find_story
-from tasks.lineage.things import words_of
+from flows.cli.lineage import snapshot_at
+from tasks.lineage.document_history import DocumentHistory, Step, find_history
+from tasks.lineage.documents import describe_document
 
 ROOM, LONGEST, LINES, SHOWN = 60, 240, 40, 20
 
@@ -24,15 +24,15 @@ def show_document(
         raise ValueError(f"--json holds every change and both texts; leave {'--full' if full else '--limit'} out.")
     if full and limit:
         raise ValueError("--full shows every change; leave --limit out.")
-    told = find_story(library_at(store), text, recipe)
+    told = find_history(snapshot_at(store), text, recipe)
     changes = _of_rule(told, rule)
     if as_json:
         return [((json.dumps(data(told, changes), indent=1, ensure_ascii=False), ""),)]
     lines: list[Line] = [*_origin(told), *_fates(told)]
     if full:
-        lines += [*_whole("as it was read", told.first, changes), *_places(told, changes, len(changes))]
-        lines += _whole("as it stands", told.last, [])
-    elif told.first or changes:
+        lines += [*_whole("as it was read", told.original_text, changes), *_places(told, changes, len(changes))]
+        lines += _whole("as it stands", told.final_text, [])
+    elif told.original_text or changes:
         lines += [*_places(told, changes, limit or SHOWN), *_left(told)]
     return lines
 
@@ -40,20 +40,20 @@ def show_document(
 Placed = list[tuple[Step, Change]]
 
 
-def _of_rule(told: Story, rule: str) -> Placed:
+def _of_rule(told: DocumentHistory, rule: str) -> Placed:
     wanted = rule.strip().replace("_", " ").casefold()
     found = [(step, change) for step in told.steps for change in step.changes]
     if not wanted:
         return found
     rules = [name for _, change in found for name in change.rules]
-    rules += [row["rule"] for step in told.steps for row in step.told if row["rule"]]
+    rules += [row["rule"] for step in told.steps for row in step.ledger if row["rule"]]
     if wanted not in {name.replace("_", " ").casefold() for name in rules}:
         listed = ", ".join(dict.fromkeys(rules)) or "none"
-        raise LookupError(f"No rule {rule!r} touched {words_of(told.document)}. These did: {listed}.")
+        raise LookupError(f"No rule {rule!r} touched {describe_document(told.document)}. These did: {listed}.")
     return [(step, change) for step, change in found if wanted in {name.replace("_", " ").casefold() for name in change.rules}]
 
 
-def _origin(told: Story) -> Iterator[Line]:
+def _origin(told: DocumentHistory) -> Iterator[Line]:
     about, document = told.metadata, told.document
     yield ((printable(document.title), NAME),)
     yield ((f"document {document.id}: {printable(document.name)}", ""),)
@@ -64,10 +64,10 @@ def _origin(told: Story) -> Iterator[Line]:
         parts.append(f"language {about['language']}{sure}")
     parts += ["its text is another than its file's name says"] if about.get("title_mismatch") else []
     yield ((f"from: {printable(', '.join(parts))}", ""),)
-    yield ((f"in: {told.chain.words}", ""),)
+    yield ((f"in: {told.corpus.description}", ""),)
 
 
-def _fates(told: Story) -> Iterator[Line]:
+def _fates(told: DocumentHistory) -> Iterator[Line]:
     yield ()
     if told.quarantine:
         yield (("put aside by ingest: ", NAME), (printable(told.quarantine), ""))
@@ -75,16 +75,16 @@ def _fates(told: Story) -> Iterator[Line]:
         yield ((f"{step.stage:14}", NAME), (printable(_fate(told, step)), ""))
         rows = [
             (row["action"], row["rule"], f"{row['count']:,}", f"{row['characters']:,}", signed(-row["net"]), named(told, row["detail"]))
-            for row in step.told[:-1]
+            for row in step.ledger[:-1]
         ]
         for text in columns([("", "rule", "pieces", "characters", "length", ""), *rows] if rows else [], frozenset({2, 3, 4})):
             yield ((f"{'':14}  {printable(text)}", "" if not text.startswith(" ") else DIM),)
-        for other in step.kin.duplicates[:LINES]:
+        for other in step.shared.duplicates[:LINES]:
             yield ((f"{'':14}  stands for {named(told, other)}", ""),)
 
 
-def _fate(told: Story, step: Step) -> str:
-    fate, detail = step.fate, named(told, step.fate["detail"])
+def _fate(told: DocumentHistory, step: Step) -> str:
+    fate, detail = step.outcome, named(told, step.outcome["detail"])
     why = f"{fate['rule']}{f' ({detail})' if detail else ''}"
     if step.splits:
         where = f"kept in {', '.join(step.splits)}"
@@ -96,14 +96,14 @@ def _fate(told: Story, step: Step) -> str:
     return f"{fate['action'] or 'lost'} by {why}" if why else fate["action"]
 
 
-def named(told: Story, text: str) -> str:
+def named(told: DocumentHistory, text: str) -> str:
     """A text with the name of each document behind its id where it comes first."""
     for identity, name in told.names.items():
         text = text.replace(identity, f"{identity} ({name})", 1)
     return text
 
 
-def _places(told: Story, found: Placed, limit: int) -> Iterator[Line]:
+def _places(told: DocumentHistory, found: Placed, limit: int) -> Iterator[Line]:
     yield ()
     if not found:
         yield (("no rule cut or replaced words in it", ""),)
@@ -136,7 +136,7 @@ def some_of_every_rule(found: Placed, limit: int) -> Placed:
     return [found[index] for index in sorted(index for _, index in sorted(ranked)[:limit])]
 
 
-def _change(told: Story, change: Change, width: int, beside: tuple[str, str] | None, place: str, short: bool) -> Iterator[Line]:
+def _change(told: DocumentHistory, change: Change, width: int, beside: tuple[str, str] | None, place: str, short: bool) -> Iterator[Line]:
     room = ROOM if short else 0
     before, blank = change.before, f"  {'':{width}}  "
     if beside and beside[0].strip():
@@ -181,10 +181,10 @@ def _beginning(line: str) -> str:
     return f"{line[:ROOM]}…" if len(line) > 2 * ROOM else line
 
 
-def _left(told: Story) -> Iterator[Line]:
+def _left(told: DocumentHistory) -> Iterator[Line]:
     """The text of a document that did not stay."""
-    if told.steps and told.steps[-1].text is None and told.last:
-        lines = told.last.split("\n")
+    if told.steps and told.steps[-1].text is None and told.final_text:
+        lines = told.final_text.split("\n")
         yield from ((), ((f"its text, as {told.steps[-1].stage} was given it", NAME),))
         yield from (((printable(line), ""),) for line in lines[:LINES])
         if len(lines) > LINES:
@@ -204,9 +204,9 @@ def _whole(title: str, text: str, found: Placed) -> Iterator[Line]:
             yield ((f"{blank}{printable(line)}", ""),)
 
 
-def data(told: Story, found: Sequence[tuple[Step, Change]]) -> dict[str, object]:
+def data(told: DocumentHistory, found: Sequence[tuple[Step, Change]]) -> dict[str, object]:
     """A story for machines."""
-    document, run = told.document, told.chain.run
+    document, run = told.document, told.corpus.run
     return {
         "document": {"id": document.id, "source": document.source, "path": document.path, "title": document.title},
         "metadata": told.metadata,
@@ -214,14 +214,14 @@ def data(told: Story, found: Sequence[tuple[Step, Change]]) -> dict[str, object]
         "run": run.id,
         "quarantined": told.quarantine,
         "stages": [
-            {"stage": step.stage, "location": step.artifact.location, "action": step.fate["action"], "rule": step.fate["rule"],
-             "detail": step.fate["detail"], "characters": None if step.text is None else len(step.text), "splits": list(step.splits),
-             "rules": [{key: value for key, value in row.items() if key not in ("id", "stage")} for row in step.told[:-1]],
-             "duplicates": list(step.kin.duplicates)}
+            {"stage": step.stage, "location": step.artifact.location, "action": step.outcome["action"], "rule": step.outcome["rule"],
+             "detail": step.outcome["detail"], "characters": None if step.text is None else len(step.text), "splits": list(step.splits),
+             "rules": [{key: value for key, value in row.items() if key not in ("id", "stage")} for row in step.ledger[:-1]],
+             "duplicates": list(step.shared.duplicates)}
             for step in told.steps
         ],
         "changes": [{"stage": step.stage} | asdict(change) for step, change in found],
         "names": told.names,
-        "before": told.first,
-        "after": told.last,
+        "before": told.original_text,
+        "after": told.final_text,
     }  # fmt: skip

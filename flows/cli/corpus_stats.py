@@ -9,8 +9,9 @@ from typing import Any
 from data.audit.config import FORMAT
 from flows.cli.columns import columns, signed
 from flows.cli.diff_rendering import printable
-from flows.cli.lineage import library_at
-from tasks.lineage.chain import AUDIT, Chain, chain_of
+from flows.cli.lineage import snapshot_at
+from tasks.corpus.audit import audit
+from tasks.lineage.corpus_run import CorpusRun, find_corpus_run
 from tasks.reporting.wording import plural, share
 
 FUNNEL = "funnel.json"
@@ -19,24 +20,24 @@ SHOWN = 10
 
 def corpus_stats(recipe: str = "", *, as_json: bool = False, store: str = "") -> str:
     """The funnel as text or JSON. Raises LookupError when no run of the recipe was audited."""
-    chain = chain_of(library_at(store), recipe, AUDIT)
-    assert chain.audit is not None
-    told = chain.ask(chain.audit, FUNNEL, json.load)
+    corpus = find_corpus_run(snapshot_at(store), recipe, audit.name)
+    assert corpus.audit is not None
+    told = corpus.read(corpus.audit, FUNNEL, json.load)
     if told["format"] != FORMAT:
         raise ValueError(
-            f"{chain.audit.location}/{FUNNEL} has format {told['format']} and this folio reads format {FORMAT}; "
-            f"measure it again with: folio refresh audit {chain.run.recipe}"
+            f"{corpus.audit.location}/{FUNNEL} has format {told['format']} and this folio reads format {FORMAT}; "
+            f"measure it again with: folio refresh audit {corpus.run.recipe}"
         )
-    measured = chain.audit.metrics
+    measured = corpus.audit.metrics
     if as_json:
         return json.dumps(
-            {"recipe": chain.run.recipe, "run": chain.run.id, "metrics": dict(measured), **told}, indent=1, ensure_ascii=False
+            {"recipe": corpus.run.recipe, "run": corpus.run.id, "metrics": dict(measured), **told}, indent=1, ensure_ascii=False
         )
-    return printable("\n".join(_lines(chain, told, measured)))
+    return printable("\n".join(_lines(corpus, told, measured)))
 
 
-def _lines(chain: Chain, told: Mapping[str, Any], measured: Mapping[str, float]) -> Iterator[str]:
-    yield chain.words
+def _lines(corpus: CorpusRun, told: Mapping[str, Any], measured: Mapping[str, float]) -> Iterator[str]:
+    yield corpus.description
     yield from _titled("", _funnel(told))
     yield from _titled("rules, by how much they touched", _rules(told))
     for name in ("sources", "formats", "languages"):

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from flows.cli.diff_rendering import printable
-from flows.cli.lineage import library_at
-from tasks.lineage.chain import chain_of
-from tasks.lineage.story import find_story
+from flows.cli.lineage import snapshot_at
+from tasks.lineage.corpus_run import find_corpus_run
+from tasks.lineage.document_history import find_history
 
 if TYPE_CHECKING:
     from data.dedup.why import Why
@@ -18,24 +18,24 @@ LONGEST = 400
 
 
 def why_the_same(first: str, second: str, recipe: str = "", *, as_json: bool = False, store: str = "") -> str:
-    """The chain of pairs between two documents and what both hold, as text or JSON.
+    """The corpus of pairs between two documents and what both hold, as text or JSON.
 
     Raises LookupError for documents that are not known, didn't come as far as deduplication, or weren't called the same.
     """
-    library = library_at(store)
-    chain = chain_of(library, recipe, "dedup")
-    one, other = (find_story(library, text, chain.run.id).document for text in (first, second))
-    (dedup,) = chain.stages["dedup"]
-    texts = [library.store.local(artifact) / "documents.parquet" for artifact in chain.before("dedup")]
+    snapshot = snapshot_at(store)
+    corpus = find_corpus_run(snapshot, recipe, "dedup")
+    one, other = (find_history(snapshot, text, corpus.run.id).document for text in (first, second))
+    (dedup,) = corpus.stages["dedup"]
+    texts = [snapshot.store.local(artifact) / "documents.parquet" for artifact in corpus.inputs_of("dedup")]
     from data.dedup.why import why
 
-    told = why(library.store.local(dedup) / "pairs.parquet", texts, one.id, other.id)
+    told = why(snapshot.store.local(dedup) / "pairs.parquet", texts, one.id, other.id)
     names = {document.id: f"{document.id} ({document.name})" for document in (one, other)}
     if as_json:
         links = [{"a": link.a, "b": link.b, "rule": link.rule, "jaccard": link.jaccard} for link in told.links]
-        named = {"a": one.id, "b": other.id, "recipe": chain.run.recipe, "run": chain.run.id}
+        named = {"a": one.id, "b": other.id, "recipe": corpus.run.recipe, "run": corpus.run.id}
         return json.dumps(named | {"links": links, "shared": list(told.shared)}, indent=1, ensure_ascii=False)
-    return printable("\n".join([chain.words, *_lines(told, names)]))
+    return printable("\n".join([corpus.description, *_lines(told, names)]))
 
 
 def _lines(told: Why, names: dict[str, str]) -> Iterator[str]:

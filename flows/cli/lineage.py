@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import flows.pipeline  # noqa: F401  # its chapters import every stage, and so fill STAGES
 from flows.services.local import home, store_url
-from tasks.lineage.holdings import holdings
-from tasks.lineage.plain import commits, lineage_data, rates_of, seeds
-from tasks.lineage.things import Library, Thing, find
-from tasks.lineage.tree import tree
+from tasks.lineage.holdings import find_holdings
+from tasks.lineage.lineage_json import commit_counts, lineage_json, rates_of, seeds
+from tasks.lineage.resolve import Subject, resolve
+from tasks.lineage.snapshot import StoreSnapshot
+from tasks.lineage.tree import render_tree
 from tasks.reporting.lineage_drawing import draw_graph, standing_alone
 from tasks.reporting.stages import spent
 from tasks.stage.execution.run_context import open_store
+from tasks.stage.stage import STAGES
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.system.atomic_files import write_whole
 from tasks.stage.tracking.cost import total_cost
@@ -24,35 +27,38 @@ def trace(
     """The lineage as text or JSON, and as an SVG file when asked. Raises LookupError when nothing in the store is called `thing`."""
     if unfold and as_json and drawing is None:
         raise ValueError("--all unfolds the tree and the drawing; --json has every shard by itself in any case. Leave one of them out.")
-    library = library_at(store)
-    found = find(library, thing)
-    artifacts = _lineage(library, found, forward)
+    snapshot = snapshot_at(store)
+    found = resolve(snapshot, thing)
+    artifacts = _lineage(snapshot, found, forward)
     if drawing is not None:
-        drawn = draw_graph(library.graph, artifacts, forward=forward, unfold=unfold)
+        drawn = draw_graph(snapshot.graph, artifacts, forward=forward, unfold=unfold)
         write_whole(drawing, standing_alone(drawn).encode())
-    rates = rates_of(library.journal.records(), artifacts)
+    rates = rates_of(snapshot.journal.records(), artifacts)
     if as_json:
-        return json.dumps(lineage_data(library.graph, found, artifacts, forward, rates), indent=1)
+        return json.dumps(lineage_json(snapshot.graph, found, artifacts, forward, rates), indent=1)
     only = {artifact.key for artifact in artifacts}
-    lines = [*([found.words] if found.words else []), *tree(library.graph, found.roots, forward=forward, unfold=unfold, only=only)]
+    lines = [
+        *([found.description] if found.description else []),
+        *render_tree(snapshot.graph, found.roots, forward=forward, unfold=unfold, only=only),
+    ]
     lines.append(f"cost of all of it: {spent(total_cost(artifacts), rates)}")
     if not forward:
         numbers = {f"{artifact.stage}.{name}={seed}" for artifact in artifacts for name, seed in seeds(artifact).items()}
         lines += [f"seeds: {', '.join(sorted(numbers))}"] if numbers else []
-        lines += [f"git commit {name}, {count} of {len(artifacts)} artifacts" for name, count in commits(artifacts).items()]
+        lines += [f"git commit {name}, {count} of {len(artifacts)} artifacts" for name, count in commit_counts(artifacts).items()]
     return "\n".join([*lines, *([f"drawn in {drawing}"] if drawing else [])])
 
 
-def library_at(store: str) -> Library:
+def snapshot_at(store: str) -> StoreSnapshot:
     """The store at a path or URL, by default the one in folio's home, with its records."""
-    return Library.of(open_store(store or store_url(), Path.cwd(), home()))
+    return StoreSnapshot.load(open_store(store or store_url(), Path.cwd(), home()), STAGES)
 
 
-def _lineage(library: Library, found: Thing, forward: bool) -> list[Artifact]:
+def _lineage(snapshot: StoreSnapshot, found: Subject, forward: bool) -> list[Artifact]:
     """All that belongs to the lineage of a thing; a document goes on only where its words or what was learned from them do."""
     if not forward:
-        return library.graph.ancestors(*found.roots)
+        return snapshot.graph.ancestors(*found.roots)
     if found.document is None:
-        return library.graph.descendants(*found.roots)
-    holding = {held.artifact.key for held in holdings(library, found.document) if held.touched}
-    return [artifact for artifact in library.graph.descendants(*found.roots) if artifact.key in holding]
+        return snapshot.graph.descendants(*found.roots)
+    holding = {held.artifact.key for held in find_holdings(snapshot, found.document) if held.affected}
+    return [artifact for artifact in snapshot.graph.descendants(*found.roots) if artifact.key in holding]

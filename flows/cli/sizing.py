@@ -24,7 +24,7 @@ from model.planning.machine import Machine, machine_for
 from model.planning.proposal import Plan, Proposal, Text, described_job, propose
 from model.training.job import Job
 from model.training.parallel.config import ParallelConfig
-from tasks.lineage.records import Graph
+from tasks.lineage.graph import ProvenanceGraph
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact, Cost
 
@@ -100,8 +100,8 @@ def corpus_text(recipe: Recipe, given: float | None) -> Text:
     if given is not None:
         return Text(given, BYTES_A_TOKEN, "as given")
     settings = recipe.run_settings()
-    graph = Graph.of(open_store(settings["store"], settings["root"], settings["home"]))
-    made = next((artifact for artifact in graph.newest if artifact.stage == "split" and artifact.label == recipe.name), None)
+    graph = ProvenanceGraph.load(open_store(settings["store"], settings["root"], settings["home"]))
+    made = next((artifact for artifact in graph.newest_first if artifact.stage == "split" and artifact.label == recipe.name), None)
     if made is not None:
         size, each = made.metrics["characters_train"], _bytes_a_token(graph, recipe.name)
         return Text(size, each, f"the training part of {made.name}")
@@ -115,8 +115,8 @@ def corpus_text(recipe: Recipe, given: float | None) -> Text:
     return Text(size * share, BYTES_A_TOKEN, "guessed from the sizes of the files, before any cleaning")
 
 
-def _bytes_a_token(graph: Graph, label: str) -> float:
-    fitted: Artifact | None = next((a for a in graph.newest if a.stage == "tokenizer" and a.label == label), None)
+def _bytes_a_token(graph: ProvenanceGraph, label: str) -> float:
+    fitted: Artifact | None = next((a for a in graph.newest_first if a.stage == "tokenizer" and a.label == label), None)
     return fitted.metrics.get("bytes_per_token", BYTES_A_TOKEN) if fitted else BYTES_A_TOKEN
 
 

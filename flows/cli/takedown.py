@@ -4,43 +4,44 @@ from __future__ import annotations
 
 import json
 
-from flows.cli.lineage import library_at
-from tasks.lineage.holdings import Holding
-from tasks.lineage.takedown import Takedown, data, takedown, ways
-from tasks.lineage.things import find_document, words_of
+from flows.cli.lineage import snapshot_at
+from tasks.lineage.documents import describe_document, find_document
+from tasks.lineage.hook import Holding
+from tasks.lineage.takedown import Takedown, instructions, plan_takedown, takedown_json
 
 
 def take_down(text: str, *, as_json: bool = False, store: str = "") -> str:
     """The account of a document as text or JSON; changes nothing. Raises LookupError when no document or several are called `text`."""
-    library = library_at(store)
-    found = find_document(library, text)
+    snapshot = snapshot_at(store)
+    found = find_document(snapshot, text)
     if found is None:
-        raise LookupError(f"No document that was read into {library.store.url} is called {text!r}; give its id, its path or its title.")
-    told = takedown(library, *found)
-    return json.dumps(data(told), indent=1) if as_json else _text(told)
+        raise LookupError(f"No document that was read into {snapshot.store.url} is called {text!r}; give its id, its path or its title.")
+    takedown = plan_takedown(snapshot, *found)
+    return json.dumps(takedown_json(takedown), indent=1) if as_json else _text(takedown)
 
 
-def _text(told: Takedown) -> str:
-    lines = [words_of(told.document), f"read by {', '.join(artifact.location for artifact in told.read_by)}"]
+def _text(takedown: Takedown) -> str:
+    lines = [describe_document(takedown.document), f"read by {', '.join(artifact.location for artifact in takedown.read_by)}"]
     groups = {
-        "contain it": told.contains,
-        "learned from it": told.learned,
-        "learned its text from the document kept in its place": told.through,
-        "were measured on it and hold nothing of it": told.measured,
-        "took it out of the corpus": told.left,
+        "contain it": takedown.contains,
+        "learned from it": takedown.learned,
+        "learned its text from the document kept in its place": takedown.learned_elsewhere,
+        "were measured on it and hold nothing of it": takedown.measured,
+        "took it out of the corpus": takedown.left_corpus,
     }
     for title, held in groups.items():
-        if held is told.through and not held:
+        if held is takedown.learned_elsewhere and not held:
             continue
         lines += ["", f"{title}: {len(held) or 'none'}", *(f"  {_line(one)}" for one in held)]
-    if told.kin:
+    if takedown.related:
         lines += ["", "share its text:"]
-        lines += [f"  {identity} ({told.names.get(identity, 'no longer read')}) {shared.how}" for identity, shared in told.kin.items()]
-    lines += ["", f"registered models that learned its text: {len(told.registered) or 'none'}"]
-    for model, run in told.registered:
+        for identity, relation in takedown.related.items():
+            lines.append(f"  {identity} ({takedown.names.get(identity, 'no longer read')}) {relation.how}")
+    lines += ["", f"registered models that learned its text: {len(takedown.registered) or 'none'}"]
+    for model, run in takedown.registered:
         lines.append(f"  {model.name} version {model.version}{f' ({model.alias})' if model.alias else ''}, {model.location}, run {run.id}")
-    lines += ["", f"runs that used it: {', '.join(run.id for run in told.runs) or 'none in the journal'}", "", "to take it down:"]
-    return "\n".join([*lines, *(f"  {number}. {step}" for number, step in enumerate(ways(told), start=1))])
+    lines += ["", f"runs that used it: {', '.join(run.id for run in takedown.runs) or 'none in the journal'}", "", "to take it down:"]
+    return "\n".join([*lines, *(f"  {number}. {step}" for number, step in enumerate(instructions(takedown), start=1))])
 
 
 def _line(held: Holding) -> str:

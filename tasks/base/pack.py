@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from data.provenance.tables import splits_of
 from data.tokens.config import PackConfig
 from data.tokens.pack import pack as pack_splits
+from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
 SPLITS = ("train", "val", "test")
 
 
-@stage(libraries=("tokenizers", "pyarrow", "numpy"))
+def _inspect(inspection: Inspection) -> Holding:
+    """The index names the rows of each document; conversations made from it are mixed into train."""
+    rows = inspection.read("documents.parquet", splits_of)
+    mixed = any(conversations.parts for conversations in inspection.inputs_named("conversations"))
+    detail = ", ".join(f"{split} rows {first} to {last}" for split, (first, last) in sorted(rows.items()))
+    return inspection.holding({*rows, *(("train",) if mixed else ())}, detail=detail)
+
+
+@stage(libraries=("tokenizers", "pyarrow", "numpy"), hooks=(LineageHook(_inspect),))
 def pack(config: PackConfig, work: Workspace, splits: Path, tokenizer: Path, conversations: Path) -> Metrics:
     """Splits -> train/ val/ test/ token shards, accounting/."""
     paths = {name: splits / f"{name}.parquet" for name in SPLITS}

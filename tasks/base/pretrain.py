@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from model.networks.directory import model_files
+from tasks.lineage.hook import LineageHook
+from tasks.lineage.rules import trained_model
 from tasks.stage.stage import DigestOf, Metrics, Shard, Workspace, stage
 from tasks.training import Pretraining, train
 
@@ -21,7 +23,7 @@ def initial_state(config: Pretraining, root: Path, shard: Shard | None, digest_o
     return {f"initial/{path.name}": digests[path] for path in files}
 
 
-@stage(libraries=("torch", "deepspeed"), model=True, observes=initial_state)
+@stage(libraries=("torch", "deepspeed"), model=True, observes=initial_state, hooks=(LineageHook(trained_model),))
 def pretrain(config: Pretraining, work: Workspace, shards: Path) -> Metrics:
     """train/ and val/ shards -> a model directory."""
     initial = config.train.initial

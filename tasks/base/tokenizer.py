@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import IO
 
 from data.tokens.config import TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
+from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
+REPORT = "report.json"
 
-@stage(libraries=("tokenizers",))
+
+def _inspect(inspection: Inspection) -> Holding:
+    """Its vocabulary was counted on the training split, and its report may show the beginning of a document."""
+    counted = [train for train in inspection.inputs_named("train") if train.parts]
+    if not counted:
+        return inspection.holding()
+    quoted = {REPORT} if inspection.has(REPORT) and inspection.read(REPORT, _shows) else set[str]()
+    certain = all(train.certain for train in counted)
+    return inspection.holding(quoted, learned=True, certain=certain, detail="its vocabulary was counted on it")
+
+
+def _shows(report: IO[bytes], identity: str) -> bool:
+    return any(sample["id"] == identity for sample in json.load(report)["samples"])
+
+
+@stage(libraries=("tokenizers",), hooks=(LineageHook(_inspect),))
 def tokenizer(config: TokenizerConfig, work: Workspace, train: Path) -> Metrics:
     """train.parquet -> a Hugging Face tokenizer directory."""
     return fit_tokenizer(train, work.output, config)

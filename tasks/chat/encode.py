@@ -6,10 +6,20 @@ from pathlib import Path
 
 from data.tokens.config import EncodeConfig
 from data.tokens.encode import encode as encode_conversations
+from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("tokenizers", "pyarrow", "numpy"))
+def _inspect(inspection: Inspection) -> Holding:
+    """Rows are made from the lines that hold the document."""
+    conversations = inspection.inputs_named("conversations")
+    files = {part for holding in conversations for part in holding.parts}
+    folders = {"instructions": "sft", "preferences": "preference"}
+    parts = {f"{folders[stem]}/{split}" for stem in folders for split in ("train", "val") if files & {"", f"{stem}_{split}.jsonl"}}
+    return inspection.holding(parts, certain=all(holding.certain for holding in conversations))
+
+
+@stage(libraries=("tokenizers", "pyarrow", "numpy"), hooks=(LineageHook(_inspect),))
 def encode(config: EncodeConfig, work: Workspace, conversations: Path, tokenizer: Path) -> Metrics:
     """instructions and preferences -> sft/ and preference/ token shards."""
     return encode_conversations(conversations, tokenizer, work.output, config)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tasks.lineage.hook import LineageHook
+from tasks.lineage.rules import trained_model
 from tasks.stage.stage import Metrics, Workspace, stage
 from tasks.training import Tuning, train
 
 
-@stage(libraries=("torch", "deepspeed"), model=True)
+@stage(libraries=("torch", "deepspeed"), model=True, hooks=(LineageHook(trained_model),))
 def sft(config: Tuning, work: Workspace, model: Path, shards: Path) -> Metrics:
     """A pretrained model and conversation shards -> a model directory."""
     return train(config, work, shards=shards, initial=model)

@@ -7,15 +7,25 @@ deduplication are scored against it.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 from data.audit.audit import audit as audit_splits
 from data.audit.config import AuditConfig
+from data.provenance.tables import has_document
 from data.universe.score import score
+from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("duckdb", "pyarrow"))
+def _inspect(inspection: Inspection) -> Holding:
+    """The audit quotes passages that two splits share."""
+    columns = {"leaks.parquet": ("id", "train_id", "val_id"), "leaked_documents.parquet": ("id",)}
+    quoted = {f for f, ids in columns.items() if inspection.has(f) and inspection.read(f, partial(has_document, columns=ids))}
+    return inspection.holding(quoted, detail="quoted as a leak" if quoted else "")
+
+
+@stage(libraries=("duckdb", "pyarrow"), hooks=(LineageHook(_inspect, audits_corpus=True),))
 def audit(
     config: AuditConfig,
     work: Workspace,

@@ -5,15 +5,28 @@ Identity includes the names and content of the sets' files.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from data.decontamination.config import DecontaminateConfig
 from data.decontamination.decontaminate import decontaminate as remove_evaluations
 from data.decontamination.evaluation import evaluation_state
+from data.provenance.tables import has_document
+from tasks.lineage.hook import Holding, Inspection, LineageHook
+from tasks.lineage.rules import document_tables
 from tasks.stage.stage import Metrics, Workspace, stage
 
+CONTAMINATED = "contaminated.parquet"
 
-@stage(libraries=("duckdb", "pyarrow"), observes=evaluation_state)
+
+def _inspect(inspection: Inspection) -> Holding:
+    """Besides its tables, the list of contaminated passages quotes documents."""
+    holding = document_tables(inspection)
+    quoted = inspection.has(CONTAMINATED) and inspection.read(CONTAMINATED, has_document)
+    return replace(holding, parts=holding.parts | {CONTAMINATED}) if quoted else holding
+
+
+@stage(libraries=("duckdb", "pyarrow"), observes=evaluation_state, hooks=(LineageHook(_inspect, in_corpus=True),))
 def decontaminate(config: DecontaminateConfig, work: Workspace, documents: Path) -> Metrics:
     """documents.parquet -> documents.parquet, contaminated.parquet, ledger.parquet, removed/."""
     return remove_evaluations(documents, work.output, config, root=work.root, observed=work.observed, **work.limits)

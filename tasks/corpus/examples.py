@@ -6,10 +6,26 @@ from pathlib import Path
 
 from data.examples.config import ExamplesConfig
 from data.examples.make import make_examples
+from data.provenance.lines import lines_naming
+from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("pyarrow",))
+def _inspect(inspection: Inspection) -> Holding:
+    """Examples of a universe are made from its truth alone. Others name their books in every line, or may be of any training book."""
+    if inspection.artifact.config.get("kind") != "corpus":
+        return inspection.holding()
+    parts, certain, count = set[str](), True, 0
+    reached = any(splits.parts & {"", "train.parquet"} for splits in inspection.inputs_named("splits"))
+    for file in (known.path for known in inspection.artifact.files if known.path.endswith(".jsonl")):
+        lines, complete = inspection.read(file, lines_naming)
+        if lines or (not complete and reached):
+            parts.add(file)
+        certain, count = certain and (complete or not reached), count + len(lines)
+    return inspection.holding(parts, certain=certain, detail=f"{count} lines" if count else "")
+
+
+@stage(libraries=("pyarrow",), hooks=(LineageHook(_inspect),))
 def examples(config: ExamplesConfig, work: Workspace, splits: Path, world: Path | None = None) -> Metrics:
     """Splits -> instructions_*.jsonl, preferences_*.jsonl, questions_*.jsonl."""
     return make_examples(splits, world, work.output, config)

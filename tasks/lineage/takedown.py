@@ -1,4 +1,4 @@
-"""What must go for a document to be gone: what holds it, what learned from it, who shares its text, and what to do, in order."""
+"""What must go for a document to be gone: what holds it, what learned from it, which documents share its text, and what to do, in order."""
 
 from __future__ import annotations
 
@@ -8,151 +8,160 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from data.provenance.tables import Document, SharedText, documents, find_shared_text
-from tasks.lineage.holdings import CORPUS, SPLITS, Holding, holdings, plain
-from tasks.lineage.things import DOCUMENTS, Library, registry
+from data.provenance.tables import Document, find_shared_text
+from tasks.lineage.documents import read_documents
+from tasks.lineage.holdings import find_holdings, holding_json
+from tasks.lineage.hook import Holding
+from tasks.lineage.resolve import registered_versions
+from tasks.lineage.rules import DOCUMENT_TABLES, LEDGER
+from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Registered, RunRecord
 
 
 @dataclass(frozen=True)
-class Shared:
-    """How another document shares the text: `whole` when the one would stand for the other, `instead` when it does."""
+class Relation:
+    """How another document shares the text.
+
+    `whole`: it would take the document's place, or has taken it; `kept_instead`: it has.
+    """
 
     how: str
     whole: bool = False
-    instead: bool = False
+    kept_instead: bool = False
 
 
 @dataclass(frozen=True)
 class Takedown:
-    """All that a takedown has to do with. `kin`: who shares the document's text, by id; `names`: what they are called.
+    """Everything that a take-down of a document is concerned with.
 
-    `through`: what learned the text from a document that was kept in this one's place.
+    `related`: id -> the documents that share its text; `names`: id -> what they are called; `left_corpus`: where stages removed it, though
+    its words may still be among what they removed; `learned_elsewhere`: what learned its text from a duplicate that was kept instead;
+    `rerun`: recipe -> positions that may run again; `sources`: the recipe's sources that read it.
     """
 
     document: Document
     read_by: tuple[Artifact, ...]
-    held: tuple[Holding, ...]
-    kin: dict[str, Shared]
+    holdings: tuple[Holding, ...]
+    left_corpus: tuple[Holding, ...]
+    related: dict[str, Relation]
     names: dict[str, str]
-    through: tuple[Holding, ...]
+    learned_elsewhere: tuple[Holding, ...]
     runs: tuple[RunRecord, ...]
     registered: tuple[tuple[Registered, RunRecord], ...]
     rerun: dict[str, tuple[str, ...]]
     sources: tuple[dict[str, Any], ...]
+    quoted_in_reports: bool
 
     @property
     def contains(self) -> list[Holding]:
         """Artifacts with its words."""
-        return [held for held in self.held if held.parts]
+        return [holding for holding in self.holdings if holding.parts]
 
     @property
     def learned(self) -> list[Holding]:
         """Models and vocabularies that learned from it."""
-        return [held for held in self.held if held.learned]
+        return [holding for holding in self.holdings if holding.learned]
 
     @property
     def measured(self) -> list[Holding]:
         """What was measured on it and neither holds it nor learned from it."""
-        return [held for held in self.held if held.measured and not held.learned and not held.parts]
-
-    @property
-    def left(self) -> list[Holding]:
-        """Where it left the corpus, by the ledgers; its words may lie there still, among what was removed."""
-        went_on = {"", DOCUMENTS, *(f"{split}.parquet" for split in SPLITS)}
-        return [held for held in self.held if held.artifact.stage in CORPUS and held.detail and not held.parts & went_on]
+        return [holding for holding in self.holdings if holding.measured and not holding.learned and not holding.parts]
 
     @property
     def without(self) -> list[str]:
         """Ids that must not be read again for its text to be gone: its own and those of its duplicates."""
-        return [self.document.id, *(identity for identity, shared in self.kin.items() if shared.whole)]
+        return [self.document.id, *(identity for identity, relation in self.related.items() if relation.whole)]
 
 
-def takedown(library: Library, document: Document, read_by: Iterable[Artifact]) -> Takedown:
-    """Judge every artifact, run and registered model of a store."""
+def plan_takedown(snapshot: StoreSnapshot, document: Document, read_by: Iterable[Artifact]) -> Takedown:
+    """Judge every artifact, run and registered model of a store. Nothing is changed."""
     readers = tuple(read_by)
-    held = holdings(library, document)
-    shared = _kin(library, held, document)
-    names = _names(library, set(shared))
-    kept = [names[identity] for identity, how in shared.items() if how.instead and identity in names]
-    through = {h.artifact.key: h for other in kept for h in holdings(library, other) if h.learned}
-    touched = through | {h.artifact.key: h for h in held if h.touched}
-    journal = library.journal.records()
-    runs = [run for run in journal if any(place.key in touched for place in run.places.values())]
-    retired = {h.artifact.digest for h in touched.values() if h.learned or h.parts}
-    registered = tuple((model, run) for model, run in registry(journal) if model.digest in retired)
+    holdings = find_holdings(snapshot, document)
+    related = _related(snapshot, holdings, document)
+    names = _documents(snapshot, set(related))
+    kept = [names[identity] for identity, relation in related.items() if relation.kept_instead and identity in names]
+    elsewhere = {h.artifact.key: h for other in kept for h in find_holdings(snapshot, other) if h.learned}
+    affected = elsewhere | {h.artifact.key: h for h in holdings if h.affected}
+    journal = snapshot.journal.records()
+    runs = [run for run in journal if any(recorded.key in affected for recorded in run.places.values())]
+    to_retire = {h.artifact.digest for h in affected.values() if h.learned or h.parts}
+    registered = tuple((model, run) for model, run in registered_versions(journal) if model.digest in to_retire)
     sources = {json.dumps(s, sort_keys=True): s for reader in readers for s in reader.config.get("sources", ()) if _is_of(s, document)}
     return Takedown(
         document=document,
         read_by=readers,
-        held=tuple(held),
-        kin=shared,
+        holdings=tuple(holdings),
+        left_corpus=tuple(h for h in holdings if snapshot.hook(h.artifact).in_corpus and _left(h)),
+        related=related,
         names={other.id: f"{other.name}, {other.title!r}" for other in names.values()},
-        through=tuple(through.values()),
+        learned_elsewhere=tuple(elsewhere.values()),
         runs=tuple(runs),
         registered=registered,
-        rerun=_rerun(library, runs, readers),
+        rerun=_rerun(snapshot, runs, readers),
         sources=tuple(sources.values()),
+        quoted_in_reports=any(h.parts and snapshot.hook(h.artifact).quoted_in_report for h in holdings),
     )
+
+
+def _left(holding: Holding) -> bool:
+    """Whether a corpus stage removed the document, by its ledger."""
+    return bool(holding.detail) and not holding.parts & {"", *DOCUMENT_TABLES}
 
 
 def _is_of(source: dict[str, Any], document: Document) -> bool:
     return document.source in (source.get("name") or source.get("package") or source.get("kind"), source.get("kind"))
 
 
-def _kin(library: Library, held: Iterable[Holding], document: Document) -> dict[str, Shared]:
-    found: dict[str, Shared] = {}
-    for h in held:
-        if h.artifact.stage != "dedup" or not any(file.path == "ledger.parquet" for file in h.artifact.files):
+def _related(snapshot: StoreSnapshot, holdings: Iterable[Holding], document: Document) -> dict[str, Relation]:
+    found: dict[str, Relation] = {}
+    for artifact in (holding.artifact for holding in holdings if snapshot.hook(holding.artifact).finds_duplicates):
+        if not any(file.path == LEDGER for file in artifact.files):
             continue
         try:
-            with library.open(h.artifact, "ledger.parquet") as stream:
-                told: SharedText = find_shared_text(stream, document.id)
+            with snapshot.open(artifact, LEDGER) as stream:
+                shared = find_shared_text(stream, document.id)
         except FileNotFoundError:
             continue
-        if told.kept_instead:
-            found[told.kept_instead] = Shared(f"was kept in its place ({told.why}): its text lives on there", True, True)
-        found |= dict.fromkeys(told.duplicates, Shared("was removed as its duplicate and would take its place", True))
-        found = dict.fromkeys(told.passages_kept_in, Shared("keeps the first copy of passages that both had")) | found
-        found = dict.fromkeys(told.passages_taken_from, Shared("lost copies of its passages and would keep them")) | found
+        if shared.kept_instead:
+            found[shared.kept_instead] = Relation(f"was kept in its place ({shared.why}): its text lives on there", True, True)
+        found |= dict.fromkeys(shared.duplicates, Relation("was removed as its duplicate and would take its place", True))
+        found = dict.fromkeys(shared.passages_kept_in, Relation("keeps the first copy of passages that both had")) | found
+        found = dict.fromkeys(shared.passages_taken_from, Relation("lost copies of its passages and would keep them")) | found
     return found
 
 
-def _names(library: Library, wanted: set[str]) -> dict[str, Document]:
+def _documents(snapshot: StoreSnapshot, ids: set[str]) -> dict[str, Document]:
+    """The documents with these ids, as far as they are still in the store."""
     found: dict[str, Document] = {}
-    for artifact in library.graph.newest:
-        if artifact.stage == "ingest" and wanted - set(found):
-            try:
-                with library.open(artifact, DOCUMENTS) as stream:
-                    found |= {known.id: known for known in documents(stream) if known.id in wanted}
-            except FileNotFoundError:
-                continue
+    for artifact in snapshot.graph.newest_first:
+        if snapshot.hook(artifact).reads_sources and ids - set(found):
+            found |= {document.id: document for _, document in read_documents(snapshot, [artifact]) if document.id in ids}
     return found
 
 
-def _rerun(library: Library, runs: Iterable[RunRecord], readers: tuple[Artifact, ...]) -> dict[str, tuple[str, ...]]:
-    """Recipe -> places of its newest affected run that are made from what read the document."""
-    below = {artifact.key for artifact in library.graph.descendants(*readers)}
+def _rerun(snapshot: StoreSnapshot, runs: Iterable[RunRecord], readers: tuple[Artifact, ...]) -> dict[str, tuple[str, ...]]:
+    """Recipe -> the positions of its newest affected run whose artifacts are made from what read the document."""
+    below = {artifact.key for artifact in snapshot.graph.descendants(*readers)}
     found: dict[str, tuple[str, ...]] = {}
     for run in runs:
-        found.setdefault(run.recipe, tuple(place for place, made in run.places.items() if made.key in below))
+        found.setdefault(run.recipe, tuple(position for position, recorded in run.places.items() if recorded.key in below))
     if not found:
-        # Runs from before the journal are known by their artifacts' labels.
-        for artifact in sorted((a for a in library.graph.by_key.values() if a.key in below), key=lambda a: a.origin.created):
+        # Without a journal, positions are read from the artifacts' labels.
+        for artifact in sorted((a for a in snapshot.graph.by_key.values() if a.key in below), key=lambda a: a.origin.created):
             recipe, _, where = artifact.label.partition("-")
-            place = f"{artifact.stage}[{where}]" if artifact.ingredients.get("shard") else f"{artifact.stage}{where and '.'}{where}"
-            found[recipe] = tuple(dict.fromkeys((*found.get(recipe, ()), place)))
+            position = f"{artifact.stage}[{where}]" if artifact.ingredients.get("shard") else f"{artifact.stage}{where and '.'}{where}"
+            found[recipe] = tuple(dict.fromkeys((*found.get(recipe, ()), position)))
     return found
 
 
-def ways(told: Takedown) -> list[str]:
-    """What to do, in order, in a person's words."""
-    document, without = told.document, json.dumps(told.without)
+def instructions(takedown: Takedown) -> list[str]:
+    """Return what to do, in order."""
+    document, without = takedown.document, json.dumps(takedown.without)
     steps = []
-    others = [told.names.get(identity, identity) for identity in told.without[1:]]
+    others = [takedown.names.get(identity, identity) for identity in takedown.without[1:]]
     twins = f"; the same for {', '.join(others)}" if others else ""
-    kinds = {source.get("kind") for source in told.sources}
+    kinds = {source.get("kind") for source in takedown.sources}
     if "files" in kinds:
         joined = f" (it was joined from {document.parts} files)" if document.parts > 1 else ""
         steps.append(f"delete or move the file {document.path} of source {document.source}{joined}, below the recipe's root{twins}")
@@ -160,32 +169,36 @@ def ways(told: Takedown) -> list[str]:
         globs = json.dumps([glob.escape(document.path)])
         steps.append(f"{'or ' if steps else ''}exclude it from source {document.source}: exclude: {globs}{twins}")
     steps.append(f"{'or ' if steps else ''}never read it again, whatever its source: ingest.without: {without}")
-    for recipe, places in told.rerun.items():
+    for recipe, positions in takedown.rerun.items():
         steps.append(f"see what that changes: folio plan {recipe} --set 'ingest.without={without}'")
-        steps.append(f"make it anew, with the same in its file: folio run {recipe}; may run again: {', '.join(places)}")
-    steps.append("then remove the old artifacts: folio gc --delete")
-    for model, _ in told.registered:
+        steps.append(f"run again, with the same in the recipe's file: folio run {recipe}; may rerun: {', '.join(positions)}")
+    steps.append("then delete the old artifacts: folio gc --delete")
+    for model, _ in takedown.registered:
         alias = f", which is {model.alias}" if model.alias else ""
         steps.append(f"retire version {model.version} of {model.name} in the model registry{alias}, and every copy that was handed out")
-    if any(held.artifact.stage == "evaluate" for held in told.contains):
+    if takedown.quoted_in_reports:
         steps.append("delete the reports of those runs, here and in MLflow: their samples quote it")
     return steps
 
 
-def data(told: Takedown) -> dict[str, Any]:
-    """A takedown for machines."""
+def takedown_json(takedown: Takedown) -> dict[str, Any]:
+    """Return a take-down as plain data."""
+    document = takedown.document
     return {
-        "document": {"id": told.document.id, "source": told.document.source, "path": told.document.path, "title": told.document.title},
-        "read_by": [artifact.location for artifact in told.read_by],
-        "contains": [plain(held) for held in told.contains],
-        "learned_from_it": [plain(held) for held in told.learned],
-        "learned_from_what_was_kept_in_its_place": [plain(held) for held in told.through],
-        "only_measured_on_it": [plain(held) for held in told.measured],
-        "left_the_corpus": [plain(held) for held in told.left],
-        "shares_text": [{"id": identity, "name": told.names.get(identity, ""), "how": shared.how} for identity, shared in told.kin.items()],
-        "without": told.without,
-        "runs": [{"id": run.id, "recipe": run.recipe, "started": run.started, "mlflow_run_id": run.mlflow_run_id} for run in told.runs],
-        "registered": [model.model_dump() | {"run": run.id} for model, run in told.registered],
-        "rerun": {recipe: list(places) for recipe, places in told.rerun.items()},
-        "steps": ways(told),
+        "document": {"id": document.id, "source": document.source, "path": document.path, "title": document.title},
+        "read_by": [artifact.location for artifact in takedown.read_by],
+        "contains": [holding_json(holding) for holding in takedown.contains],
+        "learned_from_it": [holding_json(holding) for holding in takedown.learned],
+        "learned_from_what_was_kept_in_its_place": [holding_json(holding) for holding in takedown.learned_elsewhere],
+        "only_measured_on_it": [holding_json(holding) for holding in takedown.measured],
+        "left_the_corpus": [holding_json(holding) for holding in takedown.left_corpus],
+        "shares_text": [
+            {"id": identity, "name": takedown.names.get(identity, ""), "how": relation.how}
+            for identity, relation in takedown.related.items()
+        ],
+        "without": takedown.without,
+        "runs": [{"id": run.id, "recipe": run.recipe, "started": run.started, "mlflow_run_id": run.mlflow_run_id} for run in takedown.runs],
+        "registered": [model.model_dump() | {"run": run.id} for model, run in takedown.registered],
+        "rerun": {recipe: list(positions) for recipe, positions in takedown.rerun.items()},
+        "steps": instructions(takedown),
     }

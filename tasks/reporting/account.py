@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from tasks.lineage.records import base_of
+from tasks.lineage.graph import without_shard
 from tasks.reporting.evidence import Evidence
 from tasks.stage.execution.run import Run
 from tasks.stage.store.origin import git_state, now
@@ -54,4 +54,4 @@ class Account:
     @property
     def unfinished(self) -> list[str]:
         """Places that were begun and have no artifact, the shards of a stage as one."""
-        return list(dict.fromkeys(base_of(place) for place in self.causes if place not in self.evidence.artifacts))
+        return list(dict.fromkeys(without_shard(place) for place in self.causes if place not in self.evidence.artifacts))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.lineage.records import base_of
+from tasks.lineage.graph import without_shard
 from tasks.stage.store.artifact import Artifact
 
 
@@ -29,7 +29,7 @@ class Evidence:
             return self.artifacts[place].metrics
         total: dict[str, float] = {}
         for name, artifact in self.artifacts.items():
-            if base_of(name) == place:
+            if without_shard(name) == place:
                 total |= {metric: total.get(metric, 0.0) + value for metric, value in artifact.metrics.items()}
         return total
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from data.provenance.edits import removed_file
 from data.provenance.tables import first_rows, rows_of
-from tasks.lineage.records import base_of
+from tasks.lineage.graph import without_shard
 from tasks.reporting.evidence import Evidence
 from tasks.reporting.parts import Row, Table
 from tasks.reporting.wording import count, words
@@ -45,7 +45,7 @@ def _example(evidence: Evidence, stage: str, rule: str) -> Row | None:
     """The first piece that a rule took and that has words; None where no shard kept one."""
     file = removed_file(rule)
     for place, artifact in evidence.artifacts.items():
-        if base_of(place) != stage or not any(known.path == file for known in artifact.files):
+        if without_shard(place) != stage or not any(known.path == file for known in artifact.files):
             continue
         with (evidence.folder(artifact) / file).open("rb") as stream:
             found = next((row for row in first_rows(stream, LOOKED_AT) if row["text"].strip()), None)
@@ -58,7 +58,7 @@ def _example(evidence: Evidence, stage: str, rule: str) -> Row | None:
 
 def _path(evidence: Evidence, identity: str) -> str:
     for place, artifact in evidence.artifacts.items():
-        if base_of(place) == "ingest":
+        if without_shard(place) == "ingest":
             with (evidence.folder(artifact) / "documents.parquet").open("rb") as stream:
                 if found := next(rows_of(stream, identity, ("id", "metadata")), None):
                     return str(json.loads(found["metadata"]).get("path", identity))

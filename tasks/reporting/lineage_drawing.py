@@ -8,8 +8,8 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from tasks.lineage.records import Graph, base_of
-from tasks.lineage.tree import Line, lines_of
+from tasks.lineage.graph import ProvenanceGraph, without_shard
+from tasks.lineage.tree import TreeLine, fold_shards
 from tasks.reporting.layers import Item, Layout, arrange
 from tasks.reporting.svg import drawing, tag, text
 from tasks.stage.store.artifact import Artifact, Input
@@ -37,26 +37,26 @@ def draw_run(artifacts: Mapping[str, Artifact], reused: frozenset[str]) -> Marku
     boxes = [_stranger(location) for location in strangers]
     together: dict[str, list[str]] = {}
     for place in artifacts:
-        together.setdefault(base_of(place), []).append(place)
+        together.setdefault(without_shard(place), []).append(place)
     for base, places in together.items():
         held = [artifacts[place] for place in places]
         tone = "reused" if reused.issuperset(places) else "made"
         title = f"{base}, {len(held)} shards, {tone}" if len(held) > 1 else f"{held[0].location}, digest {held[0].digest}, {tone}"
         small = f"× {len(held)}" if len(held) > 1 else held[0].digest[:SHORT]
         boxes.append(Box(base, tuple(base.split(".", 1)), small, title, tone, f"#stage-{base}"))
-    folded = dict.fromkeys((base_of(source) if source in artifacts else source, base_of(target)) for source, target in edges)
+    folded = dict.fromkeys((without_shard(source) if source in artifacts else source, without_shard(target)) for source, target in edges)
     return draw(boxes, list(folded), f"lineage of {len(artifacts)} artifacts")
 
 
-def draw_graph(graph: Graph, artifacts: Iterable[Artifact], *, forward: bool, unfold: bool) -> Markup:
+def draw_graph(graph: ProvenanceGraph, artifacts: Iterable[Artifact], *, forward: bool, unfold: bool) -> Markup:
     """The lineage of anything in a store; inputs that are gone are dashed."""
     held = list(artifacts)
     boxes: list[Box] = []
     of_key: dict[str, str] = {}
-    for number, line in enumerate(lines_of("", reversed(held), unfold)):
+    for number, line in enumerate(fold_shards("", reversed(held), unfold)):
         of_key |= dict.fromkeys(line.keys, str(number))
         boxes.append(_held(str(number), line))
-    for lost in [] if forward else graph.gone(held):
+    for lost in [] if forward else graph.missing_inputs(held):
         of_key[lost.key] = lost.location
         boxes.append(_stranger(lost.location))
     edges = dict.fromkeys(
@@ -73,8 +73,8 @@ def standing_alone(drawn: Markup) -> str:
     return f"{body[:start]}<style><![CDATA[{style}svg {{ background: var(--paper); }}]]></style>{body[start:]}\n"
 
 
-def _held(name: str, line: Line) -> Box:
-    first, count = line.made[0], len(line.made)
+def _held(name: str, line: TreeLine) -> Box:
+    first, count = line.artifacts[0], len(line.artifacts)
     recipe, _, where = first.label.partition("-")
     words = (first.stage, where) if where and count == 1 and not first.ingredients.get("shard") else (first.stage,)
     title = f"{count} shards of {recipe}" if count > 1 else f"{first.location}, digest {first.digest}"

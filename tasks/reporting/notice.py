@@ -6,9 +6,8 @@ import base64
 from pathlib import Path
 
 from model.release.card import escape_markdown
-from tasks.lineage.records import Graph
-from tasks.lineage.things import ends
-from tasks.lineage.tree import tree
+from tasks.lineage.graph import ProvenanceGraph, sinks
+from tasks.lineage.tree import render_tree
 from tasks.reporting.account import Account
 from tasks.reporting.gates import WORDS, gates_of
 from tasks.reporting.headline import headline
@@ -40,7 +39,7 @@ def lineage_notice(account: Account) -> str:
     drawn = base64.b64encode(standing_alone(draw_run(artifacts, account.reused)).encode()).decode()
     # What an early cut-off left with the name of another execution is shown where this run had the same bytes.
     held = [artifact.model_copy(update={"inputs": _here(artifact, account)}) for artifact in artifacts.values()]
-    lines = tree(Graph({artifact.key: artifact for artifact in held}), ends(held))
+    lines = render_tree(ProvenanceGraph({artifact.key: artifact for artifact in held}), sinks(held))
     whole = spent(total_cost(artifacts.values()), account.rates)
     image = f"![lineage of {len(artifacts)} artifacts](data:image/svg+xml;base64,{drawn})"
     return "\n".join([image, "", f"All of it took {whole}. `folio lineage` tells more.", "", "```", *lines, "```"])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tasks.lineage.records import base_of
+from tasks.lineage.graph import without_shard
 from tasks.reporting.account import Account
 from tasks.reporting.lineage_drawing import SHORT, draw_run
 from tasks.reporting.parts import Row, Section, Table
@@ -35,7 +35,7 @@ def stages_section(account: Account) -> Section | None:
         return None
     together: dict[str, list[str]] = {}
     for place in dict.fromkeys([*account.causes, *artifacts]):
-        together.setdefault(base_of(place), []).append(place)
+        together.setdefault(without_shard(place), []).append(place)
     rows = [_row(account, base, places) for base, places in together.items()]
     whole = total_cost(artifacts.values())
     new = total_cost(artifact for place, artifact in artifacts.items() if place not in account.reused)

@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
+from tasks.lineage.things import find_document
 
-from flows.cli.lineage import library_at, trace
+from flows.cli.lineage import snapshot_at, trace
 from flows.cli.takedown import take_down
 from flows.services import local as services
-from tasks.lineage.holdings import holdings
-from tasks.lineage.things import find_document
+from tasks.lineage.holdings import find_holdings
 from tests.end_to_end.conftest import Ran
 
 
@@ -35,11 +35,11 @@ def test_the_exported_model_file_copied_anywhere_tells_all_that_it_was_made_from
 
 
 def test_what_tables_of_a_real_run_hold_is_what_a_takedown_says(four_books: Ran) -> None:
-    library = library_at(services.store_url())
+    snapshot = snapshot_at(services.store_url())
     for identity in ids(four_books, "dedup", "documents.parquet"):
-        found = find_document(library, identity)
+        found = find_document(snapshot, identity)
         assert found is not None
-        held = {h.artifact.key: h for h in holdings(library, found[0])}
+        held = {h.artifact.key: h for h in find_holdings(snapshot, found[0])}
         assert all(h.certain for h in held.values()), [h for h in held.values() if not h.certain]
         split = held[four_books.artifacts["split"].key].parts
         assert split == {f"{name}.parquet" for name in ("train", "val", "test") if identity in ids(four_books, "split", f"{name}.parquet")}

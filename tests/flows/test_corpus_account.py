@@ -14,7 +14,7 @@ from flows.cli.corpus_stats import corpus_stats
 from flows.cli.corpus_why import why_the_same
 from flows.cli.diff_rendering import CUT, NEW, OLD, differing, plain, printable
 from tasks.stage.store.store import Store
-from tests.tasks.tracing.account import ALICE, IDS, SHELF, WHITE, Account
+from tests.tasks.lineage.edited_corpus import ALICE, IDS, SHELF, WHITE, Account
 
 
 @pytest.fixture(scope="module")
@@ -127,13 +127,11 @@ def test_as_data_the_story_has_both_texts_and_every_change(told: Account) -> Non
 
 
 def test_names_that_mean_nothing_are_refused_with_what_is_near(told: Account) -> None:
-    with pytest.raises(LookupError, match=r"No document that books read is called 'alice in wonderlnd'.* These are near:\n.*alice.txt"):
+    with pytest.raises(LookupError, match=r"No document that books read is called 'alice in wonderlnd'.* Similar names:\n.*alice.txt"):
         shown(told, "alice in wonderlnd")
     with pytest.raises(LookupError, match=r"The recipe 'boks' never ran in .*; did you mean books\? These did: books\."):
         shown(told, "alice.txt", recipe="boks")
-    with pytest.raises(
-        LookupError, match=r"Nothing was taken by a rule 'running head' .*did you mean running_heads\?.*dedup/paragraph \(1\)"
-    ):
+    with pytest.raises(LookupError, match=r"No rule 'running head' removed anything .*did you mean running_heads\?.*dedup/paragraph \(1\)"):
         what_was_removed("running head", store=told.store.url)
 
 

@@ -25,7 +25,7 @@ from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.store.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
 from tasks.stage.store.store import Store
 from tasks.stage.tracking.cost import Rates
-from tests.tasks.tracing.account import WHITE, Account
+from tests.tasks.lineage.edited_corpus import WHITE, Account
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"""
 CALLS_HOME = {"script", "link", "iframe", "img", "object", "embed", "base", "form", "use", "image", "video", "audio", "source"}

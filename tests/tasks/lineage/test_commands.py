@@ -11,8 +11,8 @@ import pytest
 from flows.cli.lineage import trace
 from flows.cli.takedown import take_down
 from tasks.stage.store.store import Store
+from tests.tasks.lineage.corpus_store import ALICE, COPY, MOBY, PRIDE, Corpus
 from tests.tasks.records import vouched
-from tests.tasks.tracing.library import ALICE, COPY, MOBY, PRIDE, Corpus
 
 RUN = "20261125T130501-3fa2bc"
 PRICED = {"rates": {"currency": "CHF", "cpu_hour": 1800.0, "gpu_hour": 0.0}}

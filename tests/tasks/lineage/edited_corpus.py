@@ -17,7 +17,7 @@ from data.documents.ledger import EDITS, REMOVED
 from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, document_id
 from tasks.stage.store.artifact import Artifact, Input
 from tasks.stage.store.store import Store
-from tests.tasks.tracing.library import SHARDS, Corpus, shard_of
+from tests.tasks.lineage.corpus_store import SHARDS, Corpus, shard_of
 
 PAIRS = pa.schema([(name, pa.float64() if name == "jaccard" else pa.string()) for name in ("a", "b", "jaccard", "rule")])
 SPLITS = ("train", "val", "test")

@@ -7,9 +7,10 @@ from pathlib import Path
 from data.documents.schema import document_id
 from data.provenance.tables import Document
 from data.synthetic.write import COLUMNS
-from tasks.lineage.holdings import Holding, holdings
+from tasks.lineage.holdings import find_holdings
+from tasks.lineage.hook import Holding
 from tasks.stage.store.store import Store
-from tests.tasks.tracing.library import Corpus
+from tests.tasks.lineage.corpus_store import Corpus
 
 PATH = "templates/abc.txt"
 
@@ -19,7 +20,7 @@ def _held(tmp_path: Path, source: str, path: str, kind: str) -> Holding:
     corpus.version, corpus.texts = "1", {}
     row = {"path": PATH, "maker": kind, "text": "Words of a machine."}
     corpus.commit("synthesize", {"texts.parquet": (COLUMNS, [row])}, config={"name": "robot", "maker": {"kind": kind}})
-    (held,) = holdings(corpus.library, Document(document_id(source, path), source, path, "A title"))
+    (held,) = find_holdings(corpus.snapshot, Document(document_id(source, path), source, path, "A title"))
     return held
 
 
@@ -27,7 +28,7 @@ def test_the_table_of_a_machines_texts_holds_its_own_and_no_others(tmp_path: Pat
     assert _held(tmp_path, "robot", PATH, "templates").parts == {"texts.parquet"}
     for source, path in (("robot", "templates/other.txt"), ("books", PATH)):
         held = _held(tmp_path, source, path, "templates")
-        assert not held.touched and held.certain
+        assert not held.affected and held.certain
 
 
 def test_what_a_model_wrote_may_come_of_any_document(tmp_path: Path) -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tasks.lineage.takedown import Takedown, data, takedown, ways
-from tasks.lineage.things import find_document
+from tasks.lineage.documents import find_document
+from tasks.lineage.takedown import Takedown, instructions, plan_takedown, takedown_json
 from tasks.stage.store.store import Store
+from tests.tasks.lineage.corpus_store import ALICE, COPY, MOBY, PRIDE, SHORT, TALE, TEXTS, Corpus, shard_of
+from tests.tasks.lineage.edited_corpus import IDS, Account
 from tests.tasks.records import committed
-from tests.tasks.tracing.account import IDS, Account
-from tests.tasks.tracing.library import ALICE, COPY, MOBY, PRIDE, SHORT, TALE, TEXTS, Corpus, shard_of
 
 
 def taken(corpus: Corpus, name: str) -> Takedown:
     """The takedown of a document."""
-    found = find_document(corpus.library, name)
+    found = find_document(corpus.snapshot, name)
     assert found is not None
-    return takedown(corpus.library, *found)
+    return plan_takedown(corpus.snapshot, *found)
 
 
 def places(corpus: Corpus, told: Takedown, group: str) -> dict[str, set[str]]:
@@ -41,7 +41,7 @@ def test_a_document_of_the_training_split_is_in_its_shard_and_in_the_parts_made_
     }
     assert set(places(corpus, told, "learned")) == {"tokenizer", "pretrain", "sft", "export"}
     assert told.measured == []
-    assert all(held.certain for held in told.held)
+    assert all(held.certain for held in told.holdings)
 
 
 def test_a_tokenizer_whose_report_shows_a_documents_beginning_holds_its_words(corpus: Corpus) -> None:
@@ -75,19 +75,21 @@ def test_a_duplicate_left_before_training_and_lives_on_in_what_was_kept_in_its_p
         "dedup": {"removed/exact_document.parquet"},
     }
     assert told.learned == []
-    assert [(held.artifact.stage, held.detail) for held in told.left] == [("dedup", f"duplicate: exact_document (the words of {ALICE})")]
-    assert told.kin[ALICE].instead
+    assert [(held.artifact.stage, held.detail) for held in told.left_corpus] == [
+        ("dedup", f"duplicate: exact_document (the words of {ALICE})")
+    ]
+    assert told.related[ALICE].kept_instead
     assert told.names[ALICE] == "books/alice.txt, 'Alice'"
-    assert set(places(corpus, told, "through")) == {"tokenizer", "pretrain", "sft", "export"}
+    assert set(places(corpus, told, "learned_elsewhere")) == {"tokenizer", "pretrain", "sft", "export"}
     assert told.without == [COPY, ALICE]
     assert [model.name for model, _ in told.registered] == ["folio-books"]
 
 
 def test_what_was_removed_as_its_duplicate_would_take_its_place_and_goes_with_it(corpus: Corpus) -> None:
     told = taken(corpus, ALICE)
-    assert told.kin[COPY].how == "was removed as its duplicate and would take its place"
+    assert told.related[COPY].how == "was removed as its duplicate and would take its place"
     assert told.without == [ALICE, COPY]
-    assert told.through == ()
+    assert told.learned_elsewhere == ()
 
 
 def test_a_document_that_cleaning_removed_is_in_its_shard_of_ingest_and_among_what_was_removed(corpus: Corpus) -> None:
@@ -97,7 +99,7 @@ def test_a_document_that_cleaning_removed_is_in_its_shard_of_ingest_and_among_wh
         f"ingest[{shard}]": {"documents.parquet"},
         f"clean[{shard}]": {"removed/too_short.parquet"},
     }
-    assert [held.detail for held in told.left] == ["removed: too short"]
+    assert [held.detail for held in told.left_corpus] == ["removed: too short"]
 
 
 def test_every_generation_is_judged_by_its_own_files(corpus: Corpus) -> None:
@@ -138,10 +140,10 @@ def test_a_document_is_followed_through_stages_that_a_recipe_may_leave_out_and_i
         assert list(found) == stages and found["clean"] == {"documents.parquet", "edits.parquet", "removed/running_heads.parquet"}
         assert held("quoting.txt")["dedup"] == {"documents.parquet", "removed/paragraph.parquet"}
         assert held("robot.txt")["split"] == {"train.parquet"}
-        left = {one.artifact.stage: one.detail for one in taken(account, "exam.txt").left}
+        left = {one.artifact.stage: one.detail for one in taken(account, "exam.txt").left_corpus}
         assert left == ({} if "decontaminate" in without else {"decontaminate": "removed: contaminated"})
-        assert taken(account, "alice.txt").kin[IDS["quoting.txt"]].how == "lost copies of its passages and would keep them"
-        assert taken(account, "quoting.txt").kin[IDS["alice.txt"]].how == "keeps the first copy of passages that both had"
+        assert taken(account, "alice.txt").related[IDS["quoting.txt"]].how == "lost copies of its passages and would keep them"
+        assert taken(account, "quoting.txt").related[IDS["alice.txt"]].how == "keeps the first copy of passages that both had"
 
 
 def test_runs_and_registered_versions_that_hold_it_are_named(corpus: Corpus) -> None:
@@ -164,7 +166,7 @@ def test_what_runs_again_is_the_document_s_shard_and_all_that_follows_it(corpus:
 
 def test_the_way_out_names_the_file_the_ids_the_commands_and_the_versions(corpus: Corpus) -> None:
     corpus.record("20261125T130501-3fa2bc")
-    steps = "\n".join(ways(taken(corpus, ALICE)))
+    steps = "\n".join(instructions(taken(corpus, ALICE)))
     ids = json.dumps([ALICE, COPY])
     assert "delete or move the file alice.txt of source books" in steps
     assert f"ingest.without: {ids}" in steps
@@ -178,7 +180,7 @@ def test_a_text_of_a_package_can_be_excluded_by_a_glob_that_matches_it_and_nothi
     source = {"kind": "package", "name": "", "package": "books", "version": "1", "exclude": []}
     corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"), source=source)
     corpus.run(texts={**TEXTS, "odd [1]*.txt": "An odd name for a book that tells of nothing odd at all."})
-    steps = "\n".join(ways(taken(corpus, "odd [1]*.txt")))
+    steps = "\n".join(instructions(taken(corpus, "odd [1]*.txt")))
     assert "or exclude" not in steps.splitlines()[0]
     assert 'exclude it from source books: exclude: ["odd [[]1][*].txt"]' in steps
     assert "delete or move" not in steps
@@ -197,7 +199,7 @@ def test_a_book_of_a_generated_universe_is_in_the_universe_too_and_books_of_othe
 
 def test_a_takedown_is_plain_data_for_machines(corpus: Corpus) -> None:
     corpus.record("20261125T130501-3fa2bc")
-    told = json.loads(json.dumps(data(taken(corpus, COPY))))
+    told = json.loads(json.dumps(takedown_json(taken(corpus, COPY))))
     assert told["document"]["id"] == COPY
     assert {held["stage"] for held in told["contains"]} == {"ingest", "clean", "dedup"}
     assert [held["stage"] for held in told["left_the_corpus"]] == ["dedup"]

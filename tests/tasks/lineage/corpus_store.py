@@ -11,9 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+import flows.pipeline  # noqa: F401  # its chapters import every stage, and so fill STAGES
 from data.documents.ledger import REMOVED
 from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, document_id, write_rows
-from tasks.lineage.things import Library
+from tasks.lineage.snapshot import StoreSnapshot
+from tasks.stage.stage import STAGES
 from tasks.stage.store.artifact import Artifact, Input
 from tasks.stage.store.journal import Journal, PlaceRecord, Registered, RunRecord
 from tasks.stage.store.origin import now
@@ -50,9 +52,9 @@ class Corpus:
         self.made: dict[str, Artifact] = {}
 
     @property
-    def library(self) -> Library:
+    def snapshot(self) -> StoreSnapshot:
         """The store as it stands, read anew."""
-        return Library.of(self.store)
+        return StoreSnapshot.load(self.store, STAGES)
 
     def run(self, version: str = "1", texts: Mapping[str, str] = TEXTS, *, rate: float = 0.5) -> dict[str, Artifact]:
         """All stages, by place."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.lineage.records import Graph
-from tasks.lineage.tree import tree
+from tasks.lineage.graph import ProvenanceGraph
+from tasks.lineage.tree import render_tree
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Store
 from tasks.stage.tracking.cost import total_cost
@@ -35,7 +35,7 @@ def family(store: Store) -> dict[str, Artifact]:
 
 
 def test_ancestors_are_all_that_a_thing_was_made_from_each_once(store: Store, family: dict[str, Artifact]) -> None:
-    found = Graph.of(store).ancestors(family["model"])
+    found = ProvenanceGraph.load(store).ancestors(family["model"])
     assert found[0] == family["model"]
     assert sorted(a.stage for a in found) == ["clean", "ingest", "pairs", "train", "words"]
     assert total_cost(found).wall_seconds == 5.0
@@ -43,21 +43,21 @@ def test_ancestors_are_all_that_a_thing_was_made_from_each_once(store: Store, fa
 
 
 def test_descendants_are_all_that_was_made_from_a_thing_in_order_of_creation(store: Store, family: dict[str, Artifact]) -> None:
-    assert [a.stage for a in Graph.of(store).descendants(family["clean"])] == ["clean", "words", "pairs", "train"]
-    assert Graph.of(store).descendants(family["other"]) == [family["other"]]
+    assert [a.stage for a in ProvenanceGraph.load(store).descendants(family["clean"])] == ["clean", "words", "pairs", "train"]
+    assert ProvenanceGraph.load(store).descendants(family["other"]) == [family["other"]]
 
 
 def test_descendants_of_something_made_again_later_are_still_found(store: Store, family: dict[str, Artifact]) -> None:
     again = committed(store, {"clean.txt": b"clean"}, stage="clean", inputs={"documents": family["books"].reference()})
     assert again.key == family["clean"].key
-    assert {a.stage for a in Graph.of(store).descendants(family["books"])} == {"ingest", "clean", "words", "pairs", "train"}
+    assert {a.stage for a in ProvenanceGraph.load(store).descendants(family["books"])} == {"ingest", "clean", "words", "pairs", "train"}
 
 
 def test_a_tree_shows_each_artifact_once_and_refers_to_it_afterwards(store: Store, family: dict[str, Artifact]) -> None:
     def line(name: str) -> str:
         return f"{family[name].location}  digest {family[name].digest[:8]}"
 
-    assert tree(Graph.of(store), [family["model"]]) == [
+    assert render_tree(ProvenanceGraph.load(store), [family["model"]]) == [
         line("model"),
         f"  words: {line('words')}",
         f"    documents: {line('clean')}",
@@ -71,19 +71,21 @@ def test_a_tree_of_many_diamonds_has_a_line_an_input_not_one_a_path(store: Store
     last = committed(store, {"x": b"0"}, name="0")
     for i in range(1, 25):
         last = committed(store, {"x": b"%d" % i}, name=str(i), inputs={"left": last.reference(), "right": last.reference()})
-    assert len(tree(Graph.of(store), [last])) == 49
+    assert len(render_tree(ProvenanceGraph.load(store), [last])) == 49
 
 
 def test_an_input_whose_record_is_gone_is_shown_as_gone(store: Store, family: dict[str, Artifact]) -> None:
     (Path(store.root) / family["books"].location / "artifact.json").unlink()
-    assert f"      documents: {family['books'].location} (its record is gone)" in tree(Graph.of(store), [family["model"]])
+    assert f"      documents: {family['books'].location} (its record is gone)" in render_tree(
+        ProvenanceGraph.load(store), [family["model"]]
+    )
 
 
 def test_a_forward_tree_shows_what_each_thing_became_and_as_what(store: Store, family: dict[str, Artifact]) -> None:
     def line(name: str) -> str:
         return f"{family[name].location}  digest {family[name].digest[:8]}"
 
-    assert tree(Graph.of(store), [family["clean"]], forward=True) == [
+    assert render_tree(ProvenanceGraph.load(store), [family["clean"]], forward=True) == [
         line("clean"),
         f"  as documents: {line('words')}",
         f"    as words: {line('model')}",
@@ -94,13 +96,13 @@ def test_a_forward_tree_shows_what_each_thing_became_and_as_what(store: Store, f
 
 def test_the_shards_of_a_stage_are_one_line_with_their_number_and_apart_when_asked(store: Store) -> None:
     made = sharded(store)
-    graph = Graph.of(store)
-    folded = tree(graph, [made["train"]])
+    graph = ProvenanceGraph.load(store)
+    folded = render_tree(graph, [made["train"]])
     assert folded[2:] == ["    documents: clean x 3  toys", "      documents: ingest x 3  toys"]
-    whole = tree(graph, [made["train"]], unfold=True)
+    whole = render_tree(graph, [made["train"]], unfold=True)
     assert len(whole) == 2 + 2 * 3
     assert [line.split(":")[0].strip() for line in whole[2::2]] == ["documents[0]", "documents[1]", "documents[2]"]
-    forward = tree(graph, [made[f"ingest[{n}]"] for n in range(3)], forward=True)
+    forward = render_tree(graph, [made[f"ingest[{n}]"] for n in range(3)], forward=True)
     assert [line.split("  digest")[0].strip() for line in forward] == [
         "ingest x 3  toys",
         "as documents: clean x 3  toys",
@@ -112,7 +114,7 @@ def test_the_shards_of_a_stage_are_one_line_with_their_number_and_apart_when_ask
 def test_a_line_of_shards_counts_those_whose_records_are_gone(store: Store) -> None:
     made = sharded(store)
     (Path(store.root) / made["clean[1]"].location / "artifact.json").unlink()
-    assert tree(Graph.of(store), [made["train"]])[2:] == [
+    assert render_tree(ProvenanceGraph.load(store), [made["train"]])[2:] == [
         "    documents: clean x 3  toys  (1 of their records are gone)",
         "      documents: ingest x 2  toys",
     ]
@@ -123,33 +125,33 @@ def test_a_shard_made_again_with_something_changed_is_a_line_of_its_own(store: S
     part = {"documents": made["ingest[1]"].part("books").reference()}
     described = {"label": "toys-1", "name": "again", "ingredients": {"shard": "1 of 3"}}
     again = committed(store, {"text": b"other"}, stage="clean", inputs=part, **described)
-    lines = tree(Graph.of(store), [made["ingest[1]"]], forward=True)
+    lines = render_tree(ProvenanceGraph.load(store), [made["ingest[1]"]], forward=True)
     assert f"  as documents: {again.location}  digest {again.digest[:8]}" in lines
     assert f"  as documents: {made['clean[1]'].location}  digest {made['clean[1]'].digest[:8]}" in lines
 
 
 def test_what_was_accepted_in_place_of_another_key_says_so_with_the_reason(store: Store, family: dict[str, Artifact]) -> None:
     vouched(store, family["clean"], "1a2b3c4d" + "0" * 56, "a comment became code")
-    lines = tree(Graph.of(store), [family["words"]])
+    lines = render_tree(ProvenanceGraph.load(store), [family["words"]])
     assert lines[1].endswith("  (accepted for key 1a2b3c4d: a comment became code)")
 
 
 def test_a_location_without_key_means_the_newest_and_of_a_sharded_stage_every_shard(store: Store) -> None:
     old = sharded(store)
     new = sharded(store, version="2")
-    graph = Graph.of(store)
-    assert graph.named("train/toys") == (new["train"],)
-    assert graph.named("clean/toys") == tuple(new[f"clean[{n}]"] for n in range(3))
-    assert graph.named("clean/toys-1") == (new["clean[1]"],)
-    assert graph.named(old["clean[1]"].location) == (old["clean[1]"],)
+    graph = ProvenanceGraph.load(store)
+    assert graph.find("train/toys") == (new["train"],)
+    assert graph.find("clean/toys") == tuple(new[f"clean[{n}]"] for n in range(3))
+    assert graph.find("clean/toys-1") == (new["clean[1]"],)
+    assert graph.find(old["clean[1]"].location) == (old["clean[1]"],)
 
 
 def test_an_artifact_is_named_by_location_key_digest_run_or_the_beginning_of_its_digits(store: Store, family: dict[str, Artifact]) -> None:
-    graph, books = Graph.of(store), family["books"]
+    graph, books = ProvenanceGraph.load(store), family["books"]
     for name in (books.location, books.key, books.key[:8], books.digest[:12], "run-of-ingest"):
-        assert graph.named(name) == (books,)
+        assert graph.find(name) == (books,)
     for name in ("", "clean", "0000000", "no/such-artifact", "/no/such/file"):
-        assert graph.named(name) == ()
+        assert graph.find(name) == ()
 
 
 def test_two_thousand_records_are_read_within_two_seconds(store: Store, family: dict[str, Artifact]) -> None:
@@ -159,5 +161,5 @@ def test_two_thousand_records_are_read_within_two_seconds(store: Store, family: 
         folder.mkdir(parents=True)
         (folder / "artifact.json").write_text(text.replace(family["model"].key, f"{number:064x}"))
     started = time.monotonic()
-    assert len(Graph.of(store).by_key) == 2006
+    assert len(ProvenanceGraph.load(store).by_key) == 2006
     assert time.monotonic() - started < 2.0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tasks.stage.store.store import Store
-from tests.tasks.tracing.library import Corpus
+from tests.tasks.lineage.corpus_store import Corpus
 
 
 @pytest.fixture(params=["disk", "memory"])

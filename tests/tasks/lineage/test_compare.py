@@ -7,8 +7,8 @@ import json
 import pytest
 
 from flows.cli.compare import compare_runs
-from tasks.lineage.compare import Comparison, compare, data, gates
-from tests.tasks.tracing.library import MOBY, TEXTS, Corpus, shard_of
+from tasks.lineage.compare import Comparison, compare, comparison_json
+from tests.tasks.lineage.corpus_store import MOBY, TEXTS, Corpus, shard_of
 
 FIRST, SECOND = "20261125T130501-3fa2bc", "20261125T140000-000000"
 SLOW = {"sft": {"rate": 0.5, "steps": 10}, "rates": {"currency": "EUR", "cpu_hour": 3600.0, "gpu_hour": 0.0}}
@@ -28,8 +28,8 @@ def two(corpus: Corpus) -> Corpus:
 
 def compared(corpus: Corpus) -> Comparison:
     """The first run beside the second."""
-    journal = corpus.library.journal
-    return compare(corpus.library, journal.get("books~1"), journal.get("books"))
+    journal = corpus.snapshot.journal
+    return compare(corpus.snapshot, journal.get("books~1"), journal.get("books"))
 
 
 def test_configuration_differs_by_dotted_keys_with_old_and_new_value(two: Corpus) -> None:
@@ -41,7 +41,7 @@ def test_code_that_differs_is_named_with_the_stages_that_reach_it(two: Corpus) -
 
 
 def test_documents_that_came_went_and_changed_are_named_and_equal_ones_are_not(two: Corpus) -> None:
-    books = compared(two).books
+    books = compared(two).documents
     assert [book.path for book in books.added] == ["new.txt"]
     assert [book.path for book in books.removed] == ["tale.txt"]
     assert [book.id for book in books.changed] == [MOBY]
@@ -54,25 +54,25 @@ def test_only_shards_that_differ_are_read(corpus: Corpus) -> None:
     corpus.run("2", {**TEXTS, "moby.txt": "Call me Isabel, and nothing else."})
     corpus.record(SECOND)
     corpus.store.fs.rm(f"{corpus.store.root}/{corpus.made[f'ingest[{untouched}]'].location}/documents.parquet")
-    assert [book.id for book in compared(corpus).books.changed] == [MOBY]
+    assert [book.id for book in compared(corpus).documents.changed] == [MOBY]
 
 
 def test_documents_whose_files_are_gone_are_said_to_be_so(two: Corpus) -> None:
-    for artifact in two.library.graph.newest:
+    for artifact in two.snapshot.graph.newest_first:
         if artifact.stage == "ingest":
             two.store.fs.rm(f"{two.store.root}/{artifact.location}/documents.parquet")
-    assert "can't be told any more" in compared(two).books.problem
+    assert "documents.parquet is gone" in compared(two).documents.problem
 
 
 def test_what_came_of_it_is_metrics_gates_and_costs_of_both(two: Corpus) -> None:
     told = compared(two)
     assert told.metrics["evaluate.base.val.loss"] == (1.0, 4.0)
     assert told.metrics["ingest.documents"] == (6.0, 6.0)
-    assert gates(told) == {"gate.base": ("passed", "failed")}
+    assert told.gates == {"gate.base": ("passed", "failed")}
     assert told.acceptances == [(SECOND, "pack", "only a comment")]
     assert "pretrain" in told.outputs
     assert "gate.base" not in told.outputs
-    found = json.loads(json.dumps(data(told)))
+    found = json.loads(json.dumps(comparison_json(told)))
     assert found["first"]["cost"]["money"] == pytest.approx(found["first"]["cost"]["cpu_seconds"])
     assert found["second"]["places"]["tokenizer"]["action"] == "reused"
     assert found["metrics"]["evaluate.base.diverged"] == {"first": "nan", "second": "nan"}, "JSON has no word for it"
@@ -83,7 +83,7 @@ def test_equal_runs_differ_in_nothing(corpus: Corpus) -> None:
     corpus.record(FIRST, configuration=SLOW)
     corpus.record(SECOND, configuration=SLOW)
     told = compared(corpus)
-    assert not any((told.configuration, told.code, told.libraries, told.files, told.outputs, told.books.added, told.books.changed))
+    assert not any((told.configuration, told.code, told.libraries, told.files, told.outputs, told.documents.added, told.documents.changed))
     assert {a == b or str(a) == str(b) for a, b in told.metrics.values()} == {True}
 
 

@@ -1,0 +1,127 @@
+"""The corpus of a run: the artifacts that its documents passed through, stage by stage, in the order of the flow.
+
+Only the store and its journal are read. A stage that the recipe leaves out is left out here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import IO, TypeVar
+
+from tasks.lineage.graph import without_shard
+from tasks.lineage.hook import LineageHook
+from tasks.lineage.snapshot import StoreSnapshot
+from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.journal import RunRecord
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True)
+class CorpusRun:
+    """The corpus stages of a run in order, each with the artifacts of its shards, and the audit if the run has one."""
+
+    snapshot: StoreSnapshot
+    run: RunRecord
+    stages: Mapping[str, tuple[Artifact, ...]]
+    audit: Artifact | None
+
+    @property
+    def description(self) -> str:
+        """The run on one line."""
+        return f"{self.run.recipe}, run {self.run.id} of {self.run.started[:16].replace('T', ' ')} UTC ({self.run.status})"
+
+    @property
+    def sources(self) -> tuple[Artifact, ...]:
+        """The artifacts that read documents from the recipe's sources."""
+        return tuple(a for artifacts in self.stages.values() for a in artifacts if self.snapshot.hook(a).reads_sources)
+
+    def read(self, artifact: Artifact, file: str, reader: Callable[[IO[bytes]], Answer]) -> Answer:
+        """Call `reader` with a file of an artifact. Raise FileNotFoundError if it is gone."""
+        with self.snapshot.open(artifact, file) as stream:
+            return reader(stream)
+
+    def inputs_of(self, stage: str) -> tuple[Artifact, ...]:
+        """Return the artifacts whose documents came to a stage; none for the first."""
+        names = list(self.stages)
+        index = names.index(stage)
+        return self.stages[names[index - 1]] if index else ()
+
+    def has_stage(self, stage: str) -> bool:
+        """Whether the run has the stage, which may be its audit."""
+        return stage in self.stages or (self.audit is not None and self.audit.stage == stage)
+
+
+def has_file(artifact: Artifact, file: str) -> bool:
+    """Whether an artifact's record lists a file."""
+    return any(known.path == file for known in artifact.files)
+
+
+def find_corpus_run(snapshot: StoreSnapshot, recipe: str = "", stage: str = "") -> CorpusRun:
+    """Return the corpus of the newest run that has a stage, by default one that reads sources.
+
+    `recipe`: a recipe's name, or a run (an id, universe~1); by default any recipe. Raise LookupError naming the recipes that ran.
+    """
+    wanted = (stage,) if stage else _source_stages(snapshot)
+    for corpus in corpus_runs(snapshot, recipe):
+        if any(corpus.has_stage(name) for name in wanted):
+            return corpus
+    raise _not_found(snapshot, recipe, " or ".join(wanted))
+
+
+def corpus_runs(snapshot: StoreSnapshot, recipe: str = "") -> Iterator[CorpusRun]:
+    """Yield the corpora of a recipe's runs, of one run, or of all runs, newest first. Runs without a corpus are left out."""
+    by_key = snapshot.graph.by_key
+    for run in _runs(snapshot, recipe):
+        stages: dict[str, tuple[Artifact, ...]] = {}
+        audit = None
+        for recorded in run.places.values():
+            if recorded.key not in by_key:
+                continue
+            artifact = by_key[recorded.key]
+            if snapshot.hook(artifact).in_corpus:
+                stages[artifact.stage] = (*stages.get(artifact.stage, ()), artifact)
+            elif snapshot.hook(artifact).audits_corpus:
+                audit = artifact
+        if stages:
+            yield CorpusRun(snapshot, run, stages, audit)
+
+
+def newest_corpus_runs(snapshot: StoreSnapshot) -> list[CorpusRun]:
+    """Return the newest corpus of each recipe."""
+    found: dict[str, CorpusRun] = {}
+    for corpus in corpus_runs(snapshot):
+        found.setdefault(corpus.run.recipe, corpus)
+    return list(found.values())
+
+
+def _source_stages(snapshot: StoreSnapshot) -> tuple[str, ...]:
+    hooks = ((name, stage.hook(LineageHook)) for name, stage in snapshot.stages.items())
+    return tuple(name for name, hook in hooks if hook is not None and hook.reads_sources)
+
+
+def _runs(snapshot: StoreSnapshot, recipe: str) -> Iterator[RunRecord]:
+    records = list(snapshot.journal.records())
+    matching = [run for run in records if recipe in ("", run.recipe)]
+    if matching or not recipe:
+        yield from matching
+    elif run := snapshot.journal.find(recipe):
+        yield run
+
+
+def _not_found(snapshot: StoreSnapshot, recipe: str, stage: str) -> LookupError:
+    ran = sorted({run.recipe for run in snapshot.journal.records()})
+    if not ran:
+        return LookupError(f"{snapshot.store.url} has no runs yet, so it has no corpus; make one with: folio run {recipe or 'universe'}")
+    if recipe in ran or not recipe:
+        last = next(iter(_runs(snapshot, recipe)))
+        reached = ", ".join(dict.fromkeys(without_shard(position) for position in last.places)) or "nothing"
+        return LookupError(
+            f"No run of {recipe or 'any recipe'} in {snapshot.store.url} has a stage {stage} that is still there; "
+            f"the newest, {last.id}, is {last.status} and has {reached}. Run it again with: folio run {last.recipe}"
+        )
+    near = get_close_matches(recipe, ran, 1)
+    hint = f"; did you mean {near[0]}?" if near else "."
+    return LookupError(f"The recipe {recipe!r} never ran in {snapshot.store.url}{hint} These did: {', '.join(ran)}.")

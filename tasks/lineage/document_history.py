@@ -1,0 +1,178 @@
+"""The history of a document: where it came from, what each stage and each rule did to it, and its text after every stage.
+
+It is read from the files that the stages of one run wrote. A document that was removed whole has the text with which it came to the stage
+that removed it. Only row groups that hold the document are read; memory grows with the largest of them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import partial
+from itertools import islice
+from pathlib import PurePosixPath
+from typing import Any
+
+from data.documents.ledger import CLOSING
+from data.documents.schema import document_id
+from data.provenance.edits import EDITS_FILE, Change, merge_changes, removed_file, split_lines
+from data.provenance.tables import Document, SharedText, find_shared_text, quarantined, rows_of, text_of
+from tasks.lineage.corpus_run import CorpusRun, find_corpus_run, has_file, newest_corpus_runs
+from tasks.lineage.documents import MAX_CANDIDATES, describe_document, find_document, read_documents
+from tasks.lineage.rules import DOCUMENT_TABLES, DOCUMENTS, LEDGER, SPLITS
+from tasks.lineage.snapshot import StoreSnapshot
+from tasks.stage.store.artifact import Artifact
+
+QUARANTINE = "quarantine.parquet"
+MAX_NAMES = 20_000  # documents searched for names like the one that was not found
+_ID = re.compile(r"\b[0-9a-f]{16}\b")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one stage did. `ledger`: its rows about the document, the closing row last; `text`: as it left the stage, None if it did not."""
+
+    stage: str
+    artifact: Artifact
+    ledger: tuple[dict[str, Any], ...]
+    text: str | None
+    changes: tuple[Change, ...] = ()
+    splits: tuple[str, ...] = ()
+    shared: SharedText = field(default_factory=SharedText)
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """The closing row of the ledger: kept, removed, duplicate or quarantined, and by which rule."""
+        return self.ledger[-1] if self.ledger else {"action": "kept" if self.text is not None else "", "rule": "", "detail": ""}
+
+
+@dataclass(frozen=True)
+class DocumentHistory:
+    """A document's steps through the corpus of a run. `names`: id -> name of the other documents that its ledgers mention."""
+
+    corpus: CorpusRun
+    document: Document
+    metadata: dict[str, Any]
+    steps: tuple[Step, ...]
+    names: dict[str, str]
+    quarantine: str = ""
+
+    @property
+    def original_text(self) -> str:
+        """The text as it was read; "" if it was not."""
+        return (self.steps[0].text or "") if self.steps else ""
+
+    @property
+    def final_text(self) -> str:
+        """The text as the last stage that kept it left it."""
+        return _last_text(self.steps)
+
+    def text_before(self, step: Step) -> str:
+        """Return the text that came to a step."""
+        return _last_text(self.steps[: self.steps.index(step)])
+
+
+def find_history(snapshot: StoreSnapshot, text: str, recipe: str = "") -> DocumentHistory:
+    """Return the history of the document or quarantined file called `text` in the newest run of a recipe, by default of any.
+
+    Raise LookupError with the candidates if several match, or with similar names if none does.
+    """
+    corpora = [find_corpus_run(snapshot, recipe)] if recipe else newest_corpus_runs(snapshot) or [find_corpus_run(snapshot)]
+    for corpus in corpora:
+        if found := find_document(snapshot, text, corpus.sources):
+            return document_history(corpus, found[0])
+        if files := [(document, why) for document, why in _quarantined(corpus) if document.is_called(text)]:
+            if len(files) > 1:
+                listed = "".join(f"\n  {describe_document(document)}: {why}" for document, why in files[:MAX_CANDIDATES])
+                raise LookupError(f"{text!r} means {len(files)} quarantined files; give the id of one:{listed}")
+            document, why = files[0]
+            return document_history(corpus, document, why)
+    raise LookupError(_not_found(corpora, text))
+
+
+def _quarantined(corpus: CorpusRun) -> Iterable[tuple[Document, str]]:
+    for artifact in corpus.sources:
+        if has_file(artifact, QUARANTINE):
+            for source, path, reason in corpus.read(artifact, QUARANTINE, lambda stream: list(quarantined(stream))):
+                yield Document(document_id(source, path), source, path, PurePosixPath(path).name), reason
+
+
+def _not_found(corpora: list[CorpusRun], text: str) -> str:
+    known = (document for corpus in corpora for _, document in read_documents(corpus.snapshot, corpus.sources))
+    by_name = {name: document for document in islice(known, MAX_NAMES) for name in (document.title, document.path) if name}
+    folded = text.casefold()
+    near = [name for name in by_name if folded in name.casefold()]
+    near += get_close_matches(text, [name for name in by_name if name not in near], MAX_CANDIDATES, 0.6)
+    listed = "".join(f"\n  {describe_document(d)}" for d in list(dict.fromkeys(by_name[name] for name in near))[:MAX_CANDIDATES])
+    recipes = ", ".join(corpus.run.recipe for corpus in corpora)
+    hint = f" Similar names:{listed}" if listed else ""
+    return f"No document that {recipes} read is called {text!r}; give its id, its path, its file's name or its title.{hint}"
+
+
+def document_history(corpus: CorpusRun, document: Document, quarantine: str = "") -> DocumentHistory:
+    """Read the history of a document. `quarantine`: the reason, if it is a quarantined file."""
+    steps: list[Step] = []
+    for stage in corpus.stages:
+        if (step := _step(corpus, stage, document.id, _last_text(steps))) is not None:
+            steps.append(step)
+    metadata: dict[str, Any] = {}
+    for artifact in (artifact for artifacts in corpus.stages.values() for artifact in artifacts):
+        # Later stages add to it: the language, for one.
+        for row in _rows(corpus, artifact, DOCUMENTS, document.id, ("id", "metadata")):
+            metadata |= json.loads(row["metadata"])
+    mentioned = {other for step in steps for row in step.ledger for other in _ID.findall(row["detail"])}
+    mentioned |= {other for step in steps for change in step.changes for edit in change.touches for other in _ID.findall(edit.detail)}
+    mentioned |= {other for step in steps for other in step.shared.duplicates}
+    return DocumentHistory(corpus, document, metadata, tuple(steps), document_names(corpus, mentioned - {document.id}), quarantine)
+
+
+def document_names(corpus: CorpusRun, ids: Iterable[str]) -> dict[str, str]:
+    """Return id -> name of some documents that a run read."""
+    wanted = set(ids)
+    known = read_documents(corpus.snapshot, corpus.sources) if wanted else ()
+    return {document.id: document.name for _, document in known if document.id in wanted}
+
+
+def _last_text(steps: Iterable[Step]) -> str:
+    return next((step.text for step in reversed(list(steps)) if step.text is not None), "")
+
+
+def _step(corpus: CorpusRun, stage: str, identity: str, text_before: str) -> Step | None:
+    """What a stage did to a document; None if no shard of it had the document."""
+    for artifact in corpus.stages[stage]:
+        ledger = _rows(corpus, artifact, LEDGER, identity)
+        ledger.sort(key=lambda row: row["action"] in CLOSING)
+        tables = [file for file in DOCUMENT_TABLES if has_file(artifact, file)]
+        texts = {file: text for file in tables if (text := corpus.read(artifact, file, partial(text_of, identity=identity)))}
+        if not ledger and not texts:
+            continue
+        edits = _rows(corpus, artifact, EDITS_FILE, identity)
+        removed = {rule: _removed_passages(corpus, artifact, rule, identity) for rule in dict.fromkeys(row["rule"] for row in ledger)}
+        return Step(
+            stage,
+            artifact,
+            tuple(ledger),
+            next(iter(texts.values()), None),
+            tuple(merge_changes(edits, removed, split_lines(text_before))),
+            tuple(split for split in SPLITS if f"{split}.parquet" in texts),
+            _shared_text(corpus, artifact, identity),
+        )
+    return None
+
+
+def _shared_text(corpus: CorpusRun, artifact: Artifact, identity: str) -> SharedText:
+    if not (corpus.snapshot.hook(artifact).finds_duplicates and has_file(artifact, LEDGER)):
+        return SharedText()
+    return corpus.read(artifact, LEDGER, partial(find_shared_text, identity=identity))
+
+
+def _rows(corpus: CorpusRun, artifact: Artifact, file: str, identity: str, columns: tuple[str, ...] | None = None) -> list[dict[str, Any]]:
+    return corpus.read(artifact, file, lambda stream: list(rows_of(stream, identity, columns))) if has_file(artifact, file) else []
+
+
+def _removed_passages(corpus: CorpusRun, artifact: Artifact, rule: str, identity: str) -> list[dict[str, Any]]:
+    """What a rule cut out of the document. Place 0 is the whole document, which the ledger has."""
+    return [row for row in _rows(corpus, artifact, removed_file(rule), identity) if row["place"] > 0]

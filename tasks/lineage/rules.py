@@ -1,0 +1,61 @@
+"""How several stages hold documents in the same way. A stage that is alone in its way has its rule in its own file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from data.provenance.edits import is_edit_file
+from data.provenance.tables import closing_row, has_document
+from tasks.lineage.hook import Holding, Inspection
+
+DOCUMENTS, LEDGER = "documents.parquet", "ledger.parquet"
+SPLITS = ("train", "val", "test")
+DOCUMENT_TABLES = (DOCUMENTS, *(f"{split}.parquet" for split in SPLITS))
+
+
+def document_tables(inspection: Inspection) -> Holding:
+    """A corpus stage: its tables have a row of the document or its ledger says how it left. What rules cut out also has its words."""
+    tables = {file for file in DOCUMENT_TABLES if inspection.has(file) and inspection.read(file, has_document)}
+    pieces = {known.path for known in inspection.artifact.files if is_edit_file(known.path) and inspection.read(known.path, has_document)}
+    if tables:
+        splits = sorted(file.removesuffix(".parquet") for file in tables - {DOCUMENTS})
+        return inspection.holding(tables | pieces, detail=", ".join(splits))
+    action, rule, detail = inspection.read(LEDGER, closing_row) if inspection.has(LEDGER) else ("", "", "")
+    return inspection.holding(pieces, detail=f"{action}: {rule}{f' ({detail})' if detail else ''}" if action else "")
+
+
+def trained_model(inspection: Inspection) -> Holding:
+    """A training stage: its model learned from the document by its training rows or through the model it started from."""
+    shards, before = inspection.inputs_named("shards"), [model for model in inspection.inputs_named("model") if model.learned]
+    trained = [holding for holding in shards if any(part == "" or part.split("/")[0] == "train" for part in holding.parts)]
+    validated = any(part == "" or part.split("/")[0] == "val" for holding in shards for part in holding.parts)
+    causes = [*trained, *before]
+    detail = "trained on it" if trained else _from("tuned", before) if before else "validated on it" if validated else ""
+    certain = any(cause.certain for cause in causes) if causes else all(holding.certain for holding in shards)
+    return inspection.holding(learned=bool(causes), measured=validated, certain=certain, detail=detail)
+
+
+def derived_model(inspection: Inspection) -> Holding:
+    """A stage that converts a model: the result learned what the model did."""
+    before = [model for model in inspection.inputs_named("model", "int8") if model.learned]
+    detail = _from("made", before) if before else ""
+    return inspection.holding(learned=bool(before), certain=not before or any(model.certain for model in before), detail=detail)
+
+
+def holds_nothing(inspection: Inspection) -> Holding:
+    """A stage whose artifacts never have a document's words or anything learned from them."""
+    return inspection.holding()
+
+
+def unknown_stage(inspection: Inspection) -> Holding:
+    """A stage that is not known here, or has no hook: it may hold whatever its inputs hold."""
+    reached = [holding for holding in inspection.inputs.values() if holding.parts or holding.learned]
+    if not reached:
+        return inspection.holding()
+    learned = any(holding.learned for holding in reached)
+    detail = f"made from what holds it, by a stage {inspection.artifact.stage} that is unknown here"
+    return inspection.holding({""}, learned=learned, certain=False, detail=detail)
+
+
+def _from(how: str, before: Sequence[Holding]) -> str:
+    return f"{how} from {before[0].artifact.location}" if before[0].certain else before[0].detail
