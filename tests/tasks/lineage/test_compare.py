@@ -110,5 +110,5 @@ def test_the_text_says_it_all_and_leaves_equal_metrics_out(two: Corpus) -> None:
 def test_a_record_that_is_gone_is_named(two: Corpus) -> None:
     two.store.fs.rm(f"{two.store.root}/{two.made['pretrain'].location}", recursive=True)
     told = compared(two)
-    assert told.second.gone == ["pretrain"]
+    assert told.second.missing == ["pretrain"]
     assert told.code == {}
