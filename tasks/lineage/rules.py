@@ -48,12 +48,11 @@ def holds_nothing(inspection: Inspection) -> Holding:
 
 
 def unknown_stage(inspection: Inspection) -> Holding:
-    """A stage that is not known here, or has no hook: it may hold whatever its inputs hold."""
-    reached = [holding for holding in inspection.inputs.values() if holding.parts or holding.learned]
-    if not reached:
+    """A stage that is not known here, or has no hook: it may hold whatever its inputs hold, or anything if it has none."""
+    if not inspection.reached:
         return inspection.holding()
-    learned = any(holding.learned for holding in reached)
-    detail = f"made from what holds it, by a stage {inspection.artifact.stage} that is unknown here"
+    learned = any(holding.learned for holding in inspection.inputs.values())
+    detail = f"its stage {inspection.artifact.stage} is unknown here and may hold whatever it read"
     return inspection.holding({""}, learned=learned, certain=False, detail=detail)
 
 

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from tasks.lineage.things import find_document
 
 from flows.cli.lineage import snapshot_at, trace
 from flows.cli.takedown import take_down
 from flows.services import local as services
+from tasks.lineage.documents import find_document
 from tasks.lineage.holdings import find_holdings
 from tests.end_to_end.conftest import Ran
 

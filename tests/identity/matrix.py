@@ -339,7 +339,14 @@ CODE = [
         "the report",
         code("tasks/reporting/wording.py", "from __future__ import annotations", "from __future__ import annotations\n\nUNUSED = 1"),
     ),
-    Line("the machinery of stages", code("tasks/stage/tracking/progress.py", "LOG_SECONDS = 10.0", "LOG_SECONDS = 11.0")),
+    Line(
+        "a stage's take-down hook",
+        both(
+            code("tasks/evaluate.py", "    certain = all(holding.certain for", "    certain = bool(packed) and all(holding.certain for"),
+            code("tasks/lineage/rules.py", "causes = [*trained, *before]", "causes = [*before, *trained]"),
+        ),
+    ),
+    Line("the machinery of stages", code("tasks/stage/system/progress.py", "LOG_SECONDS = 10.0", "LOG_SECONDS = 11.0")),
 ]
 BOOKS = [
     Line("a new book", Written("books/b.txt", BOOK), "ingest[1] clean[1] " + AFTER_CLEAN, "file own/books/b.txt was added"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from data.documents.schema import document_id
 from data.provenance.tables import Document
 from data.synthetic.write import COLUMNS
+from tasks.lineage.documents import find_document
 from tasks.lineage.holdings import find_holdings
-from tasks.lineage.hook import Holding
+from tasks.lineage.hook import Holding, LineageHook
+from tasks.stage.stage import STAGES
 from tasks.stage.store.store import Store
-from tests.tasks.lineage.corpus_store import Corpus
+from tests.tasks.lineage.corpus_store import MOBY, Corpus
 
 PATH = "templates/abc.txt"
 
@@ -34,3 +37,26 @@ def test_the_table_of_a_machines_texts_holds_its_own_and_no_others(tmp_path: Pat
 def test_what_a_model_wrote_may_come_of_any_document(tmp_path: Path) -> None:
     held = _held(tmp_path, "books", "alice.txt", "model")
     assert held.learned and not held.certain and held.detail == "written by a model that may have learned from it"
+
+
+def test_a_stage_that_is_unknown_or_has_no_hook_may_hold_whatever_it_read(tmp_path: Path) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    corpus.run()
+    corpus.commit("summarize", {"summary.txt": "words"}, {"packed": corpus.made["pack"].reference()})
+    corpus.commit("grade", {"grade.txt": "passed"}, {"verdict": corpus.made["gate.base"].reference()})
+    corpus.commit("fetch", {"page.html": "words"})
+    found = find_document(corpus.snapshot, MOBY)
+    assert found is not None
+    by_stage = {holding.artifact.stage: holding for holding in find_holdings(corpus.snapshot, found[0])}
+    for stage in ("summarize", "fetch"):
+        assert (by_stage[stage].parts, by_stage[stage].certain) == ({""}, False)
+        assert f"stage {stage} is unknown" in by_stage[stage].detail
+    assert not by_stage["grade"].affected
+    hookless = replace(corpus.snapshot, stages={name: replace(stage, hooks=()) for name, stage in STAGES.items()})
+    assert all(holding.affected and not holding.certain for holding in find_holdings(hookless, found[0]))
+
+
+def test_every_stage_of_the_pipeline_has_a_hook() -> None:
+    ours = {name: stage for name, stage in STAGES.items() if stage.body.__module__.startswith("tasks.")}
+    assert len(ours) >= 21
+    assert not [name for name, stage in ours.items() if stage.hook(LineageHook) is None]
