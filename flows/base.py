@@ -11,15 +11,15 @@ from tasks.base.pretrain import pretrain
 from tasks.base.tokenizer import tokenizer
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
-from tasks.stage.store.artifact import Made
+from tasks.stage.store.artifact import StageOutput
 
 
 class Base(NamedTuple):
     """What later chapters read."""
 
-    tokenizer: Made
-    packed: Made
-    model: Made
+    tokenizer: StageOutput
+    packed: StageOutput
+    model: StageOutput
 
 
 def base(recipe: Recipe, corpus: Corpus) -> Base:

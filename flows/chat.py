@@ -12,15 +12,15 @@ from tasks.chat.encode import encode
 from tasks.chat.sft import sft
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
-from tasks.stage.store.artifact import Made
+from tasks.stage.store.artifact import StageOutput
 
 
 class Chat(NamedTuple):
     """What the release reads."""
 
-    model: Made
-    measured: Made
-    verdict: Made
+    model: StageOutput
+    measured: StageOutput
+    verdict: StageOutput
 
 
 def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:

@@ -20,15 +20,15 @@ from tasks.corpus.split import split
 from tasks.corpus.synthesize import synthesize
 from tasks.corpus.universe import universe
 from tasks.gate import gate, require
-from tasks.stage.store.artifact import Made, Shards
+from tasks.stage.store.artifact import ShardedArtifact, StageOutput
 
 
 class Corpus(NamedTuple):
     """What later chapters read."""
 
-    splits: Made
-    examples: Made
-    audit: Made
+    splits: StageOutput
+    examples: StageOutput
+    audit: StageOutput
 
 
 def corpus(recipe: Recipe) -> Corpus:
@@ -58,7 +58,7 @@ def corpus(recipe: Recipe) -> Corpus:
     return Corpus(splits, written, audited)
 
 
-def _filtered(recipe: Recipe, cleaned: Shards) -> Shards | None:
+def _filtered(recipe: Recipe, cleaned: ShardedArtifact) -> ShardedArtifact | None:
     """The documents that pass the recipe's filters; None when it has none."""
     if not recipe.filter.active:
         return None

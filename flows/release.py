@@ -13,14 +13,14 @@ from tasks.gate import gate, require
 from tasks.release.export import export
 from tasks.release.quantize import quantize
 from tasks.release.register import register
-from tasks.stage.store.artifact import Made
+from tasks.stage.store.artifact import StageOutput
 
 
 class Release(NamedTuple):
     """What a user takes away."""
 
-    model: Made
-    int8: Made
+    model: StageOutput
+    int8: StageOutput
 
 
 def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:

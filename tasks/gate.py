@@ -15,8 +15,8 @@ from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import holds_nothing
 from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
-from tasks.stage.store.artifact import Artifact, Made
-from tasks.stage.system.progress import say
+from tasks.stage.store.artifact import Artifact, StageOutput
+from tasks.stage.system.progress import log
 
 
 class GateFailed(RuntimeError):
@@ -35,14 +35,14 @@ def gate(config: GateConfig, work: Workspace, **measured: Path) -> Metrics:
     return {"passed": float(passed(verdicts)), "overruled": float(bool(config.overrule)), "bounds": float(len(verdicts))}
 
 
-def require(verdict: Made) -> None:
+def require(verdict: StageOutput) -> None:
     """Go on only if the gate passed or was overruled. Raises GateFailed with the table of value, bound and margin."""
     if not isinstance(verdict, Artifact):
         return
     table = (current_run().store.local(verdict) / "verdict.txt").read_text()
     if verdict.metrics["passed"] == 1.0:
-        say(table)
+        log(table)
     elif verdict.metrics["overruled"] == 1.0:
-        say(f"{table}\nThis gate failed and was overruled: {verdict.config['overrule']}")
+        log(f"{table}\nThis gate failed and was overruled: {verdict.config['overrule']}")
     else:
         raise GateFailed(f"{verdict.name}: the gate failed, so nothing after it may use the model.\n{table}")

@@ -17,9 +17,9 @@ from prefect.artifacts import create_markdown_artifact
 from tasks.reporting.account import Account
 from tasks.reporting.notice import lineage_notice, notice
 from tasks.reporting.page import render
-from tasks.stage.execution.run import Run, current_run
-from tasks.stage.system.atomic_files import write_whole
-from tasks.stage.system.progress import say
+from tasks.stage.execution.run import PipelineRun, current_run
+from tasks.stage.system.atomic_files import write_atomically
+from tasks.stage.system.progress import log
 
 
 @contextmanager
@@ -54,12 +54,12 @@ def _report() -> None:
     if run.artifacts:
         made_of = f"What the results of the run of {run.name} were made from"
         create_markdown_artifact(key=f"lineage-{name}", markdown=lineage_notice(account), description=made_of)
-    say(f"report: {page}")
+    log(f"report: {page}")
 
 
-def write_page(run: Run, account: Account) -> Path:
+def write_page(run: PipelineRun, account: Account) -> Path:
     """Write the page of a run into its home; returns where."""
     page = run.home / "reports" / f"{run.name}.html"
     page.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(page, render(account).encode())
+    write_atomically(page, render(account).encode())
     return page

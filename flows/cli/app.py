@@ -16,7 +16,7 @@ from flows.cli.corpus import corpus_app
 from flows.cli.size import size_app
 from flows.cli.store import AsJson, Changes, RecipeName, store_app
 from flows.services import local as services
-from tasks.stage.tracking import exporter_process as scribe
+from tasks.stage.tracking.exporter_process import start_ahead
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(store_app)
@@ -35,7 +35,7 @@ def settings(debug: Annotated[bool, typer.Option("--debug", help="show traceback
 @app.command()
 def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refresh = None, verify: Verify = False) -> None:
     """Run a recipe: every stage whose identity changed, and no other."""
-    scribe.prepare()
+    start_ahead()
     from flows.cli.planning import refreshing
     from flows.cli.run import run_recipe
 

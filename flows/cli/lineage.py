@@ -17,7 +17,7 @@ from tasks.reporting.stages import spent
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.stage import STAGES
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.system.atomic_files import write_whole
+from tasks.stage.system.atomic_files import write_atomically
 from tasks.stage.tracking.cost import total_cost
 
 
@@ -32,7 +32,7 @@ def trace(
     artifacts = _lineage(snapshot, found, forward)
     if drawing is not None:
         drawn = draw_graph(snapshot.graph, artifacts, forward=forward, unfold=unfold)
-        write_whole(drawing, standing_alone(drawn).encode())
+        write_atomically(drawing, standing_alone(drawn).encode())
     rates = rates_of(snapshot.journal.records(), artifacts)
     if as_json:
         return json.dumps(lineage_json(snapshot.graph, found, artifacts, forward, rates), indent=1)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.stage.execution.plan import WORDS, Decision
-from tasks.stage.system.progress import clock
+from tasks.stage.system.progress import format_duration
 
 SHARD = re.compile(r"\[[0-9]+\]")
 MOST_CAUSES = 6
@@ -38,8 +38,8 @@ class Estimate:
             return "how long is not known before they have run once" if self.unmeasured else "nothing to do"
         rest = f", and {self.unmeasured} that never ran" if self.unmeasured else ""
         if self.seconds == self.seconds_at_most:
-            return f"about {clock(self.seconds)}{rest}"
-        return f"about {clock(self.seconds)}, and at most {clock(self.seconds_at_most)} if all that may run does{rest}"
+            return f"about {format_duration(self.seconds)}{rest}"
+        return f"about {format_duration(self.seconds)}, and at most {format_duration(self.seconds_at_most)} if all that may run does{rest}"
 
 
 def _seconds(decisions: Sequence[Decision], cores: int) -> float:
@@ -62,7 +62,7 @@ def plan_table(decisions: Sequence[Decision], stopped: str, cores: int) -> str:
     lines = []
     for name, ((_, action, folded), group) in zip(names, groups.items(), strict=True):
         records = [record for d in group if (record := d.artifact or d.last)]
-        cost = clock(sum(record.cost.wall_seconds for record in records)) if records else "-"
+        cost = format_duration(sum(record.cost.wall_seconds for record in records)) if records else "-"
         causes = (folded if len(group) > 1 else group[0].causes) or ("nothing it depends on has changed",)
         lines.append(f"{name:{width}}  {WORDS[action]:8} {cost:>8}  {causes[0]}")
         shown, rest = causes[1:MOST_CAUSES], causes[MOST_CAUSES:]

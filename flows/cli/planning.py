@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from flows.recipe.loading import RecipeError, load
 from flows.recipe.schema import Recipe
 from tasks.stage.execution.accept import NotAcceptable, accept
-from tasks.stage.execution.plan import Decision, names_of
-from tasks.stage.execution.run import Options, asking
+from tasks.stage.execution.plan import Decision, position_names
+from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.stage import Stage
 from tasks.stage.store.store import Store
 
@@ -31,7 +31,7 @@ def plan_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], ve
     from tasks.stage.execution.run_context import open_run
 
     recipe, stopped = load(name, changes), ""
-    with asking(Options(planning=True, refresh=refresh, verify=verify)), open_run(**recipe.run_settings()) as run:
+    with use_options(RunOptions(planning=True, refresh=refresh, verify=verify)), open_run(**recipe.run_settings()) as run:
         try:
             compose(recipe)
         except GateFailed as failed:
@@ -45,7 +45,7 @@ def accept_changes(place: str, name: str, changes: tuple[str, ...], reason: str)
     Raises RecipeError for an unknown stage and NotAcceptable when nothing there may be accepted."""
     named(place, "accept")
     plan = plan_recipe(name, changes, frozenset(), False)
-    due = [d for d in plan.decisions if place in names_of(d.place) and d.action != "reuse"]
+    due = [d for d in plan.decisions if place in position_names(d.place) and d.action != "reuse"]
     if not due:
         raise NotAcceptable(f"{place}: there is nothing to accept, since nothing that {plan.recipe.name} has there would run.")
     kept = [accept(plan.store, plan.recipe.name, decision, reason) for decision in due]
@@ -63,7 +63,7 @@ def stages() -> dict[str, Stage]:
 def named(place: str, asked: str) -> None:
     """Raises RecipeError when a name is no stage and no place of one, such as evaluate.base or clean[3]."""
     known = stages()
-    if names_of(place)[-1] not in known:
+    if position_names(place)[-1] not in known:
         near = difflib.get_close_matches(place, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"the stages are {', '.join(known)}."
         raise RecipeError(f"{asked} {place!r}: there is no stage of that name; {hint}")
@@ -77,7 +77,7 @@ def refreshing(asked: list[str] | None, recipe: str, changes: tuple[str, ...]) -
         named(name, "--refresh")
     if asked:
         plan = plan_recipe(recipe, changes, frozenset(), False)
-        known = {name: None for decision in plan.decisions for name in names_of(decision.place)}
+        known = {name: None for decision in plan.decisions for name in position_names(decision.place)}
         # Behind a gate that stops the plan there may be places that it does not come to.
         if not plan.stopped and (strange := [name for name in asked if name not in known]):
             raise RecipeError(f"--refresh {strange[0]!r}: {plan.recipe.name} has no such place; it has {', '.join(known)}.")

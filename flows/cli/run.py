@@ -14,28 +14,28 @@ from flows.cli.signals import stoppable
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.services import local as services
-from tasks.stage.execution.run import Options, asking
+from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.recovery.watchdog import sweep
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal
-from tasks.stage.system.progress import clock
+from tasks.stage.system.progress import format_duration
 
 
 def run_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> None:
     """Run a recipe and print the gates, a sample conversation, and where everything is."""
     recipe = load(name, changes)
-    artifacts, seconds = carry_out(recipe, Options(refresh=refresh, verify=verify))
+    artifacts, seconds = carry_out(recipe, RunOptions(refresh=refresh, verify=verify))
     print(summary(recipe, artifacts, seconds))
 
 
-def carry_out(recipe: Recipe, options: Options) -> tuple[dict[str, Artifact], float]:
+def carry_out(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], float]:
     """Run a recipe on the local Prefect server, started if need be; what it has at each place, and the seconds that the flow took."""
     with stoppable():
         return _carried_out(recipe, options)
 
 
-def _carried_out(recipe: Recipe, options: Options) -> tuple[dict[str, Artifact], float]:
+def _carried_out(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], float]:
     recipe.resources.require_extra()
     show_on_terminal()
     server = services.ensure_prefect()
@@ -47,7 +47,7 @@ def _carried_out(recipe: Recipe, options: Options) -> tuple[dict[str, Artifact],
     print(f"{recipe.name}: running; Prefect shows it at {server.url}", flush=True)
     started = time.monotonic()
     # The run's guardian tells at once of a run that died; a heartbeat tells after minutes, and its thread takes a second to end.
-    with asking(options), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    with use_options(options), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         try:
             artifacts = pipeline(recipe)
         except CancelledRun:
@@ -88,7 +88,7 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float) -> s
     lines += [*(conversation(folders["evaluate.release"]) or beginnings(folders["evaluate.base"])), ""]
     page = services.home() / "reports" / f"{recipe.name}.html"
     rows = (
-        ("the flow took", clock(seconds) + f" ({seconds:.1f} s)"),
+        ("the flow took", format_duration(seconds) + f" ({seconds:.1f} s)"),
         ("the model", str(folders["export"])),
         ("its INT8 form", str(folders["export"] / "int8")),
         ("the report", f"{page}   (open it in a browser)"),

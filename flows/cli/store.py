@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tasks.stage.tracking import exporter_process as scribe
+from tasks.stage.tracking.exporter_process import start_ahead
 
 store_app = typer.Typer()
 StoreUrl = Annotated[str, typer.Option("--store", help="path or fsspec URL; by default the store in folio's home")]
@@ -66,7 +66,7 @@ def refresh(
     changes: Changes = None,
 ) -> None:
     """Run a recipe, and one of its stages in any case; equal bytes stop the wave there."""
-    scribe.prepare()
+    start_ahead()
     from flows.cli.planning import refreshing
     from flows.cli.run import run_recipe
 

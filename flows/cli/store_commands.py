@@ -20,13 +20,13 @@ from flows.services.local import home, store_url
 from tasks.reporting.wording import count, plural, size
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.garbage import Survey, alone, collect
+from tasks.stage.store.garbage import GarbageSurvey, collect, exclusive_use
 from tasks.stage.store.index import Damaged
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
-from tasks.stage.store.verify_store import Findings, verify
-from tasks.stage.system.progress import clock, say
+from tasks.stage.store.verify_store import VerificationReport, verify
+from tasks.stage.system.progress import format_duration, log
 
 SHOWN = 40
 
@@ -44,7 +44,7 @@ def gc(*, delete: bool, keep: int, named: tuple[str, ...], unrecorded: bool, as_
     return "\n".join(_told(opened, found, delete))
 
 
-def _told(store: Store, found: Survey, delete: bool) -> list[str]:
+def _told(store: Store, found: GarbageSurvey, delete: bool) -> list[str]:
     held = f"{plural(found.artifacts, 'artifact')}, {size(found.size)}"
     if not found.recorded:
         return [f"{store.url} records no run, so nothing tells what is needed: all of it is kept ({held})."]
@@ -88,13 +88,13 @@ def verify_store(*, heal: bool, as_json: bool, store: str) -> tuple[str, bool]:
     return "\n".join([*_found(findings), *(_mended(healed) if healed else _hint(findings, heal))]), well
 
 
-def _found(findings: Findings) -> list[str]:
+def _found(findings: VerificationReport) -> list[str]:
     lines = [f"{damaged.location}: {problem}" for damaged in findings.damaged for problem in damaged.problems]
     wrong = f"{count(len(findings.damaged))} damaged" if findings.damaged else "nothing is damaged"
     return [*lines, f"{plural(findings.artifacts, 'artifact')}, {size(findings.size)} read again: {wrong}"]
 
 
-def _hint(findings: Findings, heal: bool) -> list[str]:
+def _hint(findings: VerificationReport, heal: bool) -> list[str]:
     return ["put them aside and make them again with: folio verify --heal"] if findings.damaged and not heal else []
 
 
@@ -105,9 +105,9 @@ def _mended(healed: Healed) -> list[str]:
     return [*lines, *(f"{location}: not healed; {why}" for location, why in healed.left.items())]
 
 
-def heal_store(store: Store, findings: Findings) -> Healed:
+def heal_store(store: Store, findings: VerificationReport) -> Healed:
     """Put what is damaged aside and run what used it again. Raises StoreError naming the run when one is under way."""
-    with alone(store):
+    with exclusive_use(store):
         aside = {d.location: store.quarantine(d) for d in findings.damaged if store.fs.exists(f"{store.root}/{d.location}")}
     users = newest_users(Journal(store), {damaged.location for damaged in findings.damaged})
     outcomes = {run.recipe: _again(store, run) for run in users}
@@ -137,16 +137,17 @@ def _locations(run: RunRecord) -> set[str]:
 def _again(store: Store, run: RunRecord) -> str:
     from flows.cli.run import carry_out
     from flows.recipe.loading import check
-    from tasks.stage.execution.run import Options
+    from tasks.stage.execution.run import RunOptions
 
     started = now()
     try:
         recipe = check({**run.configuration, "store": store.url}, f"the configuration of run {run.id}")
-        artifacts, seconds = carry_out(recipe, Options())
+        artifacts, seconds = carry_out(recipe, RunOptions())
     except (ValueError, LookupError, OSError, RuntimeError) as error:
         return f"could not be run again as run {run.id} was: {error}"
     made = sorted({artifact.location for artifact in artifacts.values() if artifact.origin.created > started})
-    return f"ran again as run {run.id} was, in {clock(seconds)}; made {', '.join(made) or 'nothing'}, reused {len(artifacts) - len(made)}"
+    what = f"made {', '.join(made) or 'nothing'}, reused {len(artifacts) - len(made)}"
+    return f"ran again as run {run.id} was, in {format_duration(seconds)}; {what}"
 
 
 def _still_wrong(store: Store, damaged: Damaged, wanted: bool) -> str:
@@ -155,7 +156,7 @@ def _still_wrong(store: Store, damaged: Damaged, wanted: bool) -> str:
     if isinstance(found, Artifact):
         return "; ".join(store.check(found, digests=True))
     if not wanted:
-        say(f"{damaged.location}: no recipe's newest run used it, so it is not made again")
+        log(f"{damaged.location}: no recipe's newest run used it, so it is not made again")
         return ""
     return "the recipe that used it makes something else now; run it yourself to see what (folio plan)"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tasks.stage.stage import Workspace
-from tasks.stage.system.progress import say
+from tasks.stage.system.progress import log
 
 if TYPE_CHECKING:
     from model.training.job import Job
@@ -23,5 +23,5 @@ def tell_epochs(job: Job, work: Workspace) -> dict[str, float]:
     for name, times in told.items():
         if name != "epochs" and times > AS_GOOD_AS_NEW:
             source = name.removeprefix("epochs_")
-            say(f"mixture: source {source} comes round {times:.1f} times, and more than {AS_GOOD_AS_NEW:g} teach little; lower its weight")
+            log(f"mixture: source {source} comes round {times:.1f} times, and more than {AS_GOOD_AS_NEW:g} teach little; lower its weight")
     return told

@@ -10,11 +10,11 @@ from pathlib import Path
 from model.networks.directory import model_files
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import trained_model
-from tasks.stage.stage import DigestOf, Metrics, Shard, Workspace, stage
+from tasks.stage.stage import DigestOf, Metrics, ShardIndex, Workspace, stage
 from tasks.training import Pretraining, train
 
 
-def initial_state(config: Pretraining, root: Path, shard: Shard | None, digest_of: DigestOf) -> dict[str, str]:
+def initial_state(config: Pretraining, root: Path, shard: ShardIndex | None, digest_of: DigestOf) -> dict[str, str]:
     """{initial/file: digest} of the model that pretraining starts from, for its key; nothing for fresh weights."""
     if not config.train.initial:
         return {}

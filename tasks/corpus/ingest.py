@@ -17,7 +17,7 @@ from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import document_tables
 from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
-from tasks.stage.store.artifact import Shards
+from tasks.stage.store.artifact import ShardedArtifact
 
 LIBRARIES = ("pyarrow", "duckdb", "charset-normalizer", "markdown-it-py", "trafilatura", "lxml", "pypdfium2", "warcio")
 
@@ -29,7 +29,7 @@ def ingest(config: IngestConfig, work: Workspace, universe: Path | None = None, 
     return read_sources(config, work.output, around, work.shard, **work.limits)
 
 
-def require_texts(config: IngestConfig, shards: Shards) -> None:
+def require_texts(config: IngestConfig, shards: ShardedArtifact) -> None:
     """Go on only if every source gave a text, in whichever shard; nothing while planning as long as a shard is to be made.
 
     Raises SourceError naming the source."""

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tasks.stage.store.acceptance import acceptances
-from tasks.stage.store.artifact import Artifact, Input
+from tasks.stage.store.artifact import Artifact, InputRecord
 from tasks.stage.store.store import Store
 
 MIN_PREFIX = 8
@@ -106,7 +106,7 @@ class ProvenanceGraph:
         first = {artifact.key for artifact in artifacts}
         return [*artifacts, *sorted((a for a in found.values() if a.key not in first), key=lambda a: a.origin.created)]
 
-    def missing_inputs(self, artifacts: Iterable[Artifact]) -> list[Input]:
+    def missing_inputs(self, artifacts: Iterable[Artifact]) -> list[InputRecord]:
         """Return the inputs of some artifacts whose records are not in the store, each once."""
         inputs = (source for artifact in artifacts for source in artifact.inputs.values())
         return list({source.key: source for source in inputs if source.key not in self.by_key}.values())

@@ -14,7 +14,7 @@ from data.provenance.tables import Document, text_of
 from tasks.lineage.hook import Holding, Inspection
 from tasks.lineage.rules import DOCUMENT_TABLES
 from tasks.lineage.snapshot import StoreSnapshot
-from tasks.stage.store.artifact import Artifact, Input
+from tasks.stage.store.artifact import Artifact, InputRecord
 
 
 def find_holdings(snapshot: StoreSnapshot, document: Document) -> list[Holding]:
@@ -54,7 +54,7 @@ def _inputs_first(snapshot: StoreSnapshot) -> list[Artifact]:
     return list(ordered.values())
 
 
-def _as_input(source: Input, known: Mapping[str, Holding], reader: Artifact) -> Holding:
+def _as_input(source: InputRecord, known: Mapping[str, Holding], reader: Artifact) -> Holding:
     """What is known of an input, with paths relative to the part of it that the reader was given."""
     holding = known.get(source.key)
     if holding is None:

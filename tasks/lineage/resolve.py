@@ -16,7 +16,7 @@ from tasks.lineage.graph import sinks
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.identity.digests import hash_file
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.journal import Registered, RunRecord
+from tasks.stage.store.journal import RegisteredModel, RunRecord
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Subject:
     roots: tuple[Artifact, ...]
     document: Document | None = None
     run: RunRecord | None = None
-    registered: Registered | None = None
+    registered: RegisteredModel | None = None
 
 
 def resolve(snapshot: StoreSnapshot, text: str) -> Subject:
@@ -65,12 +65,12 @@ def _run(snapshot: StoreSnapshot, run: RunRecord) -> Subject:
     return Subject("run", description, tuple(sinks(known)), run=run)
 
 
-def registered_versions(runs: Iterable[RunRecord]) -> list[tuple[Registered, RunRecord]]:
+def registered_versions(runs: Iterable[RunRecord]) -> list[tuple[RegisteredModel, RunRecord]]:
     """Return every registered version with the newest run that registered it. `runs`: newest first.
 
     An alias is shown only on the version that received it last.
     """
-    versions: dict[tuple[str, str], tuple[Registered, RunRecord]] = {}
+    versions: dict[tuple[str, str], tuple[RegisteredModel, RunRecord]] = {}
     aliased: dict[tuple[str, str], str] = {}
     for run in runs:
         for model in run.registered:

@@ -16,7 +16,7 @@ from tasks.lineage.resolve import registered_versions
 from tasks.lineage.rules import DOCUMENT_TABLES, LEDGER
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.journal import Registered, RunRecord
+from tasks.stage.store.journal import RegisteredModel, RunRecord
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Takedown:
     names: dict[str, str]
     learned_elsewhere: tuple[Holding, ...]
     runs: tuple[RunRecord, ...]
-    registered: tuple[tuple[Registered, RunRecord], ...]
+    registered: tuple[tuple[RegisteredModel, RunRecord], ...]
     rerun: dict[str, tuple[str, ...]]
     sources: tuple[dict[str, Any], ...]
     quoted_in_reports: bool

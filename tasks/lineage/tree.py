@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
 from tasks.lineage.graph import ProvenanceGraph, shard_group, shard_of, without_shard
-from tasks.stage.store.artifact import Artifact, Input
+from tasks.stage.store.artifact import Artifact, InputRecord
 
 DIGEST_DIGITS = 8
 
@@ -21,10 +21,10 @@ class TreeLine:
 
     role: str
     artifacts: tuple[Artifact, ...]
-    missing: tuple[Input, ...] = ()
+    missing: tuple[InputRecord, ...] = ()
 
     @property
-    def members(self) -> list[Artifact | Input]:
+    def members(self) -> list[Artifact | InputRecord]:
         """The artifacts, then the inputs whose records are gone."""
         return [*self.artifacts, *self.missing]
 
@@ -74,7 +74,7 @@ def fold_shards(role: str, artifacts: Iterable[Artifact], unfold: bool) -> list[
 
 def _inputs(graph: ProvenanceGraph, line: TreeLine, unfold: bool) -> list[TreeLine]:
     """What a line was made from, a line per input."""
-    by_role: dict[str, dict[str, Input]] = {}
+    by_role: dict[str, dict[str, InputRecord]] = {}
     for artifact in line.artifacts:
         for name, source in artifact.inputs.items():
             by_role.setdefault(name if unfold else without_shard(name), {}).setdefault(source.key, source)

@@ -7,12 +7,12 @@ again by the next run, and the alias moves only here. A release whose gate was o
 from __future__ import annotations
 
 from tasks.stage.execution.run import current_run
-from tasks.stage.store.artifact import Artifact, Made
+from tasks.stage.store.artifact import Artifact, StageOutput
 
 CHAMPION = "champion"
 
 
-def register(name: str, exported: Made, verdict: Made) -> None:
+def register(name: str, exported: StageOutput, verdict: StageOutput) -> None:
     """Register an exported model under `name`; nothing while planning or without tracking. The version is known when the run closes."""
     run = current_run()
     if isinstance(exported, Artifact) and isinstance(verdict, Artifact) and run.tracker is not None:

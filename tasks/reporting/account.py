@@ -11,7 +11,7 @@ from datetime import datetime
 
 from tasks.lineage.graph import without_shard
 from tasks.reporting.evidence import Evidence
-from tasks.stage.execution.run import Run
+from tasks.stage.execution.run import PipelineRun
 from tasks.stage.store.origin import git_state, now
 from tasks.stage.tracking.cost import Rates
 
@@ -31,7 +31,7 @@ class Account:
     rates: Rates
 
     @classmethod
-    def of(cls, run: Run) -> Account:
+    def of(cls, run: PipelineRun) -> Account:
         """The account of a run as it stands now."""
         commit, dirty = git_state()
         return cls(

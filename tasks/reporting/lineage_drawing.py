@@ -12,7 +12,7 @@ from tasks.lineage.graph import ProvenanceGraph, without_shard
 from tasks.lineage.tree import TreeLine, fold_shards
 from tasks.reporting.layers import Item, Layout, arrange
 from tasks.reporting.svg import drawing, tag, text
-from tasks.stage.store.artifact import Artifact, Input
+from tasks.stage.store.artifact import Artifact, InputRecord
 
 WIDTH, BOX, HEIGHT, LANE, GAP, MARGIN = 1080.0, 68.0, 50.0, 4.0, 13.0, 2.0
 SHORT = 7
@@ -95,14 +95,14 @@ def edges_of(artifacts: Mapping[str, Artifact]) -> list[tuple[str, str]]:
     return list(found)
 
 
-def maker(given: Input, artifacts: Mapping[str, Artifact]) -> str | None:
+def maker(given: InputRecord, artifacts: Mapping[str, Artifact]) -> str | None:
     """The place that made an input: the same execution, or (after an early cut-off) the one that gave the same bytes."""
     same_key = (place for place, artifact in artifacts.items() if artifact.key == given.key)
     same_bytes = (place for place, artifact in artifacts.items() if artifact.stage == given.stage and _holds(artifact, given))
     return next(same_key, None) or next(same_bytes, None)
 
 
-def _holds(artifact: Artifact, given: Input) -> bool:
+def _holds(artifact: Artifact, given: InputRecord) -> bool:
     if not given.part:
         return artifact.digest == given.digest
     try:

@@ -24,19 +24,19 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 from tasks.stage.execution.execute import perform
-from tasks.stage.execution.plan import decide, names_of
-from tasks.stage.execution.run import DECLARED, Run, current_run
+from tasks.stage.execution.plan import decide, position_names
+from tasks.stage.execution.run import STAGE_BODIES, PipelineRun, current_run
 from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.fingerprint import edited_since, fingerprint
 from tasks.stage.identity.key import flatten, library_versions, stable
-from tasks.stage.store.artifact import Given, Made, Pending, Shards, singles
-from tasks.stage.workspace import Body, Metrics, Shard, Workspace
+from tasks.stage.store.artifact import PendingArtifact, ShardedArtifact, StageInput, StageOutput, singles
+from tasks.stage.workspace import Body, Metrics, ShardIndex, Workspace
 
-__all__ = ["STAGES", "Hook", "Metrics", "Shard", "Sharded", "Stage", "Workspace", "stage"]
+__all__ = ["STAGES", "Hook", "Metrics", "ShardIndex", "ShardedStage", "Stage", "Workspace", "stage"]
 
 DigestOf = Callable[[Iterable[Path]], dict[Path, str]]
-Observer = Callable[[Any, Path, Shard | None, DigestOf], Mapping[str, str]]
-Inputs = Mapping[str, Given | Shards]
+Observer = Callable[[Any, Path, ShardIndex | None, DigestOf], Mapping[str, str]]
+Inputs = Mapping[str, StageInput | ShardedArtifact]
 
 
 class Hook:
@@ -71,21 +71,21 @@ class Stage:
         """The same stage at another place of the flow, with a history of its own."""
         return replace(self, where=where)
 
-    def over(self, count: int) -> Sharded:
+    def over(self, count: int) -> ShardedStage:
         """The same stage, once for each of `count` shards. Raises ValueError for one that makes a model, which has no shards."""
         if self.model:
             raise ValueError(f"{self.place}: a model is made whole; its inputs may come in shards")
-        return Sharded(self, count)
+        return ShardedStage(self, count)
 
-    def __call__(self, config: BaseModel, **inputs: Given | Shards | None) -> Made:
+    def __call__(self, config: BaseModel, **inputs: StageInput | ShardedArtifact | None) -> StageOutput:
         """Decide, then reuse or execute. Raises what the body raises."""
         run = current_run()
         call = self.decided(run, config, {name: value for name, value in inputs.items() if value is not None}, None)
         if run.options.planning:
-            return call.decision.artifact or Pending(place=self.place)
+            return call.decision.artifact or PendingArtifact(place=self.place)
         return perform(run, self.place, [call])[0]
 
-    def decided(self, run: Run, config: BaseModel, given: Inputs, shard: Shard | None) -> StageCall:
+    def decided(self, run: PipelineRun, config: BaseModel, given: Inputs, shard: ShardIndex | None) -> StageCall:
         """What is to be done about one call, and all that is needed to do it."""
         place = f"{self.place}[{shard.number}]" if shard else self.place
         ingredients = self.ingredients(run, config, given, shard)
@@ -97,8 +97,8 @@ class Stage:
             stage=self.name,
             label=label,
             ingredients=ingredients,
-            waits_on={name: value.place for name, value in singles(given).items() if isinstance(value, Pending)},
-            refresh=not run.options.refresh.isdisjoint(names_of(place)),
+            waits_on={name: value.place for name, value in singles(given).items() if isinstance(value, PendingArtifact)},
+            refresh=not run.options.refresh.isdisjoint(position_names(place)),
             verify=run.options.verify,
             before=run.before.get(place),
         )
@@ -106,13 +106,13 @@ class Stage:
         edited = partial(edited_since, self.body.__module__, self.body.__name__)
         return StageCall(self.body, self.model, label, config, given, ingredients, decision, edited, shard)
 
-    def ingredients(self, run: Run, config: BaseModel, given: Inputs, shard: Shard | None) -> dict[str, str]:
+    def ingredients(self, run: PipelineRun, config: BaseModel, given: Inputs, shard: ShardIndex | None) -> dict[str, str]:
         """Everything the key is made of, by name; inputs that do not exist yet are left out."""
         observed = self.observes(config, run.root, shard, run.store.digest_of) if self.observes else {}
         return {
             **flatten(stable(config, self.place), self.name),
             **({"shard": f"{shard.number} of {shard.count}"} if shard else {}),
-            **{f"input.{name}": value.digest for name, value in singles(given).items() if not isinstance(value, Pending)},
+            **{f"input.{name}": value.digest for name, value in singles(given).items() if not isinstance(value, PendingArtifact)},
             **{f"code.{name}": value for name, value in fingerprint(self.body.__module__, self.body.__name__).items()},
             **library_versions(self.libraries),
             **{f"observed.{name}": value for name, value in observed.items()},
@@ -124,26 +124,26 @@ STAGES: dict[str, Stage] = {}
 
 
 @dataclass(frozen=True)
-class Sharded:
+class ShardedStage:
     """A stage that works shard by shard, callable from a flow."""
 
     stage: Stage
     count: int
 
-    def __call__(self, config: BaseModel, **inputs: Given | Shards | None) -> Shards:
+    def __call__(self, config: BaseModel, **inputs: StageInput | ShardedArtifact | None) -> ShardedArtifact:
         """Decide for each shard, then reuse or execute. Raises what a body raises, and ValueError for shards of another number."""
         run = current_run()
         calls = []
         for number in range(self.count):
             given = {name: self._dealt(name, value, number) for name, value in inputs.items() if value is not None}
-            calls.append(self.stage.decided(run, config, given, Shard(number, self.count)))
+            calls.append(self.stage.decided(run, config, given, ShardIndex(number, self.count)))
         if run.options.planning:
-            planned = tuple(call.decision.artifact or Pending(place=call.decision.place) for call in calls)
-            return Shards(place=self.stage.place, items=planned)
-        return Shards(place=self.stage.place, items=tuple(perform(run, self.stage.place, calls)))
+            planned = tuple(call.decision.artifact or PendingArtifact(place=call.decision.place) for call in calls)
+            return ShardedArtifact(place=self.stage.place, items=planned)
+        return ShardedArtifact(place=self.stage.place, items=tuple(perform(run, self.stage.place, calls)))
 
-    def _dealt(self, name: str, value: Given | Shards, number: int) -> Given:
-        if not isinstance(value, Shards):
+    def _dealt(self, name: str, value: StageInput | ShardedArtifact, number: int) -> StageInput:
+        if not isinstance(value, ShardedArtifact):
             return value
         if len(value.items) != self.count:
             raise ValueError(f"{self.stage.place}: {name} comes in {len(value.items)} shards, the stage works over {self.count}")
@@ -161,7 +161,7 @@ def stage(
     """
 
     def decorate(body: Body) -> Stage:
-        DECLARED.append((body.__module__, body.__name__))
+        STAGE_BODIES.append((body.__module__, body.__name__))
         made = Stage(name=body.__name__, body=body, libraries=libraries, observes=observes, model=model, hooks=hooks)
         STAGES[made.name] = made
         return made

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from tasks.stage.execution.resources import Resources
-from tasks.stage.system.progress import Meter
+from tasks.stage.system.progress import ProgressMeter
 
 Metrics = Mapping[str, float]
 Body = Callable[..., Metrics]
@@ -23,7 +23,7 @@ class Limits(TypedDict):
 
 
 @dataclass(frozen=True)
-class Shard:
+class ShardIndex:
     """Which shard a body works on, counted from 0."""
 
     number: int
@@ -43,10 +43,10 @@ class Workspace:
     root: Path
     cache: Path
     resources: Resources
-    meter: Meter
+    meter: ProgressMeter
     digests: Mapping[str, str]
     observed: Mapping[str, str]
-    shard: Shard | None
+    shard: ShardIndex | None
     series: Callable[[list[tuple[str, float, int]]], None]
     uses: Callable[[int], None]
 

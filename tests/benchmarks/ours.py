@@ -29,7 +29,7 @@ from data.filtering.listed import Listed
 from data.sources.config import IngestConfig
 from data.sources.ingest import IngestInputs, ingest
 from tasks.stage.execution.resources import Resources
-from tasks.stage.stage import Shard
+from tasks.stage.stage import ShardIndex
 
 KEPT = "documents.parquet"
 
@@ -86,7 +86,7 @@ class Chain:
             files = {"kind": "files", "name": "pile", "paths": ["*.jsonl"], "formats": ["jsonl"], "id_field": "id"}
             config = IngestConfig.model_validate({"sources": [files], "shards": order.shards})
             around = IngestInputs(source, self.work)
-            shards = self._each("ingest", lambda n, out, limits: ingest(config, out, around, Shard(n, order.shards), **limits))
+            shards = self._each("ingest", lambda n, out, limits: ingest(config, out, around, ShardIndex(n, order.shards), **limits))
         else:
             shards = [source / f"{number}.parquet" for number in range(order.shards)]
         cleaned = self._each("clean", lambda n, out, limits: clean(shards[n], out, order.cleaning, **limits))

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from tasks.stage.identity import digests
-from tasks.stage.identity.digests import Digests, hash_files
-from tasks.stage.store.artifact import RECORD, Artifact, Cost, File, Input, Origin, content_digest
+from tasks.stage.identity.digests import DigestCache, hash_files
+from tasks.stage.store.artifact import RECORD, Artifact, Cost, File, InputRecord, Origin, content_digest
 from tasks.stage.store.garbage import survey
-from tasks.stage.store.journal import Journal, PlaceRecord, RunRecord
+from tasks.stage.store.journal import Journal, PositionRecord, RunRecord
 from tasks.stage.store.origin import installed, now
 from tasks.stage.store.store import Store
 
@@ -51,7 +51,7 @@ def many(folder: Path, count: int) -> None:
     asked = made[::every][:KEYS]
 
     def opened() -> Store:
-        return Store(str(folder / "store"), folder / "cache", Digests(folder / "digests.db"))
+        return Store(str(folder / "store"), folder / "cache", DigestCache(folder / "digests.db"))
 
     def find(*, labelled: bool, flip: bool = False) -> Callable[[], object]:
         store = opened()
@@ -88,7 +88,7 @@ def many(folder: Path, count: int) -> None:
 
 def huge(folder: Path) -> None:
     """An artifact of 100 GB, most of it holes: whoever read it would take minutes."""
-    store = Store(str(folder / "huge"), folder / "cache", Digests(folder / "digests.db"))
+    store = Store(str(folder / "huge"), folder / "cache", DigestCache(folder / "digests.db"))
     location = "pack/universe-00000000"
     place = folder / "huge" / location
     place.mkdir(parents=True)
@@ -112,8 +112,8 @@ def throughput(folder: Path) -> None:
     print(f"\n{PIECES} files of {PIECE_BYTES / 1e6:g} MB, {len(os.sched_getaffinity(0))} cores")
     row("digests, read", lambda: hash_files(paths), lambda: [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths])
     time.sleep(digests.SETTLE_SECONDS + 0.1)
-    Digests(folder / "digests.db").of(paths)
-    memory = Digests(folder / "digests.db")
+    DigestCache(folder / "digests.db").of(paths)
+    memory = DigestCache(folder / "digests.db")
     row("digests, remembered", lambda: memory.of(paths), lambda: [path.stat() for path in paths])
 
 
@@ -139,7 +139,7 @@ def write_store(root: Path, count: int) -> list[Artifact]:
     return made
 
 
-def record(stage: str, label: str, key: str, location: str, files: tuple[File, ...], inputs: dict[str, Input]) -> Artifact:
+def record(stage: str, label: str, key: str, location: str, files: tuple[File, ...], inputs: dict[str, InputRecord]) -> Artifact:
     """A record of the size that a real stage writes."""
     return Artifact(
         stage=stage,
@@ -159,7 +159,7 @@ def record(stage: str, label: str, key: str, location: str, files: tuple[File, .
 
 def run(number: int, recipe: str, artifacts: Iterable[Artifact]) -> RunRecord:
     """A finished run that had these artifacts."""
-    places = {a.stage: PlaceRecord(stage=a.stage, key=a.key, digest=a.digest, location=a.location, action="executed") for a in artifacts}
+    places = {a.stage: PositionRecord(stage=a.stage, key=a.key, digest=a.digest, location=a.location, action="executed") for a in artifacts}
     hours, minutes, seconds = number // 3600, number // 60 % 60, number % 60
     return RunRecord(
         id=f"20200101T{hours:02}{minutes:02}{seconds:02}-000000",

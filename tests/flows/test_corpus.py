@@ -17,7 +17,7 @@ from flows.recipe.loading import RecipeError, load
 from flows.recipe.schema import Recipe
 from tasks.resources import PipelineResources
 from tasks.stage.execution.plan import Decision
-from tasks.stage.execution.run import Options, asking
+from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.store.artifact import Artifact
 from tests.data.dedup.books import prose
@@ -40,7 +40,7 @@ def make(recipe: Recipe) -> dict[str, Artifact]:
 
 def planned(recipe: Recipe) -> dict[str, Decision]:
     """What making it would do, by place."""
-    with asking(Options(planning=True)), open_run(**recipe.run_settings()) as run:
+    with use_options(RunOptions(planning=True)), open_run(**recipe.run_settings()) as run:
         corpus(recipe)
     return {decision.place: decision for decision in run.decisions}
 

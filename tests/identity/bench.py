@@ -153,12 +153,12 @@ def run_once(site: Site) -> str:
     from flows.pipeline import pipeline
     from flows.recipe.loading import load
     from tasks.gate import GateFailed
-    from tasks.stage.execution.run import Options, asking
+    from tasks.stage.execution.run import RunOptions, use_options
 
     recipe = load("recipe.yaml", site.asked.changes)
     for patience in (True, True, False):
         try:
-            with asking(Options(refresh=site.asked.refresh, verify=site.asked.verify)):
+            with use_options(RunOptions(refresh=site.asked.refresh, verify=site.asked.verify)):
                 pipeline(recipe)
         except GateFailed as error:
             return str(error)

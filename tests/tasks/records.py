@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tasks.stage.store.acceptance import ACCEPTED, Acceptance
-from tasks.stage.store.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
-from tasks.stage.store.journal import Journal, PlaceRecord, RunRecord
+from tasks.stage.store.artifact import Artifact, Cost, InputRecord, Origin, content_digest, list_files
+from tasks.stage.store.journal import Journal, PositionRecord, RunRecord
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
 
@@ -28,7 +28,7 @@ def artifact(
     stage: str = "clean",
     label: str = "toys",
     name: str = "one",
-    inputs: Mapping[str, Input] | None = None,
+    inputs: Mapping[str, InputRecord] | None = None,
     metrics: Mapping[str, float] | None = None,
     run_id: str = "",
     seconds: float = 1.0,
@@ -80,7 +80,7 @@ def committed(store: Store, contents: Mapping[str, bytes], **described: object) 
 
 def ran(store: Store, number: int, *artifacts: Artifact, recipe: str = "toys", status: str = "finished", **more: object) -> RunRecord:
     """A run in the journal, long before anything that tests make; a higher number is a later one."""
-    places = {a.stage: PlaceRecord(stage=a.stage, key=a.key, digest=a.digest, location=a.location, action="executed") for a in artifacts}
+    places = {a.stage: PositionRecord(stage=a.stage, key=a.key, digest=a.digest, location=a.location, action="executed") for a in artifacts}
     described = {
         "id": f"20200101T00{number:04}-000000",
         "started": f"2020-01-01T00:{number // 60:02}:{number % 60:02}.000000+00:00",

@@ -19,10 +19,10 @@ from tasks.reporting.notice import lineage_notice, notice
 from tasks.reporting.page import render
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
-from tasks.stage.execution.run import Options, Run, entered
+from tasks.stage.execution.run import PipelineRun, RunOptions, use_run
 from tasks.stage.execution.run_context import record_of
 from tasks.stage.execution.worker_pool import WorkerPool
-from tasks.stage.store.artifact import Artifact, Cost, Input, Origin, content_digest, list_files
+from tasks.stage.store.artifact import Artifact, Cost, InputRecord, Origin, content_digest, list_files
 from tasks.stage.store.store import Store
 from tasks.stage.tracking.cost import Rates
 from tests.tasks.lineage.edited_corpus import WHITE, Account
@@ -82,8 +82,8 @@ class Maker:
 
     def __init__(self, home: Path) -> None:
         store = Store(str(home / "store"), home / "cache")
-        self.run = Run(
-            "trial", home, home, store, Resources(), WorkerPool(Resources(), home, store), Options(), None, record_of("trial", {})
+        self.run = PipelineRun(
+            "trial", home, home, store, Resources(), WorkerPool(Resources(), home, store), RunOptions(), None, record_of("trial", {})
         )
 
     def made(
@@ -483,7 +483,7 @@ def test_an_input_that_another_execution_made_alike_is_drawn_from_its_place_in_t
     clean = maker.made("clean")
     split = maker.made("split", inputs=["clean"])
     earlier = clean.reference().model_copy(update={"key": "e" * 64})
-    gone = Input(stage="world", key="f" * 64, digest="f" * 64, location="world/other-ffffffff")
+    gone = InputRecord(stage="world", key="f" * 64, digest="f" * 64, location="world/other-ffffffff")
     maker.run.artifacts["split"] = split.model_copy(update={"inputs": {"clean": earlier, "world": gone}})
     page = maker.page()
     drawn = [attributes["class"] for tag, attributes in page.tags if tag == "g"]
@@ -504,8 +504,8 @@ def test_a_file_that_is_gone_is_named_with_the_way_out_and_the_page_of_before_st
 
 def test_a_plan_writes_no_page(maker: Maker, home: Path) -> None:
     maker.made("ingest")
-    maker.run.options = Options(planning=True)
-    with entered(maker.run):
+    maker.run.options = RunOptions(planning=True)
+    with use_run(maker.run):
         report()
     assert not (home / "reports").exists()
 
@@ -520,7 +520,7 @@ def test_the_report_lies_in_the_home_and_is_announced_in_prefect(maker: Maker, h
 
     @flow(name="a run")
     def running() -> None:
-        with entered(maker.run):
+        with use_run(maker.run):
             report()
 
     running()

@@ -18,7 +18,7 @@ from pydantic import BaseModel
 from tasks.stage import stage as machinery
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
-from tasks.stage.execution.run import Options, Run, asking
+from tasks.stage.execution.run import PipelineRun, RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.identity.fingerprint import edited_since, fingerprint
 from tasks.stage.store.artifact import Artifact
@@ -137,13 +137,13 @@ class Workshop:
         self.patch.setattr(machinery, "fingerprint", partial(fingerprint, root=tree))
         self.patch.setattr(machinery, "edited_since", partial(edited_since, root=tree))
 
-    def run(self, recipe: Toys | None = None, **options: Any) -> Run:
+    def run(self, recipe: Toys | None = None, **options: Any) -> PipelineRun:
         """The pipeline in a real Prefect flow."""
         name = "toys"
 
         @flow(name=name, flow_run_name=name)
-        def pipeline() -> list[Run]:
-            with self._opened(recipe or Toys(), Options(**options)) as run:
+        def pipeline() -> list[PipelineRun]:
+            with self._opened(recipe or Toys(), RunOptions(**options)) as run:
                 self._compose(recipe or Toys())
             return [run]
 
@@ -158,7 +158,7 @@ class Workshop:
 
     def plan(self, recipe: Toys | None = None, **options: Any) -> list[Decision]:
         """What a run would do."""
-        with self._opened(recipe or Toys(), Options(planning=True, **options)) as run:
+        with self._opened(recipe or Toys(), RunOptions(planning=True, **options)) as run:
             self._compose(recipe or Toys())
         return run.decisions
 
@@ -171,10 +171,10 @@ class Workshop:
         return Path(self.store) / artifact.location
 
     @contextmanager
-    def _opened(self, recipe: Toys, options: Options) -> Iterator[Run]:
+    def _opened(self, recipe: Toys, options: RunOptions) -> Iterator[PipelineRun]:
         settings = {"root": self.root, "home": self.home, "store": self.store, "tracking": self.tracking}
         parameters = recipe.model_dump(mode="json")
-        with asking(options), open_run(name="toys", resources=self.resources, parameters=parameters, **settings) as run:  # type: ignore[arg-type]
+        with use_options(options), open_run(name="toys", resources=self.resources, parameters=parameters, **settings) as run:  # type: ignore[arg-type]
             yield run
 
     def _compose(self, recipe: Toys) -> None:

@@ -28,7 +28,7 @@ RECORDS = 100 * 2**20
 
 
 @dataclass(frozen=True)
-class Workers:
+class WorkerGroup:
     """A task runner that has started. `slots`: how many shards it works on at once, which may change while it does."""
 
     name: str
@@ -36,7 +36,7 @@ class Workers:
     slots: Callable[[], int]
 
 
-def workers_of(resources: Resources, folder: Path) -> AbstractContextManager[Workers]:
+def start_workers(resources: Resources, folder: Path) -> AbstractContextManager[WorkerGroup]:
     """Start or reach the workers, and let go of them when the block ends. Raises ClusterError. `folder`: where local workers may write."""
     if resources.runner == "dask":
         return _dask(resources, folder)
@@ -46,14 +46,14 @@ def workers_of(resources: Resources, folder: Path) -> AbstractContextManager[Wor
 
 
 @contextmanager
-def _threads(resources: Resources) -> Iterator[Workers]:
+def _threads(resources: Resources) -> Iterator[WorkerGroup]:
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=resources.cores)
     with runner:
-        yield Workers("threads", runner, lambda: resources.cores)
+        yield WorkerGroup("threads", runner, lambda: resources.cores)
 
 
 @contextmanager
-def _dask(resources: Resources, folder: Path) -> Iterator[Workers]:
+def _dask(resources: Resources, folder: Path) -> Iterator[WorkerGroup]:
     import dask
     from distributed.security import Security
     from prefect_dask import DaskTaskRunner
@@ -80,11 +80,11 @@ def _dask(resources: Resources, folder: Path) -> Iterator[Workers]:
     with made:
         with _reaching(resources), dask.config.set({"distributed.scheduler.http.routes": []}):
             client = made.client
-        yield Workers(_name(resources), made, lambda: max(1, sum(client.nthreads().values())))
+        yield WorkerGroup(_name(resources), made, lambda: max(1, sum(client.nthreads().values())))
 
 
 @contextmanager
-def _ray(resources: Resources) -> Iterator[Workers]:
+def _ray(resources: Resources) -> Iterator[WorkerGroup]:
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if not resources.cluster:
         # Ray reads these when it is imported. The switch named after other systems is what makes it stay on loopback.
@@ -107,7 +107,7 @@ def _ray(resources: Resources) -> Iterator[Workers]:
     with _reaching(resources):
         made.__enter__()
     try:
-        yield Workers(_name(resources), made, lambda: max(1, int(ray.cluster_resources().get("CPU", 1))))
+        yield WorkerGroup(_name(resources), made, lambda: max(1, int(ray.cluster_resources().get("CPU", 1))))
     finally:
         made.__exit__(None, None, None)
 

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tasks.stage.execution.job import BufferedReporter, Outcome, Reporter, Site, StageJob
-from tasks.stage.execution.run import Run
+from tasks.stage.execution.job import BufferedReporter, JobContext, Outcome, Reporter, StageJob
+from tasks.stage.execution.run import PipelineRun
 from tasks.stage.execution.run_reporter import RunReporter
 from tasks.stage.execution.run_task import run_task
 from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.key import stable
-from tasks.stage.store.artifact import Artifact, Part
-from tasks.stage.system.progress import clock, say
+from tasks.stage.store.artifact import Artifact, ArtifactPart
+from tasks.stage.system.progress import format_duration, log
 from tasks.stage.tracking.mlflow_exporter import flat_parameters
 from tasks.stage.tracking.server import require_server
 
 
-def perform(run: Run, place: str, calls: Sequence[StageCall]) -> list[Artifact]:
+def perform(run: PipelineRun, place: str, calls: Sequence[StageCall]) -> list[Artifact]:
     """The artifacts of a stage's calls, in their order, reused or made. Raises what a body raises."""
     reporter = RunReporter(run, place, calls[0].decision.key, flat_parameters({"config": stable(calls[0].config, place)}))
-    site = Site(run.store, run.root, run.home, run.started)
+    site = JobContext(run.store, run.root, run.home, run.started)
     task = run_task.with_options(name=place, result_storage=run.home / "prefect-results")
     anew = task.with_options(refresh_cache=True)
     due = [call for call in calls if call.decision.action == "run"]
@@ -34,7 +34,7 @@ def perform(run: Run, place: str, calls: Sequence[StageCall]) -> list[Artifact]:
         outcomes[name] = outcome
         reporter.series(list(outcome.rows))
         if outcome.executed:
-            say(f"{name}: done in {clock(made.cost.wall_seconds)}, {made.name}")
+            log(f"{name}: done in {format_duration(made.cost.wall_seconds)}, {made.name}")
 
     if due:
         require_server()
@@ -64,5 +64,5 @@ def perform(run: Run, place: str, calls: Sequence[StageCall]) -> list[Artifact]:
 
 def _model_told_of(call: StageCall) -> str:
     """The LoggedModel among a call's inputs, such as the one an evaluation measures, or ""."""
-    given = (value.artifact if isinstance(value, Part) else value for value in call.inputs.values())
+    given = (value.artifact if isinstance(value, ArtifactPart) else value for value in call.inputs.values())
     return next((a.origin.mlflow_model_id for a in given if isinstance(a, Artifact) and a.origin.mlflow_model_id), "")

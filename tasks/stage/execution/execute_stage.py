@@ -10,14 +10,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tasks.stage.execution.job import Reporter, Site
+from tasks.stage.execution.job import JobContext, Reporter
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.key import stable
-from tasks.stage.store.artifact import Artifact, Given, Pending, Shards, content_digest, list_files
+from tasks.stage.store.artifact import Artifact, PendingArtifact, ShardedArtifact, StageInput, content_digest, list_files
 from tasks.stage.store.origin import origin
 from tasks.stage.store.store import Store
-from tasks.stage.system.progress import Meter
+from tasks.stage.system.progress import ProgressMeter
 from tasks.stage.tracking.cost import Stopwatch
 from tasks.stage.workspace import Workspace
 
@@ -26,7 +26,7 @@ class SourceEdited(RuntimeError):
     """The code of a stage is no longer what its key was computed from."""
 
 
-def execute_stage(site: Site, call: StageCall, resources: Resources, reporter: Reporter) -> Artifact:
+def execute_stage(site: JobContext, call: StageCall, resources: Resources, reporter: Reporter) -> Artifact:
     """Run a stage's body and commit what it wrote. Raises SourceEdited before anything is made, and what the body raises."""
     watch = Stopwatch()
     try:
@@ -35,7 +35,7 @@ def execute_stage(site: Site, call: StageCall, resources: Resources, reporter: R
         watch.stop()
 
 
-def _execute(site: Site, call: StageCall, resources: Resources, reporter: Reporter, watch: Stopwatch) -> Artifact:
+def _execute(site: JobContext, call: StageCall, resources: Resources, reporter: Reporter, watch: Stopwatch) -> Artifact:
     place, stage, key = call.decision.place, call.decision.stage, call.decision.key
     if edited := call.edited(seen=call.of_kind("code")):
         raise SourceEdited(
@@ -71,15 +71,15 @@ def _execute(site: Site, call: StageCall, resources: Resources, reporter: Report
     return artifact
 
 
-def _local(store: Store, value: Given | Shards) -> Path | list[Path]:
-    if isinstance(value, Shards):
-        return [store.local(item) for item in value.items if not isinstance(item, Pending)]
-    if isinstance(value, Pending):
+def _local(store: Store, value: StageInput | ShardedArtifact) -> Path | list[Path]:
+    if isinstance(value, ShardedArtifact):
+        return [store.local(item) for item in value.items if not isinstance(item, PendingArtifact)]
+    if isinstance(value, PendingArtifact):
         raise RuntimeError(f"{value.place} has no artifact yet; a stage can't work on it.")
     return store.local(value)
 
 
-def _workspace(site: Site, call: StageCall, base: Path, resources: Resources, reporter: Reporter, watch: Stopwatch) -> Workspace:
+def _workspace(site: JobContext, call: StageCall, base: Path, resources: Resources, reporter: Reporter, watch: Stopwatch) -> Workspace:
     output, scratch, resume = base / "output", base / "scratch", base / "resume"
     for path in (output, scratch):
         shutil.rmtree(path, ignore_errors=True)
@@ -92,7 +92,7 @@ def _workspace(site: Site, call: StageCall, base: Path, resources: Resources, re
         root=site.root,
         cache=site.home / "cache",
         resources=resources,
-        meter=Meter(call.decision.place, on_terminal=reporter.on_terminal),
+        meter=ProgressMeter(call.decision.place, on_terminal=reporter.on_terminal),
         digests=call.digests(),
         observed=call.observed(),
         shard=call.shard,

@@ -16,7 +16,7 @@ from tasks.stage.store.store import Store
 
 
 @dataclass(frozen=True)
-class Site:
+class JobContext:
     """Where jobs run. `started`: when their run began, UTC, ISO 8601."""
 
     store: Store
@@ -65,7 +65,7 @@ class BufferedReporter:
 class StageJob:
     """A call with all that it takes to run it; not a dataclass, in which Prefect and Dask would search for other tasks' results."""
 
-    def __init__(self, site: Site, call: StageCall, resources: Resources, reporter: Reporter) -> None:
+    def __init__(self, site: JobContext, call: StageCall, resources: Resources, reporter: Reporter) -> None:
         self.site, self.call, self.resources, self.reporter = site, call, resources, reporter
 
     def parameters(self) -> dict[str, Any]:

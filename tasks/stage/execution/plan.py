@@ -14,10 +14,10 @@ from itertools import chain
 from typing import Literal
 
 from tasks.stage.identity.code.reach import PERHAPS
-from tasks.stage.identity.key import key_of
+from tasks.stage.identity.key import compute_key
 from tasks.stage.store.acceptance import acceptances, accepted
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.journal import PlaceRecord
+from tasks.stage.store.journal import PositionRecord
 from tasks.stage.store.store import Damaged, Store
 
 Action = Literal["reuse", "run", "wait"]
@@ -55,7 +55,7 @@ class Decision:
         }
 
 
-def names_of(place: str) -> tuple[str, ...]:
+def position_names(place: str) -> tuple[str, ...]:
     """The names that mean a place: of a shard, of the whole stage there, of the stage wherever it stands."""
     whole = place.partition("[")[0]
     return place, whole, whole.partition(".")[0]
@@ -71,7 +71,7 @@ def decide(
     waits_on: Mapping[str, str],
     refresh: bool,
     verify: bool,
-    before: PlaceRecord | None = None,
+    before: PositionRecord | None = None,
 ) -> Decision:
     """Reuse, run, or wait for an input (`waits_on`: input name -> place that has not run yet). `before`: what the last run had here."""
     asked = (REFRESH,) if refresh else ()
@@ -85,8 +85,8 @@ def decide(
         waiting = f"waits on {', '.join(dict.fromkeys(waits_on.values()))}"
         action: Action = "run" if certain else "wait"
         return Decision(place, stage, action, (*known, waiting), last=last, refresh=refresh, ingredients=ingredients)
-    key = key_of(stage, ingredients)
-    found, reason, words = settled(store, stage, key, verify=verify, label=label)
+    key = compute_key(stage, ingredients)
+    found, reason, words = find_reusable(store, stage, key, verify=verify, label=label)
     if isinstance(found, Artifact) and not refresh:
         return Decision(place, stage, "reuse", words, key, artifact=found, reason=reason, ingredients=ingredients)
     last = _last(store, stage, label, before)
@@ -98,7 +98,9 @@ def decide(
     return Decision(place, stage, "run", _why(key, last, before, ingredients), key, last=last, ingredients=ingredients)
 
 
-def settled(store: Store, stage: str, key: str, *, verify: bool, label: str) -> tuple[Artifact | Damaged | None, str, tuple[str, ...]]:
+def find_reusable(
+    store: Store, stage: str, key: str, *, verify: bool, label: str
+) -> tuple[Artifact | Damaged | None, str, tuple[str, ...]]:
     """The artifact of a key, or the one accepted in its place with the reason given and what a plan says of it."""
     found = store.find(stage, key, digests=verify, label=label)
     if found is not None:
@@ -110,19 +112,19 @@ def settled(store: Store, stage: str, key: str, *, verify: bool, label: str) -> 
     return instead, acceptance.reason, (f"accepted by {acceptance.who}: {acceptance.reason}", *acceptance.causes)
 
 
-def _last(store: Store, stage: str, label: str, before: PlaceRecord | None) -> Artifact | None:
+def _last(store: Store, stage: str, label: str, before: PositionRecord | None) -> Artifact | None:
     """The record to compare with."""
     found = store.find(stage, before.key, label=label) if before else None
     return found if isinstance(found, Artifact) else store.latest(stage, label)
 
 
-def _why(key: str, last: Artifact | None, before: PlaceRecord | None, ingredients: Mapping[str, str]) -> tuple[str, ...]:
+def _why(key: str, last: Artifact | None, before: PositionRecord | None, ingredients: Mapping[str, str]) -> tuple[str, ...]:
     if before is not None and before.key == key:
         return (f"its artifact {before.location} is gone",)
     return (compare(last.ingredients, ingredients) or ("its last artifact is gone",)) if last else _lost(before)
 
 
-def _lost(before: PlaceRecord | None) -> tuple[str, ...]:
+def _lost(before: PositionRecord | None) -> tuple[str, ...]:
     """Why a stage runs of which no record is left to compare with."""
     return (f"its artifact {before.location} is gone, and with it what it was made of",) if before else (NEVER,)
 

@@ -15,14 +15,14 @@ from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.journal import Journal, PlaceRecord, Registered, RunRecord
+from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, RunRecord
 from tasks.stage.store.store import Store
 from tasks.stage.tracking.cost import Rates
-from tasks.stage.tracking.exporter_process import Scribe
+from tasks.stage.tracking.exporter_process import ExporterProcess
 
 
 @dataclass(frozen=True)
-class Options:
+class RunOptions:
     """What the command line asks of a run beyond its recipe."""
 
     planning: bool = False
@@ -31,7 +31,7 @@ class Options:
 
 
 @dataclass
-class Run:
+class PipelineRun:
     """The current run: where it reads and writes, and what it has decided so far. `before`: what the run before it had, by place."""
 
     name: str
@@ -40,16 +40,16 @@ class Run:
     store: Store
     resources: Resources
     pool: WorkerPool
-    options: Options
-    tracker: Scribe | None
+    options: RunOptions
+    tracker: ExporterProcess | None
     record: RunRecord
     rates: Rates = field(default_factory=Rates)
-    before: Mapping[str, PlaceRecord] = field(default_factory=dict)
+    before: Mapping[str, PositionRecord] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
-    places: dict[str, PlaceRecord] = field(default_factory=dict)
-    registered: tuple[Registered, ...] = ()
+    places: dict[str, PositionRecord] = field(default_factory=dict)
+    registered: tuple[RegisteredModel, ...] = ()
 
     @property
     def started(self) -> str:
@@ -63,13 +63,13 @@ class Run:
         Journal(self.store).write(self.record)
 
 
-DECLARED: list[tuple[str, str]] = []
+STAGE_BODIES: list[tuple[str, str]] = []
 """Module and function of every stage that this process has imported."""
-_options: ContextVar[Options | None] = ContextVar("folio_options", default=None)
-_current: ContextVar[Run | None] = ContextVar("folio_run", default=None)
+_options: ContextVar[RunOptions | None] = ContextVar("folio_options", default=None)
+_current: ContextVar[PipelineRun | None] = ContextVar("folio_run", default=None)
 
 
-def current_run() -> Run:
+def current_run() -> PipelineRun:
     """The run this code belongs to. Raises RuntimeError outside of one."""
     run = _current.get()
     if run is None:
@@ -77,13 +77,13 @@ def current_run() -> Run:
     return run
 
 
-def current_options() -> Options:
+def current_options() -> RunOptions:
     """What was asked of the run about to start."""
-    return _options.get() or Options()
+    return _options.get() or RunOptions()
 
 
 @contextmanager
-def asking(options: Options) -> Iterator[None]:
+def use_options(options: RunOptions) -> Iterator[None]:
     """Set the options of runs opened inside the block."""
     token = _options.set(options)
     try:
@@ -93,7 +93,7 @@ def asking(options: Options) -> Iterator[None]:
 
 
 @contextmanager
-def entered(run: Run) -> Iterator[Run]:
+def use_run(run: PipelineRun) -> Iterator[PipelineRun]:
     """Make `run` the current one for the block."""
     token = _current.set(run)
     try:

@@ -17,18 +17,18 @@ from pathlib import Path
 from prefect.runtime import flow_run
 
 from tasks.stage.execution.resources import Resources
-from tasks.stage.execution.run import DECLARED, Run, current_options, entered
+from tasks.stage.execution.run import STAGE_BODIES, PipelineRun, current_options, use_run
 from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.identity.code.source_tree import ROOMS
-from tasks.stage.identity.digests import Digests
+from tasks.stage.identity.digests import DigestCache
 from tasks.stage.identity.fingerprint import freeze
-from tasks.stage.recovery.watchdog import guarded, sweep
+from tasks.stage.recovery.watchdog import sweep, watched
 from tasks.stage.store.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.store.origin import git_state, now
 from tasks.stage.store.store import Store
-from tasks.stage.system.progress import say
+from tasks.stage.system.progress import log
 from tasks.stage.tracking.cost import Rates, total_cost
-from tasks.stage.tracking.exporter_process import Scribe
+from tasks.stage.tracking.exporter_process import ExporterProcess
 from tasks.stage.tracking.mlflow_exporter import flat_parameters
 
 MLFLOW = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
@@ -43,33 +43,33 @@ def resolve(url: str, root: Path) -> str:
 
 def open_store(url: str, root: Path, home: Path) -> Store:
     """The store at a URL, or at a path taken from `root`; what comes from afar is kept in `home`."""
-    return Store(resolve(url, root), home / "cache" / "artifacts", Digests(home / "cache" / "digests.db"))
+    return Store(resolve(url, root), home / "cache" / "artifacts", DigestCache(home / "cache" / "digests.db"))
 
 
 @contextmanager
 def open_run(
     *, name: str, root: Path, home: Path, store: str, tracking: str, resources: Resources, parameters: Mapping[str, object]
-) -> Iterator[Run]:
+) -> Iterator[PipelineRun]:
     """Make a run current for the block; `parameters` is the whole recipe as plain data, for the journal and MLflow."""
     logging.getLogger("folio").setLevel(logging.INFO)
     options = current_options()
-    freeze(DECLARED, home / "cache" / "fingerprints")
+    freeze(STAGE_BODIES, home / "cache" / "fingerprints")
     opened = open_store(store, root, home)
     journal = Journal(opened)
     record = record_of(name, parameters)
     rates = Rates.model_validate(parameters.get("rates", {}))
     pool = WorkerPool(resources, home, opened)
-    run = Run(name, root, home, opened, resources, pool, options, None, record, rates, journal.standing(name))
+    run = PipelineRun(name, root, home, opened, resources, pool, options, None, record, rates, journal.standing(name))
     if options.planning:
-        with entered(run):
+        with use_run(run):
             yield run
         return
     database = resolve(tracking, root) if tracking else ""
     sweep(journal, database)
     # In this order: a collection of an object store knows a run by its lease alone.
-    with guarded(opened, record, database), journal.running(record), opened.in_use(), pool:
+    with watched(opened, record, database), journal.running(record), opened.in_use(), pool:
         if database:
-            run.tracker = Scribe(database, name, home, opened.url)
+            run.tracker = ExporterProcess(database, name, home, opened.url)
             tags = {
                 "mlflow.source.git.commit": record.git_commit,
                 "folio.git_dirty": str(record.git_dirty),
@@ -78,7 +78,7 @@ def open_run(
             }
             run.tracker.start(name, flat_parameters(parameters), tags)
         try:
-            with entered(run):
+            with use_run(run):
                 yield run
         except BaseException as error:
             _close_after(run, error)
@@ -104,14 +104,14 @@ def record_of(name: str, parameters: Mapping[str, object]) -> RunRecord:
     )
 
 
-def _close_after(run: Run, error: BaseException) -> None:
+def _close_after(run: PipelineRun, error: BaseException) -> None:
     """Close a run that did not get to its end; what goes wrong in that is a note on the error, which matters more."""
     status: Status = "failed"
     words = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     if not isinstance(error, Exception):
         # A wish from outside: Ctrl-C, Prefect's termination signal, an exit.
         status, words = "stopped", _stopped_at(run, error)
-        say(f"{words}; the same command goes on from there")
+        log(f"{words}; the same command goes on from there")
     elif type(error).__module__.partition(".")[0] not in ROOMS and run.decisions:
         # A library doesn't know what it was working for.
         error.add_note(f"It happened in {run.decisions[-1].place.partition('[')[0]}")
@@ -121,7 +121,7 @@ def _close_after(run: Run, error: BaseException) -> None:
         error.add_note(str(other))
 
 
-def _stopped_at(run: Run, error: BaseException) -> str:
+def _stopped_at(run: PipelineRun, error: BaseException) -> str:
     if not run.decisions:
         return "stopped before the first stage"
     last = run.decisions[-1].place
@@ -129,7 +129,7 @@ def _stopped_at(run: Run, error: BaseException) -> str:
     return f"stopped after {last}" if last in run.artifacts else f"{last.partition('[')[0]} was stopped{kept}"
 
 
-def _close(run: Run, status: Status, error: str) -> None:
+def _close(run: PipelineRun, status: Status, error: str) -> None:
     changes: dict[str, str] = {"status": status, "ended": now(), "error": error}
     try:
         if run.tracker is not None:
@@ -146,6 +146,6 @@ def _close(run: Run, status: Status, error: str) -> None:
             changes["mlflow_run_id"], run.registered = closed
             for model in run.registered:
                 standing = f"is {model.alias}" if model.alias else "is no champion, since its gate was overruled"
-                say(f"register: {model.name} version {model.version} {standing}")
+                log(f"register: {model.name} version {model.version} {standing}")
     finally:
         run.keep(**changes)

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Set
 from pathlib import Path
 
 from tasks.stage.execution.plan import Decision
-from tasks.stage.execution.run import Run
+from tasks.stage.execution.run import PipelineRun
 from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.journal import PlaceRecord
-from tasks.stage.system.progress import say
+from tasks.stage.store.journal import PositionRecord
+from tasks.stage.system.progress import log
 from tasks.stage.tracking.exporter_process import TrackingError
 from tasks.stage.tracking.mlflow_exporter import model_files
 
@@ -26,7 +26,7 @@ class RunReporter:
 
     on_terminal = True
 
-    def __init__(self, run: Run, place: str, key: str, parameters: Mapping[str, str]) -> None:
+    def __init__(self, run: PipelineRun, place: str, key: str, parameters: Mapping[str, str]) -> None:
         self._run, self._place, self._key, self._parameters = run, place, key, parameters
         self._opening = threading.Lock()
         self._run_id = ""
@@ -72,7 +72,7 @@ class RunReporter:
         run.reused |= set(reused)
         for place, artifact in made.items():
             decision = decisions[place]
-            run.places[place] = PlaceRecord(
+            run.places[place] = PositionRecord(
                 stage=artifact.stage,
                 key=decision.key,
                 digest=artifact.digest,
@@ -93,8 +93,8 @@ class RunReporter:
 
     def _say(self, made: Mapping[str, Artifact], reused: Mapping[str, Artifact], decisions: Mapping[str, Decision]) -> None:
         if len(made) > 1 and reused:
-            say(f"{self._place}: reused {len(reused)} of {len(made)} shards")
+            log(f"{self._place}: reused {len(reused)} of {len(made)} shards")
             return
         for place, artifact in reused.items():
             instead = f", accepted in place of another run of it: {decisions[place].reason}" if decisions[place].reason else ""
-            say(f"{place}: reused {artifact.name}{instead}")
+            log(f"{place}: reused {artifact.name}{instead}")

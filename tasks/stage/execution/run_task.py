@@ -15,18 +15,18 @@ from importlib.metadata import PackageNotFoundError
 from prefect import task
 
 from tasks.stage.execution.execute_stage import execute_stage
-from tasks.stage.execution.job import BufferedReporter, Outcome, Site, StageJob
-from tasks.stage.execution.plan import settled
+from tasks.stage.execution.job import BufferedReporter, JobContext, Outcome, StageJob
+from tasks.stage.execution.plan import find_reusable
 from tasks.stage.execution.prefect_cache import StageKey, VerifiedRecord
 from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.fingerprint import freeze
 from tasks.stage.identity.key import library_versions
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Damaged
-from tasks.stage.system.progress import say
+from tasks.stage.system.progress import log
 
 
-class WorkerAstray(RuntimeError):
+class WorkerMismatch(RuntimeError):
     """A cluster's worker is not set up to do what was asked of it."""
 
 
@@ -43,36 +43,36 @@ def run_job(job: StageJob) -> Outcome:
     if buffer is not None:
         logging.getLogger("folio").setLevel(logging.INFO)
         _require_the_same(site, call)
-    with site.store.lock(key, lambda: say(f"{place}: another run is making this; waiting for it")):
+    with site.store.lock(key, lambda: log(f"{place}: another run is making this; waiting for it")):
         verify = call.decision.damaged is not None
-        found, _, _ = settled(site.store, call.decision.stage, key, verify=verify, label=call.label)
+        found, _, _ = find_reusable(site.store, call.decision.stage, key, verify=verify, label=call.label)
         if isinstance(found, Artifact) and (not call.decision.refresh or found.origin.created > site.started):
             return Outcome(found, executed=False)
         if isinstance(found, Damaged):
             aside, what = site.store.quarantine(found), f"{found.location} was damaged ({'; '.join(found.problems)})"
-            say(f"{place}: {what}; it was put aside in {aside} and is made again")
-        say(f"{place}: runs because {'; '.join(call.decision.causes[:3]) or 'its artifact is gone'}")
+            log(f"{place}: {what}; it was put aside in {aside} and is made again")
+        log(f"{place}: runs because {'; '.join(call.decision.causes[:3]) or 'its artifact is gone'}")
         artifact = execute_stage(site, call, job.resources, job.reporter)
     return Outcome(artifact, executed=True, rows=tuple(buffer.rows) if buffer else ())
 
 
-def _require_the_same(site: Site, call: StageCall) -> None:
+def _require_the_same(site: JobContext, call: StageCall) -> None:
     """Raises WorkerAstray for what this process hasn't or has otherwise."""
     who = f"{call.decision.place}: the worker on {socket.gethostname()}"
     places = (site.root, site.home, *([site.store.local_root] if site.store.local_root else []))
     if unseen := [str(place) for place in places if not place.is_dir()]:
-        raise WorkerAstray(f"{who} has no {', '.join(unseen)}; workers must see the root, folio's home and the store at the same paths.")
+        raise WorkerMismatch(f"{who} has no {', '.join(unseen)}; workers must see the root, folio's home and the store at the same paths.")
     freeze([(call.body.__module__, call.body.__name__)], site.home / "cache" / "fingerprints")
     if other := call.edited(seen=call.of_kind("code")):
-        raise WorkerAstray(
+        raise WorkerMismatch(
             f"{who} has other code than this run: {', '.join(other[:5])}. Start the cluster's workers anew from this checkout."
         )
     wanted = call.of_kind("library")
     try:
         versions = library_versions(tuple(wanted))
     except PackageNotFoundError as error:
-        raise WorkerAstray(f"{who} lacks a library: {error}.") from error
+        raise WorkerMismatch(f"{who} lacks a library: {error}.") from error
     if strange := [
         f"{name} {versions[f'library.{name}']} instead of {value}" for name, value in wanted.items() if versions[f"library.{name}"] != value
     ]:
-        raise WorkerAstray(f"{who} has {', '.join(strange)}; install the same versions there.")
+        raise WorkerMismatch(f"{who} has {', '.join(strange)}; install the same versions there.")

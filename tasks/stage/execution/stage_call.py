@@ -9,8 +9,8 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from tasks.stage.execution.plan import Decision
-from tasks.stage.store.artifact import Artifact, Given, Part, Pending, Shards, singles
-from tasks.stage.workspace import Body, Shard
+from tasks.stage.store.artifact import Artifact, ArtifactPart, PendingArtifact, ShardedArtifact, StageInput, singles
+from tasks.stage.workspace import Body, ShardIndex
 
 
 class Edited(Protocol):
@@ -28,15 +28,15 @@ class StageCall:
     is_model: bool
     label: str
     config: BaseModel
-    inputs: Mapping[str, Given | Shards]
+    inputs: Mapping[str, StageInput | ShardedArtifact]
     ingredients: Mapping[str, str]
     decision: Decision
     edited: Edited
-    shard: Shard | None
+    shard: ShardIndex | None
 
-    def given(self) -> dict[str, Artifact | Part]:
+    def given(self) -> dict[str, Artifact | ArtifactPart]:
         """The inputs by name, each shard by itself."""
-        return {name: item for name, item in singles(self.inputs).items() if not isinstance(item, Pending)}
+        return {name: item for name, item in singles(self.inputs).items() if not isinstance(item, PendingArtifact)}
 
     def digests(self) -> dict[str, str]:
         """The inputs' digests by name, each shard by itself."""

@@ -18,11 +18,11 @@ from typing import Self
 from prefect import Task
 from prefect.futures import PrefectFuture
 
-from tasks.stage.execution.clusters import LIBRARIES, Workers, workers_of
+from tasks.stage.execution.clusters import LIBRARIES, WorkerGroup, start_workers
 from tasks.stage.execution.job import Outcome, StageJob
 from tasks.stage.execution.resources import ClusterError, Resources
 from tasks.stage.store.store import Store
-from tasks.stage.system.progress import say
+from tasks.stage.system.progress import log
 
 Future = PrefectFuture[Outcome]
 
@@ -33,7 +33,7 @@ class WorkerPool:
     def __init__(self, resources: Resources, home: Path, store: Store) -> None:
         self.resources, self.elsewhere = resources, resources.runner != "threads"
         self._home, self._store, self._stack = home, store, ExitStack()
-        self._workers: Workers | None = None
+        self._workers: WorkerGroup | None = None
 
     def __enter__(self) -> Self:
         """Raises ClusterError for an extra that is not installed, and for a store that only this process sees."""
@@ -81,12 +81,12 @@ class WorkerPool:
                     done(job, future.result())
             raise
 
-    def _started(self, jobs: Sequence[StageJob]) -> Workers:
+    def _started(self, jobs: Sequence[StageJob]) -> WorkerGroup:
         if self._workers is None:
-            self._workers = self._stack.enter_context(workers_of(self.resources, self._home / "cache" / "workers"))
+            self._workers = self._stack.enter_context(start_workers(self.resources, self._home / "cache" / "workers"))
         if self.elsewhere:
             place = jobs[0].call.decision.place.partition("[")[0]
-            say(f"{place}: {len(jobs)} shards go to {self._workers.name}")
+            log(f"{place}: {len(jobs)} shards go to {self._workers.name}")
         return self._workers
 
 

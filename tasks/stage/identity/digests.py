@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tasks.stage.system.locks import local_lock
-from tasks.stage.system.progress import say
+from tasks.stage.system.progress import log
 
 SETTLE_SECONDS = 2.0
 FLUSH_SECONDS = 1.0
@@ -58,7 +58,7 @@ def read_digests(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
     return ((path, digest) for path, _, digest in _read(paths))
 
 
-class Digests:
+class DigestCache:
     """The hashes remembered in the SQLite file at `path`."""
 
     def __init__(self, path: Path) -> None:
@@ -67,9 +67,9 @@ class Digests:
         self._opened: tuple[int, sqlite3.Connection] | None = None
         self._useless = False
 
-    def __reduce__(self) -> tuple[type[Digests], tuple[Path]]:
+    def __reduce__(self) -> tuple[type[DigestCache], tuple[Path]]:
         """Another process opens the file by itself."""
-        return Digests, (self.path,)
+        return DigestCache, (self.path,)
 
     def of(self, paths: Iterable[Path]) -> dict[Path, str]:
         """Hex sha256 of each file, remembered or read now; `unreadable: why` where it can't be."""
@@ -79,10 +79,10 @@ class Digests:
         digests = known.copy()
         fresh: list[Row] = []
         flushed = time.monotonic()
-        for path, settled, digest in _read(path for path in wanted if path not in known):
+        for path, find_reusable, digest in _read(path for path in wanted if path not in known):
             digests[path] = digest
-            if settled:
-                fresh.append(_row(path, settled, digest))
+            if find_reusable:
+                fresh.append(_row(path, find_reusable, digest))
             if fresh and time.monotonic() - flushed > FLUSH_SECONDS:
                 self._remember(fresh)
                 fresh, flushed = [], time.monotonic()
@@ -146,7 +146,7 @@ class Digests:
                     return work(self._database())
             except (sqlite3.Error, OSError) as error:
                 self._useless = True
-                say(f"{self.path} can't be used ({error}), so files are hashed each time; make it writable or remove it")
+                log(f"{self.path} can't be used ({error}), so files are hashed each time; make it writable or remove it")
                 return otherwise
 
     def _database(self) -> sqlite3.Connection:
@@ -172,7 +172,7 @@ class Digests:
                     raise
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-        say(f"{self.path}, the memory of file digests, was damaged ({error}); it was thrown away and is built again")
+        log(f"{self.path}, the memory of file digests, was damaged ({error}); it was thrown away and is built again")
 
     @property
     def _guard(self) -> Path:

@@ -21,7 +21,7 @@ from pathlib import Path
 from tasks.stage.identity.code.reach import PERHAPS, Walk
 from tasks.stage.identity.code.source_tree import ROOT, Tree
 from tasks.stage.identity.code.sources import Sources
-from tasks.stage.system.atomic_files import write_whole
+from tasks.stage.system.atomic_files import write_atomically
 
 __all__ = ["PERHAPS", "edited_since", "fingerprint", "freeze"]
 
@@ -90,7 +90,7 @@ def _load(path: Path) -> dict[str, dict[str, str]]:
 def _keep(path: Path, found: dict[str, dict[str, str]]) -> None:
     text = json.dumps(found, sort_keys=True).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+    write_atomically(path, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
     for old in sorted(path.parent.glob("*.json"), key=lambda p: p.stat().st_mtime, reverse=True)[KEPT:]:
         old.unlink(missing_ok=True)
 

@@ -80,7 +80,7 @@ def library_versions(names: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def key_of(stage: str, ingredients: Mapping[str, str]) -> str:
+def compute_key(stage: str, ingredients: Mapping[str, str]) -> str:
     """Hex sha256 of the stage's name and its ingredients."""
     text = json.dumps([stage, sorted(ingredients.items())], ensure_ascii=False, separators=(",", ":"))
     # A file's name may hold bytes that are no text.

@@ -15,13 +15,13 @@ from contextlib import contextmanager, suppress
 
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.store import Store
-from tasks.stage.system.progress import say
+from tasks.stage.system.progress import log
 from tasks.stage.system.subprocesses import start_apart
 
 WAIT = 'read -r word; test "$word" = done || exec "$@"'
 
 
-class Guardian:
+class Watchdog:
     """Watches over the run of a record until it is dismissed."""
 
     def __init__(self, store: Store, record: RunRecord, tracking: str) -> None:
@@ -34,7 +34,7 @@ class Guardian:
             self._process.communicate(b"done\n")
 
 
-_relieved: list[Guardian] = []
+_relieved: list[Watchdog] = []
 """Guardians of runs that have closed. Prefect's flow run ends a little later, so the next run dismisses them, or the end of the process."""
 
 
@@ -45,10 +45,10 @@ def _dismiss() -> None:
 
 
 @contextmanager
-def guarded(store: Store, record: RunRecord, tracking: str) -> Iterator[None]:
+def watched(store: Store, record: RunRecord, tracking: str) -> Iterator[None]:
     """Have the run of a record watched over for the block, which closes it itself if it can. `tracking`: MLflow's database, or ""."""
     _dismiss()
-    guardian = Guardian(store, record, tracking)
+    guardian = Watchdog(store, record, tracking)
     try:
         yield
     finally:
@@ -61,7 +61,7 @@ def sweep(journal: Journal, tracking: str) -> subprocess.Popen[bytes] | None:
     if not dead:
         return None
     several = len(dead) > 1
-    say(f"{'runs' if several else 'run'} {', '.join(dead)} died without an end; marked as crashed now")
+    log(f"{'runs' if several else 'run'} {', '.join(dead)} died without an end; marked as crashed now")
     return _apart(_burial(journal.store, dead, tracking, last=True), subprocess.DEVNULL)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pydantic import BaseModel, Field, ValidationError
 
 from tasks.stage.store.store import Store
-from tasks.stage.system.progress import say
+from tasks.stage.system.progress import log
 
 ACCEPTED = ".accepted"
 
@@ -59,5 +59,5 @@ def _read(store: Store, name: str) -> Acceptance | None:
     try:
         return Acceptance.model_validate_json(content)
     except ValidationError as error:
-        say(f"the acceptance {ACCEPTED}/{name} can't be read ({error.error_count()} faults) and counts for nothing")
+        log(f"the acceptance {ACCEPTED}/{name} can't be read ({error.error_count()} faults) and counts for nothing")
         return None

@@ -29,7 +29,7 @@ class File(BaseModel, frozen=True, extra="forbid"):
     sha256: str = Field(description="hex digest of the content")
 
 
-class Input(BaseModel, frozen=True, extra="forbid"):
+class InputRecord(BaseModel, frozen=True, extra="forbid"):
     """A reference to what a stage was given: an artifact, or the part of it below a prefix."""
 
     stage: str
@@ -75,7 +75,7 @@ class Artifact(BaseModel):
     files: tuple[File, ...]
     config: dict[str, Any]
     ingredients: dict[str, str] = Field(description="everything that went into the key, by name")
-    inputs: dict[str, Input]
+    inputs: dict[str, InputRecord]
     metrics: dict[str, float]
     cost: Cost
     origin: Origin
@@ -85,19 +85,19 @@ class Artifact(BaseModel):
         """Readable name, such as `clean/universe-3f9a2c1e`."""
         return self.location
 
-    def part(self, prefix: str) -> Part:
+    def part(self, prefix: str) -> ArtifactPart:
         """The files at or below `prefix`, with a digest of their own. Raises KeyError when there are none."""
-        found = Part(artifact=self, prefix=prefix)
+        found = ArtifactPart(artifact=self, prefix=prefix)
         if not found.files:
             raise KeyError(f"{self.name} has no file at {prefix!r} that counts; it has {[f.path for f in self.files][:12]}.")
         return found
 
-    def reference(self) -> Input:
+    def reference(self) -> InputRecord:
         """This artifact as another stage's input."""
-        return Input(stage=self.stage, key=self.key, digest=self.digest, location=self.location)
+        return InputRecord(stage=self.stage, key=self.key, digest=self.digest, location=self.location)
 
 
-class Part(BaseModel, frozen=True, extra="forbid"):
+class ArtifactPart(BaseModel, frozen=True, extra="forbid"):
     """A view of some of an artifact's files, so that a stage depends on no more than it reads."""
 
     artifact: Artifact
@@ -114,32 +114,32 @@ class Part(BaseModel, frozen=True, extra="forbid"):
         """Content digest of the files in view."""
         return content_digest(self.files)
 
-    def reference(self) -> Input:
+    def reference(self) -> InputRecord:
         """This part as another stage's input."""
         return self.artifact.reference().model_copy(update={"digest": self.digest, "part": self.prefix})
 
 
-class Pending(BaseModel, frozen=True, extra="forbid"):
+class PendingArtifact(BaseModel, frozen=True, extra="forbid"):
     """Stands in a plan for an artifact that does not exist yet."""
 
     place: str
 
-    def part(self, prefix: str) -> Pending:
+    def part(self, prefix: str) -> PendingArtifact:
         """A part of what does not exist yet does not exist either."""
         return self
 
 
-Made = Artifact | Pending
-Given = Artifact | Part | Pending
+StageOutput = Artifact | PendingArtifact
+StageInput = Artifact | ArtifactPart | PendingArtifact
 
 
-class Shards(BaseModel, frozen=True, extra="forbid"):
+class ShardedArtifact(BaseModel, frozen=True, extra="forbid"):
     """What a sharded stage made: one artifact a shard, in the order of the shards."""
 
     place: str = Field(description="the stage's name in the flow")
-    items: tuple[Given, ...]
+    items: tuple[StageInput, ...]
 
-    def part(self, prefix: str) -> Shards:
+    def part(self, prefix: str) -> ShardedArtifact:
         """The files at or below `prefix` of each shard. Raises KeyError when one has none."""
         return self.model_copy(update={"items": tuple(item.part(prefix) for item in self.items)})  # type: ignore[union-attr]
 
@@ -148,11 +148,11 @@ class Shards(BaseModel, frozen=True, extra="forbid"):
         return tuple(item for item in self.items if isinstance(item, Artifact))
 
 
-def singles(given: Mapping[str, Given | Shards]) -> dict[str, Given]:
+def singles(given: Mapping[str, StageInput | ShardedArtifact]) -> dict[str, StageInput]:
     """Inputs by name, each shard by itself: `documents[3]`."""
-    found: dict[str, Given] = {}
+    found: dict[str, StageInput] = {}
     for name, value in given.items():
-        found |= {f"{name}[{i}]": item for i, item in enumerate(value.items)} if isinstance(value, Shards) else {name: value}
+        found |= {f"{name}[{i}]": item for i, item in enumerate(value.items)} if isinstance(value, ShardedArtifact) else {name: value}
     return found
 
 

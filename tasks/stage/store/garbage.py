@@ -22,7 +22,7 @@ from typing import Literal
 from tasks.stage.store.acceptance import ACCEPTED, acceptances
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import RUNS, Journal, RunRecord
-from tasks.stage.store.retention import Kept, kept_runs, needed_keys
+from tasks.stage.store.retention import RetainedRun, needed_keys, retained_runs
 from tasks.stage.store.store import REASON, WHOLE, Store, StoreError
 from tasks.stage.system.locks import is_leased, is_locked
 
@@ -36,7 +36,7 @@ Kind = Literal["artifact", "folder without record", "work in progress", "put asi
 
 
 @dataclass(frozen=True)
-class Waste:
+class Garbage:
     """Something that can go."""
 
     kind: Kind
@@ -46,23 +46,23 @@ class Waste:
 
 
 @dataclass(frozen=True)
-class Survey:
+class GarbageSurvey:
     """What stays and what can go. `recorded`: whether the store has a journal; without one everything stays."""
 
     recorded: bool
-    runs: tuple[Kept, ...] = ()
+    runs: tuple[RetainedRun, ...] = ()
     artifacts: int = 0
     size: int = 0
     unrecorded: int = 0
-    waste: tuple[Waste, ...] = ()
+    waste: tuple[Garbage, ...] = ()
 
 
-def collect(store: Store, *, delete: bool, keep: int, named: Sequence[str] = (), unrecorded: bool = False) -> Survey:
+def collect(store: Store, *, delete: bool, keep: int, named: Sequence[str] = (), unrecorded: bool = False) -> GarbageSurvey:
     """What can go and, with `delete`, is gone. `keep`: finished runs of each recipe; `named`: more runs; `unrecorded`: what is older than
     the journal goes, too. Raises StoreError when a run is under way, LookupError when a named run does not exist."""
     if not delete:
         return survey(store, keep=keep, named=named, unrecorded=unrecorded)
-    with alone(store):
+    with exclusive_use(store):
         found = survey(store, keep=keep, named=named, unrecorded=unrecorded)
         for waste in found.waste:
             store.discard(waste.path)
@@ -71,14 +71,14 @@ def collect(store: Store, *, delete: bool, keep: int, named: Sequence[str] = (),
     return found
 
 
-def survey(store: Store, *, keep: int, named: Sequence[str] = (), unrecorded: bool = False) -> Survey:
+def survey(store: Store, *, keep: int, named: Sequence[str] = (), unrecorded: bool = False) -> GarbageSurvey:
     """What stays and what can go, by the records alone. Raises LookupError when a named run does not exist."""
     journal = Journal(store)
     runs = journal.records()
     artifacts = list(store.records())
     if not runs:
-        return Survey(False, artifacts=len(artifacts), size=sum(map(_size, artifacts)))
-    kept = kept_runs(runs, keep, {journal.get(text).id for text in named}, {run.id for run in runs if journal.alive(run)})
+        return GarbageSurvey(False, artifacts=len(artifacts), size=sum(map(_size, artifacts)))
+    kept = retained_runs(runs, keep, {journal.get(text).id for text in named}, {run.id for run in runs if journal.alive(run)})
     users = {place.location: run for run in reversed(runs) for place in run.places.values()}
     older = [] if unrecorded else [a for a in artifacts if a.location not in users and a.origin.created < runs[-1].started]
     roots = {place.location for found in kept for place in found.run.places.values()}
@@ -91,8 +91,8 @@ def survey(store: Store, *, keep: int, named: Sequence[str] = (), unrecorded: bo
     unfinished = [datetime.fromisoformat(found.run.started).timestamp() for found in kept if found.run.status != "finished"]
     stages = {artifact.stage for artifact in artifacts} | {place.stage for run in runs for place in run.places.values()}
     rest = leftovers(store, stages, {artifact.key for artifact in staying}, min(unfinished, default=float("inf")))
-    waste = (*(Waste("artifact", a.location, _size(a), _why(users.get(a.location))) for a in going), *rest)
-    return Survey(True, tuple(kept), len(staying), sum(map(_size, staying)), len(older), waste)
+    waste = (*(Garbage("artifact", a.location, _size(a), _why(users.get(a.location))) for a in going), *rest)
+    return GarbageSurvey(True, tuple(kept), len(staying), sum(map(_size, staying)), len(older), waste)
 
 
 def _size(artifact: Artifact) -> int:
@@ -104,7 +104,7 @@ def _why(user: RunRecord | None) -> str:
 
 
 @contextmanager
-def alone(store: Store) -> Iterator[None]:
+def exclusive_use(store: Store) -> Iterator[None]:
     """Have the store to oneself. Raises StoreError naming the run that is under way."""
     journal = Journal(store)
 
@@ -124,7 +124,7 @@ def _refusal(store: Store, runs: list[str]) -> str:
     return f"{store.url} is in use: {', '.join(runs)} is under way, so nothing is deleted. Wait for it to end, then give the command again."
 
 
-def leftovers(store: Store, stages: Collection[str], keys: Collection[str], wanted_since: float) -> Iterator[Waste]:
+def leftovers(store: Store, stages: Collection[str], keys: Collection[str], wanted_since: float) -> Iterator[Garbage]:
     """All of it. `stages`: those known to make artifacts; `keys`: of artifacts that stay; `wanted_since`: work from then on is wanted."""
     yield from orphans(store, stages)
     yield from _work(store, wanted_since)
@@ -134,12 +134,12 @@ def leftovers(store: Store, stages: Collection[str], keys: Collection[str], want
     yield from _halves(store)
 
 
-def orphans(store: Store, stages: Collection[str]) -> Iterator[Waste]:
+def orphans(store: Store, stages: Collection[str]) -> Iterator[Garbage]:
     """Folders of a stage that hold no record: a killed commit or collection leaves them, or a record was removed."""
     for stage in sorted(stages):
         for location in store.catalogue.locations(stage):
             if LOCATION.fullmatch(location.rpartition("/")[2]) and store.catalogue.read(location) is None:
-                yield Waste(
+                yield Garbage(
                     "folder without record",
                     location,
                     _bytes_below(store, location),
@@ -148,10 +148,12 @@ def orphans(store: Store, stages: Collection[str]) -> Iterator[Waste]:
         for name in _hidden(store, stage):
             if REPLACED.fullmatch(name):
                 path = f"{stage}/{name}"
-                yield Waste("folder without record", path, _bytes_below(store, path), "a commit was killed while it took the place of this")
+                yield Garbage(
+                    "folder without record", path, _bytes_below(store, path), "a commit was killed while it took the place of this"
+                )
 
 
-def _work(store: Store, wanted_since: float) -> Iterator[Waste]:
+def _work(store: Store, wanted_since: float) -> Iterator[Garbage]:
     if store.local_root is None:
         return
     for name in _hidden(store, ".staging", hidden=False):
@@ -163,10 +165,10 @@ def _work(store: Store, wanted_since: float) -> Iterator[Waste]:
         locks = (store.local_root / ".locks").glob(f"{found['key']}*.lock") if found else ()
         if changed > time.time() - IDLE.total_seconds() or changed >= wanted_since or any(is_locked(lock) for lock in locks):
             continue
-        yield Waste("work in progress", path, sum(int(e["size"]) for e in entries if e["type"] == "file"), f"idle for {_days(changed)}")
+        yield Garbage("work in progress", path, sum(int(e["size"]) for e in entries if e["type"] == "file"), f"idle for {_days(changed)}")
 
 
-def _aside(store: Store) -> Iterator[Waste]:
+def _aside(store: Store) -> Iterator[Garbage]:
     for name in _hidden(store, ".quarantine", hidden=False):
         path = f".quarantine/{name}"
         try:
@@ -174,17 +176,17 @@ def _aside(store: Store) -> Iterator[Waste]:
         except FileNotFoundError:
             continue
         if time.time() - since > ASIDE.total_seconds():
-            yield Waste("put aside", path, _bytes_below(store, path), f"damaged, and put aside {_days(since)} ago")
+            yield Garbage("put aside", path, _bytes_below(store, path), f"damaged, and put aside {_days(since)} ago")
 
 
-def _acceptances(store: Store, keys: Collection[str]) -> Iterator[Waste]:
+def _acceptances(store: Store, keys: Collection[str]) -> Iterator[Garbage]:
     for acceptance in acceptances(store):
         if acceptance.instead not in keys:
             path = f"{ACCEPTED}/{acceptance.stage}-{acceptance.key}.json"
-            yield Waste("acceptance", path, 0, f"the {acceptance.stage} that it lets stand in is not kept")
+            yield Garbage("acceptance", path, 0, f"the {acceptance.stage} that it lets stand in is not kept")
 
 
-def _locks(store: Store) -> Iterator[Waste]:
+def _locks(store: Store) -> Iterator[Garbage]:
     for folder in (".locks", RUNS):
         for name in store.names(folder):
             path = f"{folder}/{name}"
@@ -194,16 +196,16 @@ def _locks(store: Store) -> Iterator[Waste]:
                 lease = name.endswith(".lock") or folder == ".locks"
                 free = lease and not is_leased(store.fs, f"{store.root}/{path}")
             if free:
-                yield Waste("lock", path, 0, "nobody holds it")
+                yield Garbage("lock", path, 0, "nobody holds it")
 
 
-def _halves(store: Store) -> Iterator[Waste]:
+def _halves(store: Store) -> Iterator[Garbage]:
     """Files that were being written when their writer was killed; their names begin with a dot until they are whole."""
     if store.local_root is None:
         return
     for folder in (RUNS, ACCEPTED):
         for path in sorted((store.local_root / folder).glob(".*.json-*")):
-            yield Waste("half-written file", f"{folder}/{path.name}", path.stat().st_size, "its writer was killed")
+            yield Garbage("half-written file", f"{folder}/{path.name}", path.stat().st_size, "its writer was killed")
 
 
 def _hidden(store: Store, folder: str, *, hidden: bool = True) -> list[str]:

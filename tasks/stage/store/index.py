@@ -47,7 +47,7 @@ class _Names:
 Look = tuple[int, int, int, int]
 
 
-class Catalogue:
+class StoreIndex:
     """The stages and records of the store at `root` of a filesystem; `local_root` is the same place if it is on this machine."""
 
     def __init__(self, fs: fsspec.AbstractFileSystem, root: str, local_root: Path | None) -> None:

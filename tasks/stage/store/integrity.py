@@ -19,7 +19,7 @@ from pathlib import Path
 
 import fsspec
 
-from tasks.stage.identity.digests import UNREADABLE, Digests, hash_files, read_digests
+from tasks.stage.identity.digests import UNREADABLE, DigestCache, hash_files, read_digests
 from tasks.stage.store.artifact import RECORD, Artifact, File
 
 # A change time comes from a clock that ticks this coarsely at worst.
@@ -30,10 +30,10 @@ PIECE = 1 << 20
 Problems = tuple[str, ...]
 
 
-class Checker:
+class IntegrityChecker:
     """Checks artifacts of the store at `root` of a filesystem; `local_root` is the same place if it is on this machine."""
 
-    def __init__(self, fs: fsspec.AbstractFileSystem, root: str, local_root: Path | None, digests: Digests | None) -> None:
+    def __init__(self, fs: fsspec.AbstractFileSystem, root: str, local_root: Path | None, digests: DigestCache | None) -> None:
         self.fs, self.root, self.local_root, self.digests = fs, root, local_root, digests
 
     def check(self, artifact: Artifact, *, digests: bool) -> Problems:
@@ -113,11 +113,11 @@ def _local(folder: str, artifact: Artifact) -> Callable[[str], tuple[int, bool]]
         written = os.stat(f"{folder}/{RECORD}").st_mtime_ns  # noqa: PTH116
     except OSError:
         written = 0
-    settled = min(written, int(datetime.fromisoformat(artifact.origin.created).timestamp() * 1e9)) - TICK_NS
+    find_reusable = min(written, int(datetime.fromisoformat(artifact.origin.created).timestamp() * 1e9)) - TICK_NS
 
     def measure(path: str) -> tuple[int, bool]:
         found = os.stat(f"{folder}/{path}")  # noqa: PTH116
-        return found.st_size, max(found.st_mtime_ns, found.st_ctime_ns) > settled
+        return found.st_size, max(found.st_mtime_ns, found.st_ctime_ns) > find_reusable
 
     return measure
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from tasks.stage.store.store import Store, StoreError
 from tasks.stage.system.locks import is_leased, is_locked, lease_lock, local_lock
-from tasks.stage.system.progress import say
+from tasks.stage.system.progress import log
 
 RUNS = ".runs"
 READERS = 16
@@ -27,7 +27,7 @@ SECOND = len("20261125T130501")
 Status = Literal["running", "finished", "failed", "stopped", "crashed"]
 
 
-class PlaceRecord(BaseModel, frozen=True, extra="forbid"):
+class PositionRecord(BaseModel, frozen=True, extra="forbid"):
     """What a run had at one place of its flow."""
 
     stage: str
@@ -39,7 +39,7 @@ class PlaceRecord(BaseModel, frozen=True, extra="forbid"):
     accepted: str = Field("", description="reason given when a changed identity was accepted as giving the same output; empty: none was")
 
 
-class Registered(BaseModel, frozen=True, extra="forbid"):
+class RegisteredModel(BaseModel, frozen=True, extra="forbid"):
     """A version in the model registry that a run made or found."""
 
     name: str
@@ -66,8 +66,8 @@ class RunRecord(BaseModel, frozen=True, extra="forbid"):
     configuration: dict[str, Any] = Field(description="the whole recipe as plain data")
     mlflow_run_id: str = ""
     flow_run_id: str = ""
-    places: dict[str, PlaceRecord] = Field(default_factory=dict)
-    registered: tuple[Registered, ...] = ()
+    places: dict[str, PositionRecord] = Field(default_factory=dict)
+    registered: tuple[RegisteredModel, ...] = ()
 
 
 def new_id(started: str) -> str:
@@ -148,9 +148,9 @@ class Journal:
                 return max(found, key=_age)
         return None
 
-    def standing(self, recipe: str) -> dict[str, PlaceRecord]:
+    def standing(self, recipe: str) -> dict[str, PositionRecord]:
         """What the newest runs of a recipe had at each place: a run that ended early leaves its later places to the runs before it."""
-        found: dict[str, PlaceRecord] = {}
+        found: dict[str, PositionRecord] = {}
         for run_id in self._ids():
             for record in self._read([run_id]):
                 if record.recipe == recipe:
@@ -209,7 +209,7 @@ class Journal:
                         raise found
                     yield RunRecord.model_validate_json(found)
                 except (ValidationError, OSError) as error:
-                    say(f"the record of run {run_id} in {self.folder} can't be read ({type(error).__name__}); it is left out")
+                    log(f"the record of run {run_id} in {self.folder} can't be read ({type(error).__name__}); it is left out")
 
 
 def _age(record: RunRecord) -> tuple[str, str]:

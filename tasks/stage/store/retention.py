@@ -14,33 +14,35 @@ from tasks.stage.store.journal import RunRecord
 
 
 @dataclass(frozen=True)
-class Kept:
+class RetainedRun:
     """A run whose artifacts stay."""
 
     run: RunRecord
     why: str
 
 
-def kept_runs(runs: Iterable[RunRecord], keep: int, named: set[str], alive: set[str]) -> list[Kept]:
+def retained_runs(runs: Iterable[RunRecord], keep: int, named: set[str], alive: set[str]) -> list[RetainedRun]:
     """Which of the runs, newest first, are kept, and why."""
-    kept: list[Kept] = []
+    kept: list[RetainedRun] = []
     finished: dict[str, int] = {}
     standing: dict[str, set[str]] = {}
     for run in runs:
         places = standing.setdefault(run.recipe, set())
         done = finished.get(run.recipe, 0)
         if run.id in alive:
-            kept.append(Kept(run, "it is under way"))
+            kept.append(RetainedRun(run, "it is under way"))
         elif run.status == "finished":
             finished[run.recipe] = done + 1
             if done < keep:
-                kept.append(Kept(run, "among the newest finished ones"))
+                kept.append(RetainedRun(run, "among the newest finished ones"))
             elif run.id in named:
-                kept.append(Kept(run, "named"))
+                kept.append(RetainedRun(run, "named"))
         elif run.id in named:
-            kept.append(Kept(run, "named"))
+            kept.append(RetainedRun(run, "named"))
         elif done == 0 and (not places or run.places.keys() - places):
-            kept.append(Kept(run, f"{'crashed' if run.status == 'running' else run.status} since the newest finished one; to be continued"))
+            kept.append(
+                RetainedRun(run, f"{'crashed' if run.status == 'running' else run.status} since the newest finished one; to be continued")
+            )
         places.update(run.places)
     return kept
 

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import fsspec
 
-from tasks.stage.identity.digests import Digests, hash_file, hash_files
-from tasks.stage.store.artifact import RECORD, Artifact, Part
-from tasks.stage.store.index import SHORT, Catalogue, Damaged
-from tasks.stage.store.integrity import Checker
-from tasks.stage.system.atomic_files import place_directory, remove, replace_directory, settle, write_whole
+from tasks.stage.identity.digests import DigestCache, hash_file, hash_files
+from tasks.stage.store.artifact import RECORD, Artifact, ArtifactPart
+from tasks.stage.store.index import SHORT, Damaged, StoreIndex
+from tasks.stage.store.integrity import IntegrityChecker
+from tasks.stage.system.atomic_files import place_directory, remove, replace_directory, settle, write_atomically
 from tasks.stage.system.locks import is_leased, lease_lock, local_lock, shared_lock, sole_lock
-from tasks.stage.system.progress import say
+from tasks.stage.system.progress import log
 
 __all__ = ["Damaged", "Store", "StoreError"]
 
@@ -42,7 +42,7 @@ class Store:
     `digests` remembers what was read of files that look touched; without it they are read each time.
     """
 
-    def __init__(self, url: str, cache: Path, digests: Digests | None = None) -> None:
+    def __init__(self, url: str, cache: Path, digests: DigestCache | None = None) -> None:
         self.url = url
         self.cache = cache
         try:
@@ -53,11 +53,11 @@ class Store:
         self.root = root.rstrip("/")
         protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
         self.local_root = Path(self.root) if protocol in ("file", "local") else None
-        self.catalogue = Catalogue(self.fs, self.root, self.local_root)
+        self.catalogue = StoreIndex(self.fs, self.root, self.local_root)
         self._digests = digests
-        self.checker = Checker(self.fs, self.root, self.local_root, digests)
+        self.checker = IntegrityChecker(self.fs, self.root, self.local_root, digests)
 
-    def __reduce__(self) -> tuple[type[Store], tuple[str, Path, Digests | None]]:
+    def __reduce__(self) -> tuple[type[Store], tuple[str, Path, DigestCache | None]]:
         """Another process opens the same place by itself."""
         return Store, (self.url, self.cache, self._digests)
 
@@ -109,7 +109,7 @@ class Store:
             if self.local_root is not None:
                 target = self.local_root / path
                 target.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(target, content)
+                write_atomically(target, content)
             else:
                 self.fs.pipe_file(f"{self.root}/{path}", content)
 
@@ -130,7 +130,7 @@ class Store:
             if self.local_root is not None:
                 settle(made)
                 replace_directory(made, Path(target))
-                write_whole(Path(target) / RECORD, record)
+                write_atomically(Path(target) / RECORD, record)
             else:
                 self.discard(artifact.location)
                 for file in artifact.files:
@@ -157,11 +157,11 @@ class Store:
                 if self.fs.exists(old):
                     self.fs.rm(old, recursive=True)
 
-    def local(self, given: Artifact | Part) -> Path:
+    def local(self, given: Artifact | ArtifactPart) -> Path:
         """A directory (or the one file, for a part that names a file) on this machine that holds the files."""
-        artifact = given.artifact if isinstance(given, Part) else given
+        artifact = given.artifact if isinstance(given, ArtifactPart) else given
         base = self.local_root / artifact.location if self.local_root is not None else self._download(artifact)
-        return base / given.prefix if isinstance(given, Part) else base
+        return base / given.prefix if isinstance(given, ArtifactPart) else base
 
     def scratch(self, name: str) -> Path:
         """A local directory for work in progress; on a local store it lies on the store's own disk, so that a commit is a rename."""
@@ -185,7 +185,7 @@ class Store:
         """What a run holds all the while it uses the store, so that nothing is collected under it; it waits for a collection to end."""
 
         def told() -> None:
-            say(f"the store {self.url} is being collected (folio gc); waiting for that to end")
+            log(f"the store {self.url} is being collected (folio gc); waiting for that to end")
 
         if self.local_root is not None:
             with shared_lock(self._lock_file(self.local_root, WHOLE), told):

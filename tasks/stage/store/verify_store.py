@@ -16,11 +16,11 @@ from tasks.stage.store.garbage import orphans
 from tasks.stage.store.index import Damaged
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
-from tasks.stage.system.progress import Meter
+from tasks.stage.system.progress import ProgressMeter
 
 
 @dataclass(frozen=True)
-class Findings:
+class VerificationReport:
     """How much was looked at, and what is wrong."""
 
     artifacts: int
@@ -28,7 +28,7 @@ class Findings:
     damaged: tuple[Damaged, ...]
 
 
-def verify(store: Store) -> Findings:
+def verify(store: Store) -> VerificationReport:
     """Read everything and compare; progress is shown."""
     journal = Journal(store)
     runs = journal.records()
@@ -39,7 +39,7 @@ def verify(store: Store) -> Findings:
     for location, artifact in found.items():
         if isinstance(artifact, Artifact) and (problems := tuple(_inconsistent(location, artifact))):
             damaged[location] = Damaged(location, problems)
-    meter = Meter("verify")
+    meter = ProgressMeter("verify")
     sound = [artifact for location, artifact in found.items() if isinstance(artifact, Artifact) and location not in damaged]
     for done, (artifact, problems) in enumerate(store.checker.examine(sound), start=1):
         if problems:
@@ -53,7 +53,7 @@ def verify(store: Store) -> Findings:
             if store.catalogue.read(place.location) is None and place.location not in damaged:
                 damaged[place.location] = Damaged(place.location, (f"it is gone, and the newest run of {recipe} used it",))
     size = sum(file.size for artifact in artifacts for file in artifact.files)
-    return Findings(len(artifacts), size, tuple(damaged[location] for location in sorted(damaged)))
+    return VerificationReport(len(artifacts), size, tuple(damaged[location] for location in sorted(damaged)))
 
 
 def _inconsistent(location: str, artifact: Artifact) -> Iterator[str]:

@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that it is there with all its content, on the disk itself, or not at all."""
     partial = path.with_name(f".{path.name}-{uuid.uuid4().hex[:6]}")
     with partial.open("wb") as stream:

@@ -15,19 +15,19 @@ GUESS_FROM = 0.1  # share of the steps: before that, starting up would count as 
 logger = logging.getLogger("folio")
 
 
-def say(text: str) -> None:
+def log(text: str) -> None:
     """One line for a person and for the log that Prefect keeps."""
     logger.info(text)
 
 
-def clock(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """`75.2` -> `1:15`; hours when there are any."""
     whole = max(0, round(seconds))
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
-class Meter:
+class ProgressMeter:
     """Shows progress at `place`: in the terminal's last line if there is one and it is ours, else as lines of the log."""
 
     def __init__(self, place: str, *, on_terminal: bool = True) -> None:
@@ -45,8 +45,8 @@ class Meter:
         elapsed = now - self.started
         if seconds_left is None and done >= total * GUESS_FROM:
             seconds_left = elapsed / done * (total - done)
-        left = "" if seconds_left is None else f", {clock(seconds_left)} left"
-        text = f"{self.place}: {done}/{total}{' ' + note if note else ''}, {clock(elapsed)} spent{left}"
+        left = "" if seconds_left is None else f", {format_duration(seconds_left)} left"
+        text = f"{self.place}: {done}/{total}{' ' + note if note else ''}, {format_duration(elapsed)} spent{left}"
         if self.terminal and done < total:
             sys.stdout.write(f"\r\x1b[2K  {text}")
             sys.stdout.flush()
@@ -54,4 +54,4 @@ class Meter:
         if self.terminal:
             sys.stdout.write("\r\x1b[2K")
             sys.stdout.flush()
-        say(f"  {text}")
+        log(f"  {text}")

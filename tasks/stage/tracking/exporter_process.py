@@ -27,8 +27,8 @@ from tasks.stage.system.subprocesses import start_apart
 
 if TYPE_CHECKING:
     from tasks.stage.store.artifact import Artifact
-    from tasks.stage.store.journal import Registered
-    from tasks.stage.tracking.mlflow_exporter import Tracker
+    from tasks.stage.store.journal import RegisteredModel
+    from tasks.stage.tracking.mlflow_exporter import MlflowExporter
 
 Message = tuple[str, tuple[Any, ...], int]
 """Method, arguments, and the number of the question, or 0 when no answer is awaited."""
@@ -41,7 +41,7 @@ class TrackingError(RuntimeError):
     """MLflow's database did not take what the run had to say."""
 
 
-def prepare() -> None:
+def start_ahead() -> None:
     """Start the process before it is needed; the next scribe takes it."""
     if not _prepared:
         _prepared.append(_process())
@@ -54,7 +54,7 @@ def _process() -> subprocess.Popen[bytes]:
 _prepared: list[subprocess.Popen[bytes]] = []
 
 
-class Scribe:
+class ExporterProcess:
     """Tracks one pipeline run in the MLflow database at `uri`; the methods are those of `Tracker`."""
 
     def __init__(self, uri: str, experiment: str, home: Path, store_url: str) -> None:
@@ -113,7 +113,7 @@ class Scribe:
 
     def finish(
         self, *, status: str, tags: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Artifact]
-    ) -> tuple[str, tuple[Registered, ...]]:
+    ) -> tuple[str, tuple[RegisteredModel, ...]]:
         """Close the parent run, and end when all is written; its id, and the versions that models have."""
         try:
             light = dict(zip(artifacts, _light(artifacts.values()), strict=True))
@@ -180,21 +180,21 @@ def _light(artifacts: Iterable[Artifact]) -> list[Artifact]:
 
 def main() -> None:
     """The process: read calls from standard input until it ends."""
-    from tasks.stage.tracking.mlflow_exporter import Tracker, warm
+    from tasks.stage.tracking.mlflow_exporter import MlflowExporter, warm
 
     orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     # Whatever a library prints is no answer, and what goes wrong is told to the run, not to its terminal.
     os.dup2(2, 1)
     warm()
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)
-    tracker: Tracker | None = None
+    tracker: MlflowExporter | None = None
     failure, finished = "", False
     while (message := _next(orders)) is not None:
         name, arguments, wants = message
         result: Any = None
         try:
             if name == "__init__":
-                tracker = Tracker(*arguments)
+                tracker = MlflowExporter(*arguments)
             elif tracker is not None and not failure:
                 tracker.require_database()
                 result = getattr(tracker, name)(*arguments)

@@ -20,8 +20,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tasks.stage.store.artifact import Artifact, Input, combined_digest
-from tasks.stage.store.journal import Registered
+from tasks.stage.store.artifact import Artifact, InputRecord, combined_digest
+from tasks.stage.store.journal import RegisteredModel
 from tasks.stage.system.locks import local_lock
 from tasks.stage.tracking.cost import total_cost
 
@@ -37,11 +37,11 @@ class Closed(NamedTuple):
     """What a run learns from MLflow when it is closed: its own id there, and the versions that its models have."""
 
     run_id: str
-    registered: tuple[Registered, ...]
+    registered: tuple[RegisteredModel, ...]
 
 
 @dataclass
-class Tracker:
+class MlflowExporter:
     """Tracks one pipeline run in the MLflow database at `uri`."""
 
     uri: str
@@ -53,7 +53,7 @@ class Tracker:
     children: dict[str, str] = field(default_factory=dict)
     gathered: dict[str, float] = field(default_factory=dict)
     file: tuple[int, int] | None = None
-    registered: list[Registered] = field(default_factory=list)
+    registered: list[RegisteredModel] = field(default_factory=list)
 
     @cached_property
     def client(self) -> MlflowClient:
@@ -158,7 +158,7 @@ class Tracker:
         """Keep a copy of the run's report with the parent run."""
         self.client.log_artifact(self.parent, str(path))
 
-    def register(self, name: str, artifact: Artifact, alias: str | None) -> Registered:
+    def register(self, name: str, artifact: Artifact, alias: str | None) -> RegisteredModel:
         """Give an exported model a version in the registry, unless its digest has one, and move `alias` to it."""
         from mlflow.exceptions import MlflowException
 
@@ -178,7 +178,9 @@ class Tracker:
             )
         if alias is not None:
             self.client.set_registered_model_alias(name, alias, version.version)
-        made = Registered(name=name, version=str(version.version), alias=alias or "", location=artifact.location, digest=artifact.digest)
+        made = RegisteredModel(
+            name=name, version=str(version.version), alias=alias or "", location=artifact.location, digest=artifact.digest
+        )
         self.registered.append(made)
         return made
 
@@ -224,7 +226,7 @@ class Tracker:
     ) -> None:
         from mlflow.entities import RunTag
 
-        given: dict[str, list[Input]] = {}
+        given: dict[str, list[InputRecord]] = {}
         for artifact in artifacts:
             for name, value in artifact.inputs.items():
                 given.setdefault(name.partition("[")[0], []).append(value)
@@ -238,7 +240,7 @@ class Tracker:
     def _output(self, artifacts: Sequence[Artifact], context: str) -> DatasetInput:
         return self._dataset([artifact.reference() for artifact in artifacts], context)
 
-    def _dataset(self, given: Sequence[Input], context: str) -> DatasetInput:
+    def _dataset(self, given: Sequence[InputRecord], context: str) -> DatasetInput:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         first, *others = dict.fromkeys(given)

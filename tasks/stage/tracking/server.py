@@ -12,7 +12,7 @@ import urllib.request
 
 from prefect.settings import PREFECT_API_URL
 
-from tasks.stage.system.progress import say
+from tasks.stage.system.progress import log
 
 PATIENCE_SECONDS = 20.0
 ANSWER_SECONDS = 5.0
@@ -27,7 +27,7 @@ def require_server() -> None:
     url = PREFECT_API_URL.value()
     if not url or _answers(url):
         return
-    say(f"the Prefect server at {url} does not answer; waiting {PATIENCE_SECONDS:.0f} s for it")
+    log(f"the Prefect server at {url} does not answer; waiting {PATIENCE_SECONDS:.0f} s for it")
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         time.sleep(0.5)

@@ -14,7 +14,7 @@ from data.sources.ingest import IngestInputs, ingest
 from data.synthetic.config import ModelMaker, SyntheticSource, TemplatesMaker
 from data.synthetic.state import beginnings, synthetic_state
 from data.synthetic.write import read_texts, write_texts
-from tasks.stage.stage import Shard
+from tasks.stage.stage import ShardIndex
 
 SOURCE = SyntheticSource(maker=TemplatesMaker(templates=("x",), count=1))
 
@@ -44,7 +44,9 @@ def test_every_row_of_a_machines_text_says_so_and_no_other_does(tmp_path: Path) 
     rows = []
     for number in range(3):
         around = IngestInputs(tmp_path, tmp_path, synthetic=tmp_path / "made")
-        metrics = ingest(config, tmp_path / str(number), around, Shard(number, 3), threads=1, memory="300MB", scratch=tmp_path / "scratch")
+        metrics = ingest(
+            config, tmp_path / str(number), around, ShardIndex(number, 3), threads=1, memory="300MB", scratch=tmp_path / "scratch"
+        )
         rows += pq.read_table(tmp_path / str(number) / "documents.parquet").to_pylist()
         assert metrics["documents.synthetic"] > 0
     assert sorted(row["text"] for row in rows if row["synthetic"]) == sorted(texts)

@@ -15,7 +15,7 @@ from flows.recipe.loading import load
 from model.networks.directory import save_model
 from tasks.corpus.synthesize import synthesize
 from tasks.stage.execution.plan import Decision
-from tasks.stage.execution.run import Options, asking
+from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.store.artifact import Artifact
 from tests.data.dedup.books import prose, write
@@ -38,7 +38,7 @@ def _made(root: Path, maker: ModelMaker = MAKER) -> Artifact:
 
 def _planned(root: Path) -> Decision:
     recipe = load("four_books").model_copy(update={"root": str(root), "store": str(root / "store"), "tracking": "none"})
-    with asking(Options(planning=True)), open_run(**recipe.run_settings()) as run:
+    with use_options(RunOptions(planning=True)), open_run(**recipe.run_settings()) as run:
         synthesize(SyntheticSource(maker=MAKER))
     return run.decisions[0]
 

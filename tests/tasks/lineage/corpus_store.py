@@ -16,8 +16,8 @@ from data.documents.ledger import REMOVED
 from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, document_id, write_rows
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.stage import STAGES
-from tasks.stage.store.artifact import Artifact, Input
-from tasks.stage.store.journal import Journal, PlaceRecord, Registered, RunRecord
+from tasks.stage.store.artifact import Artifact, InputRecord
+from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, RunRecord
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
 from tests.tasks.records import artifact
@@ -70,14 +70,14 @@ class Corpus:
     def record(self, run_id: str, *, reused: Iterable[str] = (), causes: Mapping[str, str] | None = None, **more: Any) -> RunRecord:
         """The journal's record of what was made last."""
         places = {
-            place: PlaceRecord(
+            place: PositionRecord(
                 stage=a.stage, key=a.key, digest=a.digest, location=a.location, action="reused" if place in reused else "executed",
                 causes=tuple(filter(None, [(causes or {}).get(place, "")])), accepted=more.get("accepted", {}).get(place, ""),
             )
             for place, a in self.made.items()
         }  # fmt: skip
         exported = [made for made in self.made.values() if made.stage == "export"]
-        registered = tuple(Registered(name=f"folio-{self.recipe}", version=self.version, alias="champion",
+        registered = tuple(RegisteredModel(name=f"folio-{self.recipe}", version=self.version, alias="champion",
                                       location=made.location, digest=made.digest) for made in exported)  # fmt: skip
         record = RunRecord(
             id=run_id, recipe=self.recipe, status="finished", started=now(), ended=now(), host="h", pid=1, git_commit="abc",
@@ -89,7 +89,7 @@ class Corpus:
         Journal(self.store).write(record)
         return record
 
-    def commit(self, place: str, files: Mapping[str, Any], inputs: Mapping[str, Input] | None = None, **described: Any) -> Artifact:
+    def commit(self, place: str, files: Mapping[str, Any], inputs: Mapping[str, InputRecord] | None = None, **described: Any) -> Artifact:
         """An artifact at a place; a list of rows is a table when its file's name says so, other values are text."""
         stage, _, number = place.rstrip("]").partition("[")
         stage, _, where = stage.partition(".")

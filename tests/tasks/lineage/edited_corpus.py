@@ -15,7 +15,7 @@ from data.audit.audit import audit
 from data.audit.config import AuditConfig
 from data.documents.ledger import EDITS, REMOVED
 from data.documents.schema import DOCUMENTS, LEDGER, QUARANTINE, document_id
-from tasks.stage.store.artifact import Artifact, Input
+from tasks.stage.store.artifact import Artifact, InputRecord
 from tasks.stage.store.store import Store
 from tests.tasks.lineage.corpus_store import SHARDS, Corpus, shard_of
 
@@ -146,7 +146,7 @@ class Account(Corpus):
         """Where the files of a stage's shards lie."""
         return [self.store.local(made) for place, made in self.made.items() if made.stage == stage]
 
-    def _given(self, number: int | None) -> dict[str, Input]:
+    def _given(self, number: int | None) -> dict[str, InputRecord]:
         """The documents of the stage before: of a shard, or of all."""
         before = self.last if number is None else [made for made in self.last if made.label.endswith(f"-{number}")]
         return {

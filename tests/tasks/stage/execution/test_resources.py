@@ -14,7 +14,7 @@ from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from tasks.resources import PipelineResources
 from tasks.stage.execution.plan import Decision
-from tasks.stage.execution.run import Options, asking
+from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.store.artifact import Artifact, content_digest, list_files
 from tasks.stage.store.origin import origin
@@ -34,7 +34,7 @@ METRICS = {"passed": 1.0, "overruled": 0.0, "documents.universe": 1.0}
 def planned(recipe: Recipe, home: Path) -> list[Decision]:
     """The plan of a recipe in a home."""
     settings = {**recipe.run_settings(), "home": home, "store": recipe.store or str(home / "store")}
-    with asking(Options(planning=True)), open_run(**settings) as run:
+    with use_options(RunOptions(planning=True)), open_run(**settings) as run:
         compose(recipe)
     return run.decisions
 

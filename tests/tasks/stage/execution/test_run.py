@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tasks.stage.execution.execute_stage import SourceEdited
-from tasks.stage.execution.run import Run
-from tasks.stage.identity.digests import Digests, _look, _row
+from tasks.stage.execution.run import PipelineRun
+from tasks.stage.identity.digests import DigestCache, _look, _row
 from tasks.stage.store.artifact import RECORD
 from tests.tasks.toys import BODIES, PLACES, Collect, Judge, Learn, Toys, Workshop, unheld
 
@@ -33,7 +33,7 @@ def prefect_states(since: float, places: Sequence[str] = PLACES) -> dict[str, st
     raise AssertionError(f"Prefect knows of {sorted(found)} only")
 
 
-def made(run: Run) -> dict[str, tuple[str, str, str]]:
+def made(run: PipelineRun) -> dict[str, tuple[str, str, str]]:
     """What a run has at each place: which execution, which bytes, where and when made."""
     return {place: (artifact.key, artifact.digest, artifact.origin.created) for place, artifact in run.artifacts.items()}
 
@@ -115,7 +115,7 @@ def test_verification_finds_what_the_disk_changed_by_itself(worked: Workshop) ->
     upper(target)
     # A decaying disk leaves no trace in a file's times, so what was remembered of the file still seems to hold.
     (expected,) = (file.sha256 for file in made_first.files if file.path == "counts.json")
-    Digests(worked.home / "cache" / "digests.db")._remember([_row(target, _look(target.stat()), expected)])
+    DigestCache(worked.home / "cache" / "digests.db")._remember([_row(target, _look(target.stat()), expected)])
     worked.run()
     assert worked.executed == []
     again = worked.run(verify=True)

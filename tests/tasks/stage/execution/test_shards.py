@@ -12,7 +12,7 @@ from mlflow.tracking import MlflowClient
 from pydantic import BaseModel, Field
 
 from tasks.stage.identity.key import NOT_IDENTITY
-from tasks.stage.store.artifact import Shards
+from tasks.stage.store.artifact import ShardedArtifact
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
 from tests.tasks.toys import Toys, Workshop
@@ -175,7 +175,7 @@ def test_another_number_of_shards_than_the_inputs_come_in_is_refused(library: Li
     library.patch.setattr(library, "_compose", compose)
     with pytest.raises(ValueError, match="shout: text comes in 3 shards, the stage works over 2"):
         library.run()
-    assert isinstance(made[0], Shards)
+    assert isinstance(made[0], ShardedArtifact)
 
 
 def test_a_damaged_shard_alone_is_made_again(library: Library) -> None:

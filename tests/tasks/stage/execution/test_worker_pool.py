@@ -18,10 +18,10 @@ from mlflow.tracking import MlflowClient
 from pydantic import BaseModel
 
 from tasks.stage.execution import clusters
-from tasks.stage.execution.clusters import workers_of
+from tasks.stage.execution.clusters import start_workers
 from tasks.stage.execution.resources import ClusterError, Resources
-from tasks.stage.execution.run import Run
-from tasks.stage.execution.run_task import WorkerAstray
+from tasks.stage.execution.run import PipelineRun
+from tasks.stage.execution.run_task import WorkerMismatch
 from tasks.stage.stage import stage
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
@@ -85,7 +85,7 @@ class Library(Workshop):
         """The places that the store has an artifact for."""
         return set(self.made())
 
-    def processes(self, run: Run) -> set[int]:
+    def processes(self, run: PipelineRun) -> set[int]:
         """Who made the shards of a run."""
         shards = (self.folder_of(run.artifacts[place]) for place in PLACES[:SHARDS])
         return {int((folder / "logs" / "process.txt").read_text()) for folder in shards}
@@ -105,7 +105,7 @@ def library(tmp_path: Path, prefect: None, monkeypatch: pytest.MonkeyPatch, clus
     return library
 
 
-def same(one: Run, other: Run) -> bool:
+def same(one: PipelineRun, other: PipelineRun) -> bool:
     """Whether two runs have the same keys and bytes everywhere."""
     return {p: (a.key, a.digest) for p, a in one.artifacts.items()} == {p: (a.key, a.digest) for p, a in other.artifacts.items()}
 
@@ -178,14 +178,14 @@ def test_ctrl_c_lets_the_shards_at_work_come_to_their_end_and_begins_no_other(li
 def test_a_worker_with_other_code_refuses_by_name_and_makes_nothing(library: Library) -> None:
     library.plan()
     library.code.write_text(library.source.replace('f"{work.shard.number} {text}"', 'f"{text} {work.shard.number}"'))
-    with pytest.raises(WorkerAstray, match=r"read\[\d\]: the worker on .* has other code than this run: tasks/toys.py:read\. Start"):
+    with pytest.raises(WorkerMismatch, match=r"read\[\d\]: the worker on .* has other code than this run: tasks/toys.py:read\. Start"):
         library.run()
     assert not library.kept()
 
 
 def test_a_worker_that_does_not_see_the_places_of_the_run_says_which(library: Library) -> None:
     library.root = library.folder / "elsewhere"
-    with pytest.raises(WorkerAstray, match=r"has no .*/elsewhere; workers must see the root"):
+    with pytest.raises(WorkerMismatch, match=r"has no .*/elsewhere; workers must see the root"):
         library.run()
 
 
@@ -236,7 +236,7 @@ def listening() -> set[str]:
 
 @pytest.mark.parametrize("runner", ["dask", pytest.param("ray", marks=pytest.mark.slow)])
 def test_workers_on_this_machine_listen_on_loopback_alone(runner: Any, tmp_path: Path, prefect: None) -> None:
-    with workers_of(Resources(runner=runner, threads=1), tmp_path / "workers") as workers:
+    with start_workers(Resources(runner=runner, threads=1), tmp_path / "workers") as workers:
         assert workers.slots() == 1
         assert listening() <= {"127.0.0.1", "::ffff:127.0.0.1"}
         if runner == "dask":

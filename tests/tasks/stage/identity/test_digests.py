@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.stage.identity import digests as module
-from tasks.stage.identity.digests import Digests, hash_files
+from tasks.stage.identity.digests import DigestCache, hash_files
 from tasks.stage.store.artifact import list_files
 
 
 @pytest.fixture
-def memory(tmp_path: Path) -> Digests:
+def memory(tmp_path: Path) -> DigestCache:
     """An empty memory in a folder that does not exist yet."""
-    return Digests(tmp_path / "home" / "cache" / "digests.db")
+    return DigestCache(tmp_path / "home" / "cache" / "digests.db")
 
 
 @pytest.fixture
@@ -56,17 +56,17 @@ def file(folder: Path, name: str, content: bytes) -> Path:
     return folder / name
 
 
-def test_a_file_is_read_once_by_all_who_share_the_memory(memory: Digests, reads: list[Path], settled: None, tmp_path: Path) -> None:
+def test_a_file_is_read_once_by_all_who_share_the_memory(memory: DigestCache, reads: list[Path], settled: None, tmp_path: Path) -> None:
     paths = [file(tmp_path, f"{i}.txt", b"x" * i) for i in range(1200)]
     expected = {path: sha256(path.read_bytes()) for path in paths}
     assert memory.of(paths) == expected
     assert sorted(reads) == sorted(paths)
     reads.clear()
-    assert memory.of(paths) == Digests(memory.path).of(paths) == expected
+    assert memory.of(paths) == DigestCache(memory.path).of(paths) == expected
     assert reads == []
 
 
-def test_what_was_modified_within_the_last_two_seconds_is_read_again(memory: Digests, reads: list[Path], tmp_path: Path) -> None:
+def test_what_was_modified_within_the_last_two_seconds_is_read_again(memory: DigestCache, reads: list[Path], tmp_path: Path) -> None:
     path = file(tmp_path, "a.txt", b"alpha")
     memory.of([path])
     memory.of([path])
@@ -90,7 +90,7 @@ def test_every_edit_is_seen_even_one_that_keeps_the_size_and_sets_the_time_back(
 ) -> None:
     folder = tmp_path_factory.mktemp("edit")
     new = data.draw(st.binary(min_size=len(old), max_size=len(old)))
-    path, memory = file(folder, "a.txt", old), Digests(folder / "digests.db")
+    path, memory = file(folder, "a.txt", old), DigestCache(folder / "digests.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "SETTLE_SECONDS", 0.02)  # longer than a tick of any disk's clock
         time.sleep(0.03)
@@ -103,7 +103,7 @@ def test_every_edit_is_seen_even_one_that_keeps_the_size_and_sets_the_time_back(
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_remembered(
-    memory: Digests, settled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    memory: DigestCache, settled: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = file(tmp_path, "a.txt", b"alpha")
     real = hashlib.file_digest
@@ -119,7 +119,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_remembered(
     assert memory.of([path]) == {path: sha256(b"ALPHA")}
 
 
-def test_what_cannot_be_read_says_why_and_stops_nothing(memory: Digests, tmp_path: Path) -> None:
+def test_what_cannot_be_read_says_why_and_stops_nothing(memory: DigestCache, tmp_path: Path) -> None:
     good = file(tmp_path, "good.txt", b"good")
     asked = [tmp_path / "gone.txt", good, tmp_path]
     expected = ["unreadable: No such file or directory", sha256(b"good"), "unreadable: Is a directory"]
@@ -157,7 +157,7 @@ def spoil_table(path: Path) -> None:
 @pytest.mark.parametrize("spoil", [spoil_header, spoil_middle, spoil_row, spoil_table])
 def test_a_damaged_memory_is_thrown_away_with_a_line_that_says_so_and_built_again(
     spoil: Callable[[Path], None],
-    memory: Digests,
+    memory: DigestCache,
     settled: None,
     reads: list[Path],
     tmp_path: Path,
@@ -169,11 +169,11 @@ def test_a_damaged_memory_is_thrown_away_with_a_line_that_says_so_and_built_agai
     spoil(memory.path)
     reads.clear()
     with caplog.at_level(logging.INFO, "folio"):
-        assert Digests(memory.path).of(paths) == expected
+        assert DigestCache(memory.path).of(paths) == expected
     assert len([r for r in caplog.messages if "was damaged" in r and "thrown away and is built again" in r]) == 1
     assert sorted(reads) == sorted(paths)
     reads.clear()
-    assert Digests(memory.path).of(paths) == expected
+    assert DigestCache(memory.path).of(paths) == expected
     assert reads == []
 
 
@@ -181,7 +181,7 @@ def test_a_memory_that_cannot_be_opened_is_done_without_and_said_once(
     tmp_path: Path, settled: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "cache").write_text("in the way")
-    path, memory = file(tmp_path, "a.txt", b"alpha"), Digests(tmp_path / "cache" / "digests.db")
+    path, memory = file(tmp_path, "a.txt", b"alpha"), DigestCache(tmp_path / "cache" / "digests.db")
     with caplog.at_level(logging.INFO, "folio"):
         assert memory.of([path]) == memory.of([path]) == {path: sha256(b"alpha")}
     assert len([line for line in caplog.messages if "can't be used" in line]) == 1
@@ -198,7 +198,7 @@ for start in range(0, 400, 20):
 """
 
 
-def test_processes_write_one_memory_at_once(memory: Digests, reads: list[Path], tmp_path: Path) -> None:
+def test_processes_write_one_memory_at_once(memory: DigestCache, reads: list[Path], tmp_path: Path) -> None:
     books = tmp_path / "books"
     books.mkdir()
     paths = [file(books, f"{i}.txt", b"%d" % i) for i in range(400)]
@@ -208,7 +208,7 @@ def test_processes_write_one_memory_at_once(memory: Digests, reads: list[Path], 
     assert reads == []
 
 
-def test_files_that_are_gone_are_forgotten_when_asked(memory: Digests, settled: None, reads: list[Path], tmp_path: Path) -> None:
+def test_files_that_are_gone_are_forgotten_when_asked(memory: DigestCache, settled: None, reads: list[Path], tmp_path: Path) -> None:
     kept, gone = file(tmp_path, "kept.txt", b"kept"), file(tmp_path, "gone.txt", b"gone")
     memory.of([kept, gone])
     gone.unlink()

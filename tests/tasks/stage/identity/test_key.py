@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from tasks.stage.identity.key import UnstableValue, flatten, key_of, library_versions, stable
+from tasks.stage.identity.key import UnstableValue, compute_key, flatten, library_versions, stable
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4)
 NAMES = st.text(st.sampled_from('ab.[]0"é '), max_size=4)
@@ -147,18 +147,18 @@ def test_what_a_model_holds_beyond_its_fields_counts() -> None:
 
 
 def test_a_files_name_that_is_no_text_has_a_key() -> None:
-    assert key_of("ingest", {"observed.caf\udce9.txt": "1"}) != key_of("ingest", {"observed.caf\udce8.txt": "1"})
+    assert compute_key("ingest", {"observed.caf\udce9.txt": "1"}) != compute_key("ingest", {"observed.caf\udce8.txt": "1"})
 
 
 def test_a_key_is_equal_in_every_process_and_whatever_the_order_of_its_ingredients() -> None:
-    code = "from tasks.stage.identity.key import key_of; print(key_of('clean', {'b': '\u00e9', 'a': '1'}))"
+    code = "from tasks.stage.identity.key import compute_key; print(compute_key('clean', {'b': '\u00e9', 'a': '1'}))"
     elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": "7"})
-    assert elsewhere.stdout.strip() == key_of("clean", {"a": "1", "b": "é"})
+    assert elsewhere.stdout.strip() == compute_key("clean", {"a": "1", "b": "é"})
 
 
 def test_a_key_changes_with_the_stage_and_with_every_ingredient() -> None:
     calls = [("clean", {"a": "1"}), ("dedup", {"a": "1"}), ("clean", {"a": "2"}), ("clean", {"b": "1"}), ("clean", {})]
-    keys = [key_of(stage, ingredients) for stage, ingredients in calls]
+    keys = [compute_key(stage, ingredients) for stage, ingredients in calls]
     assert len(set(keys)) == len(keys)
 
 

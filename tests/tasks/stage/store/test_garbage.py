@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.identity.digests import Digests
+from tasks.stage.identity.digests import DigestCache
 from tasks.stage.store.acceptance import Acceptance
-from tasks.stage.store.artifact import RECORD, Artifact, Input
-from tasks.stage.store.garbage import Survey, collect
-from tasks.stage.store.journal import Journal, Registered
+from tasks.stage.store.artifact import RECORD, Artifact, InputRecord
+from tasks.stage.store.garbage import GarbageSurvey, collect
+from tasks.stage.store.journal import Journal, RegisteredModel
 from tasks.stage.store.store import Damaged, Store, StoreError
 from tasks.stage.system import atomic_files
 from tests.tasks.records import committed, ran, written
@@ -28,13 +28,13 @@ DAY = 86400.0
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty store."""
     url = str(tmp_path / "books [old]*" / "store") if request.param == "disk" else f"memory://{uuid.uuid4().hex}"
-    return Store(url, tmp_path / "cache", Digests(tmp_path / "digests.db"))
+    return Store(url, tmp_path / "cache", DigestCache(tmp_path / "digests.db"))
 
 
 @pytest.fixture
 def local(tmp_path: Path) -> Store:
     """An empty store on a disk."""
-    return Store(str(tmp_path / "store"), tmp_path / "cache", Digests(tmp_path / "digests.db"))
+    return Store(str(tmp_path / "store"), tmp_path / "cache", DigestCache(tmp_path / "digests.db"))
 
 
 def made(store: Store, name: str, *parents: Artifact) -> Artifact:
@@ -44,7 +44,7 @@ def made(store: Store, name: str, *parents: Artifact) -> Artifact:
     return committed(store, content, stage=name.partition(".")[0], name=name, inputs=inputs)
 
 
-def going(found: Survey) -> dict[str, str]:
+def going(found: GarbageSurvey) -> dict[str, str]:
     return {waste.path: waste.why for waste in found.waste}
 
 
@@ -86,7 +86,7 @@ def test_nothing_is_deleted_unless_asked_and_then_exactly_what_was_told(store: S
 def test_a_model_that_was_ever_registered_stays_with_its_ancestors_however_old_its_run(store: Store) -> None:
     book = made(store, "ingest.a")
     model, measured = made(store, "export.a", book), made(store, "evaluate.a", book)
-    version = Registered(name="folio-toys", version="1", alias="", location=model.location, digest=model.digest)
+    version = RegisteredModel(name="folio-toys", version="1", alias="", location=model.location, digest=model.digest)
     ran(store, 1, book, model, measured, registered=(version,))
     ran(store, 2, made(store, "ingest.b"))
     assert set(going(collect(store, delete=False, keep=1))) == {measured.location}
@@ -287,7 +287,7 @@ def test_a_collection_that_is_killed_leaves_whole_artifacts_with_whole_lineage_a
 
 def test_an_input_is_followed_by_its_key_although_it_lies_under_another_label(local: Store) -> None:
     book = committed(local, {"a.txt": b"a"}, stage="ingest", label="others")
-    reference = Input(stage="ingest", key=book.key, digest=book.digest, location="ingest/toys-gone")
+    reference = InputRecord(stage="ingest", key=book.key, digest=book.digest, location="ingest/toys-gone")
     clean = committed(local, {"a.txt": b"b"}, stage="clean", inputs={"documents": reference})
     ran(local, 1, clean)
     assert going(collect(local, delete=False, keep=1)) == {}

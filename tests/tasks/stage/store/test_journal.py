@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.store.journal import RUNS, Journal, PlaceRecord, Registered, RunRecord, new_id
+from tasks.stage.store.journal import RUNS, Journal, PositionRecord, RegisteredModel, RunRecord, new_id
 from tasks.stage.store.store import Store, StoreError
 from tasks.stage.system import locks
 
@@ -50,8 +50,8 @@ def ran(run_id: str = "20261125T130501-3fa2bc", *, recipe: str = "toys", status:
 
 def test_a_record_reads_back_as_it_was_written_and_a_later_one_replaces_it(store: Store) -> None:
     journal = Journal(store)
-    place = PlaceRecord(stage="ingest", key="k", digest="d", location="ingest/toys-0-k", action="executed", causes=("it has never run",))
-    registered = Registered(name="folio-toys", version="2", alias="champion", location="export/toys-k", digest="d")
+    place = PositionRecord(stage="ingest", key="k", digest="d", location="ingest/toys-0-k", action="executed", causes=("it has never run",))
+    registered = RegisteredModel(name="folio-toys", version="2", alias="champion", location="export/toys-k", digest="d")
     record = ran(places={"ingest[0]": place}, registered=(registered,), configuration={"sft": {"rate": 0.5, "names": ["é", None]}})
     journal.write(ran(status="running"))
     journal.write(record)
@@ -171,7 +171,8 @@ def test_a_thousand_runs_of_real_size_are_listed_in_well_under_a_second(tmp_path
     journal = Journal(Store(str(tmp_path / "store"), tmp_path / "cache"))
     causes = ("ingest.sources[0].books: 100 -> 101", "code data/sources/ingest.py:ingest changed")
     places = {
-        f"p[{n}]": PlaceRecord(stage="p", key="k" * 64, digest="d" * 64, location="p/l", action="reused", causes=causes) for n in range(40)
+        f"p[{n}]": PositionRecord(stage="p", key="k" * 64, digest="d" * 64, location="p/l", action="reused", causes=causes)
+        for n in range(40)
     }
     configuration = {f"section{n}": {f"key{m}": m for m in range(12)} for n in range(20)}
     text = ran(places=places, configuration=configuration).model_dump_json(indent=1)

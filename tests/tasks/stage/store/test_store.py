@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tasks.stage.identity import digests
-from tasks.stage.identity.digests import Digests
+from tasks.stage.identity.digests import DigestCache
 from tasks.stage.store import index as catalogue
 from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.store import Damaged, Store, StoreError
@@ -35,7 +35,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 def opened(root: Path, folder: Path) -> Store:
     """A store on a disk as another process would open it, with a memory of digests in `folder`."""
-    return Store(str(root), folder / "cache", Digests(folder / "digests.db"))
+    return Store(str(root), folder / "cache", DigestCache(folder / "digests.db"))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.identity.digests import Digests, _look, _row
+from tasks.stage.identity.digests import DigestCache, _look, _row
 from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.index import Damaged
 from tasks.stage.store.journal import Journal
@@ -24,7 +24,7 @@ FILES = {"a.txt": b"alpha", "folder/b.txt": b"beta"}
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     """An empty store."""
     url = str(tmp_path / "store") if request.param == "disk" else f"memory://{uuid.uuid4().hex}"
-    return Store(url, tmp_path / "cache", Digests(tmp_path / "digests.db"))
+    return Store(url, tmp_path / "cache", DigestCache(tmp_path / "digests.db"))
 
 
 def change(store: Store, path: str, content: bytes) -> None:
@@ -72,7 +72,7 @@ def test_a_record_whose_digest_is_not_that_of_its_files_is_damage(store: Store) 
 
 
 def test_what_the_disk_changed_by_itself_is_found_although_it_is_remembered_otherwise(tmp_path: Path) -> None:
-    memory = Digests(tmp_path / "digests.db")
+    memory = DigestCache(tmp_path / "digests.db")
     store = Store(str(tmp_path / "store"), tmp_path / "cache", memory)
     made = committed(store, FILES)
     path = store.local(made) / "a.txt"

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from tasks.stage.system import progress
-from tasks.stage.system.progress import Meter, clock
+from tasks.stage.system.progress import ProgressMeter, format_duration
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> l
     caplog.set_level(logging.INFO, "folio")
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
     logging.getLogger("folio").addHandler(caplog.handler)
-    meter = Meter("clean")
+    meter = ProgressMeter("clean")
     meter.terminal, meter.started = False, meter.started - 8
     meter.show(0, 100, "starting")
     meter.show(1, 100)
@@ -40,7 +40,7 @@ def test_what_remains_is_told_once_it_can_be_known(told: list[str]) -> None:
 def test_a_log_holds_the_first_step_of_ten_seconds_and_the_last_of_all(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "folio")
     logging.getLogger("folio").addHandler(caplog.handler)
-    meter = Meter("pack")
+    meter = ProgressMeter("pack")
     meter.terminal, meter.shown = False, meter.started
     for step in range(1, 51):
         meter.show(step, 50)
@@ -49,4 +49,4 @@ def test_a_log_holds_the_first_step_of_ten_seconds_and_the_last_of_all(caplog: p
 
 
 def test_hours_appear_when_there_are_any() -> None:
-    assert [clock(seconds) for seconds in (0.4, 75.2, 3600, 7325)] == ["0:00", "1:15", "1:00:00", "2:02:05"]
+    assert [format_duration(seconds) for seconds in (0.4, 75.2, 3600, 7325)] == ["0:00", "1:15", "1:00:00", "2:02:05"]

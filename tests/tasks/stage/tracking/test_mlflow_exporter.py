@@ -12,8 +12,8 @@ from mlflow.entities import Run as TrackedRun
 from mlflow.tracking import MlflowClient
 
 from tasks.release.register import CHAMPION
-from tasks.stage.execution.run import Run
-from tasks.stage.tracking.mlflow_exporter import Tracker
+from tasks.stage.execution.run import PipelineRun
+from tasks.stage.tracking.mlflow_exporter import MlflowExporter
 from tests.tasks.toys import PLACES, Judge, Learn, Toys, Workshop
 
 
@@ -34,9 +34,9 @@ def runs(workshop: Workshop, parent: str = "") -> list[TrackedRun]:
     return [client.get_run(run.info.run_id) for run in found]
 
 
-def registered(workshop: Workshop, run: Run) -> str:
+def registered(workshop: Workshop, run: PipelineRun) -> str:
     """The version that the registry gives to what a run learned."""
-    tracker = Tracker(workshop.tracking, "toys", workshop.home, workshop.store)
+    tracker = MlflowExporter(workshop.tracking, "toys", workshop.home, workshop.store)
     return tracker.register("folio-toys", run.artifacts["learn"], CHAMPION).version
 
 
@@ -122,7 +122,7 @@ def test_registering_is_idempotent_and_the_alias_moves_to_the_newest_digest(trac
     first, second = tracked.run(), tracked.run(Toys(learn=Learn(rate=0.25)))
     client = MlflowClient(tracking_uri=tracked.tracking, registry_uri=tracked.tracking)
 
-    def register(run: Run) -> str:
+    def register(run: PipelineRun) -> str:
         return registered(tracked, run)
 
     assert [register(first), register(first), register(second)] == ["1", "1", "2"]
