@@ -36,7 +36,7 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
     from model.networks.directory import read_config
     from model.training.job import Job
     from model.training.launch.launch import launch
-    from model.training.launch.progress import Progress
+    from model.training.telemetry.progress import Progress
 
     if isinstance(config, Pretraining):
         decoder = config.model
@@ -57,7 +57,7 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
         train_shards=shards / "train",
         val_shards=shards / "val",
         initial_model=initial,
-        kept=work.root / resources.keep_in if resources.keep_in else None,
+        retained=work.root / resources.keep_in if resources.keep_in else None,
         output=work.output,
         checkpoints=work.resume,
     )
@@ -68,8 +68,8 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
         mfu = f", MFU {progress.mfu:.0%}" if progress.mfu is not None else ""
         work.meter.show(progress.step, progress.steps, progress.note or f"loss {progress.loss:.3f}{speed}{mfu}", progress.seconds_left)
         work.uses(progress.devices)
-        for told in progress.told:
-            waiting.extend((f"train.{name}", value, round(told["step"])) for name, value in told.items() if name not in ("step", "seconds"))
+        for step in progress.metrics:
+            waiting.extend((f"train.{name}", value, round(step["step"])) for name, value in step.items() if name not in ("step", "seconds"))
         if len(waiting) >= SERIES_ROWS:
             work.series(waiting)
             waiting.clear()

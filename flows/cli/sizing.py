@@ -82,7 +82,7 @@ def present_job(recipe: Recipe, workers: int) -> Job:
 
 def tried(machine: Machine, job: Job) -> Machine:
     """The machine with the utilization that a short trial of the job's shape came to."""
-    from model.planning.flops import training_flops
+    from model.hardware.flops import training_flops
     from model.planning.trial import try_out
 
     shape = job.decoder

@@ -27,12 +27,12 @@ from flows.recipe.unused_keys import inert
 from flows.services.local import home, store_url, tracking_url
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import GateConfig
-from model.loading.mixture_config import unlike
+from model.loading.mixture_config import mixture_problem
 from model.networks.config import DecoderConfig
 from model.quantization.config import QuantizeConfig
 from model.release.config import CardConfig, ExportConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
-from model.training.parallel.fits import misfits
+from model.training.parallel.compatibility import incompatibilities
 from tasks.release.export import Exporting
 from tasks.resources import PipelineResources
 from tasks.stage.tracking.cost import Rates
@@ -100,7 +100,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         spread = "resources.training.parallel."
         for section, train in (("pretrain.", self.pretrain), ("sft.", self.sft), ("dpo.", self.dpo)):
             resources = self.resources.training.suited(train.objective)
-            for problem in misfits(self.model, train, resources, section=section, shape="model.", spread=spread):
+            for problem in incompatibilities(self.model, train, resources, section=section, shape="model.", spread=spread):
                 raise ValueError(problem)
         if (differences := self.model.llama_differences()) and self.export.format == "huggingface":
             raise ValueError(
@@ -150,7 +150,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
                 "or leave the mixture empty"
             )
         rows = dict.fromkeys([*labels, *([CONVERSATIONS] if self.pack.instruction_fraction else [])], 1)
-        if fault := unlike(self.pretrain.mixture, rows):
+        if fault := mixture_problem(self.pretrain.mixture, rows):
             raise ValueError(f"pretrain.{fault}")
         return self
 

@@ -18,11 +18,9 @@ from functools import lru_cache
 
 import numpy as np
 
-from model.loading.mixture_config import PARTS, MixturePhase, unlike
+from model.loading.mixture_config import PARTS, MixturePhase, mixture_problem
 from model.loading.order import Indices, sample_order
-from model.loading.shards import ShardMetadata, read_metadata
-from model.training.config import PretrainConfig
-from model.training.job import Job, JobError
+from model.loading.shards import ShardError
 
 
 @dataclass(frozen=True)
@@ -45,8 +43,8 @@ class MixtureOrder:
 
     def __init__(self, seed: int, phases: Sequence[MixturePhase], places: int, rows: Mapping[str, int]) -> None:
         """`places`: sequences in the whole of training. `rows`: of each source, in the order in which they lie."""
-        if fault := unlike(phases, rows):
-            raise JobError(fault)
+        if fault := mixture_problem(phases, rows):
+            raise ShardError(fault)
         self._seed, self._names = seed, tuple(rows)
         self._rows = tuple(rows.values())
         self._firsts: list[int] = np.cumsum([0, *self._rows[:-1]]).tolist()
@@ -87,23 +85,6 @@ class MixtureOrder:
             rows[same] = self._epoch(self._seed, epoch, self._rows[source], self._names[source])[within[same]]
         rows += self._firsts[source]
         return rows
-
-
-def order_of(job: Job, shards: ShardMetadata) -> MixtureOrder | None:
-    """The order that a job's mixture asks for; None without one. JobError when the shards don't fit it."""
-    phases = job.train.mixture if isinstance(job.train, PretrainConfig) else ()
-    if not phases:
-        return None
-    return MixtureOrder(job.seed, phases, job.train.place_of(job.total_steps), {source.name: source.rows for source in shards.sources})
-
-
-def epochs(job: Job) -> dict[str, float]:
-    """How often rows come round in the whole of a job: `epochs_<source>` for each source of a mixture, else `epochs`."""
-    shards, places = read_metadata(job.train_shards), job.train.place_of(job.total_steps)
-    order = order_of(job, shards)
-    if order is None:
-        return {"epochs": places / shards.rows} if shards.rows else {}
-    return {f"epochs_{name}": times for name, times in order.epochs(places).items()}
 
 
 def _stretch(begin: int, end: int | None, phase: MixturePhase, names: Sequence[str]) -> Stretch:

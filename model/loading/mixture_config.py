@@ -50,7 +50,7 @@ def check_phases(phases: tuple[MixturePhase, ...]) -> None:
         raise ValueError(f"mixture: phases end at {ends}; each must end after the one before it, and the last at 1")
 
 
-def unlike(phases: Sequence[MixturePhase], rows: Mapping[str, int]) -> str:
+def mixture_problem(phases: Sequence[MixturePhase], rows: Mapping[str, int]) -> str:
     """Why these phases don't fit shards with so many rows of each source, and the way out; empty: they do."""
     if not rows:
         return "mixture: rows of these shards hold text of several sources; pack with pack.by_source=true, or leave pretrain.mixture empty"

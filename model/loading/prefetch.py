@@ -1,7 +1,7 @@
-"""Results that are wanted one after the other, made by threads while the one before is used.
+"""Prefetching: threads compute the coming results while the current one is used.
 
-Guarantee: `get` gives what `make` gives, whatever was made ahead; an error in `make` is raised by the `get` that wants its result.
-Cost: as many results in memory as there are threads, beside the one in use. What was made ahead and not wanted is dropped.
+Guarantee: `get` returns what `compute` returns, whatever was prefetched; an error in `compute` is raised by the `get` for that key.
+Cost: as many results in memory as there are threads, besides the one in use. Prefetched results that nobody asks for are dropped.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ Key = TypeVar("Key")
 Result = TypeVar("Result")
 
 
-class Ahead(Generic[Key, Result]):
-    """`make`, begun early. Without threads it is called when it is wanted."""
+class Prefetcher(Generic[Key, Result]):
+    """Calls `compute` ahead of time in `threads` threads; without threads, when the result is asked for."""
 
-    def __init__(self, make: Callable[[Key], Result], threads: int) -> None:
-        self._make, self._waiting = make, dict[Key, Future[Result]]()
+    def __init__(self, compute: Callable[[Key], Result], threads: int) -> None:
+        self._compute, self._pending = compute, dict[Key, Future[Result]]()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="loader") if threads else None
 
-    def get(self, key: Key, coming: Iterable[Key]) -> Result:
-        """The result for `key`; those for the `coming` keys are begun."""
+    def get(self, key: Key, upcoming: Iterable[Key]) -> Result:
+        """Return the result for `key`, and start computing those for the `upcoming` keys."""
         if self._pool is None:
-            return self._make(key)
-        wanted = [key, *coming]
-        for stale in self._waiting.keys() - set(wanted):
-            self._waiting.pop(stale).cancel()
+            return self._compute(key)
+        wanted = [key, *upcoming]
+        for stale in self._pending.keys() - set(wanted):
+            self._pending.pop(stale).cancel()
         for one in wanted:
-            if one not in self._waiting:
-                self._waiting[one] = self._pool.submit(self._make, one)
-        return self._waiting.pop(key).result()
+            if one not in self._pending:
+                self._pending[one] = self._pool.submit(self._compute, one)
+        return self._pending.pop(key).result()

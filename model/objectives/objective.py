@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from model.networks.decoder import Decoder
-    from model.training.config import DpoConfig, PretrainConfig, SftConfig
 
 Rows = Mapping[str, NDArray[Any]]
 Prepare = Callable[[NDArray[Any]], "Tensor"]
@@ -41,18 +40,6 @@ class Objective(Protocol):
     def sums(self, decoder: Decoder, batch: Mapping[str, Tensor], reference: Decoder | None) -> tuple[Tensor, Tensor]:
         """The loss to differentiate (scalar, fp32, a sum) and the metrics (detached, [len(metrics)], sums)."""
         ...
-
-
-def objective_for(config: PretrainConfig | SftConfig | DpoConfig) -> Objective:
-    """The objective that a training configuration names."""
-    from model.objectives.dpo import Dpo
-    from model.objectives.next_token import NextToken
-    from model.objectives.sft import Sft
-
-    if config.objective == "dpo":
-        return Dpo(beta=config.beta)
-    kind = NextToken if config.objective == "next_token" else Sft
-    return kind(within_documents=config.within_documents)
 
 
 def as_int64(array: NDArray[Any]) -> NDArray[np.int64]:

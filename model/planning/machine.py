@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from model.planning.devices import device_of_driver, find_device
+from model.hardware.devices import device_of_driver, find_device
 
 # Shares of the peak that training comes to: on accelerators between PaLM's 46 % and Llama 3's 38 to 43 %; on processors what folio
 # came to itself with the default micro-batch. A guess, to be replaced by a trial.
@@ -43,7 +43,7 @@ def machine_for(device: str, devices: int, precision: str) -> Machine:
         return _accelerator(known.name, devices, known.memory, known.peak(precision), f"{known.source}, dense {precision}")
     import torch
 
-    from model.planning.peak import measured_peak
+    from model.hardware.peak import measured_peak
 
     if device == "here" and torch.cuda.is_available():
         found = torch.cuda.get_device_properties(0)

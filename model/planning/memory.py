@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from model.hardware.devices import GIB
 from model.layers.config import GATED
-from model.planning.devices import GIB
 from model.training.job import Job
 
 FP32, BF16 = 4, 2

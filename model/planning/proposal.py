@@ -12,14 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from model.hardware.flops import training_flops
 from model.networks.config import DecoderConfig
 from model.planning import rules
-from model.planning.flops import training_flops
 from model.planning.machine import Machine
 from model.planning.memory import Memory, worker_memory
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
-from model.training.parallel.fits import WHOLE_MATRICES
+from model.training.parallel.compatibility import WHOLE_MATRICES
 
 FACTORS = (10, 20, 100)
 LEAST_PARAMETERS = 100_000
@@ -180,7 +180,7 @@ def _placed(job: Job, stage: int, micro_batch: int) -> Job:
 
 def plan(job: Job, text: Text, machine: Machine) -> Plan:
     """What a job comes to."""
-    tokens = float(job.train.place_of(job.total_steps) * job.decoder.context)
+    tokens = float(job.train.sequences_before(job.total_steps) * job.decoder.context)
     flops = tokens * training_flops(job.decoder, job.vocab_size)
     memory = {stage: worker_memory(_placed(job, stage, job.micro_batch), accelerator=machine.accelerator) for stage in possible_stages(job)}
     # Recomputing is a second forward pass: two of six operations more.

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from model.planning.resident import resident_bytes
+from model.hardware.resident import resident_bytes
 from model.training.job import Job
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,26 +72,26 @@ def measure(job: Job, updates: int, folder: Path) -> dict[str, Any]:
 
     import torch
 
-    from model.training.launch.distributed import Place, import_deepspeed, join
+    from model.training.distributed import WorkerRank, import_deepspeed, join
 
     if job.resources.threads:
         torch.set_num_threads(job.resources.threads)
     torch.set_flush_denormal(True)
     import_deepspeed()
     os.environ["LOCAL_RANK"] = "0"
-    place = Place(0, 0, 1)
-    join(place, folder)
+    worker = WorkerRank(0, 0, 1)
+    join(worker, folder)
     from model.networks.decoder import Decoder
     from model.objectives.next_token import NextToken
     from model.training.engine import Engine
-    from model.training.train_module import Lesson
+    from model.training.train_module import TrainModule
     from model.training.trainer import Trainer  # noqa: F401  # what a worker of a real run has loaded, too
 
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", 0) if cuda else torch.device("cpu")
     baseline = resident_bytes()
     decoder = Decoder(job.decoder, job.vocab_size, seed=0).train().to(device)
-    engine = Engine(Lesson(decoder, NextToken(), job.train.precision, None), job, place)
+    engine = Engine(TrainModule(decoder, NextToken(), job.train.precision, None), job, worker)
     generator = torch.Generator().manual_seed(0)
     rows, context = job.train.batch_at(0), job.decoder.context
     seconds, worked = [], []
@@ -121,6 +121,6 @@ if __name__ == "__main__":
     described = Path(sys.argv[1])
     told = measure(Job.model_validate_json(described.read_text(encoding="utf-8")), int(sys.argv[2]), described.parent)
     print(json.dumps(told), flush=True)
-    from model.training.launch.distributed import leave
+    from model.training.distributed import leave
 
     leave()

@@ -11,8 +11,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from model.hardware.devices import find_device
 from model.loading.mixture_config import MixturePhase, check_phases
-from model.planning.devices import find_device
 from model.training.guards.config import GuardsConfig
 from model.training.parallel.config import ParallelConfig
 
@@ -127,11 +127,11 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
         """Optimizer steps for sequences of `context` tokens; at least 1. The nearest number to `tokens`."""
         if self.steps:
             return self.steps
-        wanted, grown = self.tokens / context, self.place_of(self.batch_warmup_steps)
+        wanted, grown = self.tokens / context, self.sequences_before(self.batch_warmup_steps)
         if wanted >= grown:
             return max(1, self.batch_warmup_steps + round((wanted - grown) / self.global_batch))
-        after = bisect_left(range(self.batch_warmup_steps), wanted, key=self.place_of)
-        return max(1, min(after, after - 1, key=lambda steps: abs(self.place_of(steps) - wanted)))
+        after = bisect_left(range(self.batch_warmup_steps), wanted, key=self.sequences_before)
+        return max(1, min(after, after - 1, key=lambda steps: abs(self.sequences_before(steps) - wanted)))
 
     def batch_at(self, update: int) -> int:
         """Sequences in update number `update`, from 0: stairs of `batch_warmup_from`, evenly spread over the warm-up."""
@@ -140,7 +140,7 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
         stairs = self.global_batch // self.batch_warmup_from - 1
         return self.batch_warmup_from * (1 + stairs * update // self.batch_warmup_steps)
 
-    def place_of(self, update: int) -> int:
+    def sequences_before(self, update: int) -> int:
         """Sequences in all updates before number `update`, from 0: its place in the order of samples."""
         growing = min(update, self.batch_warmup_steps)
         rest = (update - growing) * self.global_batch

@@ -18,19 +18,19 @@ from deepspeed.utils import safe_get_full_fp32_param
 from torch import Tensor, nn
 
 from model.objectives.objective import Objective
-from model.training.checkpoint.optimizer_access import whole_state
+from model.training.distributed import WorkerRank
 from model.training.job import Job
-from model.training.launch.distributed import Place
 from model.training.optimizers.averaging import KEY as AVERAGE
 from model.training.optimizers.averaging import average_weights
+from model.training.optimizers.build import build_optimizer
 from model.training.optimizers.change import Change
-from model.training.optimizers.choose import optimizer_for
 from model.training.optimizers.sophia import Sophia
+from model.training.optimizers.state import whole_state
 from model.training.parallel.compile import cut_along, deepspeed_config
 from model.training.parallel.tensor import finish_cut, joined
 from model.training.precision import LossScale
 from model.training.schedule import rate_factor
-from model.training.train_module import Lesson, dropout_seed, find_compiler
+from model.training.train_module import TrainModule, dropout_seed, find_compiler
 
 CHANGE_EVERY = 50
 
@@ -49,7 +49,7 @@ class Update(NamedTuple):
     applied: bool = True
 
 
-class Piece(NamedTuple):
+class LocalParameter(NamedTuple):
     """A parameter as this worker holds it: its name in the decoder, and which part of the whole tensor along `dim` it is.
 
     ZeRO's partitions are no parts: DeepSpeed gathers them by itself. Tensor parallelism cuts a parameter for good.
@@ -68,15 +68,15 @@ class Engine:
     Every method is a meeting of all workers. The process group must have been joined.
     """
 
-    def __init__(self, lesson: Lesson, job: Job, place: Place) -> None:
-        self.job, self.place, self.objective = job, place, lesson.objective
+    def __init__(self, lesson: TrainModule, job: Job, worker: WorkerRank) -> None:
+        self.job, self.worker, self.objective = job, worker, lesson.objective
         self.updates = 0
         train, decoder, self._stage = job.train, lesson.decoder, job.resources.parallel.zero_stage
         decoder.recompute = job.resources.recompute == "blocks"
         if self._stage == 3 and decoder.lm_head is None:
             # The tied matrix is read twice, the second time outside of the module that owns it.
             deepspeed.zero.register_external_parameter(decoder, decoder.model.embed_tokens.weight)
-        self._optimizer = optimizer_for(decoder, train)
+        self._optimizer = build_optimizer(decoder, train)
         self._loss_scale = LossScale(train)
         self._change = Change(self._optimizer)
         self._sophia = self._optimizer if isinstance(self._optimizer, Sophia) else None
@@ -103,12 +103,12 @@ class Engine:
     @property
     def data_rank(self) -> int:
         """Whose share of a batch this worker computes."""
-        return self.place.rank // self.job.resources.parallel.tensor
+        return self.worker.rank // self.job.resources.parallel.tensor
 
     @property
     def counts(self) -> bool:
         """Whether this worker's units and metrics are added to the others': once for each share of a batch."""
-        return self.place.rank % self.job.resources.parallel.tensor == 0
+        return self.worker.rank % self.job.resources.parallel.tensor == 0
 
     def update(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float) -> Update:
         """One optimizer update from this worker's micro-batches; the loss is divided by `units`, those of all workers."""
@@ -221,7 +221,7 @@ class Engine:
         if not self._has_average:
             yield
             return
-        parameters = [piece.parameter for piece in self.pieces()]
+        parameters = [local.parameter for local in self.local_parameters()]
         if self._stage == 3:
             for parameter in parameters:
                 self._gathered_write(parameter, self._average(parameter))
@@ -252,14 +252,14 @@ class Engine:
         """The whole moving average of a parameter, on every worker."""
         return whole_state(self.deepspeed, parameter, AVERAGE)
 
-    def pieces(self) -> Iterator[Piece]:
+    def local_parameters(self) -> Iterator[LocalParameter]:
         """The parameters that this worker holds, in the decoder's order."""
         for name, parameter in self.deepspeed.module.decoder.named_parameters():
             tensor, dim = self.job.resources.parallel.tensor, cut_along(name)
             if tensor > 1 and dim is not None:
-                yield Piece(name, parameter, dim, self.place.rank % tensor, tensor)
+                yield LocalParameter(name, parameter, dim, self.worker.rank % tensor, tensor)
             else:
-                yield Piece(name, parameter)
+                yield LocalParameter(name, parameter)
 
     def buffers(self) -> dict[str, Tensor]:
         """What the decoder keeps besides its parameters, such as a batch norm's running means; each worker has its own."""
@@ -273,11 +273,11 @@ class Engine:
         What is spread or cut is put together one tensor at a time, so that memory holds one whole tensor more. The others get none.
         """
         weights: dict[str, Tensor] = {}
-        for name, parameter, dim, _, parts in self.pieces():
+        for name, parameter, dim, _, parts in self.local_parameters():
             with deepspeed.zero.GatheredParameters([parameter], enabled=self._stage == 3 and not self._has_average):
                 part = (self._average(parameter) if self._has_average else parameter).detach()
                 whole = part if parts == 1 else joined(part, dim, parts)
-                if self.place.leads:
+                if self.worker.is_first:
                     weights[name] = whole.to("cpu", torch.float32, copy=True)
-        kept = self.buffers() if self.place.leads else {}
+        kept = self.buffers() if self.worker.is_first else {}
         return weights | {name: buffer.to("cpu", copy=True) for name, buffer in kept.items()}

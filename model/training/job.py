@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field, model_validator
 from model.networks.config import DecoderConfig
 from model.networks.directory import TOKENIZER_DIGEST, weight_files
 from model.training.config import ObjectiveConfig, TrainResources
-from model.training.parallel.fits import misfits
+from model.training.parallel.compatibility import incompatibilities
 
 
 class JobError(ValueError):
@@ -35,12 +35,12 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     val_shards: Path | None = None
     initial_model: Path | None = Field(None, description="model directory to start from; None: fresh weights")
     output: Path = Field(description="where the model directory is written at the end")
-    kept: Path | None = Field(None, description="where the checkpoints are laid that resources ask to keep for good; None: nowhere")
+    retained: Path | None = Field(None, description="where model directories are retained that resources ask for; None: nowhere")
     checkpoints: Path = Field(description="what must outlive a killed run: keep it until the output is committed")
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Job:
-        if problems := list(misfits(self.decoder, self.train, self.resources)):
+        if problems := list(incompatibilities(self.decoder, self.train, self.resources)):
             raise ValueError("; ".join(problems))
         if self.train.objective == "dpo" and self.initial_model is None:
             raise ValueError("initial_model is missing: DPO needs the model that it starts from and is held to")
@@ -66,7 +66,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
         return max(size for size in range(1, share + 1) if share % size == 0 and size <= max(1, most))
 
     @property
-    def told_with_model(self) -> dict[str, str]:
+    def model_metadata(self) -> dict[str, str]:
         """What a model directory of this job says beside its shape: whose tokens it speaks."""
         return {TOKENIZER_DIGEST: self.tokenizer_digest}
 

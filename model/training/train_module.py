@@ -11,14 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from model.networks.decoder import Decoder
-from model.objectives.next_token import IGNORED
+from model.objectives.dpo import Dpo
+from model.objectives.next_token import IGNORED, NextToken
 from model.objectives.objective import Objective
+from model.objectives.sft import Sft
+from model.training.config import ObjectiveConfig
 from model.training.float8 import require_float8, use_float8
 from model.training.job import JobError
 from model.training.precision import AUTOCAST
 
 
-class Lesson(nn.Module):
+class TrainModule(nn.Module):
     """A decoder with what it is taught: the module that the engine wraps. Its forward is the objective's sums."""
 
     def __init__(self, decoder: Decoder, objective: Objective, precision: str, reference: Decoder | None) -> None:
@@ -39,6 +42,14 @@ class Lesson(nn.Module):
             if drawn:
                 batch = drawn_targets(self.decoder, batch)
             return self.objective.sums(self.decoder, batch, self._reference[0])
+
+
+def build_objective(config: ObjectiveConfig) -> Objective:
+    """Return the objective that a training configuration names."""
+    if config.objective == "dpo":
+        return Dpo(beta=config.beta)
+    kind = NextToken if config.objective == "next_token" else Sft
+    return kind(within_documents=config.within_documents)
 
 
 def drawn_targets(decoder: Decoder, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -16,9 +16,9 @@ AS_GOOD_AS_NEW = 4.0
 
 def tell_epochs(job: Job, work: Workspace) -> dict[str, float]:
     """`epochs`, or `epochs_<source>` of each source of a mixture, which is also warned of when it comes round too often."""
-    from model.loading.mixture import epochs
+    from model.training.job_batches import count_epochs
 
-    told = epochs(job)
+    told = count_epochs(job)
     work.series([(f"train.{name}", times, 0) for name, times in told.items()])
     for name, times in told.items():
         if name != "epochs" and times > AS_GOOD_AS_NEW:

@@ -34,7 +34,7 @@ from model.loading.shards import read_metadata
 from model.networks.config import DecoderConfig
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
-from model.training.launch import launch
+from model.training.launch.launch import launch
 from model.training.telemetry.step_log import read_lines
 
 LARGEST_DIFFERENCE = 0.02

@@ -40,7 +40,7 @@ from data.tokens.pack import pack
 from flows.recipe.loading import load
 from model.training.config import TrainResources
 from model.training.job import Job
-from model.training.launch import launch
+from model.training.launch.launch import launch
 from model.training.telemetry.step_log import read_lines
 from tests.benchmarks.contest import Contestant, Table, contest, entered
 from tests.benchmarks.pretrain_jobs import Workshop

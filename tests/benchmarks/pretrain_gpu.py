@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import torch
 
+from model.hardware.devices import DEVICES, TERA, device_of_driver
+from model.hardware.flops import training_flops
 from model.networks.config import DecoderConfig
-from model.planning.devices import DEVICES, TERA, device_of_driver
-from model.planning.flops import training_flops
 from model.training.config import PretrainConfig
 from tests.benchmarks.contest import Contestant, Table
 from tests.benchmarks.pretrain_jobs import make_job, write_random_shards

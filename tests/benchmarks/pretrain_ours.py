@@ -15,14 +15,14 @@ from pathlib import Path
 
 import torch
 
-from model.loading.batches import Batches
 from model.networks.decoder import Decoder
-from model.objectives.objective import objective_for
+from model.training.distributed import WorkerRank, import_deepspeed, join
 from model.training.job import Job
-from model.training.launch.distributed import Place, import_deepspeed, join
+from model.training.job_batches import job_batches
+from model.training.train_module import build_objective
 from tests.benchmarks.rounds import WARM_UP, Rounds
 
-ALONE = Place(rank=0, local_rank=0, world=1)
+ALONE = WorkerRank(rank=0, local_rank=0, world_size=1)
 Step = Callable[[int], float]
 """Update number so and so, from 0; returns its loss."""
 
@@ -45,9 +45,9 @@ def folio(job: Job) -> tuple[Step, int]:
 def plain(job: Job) -> tuple[Step, int]:
     """The same without folio's engine."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    objective, train = objective_for(job.train), job.train
+    objective, train = build_objective(job.train), job.train
     decoder = Decoder(job.decoder, job.vocab_size, seed=job.seed).train().to(device)
-    batches = Batches(job, objective, ALONE, device)
+    batches = job_batches(job, objective, device)
     groups: list[dict[str, object]] = [
         {"params": [p for p in decoder.parameters() if p.dim() > 1], "weight_decay": train.weight_decay},
         {"params": [p for p in decoder.parameters() if p.dim() <= 1], "weight_decay": 0.0},
@@ -75,7 +75,7 @@ def plain(job: Job) -> tuple[Step, int]:
 
 def loader(job: Job) -> tuple[Step, int]:
     """Rows to tensors, and nothing else; its loss is 0."""
-    batches = Batches(job, objective_for(job.train), ALONE, torch.device("cpu"))
+    batches = job_batches(job, build_objective(job.train), torch.device("cpu"))
 
     def step(update: int) -> float:
         batches.step(update)

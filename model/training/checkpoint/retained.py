@@ -1,9 +1,12 @@
-"""Checkpoints kept for good, as model directories beside the store: they outlive the run, and nothing of them is part of its result.
+"""Weights saved for their validation loss or their step, apart from the checkpoints that a run resumes from.
 
-    <keep_in>/<objective>-<job>/step-000001000/   model.safetensors, config.json
+    <checkpoints>/best-000001000.safetensors      the lowest validation loss, until the run ends: with `select: best` it becomes the model
+    <keep_in>/<objective>-<job>/step-000001000/   a model directory retained for good; it outlives the run and is no part of its result
     <keep_in>/<objective>-<job>/best/             the lowest validation loss so far, and best.json: its step
 
-What is kept loads as any model: with `folio chat`, as `pretrain.initial`, in transformers.
+A retained directory loads as any model does: with `folio chat`, as `pretrain.initial`, in transformers.
+Guarantee: a run that resumes from any checkpoint still present finds the best weights from before it.
+Cost: one copy of the weights on disk for each measurement that is a new best, written within the step.
 """
 
 from __future__ import annotations
@@ -14,27 +17,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.networks.directory import save_tensors, write_atomically
-from model.training.checkpoint.record import folder_of
+from model.training.checkpoint.record import CheckpointRecord, folder_of
 from model.training.job import Job
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Kept:
-    """What one job keeps, and when."""
+class RetainedModels:
+    """The model directories that one job retains for good."""
 
     def __init__(self, job: Job) -> None:
         self._job, self._rule = job, job.resources
-        self.folder = job.kept / f"{job.train.objective}-{job.identity()[:12]}" if job.kept else None
+        self.folder = job.retained / f"{job.train.objective}-{job.identity()[:12]}" if job.retained else None
 
     def wants(self, step: int, best: bool) -> bool:
-        """Whether a step's weights are to be kept; `best`: its validation loss is the lowest so far."""
+        """Whether to retain the weights of a step; `best`: its validation loss is the lowest so far."""
         return self.folder is not None and (self._every(step) or (best and self._rule.keep_best))
 
-    def keep(self, step: int, best: bool, weights: Mapping[str, Tensor]) -> None:
-        """Write them."""
-        assert self.folder is not None, "asked only when wanted"
+    def write(self, step: int, best: bool, weights: Mapping[str, Tensor]) -> None:
+        """Write the model directories that `wants` asked for."""
+        assert self.folder is not None, "called only when wanted"
         if self._every(step):
             self._write(self.folder / folder_of(step), weights)
         if best and self._rule.keep_best:
@@ -45,4 +48,33 @@ class Kept:
         return bool(self._rule.keep_every_steps) and step % self._rule.keep_every_steps == 0
 
     def _write(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
-        save_tensors(weights, self._job.decoder, self._job.vocab_size, folder, extra=self._job.told_with_model)
+        save_tensors(weights, self._job.decoder, self._job.vocab_size, folder, extra=self._job.model_metadata)
+
+
+def write_best(directory: Path, step: int, weights: Mapping[str, Tensor]) -> None:
+    """Write the weights of a step beside the checkpoints."""
+    from safetensors.torch import save
+
+    write_atomically(_best_path(directory, step), save({name: tensor.contiguous() for name, tensor in weights.items()}))
+
+
+def read_best(directory: Path, step: int) -> dict[str, Tensor]:
+    """Return what `write_best` wrote for a step, by parameter name."""
+    from safetensors.torch import load_file
+
+    return load_file(_best_path(directory, step))
+
+
+def remove_stale_best(directory: Path) -> None:
+    """Remove best weights that no checkpoint resumes with; those newer than the current checkpoint stay."""
+    current = CheckpointRecord.read(directory)
+    records = [CheckpointRecord.read(folder) for folder in directory.glob("step-*")]
+    needed = {record.best_step for record in records if record}
+    for path in directory.glob("best-*.safetensors"):
+        step = int(path.stem.removeprefix("best-"))
+        if current and step < current.step and step not in needed:
+            path.unlink()
+
+
+def _best_path(directory: Path, step: int) -> Path:
+    return directory / f"best-{step:09d}.safetensors"

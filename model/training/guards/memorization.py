@@ -1,11 +1,10 @@
-"""How much of its training text a model recites, measured while it trains: the sign of overfitting that a loss hides.
+"""How much of its training text a model has memorized, measured while it trains: a sign of overfitting that the loss hides.
 
-A passage of a training row recites when, after its first half, the likeliest token is the text's own at every place of its second half:
-just when a greedy continuation of the first half is the text (Carlini et al., 2023, "Quantifying memorization", call it extractable).
-So one forward pass tells it, without generating.
+A passage of a training row is memorized if, after its first half, the most likely token is the text's own at every position of its second
+half. That is the case exactly when a greedy continuation of the first half is the text (Carlini et al., 2023, "Quantifying memorization",
+call it extractable), so one forward pass shows it without generating.
 
-Guarantee: the passages depend on the shards and the seed alone; the share is the same on any number of workers, but for ties.
-When it can't: rows without a passage long enough are passed over; where none has one, nothing is measured.
+Guarantee: the passages depend on the shards and the seed alone; the share is the same on any number of workers, ties aside.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from model.networks.decoder import Decoder
 from model.objectives.objective import Rows
 
 
-class Reciting:
-    """An objective that only measures: units are passages, and the metric is how many of them recite."""
+class MemorizationProbe:
+    """An objective that only measures: units are passages, and the metric is how many of them are memorized."""
 
     shard_kinds: ClassVar[tuple[str, ...]] = ("pretrain",)
     needs_reference: ClassVar[bool] = False
@@ -35,9 +34,9 @@ class Reciting:
         return {"tokens": rows["tokens"]}
 
     def sums(self, decoder: Decoder, batch: Mapping[str, Tensor], reference: Decoder | None) -> tuple[Tensor, Tensor]:
-        """No loss, and the passages in `tokens` [passages, 2 x copy_tokens] whose second half follows from the first."""
+        """Return no loss, and how many passages of `tokens` [passages, 2 x copy_tokens] continue their first half with the second."""
         tokens_BT = batch["tokens"]
         half = tokens_BT.shape[1] // 2
-        likeliest_BT = decoder(tokens_BT[:, :-1])[:, half - 1 :].argmax(-1)
-        copied = (likeliest_BT == tokens_BT[:, half:]).all(dim=1).sum().float()
+        predicted_BT = decoder(tokens_BT[:, :-1])[:, half - 1 :].argmax(-1)
+        copied = (predicted_BT == tokens_BT[:, half:]).all(dim=1).sum().float()
         return torch.zeros((), device=tokens_BT.device), copied[None]

@@ -18,13 +18,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from model.training.checkpoint.record import Latest
+from model.training.checkpoint.record import CheckpointRecord
 from model.training.job import Job
-from model.training.launch.heartbeat import silent
-from model.training.launch.processes import Workers
-from model.training.launch.progress import Progress, ProgressReader
+from model.training.launch.launchers import ROOT, starts, torchrun_command
+from model.training.launch.processes import WorkerProcesses
 from model.training.launch.worker import STOPPED
-from model.training.parallel.launchers import ROOT, starts, torchrun_command
+from model.training.telemetry.progress import Progress, ProgressReader, silent_workers
 from model.training.telemetry.step_log import read_lines
 
 POLL_SECONDS = 0.1
@@ -56,7 +55,7 @@ def launch(
     directory.mkdir(parents=True)
     job_file = directory / "job.json"
     job_file.write_text(job.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    with _terminable(), Workers(starts(job, job_file), directory) as workers:
+    with _terminable(), WorkerProcesses(starts(job, job_file), directory) as workers:
         try:
             if job.resources.parallel.launcher == "torchrun" and job.resources.parallel.nodes > 1:
                 on_progress(_awaited(job, shlex.join(torchrun_command(job, job_file))))
@@ -80,11 +79,11 @@ def _awaited(job: Job, command: str) -> Progress:
 
 def kept(job: Job) -> str:
     """What a stopped job goes on from, in words."""
-    latest = Latest.read(job.checkpoints)
+    latest = CheckpointRecord.read(job.checkpoints)
     return f"the checkpoint of step {latest.step} of {job.total_steps} is kept" if latest else "no checkpoint was written yet"
 
 
-def _follow(job: Job, workers: Workers, on_progress: Callable[[Progress], None], limit: float | None) -> float:
+def _follow(job: Job, workers: WorkerProcesses, on_progress: Callable[[Progress], None], limit: float | None) -> float:
     """Until all workers are done; returns the speed. Raises LaunchError when one failed, was silent too long, or at the time limit."""
     reader, speed = ProgressReader(job.run_directory() / "progress.jsonl"), 0.0
     began = heard = time.monotonic()
@@ -100,7 +99,9 @@ def _follow(job: Job, workers: Workers, on_progress: Callable[[Progress], None],
             raise LaunchError(_reason(job, workers, codes))
         now = time.monotonic()
         if now - heard > job.resources.stall_seconds:
-            quiet = "".join(f", worker {rank} gave no sign of life for {age:.0f} s" for rank, age in silent(job.run_directory()).items())
+            quiet = "".join(
+                f", worker {rank} gave no sign of life for {age:.0f} s" for rank, age in silent_workers(job.run_directory()).items()
+            )
             workers.stop()
             silence = f"no progress for stall_seconds={job.resources.stall_seconds:g}{quiet}"
             raise LaunchError(f"{silence}, so the workers were ended; {kept(job)}")
@@ -142,7 +143,7 @@ class _Terminated(BaseException):
     """SIGTERM arrived."""
 
 
-def _let_others_end(workers: Workers, seconds: float = 3.0) -> None:
+def _let_others_end(workers: WorkerProcesses, seconds: float = 3.0) -> None:
     """After one worker's failure: a moment for the others to say why, too. What remains is killed on the way out."""
     deadline = time.monotonic() + seconds
     while None in workers.codes() and time.monotonic() < deadline:
@@ -151,7 +152,7 @@ def _let_others_end(workers: Workers, seconds: float = 3.0) -> None:
         workers.kill()
 
 
-def _reason(job: Job, workers: Workers, codes: list[int | None]) -> str:
+def _reason(job: Job, workers: WorkerProcesses, codes: list[int | None]) -> str:
     """Why the job failed, and what is kept. `codes`: the exit codes as they were seen first."""
     killed = next(((index, -code) for index, code in enumerate(codes) if code is not None and code < 0), None)
     if killed is not None:

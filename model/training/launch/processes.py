@@ -1,7 +1,7 @@
 """Worker processes: started in their own groups, watched, and never left behind.
 
-Guarantee: when `Workers` is closed, in whatever way, no process of its groups is alive. Workers on this machine ask the kernel to die with
-the thread that started them, so a kill -9 of the launcher takes them along. Workers on other machines hold on to the stdin that ssh or
+Guarantee: when `WorkerProcesses` is closed, in whatever way, no process of its groups is alive. Those on this machine ask the kernel to die
+with the thread that started them, so a kill -9 of the launcher takes them along. Workers on other machines hold on to the stdin that ssh or
 srun carries to them: `stop` on it asks them to stop at a checkpoint, its end, which comes when the launcher is gone in whatever way, ends
 them at once. If the network is gone, too, they fail in their next exchange, after `meet_seconds`.
 What a failing worker has to say comes through a pipe, or from afar in its output, so it is heard when the disk is full, too.
@@ -20,14 +20,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from model.training.parallel.launchers import Start
+from model.training.launch.launchers import Start
 
 GRACE_SECONDS = 20.0
 AFAR_SECONDS = 5.0  # for the end of stdin to arrive elsewhere and be obeyed
 SAID = b'{"message": '  # how a worker's report begins
 
 
-class Workers:
+class WorkerProcesses:
     """The processes of a job, started as told; a context manager. Their output goes to `directory`."""
 
     def __init__(self, starts: Sequence[Start], directory: Path) -> None:
@@ -60,7 +60,7 @@ class Workers:
         finally:
             os.close(telling)
 
-    def __enter__(self) -> Workers:
+    def __enter__(self) -> WorkerProcesses:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -59,30 +59,32 @@ def main(path: Path) -> int:
         return 1
     import torch
 
+    from model.training.distributed import import_deepspeed, join, rank_from_environment
     from model.training.job import Job, JobError
-    from model.training.launch.distributed import import_deepspeed, join, place_from_environment
-    from model.training.launch.heartbeat import beat
+    from model.training.telemetry.progress import start_heartbeat
 
     job = Job.model_validate_json(path.read_text(encoding="utf-8"))
-    place = place_from_environment(job.resources.parallel.port)
-    if place.world != job.resources.parallel.workers:
-        raise JobError(f"{place.world} workers were started, the job is for workers={job.resources.parallel.workers}; start that many")
+    worker = rank_from_environment(job.resources.parallel.port)
+    if worker.world_size != job.resources.parallel.workers:
+        raise JobError(
+            f"{worker.world_size} workers were started, the job is for workers={job.resources.parallel.workers}; start that many"
+        )
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(job.resources.threads or max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", place.world))))
+    torch.set_num_threads(job.resources.threads or max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", worker.world_size))))
     # Numbers too small for their type slow a CPU's arithmetic many times over, and teach nothing.
     torch.set_flush_denormal(True)
     import_deepspeed()
-    join(place, path.parent, job.resources.parallel.meet_seconds)
-    beat(path.parent, place.rank)
+    join(worker, path.parent, job.resources.parallel.meet_seconds)
+    start_heartbeat(path.parent, worker.rank)
 
     from model.loading.shards import ShardError
     from model.networks.directory import ModelError
-    from model.training.checkpoint.state import StateError
     from model.training.guards.faults import TrainingError
+    from model.training.optimizers.state import StateError
     from model.training.trainer import Interrupted, Trainer
 
     try:
-        Trainer(job, place).train()
+        Trainer(job, worker).train()
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return STOPPED
@@ -111,6 +113,6 @@ if __name__ == "__main__":
         code = 1
         report(error, again=True)
         traceback.print_exc()
-    from model.training.launch.distributed import leave
+    from model.training.distributed import leave
 
     leave(code)

@@ -6,23 +6,23 @@ import torch
 
 from model.networks.decoder import Decoder
 from model.objectives.objective import Objective
+from model.training.distributed import WorkerRank
 from model.training.engine import Engine
 from model.training.job import Job
-from model.training.launch.distributed import Place
 from model.training.parallel.offload import require_async_io
 from model.training.parallel.pipeline import PipelineEngine
-from model.training.train_module import Lesson
+from model.training.train_module import TrainModule
 
 AnyEngine = Engine | PipelineEngine
 
 
-def engine_for(
-    job: Job, place: Place, objective: Objective, decoder: Decoder, reference: Decoder | None, device: torch.device
+def build_engine(
+    job: Job, worker: WorkerRank, objective: Objective, decoder: Decoder, reference: Decoder | None, device: torch.device
 ) -> AnyEngine:
     """An engine that trains `decoder`; the process group must have been joined. `reference` is the frozen copy that DPO asks."""
     require_async_io(job.resources.parallel)
     if job.resources.parallel.pipeline > 1:
-        return PipelineEngine(decoder.train(), objective, job, place)
+        return PipelineEngine(decoder.train(), objective, job, worker)
     if reference is not None:
         reference = reference.requires_grad_(False).to(device)
-    return Engine(Lesson(decoder.train().to(device), objective, job.train.precision, reference), job, place)
+    return Engine(TrainModule(decoder.train().to(device), objective, job.train.precision, reference), job, worker)

@@ -21,10 +21,10 @@ from torch import Tensor, distributed, nn
 from model.networks.decoder import Decoder
 from model.objectives.next_token import NextToken
 from model.objectives.objective import Objective
-from model.training.engine import Piece, Update
+from model.training.distributed import WorkerRank
+from model.training.engine import LocalParameter, Update
 from model.training.job import Job, JobError
-from model.training.launch.distributed import Place
-from model.training.optimizers.choose import optimizer_for
+from model.training.optimizers.build import build_optimizer
 from model.training.parallel.compile import deepspeed_config
 from model.training.parallel.stages import StageLoss, first_input, stage_layers
 from model.training.schedule import rate_factor
@@ -34,12 +34,12 @@ from model.training.train_module import dropout_seed
 class PipelineEngine:
     """`Engine` for a decoder whose blocks are dealt out over stages. Every method is a meeting of all workers."""
 
-    def __init__(self, decoder: Decoder, objective: object, job: Job, place: Place) -> None:
+    def __init__(self, decoder: Decoder, objective: object, job: Job, worker: WorkerRank) -> None:
         if not isinstance(objective, NextToken):
             raise JobError(
                 f"objective={job.train.objective} with pipeline={job.resources.parallel.pipeline}: it needs a whole model; pipeline=1"
             )
-        self.job, self.place, self.objective = job, place, objective
+        self.job, self.worker, self.objective = job, worker, objective
         self.updates, stages = 0, job.resources.parallel.pipeline
         self._names = {parameter: (name, parameter.shape) for name, parameter in decoder.named_parameters()}
         self._loss = StageLoss(objective)
@@ -51,7 +51,7 @@ class PipelineEngine:
             dynamic_shape=True,  # rows of one document send no documents, and the last validation batch is shorter
         )
         _let_go_of_others(decoder, module)
-        self._optimizer = optimizer_for(module, job.train)
+        self._optimizer = build_optimizer(module, job.train)
         if job.resources.parallel.zero_stage == 0:
             self._optimizer.register_step_pre_hook(self._clip)
         self._norm = 0.0
@@ -80,7 +80,7 @@ class PipelineEngine:
         if len(micro_batches) != engine.micro_batches:
             engine.set_train_batch_size(len(micro_batches) * engine.micro_batch_size * self.data_workers)
         self._loss.scale = self.data_workers * len(micro_batches) / units
-        torch.manual_seed(dropout_seed(self.job.seed, self.updates, self.place.rank))
+        torch.manual_seed(dropout_seed(self.job.seed, self.updates, self.worker.rank))
         factor = rate_factor(self.updates, self.job.total_steps, self.job.train)
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
@@ -124,27 +124,27 @@ class PipelineEngine:
             sums[1:] = self._sums([values for _, values in counted])
         return sums
 
-    def pieces(self) -> Iterator[Piece]:
+    def local_parameters(self) -> Iterator[LocalParameter]:
         """The parameters of this worker's stage, by their names in the decoder; tied embeddings on the first and on the last."""
         held = {parameter for parameter in self.deepspeed.module.parameters()}
         for parameter, (name, _) in self._names.items():
             if parameter in held:
-                yield Piece(name, parameter)
+                yield LocalParameter(name, parameter)
 
     def weights(self) -> dict[str, Tensor]:
         """The decoder's whole fp32 weights by name, on the first worker: each tensor is sent by the first one that holds it."""
-        held = {piece.name: piece.parameter for piece in self.pieces()}
-        everyone: list[list[str]] = [[] for _ in range(self.place.world)]
+        held = {local.name: local.parameter for local in self.local_parameters()}
+        everyone: list[list[str]] = [[] for _ in range(self.worker.world_size)]
         distributed.all_gather_object(everyone, list(held))
         weights: dict[str, Tensor] = {}
         for name, shape in self._names.values():
             owner = next(rank for rank, names in enumerate(everyone) if name in names)
-            if self.place.leads:
+            if self.worker.is_first:
                 whole = held[name].detach().float() if owner == 0 else torch.empty(shape, device=self.deepspeed.device)
                 if owner:
                     distributed.recv(whole, owner)
                 weights[name] = whole.to("cpu", copy=True)
-            elif self.place.rank == owner:
+            elif self.worker.rank == owner:
                 distributed.send(held[name].detach().float().contiguous(), 0)
         return weights
 

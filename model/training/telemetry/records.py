@@ -1,41 +1,41 @@
-"""What the leading worker writes as it goes: history, times, progress."""
+"""What rank 0 writes during training: the step log, timings and progress."""
 
 from __future__ import annotations
 
 import torch
 
 from model.training.job import Job
-from model.training.launch.progress import ProgressWriter
+from model.training.telemetry.progress import ProgressWriter
 from model.training.telemetry.step_log import JsonLines
-from model.training.telemetry.telemetry import Telemetry, Waiting
+from model.training.telemetry.telemetry import Telemetry, WaitTimer
 
 
 class Records:
-    """The open files of one launch."""
+    """The open files of one launch. `start`: the step that it continues from; `note`: what the first progress line says."""
 
-    def __init__(self, job: Job, start: int, note: str, device: torch.device, waiting: Waiting) -> None:
+    def __init__(self, job: Job, start: int, note: str, device: torch.device, waiting: WaitTimer) -> None:
         devices = job.resources.parallel.workers if device.type == "cuda" else 0
         path = job.run_directory() / "progress.jsonl"
         self._progress = ProgressWriter(path, steps=job.total_steps, tokens_at=self._tokens_at, devices=devices)
         self._job = job
-        self._history = JsonLines(job.checkpoints / "history.jsonl", after_step=start)
-        self._timing = JsonLines(job.checkpoints / "timing.jsonl", after_step=start)
+        self._step_log = JsonLines(job.checkpoints / "history.jsonl", after_step=start)
+        self._timingss = JsonLines(job.checkpoints / "timing.jsonl", after_step=start)
         self._telemetry = Telemetry(job, device, waiting)
-        against = f"MFU is told against {self._telemetry.against}" if self._telemetry.against else ""
-        self._progress.note(start, "; ".join(filter(None, (note or "training", against))))
+        peak = f"MFU is relative to {self._telemetry.peak_source}" if self._telemetry.peak_source else ""
+        self._progress.note(start, "; ".join(filter(None, (note or "training", peak))))
 
     def add(self, step: int, line: dict[str, float]) -> None:
-        """The history's line for a step that has just ended."""
-        self._history.append({"step": step, **line})
-        told = self._telemetry.step(step)
-        self._progress.step(step, line, told)
-        self._timing.append({"step": step, **told})
+        """Write the line of a step that has just ended, with its timings and progress."""
+        self._step_log.append({"step": step, **line})
+        timing = self._telemetry.step(step)
+        self._progress.step(step, line, timing)
+        self._timingss.append({"step": step, **timing})
 
     def close(self) -> None:
-        """No more steps."""
-        self._history.close()
-        self._timing.close()
+        """Close the files."""
+        self._step_log.close()
+        self._timingss.close()
 
     def _tokens_at(self, step: int) -> int:
-        """Tokens in all steps up to this one."""
-        return self._job.train.place_of(step) * self._job.decoder.context
+        """Tokens in all steps up to this one, padding included."""
+        return self._job.train.sequences_before(step) * self._job.decoder.context

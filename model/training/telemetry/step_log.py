@@ -1,7 +1,7 @@
-"""The history of a run: one JSON line a step, deterministic, with nothing of the clock in it; times lie apart.
+"""The step log (`history.jsonl`): one JSON line per step, deterministic and without any time in it; timings have a file of their own.
 
-Guarantee: a line is on disk before the next step begins. On resume both files are cut back to the checkpoint's step, so no
-step stands twice and a resumed history is byte-identical to an undisturbed one.
+Guarantee: a line is written before the next step begins. A resumed run first truncates its logs to the checkpoint's step, so no step is
+logged twice, and its step log is byte-identical to that of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from model.networks.directory import write_atomically
 
 
 class JsonLines:
-    """A file of JSON objects with a `step`, kept up to `after_step` from an earlier life, then appended to."""
+    """A file of JSON objects with a `step`: truncated after step `after_step`, then appended to."""
 
     def __init__(self, path: Path, *, after_step: int) -> None:
         self.path = path
-        kept = [line for line in read_lines(path) if line["step"] <= after_step]
+        lines = [line for line in read_lines(path) if line["step"] <= after_step]
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, "".join(_line(entry) for entry in kept).encode())
+        write_atomically(path, "".join(_line(entry) for entry in lines).encode())
         self._stream = path.open("a", encoding="utf-8")
 
     def append(self, entry: dict[str, Any]) -> None:
@@ -32,7 +32,7 @@ class JsonLines:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of the file; a last line cut short by a kill is left out. Empty when there is no file."""
+    """Return the complete lines of the file, without a last one cut short by a kill; empty if there is no file."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]

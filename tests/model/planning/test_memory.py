@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
+from model.hardware.flops import training_flops
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.objectives.next_token import NextToken
-from model.planning.flops import training_flops
 from model.planning.memory import block_activations, worker_memory
 from model.planning.proposal import described_job
 from model.planning.trial import try_out

@@ -15,40 +15,40 @@ from typing import Any
 import torch
 
 from model.networks.decoder import Decoder
-from model.objectives.objective import objective_for
+from model.training.distributed import WorkerRank, import_deepspeed, join, leave
 from model.training.job import Job
-from model.training.launch.distributed import Place, import_deepspeed, join, leave
+from model.training.train_module import build_objective
 
 ROOT = Path(__file__).parents[3]
-ALONE = Place(0, 0, 1)
+ALONE = WorkerRank(0, 0, 1)
 
 
-def train_here(job: Job, place: Place = ALONE, stop_after: int | None = None, poisoned: frozenset[int] = frozenset()) -> list[int]:
+def train_here(job: Job, worker: WorkerRank = ALONE, stop_after: int | None = None, poisoned: frozenset[int] = frozenset()) -> list[int]:
     """As a worker would; with `stop_after`, asked to stop in that update of this start, so that it ends at a checkpoint.
 
     A batch at a place in the order that is `poisoned` leaves weights and loss that are no numbers. Returns the places of all batches.
     """
     import_deepspeed()
-    join(place, job.run_directory())
+    join(worker, job.run_directory())
     torch.set_num_threads(1)
     from model.training.trainer import Interrupted, Trainer
 
     job.run_directory().mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(job, place)
+    trainer = Trainer(job, worker)
     step, update = trainer.batches.step, trainer.engine.update
     places: list[int] = []
 
-    def counted(number: int, moved: int) -> Any:
-        places.append(job.train.place_of(number) + moved)
-        trainer.stop_asked = len(places) == stop_after
-        return step(number, moved)
+    def counted(number: int, skipped: int) -> Any:
+        places.append(job.train.sequences_before(number) + skipped)
+        trainer.stop_requested = len(places) == stop_after
+        return step(number, skipped)
 
     def spoilt(*given: Any) -> Any:
         told = update(*given)
         if places[-1] not in poisoned:
             return told
-        for piece in trainer.engine.pieces():
-            piece.parameter.data.fill_(math.nan)
+        for local in trainer.engine.local_parameters():
+            local.parameter.data.fill_(math.nan)
         return told._replace(sums=told.sums * math.nan)
 
     trainer.batches.step = counted  # type: ignore[method-assign]
@@ -64,10 +64,10 @@ def engine_of(job: Job) -> Any:
     import_deepspeed()
     join(ALONE, Path())
     from model.training.engine import Engine
-    from model.training.train_module import Lesson
+    from model.training.train_module import TrainModule
 
     decoder = Decoder(job.decoder, job.vocab_size, seed=job.seed).train()
-    return Engine(Lesson(decoder, objective_for(job.train), job.train.precision, None), job, ALONE)
+    return Engine(TrainModule(decoder, build_objective(job.train), job.train.precision, None), job, ALONE)
 
 
 def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> None:
@@ -94,11 +94,11 @@ def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> Non
 
 
 def main(told: Path) -> None:
-    place = Place(int(os.environ["RANK"]), int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+    worker = WorkerRank(int(os.environ["RANK"]), int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     import_deepspeed()
-    join(place, told.parent)
+    join(worker, told.parent)
     for described, stop_after in json.loads(told.read_text()):
-        train_here(Job.model_validate(described), place, stop_after)
+        train_here(Job.model_validate(described), worker, stop_after)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from torch import Tensor
 from model.networks.decoder import Decoder
 from model.networks.directory import load_model
 from model.training.job import Job
+from tests.model.jobs import SHAPE, VOCABULARY, JobMaker
 
 from .alone import train_here
-from .conftest import SHAPE, VOCABULARY, JobMaker
 
 NORMED = SHAPE.model_copy(update={"norm": "batch"})
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.training.checkpoint.checkpoint_files import Stored
-from model.training.checkpoint.record import Latest
+from model.training.checkpoint.files import StoredTensors
+from model.training.checkpoint.record import CheckpointRecord
 from model.training.job import Job, JobError
 from model.training.parallel.config import ParallelConfig
 from model.training.telemetry.step_log import read_lines
+from tests.model.jobs import JobMaker
 
 from .alone import train_here, train_together
-from .conftest import JobMaker
 
 RARE = {"checkpoint_every_steps": 1000}
 
@@ -27,9 +27,9 @@ def on(job: Job, workers: int, zero_stage: int) -> Job:
 
 def stored(job: Job) -> dict[tuple[str, str], torch.Tensor]:
     """All tensors of the checkpoint in force."""
-    latest = Latest.read(job.checkpoints)
+    latest = CheckpointRecord.read(job.checkpoints)
     assert latest is not None
-    held = Stored(job.checkpoints / latest.folder, latest.workers)
+    held = StoredTensors(job.checkpoints / latest.folder, latest.workers)
     return {name: held.whole(*name) for name in held.names()}
 
 
@@ -93,16 +93,16 @@ def test_a_run_that_changes_its_zero_stage_at_every_step_keeps_loss_and_optimize
 
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
 def test_what_is_loaded_in_another_stage_and_saved_again_is_the_same_to_the_bit(make_job: JobMaker, zero_stage: int) -> None:
-    from model.training.checkpoint.checkpoint import Checkpoints
-    from model.training.launch.distributed import Place
+    from model.training.checkpoint.checkpoints import Checkpoints
+    from model.training.distributed import WorkerRank
     from model.training.trainer import Trainer
 
     job = make_job("job", {"zero_stage": (zero_stage + 1) % 4, **RARE})
     train_here(job, stop_after=3)
     before = stored(job)
-    trainer = Trainer(on(job, 1, zero_stage), Place(0, 0, 1))
+    trainer = Trainer(on(job, 1, zero_stage), WorkerRank(0, 0, 1))
     again = Checkpoints(on(job, 1, zero_stage))
-    latest = again.latest()
+    latest = again.current()
     assert latest is not None
     again.load(trainer.engine, latest)
     again.save(trainer.engine, 4, latest.memory)

@@ -10,23 +10,23 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.loading.batches import Batches
 from model.networks.decoder import Decoder
 from model.objectives.next_token import NextToken
 from model.training.job import Job, JobError
+from model.training.job_batches import job_batches
 from model.training.optimizers.sophia import Sophia
 from model.training.schedule import rate_factor
 from model.training.train_module import drawn_targets, dropout_seed, find_compiler
+from tests.model.jobs import SHAPE, VOCABULARY, JobMaker
 
-from .alone import ALONE, engine_of, train_here
-from .conftest import SHAPE, VOCABULARY, JobMaker
+from .alone import engine_of, train_here
 
 STAGES = (0, 1, 2, 3)
 
 
 def losses_of(job: Job, engine: Any = None) -> tuple[list[float], Any]:
     """The loss of every update, and the engine after the last."""
-    batches = Batches(job, NextToken(), ALONE, torch.device("cpu"))
+    batches = job_batches(job, NextToken(), torch.device("cpu"))
     engine = engine or engine_of(job)
     losses = []
     while engine.updates < job.total_steps:
@@ -36,7 +36,7 @@ def losses_of(job: Job, engine: Any = None) -> tuple[list[float], Any]:
 
 
 def validated(job: Job, engine: Any) -> float:
-    units, loss = engine.measure(Batches(job, NextToken(), ALONE, torch.device("cpu")).validation()).tolist()
+    units, loss = engine.measure(job_batches(job, NextToken(), torch.device("cpu")).validation()).tolist()
     return float(loss / units)
 
 
@@ -48,7 +48,7 @@ def plain_loop(job: Job) -> tuple[list[float], dict[str, Tensor]]:
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": gains, "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=job.train.learning_rate, betas=(0.9, 0.95), eps=1e-8, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: rate_factor(update, job.total_steps, job.train))
-    batches, losses = Batches(job, objective, ALONE, torch.device("cpu")), []
+    batches, losses = job_batches(job, objective, torch.device("cpu")), []
     for update in range(job.total_steps):
         units, micro_batches = batches.step(update)
         nats = 0.0
@@ -102,7 +102,7 @@ def test_an_optimizer_of_whole_matrices_learns_in_stage_0_and_is_refused_elsewhe
 def test_sophia_sees_the_curvature_of_targets_drawn_from_the_model(make_job: JobMaker) -> None:
     """Against gradients taken by hand: h = (1 - beta2) B g^2, and weights that an estimate leaves alone."""
     job = make_job(resources={"zero_stage": 0, "micro_batch": 8}, optimizer="sophia", steps=1)
-    units, (batch,) = Batches(job, NextToken(), ALONE, torch.device("cpu")).step(0)
+    units, (batch,) = job_batches(job, NextToken(), torch.device("cpu")).step(0)
     _, engine = losses_of(job)
     decoder = Decoder(SHAPE, VOCABULARY, seed=job.seed)
     torch.manual_seed(dropout_seed(job.seed, 0, 0))
@@ -112,7 +112,7 @@ def test_sophia_sees_the_curvature_of_targets_drawn_from_the_model(make_job: Job
     assert torch.equal(drawn["targets"] < 0, ignored) and not torch.equal(drawn["targets"], batch["targets"])
     optimizer = engine.deepspeed.optimizer
     assert isinstance(optimizer, Sophia)
-    for piece, parameter in zip(engine.pieces(), decoder.parameters(), strict=True):
+    for piece, parameter in zip(engine.local_parameters(), decoder.parameters(), strict=True):
         assert parameter.grad is not None
         torch.testing.assert_close(
             optimizer.state[piece.parameter]["hessian"], 0.05 * units * parameter.grad.square(), rtol=1e-5, atol=1e-12
@@ -124,7 +124,7 @@ def test_averaged_weights_are_measured_and_saved_and_training_goes_on_with_its_o
     resources = {"zero_stage": stage, "micro_batch": 8}
     plain, _ = losses_of(make_job(resources=resources, steps=6))
     job = make_job(resources=resources, steps=6, ema_decay=0.5)
-    batches, engine = Batches(job, NextToken(), ALONE, torch.device("cpu")), engine_of(job)
+    batches, engine = job_batches(job, NextToken(), torch.device("cpu")), engine_of(job)
     averages: dict[str, Tensor] = {}
     losses = []
     for update in range(6):
@@ -146,7 +146,7 @@ def current_weights(engine: Any, stage: int) -> dict[str, Tensor]:
     import deepspeed
 
     held = {}
-    for piece in engine.pieces():
+    for piece in engine.local_parameters():
         with deepspeed.zero.GatheredParameters([piece.parameter], enabled=stage == 3):
             held[piece.name] = piece.parameter.detach().clone()
     return held
@@ -155,7 +155,7 @@ def current_weights(engine: Any, stage: int) -> dict[str, Tensor]:
 def plain_validation(job: Job, decoder: Decoder) -> float:
     objective, nats, counted = NextToken(), 0.0, 0
     with torch.no_grad():
-        for units, batch in Batches(job, objective, ALONE, torch.device("cpu")).validation():
+        for units, batch in job_batches(job, objective, torch.device("cpu")).validation():
             nats += float(objective.sums(decoder, batch, None)[0])
             counted += units
     return nats / counted
@@ -165,7 +165,7 @@ def plain_validation(job: Job, decoder: Decoder) -> float:
 def test_an_fp16_update_that_overflows_is_skipped_and_the_scale_halved(make_job: JobMaker, stage: int) -> None:
     keys = {"precision": "fp16", "loss_scale": 2.0**120, "loss_scale_window": 2}
     job = make_job(resources={"zero_stage": stage}, steps=4, **keys)
-    batches, engine = Batches(job, NextToken(), ALONE, torch.device("cpu")), engine_of(job)
+    batches, engine = job_batches(job, NextToken(), torch.device("cpu")), engine_of(job)
     before = engine.weights()
     before = {name: tensor.clone() for name, tensor in before.items()}
     units, micro_batches = batches.step(0)
@@ -184,7 +184,7 @@ def test_an_fp16_update_that_overflows_is_skipped_and_the_scale_halved(make_job:
 def test_a_growing_batch_is_learned_whole_in_every_stage(make_job: JobMaker) -> None:
     keys = {"batch_warmup_steps": 4, "batch_warmup_from": 2, "steps": 6}
     job = make_job(resources={"zero_stage": 0, "micro_batch": 2}, **keys)
-    sizes = [len(micro_batches) for _, micro_batches in map(Batches(job, NextToken(), ALONE, torch.device("cpu")).step, range(6))]
+    sizes = [len(micro_batches) for _, micro_batches in map(job_batches(job, NextToken(), torch.device("cpu")).step, range(6))]
     assert sizes == [1, 1, 2, 3, 4, 4]
     losses, _ = losses_of(job)
     assert losses == plain_loop(job)[0]
@@ -201,7 +201,7 @@ def test_workers_and_micro_batches_divide_the_smallest_batch(make_job: JobMaker)
 
 def test_what_is_drawn_in_an_update_depends_on_seed_update_and_worker_alone(make_job: JobMaker) -> None:
     job = make_job(resources={"zero_stage": 0}, steps=3)
-    engine, batches = engine_of(job), Batches(job, NextToken(), ALONE, torch.device("cpu"))
+    engine, batches = engine_of(job), job_batches(job, NextToken(), torch.device("cpu"))
     drawn = []
     engine.deepspeed.module.register_forward_pre_hook(lambda module, arguments: drawn.append(float(torch.rand(()))))
     for scalars in ({}, {"updates": 1}, {"updates": 2}, {"updates": 1}):
@@ -218,7 +218,7 @@ def test_the_change_of_the_weights_is_told_now_and_then(make_job: JobMaker) -> N
     told = {}
     for stage in STAGES:
         job = make_job(resources={"zero_stage": stage, "micro_batch": 8}, steps=2, warmup_steps=0)
-        engine, batches = engine_of(job), Batches(job, NextToken(), ALONE, torch.device("cpu"))
+        engine, batches = engine_of(job), job_batches(job, NextToken(), torch.device("cpu"))
         before = {name: tensor.clone() for name, tensor in engine.weights().items()}
         units, micro_batches = batches.step(0)
         told[stage] = engine.update(micro_batches, units).metrics["update_norm"]

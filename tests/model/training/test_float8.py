@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
+from model.training.distributed import import_deepspeed
 from model.training.float8 import Float8Linear, to_float8, use_float8
 from model.training.job import JobError
-from model.training.launch.distributed import import_deepspeed
+from tests.model.jobs import JobMaker
 
 from .alone import engine_of
-from .conftest import JobMaker
 from .test_engine import losses_of
 
 

@@ -15,9 +15,9 @@ from model.training.job import Job, JobError
 from model.training.telemetry.step_log import read_lines
 from tasks.base.pretrain import initial_state
 from tasks.training import Pretraining
+from tests.model.jobs import DIGEST, SHAPE, VOCABULARY, JobMaker
 
 from .alone import train_here
-from .conftest import DIGEST, SHAPE, VOCABULARY, JobMaker
 
 
 def started_from(job: Job, directory: Path) -> Job:

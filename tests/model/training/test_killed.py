@@ -16,16 +16,15 @@ import pytest
 from model.training.job import Job, JobError
 from model.training.launch import processes
 from model.training.launch.launch import LaunchError, launch
-from model.training.launch.progress import Progress
+from model.training.telemetry.progress import Progress
 from tests.crash.disks import fill_up, small_disk
-
-from .conftest import JobMaker
+from tests.model.jobs import JobMaker
 
 LAUNCH = """
 import sys
 from pathlib import Path
 from model.training.job import Job
-from model.training.launch import launch
+from model.training.launch.launch import launch
 launch(Job.model_validate_json(Path(sys.argv[1]).read_text()))
 """
 SLOW = {"steps": 200, "eval_rows": 0}

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
+from model.training.distributed import WorkerRank, rank_from_environment
 from model.training.job import Job
-from model.training.launch.distributed import Place, place_from_environment
+from model.training.launch.hosts import Host, HostsError, chosen_hosts, first_of, read_hostfile, slurm_environment
 from model.training.launch.launch import LaunchError, launch
-from model.training.launch.progress import Progress
-from model.training.parallel.hosts import Host, HostsError, chosen_hosts, first_of, read_hostfile, slurm_environment
-from model.training.parallel.launchers import starts
+from model.training.launch.launchers import starts
+from model.training.telemetry.progress import Progress
 from model.training.telemetry.step_log import read_lines
+from tests.model.jobs import JobMaker
 
-from .conftest import JobMaker
 from .test_killed import start, wait_for, workers_of
 
 SSH = """#!/bin/sh
@@ -125,7 +125,7 @@ def test_slurm_places_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     for name, value in (("PROCID", "3"), ("LOCALID", "1"), ("NTASKS", "4"), ("NODELIST", "n[1-2]")):
         monkeypatch.setenv(f"SLURM_{name}", value)
-    assert place_from_environment(29_500) == Place(3, 1, 4)
+    assert rank_from_environment(29_500) == WorkerRank(3, 1, 4)
     assert os.environ["MASTER_ADDR"] == "n1"
 
 

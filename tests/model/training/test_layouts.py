@@ -8,17 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.loading.batches import Batches
 from model.networks.decoder import Decoder
 from model.objectives.next_token import NextToken
 from model.training.config import DpoConfig, SftConfig
-from model.training.launch import launch
-from model.training.launch.distributed import Place
-from model.training.optimizers.choose import optimizer_for
+from model.training.job_batches import job_batches
+from model.training.launch.launch import launch
+from model.training.optimizers.build import build_optimizer
 from model.training.schedule import rate_factor
 from model.training.telemetry.step_log import read_lines
-
-from .conftest import SHAPE, VOCABULARY, JobMaker, follow_up
+from tests.model.jobs import SHAPE, VOCABULARY, JobMaker, follow_up
 
 
 def losses(output: Path, name: str = "loss") -> list[float]:
@@ -31,11 +29,11 @@ def test_the_loss_curve_is_that_of_a_plain_torch_loop_over_whole_batches(make_jo
     launch(job)
     torch.set_num_threads(1)
     decoder = Decoder(SHAPE, VOCABULARY, seed=job.seed)
-    optimizer = optimizer_for(decoder, job.train)
+    optimizer = build_optimizer(decoder, job.train)
     objective = NextToken()
     expected: list[tuple[float, float]] = []
     whole = job.model_copy(update={"resources": job.resources.model_copy(update={"micro_batch": 8})})
-    batches = Batches(whole, objective, Place(0, 0, 1), torch.device("cpu"))
+    batches = job_batches(whole, objective, torch.device("cpu"))
     for update in range(job.total_steps):
         for group in optimizer.param_groups:
             group["lr"] = job.train.learning_rate * rate_factor(update, job.total_steps, job.train)

@@ -12,15 +12,14 @@ from safetensors.torch import load_file
 
 from flows.recipe.loading import RecipeError, load
 from model.training.config import DpoConfig, TrainResources
+from model.training.distributed import WorkerRank, import_deepspeed, select_device
 from model.training.job import Job, JobError
-from model.training.launch import launch
-from model.training.launch.distributed import Place, import_deepspeed, take_device
-from model.training.launch.progress import Progress
+from model.training.launch.launch import launch
 from model.training.parallel.compile import deepspeed_config
 from model.training.parallel.config import ParallelConfig
+from model.training.telemetry.progress import Progress
 from model.training.telemetry.step_log import read_lines
-
-from .conftest import JobMaker, follow_up
+from tests.model.jobs import JobMaker, follow_up
 
 
 def curve(job: Job) -> list[float]:
@@ -192,7 +191,7 @@ def test_each_worker_takes_its_own_accelerator_and_nccl_where_there_are_some(mon
     chosen: list[int] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
-    assert take_device(Place(rank=3, local_rank=1, world=4)) == "nccl"
+    assert select_device(WorkerRank(rank=3, local_rank=1, world_size=4)) == "nccl"
     assert chosen == [1]
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert take_device(Place(rank=3, local_rank=1, world=4)) == "gloo"
+    assert select_device(WorkerRank(rank=3, local_rank=1, world_size=4)) == "gloo"

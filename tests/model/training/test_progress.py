@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from model.training.launch.progress import ProgressReader, ProgressWriter
+from model.training.telemetry.progress import ProgressReader, ProgressWriter
 
 
 @pytest.mark.parametrize("devices", [0, 4])

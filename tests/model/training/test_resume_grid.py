@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from model.training.job import Job
-from model.training.launch import launch
+from model.training.launch.launch import launch
 from model.training.telemetry.step_log import read_lines
+from tests.model.jobs import JobMaker
 
 from .alone import train_here, train_together
-from .conftest import JobMaker
 from .test_checkpoints import losses, on, same_bytes
 from .test_killed import killed_after_a_checkpoint
 

@@ -72,15 +72,15 @@ def test_a_batch_grows_in_even_stairs() -> None:
 def test_a_batch_begins_where_the_ones_before_it_end(stairs: int, first: int, steps: int) -> None:
     config = growing(stairs, first, steps, steps=1)
     sizes = [config.batch_at(update) for update in range(60)]
-    assert [config.place_of(update) for update in range(61)] == [0, *accumulate(sizes)]
+    assert [config.sequences_before(update) for update in range(61)] == [0, *accumulate(sizes)]
     assert sizes == sorted(sizes) and sizes[0] in (first, first * stairs) and sizes[steps] == first * stairs
 
 
 @given(stairs=st.integers(2, 9), first=st.integers(1, 5), steps=st.integers(0, 20), tokens=st.integers(1, 30_000))
 def test_tokens_ask_for_the_steps_that_come_nearest_to_them(stairs: int, first: int, steps: int, tokens: int) -> None:
     config = growing(stairs, first, steps, tokens=tokens)
-    off = abs(config.place_of(config.total_steps(16)) * 16 - tokens)
-    assert off == min(abs(config.place_of(count) * 16 - tokens) for count in range(1, 2000))
+    off = abs(config.sequences_before(config.total_steps(16)) * 16 - tokens)
+    assert off == min(abs(config.sequences_before(count) * 16 - tokens) for count in range(1, 2000))
 
 
 def test_a_batch_that_cannot_grow_in_whole_stairs_is_refused_with_its_values() -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from model.planning.flops import training_flops
+from model.hardware.flops import training_flops
 from model.training.config import DpoConfig, TrainResources
-from model.training.launch import launch
-from model.training.launch.progress import ProgressReader
+from model.training.launch.launch import launch
+from model.training.telemetry.progress import ProgressReader
 from model.training.telemetry.step_log import read_lines
+from tests.model.jobs import CONTEXT, VOCABULARY, JobMaker, follow_up
 from tests.model.training.alone import train_here
-from tests.model.training.conftest import CONTEXT, VOCABULARY, JobMaker, follow_up
 
 
 def test_every_step_tells_its_speed_mfu_memory_and_wait_and_samples_change_nothing(make_job: JobMaker) -> None:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 
 from model.training.job import Job
-from model.training.launch import launch
+from model.training.launch.launch import launch
 from model.training.telemetry.step_log import read_lines
+from tests.model.jobs import JobMaker
 
 from .alone import train_here
-from .conftest import JobMaker
 
 Curve = NDArray[np.float64]
 ROUNDING = 1e-5

@@ -12,11 +12,11 @@ import torch
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.networks.directory import TOKENIZER_DIGEST, save_model
+from model.training.distributed import import_deepspeed, join
 from model.training.job import Job
-from model.training.launch.distributed import import_deepspeed, join
+from tests.model.jobs import DIGEST, JobMaker, write_shards
 
 from .alone import ALONE
-from .conftest import DIGEST, JobMaker, write_shards
 
 WORDS = 20
 SENTENCE = [3, 14, 15, 9, 2]

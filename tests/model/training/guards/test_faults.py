@@ -10,9 +10,9 @@ from model.training.config import PretrainConfig
 from model.training.guards.config import GuardsConfig
 from model.training.guards.faults import Faults, TrainingError
 from model.training.telemetry.step_log import read_lines
+from tests.model.jobs import JobMaker
 
 from ..alone import train_here
-from ..conftest import JobMaker
 
 BATCH = 8
 BACK = {"on_nan": "rollback", "rollback_every_steps": 4}
@@ -27,32 +27,32 @@ def test_a_spike_is_a_loss_far_above_the_median_of_those_before_it() -> None:
     losses = [3.0, 3.1, 2.9, 3.0, 3.2, 2.8, 3.0, 3.1]
     # By hand: median 3.0, distances 0 .1 .1 0 .2 .2 0 .1, their median 0.1: the limit is 3.0 + 5 * 1.4826 * 0.1 = 3.7413.
     for step, loss in enumerate(losses, 1):
-        assert faults.found(step, {"loss": loss, "grad_norm": 1.0}) == ""
-    assert "spike above 3.7413 (median 3.0000 of 8 steps)" in faults.found(9, {"loss": 3.742})
-    assert faults.found(9, {"loss": 3.741}) == ""
+        assert faults.check(step, {"loss": loss, "grad_norm": 1.0}) == ""
+    assert "spike above 3.7413 (median 3.0000 of 8 steps)" in faults.check(9, {"loss": 3.742})
+    assert faults.check(9, {"loss": 3.741}) == ""
 
 
 def test_no_spike_is_looked_for_before_the_window_is_full_nor_when_the_policy_is_to_ignore_them() -> None:
     early, ignoring = watching(on_spike="stop", spike_window=8), watching()
     for step in range(1, 9):
-        assert early.found(step, {"loss": 2.0 + (step == 8) * 100}) == ignoring.found(step, {"loss": 2.0 * step}) == ""
+        assert early.check(step, {"loss": 2.0 + (step == 8) * 100}) == ignoring.check(step, {"loss": 2.0 * step}) == ""
 
 
 def test_a_rollback_goes_to_the_last_place_before_the_step_and_leaves_out_its_data() -> None:
     faults = watching(on_nan="rollback", rollback_every_steps=10, skip_steps=2)
     assert faults.roll_back(15) == 10
     # Updates count from 0: steps 14 and 15 are updates 13 and 14.
-    assert [faults.moved(update) for update in (12, 13, 14, 99)] == [0, 16, 16, 16]
+    assert [faults.skipped_rows(update) for update in (12, 13, 14, 99)] == [0, 16, 16, 16]
     assert faults.roll_back(20) == 10 and faults.roll_back(21) == 20
     assert faults.metrics() == {"rollbacks": 3.0, "skipped_batches": 5.0}
     restored = watching(on_nan="rollback")
-    restored.remember(faults.memory())
-    assert [restored.moved(update) for update in range(30)] == [faults.moved(update) for update in range(30)]
+    restored.restore(faults.state())
+    assert [restored.skipped_rows(update) for update in range(30)] == [faults.skipped_rows(update) for update in range(30)]
 
 
 def test_what_is_no_number_stops_the_run_by_default() -> None:
     with pytest.raises(TrainingError, match=r"step 7: the gradient norm is inf; lower learning_rate=0.002"):
-        watching().found(7, {"loss": 1.0, "grad_norm": math.inf})
+        watching().check(7, {"loss": 1.0, "grad_norm": math.inf})
 
 
 @pytest.mark.parametrize("zero_stage", [0, 1, 3])
@@ -81,7 +81,7 @@ def without(job: object, batches: set[int]) -> list[float]:
         kept = [batch for batch in range(100) if batch not in batches]
         return (kept[update] - update) * BATCH
 
-    with patch.object(Faults, "moved", moved):
+    with patch.object(Faults, "skipped_rows", moved):
         train_here(job)  # type: ignore[arg-type]
     return [line["loss"] for line in read_lines(job.output / "history.jsonl")]  # type: ignore[attr-defined]
 

@@ -11,9 +11,9 @@ from model.training.config import PretrainConfig
 from model.training.guards.config import GuardsConfig
 from model.training.guards.validation import Validation
 from model.training.telemetry.step_log import read_lines
+from tests.model.jobs import JobMaker
 
 from ..alone import train_here
-from ..conftest import JobMaker
 
 
 def test_a_measurement_tells_the_best_the_gap_and_how_long_ago_the_best_was() -> None:
@@ -42,7 +42,7 @@ def test_the_best_weights_become_the_model_also_after_a_stop(make_job: JobMaker,
     # None is 5 nats better than the first measurement, so that is the best.
     train = {"steps": 8, "eval_every": 2, "select": "best", "guards": GuardsConfig(patience=9, min_delta=5.0)}
     keeping = {"keep_every_steps": 2, "keep_best": True, "keep_in": "kept"}
-    job, stopped = make_job("whole", keeping, **train).model_copy(update={"kept": kept}), make_job("stopped", **train)
+    job, stopped = make_job("whole", keeping, **train).model_copy(update={"retained": kept}), make_job("stopped", **train)
     train_here(job)
     for _ in range(3):
         train_here(stopped, stop_after=3)

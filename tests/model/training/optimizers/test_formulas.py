@@ -13,7 +13,7 @@ from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.training.config import PretrainConfig
 from model.training.optimizers.averaging import average_weights
-from model.training.optimizers.choose import block_matrices, optimizer_for
+from model.training.optimizers.build import block_matrices, build_optimizer
 from model.training.optimizers.lion import Lion
 from model.training.optimizers.sophia import Sophia
 
@@ -47,7 +47,7 @@ def split(decoder: Decoder) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
 
 
 def test_the_gains_of_norms_do_not_decay_and_all_matrices_do() -> None:
-    optimizer = optimizer_for(tiny(), config(weight_decay=0.3))
+    optimizer = build_optimizer(tiny(), config(weight_decay=0.3))
     decays = {parameter.dim(): group["weight_decay"] for group in optimizer.param_groups for parameter in group["params"]}
     assert decays == {1: 0.0, 2: 0.3}
 
@@ -70,7 +70,7 @@ def test_what_torch_has_is_torchs_own(name: str) -> None:
     fused = {} if name == "adafactor" else {"fused": True}
     groups = [{"params": matrices, "weight_decay": 0.2}, {"params": gains, "weight_decay": 0.0}]
     expected = taught(reference, [kind(groups, lr=0.01, **arguments, **fused)])
-    for parameter, tensor in taught(ours, [optimizer_for(ours, config(optimizer=name, weight_decay=0.2, **keys))]).items():
+    for parameter, tensor in taught(ours, [build_optimizer(ours, config(optimizer=name, weight_decay=0.2, **keys))]).items():
         assert torch.equal(tensor, expected[parameter]), parameter
 
 
@@ -82,7 +82,7 @@ def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest() -> None:
     muon = torch.optim.Muon(inside, lr=0.02, weight_decay=0.2, momentum=0.9, nesterov=True, adjust_lr_fn="match_rms_adamw")
     groups = [{"params": [each for each in outside if each.dim() == dim], "weight_decay": decay} for dim, decay in ((2, 0.2), (1, 0.0))]
     expected = taught(reference, [muon, torch.optim.AdamW(groups, lr=0.01, betas=(0.9, 0.95), fused=True)])
-    optimizer = optimizer_for(ours, config(optimizer="muon", weight_decay=0.2, muon_learning_rate=0.02, momentum=0.9))
+    optimizer = build_optimizer(ours, config(optimizer="muon", weight_decay=0.2, muon_learning_rate=0.02, momentum=0.9))
     got = taught(ours, [optimizer])
     for name, tensor in got.items():
         assert torch.equal(tensor, expected[name]), name
@@ -92,10 +92,10 @@ def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest() -> None:
 
 def test_muon_goes_on_from_a_loaded_state_as_if_never_stopped() -> None:
     whole, halves = tiny(), tiny()
-    expected = taught(whole, [optimizer_for(whole, config(optimizer="muon"))], updates=5)
-    first = optimizer_for(halves, config(optimizer="muon"))
+    expected = taught(whole, [build_optimizer(whole, config(optimizer="muon"))], updates=5)
+    first = build_optimizer(halves, config(optimizer="muon"))
     taught(halves, [first], updates=3)
-    second = optimizer_for(halves, config(optimizer="muon"))
+    second = build_optimizer(halves, config(optimizer="muon"))
     second.load_state_dict(first.state_dict())
     for update in (3, 4):
         generator = torch.Generator().manual_seed(update)

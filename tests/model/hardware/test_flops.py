@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from model.hardware.devices import DEVICES, device_of_driver, find_device
+from model.hardware.flops import attention_flops, product_weights, training_flops, utilization
+from model.hardware.peak import measured_peak, peak_of
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
-from model.planning.devices import DEVICES, device_of_driver, find_device
-from model.planning.flops import attention_flops, product_weights, training_flops, utilization
-from model.planning.peak import measured_peak, peak_of
 
 SHAPE = DecoderConfig(width=64, layers=2, heads=4, kv_heads=2, feed_forward=192, context=32)
 

@@ -1,19 +1,28 @@
-"""Progress: what a running job tells its launcher, a line of JSON at a time, at most twice a second."""
+"""What a running job shows its launcher: progress, and a heartbeat of every worker.
+
+Progress is a JSON line of rank 0, at most twice a second. For the heartbeat each worker touches a file of its own every second, so that
+among workers that wait for each other the dead one can be named. It costs a thread and one change of a file's time a second. A worker of
+which only the main thread hangs keeps beating.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 
 from pydantic import BaseModel
 
+HEARTBEAT_SECONDS = 1.0
+SILENT_SECONDS = 5.0
+
 
 class Progress(BaseModel, frozen=True):
-    """Where a run is. `loss` is the mean of the last step, nats a unit; None before the first step of this launch.
+    """How far a run has come. `loss` is the mean of the last step, in nats per unit; None before the first step of this launch.
 
-    `told`: what every step since the last progress measured, by name, with its `step`: learning and telemetry.
-    `devices`: accelerators in use by all workers together; 0 on processors.
+    `metrics`: everything measured in each step since the last progress, by name, with its `step`.
+    `devices`: accelerators used by all workers together; 0 on CPUs.
     """
 
     step: int
@@ -22,15 +31,15 @@ class Progress(BaseModel, frozen=True):
     tokens_per_second: float
     seconds_left: float | None
     mfu: float | None = None
-    told: tuple[dict[str, float], ...] = ()
+    metrics: tuple[dict[str, float], ...] = ()
     note: str = ""
     devices: int = 0
 
 
 class ProgressWriter:
-    """Appends progress to a file; speed is measured over what this launch has done, the first step left out.
+    """Appends progress to a file; the speed is the mean since this launch's first step.
 
-    `tokens_at` gives the tokens of all steps up to one; batches may grow.
+    `tokens_at` returns the tokens of all steps up to one; batches may grow.
     """
 
     def __init__(self, path: Path, *, steps: int, tokens_at: Callable[[int], int], devices: int = 0) -> None:
@@ -41,12 +50,12 @@ class ProgressWriter:
         self._shown = 0.0
 
     def note(self, step: int, note: str) -> None:
-        """A line that says where the run is in words: starting, resuming, saving."""
+        """Write a line with a message, such as where the run continues from."""
         where = {"step": step, "steps": self._steps, "devices": self._devices}
         self._write(Progress(**where, loss=None, tokens_per_second=0, seconds_left=None, note=note))
 
     def step(self, step: int, metrics: dict[str, float], telemetry: dict[str, float]) -> None:
-        """Tell of a finished step: what was learned in it, and what it took."""
+        """Report a finished step: its metrics and what it cost."""
         now = time.perf_counter()
         first, began = self._first = self._first or (step, now)
         speed = (self._tokens_at(step) - self._tokens_at(first)) / (now - began) if step > first else 0.0
@@ -62,7 +71,7 @@ class ProgressWriter:
                     tokens_per_second=speed,
                     seconds_left=ahead / speed if speed else None,
                     mfu=telemetry.get("mfu"),
-                    told=tuple(self._waiting),
+                    metrics=tuple(self._waiting),
                     devices=self._devices,
                 )
             )
@@ -74,18 +83,39 @@ class ProgressWriter:
 
 
 class ProgressReader:
-    """Follows a progress file from its beginning; each call returns what is new, whole lines only."""
+    """Follows a progress file from its beginning."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._place = 0
+        self._offset = 0
 
     def new(self) -> list[Progress]:
+        """Return the complete lines written since the last call."""
+        """Return the complete lines written since the last call."""
         if not self._path.exists():
             return []
         with self._path.open("rb") as stream:
-            stream.seek(self._place)
+            stream.seek(self._offset)
             content = stream.read()
         whole = content[: content.rfind(b"\n") + 1]
-        self._place += len(whole)
+        self._offset += len(whole)
         return [Progress.model_validate_json(line) for line in whole.splitlines()]
+
+
+def start_heartbeat(directory: Path, rank: int) -> None:
+    """Touch this worker's heartbeat file every second from now on, until the process ends."""
+    path = directory / f"worker-{rank}.alive"
+
+    def beat() -> None:
+        while directory.exists():
+            path.touch()
+            time.sleep(HEARTBEAT_SECONDS)
+
+    Thread(target=beat, name="heartbeat", daemon=True).start()
+
+
+def silent_workers(directory: Path) -> dict[int, float]:
+    """Return the workers without a heartbeat for `SILENT_SECONDS`, and for how many seconds; those that never had one are left out."""
+    now = time.time()
+    ages = {int(path.stem.removeprefix("worker-")): now - path.stat().st_mtime for path in directory.glob("worker-*.alive")}
+    return {rank: age for rank, age in sorted(ages.items()) if age > SILENT_SECONDS}

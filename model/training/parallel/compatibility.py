@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WHOLE_MATRICES = ("muon", "adafactor")  # optimizers that see a weight as the matrix it is
 
 
-def misfits(
+def incompatibilities(
     decoder: DecoderConfig, train: TrainConfig, resources: TrainResources, *, section: str = "", shape: str = "", spread: str = ""
 ) -> Iterator[str]:
     """What does not fit; `section`, `shape` and `spread` go before the names of the keys of each."""

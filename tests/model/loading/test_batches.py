@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from model.loading.batches import Batches
-from model.loading.mixture import epochs
-from model.loading.prefetch import Ahead
+from model.loading.prefetch import Prefetcher
+from model.loading.shards import ShardError
 from model.objectives.next_token import NextToken
-from model.training.job import Job, JobError
-from model.training.launch.distributed import Place
-
-from .conftest import CONTEXT, JobMaker, write_shards
+from model.training.distributed import WorkerRank
+from model.training.job import Job
+from model.training.job_batches import count_epochs, job_batches
+from tests.model.jobs import CONTEXT, JobMaker, write_shards
 
 ROWS, STEPS = 30, 10
 SOURCES = [{"name": "books", "rows": 20}, {"name": "talk", "rows": 10}]
@@ -35,9 +34,9 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def seen(job: Job, place: Place, updates: range) -> list[list[int]]:
+def seen(job: Job, place: WorkerRank, updates: range) -> list[list[int]]:
     """The numbers of the rows that a worker gets, an update a list."""
-    batches = Batches(job, NextToken(), place, torch.device("cpu"))
+    batches = job_batches(job, NextToken(), torch.device("cpu"), place.rank, place.world_size)
     found = []
     for update in updates:
         units, parts = batches.step(update)
@@ -57,12 +56,12 @@ def test_nothing_is_dropped_and_nothing_repeated_whoever_reads(
         made = make_job(resources=resources, steps=STEPS, global_batch=batch, mixture=mixture, eval_rows=0)
         return made.model_copy(update={"train_shards": numbered})
 
-    whole = seen(job(workers=1, micro_batch=batch, loader_threads=0), Place(0, 0, 1), range(STEPS))
+    whole = seen(job(workers=1, micro_batch=batch, loader_threads=0), WorkerRank(0, 0, 1), range(STEPS))
     for workers, per_node, threads, micro in product((1, 2, 3, 6), (1, 3), (0, 1, 3), (1, 2)):
         if batch // workers % micro:
             continue
         here = job(workers=workers, micro_batch=micro, loader_threads=threads)
-        shares = [seen(here, Place(rank, rank % per_node, workers), range(STEPS)) for rank in range(workers)]
+        shares = [seen(here, WorkerRank(rank, rank % per_node, workers), range(STEPS)) for rank in range(workers)]
         assert [list(chain(*parts)) for parts in zip(*shares, strict=True)] == whole, (workers, per_node, threads, micro)
     joined = list(chain(*whole))
     if mixture:
@@ -77,29 +76,29 @@ def test_nothing_is_dropped_and_nothing_repeated_whoever_reads(
 def test_a_run_that_goes_on_in_the_middle_sees_what_an_undisturbed_one_sees(make_job: JobMaker, numbered: Path, threads: int) -> None:
     job = make_job(resources={"loader_threads": threads}, steps=STEPS, mixture=MIXTURE, eval_rows=0)
     job = job.model_copy(update={"train_shards": numbered})
-    whole = seen(job, Place(0, 0, 1), range(STEPS))
-    assert seen(job, Place(0, 0, 1), range(4, STEPS)) == whole[4:]
+    whole = seen(job, WorkerRank(0, 0, 1), range(STEPS))
+    assert seen(job, WorkerRank(0, 0, 1), range(4, STEPS)) == whole[4:]
 
 
 def test_rows_left_out_move_all_that_come_after_them(make_job: JobMaker, numbered: Path) -> None:
     job = make_job(steps=STEPS, global_batch=8, eval_rows=0).model_copy(update={"train_shards": numbered})
-    batches = Batches(job, NextToken(), Place(0, 0, 1), torch.device("cpu"))
+    batches = job_batches(job, NextToken(), torch.device("cpu"))
     batches.step(0)
-    moved, later = batches.step(1, moved=8)[1], batches.step(2)[1]
+    moved, later = batches.step(1, skipped=8)[1], batches.step(2)[1]
     assert all(torch.equal(one["tokens"], other["tokens"]) for one, other in zip(moved, later, strict=True))
 
 
 def test_how_often_rows_come_round_is_told_of_each_source_of_a_mixture_or_of_all(make_job: JobMaker, numbered: Path) -> None:
     plain = make_job(steps=STEPS, global_batch=12).model_copy(update={"train_shards": numbered})
     mixed = make_job(steps=STEPS, global_batch=12, mixture=MIXTURE).model_copy(update={"train_shards": numbered})
-    assert epochs(plain) == {"epochs": 120 / ROWS}
-    assert epochs(mixed) == {"epochs_books": 90 / 20, "epochs_talk": 30 / 10}
+    assert count_epochs(plain) == {"epochs": 120 / ROWS}
+    assert count_epochs(mixed) == {"epochs_books": 90 / 20, "epochs_talk": 30 / 10}
 
 
 def test_a_mixture_over_shards_that_mix_sources_in_their_rows_is_refused(make_job: JobMaker) -> None:
     job = make_job(mixture=MIXTURE)
-    with pytest.raises(JobError, match=r"pack\.by_source=true"):
-        Batches(job, NextToken(), Place(0, 0, 1), torch.device("cpu"))
+    with pytest.raises(ShardError, match=r"pack\.by_source=true"):
+        job_batches(job, NextToken(), torch.device("cpu"))
 
 
 def test_an_error_in_a_thread_is_raised_where_its_result_is_wanted_and_only_there() -> None:
@@ -108,7 +107,7 @@ def test_an_error_in_a_thread_is_raised_where_its_result_is_wanted_and_only_ther
             raise OSError("the disk is gone")
         return number
 
-    ahead = Ahead(make, threads=2)
+    ahead = Prefetcher(make, threads=2)
     assert [ahead.get(0, [1, 2]), ahead.get(1, [2, 3])] == [0, 1]
     assert ahead.get(3, []) == 3
     with pytest.raises(OSError, match="the disk is gone"):

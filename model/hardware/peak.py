@@ -13,7 +13,7 @@ from functools import cache
 
 import torch
 
-from model.planning.devices import device_of_driver, find_device
+from model.hardware.devices import device_of_driver, find_device
 
 FIRST, LARGEST = 256, {"cpu": 2048, "cuda": 8192}
 LONG_ENOUGH, REPEATS = 0.01, 4
@@ -30,7 +30,7 @@ class Peak:
 def peak_of(device: torch.device, precision: str, named: str = "auto") -> Peak:
     """The peak that MFU is told against.
 
-    `named`: auto (the data sheet's where the card is listed, else measured), measured, or a device's name in model/planning/devices.py.
+    `named`: auto (the data sheet's where the card is listed, else measured), measured, or a device's name in model/hardware/devices.py.
     Raises ValueError for a name or precision that isn't there.
     """
     if named not in ("auto", "measured"):

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from model.loading.mixture import MixtureOrder
 from model.loading.mixture_config import PARTS, MixturePhase
+from model.loading.shards import ShardError
 from model.training.config import PretrainConfig
-from model.training.job import JobError
 
 PINNED = [23, 44, 27, 7, 43, 33, 36, 47, 10, 65, 37, 55]
 ROWS = {"books": 40, "talk": 7, "web": 23}
@@ -92,15 +92,15 @@ def test_the_order_is_the_one_that_earlier_versions_gave() -> None:
     ],
 )
 def test_sources_that_the_shards_lack_and_sources_without_a_weight_are_refused(given_weights: dict[str, float], said: str) -> None:
-    with pytest.raises(JobError, match=said):
+    with pytest.raises(ShardError, match=said):
         mixed((1, given_weights))
 
 
 def test_shards_whose_rows_mix_sources_and_sources_without_rows_are_refused() -> None:
     phase = MixturePhase(until=1, weights={"books": 1})
-    with pytest.raises(JobError, match=r"pack\.by_source=true"):
+    with pytest.raises(ShardError, match=r"pack\.by_source=true"):
         MixtureOrder(0, [phase], 10, {})
-    with pytest.raises(JobError, match="no rows"):
+    with pytest.raises(ShardError, match="no rows"):
         MixtureOrder(0, [phase], 10, {"books": 0})
 
 

@@ -8,9 +8,9 @@ from model.evaluation.memorization import measure_memorization
 from model.loading.shards import ShardReader
 from model.networks.directory import load_model
 from model.training.telemetry.step_log import read_lines
+from tests.model.jobs import JobMaker
 
 from ..alone import train_here
-from ..conftest import JobMaker
 
 
 def test_the_share_is_that_of_passages_that_a_greedy_continuation_recites(make_job: JobMaker) -> None:

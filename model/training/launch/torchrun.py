@@ -1,4 +1,4 @@
-"""torchrun that dies with the launcher that started it, even by kill -9: `python -m model.training.parallel.torchrun ...`."""
+"""torchrun that dies with the launcher that started it, even by kill -9: `python -m model.training.launch.torchrun ...`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model.training.job import Job
-from model.training.parallel.hosts import chosen_hosts
+from model.training.launch.hosts import chosen_hosts
 
 ROOT = Path(__file__).resolve().parents[3]
 WORKER = "model.training.launch.worker"
@@ -43,7 +43,7 @@ def starts(job: Job, job_file: Path) -> list[Start]:
     if parallel.launcher == "torchrun":
         return [
             Start(
-                "torchrun", torchrun_command(job, job_file, "model.training.parallel.torchrun"), {**_common(job), "FOLIO_REPORTS": "stdout"}
+                "torchrun", torchrun_command(job, job_file, "model.training.launch.torchrun"), {**_common(job), "FOLIO_REPORTS": "stdout"}
             )
         ]
     if parallel.launcher == "hostfile":

@@ -12,8 +12,7 @@ import pyarrow as pa
 import pytest
 
 from model.loading.shards import ShardError, ShardReader, SourceRows
-
-from .conftest import write_shards
+from tests.model.jobs import write_shards
 
 LENGTH = 12
 ROWS = (5, 5, 3)

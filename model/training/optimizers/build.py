@@ -22,7 +22,7 @@ from model.training.optimizers.sophia import Sophia
 Groups = list[dict[str, Any]]
 
 
-def optimizer_for(decoder: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def build_optimizer(decoder: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """SGD and momentum (torch's), Adam (Kingma and Ba, 2015), AdamW, Adafactor (Shazeer and Stern, 2018: its rate is relative to a weight's
     own size), Lion, Sophia-G, or Muon for the blocks' matrices with AdamW for the rest.
     """

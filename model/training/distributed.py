@@ -1,0 +1,102 @@
+"""The process group of the workers: a worker's rank, joining the group, and leaving it.
+
+Several workers are started by torchrun or Slurm, and join through MASTER_ADDR and MASTER_PORT. A single worker has nobody to meet.
+`leave` waits for all workers, flushes, and ends the process without unwinding it: a gloo thread that outlives the interpreter would
+otherwise abort about one run in three of two workers.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import NoReturn
+
+from model.training.launch.hosts import slurm_environment
+
+
+@dataclass(frozen=True)
+class WorkerRank:
+    """This worker's rank among all, its rank on its machine, and how many workers there are."""
+
+    rank: int
+    local_rank: int
+    world_size: int
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one worker that writes records."""
+        return self.rank == 0
+
+
+def rank_from_environment(port: int) -> WorkerRank:
+    """Read RANK, LOCAL_RANK and WORLD_SIZE, or Slurm's variables; without any, the worker is alone.
+
+    Slurm sets no MASTER_ADDR: it is the first node, at `port`.
+    """
+    os.environ.update(slurm_environment(os.environ, port))
+    return WorkerRank(*(int(os.environ.get(name, value)) for name, value in (("RANK", 0), ("LOCAL_RANK", 0), ("WORLD_SIZE", 1))))
+
+
+def import_deepspeed() -> None:
+    """Import DeepSpeed without the parts not needed here; other modules may `import deepspeed` afterwards.
+
+    Its autotuner tries to import mlflow, which costs a second of every start and is never used in a worker. Its shared-memory collective
+    is compiled with g++ for a minute at the first start, and gains nothing over gloo.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+    absent = "mlflow" not in sys.modules
+    if absent:
+        sys.modules["mlflow"] = None  # type: ignore[assignment]
+    import deepspeed
+
+    if absent:
+        del sys.modules["mlflow"]
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    deepspeed.utils.logger.setLevel("ERROR")
+
+
+def select_device(worker: WorkerRank) -> str:
+    """Make this worker's accelerator, if there is one, the current device; return the backend for the process group."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return "gloo"
+    torch.cuda.set_device(worker.local_rank)
+    return "nccl"
+
+
+def join(worker: WorkerRank, run_directory: Path, meet_seconds: float = 600) -> None:
+    """Join the process group; raise if a worker is missing after `meet_seconds`, which also limits each later exchange."""
+    import deepspeed
+    from torch import distributed
+    from torch._C._distributed_c10d import FileStore, HashStore
+
+    os.environ.setdefault("LOCAL_RANK", str(worker.local_rank))  # DeepSpeed reads it
+    # The device is set before anything touches the first one.
+    backend, timeout = select_device(worker), timedelta(seconds=meet_seconds)
+    if not distributed.is_initialized():
+        if worker.world_size == 1:
+            distributed.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
+        elif "MASTER_ADDR" in os.environ:
+            distributed.init_process_group(backend, timeout=timeout)
+        else:
+            store = FileStore(str(run_directory / "meeting"), worker.world_size)
+            distributed.init_process_group(backend, store=store, rank=worker.rank, world_size=worker.world_size, timeout=timeout)
+    deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
+
+
+def leave(code: int = 0) -> NoReturn:
+    """Wait for the other workers if `code` is 0, then end this process."""
+    from torch import distributed
+
+    if code == 0 and distributed.is_initialized():
+        distributed.barrier()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -1,0 +1,69 @@
+"""The rows of a job: its shards opened and checked, in the order that its seed and mixture ask for."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from model.loading.batches import Batches, BatchShare
+from model.loading.mixture import MixtureOrder
+from model.loading.order import batch_indices
+from model.loading.shards import ShardMetadata, ShardReader, read_metadata
+from model.objectives.objective import Objective
+from model.training.config import PretrainConfig
+from model.training.job import Job, JobError
+
+
+def job_batches(job: Job, objective: Objective, device: torch.device, rank: int = 0, world_size: int = 1) -> Batches:
+    """Return the batches of worker `rank` of the `world_size` that share each global batch.
+
+    Raise JobError or ShardError if the shards are not what the job needs.
+    """
+    train = _open_shards(job.train_shards, job, objective)
+    val = _open_shards(job.val_shards, job, objective) if job.val_shards and job.train.eval_rows else None
+    mixture = _mixture_order(job, train.metadata)
+    return Batches(
+        train,
+        val,
+        objective,
+        mixture.indices if mixture else partial(batch_indices, job.seed, rows=len(train)),
+        job.train,
+        BatchShare(rank, world_size, job.micro_batch, device),
+        total_steps=job.total_steps,
+        eval_rows=job.train.eval_rows,
+        loader_threads=job.resources.loader_threads,
+    )
+
+
+def count_epochs(job: Job) -> dict[str, float]:
+    """Return how many times the whole job goes through its rows: `epochs_<source>` for each source of a mixture, else `epochs`."""
+    shards, sequences = read_metadata(job.train_shards), job.train.sequences_before(job.total_steps)
+    mixture = _mixture_order(job, shards)
+    if mixture is None:
+        return {"epochs": sequences / shards.rows} if shards.rows else {}
+    return {f"epochs_{name}": times for name, times in mixture.epochs(sequences).items()}
+
+
+def _open_shards(directory: Path, job: Job, objective: Objective) -> ShardReader:
+    reader = ShardReader(directory)
+    metadata = reader.metadata
+    reader.expect(job.tokenizer_digest, job.vocab_size)
+    if metadata.kind not in objective.shard_kinds:
+        kinds = " or ".join(objective.shard_kinds)
+        raise JobError(f"{directory} holds {metadata.kind} rows; {job.train.objective} reads {kinds} rows")
+    if metadata.sequence_length > job.decoder.context:
+        raise JobError(f"{directory} has rows of {metadata.sequence_length} tokens, the decoder's context is {job.decoder.context}")
+    if not len(reader):
+        raise JobError(f"{directory} has no rows, so there is nothing to train on; see what packing left out")
+    return reader
+
+
+def _mixture_order(job: Job, shards: ShardMetadata) -> MixtureOrder | None:
+    """The order that the job's mixture asks for; None without one."""
+    phases = job.train.mixture if isinstance(job.train, PretrainConfig) else ()
+    if not phases:
+        return None
+    sequences = job.train.sequences_before(job.total_steps)
+    return MixtureOrder(job.seed, phases, sequences, {source.name: source.rows for source in shards.sources})
