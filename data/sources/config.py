@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, model_validator
 
-from data.sources.address import without_secrets
+from data.sources.fetching.urls import reject_secrets
 from data.sources.formats import FIELDED, FORMATS, RECORDS, Format
 from data.synthetic.config import SyntheticSource
 from data.universe.config import UniverseSource
@@ -132,7 +132,7 @@ class RemoteSource(Texts, hide_input_in_errors=True):
     @model_validator(mode="after")
     def _holds_no_secret(self) -> Self:
         # Here and not at the field, whose errors show what was given.
-        without_secrets(self.url)
+        reject_secrets(self.url)
         return self
 
     @property

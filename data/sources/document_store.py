@@ -1,10 +1,11 @@
-"""Takes documents in, one at a time and in any order, and writes them as the files that the next stage reads.
+"""Collects texts one at a time, in any order, and writes them as the documents that the next stage reads.
 
-Guarantees: a work of which any part is text is a document, the parts that are none are quarantined with their reasons; every piece that was
-taken in stands in the ledger; what is written depends on the pieces alone, not on their order, nor on threads or memory.
-Texts wait in files under `scratch`, one for each of BINS ranges of ids; their places are sorted by DuckDB, and each bin is then read
-in the order of its ids. Sorting the texts themselves there needs more memory than it is given: DuckDB 2.0 fails on 0.8 GB with 0.3 GB.
-Memory: the longest document, a row group and, within DuckDB's limit, the places while they are sorted. Disk: the size of the texts.
+A work becomes a document if any of its parts is readable; unreadable parts are quarantined with their reasons. Every text added has a
+ledger row. The output depends on the texts alone, not on their order, nor on threads or memory.
+
+Texts wait in files under `folder`, one for each of BINS ranges of ids. DuckDB sorts only where they lie; each bin is then read in order of
+ids. Sorting the texts themselves in DuckDB needs more memory than its limit: DuckDB 2.0 fails on 0.8 GB with 0.3 GB.
+Memory: the longest document, one row group and, within DuckDB's limit, the sorted locations. Disk: the size of the texts.
 """
 
 from __future__ import annotations
@@ -28,18 +29,20 @@ from data.sources.errors import SourceError
 from data.sources.titles import name_disagrees, name_title, tidy_title, title_of
 
 BINS = 64
-WORDS = ("source", "work", "part", "kind", "format", "encoding", "title", "address", "maker")
-PLACES = pa.schema(
-    [pa.field(name, pa.string()) for name in ("id", *WORDS)] + [pa.field(name, pa.int64()) for name in ("bin", "start", "size")]
+DESCRIPTION = ("source", "work", "part", "kind", "format", "encoding", "title", "url", "maker")
+LOCATIONS = pa.schema(
+    [pa.field(name, pa.string()) for name in ("id", *DESCRIPTION)] + [pa.field(name, pa.int64()) for name in ("bin", "start", "size")]
 )
 KEPT = pa.schema({"id": pa.string()} | {"characters": pa.int64()})
-ASIDE = pa.schema({name: pa.string() for name in ("id", "source", "path", "reason")})
-STATEMENTS = Path(__file__).with_name("ledger.sql")
+QUARANTINED = pa.schema({name: pa.string() for name in ("id", "source", "path", "reason")})
+LEDGER_QUERY = Path(__file__).with_name("ledger.sql")
 
 
-class Piece(NamedTuple):
-    """A text. `kind`: file, part (of a work that is joined of several files) or record; `part`: the name of the file or record; `maker`:
-    the machine that wrote it, if one did."""
+class SourceText(NamedTuple):
+    """One text read from a source, and what is known about it.
+
+    `kind`: file, part (a file joined with others into one work) or record; `part`: name of the file or record; `maker`: what wrote a
+    synthetic text, else ""."""
 
     source: str
     work: str
@@ -49,126 +52,125 @@ class Piece(NamedTuple):
     format: str
     encoding: str = ""
     title: str = ""
-    address: str = ""
+    url: str = ""
     maker: str = ""
 
 
-class Shelf:
-    """The works of a shard. `folder`: an empty folder to keep their texts in; `shards`: how many shards there are."""
+class DocumentStore:
+    """The documents of one shard. `folder`: an empty folder for their texts; `shards`: how many shards there are."""
 
     def __init__(self, folder: Path, shards: int) -> None:
         self.documents: Counter[str] = Counter()
         self._folder, self._shards = folder, shards
-        self._seen = 0
-        self._left_out: set[str] = set()
-        self._places = RowWriter(folder / "places.parquet", PLACES)
-        self._aside = RowWriter(folder / "aside.parquet", ASIDE)
+        self._added = 0
+        self._excluded: set[str] = set()
+        self._locations = RowWriter(folder / "locations.parquet", LOCATIONS)
+        self._quarantined = RowWriter(folder / "quarantined.parquet", QUARANTINED)
         self._bins: dict[int, IO[bytes]] = {}
 
-    def take(self, piece: Piece) -> None:
-        """Keep a document or a part of one."""
-        identity = document_id(piece.source, piece.work)
-        # A lone surrogate (possible in UTF-16 and JSON) has no UTF-8 form, which Parquet asks for.
-        text = piece.text.encode("utf-8", "replace")
+    def add(self, item: SourceText) -> None:
+        """Add a document or a part of one."""
+        identity = document_id(item.source, item.work)
+        # A lone surrogate, which UTF-16 and JSON allow, has no UTF-8 form, and Parquet needs one.
+        text = item.text.encode("utf-8", "replace")
         number = shard_of(identity, BINS * self._shards) % BINS
         if number not in self._bins:
             self._bins[number] = (self._folder / f"{number}.texts").open("w+b", buffering=1 << 16)
         start = self._bins[number].tell()
         self._bins[number].write(text)
-        row = {name: _clean(getattr(piece, name)) for name in WORDS}
-        self._places.write(row | {"id": identity, "bin": number, "start": start, "size": len(text)})
-        self._seen += 1
+        row = {name: _as_utf8(getattr(item, name)) for name in DESCRIPTION}
+        self._locations.write(row | {"id": identity, "bin": number, "start": start, "size": len(text)})
+        self._added += 1
 
-    def put_aside(self, source: str, path: str, reason: str) -> None:
-        """Account for a file or a record that gives no text."""
-        row = {"source": source, "path": _clean(path), "reason": _clean(reason)[:2000]}
-        self._aside.write(row | {"id": document_id(source, path)})
-        self._seen += 1
+    def quarantine(self, source: str, path: str, reason: str) -> None:
+        """Record a file or a record that gives no text."""
+        row = {"source": source, "path": _as_utf8(path), "reason": _as_utf8(reason)[:2000]}
+        self._quarantined.write(row | {"id": document_id(source, path)})
+        self._added += 1
 
-    def leave_out(self, documents: set[str]) -> None:
-        """Account for documents that the recipe says are never to be read."""
-        self._left_out |= documents
+    def exclude(self, documents: set[str]) -> None:
+        """Record documents that the recipe excludes."""
+        self._excluded |= documents
 
     def write(self, output: Path, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
-        """Write documents.parquet, quarantine.parquet and ledger.parquet; returns the counts of the stage.
+        """Write documents.parquet, quarantine.parquet and ledger.parquet; return the stage's counts.
 
-        Raises SourceError when two works have one name."""
-        self._places.close()
-        self._aside.close()
+        Raise SourceError when two works have the same name."""
+        self._locations.close()
+        self._quarantined.close()
         kept = RowWriter(self._folder / "kept.parquet", KEPT)
         counts = dict.fromkeys(("documents", "quarantined", "characters", "bytes", "joined_parts"), 0.0)
-        pieces = 0
+        texts = 0
         with open_database(scratch, threads=threads, memory=memory) as work:
             with DocumentWriter(output / "documents.parquet") as documents:
-                for row, parts, size in self._works(work):
+                for row, parts, size in self._read_works(work):
                     documents.write(row)
                     kept.write({"id": row["id"], "characters": len(row["text"])})
                     self.documents[row["source"]] += 1
-                    pieces += parts
+                    texts += parts
                     for name, more in zip(counts, (1, 0, len(row["text"]), size, parts if parts > 1 else 0), strict=True):
                         counts[name] += more
             kept.close()
-            aside = parquet([self._folder / "aside.parquet"])
-            counts["quarantined"] = float(self._aside.count)
-            if pieces + self._aside.count != self._seen:
-                raise Unbalanced(f"ingest took in {self._seen} files and records, kept {pieces} and put {self._aside.count} aside")
-            write_query(
-                work, f"SELECT source, path, reason FROM {aside} ORDER BY source, path, reason", output / "quarantine.parquet", QUARANTINE
-            )
-            work.connection.execute(f"CREATE VIEW aside AS FROM {aside}")
+            quarantined = parquet([self._folder / "quarantined.parquet"])
+            counts["quarantined"] = float(self._quarantined.count)
+            if texts + self._quarantined.count != self._added:
+                raise Unbalanced(f"ingest read {self._added} files and records, but kept {texts} and quarantined {self._quarantined.count}")
+            query = f"SELECT source, path, reason FROM {quarantined} ORDER BY source, path, reason"
+            write_query(work, query, output / "quarantine.parquet", QUARANTINE)
+            work.connection.execute(f"CREATE VIEW quarantined AS FROM {quarantined}")
             work.connection.execute(f"CREATE VIEW kept AS FROM {parquet([self._folder / 'kept.parquet'])}")
-            work.connection.register("left_out", pa.table({"id": pa.array(sorted(self._left_out), pa.string())}))
-            write_query(work, STATEMENTS.read_text("utf-8"), output / "ledger.parquet", LEDGER)
+            work.connection.register("excluded", pa.table({"id": pa.array(sorted(self._excluded), pa.string())}))
+            write_query(work, LEDGER_QUERY.read_text("utf-8"), output / "ledger.parquet", LEDGER)
         return counts
 
     def close(self) -> None:
-        """Let go of the files of texts."""
+        """Close the files of texts."""
         for stream in self._bins.values():
             stream.close()
 
-    def _works(self, work: Database) -> Iterator[tuple[dict[str, Any], int, int]]:
-        """(row, parts, bytes) of every work, by id."""
-        places = rows_in_session(work, f"SELECT * FROM {parquet([self._folder / 'places.parquet'])} ORDER BY id, part")
-        for identity, group in groupby(places, key=lambda place: place["id"]):
+    def _read_works(self, work: Database) -> Iterator[tuple[dict[str, Any], int, int]]:
+        """Yield (row, number of parts, bytes) of every work, by id."""
+        locations = rows_in_session(work, f"SELECT * FROM {parquet([self._folder / 'locations.parquet'])} ORDER BY id, part")
+        for identity, group in groupby(locations, key=lambda location: location["id"]):
             parts = list(group)
             for one, other in pairwise(parts):
                 if one["part"] == other["part"] or {one["kind"], other["kind"]} != {"part"} or one["work"] != other["work"]:
-                    raise SourceError(_twice(one, other))
-            text = "\n\n".join(self._text(place) for place in parts)
+                    raise SourceError(_same_name_message(one, other))
+            text = "\n\n".join(self._read_text(location) for location in parts)
             row = {"id": identity, "source": parts[0]["source"], "text": text, "synthetic": bool(parts[0]["maker"])}
-            yield row | _described(parts, text), len(parts), sum(place["size"] for place in parts)
+            yield row | _describe(parts, text), len(parts), sum(location["size"] for location in parts)
 
-    def _text(self, place: dict[str, Any]) -> str:
-        stream = self._bins[place["bin"]]
-        stream.seek(place["start"])
-        return stream.read(place["size"]).decode("utf-8")
+    def _read_text(self, location: dict[str, Any]) -> str:
+        stream = self._bins[location["bin"]]
+        stream.seek(location["start"])
+        return stream.read(location["size"]).decode("utf-8")
 
 
-def _described(parts: list[dict[str, Any]], text: str) -> dict[str, str]:
-    """Title and metadata of a work."""
+def _describe(parts: list[dict[str, Any]], text: str) -> dict[str, str]:
+    """Return title and metadata of a work."""
     first, path = parts[0], parts[0]["work"]
-    told: dict[str, Any] = {"path": path, "format": "+".join(sorted({part["format"] for part in parts}))}
+    metadata: dict[str, Any] = {"path": path, "format": "+".join(sorted({part["format"] for part in parts}))}
     if encodings := sorted({part["encoding"] for part in parts} - {""}):
-        told["encoding"] = "+".join(encodings)
-    if first["address"]:
-        told["url"] = first["address"]
+        metadata["encoding"] = "+".join(encodings)
+    if first["url"]:
+        metadata["url"] = first["url"]
     if first["maker"]:
-        told["maker"] = first["maker"]
+        metadata["maker"] = first["maker"]
     if len(parts) > 1:
-        told["parts"] = len(parts)
+        metadata["parts"] = len(parts)
     if first["kind"] != "record" and name_disagrees(path, text):
-        told["title_mismatch"] = True
+        metadata["title_mismatch"] = True
     title = tidy_title(first["title"]) if len(parts) == 1 else ""
     title = title or (name_title(path) if len(parts) > 1 else title_of(path, text))
-    return {"title": title, "metadata": json.dumps(told, ensure_ascii=False, sort_keys=True)}
+    return {"title": title, "metadata": json.dumps(metadata, ensure_ascii=False, sort_keys=True)}
 
 
-def _twice(one: dict[str, Any], other: dict[str, Any]) -> str:
+def _same_name_message(one: dict[str, Any], other: dict[str, Any]) -> str:
     name = f"{one['source']}/{one['work']}"
     if one["kind"] == "record" == other["kind"]:
-        return f"two records are both {name}: `id_field` must differ in every record of a file; null calls them by their numbers"
+        return f"two records are both {name}: `id_field` must differ in every record of a file; null names records by their number"
     return f"two files are both {name}: give the sources different names"
 
 
-def _clean(text: str) -> str:
+def _as_utf8(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")

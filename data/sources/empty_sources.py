@@ -1,4 +1,4 @@
-"""Sources that gave no text in any shard: a fault of the recipe, since whoever names a source wants something of it."""
+"""Refuses sources that gave no document in any shard: a source that the recipe names is expected to hold something."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ from data.sources.errors import SourceError
 
 
 def refuse_empty_sources(config: IngestConfig, root: Path, metrics: Iterable[Mapping[str, float]], quarantines: Iterable[Path]) -> None:
-    """Go on only if every source gave a document. `metrics`: what `ingest` measured, one a shard; `quarantines`: their quarantine.parquet,
-    which are read only to say why. Raises SourceError naming the source, and the first file that was put aside."""
-    measured = list(metrics)
+    """Raise SourceError if a source gave no document, naming it and its first quarantined file.
+
+    `metrics`: what `ingest` returned for each shard; `quarantines`: the shards' quarantine.parquet, read only to explain."""
+    counts = list(metrics)
     for source in config.sources:
-        if not sum(shard.get(f"documents.{source.label}", 0.0) for shard in measured):
+        if not sum(shard.get(f"documents.{source.label}", 0.0) for shard in counts):
             count, first = 0, ("", "")
             for path in quarantines:
                 for row in (row for batch in pq.ParquetFile(path).iter_batches(1024) for row in batch.to_pylist()):
                     if row["source"] == source.label:
                         first = min(first, (row["path"], row["reason"])) if count else (row["path"], row["reason"])
                         count += 1
-            raise SourceError(_words(source, root, count, first))
+            raise SourceError(_message(source, root, count, first))
 
 
-def _words(source: SourceConfig, root: Path, count: int, first: tuple[str, str]) -> str:
+def _message(source: SourceConfig, root: Path, count: int, first: tuple[str, str]) -> str:
     if isinstance(source, PackageSource):
         where = f"package {source.package}=={source.version}: include {source.include}, exclude {source.exclude}"
     elif isinstance(source, FilesSource):

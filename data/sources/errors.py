@@ -1,4 +1,4 @@
-"""Errors of the sources. Each message names the thing, its value and the way out."""
+"""Errors of the sources. Each message names the thing, its value and what to do."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ class SourceError(ValueError):
 
 
 class HostileArchive(SourceError):
-    """An archive or a packed file holds what no honest one needs: outside paths, links, or far too much."""
+    """An archive or compressed file holds what no honest one needs: paths outside it, links, or far too much data."""
 
 
 class Unreadable(ValueError):
-    """A file or a record holds no text that can be had. The message is fit for the quarantine: a few words, a colon, the details."""
+    """A file or record gives no text. The message becomes its quarantine reason: a few words, a colon, the details."""

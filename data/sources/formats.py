@@ -1,7 +1,7 @@
-"""What a file's name says it holds: a format, packed or in an archive or not. Cheap to import; reads nothing.
+"""Formats, and what a file's name says of its own.
 
-Guarantees: told by the name alone, so that it is known before a byte is read which shard a file concerns. A file of records (JSONL, CSV,
-Parquet, WARC), an archive and a file whose name says nothing may hold documents of every shard; any other is one document.
+Only the name counts, so the shards that a file concerns are known before a byte is read. A file of records (JSONL, CSV, Parquet, WARC), an
+archive, and a file of unknown ending may hold documents of every shard; any other file is one document.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, get_args
 Format = Literal["txt", "md", "html", "epub", "pdf", "jsonl", "csv", "parquet", "warc"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 RECORDS = frozenset({"jsonl", "csv", "parquet", "warc"})
-"""Formats of which a file holds many documents."""
+"""Formats with many documents in one file."""
 FIELDED = frozenset({"jsonl", "csv", "parquet"})
 """Formats whose records have named fields."""
 
@@ -25,27 +25,27 @@ PACKED = frozenset({".gz", ".zst", ".bz2", ".xz"})
 ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tzst"})
 
 
-class Named(NamedTuple):
-    """What a name says. `format`: empty when it says none."""
+class NamedType(NamedTuple):
+    """A file's type by its name. `format`: "" where the name gives none."""
 
     format: str
     archive: bool
 
     @property
-    def many(self) -> bool:
-        """Whether there may be several documents in it."""
+    def may_hold_many(self) -> bool:
+        """Whether the file may hold more than one document."""
         return self.archive or self.format in RECORDS or not self.format
 
 
-def named(name: str) -> Named:
-    """What a file's name says; endings count in any case, and one of compression stands after that of the format."""
+def type_from_name(name: str) -> NamedType:
+    """Return a file's type by its ending, in upper or lower case; an ending of compression after it is ignored."""
     path = PurePosixPath(name.lower())
     if path.suffix in PACKED:
         path = path.with_suffix("")
-    return Named(ENDINGS.get(path.suffix, ""), path.suffix in ARCHIVES)
+    return NamedType(ENDINGS.get(path.suffix, ""), path.suffix in ARCHIVES)
 
 
-def fits(name: str, formats: tuple[str, ...]) -> bool:
-    """Whether a file in a folder or an archive is read when these formats are asked for; an archive may hold any."""
-    told = named(name)
-    return told.archive or told.format in formats
+def matches_formats(name: str, formats: tuple[str, ...]) -> bool:
+    """Return whether a file in a folder or archive is read for these formats; an archive may hold any."""
+    by_name = type_from_name(name)
+    return by_name.archive or by_name.format in formats

@@ -1,7 +1,4 @@
-"""Files that are known by their sha256, which is computed once for each state a file is in.
-
-Guarantees: a file that was touched is hashed again. Costs one pass over a file a process, however many shards ask.
-"""
+"""sha256 of files, remembered until a file changes: one pass over a file per process, however many shards ask."""
 
 from __future__ import annotations
 
@@ -9,26 +6,26 @@ import hashlib
 from functools import cache
 from pathlib import Path
 
-State = tuple[int, ...]
+FileState = tuple[int, ...]
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file's content, 64 hex digits; reads in blocks."""
+    """Return the sha256 of a file's content as 64 hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def state_of(path: Path) -> State:
-    """What no write to a file leaves as it was."""
-    found = path.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+def file_state(path: Path) -> FileState:
+    """Return inode, size and times, at least one of which any write changes."""
+    status = path.stat()
+    return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
-def known_sha256(path: Path) -> str:
-    """sha256 of a file's content, remembered as long as the file isn't touched."""
-    return _sha256(path, state_of(path))
+def cached_sha256(path: Path) -> str:
+    """Return the sha256 of a file's content, computed once for each state of the file."""
+    return _sha256(path, file_state(path))
 
 
 @cache
-def _sha256(path: Path, state: State) -> str:
+def _sha256(path: Path, state: FileState) -> str:
     return file_sha256(path)

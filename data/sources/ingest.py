@@ -1,12 +1,12 @@
-"""Reads the documents of one shard from every source into one Parquet, with an account of each file and record.
+"""Reads one shard's documents from every source into Parquet, with an account of each file and record.
 
-Guarantees: each file of the shard's works, and each of its records in files that hold many, is a row of documents.parquet or of
-quarantine.parquet, never of neither; rows are ordered by id; the outputs hold no absolute path and no time, and are the same bytes on every
-machine, whatever its threads and memory. A bad file costs itself alone: it is quarantined with its reason. What is read is what the key was
-computed from: a local file that changed since is a SourceError that names it, as is what the recipe asks for and isn't there. A shard may
-be empty; `silence` tells when a source is.
-Costs one pass over the files that are one document each and belong to the shard, and one over every file of records and archive, of which
-only the shard's records are parsed where their place tells. Memory holds one document at a time; texts wait under `scratch`.
+Each file of the shard, and each of its records in files that hold many, is a row of documents.parquet or of quarantine.parquet. Rows are
+ordered by id, and the output is the same bytes on every machine, whatever its threads and memory; it holds no absolute path and no time.
+A damaged file costs itself alone. What is read is what the key was computed from: a local file that has changed since, and anything the
+recipe names that is missing, is a SourceError. A shard may be empty; `empty_sources` checks that no source is.
+
+Costs one pass over the shard's single-document files and over every archive and file of records; of those, records of other shards are
+skipped unparsed where their number identifies them. Memory holds one document at a time; texts wait under `scratch`.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.documents.sharding import CorpusShard
-from data.sources.archive import selected
+from data.sources.archives.archive import matches_globs
 from data.sources.config import FilesSource, IngestConfig, PackageSource, RemoteSource, SourceConfig
-from data.sources.document_store import Piece, Shelf
+from data.sources.document_store import DocumentStore, SourceText
 from data.sources.errors import HostileArchive, SourceError, Unreadable
-from data.sources.files import find_files, observed_as
-from data.sources.formats import named
-from data.sources.hash_cache import known_sha256, state_of
-from data.sources.opening import Opener
-from data.sources.package import fetch_package
-from data.sources.readers.record import Options
-from data.sources.remote import fetch_remote
-from data.sources.sandbox.parser_sandbox import Apart
-from data.sources.work_grouping import Works
+from data.sources.extraction import Extractor
+from data.sources.fetching.package import fetch_package
+from data.sources.fetching.remote import fetch_remote
+from data.sources.files import find_files, observed_name
+from data.sources.formats import type_from_name
+from data.sources.hash_cache import cached_sha256, file_state
+from data.sources.readers.record import ReaderOptions
+from data.sources.sandbox.parser_sandbox import ParserSandbox
+from data.sources.work_grouping import WorkGrouping
 from data.synthetic.config import SyntheticSource
-from data.synthetic.write import read_texts
+from data.synthetic.text_table import read_texts
 from data.universe.config import UniverseSource
 
 UNREADABLE = "unreadable"
@@ -40,8 +40,10 @@ UNREADABLE = "unreadable"
 
 @dataclass(frozen=True)
 class IngestInputs:
-    """What sources are read from: where relative paths begin, where archives are kept, the folder of generated books, what
-    `source_state` observed of the shard (None: nobody looked), and the folder of what a machine wrote."""
+    """Where sources are read from.
+
+    `root`: where relative paths begin; `cache`: where fetched archives are kept; `universe`: the folder of generated books; `observed`:
+    what `source_state` returned for the shard (None: not checked); `synthetic`: the folder of synthetic texts."""
 
     root: Path
     cache: Path
@@ -51,98 +53,99 @@ class IngestInputs:
 
 
 def ingest(
-    config: IngestConfig, output: Path, around: IngestInputs, shard: CorpusShard | None = None, *, threads: int, memory: str, scratch: Path
+    config: IngestConfig, output: Path, inputs: IngestInputs, shard: CorpusShard | None = None, *, threads: int, memory: str, scratch: Path
 ) -> dict[str, float]:
-    """Writes documents.parquet, quarantine.parquet and ledger.parquet of a shard (None: of the whole corpus) into `output`.
+    """Write documents.parquet, quarantine.parquet and ledger.parquet of a shard (None: of the whole corpus) into `output`.
 
-    `memory`: DuckDB's limit, such as "2GB". `scratch`: where texts wait; created when missing. Returns documents, quarantined (files and
-    records), characters, bytes (of the texts in UTF-8), joined_parts (files that became part of a work), and documents.<source> for each
-    source. Raises SourceError (see the module) and HostileArchive."""
+    `memory` is DuckDB's limit, such as "2GB". Return documents, quarantined (files and records), characters, bytes (of the texts in UTF-8),
+    joined_parts (files that became part of a work) and documents.<source> for each source. Raise SourceError and HostileArchive."""
     output.mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="reading-") as folder, Apart() as apart:
-        shelf = Shelf(Path(folder), 1 if shard is None else shard.count)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="reading-") as folder, ParserSandbox() as sandbox:
+        store = DocumentStore(Path(folder), 1 if shard is None else shard.count)
         try:
             for source in config.sources:
-                works = Works(source.label, getattr(source, "join", None), shard, frozenset(config.without))
-                _read(source, _opener(source, works, shelf, apart, config.max_file_megabytes << 20, Path(folder)), around)
-                shelf.leave_out(works.left_out)
-            counts = shelf.write(output, threads=threads, memory=memory, scratch=Path(folder))
+                works = WorkGrouping(source.label, getattr(source, "join", None), shard, frozenset(config.without))
+                _read_source(source, _extractor(source, works, store, sandbox, config.max_file_megabytes << 20, Path(folder)), inputs)
+                store.exclude(works.excluded_here)
+            counts = store.write(output, threads=threads, memory=memory, scratch=Path(folder))
         finally:
-            shelf.close()
-    return counts | {f"documents.{source.label}": float(shelf.documents[source.label]) for source in config.sources}
+            store.close()
+    return counts | {f"documents.{source.label}": float(store.documents[source.label]) for source in config.sources}
 
 
-def _opener(source: SourceConfig, works: Works, shelf: Shelf, apart: Apart, limit: int, scratch: Path) -> Opener:
+def _extractor(
+    source: SourceConfig, works: WorkGrouping, store: DocumentStore, sandbox: ParserSandbox, limit: int, scratch: Path
+) -> Extractor:
     if isinstance(source, UniverseSource | SyntheticSource):
-        return Opener(works, shelf, apart, Options(limit=limit), ("txt",), scratch)
-    options = Options(source.encoding, source.text_field, source.id_field, source.title_field, limit)
-    return Opener(works, shelf, apart, options, source.formats, scratch, strict=isinstance(source, PackageSource))
+        return Extractor(works, store, sandbox, ReaderOptions(limit=limit), ("txt",), scratch)
+    options = ReaderOptions(source.encoding, source.text_field, source.id_field, source.title_field, limit)
+    return Extractor(works, store, sandbox, options, source.formats, scratch, strict=isinstance(source, PackageSource))
 
 
-def _read(source: SourceConfig, opener: Opener, around: IngestInputs) -> None:
-    """Put all that a source holds of the shard on the shelf."""
+def _read_source(source: SourceConfig, extractor: Extractor, inputs: IngestInputs) -> None:
+    """Add everything that a source holds of the shard to the store."""
     if isinstance(source, PackageSource):
-        _read_package(source, opener, fetch_package(source, around.cache))
+        _read_package(source, extractor, fetch_package(source, inputs.cache))
     elif isinstance(source, RemoteSource):
-        opener.read_path(source.file, fetch_remote(source, around.cache))
+        extractor.read_path(source.file, fetch_remote(source, inputs.cache))
     elif isinstance(source, FilesSource):
-        _read_files(opener, find_files(source, around.root, opener.works), around.observed)
+        _read_files(extractor, find_files(source, inputs.root, extractor.works), inputs.observed)
     elif isinstance(source, SyntheticSource):
-        if around.synthetic is None:
-            raise SourceError("a source of kind synthetic is read from what a machine wrote; give its folder, as stage synthesize makes it")
-        for path, maker, text in read_texts(around.synthetic, opener.works.hold):
-            opener.shelf.take(Piece(source.label, path, path, "record", text, "txt", maker=maker))
-    elif around.universe is None:
-        raise SourceError("a source of kind universe is read from its generated books; give their folder, as stage universe makes it")
+        if inputs.synthetic is None:
+            raise SourceError("a source of kind synthetic is read from texts already written; pass the folder as stage synthesize makes it")
+        for path, maker, text in read_texts(inputs.synthetic, extractor.works.includes_file):
+            extractor.store.add(SourceText(source.label, path, path, "record", text, "txt", maker=maker))
+    elif inputs.universe is None:
+        raise SourceError("a source of kind universe is read from its generated books; pass the folder that stage universe made")
     else:
-        books = {f"books/{path.name}": path for path in around.universe.glob("*.txt")}
-        _read_files(opener, {name: path for name, path in sorted(books.items()) if opener.works.hold(name)}, None)
+        books = {f"books/{path.name}": path for path in inputs.universe.glob("*.txt")}
+        _read_files(extractor, {name: path for name, path in sorted(books.items()) if extractor.works.includes_file(name)}, None)
 
 
-def _read_package(source: PackageSource, opener: Opener, archive: Path) -> None:
+def _read_package(source: PackageSource, extractor: Extractor, archive: Path) -> None:
     try:
-        opener.read_archive(archive, lambda name: selected(name, source.include, source.exclude))
+        extractor.read_archive(archive, lambda name: matches_globs(name, source.include, source.exclude))
     except HostileArchive as error:
         raise HostileArchive(f"{archive.name}: {error}") from error
     except Unreadable as error:
-        raise SourceError(f"{archive.name} is no sound archive ({error}); delete it from the cache so that it is fetched anew") from error
+        raise SourceError(f"{archive.name} is damaged ({error}); delete it from the cache so that it is fetched again") from error
 
 
-def _read_files(opener: Opener, files: Mapping[str, Path], observed: Mapping[str, str] | None) -> None:
-    names = {observed_as(opener.works.source, name): name for name in files}
-    within = observed_as(opener.works.source, "")
-    known = {} if observed is None else {name: state for name, state in observed.items() if name.startswith(within)}
+def _read_files(extractor: Extractor, files: Mapping[str, Path], observed: Mapping[str, str] | None) -> None:
+    names = {observed_name(extractor.works.source, name): name for name in files}
+    prefix = observed_name(extractor.works.source, "")
+    known = {} if observed is None else {name: state for name, state in observed.items() if name.startswith(prefix)}
     if observed is not None and (differing := sorted(names.keys() ^ known.keys())):
         raise _changed(differing[0])
-    for seen_as, name in names.items():
-        expected = known.get(seen_as)
+    for observed_as, name in names.items():
+        expected = known.get(observed_as)
         if expected is not None and expected.startswith(UNREADABLE):
-            opener.put_aside(name, expected)
-        elif named(name).many:
-            _read_unmoved(opener, name, files[name], seen_as, expected)
+            extractor.quarantine(name, expected)
+        elif type_from_name(name).may_hold_many:
+            _read_many(extractor, name, files[name], observed_as, expected)
         else:
-            _read_one(opener, name, files[name], seen_as, expected)
+            _read_single(extractor, name, files[name], observed_as, expected)
 
 
-def _read_unmoved(opener: Opener, name: str, path: Path, seen_as: str, expected: str | None) -> None:
-    """Read a file of any size. Raises SourceError when it isn't that of the digest `expected`, or changes meanwhile."""
+def _read_many(extractor: Extractor, name: str, path: Path, observed_as: str, expected: str | None) -> None:
+    """Read a file of records or an archive. Raise SourceError if its digest isn't `expected` or it changes while it is read."""
     try:
-        before = state_of(path)
-        if expected is not None and expected != known_sha256(path):
-            raise _changed(seen_as)
-        opener.read_path(name, path)
-        if state_of(path) != before:
-            raise _changed(seen_as)
+        before = file_state(path)
+        if expected is not None and expected != cached_sha256(path):
+            raise _changed(observed_as)
+        extractor.read_path(name, path)
+        if file_state(path) != before:
+            raise _changed(observed_as)
     except OSError as error:
         if expected is not None:
-            raise _changed(seen_as) from error
-        opener.put_aside(name, f"{UNREADABLE}: {error.strerror}")
+            raise _changed(observed_as) from error
+        extractor.quarantine(name, f"{UNREADABLE}: {error.strerror}")
 
 
-def _read_one(opener: Opener, name: str, path: Path, seen_as: str, expected: str | None) -> None:
-    """Read a file that is one document. Raises SourceError when its bytes are not those that have the digest `expected`."""
-    limit = opener.options.limit
+def _read_single(extractor: Extractor, name: str, path: Path, observed_as: str, expected: str | None) -> None:
+    """Read a file that is one document. Raise SourceError if the bytes read don't have the digest `expected`."""
+    limit = extractor.options.limit
     try:
         with path.open("rb") as stream:
             content = stream.read(limit + 1)
@@ -152,18 +155,18 @@ def _read_one(opener: Opener, name: str, path: Path, seen_as: str, expected: str
                 size += len(block)
     except OSError as error:
         if expected is not None:
-            raise _changed(seen_as) from error
-        opener.put_aside(name, f"{UNREADABLE}: {error.strerror}")
+            raise _changed(observed_as) from error
+        extractor.quarantine(name, f"{UNREADABLE}: {error.strerror}")
         return
     if expected not in (None, digest.hexdigest()):
-        raise _changed(seen_as)
+        raise _changed(observed_as)
     if size > limit:
-        opener.put_aside(name, f"too large: {size} bytes, the limit is {limit}")
+        extractor.quarantine(name, f"too large: {size} bytes, the limit is {limit}")
     else:
-        opener.read_content(name, content)
+        extractor.read_content(name, content)
 
 
-def _changed(seen_as: str) -> SourceError:
+def _changed(observed_as: str) -> SourceError:
     return SourceError(
-        f"{seen_as} changed after this run began, so its key would tell of another text; nothing was kept. Start the run again"
+        f"{observed_as} changed after this run began, so its key describes another text; nothing was kept. Start the run again"
     )

@@ -1,7 +1,7 @@
-"""The works of a source: which files make one, and which of them a shard reads.
+"""Which files form one work, and which works a shard reads.
 
-Guarantees: both are told by a file's name alone, before a byte of it is read; all parts of a joined work are in one shard. A record of a
-file of records is a work of its own, called path#record.
+Both follow from a file's name, before a byte of it is read. All parts of a joined work are in one shard. A record in a file of records is
+a work of its own, named path#record.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ from data.documents.sharding import CorpusShard, in_shard
 
 
 @dataclass(frozen=True)
-class Works:
-    """The works of `source` that `shard` holds. `join`: what parts of one work differ in; None: every file is a work.
+class WorkGrouping:
+    """The works of `source` in `shard`. `join`: pattern of what the names of one work's parts differ in; None: every file is a work.
 
-    `without`: documents that are never read; those that came along are noted in `left_out`.
+    `excluded`: documents that are never read; the shard's own are noted in `excluded_here` as they are met.
     """
 
     source: str
     join: str | None
     shard: CorpusShard | None
-    without: frozenset[str] = frozenset()
-    left_out: set[str] = field(default_factory=set)
+    excluded: frozenset[str] = frozenset()
+    excluded_here: set[str] = field(default_factory=set)
 
-    def of(self, name: str) -> str:
-        """The name of the work that a file belongs to."""
+    def work_of(self, name: str) -> str:
+        """Return the name of the work that a file belongs to."""
         if self.join is None:
             return name
         path = PurePosixPath(name)
         return path.with_name(re.sub(self.join, "", path.stem) + path.suffix).as_posix()
 
-    def hold(self, name: str) -> bool:
-        """Whether the shard reads a file that is a document or a part of one."""
-        return self.hold_work(self.of(name))
+    def includes_file(self, name: str) -> bool:
+        """Return whether the shard reads a file that is a document or a part of one."""
+        return self.includes_work(self.work_of(name))
 
-    def hold_work(self, work: str) -> bool:
-        """Whether the shard reads a work, by its own name."""
+    def includes_work(self, work: str) -> bool:
+        """Return whether the shard reads the work of this name."""
         document = document_id(self.source, work)
         if not in_shard(self.shard, document):
             return False
-        if document in self.without:
-            self.left_out.add(document)
+        if document in self.excluded:
+            self.excluded_here.add(document)
             return False
         return True

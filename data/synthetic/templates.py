@@ -10,7 +10,7 @@ from data.synthetic.config import TemplatesMaker
 from data.synthetic.grammar import Grammar
 
 
-def fill_in(maker: TemplatesMaker) -> Iterator[str]:
+def generate_texts(maker: TemplatesMaker) -> Iterator[str]:
     """`count` different texts, in an order that the seed decides; more of the same seed begin with these.
 
     Memory holds a number and a digest a text. Raises ValueError when ways to fill the slots read the same so often that there are fewer

@@ -14,7 +14,7 @@ from data.examples.config import CorpusExamples
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.files import find_files
-from data.sources.formats import FORMATS, PACKED, named
+from data.sources.formats import FORMATS, PACKED, type_from_name
 from data.splits.config import SplitConfig
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
 from flows.recipe.commented_yaml import commented
@@ -69,10 +69,10 @@ Run it with: folio run {target}"""
 
 def holdings(path: Path) -> tuple[int, int]:
     """About how many texts a file holds and how large they are together, by its name and size; nothing of it is read."""
-    told = named(path.name)
+    told = type_from_name(path.name)
     packed = told.archive or path.suffix.lower() in PACKED
     size = round(path.stat().st_size * YIELD.get(told.format, 1.0) * (UNPACKED if packed else 1.0))
-    return (max(1, size // BYTES_A_RECORD) if told.many else 1), size
+    return (max(1, size // BYTES_A_RECORD) if told.may_hold_many else 1), size
 
 
 def propose(folder: Path, texts: int, size: int) -> Recipe:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from data.provenance.tables import has_document
 from data.synthetic.config import ModelMaker, SyntheticSource
-from data.synthetic.state import beginnings, model_directory, synthetic_state
-from data.synthetic.templates import fill_in
-from data.synthetic.write import write_texts
+from data.synthetic.maker_files import model_directory, read_prompts, synthetic_state
+from data.synthetic.templates import generate_texts
+from data.synthetic.text_table import write_texts
 from model.inference.config import SamplingConfig
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.stage.stage import Metrics, Workspace, stage
@@ -34,9 +34,9 @@ def synthesize(config: SyntheticSource, work: Workspace) -> Metrics:
     """Nothing, or a model directory -> texts.parquet."""
     maker = config.maker
     if not isinstance(maker, ModelMaker):
-        return write_texts(work.output, maker.kind, fill_in(maker))
+        return write_texts(work.output, maker.kind, generate_texts(maker))
     from model.inference.sampling_texts import sample_texts
 
     sampling = SamplingConfig(temperature=maker.temperature, top_p=maker.top_p, max_new_tokens=maker.max_tokens)
-    texts = sample_texts(model_directory(maker, work.root), beginnings(maker, work.root), maker.samples, sampling, maker.seed)
+    texts = sample_texts(model_directory(maker, work.root), read_prompts(maker, work.root), maker.samples, sampling, maker.seed)
     return write_texts(work.output, maker.kind, texts)

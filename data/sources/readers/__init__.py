@@ -1,1 +1,1 @@
-"""One file a format: bytes in, records of text out, or the reason why there is none."""
+"""One reader per format: bytes in, records of text out, or the reason why there are none."""

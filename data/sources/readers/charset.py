@@ -1,32 +1,32 @@
-"""The text of an HTML page: by its mark, what the server declared, what the page declares of itself (WHATWG's order), or by its bytes.
+"""Decodes HTML pages by, in WHATWG's order, the byte order mark, the server's charset and the page's own; else by the bytes.
 
-A declaration that the bytes contradict is not believed.
+A declared charset that the bytes contradict is ignored.
 """
 
 from __future__ import annotations
 
 import re
 
-from data.sources.decode import MARKS, decode
+from data.sources.decode import BYTE_ORDER_MARKS, decode
 
 DECLARED = re.compile(
     rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]+)|<\?xml[^>]{0,100}encoding\s*=\s*["']([A-Za-z0-9_.-]+)""", re.IGNORECASE
 )
-WIDER = {
+WEB_CODECS = {
     "iso-8859-1": "cp1252", "latin1": "cp1252", "us-ascii": "cp1252", "ascii": "cp1252", "iso-8859-9": "cp1254", "shift_jis": "cp932",
     "gb2312": "gb18030", "gbk": "gb18030", "euc-kr": "cp949", "ks_c_5601-1987": "cp949", "big5": "big5hkscs", "tis-620": "cp874",
 }  # fmt: skip
-"""What browsers read under a label, by WHATWG's Encoding standard, where Python's codec of that name is narrower."""
+"""Codecs that WHATWG's Encoding standard assigns to a label where Python's codec of that name covers less."""
 
 
 def decode_page(content: bytes, declared: str, encoding: str) -> tuple[str, str]:
-    """(text, encoding). `declared`: the server's word; `encoding`: the recipe's, which goes before all. Raises NotText."""
-    if encoding == "detect" and not content.startswith(tuple(mark for mark, _ in MARKS)):
-        inside = DECLARED.search(content[:4096])
-        own = (inside[1] or inside[2]).decode("ascii") if inside else ""
+    """Return (text, encoding). `declared`: the server's charset; `encoding`: the recipe's, which wins unless detect. Raise NotText."""
+    if encoding == "detect" and not content.startswith(tuple(mark for mark, _ in BYTE_ORDER_MARKS)):
+        declaration = DECLARED.search(content[:4096])
+        own = (declaration[1] or declaration[2]).decode("ascii") if declaration else ""
         for label in (declared, own):
-            codec = WIDER.get(label.lower(), label.lower())
-            # A page whose declaration could be read as ASCII is not in UTF-16.
+            codec = WEB_CODECS.get(label.lower(), label.lower())
+            # A page whose declaration is readable as ASCII can't be UTF-16.
             if not codec or codec.startswith("utf-16"):
                 continue
             try:

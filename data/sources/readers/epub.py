@@ -1,8 +1,8 @@
-"""EPUB (W3C EPUB 3.3, and 2): the texts of the spine in their order, without the table of contents.
+"""EPUB (W3C EPUB 3.3, and 2): the pages of the spine in order, without the table of contents.
 
-Read as the zip of XHTML that it is, by zipfile and lxml: the libraries for EPUB are under the AGPL (EbookLib) or no more than a beginning.
-Guarantees: entities, DTDs and the network stay off; the limits of archives hold; nothing is written to disk. A book is whole or Unreadable:
-a missing chapter, an encrypted one or a damaged package quarantine it.
+An EPUB is a zip of XHTML and is read with zipfile and lxml; libraries for EPUB are AGPL (EbookLib) or incomplete. Entities, DTDs and the
+network stay off, the limits of archives apply, and nothing is written to disk. A book is read whole or not at all: a missing or encrypted
+chapter, or a damaged package, makes it Unreadable.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from collections.abc import Iterator
 from typing import IO, Any
 from urllib.parse import unquote
 
-from data.sources.archive import MEMBER_LIMIT, ZIP_ERRORS, zip_members
-from data.sources.compression import refuse_bomb
+from data.sources.archives.archive import MEMBER_LIMIT, ZIP_ERRORS, zip_members
+from data.sources.archives.compression import refuse_bomb
 from data.sources.errors import Unreadable
 from data.sources.readers.charset import decode_page
-from data.sources.readers.markup import XHTML, plain_text
-from data.sources.readers.page import DECLARATION
-from data.sources.readers.record import Found, Options, Record, Wanted, whole
+from data.sources.readers.html_page import DECLARATION
+from data.sources.readers.markup import XHTML, tree_to_text
+from data.sources.readers.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 CONTAINER, ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document")
 
 
-def read_epub(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterator[Found]:
-    """One record, titled as the package says."""
-    content = whole(stream, options)
+def read_epub(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield one record, with the package's title."""
+    content = read_whole(stream, options)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as book:
             refuse_bomb("epub", sum(member.size for member in zip_members(book)), len(content))
@@ -47,10 +47,10 @@ def _text(book: zipfile.ZipFile) -> tuple[str, str]:
     root = _xml(_member(book, CONTAINER)).find(".//{*}rootfile")
     if root is None or not root.get("full-path"):
         raise Unreadable(f"damaged epub: {CONTAINER} names no package")
-    place = str(root.get("full-path"))
-    package = _xml(_member(book, place))
-    locked = _xml(_member(book, ENCRYPTION)) if ENCRYPTION in book.namelist() else None
-    encrypted = {unquote(str(ref.get("URI"))) for ref in locked.iterfind(".//{*}CipherReference")} if locked is not None else set()
+    package_path = str(root.get("full-path"))
+    package = _xml(_member(book, package_path))
+    encryption = _xml(_member(book, ENCRYPTION)) if ENCRYPTION in book.namelist() else None
+    encrypted = {unquote(str(ref.get("URI"))) for ref in encryption.iterfind(".//{*}CipherReference")} if encryption is not None else set()
     items = {str(item.get("id")): item for item in package.iterfind(".//{*}manifest/{*}item")}
     pages = []
     for reference in package.iterfind(".//{*}spine/{*}itemref"):
@@ -59,10 +59,10 @@ def _text(book: zipfile.ZipFile) -> tuple[str, str]:
             raise Unreadable(f"damaged epub: its spine names {reference.get('idref')!r}, which is not in it")
         if item.get("media-type") not in PAGES or "nav" in str(item.get("properties") or "").split():
             continue
-        name = posixpath.normpath(posixpath.join(posixpath.dirname(place), unquote(str(item.get("href")).partition("#")[0])))
+        name = posixpath.normpath(posixpath.join(posixpath.dirname(package_path), unquote(str(item.get("href")).partition("#")[0])))
         if name in encrypted:
             raise Unreadable(f"encrypted: {name}")
-        pages.append(plain_text(_page(_member(book, name)), XHTML))
+        pages.append(tree_to_text(_page(_member(book, name)), XHTML))
     title = package.find(".//{http://purl.org/dc/elements/1.1/}title")
     return "\n\n".join(filter(None, pages)), " ".join("".join(title.itertext()).split()) if title is not None else ""
 
@@ -87,7 +87,7 @@ def _xml(content: bytes) -> Any:
 
 
 def _page(content: bytes) -> Any:
-    """A page as XHTML, or as HTML where it isn't well-formed."""
+    """Parse a page as XHTML, or as HTML if it isn't well-formed."""
     from lxml import etree, html
 
     try:

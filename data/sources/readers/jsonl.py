@@ -1,4 +1,4 @@
-"""JSON Lines: an object a line (jsonlines.org). The number of a record is that of its line."""
+"""JSON Lines (jsonlines.org): one object per line. A record's number is its line number."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 from collections.abc import Iterator
 from typing import IO
 
-from data.sources.readers.fields import numbered, record_of
-from data.sources.readers.lines import lines_of
-from data.sources.readers.record import Broken, Found, Options, Wanted
+from data.sources.readers.fields import build_record, name_by_number
+from data.sources.readers.lines import read_lines
+from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
 
 
-def read_jsonl(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterator[Found]:
-    """A record a line that isn't blank."""
-    lines, encoding = lines_of(stream, options)
+def read_jsonl(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield a record for each line that isn't blank."""
+    lines, encoding = read_lines(stream, options)
     for line in lines:
-        name = numbered(line.number, options)
+        name = name_by_number(line.number, options)
         if not line.text.strip() or (options.id_field is None and not wanted(name)):
             continue
         fault, value = line.fault, None
@@ -30,6 +30,6 @@ def read_jsonl(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterator[
             fault = "broken record: no JSON object"
         if fault:
             if wanted(name):
-                yield Broken(fault, name)
-        elif isinstance(value, dict) and (found := record_of(value, line.number, options, wanted, encoding)):
+                yield BrokenRecord(fault, name)
+        elif isinstance(value, dict) and (found := build_record(value, line.number, options, wanted, encoding)):
             yield found

@@ -1,6 +1,6 @@
-"""Markdown (CommonMark 0.31, tables as GitHub's) to text: what a reader of the page sees, with headings, lists and code.
+"""Markdown (CommonMark 0.31 with GitHub's tables) to text: what a reader of the rendered page sees, with headings, lists and code.
 
-Front matter goes. Links give their words, pictures their description, HTML its text. One pass of markdown-it-py.
+Front matter is dropped. A link becomes its text, an image its description, HTML its text. One pass of markdown-it-py.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import IO, Any
 
 from data.sources.decode import decode
 from data.sources.errors import Unreadable
-from data.sources.readers.record import Found, Options, Record, Wanted, whole
+from data.sources.readers.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(?:[^\n]*\n)*?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
 BLOCKS = frozenset({"fence", "code_block", "html_block", "inline", "hr"})
 
 
-def read_markdown(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterator[Found]:
-    """One record; its title is that of the first heading of the highest rank."""
-    source, encoding = decode(whole(stream, options), options.encoding)
+def read_markdown(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield one record, titled by the first top-level heading."""
+    source, encoding = decode(read_whole(stream, options), options.encoding)
     text, title = markdown_text(source)
     if not text.strip():
         raise Unreadable("empty: nothing but front matter or markup")
@@ -28,7 +28,7 @@ def read_markdown(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterat
 
 
 def markdown_text(source: str) -> tuple[str, str]:
-    """The text of a page and its title, which may be empty."""
+    """Return the text of a page and its title, which may be empty."""
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -84,29 +84,29 @@ def _inline(children: list[Any]) -> str:
 
 
 def _without_tags(source: str) -> str:
-    found = _Words()
-    found.feed(source)
-    found.close()
-    return "".join(found.words)
+    collector = _TextCollector()
+    collector.feed(source)
+    collector.close()
+    return "".join(collector.texts)
 
 
-class _Words(HTMLParser):
-    """The words between tags."""
+class _TextCollector(HTMLParser):
+    """Collects the text between tags, without scripts and styles."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.words: list[str] = []
+        self.texts: list[str] = []
         self._hidden = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Scripts and styles are no words."""
+        """Enter a script or style."""
         self._hidden = tag if tag in ("script", "style") else self._hidden
 
     def handle_endtag(self, tag: str) -> None:
-        """Their end."""
+        """Leave a script or style."""
         self._hidden = "" if tag == self._hidden else self._hidden
 
     def handle_data(self, data: str) -> None:
-        """Words."""
+        """Collect text."""
         if not self._hidden:
-            self.words.append(data)
+            self.texts.append(data)

@@ -1,7 +1,7 @@
-"""A tree of marked-up text to plain text: blocks stand apart by a blank line, items and table rows by a line end.
+"""Converts an element tree to plain text: a blank line between blocks, a line end between list items and table rows.
 
-Guarantees: no recursion, so a tree of any depth is read; entities that HTML knows become their characters and no other is expanded; what is
-preformatted keeps its lines and spaces. One pass over the tree.
+There is no recursion, so trees of any depth are read. HTML's named entities become their characters and no others are expanded.
+Preformatted text keeps its lines and spaces. One pass over the tree.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ AROUND_BREAK = re.compile(r" *\n *")
 
 
 @dataclass(frozen=True)
-class Vocabulary:
-    """Which names of elements mean what."""
+class ElementRoles:
+    """What role each element name has. `kept`: preformatted; `skipped`: not read, with everything inside."""
 
     blocks: frozenset[str]
     items: frozenset[str]
@@ -28,7 +28,7 @@ class Vocabulary:
     skipped: frozenset[str] = frozenset()
 
 
-XHTML = Vocabulary(
+XHTML = ElementRoles(
     blocks=frozenset(
         {"address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details", "dialog", "div", "dl", "dt", "fieldset",
          "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "html", "legend", "main", "nav",
@@ -43,9 +43,9 @@ XHTML = Vocabulary(
 )  # fmt: skip
 
 
-def plain_text(tree: Any, words: Vocabulary) -> str:
-    """The text of an lxml tree."""
-    page = _Page(words)
+def tree_to_text(tree: Any, roles: ElementRoles) -> str:
+    """Return the text of an lxml tree."""
+    page = _TextBuilder(roles)
     waiting = [(tree, False)]
     while waiting:
         node, done = waiting.pop()
@@ -54,7 +54,7 @@ def plain_text(tree: Any, words: Vocabulary) -> str:
             page.add(_entity(node))
         elif done:
             page.end(name)
-        elif name not in words.skipped:
+        elif name not in roles.skipped:
             page.start(name)
             page.add(node.text or "")
             waiting.append((node, True))
@@ -66,7 +66,7 @@ def plain_text(tree: Any, words: Vocabulary) -> str:
 
 
 def _name(node: Any) -> str | None:
-    """An element's name without its namespace; None for comments, instructions and entities."""
+    """Return an element's name without its namespace; None for comments, processing instructions and entities."""
     return node.tag.rpartition("}")[2].lower() if isinstance(node.tag, str) else None
 
 
@@ -76,8 +76,8 @@ def _entity(node: Any) -> str:
 
 
 @dataclass
-class _Page:
-    words: Vocabulary
+class _TextBuilder:
+    roles: ElementRoles
     blocks: list[str] = field(default_factory=list)
     line: list[str] = field(default_factory=list)
     before: str = ""
@@ -85,35 +85,35 @@ class _Page:
     kept: int = 0
 
     def start(self, name: str) -> None:
-        if name in self.words.breaks:
+        if name in self.roles.breaks:
             self.line.append("\n")
-        elif name in self.words.cells:
+        elif name in self.roles.cells:
             if self.close and any(part.strip() for part in self.line):
                 self.line.append(" | ")
-        elif name in self.words.items:
+        elif name in self.roles.items:
             self.flush(tight=True)
             self.before = "- "
-        elif name in self.words.rows:
+        elif name in self.roles.rows:
             self.flush(tight=True)
-        elif name in self.words.blocks and not (self.before and not self.line):
+        elif name in self.roles.blocks and not (self.before and not self.line):
             self.flush()
-        self.kept += name in self.words.kept
-        self.close = name in self.words.cells or (self.close and name not in self.words.rows)
+        self.kept += name in self.roles.kept
+        self.close = name in self.roles.cells or (self.close and name not in self.roles.rows)
 
     def end(self, name: str) -> None:
-        if name in self.words.items or name in self.words.rows:
+        if name in self.roles.items or name in self.roles.rows:
             self.flush(tight=True)
             self.before = ""
-        elif name in self.words.blocks:
+        elif name in self.roles.blocks:
             self.flush()
-        self.kept -= name in self.words.kept
+        self.kept -= name in self.roles.kept
 
     def add(self, text: str) -> None:
         if text:
             self.line.append(text if self.kept else SPACES.sub(" ", text))
 
     def flush(self, tight: bool = False) -> None:
-        """End a block; `tight`: the next one of its kind follows in the next line."""
+        """End a block. `tight`: the next block follows without a blank line."""
         text = "".join(self.line)
         text = text.strip("\n") if self.kept else AROUND_BREAK.sub("\n", re.sub(" +", " ", text)).strip()
         self.line = []

@@ -1,8 +1,8 @@
-"""What every reader is given and gives.
+"""The interface of all readers.
 
-A reader takes a stream, its options and a function that says which records are wanted by their name, and yields what it found: a file that
-is one document gives one record without a name, a file of records gives one for each. Whatever is wrong with one record is `Broken` and
-costs that record; what is wrong with the file is raised as Unreadable. A record that isn't wanted is passed over before it is parsed.
+A reader takes a stream, options and a filter on record names, and yields what it found: one unnamed record for a file that is one document,
+one per record for a file of records. A fault in one record gives a BrokenRecord and costs that record; a fault of the file raises
+Unreadable. Unwanted records are skipped unparsed where their number is their name.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from data.sources.errors import Unreadable
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to read. `limit`: the size from which a document is too large, in bytes; `declared`: the charset that came with the bytes."""
+class ReaderOptions:
+    """How to read. `limit`: the largest document, in bytes; `declared`: the charset that a server sent with the bytes."""
 
     encoding: str = "detect"
     text_field: str = "text"
@@ -27,39 +27,39 @@ class Options:
 
 
 class Record(NamedTuple):
-    """A document. `name`: of the record in its file; `encoding`: empty where the format has but one."""
+    """A document. `name`: the record's name in its file; `encoding`: "" where the format has only one."""
 
     text: str
     name: str = ""
     title: str = ""
     encoding: str = ""
-    address: str = ""
+    url: str = ""
 
 
-class Broken(NamedTuple):
+class BrokenRecord(NamedTuple):
     """A record that gives no document, and why."""
 
     reason: str
     name: str = ""
 
 
-class Inner(NamedTuple):
-    """A record that is a file of a format of its own."""
+class EmbeddedFile(NamedTuple):
+    """A record that is itself a file of some format."""
 
     format: str
     content: bytes
     name: str
     declared: str = ""
-    address: str = ""
+    url: str = ""
 
 
-Found = Record | Broken | Inner
-Wanted = Callable[[str], bool]
-Reader = Callable[[IO[bytes], Options, Wanted], Iterator[Found]]
+ReaderOutput = Record | BrokenRecord | EmbeddedFile
+RecordFilter = Callable[[str], bool]
+Reader = Callable[[IO[bytes], ReaderOptions, RecordFilter], Iterator[ReaderOutput]]
 
 
-def whole(stream: IO[bytes], options: Options) -> bytes:
-    """All bytes of a stream. Raises Unreadable when they are too many."""
+def read_whole(stream: IO[bytes], options: ReaderOptions) -> bytes:
+    """Return all bytes of a stream. Raise Unreadable if they are more than the limit."""
     content = stream.read(options.limit + 1)
     if len(content) <= options.limit:
         return content

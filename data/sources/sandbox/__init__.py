@@ -1,1 +1,1 @@
-"""Parsers in a process of their own."""
+"""Runs parsers of untrusted files in a separate process."""

@@ -1,6 +1,6 @@
-"""Messages between ingest and its reading process: a header in JSON and a body of bytes, each with its length before it.
+"""Messages between ingest and its parser process: a JSON header and a body of bytes, each preceded by its length.
 
-Nothing is unpickled: what comes back was made by code that has parsed hostile bytes.
+Nothing is unpickled, since the sender has parsed hostile bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ LENGTHS = struct.Struct(">IQ")
 
 
 def send(pipe: IO[bytes], header: dict[str, Any], body: bytes = b"") -> None:
-    """Write a message whole."""
+    """Write one message and flush."""
     head = json.dumps(header).encode("ascii")
     pipe.write(LENGTHS.pack(len(head), len(body)))
     pipe.write(head)
@@ -22,7 +22,7 @@ def send(pipe: IO[bytes], header: dict[str, Any], body: bytes = b"") -> None:
 
 
 def receive(pipe: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
-    """The next message; None when the other side has ended."""
+    """Return the next message, or None if the sender has exited."""
     lengths = pipe.read(LENGTHS.size)
     if len(lengths) < LENGTHS.size:
         return None

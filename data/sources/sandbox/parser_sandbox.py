@@ -1,10 +1,11 @@
-"""Reads files in a process of their own, so that a parser's crash costs one file and an endless loop ends.
+"""Reads files in a separate process, so that a parser that crashes or never ends costs one file.
 
-Guarantees: one process, started when first needed, reads file after file; when it dies of a file (a crash, or more processor time than
-SECONDS and SECONDS_A_MEGABYTE allow) that file is Unreadable, and a new process reads the next one. A process that is killed from outside
-is a RuntimeError, since that says nothing about the file. It survives no longer than this one.
-Costs about 0.15 s to start, the import of a format's library, and a copy of the bytes a file.
-Time is that of the processor, not of the clock, so that a busy machine quarantines nothing that an idle one reads.
+One process, started on first use, reads file after file. If a file kills it, by a crash or by more processor time than SECONDS and
+SECONDS_A_MEGABYTE allow, that file is Unreadable and a new process reads the next. A process killed from outside raises RuntimeError, since
+that says nothing about the file. The process never outlives its parent.
+
+Costs about 0.15 s to start, the import of a format's library, and a copy of each file's bytes. The limit is on processor time, not on the
+clock, so that a busy machine quarantines the same files as an idle one.
 """
 
 from __future__ import annotations
@@ -20,54 +21,55 @@ from types import TracebackType
 from typing import Any
 
 from data.sources.errors import Unreadable
-from data.sources.readers.record import Broken, Options, Record
+from data.sources.readers.record import BrokenRecord, ReaderOptions, Record
 from data.sources.sandbox.ipc import receive, send
 
 ROOT = Path(__file__).resolve().parents[3]
 SECONDS, SECONDS_A_MEGABYTE = 60, 2
-FAULTS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS}
+CRASH_SIGNALS = {signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS}
 
 
-class Apart:
-    """The reading process of a shard."""
+class ParserSandbox:
+    """The parser process of one shard. `started`: how many processes it took so far."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self.started = 0
 
     def read(
-        self, kind: str, content: bytes | Path, options: Options, shard: tuple[str, str, int, int] | None
-    ) -> Iterator[Record | Broken]:
-        """What a reader finds in bytes or in a file. `shard`: source, file, number and count, where the reader should give the shard's
-        records alone. Raises Unreadable, also for what killed the process."""
+        self, kind: str, content: bytes | Path, options: ReaderOptions, shard: tuple[str, str, int, int] | None
+    ) -> Iterator[Record | BrokenRecord]:
+        """Yield what a reader finds in bytes or in a file. Raise Unreadable, also if the file killed the process.
+
+        `shard`: source, file, number and count, if only that shard's records are wanted."""
         size = content.stat().st_size if isinstance(content, Path) else len(content)
         seconds = SECONDS + SECONDS_A_MEGABYTE * (size >> 20)
         header = {"format": kind, "options": asdict(options), "shard": shard, "seconds": seconds}
         header["path"] = str(content) if isinstance(content, Path) else ""
-        process = self._running()
+        process = self._start()
         assert process.stdin is not None and process.stdout is not None
-        whole = False
+        finished = False
         try:
             send(process.stdin, header, b"" if isinstance(content, Path) else content)
             while True:
                 message = receive(process.stdout)
                 if message is None:
-                    raise self._death(kind, seconds)
-                told, body = message
-                if told["kind"] in ("end", "unreadable"):
-                    whole = True
-                    if told["kind"] == "end":
+                    raise self._exit_error(kind, seconds)
+                answer, body = message
+                if answer["kind"] in ("end", "unreadable"):
+                    finished = True
+                    if answer["kind"] == "end":
                         return
                     raise Unreadable(body.decode("utf-8"))
-                yield _found(told, body.decode("utf-8"))
+                yield _result(answer, body.decode("utf-8"))
         except BrokenPipeError:
-            raise self._death(kind, seconds) from None
+            raise self._exit_error(kind, seconds) from None
         finally:
-            if not whole:
+            if not finished:
                 self.close()
 
     def close(self) -> None:
-        """End the process, if there is one."""
+        """Kill the process, if there is one."""
         process, self._process = self._process, None
         if process is not None:
             process.kill()
@@ -77,18 +79,19 @@ class Apart:
                     try:
                         pipe.close()
                     except BrokenPipeError:
-                        continue  # it had died with a request half written
+                        continue  # it died while a request was being written
 
-    def __enter__(self) -> Apart:
+    def __enter__(self) -> ParserSandbox:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _running(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> subprocess.Popen[bytes]:
+        """Return the running process, started if there is none."""
         if self._process is None:
             environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
-            # A session of its own: Ctrl-C is for the run, which then ends this process.
+            # In a session of its own Ctrl-C reaches only the run, which then ends this process.
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "data.sources.sandbox.sandbox_worker"],
                 stdin=subprocess.PIPE,
@@ -100,20 +103,20 @@ class Apart:
             self.started += 1
         return self._process
 
-    def _death(self, kind: str, seconds: int) -> Exception:
+    def _exit_error(self, kind: str, seconds: int) -> Exception:
         assert self._process is not None
         status = self._process.wait()
-        if -status in FAULTS:
+        if -status in CRASH_SIGNALS:
             return Unreadable(f"crashed its reader: {kind}: {signal.Signals(-status).name}")
         if -status == signal.SIGXCPU:
             return Unreadable(f"too slow: {kind}: more than {seconds} s of processor time")
         return RuntimeError(
-            f"the reading process ended with status {status} while it read {kind}, killed from outside or short of memory; "
+            f"the parser process exited with status {status} while it read {kind}: it was killed from outside or ran short of memory; "
             "nothing was kept. Start the run again, with fewer threads if memory was short"
         )
 
 
-def _found(told: dict[str, Any], text: str) -> Record | Broken:
-    if told["kind"] == "broken":
-        return Broken(text, told["name"])
-    return Record(text, told["name"], told["title"], told["encoding"], told["address"])
+def _result(answer: dict[str, Any], text: str) -> Record | BrokenRecord:
+    if answer["kind"] == "broken":
+        return BrokenRecord(text, answer["name"])
+    return Record(text, answer["name"], answer["title"], answer["encoding"], answer["url"])

@@ -164,7 +164,7 @@ def test_a_broken_record_costs_itself_alone(tmp_path: Path) -> None:
         "b.csv": b'text,n\n"A good one.",1\nx\n"bad"quote,2\n"A good one.",3\n"never closed,4\nA good one.,5\n',
         "c.parquet": table([{"text": "A good one."}, {"text": None}, {"text": " "}]),
         "d.warc": warc([("text/html", b""), ("text/plain", b"A good one.")]),
-        "e.warc": warc([("text/plain", b"Gone.")], "404 Not Found"),
+        "e.warc": warc([("text/plain", b"Gone.")], "404 Not ReaderOutput"),
     }
     found = read_all(write(tmp_path / "shelf", files), tmp_path / "out", shards=2)
     assert set(found.texts.values()) == {"A good one."}
@@ -198,7 +198,7 @@ def test_what_a_file_is_decides_and_its_name_where_that_cannot(tmp_path: Path) -
     found = read_all(write(tmp_path / "shelf", files), tmp_path / "out", shards=3)
     read_as = {"pdf.txt": "pdf", "page.md": "html", "book.zip": "epub", "text.pdf": "txt", "packed.txt": "txt", "plain.txt.gz": "txt"}
     assert found.formats == read_as | {"page.jsonl": "html"} | {f"rows.csv#{n}": "parquet" for n in range(1, 8)}
-    assert found.reasons["rows.txt"] == "lying name: parquet by its bytes, txt by its name; a file of records must be called one"
+    assert found.reasons["rows.txt"] == "wrong extension: parquet by its bytes, txt by its name; give a file of records its own extension"
     assert set(found.reasons) == {"rows.txt", "box.txt", "note.warc"}
     refused = read_all(tmp_path / "shelf", tmp_path / "some", formats=("txt",))
     assert refused.reasons["pdf.txt"] == "not asked for: pdf by its bytes, txt by its name; pdf is not among `formats`, txt"

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from data.sources.errors import Unreadable
-from data.sources.readers.record import Options
+from data.sources.readers.record import ReaderOptions
 from data.sources.sandbox import parser_sandbox as isolation
-from data.sources.sandbox.parser_sandbox import Apart
+from data.sources.sandbox.parser_sandbox import ParserSandbox
 from tests.data.sources.hostile import HONEST, bombs, thousand
 from tests.data.sources.material import page, prose, table
 from tests.data.sources.reading import Outcome, read_all, write
@@ -73,21 +73,21 @@ def test_the_shards_agree_on_what_is_hostile(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sent", [signal.SIGSEGV, signal.SIGABRT, signal.SIGXCPU])
 def test_a_crash_of_the_reading_process_costs_the_file_that_it_read(tmp_path: Path, sent: signal.Signals) -> None:
     path = write(tmp_path, {"a.parquet": table([{"text": prose(str(n)) * 50} for n in range(3000)])}) / "a.parquet"
-    with Apart() as apart:
-        reading = apart.read("parquet", path, Options(), None)
+    with ParserSandbox() as apart:
+        reading = apart.read("parquet", path, ReaderOptions(), None)
         next(reading)
         assert apart._process is not None
         os.kill(apart._process.pid, sent)
         with pytest.raises(Unreadable, match=r"crashed its reader: parquet: SIG|too slow: parquet: more than \d+ s of processor time"):
             list(reading)
-        (record,) = apart.read("html", page("next").encode(), Options(), None)
+        (record,) = apart.read("html", page("next").encode(), ReaderOptions(), None)
         assert record[0] == prose("next") and apart.started == 2
 
 
 def test_a_reading_process_that_is_killed_from_outside_is_no_file_s_fault(tmp_path: Path) -> None:
     path = write(tmp_path, {"a.parquet": table([{"text": prose(str(n)) * 50} for n in range(3000)])}) / "a.parquet"
-    with Apart() as apart, pytest.raises(RuntimeError, match="killed from outside or short of memory; nothing was kept"):
-        for number, _ in enumerate(apart.read("parquet", path, Options(), None)):
+    with ParserSandbox() as apart, pytest.raises(RuntimeError, match="killed from outside or ran short of memory; nothing was kept"):
+        for number, _ in enumerate(apart.read("parquet", path, ReaderOptions(), None)):
             if number == 0:
                 assert apart._process is not None
                 os.kill(apart._process.pid, signal.SIGKILL)
@@ -96,10 +96,10 @@ def test_a_reading_process_that_is_killed_from_outside_is_no_file_s_fault(tmp_pa
 def test_a_file_that_takes_too_long_is_put_aside_and_the_next_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(isolation, "SECONDS", 1)
     monkeypatch.setattr(isolation, "SECONDS_A_MEGABYTE", 0)
-    with Apart() as apart:
+    with ParserSandbox() as apart:
         with pytest.raises(Unreadable, match="too slow: md: more than 1 s of processor time"):
-            list(apart.read("md", b"![[]()" * 1_000_000, Options(), None))
-        (record,) = apart.read("md", b"Next.", Options(), None)
+            list(apart.read("md", b"![[]()" * 1_000_000, ReaderOptions(), None))
+        (record,) = apart.read("md", b"Next.", ReaderOptions(), None)
         assert record[0] == "Next."
 
 

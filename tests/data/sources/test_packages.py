@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from data.sources import archive as archives
-from data.sources.archive import look_through, read_members, selected
+from data.sources.archives import archive as archives
+from data.sources.archives.archive import list_members, matches_globs, read_members
 from data.sources.config import IngestConfig, PackageSource
 from data.sources.errors import HostileArchive, SourceError, Unreadable
+from data.sources.fetching.package import fetch_package
 from data.sources.hash_cache import file_sha256
-from data.sources.package import fetch_package
 from tests.data.sources.reading import read
 
 TEXTS = {"tales/a.txt": b"One.", "tales/b.txt": b"Two.", "notes.md": b"No."}
@@ -82,7 +82,7 @@ def test_a_version_that_is_not_there_is_an_error_that_names_it_and_where_to_put_
 
 def members(archive: Path, include: tuple[str, ...] = ("*",), exclude: tuple[str, ...] = ()) -> dict[str, bytes]:
     """The chosen members of an archive and their content, in its order."""
-    found = look_through(archive, lambda name: selected(name, include, exclude))
+    found = list_members(archive, lambda name: matches_globs(name, include, exclude))
     return {member.name: b"" if isinstance(stream, Unreadable) else stream.read() for member, stream in read_members(archive, found)}
 
 

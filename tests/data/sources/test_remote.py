@@ -14,8 +14,8 @@ import pytest
 from data.sources.config import IngestConfig, RemoteSource
 from data.sources.empty_sources import refuse_empty_sources
 from data.sources.errors import SourceError
+from data.sources.fetching.remote import fetch_remote
 from data.sources.hash_cache import file_sha256
-from data.sources.remote import fetch_remote
 from tests.data.sources.material import jsonl, zipped
 from tests.data.sources.reading import outcome, write
 
@@ -102,7 +102,7 @@ def test_a_driver_that_is_not_installed_is_named_with_its_extra(digest: str, tmp
         ("https://a.blob.core.windows.net/c/a.zip?sv=1&sig=pearl", "'sig', which looks like a secret"),
         ("https://example.org/a.zip?token=pearl", "'token'"),
         ("zip://a.txt::https://example.org/a.zip", "a chain of file systems"),
-        ("books/a.zip", "is no URL.*local files are of kind files"),
+        ("books/a.zip", "is no URL.*local files has kind: files"),
     ],
 )
 def test_an_address_with_a_secret_or_none_at_all_is_refused_and_the_secret_not_shown(url: str, words: str) -> None:

@@ -86,7 +86,7 @@ def test_the_books_of_a_universe_are_read_from_where_its_stage_put_them(tmp_path
     names = sorted(f"books/{path.name}" for path in (tmp_path / "made" / "books").iterdir())
     expected = sorted(document_id("universe", name) for name in names)
     assert [row["id"] for row in rows(tmp_path / "out", "documents", SHARDS)] == expected
-    with pytest.raises(SourceError, match="a source of kind universe is read from its generated books; give their folder"):
+    with pytest.raises(SourceError, match="a source of kind universe is read from its generated books"):
         read(IngestConfig(sources=(source,)), tmp_path, tmp_path / "other")
 
 

@@ -12,8 +12,8 @@ from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.ingest import IngestInputs, ingest
 from data.synthetic.config import ModelMaker, SyntheticSource, TemplatesMaker
-from data.synthetic.state import beginnings, synthetic_state
-from data.synthetic.write import read_texts, write_texts
+from data.synthetic.maker_files import read_prompts, synthetic_state
+from data.synthetic.text_table import read_texts, write_texts
 from tasks.stage.stage import ShardIndex
 
 SOURCE = SyntheticSource(maker=TemplatesMaker(templates=("x",), count=1))
@@ -84,7 +84,7 @@ def test_what_a_model_writes_from_is_known_by_name_and_content(tmp_path: Path) -
     assert synthetic_state(source, tmp_path, None, lambda paths: {path: path.name for path in paths}) == {
         "model/config.json": "config.json", "model/int8/model.safetensors": "model.safetensors", "prompts": "begin.txt",
     }  # fmt: skip
-    assert list(beginnings(maker, tmp_path)) == ["Once upon", " a time"]
+    assert list(read_prompts(maker, tmp_path)) == ["Once upon", " a time"]
     assert synthetic_state(SOURCE, tmp_path, None, lambda paths: {}) == {}
     with pytest.raises(FileNotFoundError, match=r"directory .*lost does not exist; correct it in ingest.sources"):
         synthetic_state(SyntheticSource(maker=ModelMaker(directory="lost", prompts=("",))), tmp_path, None, lambda paths: {})

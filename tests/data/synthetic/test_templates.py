@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data.synthetic.config import TemplatesMaker
 from data.synthetic.grammar import Grammar
-from data.synthetic.templates import fill_in
+from data.synthetic.templates import generate_texts
 
 LISTS = {"who": ("Ann", "{kin} Bo", "Cy"), "kin": ("aunt", "uncle"), "what": ("sings", "eats {{all}}")}
 TEMPLATES = ("{who} {what}.", "{kin} and {kin}", "Silence.")
@@ -35,18 +35,18 @@ def test_a_grammar_makes_every_way_to_fill_the_slots_once() -> None:
 
 @given(st.integers(1, len(EVERY)), st.integers(0, 100))
 def test_texts_are_different_and_those_of_a_smaller_count_come_first(count: int, seed: int) -> None:
-    texts = list(fill_in(maker(count, seed=seed)))
+    texts = list(generate_texts(maker(count, seed=seed)))
     assert len(texts) == len(set(texts)) == count and set(texts) <= EVERY
-    assert texts == list(fill_in(maker(len(EVERY), seed=seed)))[:count]
+    assert texts == list(generate_texts(maker(len(EVERY), seed=seed)))[:count]
 
 
 def test_a_seed_gives_the_same_texts_and_another_seed_others() -> None:
-    assert list(fill_in(maker(6, seed=1))) == list(fill_in(maker(6, seed=1))) != list(fill_in(maker(6, seed=2)))
+    assert list(generate_texts(maker(6, seed=1))) == list(generate_texts(maker(6, seed=1))) != list(generate_texts(maker(6, seed=2)))
 
 
 def test_a_grammar_far_larger_than_a_machine_word_is_drawn_from_without_being_made() -> None:
     digits = {"d": tuple("0123456789")}
-    texts = list(fill_in(maker(50, templates=("{d}" * 60,), lists=digits)))
+    texts = list(generate_texts(maker(50, templates=("{d}" * 60,), lists=digits)))
     assert len(set(texts)) == 50 and all(re.fullmatch("[0-9]{60}", text) for text in texts)
 
 
@@ -70,6 +70,6 @@ def test_what_cannot_be_made_is_refused_by_name(change: dict[str, object], messa
 
 def test_ways_that_read_the_same_count_once() -> None:
     same = maker(3, templates=("{a}{b}",), lists={"a": ("x", "xx"), "b": ("x", "xx")})
-    assert sorted(fill_in(same)) == ["xx", "xxx", "xxxx"]
+    assert sorted(generate_texts(same)) == ["xx", "xxx", "xxxx"]
     with pytest.raises(ValueError, match="templates make 4 texts of which only 3 differ, and count=4 asks for more"):
-        list(fill_in(same.model_copy(update={"count": 4})))
+        list(generate_texts(same.model_copy(update={"count": 4})))

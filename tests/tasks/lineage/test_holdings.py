@@ -7,7 +7,7 @@ from pathlib import Path
 
 from data.documents.schema import document_id
 from data.provenance.tables import Document
-from data.synthetic.write import COLUMNS
+from data.synthetic.text_table import COLUMNS
 from tasks.lineage.documents import find_document
 from tasks.lineage.holdings import find_holdings
 from tasks.lineage.hook import Holding, LineageHook

@@ -1,7 +1,7 @@
 """HTML: the main text of a page, found by trafilatura (Barbaresi 2021, "Trafilatura: A Web Scraping Library and Command-Line Tool for
 Text Discovery and Extraction"), without navigation, notices and comments.
 
-A page in which none is found is Unreadable, be it a list of links or markup that no parser follows.
+A page without main text, such as a list of links or unparsable markup, is Unreadable.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import IO, Any
 
 from data.sources.errors import Unreadable
 from data.sources.readers.charset import decode_page
-from data.sources.readers.markup import Vocabulary, plain_text
-from data.sources.readers.record import Found, Options, Record, Wanted, whole
+from data.sources.readers.markup import ElementRoles, tree_to_text
+from data.sources.readers.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
-# trafilatura's own names, which are those of TEI.
-MAIN_TEXT = Vocabulary(
+# trafilatura marks its result up with the element names of TEI.
+MAIN_TEXT = ElementRoles(
     blocks=frozenset({"ab", "body", "code", "comments", "head", "list", "p", "quote", "table"}),
     items=frozenset({"item"}),
     rows=frozenset({"row"}),
@@ -27,19 +27,19 @@ MAIN_TEXT = Vocabulary(
 )
 
 
-def read_page(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterator[Found]:
-    """One record, whose title is the page's."""
+def read_html(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield one record, with the page's title."""
     from trafilatura import bare_extraction
     from trafilatura.utils import load_html
 
-    source, encoding = decode_page(whole(stream, options), options.declared, options.encoding)
+    source, encoding = decode_page(read_whole(stream, options), options.declared, options.encoding)
     tree = load_html(DECLARATION.sub("", source, count=1).replace("\0", ""))
     if tree is None:
         raise Unreadable("no main text: it can't be parsed as HTML")
     title = _title(tree)
     found = bare_extraction(tree, include_comments=False, include_tables=True, with_metadata=False)
     body = getattr(found, "body", None)
-    text = plain_text(body, MAIN_TEXT) if body is not None else ""
+    text = tree_to_text(body, MAIN_TEXT) if body is not None else ""
     if not text.strip():
         raise Unreadable("no main text: trafilatura found none")
     yield Record(text, title=title, encoding=encoding)

@@ -1,7 +1,7 @@
-"""WARC (ISO 28500) and WET: what web servers answered. The number of a record is that of its place in the file, whatever its kind.
+"""WARC (ISO 28500) and WET: responses of web servers. A record's number counts all records of the file, of any type.
 
-Answers of HTML and plain text are read, and the plain texts that were made of pages (WET); answers of other kinds, requests and notes are
-no documents and are passed over. An answer other than success is put aside with its status.
+Responses of HTML and plain text are read, as are the plain texts of WET files. Responses of other types, requests and metadata are skipped;
+they are no documents. A response without success is quarantined with its status.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
-from data.sources.compression import RATIO_APPLIES_FROM, RATIO_LIMIT
+from data.sources.archives.compression import RATIO_APPLIES_FROM, RATIO_LIMIT
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.readers.record import Broken, Found, Inner, Options, Wanted
+from data.sources.readers.record import BrokenRecord, EmbeddedFile, ReaderOptions, ReaderOutput, RecordFilter
 
 KINDS = {"text/html": "html", "application/xhtml+xml": "html", "text/plain": "txt"}
 
 
-def read_warc(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterator[Found]:
-    """A record for each answer of text. Raises Unreadable where the file is damaged, or holds none at all."""
+def read_warc(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield a record for each response of text. Raise Unreadable if the file is damaged or holds none."""
     from warcio.archiveiterator import ArchiveIterator
     from warcio.exceptions import ArchiveLoadFailed
     from warcio.statusandheaders import StatusAndHeadersParserException
 
     class Records(ArchiveIterator):  # type: ignore[misc]
-        # What it would print of a record that ends elsewhere than it says; `err_count` tells the same.
+        # Silences a message that warcio prints for a wrong content length; `err_count` counts the same.
         INC_RECORD = ""
 
-    number = answers = 0
+    number = responses = 0
     try:
         records = Records(stream, arc2warc=True)
         for record in records:
@@ -35,11 +35,11 @@ def read_warc(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterator[F
             kind, charset = _content_type(record)
             if record.rec_type not in ("response", "resource", "conversion") or kind not in KINDS:
                 continue
-            answers += 1
+            responses += 1
             if wanted(str(number)):
-                faults, found = records.err_count, _answer(record, str(number), KINDS[kind], charset, options)
+                errors, found = records.err_count, _response(record, str(number), KINDS[kind], charset, options)
                 records.read_to_end()
-                yield found if faults == records.err_count else Broken("damaged record: it doesn't end where it says", str(number))
+                yield found if errors == records.err_count else BrokenRecord("damaged record: it doesn't end where it says", str(number))
     except (HostileArchive, Unreadable):
         raise
     except (
@@ -53,7 +53,7 @@ def read_warc(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterator[F
         zlib.error,
     ) as error:
         raise Unreadable(f"damaged warc: after record {number}: {error}") from error
-    if not answers:
+    if not responses:
         raise Unreadable(f"no text: none of its {number} records is an answer of HTML or plain text")
 
 
@@ -64,16 +64,16 @@ def _content_type(record: Any) -> tuple[str, str]:
     return kind.strip().lower(), charset
 
 
-def _answer(record: Any, name: str, kind: str, charset: str, options: Options) -> Inner | Broken:
+def _response(record: Any, name: str, kind: str, charset: str, options: ReaderOptions) -> EmbeddedFile | BrokenRecord:
     status = record.http_headers.get_statuscode() if record.http_headers else "200"
     if not status.startswith("2"):
-        return Broken(f"no success: HTTP status {status[:20]}", name)
+        return BrokenRecord(f"no success: HTTP status {status[:20]}", name)
     try:
         content = record.content_stream().read(options.limit + 1)
     except (EOFError, OSError, ValueError, zlib.error) as error:
-        return Broken(f"damaged record: {error}", name)
+        return BrokenRecord(f"damaged record: {error}", name)
     if len(content) > options.limit:
-        return Broken(f"too large: more than the limit of {options.limit} bytes", name)
+        return BrokenRecord(f"too large: more than the limit of {options.limit} bytes", name)
     if len(content) > RATIO_APPLIES_FROM and len(content) > RATIO_LIMIT * max(record.length or 1, 1):
-        return Broken(f"hostile record: it unpacks to more than {RATIO_LIMIT} times its size", name)
-    return Inner(kind, content, name, charset, str(record.rec_headers.get_header("WARC-Target-URI") or ""))
+        return BrokenRecord(f"hostile record: it unpacks to more than {RATIO_LIMIT} times its size", name)
+    return EmbeddedFile(kind, content, name, charset, str(record.rec_headers.get_header("WARC-Target-URI") or ""))

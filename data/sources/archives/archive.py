@@ -1,11 +1,12 @@
-"""Reads members of a zip or tar archive as what it is: bytes from a stranger.
+"""Reads members of a zip or tar archive as untrusted input.
 
-Guarantees: nothing is unpacked to disk under a member's name; an archive is looked through as a whole before any of it is read, and a
-member with an absolute path or one that climbs out, a link or a device, two members of one name, a member beyond MEMBER_LIMIT, a selection
-beyond TOTAL_LIMIT, or an archive that unpacks to far more than its packed size allows are refused with HostileArchive. What is damaged is
-Unreadable; a single broken member of a zip costs itself alone. Sizes are enforced while reading, not believed.
-Costs for a compressed tar one unpacking a process to look through and one a shard to read; a zip is read by its directory. Memory: the list
-of members.
+No file is written under a member's name. The whole archive is listed before any of it is read, and refused with HostileArchive for a member
+with an absolute path or one that leads out of the archive, a link, a device, two members of one name, a member above MEMBER_LIMIT, a
+selection above TOTAL_LIMIT, or a size that honest data can't be compressed from. Damage raises Unreadable; a single broken member of a zip
+costs itself alone. Sizes are enforced while reading, not taken from headers.
+
+A compressed tar is decompressed once per process to list it and once per shard to read it; a zip has a directory. Memory: the list of
+members.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from pathlib import Path, PurePosixPath
 from stat import S_ISLNK
 from typing import IO, NamedTuple
 
-from data.sources.compression import RATIO_APPLIES_FROM, RATIO_LIMIT, refuse_bomb, unpacked
-from data.sources.content import COMPRESSIONS, HEAD, told_by
+from data.sources.archives.compression import RATIO_APPLIES_FROM, RATIO_LIMIT, decompress, refuse_bomb
+from data.sources.archives.streams import stream_from
+from data.sources.detection import COMPRESSIONS, HEAD, detect_type
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.hash_cache import State, state_of
-from data.sources.streams import stream_of
+from data.sources.hash_cache import FileState, file_state
 
 MEMBER_LIMIT = 256 << 20
 TOTAL_LIMIT = 4 << 30
@@ -32,26 +33,26 @@ MEMBERS_LIMIT = 200_000
 ZIP_ERRORS = (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, zlib.error)
 TAR_ERRORS = (tarfile.TarError, EOFError, OSError, ValueError, LookupError, OverflowError)
 
-Chosen = Callable[[str], bool]
+MemberFilter = Callable[[str], bool]
 
 
 class Member(NamedTuple):
-    """A file in an archive: its name, its place in the archive's directory, its sizes in bytes."""
+    """A file in an archive: its name, its position in the directory, its sizes in bytes."""
 
     name: str
-    place: int
+    position: int
     size: int
     packed: int
 
 
-def selected(path: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> bool:
-    """Whether the globs choose `path`; `exclude` wins. A star also matches slashes."""
+def matches_globs(path: str, include: tuple[str, ...], exclude: tuple[str, ...]) -> bool:
+    """Return whether the globs select `path`; `exclude` wins. A star also matches slashes."""
     return any(fnmatchcase(path, glob) for glob in include) and not any(fnmatchcase(path, glob) for glob in exclude)
 
 
-def look_through(archive: Path, chosen: Chosen) -> list[Member]:
-    """The chosen files of an archive, none of which has been read. Raises HostileArchive and Unreadable as the module says."""
-    members = [member for member in _members(archive, state_of(archive)) if chosen(member.name)]
+def list_members(archive: Path, chosen: MemberFilter) -> list[Member]:
+    """Return the chosen files of an archive without reading them. Raise HostileArchive or Unreadable as the module describes."""
+    members = [member for member in _members(archive, file_state(archive)) if chosen(member.name)]
     over = next((member for member in members if member.size > MEMBER_LIMIT), None)
     if over is not None:
         raise HostileArchive(f"hostile archive: {over.name} would unpack to {over.size} bytes; the limit is {MEMBER_LIMIT}")
@@ -63,23 +64,23 @@ def look_through(archive: Path, chosen: Chosen) -> list[Member]:
 
 
 def read_members(archive: Path, members: list[Member]) -> Iterator[tuple[Member, IO[bytes] | Unreadable]]:
-    """The members of one archive, in its order, each with its content (to be read before the next is asked for) or why there is none.
+    """Yield each member with its stream, or with the error if it can't be read, in archive order.
 
-    Raises Unreadable where a tar breaks off."""
-    wanted = {member.place: member for member in members}
+    Read a stream before asking for the next. Raise Unreadable where a tar is truncated."""
+    wanted = {member.position: member for member in members}
     if _kind(archive) == "zip":
         with zipfile.ZipFile(archive) as opened:
-            for place, info in enumerate(opened.infolist()):
-                if place in wanted:
-                    yield wanted[place], _zip_member(opened, info)
+            for index, info in enumerate(opened.infolist()):
+                if index in wanted:
+                    yield wanted[index], _zip_member(opened, info)
         return
     with archive.open("rb") as raw, _open_tar(archive, raw) as tar:
         try:
-            for place, entry in enumerate(tar):
-                if place in wanted:
+            for index, entry in enumerate(tar):
+                if index in wanted:
                     stream = tar.extractfile(entry)
-                    yield wanted[place], stream or Unreadable(f"damaged archive: {entry.name} can't be read")
-                tar.members = []  # type: ignore[attr-defined]  # a list of all that were seen
+                    yield wanted[index], stream or Unreadable(f"damaged archive: {entry.name} can't be read")
+                tar.members = []  # type: ignore[attr-defined]  # tarfile keeps every entry it has seen
         except (HostileArchive, Unreadable):
             raise
         except TAR_ERRORS as error:
@@ -87,31 +88,31 @@ def read_members(archive: Path, members: list[Member]) -> Iterator[tuple[Member,
 
 
 def zip_members(opened: zipfile.ZipFile) -> Iterator[Member]:
-    """The files of a zip. Raises HostileArchive for what no honest archive has."""
+    """Yield the files of a zip. Raise HostileArchive for what no honest archive holds."""
     infos = opened.infolist()
     if len(infos) > MEMBERS_LIMIT:
         raise HostileArchive(f"hostile archive: it has more than {MEMBERS_LIMIT} members")
-    for place, info in enumerate(infos):
+    for index, info in enumerate(infos):
         _check_path(info.filename)
         if S_ISLNK(info.external_attr >> 16):
             raise HostileArchive(f"hostile archive: {info.filename} is a link; links are not followed")
         if info.file_size > RATIO_APPLIES_FROM and info.file_size > RATIO_LIMIT * max(info.compress_size, 1):
             raise HostileArchive(f"hostile archive: {info.filename} unpacks to more than {RATIO_LIMIT} times its size")
         if not info.is_dir():
-            yield Member(printable(info.filename), place, info.file_size, info.compress_size)
+            yield Member(printable(info.filename), index, info.file_size, info.compress_size)
 
 
 def printable(name: str) -> str:
-    """A member's name as a table can hold it: what is no UTF-8 is written out."""
+    """Return a member's name with escapes for what is not UTF-8, since Parquet can't hold it."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 @cache
-def _members(archive: Path, state: State) -> tuple[Member, ...]:
-    """All files of an archive; remembered, since every shard asks."""
+def _members(archive: Path, state: FileState) -> tuple[Member, ...]:
+    """Return all files of an archive; cached, since every shard asks."""
     found: list[Member] = []
     names: set[str] = set()
-    for member in _zip_listed(archive) if _kind(archive) == "zip" else _tar_listed(archive):
+    for member in _list_zip(archive) if _kind(archive) == "zip" else _list_tar(archive):
         if member.name in names:
             raise HostileArchive(f"hostile archive: it has two members called {member.name}")
         names.add(member.name)
@@ -119,7 +120,7 @@ def _members(archive: Path, state: State) -> tuple[Member, ...]:
     return tuple(found)
 
 
-def _zip_listed(archive: Path) -> Iterator[Member]:
+def _list_zip(archive: Path) -> Iterator[Member]:
     try:
         with zipfile.ZipFile(archive) as opened:
             yield from zip_members(opened)
@@ -131,12 +132,12 @@ def _zip_listed(archive: Path) -> Iterator[Member]:
     refuse_bomb("archive", whole, max(archive.stat().st_size, 1))
 
 
-def _tar_listed(archive: Path) -> Iterator[Member]:
+def _list_tar(archive: Path) -> Iterator[Member]:
     packed, size = max(archive.stat().st_size, 1), 0
     try:
         with archive.open("rb") as raw, _open_tar(archive, raw) as tar:
-            for place, entry in enumerate(tar):
-                if place >= MEMBERS_LIMIT:
+            for index, entry in enumerate(tar):
+                if index >= MEMBERS_LIMIT:
                     raise HostileArchive(f"hostile archive: it has more than {MEMBERS_LIMIT} members")
                 _check_path(entry.name)
                 if entry.issym() or entry.islnk() or entry.isdev():
@@ -144,8 +145,8 @@ def _tar_listed(archive: Path) -> Iterator[Member]:
                 size += max(entry.size, 0)
                 refuse_bomb("archive", size, packed)
                 if entry.isfile():
-                    yield Member(printable(entry.name), place, entry.size, entry.size)
-                tar.members = []  # type: ignore[attr-defined]  # a list of all that were seen
+                    yield Member(printable(entry.name), index, entry.size, entry.size)
+                tar.members = []  # type: ignore[attr-defined]  # tarfile keeps every entry it has seen
     except (HostileArchive, Unreadable):
         raise
     except TAR_ERRORS as error:
@@ -154,18 +155,18 @@ def _tar_listed(archive: Path) -> Iterator[Member]:
 
 def _kind(archive: Path) -> str:
     with archive.open("rb") as stream:
-        return told_by(stream.read(HEAD))
+        return detect_type(stream.read(HEAD))
 
 
 def _open_tar(archive: Path, raw: IO[bytes]) -> tarfile.TarFile:
     kind = _kind(archive)
     if kind in COMPRESSIONS:
-        return tarfile.open(fileobj=unpacked(raw, kind, archive.stat().st_size), mode="r|")
+        return tarfile.open(fileobj=decompress(raw, kind, archive.stat().st_size), mode="r|")
     return tarfile.open(fileobj=raw, mode="r:")
 
 
 def _zip_member(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes] | Unreadable:
-    """A member of a zip; what is wrong with it is Unreadable."""
+    """Return a zip member's stream, or Unreadable if it can't be opened. Reading it raises Unreadable where it is damaged."""
     try:
         inner = opened.open(info)
     except ZIP_ERRORS as error:
@@ -177,7 +178,7 @@ def _zip_member(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes] | U
         except ZIP_ERRORS as error:
             raise Unreadable(f"damaged member: {error}") from error
 
-    return stream_of(read)
+    return stream_from(read)
 
 
 def _check_path(name: str) -> None:

@@ -1,7 +1,7 @@
-"""Parquet: a record a row, read a row group at a time. The number of a record is that of its row.
+"""Parquet: one record per row. A record's number is its row number.
 
-Memory: a batch of at most ROWS rows, cut so that it holds about BATCH bytes. Texts that unpack to far more than the file allows are refused
-while they are read.
+Memory: a batch of at most ROWS rows and about BATCH bytes. Texts that unpack to far more than honest data could are refused while they are
+read.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO
 
-from data.sources.compression import refuse_bomb
+from data.sources.archives.compression import refuse_bomb
 from data.sources.errors import Unreadable
-from data.sources.readers.fields import numbered, record_of, require_columns
-from data.sources.readers.record import Broken, Found, Options, Wanted
+from data.sources.readers.fields import build_record, name_by_number, require_columns
+from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
 
 ROWS, BATCH = 256, 16 << 20
 ROWS_A_BYTE = 100
-"""More rows than this for each byte of a file hold nothing."""
+"""A file with more rows per byte than this can hold no text."""
 
 
-def read_parquet(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterator[Found]:
-    """A record a row; the stream must be a file."""
+def read_parquet(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield a record for each row; the stream must be seekable."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -31,7 +31,7 @@ def read_parquet(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterato
         raise Unreadable(f"damaged parquet: {error}") from error
 
 
-def _rows(file: object, size: int, options: Options, wanted: Wanted) -> Iterator[Found]:
+def _rows(file: object, size: int, options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -48,22 +48,22 @@ def _rows(file: object, size: int, options: Options, wanted: Wanted) -> Iterator
     columns = list(dict.fromkeys(name for name in (options.text_field, options.id_field, options.title_field) if name is not None))
     number = unpacked = 0
     for group in range(metadata.num_row_groups):
-        held = metadata.row_group(group)
-        rows = max(1, min(ROWS, BATCH * held.num_rows // max(held.total_byte_size, 1)))
+        row_group = metadata.row_group(group)
+        rows = max(1, min(ROWS, BATCH * row_group.num_rows // max(row_group.total_byte_size, 1)))
         for batch in file.iter_batches(batch_size=rows, row_groups=[group], columns=columns, use_threads=False):
             unpacked += batch.nbytes
             refuse_bomb("parquet", unpacked, size)
             arrays = {name: batch.column(name) for name in columns}
             for row in range(batch.num_rows):
                 number += 1
-                name = numbered(number, options)
+                name = name_by_number(number, options)
                 if options.id_field is None and not wanted(name):
                     continue
                 try:
                     fields = {name: array[row].as_py() for name, array in arrays.items()}
                 except UnicodeDecodeError as error:
                     if wanted(name):
-                        yield Broken(f"not utf-8: {error}", name)
+                        yield BrokenRecord(f"not utf-8: {error}", name)
                     continue
-                if found := record_of(fields, number, options, wanted):
+                if found := build_record(fields, number, options, wanted):
                     yield found

@@ -1,11 +1,11 @@
-"""Asks pip for a source archive without letting anything of the package run.
+"""Downloads a source archive through pip without running any code of the package.
 
-`pip download` of an sdist prepares metadata, which executes the package's build code. This program, always run as a
-process of its own, goes through the same session and index that pip is configured with (index, mirrors, find-links,
-proxies, certificates, credentials), takes the sdist's link and saves the bytes: nothing is unpacked, built or imported.
+`pip download` of an sdist prepares metadata, which executes the package's build code. This program, always run in its own process, uses the
+session and index that pip is configured with (index, mirrors, find-links, proxies, certificates, credentials), takes the sdist's link
+and saves the bytes; nothing is unpacked, built or imported.
 
-It leans on two methods of pip's commands (`_build_session`, `_build_package_finder`) that have kept their form from
-pip 20 on. Where they are missing it ends with status 3, and the caller says how to put the archive in place by hand.
+It relies on two private methods of pip's commands (`_build_session`, `_build_package_finder`), unchanged since pip 20. Where they are
+missing it exits with status 3, and the caller says how to put the archive in place by hand.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 
 def download_sdist(name: str, version: str, destination: Path) -> None:
-    """Saves the sdist of `name==version` at `destination`. SystemExit with a sentence where there is none."""
+    """Save the sdist of `name==version` at `destination`. Exit with a message if the index has none."""
     from pip._internal.cli.main_parser import parse_command
     from pip._internal.commands import create_command
 

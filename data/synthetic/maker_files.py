@@ -33,7 +33,7 @@ def model_directory(maker: ModelMaker, root: Path) -> Path:
     return directory
 
 
-def beginnings(maker: ModelMaker, root: Path) -> Iterator[str]:
+def read_prompts(maker: ModelMaker, root: Path) -> Iterator[str]:
     """The prompts of a maker, from the recipe or line by line from its file, blank lines left out."""
     if not maker.prompts_file:
         yield from maker.prompts

@@ -1,6 +1,6 @@
-"""PDF: the text layer of each page, by PDFium (pypdfium2), with a form feed between pages, which cleaning knows as a page's end.
+"""PDF: the text layer of each page, by PDFium (pypdfium2), with a form feed between pages, which cleaning reads as a page break.
 
-A file without a text layer, such as a scan, is Unreadable, as is one under a password. Order and spaces are PDFium's.
+A file without a text layer, such as a scan, is Unreadable, as is one with a password. Reading order and spaces are PDFium's.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ from collections.abc import Iterator
 from typing import IO
 
 from data.sources.errors import Unreadable
-from data.sources.readers.record import Found, Options, Record, Wanted, whole
+from data.sources.readers.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 HYPHENS = str.maketrans({"\ufffe": "-", "\x02": "-", "\0": None})
-"""PDFium marks the hyphen that breaks a word at a line's end."""
+"""PDFium's markers for a hyphen at a line end, and NUL."""
 
 
-def read_pdf(stream: IO[bytes], options: Options, wanted: Wanted) -> Iterator[Found]:
-    """One record."""
+def read_pdf(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield one record."""
     import pypdfium2
 
-    content = whole(stream, options)
+    content = read_whole(stream, options)
     try:
         document = pypdfium2.PdfDocument(content)
     except pypdfium2.PdfiumError as error:

@@ -1,8 +1,8 @@
-"""Reads gz, zst, bz2 and xz as what they are: bytes from a stranger, which may unpack to anything.
+"""Decompresses gz, zst, bz2 and xz as untrusted input.
 
-Guarantees: nothing is written to disk; what unpacks to more than RATIO_LIMIT times its packed size, or to more than TOTAL_LIMIT and
-LONG_RATIO_LIMIT times that, is refused with HostileArchive while it is read, at most 32 MB too late; a truncated or damaged stream is
-Unreadable where it breaks, never a silent end. Several packed parts in a row are read as one. Memory: the packer's window, 128 MB at most.
+Nothing is written to disk. A stream that unpacks to more than RATIO_LIMIT times its packed size, or to more than both TOTAL_LIMIT and
+LONG_RATIO_LIMIT times its packed size, raises HostileArchive while it is read, at most 32 MB late. A truncated or damaged stream raises
+Unreadable where it breaks; it never ends silently. Concatenated streams are read as one. Memory: the compressor's window, at most 128 MB.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ import zlib
 from collections.abc import Callable
 from typing import IO, Any
 
+from data.sources.archives.streams import stream_from
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.streams import stream_of
 
 RATIO_LIMIT = 200
 RATIO_APPLIES_FROM = 8 << 20
 TOTAL_LIMIT = 4 << 30
 LONG_RATIO_LIMIT = 50
 ZSTD_STEP = 1 << 10
-"""A block of zst is at least 4 bytes and at most 128 KB unpacked, so that a step can't give more than 32 MB."""
+"""A zst block takes at least 4 bytes and unpacks to at most 128 KB, so one step yields at most 32 MB."""
 
 
 def refuse_bomb(what: str, unpacked: int, packed: int) -> None:
-    """Go on only if so many bytes can honestly have been packed into so few. Raises HostileArchive."""
+    """Raise HostileArchive if honest data can't have been compressed this far."""
     limit = LONG_RATIO_LIMIT if unpacked > TOTAL_LIMIT else RATIO_LIMIT
     if unpacked > RATIO_APPLIES_FROM and unpacked > limit * max(packed, 1):
         raise HostileArchive(f"hostile {what}: it unpacks to more than {limit} times its size")
 
 
-def unpacked(stream: IO[bytes], kind: str, packed: int) -> io.BufferedReader:
-    """A packed stream opened for reading; `kind` as `content.told_by` names it, `packed`: its size in bytes.
+def decompress(stream: IO[bytes], kind: str, packed: int) -> io.BufferedReader:
+    """Return the decompressed stream. `kind`: a compression that `detect_type` returns; `packed`: its compressed size in bytes.
 
     Reading it raises HostileArchive and Unreadable."""
-    source, faults = _unpacker(stream, kind)
+    source, faults = _decompressor(stream, kind)
     size = 0
 
     def read(wanted: int) -> bytes:
@@ -50,11 +50,11 @@ def unpacked(stream: IO[bytes], kind: str, packed: int) -> io.BufferedReader:
         refuse_bomb(kind, size, packed)
         return data
 
-    return stream_of(read)
+    return stream_from(read)
 
 
-def _unpacker(stream: IO[bytes], kind: str) -> tuple[Callable[[int], bytes], tuple[type[Exception], ...]]:
-    """What reads a packed stream, and how that fails."""
+def _decompressor(stream: IO[bytes], kind: str) -> tuple[Callable[[int], bytes], tuple[type[Exception], ...]]:
+    """Return a read function and the errors it raises for damaged input."""
     if kind == "gz":
         return gzip.GzipFile(fileobj=stream).read, (EOFError, OSError, zlib.error)
     if kind == "bz2":
@@ -67,17 +67,17 @@ def _unpacker(stream: IO[bytes], kind: str) -> tuple[Callable[[int], bytes], tup
 
 
 class _Zstandard:
-    """Frames of zst, read to the end of the last; the library's own reader takes a frame that was cut off for a whole one."""
+    """Reads zst frames to the end of the last. The library's own reader accepts a truncated frame as complete."""
 
     def __init__(self, inner: IO[bytes]) -> None:
         from zstandard import ZstdDecompressor
 
         self._inner, self._context = inner, ZstdDecompressor()
         self._frame: Any = None
-        self._held, self._rest = bytearray(), b""
+        self._ready, self._rest = bytearray(), b""
 
     def read(self, size: int) -> bytes:
-        while len(self._held) < size:
+        while len(self._ready) < size:
             data = self._rest or self._inner.read(ZSTD_STEP)
             self._rest = b""
             if not data:
@@ -86,9 +86,9 @@ class _Zstandard:
                 break
             if self._frame is None:
                 self._frame = self._context.decompressobj()
-            self._held += self._frame.decompress(data)
+            self._ready += self._frame.decompress(data)
             if self._frame.eof:
                 self._rest, self._frame = self._frame.unused_data, None
-        taken = bytes(self._held[:size])
-        del self._held[:size]
+        taken = bytes(self._ready[:size])
+        del self._ready[:size]
         return taken

@@ -1,0 +1,208 @@
+"""From a file to its texts: decompress it, open archives, and give each content to the reader of its format.
+
+Every file and every record of the shard comes out once, as a text or as a quarantine reason. A damaged file costs that file alone; a
+hostile or damaged archive among local files is quarantined as a whole. The bytes decide what a file is, and its name where they can't. But
+a file whose name stands for one document is never read as records: those would belong to shards that never open the file. An archive
+inside another is quarantined by its name.
+
+Memory: one document. A compressed Parquet file is first unpacked into the scratch folder, since Parquet is read from its end.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+from data.sources.archives.archive import MemberFilter, list_members, printable, read_members
+from data.sources.archives.compression import decompress
+from data.sources.archives.streams import buffered
+from data.sources.detection import ARCHIVE_KINDS, COMPRESSIONS, HEAD, choose_format, detect_type
+from data.sources.document_store import DocumentStore, SourceText
+from data.sources.errors import HostileArchive, Unreadable
+from data.sources.formats import RECORDS, matches_formats, type_from_name
+from data.sources.readers.record import BrokenRecord, EmbeddedFile, ReaderOptions, Record, read_whole
+from data.sources.readers.registry import READERS, SANDBOXED
+from data.sources.sandbox.parser_sandbox import ParserSandbox
+from data.sources.work_grouping import WorkGrouping
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """Reads a source's files into a document store. `strict`: raise HostileArchive instead of quarantining, for files the recipe pins."""
+
+    works: WorkGrouping
+    store: DocumentStore
+    sandbox: ParserSandbox
+    options: ReaderOptions
+    formats: tuple[str, ...]
+    scratch: Path
+    strict: bool = False
+
+    def quarantine(self, name: str, reason: str) -> None:
+        """Record an unreadable file, in the one shard that its document would belong to."""
+        if self.works.includes_file(name):
+            self.store.quarantine(self.works.source, name, reason)
+
+    def read_content(self, name: str, content: bytes) -> None:
+        """Read a file that is one document."""
+        self._quarantine_on_error(name, lambda: self._read_stream(name, io.BytesIO(content), len(content), None))
+
+    def read_path(self, name: str, path: Path) -> None:
+        """Read a file that may hold many documents."""
+        self._quarantine_on_error(name, lambda: self._read_path(name, path))
+
+    def read_archive(self, archive: Path, chosen: MemberFilter, prefix: str = "") -> None:
+        """Read the chosen members of an archive. Raise HostileArchive or Unreadable where the archive itself is."""
+        members = [
+            m
+            for m in list_members(archive, chosen)
+            if type_from_name(m.name).may_hold_many or self.works.includes_file(f"{prefix}{m.name}")
+        ]
+        for member, stream in read_members(archive, members):
+            name = f"{prefix}{member.name}"
+            self._quarantine_on_error(name, lambda n=name, m=member, s=stream: self._read_member(n, s, m.packed))  # type: ignore[misc]
+
+    def _quarantine_on_error(self, name: str, read: Callable[[], None]) -> None:
+        try:
+            read()
+        except HostileArchive as error:
+            if self.strict:
+                raise
+            self.quarantine(name, str(error))
+        except Unreadable as error:
+            self.quarantine(name, str(error))
+
+    def _read_path(self, name: str, path: Path) -> None:
+        size = path.stat().st_size
+        with path.open("rb") as raw:
+            kind = detect_type(raw.read(HEAD))
+            raw.seek(0)
+            inner = detect_type(decompress(raw, kind, size).read(HEAD)) if kind in COMPRESSIONS else kind
+            raw.seek(0)
+            if inner == "tar" or (kind == "zip" and type_from_name(name).format != "epub"):
+                self._read_local_archive(name, path)
+            elif kind not in COMPRESSIONS:
+                self._read_stream(name, raw, size, path)
+            else:
+                self._refuse_compressed_bomb(path, kind, size)
+                self._read_stream(name, raw, size, None)
+
+    def _read_local_archive(self, name: str, path: Path) -> None:
+        if not list_members(path, self._matches_formats):
+            raise Unreadable(f"not asked for: no member of this archive ends like one of {', '.join(self.formats)}")
+        self.read_archive(path, self._matches_formats, f"{name}/")
+
+    def _matches_formats(self, member: str) -> bool:
+        return matches_formats(member, self.formats)
+
+    def _refuse_compressed_bomb(self, path: Path, kind: str, size: int) -> None:
+        """Decompress once and discard the output, so that no record of a bomb is read. Damage is reported when the file is read."""
+        with path.open("rb") as raw:
+            stream = decompress(raw, kind, size)
+            try:
+                while stream.read(1 << 20):
+                    pass
+            except HostileArchive:
+                raise
+            except Unreadable:
+                return
+
+    def _read_member(self, name: str, stream: IO[bytes] | Unreadable, packed: int) -> None:
+        if isinstance(stream, Unreadable):
+            raise stream
+        self._read_stream(name, stream, packed, None)
+
+    def _read_stream(self, name: str, raw: IO[bytes], size: int, path: Path | None) -> None:
+        """Read a file that is not an archive. `path`: the file on disk, if it is there uncompressed."""
+        stream = buffered(raw)
+        detected = detect_type(stream.peek(HEAD)[:HEAD])
+        if detected in COMPRESSIONS:
+            stream = decompress(stream, detected, size)
+            detected = detect_type(stream.peek(HEAD)[:HEAD])
+            if detected in COMPRESSIONS:
+                raise Unreadable(f"packed twice: {detected} inside another compression; unpack it once")
+        by_name = type_from_name(name)
+        if detected in ARCHIVE_KINDS and not (detected == "zip" and by_name.format == "epub"):
+            raise Unreadable(
+                f"an archive where none is opened: {detected} in an archive, in a compression, or under the name of a single document"
+            )
+        kind = choose_format(detected, by_name, self.formats)
+        if kind not in RECORDS:
+            if self.works.includes_file(name):
+                self._read_document(name, kind, read_whole(stream, self.options))
+        elif not by_name.may_hold_many:
+            raise Unreadable(
+                f"wrong extension: {kind} by its bytes, {by_name.format} by its name; give a file of records its own extension"
+            )
+        elif kind in SANDBOXED:
+            self._read_records_in_sandbox(name, kind, path, stream)
+        else:
+            self._read_records(name, kind, stream)
+
+    def _read_document(
+        self, name: str, kind: str, content: bytes, work: str = "", declared: str = "", url: str = "", container: str = ""
+    ) -> None:
+        """Read one document. `work` and `container`: the work's name and the outer file's format, for a file inside a record."""
+        options = replace(self.options, declared=declared)
+        if kind in SANDBOXED and content.strip():
+            results = list(self.sandbox.read(kind, content, options, None))
+        else:
+            results = list(READERS[kind](io.BytesIO(content), options, lambda _: True))  # type: ignore[arg-type]
+        for record in results:
+            if isinstance(record, Record):
+                self._add(name, container or kind, record._replace(url=url), work)
+
+    def _read_records(self, name: str, kind: str, stream: IO[bytes]) -> None:
+        for result in READERS[kind](stream, self.options, lambda record: self.works.includes_work(_record_path(name, record))):
+            work = _record_path(name, result.name)
+            if isinstance(result, Record):
+                self._add(name, kind, result, work)
+            elif isinstance(result, BrokenRecord):
+                self.store.quarantine(self.works.source, work, result.reason)
+            elif isinstance(result, EmbeddedFile):
+                try:
+                    self._read_document(name, result.format, result.content, work, result.declared, result.url, kind)
+                except Unreadable as error:
+                    self.store.quarantine(self.works.source, work, str(error))
+
+    def _read_records_in_sandbox(self, name: str, kind: str, path: Path | None, stream: IO[bytes]) -> None:
+        shard = self.works.shard
+        wanted = None if shard is None else (self.works.source, name, shard.number, shard.count)
+        with tempfile.NamedTemporaryFile(dir=self.scratch, prefix="unpacked-") as copy:
+            if path is None:
+                shutil.copyfileobj(stream, copy, 1 << 20)
+                copy.flush()
+            for result in self.sandbox.read(kind, path or Path(copy.name), self.options, wanted):
+                work = _record_path(name, result.name)
+                # The sandbox knows the shard, not which documents are excluded.
+                if not self.works.includes_work(work):
+                    continue
+                if isinstance(result, Record):
+                    self._add(name, kind, result, work)
+                else:
+                    self.store.quarantine(self.works.source, work, result.reason)
+
+    def _add(self, name: str, kind: str, record: Record, work: str) -> None:
+        joined = self.works.join is not None and not work
+        self.store.add(
+            SourceText(
+                source=self.works.source,
+                work=work or self.works.work_of(name),
+                part=work or name,
+                kind="record" if work else "part" if joined else "file",
+                text=record.text,
+                format=kind,
+                encoding=record.encoding,
+                title=record.title,
+                url=record.url,
+            )
+        )
+
+
+def _record_path(name: str, record: str) -> str:
+    return printable(f"{name}#{record}")

@@ -1,0 +1,1 @@
+"""Fetching pinned files from a package index or a URL."""
