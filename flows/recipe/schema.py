@@ -34,9 +34,9 @@ from model.release.config import CardConfig, ExportConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from model.training.parallel.compatibility import incompatibilities
 from tasks.release.export import Exporting
-from tasks.resources import PipelineResources
 from tasks.stage.tracking.cost import Rates
-from tasks.training import Pretraining, Tuning
+from tasks.training.config import Pretraining, Tuning
+from tasks.training.resources import PipelineResources
 
 
 class Evaluations(BaseModel, frozen=True, extra="forbid"):

@@ -11,7 +11,8 @@ from model.networks.directory import model_files
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import trained_model
 from tasks.stage.stage import DigestOf, Metrics, ShardIndex, Workspace, stage
-from tasks.training import Pretraining, train
+from tasks.training.config import Pretraining
+from tasks.training.train import train
 
 
 def initial_state(config: Pretraining, root: Path, shard: ShardIndex | None, digest_of: DigestOf) -> dict[str, str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import trained_model
 from tasks.stage.stage import Metrics, Workspace, stage
-from tasks.training import Tuning, train
+from tasks.training.config import Tuning
+from tasks.training.train import train
 
 
 @stage(libraries=("torch", "deepspeed"), model=True, hooks=(LineageHook(trained_model),))

@@ -15,11 +15,11 @@ from flows.corpus import corpus
 from flows.recipe.initialize import write_recipe
 from flows.recipe.loading import RecipeError, load
 from flows.recipe.schema import Recipe
-from tasks.resources import PipelineResources
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.store.artifact import Artifact
+from tasks.training.resources import PipelineResources
 from tests.data.dedup.books import prose
 
 BOOKS, SHARDS = 100, 8

@@ -12,13 +12,13 @@ from pydantic import BaseModel
 from flows.pipeline import compose
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
-from tasks.resources import PipelineResources
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.store.artifact import Artifact, content_digest, list_files
 from tasks.stage.store.origin import origin
 from tasks.stage.store.store import Store
+from tasks.training.resources import PipelineResources
 from tests.tasks.records import written
 
 # Every file that a flow or a gate asks a stage for.

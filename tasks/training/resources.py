@@ -1,4 +1,4 @@
-"""The `resources` section of a recipe. No stage, since it only adds to the stage machinery's resources what training needs."""
+"""The `resources` section of a recipe: what every stage may use, and what training needs besides."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from tasks.stage.execution.resources import Resources
 
 
 class PipelineResources(Resources, frozen=True):
-    """Threads, memory, where shards are worked on, and how training is spread."""
+    """Threads, memory, where shards are processed, and how training is distributed."""
 
     training: TrainResources = Field(default_factory=TrainResources, description="workers, ZeRO stage, micro-batch, checkpoints")

@@ -1,0 +1,64 @@
+"""Train in worker processes: a job from a stage's inputs, launched, its progress shown and recorded.
+
+Checkpoints are in the workspace's `resume` folder, so a run that was killed continues from the last one under the same key.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tasks.stage.stage import Metrics, Workspace
+from tasks.training.config import Pretraining, Tuning
+from tasks.training.epochs import report_epochs
+from tasks.training.resources import PipelineResources
+
+SERIES_ROWS = 1000  # the most that MLflow takes in one call
+
+
+def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initial: Path | None = None) -> Metrics:
+    """Train on `shards/train`, validate on `shards/val`, write a model directory. Return the last value of each metric."""
+    from model.networks.directory import read_config
+    from model.training.job import Job
+    from model.training.launch.launch import launch
+    from model.training.telemetry.progress import Progress
+
+    if isinstance(config, Pretraining):
+        decoder = config.model
+    elif initial is not None:
+        decoder = read_config(initial)[0]
+    else:
+        raise ValueError("initial: tuning needs the model directory to start from")
+    index = json.loads((shards / "train" / "shards.json").read_text())
+    assert isinstance(work.resources, PipelineResources)
+    resources = work.resources.training
+    job = Job(
+        decoder=decoder,
+        vocab_size=index["vocab_size"],
+        train=config.train,
+        resources=resources.suited(config.train.objective),
+        seed=config.seed,
+        tokenizer_digest=index["tokenizer_digest"],
+        train_shards=shards / "train",
+        val_shards=shards / "val",
+        initial_model=initial,
+        retained=work.root / resources.keep_in if resources.keep_in else None,
+        output=work.output,
+        checkpoints=work.resume,
+    )
+    rows: list[tuple[str, float, int]] = []
+
+    def show(progress: Progress) -> None:
+        speed = f", {progress.tokens_per_second:,.0f} tokens/s" if progress.tokens_per_second else ""
+        mfu = f", MFU {progress.mfu:.0%}" if progress.mfu is not None else ""
+        work.meter.show(progress.step, progress.steps, progress.note or f"loss {progress.loss:.3f}{speed}{mfu}", progress.seconds_left)
+        work.uses(progress.devices)
+        for step in progress.metrics:
+            rows.extend((f"train.{name}", value, round(step["step"])) for name, value in step.items() if name not in ("step", "seconds"))
+        if len(rows) >= SERIES_ROWS:
+            work.series(rows)
+            rows.clear()
+
+    metrics = report_epochs(job, work) | launch(job, on_progress=show)
+    work.series(rows)
+    return metrics
