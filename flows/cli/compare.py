@@ -27,9 +27,9 @@ def compare_runs(first: str, second: str, *, as_json: bool = False, store: str =
 def _lines(told: Comparison) -> Iterator[str]:
     for side in (told.first, told.second):
         run = side.run
-        ran = sum(place.action == "executed" for place in run.places.values())
+        ran = sum(place.action == "executed" for place in run.positions.values())
         lost = f", records gone: {', '.join(side.missing)}" if side.missing else ""
-        yield f"{run.id}  {run.recipe}, {run.status}, started {run.started[:19]}, ran {ran} of {len(run.places)} stages{lost}"
+        yield f"{run.id}  {run.recipe}, {run.status}, started {run.started[:19]}, ran {ran} of {len(run.positions)} stages{lost}"
     yield from _section("configuration", _changes(told.configuration))
     code = [f"{name} {change} ({', '.join(stages)})" for name, (change, stages) in told.code.items()]
     yield from _section("code", code)

@@ -46,7 +46,7 @@ def _seconds(decisions: Sequence[Decision], cores: int) -> float:
     shards: dict[str, list[float]] = {}
     for decision in decisions:
         if decision.last is not None:
-            shards.setdefault(_stage(decision.place), []).append(decision.last.cost.wall_seconds)
+            shards.setdefault(_stage(decision.position), []).append(decision.last.cost.wall_seconds)
     return round(sum(max(max(spent), sum(spent) / min(cores, len(spent))) for spent in shards.values()), 1)
 
 
@@ -55,8 +55,8 @@ def plan_table(decisions: Sequence[Decision], stopped: str, cores: int) -> str:
     groups: dict[tuple[str, str, tuple[str, ...]], list[Decision]] = {}
     for decision in decisions:
         causes = tuple(SHARD.sub("", cause) for cause in decision.causes)
-        groups.setdefault((_stage(decision.place), decision.action, causes), []).append(decision)
-    sizes = {stage: sum(_stage(d.place) == stage for d in decisions) for stage, _, _ in groups}
+        groups.setdefault((_stage(decision.position), decision.action, causes), []).append(decision)
+    sizes = {stage: sum(_stage(d.position) == stage for d in decisions) for stage, _, _ in groups}
     names = [_name(group, sizes[stage]) for (stage, _, _), group in groups.items()]
     width = max(map(len, names))
     lines = []
@@ -76,8 +76,8 @@ def plan_table(decisions: Sequence[Decision], stopped: str, cores: int) -> str:
 
 def _name(group: Sequence[Decision], size: int) -> str:
     if len(group) == 1:
-        return group[0].place
-    return f"{_stage(group[0].place)} x{size}" if len(group) == size else f"{_stage(group[0].place)} ({len(group)} of {size})"
+        return group[0].position
+    return f"{_stage(group[0].position)} x{size}" if len(group) == size else f"{_stage(group[0].position)} ({len(group)} of {size})"
 
 
 def _stage(place: str) -> str:

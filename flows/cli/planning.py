@@ -45,11 +45,11 @@ def accept_changes(place: str, name: str, changes: tuple[str, ...], reason: str)
     Raises RecipeError for an unknown stage and NotAcceptable when nothing there may be accepted."""
     named(place, "accept")
     plan = plan_recipe(name, changes, frozenset(), False)
-    due = [d for d in plan.decisions if place in position_names(d.place) and d.action != "reuse"]
+    due = [d for d in plan.decisions if place in position_names(d.position) and d.action != "reuse"]
     if not due:
         raise NotAcceptable(f"{place}: there is nothing to accept, since nothing that {plan.recipe.name} has there would run.")
     kept = [accept(plan.store, plan.recipe.name, decision, reason) for decision in due]
-    return "\n".join(f"{k.place}: {'; '.join(k.causes)}\n  accepted by {k.who}: {k.reason}" for k in kept)
+    return "\n".join(f"{k.position}: {'; '.join(k.causes)}\n  accepted by {k.who}: {k.reason}" for k in kept)
 
 
 def stages() -> dict[str, Stage]:
@@ -77,7 +77,7 @@ def refreshing(asked: list[str] | None, recipe: str, changes: tuple[str, ...]) -
         named(name, "--refresh")
     if asked:
         plan = plan_recipe(recipe, changes, frozenset(), False)
-        known = {name: None for decision in plan.decisions for name in position_names(decision.place)}
+        known = {name: None for decision in plan.decisions for name in position_names(decision.position)}
         # Behind a gate that stops the plan there may be places that it does not come to.
         if not plan.stopped and (strange := [name for name in asked if name not in known]):
             raise RecipeError(f"--refresh {strange[0]!r}: {plan.recipe.name} has no such place; it has {', '.join(known)}.")

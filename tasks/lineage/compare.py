@@ -35,12 +35,12 @@ class RunSide:
     def of(cls, snapshot: StoreSnapshot, run: RunRecord) -> RunSide:
         """Look up the artifacts of a run."""
         by_key = snapshot.graph.by_key
-        return cls(run, {position: by_key[recorded.key] for position, recorded in run.places.items() if recorded.key in by_key})
+        return cls(run, {position: by_key[recorded.key] for position, recorded in run.positions.items() if recorded.key in by_key})
 
     @property
     def missing(self) -> list[str]:
         """Positions whose artifact has no record in the store."""
-        return [position for position in self.run.places if position not in self.artifacts]
+        return [position for position in self.run.positions if position not in self.artifacts]
 
     @property
     def rates(self) -> Rates:
@@ -92,12 +92,12 @@ class Comparison:
     def acceptances(self) -> list[tuple[str, str, str]]:
         """(run, position, reason) of artifacts that were accepted in place of new ones."""
         sides = (self.first, self.second)
-        return [(side.run.id, at, recorded.accepted) for side in sides for at, recorded in side.run.places.items() if recorded.accepted]
+        return [(side.run.id, at, recorded.accepted) for side in sides for at, recorded in side.run.positions.items() if recorded.accepted]
 
     @property
     def outputs(self) -> dict[str, Difference]:
         """Positions whose content differs, with both digests."""
-        before, after = ({at: recorded.digest for at, recorded in side.run.places.items()} for side in (self.first, self.second))
+        before, after = ({at: recorded.digest for at, recorded in side.run.positions.items()} for side in (self.first, self.second))
         return differences(before, after)
 
 
@@ -208,7 +208,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
     def side_json(side: RunSide) -> dict[str, Any]:
         run, cost = side.run, total_cost(side.artifacts.values())
         fields = {"id": run.id, "recipe": run.recipe, "status": run.status, "started": run.started, "git_commit": run.git_commit}
-        positions = {at: {"action": p.action, "causes": list(p.causes), "digest": p.digest} for at, p in run.places.items()}
+        positions = {at: {"action": p.action, "causes": list(p.causes), "digest": p.digest} for at, p in run.positions.items()}
         money = {"money": side.rates.price(cost), "currency": side.rates.currency}
         return fields | {"places": positions, "cost": cost.model_dump() | money, "gone": side.missing}
 

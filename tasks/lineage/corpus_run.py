@@ -77,7 +77,7 @@ def corpus_runs(snapshot: StoreSnapshot, recipe: str = "") -> Iterator[CorpusRun
     for run in _runs(snapshot, recipe):
         stages: dict[str, tuple[Artifact, ...]] = {}
         audit = None
-        for recorded in run.places.values():
+        for recorded in run.positions.values():
             if recorded.key not in by_key:
                 continue
             artifact = by_key[recorded.key]
@@ -117,7 +117,7 @@ def _not_found(snapshot: StoreSnapshot, recipe: str, stage: str) -> LookupError:
         return LookupError(f"{snapshot.store.url} has no runs yet, so it has no corpus; make one with: folio run {recipe or 'universe'}")
     if recipe in ran or not recipe:
         last = next(iter(_runs(snapshot, recipe)))
-        reached = ", ".join(dict.fromkeys(without_shard(position) for position in last.places)) or "nothing"
+        reached = ", ".join(dict.fromkeys(without_shard(position) for position in last.positions)) or "nothing"
         return LookupError(
             f"No run of {recipe or 'any recipe'} in {snapshot.store.url} has a stage {stage} that is still there; "
             f"the newest, {last.id}, is {last.status} and has {reached}. Run it again with: folio run {last.recipe}"

@@ -84,7 +84,7 @@ def plan_takedown(snapshot: StoreSnapshot, document: Document, read_by: Iterable
     elsewhere = {h.artifact.key: h for other in kept for h in find_holdings(snapshot, other) if h.learned}
     affected = elsewhere | {h.artifact.key: h for h in holdings if h.affected}
     journal = snapshot.journal.records()
-    runs = [run for run in journal if any(recorded.key in affected for recorded in run.places.values())]
+    runs = [run for run in journal if any(recorded.key in affected for recorded in run.positions.values())]
     to_retire = {h.artifact.digest for h in affected.values() if h.learned or h.parts}
     registered = tuple((model, run) for model, run in registered_versions(journal) if model.digest in to_retire)
     sources = {json.dumps(s, sort_keys=True): s for reader in readers for s in reader.config.get("sources", ()) if _is_of(s, document)}
@@ -145,7 +145,7 @@ def _rerun(snapshot: StoreSnapshot, runs: Iterable[RunRecord], readers: tuple[Ar
     below = {artifact.key for artifact in snapshot.graph.descendants(*readers)}
     found: dict[str, tuple[str, ...]] = {}
     for run in runs:
-        found.setdefault(run.recipe, tuple(position for position, recorded in run.places.items() if recorded.key in below))
+        found.setdefault(run.recipe, tuple(position for position, recorded in run.positions.items() if recorded.key in below))
     if not found:
         # Without a journal, positions are read from the artifacts' labels.
         for artifact in sorted((a for a in snapshot.graph.by_key.values() if a.key in below), key=lambda a: a.origin.created):

@@ -40,7 +40,7 @@ class Account:
             ended=datetime.fromisoformat(now()),
             evidence=Evidence(dict(run.artifacts), run.store.local),
             reused=frozenset(run.reused),
-            causes={decision.place: decision.causes for decision in run.decisions},
+            causes={decision.position: decision.causes for decision in run.decisions},
             commit=commit,
             dirty=dirty,
             rates=run.rates,

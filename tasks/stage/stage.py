@@ -63,7 +63,7 @@ class Stage:
         return next((hook for hook in self.hooks if isinstance(hook, kind)), None)
 
     @property
-    def place(self) -> str:
+    def position(self) -> str:
         """The stage's name in the flow, such as `evaluate.base`."""
         return f"{self.name}.{self.where}" if self.where else self.name
 
@@ -74,7 +74,7 @@ class Stage:
     def over(self, count: int) -> ShardedStage:
         """The same stage, once for each of `count` shards. Raises ValueError for one that makes a model, which has no shards."""
         if self.model:
-            raise ValueError(f"{self.place}: a model is made whole; its inputs may come in shards")
+            raise ValueError(f"{self.position}: a model is made whole; its inputs may come in shards")
         return ShardedStage(self, count)
 
     def __call__(self, config: BaseModel, **inputs: StageInput | ShardedArtifact | None) -> StageOutput:
@@ -82,25 +82,25 @@ class Stage:
         run = current_run()
         call = self.decided(run, config, {name: value for name, value in inputs.items() if value is not None}, None)
         if run.options.planning:
-            return call.decision.artifact or PendingArtifact(place=self.place)
-        return perform(run, self.place, [call])[0]
+            return call.decision.artifact or PendingArtifact(position=self.position)
+        return perform(run, self.position, [call])[0]
 
     def decided(self, run: PipelineRun, config: BaseModel, given: Inputs, shard: ShardIndex | None) -> StageCall:
         """What is to be done about one call, and all that is needed to do it."""
-        place = f"{self.place}[{shard.number}]" if shard else self.place
+        position = f"{self.position}[{shard.number}]" if shard else self.position
         ingredients = self.ingredients(run, config, given, shard)
         parts = [run.name, *([self.where] if self.where else []), *([str(shard.number)] if shard else [])]
         label = "-".join(parts)
         decision = decide(
             run.store,
-            place=place,
+            position=position,
             stage=self.name,
             label=label,
             ingredients=ingredients,
-            waits_on={name: value.place for name, value in singles(given).items() if isinstance(value, PendingArtifact)},
-            refresh=not run.options.refresh.isdisjoint(position_names(place)),
+            waits_on={name: value.position for name, value in singles(given).items() if isinstance(value, PendingArtifact)},
+            refresh=not run.options.refresh.isdisjoint(position_names(position)),
             verify=run.options.verify,
-            before=run.before.get(place),
+            before=run.before.get(position),
         )
         run.decisions.append(decision)
         edited = partial(edited_since, self.body.__module__, self.body.__name__)
@@ -110,7 +110,7 @@ class Stage:
         """Everything the key is made of, by name; inputs that do not exist yet are left out."""
         observed = self.observes(config, run.root, shard, run.store.digest_of) if self.observes else {}
         return {
-            **flatten(stable(config, self.place), self.name),
+            **flatten(stable(config, self.position), self.name),
             **({"shard": f"{shard.number} of {shard.count}"} if shard else {}),
             **{f"input.{name}": value.digest for name, value in singles(given).items() if not isinstance(value, PendingArtifact)},
             **{f"code.{name}": value for name, value in fingerprint(self.body.__module__, self.body.__name__).items()},
@@ -138,15 +138,15 @@ class ShardedStage:
             given = {name: self._dealt(name, value, number) for name, value in inputs.items() if value is not None}
             calls.append(self.stage.decided(run, config, given, ShardIndex(number, self.count)))
         if run.options.planning:
-            planned = tuple(call.decision.artifact or PendingArtifact(place=call.decision.place) for call in calls)
-            return ShardedArtifact(place=self.stage.place, items=planned)
-        return ShardedArtifact(place=self.stage.place, items=tuple(perform(run, self.stage.place, calls)))
+            planned = tuple(call.decision.artifact or PendingArtifact(position=call.decision.position) for call in calls)
+            return ShardedArtifact(position=self.stage.position, items=planned)
+        return ShardedArtifact(position=self.stage.position, items=tuple(perform(run, self.stage.position, calls)))
 
     def _dealt(self, name: str, value: StageInput | ShardedArtifact, number: int) -> StageInput:
         if not isinstance(value, ShardedArtifact):
             return value
         if len(value.items) != self.count:
-            raise ValueError(f"{self.stage.place}: {name} comes in {len(value.items)} shards, the stage works over {self.count}")
+            raise ValueError(f"{self.stage.position}: {name} comes in {len(value.items)} shards, the stage works over {self.count}")
         return value.items[number]
 
 

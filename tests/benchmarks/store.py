@@ -124,7 +124,7 @@ def write_store(root: Path, count: int) -> list[Artifact]:
     for number in range(count):
         stage, label = f"stage{number % STAGES}", f"recipe{number // STAGES % RECIPES}"
         key = hashlib.sha256(str(number).encode()).hexdigest()
-        location = store.place(stage, label, key)
+        location = store.location_of(stage, label, key)
         folder = root / location
         folder.mkdir(parents=True)
         content = {f"{i}.txt": f"{number} {i}".encode() for i in range(FILES)}
@@ -171,7 +171,7 @@ def run(number: int, recipe: str, artifacts: Iterable[Artifact]) -> RunRecord:
         git_commit="",
         git_dirty=False,
         configuration={},
-        places=places,
+        positions=places,
     )
 
 

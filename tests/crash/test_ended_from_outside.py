@@ -116,7 +116,7 @@ def test_a_killed_run_is_marked_crashed_in_the_journal_in_mlflow_and_in_prefect(
     record = started.closed()
     assert record.status == "crashed"
     assert "its process was killed" in record.error
-    assert set(record.places) == {"collect", "count"}
+    assert set(record.positions) == {"collect", "count"}
     found = in_mlflow(database)
     assert found["toys"] == found["learn"] == ("KILLED", {"folio.crashed"})
     assert found["count"] == ("FINISHED", set())

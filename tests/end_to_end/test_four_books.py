@@ -29,7 +29,7 @@ def test_a_cat_sits_or_sleeps_with_equal_probability(four_books: Ran) -> None:
 
 
 def test_the_plan_named_every_stage_before_it_ran(four_books: Ran) -> None:
-    assert tuple(decision.place for decision in four_books.before) == STAGES
+    assert tuple(decision.position for decision in four_books.before) == STAGES
     assert all(decision.action == "run" for decision in four_books.before)
     assert tuple(four_books.artifacts) == STAGES
 
@@ -45,7 +45,7 @@ def test_run_again_every_stage_is_reused_and_no_artifact_is_made(four_books: Ran
 
 def test_one_changed_field_is_named_with_its_old_and_new_value_and_touches_only_what_follows(four_books: Ran) -> None:
     decisions = plan_recipe("four_books", ("sft.learning_rate=0.002",), frozenset(), False).decisions
-    by_place = {decision.place: decision for decision in decisions}
+    by_place = {decision.position: decision for decision in decisions}
     assert by_place["sft"].causes == ("train.learning_rate: 0.003 -> 0.002",)
     assert [place for place in STAGES if by_place[place].action == "reuse"] == list(STAGES[: STAGES.index("sft")])
 

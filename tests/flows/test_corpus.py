@@ -42,7 +42,7 @@ def planned(recipe: Recipe) -> dict[str, Decision]:
     """What making it would do, by place."""
     with use_options(RunOptions(planning=True)), open_run(**recipe.run_settings()) as run:
         corpus(recipe)
-    return {decision.place: decision for decision in run.decisions}
+    return {decision.position: decision for decision in run.decisions}
 
 
 def shelf(folder: Path, home: Path) -> Recipe:

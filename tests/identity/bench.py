@@ -143,7 +143,7 @@ def plan(site: Site) -> tuple[dict[str, tuple[str, tuple[str, ...]]], str]:
     from flows.cli.planning import plan_recipe
 
     told = plan_recipe("recipe.yaml", site.asked.changes, site.asked.refresh, site.asked.verify)
-    return {decision.place: (decision.action, decision.causes) for decision in told.decisions}, told.stopped
+    return {decision.position: (decision.action, decision.causes) for decision in told.decisions}, told.stopped
 
 
 def run_once(site: Site) -> str:
@@ -181,8 +181,8 @@ def done(site: Site) -> tuple[frozenset[str], frozenset[str]]:
     settings: dict[str, Any] = recipe.run_settings()
     record = Journal(open_store(settings["store"], settings["root"], settings["home"])).latest(recipe.name)
     assert record is not None
-    executed = frozenset(place for place, had in record.places.items() if had.action == "executed")
-    return executed, frozenset(record.places) - executed
+    executed = frozenset(place for place, had in record.positions.items() if had.action == "executed")
+    return executed, frozenset(record.positions) - executed
 
 
 def accept(site: Site, place: str) -> None:

@@ -58,7 +58,7 @@ def vouched(store: Store, made: Artifact, key: str, reason: str) -> Acceptance:
     """An acceptance that lets an artifact stand in for a key that was not made."""
     told = Acceptance(
         stage=made.stage,
-        place=made.stage,
+        position=made.stage,
         recipe=made.label,
         key=key,
         instead=made.key,

@@ -164,7 +164,7 @@ class Workshop:
 
     def made(self) -> dict[str, Artifact]:
         """What the store holds for the recipe as it was first, by place."""
-        return {decision.place: decision.artifact for decision in self.plan() if decision.artifact is not None}
+        return {decision.position: decision.artifact for decision in self.plan() if decision.artifact is not None}
 
     def folder_of(self, artifact: Artifact) -> Path:
         """Where an artifact's files lie in a local store."""

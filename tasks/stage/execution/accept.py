@@ -16,24 +16,24 @@ class NotAcceptable(ValueError):
 
 def accept(store: Store, recipe: str, decision: Decision, reason: str) -> Acceptance:
     """Keep an acceptance of what a plan decided to run. Raises NotAcceptable naming what stands in the way."""
-    place, last = decision.place, decision.last
+    position, last = decision.position, decision.last
     if not reason.strip():
-        raise NotAcceptable(f"{place}: an acceptance needs its reason; give --reason with a few words.")
+        raise NotAcceptable(f"{position}: an acceptance needs its reason; give --reason with a few words.")
     if decision.action != "run" or decision.damaged is not None or not decision.key or last is None:
-        raise NotAcceptable(f"{place}: there is nothing to accept, since {'; '.join(decision.causes[:3]) or 'it is reused as it is'}.")
+        raise NotAcceptable(f"{position}: there is nothing to accept, since {'; '.join(decision.causes[:3]) or 'it is reused as it is'}.")
     if last.key == decision.key:
-        raise NotAcceptable(f"{place}: its artifact {last.location} is gone, so nothing can stand in for it; run it.")
+        raise NotAcceptable(f"{position}: its artifact {last.location} is gone, so nothing can stand in for it; run it.")
     names = {*last.ingredients, *decision.ingredients}
     moved = sorted(
         n for n in names if last.ingredients.get(n) != decision.ingredients.get(n) and n.partition(".")[0] in ("input", "observed")
     )
     if moved:
-        raise NotAcceptable(f"{place}: {', '.join(moved[:4])} changed: other bytes go in, which no acceptance covers; run it.")
+        raise NotAcceptable(f"{position}: {', '.join(moved[:4])} changed: other bytes go in, which no acceptance covers; run it.")
     if store.check(last, digests=True):
-        raise NotAcceptable(f"{place}: {last.location} is damaged, so it can't stand in; run it.")
+        raise NotAcceptable(f"{position}: {last.location} is damaged, so it can't stand in; run it.")
     acceptance = Acceptance(
         stage=decision.stage,
-        place=place,
+        position=position,
         recipe=recipe,
         key=decision.key,
         instead=last.key,

@@ -20,17 +20,17 @@ from tasks.stage.tracking.mlflow_exporter import flat_parameters
 from tasks.stage.tracking.server import require_server
 
 
-def perform(run: PipelineRun, place: str, calls: Sequence[StageCall]) -> list[Artifact]:
+def perform(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list[Artifact]:
     """The artifacts of a stage's calls, in their order, reused or made. Raises what a body raises."""
-    reporter = RunReporter(run, place, calls[0].decision.key, flat_parameters({"config": stable(calls[0].config, place)}))
+    reporter = RunReporter(run, position, calls[0].decision.key, flat_parameters({"config": stable(calls[0].config, position)}))
     site = JobContext(run.store, run.root, run.home, run.started)
-    task = run_task.with_options(name=place, result_storage=run.home / "prefect-results")
+    task = run_task.with_options(name=position, result_storage=run.home / "prefect-results")
     anew = task.with_options(refresh_cache=True)
     due = [call for call in calls if call.decision.action == "run"]
     outcomes: dict[str, Outcome] = {}
 
     def done(job: StageJob, outcome: Outcome) -> None:
-        made, name = outcome.artifact, job.call.decision.place
+        made, name = outcome.artifact, job.call.decision.position
         outcomes[name] = outcome
         reporter.series(list(outcome.rows))
         if outcome.executed:
@@ -55,10 +55,10 @@ def perform(run: PipelineRun, place: str, calls: Sequence[StageCall]) -> list[Ar
     except BaseException as error:
         reporter.failed(error)
         raise
-    artifacts = {call.decision.place: outcomes[call.decision.place].artifact for call in calls}
+    artifacts = {call.decision.position: outcomes[call.decision.position].artifact for call in calls}
     executed = {name for name, outcome in outcomes.items() if outcome.executed}
     model_id = next(iter(artifacts.values())).origin.mlflow_model_id or _model_told_of(calls[0])
-    reporter.done(artifacts, executed, {call.decision.place: call.decision for call in calls}, model_id)
+    reporter.done(artifacts, executed, {call.decision.position: call.decision for call in calls}, model_id)
     return list(artifacts.values())
 
 

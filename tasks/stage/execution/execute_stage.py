@@ -36,10 +36,10 @@ def execute_stage(site: JobContext, call: StageCall, resources: Resources, repor
 
 
 def _execute(site: JobContext, call: StageCall, resources: Resources, reporter: Reporter, watch: Stopwatch) -> Artifact:
-    place, stage, key = call.decision.place, call.decision.stage, call.decision.key
+    position, stage, key = call.decision.position, call.decision.stage, call.decision.key
     if edited := call.edited(seen=call.of_kind("code")):
         raise SourceEdited(
-            f"{place}: {', '.join(edited)} changed on disk since this run began, so its key would tell of other code than what runs now. "
+            f"{position}: {', '.join(edited)} changed on disk since this run began, so its key would describe other code than what runs. "
             "Start the run again."
         )
     run_id = reporter.start()
@@ -47,9 +47,9 @@ def _execute(site: JobContext, call: StageCall, resources: Resources, reporter: 
     work = _workspace(site, call, base, resources, reporter, watch)
     metrics = call.body(call.config, work, **{name: _local(site.store, value) for name, value in call.inputs.items()})
     files = list_files(work.output)
-    digest, location = content_digest(files), site.store.place(stage, call.label, key)
+    digest, location = content_digest(files), site.store.location_of(stage, call.label, key)
     model_id, outage = reporter.model(call, digest, location, work.output) if call.is_model else ("", None)
-    stored = stable(call.config, place)
+    stored = stable(call.config, position)
     artifact = Artifact(
         stage=stage,
         label=call.label,
@@ -75,7 +75,7 @@ def _local(store: Store, value: StageInput | ShardedArtifact) -> Path | list[Pat
     if isinstance(value, ShardedArtifact):
         return [store.local(item) for item in value.items if not isinstance(item, PendingArtifact)]
     if isinstance(value, PendingArtifact):
-        raise RuntimeError(f"{value.place} has no artifact yet; a stage can't work on it.")
+        raise RuntimeError(f"{value.position} has no artifact yet; a stage can't work on it.")
     return store.local(value)
 
 
@@ -92,7 +92,7 @@ def _workspace(site: JobContext, call: StageCall, base: Path, resources: Resourc
         root=site.root,
         cache=site.home / "cache",
         resources=resources,
-        meter=ProgressMeter(call.decision.place, on_terminal=reporter.on_terminal),
+        meter=ProgressMeter(call.decision.position, on_terminal=reporter.on_terminal),
         digests=call.digests(),
         observed=call.observed(),
         shard=call.shard,

@@ -59,7 +59,7 @@ class BufferedReporter:
 
     def model(self, call: StageCall, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
         """Raise NotImplementedError: a model is never made shard by shard (`Stage.over` refuses it)."""
-        raise NotImplementedError(call.decision.place)
+        raise NotImplementedError(call.decision.position)
 
 
 class StageJob:
@@ -70,7 +70,7 @@ class StageJob:
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of the Prefect task."""
-        return {"place": self.call.decision.place, "key": self.call.decision.key, "job": self}
+        return {"position": self.call.decision.position, "key": self.call.decision.key, "job": self}
 
 
 @dataclass(frozen=True)

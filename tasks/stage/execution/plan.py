@@ -29,7 +29,7 @@ WORDS = {"reuse": "reuse", "run": "run", "wait": "may run"}
 class Decision:
     """What to do about one stage, or one shard of it. `reason`: why another key's artifact is taken, in the words of who accepted it."""
 
-    place: str
+    position: str
     stage: str
     action: Action
     causes: tuple[str, ...]
@@ -45,7 +45,7 @@ class Decision:
         """The decision as plain data, for `folio plan --json`."""
         cost = self.artifact or self.last
         return {
-            "stage": self.place,
+            "stage": self.position,
             "action": self.action,
             "causes": list(self.causes),
             "accepted": self.reason,
@@ -55,16 +55,16 @@ class Decision:
         }
 
 
-def position_names(place: str) -> tuple[str, ...]:
+def position_names(position: str) -> tuple[str, ...]:
     """The names that mean a place: of a shard, of the whole stage there, of the stage wherever it stands."""
-    whole = place.partition("[")[0]
-    return place, whole, whole.partition(".")[0]
+    whole = position.partition("[")[0]
+    return position, whole, whole.partition(".")[0]
 
 
 def decide(
     store: Store,
     *,
-    place: str,
+    position: str,
     stage: str,
     label: str,
     ingredients: Mapping[str, str],
@@ -84,18 +84,18 @@ def decide(
         certain = refresh or all(compare(other, ingredients, unknown) for other in chain(made, stood_in))
         waiting = f"waits on {', '.join(dict.fromkeys(waits_on.values()))}"
         action: Action = "run" if certain else "wait"
-        return Decision(place, stage, action, (*known, waiting), last=last, refresh=refresh, ingredients=ingredients)
+        return Decision(position, stage, action, (*known, waiting), last=last, refresh=refresh, ingredients=ingredients)
     key = compute_key(stage, ingredients)
     found, reason, words = find_reusable(store, stage, key, verify=verify, label=label)
     if isinstance(found, Artifact) and not refresh:
-        return Decision(place, stage, "reuse", words, key, artifact=found, reason=reason, ingredients=ingredients)
+        return Decision(position, stage, "reuse", words, key, artifact=found, reason=reason, ingredients=ingredients)
     last = _last(store, stage, label, before)
     if isinstance(found, Damaged):
         causes = tuple(f"{found.location}: {problem}" for problem in found.problems)
-        return Decision(place, stage, "run", causes, key, damaged=found, last=last, ingredients=ingredients)
+        return Decision(position, stage, "run", causes, key, damaged=found, last=last, ingredients=ingredients)
     if refresh:
-        return Decision(place, stage, "run", asked, key, last=last, refresh=True, ingredients=ingredients)
-    return Decision(place, stage, "run", _why(key, last, before, ingredients), key, last=last, ingredients=ingredients)
+        return Decision(position, stage, "run", asked, key, last=last, refresh=True, ingredients=ingredients)
+    return Decision(position, stage, "run", _why(key, last, before, ingredients), key, last=last, ingredients=ingredients)
 
 
 def find_reusable(

@@ -24,7 +24,7 @@ class StageKey(CachePolicy):
 
     def compute_key(self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any) -> str | None:
         """The key of this call, with the stage's name for people."""
-        return f"{inputs['place'].split('.')[0]}-{inputs['key']}"
+        return f"{inputs['position'].split('.')[0]}-{inputs['key']}"
 
 
 class VerifiedRecord(Serializer):

@@ -48,7 +48,7 @@ class PipelineRun:
     decisions: list[Decision] = field(default_factory=list)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
-    places: dict[str, PositionRecord] = field(default_factory=dict)
+    positions: dict[str, PositionRecord] = field(default_factory=dict)
     registered: tuple[RegisteredModel, ...] = ()
 
     @property
@@ -58,7 +58,7 @@ class PipelineRun:
 
     def keep(self, **changes: str) -> None:
         """Write into the journal how far the run has come, and `changes` to its record."""
-        update = {**changes, "places": dict(self.places), "registered": self.registered}
+        update = {**changes, "positions": dict(self.positions), "registered": self.registered}
         self.record = self.record.model_copy(update=update)
         Journal(self.store).write(self.record)
 

@@ -114,7 +114,7 @@ def _close_after(run: PipelineRun, error: BaseException) -> None:
         log(f"{words}; the same command goes on from there")
     elif type(error).__module__.partition(".")[0] not in ROOMS and run.decisions:
         # A library doesn't know what it was working for.
-        error.add_note(f"It happened in {run.decisions[-1].place.partition('[')[0]}")
+        error.add_note(f"It happened in {run.decisions[-1].position.partition('[')[0]}")
     try:
         _close(run, status, words)
     except Exception as other:  # noqa: BLE001  # whatever it is, what ended the run matters more
@@ -124,7 +124,7 @@ def _close_after(run: PipelineRun, error: BaseException) -> None:
 def _stopped_at(run: PipelineRun, error: BaseException) -> str:
     if not run.decisions:
         return "stopped before the first stage"
-    last = run.decisions[-1].place
+    last = run.decisions[-1].position
     kept = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
     return f"stopped after {last}" if last in run.artifacts else f"{last.partition('[')[0]} was stopped{kept}"
 

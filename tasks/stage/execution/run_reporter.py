@@ -26,8 +26,8 @@ class RunReporter:
 
     on_terminal = True
 
-    def __init__(self, run: PipelineRun, place: str, key: str, parameters: Mapping[str, str]) -> None:
-        self._run, self._place, self._key, self._parameters = run, place, key, parameters
+    def __init__(self, run: PipelineRun, position: str, key: str, parameters: Mapping[str, str]) -> None:
+        self._run, self._position, self._key, self._parameters = run, position, key, parameters
         self._opening = threading.Lock()
         self._run_id = ""
 
@@ -35,7 +35,7 @@ class RunReporter:
         """The stage works: its MLflow run is open from here on. Returns the run's id, or "" without tracking."""
         with self._opening:
             if not self._run_id and self._run.tracker is not None:
-                self._run_id = self._run.tracker.start_stage(self._place, self._key, self._parameters)
+                self._run_id = self._run.tracker.start_stage(self._position, self._key, self._parameters)
             return self._run_id
 
     def series(self, rows: list[tuple[str, float, int]]) -> None:
@@ -51,7 +51,7 @@ class RunReporter:
         run_id, model_id = self.start(), ""
         try:
             model_id = tracker.create_model(
-                self._place, run_id, {"folio.digest": digest, "folio.location": location}, dict(self._parameters)
+                self._position, run_id, {"folio.digest": digest, "folio.location": location}, dict(self._parameters)
             )
             tracker.finish_model(model_id, run_id, model_files(output))
         except TrackingError as error:
@@ -62,39 +62,39 @@ class RunReporter:
         """The stage did not work, or was stopped: what is no Exception is a wish from outside."""
         if self._run.tracker is not None and self._run_id:
             notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-            self._run.tracker.fail_stage(self._place, f"{type(error).__name__}: {error}{notes}", not isinstance(error, Exception))
+            self._run.tracker.fail_stage(self._position, f"{type(error).__name__}: {error}{notes}", not isinstance(error, Exception))
 
     def done(self, made: Mapping[str, Artifact], executed: Set[str], decisions: Mapping[str, Decision], model_id: str) -> None:
         """Every shard has its artifact. `executed`: the places that worked. `model_id`: the model that an evaluation tells of."""
         run = self._run
         run.artifacts |= made
-        reused = {place: artifact for place, artifact in made.items() if place not in executed}
+        reused = {position: artifact for position, artifact in made.items() if position not in executed}
         run.reused |= set(reused)
-        for place, artifact in made.items():
-            decision = decisions[place]
-            run.places[place] = PositionRecord(
+        for position, artifact in made.items():
+            decision = decisions[position]
+            run.positions[position] = PositionRecord(
                 stage=artifact.stage,
                 key=decision.key,
                 digest=artifact.digest,
                 location=artifact.location,
-                action="executed" if place in executed else "reused",
+                action="executed" if position in executed else "reused",
                 causes=decision.causes,
                 accepted=decision.reason,
             )
         self._say(made, reused, decisions)
         if run.tracker is not None:
             if executed:
-                run.tracker.finish_stage(self._place, list(made.values()), len(reused), model_id)
+                run.tracker.finish_stage(self._position, list(made.values()), len(reused), model_id)
             else:
                 reasons = {decision.reason for decision in decisions.values() if decision.reason}
-                run.tracker.reuse_stage(self._place, list(made.values()), "; ".join(sorted(reasons)))
+                run.tracker.reuse_stage(self._position, list(made.values()), "; ".join(sorted(reasons)))
         if executed:
             run.keep()
 
     def _say(self, made: Mapping[str, Artifact], reused: Mapping[str, Artifact], decisions: Mapping[str, Decision]) -> None:
         if len(made) > 1 and reused:
-            log(f"{self._place}: reused {len(reused)} of {len(made)} shards")
+            log(f"{self._position}: reused {len(reused)} of {len(made)} shards")
             return
-        for place, artifact in reused.items():
-            instead = f", accepted in place of another run of it: {decisions[place].reason}" if decisions[place].reason else ""
-            log(f"{place}: reused {artifact.name}{instead}")
+        for position, artifact in reused.items():
+            instead = f", accepted in place of another run of it: {decisions[position].reason}" if decisions[position].reason else ""
+            log(f"{position}: reused {artifact.name}{instead}")

@@ -30,37 +30,37 @@ class WorkerMismatch(RuntimeError):
     """A cluster's worker is not set up to do what was asked of it."""
 
 
-@task(task_run_name="{place}", cache_policy=StageKey(), persist_result=True, result_serializer=VerifiedRecord())
-def run_task(place: str, key: str, job: StageJob) -> Outcome:
+@task(task_run_name="{position}", cache_policy=StageKey(), persist_result=True, result_serializer=VerifiedRecord())
+def run_task(position: str, key: str, job: StageJob) -> Outcome:
     """What a place has under a key: found, or made now."""
     return run_job(job)
 
 
 def run_job(job: StageJob) -> Outcome:
     """The artifact of a call, found or made now. Raises what the body raises, and WorkerAstray in a worker that can't do it."""
-    site, call, place, key = job.site, job.call, job.call.decision.place, job.call.decision.key
+    site, call, position, key = job.site, job.call, job.call.decision.position, job.call.decision.key
     buffer = job.reporter if isinstance(job.reporter, BufferedReporter) else None
     if buffer is not None:
         logging.getLogger("folio").setLevel(logging.INFO)
         _require_the_same(site, call)
-    with site.store.lock(key, lambda: log(f"{place}: another run is making this; waiting for it")):
+    with site.store.lock(key, lambda: log(f"{position}: another run is making this; waiting for it")):
         verify = call.decision.damaged is not None
         found, _, _ = find_reusable(site.store, call.decision.stage, key, verify=verify, label=call.label)
         if isinstance(found, Artifact) and (not call.decision.refresh or found.origin.created > site.started):
             return Outcome(found, executed=False)
         if isinstance(found, Damaged):
             aside, what = site.store.quarantine(found), f"{found.location} was damaged ({'; '.join(found.problems)})"
-            log(f"{place}: {what}; it was put aside in {aside} and is made again")
-        log(f"{place}: runs because {'; '.join(call.decision.causes[:3]) or 'its artifact is gone'}")
+            log(f"{position}: {what}; it was put aside in {aside} and is made again")
+        log(f"{position}: runs because {'; '.join(call.decision.causes[:3]) or 'its artifact is gone'}")
         artifact = execute_stage(site, call, job.resources, job.reporter)
     return Outcome(artifact, executed=True, rows=tuple(buffer.rows) if buffer else ())
 
 
 def _require_the_same(site: JobContext, call: StageCall) -> None:
     """Raises WorkerAstray for what this process hasn't or has otherwise."""
-    who = f"{call.decision.place}: the worker on {socket.gethostname()}"
-    places = (site.root, site.home, *([site.store.local_root] if site.store.local_root else []))
-    if unseen := [str(place) for place in places if not place.is_dir()]:
+    who = f"{call.decision.position}: the worker on {socket.gethostname()}"
+    paths = (site.root, site.home, *([site.store.local_root] if site.store.local_root else []))
+    if unseen := [str(path) for path in paths if not path.is_dir()]:
         raise WorkerMismatch(f"{who} has no {', '.join(unseen)}; workers must see the root, folio's home and the store at the same paths.")
     freeze([(call.body.__module__, call.body.__name__)], site.home / "cache" / "fingerprints")
     if other := call.edited(seen=call.of_kind("code")):

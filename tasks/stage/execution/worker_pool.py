@@ -85,8 +85,8 @@ class WorkerPool:
         if self._workers is None:
             self._workers = self._stack.enter_context(start_workers(self.resources, self._home / "cache" / "workers"))
         if self.elsewhere:
-            place = jobs[0].call.decision.place.partition("[")[0]
-            log(f"{place}: {len(jobs)} shards go to {self._workers.name}")
+            position = jobs[0].call.decision.position.partition("[")[0]
+            log(f"{position}: {len(jobs)} shards go to {self._workers.name}")
         return self._workers
 
 
@@ -98,6 +98,6 @@ def _result(future: Future, job: StageJob) -> Outcome:
             raise
         first = next(iter(str(error).splitlines()), "")
         raise ClusterError(
-            f"{job.call.decision.place}: the cluster lost it ({type(error).__name__}: {first}). A worker that dies each time most often "
+            f"{job.call.decision.position}: the cluster lost it ({type(error).__name__}: {first}). A worker that dies each time most often "
             "lacks memory: lower resources.memory or resources.threads. What was made is kept; the same command goes on from there."
         ) from error

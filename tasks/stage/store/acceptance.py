@@ -18,12 +18,12 @@ from tasks.stage.system.progress import log
 ACCEPTED = ".accepted"
 
 
-class Acceptance(BaseModel, frozen=True, extra="forbid"):
+class Acceptance(BaseModel, frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True):
     """One accepted change."""
 
     format: int = 1
     stage: str
-    place: str
+    position: str = Field(alias="place")
     recipe: str = Field(description="name of the recipe")
     key: str = Field(description="key that no execution has")
     instead: str = Field(description="key of the artifact that stands in")

@@ -122,7 +122,7 @@ class ArtifactPart(BaseModel, frozen=True, extra="forbid"):
 class PendingArtifact(BaseModel, frozen=True, extra="forbid"):
     """Stands in a plan for an artifact that does not exist yet."""
 
-    place: str
+    position: str
 
     def part(self, prefix: str) -> PendingArtifact:
         """A part of what does not exist yet does not exist either."""
@@ -136,7 +136,7 @@ StageInput = Artifact | ArtifactPart | PendingArtifact
 class ShardedArtifact(BaseModel, frozen=True, extra="forbid"):
     """What a sharded stage made: one artifact a shard, in the order of the shards."""
 
-    place: str = Field(description="the stage's name in the flow")
+    position: str = Field(description="the stage's name in the flow")
     items: tuple[StageInput, ...]
 
     def part(self, prefix: str) -> ShardedArtifact:

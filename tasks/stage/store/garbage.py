@@ -79,17 +79,17 @@ def survey(store: Store, *, keep: int, named: Sequence[str] = (), unrecorded: bo
     if not runs:
         return GarbageSurvey(False, artifacts=len(artifacts), size=sum(map(_size, artifacts)))
     kept = retained_runs(runs, keep, {journal.get(text).id for text in named}, {run.id for run in runs if journal.alive(run)})
-    users = {place.location: run for run in reversed(runs) for place in run.places.values()}
+    users = {recorded.location: run for run in reversed(runs) for recorded in run.positions.values()}
     older = [] if unrecorded else [a for a in artifacts if a.location not in users and a.origin.created < runs[-1].started]
-    roots = {place.location for found in kept for place in found.run.places.values()}
-    roots |= {place.key for found in kept for place in found.run.places.values()}
+    roots = {recorded.location for found in kept for recorded in found.run.positions.values()}
+    roots |= {recorded.key for found in kept for recorded in found.run.positions.values()}
     roots |= {registered.location for run in runs for registered in run.registered} | {artifact.location for artifact in older}
     roots |= {acceptance.instead for acceptance in acceptances(store) if acceptance.key in roots}
     needed = needed_keys(artifacts, roots)
     staying = [artifact for artifact in artifacts if artifact.key in needed]
     going = sorted((a for a in artifacts if a.key not in needed), key=lambda a: a.origin.created, reverse=True)
     unfinished = [datetime.fromisoformat(found.run.started).timestamp() for found in kept if found.run.status != "finished"]
-    stages = {artifact.stage for artifact in artifacts} | {place.stage for run in runs for place in run.places.values()}
+    stages = {artifact.stage for artifact in artifacts} | {recorded.stage for run in runs for recorded in run.positions.values()}
     rest = leftovers(store, stages, {artifact.key for artifact in staying}, min(unfinished, default=float("inf")))
     waste = (*(Garbage("artifact", a.location, _size(a), _why(users.get(a.location))) for a in going), *rest)
     return GarbageSurvey(True, tuple(kept), len(staying), sum(map(_size, staying)), len(older), waste)

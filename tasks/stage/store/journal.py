@@ -49,7 +49,7 @@ class RegisteredModel(BaseModel, frozen=True, extra="forbid"):
     digest: str
 
 
-class RunRecord(BaseModel, frozen=True, extra="forbid"):
+class RunRecord(BaseModel, frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True):
     """One pipeline run."""
 
     format: int = 1
@@ -66,7 +66,7 @@ class RunRecord(BaseModel, frozen=True, extra="forbid"):
     configuration: dict[str, Any] = Field(description="the whole recipe as plain data")
     mlflow_run_id: str = ""
     flow_run_id: str = ""
-    places: dict[str, PositionRecord] = Field(default_factory=dict)
+    positions: dict[str, PositionRecord] = Field(default_factory=dict, alias="places")
     registered: tuple[RegisteredModel, ...] = ()
 
 
@@ -154,7 +154,7 @@ class Journal:
         for run_id in self._ids():
             for record in self._read([run_id]):
                 if record.recipe == recipe:
-                    found = record.places | found
+                    found = record.positions | found
                     if record.status == "finished":
                         return found
         return found

@@ -27,7 +27,7 @@ def retained_runs(runs: Iterable[RunRecord], keep: int, named: set[str], alive: 
     finished: dict[str, int] = {}
     standing: dict[str, set[str]] = {}
     for run in runs:
-        places = standing.setdefault(run.recipe, set())
+        positions = standing.setdefault(run.recipe, set())
         done = finished.get(run.recipe, 0)
         if run.id in alive:
             kept.append(RetainedRun(run, "it is under way"))
@@ -39,11 +39,11 @@ def retained_runs(runs: Iterable[RunRecord], keep: int, named: set[str], alive: 
                 kept.append(RetainedRun(run, "named"))
         elif run.id in named:
             kept.append(RetainedRun(run, "named"))
-        elif done == 0 and (not places or run.places.keys() - places):
+        elif done == 0 and (not positions or run.positions.keys() - positions):
             kept.append(
                 RetainedRun(run, f"{'crashed' if run.status == 'running' else run.status} since the newest finished one; to be continued")
             )
-        places.update(run.places)
+        positions.update(run.positions)
     return kept
 
 

@@ -61,7 +61,7 @@ class Store:
         """Another process opens the same place by itself."""
         return Store, (self.url, self.cache, self._digests)
 
-    def place(self, stage: str, label: str, key: str) -> str:
+    def location_of(self, stage: str, label: str, key: str) -> str:
         """Readable location of an artifact: the key decides, the label is for people."""
         return f"{stage}/{label}-{key[:SHORT]}"
 
@@ -231,7 +231,7 @@ class Store:
             raise StoreError(message) from error
 
     def _candidates(self, stage: str, key: str, label: str | None) -> Iterator[str]:
-        likely = self.place(stage, label, key) if label is not None else None
+        likely = self.location_of(stage, label, key) if label is not None else None
         if likely is not None:
             yield likely
         yield from (location for location in self.catalogue.with_key(stage, key) if location != likely)

@@ -46,12 +46,12 @@ def verify(store: Store) -> VerificationReport:
             damaged[artifact.location] = Damaged(artifact.location, problems)
         meter.show(done, len(sound), "artifacts")
     if not any(journal.alive(run) for run in runs):
-        stages = {artifact.stage for artifact in artifacts} | {place.stage for run in runs for place in run.places.values()}
+        stages = {artifact.stage for artifact in artifacts} | {recorded.stage for run in runs for recorded in run.positions.values()}
         damaged |= {waste.path: Damaged(waste.path, (f"{RECORD} is missing",)) for waste in orphans(store, stages)}
     for recipe in sorted({run.recipe for run in runs}):
-        for place in journal.standing(recipe).values():
-            if store.catalogue.read(place.location) is None and place.location not in damaged:
-                damaged[place.location] = Damaged(place.location, (f"it is gone, and the newest run of {recipe} used it",))
+        for recorded in journal.standing(recipe).values():
+            if store.catalogue.read(recorded.location) is None and recorded.location not in damaged:
+                damaged[recorded.location] = Damaged(recorded.location, (f"it is gone, and the newest run of {recipe} used it",))
     size = sum(file.size for artifact in artifacts for file in artifact.files)
     return VerificationReport(len(artifacts), size, tuple(damaged[location] for location in sorted(damaged)))
 

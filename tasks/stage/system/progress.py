@@ -28,10 +28,10 @@ def format_duration(seconds: float) -> str:
 
 
 class ProgressMeter:
-    """Shows progress at `place`: in the terminal's last line if there is one and it is ours, else as lines of the log."""
+    """Shows progress under a label: in the terminal's last line if there is one and it is ours, else as lines of the log."""
 
-    def __init__(self, place: str, *, on_terminal: bool = True) -> None:
-        self.place = place
+    def __init__(self, label: str, *, on_terminal: bool = True) -> None:
+        self.label = label
         self.terminal = on_terminal and sys.stdout.isatty()
         self.started = time.monotonic()
         self.shown = 0.0
@@ -46,7 +46,7 @@ class ProgressMeter:
         if seconds_left is None and done >= total * GUESS_FROM:
             seconds_left = elapsed / done * (total - done)
         left = "" if seconds_left is None else f", {format_duration(seconds_left)} left"
-        text = f"{self.place}: {done}/{total}{' ' + note if note else ''}, {format_duration(elapsed)} spent{left}"
+        text = f"{self.label}: {done}/{total}{' ' + note if note else ''}, {format_duration(elapsed)} spent{left}"
         if self.terminal and done < total:
             sys.stdout.write(f"\r\x1b[2K  {text}")
             sys.stdout.flush()

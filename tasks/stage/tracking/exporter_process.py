@@ -75,29 +75,29 @@ class ExporterProcess:
         """Open the parent run."""
         self._tell("start", name, dict(parameters), dict(tags))
 
-    def start_stage(self, place: str, key: str, parameters: Mapping[str, str]) -> str:
+    def start_stage(self, position: str, key: str, parameters: Mapping[str, str]) -> str:
         """Open a stage's child run; returns its id."""
-        return str(self._ask("start_stage", place, key, dict(parameters)))
+        return str(self._ask("start_stage", position, key, dict(parameters)))
 
     def series(self, run_id: str, rows: Iterable[tuple[str, float, int]]) -> None:
         """Log (metric, value, step) rows."""
         self._tell("series", run_id, list(rows))
 
-    def finish_stage(self, place: str, artifacts: Sequence[Artifact], reused: int, model_id: str) -> None:
+    def finish_stage(self, position: str, artifacts: Sequence[Artifact], reused: int, model_id: str) -> None:
         """Close the child run of a stage that worked."""
-        self._tell("finish_stage", place, _light(artifacts), reused, model_id)
+        self._tell("finish_stage", position, _light(artifacts), reused, model_id)
 
-    def fail_stage(self, place: str, error: str, stopped: bool) -> None:
+    def fail_stage(self, position: str, error: str, stopped: bool) -> None:
         """Close the child run of a stage that did not work, or was stopped."""
-        self._tell("fail_stage", place, error, stopped)
+        self._tell("fail_stage", position, error, stopped)
 
-    def reuse_stage(self, place: str, artifacts: Sequence[Artifact], accepted: str) -> None:
+    def reuse_stage(self, position: str, artifacts: Sequence[Artifact], accepted: str) -> None:
         """Show a stage all of whose artifacts were reused."""
-        self._tell("reuse_stage", place, _light(artifacts), accepted)
+        self._tell("reuse_stage", position, _light(artifacts), accepted)
 
-    def create_model(self, place: str, run_id: str, tags: Mapping[str, str], parameters: Mapping[str, str]) -> str:
+    def create_model(self, position: str, run_id: str, tags: Mapping[str, str], parameters: Mapping[str, str]) -> str:
         """Declare a LoggedModel made by a stage; returns its id."""
-        return str(self._ask("create_model", place, run_id, dict(tags), dict(parameters)))
+        return str(self._ask("create_model", position, run_id, dict(tags), dict(parameters)))
 
     def finish_model(self, model_id: str, run_id: str, files: Iterable[Path]) -> None:
         """Attach small files to a LoggedModel and mark it ready; waits, since the files will move."""

@@ -74,11 +74,11 @@ class MlflowExporter:
         self.parent = self._create(name, {**tags, "folio.kind": "pipeline"})
         self._parameters(self.parent, parameters)
 
-    def start_stage(self, place: str, key: str, parameters: Mapping[str, str]) -> str:
+    def start_stage(self, position: str, key: str, parameters: Mapping[str, str]) -> str:
         """Open a stage's child run; returns its id."""
-        run_id = self._create(place, {"mlflow.parentRunId": self.parent, "folio.kind": "stage", "folio.key": key})
+        run_id = self._create(position, {"mlflow.parentRunId": self.parent, "folio.kind": "stage", "folio.key": key})
         self._parameters(run_id, parameters)
-        self.children[place] = run_id
+        self.children[position] = run_id
         return run_id
 
     def series(self, run_id: str, rows: Iterable[tuple[str, float, int]], model_id: str = "") -> None:
@@ -87,40 +87,40 @@ class MlflowExporter:
         for start in range(0, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
 
-    def finish_stage(self, place: str, artifacts: Sequence[Artifact], reused: int, model_id: str) -> None:
+    def finish_stage(self, position: str, artifacts: Sequence[Artifact], reused: int, model_id: str) -> None:
         """Close the child run of a stage that worked: its data sets, its metrics, its cost. `model_id`: the model they tell of, or ""."""
-        run_id = self.children[place]
+        run_id = self.children[position]
         costs = total_cost(artifacts).model_dump()
         shards = {"folio.shards": f"{len(artifacts) - reused} executed, {reused} reused"} if len(artifacts) > 1 else {}
         spent = {f"cost.{name}": value for name, value in costs.items()}
         self._describe(run_id, artifacts, spent, _named(artifacts) | shards, model_id)
-        self._gather(place, artifacts)
+        self._gather(position, artifacts)
         self.client.log_batch(self.parent, metrics=self._metrics((name, value, 0) for name, value in self.gathered.items()))
         self.gathered.clear()
         self._end(run_id, "FINISHED")
 
-    def fail_stage(self, place: str, error: str, stopped: bool) -> None:
+    def fail_stage(self, position: str, error: str, stopped: bool) -> None:
         """Close the child run of a stage that did not work, or was stopped."""
-        run_id = self.children.get(place)
+        run_id = self.children.get(position)
         if run_id is not None:
             self.client.set_tag(run_id, "folio.stopped" if stopped else "folio.error", error[:4000])
             self._end(run_id, "KILLED" if stopped else "FAILED")
 
-    def reuse_stage(self, place: str, artifacts: Sequence[Artifact], accepted: str) -> None:
+    def reuse_stage(self, position: str, artifacts: Sequence[Artifact], accepted: str) -> None:
         """Show a stage all of whose artifacts were reused, linked to the runs that made them."""
         made_by = ", ".join(dict.fromkeys(a.origin.mlflow_run_id for a in artifacts if a.origin.mlflow_run_id))
         tags = {"mlflow.parentRunId": self.parent, "folio.kind": "reused", "folio.key": artifacts[0].key, "folio.made_by": made_by}
         if accepted:
             tags["folio.accepted"] = accepted
-        run_id = self._create(f"{place} (reused)", tags | _named(artifacts))
+        run_id = self._create(f"{position} (reused)", tags | _named(artifacts))
         self._describe(run_id, artifacts, {}, {}, "")
-        self._gather(place, artifacts)
+        self._gather(position, artifacts)
         self._end(run_id, "FINISHED")
 
-    def create_model(self, place: str, run_id: str, tags: Mapping[str, str], parameters: Mapping[str, str]) -> str:
+    def create_model(self, position: str, run_id: str, tags: Mapping[str, str], parameters: Mapping[str, str]) -> str:
         """Declare a LoggedModel made by a stage; returns its id."""
         model = self.client.create_logged_model(
-            self.experiment_id, name=re.sub(r"[^\w-]", "-", place), source_run_id=run_id, tags=dict(tags), params=dict(parameters)
+            self.experiment_id, name=re.sub(r"[^\w-]", "-", position), source_run_id=run_id, tags=dict(tags), params=dict(parameters)
         )
         return str(model.model_id)
 
@@ -138,10 +138,10 @@ class MlflowExporter:
         from mlflow.entities import LoggedModelOutput, RunTag
 
         roots: dict[str, list[Artifact]] = {}
-        for place, artifact in artifacts.items():
+        for position, artifact in artifacts.items():
             if not artifact.inputs:
-                roots.setdefault(place.partition("[")[0], []).append(artifact)
-        self.client.log_inputs(self.parent, [self._output(given, place) for place, given in roots.items()])
+                roots.setdefault(position.partition("[")[0], []).append(artifact)
+        self.client.log_inputs(self.parent, [self._output(given, position) for position, given in roots.items()])
         models = dict.fromkeys(a.origin.mlflow_model_id for a in artifacts.values() if a.origin.mlflow_model_id)
         self.client.log_outputs(self.parent, [LoggedModelOutput(model_id, 0) for model_id in models])
         rows = ((name, value, 0) for name, value in (self.gathered | dict(metrics)).items())
@@ -218,8 +218,8 @@ class MlflowExporter:
         now = int(time.time() * 1000)
         return [Metric(_safe(name), value, now, step, model_id=model_id or None) for name, value, step in rows]
 
-    def _gather(self, place: str, artifacts: Sequence[Artifact]) -> None:
-        self.gathered |= {f"{place}.{name}": value for name, value in together(artifacts).items()}
+    def _gather(self, position: str, artifacts: Sequence[Artifact]) -> None:
+        self.gathered |= {f"{position}.{name}": value for name, value in together(artifacts).items()}
 
     def _describe(
         self, run_id: str, artifacts: Sequence[Artifact], more: Mapping[str, float], tags: Mapping[str, str], model_id: str
@@ -247,10 +247,10 @@ class MlflowExporter:
         location = first.location if not others else f"{first.stage}/{len(others) + 1} shards"
         name = f"{location}/{first.part}" if first.part else location
         root = self.store_url.rstrip("/")
-        places = {"uris": [f"{root}/{value.location}" for value in (first, *others)]} if others else {"uri": f"{root}/{name}"}
+        source = {"uris": [f"{root}/{value.location}" for value in (first, *others)]} if others else {"uri": f"{root}/{name}"}
         digest = first.digest if not others else combined_digest(value.digest for value in (first, *others))
         return DatasetInput(
-            Dataset(name=name, digest=digest[:DIGEST_LENGTH], source_type="folio", source=json.dumps(places)),
+            Dataset(name=name, digest=digest[:DIGEST_LENGTH], source_type="folio", source=json.dumps(source)),
             tags=[InputTag("mlflow.data.context", context)],
         )
 

@@ -82,7 +82,7 @@ class Corpus:
         record = RunRecord(
             id=run_id, recipe=self.recipe, status="finished", started=now(), ended=now(), host="h", pid=1, git_commit="abc",
             git_dirty=False,
-            configuration=more.get("configuration", {}), places=places,
+            configuration=more.get("configuration", {}), positions=places,
             mlflow_run_id=f"mlflow-{run_id}", flow_run_id=f"flow-{run_id}",
             registered=registered,
         )  # fmt: skip

@@ -55,7 +55,7 @@ def make(workshop: Workshop, edit: Edit) -> dict[str, Any]:
 
 def by_place(decisions: list[Decision]) -> dict[str, Decision]:
     """Decisions by place."""
-    return {decision.place: decision for decision in decisions}
+    return {decision.position: decision for decision in decisions}
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.name)

@@ -42,7 +42,7 @@ def planned(recipe: Recipe, home: Path) -> list[Decision]:
 def stand_in(store: Store, decision: Decision) -> None:
     """An artifact with a decided key, so that the plan knows the keys of what follows."""
     made = written(store.scratch("stand-in") / "output", {name: f"{decision.key} {name}".encode() for name in PARTS})
-    files, location = list_files(made), store.place(decision.stage, "universe", decision.key)
+    files, location = list_files(made), store.location_of(decision.stage, "universe", decision.key)
     made_by = {"stage": decision.stage, "label": "universe", "key": decision.key, "location": location, "origin": origin("", "")}
     given: dict[str, Any] = {"config": {}, "ingredients": {}, "inputs": {}, "cost": {}, "metrics": METRICS}
     store.commit(made, Artifact(files=files, digest=content_digest(files), **made_by, **given))
@@ -84,7 +84,7 @@ def changed(model: Any, path: tuple[str, ...], value: Any) -> Any:
 
 def keys(decisions: list[Decision]) -> dict[str, str]:
     """Key by place."""
-    return {decision.place: decision.key for decision in decisions}
+    return {decision.position: decision.key for decision in decisions}
 
 
 def test_every_stage_of_the_recipe_has_a_key_of_its_own(whole: Path) -> None:
@@ -117,9 +117,9 @@ def test_neither_root_nor_store_nor_tracking_changes_a_key(whole: Path, tmp_path
 def test_a_field_of_the_recipe_changes_the_keys_from_its_stage_on_and_no_other(whole: Path) -> None:
     before = planned(load("universe"), whole)
     after = planned(load("universe", ("sft.learning_rate=0.002",)), whole)
-    reused = {decision.place for decision in after if decision.action == "reuse"}
-    assert {d.place for d in before} - reused == {
+    reused = {decision.position for decision in after if decision.action == "reuse"}
+    assert {d.position for d in before} - reused == {
         "sft", "dpo", "evaluate.chat", "gate.chat", "quantize", "export", "evaluate.release", "evaluate.int8", "gate.release"
     }  # fmt: skip
-    assert next(decision.place for decision in after if decision.action == "run") == "sft"
-    assert all(decision.key == keys(before)[decision.place] for decision in after if decision.place in reused)
+    assert next(decision.position for decision in after if decision.action == "run") == "sft"
+    assert all(decision.key == keys(before)[decision.position] for decision in after if decision.position in reused)

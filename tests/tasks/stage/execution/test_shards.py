@@ -132,7 +132,7 @@ def test_a_changed_book_runs_its_own_shard_and_the_plan_says_so(library: Library
         books.rename(library.root / "shelf")
         library.config = Read(folder="shelf")
     assert set(library.executed) == EVERYTHING
-    planned = {decision.place: decision for decision in library.plan()}
+    planned = {decision.position: decision for decision in library.plan()}
     assert {place for place, decision in planned.items() if decision.action == "reuse"} == EVERYTHING - runs
     library.run()
     assert set(library.executed) == runs
@@ -182,7 +182,7 @@ def test_a_damaged_shard_alone_is_made_again(library: Library) -> None:
     run = library.run()
     library.executed  # noqa: B018
     shutil.rmtree(library.folder_of(run.artifacts["read[1]"]))
-    planned = {decision.place: decision for decision in library.plan()}
+    planned = {decision.position: decision for decision in library.plan()}
     assert planned["read[1]"].causes == (f"its artifact {run.artifacts['read[1]'].location} is gone",)
     library.run()
     assert library.executed == ["read[1]"]

@@ -167,7 +167,7 @@ CODE = """
 import json, sys
 from flows.cli.planning import plan_recipe
 plan = plan_recipe("universe", (), frozenset(), False)
-print(json.dumps([[d.place, d.key, dict(d.ingredients)] for d in plan.decisions]))
+print(json.dumps([[d.position, d.key, dict(d.ingredients)] for d in plan.decisions]))
 """
 
 

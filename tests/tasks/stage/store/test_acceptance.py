@@ -19,7 +19,7 @@ REASON = "only the order of arithmetic"
 
 
 def planned(workshop: Workshop, place: str, recipe: Toys | None = None) -> Decision:
-    return next(decision for decision in workshop.plan(recipe) if decision.place == place)
+    return next(decision for decision in workshop.plan(recipe) if decision.position == place)
 
 
 def kept(workshop: Workshop) -> Store:
@@ -39,7 +39,7 @@ def test_an_accepted_change_is_reused_and_everything_after_it_stays(worked: Work
     assert run.artifacts["learn"].key == before.key
     record = Journal(kept(worked)).latest("toys")
     assert record is not None
-    assert record.places["learn"].accepted == REASON
+    assert record.positions["learn"].accepted == REASON
     assert [a.instead for a in acceptances(kept(worked))] == [before.key]
 
 

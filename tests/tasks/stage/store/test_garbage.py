@@ -155,7 +155,7 @@ def test_an_acceptance_stays_as_long_as_what_it_lets_stand_in(store: Store) -> N
     for artifact in (old, new):
         acceptance = Acceptance(
             stage="clean",
-            place="clean",
+            position="clean",
             recipe="toys",
             key=f"{artifact.key[::-1]}",
             instead=artifact.key,
@@ -173,7 +173,7 @@ def test_an_acceptance_stays_as_long_as_what_it_lets_stand_in(store: Store) -> N
 def test_what_an_accepted_run_had_stays(store: Store) -> None:
     stood_in = made(store, "clean.a")
     record = ran(store, 1, stood_in)
-    place = record.places["clean"].model_copy(update={"key": "f" * 64, "accepted": "it alters nothing"})
+    place = record.positions["clean"].model_copy(update={"key": "f" * 64, "accepted": "it alters nothing"})
     Journal(store).write(record.model_copy(update={"places": {"clean": place}}))
     assert going(collect(store, delete=False, keep=1)) == {}
 

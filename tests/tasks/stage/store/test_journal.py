@@ -52,7 +52,7 @@ def test_a_record_reads_back_as_it_was_written_and_a_later_one_replaces_it(store
     journal = Journal(store)
     place = PositionRecord(stage="ingest", key="k", digest="d", location="ingest/toys-0-k", action="executed", causes=("it has never run",))
     registered = RegisteredModel(name="folio-toys", version="2", alias="champion", location="export/toys-k", digest="d")
-    record = ran(places={"ingest[0]": place}, registered=(registered,), configuration={"sft": {"rate": 0.5, "names": ["é", None]}})
+    record = ran(positions={"ingest[0]": place}, registered=(registered,), configuration={"sft": {"rate": 0.5, "names": ["é", None]}})
     journal.write(ran(status="running"))
     journal.write(record)
     assert journal.records() == [record]
@@ -175,7 +175,7 @@ def test_a_thousand_runs_of_real_size_are_listed_in_well_under_a_second(tmp_path
         for n in range(40)
     }
     configuration = {f"section{n}": {f"key{m}": m for m in range(12)} for n in range(20)}
-    text = ran(places=places, configuration=configuration).model_dump_json(indent=1)
+    text = ran(positions=places, configuration=configuration).model_dump_json(indent=1)
     folder = tmp_path / "store" / RUNS
     folder.mkdir(parents=True)
     for number in range(1000):
