@@ -1,1 +1,1 @@
-"""What runs, in which order. No computation, no input or output."""
+"""What runs, and in which order. Flows compute nothing themselves, and neither read nor write."""

@@ -1,4 +1,4 @@
-"""Corpus -> tokenizer -> packed shards -> pretrained model -> gate."""
+"""Splits -> tokenizer -> packed rows -> pretrained model -> gate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.stage.store.artifact import StageOutput
 
 
 class Base(NamedTuple):
-    """What later chapters read."""
+    """What later chapters use."""
 
     tokenizer: StageOutput
     packed: StageOutput
@@ -23,10 +23,10 @@ class Base(NamedTuple):
 
 
 def base(recipe: Recipe, corpus: Corpus) -> Base:
-    """Fit, pack, pretrain, measure; nothing goes on unless the gate passes."""
+    """Fit the tokenizer, pack, pretrain, evaluate; stop the flow unless the gate passes."""
     fitted = tokenizer(recipe.tokenizer, train=corpus.splits.part("train.parquet"))
-    seen = corpus.examples.part("instructions_train.jsonl")
-    packed = pack(recipe.pack, splits=corpus.splits, tokenizer=fitted, conversations=seen)
+    conversations = corpus.examples.part("instructions_train.jsonl")
+    packed = pack(recipe.pack, splits=corpus.splits, tokenizer=fitted, conversations=conversations)
     model = pretrain(recipe.pretraining, shards=packed)
     measured = evaluate.at("base")(recipe.evaluate.base, model=model, tokenizer=fitted, packed=packed, examples=corpus.examples)
     require(gate.at("base")(recipe.gates.base, base=measured, pack=packed.part("accounting")))

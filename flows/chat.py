@@ -1,4 +1,4 @@
-"""Base -> instruction tuning -> preference alignment -> gate."""
+"""Base model -> instruction tuning -> preference tuning -> gate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.stage.store.artifact import StageOutput
 
 
 class Chat(NamedTuple):
-    """What the release reads."""
+    """What the release uses."""
 
     model: StageOutput
     measured: StageOutput
@@ -24,7 +24,7 @@ class Chat(NamedTuple):
 
 
 def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
-    """The aligned model, measured behind its gate."""
+    """Tune on instructions, then on preferences, evaluate; stop the flow unless the gate passes."""
     encoded = encode(recipe.encode, conversations=corpus.examples, tokenizer=base.tokenizer)
     tuned = sft(recipe.instruction_tuning, model=base.model, shards=encoded.part("sft"))
     aligned = dpo(recipe.preference_tuning, model=tuned, shards=encoded.part("preference"))

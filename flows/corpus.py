@@ -1,6 +1,6 @@
-"""Sources -> cleaned, filtered, deduplicated, leak-checked splits, and the examples that tuning learns from.
+"""Sources -> cleaned, filtered, deduplicated, leak-checked splits -> gate, and the examples that tuning learns from.
 
-What concerns one document at a time happens shard by shard, what compares documents happens once.
+Stages that look at one document at a time run shard by shard; stages that compare documents run once, over all of them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tasks.stage.store.artifact import ShardedArtifact, StageOutput
 
 
 class Corpus(NamedTuple):
-    """What later chapters read."""
+    """What later chapters use."""
 
     splits: StageOutput
     examples: StageOutput
@@ -32,7 +32,7 @@ class Corpus(NamedTuple):
 
 
 def corpus(recipe: Recipe) -> Corpus:
-    """Collect, clean, filter, deduplicate, take out what models will be judged by, split, audit; then write the examples."""
+    """Collect, clean, filter, deduplicate, decontaminate, split and audit; behind the gate, make the examples."""
     world = universe(recipe.universe) if recipe.universe else None
     synthetic = synthesize(recipe.synthetic) if recipe.synthetic else None
     shards = recipe.ingest.shards
@@ -54,12 +54,12 @@ def corpus(recipe: Recipe) -> Corpus:
         truth=world and world.part("truth"),
     )
     require(gate.at("corpus")(recipe.gates.corpus, corpus=audited))
-    written = examples(recipe.examples, splits=splits, world=world and world.part("world.json"))
-    return Corpus(splits, written, audited)
+    made = examples(recipe.examples, splits=splits, world=world and world.part("world.json"))
+    return Corpus(splits, made, audited)
 
 
 def _filtered(recipe: Recipe, cleaned: ShardedArtifact) -> ShardedArtifact | None:
-    """The documents that pass the recipe's filters; None when it has none."""
+    """Filter the cleaned documents; None if the recipe has no filters."""
     if not recipe.filter.active:
         return None
     classifier = quality(recipe.filter.quality.training) if recipe.filter.quality.enabled else None

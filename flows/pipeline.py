@@ -1,9 +1,9 @@
-"""The whole: books in, a model you can talk to out.
+"""The whole pipeline: books in, a model you can talk to out.
 
-corpus   sources -> cleaned, deduplicated, leak-checked splits
-base     splits -> tokenizer -> packed shards -> pretrained model -> gate
-chat     base -> instruction tuning -> preference alignment -> gate
-release  chat -> INT8, Hugging Face directory -> gate -> registry
+corpus   sources -> cleaned, deduplicated, leak-checked splits -> gate, examples
+base     splits -> tokenizer -> packed rows -> pretrained model -> gate
+chat     base model -> instruction tuning -> preference tuning -> gate
+release  chat model -> INT8, Hugging Face directory -> gate -> registry
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tasks.stage.store.artifact import Artifact
 
 
 def compose(recipe: Recipe) -> Release:
-    """The four chapters in order; the same code is walked by a plan and executed by a run."""
+    """Call the four chapters in order. Planning walks through the same code as running."""
     books = corpus(recipe)
     pretrained = base(recipe, books)
     aligned = chat(recipe, books, pretrained)
@@ -31,10 +31,10 @@ def compose(recipe: Recipe) -> Release:
 
 @flow(name="folio", flow_run_name="{recipe.name}")
 def pipeline(recipe: Recipe) -> dict[str, Artifact]:
-    """From a recipe to a released model; returns every artifact by its place. What has not changed is reused."""
+    """Make what a recipe describes, reusing what has not changed. Return every artifact by its position in the flow."""
     try:
         with open_run(**recipe.run_settings()) as run, reported():
             compose(recipe)
             return run.artifacts
     except KeyboardInterrupt:
-        return Cancelled(message="stopped by Ctrl-C")  # type: ignore[return-value]  # what Prefect takes for the state of the run itself
+        return Cancelled(message="stopped by Ctrl-C")  # type: ignore[return-value]  # Prefect takes a returned state as that of the run

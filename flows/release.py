@@ -1,4 +1,4 @@
-"""Chat -> quantize -> export -> gate -> registry -> report."""
+"""Chat model -> INT8, Hugging Face directory -> gate -> registry."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tasks.stage.store.artifact import StageOutput
 
 
 class Release(NamedTuple):
-    """What a user takes away."""
+    """What a user gets: the exported model and its INT8 form."""
 
     model: StageOutput
     int8: StageOutput
 
 
 def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
-    """Export in full precision and in INT8, measure both on the test split, and register only what passes."""
+    """Quantize and export, evaluate both forms on the test split, and register the model if the gate passes."""
     int8 = quantize(recipe.quantize, model=chat.model)
     exported = export(
         recipe.exporting,
@@ -35,9 +35,9 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         verdict=chat.verdict.part("verdict.json"),
         funnel=corpus.audit.part("funnel.json"),
     )
-    against = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
-    full = evaluate.at("release")(recipe.evaluate.release, model=exported, **against)
-    small = evaluate.at("int8")(recipe.evaluate.release, model=int8, **against)
+    measured_on = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
+    full = evaluate.at("release")(recipe.evaluate.release, model=exported, **measured_on)
+    small = evaluate.at("int8")(recipe.evaluate.release, model=int8, **measured_on)
     verdict = gate.at("release")(recipe.gates.release, release=full, int8=small)
     require(verdict)
     register(recipe.register_as, exported, verdict)

@@ -1,1 +1,1 @@
-"""One file a stage: a library function made a cached, tracked Prefect task."""
+"""Stages, one per file: each makes a library function a cached, tracked Prefect task."""

@@ -1,4 +1,4 @@
-"""Evaluate: losses with intervals, the questions asked, verbatim copying, probabilities that the recipe wants to see."""
+"""Evaluate: losses with confidence intervals, answers to questions, verbatim copying, and the recipe's probes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Gate: measured values against the recipe's bounds. Fails closed, and stops the flow with a table.
+"""Gate: compare measured values with the recipe's bounds, and stop the flow if one is out of bounds. Fails closed.
 
-The judgement is a stage, so it is kept and tracked like any other; `require` is what stops the flow. A failed gate can be overruled in
-the recipe with a reason, which becomes part of the record.
+The comparison is a stage, so it is cached and tracked like any other; `require` stops the flow. A recipe can overrule a failed gate by
+giving a reason, which is recorded.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tasks.stage.system.progress import log
 
 
 class GateFailed(RuntimeError):
-    """Measured values are out of bounds; the message is the table."""
+    """A measured value is out of bounds. The message is the table of values, bounds and margins."""
 
 
 @stage(hooks=(LineageHook(holds_nothing, is_gate=True),))
@@ -36,7 +36,7 @@ def gate(config: GateConfig, work: Workspace, **measured: Path) -> Metrics:
 
 
 def require(verdict: StageOutput) -> None:
-    """Go on only if the gate passed or was overruled. Raises GateFailed with the table of value, bound and margin."""
+    """Raise GateFailed unless the gate passed or was overruled. Does nothing for a gate that is only planned."""
     if not isinstance(verdict, Artifact):
         return
     table = (current_run().store.local(verdict) / "verdict.txt").read_text()
@@ -45,4 +45,4 @@ def require(verdict: StageOutput) -> None:
     elif verdict.metrics["overruled"] == 1.0:
         log(f"{table}\nThis gate failed and was overruled: {verdict.config['overrule']}")
     else:
-        raise GateFailed(f"{verdict.name}: the gate failed, so nothing after it may use the model.\n{table}")
+        raise GateFailed(f"{verdict.name}: the gate failed, so the flow stops here.\n{table}")

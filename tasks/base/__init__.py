@@ -1,1 +1,1 @@
-"""Stages of the base chapter."""
+"""The stages of the base chapter, one per file."""

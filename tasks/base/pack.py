@@ -1,4 +1,4 @@
-"""Pack: documents as rows of equal length, with some conversations of the training set among them."""
+"""Pack: cut documents into token rows of equal length, with some training conversations mixed in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPLITS = ("train", "val", "test")
 
 
 def _inspect(inspection: Inspection) -> Holding:
-    """The index names the rows of each document; conversations made from it are mixed into train."""
+    """The index lists the rows of each document. Conversations made from it are mixed into train."""
     rows = inspection.read("documents.parquet", splits_of)
     mixed = any(conversations.parts for conversations in inspection.inputs_named("conversations"))
     detail = ", ".join(f"{split} rows {first} to {last}" for split, (first, last) in sorted(rows.items()))

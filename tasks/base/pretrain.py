@@ -1,6 +1,6 @@
-"""Pretrain: next-token prediction over the packed corpus, from fresh weights or from the folder that the recipe names.
+"""Pretrain: predict the next token over the packed corpus, starting from random weights or from a model directory in the recipe.
 
-Identity includes the names and content of that folder's files.
+The key includes the names and content of that directory's files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tasks.training.train import train
 
 
 def initial_state(config: Pretraining, root: Path, shard: ShardIndex | None, digest_of: DigestOf) -> dict[str, str]:
-    """{initial/file: digest} of the model that pretraining starts from, for its key; nothing for fresh weights."""
+    """Return {initial/file: digest} of the model that pretraining starts from; nothing for random weights."""
     if not config.train.initial:
         return {}
     files = model_files(root / config.train.initial)

@@ -1,4 +1,4 @@
-"""Tokenizer: fitted on the training split alone, with the chat's special tokens, and proven to round-trip."""
+"""Tokenizer: fit on the training split alone, with the chat format's special tokens, and check that it round-trips."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ REPORT = "report.json"
 
 
 def _inspect(inspection: Inspection) -> Holding:
-    """Its vocabulary was counted on the training split, and its report may show the beginning of a document."""
+    """Its vocabulary was counted on the training split; its report may quote the beginning of a document."""
     counted = [train for train in inspection.inputs_named("train") if train.parts]
     if not counted:
         return inspection.holding()
-    quoted = {REPORT} if inspection.has(REPORT) and inspection.read(REPORT, _shows) else set[str]()
+    quoted = {REPORT} if inspection.has(REPORT) and inspection.read(REPORT, _quotes) else set[str]()
     certain = all(train.certain for train in counted)
     return inspection.holding(quoted, learned=True, certain=certain, detail="its vocabulary was counted on it")
 
 
-def _shows(report: IO[bytes], identity: str) -> bool:
+def _quotes(report: IO[bytes], identity: str) -> bool:
     return any(sample["id"] == identity for sample in json.load(report)["samples"])
 
 

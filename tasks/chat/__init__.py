@@ -1,1 +1,1 @@
-"""Stages of the chat chapter."""
+"""The stages of the chat chapter, one per file."""

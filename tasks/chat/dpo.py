@@ -1,4 +1,4 @@
-"""DPO: prefer the chosen answer to the rejected one, measured against the tuned model as it was."""
+"""DPO: learn to prefer the chosen answer to the rejected one, relative to the tuned model as reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encode: conversations and preference pairs as masked token rows for tuning."""
+"""Encode: turn conversations and preference pairs into token rows with a loss mask."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 
 def _inspect(inspection: Inspection) -> Holding:
-    """Rows are made from the lines that hold the document."""
+    """Its rows are made from the lines that hold the document."""
     conversations = inspection.inputs_named("conversations")
     files = {part for holding in conversations for part in holding.parts}
     folders = {"instructions": "sft", "preferences": "preference"}
@@ -21,5 +21,5 @@ def _inspect(inspection: Inspection) -> Holding:
 
 @stage(libraries=("tokenizers", "pyarrow", "numpy"), hooks=(LineageHook(_inspect),))
 def encode(config: EncodeConfig, work: Workspace, conversations: Path, tokenizer: Path) -> Metrics:
-    """instructions and preferences -> sft/ and preference/ token shards."""
+    """Instructions and preferences -> sft/ and preference/ token shards."""
     return encode_conversations(conversations, tokenizer, work.output, config)

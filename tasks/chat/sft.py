@@ -1,4 +1,4 @@
-"""SFT: the chat format, with a loss on the assistant's words alone, its stop token among them."""
+"""SFT: learn the chat format, with the loss on the assistant's tokens alone, its stop token included."""
 
 from __future__ import annotations
 

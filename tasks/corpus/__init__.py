@@ -1,1 +1,1 @@
-"""Stages of the corpus chapter."""
+"""The stages of the corpus chapter, one per file."""

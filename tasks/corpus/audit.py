@@ -1,7 +1,6 @@
-"""Audit: does held-out text stand in training text, where did every document go, and how well was it cleaned?
+"""Audit: how much held-out text is also in the training split, what happened to every document, and how well it was cleaned.
 
-Judges nothing: it measures, and the corpus gate compares. Where the truth of a generated universe is known, cleaning and
-deduplication are scored against it.
+It only measures; the corpus gate judges. For a generated universe, whose clean text is known, it scores cleaning and deduplication.
 """
 
 from __future__ import annotations

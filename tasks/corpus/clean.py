@@ -1,4 +1,4 @@
-"""Clean: text as its author wrote it, without what printing, scanning and libraries added."""
+"""Clean: remove what printing, scanning and digital libraries added to a text, and repair what they damaged."""
 
 from __future__ import annotations
 

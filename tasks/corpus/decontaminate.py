@@ -1,6 +1,6 @@
-"""Decontaminate: what stands in given evaluation sets leaves the corpus, and is listed.
+"""Decontaminate: remove text that the recipe's evaluation sets contain, and list it.
 
-Identity includes the names and content of the sets' files.
+The key includes the names and content of those sets' files.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CONTAMINATED = "contaminated.parquet"
 
 
 def _inspect(inspection: Inspection) -> Holding:
-    """Besides its tables, the list of contaminated passages quotes documents."""
+    """Its tables, and the list of contaminated passages, which quotes documents."""
     holding = document_tables(inspection)
     quoted = inspection.has(CONTAMINATED) and inspection.read(CONTAMINATED, has_document)
     return replace(holding, parts=holding.parts | {CONTAMINATED}) if quoted else holding

@@ -1,4 +1,4 @@
-"""Dedup: every text once, exact and near, and who was called whose duplicate."""
+"""Dedup: keep one of each group of exact or near duplicates, and record which document duplicated which."""
 
 from __future__ import annotations
 

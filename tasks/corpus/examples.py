@@ -1,4 +1,4 @@
-"""Examples: instructions, preferences and questions, from the universe's truth or from the books themselves."""
+"""Examples: instructions, preferences and questions, made from a universe's facts or from the books themselves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 
 def _inspect(inspection: Inspection) -> Holding:
-    """Examples of a universe are made from its truth alone. Others name their books in every line, or may be of any training book."""
+    """Examples of a universe are made from its facts alone. Others name their books in each line; a line without names may be of any."""
     if inspection.artifact.config.get("kind") != "corpus":
         return inspection.holding()
     parts, certain, count = set[str](), True, 0

@@ -1,6 +1,6 @@
-"""Filter: languages told, and what published heuristics, block lists and a classifier call bad taken out, personal data replaced.
+"""Filter: detect languages, remove what published heuristics, block lists or a classifier reject, and redact personal data.
 
-Identity includes the content of the block lists that the recipe names.
+The key includes the content of the recipe's block lists.
 """
 
 from __future__ import annotations
@@ -22,6 +22,6 @@ from tasks.stage.stage import Metrics, Workspace, stage
     hooks=(LineageHook(document_tables, in_corpus=True),),
 )
 def filter(config: FilterConfig, work: Workspace, documents: Path, classifier: Path | None = None) -> Metrics:
-    """documents.parquet of a shard, and a classifier if one is asked -> documents.parquet, ledger.parquet, edits.parquet, removed/."""
+    """documents.parquet of a shard, a classifier if the recipe uses one -> documents.parquet, ledger.parquet, edits.parquet, removed/."""
     lists = Listed(work.root, work.observed)
     return filter_documents(documents, work.output, config, lists, classifier=classifier, progress=work.meter.show, **work.limits)

@@ -1,7 +1,7 @@
-"""Ingest: everything the recipe's sources hold, shard by shard, as Parquet of documents.
+"""Ingest: read the recipe's sources, shard by shard, into Parquet tables of documents.
 
-Identity includes the names and content of the local files that the shard's documents are made of: an edited, added or renamed book is
-seen, and only by the shard that holds it; a file of records or an archive is seen by every shard.
+The key of a shard includes the names and content of the local files that its documents come from, so an edited, added or renamed book
+reruns only the shard that holds it. An archive, or a file of many records, belongs to every shard.
 """
 
 from __future__ import annotations
@@ -24,15 +24,13 @@ LIBRARIES = ("pyarrow", "duckdb", "charset-normalizer", "markdown-it-py", "trafi
 
 @stage(libraries=LIBRARIES, observes=source_state, hooks=(LineageHook(document_tables, in_corpus=True, reads_sources=True),))
 def ingest(config: IngestConfig, work: Workspace, universe: Path | None = None, synthetic: Path | None = None) -> Metrics:
-    """Sources, books/ of a generated universe, and what a machine wrote -> documents.parquet, quarantine.parquet, ledger.parquet."""
+    """Sources, books/ of a generated universe, and generated texts -> documents.parquet, quarantine.parquet, ledger.parquet."""
     around = IngestInputs(work.root, work.cache, universe, work.observed, synthetic)
     return read_sources(config, work.output, around, work.shard, **work.limits)
 
 
 def require_texts(config: IngestConfig, shards: ShardedArtifact) -> None:
-    """Go on only if every source gave a text, in whichever shard; nothing while planning as long as a shard is to be made.
-
-    Raises SourceError naming the source."""
+    """Raise SourceError naming the source if one gave no text in any shard. Does nothing if a shard is only planned."""
     made, run = shards.artifacts(), current_run()
     if len(made) == len(shards.items):
         quarantines = (run.store.local(artifact) / "quarantine.parquet" for artifact in made)

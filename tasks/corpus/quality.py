@@ -1,6 +1,6 @@
-"""Quality: a small classifier learned from texts that the recipe calls good and bad, refused if it can't tell them apart.
+"""Quality: train a small classifier on the recipe's good and bad examples; refuse it if it cannot tell them apart.
 
-Identity includes the names and content of those texts.
+The key includes the names and content of the examples.
 """
 
 from __future__ import annotations
@@ -16,5 +16,5 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 @stage(libraries=("scikit-learn", "numpy", "safetensors"), observes=example_state, hooks=(LineageHook(holds_nothing),))
 def quality(config: ClassifierConfig, work: Workspace) -> Metrics:
-    """Examples -> classifier.safetensors, classifier.json."""
+    """Good and bad texts -> classifier.safetensors, classifier.json."""
     return train(config, Listed(work.root, work.observed), work.output)

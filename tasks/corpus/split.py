@@ -1,4 +1,4 @@
-"""Split: training, validation and test books, never through a cluster of near-duplicates; a machine's writing in train only, and capped."""
+"""Split: train, validation and test. Near-duplicates stay together; generated text goes to train only, up to the recipe's share."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Synthesize: text that a machine writes for the corpus, from templates or by a model that was exported earlier.
+"""Synthesize: generate text for the corpus, from templates or with a model that was exported earlier.
 
-Identity includes the names and content of the model's files and of a file of beginnings.
+The key includes the names and content of the model's files and of the prompts file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _inspect(inspection: Inspection) -> Holding:
 
 @stage(libraries=("pyarrow", "torch", "tokenizers"), observes=synthetic_state, hooks=(LineageHook(_inspect),))
 def synthesize(config: SyntheticSource, work: Workspace) -> Metrics:
-    """Nothing, or a model directory -> texts.parquet."""
+    """Templates, or a model directory and prompts -> texts.parquet."""
     maker = config.maker
     if not isinstance(maker, ModelMaker):
         return write_texts(work.output, maker.kind, generate_texts(maker))

@@ -1,4 +1,4 @@
-"""Universe: a generated corpus as files on disk, and the truth about it."""
+"""Universe: generate a small world, and books about it whose clean text and facts are known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 
 def _inspect(inspection: Inspection) -> Holding:
-    """A generated universe has its books as files, and in truth/ as they were before the damage of printing."""
+    """Its books are files; truth/ has them again, undamaged."""
     document = inspection.document
     is_ours = document.source == inspection.artifact.config.get("kind") and inspection.has(document.path)
     return inspection.holding({document.path, "truth"} if is_ours else ())

@@ -1,1 +1,1 @@
-"""Stages of the release chapter."""
+"""The stages of the release chapter, one per file."""

@@ -1,4 +1,4 @@
-"""Export: a Hugging Face directory that opens in the tools people have, with the INT8 model and a model card."""
+"""Export: write a Hugging Face model directory with the INT8 model and a model card."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 
 class Exporting(BaseModel, frozen=True, extra="forbid"):
-    """All that decides an export besides the model, and what the card says of its training."""
+    """Everything that decides an export besides the model, and what its card says about training."""
 
     recipe: str = Field(description="name of the recipe")
     seed: int = Field(description="of initial weights and sample order")
@@ -31,7 +31,7 @@ class Exporting(BaseModel, frozen=True, extra="forbid"):
 def export(
     config: Exporting, work: Workspace, model: Path, int8: Path, tokenizer: Path, measured: Path, verdict: Path, funnel: Path
 ) -> Metrics:
-    """An aligned model, its INT8 form, tokenizer, measurements, gate and corpus funnel -> a release directory."""
+    """An aligned model, its INT8 form, tokenizer, metrics, gate verdict and corpus funnel -> a release directory."""
     from model.networks.directory import read_config
     from model.release.card import CorpusFact, ModelCard, training_facts
     from model.release.export import export as export_model

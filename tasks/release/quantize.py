@@ -1,4 +1,4 @@
-"""Quantize: INT8 weights, one scale an output channel; the loss of quality is measured and gated further on."""
+"""Quantize: INT8 weights, one scale per output channel. Evaluation and the release gate measure what that costs in quality."""
 
 from __future__ import annotations
 
