@@ -36,20 +36,21 @@ def corpus(recipe: Recipe) -> Corpus:
     world = universe(recipe.universe) if recipe.universe else None
     synthetic = synthesize(recipe.synthetic) if recipe.synthetic else None
     shards = recipe.ingest.shards
-    collected = ingest.over(shards)(recipe.ingest, universe=world and world.part("books"), synthetic=synthetic)
-    require_texts(recipe.ingest, collected)
-    cleaned = clean.over(shards)(recipe.clean, documents=collected.part("documents.parquet"))
+    ingested = ingest.over(shards)(recipe.ingest, universe=world and world.part("books"), synthetic=synthetic)
+    require_texts(recipe.ingest, ingested)
+    cleaned = clean.over(shards)(recipe.clean, documents=ingested.part("documents.parquet"))
     filtered = _filtered(recipe, cleaned)
-    once = dedup(recipe.dedup, documents=(filtered or cleaned).part("documents.parquet"))
-    unseen = decontaminate(recipe.decontaminate, documents=once.part("documents.parquet")) if recipe.decontaminate.against else None
-    splits = split(recipe.split, documents=(unseen or once).part("documents.parquet"), clusters=once.part("clusters.parquet"))
+    deduplicated = dedup(recipe.dedup, documents=(filtered or cleaned).part("documents.parquet"))
+    decontaminated = _decontaminated(recipe, deduplicated)
+    remaining = (decontaminated or deduplicated).part("documents.parquet")
+    splits = split(recipe.split, documents=remaining, clusters=deduplicated.part("clusters.parquet"))
     audited = audit(
         recipe.audit,
-        ingested=collected,
+        ingested=ingested,
         cleaned=cleaned,
         filtered=filtered,
-        deduplicated=once,
-        decontaminated=unseen,
+        deduplicated=deduplicated,
+        decontaminated=decontaminated,
         splits=splits,
         truth=world and world.part("truth"),
     )
@@ -64,3 +65,10 @@ def _filtered(recipe: Recipe, cleaned: ShardedArtifact) -> ShardedArtifact | Non
         return None
     classifier = quality(recipe.filter.quality.training) if recipe.filter.quality.enabled else None
     return filter.over(recipe.ingest.shards)(recipe.filter, documents=cleaned.part("documents.parquet"), classifier=classifier)
+
+
+def _decontaminated(recipe: Recipe, deduplicated: StageOutput) -> StageOutput | None:
+    """Remove what the recipe's evaluation sets contain; None if it names none."""
+    if not recipe.decontaminate.against:
+        return None
+    return decontaminate(recipe.decontaminate, documents=deduplicated.part("documents.parquet"))
