@@ -1,4 +1,4 @@
-"""What may change the bytes of the examples. Cheap to import: pydantic only."""
+"""The configuration of the examples."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class CorpusExamples(BaseModel, frozen=True, extra="forbid"):
     """Examples made from the books themselves: continue, which book, who says it, who speaks next."""
 
     kind: Literal["corpus"] = Field("corpus", description="names this kind of examples")
-    seed: int = Field(0, ge=0, description="decides which passages are taken and held out, and every choice of words")
-    max_words: int = Field(48, ge=6, description="longest passage and answer together, question's own wording aside; words")
-    passages_per_book: int = Field(120, ge=1, description="most passages taken from one book; count")
+    seed: int = Field(0, ge=0, description="seed of which passages are used and held out, and of every choice of words")
+    max_words: int = Field(48, ge=6, description="longest passage and answer together, without the question's own words; words")
+    passages_per_book: int = Field(120, ge=1, description="most passages from one book; count")
     max_passages: int = Field(4000, ge=2, description="most passages in all; count")
     heldout_fraction: float = Field(0.2, ge=0, le=0.5, description="share of the passages that only questions_heldout asks about; fraction")
     validation_fraction: float = Field(0.1, ge=0, le=0.5, description="share of the other passages kept for validation; fraction")
@@ -23,4 +23,4 @@ class CorpusExamples(BaseModel, frozen=True, extra="forbid"):
 
 
 ExamplesConfig = Annotated[UniverseExamples | CorpusExamples, Field(discriminator="kind")]
-"""Where conversations come from, told apart by `kind`."""
+"""Where the examples come from, by `kind`."""

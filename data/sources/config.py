@@ -1,9 +1,8 @@
-"""What may be read, and how: the configuration of ingest. Cheap to import; reads nothing.
+"""The configuration of ingest: what is read, and how.
 
-A source is identified by its configuration. The bytes behind a package or an address are pinned by sha256, those of a universe are an
-input; only local files can change under the same configuration, so their names and content join a stage's key through
-`data.sources.files.source_state`. What that tells already (which files), and the licence, which no document holds, is marked as no
-part of the identity.
+A source's configuration is its identity: packages and URLs are pinned by sha256, and a universe's books are an input of the stage. Only
+local files can change under the same configuration, so `data.sources.files.source_state` adds their names and content to the stage's key.
+Fields that this covers already (which files), and the licence, which no document holds, are marked as no part of the identity.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 NAME = "^[^/]"
 
 SHARDS = (
-    "into how many parts the documents are divided by a hash of their name; each is read and cleaned by itself and learns words from its "
-    "own; more parts: less work when a book changes, fewer words to learn from"
+    "how many shards the documents are divided into by a hash of their name; each is read and cleaned on its own and learns its words from "
+    "its own texts; more shards: less work when a book changes, but fewer words to learn from"
 )
 
 
@@ -41,35 +40,35 @@ Formats = Annotated[
     tuple[Format, ...],
     Field(
         min_length=1,
-        description="what is read, plain, compressed (gz, zst, bz2, xz) or in an archive (zip, tar); the bytes decide what a file "
-        "is, and its name where they can't: txt, md, html (main text), epub, pdf (text layer), jsonl, csv (or tsv), parquet, warc",
+        description="formats to read, plain, compressed (gz, zst, bz2, xz) or in an archive (zip, tar): txt, md, html (main text), epub, "
+        "pdf (text layer), jsonl, csv (or tsv), parquet, warc; a file's bytes decide its format, and its name where they can't",
     ),
 ]
 TextField = Annotated[str, Field(min_length=1, description="field or column that holds a record's text (jsonl, csv, parquet); name")]
 IdField = Annotated[
     str | None,
-    Field(min_length=1, description="field or column that a record is called by, unique in its file; null: by its number, from 1; name"),
+    Field(min_length=1, description="field or column that names a record, unique in its file; null: its number, from 1; name"),
 ]
 TitleField = Annotated[
-    str | None, Field(min_length=1, description="field or column that holds a record's title; null: titles are sought in the texts; name")
+    str | None, Field(min_length=1, description="field or column that holds a record's title; null: find titles in the texts; name")
 ]
-Encoding = Annotated[str, Field(description="Python codec name, or detect: UTF-8 first, then the likeliest older encoding")]
+Encoding = Annotated[str, Field(description="Python codec name, or detect: UTF-8 first, then the likeliest legacy encoding")]
 Pattern = Annotated[str, AfterValidator(_compiles)]
 Join = Annotated[
     Pattern | None,
     Field(
-        description="regular expression matched in a file's name without its extension; files of one folder whose names differ only in "
-        "what it matches are the parts of one work, and become one document in the order of their names; none: one file, one document"
+        description="regular expression searched in file names without extension; files of one folder whose names differ only in what it "
+        "matches are parts of one work and become one document, in order of name; null: each file is a document"
     ),
 ]
 Licence = Annotated[
-    str, Field(json_schema_extra=NOT_IDENTITY, description="under what terms the texts may be used, for the model card; text")
+    str, Field(json_schema_extra=NOT_IDENTITY, description="terms under which the texts may be used, for the model card; text")
 ]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the file that is fetched, 64 hex digits")]
 
 
 class Texts(BaseModel, frozen=True, extra="forbid"):
-    """What sources of texts share: they are refused when a key would do nothing."""
+    """What all sources of texts share: a key that would do nothing is refused."""
 
     @model_validator(mode="after")
     def _every_key_counts(self) -> Self:
@@ -80,8 +79,8 @@ class Texts(BaseModel, frozen=True, extra="forbid"):
             value, default = getattr(self, name), type(self).model_fields[name].default
             if value != default and not formats & wanted:
                 raise ValueError(
-                    f"{name}={value!r} does nothing while formats={sorted(formats)}; it is for {', '.join(sorted(wanted))}: add one "
-                    f"to `formats`, or give {name} its default, {default!r}"
+                    f"{name}={value!r} does nothing while formats={sorted(formats)}; it applies to {', '.join(sorted(wanted))}: add one of "
+                    f"them to `formats`, or set {name} to its default, {default!r}"
                 )
         return self
 
@@ -90,12 +89,12 @@ class FilesSource(Texts):
     """Files on this machine."""
 
     kind: Literal["files"] = Field("files", description="local files")
-    name: str = Field("files", pattern=NAME + "+$", description="what documents of this source are called; part of their ids; no slash")
+    name: str = Field("files", pattern=NAME + "+$", description="source name, part of its documents' ids; no slash")
     paths: tuple[str, ...] = Field(
         min_length=1,
         json_schema_extra=NOT_IDENTITY,
-        description="files, folders or globs (** crosses folders), relative to the recipe's root; of a folder, or of a glob that ends "
-        "in a star, every archive and every file whose ending is of one of `formats`",
+        description="files, folders or globs (** crosses folders), relative to the recipe's root; a folder, or a glob that ends in a "
+        "star, gives every archive and every file with an extension of `formats`",
     )
     formats: Formats = FORMATS
     text_field: TextField = "text"
@@ -107,20 +106,20 @@ class FilesSource(Texts):
 
     @property
     def label(self) -> str:
-        """The name documents of this source carry."""
+        """The source's name in its documents."""
         return self.name
 
 
 class RemoteSource(Texts, hide_input_in_errors=True):
-    """One file or archive behind an address, fetched once and then read as a local file is."""
+    """One file or archive at a URL, fetched once and then read like a local file."""
 
-    kind: Literal["remote"] = Field("remote", description="a file behind a URL")
-    name: str = Field("", pattern=NAME + "*$", description="what documents of this source are called; empty: the file's name; no slash")
+    kind: Literal["remote"] = Field("remote", description="a file at a URL")
+    name: str = Field("", pattern=NAME + "*$", description="source name, part of its documents' ids; empty: the file's name; no slash")
     url: str = Field(
-        description="http(s), s3, gs, az, abfs or any other address that fsspec knows; without credentials, which come from the environment"
+        description="http(s), s3, gs, az, abfs or any other URL that fsspec knows; without credentials, which come from the environment"
     )
     sha256: Sha256
-    max_megabytes: int = Field(4096, ge=1, json_schema_extra=NOT_IDENTITY, description="a larger download is refused; megabytes")
+    max_megabytes: int = Field(4096, ge=1, json_schema_extra=NOT_IDENTITY, description="refuse a larger download; megabytes")
     formats: Formats = FORMATS
     text_field: TextField = "text"
     id_field: IdField = None
@@ -131,32 +130,32 @@ class RemoteSource(Texts, hide_input_in_errors=True):
 
     @model_validator(mode="after")
     def _holds_no_secret(self) -> Self:
-        # Here and not at the field, whose errors show what was given.
+        # Not a validator of the field: its errors would show the secret.
         reject_secrets(self.url)
         return self
 
     @property
     def file(self) -> str:
-        """What the fetched file is called."""
+        """The fetched file's name."""
         return PurePosixPath(urlsplit(self.url).path).name or "file"
 
     @property
     def label(self) -> str:
-        """The name documents of this source carry."""
+        """The source's name in its documents."""
         return self.name or self.file
 
 
 class PackageSource(Texts):
-    """Texts inside an archive of a package registry. The archive is read, never installed."""
+    """Texts inside a package on pip's index. The archive is read, never installed."""
 
     kind: Literal["package"] = Field("package", description="an archive from pip's index")
-    name: str = Field("", pattern=NAME + "*$", description="what documents of this source are called; empty: the package's name; no slash")
+    name: str = Field("", pattern=NAME + "*$", description="source name, part of its documents' ids; empty: the package's name; no slash")
     package: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the package's name on the index")
     version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]*$", description="exact version")
     archive: Literal["wheel", "sdist"] = Field("wheel", description="which of the version's archives to read")
     sha256: Sha256
     include: tuple[str, ...] = Field(("*.txt",), min_length=1, description="globs over paths inside the archive; * also crosses folders")
-    exclude: tuple[str, ...] = Field((), description="globs over paths inside the archive that are left out; they win over `include`")
+    exclude: tuple[str, ...] = Field((), description="globs over paths inside the archive to leave out; they win over `include`")
     formats: Formats = FORMATS
     text_field: TextField = "text"
     id_field: IdField = None
@@ -167,7 +166,7 @@ class PackageSource(Texts):
 
     @property
     def label(self) -> str:
-        """The name documents of this source carry."""
+        """The source's name in its documents."""
         return self.name or self.package
 
 
@@ -178,21 +177,23 @@ SourceConfig = Annotated[TextSource | UniverseSource | SyntheticSource, Field(di
 class IngestConfig(BaseModel, frozen=True, extra="forbid"):
     """What the corpus is made of."""
 
-    sources: tuple[SourceConfig, ...] = Field(min_length=1, description="where the texts come from, read in this order")
+    sources: tuple[SourceConfig, ...] = Field(min_length=1, description="where the texts come from, in the order they are read")
     max_file_megabytes: int = Field(
-        256, ge=1, description="a larger document, be it a file or a record of one, is quarantined, not read; megabytes"
+        256, ge=1, description="quarantine a larger document, be it a file or a record, instead of reading it; megabytes"
     )
     shards: int = Field(8, ge=1, le=4096, description=SHARDS)
     without: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], ...] = Field(
-        (), json_schema_extra=NOT_IDENTITY, description="documents that are never read, by id, whatever their source (folio takedown); ids"
+        (),
+        json_schema_extra=NOT_IDENTITY,
+        description="documents that are never read, by id, whatever their source (see folio takedown); ids",
     )
 
     @model_validator(mode="after")
-    def _one_name_each(self) -> IngestConfig:
+    def _names_are_unique(self) -> IngestConfig:
         labels = [source.label for source in self.sources]
-        for kind, made in (("universe", UniverseSource), ("synthetic", SyntheticSource)):
-            if sum(isinstance(source, made) for source in self.sources) > 1:
+        for kind, type_ in (("universe", UniverseSource), ("synthetic", SyntheticSource)):
+            if sum(isinstance(source, type_) for source in self.sources) > 1:
                 raise ValueError(f"sources: two are of kind {kind}; a corpus can hold one")
-        if twice := next((label for label in labels if labels.count(label) > 1), None):
-            raise ValueError(f"sources: two are called {twice!r}; give each a `name` of its own, since it is part of the documents' ids")
+        if repeated := next((label for label in labels if labels.count(label) > 1), None):
+            raise ValueError(f"sources: two are called {repeated!r}; give each a `name` of its own, since it is part of the documents' ids")
         return self

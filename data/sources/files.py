@@ -24,7 +24,7 @@ from data.sources.errors import SourceError
 from data.sources.formats import matches_formats, type_from_name
 from data.sources.work_grouping import WorkGrouping
 
-DigestFiles = Callable[[Iterable[Path]], Mapping[Path, str]]
+DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]
 """Returns the hex sha256 of each file, or `unreadable: <reason>`."""
 
 
@@ -54,7 +54,7 @@ def find_files(source: FilesSource, root: Path, works: WorkGrouping | None = Non
     }
 
 
-def source_state(config: IngestConfig, root: Path, shard: CorpusShard | None, digest_files: DigestFiles) -> dict[str, str]:
+def source_state(config: IngestConfig, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
     """Return {source name/relative path: digest} of the shard's local files, for the key of the ingest stage.
 
     Archives and files of records concern every shard. The shard's excluded documents are listed too. Packages, URLs and universes are
@@ -64,7 +64,7 @@ def source_state(config: IngestConfig, root: Path, shard: CorpusShard | None, di
         if isinstance(source, FilesSource):
             works = WorkGrouping(source.label, source.join, shard, frozenset(config.without))
             files |= {observed_name(source.label, name): path for name, path in find_files(source, root, works).items()}
-    digests = digest_files(files.values())
+    digests = digest_of(files.values())
     excluded = {f"document {document} (never to be read)": "excluded" for document in config.without if in_shard(shard, document)}
     return {name: digests[path] for name, path in files.items()} | excluded
 

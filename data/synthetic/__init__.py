@@ -1,1 +1,1 @@
-"""Text that a machine writes for the corpus, marked as such from its first row to its last."""
+"""Synthetic text for the corpus, marked as such in every row."""

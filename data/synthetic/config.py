@@ -1,4 +1,4 @@
-"""What may be chosen about text that a machine writes. Cheap to import: pydantic alone."""
+"""The configuration of synthetic text: from templates, or by a model."""
 
 from __future__ import annotations
 
@@ -9,82 +9,84 @@ from pydantic import BaseModel, Field, JsonValue, model_validator
 
 from data.synthetic.grammar import Grammar
 
-# The files behind a path are observed instead, by name and content.
+# For paths: the files behind them count in the key, by name and content.
 NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 
 
 class TemplatesMaker(BaseModel, frozen=True, extra="forbid"):
-    """Texts from a grammar that the recipe holds."""
+    """Texts generated from templates in the recipe."""
 
-    kind: Literal["templates"] = Field(
-        "templates", description="texts from templates with {slots}, which are filled from lists of that name"
-    )
+    kind: Literal["templates"] = Field("templates", description="texts from templates with {slots}, filled from lists of that name")
     templates: tuple[str, ...] = Field(
-        min_length=1, description="what a text may be; {name} stands for an entry of the list `name`, {{ and }} for braces"
+        min_length=1, description="templates of texts; {name} stands for an entry of the list `name`, {{ and }} for braces"
     )
     lists: Mapping[str, tuple[Annotated[str, Field(min_length=1)], ...]] = Field(
-        {}, description="entries by name of list; an entry may hold slots of other lists, but none that leads back to its own"
+        {}, description="entries of each list; an entry may hold slots of other lists, but no cycle of lists"
     )
-    count: int = Field(ge=1, description="how many different texts; refused if there are not as many")
+    count: int = Field(ge=1, description="how many different texts; refused if the templates make fewer")
     seed: int = Field(0, ge=0, description="chooses the texts")
 
     @property
     def grammar(self) -> Grammar:
-        """The templates and lists, ready to be filled in."""
+        """The grammar of the templates and lists."""
         return Grammar(self.templates, self.lists)
 
     @model_validator(mode="after")
-    def _can_be_made(self) -> TemplatesMaker:
-        there = self.grammar.size
-        if self.count > there:
+    def _has_enough_texts(self) -> TemplatesMaker:
+        size = self.grammar.size
+        if self.count > size:
             raise ValueError(
-                f"count={self.count} asks for more texts than these templates and lists make: {there}; add entries, or ask for less"
+                f"count={self.count} asks for more texts than these templates and lists make: {size}; add entries, or lower count"
             )
         return self
 
 
 class ModelMaker(BaseModel, frozen=True, extra="forbid"):
-    """Texts that a model wrote which folio exported earlier."""
+    """Texts written by a model that folio exported earlier."""
 
-    kind: Literal["model"] = Field("model", description="texts that an exported model writes, each from a beginning that it is given")
+    kind: Literal["model"] = Field("model", description="texts that an exported model writes, each from a prompt")
     directory: str = Field(
         min_length=1, json_schema_extra=NOT_IDENTITY, description="an exported model's directory, relative to the recipe's root"
     )
-    prompts: tuple[str, ...] = Field((), description="beginnings of texts, which stay part of them; an empty one leaves all to the model")
+    prompts: tuple[str, ...] = Field((), description="how texts begin; an empty prompt leaves the whole text to the model")
     prompts_file: str = Field(
         "",
         json_schema_extra=NOT_IDENTITY,
-        description="a text file with a beginning a line, relative to the recipe's root; empty: `prompts`",
+        description="a text file with one prompt per line, relative to the recipe's root; empty: use `prompts`",
     )
-    samples: int = Field(1, ge=1, description="texts from each beginning; count")
-    max_tokens: int = Field(512, ge=1, description="most tokens after the beginning; the model's context ends a text, too; tokens")
+    samples: int = Field(1, ge=1, description="texts from each prompt; count")
+    max_tokens: int = Field(512, ge=1, description="most tokens after the prompt; the context length limits them, too; tokens")
     temperature: float = Field(
-        0.8, gt=0, le=100, allow_inf_nan=False, description="divides the logits: lower is likelier, higher more varied; number"
+        0.8,
+        gt=0,
+        le=100,
+        allow_inf_nan=False,
+        description="divides the logits: lower is likelier, higher more varied; number",
     )
-    top_p: float = Field(0.95, gt=0, le=1, description="draw among the fewest likeliest tokens of at least this probability; fraction")
-    seed: int = Field(0, ge=0, description="draws the tokens")
+    top_p: float = Field(0.95, gt=0, le=1, description="sample from the fewest likeliest tokens of at least this probability; fraction")
+    seed: int = Field(0, ge=0, description="seed of the sampling")
 
     @model_validator(mode="after")
-    def _has_beginnings(self) -> ModelMaker:
+    def _has_prompts(self) -> ModelMaker:
         if bool(self.prompts) == bool(self.prompts_file):
             given = "both are" if self.prompts else "none is"
-            raise ValueError(f"beginnings come from `prompts` or from `prompts_file`, and {given} given; set one of them")
+            raise ValueError(f"prompts come from `prompts` or from `prompts_file`, but {given} given; set exactly one of them")
         return self
 
 
 class SyntheticSource(BaseModel, frozen=True, extra="forbid"):
-    """Text that a machine writes: marked as synthetic in every row, learnt from up to `split.synthetic_share`, never judged by."""
+    """Text written by a machine: marked synthetic in every row, at most `split.synthetic_share` of train, never in validation or test."""
 
-    kind: Literal["synthetic"] = Field("synthetic", description="text that a machine writes")
-    name: str = Field("synthetic", pattern="^[^/]+$", description="what documents of this source are called; part of their ids; no slash")
+    kind: Literal["synthetic"] = Field("synthetic", description="text written by a machine")
+    name: str = Field("synthetic", pattern="^[^/]+$", description="source name, part of its documents' ids; no slash")
     maker: Annotated[TemplatesMaker | ModelMaker, Field(discriminator="kind")] = Field(description="what writes the texts")
     licence: str = Field(
         "generated by a machine",
         json_schema_extra=NOT_IDENTITY,
-        description="under what terms the texts may be used, for the model card; text",
+        description="terms under which the texts may be used, for the model card; text",
     )
 
     @property
     def label(self) -> str:
-        """The name documents of this source carry."""
+        """The source's name in its documents."""
         return self.name

@@ -1,8 +1,8 @@
-"""A grammar of templates and lists, as a numbered set of texts: the n-th text is made without making the others.
+"""A grammar of templates and lists as a numbered set of texts: text n is made without making the others.
 
-Guarantees: numbers 0 to `size` - 1 stand for every way to fill the slots, each once. Two ways may read the same, if the lists make it so.
-A slot of an unknown list, a list that leads back to itself, a list that no slot names and a broken brace are ValueErrors that name it.
-Costs: the size of the grammar to open, and of the text to make one. Numbers may be far larger than any machine word.
+Numbers 0 to `size` - 1 cover every way to fill the slots, each once; two ways may give the same text. A slot without a list, a cycle of
+lists, a list that no slot names and an unbalanced brace raise ValueError. Opening a grammar takes time in its size, making a text in the
+text's. Numbers may be far larger than a machine word.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from dataclasses import dataclass
 from functools import cached_property
 
 Part = tuple[str, str]
-"""Literal text, and the list that follows it ("" for none)."""
+"""Literal text, and the list whose entry follows it ("" for none)."""
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """`templates` with {slots} that are filled from `lists`, whose entries may hold slots, too."""
+    """`templates` with {slots}, filled from `lists`, whose entries may hold slots, too."""
 
     templates: Sequence[str]
     lists: Mapping[str, Sequence[str]]
 
     @cached_property
     def size(self) -> int:
-        """In how many ways the slots can be filled. Raises ValueError as the module says."""
+        """How many ways there are to fill the slots. Raises ValueError for a grammar that can't be used."""
         total = self._total(self._templates)
         if unused := sorted(self.lists.keys() - self._sizes.keys()):
-            raise ValueError(f"list {unused[0]!r} is in no slot of a template or of a list that one needs; use it, or take it out")
+            raise ValueError(f"list {unused[0]!r} is in no slot of a template or of a list that one needs; use it, or remove it")
         return total
 
     def text(self, number: int) -> str:
-        """The text of a number, from 0 to size - 1."""
+        """Return text `number`, from 0 to size - 1."""
         return self._pick(self._templates, number)
 
     @cached_property
@@ -48,13 +48,13 @@ class Grammar:
     def _sizes(self) -> dict[str, int]:
         return {}
 
-    def _total(self, forms: list[list[Part]], within: tuple[str, ...] = ()) -> int:
-        return sum(math.prod(self._size_of(slot, within) for _, slot in form if slot) for form in forms)
+    def _total(self, patterns: list[list[Part]], within: tuple[str, ...] = ()) -> int:
+        return sum(math.prod(self._size_of(slot, within) for _, slot in pattern if slot) for pattern in patterns)
 
     def _size_of(self, slot: str, within: tuple[str, ...]) -> int:
         if slot in within:
-            circle = " -> ".join((*within[within.index(slot) :], slot))
-            raise ValueError(f"lists lead back to themselves ({circle}), so there is no end of texts; break the circle")
+            cycle = " -> ".join((*within[within.index(slot) :], slot))
+            raise ValueError(f"lists refer back to themselves ({cycle}), which makes texts without end; break the cycle")
         if not self.lists.get(slot):
             known = ", ".join(sorted(self.lists)) or "none"
             raise ValueError(
@@ -64,27 +64,27 @@ class Grammar:
             self._sizes[slot] = self._total(self._entries[slot], (*within, slot))
         return self._sizes[slot]
 
-    def _pick(self, forms: list[list[Part]], number: int) -> str:
-        for form in forms:
-            ways = math.prod(self._sizes[slot] for _, slot in form if slot)
+    def _pick(self, patterns: list[list[Part]], number: int) -> str:
+        for pattern in patterns:
+            ways = math.prod(self._sizes[slot] for _, slot in pattern if slot)
             if number < ways:
-                return "".join(self._filled(form, number))
+                return "".join(self._fill(pattern, number))
             number -= ways
-        raise IndexError(f"these templates make {self.size} texts, numbered from 0; {number} more were asked for")
+        raise IndexError(f"these templates make {self.size} texts, numbered from 0; the number asked for is too large by {number + 1}")
 
-    def _filled(self, form: list[Part], number: int) -> Iterator[str]:
-        for literal, slot in form:
+    def _fill(self, pattern: list[Part], number: int) -> Iterator[str]:
+        for literal, slot in pattern:
             yield literal
             if slot:
                 number, chosen = divmod(number, self._sizes[slot])
                 yield self._pick(self._entries[slot], chosen)
 
 
-def _parse(form: str, where: str) -> Iterator[Part]:
+def _parse(pattern: str, where: str) -> Iterator[Part]:
     try:
-        for literal, slot, layout, conversion in string.Formatter().parse(form):
-            if slot is not None and (not slot.isidentifier() or layout or conversion):
+        for literal, slot, format_spec, conversion in string.Formatter().parse(pattern):
+            if slot is not None and (not slot.isidentifier() or format_spec or conversion):
                 raise ValueError(f"a slot is {{name}} and nothing more, not {{{slot}}}")
             yield literal, slot or ""
     except ValueError as error:
-        raise ValueError(f"{where} can't be read: {form[:80]!r}: {error}") from error
+        raise ValueError(f"{where} can't be read: {pattern[:80]!r}: {error}") from error

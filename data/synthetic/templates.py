@@ -1,4 +1,4 @@
-"""Texts from templates: different ones, chosen by a seed among all that the grammar makes."""
+"""Different texts from templates, chosen by a seed among all that the grammar makes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from data.synthetic.grammar import Grammar
 
 
 def generate_texts(maker: TemplatesMaker) -> Iterator[str]:
-    """`count` different texts, in an order that the seed decides; more of the same seed begin with these.
+    """Yield `count` different texts in an order that the seed decides; with a larger count the same texts come first.
 
-    Memory holds a number and a digest a text. Raises ValueError when ways to fill the slots read the same so often that there are fewer
-    texts than were asked for.
+    Memory holds a number and a digest per text. Raise ValueError if so many ways to fill the slots give the same text that there are fewer
+    than `count`.
     """
     grammar, made = maker.grammar, set[bytes]()
-    for number in _order(grammar, maker.seed):
+    for number in _shuffled_numbers(grammar, maker.seed):
         text = grammar.text(number)
         digest = hashlib.sha256(text.encode()).digest()[:16]
         if text.strip() and digest not in made:
@@ -27,12 +27,12 @@ def generate_texts(maker: TemplatesMaker) -> Iterator[str]:
                 return
     raise ValueError(
         f"templates make {grammar.size} texts of which only {len(made)} differ, and count={maker.count} asks for more; add entries that "
-        "read differently, or ask for less"
+        "read differently, or lower count"
     )
 
 
-def _order(grammar: Grammar, seed: int) -> Iterator[int]:
-    """Every number of the grammar once, by a shuffle that keeps only what it has moved (Fisher and Yates, sparse)."""
+def _shuffled_numbers(grammar: Grammar, seed: int) -> Iterator[int]:
+    """Yield every number of the grammar once, by a sparse Fisher-Yates shuffle that stores only moved numbers."""
     random, moved = Random(seed), dict[int, int]()
     for last in range(grammar.size - 1, -1, -1):
         chosen = random.randrange(last + 1)

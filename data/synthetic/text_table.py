@@ -1,7 +1,7 @@
-"""What a machine wrote, on disk: one table, and the way back to its texts.
+"""Synthetic texts on disk: writes and reads their one table.
 
-Guarantees: a text is called by its maker and a digest of its words, so the same text has the same id whatever is written beside it; none
-comes twice, none is empty. Memory holds a group of rows and a digest a text.
+A text is named by its maker and a digest of its content, so the same text has the same id whatever else is written. No text is empty or
+comes twice. Memory holds a row group and a digest per text.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ _ROWS = 64
 
 
 def write_texts(output: Path, maker: str, texts: Iterable[str]) -> dict[str, float]:
-    """Writes texts.parquet, in the order given. Returns texts, characters, repeated (said before) and empty."""
+    """Write texts.parquet in the order given. Return the counts texts, characters, repeated and empty."""
     counts = dict.fromkeys(("texts", "characters", "repeated", "empty"), 0.0)
 
     def rows() -> Iterator[dict[str, str]]:
-        named = set[str]()
+        paths = set[str]()
         for text in texts:
             path = f"{maker}/{hashlib.sha256(text.encode()).hexdigest()[:24]}.txt"
-            if not text.strip() or path in named:
+            if not text.strip() or path in paths:
                 counts["repeated" if text.strip() else "empty"] += 1
                 continue
-            named.add(path)
+            paths.add(path)
             counts["texts"] += 1
             counts["characters"] += len(text)
             yield {"path": path, "maker": maker, "text": text}
@@ -42,7 +42,7 @@ def write_texts(output: Path, maker: str, texts: Iterable[str]) -> dict[str, flo
 
 
 def read_texts(folder: Path, wanted: Callable[[str], bool]) -> Iterator[tuple[str, str, str]]:
-    """(path, maker, text) of each text whose path is `wanted`."""
+    """Yield (path, maker, text) of each text whose path is `wanted`."""
     with pq.ParquetFile(folder / TEXTS) as file:
         for batch in file.iter_batches(_ROWS):
             yield from ((row["path"], row["maker"], row["text"]) for row in batch.to_pylist() if wanted(row["path"]))

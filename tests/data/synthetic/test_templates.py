@@ -57,7 +57,7 @@ def test_a_grammar_far_larger_than_a_machine_word_is_drawn_from_without_being_ma
         ({"templates": ("{who",)}, r"a template can't be read: '\{who'"),
         ({"templates": ("{who.name}",)}, r"a slot is \{name\} and nothing more, not \{who.name\}"),
         ({"templates": ("{who!r}",)}, r"a slot is \{name\} and nothing more, not \{who\}"),
-        ({"lists": {"who": ("{kin}",), "kin": ("{what}",), "what": ("a", "{kin}")}}, r"\(kin -> what -> kin\).*break the circle"),
+        ({"lists": {"who": ("{kin}",), "kin": ("{what}",), "what": ("a", "{kin}")}}, r"\(kin -> what -> kin\).*break the cycle"),
         ({"lists": LISTS | {"idle": ("x",)}}, "list 'idle' is in no slot"),
         ({"lists": LISTS | {"kin": ()}}, r"slot \{kin\} names no list with entries"),
         ({"count": 14}, "count=14 asks for more texts than these templates and lists make: 13"),
