@@ -1,1 +1,1 @@
-"""The model: architecture, objectives, training, inference and release."""
+"""The model: layers, networks, training, inference, evaluation and release. torch, without Prefect, MLflow or DuckDB."""

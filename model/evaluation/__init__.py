@@ -1,1 +1,1 @@
-"""Evaluation: what a model has learnt, in numbers with their uncertainty; and the gate that judges them."""
+"""Evaluation: metrics of a model with their uncertainty, and the gates that judge them."""

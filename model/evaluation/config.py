@@ -1,4 +1,4 @@
-"""What is measured of a model. Cheap to import: pydantic alone."""
+"""Settings of evaluation. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pydantic import BaseModel, Field, field_validator
 
 
 class Probe(BaseModel, frozen=True, extra="forbid"):
-    """A probability to look at: P(word | prompt), at the beginning of a document."""
+    """A word whose probability after a prompt is measured, at the beginning of a document."""
 
     prompt: str = Field(min_length=1, description="how the document begins; text")
     word: str = Field(min_length=1, description="the word that may follow, after one space; text")
 
     @property
     def metric(self) -> str:
-        """The name its probability goes by, such as `probe.the_cat.sat`."""
+        """Name of the metric, such as `probe.the_cat.sat`."""
         return ".".join(["probe", *(re.sub(r"\W+", "_", part.lower()).strip("_") for part in (self.prompt, self.word))])
 
 
@@ -49,13 +49,13 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
     @classmethod
     def _each_split_once(cls, splits: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(splits)) != len(splits):
-            raise ValueError(f"splits={list(splits)} names one twice")
+            raise ValueError(f"splits={list(splits)} repeats a name; list each split once")
         return splits
 
     @field_validator("probes")
     @classmethod
     def _each_metric_once(cls, probes: tuple[Probe, ...]) -> tuple[Probe, ...]:
-        twice = [name for name, count in Counter(probe.metric for probe in probes).items() if count > 1]
-        if twice:
-            raise ValueError(f"probes share the metric {twice[0]}: they differ only in case or punctuation; drop one")
+        repeated = [name for name, count in Counter(probe.metric for probe in probes).items() if count > 1]
+        if repeated:
+            raise ValueError(f"probes share the metric {repeated[0]}: they differ only in case or punctuation; drop one")
         return probes

@@ -1,10 +1,8 @@
-"""All that is measured of one model, written down: the numbers, the answers, and samples for people to read.
+"""Evaluate one model: loss, answers to questions, memorization, probes, and samples for people to read.
 
-Guarantee: deterministic; the same model, shards and config give the same files for the same number of threads, and the
-same numbers to rounding for any. Works on fp32 and INT8 directories alike. A model is refused that was not made with this
-tokenizer's shards (bound by digest).
-Cost: one forward pass over the rows, one batch of greedy answers; questions take a few seconds a thousand.
-When it can't: a split that is asked for and is missing, or questions without examples, raise before any model runs.
+The same model, shards and config give the same files for the same number of threads, and the same numbers to rounding for any number.
+fp32 and INT8 directories are both accepted. A model trained with another tokenizer than the shards' is refused. Cost: one forward pass
+over the rows and greedy answers, a few seconds for a thousand questions.
 
 Files: metrics.json, samples.jsonl, and with questions answers_seen.jsonl and answers_heldout.jsonl.
 """
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.evaluation.config import EvaluateConfig
-from model.evaluation.intervals import share
+from model.evaluation.intervals import proportion
 from model.evaluation.loss import evaluate_loss
 from model.evaluation.memorization import Continuation, measure_memorization
 from model.evaluation.probes import probabilities
@@ -44,34 +42,35 @@ def evaluate(
 ) -> dict[str, float]:
     """Measure the model in `model_dir` on `packed/<split>` and on `examples/questions_*.jsonl`; write into `output`.
 
-    Metrics: `<split>.loss`, `.perplexity`, `.bits_per_byte` (each with `_low`, `_high`), `.rows`, `.targets`;
-    `questions.seen` and `questions.heldout` (share right, Wilson interval), each with `_count` and `_unasked` (too
-    long to put); `copying.share` and `copying.longest` (tokens) on the training split, `copying.baseline` on
-    validation; `probe.<prompt>.<word>`.
+    Metrics: `<split>.loss`, `.perplexity`, `.bits_per_byte` (each with `_low`, `_high`), `.rows`, `.targets`; `questions.seen` and
+    `questions.heldout` (share answered right, with a Wilson interval), each with `_count` and `_unasked` (too long for the context);
+    `copying.share` and `copying.longest` (tokens) on the training split, `copying.baseline` on validation; `probe.<prompt>.<word>`.
+
+    Raise before the model runs if a split is missing, or if questions are asked for without examples.
     """
     from model.inference.chat_format import ChatFormat
     from model.inference.open_model import open_model
-    from model.networks.binding import expect_tokenizer
+    from model.networks.tokenizer_binding import require_tokenizer
 
     readers = {split: ShardReader(packed / split) for split in config.splits}
     if config.questions and examples is None:
-        raise ValueError("questions=true, and no examples were given to ask from; give them or set questions=false")
+        raise ValueError("questions=true needs examples with questions, and none were given; give them or set questions=false")
     chat_format, model = ChatFormat(tokenizer), open_model(model_dir)
-    expect_tokenizer(model_dir, chat_format.digest)
+    require_tokenizer(model_dir, chat_format.digest)
     for reader in readers.values():
         reader.expect(chat_format.digest, model.vocab_size)
     output.mkdir(parents=True, exist_ok=True)
     metrics: dict[str, float] = {}
     samples: list[dict[str, Any]] = []
-    with thread_count(threads):
+    with torch_threads(threads):
         for split in config.splits:
             measured = evaluate_loss(model, packed / split, rows=config.rows, seed=config.seed,
                                      resamples=config.resamples, confidence=config.confidence)  # fmt: skip
             metrics |= {f"{split}.{name}": value for name, value in measured.items()}
         if config.questions and examples is not None:
-            metrics |= _ask_sets(model, chat_format, examples, output, config, samples)
+            metrics |= _answer_questions(model, chat_format, examples, output, config, samples)
         if config.copying:
-            metrics |= _copying(model, chat_format, packed, config, samples)
+            metrics |= _measure_copying(model, chat_format, packed, config, samples)
         for probe in config.probes:
             metrics[probe.metric] = probabilities(model, chat_format, probe.prompt, [probe.word])[0]
         samples += _beginnings(model, chat_format, config)
@@ -80,7 +79,7 @@ def evaluate(
     return metrics
 
 
-def _ask_sets(
+def _answer_questions(
     model: Decoder, chat_format: ChatFormat, examples: Path, output: Path, config: EvaluateConfig,
     samples: list[dict[str, Any]],
 ) -> dict[str, float]:  # fmt: skip
@@ -90,40 +89,40 @@ def _ask_sets(
         _, records = ask(model, chat_format, path, answer_tokens=config.answer_tokens)
         write_records(output / f"answers_{name}.jsonl", records)
         right = sum(record["right"] for record in records)
-        metrics |= share(right, len(records), config.confidence).metrics(f"questions.{name}")
+        metrics |= proportion(right, len(records), config.confidence).metrics(f"questions.{name}")
         metrics[f"questions.{name}_count"] = float(len(records))
         metrics[f"questions.{name}_unasked"] = float(sum(not record["asked"] for record in records))
-        samples += [_conversation(name, record) for record in _spread(records, config.samples)]
+        samples += [_conversation(name, record) for record in _evenly_spaced(records, config.samples)]
     return metrics
 
 
-def _spread(records: list[Answer], count: int) -> list[Answer]:
-    """`count` records from all over the file, since neighbours ask alike."""
+def _evenly_spaced(records: list[Answer], count: int) -> list[Answer]:
+    """Return `count` records spread over the file, since neighbouring questions are alike."""
     return [records[index * len(records) // count] for index in range(min(count, len(records)))]
 
 
-def _copying(
+def _measure_copying(
     model: Decoder, chat_format: ChatFormat, packed: Path, config: EvaluateConfig, samples: list[dict[str, Any]]
 ) -> dict[str, float]:
     metrics: dict[str, float] = {}
     for split, name in (("train", "share"), ("val", "baseline")):
         if not (packed / split / "shards.json").is_file():
             continue
-        tried = measure_memorization(model, ShardReader(packed / split), passages=config.copy_prompts, seed=config.seed,
+        attempts = measure_memorization(model, ShardReader(packed / split), passages=config.copy_prompts, seed=config.seed,
                         prompt_tokens=config.copy_prompt_tokens, copy_tokens=config.copy_tokens)  # fmt: skip
-        if not tried:
+        if not attempts:
             continue
-        recited = sum(attempt.copied_tokens >= config.copy_tokens for attempt in tried)
-        metrics |= share(recited, len(tried), config.confidence).metrics(f"copying.{name}")
+        copied = sum(attempt.copied_tokens >= config.copy_tokens for attempt in attempts)
+        metrics |= proportion(copied, len(attempts), config.confidence).metrics(f"copying.{name}")
         if split == "train":
-            metrics["copying.longest"] = float(max(attempt.copied_tokens for attempt in tried))
-            metrics["copying.count"] = float(len(tried))
-            samples += [_continuation(chat_format, attempt) for attempt in tried[: config.samples]]
+            metrics["copying.longest"] = float(max(attempt.copied_tokens for attempt in attempts))
+            metrics["copying.count"] = float(len(attempts))
+            samples += [_continuation(chat_format, attempt) for attempt in attempts[: config.samples]]
     return metrics
 
 
 def _beginnings(model: Decoder, chat_format: ChatFormat, config: EvaluateConfig) -> list[dict[str, Any]]:
-    """Documents as the model begins them by itself, drawn at temperature 1: `samples` of them."""
+    """Sample `samples` documents from the model without a prompt, at temperature 1."""
     from model.inference.config import SamplingConfig
     from model.inference.generation import generate
 
@@ -136,8 +135,8 @@ def _beginnings(model: Decoder, chat_format: ChatFormat, config: EvaluateConfig)
 
 
 def _conversation(name: str, record: Answer) -> dict[str, Any]:
-    said = (("user", record["question"]), ("assistant", record["reply"]))
-    messages = [{"role": role, "content": content} for role, content in said]
+    turns = (("user", record["question"]), ("assistant", record["reply"]))
+    messages = [{"role": role, "content": content} for role, content in turns]
     return {"kind": "conversation", "set": name, "right": record["right"], "messages": messages}
 
 
@@ -147,8 +146,8 @@ def _continuation(chat_format: ChatFormat, attempt: Continuation) -> dict[str, A
 
 
 @contextmanager
-def thread_count(threads: int) -> Iterator[None]:
-    """torch with this many threads, and as before afterwards."""
+def torch_threads(threads: int) -> Iterator[None]:
+    """Run torch with this many threads inside the context."""
     import torch
 
     before = torch.get_num_threads()

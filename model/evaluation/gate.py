@@ -1,8 +1,8 @@
-"""The gate: measured values against required ones. Fails closed.
+"""Gates: compare measured metrics with required bounds. Fails closed. Pure arithmetic, no torch.
 
-Guarantee: a bound passes only if its value was measured, is finite, and is on the right side; a metric that is missing,
-NaN or infinite fails, as does a ratio whose other metric is missing or not above 0, and certainty that is asked for without
-an interval. A gate without bounds, and a bound without a limit, are refused. Pure arithmetic: no torch.
+A bound passes only if its metric was measured, is finite, and is on the right side of its limits. A metric that is missing, NaN or
+infinite fails; so does a ratio to a metric that is missing or not above 0, and `certain` without an interval. A gate without bounds, and
+a bound without a limit, are refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Limit = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Bound(BaseModel, frozen=True, extra="forbid"):
-    """What one metric must reach, or must not exceed."""
+    """The limits of one metric."""
 
     metric: str = Field(min_length=1, description="name of the metric that is judged; name")
     minimum: Limit | None = Field(None, description="least value that passes; the metric's unit, or a ratio")
@@ -31,11 +31,11 @@ class Bound(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _limits_something(self) -> Bound:
         if self.minimum is None and self.maximum is None:
-            raise ValueError(f"the bound on {self.metric} has neither minimum nor maximum: it would pass anything")
+            raise ValueError(f"the bound on {self.metric} has neither minimum nor maximum, so it would pass anything; give one")
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError(f"the bound on {self.metric} has minimum {self.minimum} above maximum {self.maximum}")
+            raise ValueError(f"the bound on {self.metric} has minimum {self.minimum} above maximum {self.maximum}; swap them")
         if self.certain and self.relative_to is not None:
-            raise ValueError(f"the bound on {self.metric} is a ratio, which has no interval: leave out certain")
+            raise ValueError(f"the bound on {self.metric} is a ratio, which has no interval; leave out certain")
         return self
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class GateConfig(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class Verdict:
-    """A bound and what came of it. `margin`: how far inside the nearest limit (negative: outside); None if unmeasured."""
+    """The outcome of one bound. `margin`: distance to the nearest limit, negative outside it; None if it could not be judged."""
 
     metric: str
     value: float | None
@@ -69,22 +69,22 @@ def judge(
     bounds: Sequence[Bound],
     intervals: Mapping[str, tuple[float, float]] | None = None,
 ) -> list[Verdict]:
-    """One verdict a bound, in order. `intervals`: (low, high) by metric; by default `<metric>_low` and `<metric>_high`.
+    """Return a verdict for each bound, in order. `intervals`: (low, high) by metric; by default `<metric>_low` and `<metric>_high`.
 
-    ValueError without bounds: a gate that asks for nothing must not read as passed.
+    Raise ValueError without bounds: a gate that asks for nothing must not count as passed.
     """
     if not bounds:
-        raise ValueError("a gate without bounds judges nothing; name what must hold, or leave the gate out of the recipe")
+        raise ValueError("a gate without bounds judges nothing; give it bounds, or leave the gate out of the recipe")
     return [_judge(metrics, bound, {**intervals_of(metrics), **(intervals or {})}) for bound in bounds]
 
 
 def passed(verdicts: Sequence[Verdict]) -> bool:
-    """Whether all bounds hold; False when there are none."""
+    """Return whether all bounds hold; False if there are none."""
     return bool(verdicts) and all(verdict.passed for verdict in verdicts)
 
 
 def intervals_of(metrics: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """The intervals that evaluation writes beside its metrics as `<metric>_low` and `<metric>_high`."""
+    """Return the intervals that evaluation writes beside its metrics as `<metric>_low` and `<metric>_high`."""
     return {
         name: (metrics[f"{name}_low"], metrics[f"{name}_high"])
         for name in metrics

@@ -1,4 +1,4 @@
-"""A gate's verdicts as a table: plain text for a terminal or log, Markdown for a report or model card."""
+"""A gate's verdicts as a table, in plain text for a terminal or log and in Markdown for a report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HEADER = ("metric", "value", "bound", "margin", "verdict")
 
 
 def rows(verdicts: Sequence[Verdict]) -> list[tuple[str, str, str, str, str]]:
-    """The cells, one row a verdict; a ratio's value is the ratio."""
+    """Return the cells, one row for each verdict; the value of a ratio is the ratio."""
     return [
         (
             verdict.metric,
@@ -24,7 +24,7 @@ def rows(verdicts: Sequence[Verdict]) -> list[tuple[str, str, str, str, str]]:
 
 
 def as_text(verdicts: Sequence[Verdict]) -> str:
-    """Aligned columns, with a rule below the header; ends without a newline."""
+    """Return aligned columns with a rule below the header, without a final newline."""
     table = [HEADER, *rows(verdicts)]
     widths = [max(len(row[column]) for row in table) for column in range(len(HEADER))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
@@ -32,6 +32,6 @@ def as_text(verdicts: Sequence[Verdict]) -> str:
 
 
 def as_markdown(verdicts: Sequence[Verdict]) -> str:
-    """A Markdown table; bars in cells are escaped."""
+    """Return a Markdown table; bars in cells are escaped."""
     table = [HEADER, ("---",) * len(HEADER), *rows(verdicts)]
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table)

@@ -1,9 +1,6 @@
-"""How far a measured number can be trusted: bootstrap for ratios of sums, Wilson for shares.
+"""Confidence intervals: bootstrap for ratios of sums, Wilson for proportions.
 
-Guarantee: the same numbers, seed and confidence give the same interval; it always holds the estimate.
-Cost: resamples x rows random integers, in memory one resample at a time.
-When it can't: with a single row the bootstrap cannot know the spread; its interval is then the estimate alone, its
-standard error 0, and a gate that asks for certainty should ask for rows as well.
+The same numbers, seed and confidence give the same interval, and it always contains the estimate.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ Floats = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, its standard error, and the interval around it."""
+    """A number with its standard error and confidence interval."""
 
     value: float
     error: float
@@ -29,27 +26,28 @@ class Estimate:
     high: float
 
     def metrics(self, name: str) -> dict[str, float]:
-        """Flat, for a tracker: name, name_error, name_low, name_high."""
+        """Return name, name_error, name_low and name_high, as metrics.json holds them."""
         return {name: self.value, f"{name}_error": self.error, f"{name}_low": self.low, f"{name}_high": self.high}
 
     def scaled(self, factor: float) -> Estimate:
-        """The same quantity in another unit (factor above 0)."""
+        """Return the same quantity in another unit; `factor` is above 0."""
         return Estimate(self.value * factor, self.error * factor, self.low * factor, self.high * factor)
 
     def plus(self, constant: float) -> Estimate:
-        """The same quantity with something known for certain added."""
+        """Return the quantity plus a constant, which adds no uncertainty."""
         return Estimate(self.value + constant, self.error, self.low + constant, self.high + constant)
 
 
 def bootstrap_ratio(sums: Floats, counts: Floats, *, seed: int, resamples: int, confidence: float) -> Estimate:
-    """sum(sums) / sum(counts) with a percentile interval over rows drawn with replacement (Efron 1979).
+    """Return sum(sums) / sum(counts) with a percentile bootstrap interval over rows (Efron 1979).
 
-    sums, counts: float64 [rows]. Rows are the unit because tokens of one row are not independent. ValueError when no
-    row counts anything.
+    sums, counts: float64 [rows]. Rows are resampled, not tokens, because the tokens of one row are not independent. A single row says
+    nothing of the spread: its interval is the estimate alone, with standard error 0. Raise ValueError if all counts are 0. Cost:
+    resamples x rows random integers, one resample in memory at a time.
     """
     total = float(counts.sum())
     if not total:
-        raise ValueError(f"none of {len(counts)} rows holds anything that counts: there is nothing to measure")
+        raise ValueError(f"none of {len(counts)} rows has a target, so there is nothing to measure")
     value = float(sums.sum()) / total
     generator = np.random.Generator(np.random.Philox(seed))
     ratios = np.empty(resamples)
@@ -62,10 +60,10 @@ def bootstrap_ratio(sums: Floats, counts: Floats, *, seed: int, resamples: int, 
     return Estimate(value, float(ratios.std()), min(value, float(low)), max(value, float(high)))
 
 
-def share(right: int, asked: int, confidence: float) -> Estimate:
-    """right / asked with Wilson's score interval (1927), which stays within 0..1 and is honest at both ends."""
+def proportion(right: int, asked: int, confidence: float) -> Estimate:
+    """Return right / asked with Wilson's score interval (1927), which stays within 0..1 and covers well near both ends."""
     if not 0 <= right <= asked or asked < 1:
-        raise ValueError(f"{right} of {asked} is no share: nothing was counted")
+        raise ValueError(f"{right} of {asked} is not a proportion: it needs 0 <= right <= asked, and asked of 1 or more")
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     p = right / asked
     centre = (p + z * z / (2 * asked)) / (1 + z * z / asked)

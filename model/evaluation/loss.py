@@ -1,15 +1,12 @@
-"""The loss on packed rows: nats a token, perplexity, and bits a byte of text.
+"""The loss on packed rows: nats a token, perplexity, and bits per byte of text.
 
-Guarantee: exactly the tokens that the shards' loss mask marks count, each seeing its own document alone. Sums are kept
-per row in float64, so batch size moves the result by rounding only. Nothing is drawn when all rows are measured.
-Cost: one forward pass over the rows.
-When it can't: an empty split raises ValueError.
+Only tokens that the shards' loss mask marks as targets count, and each sees its own document alone. Sums are kept for each row in
+float64, so batch size changes the result by rounding only.
 
-Bits per byte = mean nats a target / ln 2 x (targets of the split / bytes of the split). On a sample of rows the ratio of
-targets to bytes is that of the whole split, taken from shards.json: the sample is assumed to be as dense as the split.
-Over all rows it is exact. It compares models whatever their tokenizers, which loss does not: where a tokenizer wrote `<|unk|>`
-the model is spared the spelling, so that is charged as well, each of these bytes and an end mark as one of 257 equal symbols
-(8.006 bits). A tokenizer that loses text can't look better for it.
+Bits per byte = mean nats a target / ln 2 x (targets / bytes of the split). That ratio comes from shards.json, so on a
+sample of rows it assumes that the sample is as dense as the split; over all rows it is exact. Unlike the loss, bits per byte compare
+models with different tokenizers. Where a tokenizer wrote `<|unk|>` the model need not predict the text, so its bytes are charged too,
+each byte and an end mark as one of 257 equally likely symbols (8.006 bits): a tokenizer that loses text gains nothing by it.
 """
 
 from __future__ import annotations
@@ -38,12 +35,12 @@ def evaluate_loss(
     resamples: int = 1000,
     confidence: float = 0.95,
 ) -> dict[str, float]:
-    """loss (nats), perplexity and bits_per_byte, each also as _low and _high; loss_error and bits_per_byte_error
-    (standard errors); rows and targets measured. Intervals: bootstrap over rows."""
+    """Return loss (nats), perplexity and bits_per_byte, each also as _low and _high from a bootstrap over rows; loss_error and
+    bits_per_byte_error (standard errors); the number of rows and targets measured. Raise ValueError for an empty split."""
     reader = ShardReader(shards_dir)
     chosen = choose_rows(len(reader), rows, seed)
     if not len(chosen):
-        raise ValueError(f"{shards_dir} holds no rows to measure: the split is empty or shorter than one sequence")
+        raise ValueError(f"{shards_dir} has no rows to measure: the split is empty or shorter than one sequence")
     nats, targets = row_losses(model, reader, chosen, batch)
     loss = bootstrap_ratio(nats, targets, seed=seed, resamples=resamples, confidence=confidence)
     metrics = loss.metrics("loss") | {
@@ -54,14 +51,14 @@ def evaluate_loss(
         "targets": float(targets.sum()),
     }
     if reader.metadata.bytes:
-        held = reader.metadata
-        spelling = (held.unknown_bytes + held.unknown) * math.log2(257) / held.bytes
-        metrics |= loss.scaled(held.targets / held.bytes / math.log(2)).plus(spelling).metrics("bits_per_byte")
+        split = reader.metadata
+        unknown = (split.unknown_bytes + split.unknown) * math.log2(257) / split.bytes
+        metrics |= loss.scaled(split.targets / split.bytes / math.log(2)).plus(unknown).metrics("bits_per_byte")
     return metrics
 
 
 def choose_rows(available: int, limit: int | None, seed: int) -> NDArray[np.int64]:
-    """All rows, or `limit` of them drawn without replacement, in rising order; int64."""
+    """Return all rows, or `limit` of them drawn without replacement, in ascending order."""
     if limit is None or limit >= available:
         return np.arange(available, dtype=np.int64)
     generator = np.random.Generator(np.random.Philox(seed))
@@ -69,7 +66,7 @@ def choose_rows(available: int, limit: int | None, seed: int) -> NDArray[np.int6
 
 
 def row_losses(model: Decoder, reader: ShardReader, chosen: NDArray[np.int64], batch: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Summed nats and number of targets of each chosen row; float64 [rows] both."""
+    """Return each chosen row's summed nats and number of targets, both float64 [rows]."""
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -88,5 +85,5 @@ def row_losses(model: Decoder, reader: ShardReader, chosen: NDArray[np.int64], b
 
 
 def _exp(value: float) -> float:
-    """e to the value; infinity where that is no number any more, which every gate refuses."""
+    """Return e to the value, or infinity on overflow, which every gate refuses."""
     return math.exp(value) if value < 700 else math.inf

@@ -1,1 +1,1 @@
-"""Inference: from a model directory to text. Knows nothing of how the text was made or the model trained."""
+"""Inference: from a model directory to text. Knows nothing of training."""

@@ -1,11 +1,11 @@
-"""Many prompts at once, greedily: for evaluation, where hundreds of short prompts wait.
+"""Greedy generation for many prompts at once, for evaluation with hundreds of short prompts.
 
-How it goes without padding: all rows march in step from position 0. As long as a row's prompt lasts, the row is fed its
-own next token; afterwards, what the model said. So no row sees a pad, no mask is needed, and every row's tokens are
-those that `generation.generate` gives alone (up to rounding where two logits are as good as equal).
-Cost: (longest - shortest prompt of a batch + new tokens) passes of one token a row; prompts are sorted by length, so the
-difference is small. Finished rows leave the batch.
-When it can't: the same errors as `generate`, before any work.
+There is no padding: all rows advance together from position 0. While a row's prompt lasts, it is fed its own next token; after that, the
+token that the model chose. So no mask is needed, and every row's tokens are those that `generate` yields for it alone (up to rounding
+where two logits are nearly equal).
+
+Cost: (longest - shortest prompt of a batch + new tokens) passes of one token a row. Prompts are sorted by length to keep the difference
+small, and finished rows leave the batch.
 """
 
 from __future__ import annotations
@@ -26,46 +26,49 @@ def generate_batch(
     stop_ids: Collection[int] = (),
     batch: int = 128,
 ) -> list[list[int]]:
-    """The greedy continuation of each prompt, in the order given, without stop tokens; `batch` bounds the rows at once."""
+    """Return the greedy continuation of each prompt, in order, without stop tokens; `batch` is the most rows at once.
+
+    Raise ValueError, before any work, for a prompt that is empty or fills the context.
+    """
     limits = [min(max_new_tokens, room_for_reply(model, len(prompt))) for prompt in prompts]
-    order = sorted(range(len(prompts)), key=lambda number: len(prompts[number]))
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     replies: list[list[int]] = [[] for _ in prompts]
     for start in range(0, len(order), batch):
-        numbers = order[start : start + batch]
-        answers = _march(model, [prompts[n] for n in numbers], [limits[n] for n in numbers], frozenset(stop_ids))
-        for number, answer in zip(numbers, answers, strict=True):
-            replies[number] = answer
+        indices = order[start : start + batch]
+        continuations = _generate_sorted(model, [prompts[i] for i in indices], [limits[i] for i in indices], frozenset(stop_ids))
+        for index, continuation in zip(indices, continuations, strict=True):
+            replies[index] = continuation
     return replies
 
 
 @torch.no_grad()
-def _march(model: Decoder, prompts: list[Sequence[int]], limits: list[int], stops: frozenset[int]) -> list[list[int]]:
-    """Prompts sorted by length, shortest first; see the module's first lines."""
+def _generate_sorted(model: Decoder, prompts: list[Sequence[int]], limits: list[int], stops: frozenset[int]) -> list[list[int]]:
+    """Generate for prompts sorted by length, shortest first, as the module's docstring describes."""
     device = next(model.parameters()).device
     cache = KeyValueCache(model.config.layers)
     replies: list[list[int]] = [[] for _ in prompts]
-    alive = list(range(len(prompts)))
+    active = list(range(len(prompts)))
     position = len(prompts[0])
     feed = [list(prompt[:position]) for prompt in prompts]
     while True:
         logits_BV = model(torch.tensor(feed, device=device), cache=cache)[:, -1]
-        likeliest = logits_BV.argmax(-1).tolist()
-        going: list[int] = []
+        chosen = logits_BV.argmax(-1).tolist()
+        remaining: list[int] = []
         feed = []
-        for place, row in enumerate(alive):
+        for slot, row in enumerate(active):
             if position < len(prompts[row]):
-                going.append(place)
+                remaining.append(slot)
                 feed.append([prompts[row][position]])
                 continue
-            if likeliest[place] in stops:
+            if chosen[slot] in stops:
                 continue
-            replies[row].append(likeliest[place])
+            replies[row].append(chosen[slot])
             if len(replies[row]) < limits[row]:
-                going.append(place)
-                feed.append([likeliest[place]])
-        if not going:
+                remaining.append(slot)
+                feed.append([chosen[slot]])
+        if not remaining:
             return replies
-        if len(going) < len(alive):
-            cache.keep_rows(torch.tensor(going, device=device))
-            alive = [alive[place] for place in going]
+        if len(remaining) < len(active):
+            cache.keep_rows(torch.tensor(remaining, device=device))
+            active = [active[slot] for slot in remaining]
         position += 1

@@ -1,13 +1,12 @@
-"""A conversation with a model: what `folio chat` talks to.
+"""A conversation with a model, as `folio chat` holds it.
 
-Guarantee: opens any exported directory, full precision or INT8. Text comes in whole characters as it is made. The
-history holds exactly what was said, also when the listener stops in the middle of a reply.
-Cost: each turn computes its whole prompt again; a thousand tokens are well under a second for a small model.
+It opens any exported directory, full precision or INT8, and streams replies in whole characters. The history holds exactly what was
+written, even if the caller stops in the middle of a reply. Each turn computes its whole prompt again; a thousand tokens take well under
+a second with a small model.
 
-What is forgotten, and when: a reply has `max_new_tokens` of room, or half of the context where that is less. While the
-conversation does not fit into what remains, its oldest message after the system message is left out of the prompt, and
-with it the answers that follow up to the next user message. The history itself keeps everything. A system message and
-a last message that alone do not fit raise ValueError with the figures.
+Truncation: a reply gets `max_new_tokens`, or half of the context if that is less. While the conversation does not fit into the rest, the
+oldest message after the system message is left out of the prompt, together with the replies that follow it up to the next user message.
+The history itself keeps everything.
 """
 
 from __future__ import annotations
@@ -35,49 +34,55 @@ class ChatModel:
 
     @classmethod
     def open(cls, directory: Path, *, tokenizer: Path | None = None, system: str | None = None) -> ChatModel:
-        """Load an exported directory; `tokenizer` names the tokenizer's directory where it lies elsewhere."""
+        """Load an exported directory; `tokenizer` is the tokenizer's directory if it is another one."""
         from model.inference.open_model import open_model
-        from model.networks.binding import expect_tokenizer
+        from model.networks.tokenizer_binding import require_tokenizer
 
         chat_format = ChatFormat(tokenizer or directory)
-        expect_tokenizer(directory, chat_format.digest)
+        require_tokenizer(directory, chat_format.digest)
         return cls(open_model(directory), chat_format, system)
 
     def reset(self) -> None:
-        """Forget the conversation; the system message stays."""
+        """Clear the history, except the system message."""
         self.history = [{"role": "system", "content": self.system}] if self.system else []
 
     def say(self, text: str, config: SamplingConfig, seed: int = 0) -> Generator[str, None, None]:
-        """Say `text`; yields the reply piece by piece and adds both to the history."""
-        asked = [*self.history, {"role": "user", "content": text}]
-        pieces = self.stream(asked, config, seed)
-        self.history = asked
-        said: list[str] = []
+        """Send `text` as the user; yield the reply as it is generated, and add both to the history.
+
+        Raise ValueError if the message does not fit into the context; then nothing is added.
+        """
+        messages = [*self.history, {"role": "user", "content": text}]
+        chunks = self.stream(messages, config, seed)
+        self.history = messages
+        reply: list[str] = []
         try:
-            for piece in pieces:
-                said.append(piece)
-                yield piece
+            for chunk in chunks:
+                reply.append(chunk)
+                yield chunk
         finally:
-            self.history.append({"role": "assistant", "content": "".join(said)})
+            self.history.append({"role": "assistant", "content": "".join(reply)})
 
     def stream(self, messages: Sequence[Message], config: SamplingConfig, seed: int = 0) -> Generator[str, None, None]:
-        """The reply to these messages, piece by piece; no history is read or kept. Errors come before the first piece."""
+        """Return a generator of the reply to these messages, without the history. Errors are raised at once, not by the generator."""
         prompt = fit_prompt(self.format, messages, self.model.config.context, config.max_new_tokens)
-        return self._pieces(prompt, config, seed)
+        return self._chunks(prompt, config, seed)
 
-    def _pieces(self, prompt: list[int], config: SamplingConfig, seed: int) -> Generator[str, None, None]:
+    def _chunks(self, prompt: list[int], config: SamplingConfig, seed: int) -> Generator[str, None, None]:
         from model.inference.generation import generate
 
         stream = self.format.stream()
         for token in generate(self.model, prompt, config, self.format.stop_ids, seed):
-            if piece := stream.push(token):
-                yield piece
+            if chunk := stream.push(token):
+                yield chunk
         if rest := stream.finish():
             yield rest
 
 
 def fit_prompt(chat_format: ChatFormat, messages: Sequence[Message], context: int, max_new_tokens: int) -> list[int]:
-    """Ids of as much of the conversation as leaves room for a reply; the rule is at the head of this module."""
+    """Return the ids of as much of the conversation as leaves room for a reply, truncated as the module's docstring says.
+
+    Raise ValueError if the system message and the last message alone do not fit.
+    """
     room = context - min(max_new_tokens, context // 2)
     kept = list(messages)
     head = 1 if kept and kept[0]["role"] == "system" else 0
@@ -85,8 +90,8 @@ def fit_prompt(chat_format: ChatFormat, messages: Sequence[Message], context: in
         following = [n for n in range(head + 1, len(kept)) if kept[n]["role"] == "user"]
         if not following:
             raise ValueError(
-                f"the message is {len(ids)} tokens with its frame, and {room} of the context's {context} are left for it "
-                f"beside a reply; say it in fewer words"
+                f"the message is {len(ids)} tokens with the chat format's own, but beside a reply only {room} of the context's {context} "
+                "are left for it; shorten it"
             )
         kept = kept[:head] + kept[following[0] :]
     return ids

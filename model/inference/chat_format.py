@@ -1,11 +1,11 @@
-"""Conversations to token ids, and ids to text, with nothing but a tokenizer directory: the words of the chat format.
+"""Conversations to token ids, and ids to text, from a tokenizer directory alone.
 
-Guarantee: content never becomes structure. A message that contains "<|end|>" is encoded as those characters; only
-the template's own special tokens get special ids. For messages without such strings the ids are those of
-`transformers`' apply_chat_template on the same directory. The template runs in Jinja's sandbox.
-Cost: the template is rendered with a placeholder for each content, so it may place contents but not rewrite them; a
-template that drops one or looks inside it is refused with an error or sees the placeholder.
-When it can't: a missing file, an unknown special token or a template that fails raises ChatFormatError.
+Content never becomes structure: a message that contains "<|end|>" is encoded as those characters, and only the template's own special
+tokens get special ids. For other messages the ids equal those of `transformers`' apply_chat_template on the same directory. The template
+runs in Jinja's sandbox.
+
+To ensure this, the template is rendered with a placeholder for each message's content. It may place contents but not rewrite them: one
+that drops a message is refused, and one that inspects a message sees the placeholder.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
 
 
 class ChatFormatError(ValueError):
-    """The tokenizer directory cannot serve for chat, or its template refuses the messages."""
+    """A tokenizer directory lacks what chat needs, or its template refuses the messages."""
 
 
 class ChatFormat:
-    """A tokenizer directory opened for chat. `stop_ids`: the tokens that end a reply (end of message, of document).
+    """A tokenizer directory, opened for chat.
 
-    `digest`: SHA-256 of tokenizer.json, by which models are bound to it.
+    stop_ids: the tokens that end a reply (end of message, end of document). digest: SHA-256 of tokenizer.json, which models are bound to.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -46,11 +46,11 @@ class ChatFormat:
         content = _read(directory / "tokenizer.json")
         self.digest = hashlib.sha256(content.encode()).hexdigest()
         self.tokenizer: Tokenizer = Tokenizer.from_str(content)
-        # From here on text is text: special tokens enter only by id.
+        # Encode special tokens in text as plain characters; they enter only by id.
         self.tokenizer.encode_special_tokens = True
         self._special = {token.content: number for number, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
-        named = ("bos_token", "eos_token", "pad_token")
-        self._names: dict[str, str] = {name: str(config[name]) for name in named if name in config}
+        token_names = ("bos_token", "eos_token", "pad_token")
+        self._names: dict[str, str] = {name: str(config[name]) for name in token_names if name in config}
         self.bos_id = self._id("bos_token")
         self.stop_ids = frozenset({self._id("eos_token"), *(self._special[n] for n in STOP_NAMES if n in self._special)})
         environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
@@ -58,54 +58,54 @@ class ChatFormat:
         self._template = environment.from_string(_read(directory / "chat_template.jinja"))
 
     def encode_text(self, text: str) -> list[int]:
-        """Ids of plain text; no special token is put in or recognized."""
+        """Return the ids of plain text; special tokens are neither added nor recognized."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def encode_document(self, text: str) -> list[int]:
-        """Ids of the beginning of a document: the begin token, then the text."""
+        """Return the ids of the beginning of a document: the begin token, then the text."""
         return [self.bos_id, *self.encode_text(text)]
 
     def encode_chat(self, messages: Sequence[Message], *, reply_next: bool = True) -> list[int]:
-        """Ids of a conversation of {"role", "content"}; with `reply_next`, ready for the assistant to speak."""
+        """Return the ids of a conversation of {"role", "content"}; with `reply_next`, up to where the assistant's reply begins."""
         from jinja2 import TemplateError
 
         contents = [message["content"] for message in messages]
-        shown = [{"role": message["role"], "content": f"\ue000{n}\ue001"} for n, message in enumerate(messages)]
+        placeholders = [{"role": message["role"], "content": f"\ue000{n}\ue001"} for n, message in enumerate(messages)]
         try:
-            text = self._template.render({"messages": shown, "add_generation_prompt": reply_next, **self._names})
+            text = self._template.render({"messages": placeholders, "add_generation_prompt": reply_next, **self._names})
         except TemplateError as error:
             raise ChatFormatError(f"the chat template refuses these messages: {error}") from error
-        pieces = _PLACEHOLDER.split(text)
-        placed = [int(number) for number in pieces[1::2]]
+        parts = _PLACEHOLDER.split(text)
+        placed = [int(number) for number in parts[1::2]]
         if placed != list(range(len(contents))):
-            raise ChatFormatError(f"the chat template places messages {placed} of {len(contents)}: it must place each once")
-        ids = self._encode_structure(pieces[0])
-        for number, after in zip(placed, pieces[2::2], strict=True):
+            raise ChatFormatError(f"the chat template places messages {placed} of {len(contents)}; it must place each once, in order")
+        ids = self._encode_structure(parts[0])
+        for number, after in zip(placed, parts[2::2], strict=True):
             ids += self.encode_text(contents[number]) + self._encode_structure(after)
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids; special tokens give none."""
+        """Return the text of ids, without special tokens."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def stream(self) -> TextStream:
-        """A decoder for one reply, piece by piece."""
+        """Return a decoder for one streamed reply."""
         return TextStream(self.tokenizer)
 
     def _encode_structure(self, text: str) -> list[int]:
-        """The template's own text: special tokens by id, what stands between them as text."""
+        """Encode the template's own text: special tokens by id, the rest as text."""
         if not self._special:
             return self.encode_text(text)
         names = sorted(self._special, key=len, reverse=True)
         ids: list[int] = []
-        for piece in re.split("(" + "|".join(map(re.escape, names)) + ")", text):
-            ids += [self._special[piece]] if piece in self._special else self.encode_text(piece)
+        for part in re.split("(" + "|".join(map(re.escape, names)) + ")", text):
+            ids += [self._special[part]] if part in self._special else self.encode_text(part)
         return ids
 
     def _id(self, name: str) -> int:
         token = self._names.get(name)
         if token not in self._special:
-            raise ChatFormatError(f"{name} is {token!r}, which is no special token of tokenizer.json; fit it again")
+            raise ChatFormatError(f"{name} is {token!r}, which is not a special token of tokenizer.json; fit the tokenizer again")
         return self._special[token]
 
 
@@ -113,7 +113,7 @@ def _read(path: Path) -> str:
     try:
         return path.read_bytes().decode()
     except FileNotFoundError:
-        raise ChatFormatError(f"{path} does not exist: chat needs the tokenizer's whole directory beside it") from None
+        raise ChatFormatError(f"{path} does not exist: chat needs the tokenizer's whole directory") from None
 
 
 def _refuse(message: str) -> NoReturn:

@@ -1,4 +1,4 @@
-"""How the next token is chosen. Cheap to import: pydantic alone."""
+"""Settings of sampling. Cheap to import: pydantic only."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 
 class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
-    """How text is drawn from a model. The filters apply in this order: temperature, top_k, top_p."""
+    """How the next token is chosen: temperature, then top_k, then top_p."""
 
     temperature: float = Field(
         0.0, ge=0, le=100, allow_inf_nan=False, description="divides the logits; 0 takes the likeliest token (greedy)"

@@ -1,10 +1,7 @@
-"""One sequence, token by token: each token is yielded as soon as it is chosen.
+"""Generation of one sequence; each token is yielded as soon as it is chosen.
 
-Guarantee: greedy output is a function of model and prompt; drawn output also of the seed. A stop token ends the
-sequence and is not yielded.
-Cost: one forward pass over the prompt, then one over a single token for each token yielded.
-When it can't: an empty prompt, or one that fills the context, raises ValueError. Generation ends, without an error, when
-prompt and reply together fill the model's context.
+Greedy output is a function of model and prompt; sampled output also of the seed. Cost: one forward pass over the prompt, then one over a
+single token for each token yielded.
 """
 
 from __future__ import annotations
@@ -22,17 +19,21 @@ from model.networks.decoder import Decoder
 def generate(
     model: Decoder, prompt_ids: Sequence[int], config: SamplingConfig, stop_ids: Collection[int] = (), seed: int = 0
 ) -> Generator[int, None, None]:
-    """Continue `prompt_ids` by at most `config.max_new_tokens` tokens."""
+    """Yield up to `config.max_new_tokens` tokens after `prompt_ids`.
+
+    Generation ends before a stop token, or when the context is full. Raise ValueError, at the call, for a prompt that is empty or fills
+    the context.
+    """
     room = room_for_reply(model, len(prompt_ids))
     return _tokens(model, list(prompt_ids), config, frozenset(stop_ids), seed, min(config.max_new_tokens, room))
 
 
 def room_for_reply(model: Decoder, prompt_length: int) -> int:
-    """Tokens that fit after a prompt; ValueError when there is no prompt or no room."""
+    """Return how many tokens fit after a prompt; raise ValueError if it is empty or leaves no room."""
     context = model.config.context
     if not 0 < prompt_length < context:
         raise ValueError(
-            f"a prompt of {prompt_length} tokens leaves nothing to generate: this model's context is {context} tokens; "
+            f"a prompt of {prompt_length} tokens cannot be continued: this model's context is {context} tokens; "
             f"give between 1 and {context - 1}"
         )
     return context - prompt_length
@@ -46,7 +47,7 @@ def _tokens(
     cache = KeyValueCache(model.config.layers)
     feed = prompt
     for _ in range(limit):
-        # The mode is left before each yield: a paused generator must not leave its caller without gradients.
+        # Leave no_grad before each yield, or a paused generator would switch off gradients for its caller.
         with torch.no_grad():
             logits_BTV = model(torch.tensor([feed], device=device), cache=cache)
             token = next_token(logits_BTV[0, -1], config, generator)

@@ -1,9 +1,7 @@
-"""From logits to the next token: greedy, or drawn after temperature, top-k and top-p.
+"""From logits to the next token: greedy, or sampled after temperature, top-k and top-p.
 
-Guarantee: a seeded generator gives the same tokens again. The likeliest token always survives the filters; among equal
-logits the smallest id counts as the likelier, so that a tie never depends on the order of a sort.
-Cost: one sort of the vocabulary a token when top_k or top_p is set.
-When it can't: logits that are NaN or have no finite maximum raise ValueError: a broken model must not look like a shy one.
+The likeliest token always survives the filters. Among equal logits the smallest id ranks first, so a tie never depends on the sort.
+Logits that are NaN or have no finite maximum raise ValueError, so that a broken model is not mistaken for a weak one.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from model.inference.config import SamplingConfig
 
 
 def next_token(logits_V: Tensor, config: SamplingConfig, generator: torch.Generator | None = None) -> int:
-    """The next token's id, from logits [vocabulary]. `generator` lives on the CPU and is not touched when greedy."""
+    """Choose the next token's id. `generator` is on the CPU; greedy decoding does not use it."""
     if config.temperature == 0:
         _refuse_broken(logits_V)
         return int(logits_V.argmax())
@@ -24,16 +22,16 @@ def next_token(logits_V: Tensor, config: SamplingConfig, generator: torch.Genera
 
 
 def distribution(logits_V: Tensor, config: SamplingConfig) -> Tensor:
-    """The probabilities that `config` leaves, float64 [vocabulary] on the CPU; they sum to 1.
+    """Return the probabilities that sampling draws from, float64 [V] on the CPU.
 
-    Temperature 0 puts all on the likeliest token. top_k keeps exactly min(k, vocabulary) tokens, top_p the shortest
-    prefix of the tokens by falling probability (as top_k left them) whose sum reaches p (Holtzman et al. 2020).
+    Temperature 0 puts all probability on the likeliest token. top_k keeps exactly min(k, vocabulary) tokens; of those, top_p keeps the
+    fewest likeliest whose probabilities sum to p or more (Holtzman et al. 2020). Costs a sort of the vocabulary if either is set.
     """
     _refuse_broken(logits_V)
     logits = logits_V.detach().to("cpu", torch.float64)
     if config.temperature == 0:
         return torch.zeros_like(logits).index_fill_(0, logits.argmax(), 1.0)
-    # The maximum is subtracted first, so that a tiny temperature overflows towards -inf and never towards inf.
+    # Subtract the maximum first, so that a tiny temperature overflows to -inf, never to inf.
     scaled = (logits - logits.max()) / config.temperature
     if config.top_k is None and config.top_p is None:
         return scaled.softmax(0)

@@ -1,10 +1,8 @@
-"""Texts drawn from a model, each from a beginning that it is given.
+"""Sample texts from a model, each continuing a given beginning of a document.
 
-Guarantee: each text is a function of the model, its beginning, the settings, the seed and its number among the beginning's samples alone:
-not of the other texts, their order, or how many threads there are. Beginnings are documents' beginnings; a text holds its own, and ends
-where the model ends it, after `max_new_tokens`, or with the model's context. Half a character at the end is left out.
-Cost: one text at a time on one thread, since sums of other batches or threads round differently, and so may draw other words.
-When it can't: ModelError, ChatFormatError, and ValueError for a beginning that fills the context, with its number.
+Each text depends only on the model, its beginning, the settings, the seed and its number among the samples of that beginning: not on
+other texts, their order, or the number of threads. That is why texts are generated one at a time on one thread: other batches or threads
+round differently, and so may draw other tokens.
 """
 
 from __future__ import annotations
@@ -17,27 +15,31 @@ from model.inference.config import SamplingConfig
 
 
 def sample_texts(directory: Path, beginnings: Iterable[str], samples: int, config: SamplingConfig, seed: int = 0) -> Iterator[str]:
-    """`samples` texts from each beginning, in order."""
+    """Yield `samples` texts for each beginning, in order; each text includes its beginning.
+
+    A text ends where the model ends it, after `max_new_tokens`, or when the context is full; an incomplete character at its end is cut
+    off. Raise ValueError, with its number, for a beginning that fills the context.
+    """
     import torch
 
     from model.inference.chat_format import ChatFormat
     from model.inference.generation import generate
     from model.inference.open_model import open_model
-    from model.networks.binding import expect_tokenizer
+    from model.networks.tokenizer_binding import require_tokenizer
 
-    decoder, words = open_model(directory), ChatFormat(directory)
-    expect_tokenizer(directory, words.digest)
+    decoder, chat_format = open_model(directory), ChatFormat(directory)
+    require_tokenizer(directory, chat_format.digest)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         for number, beginning in enumerate(beginnings, start=1):
-            prompt = words.encode_document(beginning)
+            prompt = chat_format.encode_document(beginning)
             for sample in range(samples):
                 try:
-                    tokens = generate(decoder, prompt, config, words.stop_ids, _seed(seed, beginning, sample))
+                    tokens = generate(decoder, prompt, config, chat_format.stop_ids, _seed(seed, beginning, sample))
                 except ValueError as error:
                     raise ValueError(f"beginning {number} ({beginning[:40]!r}): {error}") from error
-                yield beginning + words.decode(list(tokens)).rstrip("\ufffd")
+                yield beginning + chat_format.decode(list(tokens)).rstrip("\ufffd")
     finally:
         torch.set_num_threads(threads)
 

@@ -1,1 +1,1 @@
-"""Networks, and the directories that models lie in."""
+"""Networks, their configs, and the directories that they are saved in."""

@@ -1,7 +1,6 @@
-"""A decoder in the words of Hugging Face's Llama, and back.
+"""Convert between a decoder's config and the fields of Hugging Face's LlamaConfig.
 
-Guarantee: `decoder_config(llama_config(c))` is c for every c that differs from a Llama in nothing.
-When it can't: a field that this decoder does not compute raises ModelError with its value.
+`decoder_config(llama_config(c)) == c` for every c without `llama_differences`.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ SCALINGS: dict[str, dict[str, str]] = {
         "beta_slow": "rope_beta_slow",
     },
 }
-# Llama has no word for dropping embeddings and sublayers' outputs; these are GPT-2's, which Llama reads over.
+# LlamaConfig has no field for dropout of embeddings and sublayers' outputs; the last two are GPT-2's, which Llama ignores.
 DROPOUTS = ("attention_dropout", "resid_pdrop", "embd_pdrop")
 
 
 class ModelError(ValueError):
-    """The directory holds no model that this decoder can be."""
+    """A directory holds no model that this decoder can load or compute."""
 
 
 def llama_config(config: DecoderConfig, vocab_size: int) -> dict[str, Any]:
-    """The fields of a Hugging Face LlamaConfig that describe this decoder; ModelError when none do."""
+    """Return the LlamaConfig fields of this decoder; raise ModelError if Llama cannot express it."""
     if differences := config.llama_differences():
-        raise ModelError(f"no Hugging Face Llama: it does not compute {', '.join(differences)}")
+        raise ModelError(f"not expressible as a Hugging Face Llama, which does not compute {', '.join(differences)}")
     rope = {"rope_type": "default" if config.rope_scaling == "none" else config.rope_scaling, "rope_theta": config.rope_theta}
     for theirs, ours in SCALINGS[str(rope["rope_type"])].items():
         rope[theirs] = getattr(config, ours) or config.context
@@ -69,16 +68,16 @@ def llama_config(config: DecoderConfig, vocab_size: int) -> dict[str, Any]:
 
 
 def decoder_config(fields: Mapping[str, Any], where: object) -> DecoderConfig:
-    """The decoder that a LlamaConfig's fields describe; `where` names them in errors."""
+    """Return the decoder that a LlamaConfig's fields describe; raise ModelError, naming `where`, for a field it does not compute."""
     head_width = fields["hidden_size"] // fields["num_attention_heads"]
     rope = fields.get("rope_parameters") or fields.get("rope_scaling") or {}
     kind = rope.get("rope_type", rope.get("type", "default"))
-    _among(where, "head_dim", fields.get("head_dim") or head_width, (head_width,))
-    _among(where, "hidden_act", fields.get("hidden_act", "silu"), tuple(ACTIVATIONS))
-    _among(where, "rope_type", kind, tuple(SCALINGS))
+    _require_one_of(where, "head_dim", fields.get("head_dim") or head_width, (head_width,))
+    _require_one_of(where, "hidden_act", fields.get("hidden_act", "silu"), tuple(ACTIVATIONS))
+    _require_one_of(where, "rope_type", kind, tuple(SCALINGS))
     known = {"rope_type", "type", "rope_theta", *SCALINGS[kind]}
     for name in sorted(rope.keys() - known):
-        _among(where, name, rope[name], (None,))
+        _require_one_of(where, name, rope[name], (None,))
     context = fields["max_position_embeddings"]
     scaling = {ours: rope[theirs] for theirs, ours in SCALINGS[kind].items() if rope.get(theirs) is not None}
     if scaling.get("rope_original_context") == context:
@@ -103,6 +102,6 @@ def decoder_config(fields: Mapping[str, Any], where: object) -> DecoderConfig:
     )
 
 
-def _among(where: object, name: str, value: object, wanted: tuple[object, ...]) -> None:
-    if value not in wanted:
-        raise ModelError(f"{where}: {name} is {value!r}; this decoder computes only {' or '.join(repr(one) for one in wanted)}")
+def _require_one_of(where: object, name: str, value: object, supported: tuple[object, ...]) -> None:
+    if value not in supported:
+        raise ModelError(f"{where}: {name} is {value!r}; this decoder computes only {' or '.join(repr(one) for one in supported)}")

@@ -21,7 +21,7 @@ FP32, BF16 = 4, 2
 STATE = {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2, "adafactor": 0, "lion": 1, "sophia": 2, "muon": 1}
 BUCKET = 500_000_000  # DeepSpeed's reduce_bucket_size, numbers
 GATHERED = 1_000_000_000  # DeepSpeed's stage3_max_live_parameters, numbers
-PLAIN_LIMIT = 512  # model/layers/attention.py: up to this many tokens bf16 on a CPU keeps its attention scores
+PLAIN_LIMIT = 512  # model/layers/attention_plan.py: up to this many tokens bf16 on a CPU keeps its attention scores
 # Seen on Linux with torch 2.13 and DeepSpeed 0.19: interpreter and libraries, then what the engine loads; by whether ZeRO is on.
 CPU_PROCESS = 290_000_000
 CPU_ENGINE = {False: 97_000_000, True: 153_000_000}

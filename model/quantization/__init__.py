@@ -1,1 +1,1 @@
-"""Quantized forms of a model."""
+"""Quantization: a smaller model directory from a full-precision one."""

@@ -1,10 +1,7 @@
-"""A model directory made INT8: about a quarter of the size, and how much each weight lost.
+"""Quantize a model directory to INT8, about a quarter of the size, and measure the rounding error.
 
-Guarantee: every weight comes back within half a step of its row (see `model/quantization/int8.py` for the format); norms and
-biases stay fp32. Same model, same bytes. What was written is read back and compared before the function returns.
-Cost: one pass over the weights.
-When it can't: weights that are not finite raise ValueError with the parameter's name; a directory that is INT8 already
-raises ModelError.
+Every weight is within half a step of its row's scale (see `int8.py` for the format); norms and biases stay fp32. The same model gives the
+same bytes. The file is read back and compared before the function returns.
 """
 
 from __future__ import annotations
@@ -15,25 +12,27 @@ from typing import TYPE_CHECKING
 
 from model.networks.directory import CONFIG, ModelError, load_model
 from model.quantization.config import QuantizeConfig
-from model.quantization.int8 import FORMAT, INT8_WEIGHTS, LEVELS, SCALE, dequantize_rows, quantization_of, quantize_rows
+from model.quantization.int8 import FORMAT, INT8_WEIGHTS, LEVELS, SCALE, dequantize_rows, quantize_rows, read_quantization
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 EMBEDDINGS = ("model.embed_tokens.weight", "model.embed_positions.weight", "lm_head.weight")
-BIASES = ("model.position_bias.weight",)  # a few numbers for each head, whose rounding every score would feel
+BIASES = ("model.position_bias.weight",)  # a few numbers for each head, and every attention score depends on them
 
 
 def quantize(model_dir: Path, output: Path, config: QuantizeConfig) -> dict[str, float]:
-    """Write the INT8 model of `model_dir` into `output`.
+    """Write the INT8 model of `model_dir` into `output` and return its metrics.
 
-    Metrics: parameters and quantized_parameters (count), bytes_before and bytes_after (of the weights' files),
-    size_ratio, error_max (largest absolute difference of a weight), error_max_steps (the same in steps of its row: at
-    most 0.5), error_relative (mean over quantized matrices of |difference| / |weight|, Frobenius norms).
+    Metrics: parameters and quantized_parameters (count), bytes_before and bytes_after (of the weight files), size_ratio, error_max
+    (largest absolute error of a weight), error_max_steps (the same in steps of its row, at most 0.5), error_relative (mean over quantized
+    matrices of |error| / |weight|, Frobenius norms).
+
+    Raise ValueError, with the parameter's name, for weights that are not finite; ModelError for a model that is quantized already.
     """
     from safetensors.torch import load_file, save_file
 
-    if quantization_of(model_dir) is not None:
+    if read_quantization(model_dir) is not None:
         raise ModelError(f"{model_dir} is quantized already; quantize the full-precision model it came from")
     decoder = load_model(model_dir)
     stored: dict[str, Tensor] = {}
@@ -55,7 +54,7 @@ def quantize(model_dir: Path, output: Path, config: QuantizeConfig) -> dict[str,
     back = load_file(output / INT8_WEIGHTS)
     changed = [name for name, tensor in stored.items() if not tensor.equal(back[name])]
     if changed:
-        raise OSError(f"{output / INT8_WEIGHTS}: {changed[0]} reads back changed; the disk is not to be trusted")
+        raise OSError(f"{output / INT8_WEIGHTS}: {changed[0]} reads back changed, so the disk cannot be trusted")
     before = (model_dir / "model.safetensors").stat().st_size
     after = (output / INT8_WEIGHTS).stat().st_size
     return {
@@ -71,7 +70,7 @@ def quantize(model_dir: Path, output: Path, config: QuantizeConfig) -> dict[str,
 
 
 def _errors(weight: Tensor, integers: Tensor, scale_O: Tensor) -> tuple[float, float, float]:
-    """(largest difference, the same in steps, relative difference) of one matrix."""
+    """Return (largest error, largest error in steps, relative error) of one matrix."""
     difference = (dequantize_rows(integers, scale_O) - weight).abs()
     steps = (difference / scale_O.clamp_min(1e-38)[:, None])[scale_O > 0]
     norm = float(weight.norm())

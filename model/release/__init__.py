@@ -1,1 +1,1 @@
-"""Release: INT8 weights, the Hugging Face directory and the model card."""
+"""Release: the exported directory and its model card."""

@@ -1,8 +1,7 @@
-"""The model card: what a stranger needs to know before using a model, from facts alone.
+"""The model card: what someone needs to know before using the model.
 
-Guarantee: text from outside (titles, licences, sample replies) is escaped and cannot become markup, front matter or a
-table's column. The same facts give the same bytes. A fact that is missing is said to be missing, never invented.
-When it can't: a card without limits or intended use is refused when it is made.
+Text from outside (titles, licences, sample replies) is escaped, so it cannot become markup, front matter or a table column. The same
+facts give the same bytes. A missing fact is shown as missing. A card without limits or intended use is refused.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$-])")
 
 
 class CorpusFact(BaseModel, frozen=True, extra="forbid"):
-    """One source of text."""
+    """One source of the training text."""
 
     name: str = Field(description="what the source is called; text")
     documents: int = Field(ge=0, description="documents kept of it; count")
@@ -28,7 +27,7 @@ class CorpusFact(BaseModel, frozen=True, extra="forbid"):
 
 
 class ModelCard(BaseModel, frozen=True, extra="forbid"):
-    """The facts of a card. Values in mappings are shown as they are given, in their order; keep clock times out of them."""
+    """The facts of a card. Mappings are shown in their order. Clock times would change the card's bytes; leave them out."""
 
     name: str = Field(min_length=1, description="name of the model; text")
     summary: str = Field(min_length=1, description="what it is, in a sentence or two; text")
@@ -46,9 +45,9 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
 
 
 def render_card(card: ModelCard, facts: dict[str, Any]) -> str:
-    """The README.md of a release.
+    """Return the README.md of a release.
 
-    `facts`: what export knows by itself: parameters, vocabulary, context, dtype, int8, differences (from a Llama).
+    `facts` comes from export: parameters, vocabulary, context, dtype, int8, differences (from a Llama).
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -59,7 +58,7 @@ def render_card(card: ModelCard, facts: dict[str, Any]) -> str:
 
 
 def training_facts(pretrain: PretrainConfig, sft: SftConfig, dpo: DpoConfig, context: int, seed: int) -> dict[str, str | int | float]:
-    """How a model was trained, for its card."""
+    """Return how a model was trained, by the card's labels."""
     facts: dict[str, str | int | float] = {"seed": seed}
     for name, config in (("pretraining", pretrain), ("instruction tuning", sft), ("preference tuning", dpo)):
         steps = config.total_steps(context)
@@ -69,7 +68,7 @@ def training_facts(pretrain: PretrainConfig, sft: SftConfig, dpo: DpoConfig, con
 
 
 def with_intervals(metrics: dict[str, float]) -> dict[str, str]:
-    """Each metric with its interval in brackets, where `_low` and `_high` tell it; standard errors are left to metrics.json."""
+    """Return each metric with its interval in brackets if it has `_low` and `_high`. Standard errors are in metrics.json only."""
     parts = ("_low", "_high", "_error")
     shown: dict[str, str] = {}
     for name, value in metrics.items():
@@ -82,17 +81,17 @@ def with_intervals(metrics: dict[str, float]) -> dict[str, str]:
 
 
 def escape_markdown(value: object) -> str:
-    """Text as one line of Markdown that shows the text and nothing else."""
+    """Return text as one line of Markdown that displays exactly the text."""
     return _MARKUP.sub(r"\\\1", " ".join(str(value).split()))
 
 
 def quoted(text: str) -> str:
-    """A YAML double-quoted scalar in plain ASCII, whatever the text holds."""
+    """Return text as a YAML double-quoted scalar in ASCII."""
     return '"' + "".join(c if " " <= c <= "~" and c not in '"\\' else f"\\U{ord(c):08x}" for c in text) + '"'
 
 
 def figure(value: object) -> str:
-    """A number for people: whole ones with thousands, others to four digits; text is escaped."""
+    """Format a number for people: integers with thousands separators, others to four digits. Escape text."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return escape_markdown(value)
     if isinstance(value, int) or (value.is_integer() and abs(value) < 1e15):

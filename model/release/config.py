@@ -20,7 +20,7 @@ class ExportConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class CardConfig(BaseModel, frozen=True, extra="forbid"):
-    """What only its maker can say of a model; it goes into the model card."""
+    """What the model card says that only its maker knows."""
 
     name: str = Field(min_length=1, description="name of the model; text")
     summary: str = Field(min_length=1, description="what it is, in a sentence or two; text")

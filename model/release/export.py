@@ -1,14 +1,11 @@
-"""A release directory. In format `huggingface`, `transformers` loads it and computes the logits and token ids that we compute; in
-format `folio` only folio opens it, which the card says.
+"""Export a model as a release directory.
 
-Guarantee: float32 weights are exported bit by bit; same inputs, same bytes. What was written is opened again through
-the loader that users take, and its logits are compared with the source's before the function returns.
-Cost: the weights in memory twice, and two short forward passes.
-When it can't: a model that is no Llama in format huggingface, or is one in format folio, a tokenizer with more tokens than the
-model, a quantized source, or a file that reads back otherwise raises an error that names it; nothing counts as exported then.
+In format `huggingface`, `transformers` loads it and computes the same logits and token ids; in format `folio` only folio opens it, as the
+card says. float32 weights are exported bit by bit, and the same inputs give the same bytes. The result is loaded again as users would
+load it, and its logits are compared with the source's before the function returns.
 
-Files: model.safetensors, config.json, generation_config.json, the tokenizer's files, README.md; with a quantized model
-also `int8/`, a directory of its own that `folio chat` opens.
+Files: model.safetensors, config.json, generation_config.json, the tokenizer's files, README.md; with a quantized model also `int8/`, a
+complete directory that `folio chat` opens.
 """
 
 from __future__ import annotations
@@ -18,9 +15,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.networks.binding import expect_tokenizer
-from model.networks.directory import CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, load_model, model_config
-from model.quantization.int8 import INT8_WEIGHTS, quantization_of
+from model.networks.directory import CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, config_fields, load_model
+from model.networks.tokenizer_binding import require_tokenizer
+from model.quantization.int8 import INT8_WEIGHTS, read_quantization
 from model.release.card import ModelCard, render_card
 from model.release.config import ExportConfig
 
@@ -41,32 +38,33 @@ def export(
     *,
     quantized: Path | None = None,
 ) -> dict[str, float]:
-    """Write the release of `model_dir` into `output`, with the INT8 model `quantized` beside it if given.
+    """Write the release of `model_dir` into `output`, with the INT8 model `quantized` in it if given; return its metrics.
 
-    Metrics: parameters (count), bytes (of all files), logits_difference (largest, source against what was written: 0 for
-    float32, rounding for bfloat16).
+    Metrics: parameters (count), bytes (of all files), logits_difference (largest between source and release: 0 for float32, rounding for
+    bfloat16). Raise ModelError if the format does not suit the model, model and tokenizer do not match, or the release computes other
+    logits than the source. The weights are held in memory twice.
     """
     from model.inference.chat_format import ChatFormat
 
-    if quantization_of(model_dir) is not None:
-        raise ModelError(f"{model_dir} is quantized: export the full-precision model and give this one as quantized")
-    if quantized is not None and quantization_of(quantized) is None:
-        raise ModelError(f"{quantized} is not quantized: quantize it, or leave it out")
+    if read_quantization(model_dir) is not None:
+        raise ModelError(f"{model_dir} is quantized: export the full-precision model, and pass this one as quantized")
+    if quantized is not None and read_quantization(quantized) is None:
+        raise ModelError(f"{quantized} is not quantized; quantize it, or leave it out")
     decoder, chat_format = load_model(model_dir), ChatFormat(tokenizer_dir)
     differences = decoder.config.llama_differences()
     if differences and config.format == "huggingface":
-        raise ModelError(f"{model_dir} is no Hugging Face Llama: {', '.join(differences)}; export it with format: folio")
+        raise ModelError(f"{model_dir} is not a Hugging Face Llama: {', '.join(differences)}; export it with format: folio")
     if not differences and config.format == "folio":
         raise ModelError(f"{model_dir} is a Hugging Face Llama, which more tools open: export it with format: huggingface")
     tokens = chat_format.tokenizer.get_vocab_size(with_added_tokens=True)
     if tokens > decoder.vocab_size:
-        raise ModelError(f"{tokenizer_dir} has {tokens} tokens, {model_dir} knows {decoder.vocab_size}: they do not match")
-    expect_tokenizer(model_dir, chat_format.digest)
+        raise ModelError(f"{tokenizer_dir} has {tokens} tokens but {model_dir} has {decoder.vocab_size}: they do not match")
+    require_tokenizer(model_dir, chat_format.digest)
     output.mkdir(parents=True, exist_ok=True)
     special = special_ids(chat_format)
     _write_weights(decoder, output / WEIGHTS, config)
-    fields = model_config(decoder.config, decoder.vocab_size)
-    # transformers 5 writes dtype and 4 reads torch_dtype; both are understood.
+    fields = config_fields(decoder.config, decoder.vocab_size)
+    # transformers 4 reads torch_dtype; transformers 5 writes dtype and reads both.
     _write_json(output / CONFIG, {**fields, **special, "torch_dtype": config.dtype, "dtype": config.dtype})
     _write_json(
         output / "generation_config.json",
@@ -85,22 +83,22 @@ def export(
         "differences": differences,
     }
     (output / "README.md").write_text(render_card(card, facts), encoding="utf-8")
-    difference = read_back(decoder, output)
+    difference = logits_difference(decoder, output)
     if config.dtype == "float32" and difference != 0:
-        raise ModelError(f"{output} computes other logits than {model_dir}, by {difference}: do not use it")
+        raise ModelError(f"{output} computes other logits than {model_dir}, by up to {difference}; do not use it")
     size = sum(path.stat().st_size for path in sorted(output.rglob("*")) if path.is_file())
     return {"parameters": float(parameters), "bytes": float(size), "logits_difference": difference}
 
 
 def special_ids(chat_format: ChatFormat) -> dict[str, Any]:
-    """The ids that generation needs: begin, stop (end of message and of document) and padding; and whose ids they are."""
+    """Return the ids that generation needs (begin, stop, padding) and the digest of the tokenizer they belong to."""
     pad = chat_format.tokenizer.token_to_id("<|pad|>")
     return {"bos_token_id": chat_format.bos_id, "eos_token_id": sorted(chat_format.stop_ids, reverse=True),
             "pad_token_id": pad, TOKENIZER_DIGEST: chat_format.digest}  # fmt: skip
 
 
 def copy_tokenizer(tokenizer_dir: Path, output: Path) -> None:
-    """Copy the tokenizer's files, and those only."""
+    """Copy the tokenizer's files and no others."""
     for name in TOKENIZER_FILES:
         if not (tokenizer_dir / name).is_file():
             raise ModelError(f"{tokenizer_dir / name} does not exist: a release needs the tokenizer's whole directory")
@@ -108,7 +106,7 @@ def copy_tokenizer(tokenizer_dir: Path, output: Path) -> None:
 
 
 def copy_quantized(quantized: Path, tokenizer_dir: Path, output: Path, special: dict[str, Any]) -> None:
-    """A directory for the INT8 model that needs no other beside it."""
+    """Write the INT8 model as a complete directory, with its own tokenizer."""
     output.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(quantized / INT8_WEIGHTS, output / INT8_WEIGHTS)
     fields = json.loads((quantized / CONFIG).read_text(encoding="utf-8"))
@@ -116,8 +114,8 @@ def copy_quantized(quantized: Path, tokenizer_dir: Path, output: Path, special: 
     copy_tokenizer(tokenizer_dir, output)
 
 
-def read_back(decoder: Decoder, output: Path) -> float:
-    """Largest difference between the decoder's logits and those of the directory, over tokens from all the vocabulary."""
+def logits_difference(decoder: Decoder, output: Path) -> float:
+    """Return the largest difference between the decoder's logits and the directory's, over tokens from the whole vocabulary."""
     import torch
 
     length = min(decoder.config.context, 64)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from model.networks.binding import tokenizer_of
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.networks.directory import load_model, read_config
+from model.networks.tokenizer_binding import read_tokenizer_digest
 from model.training.job import Job, JobError
 
 
@@ -38,7 +38,7 @@ def _differences(shape: DecoderConfig, vocab_size: int, job: Job) -> list[str]:
 def _require_tokenizer(directory: Path, job: Job) -> None:
     """Its tokenizer.json, or what its config.json says of the tokenizer, must be the shards'."""
     path = directory / "tokenizer.json"
-    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else tokenizer_of(directory)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else read_tokenizer_digest(directory)
     if digest is None:
         raise JobError(
             f"{directory} does not tell its tokenizer, so its tokens may mean other words; put its tokenizer.json there, or train from "

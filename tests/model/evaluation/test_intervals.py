@@ -5,19 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.evaluation.intervals import bootstrap_ratio, share
+from model.evaluation.intervals import bootstrap_ratio, proportion
 
 
 @given(asked=st.integers(1, 500), data=st.data())
 def test_a_share_lies_in_its_interval_and_the_interval_within_zero_and_one(asked: int, data: st.DataObject) -> None:
-    found = share(data.draw(st.integers(0, asked)), asked, 0.95)
+    found = proportion(data.draw(st.integers(0, asked)), asked, 0.95)
     assert 0 <= found.low <= found.value <= found.high <= 1
     assert found.high - found.low > 0
 
 
 def test_wilson_agrees_with_a_published_value() -> None:
     # 81 of 263, the example of Newcombe 1998, method 3: 0.2553 to 0.3662.
-    found = share(81, 263, 0.95)
+    found = proportion(81, 263, 0.95)
     assert (found.low, found.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
 
 
@@ -42,5 +42,5 @@ def test_the_bootstrap_error_is_that_of_the_central_limit() -> None:
 def test_nothing_that_counts_is_an_error_and_not_a_zero() -> None:
     with pytest.raises(ValueError, match="nothing to measure"):
         bootstrap_ratio(np.ones(3), np.zeros(3), seed=0, resamples=100, confidence=0.95)
-    with pytest.raises(ValueError, match="nothing was counted"):
-        share(0, 0, 0.95)
+    with pytest.raises(ValueError, match="0 of 0 is not a proportion"):
+        proportion(0, 0, 0.95)

@@ -45,5 +45,5 @@ def test_samples_differ_begin_as_they_were_begun_and_follow_the_seed(release: Pa
 
 
 def test_a_beginning_that_fills_the_context_is_named(release: Path) -> None:
-    with pytest.raises(ValueError, match=r"beginning 2 \('Ada Ada .*'\): a prompt of .* leaves nothing to generate"):
+    with pytest.raises(ValueError, match=r"beginning 2 \('Ada Ada .*'\): a prompt of .* cannot be continued"):
         list(sample_texts(release, ("Ada", "Ada " * 400), 1, CONFIG))

@@ -124,7 +124,7 @@ def test_what_is_no_llama_is_exported_for_folio_alone_and_its_card_says_so(own: 
 def test_a_format_that_the_model_cannot_have_is_refused_with_what_makes_it_so(
     own: Path, model_dir: Path, tokenizer_dir: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelError, match=r"no Hugging Face Llama: attention=latent, norm=layer, logit_soft_cap=20.0; .* format: folio"):
+    with pytest.raises(ModelError, match=r"is not a Hugging Face Llama: attention=latent, norm=layer, logit_soft_cap=20.0; .* format: folio"):
         export(own, tokenizer_dir, tmp_path / "out", ExportConfig(), CARD)
     with pytest.raises(ModelError, match=r"is a Hugging Face Llama, .* format: huggingface"):
         export(model_dir, tokenizer_dir, tmp_path / "out", ExportConfig(format="folio"), CARD)
