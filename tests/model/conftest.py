@@ -1,4 +1,4 @@
-"""What tests of a finished model share: a tokenizer and packed text as the pipeline makes them, and tiny random models."""
+"""Shared fixtures: a tokenizer and packed text as the pipeline makes them, and tiny random models."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _write_split(path: Path, numbers: range) -> Path:
 
 @pytest.fixture(scope="session")
 def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Two splits of little books."""
+    """Two splits of small books."""
     folder = tmp_path_factory.mktemp("splits")
     return {
         "train": _write_split(folder / "train.parquet", range(6)),
@@ -71,7 +71,7 @@ def chat_format(tokenizer_dir: Path) -> ChatFormat:
 
 @pytest.fixture(scope="session")
 def decoder(chat_format: ChatFormat) -> Decoder:
-    """A tiny random model whose logits are spread, so that greedy choices are clear. Read it; don't change it."""
+    """A tiny random model whose logits are far apart, so greedy choices are clear. Shared by all tests: do not modify it."""
     return random_decoder(chat_format.tokenizer.get_vocab_size())
 
 
@@ -84,7 +84,7 @@ def model_dir(tmp_path_factory: pytest.TempPathFactory, decoder: Decoder) -> Pat
 
 
 def random_decoder(vocab_size: int, *, tied: bool = True, seed: int = 0) -> Decoder:
-    """Grouped-query attention, two layers, larger weights than training starts from."""
+    """Return a two-layer decoder with grouped-query attention and larger weights than training starts from."""
     config = DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, feed_forward=64, context=CONTEXT, tied_embeddings=tied, initial_std=0.4)
     decoder = Decoder(config, vocab_size, seed=seed).eval()
     generator = torch.Generator().manual_seed(seed)

@@ -1,3 +1,5 @@
+"""Evaluation: loss, probes, memorization, and the whole of it."""
+
 from __future__ import annotations
 
 import json
@@ -43,7 +45,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_the_loss_is_that_of_each_marked_target_seen_alone_in_its_own_document(decoder: Decoder, packed: Path) -> None:
+def test_the_loss_counts_marked_targets_each_in_its_own_document(decoder: Decoder, packed: Path) -> None:
     reader = ShardReader(packed / "val")
     rows = reader.rows(range(len(reader)))
     nats, count = 0.0, 0
@@ -64,7 +66,7 @@ def test_the_loss_is_that_of_each_marked_target_seen_alone_in_its_own_document(d
     assert measured["loss_low"] <= measured["loss"] <= measured["loss_high"] and measured["loss_error"] > 0
 
 
-def test_batch_size_moves_the_loss_by_rounding_only_and_a_sample_repeats(decoder: Decoder, packed: Path) -> None:
+def test_batch_size_changes_the_loss_by_rounding_only_and_a_sample_is_reproducible(decoder: Decoder, packed: Path) -> None:
     one, five = (evaluate_loss(decoder, packed / "val", batch=batch)["loss"] for batch in (1, 5))
     assert one == pytest.approx(five, rel=1e-6)
     first, second = (evaluate_loss(decoder, packed / "train", rows=4, seed=3) for _ in range(2))
@@ -82,14 +84,14 @@ def test_a_word_of_several_tokens_has_the_product_of_their_probabilities(decoder
     assert probabilities(decoder, chat_format, prompt, [word, word])[1] == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_probabilities_of_all_ways_to_go_on_sum_to_one(decoder: Decoder, chat_format: ChatFormat) -> None:
+def test_the_probabilities_of_all_continuations_sum_to_one(decoder: Decoder, chat_format: ChatFormat) -> None:
     given = chat_format.encode_document("Ada walked")
     with torch.no_grad():
         total = float(decoder(torch.tensor([given]))[0, -1].double().softmax(-1).sum())
     assert total == pytest.approx(1)
 
 
-def test_a_prompt_whose_end_flows_into_the_word_is_refused(decoder: Decoder, tmp_path: Path) -> None:
+def test_a_prompt_that_shares_a_token_with_the_word_is_refused(decoder: Decoder, tmp_path: Path) -> None:
     split = tmp_path / "split.parquet"
     columns = {name: ["x"] for name in ("id", "title", "source", "metadata")}
     pq.write_table(pa.table({**columns, "text": ["a   b " * 50]}), split)
@@ -105,7 +107,7 @@ def test_a_prompt_longer_than_the_context_is_refused(decoder: Decoder, chat_form
         probabilities(decoder, chat_format, "x" * 64, ["from"])
 
 
-def test_passages_lie_inside_one_document_and_repeat_with_their_seed(packed: Path) -> None:
+def test_passages_lie_inside_one_document_and_depend_on_the_seed(packed: Path) -> None:
     reader = ShardReader(packed / "train")
     passages = draw_passages(reader, 20, 8, 8, seed=1)
     assert passages == draw_passages(reader, 20, 8, 8, seed=1) and len(passages) > 5
@@ -114,13 +116,13 @@ def test_passages_lie_inside_one_document_and_repeat_with_their_seed(packed: Pat
     assert draw_passages(reader, 20, 60, 60, seed=1) == []
 
 
-def test_copied_counts_the_leading_tokens_that_are_the_texts() -> None:
+def test_copied_tokens_counts_leading_tokens_that_equal_the_text() -> None:
     assert Continuation([1], [2, 3, 4], [2, 3, 4]).copied_tokens == 3
     assert Continuation([1], [2, 3, 4], [2, 9, 4]).copied_tokens == 1
     assert Continuation([1], [2, 3, 4], [2, 3]).copied_tokens == 2
 
 
-def test_a_model_that_learnt_a_passage_by_heart_is_caught_reciting_it(chat_format: ChatFormat, decoder: Decoder, packed: Path) -> None:
+def test_a_model_that_memorized_a_passage_is_detected(chat_format: ChatFormat, decoder: Decoder, packed: Path) -> None:
     reader = ShardReader(packed / "train")
     learner = Decoder(decoder.config, decoder.vocab_size, seed=1)
     optimizer = torch.optim.Adam(learner.parameters(), lr=3e-3)
@@ -135,7 +137,7 @@ def test_a_model_that_learnt_a_passage_by_heart_is_caught_reciting_it(chat_forma
     assert not any(attempt.copied_tokens == 16 for attempt in measure_memorization(decoder, reader, **arguments))
 
 
-def test_all_that_is_asked_for_is_measured_and_written_the_same_each_time(
+def test_everything_requested_is_measured_and_the_files_are_reproducible(
     model_dir: Path, tokenizer_dir: Path, packed: Path, examples: Path, tmp_path: Path
 ) -> None:
     config = EvaluateConfig(
@@ -167,14 +169,14 @@ def test_an_int8_model_is_evaluated_like_any_other_and_close_to_its_source(
     assert exact != rounded and rounded / exact == pytest.approx(1, abs=0.01)
 
 
-def test_threads_are_as_before_afterwards(model_dir: Path, tokenizer_dir: Path, packed: Path, tmp_path: Path) -> None:
+def test_the_number_of_threads_is_restored(model_dir: Path, tokenizer_dir: Path, packed: Path, tmp_path: Path) -> None:
     before = torch.get_num_threads()
     config = EvaluateConfig(splits=("val",), rows=1, resamples=100, samples=0)
     evaluate(model_dir, tokenizer_dir, packed, None, tmp_path, config, threads=before + 1)
     assert torch.get_num_threads() == before
 
 
-def test_what_is_missing_is_an_error_before_any_model_runs(model_dir: Path, tokenizer_dir: Path, packed: Path, tmp_path: Path) -> None:
+def test_missing_inputs_are_refused_before_the_model_runs(model_dir: Path, tokenizer_dir: Path, packed: Path, tmp_path: Path) -> None:
     with pytest.raises(ShardError, match="test"):
         evaluate(model_dir, tokenizer_dir, packed, None, tmp_path, EvaluateConfig(splits=("test",)), threads=1)
     with pytest.raises(ValueError, match="questions=true needs examples"):
@@ -190,17 +192,17 @@ def test_shards_of_another_tokenizer_are_refused(model_dir: Path, tokenizer_dir:
         evaluate(model_dir, tmp_path, packed, None, tmp_path / "out", EvaluateConfig(), threads=1)
 
 
-def test_what_unknown_tokens_swallowed_is_charged_as_if_it_were_spelt(decoder: Decoder, packed: Path, tmp_path: Path) -> None:
+def test_text_behind_unknown_tokens_is_charged_byte_by_byte(decoder: Decoder, packed: Path, tmp_path: Path) -> None:
     shutil.copytree(packed / "val", tmp_path / "val")
-    told = json.loads((tmp_path / "val" / "shards.json").read_text())
-    (tmp_path / "val" / "shards.json").write_text(json.dumps(told | {"unknown": 10, "unknown_bytes": 60, "bytes": told["bytes"] + 60}))
+    metadata = json.loads((tmp_path / "val" / "shards.json").read_text())
+    (tmp_path / "val" / "shards.json").write_text(json.dumps(metadata | {"unknown": 10, "unknown_bytes": 60, "bytes": metadata["bytes"] + 60}))
     plain, charged = (evaluate_loss(decoder, folder / "val") for folder in (packed, tmp_path))
-    bits = plain["bits_per_byte"] * told["bytes"] + (60 + 10) * math.log2(257)  # each swallowed byte, and an end mark a token
-    assert charged["bits_per_byte"] == pytest.approx(bits / (told["bytes"] + 60))
+    bits = plain["bits_per_byte"] * metadata["bytes"] + (60 + 10) * math.log2(257)  # each unknown byte, and an end mark for each token
+    assert charged["bits_per_byte"] == pytest.approx(bits / (metadata["bytes"] + 60))
     assert charged["loss"] == plain["loss"]
 
 
-def test_a_model_of_another_tokenizer_is_refused_by_name_wherever_it_meets_text(
+def test_a_model_of_another_tokenizer_is_refused_wherever_it_meets_text(
     decoder: Decoder, tokenizer_dir: Path, packed: Path, tmp_path: Path
 ) -> None:
     card = ModelCard(name="x", recipe="x", summary="x", intended_use=("Tests.",), limits=("All.",))

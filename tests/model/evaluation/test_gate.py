@@ -1,3 +1,5 @@
+"""Gates: bounds, verdicts and their tables."""
+
 from __future__ import annotations
 
 import math
@@ -29,12 +31,12 @@ def test_a_bound_holds_exactly_when_the_value_lies_within_its_limits(value: floa
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
 @pytest.mark.parametrize("limits", [{"minimum": -1e300}, {"maximum": 1e300}])
-def test_what_is_missing_or_not_finite_fails_whatever_the_bound(value: float | None, limits: dict[str, float]) -> None:
+def test_a_missing_or_non_finite_value_fails_any_bound(value: float | None, limits: dict[str, float]) -> None:
     (verdict,) = judge({} if value is None else {"m": value}, [Bound(metric="m", **limits)])
     assert not verdict.passed and verdict.margin is None and verdict.reason
 
 
-def test_a_gate_without_bounds_is_refused_by_its_config_and_by_the_judge() -> None:
+def test_a_gate_without_bounds_is_refused_by_config_and_judge() -> None:
     with pytest.raises(ValidationError, match="at least 1 item"):
         GateConfig(bounds=())
     with pytest.raises(ValueError, match="without bounds"):
@@ -53,7 +55,7 @@ def test_a_gate_without_bounds_is_refused_by_its_config_and_by_the_judge() -> No
         {"minimun": 1},
     ],
 )
-def test_a_bound_that_cannot_be_meant_is_refused(fields: dict[str, float]) -> None:
+def test_an_invalid_bound_is_refused(fields: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         Bound(metric="m", **fields)
 
@@ -71,7 +73,7 @@ def test_a_ratio_to_something_missing_or_not_positive_fails(other: dict[str, flo
     assert not verdict.passed and "o " in verdict.reason
 
 
-def test_certainty_judges_the_unfavourable_end_of_the_interval() -> None:
+def test_certain_judges_the_unfavourable_end_of_the_interval() -> None:
     metrics = {"score": 0.92, "score_low": 0.88, "score_high": 0.95}
     assert judge(metrics, [Bound(metric="score", minimum=0.9)])[0].passed
     assert not judge(metrics, [Bound(metric="score", minimum=0.9, certain=True)])[0].passed
@@ -80,7 +82,7 @@ def test_certainty_judges_the_unfavourable_end_of_the_interval() -> None:
     assert not unknown.passed and "no interval" in unknown.reason
 
 
-def test_the_tables_show_value_bound_margin_and_the_reason_of_a_failure() -> None:
+def test_the_tables_show_value_bound_margin_and_reason() -> None:
     bounds = [Bound(metric="val.loss", maximum=2.0), Bound(metric="a|b", minimum=0.5), Bound(metric="x", minimum=1)]
     verdicts = judge({"val.loss": 1.5, "a|b": 0.25}, bounds)
     text, markdown = as_text(verdicts), as_markdown(verdicts)

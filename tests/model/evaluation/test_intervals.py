@@ -1,3 +1,5 @@
+"""Confidence intervals."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -9,7 +11,7 @@ from model.evaluation.intervals import bootstrap_ratio, proportion
 
 
 @given(asked=st.integers(1, 500), data=st.data())
-def test_a_share_lies_in_its_interval_and_the_interval_within_zero_and_one(asked: int, data: st.DataObject) -> None:
+def test_a_proportion_lies_in_its_interval_and_the_interval_within_zero_and_one(asked: int, data: st.DataObject) -> None:
     found = proportion(data.draw(st.integers(0, asked)), asked, 0.95)
     assert 0 <= found.low <= found.value <= found.high <= 1
     assert found.high - found.low > 0
@@ -23,7 +25,7 @@ def test_wilson_agrees_with_a_published_value() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(rows=st.integers(1, 30), seed=st.integers(0, 99))
-def test_the_bootstrap_repeats_with_its_seed_and_holds_its_estimate(rows: int, seed: int) -> None:
+def test_the_bootstrap_is_reproducible_and_contains_its_estimate(rows: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     sums, counts = generator.random(rows) * 9, generator.integers(1, 9, rows).astype(float)
     first, second = (bootstrap_ratio(sums, counts, seed=seed, resamples=100, confidence=0.9) for _ in range(2))
@@ -31,7 +33,7 @@ def test_the_bootstrap_repeats_with_its_seed_and_holds_its_estimate(rows: int, s
     assert first.value == pytest.approx(sums.sum() / counts.sum())
 
 
-def test_the_bootstrap_error_is_that_of_the_central_limit() -> None:
+def test_the_bootstrap_error_matches_the_central_limit_theorem() -> None:
     generator = np.random.default_rng(0)
     sums = generator.normal(5, 2, 400)
     found = bootstrap_ratio(sums, np.ones(400), seed=1, resamples=2000, confidence=0.95)
@@ -39,7 +41,7 @@ def test_the_bootstrap_error_is_that_of_the_central_limit() -> None:
     assert found.high - found.low == pytest.approx(2 * 1.96 * 0.1, rel=0.15)
 
 
-def test_nothing_that_counts_is_an_error_and_not_a_zero() -> None:
+def test_nothing_counted_is_an_error_and_not_a_zero() -> None:
     with pytest.raises(ValueError, match="nothing to measure"):
         bootstrap_ratio(np.ones(3), np.zeros(3), seed=0, resamples=100, confidence=0.95)
     with pytest.raises(ValueError, match="0 of 0 is not a proportion"):

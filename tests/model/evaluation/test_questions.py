@@ -1,3 +1,5 @@
+"""Questions and how answers are graded."""
+
 from __future__ import annotations
 
 import json
@@ -33,19 +35,17 @@ from model.networks.decoder import Decoder
         ("Stra\u00dfe", ["STRASSE"], True),
     ],
 )
-def test_an_answer_is_right_when_it_stands_as_whole_words_in_the_first_sentence(reply: str, accepted: list[str], right: bool) -> None:
+def test_an_answer_is_right_if_the_first_sentence_contains_it_as_whole_words(reply: str, accepted: list[str], right: bool) -> None:
     assert is_right(reply, accepted) is right
 
 
-def test_the_first_sentence_ends_at_a_stop_that_is_no_title_and_no_initial() -> None:
+def test_the_first_sentence_does_not_end_at_a_title_or_an_initial() -> None:
     assert first_sentence("Mr. A. Bell came. He left.") == "Mr. A. Bell came."
     assert first_sentence("\u201cCome!\u201d she said. He came.") == "\u201cCome!\u201d"
     assert first_sentence("no end") == "no end"
 
 
-def test_every_question_is_recorded_with_its_reply_and_the_share_counts_the_right_ones(
-    decoder: Decoder, chat_format: ChatFormat, tmp_path: Path
-) -> None:
+def test_every_question_is_recorded_with_its_reply_and_grade(decoder: Decoder, chat_format: ChatFormat, tmp_path: Path) -> None:
     path = tmp_path / "questions.jsonl"
     asked = [{"question": f"Who walked to {n}?", "answers": ["zzz"], "fact": f"f{n}"} for n in range(7)]
     path.write_text("".join(json.dumps(entry) + "\n" for entry in asked))
@@ -58,7 +58,9 @@ def test_every_question_is_recorded_with_its_reply_and_the_share_counts_the_righ
     assert ask(decoder, chat_format, path, answer_tokens=8)[0] == float(expected)
 
 
-def test_a_question_too_long_for_the_context_counts_as_wrong_and_says_so(decoder: Decoder, chat_format: ChatFormat, tmp_path: Path) -> None:
+def test_a_question_too_long_for_the_context_counts_as_wrong_and_is_recorded_as_not_asked(
+    decoder: Decoder, chat_format: ChatFormat, tmp_path: Path
+) -> None:
     path = tmp_path / "questions.jsonl"
     questions = ["Who walked?", "Who " * 80, "Who?"]
     path.write_text("".join(json.dumps({"question": text, "answers": ["zzz"]}) + "\n" for text in questions))
@@ -68,7 +70,7 @@ def test_a_question_too_long_for_the_context_counts_as_wrong_and_says_so(decoder
 
 
 @pytest.mark.parametrize("line", ["not json", '{"question": "x"}', '{"question": "x", "answers": []}', "[1]"])
-def test_a_line_that_is_no_question_is_named(line: str, tmp_path: Path) -> None:
+def test_a_line_that_is_not_a_question_is_refused_by_number(line: str, tmp_path: Path) -> None:
     path = tmp_path / "q.jsonl"
     path.write_text('{"question": "x", "answers": ["y"]}\n' + line + "\n")
     with pytest.raises(ValueError, match="line 2"):

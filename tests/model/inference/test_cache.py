@@ -1,3 +1,5 @@
+"""The key-value cache."""
+
 from __future__ import annotations
 
 import pytest
@@ -11,7 +13,7 @@ from model.networks.decoder import Decoder
 
 @settings(max_examples=25, deadline=None)
 @given(parts=st.lists(st.integers(1, 9), min_size=1, max_size=7), rows=st.integers(1, 3), seed=st.integers(0, 99))
-def test_logits_with_the_cache_are_those_of_the_full_forward_pass_however_the_text_is_cut(
+def test_logits_with_the_cache_equal_the_full_forward_pass_however_the_text_is_split(
     decoder: Decoder, parts: list[int], rows: int, seed: int
 ) -> None:
     generator = torch.Generator().manual_seed(seed)
@@ -24,7 +26,7 @@ def test_logits_with_the_cache_are_those_of_the_full_forward_pass_however_the_te
     torch.testing.assert_close(torch.cat(pieces, dim=1), whole, rtol=1e-4, atol=1e-4)
 
 
-def test_the_cache_grows_past_its_first_block_and_keeps_what_it_held() -> None:
+def test_the_cache_keeps_its_content_when_it_grows() -> None:
     cache = KeyValueCache(1)
     keys = torch.randn(1, 2, 200, 4)
     for start in range(0, 200, 50):
@@ -33,7 +35,7 @@ def test_the_cache_grows_past_its_first_block_and_keeps_what_it_held() -> None:
     assert held.equal(keys)
 
 
-def test_rows_that_are_kept_go_on_as_if_the_others_had_never_been_there(decoder: Decoder) -> None:
+def test_rows_that_are_kept_do_not_depend_on_rows_that_were_dropped(decoder: Decoder) -> None:
     tokens_BT = torch.arange(30).reshape(3, 10)
     next_B1 = torch.tensor([[40], [41], [42]])
     kept = torch.tensor([2, 0])

@@ -1,3 +1,5 @@
+"""Chat: the chat format, streamed text and the conversation's history."""
+
 from __future__ import annotations
 
 import shutil
@@ -19,7 +21,7 @@ HOSTILE = st.lists(st.text(max_size=8) | st.sampled_from(SPECIAL), max_size=5).m
 
 @settings(max_examples=100, deadline=None)
 @given(contents=st.lists(HOSTILE, min_size=1, max_size=4))
-def test_content_never_becomes_structure_and_comes_back_as_it_was(chat_format: ChatFormat, contents: list[str]) -> None:
+def test_content_never_becomes_structure_and_decodes_unchanged(chat_format: ChatFormat, contents: list[str]) -> None:
     roles = ["user", "assistant"]
     messages = [{"role": roles[n % 2], "content": content} for n, content in enumerate(contents)]
     ids = chat_format.encode_chat(messages, reply_next=False)
@@ -31,7 +33,7 @@ def test_content_never_becomes_structure_and_comes_back_as_it_was(chat_format: C
     assert chat_format.decode(ids) == "".join(contents)
 
 
-def test_the_ids_are_those_of_transformers(chat_format: ChatFormat, tokenizer_dir: Path) -> None:
+def test_the_ids_match_transformers(chat_format: ChatFormat, tokenizer_dir: Path) -> None:
     transformers = pytest.importorskip("transformers")
     theirs = transformers.AutoTokenizer.from_pretrained(tokenizer_dir, local_files_only=True)
     messages = [
@@ -46,7 +48,7 @@ def test_the_ids_are_those_of_transformers(chat_format: ChatFormat, tokenizer_di
 
 @settings(max_examples=100, deadline=None)
 @given(ids=st.lists(st.integers(0, 319), max_size=30))
-def test_streamed_text_is_the_decoded_text_and_never_ends_inside_a_character(chat_format: ChatFormat, ids: list[int]) -> None:
+def test_streamed_text_equals_decoded_text_and_never_ends_inside_a_character(chat_format: ChatFormat, ids: list[int]) -> None:
     ids = [token % chat_format.tokenizer.get_vocab_size() for token in ids]
     stream = TextStream(chat_format.tokenizer)
     pieces = [stream.push(token) for token in ids]
@@ -61,7 +63,7 @@ def test_a_character_of_several_tokens_comes_out_whole(chat_format: ChatFormat) 
     assert len(ids) > 3 and pieces == ["\U0001f400", "\u4e16", "!"]
 
 
-def test_a_template_cannot_reach_out_of_its_sandbox(tokenizer_dir: Path, tmp_path: Path) -> None:
+def test_a_template_cannot_escape_its_sandbox(tokenizer_dir: Path, tmp_path: Path) -> None:
     shutil.copytree(tokenizer_dir, tmp_path, dirs_exist_ok=True)
     (tmp_path / "chat_template.jinja").write_text("{{ messages.__class__.__mro__[1].__subclasses__() }}")
     with pytest.raises(ChatFormatError, match="refuses"):
@@ -85,7 +87,7 @@ def test_a_directory_without_its_tokenizer_names_the_missing_file(tmp_path: Path
         ChatFormat(tmp_path)
 
 
-def test_the_conversation_is_kept_and_a_reply_is_what_was_streamed(decoder: Decoder, chat_format: ChatFormat) -> None:
+def test_the_history_holds_the_conversation_as_it_was_streamed(decoder: Decoder, chat_format: ChatFormat) -> None:
     chat = ChatModel(decoder, chat_format, system="Hi.")
     said = "".join(chat.say("Who?", SamplingConfig(max_new_tokens=8)))
     assert [message["role"] for message in chat.history] == ["system", "user", "assistant"]
@@ -94,7 +96,7 @@ def test_the_conversation_is_kept_and_a_reply_is_what_was_streamed(decoder: Deco
     assert [message["content"] for message in chat.history] == ["Hi."]
 
 
-def test_a_listener_that_leaves_early_leaves_the_part_that_it_heard(decoder: Decoder, chat_format: ChatFormat) -> None:
+def test_a_reply_that_is_stopped_early_is_kept_as_far_as_it_was_streamed(decoder: Decoder, chat_format: ChatFormat) -> None:
     chat = ChatModel(decoder, chat_format)
     reply = chat.say("Who?", SamplingConfig(max_new_tokens=20, temperature=1), seed=4)
     heard = next(reply)
@@ -111,13 +113,13 @@ def test_a_long_conversation_loses_its_oldest_turns_and_never_its_system_message
     assert len(chat_format.encode_chat([messages[0], *messages[1 + kept - 2 :]])) > 48
 
 
-def test_a_message_that_alone_is_too_long_is_refused_with_the_figures_and_not_kept(decoder: Decoder, chat_format: ChatFormat) -> None:
+def test_a_message_that_is_too_long_is_refused_and_not_added_to_the_history(decoder: Decoder, chat_format: ChatFormat) -> None:
     chat = ChatModel(decoder, chat_format)
     with pytest.raises(ValueError, match="the context's 64"):
         list(chat.say("walk " * 100, SamplingConfig(max_new_tokens=16)))
     assert chat.history == []
 
 
-def test_a_reply_always_has_at_least_half_of_the_context_when_it_asks_for_more(chat_format: ChatFormat) -> None:
+def test_a_reply_gets_at_most_half_of_the_context(chat_format: ChatFormat) -> None:
     ids = fit_prompt(chat_format, [{"role": "user", "content": "hello"}], context=64, max_new_tokens=10_000)
     assert len(ids) <= 32

@@ -1,3 +1,5 @@
+"""Generation, one prompt at a time and in batches."""
+
 from __future__ import annotations
 
 import time
@@ -16,7 +18,7 @@ GREEDY = SamplingConfig(max_new_tokens=12)
 
 
 def slow_greedy(decoder: Decoder, prompt: list[int], count: int, stops: set[int]) -> list[int]:
-    """The definition: the whole text through the model for each token."""
+    """Greedy generation by its definition: one forward pass over the whole text for each token."""
     made: list[int] = []
     for _ in range(min(count, decoder.config.context - len(prompt))):
         with torch.no_grad():
@@ -33,7 +35,7 @@ def slow_greedy(decoder: Decoder, prompt: list[int], count: int, stops: set[int]
     stops=st.sets(st.integers(0, 319), max_size=40),
     batch=st.integers(1, 9),
 )
-def test_one_by_one_and_in_batches_of_unequal_length_greedy_text_is_that_of_the_definition(
+def test_greedy_text_matches_its_definition_one_by_one_and_in_batches_of_unequal_length(
     decoder: Decoder, prompts: list[list[int]], stops: set[int], batch: int
 ) -> None:
     prompts = [[token % decoder.vocab_size for token in prompt] for prompt in prompts]
@@ -68,7 +70,7 @@ def test_a_seed_gives_the_same_text_again_and_another_seed_another(decoder: Deco
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_tokens_come_one_by_one_and_gradients_stay_on_for_whoever_listens(decoder: Decoder) -> None:
+def test_a_paused_generator_leaves_gradients_enabled(decoder: Decoder) -> None:
     stream = generate(decoder, [3, 4], GREEDY)
     next(stream)
     assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()

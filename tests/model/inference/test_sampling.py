@@ -1,3 +1,5 @@
+"""Sampling of the next token."""
+
 from __future__ import annotations
 
 import pytest
@@ -19,9 +21,7 @@ CONFIGS = st.builds(
 
 @settings(max_examples=200, deadline=None)
 @given(logits=LOGITS, config=CONFIGS)
-def test_what_remains_is_a_distribution_that_keeps_the_likeliest_token_and_obeys_the_filters(
-    logits: torch.Tensor, config: SamplingConfig
-) -> None:
+def test_the_distribution_keeps_the_likeliest_token_and_obeys_the_filters(logits: torch.Tensor, config: SamplingConfig) -> None:
     left = distribution(logits, config)
     assert abs(float(left.sum()) - 1) < 1e-9 and float(left.min()) >= 0
     assert float(left[logits.argmax()]) > 0
@@ -68,7 +68,7 @@ def test_draws_follow_the_probabilities() -> None:
 
 @pytest.mark.parametrize("broken", [[float("nan"), 1.0], [float("inf"), 1.0], [-float("inf")] * 2])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_broken_logits_are_an_error_and_no_token(broken: list[float], temperature: float) -> None:
+def test_broken_logits_are_refused(broken: list[float], temperature: float) -> None:
     with pytest.raises(ValueError, match="damaged or training diverged"):
         next_token(torch.tensor(broken), SamplingConfig(temperature=temperature), torch.Generator())
 

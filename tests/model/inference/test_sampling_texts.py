@@ -1,4 +1,4 @@
-"""Texts that a model writes: each a function of its beginning, its number and the seed, whatever else is written."""
+"""Sampled texts: each depends on its beginning, its number and the seed alone."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ BEGINNINGS = ("Ada walked", "Bruno", "")
 
 @pytest.fixture(scope="module")
 def release(tmp_path_factory: pytest.TempPathFactory, model_dir: Path, tokenizer_dir: Path) -> Path:
-    """A model and its tokenizer in one directory, as an export has them."""
+    """A model and its tokenizer in one directory, as in an export."""
     folder = tmp_path_factory.mktemp("release") / "model"
     shutil.copytree(model_dir, folder)
     shutil.copytree(tokenizer_dir, folder, dirs_exist_ok=True)
     return folder
 
 
-def test_a_text_does_not_depend_on_what_else_is_written_or_on_threads(release: Path) -> None:
+def test_a_text_does_not_depend_on_other_texts_or_on_threads(release: Path) -> None:
     together = list(sample_texts(release, BEGINNINGS, 3, CONFIG, seed=5))
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -36,7 +36,7 @@ def test_a_text_does_not_depend_on_what_else_is_written_or_on_threads(release: P
     assert [together[:2], together[3:5], together[6:8]] == list(reversed(backwards))
 
 
-def test_samples_differ_begin_as_they_were_begun_and_follow_the_seed(release: Path) -> None:
+def test_samples_differ_start_with_their_beginning_and_follow_the_seed(release: Path) -> None:
     texts = list(sample_texts(release, BEGINNINGS, 4, CONFIG, seed=5))
     assert len(set(texts)) == 12 and all(text.startswith(BEGINNINGS[number // 4]) for number, text in enumerate(texts))
     assert texts == list(sample_texts(release, BEGINNINGS, 4, CONFIG, seed=5))

@@ -1,4 +1,4 @@
-"""Attention multiplied out against PyTorch's fused kernel."""
+"""Plain attention against PyTorch's fused kernel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DOCUMENTS = torch.tensor([[0] * 10 + [1] * 14, [0] * 24])
 
 @pytest.mark.parametrize("groups", [1, 2, 4])
 @pytest.mark.parametrize("mask", [None, document_mask(DOCUMENTS)], ids=["causal", "packed"])
-def test_attention_multiplied_out_is_the_fused_kernels_and_so_are_its_gradients(groups: int, mask: Tensor | None) -> None:
+def test_plain_attention_and_its_gradients_match_the_fused_kernel(groups: int, mask: Tensor | None) -> None:
     inputs = [normal(2, 4, 24, 8, 1), normal(2, groups, 24, 8, 2), normal(2, groups, 24, 8, 3)]
     results = []
     for fused in (False, True):
@@ -32,7 +32,7 @@ def test_attention_multiplied_out_is_the_fused_kernels_and_so_are_its_gradients(
         torch.testing.assert_close(plain, reference, atol=1e-5, rtol=1e-5)
 
 
-def test_new_tokens_after_cached_ones_see_those_and_each_other_backwards_only() -> None:
+def test_new_tokens_see_cached_tokens_and_earlier_new_ones() -> None:
     q, k, v = normal(1, 2, 24, 8, 1), normal(1, 2, 24, 8, 2), normal(1, 2, 24, 8, 3)
     some, all_ = (additive_mask(causal_mask(24 - time, time, q.device), 1, 2, 2, q.dtype) for time in (4, 24))
     torch.testing.assert_close(plain_attention(q[:, :, 20:], k, v, some), plain_attention(q, k, v, all_)[:, :, 20:])

@@ -21,7 +21,7 @@ from tests.model.networks.decoders import small_config
 pytest.importorskip("transformers")
 
 
-def test_the_soft_cap_on_scores_is_gemma2s() -> None:
+def test_the_soft_cap_on_scores_matches_gemma2() -> None:
     from transformers.models.gemma2.modeling_gemma2 import eager_attention_forward
 
     config = small_config(attention_soft_cap=1.5)
@@ -33,7 +33,7 @@ def test_the_soft_cap_on_scores_is_gemma2s() -> None:
     torch.testing.assert_close(attend(q, k, v, plan).transpose(1, 2), theirs, atol=1e-6, rtol=1e-5)
 
 
-def test_relative_buckets_are_t5s() -> None:
+def test_relative_buckets_match_t5() -> None:
     from transformers.models.t5.modeling_t5 import T5Attention
 
     for buckets, farthest in ((32, 128), (8, 20)):
@@ -42,14 +42,14 @@ def test_relative_buckets_are_t5s() -> None:
 
 
 @pytest.mark.parametrize("heads", [2, 6, 8, 12])
-def test_alibis_slopes_are_blooms(heads: int) -> None:
+def test_alibi_slopes_match_bloom(heads: int) -> None:
     from transformers.models.bloom.modeling_bloom import build_alibi_tensor
 
     theirs = build_alibi_tensor(torch.ones(1, 2), heads, torch.float32).view(heads, 2)[:, 1]
     torch.testing.assert_close(torch.tensor(alibi_slopes(heads)), theirs)
 
 
-def test_sinusoids_are_those_of_the_paper() -> None:
+def test_sinusoids_match_the_paper() -> None:
     x_BTD = normal(1, 1, 9, 32, 1)[0]
     added = SinusoidalPositions(small_config()).add(x_BTD, torch.arange(9)[None], 9)
     for place in range(9):
@@ -60,7 +60,7 @@ def test_sinusoids_are_those_of_the_paper() -> None:
 
 
 @pytest.mark.parametrize("activation", ["swiglu", "geglu", "relu", "gelu", "silu"])
-def test_the_feed_forward_is_its_formula(activation: str) -> None:
+def test_the_feed_forward_matches_its_formula(activation: str) -> None:
     layer, x = FeedForward(small_config(activation=activation, feed_forward_bias=True)), normal(1, 1, 5, 32, 2)[0]
     with torch.no_grad():
         up = x @ layer.up_proj.weight.t() + layer.up_proj.bias
@@ -87,7 +87,7 @@ PATTERNS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("documents", [[0] * 20, [0] * 3 + [1] * 17], ids=["alone", "packed"])
 @pytest.mark.parametrize("positions", ["none", "alibi", "relative"])
 @pytest.mark.parametrize("pattern", PATTERNS.values(), ids=PATTERNS.keys())
-def test_attention_is_the_softmax_over_what_each_token_may_see_pair_by_pair(
+def test_attention_is_a_softmax_over_exactly_the_keys_that_each_query_may_see(
     pattern: dict[str, Any], positions: str, documents: list[int]
 ) -> None:
     config = small_config(**pattern, positions=positions, relative_buckets=8, relative_distance=10)

@@ -1,4 +1,4 @@
-"""What holds for a decoder of every choice."""
+"""Properties that hold for a decoder with every choice of layers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_changing_one_packed_document_leaves_its_neighbours_logits_bit_equal(cho
 
 
 @each
-def test_a_packed_document_gets_the_logits_it_gets_alone(choice: dict[str, Any]) -> None:
+def test_a_packed_document_gets_the_logits_that_it_gets_alone(choice: dict[str, Any]) -> None:
     decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
     with torch.no_grad():
         packed, alone = decoder(row, documents_BT=DOCUMENTS)[:1, 7:19], decoder(row[:1, 7:19])
@@ -61,7 +61,7 @@ def test_a_packed_document_gets_the_logits_it_gets_alone(choice: dict[str, Any])
 
 @each
 @pytest.mark.parametrize("chunks", [[1] * 30, [12, 1, 1, 8, 8]], ids=["one-by-one", "pieces"])
-def test_reading_through_a_cache_gives_the_logits_of_reading_at_once(choice: dict[str, Any], chunks: list[int]) -> None:
+def test_logits_through_a_cache_equal_those_of_one_forward_pass(choice: dict[str, Any], chunks: list[int]) -> None:
     decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
     cache = KeyValueCache(decoder.config.layers)
     with torch.no_grad():
@@ -79,7 +79,7 @@ def test_no_logit_depends_on_a_later_token(choice: dict[str, Any]) -> None:
 
 
 @each
-def test_a_saved_decoder_comes_back_bit_equal_and_with_its_config(choice: dict[str, Any], tmp_path: Path) -> None:
+def test_a_saved_decoder_loads_bit_equal_with_its_config(choice: dict[str, Any], tmp_path: Path) -> None:
     decoder = spread_decoder(small_config(**choice))
     save_model(decoder, tmp_path)
     assert read_config(tmp_path) == (decoder.config, VOCABULARY)
@@ -89,7 +89,7 @@ def test_a_saved_decoder_comes_back_bit_equal_and_with_its_config(choice: dict[s
 
 
 @each
-def test_recomputing_blocks_gives_the_same_gradients_to_the_bit(choice: dict[str, Any]) -> None:
+def test_recomputing_blocks_gives_bit_equal_gradients(choice: dict[str, Any]) -> None:
     config = small_config(**{**choice, "dropout": 0.25})
     if config.norm == "batch":
         with pytest.raises(ValueError, match="recompute=true with norm=batch"):
@@ -107,7 +107,7 @@ def test_recomputing_blocks_gives_the_same_gradients_to_the_bit(choice: dict[str
         assert torch.equal(gradient, gradients[1][name]), name
 
 
-def test_recomputing_runs_each_block_a_second_time_in_training_alone() -> None:
+def test_recomputing_runs_each_block_twice_in_training_only() -> None:
     decoder, calls = spread_decoder(small_config()), list[int]()
     for number, block in enumerate(decoder.model.layers):
         block.mlp.register_forward_pre_hook(lambda *_, number=number: calls.append(number))
@@ -119,7 +119,7 @@ def test_recomputing_runs_each_block_a_second_time_in_training_alone() -> None:
 
 
 @each
-def test_bf16_products_move_the_logits_by_rounding_alone(choice: dict[str, Any]) -> None:
+def test_bf16_changes_the_logits_by_rounding_only(choice: dict[str, Any]) -> None:
     decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
     with torch.no_grad():
         exact = decoder(row, documents_BT=DOCUMENTS)
@@ -134,7 +134,7 @@ FLEX = {name: choice for name, choice in EVERY.items() if choice.get("positions"
 @pytest.mark.filterwarnings("ignore:.*flex_attention called without torch.compile.*")
 @pytest.mark.parametrize("documents", [None, DOCUMENTS], ids=["alone", "packed"])
 @pytest.mark.parametrize("choice", FLEX.values(), ids=FLEX.keys())
-def test_flex_attention_computes_what_the_other_ways_compute(
+def test_flex_attention_computes_what_the_other_kernels_compute(
     choice: dict[str, Any], documents: torch.Tensor | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
@@ -145,7 +145,7 @@ def test_flex_attention_computes_what_the_other_ways_compute(
 
 
 @pytest.mark.parametrize("choice", OWN.values(), ids=OWN.keys())
-def test_an_int8_model_opens_and_its_logits_are_near(choice: dict[str, Any], tmp_path: Path) -> None:
+def test_an_int8_model_opens_with_logits_close_to_the_original(choice: dict[str, Any], tmp_path: Path) -> None:
     decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
     save_model(decoder, tmp_path / "full")
     metrics = quantize(tmp_path / "full", tmp_path / "int8", QuantizeConfig())
@@ -156,14 +156,14 @@ def test_an_int8_model_opens_and_its_logits_are_near(choice: dict[str, Any], tmp
 
 
 @pytest.mark.parametrize("name", ["latent", "sliding", "block-sparse", "relative", "alibi", "learned", "batch-norm", "score-cap"])
-def test_many_prompts_at_once_get_the_replies_they_get_alone(name: str) -> None:
+def test_batched_prompts_get_the_replies_that_they_get_alone(name: str) -> None:
     decoder = spread_decoder(small_config(**EVERY[name]))
     prompts = [tokens(1, length, seed=length)[0].tolist() for length in (9, 3, 14)]
     alone = [list(generate(decoder, prompt, SamplingConfig(max_new_tokens=12), {5})) for prompt in prompts]
     assert generate_batch(decoder, prompts, 12, {5}) == alone
 
 
-def test_a_choice_says_by_name_why_it_is_no_llama_and_the_others_say_nothing() -> None:
+def test_llama_differences_names_exactly_the_choices_that_llama_lacks() -> None:
     assert small_config(norm="layer", qk_norm=True, logit_soft_cap=2).llama_differences() == (
         "norm=layer",
         "qk_norm=true",
@@ -182,15 +182,17 @@ def test_dropout_drops_its_share_in_training_and_nothing_in_evaluation() -> None
 
 
 @pytest.mark.parametrize("choice", [{}, {"attention_soft_cap": 5.0}, OWN["latent"]], ids=["fused", "plain", "latent"])
-def test_dropout_drops_attentions_probabilities_and_sublayers_outputs(choice: dict[str, Any]) -> None:
+def test_dropout_applies_to_attention_probabilities_and_sublayer_outputs(choice: dict[str, Any]) -> None:
     block = spread_decoder(small_config(dropout=0.5, **choice)).train().model.layers[0]
     _, shared = first_block_inputs(spread_decoder(small_config(**choice)), tokens(1, 9))
     x_BTD = torch.randn(1, 9, 32, generator=torch.Generator().manual_seed(1))
     probabilities = [block.self_attn(x_BTD, shared.rotary, shared.plan) for _ in range(400)]
-    still = block.self_attn.eval()(x_BTD, shared.rotary, shared.plan)
+    without_dropout = block.self_attn.eval()(x_BTD, shared.rotary, shared.plan)
     assert not torch.equal(probabilities[0], probabilities[1])
-    # Those that stay are scaled up, so that the mean is what it is without.
-    torch.testing.assert_close(torch.stack(probabilities).mean(0), still, atol=0.6 * float(still.detach().std()), rtol=0)
+    # Dropout scales up what it keeps, so the mean equals the output without dropout.
+    torch.testing.assert_close(
+        torch.stack(probabilities).mean(0), without_dropout, atol=0.6 * float(without_dropout.detach().std()), rtol=0
+    )
     added = block(x_BTD, shared) - x_BTD
     assert float((block(x_BTD, shared) == x_BTD).float().mean()) == pytest.approx(0.25, abs=0.08) and added.any()
 
@@ -208,7 +210,7 @@ def test_learned_positions_end_with_the_context() -> None:
         spread_decoder(small_config(positions="learned"))(tokens(1, 33))
 
 
-def test_new_parameters_start_where_they_change_nothing() -> None:
+def test_gains_start_at_one_and_biases_at_zero() -> None:
     decoder = Decoder(small_config(norm="layer", attention_bias=True, feed_forward_bias=True, qk_norm=True), VOCABULARY)
     for name, parameter in decoder.named_parameters():
         if parameter.dim() == 1:
@@ -227,12 +229,12 @@ def test_new_parameters_start_where_they_change_nothing() -> None:
         ({"rope_scaling": "yarn", "rope_beta_slow": 40.0}, "rope_beta_slow=40.0"),
     ],
 )
-def test_choices_that_do_not_go_together_are_refused_with_their_values(changes: dict[str, Any], message: str) -> None:
+def test_incompatible_choices_are_refused_with_their_values(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         small_config(**changes)
 
 
-def test_positions_given_beside_a_cache_are_refused_where_distances_count() -> None:
+def test_explicit_positions_with_a_cache_are_refused_where_distances_matter() -> None:
     decoder, cache = spread_decoder(small_config(positions="alibi")), KeyValueCache(2)
     decoder(tokens(1, 4), cache=cache)
     with pytest.raises(ValueError, match="positions_BT together with a cache: positions=alibi"):

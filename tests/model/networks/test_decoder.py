@@ -1,4 +1,4 @@
-"""The decoder against an independent reference, and the wall between packed documents."""
+"""The decoder against transformers, packed documents, the cache, and initial weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def tokens(rows: int, time: int, seed: int = 1) -> Tensor:
 
 
 class GrowingCache:
-    """The least that attention asks of a cache."""
+    """The smallest cache that attention accepts."""
 
     def __init__(self) -> None:
         self.length = 0
@@ -53,7 +53,7 @@ def test_logits_equal_those_of_transformers_loaded_from_the_saved_directory(tmp_
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
 
-def test_a_saved_decoder_comes_back_bit_equal_and_saves_to_the_same_bytes(tmp_path: Path) -> None:
+def test_a_saved_decoder_loads_bit_equal_and_saves_to_the_same_bytes(tmp_path: Path) -> None:
     decoder = Decoder(SMALL, VOCABULARY, seed=3)
     save_model(decoder, tmp_path / "one")
     back = load_model(tmp_path / "one")
@@ -64,7 +64,7 @@ def test_a_saved_decoder_comes_back_bit_equal_and_saves_to_the_same_bytes(tmp_pa
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_a_directory_that_asks_for_what_the_decoder_does_not_do_is_refused_by_field(tmp_path: Path) -> None:
+def test_a_directory_with_an_unsupported_field_is_refused_by_field(tmp_path: Path) -> None:
     save_model(Decoder(SMALL, VOCABULARY), tmp_path, extra={"hidden_act": "relu"})
     with pytest.raises(ModelError, match="hidden_act is 'relu'"):
         load_model(tmp_path)
@@ -84,7 +84,7 @@ def test_changing_one_packed_document_leaves_its_neighbours_logits_bit_equal() -
     assert not torch.equal(one[0, 10:25], two[0, 10:25])
 
 
-def test_a_packed_document_gets_the_logits_it_gets_alone() -> None:
+def test_a_packed_document_gets_the_logits_that_it_gets_alone() -> None:
     decoder = Decoder(SMALL, VOCABULARY)
     row = tokens(1, 40)
     documents = torch.tensor([[0] * 10 + [1] * 30])
@@ -108,7 +108,7 @@ def test_no_logit_depends_on_a_later_token() -> None:
 
 
 @pytest.mark.parametrize("chunks", [[1] * 30, [12, 1, 1, 8, 8], [30]])
-def test_reading_through_a_cache_gives_the_logits_of_reading_at_once(chunks: list[int]) -> None:
+def test_logits_through_a_cache_equal_those_of_one_forward_pass(chunks: list[int]) -> None:
     decoder = Decoder(SMALL, VOCABULARY)
     row = tokens(2, 30)
     cache = GrowingCache()
@@ -118,7 +118,7 @@ def test_reading_through_a_cache_gives_the_logits_of_reading_at_once(chunks: lis
     assert cache.length == 30
 
 
-def test_the_seed_decides_the_weights_and_a_deeper_decoder_keeps_those_of_the_first_layers() -> None:
+def test_weights_depend_on_the_seed_and_not_on_the_number_of_layers() -> None:
     one, same, other = (dict(Decoder(SMALL, VOCABULARY, seed=seed).named_parameters()) for seed in (1, 1, 2))
     name = "model.layers.0.self_attn.q_proj.weight"
     assert all(torch.equal(one[key], same[key]) for key in one)

@@ -18,7 +18,7 @@ transformers = pytest.importorskip("transformers")
 
 
 def assert_same(decoder: Decoder, theirs: nn.Module) -> None:
-    """Equal logits over rows as long as the context."""
+    """Assert equal logits on rows as long as the context."""
     batch = tokens(2, decoder.config.context)
     with torch.no_grad():
         ours, reference = decoder(batch), theirs.eval()(batch).logits
@@ -27,7 +27,7 @@ def assert_same(decoder: Decoder, theirs: nn.Module) -> None:
 
 
 def common(config: DecoderConfig, **more: Any) -> dict[str, Any]:
-    """Fields that the Llama family of configurations shares."""
+    """Return the fields that configs of the Llama family share."""
     return {
         "vocab_size": VOCABULARY,
         "hidden_size": config.width,
@@ -44,22 +44,22 @@ def common(config: DecoderConfig, **more: Any) -> dict[str, Any]:
     }
 
 
-def filled(theirs: nn.Module, decoder: Decoder) -> nn.Module:
-    """`theirs` with the decoder's tensors by the same names."""
+def with_weights_of(theirs: nn.Module, decoder: Decoder) -> nn.Module:
+    """Load the decoder's tensors into `theirs` by the same names."""
     missing, unexpected = theirs.load_state_dict(decoder.state_dict(), strict=False)
     assert not unexpected and set(missing) <= {"lm_head.weight"}
     return theirs
 
 
 @pytest.mark.parametrize("choice", LLAMA.values(), ids=LLAMA.keys())
-def test_a_choice_that_is_a_llama_opens_in_transformers_with_the_same_logits(choice: dict[str, Any], tmp_path: Path) -> None:
+def test_a_llama_loads_in_transformers_with_the_same_logits(choice: dict[str, Any], tmp_path: Path) -> None:
     decoder = spread_decoder(small_config(**choice))
     save_model(decoder, tmp_path)
     assert_same(decoder, transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32))
 
 
 @pytest.mark.parametrize("choice", LLAMA.values(), ids=LLAMA.keys())
-def test_a_llama_that_transformers_wrote_opens_here_with_the_same_logits(choice: dict[str, Any], tmp_path: Path) -> None:
+def test_a_llama_saved_by_transformers_loads_here_with_the_same_logits(choice: dict[str, Any], tmp_path: Path) -> None:
     save_model(spread_decoder(small_config(**choice)), tmp_path / "ours")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "ours", dtype=torch.float32)
     theirs.save_pretrained(tmp_path / "theirs")
@@ -67,7 +67,7 @@ def test_a_llama_that_transformers_wrote_opens_here_with_the_same_logits(choice:
 
 
 @pytest.mark.parametrize("name", ["latent", "sliding", "layer-norm"])
-def test_what_is_no_llama_is_refused_by_transformers_rather_than_computed_wrong(name: str, tmp_path: Path) -> None:
+def test_transformers_refuses_a_decoder_that_is_not_a_llama(name: str, tmp_path: Path) -> None:
     save_model(spread_decoder(small_config(**OWN[name])), tmp_path)
     with pytest.raises(ValueError, match="folio"):
         transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
@@ -82,13 +82,13 @@ def test_what_is_no_llama_is_refused_by_transformers_rather_than_computed_wrong(
         ({"model_type": "mistral"}, "model_type is 'mistral'"),
     ],
 )
-def test_a_llama_field_that_is_not_computed_here_is_refused_with_its_value(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_an_unsupported_llama_field_is_refused_with_its_value(fields: dict[str, Any], message: str, tmp_path: Path) -> None:
     save_model(spread_decoder(small_config()), tmp_path, extra=fields)
     with pytest.raises(ModelError, match=message):
         load_model(tmp_path)
 
 
-def test_learned_positions_layer_norm_gelu_and_biases_are_gpt2s() -> None:
+def test_learned_positions_layer_norm_gelu_and_biases_match_gpt2() -> None:
     config = small_config(
         positions="learned", norm="layer", activation="gelu", attention_bias=True, feed_forward_bias=True, kv_heads=4, feed_forward=128
     )
@@ -116,30 +116,32 @@ def test_learned_positions_layer_norm_gelu_and_biases_are_gpt2s() -> None:
                     "ln_f": "model.norm",
                 }
                 value = ours[f"{next(place for part, place in places.items() if part in name)}.{kind}"]
-            # GPT-2 keeps the matrices of its linear layers turned over.
+            # GPT-2 keeps the matrices of its linear layers transposed.
             parameter.copy_(value.t() if ".c_" in name and kind == "weight" else value)
     assert_same(decoder, theirs)
 
 
-def test_norms_of_queries_and_keys_are_qwen3s() -> None:
+def test_norms_of_queries_and_keys_match_qwen3() -> None:
     decoder = spread_decoder(small_config(qk_norm=True))
     theirs = transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**common(decoder.config, head_dim=8)))
-    assert_same(decoder, filled(theirs, decoder))
+    assert_same(decoder, with_weights_of(theirs, decoder))
 
 
-def test_the_sliding_window_is_mistrals() -> None:
+def test_the_sliding_window_matches_mistral() -> None:
     decoder = spread_decoder(small_config(pattern="sliding", window=5))
     theirs = transformers.MistralForCausalLM(
         transformers.MistralConfig(**{**common(decoder.config, sliding_window=5, head_dim=8, attn_implementation="eager")})
     )
-    assert_same(decoder, filled(theirs, decoder))
+    assert_same(decoder, with_weights_of(theirs, decoder))
 
 
 @pytest.mark.parametrize("scaling", ["none", "yarn"])
-@pytest.mark.parametrize("asking", [0, 24])
-def test_latent_attention_is_deepseek_v3s(asking: int, scaling: str) -> None:
-    stretched = {"rope_scaling": "yarn", "rope_theta": 50.0, "rope_original_context": 24} if scaling == "yarn" else {}
-    decoder = spread_decoder(small_config(**OWN["latent"], latent_query_width=asking, attention_bias=True, norm_epsilon=1e-6, **stretched))
+@pytest.mark.parametrize("latent_query", [0, 24])
+def test_latent_attention_matches_deepseek_v3(latent_query: int, scaling: str) -> None:
+    scaled = {"rope_scaling": "yarn", "rope_theta": 50.0, "rope_original_context": 24} if scaling == "yarn" else {}
+    decoder = spread_decoder(
+        small_config(**OWN["latent"], latent_query_width=latent_query, attention_bias=True, norm_epsilon=1e-6, **scaled)
+    )
     config = decoder.config
     theirs = transformers.DeepseekV3ForCausalLM(
         transformers.DeepseekV3Config(
@@ -147,7 +149,7 @@ def test_latent_attention_is_deepseek_v3s(asking: int, scaling: str) -> None:
                 **common(config),
                 "num_key_value_heads": 4,
                 "kv_lora_rank": config.latent_width,
-                "q_lora_rank": asking or None,
+                "q_lora_rank": latent_query or None,
                 "qk_rope_head_dim": config.latent_rope_width,
                 "qk_nope_head_dim": config.head_width,
                 "v_head_dim": config.head_width,
@@ -155,11 +157,11 @@ def test_latent_attention_is_deepseek_v3s(asking: int, scaling: str) -> None:
                 "rope_interleave": False,
                 "num_mtp_layers": 0,
                 **({"rope_parameters": {"rope_type": "yarn", "rope_theta": 50.0, "factor": 8.0,
-                                        "original_max_position_embeddings": 24}} if stretched else {}),
+                                        "original_max_position_embeddings": 24}} if scaled else {}),
             }
         )
     )  # fmt: skip
-    assert_same(decoder, filled(theirs, decoder))
+    assert_same(decoder, with_weights_of(theirs, decoder))
 
 
 def test_capped_logits_are_the_cap_times_the_tanh_of_logit_over_cap() -> None:
@@ -182,7 +184,7 @@ def test_post_norm_normalizes_the_stream_after_each_addition_and_nothing_at_the_
 
 
 def normed(kind: str, x: Tensor, norm: Any) -> Tensor:
-    """Root mean square norm, or LayerNorm, by its formula."""
+    """Compute RMSNorm or LayerNorm by its formula."""
     centred = x - x.mean(-1, keepdim=True) if kind == "layer" else x
     scaled = centred / (centred.square().mean(-1, keepdim=True) + 1e-5).sqrt() * norm.weight
     return scaled + norm.bias if kind == "layer" else scaled

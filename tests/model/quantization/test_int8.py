@@ -1,3 +1,5 @@
+"""INT8 rounding of weights."""
+
 from __future__ import annotations
 
 import pytest
@@ -16,7 +18,7 @@ from model.quantization.int8 import dequantize, dequantize_rows, quantize_rows
     magnitude=st.floats(-44, 30).map(lambda power: 10.0**power),
     seed=st.integers(0, 999),
 )
-def test_every_weight_comes_back_within_half_a_step_of_its_row(rows: int, columns: int, magnitude: float, seed: int) -> None:
+def test_every_weight_is_restored_within_half_a_step_of_its_row(rows: int, columns: int, magnitude: float, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     weight = torch.randn(rows, columns, generator=generator) * magnitude
     weight[0] = 0

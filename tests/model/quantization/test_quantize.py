@@ -1,3 +1,5 @@
+"""Quantized model directories."""
+
 from __future__ import annotations
 
 import json
@@ -54,7 +56,7 @@ def test_the_same_model_gives_the_same_bytes(model_dir: Path, tmp_path: Path) ->
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
-def test_what_is_quantized_already_is_not_quantized_again(model_dir: Path, tmp_path: Path) -> None:
+def test_a_quantized_model_is_not_quantized_again(model_dir: Path, tmp_path: Path) -> None:
     quantize(model_dir, tmp_path / "a", QuantizeConfig())
     with pytest.raises(ModelError, match="quantized already"):
         quantize(tmp_path / "a", tmp_path / "b", QuantizeConfig())
@@ -69,7 +71,7 @@ def test_a_weight_that_is_not_finite_is_named(tmp_path: Path) -> None:
         quantize(tmp_path / "model", tmp_path / "int8", QuantizeConfig())
 
 
-def test_a_format_of_the_future_and_a_missing_file_are_refused(model_dir: Path, tmp_path: Path) -> None:
+def test_an_unknown_format_and_a_missing_file_are_refused(model_dir: Path, tmp_path: Path) -> None:
     quantize(model_dir, tmp_path, QuantizeConfig())
     fields = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / INT8_WEIGHTS).rename(tmp_path / "elsewhere")
@@ -81,7 +83,7 @@ def test_a_format_of_the_future_and_a_missing_file_are_refused(model_dir: Path, 
         open_model(tmp_path)
 
 
-def test_a_library_that_knows_no_scales_finds_no_weights_instead_of_wrong_ones(model_dir: Path, tmp_path: Path) -> None:
+def test_transformers_finds_no_weights_in_an_int8_directory(model_dir: Path, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     quantize(model_dir, tmp_path, QuantizeConfig())
     with pytest.raises(OSError):

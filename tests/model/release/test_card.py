@@ -1,3 +1,5 @@
+"""The model card."""
+
 from __future__ import annotations
 
 import re
@@ -30,7 +32,7 @@ def test_a_full_card_holds_every_fact() -> None:
     assert "\n\n\n" not in text
 
 
-def test_what_is_not_known_is_said_to_be_not_known() -> None:
+def test_missing_facts_are_shown_as_missing() -> None:
     text = render_card(PLAIN, FACTS)
     assert text.count("Not stated.") == 4 and "No gate was passed: treat this model as untested." in text
 
@@ -43,7 +45,7 @@ def test_a_card_without_limits_or_use_is_refused() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(hostile=st.text(max_size=30) | st.sampled_from(["---\nx: 1", "<script>", "a | b", "[x](y)", "`x`", "# h", "- i"]))
-def test_foreign_text_cannot_become_markup_front_matter_or_a_column(hostile: str) -> None:
+def test_text_from_outside_cannot_become_markup_front_matter_or_a_column(hostile: str) -> None:
     fields = {"name": f"x{hostile}", "licence": hostile, "gates": ((hostile,) * 5,), "lineage": {hostile: hostile}}
     fields |= {"conversation": (("user", hostile),), "summary": f"x{hostile}"}
     text = render_card(ModelCard.model_validate({**PLAIN.model_dump(), **fields}), FACTS)
@@ -63,7 +65,7 @@ def test_every_character_of_markup_is_escaped() -> None:
         "1,234,567", "0.1235", "1e+20", r"x\_y", "True"]  # fmt: skip
 
 
-def test_a_measurement_stands_with_its_interval_on_one_line() -> None:
+def test_a_metric_is_shown_with_its_interval_on_one_line() -> None:
     metrics = {"q.right": 0.9, "q.right_low": 0.85, "q.right_high": 0.95, "q.right_error": 0.02, "q.asked": 1340.0}
     card = PLAIN.model_copy(update={"metrics": metrics})
     text = render_card(card, FACTS).replace("\\", "")

@@ -1,3 +1,5 @@
+"""Release directories, in folio and in transformers."""
+
 from __future__ import annotations
 
 import json
@@ -39,7 +41,7 @@ def release(model_dir: Path, tokenizer_dir: Path, int8_dir: Path, tmp_path_facto
     return folder
 
 
-def test_transformers_loads_it_and_gives_the_same_logits(release: Path, decoder: Decoder) -> None:
+def test_transformers_loads_a_release_with_the_same_logits(release: Path, decoder: Decoder) -> None:
     transformers = pytest.importorskip("transformers")
     theirs = transformers.AutoModelForCausalLM.from_pretrained(release, local_files_only=True).eval()
     assert theirs.dtype == torch.float32
@@ -49,7 +51,7 @@ def test_transformers_loads_it_and_gives_the_same_logits(release: Path, decoder:
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_a_model_with_its_own_head_and_one_without_both_load(tied: bool, tokenizer_dir: Path, tmp_path: Path) -> None:
+def test_tied_and_untied_embeddings_load_in_transformers(tied: bool, tokenizer_dir: Path, tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     shape = DecoderConfig(width=32, layers=2, heads=4, kv_heads=1, feed_forward=48, context=32, tied_embeddings=tied)
     ours = Decoder(shape, 330, seed=5).eval()
@@ -61,7 +63,7 @@ def test_a_model_with_its_own_head_and_one_without_both_load(tied: bool, tokeniz
         torch.testing.assert_close(ours(tokens_BT), theirs(tokens_BT).logits, rtol=1e-5, atol=1e-5)
 
 
-def test_the_chat_template_gives_transformers_our_ids_and_greedy_text_is_equal_token_by_token(release: Path) -> None:
+def test_transformers_gives_the_same_prompt_ids_and_greedy_tokens(release: Path) -> None:
     transformers = pytest.importorskip("transformers")
     tokenizer = transformers.AutoTokenizer.from_pretrained(release, local_files_only=True)
     theirs = transformers.AutoModelForCausalLM.from_pretrained(release, local_files_only=True).eval()
@@ -77,7 +79,7 @@ def test_the_chat_template_gives_transformers_our_ids_and_greedy_text_is_equal_t
     assert sorted(theirs.generation_config.eos_token_id) == sorted(chat.format.stop_ids) == [2, 6]
 
 
-def test_the_int8_model_beside_it_is_a_directory_that_chats_by_itself(release: Path, tmp_path: Path) -> None:
+def test_the_int8_folder_works_on_its_own(release: Path, tmp_path: Path) -> None:
     shutil.copytree(release / "int8", tmp_path / "alone")
     chat = ChatModel.open(tmp_path / "alone")
     assert isinstance("".join(chat.say("Who?", SamplingConfig(max_new_tokens=6))), str)
@@ -92,7 +94,7 @@ def test_the_same_inputs_give_the_same_bytes(release: Path, model_dir: Path, tok
     assert str(tmp_path) not in text and str(model_dir) not in text
 
 
-def test_bfloat16_halves_the_weights_and_opens_everywhere(model_dir: Path, tokenizer_dir: Path, release: Path, tmp_path: Path) -> None:
+def test_bfloat16_halves_the_weights_and_loads_as_float32(model_dir: Path, tokenizer_dir: Path, release: Path, tmp_path: Path) -> None:
     metrics = export(model_dir, tokenizer_dir, tmp_path, ExportConfig(dtype="bfloat16"), CARD)
     ratio = (tmp_path / "model.safetensors").stat().st_size / (release / "model.safetensors").stat().st_size
     assert 0 < metrics["logits_difference"] < 5 and 0.45 < ratio < 0.6
@@ -102,14 +104,16 @@ def test_bfloat16_halves_the_weights_and_opens_everywhere(model_dir: Path, token
 
 @pytest.fixture(scope="module")
 def own(chat_format: ChatFormat, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that no Llama computes, as a directory."""
+    """The directory of a model that is not a Llama."""
     folder = tmp_path_factory.mktemp("own")
     shape = DecoderConfig(width=32, layers=2, heads=4, context=64, attention="latent", norm="layer", logit_soft_cap=20, initial_std=0.3)
     save_model(Decoder(shape, chat_format.tokenizer.get_vocab_size(), seed=5), folder)
     return folder
 
 
-def test_what_is_no_llama_is_exported_for_folio_alone_and_its_card_says_so(own: Path, tokenizer_dir: Path, tmp_path: Path) -> None:
+def test_a_model_that_is_not_a_llama_is_exported_for_folio_alone_and_its_card_says_so(
+    own: Path, tokenizer_dir: Path, tmp_path: Path
+) -> None:
     quantize(own, tmp_path / "int8", QuantizeConfig())
     metrics = export(own, tokenizer_dir, tmp_path / "out", ExportConfig(format="folio"), CARD, quantized=tmp_path / "int8")
     assert metrics["logits_difference"] == 0
@@ -121,17 +125,19 @@ def test_what_is_no_llama_is_exported_for_folio_alone_and_its_card_says_so(own: 
     assert "library_name: transformers" not in card and "AutoModelForCausalLM" not in card
 
 
-def test_a_format_that_the_model_cannot_have_is_refused_with_what_makes_it_so(
+def test_a_format_that_does_not_suit_the_model_is_refused_with_the_reason(
     own: Path, model_dir: Path, tokenizer_dir: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(ModelError, match=r"is not a Hugging Face Llama: attention=latent, norm=layer, logit_soft_cap=20.0; .* format: folio"):
+    with pytest.raises(
+        ModelError, match=r"is not a Hugging Face Llama: attention=latent, norm=layer, logit_soft_cap=20.0; .* format: folio"
+    ):
         export(own, tokenizer_dir, tmp_path / "out", ExportConfig(), CARD)
     with pytest.raises(ModelError, match=r"is a Hugging Face Llama, .* format: huggingface"):
         export(model_dir, tokenizer_dir, tmp_path / "out", ExportConfig(format="folio"), CARD)
     assert not (tmp_path / "out").exists()
 
 
-def test_what_does_not_fit_together_is_refused(model_dir: Path, tokenizer_dir: Path, int8_dir: Path, tmp_path: Path) -> None:
+def test_models_and_tokenizers_that_do_not_match_are_refused(model_dir: Path, tokenizer_dir: Path, int8_dir: Path, tmp_path: Path) -> None:
     small = Decoder(DecoderConfig(width=16, layers=1, heads=2, kv_heads=1, feed_forward=16, context=8), 40)
     save_model(small, tmp_path / "small")
     with pytest.raises(ModelError, match="do not match"):
