@@ -14,12 +14,8 @@ from model.training.initial import initial_decoder
 from model.training.job import Job, JobError
 from model.training.telemetry.step_log import read_lines
 from tasks.base.pretrain import initial_state
-<<<<<<< HEAD
-from tasks.training import Pretraining
-from tests.model.jobs import DIGEST, SHAPE, VOCABULARY, JobMaker
-=======
 from tasks.training.config import Pretraining
->>>>>>> 6a2a216 (What the training stages share is a folder of its own, so that no chapter holds what another uses)
+from tests.model.jobs import DIGEST, SHAPE, VOCABULARY, JobMaker
 
 from .alone import train_here
 
