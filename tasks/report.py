@@ -47,8 +47,8 @@ def _report() -> None:
     run = current_run()
     account = Account.of(run)
     page = write_page(run, account)
-    if run.tracker is not None:
-        run.tracker.page(page)
+    if run.exporter is not None:
+        run.exporter.page(page)
     name = run.name.lower().replace("_", "-")
     create_markdown_artifact(key=f"report-{name}", markdown=notice(account, page), description=f"What the run of {run.name} made")
     if run.artifacts:

@@ -16,7 +16,7 @@ from flows.recipe.schema import Recipe
 from flows.services import local as services
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_store
-from tasks.stage.recovery.watchdog import sweep
+from tasks.stage.recovery.watchdog import sweep_dead_runs
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal
 from tasks.stage.system.progress import format_duration
@@ -58,7 +58,7 @@ def _carried_out(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifac
 def close_the_dead() -> None:
     """Mark the runs in folio's own store that died without an end as crashed; wait until that is done."""
     show_on_terminal()
-    burial = sweep(Journal(open_store(services.store_url(), Path.cwd(), services.home())), services.tracking_url())
+    burial = sweep_dead_runs(Journal(open_store(services.store_url(), Path.cwd(), services.home())), services.tracking_url())
     if burial is not None:
         burial.wait()
 

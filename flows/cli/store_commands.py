@@ -20,12 +20,12 @@ from flows.services.local import home, store_url
 from tasks.reporting.wording import count, plural, size
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.garbage import GarbageSurvey, collect, exclusive_use
+from tasks.stage.store.garbage import GarbageSurvey, collect_garbage, exclusive_use
 from tasks.stage.store.index import Damaged
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
-from tasks.stage.store.verify_store import VerificationReport, verify
+from tasks.stage.store.verify_store import VerificationReport, verify_artifacts
 from tasks.stage.system.progress import format_duration, log
 
 SHOWN = 40
@@ -35,7 +35,7 @@ def gc(*, delete: bool, keep: int, named: tuple[str, ...], unrecorded: bool, as_
     """What can go, or went, as text."""
     opened = open_store(store or store_url(), Path.cwd(), home())
     with _speaking(as_json):
-        found = collect(opened, delete=delete, keep=keep, named=named, unrecorded=unrecorded)
+        found = collect_garbage(opened, delete=delete, keep=keep, named=named, unrecorded=unrecorded)
     if as_json:
         runs = [{"id": kept.run.id, "recipe": kept.run.recipe, "status": kept.run.status, "why": kept.why} for kept in found.runs]
         held = {"recorded": found.recorded, "runs": runs, "artifacts": found.artifacts, "bytes": found.size, "unrecorded": found.unrecorded}
@@ -79,7 +79,7 @@ def verify_store(*, heal: bool, as_json: bool, store: str) -> tuple[str, bool]:
     """What is wrong, or what was healed, as text; and whether all is well now."""
     opened = open_store(store or store_url(), Path.cwd(), home())
     with _speaking(as_json):
-        findings = verify(opened)
+        findings = verify_artifacts(opened)
         healed = heal_store(opened, findings) if heal and findings.damaged else None
     well = not findings.damaged if healed is None else not healed.left
     if as_json:
@@ -116,7 +116,7 @@ def heal_store(store: Store, findings: VerificationReport) -> Healed:
     for damaged in findings.damaged:
         if why := _still_wrong(store, damaged, damaged.location in wanted):
             left[damaged.location] = why
-    healed = tuple(d.location for d in findings.damaged if d.location not in left and store.catalogue.read(d.location) is not None)
+    healed = tuple(d.location for d in findings.damaged if d.location not in left and store.index.read(d.location) is not None)
     return Healed(aside, outcomes, healed, left)
 
 
@@ -152,7 +152,7 @@ def _again(store: Store, run: RunRecord) -> str:
 
 def _still_wrong(store: Store, damaged: Damaged, wanted: bool) -> str:
     """Why a damaged artifact is not healed; "" when it is, or when it is put aside and nobody misses it."""
-    found = store.catalogue.read(damaged.location)
+    found = store.index.read(damaged.location)
     if isinstance(found, Artifact):
         return "; ".join(store.check(found, digests=True))
     if not wanted:

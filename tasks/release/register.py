@@ -15,5 +15,5 @@ CHAMPION = "champion"
 def register(name: str, exported: StageOutput, verdict: StageOutput) -> None:
     """Register an exported model under `name`, unless planning or without tracking. The run learns the version when it closes."""
     run = current_run()
-    if isinstance(exported, Artifact) and isinstance(verdict, Artifact) and run.tracker is not None:
-        run.tracker.register(name, exported, CHAMPION if verdict.metrics["passed"] == 1.0 else None)
+    if isinstance(exported, Artifact) and isinstance(verdict, Artifact) and run.exporter is not None:
+        run.exporter.register(name, exported, CHAMPION if verdict.metrics["passed"] == 1.0 else None)

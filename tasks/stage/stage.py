@@ -23,13 +23,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from tasks.stage.execution.execute import perform
+from tasks.stage.execution.execute import execute
 from tasks.stage.execution.plan import decide, position_names
 from tasks.stage.execution.run import STAGE_BODIES, PipelineRun, current_run
 from tasks.stage.execution.stage_call import StageCall
-from tasks.stage.identity.fingerprint import edited_since, fingerprint
+from tasks.stage.identity.fingerprint import changed_definitions, fingerprint
 from tasks.stage.identity.key import flatten, library_versions, stable
-from tasks.stage.store.artifact import PendingArtifact, ShardedArtifact, StageInput, StageOutput, singles
+from tasks.stage.store.artifact import PendingArtifact, ShardedArtifact, StageInput, StageOutput, unsharded
 from tasks.stage.workspace import Body, Metrics, ShardIndex, Workspace
 
 __all__ = ["STAGES", "Hook", "Metrics", "ShardIndex", "ShardedStage", "Stage", "Workspace", "stage"]
@@ -83,7 +83,7 @@ class Stage:
         call = self.decided(run, config, {name: value for name, value in inputs.items() if value is not None}, None)
         if run.options.planning:
             return call.decision.artifact or PendingArtifact(position=self.position)
-        return perform(run, self.position, [call])[0]
+        return execute(run, self.position, [call])[0]
 
     def decided(self, run: PipelineRun, config: BaseModel, given: Inputs, shard: ShardIndex | None) -> StageCall:
         """What is to be done about one call, and all that is needed to do it."""
@@ -97,13 +97,13 @@ class Stage:
             stage=self.name,
             label=label,
             ingredients=ingredients,
-            waits_on={name: value.position for name, value in singles(given).items() if isinstance(value, PendingArtifact)},
+            waits_on={name: value.position for name, value in unsharded(given).items() if isinstance(value, PendingArtifact)},
             refresh=not run.options.refresh.isdisjoint(position_names(position)),
             verify=run.options.verify,
             before=run.before.get(position),
         )
         run.decisions.append(decision)
-        edited = partial(edited_since, self.body.__module__, self.body.__name__)
+        edited = partial(changed_definitions, self.body.__module__, self.body.__name__)
         return StageCall(self.body, self.model, label, config, given, ingredients, decision, edited, shard)
 
     def ingredients(self, run: PipelineRun, config: BaseModel, given: Inputs, shard: ShardIndex | None) -> dict[str, str]:
@@ -112,7 +112,7 @@ class Stage:
         return {
             **flatten(stable(config, self.position), self.name),
             **({"shard": f"{shard.number} of {shard.count}"} if shard else {}),
-            **{f"input.{name}": value.digest for name, value in singles(given).items() if not isinstance(value, PendingArtifact)},
+            **{f"input.{name}": value.digest for name, value in unsharded(given).items() if not isinstance(value, PendingArtifact)},
             **{f"code.{name}": value for name, value in fingerprint(self.body.__module__, self.body.__name__).items()},
             **library_versions(self.libraries),
             **{f"observed.{name}": value for name, value in observed.items()},
@@ -140,7 +140,7 @@ class ShardedStage:
         if run.options.planning:
             planned = tuple(call.decision.artifact or PendingArtifact(position=call.decision.position) for call in calls)
             return ShardedArtifact(position=self.stage.position, items=planned)
-        return ShardedArtifact(position=self.stage.position, items=tuple(perform(run, self.stage.position, calls)))
+        return ShardedArtifact(position=self.stage.position, items=tuple(execute(run, self.stage.position, calls)))
 
     def _dealt(self, name: str, value: StageInput | ShardedArtifact, number: int) -> StageInput:
         if not isinstance(value, ShardedArtifact):

@@ -20,7 +20,7 @@ from typing import TypeVar
 from tasks.stage.identity import digests
 from tasks.stage.identity.digests import DigestCache, hash_files
 from tasks.stage.store.artifact import RECORD, Artifact, Cost, File, InputRecord, Origin, content_digest
-from tasks.stage.store.garbage import survey
+from tasks.stage.store.garbage import survey_garbage
 from tasks.stage.store.journal import Journal, PositionRecord, RunRecord
 from tasks.stage.store.origin import installed, now
 from tasks.stage.store.store import Store
@@ -75,7 +75,7 @@ def many(folder: Path, count: int) -> None:
     store = opened()
     row("newest of a stage and label", lambda: [store.latest(a.stage, a.label) for a in asked], looked_up)
     store = opened()
-    row("list all", lambda: [store.catalogue.locations(stage) for stage in store.catalogue.stages()], listed)
+    row("list all", lambda: [store.index.locations(stage) for stage in store.index.stages()], listed)
     store = opened()
     row("read all records", lambda: list(store.records()), lambda: parsed(made))
     store = opened()
@@ -83,7 +83,7 @@ def many(folder: Path, count: int) -> None:
     store = opened()
     row("verify all", lambda: [store.check(a, digests=False) for a in made], lambda: statted(folder / "store", made))
     store = opened()
-    row("what gc would take", lambda: survey(store, keep=3), lambda: parsed(made))
+    row("what gc would take", lambda: survey_garbage(store, keep=3), lambda: parsed(made))
 
 
 def huge(folder: Path) -> None:

@@ -20,7 +20,7 @@ from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import PipelineRun, RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
-from tasks.stage.identity.fingerprint import edited_since, fingerprint
+from tasks.stage.identity.fingerprint import changed_definitions, fingerprint
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.tracking.cost import Rates
 
@@ -135,7 +135,7 @@ class Workshop:
         self.stages = _loaded(tree / "tasks" / "toys.py")
         self.code = tree / "tasks" / "toys.py"
         self.patch.setattr(machinery, "fingerprint", partial(fingerprint, root=tree))
-        self.patch.setattr(machinery, "edited_since", partial(edited_since, root=tree))
+        self.patch.setattr(machinery, "changed_definitions", partial(changed_definitions, root=tree))
 
     def run(self, recipe: Toys | None = None, **options: Any) -> PipelineRun:
         """The pipeline in a real Prefect flow."""

@@ -16,13 +16,13 @@ from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.key import stable
 from tasks.stage.store.artifact import Artifact, ArtifactPart
 from tasks.stage.system.progress import format_duration, log
-from tasks.stage.tracking.mlflow_exporter import flat_parameters
+from tasks.stage.tracking.mlflow_exporter import flatten_parameters
 from tasks.stage.tracking.server import require_server
 
 
-def perform(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list[Artifact]:
+def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list[Artifact]:
     """The artifacts of a stage's calls, in their order, reused or made. Raises what a body raises."""
-    reporter = RunReporter(run, position, calls[0].decision.key, flat_parameters({"config": stable(calls[0].config, position)}))
+    reporter = RunReporter(run, position, calls[0].decision.key, flatten_parameters({"config": stable(calls[0].config, position)}))
     site = JobContext(run.store, run.root, run.home, run.started)
     task = run_task.with_options(name=position, result_storage=run.home / "prefect-results")
     anew = task.with_options(refresh_cache=True)
@@ -57,12 +57,12 @@ def perform(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
         raise
     artifacts = {call.decision.position: outcomes[call.decision.position].artifact for call in calls}
     executed = {name for name, outcome in outcomes.items() if outcome.executed}
-    model_id = next(iter(artifacts.values())).origin.mlflow_model_id or _model_told_of(calls[0])
+    model_id = next(iter(artifacts.values())).origin.mlflow_model_id or _evaluated_model(calls[0])
     reporter.done(artifacts, executed, {call.decision.position: call.decision for call in calls}, model_id)
     return list(artifacts.values())
 
 
-def _model_told_of(call: StageCall) -> str:
+def _evaluated_model(call: StageCall) -> str:
     """The LoggedModel among a call's inputs, such as the one an evaluation measures, or ""."""
     given = (value.artifact if isinstance(value, ArtifactPart) else value for value in call.inputs.values())
     return next((a.origin.mlflow_model_id for a in given if isinstance(a, Artifact) and a.origin.mlflow_model_id), "")

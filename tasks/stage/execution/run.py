@@ -41,7 +41,7 @@ class PipelineRun:
     resources: Resources
     pool: WorkerPool
     options: RunOptions
-    tracker: ExporterProcess | None
+    exporter: ExporterProcess | None
     record: RunRecord
     rates: Rates = field(default_factory=Rates)
     before: Mapping[str, PositionRecord] = field(default_factory=dict)

@@ -22,14 +22,14 @@ from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.identity.code.source_tree import ROOMS
 from tasks.stage.identity.digests import DigestCache
 from tasks.stage.identity.fingerprint import freeze
-from tasks.stage.recovery.watchdog import sweep, watched
+from tasks.stage.recovery.watchdog import sweep_dead_runs, watched
 from tasks.stage.store.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.store.origin import git_state, now
 from tasks.stage.store.store import Store
 from tasks.stage.system.progress import log
 from tasks.stage.tracking.cost import Rates, total_cost
 from tasks.stage.tracking.exporter_process import ExporterProcess
-from tasks.stage.tracking.mlflow_exporter import flat_parameters
+from tasks.stage.tracking.mlflow_exporter import flatten_parameters
 
 MLFLOW = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
@@ -56,27 +56,27 @@ def open_run(
     freeze(STAGE_BODIES, home / "cache" / "fingerprints")
     opened = open_store(store, root, home)
     journal = Journal(opened)
-    record = record_of(name, parameters)
+    record = new_run_record(name, parameters)
     rates = Rates.model_validate(parameters.get("rates", {}))
     pool = WorkerPool(resources, home, opened)
-    run = PipelineRun(name, root, home, opened, resources, pool, options, None, record, rates, journal.standing(name))
+    run = PipelineRun(name, root, home, opened, resources, pool, options, None, record, rates, journal.latest_positions(name))
     if options.planning:
         with use_run(run):
             yield run
         return
     database = resolve(tracking, root) if tracking else ""
-    sweep(journal, database)
+    sweep_dead_runs(journal, database)
     # In this order: a collection of an object store knows a run by its lease alone.
     with watched(opened, record, database), journal.running(record), opened.in_use(), pool:
         if database:
-            run.tracker = ExporterProcess(database, name, home, opened.url)
+            run.exporter = ExporterProcess(database, name, home, opened.url)
             tags = {
                 "mlflow.source.git.commit": record.git_commit,
                 "folio.git_dirty": str(record.git_dirty),
                 "folio.recipe": name,
                 "folio.run": record.id,
             }
-            run.tracker.start(name, flat_parameters(parameters), tags)
+            run.exporter.start(name, flatten_parameters(parameters), tags)
         try:
             with use_run(run):
                 yield run
@@ -86,7 +86,7 @@ def open_run(
         _close(run, "finished", "")
 
 
-def record_of(name: str, parameters: Mapping[str, object]) -> RunRecord:
+def new_run_record(name: str, parameters: Mapping[str, object]) -> RunRecord:
     """The record of a run that begins now."""
     commit, dirty = git_state()
     started = now()
@@ -132,7 +132,7 @@ def _stopped_at(run: PipelineRun, error: BaseException) -> str:
 def _close(run: PipelineRun, status: Status, error: str) -> None:
     changes: dict[str, str] = {"status": status, "ended": now(), "error": error}
     try:
-        if run.tracker is not None:
+        if run.exporter is not None:
             tags = {
                 "folio.reused": ", ".join(sorted(run.reused)),
                 "folio.executed": ", ".join(sorted(set(run.artifacts) - run.reused)),
@@ -142,7 +142,7 @@ def _close(run: PipelineRun, status: Status, error: str) -> None:
             money = run.rates.price(whole)
             spent = whole.model_dump() | ({} if money is None else {"money": money})
             metrics = {f"cost.total.{name}": value for name, value in spent.items()}
-            closed = run.tracker.finish(status=MLFLOW[status], tags=tags | told, metrics=metrics, artifacts=run.artifacts)
+            closed = run.exporter.finish(status=MLFLOW[status], tags=tags | told, metrics=metrics, artifacts=run.artifacts)
             changes["mlflow_run_id"], run.registered = closed
             for model in run.registered:
                 standing = f"is {model.alias}" if model.alias else "is no champion, since its gate was overruled"

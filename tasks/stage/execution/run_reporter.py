@@ -34,35 +34,35 @@ class RunReporter:
     def start(self) -> str:
         """The stage works: its MLflow run is open from here on. Returns the run's id, or "" without tracking."""
         with self._opening:
-            if not self._run_id and self._run.tracker is not None:
-                self._run_id = self._run.tracker.start_stage(self._position, self._key, self._parameters)
+            if not self._run_id and self._run.exporter is not None:
+                self._run_id = self._run.exporter.start_stage(self._position, self._key, self._parameters)
             return self._run_id
 
     def series(self, rows: list[tuple[str, float, int]]) -> None:
         """(metric, value, step) rows for the stage's MLflow run."""
-        if self._run.tracker is not None and rows:
-            self._run.tracker.series(self.start(), rows)
+        if self._run.exporter is not None and rows:
+            self._run.exporter.series(self.start(), rows)
 
     def model(self, call: StageCall, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
         """Declare a LoggedModel. A database that is away is told of afterwards: a long training is not thrown away for that."""
-        tracker = self._run.tracker
-        if tracker is None:
+        exporter = self._run.exporter
+        if exporter is None:
             return "", None
         run_id, model_id = self.start(), ""
         try:
-            model_id = tracker.create_model(
+            model_id = exporter.create_model(
                 self._position, run_id, {"folio.digest": digest, "folio.location": location}, dict(self._parameters)
             )
-            tracker.finish_model(model_id, run_id, model_files(output))
+            exporter.finish_model(model_id, run_id, model_files(output))
         except TrackingError as error:
             return model_id, error
         return model_id, None
 
     def failed(self, error: BaseException) -> None:
         """The stage did not work, or was stopped: what is no Exception is a wish from outside."""
-        if self._run.tracker is not None and self._run_id:
+        if self._run.exporter is not None and self._run_id:
             notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-            self._run.tracker.fail_stage(self._position, f"{type(error).__name__}: {error}{notes}", not isinstance(error, Exception))
+            self._run.exporter.fail_stage(self._position, f"{type(error).__name__}: {error}{notes}", not isinstance(error, Exception))
 
     def done(self, made: Mapping[str, Artifact], executed: Set[str], decisions: Mapping[str, Decision], model_id: str) -> None:
         """Every shard has its artifact. `executed`: the places that worked. `model_id`: the model that an evaluation tells of."""
@@ -82,12 +82,12 @@ class RunReporter:
                 accepted=decision.reason,
             )
         self._say(made, reused, decisions)
-        if run.tracker is not None:
+        if run.exporter is not None:
             if executed:
-                run.tracker.finish_stage(self._position, list(made.values()), len(reused), model_id)
+                run.exporter.finish_stage(self._position, list(made.values()), len(reused), model_id)
             else:
                 reasons = {decision.reason for decision in decisions.values() if decision.reason}
-                run.tracker.reuse_stage(self._position, list(made.values()), "; ".join(sorted(reasons)))
+                run.exporter.reuse_stage(self._position, list(made.values()), "; ".join(sorted(reasons)))
         if executed:
             run.keep()
 

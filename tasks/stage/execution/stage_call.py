@@ -9,7 +9,7 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from tasks.stage.execution.plan import Decision
-from tasks.stage.store.artifact import Artifact, ArtifactPart, PendingArtifact, ShardedArtifact, StageInput, singles
+from tasks.stage.store.artifact import Artifact, ArtifactPart, PendingArtifact, ShardedArtifact, StageInput, unsharded
 from tasks.stage.workspace import Body, ShardIndex
 
 
@@ -36,7 +36,7 @@ class StageCall:
 
     def given(self) -> dict[str, Artifact | ArtifactPart]:
         """The inputs by name, each shard by itself."""
-        return {name: item for name, item in singles(self.inputs).items() if not isinstance(item, PendingArtifact)}
+        return {name: item for name, item in unsharded(self.inputs).items() if not isinstance(item, PendingArtifact)}
 
     def digests(self) -> dict[str, str]:
         """The inputs' digests by name, each shard by itself."""

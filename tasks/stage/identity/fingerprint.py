@@ -23,7 +23,7 @@ from tasks.stage.identity.code.source_tree import ROOT, Tree
 from tasks.stage.identity.code.sources import Sources
 from tasks.stage.system.atomic_files import write_atomically
 
-__all__ = ["PERHAPS", "edited_since", "fingerprint", "freeze"]
+__all__ = ["PERHAPS", "changed_definitions", "fingerprint", "freeze"]
 
 KEPT = 20
 _known: dict[tuple[str, str, Path], dict[str, str]] = {}
@@ -95,7 +95,7 @@ def _keep(path: Path, found: dict[str, dict[str, str]]) -> None:
         old.unlink(missing_ok=True)
 
 
-def edited_since(module_name: str, function_name: str, root: Path = ROOT, seen: Mapping[str, str] | None = None) -> tuple[str, ...]:
+def changed_definitions(module_name: str, function_name: str, root: Path = ROOT, seen: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """What is no longer as a function's fingerprint saw it; code that is imported from here on would be other code.
 
     `seen`: a fingerprint taken in another process, which this one's code in memory and on disk is held against; else this one's own.

@@ -36,10 +36,10 @@ def main(store: str, cache: str, tracking: str, last: str, *run_ids: str) -> Non
         with suppress(LookupError):  # it died before it was written down, and had opened nothing
             if (process := process_of(journal.get(run_id))) is not None:
                 psutil.wait_procs([process], DYING_SECONDS)
-            bury(journal, journal.get(run_id), tracking, last=bool(last))
+            close_dead_run(journal, journal.get(run_id), tracking, last=bool(last))
 
 
-def bury(journal: Journal, record: RunRecord, tracking: str, *, last: bool) -> RunRecord:
+def close_dead_run(journal: Journal, record: RunRecord, tracking: str, *, last: bool) -> RunRecord:
     """Close what a run left open; returns its record as it is then. `tracking`: MLflow's database, or ""."""
     kill_workers(record)
     troubles = []

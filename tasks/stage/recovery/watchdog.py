@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.store import Store
 from tasks.stage.system.progress import log
-from tasks.stage.system.subprocesses import start_apart
+from tasks.stage.system.subprocesses import start_detached
 
 WAIT = 'read -r word; test "$word" = done || exec "$@"'
 
@@ -55,7 +55,7 @@ def watched(store: Store, record: RunRecord, tracking: str) -> Iterator[None]:
         _relieved.append(guardian)
 
 
-def sweep(journal: Journal, tracking: str) -> subprocess.Popen[bytes] | None:
+def sweep_dead_runs(journal: Journal, tracking: str) -> subprocess.Popen[bytes] | None:
     """Start to close what dead runs left open in a store; None when there is nothing. Looks at the runs that have a lock, and no others."""
     dead = journal.dead()
     if not dead:
@@ -71,4 +71,4 @@ def _burial(store: Store, run_ids: list[str], tracking: str, *, last: bool) -> l
 
 
 def _apart(command: list[str], told: int) -> subprocess.Popen[bytes]:
-    return start_apart(command, stdin=told, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return start_detached(command, stdin=told, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

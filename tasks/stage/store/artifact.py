@@ -148,7 +148,7 @@ class ShardedArtifact(BaseModel, frozen=True, extra="forbid"):
         return tuple(item for item in self.items if isinstance(item, Artifact))
 
 
-def singles(given: Mapping[str, StageInput | ShardedArtifact]) -> dict[str, StageInput]:
+def unsharded(given: Mapping[str, StageInput | ShardedArtifact]) -> dict[str, StageInput]:
     """Inputs by name, each shard by itself: `documents[3]`."""
     found: dict[str, StageInput] = {}
     for name, value in given.items():

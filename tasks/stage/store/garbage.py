@@ -23,7 +23,7 @@ from tasks.stage.store.acceptance import ACCEPTED, acceptances
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import RUNS, Journal, RunRecord
 from tasks.stage.store.retention import RetainedRun, needed_keys, retained_runs
-from tasks.stage.store.store import REASON, WHOLE, Store, StoreError
+from tasks.stage.store.store import DAMAGE_REPORT, STORE_LOCK, Store, StoreError
 from tasks.stage.system.locks import is_leased, is_locked
 
 IDLE = timedelta(days=1)
@@ -57,42 +57,42 @@ class GarbageSurvey:
     waste: tuple[Garbage, ...] = ()
 
 
-def collect(store: Store, *, delete: bool, keep: int, named: Sequence[str] = (), unrecorded: bool = False) -> GarbageSurvey:
+def collect_garbage(store: Store, *, delete: bool, keep: int, named: Sequence[str] = (), unrecorded: bool = False) -> GarbageSurvey:
     """What can go and, with `delete`, is gone. `keep`: finished runs of each recipe; `named`: more runs; `unrecorded`: what is older than
     the journal goes, too. Raises StoreError when a run is under way, LookupError when a named run does not exist."""
     if not delete:
-        return survey(store, keep=keep, named=named, unrecorded=unrecorded)
+        return survey_garbage(store, keep=keep, named=named, unrecorded=unrecorded)
     with exclusive_use(store):
-        found = survey(store, keep=keep, named=named, unrecorded=unrecorded)
+        found = survey_garbage(store, keep=keep, named=named, unrecorded=unrecorded)
         for waste in found.waste:
             store.discard(waste.path)
-        if store.checker.digests is not None:
-            store.checker.digests.prune()
+        if store.integrity.digests is not None:
+            store.integrity.digests.prune()
     return found
 
 
-def survey(store: Store, *, keep: int, named: Sequence[str] = (), unrecorded: bool = False) -> GarbageSurvey:
+def survey_garbage(store: Store, *, keep: int, named: Sequence[str] = (), unrecorded: bool = False) -> GarbageSurvey:
     """What stays and what can go, by the records alone. Raises LookupError when a named run does not exist."""
     journal = Journal(store)
     runs = journal.records()
     artifacts = list(store.records())
     if not runs:
         return GarbageSurvey(False, artifacts=len(artifacts), size=sum(map(_size, artifacts)))
-    kept = retained_runs(runs, keep, {journal.get(text).id for text in named}, {run.id for run in runs if journal.alive(run)})
+    retained = retained_runs(runs, keep, {journal.get(text).id for text in named}, {run.id for run in runs if journal.alive(run)})
     users = {recorded.location: run for run in reversed(runs) for recorded in run.positions.values()}
     older = [] if unrecorded else [a for a in artifacts if a.location not in users and a.origin.created < runs[-1].started]
-    roots = {recorded.location for found in kept for recorded in found.run.positions.values()}
-    roots |= {recorded.key for found in kept for recorded in found.run.positions.values()}
+    roots = {recorded.location for found in retained for recorded in found.run.positions.values()}
+    roots |= {recorded.key for found in retained for recorded in found.run.positions.values()}
     roots |= {registered.location for run in runs for registered in run.registered} | {artifact.location for artifact in older}
     roots |= {acceptance.instead for acceptance in acceptances(store) if acceptance.key in roots}
     needed = needed_keys(artifacts, roots)
     staying = [artifact for artifact in artifacts if artifact.key in needed]
     going = sorted((a for a in artifacts if a.key not in needed), key=lambda a: a.origin.created, reverse=True)
-    unfinished = [datetime.fromisoformat(found.run.started).timestamp() for found in kept if found.run.status != "finished"]
+    unfinished = [datetime.fromisoformat(found.run.started).timestamp() for found in retained if found.run.status != "finished"]
     stages = {artifact.stage for artifact in artifacts} | {recorded.stage for run in runs for recorded in run.positions.values()}
     rest = leftovers(store, stages, {artifact.key for artifact in staying}, min(unfinished, default=float("inf")))
     waste = (*(Garbage("artifact", a.location, _size(a), _why(users.get(a.location))) for a in going), *rest)
-    return GarbageSurvey(True, tuple(kept), len(staying), sum(map(_size, staying)), len(older), waste)
+    return GarbageSurvey(True, tuple(retained), len(staying), sum(map(_size, staying)), len(older), waste)
 
 
 def _size(artifact: Artifact) -> int:
@@ -112,7 +112,7 @@ def exclusive_use(store: Store) -> Iterator[None]:
         return [f"run {run.id} of {run.recipe} (process {run.pid} on {run.host})" for run in journal.records() if journal.alive(run)]
 
     try:
-        with store.to_itself():
+        with store.exclusive():
             if store.local_root is None and (runs := under_way()):
                 raise StoreError(_refusal(store, runs))
             yield
@@ -137,8 +137,8 @@ def leftovers(store: Store, stages: Collection[str], keys: Collection[str], want
 def orphans(store: Store, stages: Collection[str]) -> Iterator[Garbage]:
     """Folders of a stage that hold no record: a killed commit or collection leaves them, or a record was removed."""
     for stage in sorted(stages):
-        for location in store.catalogue.locations(stage):
-            if LOCATION.fullmatch(location.rpartition("/")[2]) and store.catalogue.read(location) is None:
+        for location in store.index.locations(stage):
+            if LOCATION.fullmatch(location.rpartition("/")[2]) and store.index.read(location) is None:
                 yield Garbage(
                     "folder without record",
                     location,
@@ -172,7 +172,7 @@ def _aside(store: Store) -> Iterator[Garbage]:
     for name in _hidden(store, ".quarantine", hidden=False):
         path = f".quarantine/{name}"
         try:
-            since = store.fs.modified(f"{store.root}/{path}/{REASON}").timestamp()
+            since = store.fs.modified(f"{store.root}/{path}/{DAMAGE_REPORT}").timestamp()
         except FileNotFoundError:
             continue
         if time.time() - since > ASIDE.total_seconds():
@@ -191,7 +191,7 @@ def _locks(store: Store) -> Iterator[Garbage]:
         for name in store.names(folder):
             path = f"{folder}/{name}"
             if store.local_root is not None:
-                free = name.endswith(".lock") and name != WHOLE and not is_locked(store.local_root / path)
+                free = name.endswith(".lock") and name != STORE_LOCK and not is_locked(store.local_root / path)
             else:
                 lease = name.endswith(".lock") or folder == ".locks"
                 free = lease and not is_leased(store.fs, f"{store.root}/{path}")

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from tasks.stage.store.artifact import RECORD, Artifact
 
-SHORT = 8
+KEY_LENGTH = 8
 SETTLE_SECONDS = 2.0
 READERS = 16
 
@@ -36,7 +36,7 @@ class Damaged:
 
 
 @dataclass(frozen=True)
-class _Names:
+class _StageFolder:
     """The artifact folders of one stage, in name order."""
 
     locations: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class _Names:
     by_label: dict[str, list[str]] = field(default_factory=dict)
 
 
-Look = tuple[int, int, int, int]
+StatSignature = tuple[int, int, int, int]
 
 
 class StoreIndex:
@@ -52,9 +52,9 @@ class StoreIndex:
 
     def __init__(self, fs: fsspec.AbstractFileSystem, root: str, local_root: Path | None) -> None:
         self.fs, self.root, self.local_root = fs, root, local_root
-        self._names: dict[str, tuple[Look, _Names]] = {}
-        self._records: dict[str, tuple[Look, Artifact | Damaged]] = {}
-        self._newest: dict[tuple[str, str], tuple[_Names, str]] = {}
+        self._stages: dict[str, tuple[StatSignature, _StageFolder]] = {}
+        self._records: dict[str, tuple[StatSignature, Artifact | Damaged]] = {}
+        self._newest: dict[tuple[str, str], tuple[_StageFolder, str]] = {}
 
     def stages(self) -> list[str]:
         """Names of the stages that have a folder."""
@@ -62,11 +62,11 @@ class StoreIndex:
 
     def locations(self, stage: str) -> tuple[str, ...]:
         """Every artifact folder of a stage, in name order."""
-        return self._listed(stage).locations
+        return self._stage_folder(stage).locations
 
     def with_key(self, stage: str, key: str) -> list[str]:
         """The folders whose names say that they hold this key."""
-        return self._listed(stage).by_key.get(key[:SHORT], [])
+        return self._stage_folder(stage).by_key.get(key[:KEY_LENGTH], [])
 
     def read(self, location: str) -> Artifact | Damaged | None:
         """The record of a folder; `Damaged` when it can't be read, None when there is none."""
@@ -74,16 +74,16 @@ class StoreIndex:
             return next(self._read_remote([location]))[1]
         path = self.local_root / location / RECORD
         try:
-            known, now = self._records.get(location), look(path.stat())
+            known, now = self._records.get(location), stat_signature(path.stat())
             if known is not None and known[0] == now:
                 return known[1]
             with path.open("rb") as stream:
-                now, content = look(os.fstat(stream.fileno())), stream.read()
+                now, content = stat_signature(os.fstat(stream.fileno())), stream.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            return _unreadable(location, error)
-        found = _parsed(location, content)
+            return _unreadable_record(location, error)
+        found = _parse(location, content)
         self._records[location] = now, found
         return found
 
@@ -94,16 +94,16 @@ class StoreIndex:
 
     def newest(self, stage: str, label: str) -> Artifact | None:
         """The record of a stage and label that was made last."""
-        names = self._listed(stage)
+        names = self._stage_folder(stage)
         known = self._newest.get((stage, label))
         if known is not None and known[0] is names and isinstance(found := self.read(known[1]), Artifact):
             return found
-        newest = self._newest_of(names.by_label.get(label, []))
+        newest = self._read_newest(names.by_label.get(label, []))
         if newest is not None:
             self._newest[stage, label] = names, newest.location
         return newest
 
-    def _newest_of(self, locations: list[str]) -> Artifact | None:
+    def _read_newest(self, locations: list[str]) -> Artifact | None:
         if self.local_root is None:
             return max(self.records(locations), key=_created, default=None)
         written = sorted(((_mtime(self.local_root / location / RECORD), location) for location in locations), reverse=True)
@@ -117,20 +117,20 @@ class StoreIndex:
                 best = found
         return best
 
-    def _listed(self, stage: str) -> _Names:
+    def _stage_folder(self, stage: str) -> _StageFolder:
         if self.local_root is None:
-            return _indexed(stage, self._folders(stage))
+            return _index_names(stage, self._folders(stage))
         try:
-            now = look((self.local_root / stage).stat())
+            now = stat_signature((self.local_root / stage).stat())
         except OSError:
-            return _Names()
-        known = self._names.get(stage)
+            return _StageFolder()
+        known = self._stages.get(stage)
         if known is not None and known[0] == now:
             return known[1]
         started = time.time_ns()
-        names = _indexed(stage, self._folders(stage))
+        names = _index_names(stage, self._folders(stage))
         if started - max(now[:2]) > SETTLE_SECONDS * 1e9:
-            self._names[stage] = now, names
+            self._stages[stage] = now, names
         return names
 
     def _folders(self, below: str) -> list[str]:
@@ -150,44 +150,44 @@ class StoreIndex:
     def _read_remote(self, locations: Iterable[str]) -> Iterator[tuple[str, Artifact | Damaged | None]]:
         def read(location: str) -> Artifact | Damaged | None:
             try:
-                return _parsed(location, self.fs.cat_file(f"{self.root}/{location}/{RECORD}"))
+                return _parse(location, self.fs.cat_file(f"{self.root}/{location}/{RECORD}"))
             except FileNotFoundError:
                 return None
             except OSError as error:
-                return _unreadable(location, error)
+                return _unreadable_record(location, error)
 
         wanted = list(locations)
         with ThreadPoolExecutor(min(READERS, max(1, len(wanted)))) as readers:
             yield from zip(wanted, readers.map(read, wanted), strict=True)
 
 
-def look(found: os.stat_result) -> Look:
+def stat_signature(found: os.stat_result) -> StatSignature:
     """What tells that a file or folder is as it was: modified, changed, size, inode."""
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def label_of(location: str) -> str:
     """The label in `stage/label-key`."""
-    return location.partition("/")[2][: -SHORT - 1]
+    return location.partition("/")[2][: -KEY_LENGTH - 1]
 
 
-def _indexed(stage: str, names: list[str]) -> _Names:
-    found = _Names(tuple(f"{stage}/{name}" for name in names))
+def _index_names(stage: str, names: list[str]) -> _StageFolder:
+    found = _StageFolder(tuple(f"{stage}/{name}" for name in names))
     for location in found.locations:
-        if location[-SHORT - 1 : -SHORT] == "-":
-            found.by_key.setdefault(location[-SHORT:], []).append(location)
+        if location[-KEY_LENGTH - 1 : -KEY_LENGTH] == "-":
+            found.by_key.setdefault(location[-KEY_LENGTH:], []).append(location)
             found.by_label.setdefault(label_of(location), []).append(location)
     return found
 
 
-def _parsed(location: str, content: bytes) -> Artifact | Damaged:
+def _parse(location: str, content: bytes) -> Artifact | Damaged:
     try:
         return Artifact.model_validate_json(content)
     except ValidationError as error:
-        return _unreadable(location, error)
+        return _unreadable_record(location, error)
 
 
-def _unreadable(location: str, error: Exception) -> Damaged:
+def _unreadable_record(location: str, error: Exception) -> Damaged:
     return Damaged(location, (f"{RECORD} can't be read ({type(error).__name__})",))
 
 

@@ -148,7 +148,7 @@ class Journal:
                 return max(found, key=_age)
         return None
 
-    def standing(self, recipe: str) -> dict[str, PositionRecord]:
+    def latest_positions(self, recipe: str) -> dict[str, PositionRecord]:
         """What the newest runs of a recipe had at each place: a run that ended early leaves its later places to the runs before it."""
         found: dict[str, PositionRecord] = {}
         for run_id in self._ids():

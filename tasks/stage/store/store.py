@@ -19,17 +19,17 @@ import fsspec
 
 from tasks.stage.identity.digests import DigestCache, hash_file, hash_files
 from tasks.stage.store.artifact import RECORD, Artifact, ArtifactPart
-from tasks.stage.store.index import SHORT, Damaged, StoreIndex
+from tasks.stage.store.index import KEY_LENGTH, Damaged, StoreIndex
 from tasks.stage.store.integrity import IntegrityChecker
-from tasks.stage.system.atomic_files import place_directory, remove, replace_directory, settle, write_atomically
-from tasks.stage.system.locks import is_leased, lease_lock, local_lock, shared_lock, sole_lock
+from tasks.stage.system.atomic_files import fsync_tree, move_if_absent, remove, replace_directory, write_atomically
+from tasks.stage.system.locks import is_leased, lease_lock, local_lock, shared_lock, try_lock
 from tasks.stage.system.progress import log
 
 __all__ = ["Damaged", "Store", "StoreError"]
 
-WHOLE = "store.lock"
-REASON = "damage.txt"
-ASK_SECONDS = 1.0
+STORE_LOCK = "store.lock"
+DAMAGE_REPORT = "damage.txt"
+POLL_SECONDS = 1.0
 
 
 class StoreError(RuntimeError):
@@ -53,9 +53,9 @@ class Store:
         self.root = root.rstrip("/")
         protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
         self.local_root = Path(self.root) if protocol in ("file", "local") else None
-        self.catalogue = StoreIndex(self.fs, self.root, self.local_root)
+        self.index = StoreIndex(self.fs, self.root, self.local_root)
         self._digests = digests
-        self.checker = IntegrityChecker(self.fs, self.root, self.local_root, digests)
+        self.integrity = IntegrityChecker(self.fs, self.root, self.local_root, digests)
 
     def __reduce__(self) -> tuple[type[Store], tuple[str, Path, DigestCache | None]]:
         """Another process opens the same place by itself."""
@@ -63,7 +63,7 @@ class Store:
 
     def location_of(self, stage: str, label: str, key: str) -> str:
         """Readable location of an artifact: the key decides, the label is for people."""
-        return f"{stage}/{label}-{key[:SHORT]}"
+        return f"{stage}/{label}-{key[:KEY_LENGTH]}"
 
     def find(self, stage: str, key: str, *, digests: bool = False, label: str | None = None) -> Artifact | Damaged | None:
         """The artifact of a key if it exists and holds; `Damaged` if it exists and doesn't; None if there is none.
@@ -71,7 +71,7 @@ class Store:
         `label`: the one it probably has; where that is right nothing is listed.
         """
         for location in self._candidates(stage, key, label):
-            artifact = self.catalogue.read(location)
+            artifact = self.index.read(location)
             if isinstance(artifact, Damaged):
                 return artifact
             if artifact is not None and artifact.key == key:
@@ -81,7 +81,7 @@ class Store:
 
     def check(self, artifact: Artifact, *, digests: bool) -> tuple[str, ...]:
         """What is wrong with an artifact's files, in words; empty when nothing is."""
-        return self.checker.check(artifact, digests=digests)
+        return self.integrity.check(artifact, digests=digests)
 
     def digest_of(self, paths: Iterable[Path]) -> dict[Path, str]:
         """Hex sha256 of any files on this machine, remembered like the store's own; `unreadable: why` where one can't be read."""
@@ -89,12 +89,12 @@ class Store:
 
     def latest(self, stage: str, label: str) -> Artifact | None:
         """The newest record of a stage at this label: what a plan compares with."""
-        return self.catalogue.newest(stage, label)
+        return self.index.newest(stage, label)
 
     def records(self, stage: str = "") -> Iterator[Artifact]:
         """Every readable record, of one stage or of all, in location order."""
-        for name in [stage] if stage else self.catalogue.stages():
-            yield from self.catalogue.records(self.catalogue.locations(name))
+        for name in [stage] if stage else self.index.stages():
+            yield from self.index.records(self.index.locations(name))
 
     def get(self, path: str) -> bytes | None:
         """A small file of the store that belongs to no artifact; None when there is none."""
@@ -128,7 +128,7 @@ class Store:
         record = artifact.model_dump_json(indent=1).encode()
         with self._writing(artifact.location):
             if self.local_root is not None:
-                settle(made)
+                fsync_tree(made)
                 replace_directory(made, Path(target))
                 write_atomically(Path(target) / RECORD, record)
             else:
@@ -144,7 +144,7 @@ class Store:
         with self._writing(aside):
             self.fs.makedirs(f"{self.root}/.quarantine", exist_ok=True)
             self.fs.mv(f"{self.root}/{damaged.location}", f"{self.root}/{aside}", recursive=True)
-            self.fs.pipe_file(f"{self.root}/{aside}/{REASON}", "\n".join(damaged.problems).encode())
+            self.fs.pipe_file(f"{self.root}/{aside}/{DAMAGE_REPORT}", "\n".join(damaged.problems).encode())
         return aside
 
     def discard(self, path: str) -> None:
@@ -188,24 +188,24 @@ class Store:
             log(f"the store {self.url} is being collected (folio gc); waiting for that to end")
 
         if self.local_root is not None:
-            with shared_lock(self._lock_file(self.local_root, WHOLE), told):
+            with shared_lock(self._lock_file(self.local_root, STORE_LOCK), told):
                 yield
             return
         if is_leased(self.fs, self._whole_lease):
             told()
         while is_leased(self.fs, self._whole_lease):
-            time.sleep(ASK_SECONDS)
+            time.sleep(POLL_SECONDS)
         yield
 
     @contextmanager
-    def to_itself(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         """What a collection holds. Raises BlockingIOError at once when a run is under way.
 
         In an object store runs are told by their leases alone, which the caller has to look at inside the block: a run that begins
         later waits, because it looks for this lease after it has taken its own.
         """
         if self.local_root is not None:
-            with sole_lock(self._lock_file(self.local_root, WHOLE)):
+            with try_lock(self._lock_file(self.local_root, STORE_LOCK)):
                 yield
             return
         with lease_lock(self.fs, self._whole_lease, lambda: None):
@@ -220,7 +220,7 @@ class Store:
 
     @property
     def _whole_lease(self) -> str:
-        return f"{self.root}/.locks/{WHOLE}.json"
+        return f"{self.root}/.locks/{STORE_LOCK}.json"
 
     @contextmanager
     def _writing(self, what: str) -> Iterator[None]:
@@ -234,7 +234,7 @@ class Store:
         likely = self.location_of(stage, label, key) if label is not None else None
         if likely is not None:
             yield likely
-        yield from (location for location in self.catalogue.with_key(stage, key) if location != likely)
+        yield from (location for location in self.index.with_key(stage, key) if location != likely)
 
     def _download(self, artifact: Artifact) -> Path:
         final = self.cache / artifact.digest
@@ -252,7 +252,7 @@ class Store:
                         f"{artifact.location}/{file.path} in {self.url} has other content than its record says; "
                         "run with --verify to make it again."
                     )
-            place_directory(partial, final)
+            move_if_absent(partial, final)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return final

@@ -28,12 +28,12 @@ class VerificationReport:
     damaged: tuple[Damaged, ...]
 
 
-def verify(store: Store) -> VerificationReport:
+def verify_artifacts(store: Store) -> VerificationReport:
     """Read everything and compare; progress is shown."""
     journal = Journal(store)
     runs = journal.records()
-    locations = [location for stage in store.catalogue.stages() for location in store.catalogue.locations(stage)]
-    found = {location: store.catalogue.read(location) for location in locations}
+    locations = [location for stage in store.index.stages() for location in store.index.locations(stage)]
+    found = {location: store.index.read(location) for location in locations}
     artifacts = [artifact for artifact in found.values() if isinstance(artifact, Artifact)]
     damaged = {location: read for location, read in found.items() if isinstance(read, Damaged)}
     for location, artifact in found.items():
@@ -41,7 +41,7 @@ def verify(store: Store) -> VerificationReport:
             damaged[location] = Damaged(location, problems)
     meter = ProgressMeter("verify")
     sound = [artifact for location, artifact in found.items() if isinstance(artifact, Artifact) and location not in damaged]
-    for done, (artifact, problems) in enumerate(store.checker.examine(sound), start=1):
+    for done, (artifact, problems) in enumerate(store.integrity.examine(sound), start=1):
         if problems:
             damaged[artifact.location] = Damaged(artifact.location, problems)
         meter.show(done, len(sound), "artifacts")
@@ -49,8 +49,8 @@ def verify(store: Store) -> VerificationReport:
         stages = {artifact.stage for artifact in artifacts} | {recorded.stage for run in runs for recorded in run.positions.values()}
         damaged |= {waste.path: Damaged(waste.path, (f"{RECORD} is missing",)) for waste in orphans(store, stages)}
     for recipe in sorted({run.recipe for run in runs}):
-        for recorded in journal.standing(recipe).values():
-            if store.catalogue.read(recorded.location) is None and recorded.location not in damaged:
+        for recorded in journal.latest_positions(recipe).values():
+            if store.index.read(recorded.location) is None and recorded.location not in damaged:
                 damaged[recorded.location] = Damaged(recorded.location, (f"it is gone, and the newest run of {recipe} used it",))
     size = sum(file.size for artifact in artifacts for file in artifact.files)
     return VerificationReport(len(artifacts), size, tuple(damaged[location] for location in sorted(damaged)))

@@ -18,7 +18,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     partial.replace(path)
 
 
-def settle(directory: Path) -> None:
+def fsync_tree(directory: Path) -> None:
     """Have every file of a directory on the disk itself: after a power cut a record must not tell of bytes that never got there."""
     for path in (*directory.rglob("*"), directory):
         handle = os.open(path, os.O_RDONLY)
@@ -38,7 +38,7 @@ def replace_directory(made: Path, final: Path) -> None:
     made.replace(final)
 
 
-def place_directory(made: Path, final: Path) -> None:
+def move_if_absent(made: Path, final: Path) -> None:
     """Move a directory to where an equal one may have appeared meanwhile, which stays."""
     try:
         made.replace(final)

@@ -26,21 +26,21 @@ POLL_SECONDS = 0.2
 
 def local_lock(path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
     """Hold an exclusive lock on a file, waiting as long as another process holds it; `on_wait` is called once if it must wait."""
-    return _held(path, fcntl.LOCK_EX, on_wait)
+    return _flock(path, fcntl.LOCK_EX, on_wait)
 
 
 def shared_lock(path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
     """Hold a lock that others may hold as well, waiting as long as one process has it for itself (`sole_lock`)."""
-    return _held(path, fcntl.LOCK_SH, on_wait)
+    return _flock(path, fcntl.LOCK_SH, on_wait)
 
 
-def sole_lock(path: Path) -> AbstractContextManager[None]:
+def try_lock(path: Path) -> AbstractContextManager[None]:
     """Have a lock for oneself. Raises BlockingIOError at once when others hold it."""
-    return _held(path, fcntl.LOCK_EX, None)
+    return _flock(path, fcntl.LOCK_EX, None)
 
 
 @contextmanager
-def _held(path: Path, kind: int, on_wait: Callable[[], None] | None) -> Iterator[None]:
+def _flock(path: Path, kind: int, on_wait: Callable[[], None] | None) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:

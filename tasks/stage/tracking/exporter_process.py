@@ -23,7 +23,7 @@ from queue import SimpleQueue
 from threading import Lock, Thread
 from typing import IO, TYPE_CHECKING, Any
 
-from tasks.stage.system.subprocesses import start_apart
+from tasks.stage.system.subprocesses import start_detached
 
 if TYPE_CHECKING:
     from tasks.stage.store.artifact import Artifact
@@ -48,7 +48,7 @@ def start_ahead() -> None:
 
 
 def _process() -> subprocess.Popen[bytes]:
-    return start_apart([sys.executable, "-c", MAIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None)
+    return start_detached([sys.executable, "-c", MAIN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None)
 
 
 _prepared: list[subprocess.Popen[bytes]] = []
@@ -180,24 +180,24 @@ def _light(artifacts: Iterable[Artifact]) -> list[Artifact]:
 
 def main() -> None:
     """The process: read calls from standard input until it ends."""
-    from tasks.stage.tracking.mlflow_exporter import MlflowExporter, warm
+    from tasks.stage.tracking.mlflow_exporter import MlflowExporter, preload
 
     orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     # Whatever a library prints is no answer, and what goes wrong is told to the run, not to its terminal.
     os.dup2(2, 1)
-    warm()
+    preload()
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)
-    tracker: MlflowExporter | None = None
+    exporter: MlflowExporter | None = None
     failure, finished = "", False
     while (message := _next(orders)) is not None:
         name, arguments, wants = message
         result: Any = None
         try:
             if name == "__init__":
-                tracker = MlflowExporter(*arguments)
-            elif tracker is not None and not failure:
-                tracker.require_database()
-                result = getattr(tracker, name)(*arguments)
+                exporter = MlflowExporter(*arguments)
+            elif exporter is not None and not failure:
+                exporter.require_database()
+                result = getattr(exporter, name)(*arguments)
                 finished = finished or name == "finish"
         except Exception as error:  # noqa: BLE001  # told to the run at its next question
             failure = _reason(error)
@@ -207,9 +207,9 @@ def main() -> None:
                 answers.flush()
             except BrokenPipeError:
                 break
-    if tracker is not None and not finished:
+    if exporter is not None and not finished:
         with suppress(Exception):  # a database that is away was told of before; the guardian tries once more
-            tracker.crash("its run ended without a word")
+            exporter.crash("its run ended without a word")
     # All is written; taking MLflow down in good order would make the run wait.
     answers.flush()
     os._exit(0)

@@ -219,7 +219,7 @@ class MlflowExporter:
         return [Metric(_safe(name), value, now, step, model_id=model_id or None) for name, value, step in rows]
 
     def _gather(self, position: str, artifacts: Sequence[Artifact]) -> None:
-        self.gathered |= {f"{position}.{name}": value for name, value in together(artifacts).items()}
+        self.gathered |= {f"{position}.{name}": value for name, value in summed_metrics(artifacts).items()}
 
     def _describe(
         self, run_id: str, artifacts: Sequence[Artifact], more: Mapping[str, float], tags: Mapping[str, str], model_id: str
@@ -233,7 +233,7 @@ class MlflowExporter:
         self.client.log_inputs(
             run_id, [*(self._dataset(values, name) for name, values in given.items()), self._output(artifacts, "output")]
         )
-        rows = [(name, value, 0) for name, value in together(artifacts).items()]
+        rows = [(name, value, 0) for name, value in summed_metrics(artifacts).items()]
         metrics = self._metrics(rows, model_id) + self._metrics((name, value, 0) for name, value in more.items())
         self.client.log_batch(run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()])
 
@@ -255,7 +255,7 @@ class MlflowExporter:
         )
 
 
-def together(artifacts: Sequence[Artifact]) -> dict[str, float]:
+def summed_metrics(artifacts: Sequence[Artifact]) -> dict[str, float]:
     """Metrics of a stage: its own, or the sums over its shards."""
     sums: dict[str, float] = {}
     for artifact in artifacts:
@@ -283,7 +283,7 @@ def _kill(client: MlflowClient, experiment_id: str, parent: str, why: str) -> No
             client.set_terminated(run.info.run_id, "KILLED")
 
 
-def warm() -> None:
+def preload() -> None:
     """Import what a tracker needs, which takes more than a second."""
     import mlflow.store.tracking.sqlalchemy_store
     import mlflow.tracking  # noqa: F401
@@ -330,7 +330,7 @@ def model_files(directory: Path) -> list[Path]:
     return [p for p in sorted(directory.glob("*")) if p.suffix in {".json", ".md"} and p.stat().st_size < 1_000_000]
 
 
-def flat_parameters(configuration: Mapping[str, Any]) -> dict[str, str]:
+def flatten_parameters(configuration: Mapping[str, Any]) -> dict[str, str]:
     """Configuration leaves as MLflow parameters."""
     from tasks.stage.identity.key import flatten
 

@@ -14,7 +14,7 @@ import pytest
 
 from tasks.stage.identity import fingerprint as module
 from tasks.stage.identity.code.source_tree import ROOT, Tree
-from tasks.stage.identity.fingerprint import edited_since, fingerprint, freeze
+from tasks.stage.identity.fingerprint import changed_definitions, fingerprint, freeze
 
 SOURCES = {
     "data/__init__.py": "",
@@ -105,11 +105,11 @@ def test_no_stage_reaches_the_machinery_that_makes_it_a_stage() -> None:
 
 def test_an_edit_made_after_the_fingerprint_was_taken_is_named_and_one_that_changes_nothing_is_not(tree: Path) -> None:
     before = fingerprint("data.near", "work", tree)
-    assert edited_since("data.near", "work", tree) == ()
+    assert changed_definitions("data.near", "work", tree) == ()
     (tree / "data/far.py").write_text(SOURCES["data/far.py"].replace("return 2", "return 3"))
-    assert edited_since("data.near", "work", tree) == ()
+    assert changed_definitions("data.near", "work", tree) == ()
     (tree / "data/deep.py").write_text(SOURCES["data/deep.py"].replace("x + len", "x - len"))
-    assert edited_since("data.near", "work", tree) == ("data/deep.py:Deepest",)
+    assert changed_definitions("data.near", "work", tree) == ("data/deep.py:Deepest",)
     assert fingerprint("data.near", "work", tree) == before, "the key goes on telling of what was imported"
 
 

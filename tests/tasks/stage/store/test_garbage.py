@@ -15,7 +15,7 @@ import pytest
 from tasks.stage.identity.digests import DigestCache
 from tasks.stage.store.acceptance import Acceptance
 from tasks.stage.store.artifact import RECORD, Artifact, InputRecord
-from tasks.stage.store.garbage import GarbageSurvey, collect
+from tasks.stage.store.garbage import GarbageSurvey, collect_garbage
 from tasks.stage.store.journal import Journal, RegisteredModel
 from tasks.stage.store.store import Damaged, Store, StoreError
 from tasks.stage.system import atomic_files
@@ -60,7 +60,7 @@ def test_the_newest_finished_runs_of_each_recipe_stay_with_all_that_they_were_ma
     for number, artifact in enumerate(clean):
         ran(store, number, artifact)
     ran(store, 9, other, recipe="other")
-    found = collect(store, delete=False, keep=2)
+    found = collect_garbage(store, delete=False, keep=2)
     assert set(going(found)) == {a.location for a in [*clean[:3], *books[1:3]]}
     assert going(found)[clean[2].location] == "last used by run 20200101T000002-000000 of toys, which is not kept"
     assert found.artifacts == 6
@@ -73,13 +73,13 @@ def test_nothing_is_deleted_unless_asked_and_then_exactly_what_was_told(store: S
     ran(store, 1, old)
     ran(store, 2, new)
     before = files(store)
-    told = collect(store, delete=False, keep=1)
+    told = collect_garbage(store, delete=False, keep=1)
     assert files(store) == before
-    assert collect(store, delete=True, keep=1) == told
+    assert collect_garbage(store, delete=True, keep=1) == told
     assert set(before) - set(files(store)) == {path for path in before if old.location in path}
     assert store.find("clean", old.key) is None
     assert store.find("clean", new.key, digests=True) == new
-    assert collect(store, delete=True, keep=1).waste == ()
+    assert collect_garbage(store, delete=True, keep=1).waste == ()
     assert [run.id for run in Journal(store).records()] == ["20200101T000002-000000", "20200101T000001-000000"]
 
 
@@ -89,7 +89,7 @@ def test_a_model_that_was_ever_registered_stays_with_its_ancestors_however_old_i
     version = RegisteredModel(name="folio-toys", version="1", alias="", location=model.location, digest=model.digest)
     ran(store, 1, book, model, measured, registered=(version,))
     ran(store, 2, made(store, "ingest.b"))
-    assert set(going(collect(store, delete=False, keep=1))) == {measured.location}
+    assert set(going(collect_garbage(store, delete=False, keep=1))) == {measured.location}
 
 
 def test_runs_that_failed_since_the_newest_finished_one_stay_as_far_as_their_continuation_wants_them(store: Store) -> None:
@@ -102,10 +102,10 @@ def test_runs_that_failed_since_the_newest_finished_one_stay_as_far_as_their_con
     ran(store, 3, *long.values(), status="failed")
     ran(store, 4, short["ingest"], status="stopped")
     forgotten = {a.location for a in (*before.values(), short["clean"], short["dedup"])}
-    assert set(going(collect(store, delete=False, keep=3))) == forgotten
+    assert set(going(collect_garbage(store, delete=False, keep=3))) == forgotten
     # What a later attempt had at all the same places replaces an earlier one's.
     ran(store, 5, *short.values(), status="crashed")
-    assert set(going(collect(store, delete=False, keep=3))) == {a.location for a in (*before.values(), *long.values())}
+    assert set(going(collect_garbage(store, delete=False, keep=3))) == {a.location for a in (*before.values(), *long.values())}
 
 
 def test_a_run_that_was_killed_counts_as_crashed_and_one_under_way_stays(store: Store) -> None:
@@ -113,24 +113,24 @@ def test_a_run_that_was_killed_counts_as_crashed_and_one_under_way_stays(store: 
     ran(store, 1, killed, status="running")
     ran(store, 2, finished)
     with Journal(store).running(ran(store, 0, alive, status="running")):
-        assert set(going(collect(store, delete=False, keep=1))) == {killed.location}
+        assert set(going(collect_garbage(store, delete=False, keep=1))) == {killed.location}
         with Journal(store).running(ran(store, 1, killed, status="running")):
-            assert going(collect(store, delete=False, keep=1)) == {}
+            assert going(collect_garbage(store, delete=False, keep=1)) == {}
 
 
 def test_runs_that_are_named_stay_and_a_wrong_name_deletes_nothing(store: Store) -> None:
     old, new = made(store, "clean.old"), made(store, "clean.new")
     run = ran(store, 1, old)
     ran(store, 2, new)
-    assert going(collect(store, delete=True, keep=1, named=[run.id])) == {}
+    assert going(collect_garbage(store, delete=True, keep=1, named=[run.id])) == {}
     with pytest.raises(LookupError, match="no run '1999'"):
-        collect(store, delete=True, keep=1, named=["1999"])
+        collect_garbage(store, delete=True, keep=1, named=["1999"])
     assert store.find("clean", old.key) == old
 
 
 def test_a_store_without_a_journal_keeps_everything(store: Store) -> None:
     artifact = made(store, "clean.a")
-    found = collect(store, delete=True, keep=1)
+    found = collect_garbage(store, delete=True, keep=1)
     assert (found.recorded, found.artifacts, found.waste) == (False, 1, ())
     assert store.find("clean", artifact.key) == artifact
 
@@ -141,10 +141,10 @@ def test_what_is_older_than_the_journal_stays_with_its_ancestors_unless_asked_fo
     time.sleep(0.01)
     garbage = made(store, "clean.garbage")
     ran(store, 1, started=garbage.origin.created)
-    found = collect(store, delete=False, keep=1)
+    found = collect_garbage(store, delete=False, keep=1)
     assert going(found) == {garbage.location: "no recorded run used it"}
     assert (found.artifacts, found.unrecorded) == (2, 2)
-    everything = collect(store, delete=False, keep=1, unrecorded=True)
+    everything = collect_garbage(store, delete=False, keep=1, unrecorded=True)
     assert set(going(everything)) == {model.location, book.location, garbage.location}
 
 
@@ -166,7 +166,7 @@ def test_an_acceptance_stays_as_long_as_what_it_lets_stand_in(store: Store) -> N
             when="t",
         )
         store.put(f".accepted/clean-{acceptance.key}.json", acceptance.model_dump_json().encode())
-    collect(store, delete=True, keep=1)
+    collect_garbage(store, delete=True, keep=1)
     assert store.names(".accepted") == [f"clean-{new.key[::-1]}.json"]
 
 
@@ -175,7 +175,7 @@ def test_what_an_accepted_run_had_stays(store: Store) -> None:
     record = ran(store, 1, stood_in)
     place = record.positions["clean"].model_copy(update={"key": "f" * 64, "accepted": "it alters nothing"})
     Journal(store).write(record.model_copy(update={"places": {"clean": place}}))
-    assert going(collect(store, delete=False, keep=1)) == {}
+    assert going(collect_garbage(store, delete=False, keep=1)) == {}
 
 
 def test_folders_that_lost_their_record_go_and_what_folio_did_not_make_stays(store: Store) -> None:
@@ -185,7 +185,7 @@ def test_folders_that_lost_their_record_go_and_what_folio_did_not_make_stays(sto
     for path in ("photos/trip-20241005/a.jpg", "clean/notes/a.txt"):
         store.fs.makedirs(f"{store.root}/{path.rpartition('/')[0]}")
         store.fs.pipe_file(f"{store.root}/{path}", b"mine")
-    assert list(going(collect(store, delete=True, keep=1))) == [orphan.location]
+    assert list(going(collect_garbage(store, delete=True, keep=1))) == [orphan.location]
     assert store.fs.cat_file(f"{store.root}/photos/trip-20241005/a.jpg") == b"mine"
     assert store.fs.cat_file(f"{store.root}/clean/notes/a.txt") == b"mine"
     assert store.find("clean", kept.key) == kept
@@ -206,11 +206,11 @@ def test_work_in_progress_goes_when_it_was_idle_for_a_day_and_no_unfinished_run_
         aged(root / ".staging" / name, idle * DAY)
     shutil.rmtree(root / ".staging" / "by-hand")
     with local.lock("a" * 64, lambda: None):
-        assert going(collect(local, delete=False, keep=1)) == {".staging/old-0123456789abcdef": "idle for 1 day"}
+        assert going(collect_garbage(local, delete=False, keep=1)) == {".staging/old-0123456789abcdef": "idle for 1 day"}
     yesterday = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(time.time() - 2 * DAY))
     ran(local, 2, status="stopped", started=yesterday)
     with local.lock("a" * 64, lambda: None):
-        assert going(collect(local, delete=False, keep=1)) == {}
+        assert going(collect_garbage(local, delete=False, keep=1)) == {}
 
 
 def test_what_was_put_aside_goes_after_a_week(local: Store) -> None:
@@ -218,7 +218,7 @@ def test_what_was_put_aside_goes_after_a_week(local: Store) -> None:
     aside = [local.quarantine(Damaged(made(local, f"clean.{i}").location, ("it rotted",))) for i in range(2)]
     aged(Path(local.root) / aside[0], 8 * DAY)
     aged(Path(local.root) / aside[1], 6 * DAY)
-    found = collect(local, delete=True, keep=1)
+    found = collect_garbage(local, delete=True, keep=1)
     assert going(found) == {aside[0]: "damaged, and put aside 8 days ago"}
     assert [path.name for path in (Path(local.root) / ".quarantine").iterdir()] == [Path(aside[1]).name]
 
@@ -230,7 +230,11 @@ def test_locks_that_nobody_holds_go_and_half_written_files_with_them(local: Stor
     (Path(local.root) / ".runs" / "dead.lock").touch()
     (Path(local.root) / ".runs" / ".x.json-abc123").touch()
     with local.lock("b" * 64, lambda: None):
-        assert set(going(collect(local, delete=True, keep=1))) == {f".locks/{'a' * 64}.lock", ".runs/dead.lock", ".runs/.x.json-abc123"}
+        assert set(going(collect_garbage(local, delete=True, keep=1))) == {
+            f".locks/{'a' * 64}.lock",
+            ".runs/dead.lock",
+            ".runs/.x.json-abc123",
+        }
     assert sorted(local.names(".locks")) == [f"{'b' * 64}.lock", "store.lock"]
 
 
@@ -241,10 +245,10 @@ def test_nothing_is_deleted_under_a_run_and_the_run_is_named(store: Store) -> No
     alive = ran(store, 3, status="running", recipe="books")
     with Journal(store).running(alive), store.in_use():
         with pytest.raises(StoreError, match=rf"run {alive.id} of books \(process 7 on h\) is under way, so nothing is deleted"):
-            collect(store, delete=True, keep=1)
-        assert list(going(collect(store, delete=False, keep=1))) == [old.location]
+            collect_garbage(store, delete=True, keep=1)
+        assert list(going(collect_garbage(store, delete=False, keep=1))) == [old.location]
     assert store.find("clean", old.key) == old
-    assert old.location in going(collect(store, delete=True, keep=1))
+    assert old.location in going(collect_garbage(store, delete=True, keep=1))
 
 
 @contextmanager
@@ -275,12 +279,12 @@ def test_a_collection_that_is_killed_leaves_whole_artifacts_with_whole_lineage_a
     ran(local, 1, *chain)
     ran(local, 2, kept)
     with killed_after(monkeypatch, after):
-        collect(local, delete=True, keep=1)
+        collect_garbage(local, delete=True, keep=1)
     left = {record.key: record for record in local.records()}
     for record in left.values():
         assert local.check(record, digests=True) == ()
         assert all(given.key in left for given in record.inputs.values())
-    collect(local, delete=True, keep=1)
+    collect_garbage(local, delete=True, keep=1)
     assert [record.key for record in local.records()] == [kept.key]
     assert [path.name for path in sorted(Path(local.root).glob("[!.]*/*"))] == [kept.location.partition("/")[2]]
 
@@ -290,7 +294,7 @@ def test_an_input_is_followed_by_its_key_although_it_lies_under_another_label(lo
     reference = InputRecord(stage="ingest", key=book.key, digest=book.digest, location="ingest/toys-gone")
     clean = committed(local, {"a.txt": b"b"}, stage="clean", inputs={"documents": reference})
     ran(local, 1, clean)
-    assert going(collect(local, delete=False, keep=1)) == {}
+    assert going(collect_garbage(local, delete=False, keep=1)) == {}
 
 
 def test_what_cannot_be_deleted_is_an_error_that_names_it(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,5 +307,5 @@ def test_what_cannot_be_deleted_is_an_error_that_names_it(local: Store, monkeypa
 
     monkeypatch.setattr("tasks.stage.store.store.remove", refused)
     with pytest.raises(StoreError, match=rf"removal of {old.location} .*Permission denied"):
-        collect(local, delete=True, keep=1)
+        collect_garbage(local, delete=True, keep=1)
     assert atomic_files.remove is not refused

@@ -20,7 +20,7 @@ from tasks.stage.identity.digests import DigestCache
 from tasks.stage.store import index as catalogue
 from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.store import Damaged, Store, StoreError
-from tasks.stage.system.atomic_files import place_directory
+from tasks.stage.system.atomic_files import move_if_absent
 from tests.tasks.records import artifact, committed, written
 
 FILES = {"a.txt": b"alpha", "folder/b.txt": b"beta", "logs/out.txt": b"took 3 s"}
@@ -242,7 +242,7 @@ def test_a_run_waits_for_a_collection_to_end(store: Store, caplog: pytest.LogCap
             inside.set()
 
     waiting = threading.Thread(target=run)
-    with caplog.at_level(logging.INFO, "folio"), store.to_itself():
+    with caplog.at_level(logging.INFO, "folio"), store.exclusive():
         waiting.start()
         assert not inside.wait(0.5)
     assert inside.wait(10)
@@ -251,9 +251,9 @@ def test_a_run_waits_for_a_collection_to_end(store: Store, caplog: pytest.LogCap
 
 
 def test_a_collection_has_a_store_on_a_disk_to_itself_or_not_at_all(local: Store) -> None:
-    with local.in_use(), local.in_use(), pytest.raises(BlockingIOError), local.to_itself():
+    with local.in_use(), local.in_use(), pytest.raises(BlockingIOError), local.exclusive():
         pass
-    with local.to_itself():
+    with local.exclusive():
         pass
 
 
@@ -302,7 +302,7 @@ def test_a_remote_artifact_is_copied_once_and_wrong_bytes_never_reach_the_cache(
 
 def test_of_two_that_copy_one_artifact_at_once_the_slower_takes_what_the_quicker_has(tmp_path: Path) -> None:
     quicker, slower = written(tmp_path / "final", FILES), written(tmp_path / "copy", FILES)
-    place_directory(slower, quicker)
+    move_if_absent(slower, quicker)
     assert [path.name for path in tmp_path.iterdir()] == ["final"]
     assert (quicker / "a.txt").read_bytes() == FILES["a.txt"]
 

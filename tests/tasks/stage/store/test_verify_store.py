@@ -14,7 +14,7 @@ from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.index import Damaged
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
-from tasks.stage.store.verify_store import verify
+from tasks.stage.store.verify_store import verify_artifacts
 from tests.tasks.records import committed, ran
 
 FILES = {"a.txt": b"alpha", "folder/b.txt": b"beta"}
@@ -49,10 +49,10 @@ DAMAGES: dict[str, tuple[Callable[[Store, Artifact], object], str]] = {
 def test_damage_is_named_with_the_artifact_and_the_file(store: Store, damage: str) -> None:
     made, sound = committed(store, FILES), committed(store, FILES, stage="dedup")
     ran(store, 1, made, sound)
-    assert verify(store).damaged == ()
+    assert verify_artifacts(store).damaged == ()
     harm, problem = DAMAGES[damage]
     harm(store, made)
-    found = verify(store)
+    found = verify_artifacts(store)
     assert found.damaged == (Damaged(made.location, (problem,)),)
     assert found.size == 9 * found.artifacts
 
@@ -61,14 +61,14 @@ def test_a_record_that_lies_elsewhere_than_it_says_is_damage(store: Store) -> No
     made, other = committed(store, FILES), committed(store, FILES, name="other")
     content = store.fs.cat_file(f"{store.root}/{other.location}/{RECORD}")
     change(store, f"{made.location}/{RECORD}", content)
-    assert verify(store).damaged == (Damaged(made.location, (f"artifact.json is that of {other.location}",)),)
+    assert verify_artifacts(store).damaged == (Damaged(made.location, (f"artifact.json is that of {other.location}",)),)
 
 
 def test_a_record_whose_digest_is_not_that_of_its_files_is_damage(store: Store) -> None:
     made = committed(store, FILES)
     content = store.fs.cat_file(f"{store.root}/{made.location}/{RECORD}")
     change(store, f"{made.location}/{RECORD}", content.replace(made.digest.encode(), b"0" * 64))
-    assert verify(store).damaged == (Damaged(made.location, ("artifact.json has another digest than its list of files",)),)
+    assert verify_artifacts(store).damaged == (Damaged(made.location, ("artifact.json has another digest than its list of files",)),)
 
 
 def test_what_the_disk_changed_by_itself_is_found_although_it_is_remembered_otherwise(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_what_the_disk_changed_by_itself_is_found_although_it_is_remembered_othe
     os.utime(path, (0, 0))
     memory._remember([_row(path, _look(path.stat()), made.files[0].sha256)])
     assert store.find("clean", made.key) == made
-    assert [damaged.location for damaged in verify(store).damaged] == [made.location]
+    assert [damaged.location for damaged in verify_artifacts(store).damaged] == [made.location]
 
 
 def test_while_a_run_is_under_way_a_folder_may_still_get_its_record(store: Store) -> None:
@@ -88,8 +88,8 @@ def test_while_a_run_is_under_way_a_folder_may_still_get_its_record(store: Store
     half = committed(store, FILES, name="half")
     lose(store, f"{half.location}/{RECORD}")
     with Journal(store).running(ran(store, 1, status="running")):
-        assert verify(store).damaged == ()
-    assert verify(store).damaged == (Damaged(half.location, ("artifact.json is missing",)),)
+        assert verify_artifacts(store).damaged == ()
+    assert verify_artifacts(store).damaged == (Damaged(half.location, ("artifact.json is missing",)),)
 
 
 def test_what_only_an_older_run_used_may_be_gone(store: Store) -> None:
@@ -97,4 +97,4 @@ def test_what_only_an_older_run_used_may_be_gone(store: Store) -> None:
     ran(store, 1, old)
     ran(store, 2, new)
     lose(store, old.location)
-    assert verify(store).damaged == ()
+    assert verify_artifacts(store).damaged == ()

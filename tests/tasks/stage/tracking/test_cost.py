@@ -85,8 +85,8 @@ def test_the_parent_run_in_mlflow_has_the_cost_of_all_that_it_is_made_of_however
     first = workshop.run()
     second = workshop.run(Toys(learn=Learn(rate=0.25), rates=Rates(cpu_hour=36000.0)))
     assert second.reused == {"collect", "count"}
-    assert first.tracker is not None
-    assert second.tracker is not None
+    assert first.exporter is not None
+    assert second.exporter is not None
     client = MlflowClient(tracking_uri=database)
     shown = client.get_run(second.record.mlflow_run_id).data.metrics
     whole = total_cost(second.artifacts.values())
