@@ -194,7 +194,7 @@ from tasks.stage.identity import digests
 digests.SETTLE_SECONDS = 0.0
 for start in range(0, 400, 20):
     paths = sorted(Path(sys.argv[2]).glob("*.txt"))[start : start + 20]
-    assert all(len(digest) == 64 for digest in digests.Digests(Path(sys.argv[1])).of(paths).values())
+    assert all(len(digest) == 64 for digest in digests.DigestCache(Path(sys.argv[1])).of(paths).values())
 """
 
 
