@@ -15,9 +15,9 @@ if "PYTEST_XDIST_WORKER" in os.environ or "FOLIO_HOME" not in os.environ:  # wha
     os.environ["FOLIO_HOME"] = tempfile.mkdtemp(prefix="folio-tests-")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from flows.services import local as services
+from flows.services import servers
 
-services.configure()
+servers.configure()
 # A busy machine is slow, not wrong; and a suite that passed passes again.
 settings.register_profile("folio", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None, derandomize=True)
 settings.load_profile("folio")

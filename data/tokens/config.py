@@ -67,7 +67,7 @@ class TokenizerConfig(BaseModel, frozen=True, extra="forbid"):
 class PackConfig(BaseModel, frozen=True, extra="forbid"):
     """How documents become rows of equal length for pretraining."""
 
-    sequence_length: int = Field(256, ge=2, le=65_536, description="targets in a row: the model's context; tokens")
+    sequence_length: int = Field(128, ge=2, le=65_536, description="targets in a row: the model's context; tokens")
     method: Literal["cut", "best_fit"] = Field(
         "cut", description="cut: documents are joined and cut into rows; best_fit: what fits a row is never cut, and rows are padded"
     )
@@ -84,6 +84,6 @@ class PackConfig(BaseModel, frozen=True, extra="forbid"):
 class EncodeConfig(BaseModel, frozen=True, extra="forbid"):
     """How conversations and preference pairs become rows for tuning."""
 
-    sequence_length: int = Field(256, ge=2, le=65_536, description="targets in a row: the model's context; tokens")
+    sequence_length: int = Field(128, ge=2, le=65_536, description="targets in a row: the model's context; tokens")
     seed: int = Field(0, ge=0, description="orders conversations before they are packed; integer")
     shard_rows: int = Field(8192, ge=1, description="rows in one shard file; rows")

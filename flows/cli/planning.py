@@ -1,12 +1,12 @@
-"""`folio plan`, and what is decided on a plan: the pipeline walked without executing anything."""
+"""`folio plan`, `folio accept`, `--refresh`: the pipeline walked without executing anything, and decisions made on that."""
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
-from flows.recipe.loading import RecipeError, load
+from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
+from flows.recipe.validation import RecipeError, did_you_mean
 from tasks.stage.execution.accept import NotAcceptable, accept
 from tasks.stage.execution.plan import Decision, position_names
 from tasks.stage.execution.run import RunOptions, use_options
@@ -16,7 +16,7 @@ from tasks.stage.store.store import Store
 
 @dataclass(frozen=True)
 class Plan:
-    """Every decision in order, and the message of the gate that would stop the flow, if one would."""
+    """Every decision in order. `stopped`: the message of the gate that would stop the flow, if one would."""
 
     recipe: Recipe
     store: Store
@@ -25,7 +25,7 @@ class Plan:
 
 
 def plan_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> Plan:
-    """What a run would do; nothing is changed."""
+    """Return what a run would do. Changes nothing."""
     from flows.pipeline import compose
     from tasks.gate import GateFailed
     from tasks.stage.execution.run_context import open_run
@@ -39,46 +39,47 @@ def plan_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], ve
     return Plan(recipe, run.store, run.decisions, stopped)
 
 
-def accept_changes(place: str, name: str, changes: tuple[str, ...], reason: str) -> str:
-    """Record that what changed at a place does not alter its output; says what now stands in for what.
+def accept_changes(position: str, name: str, changes: tuple[str, ...], reason: str) -> str:
+    """Record that what changed at a position does not alter its output, and return what was accepted.
 
-    Raises RecipeError for an unknown stage and NotAcceptable when nothing there may be accepted."""
-    named(place, "accept")
+    Raises RecipeError for an unknown stage, and NotAcceptable if nothing there may be accepted.
+    """
+    check_stage_name(position, "accept")
     plan = plan_recipe(name, changes, frozenset(), False)
-    due = [d for d in plan.decisions if place in position_names(d.position) and d.action != "reuse"]
+    due = [d for d in plan.decisions if position in position_names(d.position) and d.action != "reuse"]
     if not due:
-        raise NotAcceptable(f"{place}: there is nothing to accept, since nothing that {plan.recipe.name} has there would run.")
-    kept = [accept(plan.store, plan.recipe.name, decision, reason) for decision in due]
-    return "\n".join(f"{k.position}: {'; '.join(k.causes)}\n  accepted by {k.who}: {k.reason}" for k in kept)
+        raise NotAcceptable(f"{position}: there is nothing to accept; {plan.recipe.name} would reuse all it has there.")
+    accepted = [accept(plan.store, plan.recipe.name, decision, reason) for decision in due]
+    return "\n".join(f"{one.position}: {'; '.join(one.causes)}\n  accepted by {one.who}: {one.reason}" for one in accepted)
 
 
 def stages() -> dict[str, Stage]:
-    """The stages of the pipeline by name."""
+    """Return the stages of the pipeline by name."""
     from flows import base, chat, corpus, release
 
     found = (value for module in (corpus, base, chat, release) for value in vars(module).values())
     return {value.name: value for value in found if isinstance(value, Stage)}
 
 
-def named(place: str, asked: str) -> None:
-    """Raises RecipeError when a name is no stage and no place of one, such as evaluate.base or clean[3]."""
+def check_stage_name(name: str, option: str) -> None:
+    """Raise RecipeError, naming the option, if a name is neither a stage nor a position such as evaluate.base or clean[3]."""
     known = stages()
-    if position_names(place)[-1] not in known:
-        near = difflib.get_close_matches(place, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"the stages are {', '.join(known)}."
-        raise RecipeError(f"{asked} {place!r}: there is no stage of that name; {hint}")
+    if position_names(name)[-1] not in known:
+        hint = did_you_mean(name, list(known)) or f"; the stages are {', '.join(known)}."
+        raise RecipeError(f"{option} {name!r}: there is no stage of that name{hint}")
 
 
-def refreshing(asked: list[str] | None, recipe: str, changes: tuple[str, ...]) -> frozenset[str]:
-    """What `--refresh` names: stages, or places of a stage such as evaluate.base or clean[3].
+def stages_to_refresh(names: list[str] | None, recipe: str, changes: tuple[str, ...]) -> frozenset[str]:
+    """Return what `--refresh` names: stages, or positions such as evaluate.base or clean[3].
 
-    Raises RecipeError for any other name, and for a place that the recipe hasn't, which nothing would happen to."""
-    for name in asked or ():
-        named(name, "--refresh")
-    if asked:
+    Raises RecipeError for any other name, and for a position that the recipe does not have.
+    """
+    for name in names or ():
+        check_stage_name(name, "--refresh")
+    if names:
         plan = plan_recipe(recipe, changes, frozenset(), False)
         known = {name: None for decision in plan.decisions for name in position_names(decision.position)}
-        # Behind a gate that stops the plan there may be places that it does not come to.
-        if not plan.stopped and (strange := [name for name in asked if name not in known]):
-            raise RecipeError(f"--refresh {strange[0]!r}: {plan.recipe.name} has no such place; it has {', '.join(known)}.")
-    return frozenset(asked or ())
+        # If a gate stops the plan, there may be positions after it that the plan does not know.
+        if not plan.stopped and (unknown := [name for name in names if name not in known]):
+            raise RecipeError(f"--refresh {unknown[0]!r}: {plan.recipe.name} has no such position; it has {', '.join(known)}.")
+    return frozenset(names or ())

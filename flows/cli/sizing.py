@@ -1,7 +1,7 @@
-"""`folio size`: how big a model for a recipe's corpus on a machine; nothing is changed, and no longer trained than asked.
+"""`folio size`: how big a model fits a recipe's corpus and a machine. Changes nothing.
 
-The corpus is the newest one of the recipe in the store; where it never ran, what the sizes of its files promise. That is a guess: cleaning
-and deduplication may take half of it.
+The amount of text is that of the recipe's newest corpus in the store. If the recipe never ran, it is guessed from the sizes of its files;
+cleaning and deduplication may take half of that.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any
 from data.sources.config import FilesSource, PackageSource
 from data.sources.files import find_files
 from data.universe.config import UniverseSource
-from flows.cli.size_table import size_table
-from flows.recipe.initialize import BYTES_A_TOKEN, holdings
+from flows.cli.views.size_table import size_table
+from flows.recipe.initialize import BYTES_PER_TOKEN, estimate_text
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from model.planning.machine import Machine, machine_for
@@ -28,13 +28,13 @@ from tasks.lineage.graph import ProvenanceGraph
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact, Cost
 
-TRIAL_PARAMETERS = 20e6  # a larger shape is tried out with fewer of its layers
+TRIAL_PARAMETERS = 20e6  # a larger model is timed with fewer of its layers
 TRIAL_LAYERS = 2
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the command line asks for beside the recipe."""
+class SizeRequest:
+    """The options of `folio size`."""
 
     device: str = "here"
     devices: int = 0
@@ -44,33 +44,33 @@ class Asked:
     measure: bool = False
 
 
-def size_recipe(name: str, changes: tuple[str, ...], asked: Asked, *, as_json: bool = False) -> str:
-    """The proposal as text or JSON.
+def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as_json: bool = False) -> str:
+    """Return the proposal as text or JSON.
 
-    Raises RecipeError for a wrong recipe, ValueError for a device that is not known, LookupError when there is no text to go by.
+    Raises RecipeError for a wrong recipe, ValueError for an unknown device, LookupError if nothing says how much text there is.
     """
     recipe = load(name, changes)
-    if asked.measure and asked.device not in ("here", "cpu"):
-        raise ValueError(f"--measure times the machine at hand and --device {asked.device} is another; leave one of them out")
-    if asked.parameters and asked.hours:
+    if request.measure and request.device not in ("here", "cpu"):
+        raise ValueError(f"--measure times the machine at hand and --device {request.device} is another; leave one of them out")
+    if request.parameters and request.hours:
         raise ValueError(
-            f"--params {asked.parameters:g} decides the size, so --budget-hours {asked.hours:g} would do nothing; leave one of them out"
+            f"--params {request.parameters:g} decides the size, so --budget-hours {request.hours:g} would do nothing; leave one of them out"
         )
-    workers = asked.devices or recipe.resources.training.parallel.workers
-    machine = machine_for(asked.device, workers, recipe.pretrain.precision)
-    text = corpus_text(recipe, asked.text_bytes)
+    workers = request.devices or recipe.resources.training.parallel.workers
+    machine = machine_for(request.device, workers, recipe.pretrain.precision)
+    text = corpus_text(recipe, request.text_bytes)
     present = present_job(recipe, workers)
-    found = propose(text, machine, present, parameters=asked.parameters, hours=asked.hours)
-    if asked.measure:
-        machine = tried(machine, found.proposed.job)
-        found = propose(text, machine, present, parameters=asked.parameters, hours=asked.hours)
+    found = propose(text, machine, present, parameters=request.parameters, hours=request.hours)
+    if request.measure:
+        machine = with_measured_speed(machine, found.proposed.job)
+        found = propose(text, machine, present, parameters=request.parameters, hours=request.hours)
     if as_json:
-        return json.dumps(_told(recipe, found), indent=1)
+        return json.dumps(_as_data(recipe, found), indent=1)
     return size_table(recipe.name, found, recipe.rates.currency, lambda plan: price(recipe, found.machine, plan.seconds))
 
 
 def present_job(recipe: Recipe, workers: int) -> Job:
-    """The recipe's own model and pretraining, on so many workers; its batch made to divide among them."""
+    """Return the recipe's own model and pretraining on `workers` workers, the batch rounded up to divide among them."""
     training = recipe.resources.training
     parallel = ParallelConfig(**{**training.parallel.model_dump(), "workers": workers})
     resources = training.model_copy(update={"parallel": parallel})
@@ -80,8 +80,8 @@ def present_job(recipe: Recipe, workers: int) -> Job:
     return described_job(recipe.model, recipe.tokenizer.vocab_size, train, resources)
 
 
-def tried(machine: Machine, job: Job) -> Machine:
-    """The machine with the utilization that a short trial of the job's shape came to."""
+def with_measured_speed(machine: Machine, job: Job) -> Machine:
+    """Return the machine with the utilization measured in a short trial of the job's shape."""
     from model.hardware.flops import training_flops
     from model.planning.trial import try_out
 
@@ -96,36 +96,36 @@ def tried(machine: Machine, job: Job) -> Machine:
 
 
 def corpus_text(recipe: Recipe, given: float | None) -> Text:
-    """The training text: as given, as the newest run left it, or as the files' sizes promise. Raises LookupError when none of these."""
+    """Return the training text: as given, as the newest run left it, or guessed from the files. Raises LookupError if there are none."""
     if given is not None:
-        return Text(given, BYTES_A_TOKEN, "as given")
+        return Text(given, BYTES_PER_TOKEN, "as given")
     settings = recipe.run_settings()
     graph = ProvenanceGraph.load(open_store(settings["store"], settings["root"], settings["home"]))
     made = next((artifact for artifact in graph.newest_first if artifact.stage == "split" and artifact.label == recipe.name), None)
     if made is not None:
-        size, each = made.metrics["characters_train"], _bytes_a_token(graph, recipe.name)
-        return Text(size, each, f"the training part of {made.name}")
-    size = sum(_promised(source, recipe, settings["home"]) for source in recipe.ingest.sources)
+        size, ratio = made.metrics["characters_train"], _bytes_per_token(graph, recipe.name)
+        return Text(size, ratio, f"the training part of {made.name}")
+    size = sum(_estimate_source(source, recipe, settings["home"]) for source in recipe.ingest.sources)
     if not size:
         raise LookupError(
-            f"{recipe.name} has not run yet and its sources are not on this machine, so nobody knows how much text there is. "
-            f"Give it with --bytes, or let it be read with: folio run {recipe.name}"
+            f"{recipe.name} has not run yet and its sources are not on this machine, so the amount of text is unknown. "
+            f"Give it with --bytes, or run the recipe first: folio run {recipe.name}"
         )
     share = 1.0 if recipe.split.mode != "fractions" else recipe.split.train
-    return Text(size * share, BYTES_A_TOKEN, "guessed from the sizes of the files, before any cleaning")
+    return Text(size * share, BYTES_PER_TOKEN, "guessed from the sizes of the files, before any cleaning")
 
 
-def _bytes_a_token(graph: ProvenanceGraph, label: str) -> float:
+def _bytes_per_token(graph: ProvenanceGraph, label: str) -> float:
     fitted: Artifact | None = next((a for a in graph.newest_first if a.stage == "tokenizer" and a.label == label), None)
-    return fitted.metrics.get("bytes_per_token", BYTES_A_TOKEN) if fitted else BYTES_A_TOKEN
+    return fitted.metrics.get("bytes_per_token", BYTES_PER_TOKEN) if fitted else BYTES_PER_TOKEN
 
 
-def _promised(source: object, recipe: Recipe, home: Path) -> float:
+def _estimate_source(source: object, recipe: Recipe, home: Path) -> float:
     if isinstance(source, FilesSource):
-        return float(sum(holdings(path)[1] for path in find_files(source, Path(recipe.root)).values()))
+        return float(sum(estimate_text(path)[1] for path in find_files(source, Path(recipe.root)).values()))
     if isinstance(source, PackageSource):
         fetched = sorted((home / "cache").glob(f"{source.package}-{source.version}.*"))
-        return float(sum(holdings(path)[1] for path in fetched[:1]))
+        return float(sum(estimate_text(path)[1] for path in fetched[:1]))
     if isinstance(source, UniverseSource):
         from data.universe.write import write_universe
 
@@ -136,13 +136,13 @@ def _promised(source: object, recipe: Recipe, home: Path) -> float:
 
 
 def price(recipe: Recipe, machine: Machine, seconds: float) -> float | None:
-    """What a plan costs at the recipe's rates; None without any."""
+    """Return what `seconds` of training cost at the recipe's rates; None if it has none."""
     if machine.accelerator:
         return recipe.rates.price(Cost(gpu_seconds=seconds * machine.devices))
     return recipe.rates.price(Cost(cpu_seconds=seconds * recipe.resources.cores))
 
 
-def _told(recipe: Recipe, found: Proposal) -> dict[str, Any]:
+def _as_data(recipe: Recipe, found: Proposal) -> dict[str, Any]:
     def row(plan: Plan) -> dict[str, Any]:
         job = plan.job
         return {

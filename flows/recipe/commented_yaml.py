@@ -1,7 +1,7 @@
-"""A recipe as commented YAML: above every key what it means and its unit, taken from the field's own description.
+"""Recipes as YAML for people: whole, with a comment above every key, or only what differs, with a reason beside it.
 
-Guarantees: reading the text back gives an equal recipe, and a comment cannot say other than the code, because it comes from there.
-A key without words of its own is an error, not a bare line.
+Comments come from the fields' own descriptions, so they cannot drift from the code; a key without a description is an error. Reading the
+YAML back gives an equal recipe.
 """
 
 from __future__ import annotations
@@ -16,37 +16,74 @@ from typing import Any
 import yaml
 from pydantic import BaseModel
 
+from flows.recipe.differences import MACHINE, REQUIRED, default_of
+
 WIDTH = 118
-EXECUTION = ("root", "store", "tracking")
+MARK = "# <-"  # ends the line of a key that differs from its default
 
 
 def commented(recipe: BaseModel, head: str) -> str:
-    """YAML of a recipe with a comment above each key. `head`: lines of comment for the file itself."""
-    lines = [f"# {line}".rstrip() for line in head.strip().splitlines()] + [""]
+    """Return YAML that holds every key, its meaning above it. `head`: lines of comment for the file itself."""
+    lines = [*_comment(head), ""]
     for name in type(recipe).model_fields:
-        if name in EXECUTION and getattr(recipe, name) == type(recipe).model_fields[name].default:
+        if name in MACHINE and getattr(recipe, name) == type(recipe).model_fields[name].default:
             continue
         block = list(_field(recipe, name, 0))
         lines += [*block, ""] if isinstance(getattr(recipe, name), BaseModel) else block
-    return "\n".join(lines).rstrip() + "\n"
+    return "\n".join(lines).strip("\n") + "\n"
+
+
+def commented_key(model: BaseModel, name: str) -> str:
+    """Return one key or section of a model as `commented` shows it."""
+    return "\n".join(_field(model, name, 0)) + "\n"
+
+
+def short_yaml(recipe: BaseModel, head: str, reasons: Mapping[str, str]) -> str:
+    """Return YAML of the keys in `reasons` alone, each with its reason beside it. Keys are dotted paths, in the recipe's order."""
+    lines, open_sections = [*_comment(head), ""], list[str]()
+    for path, reason in reasons.items():
+        *sections, key = path.split(".")
+        value: Any = recipe
+        for depth, section in enumerate(sections):
+            value = getattr(value, section)
+            if open_sections[: depth + 1] != sections[: depth + 1]:
+                lines.append(f"{'  ' * depth}{section}:")
+        open_sections = sections
+        lines.append(f"{'  ' * len(sections)}{key}: {_scalar(getattr(value, key))}{f'  # {reason}' if reason else ''}")
+    return "\n".join(lines) + "\n"
+
+
+def _comment(text: str) -> list[str]:
+    return [f"# {line}".rstrip() for line in text.strip().splitlines()]
 
 
 def _field(model: BaseModel, name: str, depth: int) -> Iterator[str]:
-    value, indent = getattr(model, name), "  " * depth
-    if type(model).model_fields[name].annotation is float:
-        # A default may be written as a whole number; read back it is none.
+    value, field, indent = getattr(model, name), type(model).model_fields[name], "  " * depth
+    if field.annotation is float:
+        # A default may be written as a whole number; read back it would be an integer.
         value = float(value)
-    yield from textwrap.wrap(_words(model, name), WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   ")
-    yield from _value(name, value, depth)
+    default = default_of(field)
+    mark = "" if isinstance(value, BaseModel) or value == default else MARK
+    comment = _meaning(model, name)
+    if mark and default is REQUIRED:
+        mark = f"{MARK} required"
+    elif mark and len(_scalar(default)) <= WIDTH // 3:
+        mark = f"{MARK} default: {_scalar(default)}"
+    elif mark:
+        comment = f"{comment}; default: {_scalar(default)}"
+    yield from textwrap.wrap(comment, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   ", break_on_hyphens=False)
+    first, *others = _value(name, value, depth)
+    yield f"{first}  {mark}" if mark else first
+    yield from others
 
 
-def _words(model: BaseModel, name: str) -> str:
-    """What a key means: its field's description or, for a section, the first line of its class. Raises ValueError when neither is there."""
+def _meaning(model: BaseModel, name: str) -> str:
+    """Return a field's description or, for a section, the first line of its class. Raises ValueError when there is neither."""
     value = getattr(model, name)
-    said = type(model).model_fields[name].description or (type(value).__doc__ if isinstance(value, BaseModel) else "")
-    if not said or not said.strip():
+    words = type(model).model_fields[name].description or (type(value).__doc__ if isinstance(value, BaseModel) else "")
+    if not words or not words.strip():
         raise ValueError(f"{type(model).__name__}.{name} has no description, so a recipe can't explain it; give its Field one.")
-    return said.strip().splitlines()[0]
+    return words.strip().splitlines()[0]
 
 
 def _value(name: str, value: Any, depth: int) -> Iterator[str]:
@@ -64,11 +101,9 @@ def _value(name: str, value: Any, depth: int) -> Iterator[str]:
 
 
 def _item(model: BaseModel, depth: int) -> Iterator[str]:
-    """One entry of a list: a plain one on a line of its own, one that names its kind key by key."""
-    given = {name: getattr(model, name) for name in type(model).model_fields if name in model.model_fields_set}
-    line = "{" + ", ".join(f"{name}: {_scalar(value)}" for name, value in given.items()) + "}"
+    """Yield one entry of a list: on one line or, where it names its kind, key by key."""
     if "kind" not in type(model).model_fields:
-        yield f"{'  ' * depth}- {line}"
+        yield f"{'  ' * depth}- {_scalar(model)}"
         return
     first = True
     for name in type(model).model_fields:
@@ -79,7 +114,8 @@ def _item(model: BaseModel, depth: int) -> Iterator[str]:
 
 def _scalar(value: Any) -> str:
     if isinstance(value, BaseModel):
-        return "{" + ", ".join(f"{name}: {_scalar(getattr(value, name))}" for name in type(value).model_fields) + "}"
+        given = [name for name in type(value).model_fields if name in value.model_fields_set or name == "kind"]
+        return "{" + ", ".join(f"{name}: {_scalar(getattr(value, name))}" for name in given) + "}"
     if isinstance(value, float):
         plain = format(Decimal(repr(value)), "f")
         return plain if "." in plain else f"{plain}.0"

@@ -1,8 +1,8 @@
 """`folio init`: look at a folder of someone's own texts and write a recipe for it that runs as it stands.
 
-The sizes follow from the amount of text: about twenty tokens for each parameter where the text and half an hour on two cores allow it,
-and never more than a dozen passes over the text. About a dozen texts make a shard: few enough to be cleaned again in no time when one of
-them changes, enough to learn their words from.
+Sizes follow from the amount of text: about twenty tokens for each parameter where the text and half an hour on two cores allow it, and at
+most a dozen passes over the text. About a dozen texts make a shard: few enough to be cleaned again quickly when one of them changes,
+enough to learn their words from. The recipe holds what differs from the defaults, with a reason beside each key.
 """
 
 from __future__ import annotations
@@ -10,115 +10,132 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from data.examples.config import CorpusExamples
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.files import find_files
 from data.sources.formats import FORMATS, PACKED, type_from_name
 from data.splits.config import SplitConfig
-from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
-from flows.recipe.commented_yaml import commented
-from flows.recipe.loading import RecipeError
-from flows.recipe.schema import Evaluations, Gates, Recipe
+from data.tokens.config import TokenizerConfig
+from flows.recipe.commented_yaml import short_yaml
+from flows.recipe.differences import differences
+from flows.recipe.schema import Evaluations, Recipe, ReleaseEvaluation
+from flows.recipe.validation import RecipeError
 from model.evaluation.config import EvaluateConfig
-from model.evaluation.gate import Bound, GateConfig
 from model.networks.config import DecoderConfig
 from model.release.config import CardConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 
 SOURCE = FilesSource(paths=(".",))
-BYTES_A_TOKEN = 3.5
-MOST_PASSES = 12
-MOST_TOKENS = 6_000_000
-TEXTS_A_SHARD = 12
-MOST_SHARDS = 64
-# What a file's bytes give in text, where that is far from all of them; a guess that decides sizes and no more.
-YIELD = {"epub": 2.0, "html": 0.3, "pdf": 0.1, "parquet": 2.0, "warc": 0.1}
-UNPACKED = 3.0
-BYTES_A_RECORD = 4000
+BYTES_PER_TOKEN = 3.5
+MAX_PASSES = 12
+MIN_TOKENS, MAX_TOKENS = 150_000, 6_000_000
+TEXTS_PER_SHARD = 12
+MAX_SHARDS = 64
+MIN_TEXTS_TO_SPLIT = 3
+# Text in a file for each of its bytes, where that is far from 1; a guess that decides sizes and no more.
+TEXT_PER_BYTE = {"epub": 2.0, "html": 0.3, "pdf": 0.1, "parquet": 2.0, "warc": 0.1}
+TEXT_PER_PACKED_BYTE = 3.0
+BYTES_PER_RECORD = 4000
 
 
 def write_recipe(folder: Path) -> str:
-    """Write `folder/recipe.yaml` and say what was seen. Raises RecipeError when there are no texts or a recipe is already there."""
+    """Write `folder/recipe.yaml` and return what was found. Raises RecipeError if there are no texts or a recipe is already there."""
     if not folder.is_dir():
-        raise RecipeError(f"{folder} is not a folder; give the folder that your texts lie in.")
+        raise RecipeError(f"{folder} is not a folder; give the folder that holds your texts.")
     target = folder / "recipe.yaml"
     if target.exists():
         raise RecipeError(f"{target} is already there; move it away to have a new one written.")
     try:
-        texts = list(find_files(SOURCE, folder).values())
+        files = list(find_files(SOURCE, folder).values())
     except SourceError:
-        texts = []
-    held = [holdings(path) for path in texts]
-    count, size = sum(number for number, _ in held), sum(characters for _, characters in held)
+        files = []
+    estimates = [estimate_text(path) for path in files]
+    texts, size = sum(number for number, _ in estimates), sum(characters for _, characters in estimates)
     if size == 0:
         raise RecipeError(
             f"{folder} holds no files with text in them ({', '.join(FORMATS)}, packed or not), so there is nothing to learn from."
         )
-    recipe = propose(folder, count, size)
-    shown = size / 1e6 if size >= 1e5 else size / 1e3
-    unit = "MB" if size >= 1e5 else "kB"
-    said = f"{count} texts" if count == len(texts) else f"about {count} texts in {len(texts)} file{'s' if len(texts) > 1 else ''}"
+    amount = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+    count = f"{texts} texts" if texts == len(files) else f"about {texts} texts in {len(files)} file{'s' if len(files) > 1 else ''}"
+    found = f"{count}, {amount}"
+    recipe = propose(folder, texts, size)
     parameters = recipe.model.parameters(recipe.tokenizer.vocab_size)
     head = f"""{recipe.description}
-Written by `folio init` for {said}, {shown:.1f} {unit}: a model of about {parameters / 1e6:.1f} million parameters.
+Written by `folio init`, which found {found}: enough for a model of about {parameters / 1e6:.1f} million parameters.
+Only what differs from the defaults is here. Every key with its meaning: folio recipe show {target}
 Run it with: folio run {target}"""
-    target.write_text(commented(recipe, head), encoding="utf-8")
-    return f"{said}, {shown:.1f} {unit}\nwrote {target}\nrun it with: folio run {target}"
+    target.write_text(short_yaml(recipe, head, reasons(recipe, texts, size)), encoding="utf-8")
+    return f"{found}\nwrote {target}\nrun it with: folio run {target}"
 
 
-def holdings(path: Path) -> tuple[int, int]:
-    """About how many texts a file holds and how large they are together, by its name and size; nothing of it is read."""
-    told = type_from_name(path.name)
-    packed = told.archive or path.suffix.lower() in PACKED
-    size = round(path.stat().st_size * YIELD.get(told.format, 1.0) * (UNPACKED if packed else 1.0))
-    return (max(1, size // BYTES_A_RECORD) if told.may_hold_many else 1), size
+def estimate_text(path: Path) -> tuple[int, int]:
+    """Estimate how many texts a file holds and their size together, from its name and size; the file is not read."""
+    kind = type_from_name(path.name)
+    packed = kind.archive or path.suffix.lower() in PACKED
+    size = round(path.stat().st_size * TEXT_PER_BYTE.get(kind.format, 1.0) * (TEXT_PER_PACKED_BYTE if packed else 1.0))
+    return (max(1, size // BYTES_PER_RECORD) if kind.may_hold_many else 1), size
 
 
 def propose(folder: Path, texts: int, size: int) -> Recipe:
-    """A recipe whose sizes fit `size` bytes in `texts` files."""
-    called = folder.resolve().name
-    name = re.sub(r"[^a-z0-9]+", "_", called.lower()).strip("_") or "books"
-    tokens = size / BYTES_A_TOKEN
+    """Return a recipe whose sizes fit `size` bytes in `texts` texts."""
+    title = folder.resolve().name
+    name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "books"
+    tokens = size / BYTES_PER_TOKEN
     vocabulary = next((v for v, least in ((8192, 20e6), (4096, 4e6), (2048, 5e5), (1024, 1e5)) if size >= least), 512)
     width, layers = next(((w, n) for w, n, least in ((256, 6, 5e6), (192, 4, 1e6), (128, 4, 2e5)) if tokens >= least), (96, 3))
-    train = round(min(MOST_TOKENS, max(150_000, tokens * MOST_PASSES)), -3)
-    few = texts < 3
+    train = round(min(MAX_TOKENS, max(MIN_TOKENS, tokens * MAX_PASSES)), -3)
+    shards = min(MAX_SHARDS, max(1, round(texts / TEXTS_PER_SHARD)))
     return Recipe(
         name=name,
-        description=f"A model of the texts in {called}.",
-        ingest=IngestConfig(
-            sources=(SOURCE.model_copy(update={"name": name}),), shards=min(MOST_SHARDS, max(1, round(texts / TEXTS_A_SHARD)))
-        ),
-        examples=CorpusExamples(),
-        split=SplitConfig(mode="all_train") if few else SplitConfig(),
+        description=f"A model of the texts in {title}.",
+        ingest=IngestConfig(sources=(SOURCE.model_copy(update={"name": name}),), shards=shards),
+        split=SplitConfig(mode="all_train") if texts < MIN_TEXTS_TO_SPLIT else SplitConfig(),
         tokenizer=TokenizerConfig(vocab_size=vocabulary),
-        pack=PackConfig(sequence_length=128),
-        encode=EncodeConfig(sequence_length=128),
-        model=DecoderConfig(width=width, layers=layers, heads=4, kv_heads=2, feed_forward=round(width * 8 / 3 / 8) * 8, context=128),
-        pretrain=PretrainConfig(tokens=int(train), global_batch=16, learning_rate=2e-3, warmup_steps=20),
+        model=DecoderConfig(width=width, layers=layers, feed_forward=round(width * 8 / 3 / 8) * 8),
+        pretrain=PretrainConfig(tokens=int(train), global_batch=16, warmup_steps=20),
         sft=SftConfig(steps=100, global_batch=16),
         dpo=DpoConfig(steps=30, global_batch=16),
         evaluate=Evaluations(
-            base=EvaluateConfig(splits=("train", "val"), rows=256, copying=True, copy_prompts=32),
-            chat=EvaluateConfig(splits=("train", "val"), rows=256, questions=True),
-            release=EvaluateConfig(splits=("val", "test"), rows=256, questions=True),
+            base=EvaluateConfig(rows=256, copying=True, copy_prompts=32),
+            chat=EvaluateConfig(rows=256, questions=True),
+            release=ReleaseEvaluation(rows=256, questions=True),
         ),
-        gates=Gates(
-            corpus=GateConfig(bounds=(Bound(metric="corpus.documents_kept", minimum=1), Bound(metric="corpus.balanced", minimum=1))),
-            base=GateConfig(bounds=(Bound(metric="base.val.bits_per_byte", maximum=6.0),)),
-            chat=GateConfig(bounds=(Bound(metric="chat.val.bits_per_byte", maximum=7.0),)),
-            release=GateConfig(
-                bounds=(
-                    Bound(metric="release.test.bits_per_byte", maximum=7.0),
-                    Bound(metric="int8.test.bits_per_byte", relative_to="release.test.bits_per_byte", maximum=1.02),
-                )
-            ),
-        ),
-        card=CardConfig(
-            name=name,
-            summary=f"A small language model trained on {texts} texts.",
-            intended_use=("Looking at what a small model learns from these texts.",),
-            limits=("It knows nothing but these texts and is often wrong about them.",),
-        ),
+        card=CardConfig(summary=f"A small language model trained on {texts} texts."),
     )
+
+
+def reasons(recipe: Recipe, texts: int, size: int) -> dict[str, str]:
+    """Return why each key that differs from its default has its value, in the order in which they are written."""
+    tokens = size / BYTES_PER_TOKEN
+    passes = recipe.pretrain.tokens / tokens
+    why = {
+        "name": "names the run, its artifacts and its MLflow experiment",
+        "description": "",
+        "ingest.sources": "every text below this file's folder",
+        "ingest.shards": f"about {TEXTS_PER_SHARD} texts each, so a changed text means little work",
+    }
+    if recipe.split.mode == "all_train":
+        why["split.mode"] = f"{texts} texts are too few to hold any out; val and test are copies of train"
+    why |= {
+        "tokenizer.vocab_size": f"for {size:,} bytes of text",
+        "model.width": f"sized for about {tokens:,.0f} tokens",
+        "model.layers": "",
+        "model.feed_forward": "8/3 of the width",
+        "pretrain.tokens": f"{passes:.2g} times through the text",
+        "pretrain.global_batch": "small batches make more updates of little text",
+        "pretrain.warmup_steps": "a short run warms up briefly",
+        "sft.steps": "a few passes over the examples",
+        "sft.global_batch": "",
+        "dpo.steps": "alignment is brief, so it undoes nothing",
+        "dpo.global_batch": "",
+        "evaluate.base.rows": "enough for an interval, in seconds",
+        "evaluate.base.copying": "small models of little text recite it; this shows how much",
+        "evaluate.base.copy_prompts": "",
+        "evaluate.chat.rows": "",
+        "evaluate.chat.questions": "questions about your texts, written from them",
+        "evaluate.release.rows": "",
+        "evaluate.release.questions": "",
+        "card.summary": "edit this and what else you want to say of your model",
+    }
+    differing = {difference.path for difference in differences(recipe)}
+    return {key: reason for key, reason in why.items() if key in differing}

@@ -1,8 +1,8 @@
-"""The recipe: the one typed, frozen description of a run, and the flow's only parameter.
+"""The recipe: the typed, frozen description of one run, and the flow's only parameter.
 
-Guarantees: an unknown key, a value of the wrong type and a contradiction between sections are refused before anything starts, naming
-the key. What can change the bytes stands in the stages' own sections; what can't stands in `resources`, `rates`, `root`, `store` and
-`tracking`.
+Every section has defaults that work, so a name and sources make a recipe. The config classes stand beside the functions they configure;
+this file composes them. An unknown key, a value of the wrong type and a contradiction between sections are refused by name before
+anything starts. `resources`, `rates`, `root`, `store` and `tracking` change no artifact; everything else may.
 """
 
 from __future__ import annotations
@@ -10,50 +10,87 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from data.audit.config import AuditConfig
 from data.cleaning.config import CleanConfig
 from data.decontamination.config import DecontaminateConfig
 from data.dedup.config import DedupConfig
-from data.examples.config import ExamplesConfig
+from data.examples.config import CorpusExamples, ExamplesConfig
 from data.filtering.config import FilterConfig
 from data.sources.config import IngestConfig
 from data.splits.config import SplitConfig
 from data.synthetic.config import SyntheticSource
-from data.tokens.config import CONVERSATIONS, EncodeConfig, PackConfig, TokenizerConfig
+from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
 from data.universe.config import UniverseSource
-from flows.recipe.unused_keys import inert
-from flows.services.local import home, store_url, tracking_url
+from flows.recipe.checks import contradictions
+from flows.recipe.unused_keys import unused_keys
+from flows.services.home import home, store_url, tracking_url
 from model.evaluation.config import EvaluateConfig
-from model.evaluation.gate import GateConfig
-from model.loading.mixture_config import mixture_problem
+from model.evaluation.gate import Bound, GateConfig
 from model.networks.config import DecoderConfig
 from model.quantization.config import QuantizeConfig
 from model.release.config import CardConfig, ExportConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
-from model.training.parallel.compatibility import incompatibilities
 from tasks.release.export import Exporting
 from tasks.stage.tracking.cost import Rates
 from tasks.training.config import Pretraining, Tuning
 from tasks.training.resources import PipelineResources
 
 
-class Evaluations(BaseModel, frozen=True, extra="forbid"):
-    """What is measured at each place."""
+class ReleaseEvaluation(EvaluateConfig):
+    """What is measured of the released models; by default on the split that nothing was chosen by."""
 
-    base: EvaluateConfig = Field(description="of the pretrained model")
-    chat: EvaluateConfig = Field(description="of the aligned model")
-    release: EvaluateConfig = Field(description="of what is released, in full precision and in INT8")
+    splits: tuple[str, ...] = Field(("val", "test"), min_length=1, description="splits whose loss is measured; names")
+
+
+class Evaluations(BaseModel, frozen=True, extra="forbid"):
+    """What is measured of each model."""
+
+    base: EvaluateConfig = Field(EvaluateConfig(), description="of the pretrained model")
+    chat: EvaluateConfig = Field(EvaluateConfig(), description="of the aligned model")
+    release: ReleaseEvaluation = Field(ReleaseEvaluation(), description="of what is released, in full precision and in INT8")
+
+
+def _bounds(*bounds: Bound) -> Any:
+    return Field(bounds, min_length=1, description="what must hold, one bound a metric; list of bounds")
+
+
+# The default bounds hold for any model that learned something. 8 bits per byte is what guessing bytes at random costs.
+class CorpusGate(GateConfig):
+    """The bounds on a corpus; by default something is left, and every character is accounted for."""
+
+    bounds: tuple[Bound, ...] = _bounds(Bound(metric="corpus.documents_kept", minimum=1), Bound(metric="corpus.balanced", minimum=1))
+
+
+class BaseGate(GateConfig):
+    """The bounds on a pretrained model; by default it predicts text better than chance."""
+
+    bounds: tuple[Bound, ...] = _bounds(Bound(metric="base.val.bits_per_byte", maximum=6.0))
+
+
+class ChatGate(GateConfig):
+    """The bounds on an aligned model; by default tuning has not undone what it learned."""
+
+    bounds: tuple[Bound, ...] = _bounds(Bound(metric="chat.val.bits_per_byte", maximum=7.0))
+
+
+class ReleaseGate(GateConfig):
+    """The bounds on a release; by default INT8 costs at most 2 % on unseen text."""
+
+    bounds: tuple[Bound, ...] = _bounds(
+        Bound(metric="release.test.bits_per_byte", maximum=7.0),
+        Bound(metric="int8.test.bits_per_byte", relative_to="release.test.bits_per_byte", maximum=1.02),
+    )
 
 
 class Gates(BaseModel, frozen=True, extra="forbid"):
     """What must hold before anything downstream goes on."""
 
-    corpus: GateConfig = Field(description="of the audited corpus; metrics are named corpus.<metric>")
-    base: GateConfig = Field(description="of the pretrained model and its shards; base.<metric>, pack.<metric>")
-    chat: GateConfig = Field(description="of the aligned model; chat.<metric>")
-    release: GateConfig = Field(description="of the release; release.<metric> and int8.<metric>")
+    corpus: CorpusGate = Field(CorpusGate(), description="of the audited corpus; metrics are named corpus.<metric>")
+    base: BaseGate = Field(BaseGate(), description="of the pretrained model and its shards; base.<metric>, pack.<metric>")
+    chat: ChatGate = Field(ChatGate(), description="of the aligned model; chat.<metric>")
+    release: ReleaseGate = Field(ReleaseGate(), description="of the release; release.<metric> and int8.<metric>")
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):
@@ -70,19 +107,19 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     decontaminate: DecontaminateConfig = DecontaminateConfig()
     split: SplitConfig = SplitConfig()
     audit: AuditConfig = AuditConfig()
-    examples: ExamplesConfig
+    examples: ExamplesConfig = CorpusExamples()
     tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()
     model: DecoderConfig = DecoderConfig()
-    pretrain: PretrainConfig
+    pretrain: PretrainConfig = PretrainConfig()
     encode: EncodeConfig = EncodeConfig()
     sft: SftConfig = SftConfig()
     dpo: DpoConfig = DpoConfig()
-    evaluate: Evaluations
-    gates: Gates
+    evaluate: Evaluations = Evaluations()
+    gates: Gates = Gates()
     quantize: QuantizeConfig = QuantizeConfig()
     export: ExportConfig = ExportConfig()
-    card: CardConfig
+    card: CardConfig = CardConfig()
 
     resources: PipelineResources = Field(PipelineResources(), description="threads, memory and how training is spread; never identity")
     rates: Rates = Field(Rates(), description="prices, so that money stands beside seconds of machine time; never identity")
@@ -90,74 +127,18 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     store: str = Field("", description="where artifacts live: a path or an fsspec URL; empty: in folio's home; never identity")
     tracking: str = Field("", description="MLflow's database, a URL; empty: in folio's home; none: no tracking; never identity")
 
+    @field_validator("examples", mode="before")
+    @classmethod
+    def _corpus_by_default(cls, given: Any) -> Any:
+        """Let a recipe change one key of the default examples without naming their kind."""
+        return {"kind": "corpus", **given} if isinstance(given, dict) else given
+
     @model_validator(mode="after")
     def _sections_fit(self) -> Recipe:
-        for section, length in (("pack", self.pack.sequence_length), ("encode", self.encode.sequence_length)):
-            if length != self.model.context:
-                raise ValueError(
-                    f"{section}.sequence_length={length} and model.context={self.model.context} differ; rows and model need one length"
-                )
-        spread = "resources.training.parallel."
-        for section, train in (("pretrain.", self.pretrain), ("sft.", self.sft), ("dpo.", self.dpo)):
-            resources = self.resources.training.suited(train.objective)
-            for problem in incompatibilities(self.model, train, resources, section=section, shape="model.", spread=spread):
-                raise ValueError(problem)
-        if (differences := self.model.llama_differences()) and self.export.format == "huggingface":
-            raise ValueError(
-                f"export.format=huggingface writes a Llama, and model.{', model.'.join(differences)} makes another decoder; "
-                "set export.format: folio, or leave those at their defaults"
-            )
-        if not differences and self.export.format == "folio":
-            raise ValueError("export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface")
-        drawn = DecoderConfig.model_fields["initial_std"].default
-        if self.pretrain.initial and self.model.initial_std != drawn:
-            raise ValueError(
-                f"model.initial_std={self.model.initial_std} does nothing with pretrain.initial={self.pretrain.initial!r}, whose weights "
-                f"are taken; give it its default, {drawn}"
-            )
-        if self.resources.runner != "threads" and self.ingest.shards == 1:
-            raise ValueError(
-                f"resources.runner={self.resources.runner} does nothing while ingest.shards=1; workers share shards, so have more of them, "
-                "or runner=threads"
-            )
-        if self.examples.kind == "universe" and self.universe is None:
-            raise ValueError("examples.kind=universe needs a source of kind universe in ingest.sources; use kind corpus for other books")
-        labels = [source.label for source in self.ingest.sources]
-        if strange := [name for name in self.dedup.prefer_sources if name not in labels]:
-            raise ValueError(f"dedup.prefer_sources={strange[0]!r} names no source; ingest.sources has {', '.join(labels)}")
-        if self.split.stratify == "source" and len(labels) == 1:
-            raise ValueError("split.stratify=source does nothing while ingest.sources has one source; add one, or set stratify: none")
-        share, default = self.split.synthetic_share, SplitConfig.model_fields["synthetic_share"].default
-        if share != default and self.synthetic is None:
-            raise ValueError(
-                f"split.synthetic_share={share} does nothing without a source of kind synthetic in ingest.sources; add one, or give it its "
-                f"default, {default}"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _mixture_fits(self) -> Recipe:
-        labels = [source.label for source in self.ingest.sources]
-        if self.pack.by_source and CONVERSATIONS in labels:
-            raise ValueError(
-                f"pack.by_source=true, and ingest.sources has one called {CONVERSATIONS}, as the rows of conversations are; rename it"
-            )
-        if not self.pretrain.mixture:
-            return self
-        if not self.pack.by_source:
-            raise ValueError(
-                "pretrain.mixture weighs sources, but with pack.by_source=false a row holds text of several; set pack.by_source=true, "
-                "or leave the mixture empty"
-            )
-        rows = dict.fromkeys([*labels, *([CONVERSATIONS] if self.pack.instruction_fraction else [])], 1)
-        if fault := mixture_problem(self.pretrain.mixture, rows):
-            raise ValueError(f"pretrain.{fault}")
-        return self
-
-    @model_validator(mode="after")
-    def _every_key_counts(self) -> Recipe:
-        if idle := list(inert(self)):
-            raise ValueError("\n  ".join(idle))
+        if problem := next(contradictions(self), None):
+            raise ValueError(problem)
+        if unused := list(unused_keys(self)):
+            raise ValueError("\n  ".join(unused))
         return self
 
     @property
@@ -193,7 +174,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             seed=self.seed,
             licences={source.label: source.licence for source in self.ingest.sources},
             export=self.export,
-            card=self.card,
+            card=self.card.completed(self.name, self.description),
             pretrain=self.pretrain,
             sft=self.sft,
             dpo=self.dpo,

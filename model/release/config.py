@@ -22,9 +22,20 @@ class ExportConfig(BaseModel, frozen=True, extra="forbid"):
 class CardConfig(BaseModel, frozen=True, extra="forbid"):
     """What the model card says that only its maker knows."""
 
-    name: str = Field(min_length=1, description="name of the model; text")
-    summary: str = Field(min_length=1, description="what it is, in a sentence or two; text")
+    name: str = Field("", description="name of the model; empty: the recipe's name; text")
+    summary: str = Field("", description="what it is, in a sentence or two; empty: the recipe's description; text")
     language: tuple[str, ...] = Field(("en",), description="languages of its text; ISO 639-1 codes")
     licence: str = Field("other", description="licence of the model; SPDX identifier in lower case, or other")
-    intended_use: tuple[str, ...] = Field(min_length=1, description="what it is for; sentences")
-    limits: tuple[str, ...] = Field(min_length=1, description="what it cannot do or must not be used for; sentences")
+    intended_use: tuple[str, ...] = Field(
+        ("Seeing what a small model learns from these texts.",), min_length=1, description="what it is for; sentences"
+    )
+    limits: tuple[str, ...] = Field(
+        ("It knows nothing but the texts it has read, and is often wrong about them.",),
+        min_length=1,
+        description="what it cannot do or must not be used for; sentences",
+    )
+
+    def completed(self, recipe: str, description: str) -> CardConfig:
+        """Return the card with an empty name and summary taken from the recipe."""
+        summary = self.summary or description or f"A language model trained by the recipe {recipe}."
+        return self.model_copy(update={"name": self.name or recipe, "summary": summary})

@@ -29,7 +29,7 @@ from typing import Any
 
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
-from flows.services.local import home
+from flows.services.home import home
 from model.loading.shards import read_metadata
 from model.networks.config import DecoderConfig
 from model.training.config import PretrainConfig, TrainResources

@@ -14,8 +14,8 @@ import time
 
 LIMIT_SECONDS = 1.0
 EMPTY = """
-from flows.services import local as services
-services.configure()
+from flows.services import servers
+servers.configure()
 from prefect import flow
 flow(name="empty")(lambda: None)()
 """

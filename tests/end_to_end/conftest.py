@@ -9,7 +9,7 @@ import pytest
 
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
-from flows.services import local as services
+from flows.services.home import home, store_url
 from tasks.stage.execution.plan import Decision
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Store
@@ -39,4 +39,4 @@ def four_books(prefect: None) -> Ran:
     before = plan_recipe("four_books", (), frozenset(), False)
     assert not before.stopped
     artifacts = pipeline(recipe)
-    return Ran(recipe, artifacts, Store(services.store_url(), services.home() / "cache" / "artifacts"), before.decisions)
+    return Ran(recipe, artifacts, Store(store_url(), home() / "cache" / "artifacts"), before.decisions)

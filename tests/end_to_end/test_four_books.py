@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows.cli.chat import model_directory
+from flows.cli.chat_session import model_directory
 from flows.cli.planning import plan_recipe
-from flows.cli.run import summary
-from flows.services import local as services
+from flows.cli.views.run_summary import summary
+from flows.services.home import home, tracking_url
 from tests.end_to_end.conftest import Ran
 
 STAGES = (
@@ -74,17 +74,17 @@ def test_the_summary_shows_gates_probabilities_samples_places_and_commands(four_
 
 
 def test_the_report_is_one_page_and_mlflow_has_it(four_books: Ran) -> None:
-    page = services.home() / "reports" / "four_books.html"
+    page = home() / "reports" / "four_books.html"
     text = page.read_text(encoding="utf-8")
     assert "probe" in text and "<script" not in text and "gate.release" in text
-    copies = [path for path in (services.home() / "mlflow" / "four_books").rglob("four_books.html")]
+    copies = [path for path in (home() / "mlflow" / "four_books").rglob("four_books.html")]
     assert copies and all(copy.stat().st_size > 10_000 for copy in copies)
 
 
 def test_mlflow_holds_a_parent_its_stages_its_models_and_a_champion(four_books: Ran) -> None:
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri=services.tracking_url(), registry_uri=services.tracking_url())
+    client = MlflowClient(tracking_uri=tracking_url(), registry_uri=tracking_url())
     experiment = client.get_experiment_by_name("four_books")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], max_results=500)

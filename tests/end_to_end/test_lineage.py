@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from flows.cli.lineage import snapshot_at, trace
-from flows.cli.takedown import take_down
-from flows.services import local as services
+from flows.cli.snapshot import open_snapshot
+from flows.cli.views.lineage import show_lineage
+from flows.cli.views.takedown import show_takedown
+from flows.services.home import store_url
 from tasks.lineage.documents import find_document
 from tasks.lineage.holdings import find_holdings
 from tests.end_to_end.conftest import Ran
@@ -23,19 +24,19 @@ def ids(four_books: Ran, place: str, file: str) -> list[str]:
 def test_the_exported_model_file_copied_anywhere_tells_all_that_it_was_made_from(four_books: Ran, tmp_path: Path) -> None:
     copied = tmp_path / "someone's model.bin"
     copied.write_bytes((four_books.folder("export") / "model.safetensors").read_bytes())
-    told = json.loads(trace(str(copied), as_json=True))
+    told = json.loads(show_lineage(str(copied), as_json=True))
     assert {node["stage"] for node in told["nodes"]} >= {"ingest", "clean", "dedup", "tokenizer", "pretrain", "sft", "dpo", "export"}
     assert told["cost"]["cpu_seconds"] > 0
     assert any(node["seeds"] for node in told["nodes"])
     drawing = tmp_path / "lineage.svg"
-    text = trace(str(copied), drawing=drawing)
+    text = show_lineage(str(copied), drawing=drawing)
     assert "is a copy of a file of export/four_books-" in text
     assert "shards: pack/four_books-" in text
     assert drawing.read_text().startswith("<svg xmlns=")
 
 
 def test_what_tables_of_a_real_run_hold_is_what_a_takedown_says(four_books: Ran) -> None:
-    snapshot = snapshot_at(services.store_url())
+    snapshot = open_snapshot(store_url())
     for identity in ids(four_books, "dedup", "documents.parquet"):
         found = find_document(snapshot, identity)
         assert found is not None
@@ -52,7 +53,7 @@ def test_what_tables_of_a_real_run_hold_is_what_a_takedown_says(four_books: Ran)
 
 def test_a_takedown_of_a_real_book_says_which_file_to_delete_and_what_runs_again(four_books: Ran) -> None:
     (first, *_) = sorted(Path("flows/recipe/four_books").glob("*.txt"))
-    text = take_down(str(first))
+    text = show_takedown(str(first))
     assert f"delete or move the file four_books/{first.name} of source four_books" in text
     assert "folio run four_books" in text
     assert "export/four_books-" in text

@@ -13,8 +13,9 @@ from prefect import flow
 from data.sources.errors import SourceError
 from flows.corpus import corpus
 from flows.recipe.initialize import write_recipe
-from flows.recipe.loading import RecipeError, load
+from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
+from flows.recipe.validation import RecipeError
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run

@@ -10,8 +10,9 @@ import pytest
 
 from data.documents.words import spans
 from flows.recipe.initialize import write_recipe
-from flows.recipe.loading import RecipeError, load
+from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
+from flows.recipe.validation import RecipeError
 from tasks.stage.store.artifact import Artifact
 from tests.data.dedup.books import prose
 from tests.flows.test_corpus import make, planned

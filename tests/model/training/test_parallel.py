@@ -10,7 +10,8 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from flows.recipe.loading import RecipeError, load
+from flows.recipe.loading import load
+from flows.recipe.validation import RecipeError
 from model.training.config import DpoConfig, TrainResources
 from model.training.distributed import WorkerRank, import_deepspeed, select_device
 from model.training.job import Job, JobError

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from flows.cli.lineage import trace
-from flows.cli.takedown import take_down
+from flows.cli.views.lineage import show_lineage
+from flows.cli.views.takedown import show_takedown
 from tasks.stage.store.store import Store
 from tests.tasks.lineage.corpus_store import ALICE, COPY, MOBY, PRIDE, Corpus
 from tests.tasks.records import vouched
@@ -28,7 +28,7 @@ def told(tmp_path: Path) -> Corpus:
 
 
 def test_a_lineage_ends_with_its_cost_each_execution_once_in_the_recipe_s_money_its_seeds_and_commits(told: Corpus) -> None:
-    text = trace("export/books", store=told.store.url)
+    text = show_lineage("export/books", store=told.store.url)
     # Thirteen executions, two of them shards of ingest and two of clean, of a second of work and two of CPU each.
     assert "cost of all of it: 13.0 s of work, 26.0 s of CPU, 13.00 CHF" in text
     assert "seeds: pretrain.seed=1" in text
@@ -37,30 +37,30 @@ def test_a_lineage_ends_with_its_cost_each_execution_once_in_the_recipe_s_money_
 
 
 def test_shards_are_unfolded_when_asked(told: Corpus) -> None:
-    text = trace("export/books", unfold=True, store=told.store.url)
+    text = show_lineage("export/books", unfold=True, store=told.store.url)
     assert f"documents[1]: {told.made['clean[1]'].location}" in text
     assert " x 2" not in text
 
 
 def test_a_run_s_lineage_begins_at_what_it_ended_in(told: Corpus) -> None:
-    lines = trace("books", store=told.store.url).splitlines()
+    lines = show_lineage("books", store=told.store.url).splitlines()
     assert lines[0].startswith(f"run {RUN} of books: finished, started ")
     assert [line for line in lines if line.startswith(("gate/", "export/"))]
 
 
 def test_a_document_goes_on_only_where_its_words_do_or_what_was_learned_from_them(told: Corpus) -> None:
-    seen = trace(MOBY, forward=True, store=told.store.url)
+    seen = show_lineage(MOBY, forward=True, store=told.store.url)
     assert "export/books-" in seen
     assert "gate/books-" not in seen
-    held_back = trace(PRIDE, forward=True, store=told.store.url)
+    held_back = show_lineage(PRIDE, forward=True, store=told.store.url)
     assert "as shards: pretrain/books-" in held_back
     assert "export/books-" not in held_back
-    removed = trace(COPY, forward=True, store=told.store.url)
+    removed = show_lineage(COPY, forward=True, store=told.store.url)
     assert "dedup/" in removed and "split/" not in removed
 
 
 def test_as_data_a_lineage_has_nodes_edges_and_what_each_was_made_with(told: Corpus) -> None:
-    found = json.loads(trace("folio-books@champion", as_json=True, store=told.store.url))
+    found = json.loads(show_lineage("folio-books@champion", as_json=True, store=told.store.url))
     nodes = {node["key"]: node for node in found["nodes"]}
     assert found["thing"]["kind"] == "model"
     assert found["roots"] == [told.made["export"].key]
@@ -69,7 +69,7 @@ def test_as_data_a_lineage_has_nodes_edges_and_what_each_was_made_with(told: Cor
         ("ingest", "clean", "documents"),
         ("clean", "dedup", "documents[1]"),
     }
-    measured = json.loads(trace("evaluate/books-base", as_json=True, store=told.store.url), parse_constant=pytest.fail)["nodes"][0]
+    measured = json.loads(show_lineage("evaluate/books-base", as_json=True, store=told.store.url), parse_constant=pytest.fail)["nodes"][0]
     assert measured["metrics"]["diverged"] == "NaN", "JSON has no word for it"
     trained = nodes[told.made["pretrain"].key]
     assert trained["config"]["train"] == {"rate": 0.5}
@@ -82,14 +82,14 @@ def test_as_data_a_lineage_has_nodes_edges_and_what_each_was_made_with(told: Cor
 def test_what_is_gone_and_what_was_accepted_are_in_the_data(told: Corpus) -> None:
     vouched(told.store, told.made["pack"], "k" * 64, "only a comment")
     told.store.fs.rm(f"{told.store.root}/{told.made['tokenizer'].location}", recursive=True)
-    nodes = {node["location"]: node for node in json.loads(trace("export/books", as_json=True, store=told.store.url))["nodes"]}
+    nodes = {node["location"]: node for node in json.loads(show_lineage("export/books", as_json=True, store=told.store.url))["nodes"]}
     assert nodes[told.made["tokenizer"].location]["gone"] is True
     assert nodes[told.made["pack"].location]["accepted"] == [{"key": "k" * 64, "reason": "only a comment"}]
 
 
 def test_a_drawing_is_a_file_of_its_own_with_a_box_for_the_shards_and_one_for_what_is_gone(told: Corpus, tmp_path: Path) -> None:
     told.store.fs.rm(f"{told.store.root}/{told.made['tokenizer'].location}", recursive=True)
-    trace("export/books", drawing=tmp_path / "drawn.svg", store=told.store.url)
+    show_lineage("export/books", drawing=tmp_path / "drawn.svg", store=told.store.url)
     root = ElementTree.parse(tmp_path / "drawn.svg").getroot()
     words = [element.text for element in root.iter() if element.tag.endswith("text")]
     assert words.count("× 2") == 2
@@ -99,7 +99,7 @@ def test_a_drawing_is_a_file_of_its_own_with_a_box_for_the_shards_and_one_for_wh
 
 
 def test_a_takedown_in_words_names_every_group_and_the_way_out(told: Corpus) -> None:
-    text = take_down("copy of alice.txt", store=told.store.url)
+    text = show_takedown("copy of alice.txt", store=told.store.url)
     for expected in (
         f"document {COPY}: books/copy of alice.txt",
         "contain it: 3",
@@ -111,6 +111,6 @@ def test_a_takedown_in_words_names_every_group_and_the_way_out(told: Corpus) -> 
         "1. delete or move the file copy of alice.txt of source books, below the recipe's root; the same for books/alice.txt",
     ):
         assert expected in text, expected
-    assert json.loads(take_down(COPY, as_json=True, store=told.store.url))["without"] == [COPY, ALICE]
+    assert json.loads(show_takedown(COPY, as_json=True, store=told.store.url))["without"] == [COPY, ALICE]
     with pytest.raises(LookupError, match="is called 'Moby Dick'; give its id, its path or its title"):
-        take_down("Moby Dick", store=told.store.url)
+        show_takedown("Moby Dick", store=told.store.url)

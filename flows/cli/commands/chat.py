@@ -1,0 +1,26 @@
+"""`folio chat`: talk to a model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+chat_app = typer.Typer()
+
+
+@chat_app.command()
+def chat(
+    model: Annotated[str, typer.Argument(help="a recipe whose released model to talk to, or a model directory")] = "universe",
+    int8: Annotated[bool, typer.Option("--int8", help="use the INT8 model")] = False,
+    temperature: Annotated[float, typer.Option(help="randomness of the reply; 0 always takes the likeliest token")] = 0.0,
+    top_k: Annotated[int | None, typer.Option(help="choose among the k likeliest tokens only")] = None,
+    top_p: Annotated[float | None, typer.Option(help="choose among the likeliest tokens that add up to this probability")] = None,
+    max_new_tokens: Annotated[int, typer.Option(help="longest reply; tokens")] = 64,
+    seed: Annotated[int | None, typer.Option(help="seed of the random choices; 0 by default")] = None,
+    question: Annotated[str | None, typer.Option("--ask", help="ask one question and exit")] = None,
+) -> None:
+    """Talk to a model."""
+    from flows.cli.chat_session import talk
+
+    talk(model, int8, {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}, seed, question)

@@ -1,0 +1,68 @@
+"""`folio corpus`: what happened to every document and every piece of text. Reads the store alone."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.cli.commands.arguments import AsJson, StoreUrl
+
+corpus_app = typer.Typer(no_args_is_help=True, help="Show what happened to every document and every piece of text.")
+OfRun = Annotated[
+    str,
+    typer.Argument(metavar="[RECIPE]", help="a recipe that ran, or a run such as universe~1; by default the newest run that fits"),
+]
+
+
+@corpus_app.command()
+def show(
+    document: Annotated[str, typer.Argument(help="a document's id, path, title or file name, or a quarantined file")],
+    recipe: OfRun = "",
+    full: Annotated[bool, typer.Option("--full", help="print the whole text, before and after, and every change")] = False,
+    rule: Annotated[str, typer.Option(help="only what this rule did")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="changes to show, some of every rule; 20 by default")] = None,
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """Show where a document came from, what each stage and rule did to it, and its text before and after."""
+    from flows.cli.views.corpus_show import show_document
+    from flows.cli.views.diff_rendering import print_styled
+
+    print_styled(show_document(document, recipe, full=full, rule=rule, limit=limit, as_json=as_json, store=store))
+
+
+@corpus_app.command()
+def stats(recipe: OfRun = "", as_json: AsJson = False, store: StoreUrl = "") -> None:
+    """Show how much text came in, what each stage and rule took, and what is left, by source, format, language and split."""
+    from flows.cli.views.corpus_stats import corpus_stats
+
+    print(corpus_stats(recipe, as_json=as_json, store=store))
+
+
+@corpus_app.command()
+def removed(
+    rule: Annotated[str, typer.Argument(metavar="[RULE]", help="a rule, or stage/rule; without it, the tables are listed")] = "",
+    recipe: OfRun = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="rows to show; 20 by default")] = None,
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """Show what a rule removed, word for word."""
+    from flows.cli.views.corpus_removed import show_removed
+
+    print(show_removed(rule, recipe, limit=limit, as_json=as_json, store=store))
+
+
+@corpus_app.command()
+def why(
+    first: Annotated[str, typer.Argument(help="a document")],
+    second: Annotated[str, typer.Argument(help="the document it was called a copy of")],
+    recipe: OfRun = "",
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """Explain why two documents were called duplicates: the pairs that link them, and the passages they share."""
+    from flows.cli.views.corpus_why import explain_duplicates
+
+    print(explain_duplicates(first, second, recipe, as_json=as_json, store=store))

@@ -1,0 +1,56 @@
+"""`folio lineage`, `takedown`, `compare`: where things come from, what holds a document, how two runs differ. All from the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.commands.arguments import AsJson, StoreUrl
+
+lineage_app = typer.Typer()
+
+
+@lineage_app.command()
+def lineage(
+    thing: Annotated[
+        str, typer.Argument(help="an artifact, key, digest, file, run, document, or registered model such as folio-universe@champion")
+    ],
+    forward: Annotated[bool, typer.Option("--forward", help="show what was made from it, instead of what made it")] = False,
+    unfold: Annotated[bool, typer.Option("--all", help="show every shard on a line of its own")] = False,
+    as_json: AsJson = False,
+    drawing: Annotated[Path | None, typer.Option(help="also draw it in this SVG file")] = None,
+    store: StoreUrl = "",
+) -> None:
+    """Show what made a thing, or what was made from it."""
+    from flows.cli.views.lineage import show_lineage
+
+    print(show_lineage(thing, forward=forward, unfold=unfold, as_json=as_json, drawing=drawing, store=store))
+
+
+@lineage_app.command()
+def takedown(
+    document: Annotated[str, typer.Argument(help="a document's id, path or title, or its file")],
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """List every artifact and model that holds a document, and the steps that remove it. Changes nothing."""
+    from flows.cli.views.takedown import show_takedown
+
+    print(show_takedown(document, as_json=as_json, store=store))
+
+
+@lineage_app.command()
+def compare(
+    first: Annotated[
+        str, typer.Argument(help="a run: its id or the beginning of it, an MLflow run id, a recipe, or universe~1 for the one before")
+    ],
+    second: Annotated[str, typer.Argument(help="the run to compare it with")],
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """Show what differed between two runs, and what that changed."""
+    from flows.cli.views.compare import compare_runs
+
+    print(compare_runs(first, second, as_json=as_json, store=store))

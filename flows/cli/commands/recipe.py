@@ -1,0 +1,84 @@
+"""`folio recipes`, `init`, `recipe show`, `recipe diff`, `recipe schema`, `size`: choose, write and understand a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.cli.commands.arguments import AsJson, Changes, RecipeName
+
+recipes_app = typer.Typer()
+recipe_app = typer.Typer(no_args_is_help=True, help="Show, compare and describe recipes.")
+
+
+@recipes_app.command()
+def recipes() -> None:
+    """List the recipes that come with folio."""
+    from flows.recipe.loading import built_in, load
+
+    for name, path in built_in().items():
+        print(f"{name:12} {load(name).description}\n{'':12} {path}")
+
+
+@recipes_app.command()
+def init(folder: Annotated[Path, typer.Argument(help="the folder that holds your texts")]) -> None:
+    """Look at a folder of your own texts and write a recipe for them."""
+    from flows.recipe.initialize import write_recipe
+
+    print(write_recipe(folder))
+
+
+@recipe_app.command()
+def show(
+    recipe: RecipeName = "universe",
+    section: Annotated[
+        str, typer.Argument(help="a section or key such as pretrain or dedup.near; without it, all", show_default=False)
+    ] = "",
+    changes: Changes = None,
+) -> None:
+    """Print every key with its meaning, unit and value; those that differ from their default are marked."""
+    from flows.recipe.explaining import show_recipe
+
+    print(show_recipe(recipe, section, tuple(changes or ())), end="")
+
+
+@recipe_app.command()
+def diff(
+    first: Annotated[str, typer.Argument(help="a recipe, by name or path")],
+    second: Annotated[str, typer.Argument(help="the recipe to compare it with")],
+) -> None:
+    """Print the keys in which two recipes differ, with both values."""
+    from flows.recipe.explaining import diff_recipes
+
+    print(diff_recipes(first, second))
+
+
+@recipe_app.command()
+def schema() -> None:
+    """Print the JSON schema of recipe files, so that an editor can complete and check them."""
+    from flows.recipe.explaining import recipe_schema
+
+    print(recipe_schema())
+
+
+@recipes_app.command()
+def size(
+    recipe: RecipeName = "universe",
+    changes: Changes = None,
+    device: Annotated[str, typer.Option(help="accelerator such as h100-sxm; cpu; or here: what this machine has")] = "here",
+    devices: Annotated[int, typer.Option(min=0, help="number of devices, or of worker processes on a CPU; 0: as in the recipe")] = 0,
+    budget_hours: Annotated[float | None, typer.Option(min=0.001, help="longest training time; hours of the whole machine")] = None,
+    params: Annotated[float | None, typer.Option(min=1e4, help="number of parameters, if that is decided already, such as 124e6")] = None,
+    text_bytes: Annotated[float | None, typer.Option("--bytes", min=1, help="amount of text in bytes, instead of looking it up")] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="time a few real updates on this machine first; half a minute at most")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Propose a model size for a corpus and a machine: memory, time, cost, and warnings if it is too big or too small."""
+    from flows.cli.sizing import SizeRequest, size_recipe
+
+    request = SizeRequest(device, devices, budget_hours, params, text_bytes, measure)
+    print(size_recipe(recipe, tuple(changes or ()), request, as_json=as_json))

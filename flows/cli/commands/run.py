@@ -1,0 +1,71 @@
+"""`folio run`, `plan`, `refresh`, `accept`: make what a recipe describes, or say what that would take."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from flows.cli.commands.arguments import AsJson, Changes, RecipeName, Refresh, StageName, Verify
+from tasks.stage.tracking.exporter_process import start_ahead
+
+run_app = typer.Typer()
+
+
+@run_app.command()
+def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refresh = None, verify: Verify = False) -> None:
+    """Run a recipe: the stages that changed, and no others."""
+    start_ahead()
+    from flows.cli.planning import stages_to_refresh
+    from flows.cli.run import run_recipe
+
+    settings = tuple(changes or ())
+    run_recipe(recipe, settings, stages_to_refresh(refresh, recipe, settings), verify)
+
+
+@run_app.command()
+def plan(
+    recipe: RecipeName = "universe",
+    changes: Changes = None,
+    refresh: Refresh = None,
+    verify: Verify = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a run would do, stage by stage, and why. Changes nothing."""
+    from flows.cli.planning import plan_recipe, stages_to_refresh
+    from flows.cli.views.plan_table import Estimate, plan_table
+
+    settings = tuple(changes or ())
+    plan = plan_recipe(recipe, settings, stages_to_refresh(refresh, recipe, settings), verify)
+    cores = plan.recipe.resources.cores
+    if as_json:
+        estimate = asdict(Estimate.of(plan.decisions, cores))
+        print(json.dumps({"stages": [d.row() for d in plan.decisions], "estimate": estimate, "stopped": plan.stopped}, indent=1))
+    else:
+        print(plan_table(plan.decisions, plan.stopped, cores))
+
+
+@run_app.command()
+def refresh(stage: StageName, recipe: RecipeName = "universe", changes: Changes = None) -> None:
+    """Run a recipe with one stage run again. If its output is the same, nothing after it reruns."""
+    start_ahead()
+    from flows.cli.planning import stages_to_refresh
+    from flows.cli.run import run_recipe
+
+    settings = tuple(changes or ())
+    run_recipe(recipe, settings, stages_to_refresh([stage], recipe, settings), False)
+
+
+@run_app.command()
+def accept(
+    stage: StageName,
+    reason: Annotated[str, typer.Option(help="why the change leaves the output as it is; kept in the lineage")],
+    recipe: RecipeName = "universe",
+    changes: Changes = None,
+) -> None:
+    """Vouch that a change does not alter a stage's output, instead of running the stage again."""
+    from flows.cli.planning import accept_changes
+
+    print(accept_changes(stage, recipe, tuple(changes or ()), reason))

@@ -1,0 +1,36 @@
+"""`folio up`, `down`, `env`: the local Prefect server and MLflow page."""
+
+from __future__ import annotations
+
+import shlex
+
+import typer
+
+from flows.services import servers
+from flows.services.home import tracking_url
+
+services_app = typer.Typer()
+
+
+@services_app.command()
+def up() -> None:
+    """Start the Prefect server and the MLflow page on this machine, if they are not running."""
+    from flows.cli.run import close_dead_runs
+
+    for service in (servers.ensure_prefect(), servers.ensure_mlflow(tracking_url())):
+        print(f"{service.name}: {service.url}")
+    close_dead_runs()
+
+
+@services_app.command()
+def down() -> None:
+    """Stop the servers that `folio up` or `folio run` started."""
+    stopped = servers.stop()
+    print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+@services_app.command()
+def env() -> None:
+    """Print the settings that let `prefect` and `mlflow` find this home. Use: eval "$(folio env)"."""
+    for name, value in servers.settings().items():
+        print(f"export {name}={shlex.quote(value)}")

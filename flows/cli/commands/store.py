@@ -1,0 +1,41 @@
+"""`folio gc`, `folio verify`: tidy the store and check its files."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from flows.cli.commands.arguments import AsJson, StoreUrl
+
+store_app = typer.Typer()
+
+
+@store_app.command()
+def gc(
+    delete: Annotated[bool, typer.Option("--delete", help="delete it; without this it is only listed")] = False,
+    keep: Annotated[int, typer.Option(min=1, help="how many of each recipe's newest finished runs to keep")] = 3,
+    keep_run: Annotated[list[str] | None, typer.Option(help="keep this run too, by its id or the beginning of it (repeatable)")] = None,
+    unrecorded: Annotated[bool, typer.Option("--unrecorded", help="include artifacts from before runs were recorded")] = False,
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """List what no kept run and no registered model needs, or delete it. Refuses while a run is going on."""
+    from flows.cli.store_maintenance import garbage_report
+
+    print(garbage_report(delete=delete, keep=keep, named=tuple(keep_run or ()), unrecorded=unrecorded, as_json=as_json, store=store))
+
+
+@store_app.command()
+def verify(
+    heal: Annotated[bool, typer.Option("--heal", help="quarantine what is damaged and make it again")] = False,
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """Read every file in the store again and name what is damaged. Exits with 1 if anything is."""
+    from flows.cli.store_maintenance import verify_store
+
+    text, healthy = verify_store(heal=heal, as_json=as_json, store=store)
+    print(text)
+    if not healthy:
+        raise typer.Exit(1)

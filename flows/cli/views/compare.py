@@ -1,0 +1,87 @@
+"""`folio compare`: what differed between two runs, and what that changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from data.provenance.tables import Document
+from flows.cli.snapshot import open_snapshot
+from flows.cli.views.columns import columns
+from tasks.lineage.compare import Comparison, Difference, compare, comparison_json
+from tasks.reporting.stages import spent
+from tasks.reporting.wording import number
+from tasks.stage.tracking.cost import total_cost
+
+MOST = 60
+BOUNDS = ("_low", "_high", "_error")
+
+
+def compare_runs(first: str, second: str, *, as_json: bool = False, store: str = "") -> str:
+    """Return the comparison as text or JSON. Raises LookupError for a name that means no run, or more than one."""
+    snapshot = open_snapshot(store)
+    comparison = compare(snapshot, snapshot.journal.get(first), snapshot.journal.get(second))
+    return json.dumps(comparison_json(comparison), indent=1) if as_json else "\n".join(_lines(comparison))
+
+
+def _lines(comparison: Comparison) -> Iterator[str]:
+    for side in (comparison.first, comparison.second):
+        run = side.run
+        ran = sum(place.action == "executed" for place in run.positions.values())
+        lost = f", records gone: {', '.join(side.missing)}" if side.missing else ""
+        yield f"{run.id}  {run.recipe}, {run.status}, started {run.started[:19]}, ran {ran} of {len(run.positions)} stages{lost}"
+    yield from _section("configuration", _changes(comparison.configuration))
+    code = [f"{name} {change} ({', '.join(stages)})" for name, (change, stages) in comparison.code.items()]
+    yield from _section("code", code)
+    yield from _section("libraries", _changes(comparison.libraries))
+    books = comparison.documents
+    groups = (("added", books.added), ("removed", books.removed), ("changed", books.changed))
+    documents = [f"{title}: {_names(group)}" for title, group in groups if group]
+    yield from _section("documents", [*documents, *([books.problem] if books.problem else [])])
+    # Files that are documents are listed above.
+    if comparison.files and not documents:
+        yield from _section("files", [f"{name} {_fate(change)}" for name, change in comparison.files.items()])
+    yield from _section("accepted", [f"{place} in {run}: {reason}" for run, place, reason in comparison.acceptances])
+    yield from _section("different outputs", list(comparison.outputs))
+    differing = {name: pair for name, pair in comparison.metrics.items() if str(pair[0]) != str(pair[1])}
+    same = len(comparison.metrics) - len(differing)
+    rows = [(name, _shown(a), _shown(b), _difference(a, b)) for name, (a, b) in differing.items() if not name.endswith(BOUNDS)]
+    yield from _section(
+        f"metrics, without {same} equal ones and the bounds of intervals",
+        columns([("metric", "first", "second", "difference"), *rows] if rows else []),
+    )
+    verdicts = [(place, a or "-", b or "-") for place, (a, b) in comparison.gates.items()]
+    yield from _section("gates", columns(verdicts))
+    costs = [f"{side.run.id}: {spent(total_cost(side.artifacts.values()), side.rates)}" for side in (comparison.first, comparison.second)]
+    yield from _section("cost of everything each run is made of", costs)
+
+
+def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
+    yield f"\n{title}{'' if lines else ': none'}"
+    yield from (f"  {line}" for line in lines[:MOST])
+    if len(lines) > MOST:
+        yield f"  and {len(lines) - MOST} more (--json)"
+
+
+def _changes(found: dict[str, Difference]) -> list[str]:
+    return [f"{name}: {'unset' if a is None else a} -> {'unset' if b is None else b}" for name, (a, b) in found.items()]
+
+
+def _fate(change: Difference) -> str:
+    return "was added" if change[0] is None else "is gone" if change[1] is None else "changed"
+
+
+def _names(books: Sequence[Document], most: int = 8) -> str:
+    more = f" and {len(books) - most} more" if len(books) > most else ""
+    return f"{', '.join(book.name for book in books[:most])}{more} ({len(books)})"
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else number(value) if value == value else "nan"
+
+
+def _difference(a: float | None, b: float | None) -> str:
+    if a is None or b is None or a != a or b != b:
+        return ""
+    relative = f" ({(b - a) / abs(a):+.1%})" if a else ""
+    return f"{b - a:+.4g}{relative}"

@@ -1,0 +1,131 @@
+"""`folio size` as words and tables, for someone who has never trained a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from flows.cli.views.columns import columns
+from model.planning.proposal import Plan, Proposal, gigabytes, short, speed
+from tasks.reporting.wording import seconds, share
+from tasks.reporting.wording import size as in_bytes
+
+Price = Callable[[Plan], float | None]
+STAGES = ("nothing", "optimizer", "and gradients", "and weights")
+
+
+def size_table(name: str, found: Proposal, currency: str, price: Price) -> str:
+    """Return what there is, what is proposed and why, what it takes, and the warnings."""
+    return "\n".join(_lines(name, found, currency, price))
+
+
+def _lines(name: str, found: Proposal, currency: str, price: Price) -> Iterator[str]:
+    text, machine = found.text, found.machine
+    yield f"{name}: {in_bytes(text.bytes)} of text to learn from, about {short(text.tokens)} tokens ({text.source})"
+    devices = f"{machine.devices} x {machine.name}" if machine.accelerator else machine.name
+    each = " each" if machine.accelerator else ""
+    used = f"of which training uses {share(machine.utilization)} ({machine.utilization_source})"
+    yield f"machine: {devices}, {speed(machine.peak)}{each} ({machine.peak_source}), {used}"
+    yield from ("", "what the recipe has, and what would fit")
+    yield from _indented(_compared(found))
+    yield from ("", f"how long to train the one that would fit ({found.reason})")
+    yield from _indented(_lengths(found, currency, price))
+    if price(found.proposed) is None:
+        yield f"  for money, too: --set rates.{'gpu' if machine.accelerator else 'cpu'}_hour=PRICE"
+    sequences = found.proposed.job.micro_batch
+    room = f"micro-batches of {sequences} sequences; it has {gigabytes(machine.memory)}"
+    yield from ("", f"memory of one of {machine.devices} workers, {room}" if machine.devices > 1 else f"memory of the one worker, {room}")
+    yield from _indented(_memory(found))
+    for title, plan in (("the recipe as it is", found.present), ("what would fit", found.proposed)):
+        yield from ("", title + ":", *(f"  ! {warning}" for warning in plan.warnings or ()))
+        if not plan.warnings:
+            yield "  nothing speaks against it"
+    yield from ("", "to run what would fit:", f"  folio run {name} \\")
+    changes = _changes(found.proposed, found.present)
+    yield from (f"    --set {change}" + (" \\" if change != changes[-1] else "") for change in changes)
+    if machine.accelerator and found.proposed.job.train.precision == "fp32":
+        yield from ("", "in fp32 most of this device is idle; see what bf16 makes of it: --set pretrain.precision=bf16")
+
+
+def _indented(lines: list[str]) -> Iterator[str]:
+    return (f"  {line}" for line in lines)
+
+
+def _compared(found: Proposal) -> list[str]:
+    def row(plan: Plan) -> dict[str, str]:
+        job, shape = plan.job, plan.job.decoder
+        return {
+            "parameters": short(plan.parameters),
+            "vocabulary (tokens)": f"{job.vocab_size:,}",
+            "width x layers": f"{shape.width} x {shape.layers}",
+            "heads, of keys and values": f"{shape.heads}, {shape.kv_heads}",
+            "feed-forward": f"{shape.feed_forward:,}",
+            "context (tokens)": f"{shape.context:,}",
+            "tokens trained on": short(plan.tokens),
+            "tokens a parameter (20 is the rule)": f"{plan.tokens_a_parameter:.1f}",
+            "times through the text (up to 4 is good)": f"{plan.passes:.2g}",
+            "sequences a batch": f"{job.train.global_batch:,}",
+            "steps": f"{job.total_steps:,}",
+            "learning rate": f"{job.train.learning_rate:g}",
+            "time": seconds(plan.seconds),
+        }
+
+    present, proposed = row(found.present), row(found.proposed)
+    return columns([("", "recipe", "would fit"), *((key, present[key], proposed[key]) for key in present)], frozenset({1, 2}))
+
+
+def _lengths(found: Proposal, currency: str, price: Price) -> list[str]:
+    rows: list[tuple[str, ...]] = []
+    for plan in found.neighbours:
+        money = price(plan)
+        cost = () if money is None else (f"{money:,.2f} {currency}",)
+        rows.append(
+            (
+                f"{plan.tokens_a_parameter:.0f} a parameter",
+                short(plan.tokens),
+                f"{plan.passes:.2g}",
+                share(plan.worth),
+                f"{plan.job.total_steps:,}",
+                seconds(plan.seconds),
+                *cost,
+                _verdict(plan, found),
+            )
+        )
+    head = ("tokens", "in all", "passes", "worth as new text", "steps", "time", *(("cost",) if len(rows[0]) == 8 else ()), "")
+    return columns([head, *rows], frozenset({1, 2, 3, 4, 5, 6}))
+
+
+def _verdict(plan: Plan, found: Proposal) -> str:
+    if plan is found.proposed:
+        return "<- the rule"
+    return (
+        "repeats too much" if plan.worth < 0.8 else "cheaper, learns less" if plan.tokens < found.proposed.tokens else "dearer, learns more"
+    )
+
+
+def _memory(found: Proposal) -> list[str]:
+    parts = ("weights", "gradients", "optimizer", "activations", "logits", "buffers", "framework")
+    chosen = found.proposed.job.resources.parallel.zero_stage
+    rows = []
+    for stage, memory in found.proposed.memory.items():
+        mark = "<- proposed" if stage == chosen else ""
+        spread = STAGES[stage]
+        rows.append((f"{stage}, spreads {spread}", *(gigabytes(getattr(memory, part)) for part in parts), gigabytes(memory.total), mark))
+    return columns([("ZeRO stage", *parts, "all", ""), *rows], frozenset(range(1, 9)))
+
+
+def _changes(plan: Plan, present: Plan) -> list[str]:
+    job, shape, before = plan.job, plan.job.decoder, present.job
+    changes = [
+        f"tokenizer.vocab_size={job.vocab_size}",
+        *(f"model.{key}={getattr(shape, key)}" for key in ("width", "layers", "heads", "kv_heads", "feed_forward")),
+        f"pretrain.learning_rate={job.train.learning_rate:g}",
+        f"pretrain.tokens={job.train.tokens}",
+        f"pretrain.global_batch={job.train.global_batch}",
+    ]
+    changes += [f"pretrain.{key}=0" for key in ("steps", "batch_warmup_steps", "batch_warmup_from") if getattr(before.train, key)]
+    parallel = job.resources.parallel
+    if parallel.workers > 1:
+        changes += [f"resources.training.parallel.{key}={getattr(parallel, key)}" for key in ("workers", "zero_stage")]
+    if job.resources.micro_batch != before.resources.micro_batch:
+        changes.append(f"resources.training.micro_batch={job.resources.micro_batch}")
+    return changes

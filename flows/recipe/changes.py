@@ -1,0 +1,65 @@
+"""Changes from the command line: `--set key.path=value` applied to a recipe's plain data."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from flows.recipe.schema import Recipe
+from flows.recipe.validation import RecipeError
+
+NUMBER = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]+")
+
+
+def apply_change(data: dict[str, Any], change: str) -> None:
+    """Set `a.b[0].c=value`, the value in YAML, inside plain data. Raises RecipeError."""
+    key, sign, text = change.partition("=")
+    if not sign or not key:
+        raise RecipeError(f"--set {change!r}: write key=value, such as sft.learning_rate=0.001.")
+    target: Any = data
+    parts = key.replace("[", ".").replace("]", "").split(".")
+    for depth, part in enumerate(parts[:-1], start=1):
+        inside = parts[:depth]
+        target = target[_index(target, part, change)] if isinstance(target, list) else target.setdefault(part, _default(inside))
+        if not isinstance(target, (dict, list)):
+            raise RecipeError(f"--set {change!r}: {part!r} is a single value, so nothing can be set inside it.")
+    value = parse_value(text, change)
+    if isinstance(target, list):
+        target[_index(target, parts[-1], change)] = value
+    else:
+        target[parts[-1]] = value
+
+
+def parse_value(text: str, change: str) -> Any:
+    """Return the value that `text` says in YAML. Raises RecipeError naming the change."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise RecipeError(f"--set {change!r}: {text!r} is no YAML value ({reason}); quote it if it is text.") from error
+    # YAML reads 1e-3 as text; people mean the number.
+    return float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value
+
+
+def _index(target: list[Any], part: str, change: str) -> int:
+    if not part.isdigit() or int(part) >= len(target):
+        raise RecipeError(f"--set {change!r}: {part!r} is not one of the {len(target)} entries; they count from 0.")
+    return int(part)
+
+
+def _default(path: list[str]) -> Any:
+    """Return what changes inside a key start from if the file does not give it: a list's default; {} for sections and unknown keys."""
+    model: type[BaseModel] = Recipe
+    value: Any = PydanticUndefined
+    for name in path:
+        if name not in model.model_fields:
+            return {}
+        value = model.model_fields[name].get_default()
+        model = type(value) if isinstance(value, BaseModel) else BaseModel
+    if isinstance(value, tuple):
+        return [item.model_dump(mode="json", exclude_unset=True) if isinstance(item, BaseModel) else item for item in value]
+    return {} if value is PydanticUndefined or isinstance(value, (BaseModel, dict)) else value

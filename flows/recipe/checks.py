@@ -1,0 +1,90 @@
+"""Contradictions between sections of a recipe, each named with both values and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from data.splits.config import SplitConfig
+from data.tokens.config import CONVERSATIONS
+from model.loading.mixture_config import mixture_problem
+from model.networks.config import DecoderConfig
+from model.training.parallel.compatibility import incompatibilities
+
+if TYPE_CHECKING:
+    from flows.recipe.schema import Recipe
+
+
+def contradictions(recipe: Recipe) -> Iterator[str]:
+    """Yield one sentence for each pair of keys that do not fit together."""
+    yield from _lengths(recipe)
+    yield from _training(recipe)
+    yield from _export(recipe)
+    yield from _sources(recipe)
+    yield from _mixture(recipe)
+
+
+def _lengths(recipe: Recipe) -> Iterator[str]:
+    context = recipe.model.context
+    for section, length in (("pack", recipe.pack.sequence_length), ("encode", recipe.encode.sequence_length)):
+        if length != context:
+            yield f"{section}.sequence_length={length} and model.context={context} differ; rows and model need one length"
+
+
+def _training(recipe: Recipe) -> Iterator[str]:
+    for section, train in (("pretrain.", recipe.pretrain), ("sft.", recipe.sft), ("dpo.", recipe.dpo)):
+        resources = recipe.resources.training.suited(train.objective)
+        yield from incompatibilities(recipe.model, train, resources, section=section, shape="model.", spread="resources.training.parallel.")
+    default = DecoderConfig.model_fields["initial_std"].default
+    if recipe.pretrain.initial and recipe.model.initial_std != default:
+        yield (
+            f"model.initial_std={recipe.model.initial_std} does nothing with pretrain.initial={recipe.pretrain.initial!r}, which brings "
+            f"its own weights; give it its default, {default}"
+        )
+
+
+def _export(recipe: Recipe) -> Iterator[str]:
+    differences, form = recipe.model.llama_differences(), recipe.export.format
+    if differences and form == "huggingface":
+        yield (
+            f"export.format=huggingface writes a Llama, and model.{', model.'.join(differences)} makes another decoder; "
+            "set export.format: folio, or leave those at their defaults"
+        )
+    if not differences and form == "folio":
+        yield "export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface"
+
+
+def _sources(recipe: Recipe) -> Iterator[str]:
+    labels = [source.label for source in recipe.ingest.sources]
+    if recipe.resources.runner != "threads" and recipe.ingest.shards == 1:
+        yield (
+            f"resources.runner={recipe.resources.runner} does nothing while ingest.shards=1, since workers share shards; raise it, or set "
+            "runner=threads"
+        )
+    if recipe.examples.kind == "universe" and recipe.universe is None:
+        yield "examples.kind=universe needs a source of kind universe in ingest.sources; use kind corpus for other books"
+    if strange := [name for name in recipe.dedup.prefer_sources if name not in labels]:
+        yield f"dedup.prefer_sources={strange[0]!r} names no source; ingest.sources has {', '.join(labels)}"
+    if recipe.split.stratify == "source" and len(labels) == 1:
+        yield "split.stratify=source does nothing while ingest.sources has one source; add one, or set stratify: none"
+    share, default = recipe.split.synthetic_share, SplitConfig.model_fields["synthetic_share"].default
+    if share != default and recipe.synthetic is None:
+        yield (
+            f"split.synthetic_share={share} does nothing without a source of kind synthetic in ingest.sources; add one, or give it its "
+            f"default, {default}"
+        )
+
+
+def _mixture(recipe: Recipe) -> Iterator[str]:
+    labels, mixture = [source.label for source in recipe.ingest.sources], recipe.pretrain.mixture
+    if recipe.pack.by_source and CONVERSATIONS in labels:
+        yield f"pack.by_source=true, and ingest.sources has one called {CONVERSATIONS}, as the rows of conversations are; rename it"
+    if mixture and not recipe.pack.by_source:
+        yield (
+            "pretrain.mixture weighs sources, but with pack.by_source=false a row holds text of several; set pack.by_source=true, "
+            "or leave the mixture empty"
+        )
+    if mixture and recipe.pack.by_source:
+        rows = dict.fromkeys([*labels, *([CONVERSATIONS] if recipe.pack.instruction_fraction else [])], 1)
+        if problem := mixture_problem(mixture, rows):
+            yield f"pretrain.{problem}"

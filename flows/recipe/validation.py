@@ -1,0 +1,63 @@
+"""Plain data checked as a recipe, with errors that name the key, its value and the way out.
+
+A key that does not exist is answered with the nearest ones.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from flows.recipe.schema import Recipe
+
+
+class RecipeError(ValueError):
+    """A recipe can't be found, read or accepted."""
+
+
+def validate(data: dict[str, Any], where: str) -> Recipe:
+    """Return the recipe that `data`, read from `where`, describes. Raises RecipeError with one line for each error."""
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        raise RecipeError(f"{where} is not a valid recipe:\n" + "\n".join(_explain(item) for item in error.errors())) from error
+
+
+def did_you_mean(word: str, known: list[str]) -> str:
+    """Return `; did you mean x?` with the one or two nearest names; empty if none is near."""
+    near = difflib.get_close_matches(word, known, n=2)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
+
+
+def _explain(item: Any) -> str:
+    key, value = ".".join(str(part) for part in item["loc"]), item["input"]
+    if item["type"] == "extra_forbidden":
+        known = _sibling_keys(item["loc"])
+        hint = did_you_mean(str(item["loc"][-1]), known) or f"; known keys here: {', '.join(known)}."
+        return f"  {key}: unknown key (value {value!r}){hint}"
+    if item["type"] == "missing":
+        return f"  {key}: missing; every recipe needs it"
+    if item["type"] == "union_tag_not_found":
+        return f"  {key}: no kind; say which it is, such as `kind: files`"
+    given = "" if isinstance(value, (dict, BaseModel)) else f" (given: {value!r})"
+    return f"  {key or 'recipe'}: {item['msg'].removeprefix('Value error, ')}{given}"
+
+
+def _sibling_keys(location: tuple[Any, ...]) -> list[str]:
+    """Return the keys that exist beside the last part of an error's location."""
+    models: list[type[BaseModel]] = [Recipe]
+    for part in location[:-1]:
+        inside = [found for model in models if part in model.model_fields for found in _models(model.model_fields[part].annotation)]
+        # A part that is no field is an index in a list, or the kind that chose among several models.
+        kinds = [model for model in models if "kind" in model.model_fields and model.model_fields["kind"].default == part]
+        models = inside or kinds or models
+    return sorted({name for model in models for name in model.model_fields})
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models in an annotation such as `tuple[A | B, ...]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in get_args(annotation) for model in _models(inner)]

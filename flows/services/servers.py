@@ -1,0 +1,225 @@
+"""The local services: one Prefect server and one MLflow page, started once on loopback and reused until `folio down`.
+
+Nothing listens beyond loopback. Prefect's ephemeral server is never used, because it loses task runs in bursts. Telemetry of both is off.
+Starting the Prefect server takes about 8 s, the MLflow page about 5 s.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from flows.services.home import home, tracking_url
+
+HOST = "127.0.0.1"
+ANSWER_SECONDS = 10.0
+START_SECONDS = 180.0
+STOP_SECONDS = 15.0
+
+
+class ServiceError(RuntimeError):
+    """A local service can't be started or reached."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service on a loopback port."""
+
+    name: str
+    port: int
+    variable: str
+    health: str
+    answer: str
+
+    @property
+    def url(self) -> str:
+        """Return the address to open in a browser."""
+        return f"http://{HOST}:{self.port}"
+
+
+def _port(variable: str, default: int) -> int:
+    text = os.environ.get(variable, str(default))
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise ServiceError(f"{variable}={text!r} is not a port; give a number from 1 to 65535.")
+    return int(text)
+
+
+def prefect_server() -> Service:
+    """Return the Prefect server, on port `FOLIO_PREFECT_PORT` or 4200."""
+    return Service("Prefect server", _port("FOLIO_PREFECT_PORT", 4200), "FOLIO_PREFECT_PORT", "/api/health", "true")
+
+
+def mlflow_page() -> Service:
+    """Return the MLflow page, on port `FOLIO_MLFLOW_PORT` or 5000."""
+    return Service("MLflow page", _port("FOLIO_MLFLOW_PORT", 5000), "FOLIO_MLFLOW_PORT", "/health", "OK")
+
+
+def settings() -> dict[str, str]:
+    """Return the environment variables by which Prefect, MLflow and DeepSpeed are configured."""
+    server = prefect_server()
+    return {
+        "FOLIO_HOME": str(home()),
+        "PREFECT_HOME": str(home() / "prefect"),
+        "PREFECT_API_URL": f"{server.url}/api",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "false",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "folio",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "PREFECT_LOGGING_LEVEL": "WARNING",
+        "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
+        # A server on SQLite may answer 500 for a moment while several runs use it.
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+        "PREFECT_CLI_PROMPT": "false",
+        "DO_NOT_TRACK": "1",
+        "MLFLOW_TRACKING_URI": tracking_url(),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "DS_ACCELERATOR": os.environ.get("DS_ACCELERATOR", "cpu"),
+    }
+
+
+def configure() -> None:
+    """Configure this process and its children. Call it before importing Prefect or MLflow; variables that are already set stay.
+
+    Raises ServiceError if folio's home can't be made.
+    """
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ServiceError(f"folio's home {home()} can't be made ({error.strerror}); name another folder: FOLIO_HOME=<folder>.") from error
+    for name, value in settings().items():
+        os.environ.setdefault(name, value)
+
+
+def ensure_prefect() -> Service:
+    """Return the running Prefect server, started if none answers. Raises ServiceError if something else holds the port."""
+    service = prefect_server()
+    environment = {
+        "PREFECT_SERVER_API_HOST": HOST,
+        "PREFECT_SERVER_API_PORT": str(service.port),
+        "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": service.url,
+        "PREFECT_UI_API_URL": f"{service.url}/api",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO",
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(service.port)]
+    return _ensure(service, command, environment)
+
+
+def ensure_mlflow(uri: str) -> Service:
+    """Return the running MLflow page over the database at `uri`, started if none answers. Raises ServiceError likewise."""
+    service = mlflow_page()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(service.port), "--backend-store-uri", uri]
+    command += ["--default-artifact-root", (home() / "mlflow").as_uri(), "--workers", "1"]
+    return _ensure(service, command, {})
+
+
+def answers(service: Service) -> bool:
+    """Return whether the service answers. Raises ServiceError if something else holds its port."""
+    if _healthy(service):
+        return True
+    if not _listening(service):
+        return False
+    raise ServiceError(
+        f"Port {service.port} is in use by something other than the {service.name}. "
+        f"Stop it, or choose another port: {service.variable}=<port>."
+    )
+
+
+def _healthy(service: Service) -> bool:
+    try:
+        with urllib.request.urlopen(service.url + service.health, timeout=ANSWER_SECONDS) as reply:
+            return bool(reply.read(64).decode(errors="replace").strip() == service.answer)
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def _listening(service: Service) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(2)
+        return probe.connect_ex((HOST, service.port)) == 0
+
+
+def _ensure(service: Service, command: list[str], environment: dict[str, str]) -> Service:
+    from tasks.stage.system.locks import local_lock
+
+    with local_lock(home() / "services.lock", lambda: None):
+        if not answers(service):
+            _start(service, command, environment)
+    return service
+
+
+def _start(service: Service, command: list[str], environment: dict[str, str]) -> None:
+    log = home() / "logs" / f"{service.name.lower().replace(' ', '-')}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as stream:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            start_new_session=True,
+        )
+    remember(service, process.pid)
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise ServiceError(f"The {service.name} ended with code {process.returncode} while starting; its log is {log}.")
+        if _healthy(service):
+            return
+        time.sleep(0.1)
+    raise ServiceError(f"The {service.name} did not answer on {service.url} within {START_SECONDS:.0f} s; its log is {log}.")
+
+
+def _pids() -> Path:
+    return home() / "services.json"
+
+
+def started() -> dict[str, int]:
+    """Return the process id of each service that this home started, by name."""
+    return dict(json.loads(_pids().read_text())) if _pids().exists() else {}
+
+
+def remember(service: Service, pid: int) -> None:
+    """Record the process of a service, so that `folio down` finds it."""
+    _pids().write_text(json.dumps({**started(), service.name: pid}))
+
+
+def stop() -> list[str]:
+    """Stop the services this home started and wait until they have ended. Return their names."""
+    running = {name: process for name, pid in started().items() if (process := _service(pid)) is not None}
+    for process in running.values():
+        _signal(process, signal.SIGTERM)
+    for process in psutil.wait_procs(running.values(), timeout=STOP_SECONDS)[1]:
+        _signal(process, signal.SIGKILL)
+    _pids().unlink(missing_ok=True)
+    return list(running)
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+def _service(pid: int) -> psutil.Process | None:
+    """Return the process of a service; None if it has ended, even if another process has its id by now."""
+    try:
+        process = psutil.Process(pid)
+        return process if {"prefect", "mlflow"} & set(process.cmdline()) else None
+    except psutil.NoSuchProcess:
+        return None

@@ -1,0 +1,206 @@
+"""The command line: what a user did wrong is one message without a traceback, and exit code 1."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.cli import app as cli
+from flows.cli.commands import recipe, services
+from flows.cli.views.plan_table import plan_table
+from flows.recipe.loading import load
+from tasks.stage.execution.plan import Action, Decision
+from tests.flows.cli.command import folio
+from tests.tasks.records import artifact
+
+
+def failed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
+    """What a command that fails says."""
+    monkeypatch.setattr(sys, "argv", ["folio", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    shown = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "Traceback" not in shown.err
+    assert shown.out == ""
+    return shown.err
+
+
+MISTAKES = [
+    (("plan", "univers"), "folio: There is no recipe 'univers'"),
+    (("plan", "universe", "--set", "sft.lerning_rate=1"), "sft.lerning_rate: unknown key (value 1); did you mean learning_rate"),
+    (("plan", "universe", "--refresh", "pretain"), "folio: --refresh 'pretain': there is no stage of that name; did you mean pretrain?"),
+    (("run", "universe", "--refresh", "nothing.base"), "folio: --refresh 'nothing.base': there is no stage of that name"),
+    (("plan", "universe", "--set", "store=nosuch://x"), "folio: store: 'nosuch://x' can't be opened"),
+    (("plan", "four_books", "--set", "ingest.sources[0].paths=[lost]"), "folio: source 'four_books': 'lost' does not exist under"),
+    (("plan", "universe", "--set", "split.stratify=source"), "split.stratify=source does nothing while ingest.sources has one source"),
+    (
+        ("plan", "universe", "--set", "dedup.keep=['source']", "--set", "dedup.prefer_sources=['library']"),
+        "dedup.prefer_sources='library' names no source; ingest.sources has universe",
+    ),
+    (
+        ("plan", "universe", "--set", "dedup.exact=false", "--set", "dedup.near.enabled=false", "--set", "dedup.keep=['title']"),
+        "keep=['title'] does nothing while exact=false and near.enabled=false",
+    ),
+    (("plan", "four_books", "--set", "ingest.sources[0].paths=['*.pdf']"), "matches no file of txt, md, html"),
+    (("chat", "universe"), "folio: There is no released model 'universe' in"),
+    (("chat", "my_model", "--ask", "who?"), "make one with: folio run my_model"),
+    (("lineage", "clean/universe-00000000"), "folio: Nothing in the store is called 'clean/universe-00000000'"),
+    (("takedown", "no such book"), "is called 'no such book'; give its id, its path or its title."),
+    (("corpus", "show", "no such book"), "has no runs yet, so it has no corpus; make one with: folio run universe"),
+    (("corpus", "stats", "four_books"), "has no runs yet, so it has no corpus; make one with: folio run four_books"),
+    (("corpus", "removed", "page"), "has no runs yet"),
+    (("corpus", "why", "a", "b"), "has no runs yet"),
+    (("compare", "universe", "universe~1"), "has no run 'universe': give a run's id or the beginning of it"),
+    (("init", "nowhere"), "folio: nowhere is not a folder"),
+    (("size", "classics", "--device", "h100"), "classics has not run yet and its sources are not on this machine"),
+    (("size", "four_books", "--device", "h1000"), "folio: device 'h1000' is not known: did you mean h100?"),
+    (("size", "four_books", "--device", "t4", "--set", "pretrain.precision=bf16"), "t4 has no bf16 products"),
+    (
+        ("size", "four_books", "--params", "1e6", "--budget-hours", "2"),
+        "--params 1e+06 decides the size, so --budget-hours 2 would do noth",
+    ),
+    (("size", "four_books", "--device", "h100", "--measure"), "--measure times the machine at hand and --device h100 is another"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES])
+def test_a_mistake_is_one_message(
+    words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
+    assert message in failed(capsys, monkeypatch, *words)
+
+
+def test_the_real_command_plans_a_first_run_as_a_table_and_changes_nothing(tmp_path: Path) -> None:
+    planned = folio(tmp_path / "home", "plan", "four_books")
+    assert planned.returncode == 0, planned.stderr
+    lines = planned.stdout.splitlines()
+    assert lines[0].split() == ["ingest[0]", "run", "-", "it", "has", "never", "run"]
+    assert "waits on ingest[0]" in lines[2]
+    assert lines[-1] == "22 run; how long is not known before they have run once"
+    assert not (tmp_path / "home" / "store").exists()
+
+
+def test_a_plan_ends_with_how_long_the_run_will_take_as_far_as_that_is_known(tmp_path: Path) -> None:
+    def decision(place: str, action: Action, seconds: float | None) -> Decision:
+        last = None if seconds is None else artifact(tmp_path, stage=place, seconds=seconds)
+        return Decision(place, place, action, (), last=last)
+
+    reused, waits = decision("ingest", "reuse", 500.0), decision("dpo", "wait", 5.0)
+    cases = (
+        ([reused], "1 reuse; nothing to do"),
+        (
+            [reused, decision("sft", "run", 70.0), waits],
+            "1 reuse, 1 run, 1 may run; about 1:10, and at most 1:15 if all that may run does",
+        ),
+        ([decision("sft", "run", 70.0), decision("dpo", "run", None)], "2 run; about 1:10, and 1 that never ran"),
+        ([decision(f"clean[{number}]", "run", 30.0) for number in range(4)], "4 run; about 1:00"),
+        ([decision("clean[0]", "run", 90.0), decision("clean[1]", "run", 10.0)], "2 run; about 1:30"),
+    )
+    for decisions, words in cases:
+        assert plan_table(decisions, "", cores=2).splitlines()[-1] == words
+
+
+def test_shards_to_which_the_same_happens_for_the_same_reason_share_a_line() -> None:
+    reused = [Decision(f"ingest[{number}]", "ingest", "reuse", ()) for number in range(3)]
+    new = Decision("ingest[3]", "ingest", "run", ("file books/new.txt was added",))
+    waits = [Decision(f"clean[{number}]", "clean", "wait", (f"waits on ingest[{number}]",)) for number in range(2)]
+    lines = [line.split() for line in plan_table([*reused, new, *waits], "", cores=2).splitlines()]
+    assert lines[0][:5] == ["ingest", "(3", "of", "4)", "reuse"]
+    assert lines[1] == ["ingest[3]", "run", "-", "file", "books/new.txt", "was", "added"]
+    assert lines[2] == ["clean", "x2", "may", "run", "-", "waits", "on", "ingest"]
+
+
+def test_a_plan_is_written_for_machines_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sys, "argv", ["folio", "plan", "four_books", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["stopped"] == ""
+    assert told["stages"][0]["stage"] == "ingest[0]"
+    assert len(told["stages"][0]["key"]) == 64
+    assert {stage["action"] for stage in told["stages"]} == {"run"}
+
+
+def test_a_size_is_proposed_with_its_reasons_before_anything_ran(tmp_path: Path) -> None:
+    words = ("size", "four_books", "--device", "h100", "--devices", "2", "--set", "rates.gpu_hour=3")
+    sized = folio(tmp_path / "home", *words)
+    assert sized.returncode == 0, sized.stderr
+    for said in (
+        "four_books: ",
+        "2 x h100-sxm, 67 TFLOP/s each (NVIDIA H100 data sheet",
+        "20 a parameter",
+        "ZeRO stage",
+        "<- proposed",
+        "EUR",
+        "too big for the text",
+        "--set model.width=",
+    ):
+        assert said in sized.stdout
+    assert not (tmp_path / "home" / "store").exists()
+    told = json.loads(folio(tmp_path / "home", *words, "--json", "--params", "1e6").stdout)
+    assert told["proposed"]["parameters"] == pytest.approx(1e6, rel=0.2)
+    assert told["proposed"]["tokens"] == pytest.approx(20 * told["proposed"]["parameters"], rel=0.05)
+    assert set(told["proposed"]["memory_bytes"]) == {"0", "1", "2", "3"}
+    # What is proposed is a recipe that can be run.
+    table = folio(tmp_path / "home", *words, "--params", "1e6").stdout
+    changes = [line.strip().removesuffix(" \\").removeprefix("--set ") for line in table.splitlines() if line.startswith("    --set")]
+    assert load("four_books", tuple(changes)).model.width == told["proposed"]["model"]["width"]
+
+
+def test_the_real_command_ends_with_one_when_it_cannot_go_on_and_shows_where_when_asked(tmp_path: Path) -> None:
+    plain = folio(tmp_path / "home", "plan", "univers")
+    assert (plain.returncode, plain.stdout, plain.stderr.count("\n")) == (1, "", 1)
+    debugged = folio(tmp_path / "home", "--debug", "plan", "univers")
+    assert debugged.returncode == 1
+    assert "Traceback" in debugged.stderr
+
+
+def test_the_recipes_are_listed_with_their_files(capsys: pytest.CaptureFixture[str]) -> None:
+    recipe.recipes()
+    listed = capsys.readouterr().out
+    for name in ("universe", "four_books"):
+        assert name in listed
+        assert f"{name}.yaml" in listed
+
+
+def test_the_settings_for_other_tools_can_be_read_by_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
+    services.env()
+    script = capsys.readouterr().out + '\nprintf "%s" "$PREFECT_API_URL"'
+    read = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env={})
+    assert read.stdout.startswith("http://127.0.0.1:")
+
+
+def test_with_those_settings_mlflow_looks_into_the_database_of_this_home(tmp_path: Path) -> None:
+    script = folio(tmp_path, "env").stdout + f'exec {sys.executable} -c "import mlflow; print(mlflow.get_tracking_uri())"'
+    read = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env={})
+    assert read.stdout.strip() == f"sqlite:///{tmp_path / 'mlflow.db'}"
+
+
+def test_top_k_top_p_and_a_seed_without_a_temperature_are_refused_since_nothing_would_be_drawn() -> None:
+    from flows.cli.chat_session import talk
+
+    for name, value in (("top_k", 5), ("top_p", 0.9)):
+        sampling = {"temperature": 0.0, "top_k": None, "top_p": None, "max_new_tokens": 8, name: value}
+        with pytest.raises(ValueError, match=r"--top-k and --top-p .*--temperature 0 draws nothing; give one"):
+            talk("four_books", False, sampling, None, "Continue: The cat")
+    with pytest.raises(ValueError, match=r"--seed.*--temperature 0 draws nothing; give one"):
+        talk("four_books", False, {"temperature": 0.0, "top_k": None, "top_p": None, "max_new_tokens": 8}, 3, "Continue: The cat")
+
+
+def test_a_place_that_the_recipe_has_not_can_not_be_refreshed_nor_shards_unfolded_in_json(tmp_path: Path) -> None:
+    for asked in ("clean[7]", "evaluate.bsae", "universe"):
+        refused = folio(tmp_path / "home", "plan", "four_books", "--refresh", asked)
+        assert refused.returncode == 1
+        assert f"--refresh '{asked}': four_books has no such position; it has ingest[0], ingest, clean[0]" in refused.stderr
+    assert folio(tmp_path / "home", "plan", "four_books", "--refresh", "clean[0]").returncode == 0
+    idle = folio(tmp_path / "home", "lineage", "clean", "--all", "--json")
+    assert idle.returncode == 1
+    assert "--all unfolds the tree and the drawing" in idle.stderr

@@ -1,0 +1,100 @@
+"""`folio init`: a folder of texts gets a recipe that loads and finds those texts; anything else one clear error."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from data.sources.config import FilesSource
+from data.sources.files import find_files
+from flows.recipe.initialize import propose, write_recipe
+from flows.recipe.loading import load
+from flows.recipe.validation import RecipeError
+
+
+def library(folder: Path, names: tuple[str, ...], size: int = 2000) -> Path:
+    """A folder with texts of these names."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("It was a dark night. " * (size // 21), encoding="utf-8")
+    return folder
+
+
+NAMES = ("one.txt", "deep/er/two.txt", "SHOUTED.TXT", "four.txt")
+MANY = ("a.html", "b.epub", "c.pdf", "d.jsonl", "e.csv", "f.tsv", "g.parquet", "h.warc.gz", "i.txt.zst", "j.zip", "k.tar.xz", "l.tgz")
+
+
+@pytest.mark.parametrize("names", [NAMES, (*NAMES, "five.md"), ("alone.md",), MANY], ids=["txt", "both", "md", "many"])
+def test_the_recipe_loads_finds_exactly_these_texts_and_says_what_was_seen(tmp_path: Path, names: tuple[str, ...]) -> None:
+    folder = library(tmp_path / "My Books", names)
+    library(folder, (".hidden/no.txt", "picture.png"))
+    said = write_recipe(folder)
+    recipe = load(str(folder))
+    (source,) = recipe.ingest.sources
+    assert isinstance(source, FilesSource)
+    assert set(find_files(source, Path(recipe.root))) == set(names)
+    assert said.startswith(f"{len(names)} texts, ")
+    assert f"folio run {folder / 'recipe.yaml'}" in said
+    assert recipe.name == "my_books"
+    assert recipe.split.mode == ("all_train" if len(names) < 3 else "fractions")
+
+
+@pytest.mark.parametrize(("texts", "shards"), [(1, 1), (30, 2), (100, 8), (10_000, 64)])
+def test_about_a_dozen_texts_make_a_shard_up_to_a_limit(tmp_path: Path, texts: int, shards: int) -> None:
+    assert propose(tmp_path, texts, size=texts * 1000).ingest.shards == shards
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".parquet", ".zip", ".tar.xz"])
+def test_one_file_of_many_texts_is_split_and_sharded_as_many_are(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"all{ending}").write_bytes(b"x" * 1_000_000)
+    assert re.match(r"about \d{3} texts in 1 file, \d\.\d MB", write_recipe(tmp_path))
+    recipe = load(str(tmp_path))
+    assert recipe.split.mode == "fractions" and recipe.ingest.shards > 1
+
+
+def test_more_text_makes_a_larger_model(tmp_path: Path) -> None:
+    sizes = {}
+    for name, size in (("small", 10_000), ("large", 3_000_000)):
+        write_recipe(library(tmp_path / name, NAMES, size))
+        recipe = load(str(tmp_path / name))
+        sizes[name] = (recipe.model.parameters(recipe.tokenizer.vocab_size), recipe.tokenizer.vocab_size)
+    assert sizes["small"] < sizes["large"]
+
+
+@pytest.mark.parametrize("called", ["Книги", "Été 2024", "_9 lives_", "100"])
+def test_a_folder_of_any_name_gets_a_recipe_that_loads(tmp_path: Path, called: str) -> None:
+    folder = library(tmp_path / called, NAMES)
+    write_recipe(folder)
+    assert called in load(str(folder)).description
+
+
+def test_the_folder_one_stands_in_is_called_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(library(tmp_path / "tales", NAMES))
+    write_recipe(Path())
+    assert load("recipe.yaml").description == "A model of the texts in tales."
+
+
+@pytest.mark.parametrize("empty", [{}, {"picture.png": "x"}, {"a.txt": ""}], ids=["nothing", "no_text", "empty_text"])
+def test_a_folder_without_text_is_refused(tmp_path: Path, empty: dict[str, str]) -> None:
+    for name, content in empty.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(
+        RecipeError, match=r"holds no files with text in them \(txt, md, html, .*warc, packed or not\), so there is nothing to learn from"
+    ):
+        write_recipe(tmp_path)
+    assert not (tmp_path / "recipe.yaml").exists()
+
+
+def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"nowhere is not a folder; give the folder"):
+        write_recipe(tmp_path / "nowhere")
+
+
+def test_a_recipe_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    folder = library(tmp_path, NAMES)
+    (folder / "recipe.yaml").write_text("mine")
+    with pytest.raises(RecipeError, match=r"recipe.yaml is already there; move it away"):
+        write_recipe(folder)
+    assert (folder / "recipe.yaml").read_text() == "mine"

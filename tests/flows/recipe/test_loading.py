@@ -1,0 +1,176 @@
+"""A recipe that can't be accepted is refused before anything starts, naming key, value and way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from flows.recipe.loading import BUILT_IN, load
+from flows.recipe.validation import RecipeError
+
+
+def recipe_file(folder: Path, **changes: object) -> Path:
+    """The universe's recipe with other sections, as a file."""
+    data = yaml.safe_load((BUILT_IN / "universe.yaml").read_text(encoding="utf-8"))
+    (folder / "mine.yaml").write_text(yaml.safe_dump({**data, **changes}), encoding="utf-8")
+    return folder / "mine.yaml"
+
+
+def test_a_recipe_is_found_by_name_by_path_and_by_folder(tmp_path: Path) -> None:
+    recipe_file(tmp_path).rename(tmp_path / "recipe.yaml")
+    named, by_folder, by_path = load("universe"), load(str(tmp_path)), load(str(tmp_path / "recipe.yaml"))
+    assert by_folder == by_path == named.model_copy(update={"root": str(tmp_path)})
+
+
+def test_relative_places_are_taken_from_the_recipes_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert load(str(recipe_file(tmp_path, root="texts"))).root == str(tmp_path / "texts")
+    assert load("../mine.yaml", ("root=/books",)).root == "/books"
+
+
+SETTINGS = [
+    ("sft.learning_rate=1e-3", lambda r: r.sft.learning_rate, 0.001),
+    ("pretrain.tokens=2e6", lambda r: r.pretrain.tokens, 2_000_000),
+    ("ingest.sources[0].books=7", lambda r: r.ingest.sources[0].books, 7),
+    ("ingest.sources.0.books=7", lambda r: r.ingest.sources[0].books, 7),
+    ("dedup.paragraph.enabled=false", lambda r: r.dedup.paragraph.enabled, False),
+    ("gates.base.overrule=we know why", lambda r: r.gates.base.overrule, "we know why"),
+    ("gates.base.overrule=null", lambda r: r.gates.base.overrule, None),
+    ("evaluate.chat.splits=[train]", lambda r: r.evaluate.chat.splits, ("train",)),
+    ("description=inf", lambda r: r.description, "inf"),
+    ("description=a=b", lambda r: r.description, "a=b"),
+]
+
+
+@pytest.mark.parametrize(("change", "read", "value"), SETTINGS, ids=[change for change, _, _ in SETTINGS])
+def test_a_change_from_the_command_line_reaches_its_field(change: str, read: object, value: object) -> None:
+    assert read(load("universe", (change,))) == value  # type: ignore[operator]
+
+
+WRONG = [
+    ("sft.lerning_rate=0.001", "sft.lerning_rate: unknown key (value 0.001); did you mean learning_rate"),
+    ("stf.learning_rate=0.001", "stf: unknown key (value {'learning_rate': 0.001}); did you mean sft"),
+    ("resources.training.parallel.worker=2", "resources.training.parallel.worker: unknown key (value 2); did you mean workers?"),
+    ("ingest.sources[0].boks=2", "ingest.sources.0.universe.boks: unknown key (value 2); did you mean books"),
+    ("gates.base.bounds[0].minimun=2", "minimun: unknown key (value 2); did you mean minimum"),
+    ("quantize.zzz=2", "quantize.zzz: unknown key (value 2); known keys here: embeddings."),
+    ("sft.steps=many", "sft.steps: Input should be a valid integer, unable to parse string as an integer (given: 'many')"),
+    ("sft.learning_rate=-1", "sft.learning_rate: Input should be greater than"),
+    ("ingest.sources[0].kind=web", "ingest.sources.0: Input tag 'web' found using 'kind' does not match any of the expected tags: 'files'"),
+    ("name=My Model", "name: String should match pattern '^[a-z0-9][a-z0-9_]*$' (given: 'My Model')"),
+    ("sft.learning_rate", "--set 'sft.learning_rate': write key=value, such as sft.learning_rate=0.001."),
+    ("seed.more=1", "--set 'seed.more=1': 'seed' is a single value, so nothing can be set inside it."),
+    ("ingest.sources[3].books=7", "--set 'ingest.sources[3].books=7': '3' is not one of the 1 entries; they count from 0."),
+    ("evaluate.base.splits=[train", "--set 'evaluate.base.splits=[train': '[train' is no YAML value"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG, ids=[change for change, _ in WRONG])
+def test_a_change_that_cannot_be_made_names_key_value_and_way_out(change: str, message: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        load("universe", (change,))
+    assert message in str(error.value)
+
+
+CONTRADICTIONS = [
+    (("pretrain.initial=models/one", "model.initial_std=0.03"), "model.initial_std=0.03 does nothing with pretrain.initial='models/one'"),
+    (("model.pattern=sliding", "model.window=128", "export.format=folio"), "window=128 hides nothing of context=128; lower it, or pattern"),
+    (("model.pattern=block_sparse", "model.block=64", "export.format=folio"), "show 192 tokens, which hides nothing of context=128"),
+    (("pretrain.batch_warmup_steps=9", "pretrain.batch_warmup_from=16"), "batch_warmup_from=16 is the global_batch already, so batch_w"),
+    (("model.context=256",), "pack.sequence_length=128 and model.context=256 differ"),
+    (("model.context=256", "pack.sequence_length=256"), "encode.sequence_length=128 and model.context=256 differ"),
+    (("model.heads=3",), "heads"),
+    (("split.train=0.5",), "split.train + split.val + split.test is 0.6; the three shares must add up to 1"),
+    (
+        ("model.norm=layer", "model.qk_norm=true"),
+        "export.format=huggingface writes a Llama, and model.norm=layer, model.qk_norm=true makes another decoder; set export.format",
+    ),
+    (("export.format=folio",), "export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface"),
+    (
+        ("model.norm=batch", "export.format=folio", "resources.training.parallel.workers=2"),
+        "model.norm=batch with resources.training.parallel.workers=2: each would see its own; use one, or another norm",
+    ),
+    (
+        ("model.norm=batch", "export.format=folio", "resources.training.micro_batch=4"),
+        "model.norm=batch with micro_batch=4: each micro-batch of pretrain.global_batch=16 would see its own statistics",
+    ),
+    (
+        ("pretrain.optimizer=muon", "resources.training.parallel.zero_stage=2"),
+        "pretrain.optimizer=muon works on whole matrices, which resources.training.parallel.zero_stage=2 cuts or spreads; set",
+    ),
+    (("dpo.optimizer=sophia",), "optimizer=sophia draws next tokens to see the curvature"),
+    (
+        ("pretrain.batch_warmup_steps=3", "pretrain.batch_warmup_from=3"),
+        "batch_warmup_from=3 does not divide global_batch=16, which it grows to over batch_warmup_steps=3; choose a divisor",
+    ),
+    (("resources.training.parallel.workers=3",), "pretrain.global_batch=16 does not divide among resources.training.parallel.workers=3"),
+    (("pretrain.mixture=[{until: 1, weights: {universe: 1}}]",), "pretrain.mixture weighs sources, but with pack.by_source=false"),
+    (
+        ("pack.by_source=true", "pretrain.mixture=[{until: 1, weights: {universe: 1}}]"),
+        "pretrain.mixture gives no weight to the source 'conversations' in any phase; give it one, 0 to leave it out",
+    ),
+    (
+        ("pack.by_source=true", "pack.instruction_fraction=0", "pretrain.mixture=[{until: 1, weights: {universe: 1, conversations: 1}}]"),
+        "pretrain.mixture gives a weight to 'conversations', but the sources are universe",
+    ),
+    (("pretrain.mixture=[{until: 0.5, weights: {universe: 1}}]",), "each must end after the one before it, and the last at 1"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), CONTRADICTIONS, ids=lambda given: given if isinstance(given, str) else "")
+def test_sections_that_contradict_each_other_are_refused_with_both_values(changes: tuple[str, ...], message: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        load("universe", changes)
+    assert message in str(error.value)
+
+
+def test_a_source_that_is_called_as_the_rows_of_conversations_are_is_refused_where_sources_are_told_apart() -> None:
+    load("four_books", ("ingest.sources[0].name=conversations",))
+    with pytest.raises(RecipeError, match=r"pack\.by_source=true, and ingest\.sources has one called conversations"):
+        load("four_books", ("ingest.sources[0].name=conversations", "pack.by_source=true"))
+
+
+def test_examples_about_a_world_need_a_world(tmp_path: Path) -> None:
+    path = recipe_file(tmp_path, ingest={"sources": [{"kind": "files", "paths": ["books"]}]})
+    with pytest.raises(RecipeError, match=r"examples.kind=universe needs a source of kind universe in ingest.sources; use kind corpus"):
+        load(str(path))
+
+
+def test_every_fault_of_a_recipe_is_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as error:
+        load(str(recipe_file(tmp_path, name="A B", seeds=1, quantize={"embeddings": "perhaps"})))
+    message = str(error.value)
+    assert message.startswith(f"{tmp_path / 'mine.yaml'} is not a valid recipe:\n")
+    assert [line.split(":")[0].strip() for line in message.splitlines()[1:]] == ["name", "quantize.embeddings", "seeds"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no keys; start from `folio init DIR` or a copy of one of"),
+        ("- a list", "holds no keys"),
+        ("name: [", "can't be read as YAML"),
+        ("name: one\nsft:\n  steps: 1\nname: two\n", "the key 'name' is given twice; keep one"),
+        ("sft:\n  steps: 1\n  steps: 2\n", "the key 'steps' is given twice; keep one"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(RecipeError) as error:
+        load(str(tmp_path / "mine.yaml"))
+    assert str(tmp_path / "mine.yaml") in str(error.value)
+    assert message in str(error.value)
+
+
+def test_bytes_that_are_no_text_are_no_recipe(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_bytes(b"name: \xff\xfe")
+    with pytest.raises(RecipeError, match=r"mine.yaml can't be read as YAML"):
+        load(str(tmp_path / "mine.yaml"))
+
+
+def test_an_unknown_recipe_is_answered_with_those_there_are() -> None:
+    with pytest.raises(RecipeError, match=r"There is no recipe 'univers': not among those that come with folio \(.*universe.*\), and no"):
+        load("univers")

@@ -1,0 +1,115 @@
+"""The local services: on loopback alone, started once and reused, and a port that is taken is one clear error."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from flows.services import servers
+from flows.services.servers import ServiceError
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind((servers.HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+STRANGE = {
+    "no_web_server": b"SSH-2.0-sleepy\r\n",
+    "another_page": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    "no_such_page": b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+    "silence": b"",
+}
+
+
+@pytest.fixture(params=STRANGE)
+def stranger(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A port held by something that is none of ours and answers everybody with the same words."""
+    listener = socket.create_server((servers.HOST, 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                visitor, _ = listener.accept()
+            except OSError:
+                return
+            with visitor:
+                visitor.recv(4096)
+                visitor.sendall(STRANGE[request.param])
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield int(listener.getsockname()[1])
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+
+
+@pytest.mark.parametrize("variable", ["FOLIO_PREFECT_PORT", "FOLIO_MLFLOW_PORT"])
+def test_a_port_held_by_something_else_is_one_error_that_names_port_and_variable(
+    stranger: int, variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
+    monkeypatch.setenv(variable, str(stranger))
+    with pytest.raises(ServiceError, match=rf"Port {stranger} is in use by something other than the .* another port: {variable}=<port>"):
+        servers.ensure_prefect() if "PREFECT" in variable else servers.ensure_mlflow("sqlite:///unused.db")
+    assert not (tmp_path / "services.json").exists()
+
+
+@pytest.mark.parametrize("value", ["", "http", "0", "65536", "-1"])
+def test_what_is_no_port_is_refused_by_name(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLIO_PREFECT_PORT", value)
+    with pytest.raises(ServiceError, match=f"FOLIO_PREFECT_PORT='{value}' is not a port; give a number from 1 to 65535"):
+        servers.prefect_server()
+
+
+def test_a_home_that_cannot_be_made_names_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "file"))
+    with pytest.raises(ServiceError, match=r"home .*file can't be made .*FOLIO_HOME=<folder>"):
+        servers.configure()
+
+
+def test_nothing_calls_home_and_prefect_never_starts_a_server_of_its_own() -> None:
+    told = servers.settings()
+    assert told["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] == told["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert (told["DO_NOT_TRACK"], told["MLFLOW_DISABLE_TELEMETRY"]) == ("1", "true")
+    assert told["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+    assert told["PREFECT_API_URL"].startswith("http://127.0.0.1:")
+
+
+def test_services_start_once_listen_on_loopback_alone_and_end_when_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
+    monkeypatch.setenv("FOLIO_PREFECT_PORT", str(free_port()))
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(lambda _: servers.ensure_prefect(), range(2))
+        assert first == second
+        assert servers.answers(first)
+        (pid,) = servers.started().values()
+        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        held = [held for process in family for held in process.net_connections("inet") if held.status == psutil.CONN_LISTEN]
+        assert {(listening.laddr.ip, listening.laddr.port) for listening in held} == {("127.0.0.1", first.port)}
+    finally:
+        stopped = servers.stop()
+    assert stopped == ["Prefect server"]
+    assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family)
+    assert not servers.answers(first)
+    assert servers.stop() == []
+
+
+def test_stopping_leaves_a_process_alone_that_has_the_number_of_a_dead_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
+    with psutil.Popen(["sleep", "60"], start_new_session=True) as stranger:
+        servers.remember(servers.prefect_server(), stranger.pid)
+        assert servers.stop() == []
+        assert stranger.is_running()
+        stranger.kill()
