@@ -8,6 +8,8 @@ from data.provenance.lines import lines_naming, lines_quoting
 from model.evaluation.config import EvaluateConfig
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.lineage.rules import SPLITS
+from tasks.reporting.evaluation import MEASUREMENTS, SAMPLES
+from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
@@ -28,7 +30,7 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding(set(quotes), measured=bool(measured), certain=certain, detail="; ".join(detail))
 
 
-@stage(libraries=("torch", "tokenizers"), hooks=(LineageHook(_inspect, quoted_in_report=True),))
+@stage(libraries=("torch", "tokenizers"), hooks=(LineageHook(_inspect, quoted_in_report=True), ReportHook(SAMPLES, MEASUREMENTS)))
 def evaluate(config: EvaluateConfig, work: Workspace, model: Path, tokenizer: Path, packed: Path, examples: Path) -> Metrics:
     """A model directory, full precision or INT8 -> metrics.json, samples.jsonl, answers_*.jsonl."""
     from model.evaluation.evaluate import evaluate as measure

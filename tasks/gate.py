@@ -13,6 +13,8 @@ from model.evaluation.gate import GateConfig, judge, passed
 from model.evaluation.gate_table import HEADER, as_markdown, as_text, rows
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import holds_nothing
+from tasks.reporting.gates import GATES
+from tasks.reporting.hook import ReportHook
 from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
 from tasks.stage.store.artifact import Artifact, StageOutput
@@ -23,7 +25,7 @@ class GateFailed(RuntimeError):
     """A measured value is out of bounds. The message is the table of values, bounds and margins."""
 
 
-@stage(hooks=(LineageHook(holds_nothing, is_gate=True),))
+@stage(hooks=(LineageHook(holds_nothing, is_gate=True), ReportHook(GATES)))
 def gate(config: GateConfig, work: Workspace, **measured: Path) -> Metrics:
     """metrics.json of each input, named `<input>.<metric>` -> verdict.json, verdict.txt, verdict.md."""
     metrics = {f"{name}.{m}": v for name, path in measured.items() for m, v in json.loads((path / "metrics.json").read_text()).items()}

@@ -8,6 +8,9 @@ from data.provenance.tables import splits_of
 from data.tokens.config import PackConfig
 from data.tokens.pack import pack as pack_splits
 from tasks.lineage.hook import Holding, Inspection, LineageHook
+from tasks.reporting.corpus import CORPUS
+from tasks.reporting.hook import ReportHook
+from tasks.reporting.tokens import PACKING
 from tasks.stage.stage import Metrics, Workspace, stage
 
 SPLITS = ("train", "val", "test")
@@ -21,7 +24,7 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding({*rows, *(("train",) if mixed else ())}, detail=detail)
 
 
-@stage(libraries=("tokenizers", "pyarrow", "numpy"), hooks=(LineageHook(_inspect),))
+@stage(libraries=("tokenizers", "pyarrow", "numpy"), hooks=(LineageHook(_inspect), ReportHook(CORPUS, PACKING)))
 def pack(config: PackConfig, work: Workspace, splits: Path, tokenizer: Path, conversations: Path) -> Metrics:
     """Splits -> train/ val/ test/ token shards, accounting/."""
     paths = {name: splits / f"{name}.parquet" for name in SPLITS}

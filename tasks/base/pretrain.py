@@ -10,6 +10,8 @@ from pathlib import Path
 from model.networks.directory import model_files
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import trained_model
+from tasks.reporting.hook import ReportHook
+from tasks.reporting.learning import LEARNING
 from tasks.stage.stage import DigestOf, Metrics, ShardIndex, Workspace, stage
 from tasks.training.config import Pretraining
 from tasks.training.train import train
@@ -24,7 +26,12 @@ def initial_state(config: Pretraining, root: Path, shard: ShardIndex | None, dig
     return {f"initial/{path.name}": digests[path] for path in files}
 
 
-@stage(libraries=("torch", "deepspeed"), model=True, observes=initial_state, hooks=(LineageHook(trained_model),))
+@stage(
+    libraries=("torch", "deepspeed"),
+    model=True,
+    observes=initial_state,
+    hooks=(LineageHook(trained_model), ReportHook(LEARNING, title="Pretraining")),
+)
 def pretrain(config: Pretraining, work: Workspace, shards: Path) -> Metrics:
     """train/ and val/ shards -> a model directory."""
     initial = config.train.initial

@@ -9,6 +9,8 @@ from typing import IO
 from data.tokens.config import TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
 from tasks.lineage.hook import Holding, Inspection, LineageHook
+from tasks.reporting.hook import ReportHook
+from tasks.reporting.tokens import TOKENIZER
 from tasks.stage.stage import Metrics, Workspace, stage
 
 REPORT = "report.json"
@@ -28,7 +30,7 @@ def _quotes(report: IO[bytes], identity: str) -> bool:
     return any(sample["id"] == identity for sample in json.load(report)["samples"])
 
 
-@stage(libraries=("tokenizers",), hooks=(LineageHook(_inspect),))
+@stage(libraries=("tokenizers",), hooks=(LineageHook(_inspect), ReportHook(TOKENIZER)))
 def tokenizer(config: TokenizerConfig, work: Workspace, train: Path) -> Metrics:
     """train.parquet -> a Hugging Face tokenizer directory."""
     return fit_tokenizer(train, work.output, config)

@@ -14,6 +14,10 @@ from data.audit.config import AuditConfig
 from data.provenance.tables import has_document
 from data.universe.score import score
 from tasks.lineage.hook import Holding, Inspection, LineageHook
+from tasks.reporting.cleaning import RULES, SCORED
+from tasks.reporting.corpus import CORPUS
+from tasks.reporting.held_out import HELD_OUT
+from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
@@ -24,7 +28,7 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding(quoted, detail="quoted as a leak" if quoted else "")
 
 
-@stage(libraries=("duckdb", "pyarrow"), hooks=(LineageHook(_inspect, audits_corpus=True),))
+@stage(libraries=("duckdb", "pyarrow"), hooks=(LineageHook(_inspect, audits_corpus=True), ReportHook(CORPUS, RULES, HELD_OUT, SCORED)))
 def audit(
     config: AuditConfig,
     work: Workspace,

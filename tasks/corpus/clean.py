@@ -8,10 +8,11 @@ from data.cleaning.clean import clean as clean_documents
 from data.cleaning.config import CleanConfig
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import document_tables
+from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("duckdb", "pyarrow", "ftfy"), hooks=(LineageHook(document_tables, in_corpus=True),))
+@stage(libraries=("duckdb", "pyarrow", "ftfy"), hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="cleaned")))
 def clean(config: CleanConfig, work: Workspace, documents: Path) -> Metrics:
     """documents.parquet of a shard -> documents.parquet, ledger.parquet."""
     return clean_documents(documents, work.output, config, **work.limits, progress=work.meter.show)

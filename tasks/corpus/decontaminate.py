@@ -14,6 +14,7 @@ from data.decontamination.evaluation import evaluation_state
 from data.provenance.tables import has_document
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.lineage.rules import document_tables
+from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
 CONTAMINATED = "contaminated.parquet"
@@ -26,7 +27,11 @@ def _inspect(inspection: Inspection) -> Holding:
     return replace(holding, parts=holding.parts | {CONTAMINATED}) if quoted else holding
 
 
-@stage(libraries=("duckdb", "pyarrow"), observes=evaluation_state, hooks=(LineageHook(_inspect, in_corpus=True),))
+@stage(
+    libraries=("duckdb", "pyarrow"),
+    observes=evaluation_state,
+    hooks=(LineageHook(_inspect, in_corpus=True), ReportHook(title="decontaminated")),
+)
 def decontaminate(config: DecontaminateConfig, work: Workspace, documents: Path) -> Metrics:
     """documents.parquet -> documents.parquet, contaminated.parquet, ledger.parquet, removed/."""
     return remove_evaluations(documents, work.output, config, root=work.root, observed=work.observed, **work.limits)

@@ -8,10 +8,14 @@ from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup as remove_duplicates
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import document_tables
+from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("duckdb", "pyarrow", "numpy"), hooks=(LineageHook(document_tables, in_corpus=True, finds_duplicates=True),))
+@stage(
+    libraries=("duckdb", "pyarrow", "numpy"),
+    hooks=(LineageHook(document_tables, in_corpus=True, finds_duplicates=True), ReportHook(title="deduplicated")),
+)
 def dedup(config: DedupConfig, work: Workspace, documents: list[Path]) -> Metrics:
     """documents.parquet of each shard -> documents.parquet, clusters.parquet, pairs.parquet, ledger.parquet, removed/."""
     return remove_duplicates(documents, work.output, config, **work.limits)

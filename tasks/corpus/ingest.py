@@ -15,6 +15,7 @@ from data.sources.ingest import IngestInputs
 from data.sources.ingest import ingest as read_sources
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import document_tables
+from tasks.reporting.hook import ReportHook
 from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
 from tasks.stage.store.artifact import ShardedArtifact
@@ -22,7 +23,11 @@ from tasks.stage.store.artifact import ShardedArtifact
 LIBRARIES = ("pyarrow", "duckdb", "charset-normalizer", "markdown-it-py", "trafilatura", "lxml", "pypdfium2", "warcio")
 
 
-@stage(libraries=LIBRARIES, observes=source_state, hooks=(LineageHook(document_tables, in_corpus=True, reads_sources=True),))
+@stage(
+    libraries=LIBRARIES,
+    observes=source_state,
+    hooks=(LineageHook(document_tables, in_corpus=True, reads_sources=True), ReportHook(title="read")),
+)
 def ingest(config: IngestConfig, work: Workspace, universe: Path | None = None, synthetic: Path | None = None) -> Metrics:
     """Sources, books/ of a generated universe, and generated texts -> documents.parquet, quarantine.parquet, ledger.parquet."""
     around = IngestInputs(work.root, work.cache, universe, work.observed, synthetic)

@@ -8,10 +8,11 @@ from data.splits.config import SplitConfig
 from data.splits.split import split as split_documents
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import document_tables
+from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("duckdb", "pyarrow"), hooks=(LineageHook(document_tables, in_corpus=True),))
+@stage(libraries=("duckdb", "pyarrow"), hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="split")))
 def split(config: SplitConfig, work: Workspace, documents: Path, clusters: Path) -> Metrics:
     """documents.parquet, clusters.parquet -> train.parquet, val.parquet, test.parquet, ledger.parquet, removed/."""
     return split_documents(documents, clusters, work.output, config, **work.limits)

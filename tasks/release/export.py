@@ -11,6 +11,8 @@ from model.release.config import CardConfig, ExportConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import derived_model
+from tasks.reporting.hook import ReportHook
+from tasks.reporting.sizes import SIZES
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
@@ -27,7 +29,7 @@ class Exporting(BaseModel, frozen=True, extra="forbid"):
     dpo: DpoConfig
 
 
-@stage(libraries=("torch", "tokenizers", "jinja2"), model=True, hooks=(LineageHook(derived_model),))
+@stage(libraries=("torch", "tokenizers", "jinja2"), model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
 def export(
     config: Exporting, work: Workspace, model: Path, int8: Path, tokenizer: Path, measured: Path, verdict: Path, funnel: Path
 ) -> Metrics:

@@ -1,16 +1,29 @@
-"""Charts as SVG: curves over steps, bars with their numbers, shares with their intervals. Pure functions, no state, no scripts."""
+"""Charts: curves over steps, bars with their numbers, shares with their intervals, and a funnel. matplotlib draws them, `svg` styles them.
+
+Widths of text are estimated from its length, since the page's font is the reader's.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from textwrap import wrap
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from tasks.reporting.svg import Scale, drawing, line, nice_ticks, tag, text, tick_labels
+from tasks.reporting.svg import COLOURS, chart, printable, rendered
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 CURVE_POINTS = 600
+LETTER, BOLD, SMALL = 7.2, 8.0, 6.6  # average width of a letter in pixels: of text, of bold text, of remarks
+LEAST_BAR, LEAST_LENGTH = 40.0, 1.5  # pixels left for the longest bar, and those of the shortest
+BAR, STEP, LINE, LINES = 20.0, 6.0, 15.0, 3  # of a funnel: a bar, the space between two, a line of reasons, at most so many of them
+SMALLEST = 1e-290  # a narrower range has no steps that floating point can tell apart
 Points = Sequence[tuple[float, float]]
 
 
@@ -47,8 +60,18 @@ class Share:
     tone: str = "strong"
 
 
+@dataclass(frozen=True)
+class Level:
+    """What is left after a step of a funnel; `reasons` says what was removed on the way, and why."""
+
+    label: str
+    value: float
+    shown: str
+    reasons: str = ""
+
+
 def thinned(points: Points, most: int = CURVE_POINTS) -> list[tuple[float, float]]:
-    """At most `most` points: means over even runs of neighbours, each at its run's last place; the last value stays as it is."""
+    """Return at most `most` points: means over even runs of neighbours, each at its run's last step, and the last point as it is."""
     if len(points) <= most:
         return list(points)
     edges = [round(index * (len(points) - 1) / (most - 1)) for index in range(most)]
@@ -56,68 +79,139 @@ def thinned(points: Points, most: int = CURVE_POINTS) -> list[tuple[float, float
     return [(run[-1][0], sum(y for _, y in run) / len(run)) for run in runs] + [points[-1]]
 
 
-def curve_chart(curves: Sequence[Curve], *, width: float, height: float, x_label: str, y_label: str) -> Markup:
-    """Curves with axes, grid and legend. Raises ValueError when there is no point at all or one that is not finite."""
+def curve_chart(curves: Sequence[Curve], *, width: float, height: float, x_label: str, y_label: str, logarithmic: bool = False) -> Markup:
+    """Draw curves with axes, a grid and, for more than one, a legend. Raises ValueError if there is no point or one that is not finite."""
     xs = [x for curve in curves for x, _ in curve.points]
     ys = [y for curve in curves for _, y in curve.points]
-    if not xs:
-        raise ValueError("a chart needs at least one point")
-    y_ticks = nice_ticks(min(ys), max(ys))
-    y_labels = tick_labels(y_ticks)
-    left, right, top, bottom = 7.5 * max(map(len, y_labels)) + 14, 14.0, 30.0, 36.0
-    x_ticks = [tick for tick in nice_ticks(0, max(xs), 6 if width > 500 else 4) if tick <= max(xs)]
-    across = Scale(0, max(max(xs), 1), left, width - right)
-    up = Scale(y_ticks[0], y_ticks[-1], height - bottom, top)
-    parts = [text(0, 14, y_label, "axis")]
-    for tick, label in zip(y_ticks, y_labels, strict=True):
-        parts += [line(left, up(tick), width - right, up(tick), "grid"), text(left - 7, up(tick) + 4, label, "axis", "end")]
-    for tick, label in zip(x_ticks, tick_labels(x_ticks), strict=True):
-        parts.append(text(across(tick), height - bottom + 17, label, "axis", "middle"))
-    parts += [text(width - right, height - 3, x_label, "axis", "end")]
-    for curve in curves:
-        places = [(across(x), up(y)) for x, y in thinned(curve.points)]
-        parts.append(tag("polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), class_=f"curve {curve.tone}"))
-        parts += [tag("circle", cx=x, cy=y, r=3, class_=f"dot {curve.tone}") for x, y in places if curve.dots]
-    at = width - right
-    for curve in reversed(curves):
-        parts.append(text(at, 14, curve.name, "axis", "end"))
-        at -= 7.4 * len(curve.name) + 8
-        parts.append(line(at - 18, 10, at, 10, f"curve {curve.tone}"))
-        at -= 32
-    return drawing(width, height, f"{y_label} over {x_label}: {', '.join(curve.name for curve in curves)}", parts)
+    if not xs or not all(map(math.isfinite, [*xs, *ys])):
+        raise ValueError("a chart needs at least one point, and finite numbers only")
+    y_ticks = _decades(min(ys), max(ys)) if logarithmic else ticks(min(ys), max(ys))
+    y_labels = [f"{tick:g}" for tick in y_ticks] if logarithmic else tick_labels(y_ticks)
+    x_ticks = [tick for tick in ticks(0, max(xs), 6 if width > 500 else 4) if tick <= max(xs)]
+    left, right, top, bottom = LETTER * max(map(len, y_labels)) + 12, 14.0, 30.0, 40.0
+    with chart(width, height) as figure:
+        axes = figure.add_axes((left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height))
+        axes.set(yscale="log" if logarithmic else "linear", xlim=(0, max(*xs, 1)), ylim=(y_ticks[0], y_ticks[-1]))
+        axes.set_yticks(y_ticks, y_labels)
+        axes.set_yticks([], minor=True)
+        axes.set_xticks(x_ticks, tick_labels(x_ticks))
+        axes.grid(axis="y")
+        for curve in curves:
+            look = {"linewidth": 1, "alpha": 0.75} if curve.tone == "quiet" else {"linewidth": 2, "alpha": 1}
+            marker = "o" if curve.dots else ""
+            x, y = zip(*thinned(curve.points), strict=True)
+            axes.plot(x, y, color=COLOURS[curve.tone], label=curve.name, marker=marker, markersize=6, gid=f"curve {curve.tone}", **look)
+        figure.text(0, 1 - 14 / height, y_label, size=12, color=COLOURS["soft"])
+        figure.text(1 - right / width, 4 / height, x_label, size=12, color=COLOURS["soft"], ha="right")
+        if len(curves) > 1:
+            spaces = {"borderpad": 0.2, "handlelength": 1.5, "handletextpad": 0.5, "columnspacing": 1.2}
+            axes.legend(loc="lower right", bbox_to_anchor=(1.01, 1.02), ncols=len(curves), borderaxespad=0, **spaces)
+        return rendered(figure, f"{y_label} over {x_label}: {', '.join(curve.name for curve in curves)}")
 
 
 def bar_chart(bars: Sequence[Bar], *, width: float, label_width: float, most: float = 0.0, description: str = "bars") -> Markup:
-    """Horizontal bars from zero, one a row; `most` is the value of a full bar, by default the longest bar's."""
-    row, room = 26.0, 7.2 * max((len(f"{bar.shown}  {bar.remark}") for bar in bars), default=0) + 12
+    """Draw horizontal bars from zero, one a row; `most` is the value of a full bar, by default the longest bar's."""
+    row, room = 26.0, LETTER * max((len(f"{bar.shown}  {bar.remark}") for bar in bars), default=0) + 12
     full = most or max((bar.value for bar in bars), default=0.0) or 1.0
-    across = Scale(0, full, 0, max(width - label_width - room, 40.0))
-    parts: list[Markup] = []
-    for number, bar in enumerate(bars):
-        y = number * row
-        length = max(across(bar.value), 1.5 if bar.value else 0.0)
-        parts.append(text(label_width - 10, y + 17, bar.label, "label", "end"))
-        parts.append(tag("rect", x=label_width, y=y + 5, width=length, height=16.0, rx=2, class_=f"bar {bar.tone}"))
-        shown = tag("tspan", bar.shown, class_="value")
-        remark = tag("tspan", bar.remark, dx=8, class_="remark") if bar.remark else Markup("")
-        parts.append(tag("text", shown, remark, x=label_width + length + 8, y=y + 17))
-    return drawing(width, row * len(bars), f"{description}: {', '.join(f'{bar.label} {bar.shown}' for bar in bars)}", parts)
+    length = max(width - label_width - room, LEAST_BAR)
+    with chart(width, max(row * len(bars), 1)) as figure:
+        axes = figure.add_axes((label_width / width, 0, length / width, 1), xlim=(0, full), ylim=(len(bars) - 0.5, -0.5))
+        axes.set_axis_off()
+        lengths = [max(bar.value, LEAST_LENGTH / length * full) if bar.value else 0.0 for bar in bars]
+        drawn = axes.barh(range(len(bars)), lengths, height=16 / row, color=[COLOURS[bar.tone] for bar in bars])
+        for number, (bar, patch) in enumerate(zip(bars, drawn, strict=True)):
+            patch.set_gid(f"bar {bar.tone}")
+            _write(axes, bar.label, (0, number), -10, ha="right")
+            _write(axes, bar.shown, (lengths[number], number), 8, weight="bold")
+            if bar.remark:
+                _write(axes, bar.remark, (lengths[number], number), 16 + BOLD * len(bar.shown), size=12, color=COLOURS["soft"])
+        return rendered(figure, f"{description}: {', '.join(f'{bar.label} {bar.shown}' for bar in bars)}")
 
 
 def share_chart(shares: Sequence[Share], *, width: float, label_width: float, description: str = "shares") -> Markup:
-    """Shares as dots on a common axis from 0 to 100 %, with their intervals as whiskers."""
-    row, room = 28.0, 8.2 * max(len(share.shown) for share in shares) + 16
-    across = Scale(0, 1, label_width, width - room)
-    bottom = row * len(shares) + 4
-    parts: list[Markup] = []
-    for tick in (0.0, 0.25, 0.5, 0.75, 1.0) if across(1) - across(0) > 200 else (0.0, 0.5, 1.0):
-        percent = f"{tick:.0%}".replace("%", " %")
-        parts += [line(across(tick), 0, across(tick), bottom, "grid"), text(across(tick), bottom + 15, percent, "axis", "middle")]
-    for number, share in enumerate(shares):
-        y = number * row + row / 2
-        parts.append(text(label_width - 12, y + 4, share.label, "label", "end"))
-        parts.append(line(across(share.low), y, across(share.high), y, f"whisker {share.tone}"))
-        parts += [line(across(end), y - 5, across(end), y + 5, f"whisker {share.tone}") for end in (share.low, share.high)]
-        parts.append(tag("circle", cx=across(share.value), cy=y, r=5, class_=f"dot {share.tone}"))
-        parts.append(text(width - room + 14, y + 4, share.shown, "value"))
-    return drawing(width, bottom + 20, f"{description}: {', '.join(f'{share.label} {share.shown}' for share in shares)}", parts)
+    """Draw shares as dots on a common axis from 0 to 100 %, with their intervals as whiskers."""
+    row, bottom, room = 28.0, 24.0, BOLD * max(len(share.shown) for share in shares) + 22
+    length, height = width - label_width - room, row * len(shares) + bottom
+    marks = (0.0, 0.25, 0.5, 0.75, 1.0) if length > 200 else (0.0, 0.5, 1.0)
+    with chart(width, height) as figure:
+        place = (label_width / width, bottom / height, length / width, 1 - bottom / height)
+        axes = figure.add_axes(place, xlim=(0, 1), ylim=(len(shares) - 0.5, -0.5))
+        axes.set_xticks(marks, [f"{100 * mark:.0f} %" for mark in marks])
+        axes.set_yticks([])
+        axes.grid(axis="x")
+        for number, share in enumerate(shares):
+            reach = [[max(share.value - share.low, 0.0)], [max(share.high - share.value, 0.0)]]
+            look = {"elinewidth": 1.5, "capsize": 5, "capthick": 1.5, "markersize": 10, "clip_on": False}
+            dot, _, (whisker,) = axes.errorbar(share.value, number, xerr=reach, fmt="o", color=COLOURS[share.tone], **look)
+            dot.set_gid("dot")
+            whisker.set_gid("whisker")
+            _write(axes, share.label, (0, number), -12, ha="right")
+            _write(axes, share.shown, (1, number), 16, weight="bold")
+        return rendered(figure, f"{description}: {', '.join(f'{share.label} {share.shown}' for share in shares)}")
+
+
+def funnel_chart(levels: Sequence[Level], *, width: float, description: str) -> Markup:
+    """Draw a bar for what is left after each step, from top to bottom, and between two bars what was removed, and why.
+
+    Lengths are proportional, from zero; reasons are wrapped, and cut, so that they stay inside.
+    """
+    room = BOLD * max((len(level.shown) for level in levels), default=0) + 12
+    labels = min(LETTER * max((len(level.label) for level in levels), default=0) + 20, 0.4 * width)
+    full = max((level.value for level in levels), default=0.0) or 1.0
+    lengths = [max(level.value / full * (width - room - labels), LEAST_LENGTH if level.value else 0.0) for level in levels]
+    reasons = [wrap(level.reasons, int((width - labels - 8) / SMALL), max_lines=LINES, placeholder="…") for level in levels]
+    tops, height = [], -STEP
+    for lines in reasons:
+        tops.append(height + STEP + (LINE * len(lines) + 2 if lines else 0))
+        height = tops[-1] + BAR
+    with chart(width, height) as figure:
+        axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))  # one unit is a pixel
+        axes.set_axis_off()
+        for (above, top), (below, bottom) in pairwise(zip(lengths, tops, strict=True)):
+            axes.fill([labels, labels + above, labels + below, labels], [top + BAR, top + BAR, bottom, bottom], color=COLOURS["grid"], lw=0)
+        drawn = axes.barh([top + BAR / 2 for top in tops], lengths, height=BAR, left=labels, color=COLOURS["strong"])
+        for level, length, top, lines, patch in zip(levels, lengths, tops, reasons, drawn, strict=True):
+            patch.set_gid("bar strong")
+            _write(axes, level.label, (labels, top + BAR / 2), -10, ha="right")
+            _write(axes, level.shown, (labels + length, top + BAR / 2), 8, weight="bold")
+            for number, line in enumerate(reversed(lines)):
+                _write(axes, line, (labels, top - LINE * (number + 0.5)), 6, size=12, color=COLOURS["soft"])
+        said = ", ".join(f"{level.label} {level.shown}{f' ({level.reasons})' if level.reasons else ''}" for level in levels)
+        return rendered(figure, f"{description}: {said}")
+
+
+def _write(axes: Axes, text: str, at: tuple[float, float], right: float, **look: object) -> None:
+    """Write a text beside a point, `right` pixels from it, at the same height."""
+    shift = {"xytext": (right, 0), "textcoords": "offset points", "annotation_clip": False}
+    axes.annotate(printable(text), at, va="center_baseline", **shift, **look)  # type: ignore[arg-type]
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Return round values in even steps that cover low..high; equal ends are widened first."""
+    from matplotlib.ticker import MaxNLocator
+
+    if high - low <= max(1e-12 * max(abs(low), abs(high)), SMALLEST):
+        room = abs(low) / 2 or 1.0
+        low, high = low - room, high + room
+    return [float(tick) + 0.0 for tick in MaxNLocator(about, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]  # + 0.0: no negative zero
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Return 1, 2 and 5 times powers of ten that cover low..high, or the powers alone if there are many."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 2)
+    for factors in ((1, 2, 5), (1,)):
+        found = [factor * 10.0**power for power in powers for factor in factors]
+        first = max(index for index, tick in enumerate(found) if tick <= low or index == 0)
+        last = min(index for index, tick in enumerate(found) if tick >= high and index > first)
+        if last - first < 7:
+            break
+    return found[first : last + 1]
+
+
+def tick_labels(ticks: Sequence[float]) -> list[str]:
+    """Return the ticks as text, all with as many decimals as tell them apart."""
+    step = min((after - before for before, after in pairwise(ticks)), default=1.0)
+    for digits in range(12):
+        if all(abs(round(tick, digits) - tick) < 1e-6 * step for tick in ticks):
+            return [f"{tick:,.{digits}f}" for tick in ticks]
+    return [f"{tick:g}" for tick in ticks]

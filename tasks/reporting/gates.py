@@ -1,12 +1,13 @@
-"""The gates of a run: what was asked, what was measured, what came of it. A gate that failed shows before any that passed."""
+"""The gates of a run: bounds, measured values and verdicts. A gate that failed is shown before any that passed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.reporting.account import Account
-from tasks.reporting.evidence import Evidence
+from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Row, Section, Table
+from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import joined, plural
 
 WORDS = {"failed": "failed", "overruled": "failed, overruled", "passed": "passed"}
@@ -17,9 +18,9 @@ WIDTHS = (30, 11, 29, 12, 18)
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate; `state` is passed, failed or overruled, `reason` why it was overruled."""
+    """One gate; `state` is passed, failed or overruled, `reason` says why it was overruled."""
 
-    place: str
+    position: str
     state: str
     reason: str
     rows: tuple[tuple[str, ...], ...]
@@ -27,29 +28,29 @@ class Gate:
     @property
     def name(self) -> str:
         """`gate.base` -> `base`."""
-        return self.place.partition(".")[2] or self.place
+        return self.position.partition(".")[2] or self.position
 
 
-def gates_of(evidence: Evidence) -> list[Gate]:
-    """Every gate of a run, in the flow's order."""
-    return [_gate(evidence, place) for place in evidence.places("gate")]
+def gates_of(results: Results) -> list[Gate]:
+    """Return every gate of a run, in the flow's order."""
+    return [_gate(results, position) for position in results.positions("gate")]
 
 
-def _gate(evidence: Evidence, place: str) -> Gate:
-    metrics, verdict = evidence.metrics(place), evidence.json(place, "verdict.json")
+def _gate(results: Results, position: str) -> Gate:
+    metrics, verdict = results.metrics(position), results.json(position, "verdict.json")
     passed, overruled = metrics.get("passed") == 1.0, metrics.get("overruled") == 1.0
     state = "passed" if passed else "overruled" if overruled else "failed"
     rows = tuple(tuple(str(row[name]) for name in HEADER) for row in verdict["rows"])
-    return Gate(place, state, str(verdict["overruled"] or "") if state == "overruled" else "", rows)
+    return Gate(position, state, str(verdict["overruled"] or "") if state == "overruled" else "", rows)
 
 
 def worst(gates: list[Gate]) -> str:
-    """The state that a run of these gates is in: unjudged when there are none."""
+    """Return the worst state of the gates, or unjudged if there are none."""
     return next((state for state in WORDS if any(gate.state == state for gate in gates)), "unjudged")
 
 
 def outcome(gates: list[Gate]) -> str:
-    """The gates in a sentence."""
+    """Return the verdicts of the gates as a sentence."""
     if not gates:
         return "No gate has judged this run."
     failed, overruled, passed = ([gate.name for gate in gates if gate.state == state] for state in WORDS)
@@ -61,14 +62,17 @@ def outcome(gates: list[Gate]) -> str:
     return f"Of {plural(len(gates), 'gate')}, {'; '.join(parts)}."
 
 
-def gates_section(account: Account) -> Section | None:
-    """A table for each gate, failed ones first."""
-    gates = gates_of(account.evidence)
+def gates_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
+    """Build a table for each gate, failed ones first."""
+    gates = gates_of(run.results)
     if not gates:
         return None
     ordered = sorted(gates, key=lambda gate: list(WORDS).index(gate.state))
-    lead = "Nothing goes on past a gate unless every bound holds; a value that is missing or not finite fails."
+    lead = "The run stops at a gate unless every bound holds. A value that is missing or not finite fails."
     return Section("gates", "Gates", lead, tables=tuple(_table(gate) for gate in ordered))
+
+
+GATES = Topic("gates", 20, gates_section)
 
 
 def _table(gate: Gate) -> Table:

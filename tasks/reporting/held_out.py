@@ -1,4 +1,4 @@
-"""What was held out to choose and to judge by: does it stand in what was learnt, and where, word for word?"""
+"""How much of validation and test also occurs in train, word for word, and where."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from tasks.reporting.account import Account
-from tasks.reporting.evidence import Evidence
+from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Row, Section, Table
+from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, joined, plural, share
 
 NAMES = {"train": "train", "val": "validation", "test": "test"}
@@ -18,36 +18,38 @@ SHOWN = 10
 ITEMS, HIT, SHORT = "items_", "items_hit_", "items_short_"
 
 
-def held_out_section(account: Account) -> Section | None:
-    """Leaks between the splits, the worst documents and passages, and what evaluation sets lost the corpus."""
-    evidence = account.evidence
-    leaks, removed = evidence.metrics("audit"), evidence.metrics("decontaminate")
+def held_out_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
+    """Build what leaks between the splits, by document and passage, and what was removed for the evaluation sets."""
+    results = run.results
+    leaks, removed = results.metrics("audit"), results.metrics("decontaminate")
     if not any(f"{name}_worst" in leaks for name in AGAINST):
         return None
-    tables = [_documents(evidence), _passages(evidence), _evaluations(removed)]
-    return Section("held-out", "What was held out", _lead(evidence, leaks, removed), tables=tuple(table for table in tables if table))
+    tables = [_documents(results), _passages(results), _evaluations(removed)]
+    return Section("held-out", "What was held out", _lead(results, leaks, removed), tables=tuple(table for table in tables if table))
 
 
-def _lead(evidence: Evidence, leaks: Mapping[str, float], removed: Mapping[str, float]) -> str:
-    length = evidence.artifacts["audit"].config.get("words", 13)
+HELD_OUT = Topic("held-out text", 80, held_out_section)
+
+
+def _lead(results: Results, leaks: Mapping[str, float], removed: Mapping[str, float]) -> str:
+    length = results.artifacts["audit"].config.get("words", 13)
     found = [f"{share(leaks[name])} of {part} in {other}" for name, (part, other) in AGAINST.items() if name in leaks]
-    sentences = [f"Of all runs of {length} words, these stand elsewhere, too: {joined(found)}."]
-    split = evidence.metrics("split")
+    sentences = [f"Runs of {length} words that also occur elsewhere: {joined(found)}."]
+    split = results.metrics("split")
     if split.get("shared"):
         sentences.append("This recipe trains on all of its documents, so validation and test are copies of train.")
     if split.get("synthetic_documents"):
         wrote = plural(split["synthetic_documents"], "document")
         sentences.append(f"A machine wrote {wrote} of train, {share(split['synthetic_share'])} of its characters.")
     if removed:
-        gone = f"{plural(removed['passages'], 'passage')} in {plural(removed['documents_contaminated'], 'document')}"
-        sentences.append(
-            f"Of the evaluation sets, {gone} were found and taken out, {count(removed['characters_removed'])} characters in all."
-        )
+        passages = f"{plural(removed['passages'], 'passage')} in {plural(removed['documents_contaminated'], 'document')}"
+        characters = plural(removed["characters_removed"], "character")
+        sentences.append(f"To keep evaluation sets unseen, {passages} were removed from the corpus, {characters} in all.")
     return " ".join(sentences)
 
 
-def _documents(evidence: Evidence) -> Table | None:
-    path = evidence.path("audit", "leaked_documents.parquet")
+def _documents(results: Results) -> Table | None:
+    path = results.path("audit", "leaked_documents.parquet")
     batches = () if path is None else pq.ParquetFile(path).iter_batches(SHOWN)
     worst: list[dict[str, Any]] = next((batch.to_pylist() for batch in batches), [])
     rows = [
@@ -57,18 +59,18 @@ def _documents(evidence: Evidence) -> Table | None:
         for row in worst
     ]
     header = ("held out", "document", "source", "in train", "in validation")
-    note = "The documents of which the most stands elsewhere, in shares of their runs of words."
+    note = "Shares of a document's runs of words that also occur in train or in validation, largest first."
     return Table("Documents that leak", header, tuple(rows), right=frozenset({3, 4}), note=note) if rows else None
 
 
-def _passages(evidence: Evidence) -> Table | None:
-    path = evidence.path("audit", "leaks.parquet")
-    told: list[dict[str, Any]] = [] if path is None else pq.read_table(path).to_pylist()
-    found = sorted(told, key=lambda row: (-row["words"], row["split"], row["id"], row["first_word"]))[:SHOWN]
+def _passages(results: Results) -> Table | None:
+    path = results.path("audit", "leaks.parquet")
+    rows_read: list[dict[str, Any]] = [] if path is None else pq.read_table(path).to_pylist()
+    found = sorted(rows_read, key=lambda row: (-row["words"], row["split"], row["id"], row["first_word"]))[:SHOWN]
     rows = [
         Row((NAMES[row["split"]], count(row["words"]), row["title"], row["text"], f"{row['other_title']} ({_where(row)})")) for row in found
     ]
-    header = ("held out", "words", "document", "passage", "stands in")
+    header = ("held out", "words", "document", "passage", "also in")
     return Table("The longest passages", header, tuple(rows), right=frozenset({1}), widths=(10, 8, 18, 44, 20)) if rows else None
 
 
@@ -82,5 +84,5 @@ def _evaluations(removed: Mapping[str, float]) -> Table | None:
         Row((name, count(removed[f"{ITEMS}{name}"]), count(removed[f"{HIT}{name}"]), count(removed[f"{SHORT}{name}"])))
         for name in sorted(names)
     ]
-    header = ("evaluation set", "items", "found in the corpus", "too short to look for")
+    header = ("evaluation set", "items", "found in the corpus", "too short to search for")
     return Table("Evaluation sets", header, tuple(rows), right=frozenset({1, 2, 3})) if rows else None

@@ -1,60 +1,69 @@
-"""How the models learned: loss by step, measured on validation rows beside it; for preferences also how sure the model became."""
+"""How the models learned: loss by step for train and validation, speed, and what the model wrote meanwhile."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tasks.reporting.account import Account
+import numpy as np
+from markupsafe import Markup
+
+from data.tokens.encoder import TextEncoder
 from tasks.reporting.charts import Curve, Points, curve_chart
-from tasks.reporting.evidence import Evidence
-from tasks.reporting.parts import Figure, Section, figure
-from tasks.reporting.samples import sample_table
+from tasks.reporting.hook import Topic
+from tasks.reporting.parts import Figure, Row, Section, Table, figure
+from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, number, plural, seconds, share, size
 
-STAGES = {"pretrain": "Pretraining", "sft": "Instruction tuning", "dpo": "Preference tuning"}
 FEW, ENOUGH_TO_SMOOTH = 12, 60
-TIMING = "logs/timing.jsonl"
+TIMING, SAMPLES = "logs/timing.jsonl", "logs/samples.jsonl"
+SAMPLES_SHOWN, LONGEST_SAMPLE = 8, 240
 Lines = Sequence[dict[str, Any]]
 
 
-def learning_section(account: Account) -> Section | None:
-    """Curves of each training stage that the run has."""
-    evidence = account.evidence
-    places = [place for place in STAGES if place in evidence.artifacts]
-    figures = [drawn for place in places for drawn in _figures(place, evidence.lines(place, "history.jsonl"), _sentence(evidence, place))]
+def learning_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
+    """Build the curves and samples of each training stage, and the speed of the first."""
+    results = run.results
+    first = next(iter(positions))
+    figures = [drawn for position, title in positions.items() for drawn in _curves(results, position, title, position == first)]
     if not figures:
         return None
-    figures += [drawn for place in places[:1] for drawn in _machine(place, _timing(evidence, place))]
-    lead = "Loss is the mean surprise at a token, in nats, where guessing perfectly would be 0. Long runs show every step in grey."
-    samples = tuple(table for place in places if (table := sample_table(evidence, place)))
+    figures += _speed(results, first, positions[first])
+    lead = (
+        "Loss is the mean surprise at a token, in nats: 0 would be a perfect guess every time. Where a stage has many steps, grey is "
+        "each of them and blue their running mean."
+    )
+    samples = tuple(table for position, title in positions.items() if (table := _samples(results, position, title)))
     return Section("learning", "How it learned", lead, tuple(figures), tables=samples)
 
 
-def _sentence(evidence: Evidence, place: str) -> str:
-    metrics, cost = evidence.metrics(place), evidence.artifacts[place].cost
+LEARNING = Topic("training curves", 40, learning_section)
+
+
+def _summary(results: Results, position: str, title: str) -> str:
+    metrics, cost = results.metrics(position), results.artifacts[position].cost
     speed = f" at {count(metrics['tokens_per_second'])} tokens a second" if metrics.get("tokens_per_second") else ""
-    ended = f", ending at a validation loss of {number(metrics['val_loss'])}" if "val_loss" in metrics else ""
-    return f"{STAGES[place]} took {plural(metrics.get('steps', 0), 'step')} and {seconds(cost.wall_seconds)}{speed}{ended}."
+    ended = f", and ended at a validation loss of {number(metrics['val_loss'])}" if "val_loss" in metrics else ""
+    return f"{title} took {plural(metrics.get('steps', 0), 'step')} and {seconds(cost.wall_seconds)}{speed}{ended}."
 
 
-def _figures(place: str, lines: Lines, told: str) -> list[Figure]:
+def _curves(results: Results, position: str, title: str, first: bool) -> list[Figure]:
+    """Draw a stage's losses, for preferences their margins, and for the first stage learning rate and gradients."""
+    lines = results.lines(position, "history.jsonl")
     if not lines:
         return []
-    title = STAGES[place]
-    figures = [_chart(f"{title}: loss", "nats", [*_trained(lines, "loss"), *_validated(lines, "val_loss")], told)]
-    if place == "pretrain" and series(lines, "grad_norm"):
+    summary = _summary(results, position, title)
+    figures = [_chart(f"{title}: loss", "nats", [*_trained(lines, "loss"), *_validated(lines, "val_loss")], summary)]
+    pairs = series(lines, "chosen_logp")
+    if first and series(lines, "grad_norm"):
         figures.append(_chart(f"{title}: learning rate", "rate", [Curve("rate", series(lines, "learning_rate"), "strong")]))
-        norms = _trained(lines, "grad_norm")
-        # The first steps' gradients are many times longer than all others, which would lie flat on the ground.
-        figures.append(
-            _chart(f"{title}: norm of the gradient, as a power of ten", "log10", [replace(c, points=_logarithms(c.points)) for c in norms])
-        )
-    if series(lines, "chosen_logp"):
-        # Batches differ in how likely their answers are, so the raw values hide the trend that the running mean shows.
-        chosen = Curve("chosen", running_mean(series(lines, "chosen_logp")), "strong")
+        # The first gradients are many times longer than the later ones, which would all look like zero on a linear scale.
+        norms = [Curve(c.name, [(x, y) for x, y in c.points if y > 0], c.tone, c.dots) for c in _trained(lines, "grad_norm")]
+        if all(curve.points for curve in norms):
+            figures.append(_chart(f"{title}: norm of the gradient", "logarithmic", norms, logarithmic=True))
+    if pairs:
+        # Batches differ in how likely their answers are, which hides the trend that the running mean shows.
+        chosen = Curve("chosen", running_mean(pairs), "strong")
         rejected = Curve("rejected", running_mean(series(lines, "rejected_logp")), "other")
         figures.append(_chart(f"{title}: log-probability of answers", "nats", [chosen, rejected], "Running means."))
         margins = [*_trained(lines, "margin"), *_validated(lines, "val_margin")]
@@ -62,31 +71,45 @@ def _figures(place: str, lines: Lines, told: str) -> list[Figure]:
     return figures
 
 
-def _timing(evidence: Evidence, place: str) -> Lines:
-    kept = any(file.path == TIMING for file in evidence.artifacts[place].files)
-    return evidence.lines(place, TIMING) if kept else []
-
-
-def _machine(place: str, lines: Lines) -> list[Figure]:
-    """Speed by step, and in words what it was of the peak, what data was waited for, and memory; nothing for logs of older runs."""
-    timed = [line for line in lines if "data_seconds" in line][1:]
+def _speed(results: Results, position: str, title: str) -> list[Figure]:
+    """Draw the speed by step; the note tells utilization, wait for data, and memory. Nothing for a stage that kept no times."""
+    kept = any(file.path == TIMING for file in results.artifacts[position].files)
+    timed = [line for line in results.lines(position, TIMING) if "data_seconds" in line][1:] if kept else []
     if not timed:
         return []
     total = sum(line["seconds"] for line in timed)
-    told = [f"{share(sum(line['data_seconds'] for line in timed) / total)} of the time waiting for data"]
+    notes = [f"{share(sum(line['data_seconds'] for line in timed) / total)} of the time was spent waiting for data"]
     if "mfu" in timed[-1]:
-        middle = sorted(line["mfu"] for line in timed)[len(timed) // 2]
-        told.insert(0, f"MFU {share(middle)} (the median step)")
-    told.append(f"at most {size(max(line['memory_bytes'] for line in timed))} of memory in the first worker")
-    return [_chart(f"{STAGES[place]}: speed", "tokens a second", _trained(timed, "tokens_per_second"), f"{'; '.join(told)}.")]
+        median = sorted(line["mfu"] for line in timed)[len(timed) // 2]
+        notes.insert(0, f"MFU {share(median)} at the median step")
+    notes.append(f"the first worker used at most {size(max(line['memory_bytes'] for line in timed))} of memory")
+    return [_chart(f"{title}: speed", "tokens a second", _trained(timed, "tokens_per_second"), f"{'; '.join(notes)}.")]
 
 
-def _logarithms(points: Points) -> list[tuple[float, float]]:
-    return [(x, math.log10(y)) for x, y in points if y > 0]
+def _samples(results: Results, position: str, title: str) -> Table | None:
+    """Build a table of how the first prompt was continued through training; None if no samples were taken."""
+    artifact = results.artifacts[position]
+    fitted = results.artifacts.get("tokenizer")
+    if fitted is None or not any(file.path == SAMPLES for file in artifact.files):
+        return None
+    lines = results.lines(position, SAMPLES)
+    last = len(lines) - 1
+    chosen = {round(number * last / (SAMPLES_SHOWN - 1)) for number in range(SAMPLES_SHOWN)} if last >= SAMPLES_SHOWN else range(last + 1)
+    encoder = TextEncoder(results.folder(fitted))
+
+    def text(ids: list[int]) -> str:
+        return encoder.decode(np.array(ids, dtype=np.int64))[:LONGEST_SAMPLE]
+
+    rows = tuple(Row((f"{lines[index]['step']:,}", text(lines[index]["continuations"][0]))) for index in sorted(chosen))
+    note = f"Each continues: {text(lines[0]['prompts'][0])}"
+    return Table(f"{title}: what the model wrote on the way", ("step", "text"), rows, right=frozenset({0}), note=note, widths=(10, 90))
 
 
-def _chart(caption: str, unit: str, curves: list[Curve], note: str = "") -> Figure:
-    return figure(caption, lambda width: curve_chart(curves, width=width, height=0.5 * width + 40, x_label="step", y_label=unit), note)
+def _chart(caption: str, unit: str, curves: list[Curve], note: str = "", logarithmic: bool = False) -> Figure:
+    def draw(width: float) -> Markup:
+        return curve_chart(curves, width=width, height=0.5 * width + 40, x_label="step", y_label=unit, logarithmic=logarithmic)
+
+    return figure(caption, draw, note)
 
 
 def _trained(lines: Lines, name: str) -> list[Curve]:
@@ -102,12 +125,12 @@ def _validated(lines: Lines, name: str) -> list[Curve]:
 
 
 def series(lines: Lines, name: str) -> list[tuple[float, float]]:
-    """(step, value) of every line that has the value."""
+    """Return (step, value) of every line that has the value."""
     return [(float(line["step"]), float(line[name])) for line in lines if line.get(name) is not None]
 
 
 def running_mean(points: Points, share: float = 0.05) -> list[tuple[float, float]]:
-    """Each value as the mean of those around it, `share` of the series wide; fewer at both ends, so that no end is dragged."""
+    """Return each value as the mean over `share` of the series around it, and over fewer near the ends, which stay as they are."""
     half = max(int(len(points) * share / 2), 1)
     smooth = []
     for index, (x, _) in enumerate(points):

@@ -1,4 +1,4 @@
-"""A lineage as a drawing: boxes from left to right, the shards of a stage in one of them; what was reused is lighter."""
+"""A lineage as a drawing: boxes from left to right, one for all shards of a stage; reused ones are paler."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from markupsafe import Markup
 
 from tasks.lineage.graph import ProvenanceGraph, without_shard
 from tasks.lineage.tree import TreeLine, fold_shards
-from tasks.reporting.layers import Item, Layout, arrange
+from tasks.reporting.lineage_layout import Item, Layout, arrange
 from tasks.reporting.svg import drawing, tag, text
 from tasks.stage.store.artifact import Artifact, InputRecord
 
-WIDTH, BOX, HEIGHT, LANE, GAP, MARGIN = 1080.0, 68.0, 50.0, 4.0, 13.0, 2.0
+WIDTH, BOX, HEIGHT, LANE, GAP, MARGIN = 1280.0, 66.0, 50.0, 4.0, 13.0, 2.0
 SHORT = 7
 
 
 @dataclass(frozen=True)
 class Box:
-    """One box: what stands in it, what it shows when pointed at, and where it leads. `tone`: made, reused or elsewhere."""
+    """One box: its lines, what it shows when pointed at, and where it links to. `tone`: made, reused or elsewhere."""
 
     name: str
-    words: tuple[str, ...]
+    lines: tuple[str, ...]
     small: str
     title: str
     tone: str = "made"
@@ -31,88 +31,91 @@ class Box:
 
 
 def draw_run(artifacts: Mapping[str, Artifact], reused: frozenset[str]) -> Markup:
-    """The lineage of a run; each box leads to its row in the table of stages and shows its whole digest when pointed at."""
+    """Draw the lineage of a run; each box links to its row in the table of stages and shows its whole digest when pointed at."""
     edges = edges_of(artifacts)
-    strangers = dict.fromkeys(source for source, _ in edges if source not in artifacts)
-    boxes = [_stranger(location) for location in strangers]
-    together: dict[str, list[str]] = {}
-    for place in artifacts:
-        together.setdefault(without_shard(place), []).append(place)
-    for base, places in together.items():
-        held = [artifacts[place] for place in places]
-        tone = "reused" if reused.issuperset(places) else "made"
-        title = f"{base}, {len(held)} shards, {tone}" if len(held) > 1 else f"{held[0].location}, digest {held[0].digest}, {tone}"
-        small = f"× {len(held)}" if len(held) > 1 else held[0].digest[:SHORT]
+    elsewhere = dict.fromkeys(source for source, _ in edges if source not in artifacts)
+    boxes = [_missing(location) for location in elsewhere]
+    by_base: dict[str, list[str]] = {}
+    for position in artifacts:
+        by_base.setdefault(without_shard(position), []).append(position)
+    for base, positions in by_base.items():
+        first, shards = artifacts[positions[0]], len(positions)
+        tone = "reused" if reused.issuperset(positions) else "made"
+        title = f"{base}, {shards} shards, {tone}" if shards > 1 else f"{first.location}, digest {first.digest}, {tone}"
+        small = f"× {shards}" if shards > 1 else first.digest[:SHORT]
         boxes.append(Box(base, tuple(base.split(".", 1)), small, title, tone, f"#stage-{base}"))
     folded = dict.fromkeys((without_shard(source) if source in artifacts else source, without_shard(target)) for source, target in edges)
     return draw(boxes, list(folded), f"lineage of {len(artifacts)} artifacts")
 
 
 def draw_graph(graph: ProvenanceGraph, artifacts: Iterable[Artifact], *, forward: bool, unfold: bool) -> Markup:
-    """The lineage of anything in a store; inputs that are gone are dashed."""
-    held = list(artifacts)
+    """Draw the lineage of anything in a store; inputs whose records are gone are dashed."""
+    drawn = list(artifacts)
     boxes: list[Box] = []
     of_key: dict[str, str] = {}
-    for number, line in enumerate(fold_shards("", reversed(held), unfold)):
+    for number, line in enumerate(fold_shards("", reversed(drawn), unfold)):
         of_key |= dict.fromkeys(line.keys, str(number))
-        boxes.append(_held(str(number), line))
-    for lost in [] if forward else graph.missing_inputs(held):
-        of_key[lost.key] = lost.location
-        boxes.append(_stranger(lost.location))
+        boxes.append(_box_of(str(number), line))
+    for missing in [] if forward else graph.missing_inputs(drawn):
+        of_key[missing.key] = missing.location
+        boxes.append(_missing(missing.location))
     edges = dict.fromkeys(
-        (of_key[given.key], of_key[artifact.key]) for artifact in held for given in artifact.inputs.values() if given.key in of_key
+        (of_key[reference.key], of_key[artifact.key])
+        for artifact in drawn
+        for reference in artifact.inputs.values()
+        if reference.key in of_key
     )
-    return draw(boxes, list(edges), f"lineage of {len(held)} artifacts")
+    return draw(boxes, list(edges), f"lineage of {len(drawn)} artifacts")
 
 
-def standing_alone(drawn: Markup) -> str:
-    """A drawing as an SVG file of its own, in the colours of the report's page, light and dark."""
+def as_file(lineage: Markup) -> str:
+    """Return a drawing as the content of an SVG file, in the colours of the page, light and dark."""
     style = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-    body = str(drawn).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    body = str(lineage).replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
     start = body.index(">") + 1
     return f"{body[:start]}<style><![CDATA[{style}svg {{ background: var(--paper); }}]]></style>{body[start:]}\n"
 
 
-def _held(name: str, line: TreeLine) -> Box:
+def _box_of(name: str, line: TreeLine) -> Box:
     first, count = line.artifacts[0], len(line.artifacts)
     recipe, _, where = first.label.partition("-")
-    words = (first.stage, where) if where and count == 1 and not first.ingredients.get("shard") else (first.stage,)
+    lines = (first.stage, where) if where and count == 1 and not first.ingredients.get("shard") else (first.stage,)
     title = f"{count} shards of {recipe}" if count > 1 else f"{first.location}, digest {first.digest}"
-    return Box(name, words, f"× {count}" if count > 1 else first.digest[:SHORT], title)
+    return Box(name, lines, f"× {count}" if count > 1 else first.digest[:SHORT], title)
 
 
-def _stranger(location: str) -> Box:
+def _missing(location: str) -> Box:
     stage, _, rest = location.partition("/")
-    return Box(location, (stage,), rest.rpartition("-")[2][:SHORT], f"{location}: its record is not here", "elsewhere")
+    return Box(location, (stage,), rest.rpartition("-")[2][:SHORT], f"{location}: its record is missing", "elsewhere")
 
 
 def edges_of(artifacts: Mapping[str, Artifact]) -> list[tuple[str, str]]:
-    """(maker, reader) places, each pair once, in the flow's order. What the run did not hold goes by its location."""
+    """Return (maker, reader) positions, each pair once, in the flow's order; a maker that the run doesn't have goes by its location."""
     found: dict[tuple[str, str], None] = {}
-    for place, artifact in artifacts.items():
-        for given in artifact.inputs.values():
-            found[(maker(given, artifacts) or given.location, place)] = None
+    for position, artifact in artifacts.items():
+        for reference in artifact.inputs.values():
+            found[(maker(reference, artifacts) or reference.location, position)] = None
     return list(found)
 
 
-def maker(given: InputRecord, artifacts: Mapping[str, Artifact]) -> str | None:
-    """The place that made an input: the same execution, or (after an early cut-off) the one that gave the same bytes."""
-    same_key = (place for place, artifact in artifacts.items() if artifact.key == given.key)
-    same_bytes = (place for place, artifact in artifacts.items() if artifact.stage == given.stage and _holds(artifact, given))
+def maker(reference: InputRecord, artifacts: Mapping[str, Artifact]) -> str | None:
+    """Return the position that made an input: the same execution, or another of the same stage that made the same bytes."""
+    same_key = (position for position, artifact in artifacts.items() if artifact.key == reference.key)
+    same_bytes = (p for p, artifact in artifacts.items() if artifact.stage == reference.stage and _has_bytes(artifact, reference))
     return next(same_key, None) or next(same_bytes, None)
 
 
-def _holds(artifact: Artifact, given: InputRecord) -> bool:
-    if not given.part:
-        return artifact.digest == given.digest
+def _has_bytes(artifact: Artifact, reference: InputRecord) -> bool:
+    if not reference.part:
+        return artifact.digest == reference.digest
     try:
-        return artifact.part(given.part).digest == given.digest
+        return artifact.part(reference.part).digest == reference.digest
     except KeyError:
         return False
 
 
 def draw(boxes: Sequence[Box], edges: Sequence[tuple[str, str]], label: str) -> Markup:
-    """Boxes in columns by what they depend on, with a line for each edge between their names."""
+    """Draw boxes in columns by what they depend on, and a line for each edge between two names."""
     by_name = {box.name: box for box in boxes}
     layout = arrange(list(by_name), edges, node=HEIGHT, lane=LANE, gap=GAP)
     pitch = min(130.0, (WIDTH - BOX - 2 * MARGIN) / max(len(layout.columns) - 1, 1))
@@ -141,9 +144,9 @@ def _lane(layout: Layout, item: Item, pitch: float) -> Markup:
 
 
 def _box(box: Box, x: float, y: float) -> Markup:
-    lines = [*((words, "place") for words in box.words), (box.small, "digest")]
+    lines = [*((line, "name") for line in box.lines), (box.small, "digest")]
     first = y + HEIGHT / 2 + 4 - 7 * (len(lines) - 1)
     shape = tag("rect", x=x, y=y, width=BOX, height=HEIGHT, rx=5, class_="box")
-    written = (text(x + BOX / 2, first + 14 * n, words, kind, "middle") for n, (words, kind) in enumerate(lines))
+    written = (text(x + BOX / 2, first + 14 * n, line, kind, "middle") for n, (line, kind) in enumerate(lines))
     group = tag("g", tag("title", box.title), shape, *written, class_=f"node {box.tone}")
     return tag("a", group, href=box.href) if box.href else group

@@ -1,6 +1,6 @@
-"""What sections are made of: figures, tables, conversations and passages, as plain data that the template lays out.
+"""What sections consist of: figures, tables, conversations and passages, as plain data that the template lays out.
 
-Everything here is text or an escaped drawing; the template escapes the text. A section that has nothing to show is None, not empty.
+Everything is text, which the template escapes, or a drawing that is escaped already.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from tasks.reporting.charts import Bar, Share, bar_chart, share_chart
+from tasks.reporting.charts import LEAST_BAR, LETTER, Bar, Share, bar_chart, share_chart
 
 WIDE, NARROW = 520.0, 320.0
-LETTER, LEAST_BAR = 7.2, 40.0
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing at two widths, of which the page shows the one that fits, so that its letters stay readable on a phone."""
+    """A drawing at two widths. The page shows the one that fits, so that text stays readable on a phone."""
 
     caption: str
     wide: Markup
@@ -27,12 +26,12 @@ class Figure:
 
 
 def figure(caption: str, draw: Callable[[float], Markup], note: str = "") -> Figure:
-    """Draw for both widths."""
+    """Return a figure drawn for both widths."""
     return Figure(caption, draw(WIDE), draw(NARROW), note)
 
 
 def bars_figure(caption: str, bars: Sequence[Bar], note: str = "", most: float = 0.0) -> Figure:
-    """A bar chart at both widths, with as much room for its labels as numbers and bars leave."""
+    """Return a bar chart at both widths, with as much room for labels as numbers and bars leave."""
     numbers = LETTER * max((len(f"{bar.shown}  {bar.remark}") for bar in bars), default=0) + 12
 
     def draw(width: float) -> Markup:
@@ -44,7 +43,7 @@ def bars_figure(caption: str, bars: Sequence[Bar], note: str = "", most: float =
 
 
 def shares_figure(caption: str, shares: Sequence[Share], note: str = "") -> Figure:
-    """A chart of shares with their intervals at both widths."""
+    """Return a chart of shares with their intervals at both widths."""
 
     def draw(width: float) -> Markup:
         room = _label_width([share.label for share in shares], width / 2)
@@ -65,7 +64,7 @@ def _shortened(label: str, room: float) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of cells; `tone` is good, bad, warned or quiet, `anchor` a place that links can lead to."""
+    """A row of cells; `tone` is good, bad, warned or quiet, `anchor` the id by which links reach it."""
 
     cells: tuple[str, ...]
     tone: str = ""
@@ -76,8 +75,8 @@ class Row:
 class Table:
     """Rows under a header.
 
-    `right` and `code` name columns, from 0, of numbers and of digests and paths; `widths` are in percent, so that tables below each
-    other line up; `half` stands beside a figure where there is room.
+    `right` and `code` are the columns, from 0, of numbers and of digests and paths. `widths` are in percent, so that the columns of
+    several tables line up. A `half` table takes the room of a figure.
     """
 
     caption: str
@@ -94,7 +93,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Talk:
-    """A conversation as (role, content) turns, with a remark on its last answer."""
+    """A conversation as (role, content) turns; `mark` judges its last answer."""
 
     label: str
     turns: tuple[tuple[str, str], ...]
@@ -104,17 +103,17 @@ class Talk:
 
 @dataclass(frozen=True)
 class Passage:
-    """Text that the model wrote: after what it was given, and beside what the book says."""
+    """A text that the model wrote after a prompt; `book` is how the book continues."""
 
     label: str
-    given: str
-    said: str
+    prompt: str
+    text: str
     book: str = ""
 
 
 @dataclass(frozen=True)
 class Token:
-    """A piece of text as one token writes it; `unknown` where the token does not tell which text it was."""
+    """The text of one token; `unknown` if the token stands for any text that the vocabulary lacks."""
 
     number: int
     text: str
@@ -122,7 +121,7 @@ class Token:
 
 
 @dataclass(frozen=True)
-class CutText:
+class TokenizedText:
     """A text cut into its tokens."""
 
     label: str
@@ -131,7 +130,7 @@ class CutText:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the page with a heading, a sentence or two, and what it shows."""
+    """A part of the page: a heading, a sentence or two, and what it shows."""
 
     anchor: str
     title: str
@@ -141,4 +140,4 @@ class Section:
     passages: tuple[Passage, ...] = ()
     drawing: Markup | None = None
     tables: tuple[Table, ...] = ()
-    cuts: tuple[CutText, ...] = ()
+    tokenized: tuple[TokenizedText, ...] = ()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from tasks.reporting.account import Account
+from collections.abc import Mapping
+
 from tasks.reporting.charts import Bar
-from tasks.reporting.evidence import Evidence
+from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Row, Section, Table, bars_figure
+from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, number, share, size
 
 
-def sizes_section(account: Account) -> Section | None:
-    """Weights in both precisions, and every file of the release."""
-    evidence = account.evidence
-    quantized = evidence.metrics("quantize")
-    exported = evidence.artifacts.get("export")
+def sizes_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
+    """Build the size of the weights in both precisions, and every file of the release."""
+    results = run.results
+    quantized = results.metrics("quantize")
+    exported = results.artifacts.get("export")
     figures, tables = [], []
     if "bytes_before" in quantized:
         before, after = quantized["bytes_before"], quantized["bytes_after"]
@@ -26,35 +28,38 @@ def sizes_section(account: Account) -> Section | None:
         tables.append(Table(caption, ("file", "size"), rows, frozenset({1}), frozenset({0}), half=True))
     if not figures and not tables:
         return None
-    return Section("sizes", "Sizes", _lead(evidence), tuple(figures), tables=tuple(tables))
+    return Section("sizes", "Sizes", _lead(results), tuple(figures), tables=tuple(tables))
 
 
-def _lead(evidence: Evidence) -> str:
+SIZES = Topic("sizes", 110, sizes_section)
+
+
+def _lead(results: Results) -> str:
     sentences = []
-    parameters = parameters_of(evidence)
-    shape = evidence.artifacts["pretrain"].config.get("model", {}) if "pretrain" in evidence.artifacts else {}
+    parameters = parameters_of(results)
+    shape = results.artifacts["pretrain"].config.get("model", {}) if "pretrain" in results.artifacts else {}
     if parameters:
         form = f": {shape['layers']} layers of width {shape['width']}, {shape['context']} tokens of context" if shape else ""
         sentences.append(f"The model has {count(parameters)} parameters{form}.")
-    cost = int8_cost(evidence)
+    cost = int8_cost(results)
     if cost is not None:
         split, change = cost
         sentences.append(f"INT8 changes its bits per byte on {split} by {signed(change)}.")
-    worst = evidence.metrics("quantize").get("error_max")
+    worst = results.metrics("quantize").get("error_max")
     if worst is not None:
         sentences.append(f"No weight moved by more than {number(worst)}.")
     return " ".join(sentences)
 
 
-def parameters_of(evidence: Evidence) -> float | None:
-    """Parameters of the released model, as the last stage that counted them says."""
-    counted = (evidence.metrics(place).get("parameters") for place in ("export", "quantize"))
+def parameters_of(results: Results) -> float | None:
+    """Return the parameters of the released model, by the last stage that counted them."""
+    counted = (results.metrics(position).get("parameters") for position in ("export", "quantize"))
     return next((parameters for parameters in counted if parameters is not None), None)
 
 
-def int8_cost(evidence: Evidence) -> tuple[str, float] | None:
-    """(split, relative change of bits per byte) from full precision to INT8, on the most unseen split that both were measured on."""
-    full, small = evidence.metrics("evaluate.release"), evidence.metrics("evaluate.int8")
+def int8_cost(results: Results) -> tuple[str, float] | None:
+    """Return (split, relative change of bits per byte) from full precision to INT8, on the least seen split that both were measured on."""
+    full, small = results.metrics("evaluate.release"), results.metrics("evaluate.int8")
     for split in ("test", "val", "train"):
         name = f"{split}.bits_per_byte"
         if full.get(name) and name in small:
@@ -63,6 +68,6 @@ def int8_cost(evidence: Evidence) -> tuple[str, float] | None:
 
 
 def signed(change: float) -> str:
-    """A relative change: `0.0012` -> `+0.12 %`, without a sign when it rounds to nothing."""
+    """Return a relative change as text: `0.0012` -> `+0.12 %`, without a sign if it rounds to zero."""
     percent = f"{abs(change) * 100:.2f}"
     return f"{'' if float(percent) == 0 else '+' if change > 0 else '−'}{percent} %"

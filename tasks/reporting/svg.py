@@ -1,82 +1,137 @@
-"""SVG elements as escaped text, and the scales that drawings share.
+"""SVG to stand in the page: charts that matplotlib draws, and elements put together by hand for the lineage.
 
-Guarantees: every attribute and every text is escaped; colours are classes of the page's style sheet, so a drawing follows light and dark.
+Colours are names of the page's style sheet, so a drawing follows light and dark mode. Every text and attribute is escaped.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from dataclasses import dataclass
-from itertools import pairwise
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 from markupsafe import Markup, escape
 
-SMALLEST = 1e-290  # a narrower range has no steps that floating point can tell apart
+if TYPE_CHECKING:  # importing matplotlib takes half a second, which commands that draw nothing shouldn't spend
+    from matplotlib.figure import Figure
+
+# matplotlib knows no CSS variables, so each one is drawn in a colour that nothing else has, and put back afterwards.
+COLOURS = {name: f"#0000{number:02x}" for number, name in enumerate(("ink", "soft", "grid", "strong", "other", "quiet"), start=1)}
+SETTINGS = {
+    "svg.fonttype": "none",  # text stays text
+    "svg.hashsalt": "folio",  # the same chart gives the same bytes
+    "text.parse_math": False,  # a dollar in a name is a dollar
+    "font.size": 13,
+    "text.color": COLOURS["ink"],
+    "axes.edgecolor": "none",
+    "axes.facecolor": "none",
+    "axes.labelcolor": COLOURS["soft"],
+    "axes.axisbelow": True,
+    "figure.facecolor": "none",
+    "grid.color": COLOURS["grid"],
+    "grid.linewidth": 1,
+    "legend.fontsize": 12,
+    "legend.frameon": False,
+    "legend.labelcolor": COLOURS["soft"],
+    "lines.solid_capstyle": "round",
+    "lines.solid_joinstyle": "round",
+    "xtick.bottom": False,
+    "xtick.labelcolor": COLOURS["soft"],
+    "xtick.labelsize": 12,
+    "ytick.left": False,
+    "ytick.labelcolor": COLOURS["soft"],
+    "ytick.labelsize": 12,
+}
+UNPRINTABLE = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")  # what XML cannot hold
+SPACE, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
+
+
+@contextmanager
+def chart(width: float, height: float) -> Iterator[Figure]:
+    """Yield an empty matplotlib figure, one unit of which is one pixel of the page, in the page's style."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(SETTINGS):
+        yield Figure(figsize=(width / 72, height / 72), dpi=72)
+
+
+def rendered(figure: Figure, label: str) -> Markup:
+    """Return a figure as an SVG element; `label` describes it to those who can't see it.
+
+    An artist's gid becomes its class. No id is left, so that many drawings can stand in one page.
+    """
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    stream = BytesIO()
+    FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    root = ElementTree.fromstring(stream.getvalue())
+    shapes = {path.attrib["id"]: path.attrib["d"] for path in root.iter(f"{SPACE}path") if "id" in path.attrib}
+    width, height = (72 * inches for inches in figure.get_size_inches())
+    return drawing(width, height, printable(label), (part for child in root for part in _tidied(child, shapes)))
+
+
+def _tidied(element: ElementTree.Element, shapes: dict[str, str]) -> Iterator[Markup]:
+    """Yield an element as markup without ids, references, fonts and empty groups."""
+    name = element.tag.removeprefix(SPACE)
+    if name in ("defs", "metadata"):
+        return
+    inner = [part for child in element for part in _tidied(child, shapes)]
+    style = _style(element.get("style", ""))
+    if name == "g":
+        kind = element.get("id", "")
+        if "_" in kind or "." in kind or not kind:  # numbered by matplotlib; ours are words
+            yield from inner
+        elif inner:
+            yield tag("g", *inner, class_=kind)
+    elif name == "use":
+        move = f"translate({_rounded(element.get('x', '0'))} {_rounded(element.get('y', '0'))})"
+        yield tag("path", d=_rounded(shapes[element.attrib[LINK].removeprefix("#")]), transform=move, style=style)
+    elif name == "text":
+        yield tag("text", element.text or "", x=_rounded(element.attrib["x"]), y=_rounded(element.attrib["y"]), style=style)
+    elif style != "fill: none":  # axes and figures without edge or ground are drawn, too
+        yield tag(name, *inner, d=_rounded(element.attrib["d"]), style=style)
+
+
+def _style(style: str) -> str:
+    """Return a style in the colours of the page, without the font's name, which the page sets."""
+    kept = [part for part in style.split("; ") if part and not part.startswith(("font-family", "font:", "stroke-linecap: square"))]
+    if font := re.search(r"font: (?:(\d+|bold) )?([\d.]+px)", style):
+        kept += [f"font-size: {font[2]}", *([f"font-weight: {font[1]}"] if font[1] else [])]
+    written = "; ".join(kept)
+    for name, colour in COLOURS.items():
+        written = written.replace(colour, f"var(--{name})")
+    return written
+
+
+def _rounded(numbers: str) -> str:
+    """Return path data or a number with one digit after each point, on one line."""
+    return " ".join(re.sub(r"-?\d+\.\d+", lambda found: f"{float(found[0]):.1f}".removesuffix(".0"), numbers).split())
+
+
+def printable(text: str) -> str:
+    """Return a text on one line, with a mark for each character that XML can't hold."""
+    return UNPRINTABLE.sub("�", " ".join(text.split("\n")))
 
 
 def tag(name: str, *content: str, **attributes: object) -> Markup:
-    """An element. `class_` gives class; underscores in names become hyphens; content that is not Markup is escaped; numbers are short."""
+    """Return an element. `class_` gives class; underscores in names become hyphens; content that is not Markup is escaped."""
     written = "".join(f' {key.rstrip("_").replace("_", "-")}="{escape(_short(value))}"' for key, value in attributes.items() if value != "")
     return Markup(f"<{name}{written}>{''.join(escape(part) for part in content)}</{name}>")
 
 
 def text(x: float, y: float, content: str, class_: str = "", anchor: str = "") -> Markup:
-    """A line of text whose baseline starts (or, by `anchor`, is centred or ends) at x, y."""
+    """Return a line of text whose baseline starts at x, y, or by `anchor` is centred there or ends there."""
     return tag("text", content, x=x, y=y, class_=class_, text_anchor=anchor)
 
 
-def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
-    """A straight line."""
-    return tag("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
-
-
 def drawing(width: float, height: float, label: str, parts: Iterable[str]) -> Markup:
-    """A drawing that is never wider than `width` pixels and shrinks with the page; `label` describes it to those who can't see it."""
+    """Return a drawing that is at most `width` pixels wide and shrinks with the page."""
     view = f"0 0 {_short(width)} {_short(height)}"
     return tag("svg", *parts, viewBox=view, style=f"max-width:{_short(width)}px", role="img", aria_label=label)
 
 
 def _short(value: object) -> object:
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else value
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A linear map from values to pixels."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        """Pixel of a value."""
-        return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
-
-
-def nice_ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round values that cover low..high in even steps of 1, 2, 2.5 or 5 times a power of ten, near `about` of them.
-
-    Equal ends are widened first. Raises ValueError for ends that are not finite or in the wrong order.
-    """
-    if not (math.isfinite(low) and math.isfinite(high)) or low > high:
-        raise ValueError(f"no axis goes from {low} to {high}")
-    if high - low <= max(1e-12 * max(abs(low), abs(high)), SMALLEST):
-        room = abs(low) / 2 or 1.0
-        low, high = low - room, high + room
-    rough = (high - low) / max(about - 1, 1)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * 0.999999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    digits = max(0, 2 - math.floor(math.log10(step)))
-    return [round(index * step, digits) + 0.0 for index in range(first, last + 1)]
-
-
-def tick_labels(ticks: list[float]) -> list[str]:
-    """The ticks as text, all with as many decimals as tell them apart."""
-    step = min((after - before for before, after in pairwise(ticks)), default=1.0)
-    for digits in range(12):
-        if all(abs(round(tick, digits) - tick) < 1e-6 * step for tick in ticks):
-            return [f"{tick:,.{digits}f}" for tick in ticks]
-    return [f"{tick:g}" for tick in ticks]

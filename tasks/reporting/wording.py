@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers and lists as people write them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def count(value: float) -> str:
 
 
 def rough(value: float) -> str:
-    """`1234567` -> `1.23 million`; below a million every digit."""
+    """`1234567` -> `1.23 million`; below a million, every digit."""
     for scale, name in SCALES:
         if value >= scale:
             return f"{value / scale:.3g} {name}"
@@ -29,7 +29,7 @@ def size(value: float) -> str:
 
 
 def share(value: float) -> str:
-    """`0.931` -> `93.1 %`; what is not quite all or nothing never reads as all or nothing."""
+    """`0.931` -> `93.1 %`; a share that is not exactly 0 or 1 never reads as 0 % or 100 %."""
     percent = 100 * value
     if percent != 0 and abs(percent) < 0.1:
         return f"{percent:.2g} %"
@@ -38,7 +38,7 @@ def share(value: float) -> str:
 
 
 def number(value: float) -> str:
-    """Four digits, or every digit of a whole number."""
+    """Four significant digits, or every digit of a whole number."""
     return count(value) if float(value).is_integer() and abs(value) >= 1000 else f"{value:.4g}"
 
 
@@ -52,7 +52,7 @@ def seconds(value: float) -> str:
 
 
 def words(name: str) -> str:
-    """A metric's or rule's name as words: `hard_wrap` -> `hard wrap`."""
+    """The name of a metric or a rule as words: `hard_wrap` -> `hard wrap`."""
     return name.replace("_", " ")
 
 

@@ -11,7 +11,7 @@ from tasks.lineage.lineage_json import commit_counts, lineage_json, rates_of, se
 from tasks.lineage.resolve import Subject, resolve
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.lineage.tree import render_tree
-from tasks.reporting.lineage_drawing import draw_graph, standing_alone
+from tasks.reporting.lineage_drawing import as_file, draw_graph
 from tasks.reporting.stages import spent
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.system.atomic_files import write_atomically
@@ -29,7 +29,7 @@ def show_lineage(
     artifacts = _lineage(snapshot, found, forward)
     if drawing is not None:
         drawn = draw_graph(snapshot.graph, artifacts, forward=forward, unfold=unfold)
-        write_atomically(drawing, standing_alone(drawn).encode())
+        write_atomically(drawing, as_file(drawn).encode())
     rates = rates_of(snapshot.journal.records(), artifacts)
     if as_json:
         return json.dumps(lineage_json(snapshot.graph, found, artifacts, forward, rates), indent=1)

@@ -8,12 +8,12 @@ from data.audit.config import AuditConfig
 from data.audit.leaks import report_leaks
 from data.documents.database import open_database
 from tests.data.dedup.books import prose, write
-from tests.tasks.test_report import FUNNEL, HOSTILE, Maker, Page
+from tests.tasks.reporting.example_run import FUNNEL, HOSTILE, Page, RunMaker
 
 
 def _page(home: Path, texts: dict[str, dict[str, str]], **more: dict[str, float]) -> Page:
     """The page of a run whose splits hold these texts."""
-    maker = Maker(home)
+    maker = RunMaker(home)
     for part, documents in texts.items():
         write(home / part, documents, titles={name: f"Title of {name} {HOSTILE}" for name in documents}).rename(home / f"{part}.parquet")
     with open_database(home / "scratch", threads=1, memory="500MB") as work:
@@ -46,11 +46,11 @@ def test_splits_that_share_nothing_say_so_and_what_a_machine_wrote_and_what_was_
     section = _page(tmp_path, texts, split=split, decontaminate=taken).sections["held-out"]
     assert "0 % of validation in train, 0 % of test in train and 0 % of test in validation" in section
     assert "A machine wrote 12 documents of train, 4.2 % of its characters." in section
-    assert "3 passages in 2 documents were found and taken out, 1,234 characters in all." in section
+    assert "3 passages in 2 documents were removed from the corpus, 1,234 characters in all." in section
     assert "exam 90 4 7" in section and "longest passages" not in section
 
 
 def test_an_audit_that_measured_no_leaks_has_no_such_section(tmp_path: Path) -> None:
-    maker = Maker(tmp_path)
+    maker = RunMaker(tmp_path)
     maker.made("audit", {"funnel.json": FUNNEL}, metrics={"documents_in": 1.0, "documents_kept": 1.0})
     assert "held-out" not in maker.page().sections

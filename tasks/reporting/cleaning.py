@@ -1,0 +1,126 @@
+"""What each rule did, with examples; and how well it did where every fault of the corpus is known.
+
+Costs reading the start of one file per rule, and one row per document named.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from data.provenance.edits import removed_file
+from data.provenance.tables import first_rows, rows_of
+from tasks.lineage.graph import without_shard
+from tasks.reporting.charts import Bar
+from tasks.reporting.corpus import REMOVALS
+from tasks.reporting.hook import Topic, title_of
+from tasks.reporting.parts import Figure, Row, Section, Table, bars_figure
+from tasks.reporting.summary import Results, RunSummary
+from tasks.reporting.wording import count, joined, plural, share, words
+
+TONES = {"removed": "strong", "cut": "strong", "duplicate": "other", "quarantined": "other"}
+EXAMPLES, ROWS_READ, EXCERPT, TITLES = 12, 32, 180, 8
+SCORES = {
+    "clean_precision": ("cleaning, precision", "strong"),
+    "clean_recall": ("cleaning, recall", "strong"),
+    "document_dedup_precision": ("duplicate books, precision", "other"),
+    "document_dedup_recall": ("duplicate books, recall", "other"),
+    "page_dedup_recall": ("duplicate pages, recall", "other"),
+    "paragraphs_intact": ("intact paragraphs", "quiet"),
+}
+HARM = {"false_edit_share": "changed by cleaning", "dedup_false_share": "lost in deduplication"}
+KIND = "clean_recall_"
+
+
+def rules_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
+    """Build the bars of each step's rules by how many characters they touched, and examples of what they removed."""
+    funnel = run.results.json("audit", "funnel.json")
+    figures = tuple(_rules(stage) for stage in funnel["stages"] if any(stage["rules"].values())) if funnel else ()
+    if not funnel or not figures:
+        return None
+    lead = (
+        "Characters that each rule removed (blue), found to be duplicates or quarantined (copper), or changed in place (grey), and in how "
+        "many places. Nothing is lost: folio corpus removed RULE shows what a rule removed, folio corpus show DOC what happened to a "
+        "document."
+    )
+    return Section("rules", "What each rule did", lead, figures, tables=tuple(_tables(run.results, funnel)))
+
+
+def scores_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
+    """Build precision and recall, and the recall of each kind of fault; None if nobody knows the faults of the corpus."""
+    metrics = run.results.metrics("audit")
+    scores = [Bar(label, metrics[name], share(metrics[name]), tone=tone) for name, (label, tone) in SCORES.items() if name in metrics]
+    if not scores:
+        return None
+    kinds = {name.removeprefix(KIND): value for name, value in metrics.items() if name.startswith(KIND) and name != f"{KIND}mean"}
+    bars = [Bar(words(kind), value, share(value)) for kind, value in sorted(kinds.items(), key=lambda item: (-item[1], item[0]))]
+    lead = (
+        "Every fault in this corpus was put there on purpose, so cleaning can be marked: recall is the share of the faults that were "
+        "mended, precision the share of the changes that were right."
+    )
+    harm = [f"{share(metrics[name])} was {text}" for name, text in HARM.items() if name in metrics]
+    if harm:
+        lead += f" Of the text that was right before, {joined(harm)}."
+    figures = [bars_figure("Precision and recall", scores, most=1.0)]
+    figures += [bars_figure("Faults mended, by kind", bars, most=1.0)] if bars else []
+    return Section("truth", "How well it was cleaned", lead, tuple(figures))
+
+
+RULES = Topic("cleaning rules", 60, rules_section)
+SCORED = Topic("scores of the cleaning", 100, scores_section)
+
+
+def _rules(stage: Mapping[str, Any]) -> Figure:
+    entries = [(action, rule, entry) for action, rules in stage["rules"].items() for rule, entry in rules.items()]
+    entries.sort(key=lambda one: (-(one[2]["characters"] or 0), one[1]))
+    bars = []
+    for action, rule, entry in entries:
+        where = plural(entry["documents"], "document") if action in REMOVALS else plural(entry["pieces"] or 0, "place")
+        characters = entry["characters"] or 0
+        bars.append(Bar(words(rule), characters, count(characters), where, TONES.get(action, "quiet")))
+    return bars_figure(title_of(stage["stage"]).capitalize(), bars)
+
+
+def _tables(results: Results, funnel: Mapping[str, Any]) -> Iterator[Table]:
+    removed = sorted(
+        ((entry["characters"], stage["stage"], rule) for stage in funnel["stages"] for action, rules in stage["rules"].items()
+         if action != "changed" for rule, entry in rules.items()),
+        key=lambda one: (-one[0], one[1:]),
+    )  # fmt: skip
+    rows = [row for _, stage, rule in removed if (row := _example(results, stage, rule))][:EXAMPLES]
+    if rows:
+        yield Table("What the rules removed, one example each", ("stage", "rule", "from", "text"), tuple(rows), widths=(13, 15, 20, 52))
+    reasons = [Row((why, count(entry["files"]), ", ".join(entry["shown"][:3]))) for why, entry in funnel["quarantined"].items()]
+    if reasons:
+        yield Table("Quarantined files", ("reason", "files", "for example"), tuple(reasons), right=frozenset({1}), widths=(30, 10, 60))
+    wrong = funnel["title_mismatches"]
+    titles = [Row((f"{row['source']}/{row['path']}", row["title"])) for row in wrong["shown"][:TITLES]]
+    if titles:
+        more = f"{count(wrong['documents'])} in all; folio corpus stats --json lists them." if wrong["documents"] > len(titles) else ""
+        yield Table("Files whose text has another title than their name", ("file", "title"), tuple(titles), note=more, widths=(50, 50))
+
+
+def _example(results: Results, stage: str, rule: str) -> Row | None:
+    """Return the first text with words in it that a rule removed; None if no shard kept one."""
+    file = removed_file(rule)
+    for position, artifact in results.artifacts.items():
+        if without_shard(position) != stage or not any(known.path == file for known in artifact.files):
+            continue
+        with (results.folder(artifact) / file).open("rb") as stream:
+            found = next((row for row in first_rows(stream, ROWS_READ) if row["text"].strip()), None)
+        if found is not None:
+            text = " ".join(found["text"].split())
+            shown = f"{text[:EXCERPT]}…" if len(text) > EXCERPT else text
+            return Row((stage, words(rule), _path(results, found["id"]), shown))
+    return None
+
+
+def _path(results: Results, identity: str) -> str:
+    """Return the path of a document in its source, or its id if no record has it."""
+    for position, artifact in results.artifacts.items():
+        if without_shard(position) == "ingest":
+            with (results.folder(artifact) / "documents.parquet").open("rb") as stream:
+                if found := next(rows_of(stream, identity, ("id", "metadata")), None):
+                    return str(json.loads(found["metadata"]).get("path", identity))
+    return identity

@@ -1,0 +1,136 @@
+"""What the models say and how good they are: conversations, continuations, questions answered, and how well each model predicts text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from model.evaluation.config import Probe
+from tasks.reporting.charts import Bar, Share
+from tasks.reporting.hook import Topic
+from tasks.reporting.parts import Figure, Passage, Row, Section, Table, Talk, bars_figure, shares_figure
+from tasks.reporting.summary import Results, RunSummary
+from tasks.reporting.wording import count, number, plural, share
+
+BEST_FIRST = ("evaluate.release", "evaluate.chat", "evaluate.int8", "evaluate.base")
+SETS = {"seen": "seen", "heldout": "held out"}
+SPLITS = ("train", "val", "test")
+
+
+def model_name(position: str) -> str:
+    """Return the model that was evaluated at a position."""
+    name = position.partition(".")[2] or position
+    return {"int8": "INT8"}.get(name, name)
+
+
+def samples_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
+    """Build conversations with the best model that has any, and text by the earliest, since tuned models answer and don't continue."""
+    results = run.results
+    samples = {position: results.lines(position, "samples.jsonl") for position in positions}
+    best = {position: samples[position] for position in results.positions("evaluate", BEST_FIRST)}
+    talks = _first(best, "conversation")
+    passages = [_beginning(position, sample) for position, sample in _first(samples, "beginning")]
+    passages += [_continuation(position, sample) for position, sample in _first(samples, "continuation")]
+    if not talks and not passages:
+        return None
+    who = f"Conversations are with the {model_name(talks[0][0])} model, which gives its likeliest answers. " if talks else ""
+    where = "It was taught the answers to seen questions; answers to held-out ones are in its books only. " if talks else ""
+    alone = "The texts below them it wrote by itself." if talks and passages else ""
+    shown = tuple(_talk(sample) for _, sample in talks)
+    return Section("talk", "What it says", who + where + alone, talks=shown, passages=tuple(passages))
+
+
+def measurements_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
+    """Build the questions with their intervals, the probabilities that the recipe asks for, and each model's losses on each split."""
+    results = run.results
+    figures = [drawn for drawn in (_questions(results, positions), *(_probes(results, position) for position in positions)) if drawn]
+    rows = [row for position in positions for row in _losses(results, position)]
+    header = ("model", "split", "bits per byte", "interval", "perplexity", "loss")
+    tables = (Table("How well it predicts text", header, tuple(rows), frozenset({2, 3, 4, 5}), half=True),) if rows else ()
+    lead = " ".join(_memorized(results, position) for position in positions if "copying.share" in results.metrics(position))
+    return Section("measured", "How good it is", lead, tuple(figures), tables=tables) if figures or tables else None
+
+
+SAMPLES = Topic("samples", 10, samples_section)
+MEASUREMENTS = Topic("measurements", 30, measurements_section)
+
+
+def _first(samples: Mapping[str, list[dict[str, Any]]], kind: str) -> list[tuple[str, dict[str, Any]]]:
+    """Return the samples of a kind from the first position that has some, each with the position."""
+    for position, found in samples.items():
+        chosen = [(position, sample) for sample in found if sample.get("kind") == kind]
+        if chosen:
+            return chosen
+    return []
+
+
+def _talk(sample: Mapping[str, Any]) -> Talk:
+    turns = tuple((str(message["role"]), str(message["content"])) for message in sample["messages"])
+    mark, tone = {True: ("right", "good"), False: ("wrong", "bad")}.get(sample.get("right"), ("", ""))  # type: ignore[arg-type]
+    asked = SETS.get(str(sample.get("set")), "").replace(" ", "-")
+    return Talk(f"{asked} question".strip(), turns, mark, tone)
+
+
+def _beginning(position: str, sample: Mapping[str, Any]) -> Passage:
+    return Passage(f"written from nothing by the {model_name(position)} model, at temperature 1", "", str(sample["text"]))
+
+
+def _continuation(position: str, sample: Mapping[str, Any]) -> Passage:
+    copied = sample.get("copied_tokens")
+    same = f"; {plural(copied, 'token')} as in the book" if copied is not None else ""
+    prompt, text, book = str(sample["prompt"]).lstrip(), str(sample["continuation"]), str(sample.get("text", ""))
+    return Passage(f"a passage of train, continued by the {model_name(position)} model{same}", prompt, text, book)
+
+
+def _questions(results: Results, positions: Mapping[str, str]) -> Figure | None:
+    shares = []
+    for name, label in SETS.items():
+        for position in positions:
+            metrics = results.metrics(position)
+            value = metrics.get(f"questions.{name}")
+            if value is not None:
+                low, high = metrics.get(f"questions.{name}_low", value), metrics.get(f"questions.{name}_high", value)
+                tone = "strong" if name == "heldout" else "other"
+                shares.append(Share(f"{model_name(position)}, {label}", value, low, high, share(value), tone))
+    if not shares:
+        return None
+    asked = {label: max(results.metrics(p).get(f"questions.{name}_count", 0.0) for p in positions) for name, label in SETS.items()}
+    counts = [f"{count(most)} {label}" for label, most in asked.items() if most]
+    note = f"Whiskers are {_confidence(results, positions)} intervals."
+    return shares_figure("Questions answered right", shares, f"{note} Asked: {', '.join(counts)}." if counts else note)
+
+
+def _confidence(results: Results, positions: Mapping[str, str]) -> str:
+    found = {results.artifacts[position].config.get("confidence", 0.95) for position in positions}
+    return " or ".join(share(value) for value in sorted(found))
+
+
+def _probes(results: Results, position: str) -> Figure | None:
+    metrics = results.metrics(position)
+    names = {name: name.removeprefix("probe.") for name in metrics if name.startswith("probe.")}
+    asked = results.artifacts[position].config.get("probes", [])
+    names |= {Probe(**probe).metric: f"{probe['prompt']} → {probe['word']}" for probe in asked}
+    bars = [Bar(label, metrics[name], number(metrics[name]), tone="other") for name, label in names.items() if name in metrics]
+    return bars_figure(f"Probability of the next word, {model_name(position)} model", bars, most=1.0) if bars else None
+
+
+def _losses(results: Results, position: str) -> list[Row]:
+    metrics, rows = results.metrics(position), []
+    for split in SPLITS:
+        if f"{split}.loss" not in metrics:
+            continue
+        bits, low, high = (metrics.get(f"{split}.bits_per_byte{end}") for end in ("", "_low", "_high"))
+        interval = "" if low is None or high is None else f"{number(low)} to {number(high)}"
+        losses = ("" if bits is None else number(bits), interval, number(metrics[f"{split}.perplexity"]), number(metrics[f"{split}.loss"]))
+        rows.append(Row((model_name(position), split, *losses)))
+    return rows
+
+
+def _memorized(results: Results, position: str) -> str:
+    """Return how much of its training text a model recites, as a sentence."""
+    metrics = results.metrics(position)
+    tokens = results.artifacts[position].config.get("copy_tokens", 0)
+    baseline = f", and {share(metrics['copying.baseline'])} of unseen ones" if "copying.baseline" in metrics else ""
+    longest = f"; its longest copy is {plural(metrics['copying.longest'], 'token')}" if "copying.longest" in metrics else ""
+    recited = f"{share(metrics['copying.share'])} of training passages for {tokens} tokens or more"
+    return f"The {model_name(position)} model recites {recited}{baseline}{longest}."

@@ -1,0 +1,55 @@
+"""Topics of the page, and the hook by which a stage asks to be shown under some of them.
+
+    @stage(libraries=("tokenizers",), hooks=(ReportHook(TOKENIZER),))
+    def tokenizer(config, work, train): ...
+
+Several stages can share a topic: every training stage adds its curves to one section. Imports nothing heavy, since stages import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tasks.stage.stage import STAGES, Hook
+
+if TYPE_CHECKING:
+    from tasks.reporting.parts import Section
+    from tasks.reporting.summary import RunSummary
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A section that the page can have. `name` is what the page calls it when it is left out; lower ranks come first.
+
+    `draw` is given the run and the positions to show, each with its title, in the flow's order. It returns None if it has nothing to show.
+    """
+
+    name: str
+    rank: int
+    draw: Callable[[RunSummary, Mapping[str, str]], Section | None]
+
+
+class ReportHook(Hook):
+    """The topics under which the page shows a stage, and what it calls the stage there: by default the stage's name."""
+
+    def __init__(self, *topics: Topic, title: str = "") -> None:
+        self.topics = topics
+        self.title = title
+
+
+def report_hook(stage: str) -> ReportHook:
+    """Return a stage's hook by the stage's name, or an empty one."""
+    known = STAGES.get(stage)
+    return (known and known.hook(ReportHook)) or ReportHook()
+
+
+def title_of(stage: str) -> str:
+    """Return what the page calls a stage."""
+    return report_hook(stage).title or stage
+
+
+def all_topics() -> list[Topic]:
+    """Return the topics of every stage that this process has imported, in the page's order."""
+    return sorted({topic for stage in STAGES for topic in report_hook(stage).topics}, key=lambda topic: topic.rank)

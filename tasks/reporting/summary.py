@@ -1,0 +1,107 @@
+"""What the report knows of a run: its artifacts and their files, what was reused, and why the rest ran.
+
+Taken once, when the report starts, so that every section speaks of the same moment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tasks.lineage.graph import without_shard
+from tasks.stage.execution.run import PipelineRun
+from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.origin import git_state, now
+from tasks.stage.tracking.cost import Rates
+
+
+@dataclass(frozen=True)
+class Results:
+    """The artifacts of a run by their position in the flow, and the folders of their files.
+
+    A position that the run doesn't have reads as None or as nothing, so that its section is left out. A file that is missing or
+    malformed is an error that names it, never a page with a hole.
+    """
+
+    artifacts: Mapping[str, Artifact]
+    folder: Callable[[Artifact], Path]
+
+    def metrics(self, position: str) -> Mapping[str, float]:
+        """Return the metrics of a position, summed over its shards."""
+        if position in self.artifacts:
+            return self.artifacts[position].metrics
+        total: dict[str, float] = {}
+        for name, artifact in self.artifacts.items():
+            if without_shard(name) == position:
+                total |= {metric: total.get(metric, 0.0) + value for metric, value in artifact.metrics.items()}
+        return total
+
+    def positions(self, stage: str, first: Iterable[str] = ()) -> list[str]:
+        """Return the positions of a stage in the flow's order, those in `first` before the others."""
+        found = [position for position, artifact in self.artifacts.items() if artifact.stage == stage]
+        return [p for p in first if p in found] + [p for p in found if p not in set(first)]
+
+    def path(self, position: str, file: str) -> Path | None:
+        """Return a file of a position, or None if the run doesn't have it. Raises FileNotFoundError if the artifact lacks the file."""
+        artifact = self.artifacts.get(position)
+        if artifact is None:
+            return None
+        path = self.folder(artifact) / file
+        if not path.is_file():
+            raise FileNotFoundError(f"report: {artifact.name} has no {file}; run the stage again with --refresh {position}.")
+        return path
+
+    def json(self, position: str, file: str) -> Any:
+        """Return the content of a JSON file, or None if the run doesn't have the position."""
+        path = self.path(position, file)
+        return None if path is None else json.loads(path.read_text(encoding="utf-8"))
+
+    def lines(self, position: str, file: str) -> list[dict[str, Any]]:
+        """Return the objects of a JSON lines file; none if the run doesn't have the position."""
+        path = self.path(position, file)
+        return [] if path is None else [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """The run that a page is about. `causes`: why each stage was to run, in the flow's order; empty for one that was to be reused."""
+
+    name: str
+    started: datetime
+    ended: datetime
+    results: Results
+    reused: frozenset[str]
+    causes: Mapping[str, tuple[str, ...]]
+    commit: str
+    dirty: bool
+    rates: Rates
+
+    @classmethod
+    def of(cls, run: PipelineRun) -> RunSummary:
+        """Summarize a run as it is at this moment."""
+        commit, dirty = git_state()
+        return cls(
+            name=run.name,
+            started=datetime.fromisoformat(run.started),
+            ended=datetime.fromisoformat(now()),
+            results=Results(dict(run.artifacts), run.store.local),
+            reused=frozenset(run.reused),
+            causes={decision.place: decision.causes for decision in run.decisions},
+            commit=commit,
+            dirty=dirty,
+            rates=run.rates,
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the run so far."""
+        return (self.ended - self.started).total_seconds()
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Positions that started and have no artifact, the shards of a stage as one."""
+        return list(dict.fromkeys(without_shard(position) for position in self.causes if position not in self.results.artifacts))

@@ -1,0 +1,166 @@
+"""The laws of the report's charts: axes cover their values, bars are proportional, and everything drawn is inside."""
+
+from __future__ import annotations
+
+import math
+import re
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markupsafe import Markup
+
+from tasks.reporting.charts import Bar, Curve, Level, Share, bar_chart, curve_chart, funnel_chart, share_chart, thinned, tick_labels, ticks
+from tasks.reporting.learning import running_mean
+from tasks.reporting.parts import NARROW, WIDE, bars_figure
+from tasks.reporting.svg import tag
+
+HOSTILE = "<script>alert(1)</script>\x00\n$\\frac"
+values = st.floats(-1e9, 1e9, allow_nan=False)
+series = st.lists(st.tuples(st.integers(0, 10_000).map(float), values), min_size=1, max_size=80)
+
+
+def drawn(svg: Markup) -> ElementTree.Element:
+    """A drawing as XML, which it must be."""
+    return ElementTree.fromstring(str(svg))
+
+
+def corners(path: ElementTree.Element) -> tuple[float, float, float, float]:
+    """Left, top, right and bottom of a path, moved to where it is drawn."""
+    shift = [float(found) for found in re.findall(r"-?[\d.]+", path.attrib.get("transform", "0 0"))]
+    found = [float(number) for number in re.findall(r"-?[\d.]+", path.attrib["d"])]
+    xs, ys = [x + shift[0] for x in found[::2]], [y + shift[1] for y in found[1::2]]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def shapes(svg: ElementTree.Element, kind: str) -> list[tuple[float, float, float, float]]:
+    """Where each shape of a kind (bar, dot, whisker, curve) is, from first to last."""
+    return [corners(path) for group in svg.iter("g") if group.attrib["class"].split()[0] == kind for path in group.iter("path")]
+
+
+@given(values, values, st.integers(2, 8))
+def test_ticks_cover_the_range_in_even_steps_that_their_labels_tell_apart(one: float, other: float, about: int) -> None:
+    low, high = min(one, other), max(one, other)
+    found = ticks(low, high, about)
+    slack = 1e-6 * max(high - low, abs(low), 1e-9)
+    assert found[0] <= low + slack and found[-1] >= high - slack
+    assert 2 <= len(found) <= 2 * about + 2
+    steps = [b - a for a, b in pairwise(found)]
+    assert all(step > 0 and math.isclose(step, steps[0], rel_tol=1e-3) for step in steps)
+    assert len(set(tick_labels(found))) == len(found)
+
+
+def test_content_and_attributes_of_an_element_are_escaped() -> None:
+    made = tag("text", '<b>"&', class_='a"b<c', text_anchor="end")
+    assert made == '<text class="a&#34;b&lt;c" text-anchor="end">&lt;b&gt;&#34;&amp;</text>'
+
+
+def test_names_of_any_kind_are_drawn_as_text() -> None:
+    svg = drawn(bar_chart([Bar(HOSTILE, 1, HOSTILE, HOSTILE)], width=500, label_width=60, description=HOSTILE))
+    texts = [element.text for element in svg.iter("text")]
+    assert len(texts) == 3 and all("<script>alert(1)</script>\ufffd $\\frac" in str(text) for text in texts)
+    assert not list(svg.iter("script"))
+
+
+def test_the_same_chart_gives_the_same_bytes_in_the_colours_of_the_page() -> None:
+    curves = [Curve("train", [(1, 2), (2, 1)], "strong", dots=True), Curve("validation", [(2, 1.5)], "other", dots=True)]
+    first, second = (curve_chart(curves, width=300, height=200, x_label="step", y_label="nats") for _ in range(2))
+    assert first == second
+    assert {"var(--strong)", "var(--other)", "var(--grid)", "var(--soft)"} <= set(re.findall(r"var\(--\w+\)", first))
+    assert "#" not in first and " id=" not in first and "font-family" not in first and "url(" not in first
+
+
+@given(series, st.integers(3, 20))
+def test_a_thinned_curve_is_short_enough_ends_where_it_ended_and_leaves_no_range(points: list[tuple[float, float]], most: int) -> None:
+    found = thinned(points, most)
+    assert len(found) <= most and found[-1] == points[-1]
+    low, high = min(y for _, y in points), max(y for _, y in points)
+    assert all(low - 1e-3 <= y <= high + 1e-3 for _, y in found)
+
+
+@given(series)
+def test_a_running_mean_keeps_both_ends_and_every_step(points: list[tuple[float, float]]) -> None:
+    smooth = running_mean(points)
+    assert (smooth[0], smooth[-1]) == (points[0], points[-1])
+    assert [x for x, _ in smooth] == [x for x, _ in points]
+
+
+@given(series)
+@settings(deadline=None, max_examples=40)
+def test_every_point_of_a_curve_lies_inside_its_drawing(points: list[tuple[float, float]]) -> None:
+    curve = Curve("loss", sorted(points), "strong", dots=True)
+    svg = drawn(curve_chart([curve], width=300, height=200, x_label="step", y_label="nats"))
+    places = shapes(svg, "curve")
+    assert places
+    assert all(left >= -3.1 and top >= -3.1 and right <= 303.1 and bottom <= 203.1 for left, top, right, bottom in places)
+
+
+@given(st.lists(st.tuples(st.integers(0, 10_000).map(float), st.floats(1e-9, 1e9)), min_size=1, max_size=40))
+@settings(deadline=None, max_examples=40)
+def test_every_point_of_a_logarithmic_curve_lies_inside_its_drawing(points: list[tuple[float, float]]) -> None:
+    curve = Curve("norm", sorted(points), "strong", dots=True)
+    svg = drawn(curve_chart([curve], width=300, height=200, x_label="step", y_label="norm", logarithmic=True))
+    assert all(top >= 20 and bottom <= 170 for _, top, _, bottom in shapes(svg, "curve"))
+
+
+@pytest.mark.parametrize("points", [[], [(1.0, math.nan)], [(1.0, math.inf)]])
+def test_a_chart_of_nothing_or_of_no_number_is_refused(points: list[tuple[float, float]]) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        curve_chart([Curve("loss", points, "strong")], width=300, height=200, x_label="step", y_label="nats")
+
+
+def test_bars_are_as_long_as_their_values_and_none_is_lost_to_sight() -> None:
+    bars = [Bar("a", 100, "100"), Bar("b", 50, "50"), Bar("c", 0.001, "0.001"), Bar("d", 0, "0")]
+    svg = drawn(bar_chart(bars, width=500, label_width=60))
+    full, half, tiny, none = (right - left for left, _, right, _ in shapes(svg, "bar"))
+    assert math.isclose(half, full / 2, abs_tol=0.11) and 1 <= tiny <= 2 and none == 0
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+@pytest.mark.parametrize("label", ["train", "a rule with a very long name that fits nowhere", "double pages, precision"])
+def test_labels_and_numbers_of_bars_stay_inside_at_both_widths(width: float, label: str) -> None:
+    figure = bars_figure("Characters", [Bar(label, 1_421_384, "1,421,384", "12,525 places"), Bar("x", 1, "1")])
+    svg = drawn(figure.wide if width == WIDE else figure.narrow)
+    assert len(list(svg.iter("text"))) == 5
+    for element in svg.iter("text"):
+        x, letters = float(element.attrib["x"]), len("".join(element.itertext()))
+        start, end = (x - 7 * letters, x) if "text-anchor: end" in element.attrib["style"] else (x, x + 7 * letters)
+        assert start >= 0 and end <= width
+
+
+def test_a_share_stands_within_its_whiskers() -> None:
+    svg = drawn(share_chart([Share("held out", 0.93, 0.87, 0.96, "93 %")], width=500, label_width=80))
+    ((dot_left, _, dot_right, _),) = shapes(svg, "dot")
+    ((left, _, right, _),) = shapes(svg, "whisker")
+    assert left < (dot_left + dot_right) / 2 < right
+    assert re.search("93 %", svg.attrib["aria-label"])
+
+
+levels = st.lists(st.tuples(st.integers(0, 10**9), st.text("abc ,", max_size=120)), min_size=1, max_size=7)
+
+
+@given(levels, st.sampled_from([NARROW, WIDE]))
+@settings(deadline=None, max_examples=40)
+def test_a_funnel_s_bars_keep_proportion_and_all_that_is_drawn_stays_inside(found: list[tuple[int, str]], width: float) -> None:
+    steps = [Level(f"step {number}", value, f"{value:,}", reasons) for number, (value, reasons) in enumerate(found)]
+    svg = drawn(funnel_chart(steps, width=width, description="Characters"))
+    bars = [(top, left, right - left) for left, top, right, _ in shapes(svg, "bar")]
+    height = float(svg.attrib["viewBox"].split()[3])
+    most = max(value for value, _ in found) or 1
+    full = max(length for _, _, length in bars)
+    for (y, x, length), (value, _) in zip(bars, found, strict=True):
+        assert length == pytest.approx(max(full * value / most, 1.5 if value else 0), abs=0.2) or full <= 1.6
+        assert y + 20 <= height + 0.11 and x + length <= width
+    assert all(above + 20 <= below for (above, _, _), (below, _, _) in pairwise(bars)), "no bar covers another"
+    assert all(float(text.attrib["y"]) <= height for text in svg.iter("text"))
+
+
+def test_a_funnel_says_what_went_and_why_between_two_bars_and_to_those_who_cannot_see_it() -> None:
+    steps = [Level("read", 100, "100"), Level("cleaned", 90, "90", "−10: 7 stubs, 3 blanks")]
+    svg = drawn(funnel_chart(steps, width=WIDE, description="Documents"))
+    (first, second) = (top for _, top, _, _ in shapes(svg, "bar"))
+    (reason,) = (text for text in svg.iter("text") if text.text == "−10: 7 stubs, 3 blanks")
+    assert first + 20 < float(reason.attrib["y"]) < second
+    assert svg.attrib["aria-label"] == "Documents: read 100, cleaned 90 (−10: 7 stubs, 3 blanks)"

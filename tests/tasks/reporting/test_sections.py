@@ -1,0 +1,87 @@
+"""Each section shows the numbers and texts of the artifacts."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.tasks.lineage.edited_corpus import WHITE, Account
+from tests.tasks.reporting.example_run import (
+    FUNNEL,
+    RunMaker,
+    whole_run,
+)
+
+NUMBERS = [
+    ("", "books in 112 111 stayed"),
+    ("", "training tokens 285,849 vocabulary of 2,048"),
+    ("", "parameters 988,288"),
+    ("", "held-out questions 93.1 % right of 127; seen ones 97 %"),
+    ("", "bits per byte 1.5 release model on test"),
+    ("", "INT8 costs +0.20 % bits per byte, at 26 % of the size"),
+    ("corpus", "112 documents came in, 111 stayed; ingest removed 1. Every document and character is accounted for."),
+    ("corpus", "−122,594: 115,262 layout, 7,332 running heads"),
+    ("corpus", "en 1,200,000 100 documents"),
+    ("rules", "binary 1 books/photo.txt"),
+    ("rules", "books/hamlet.txt Othello"),
+    ("corpus", "13,877"),
+    ("tokenizer", "In train, 0.3 % of the tokens are unknown, and 0.5 % of the bytes are lost with them"),
+    ("tokenizer", "Train uses 91 % of its 2,048 tokens. A token holds 4.15 bytes on average, and a word takes 1.05 tokens."),
+    ("tokenizer", "Runa keeps a goose. 19 12 77"),
+    ("tokenizer", "2,048 (chosen) 2,048 3.5 12.3 % 1 % 262,144"),
+    ("corpus", "281 rows of conversation"),
+    ("rules", "running heads 7,332 364 places"),
+    ("packing", "Documents were packed into rows of 256 tokens, and no document that fits a row was cut. Padding is 0.4 % of train."),
+    ("packing", "train books 274,664 1,234 0 560"),
+    ("truth", "cleaning, precision 99.9 %"),
+    ("truth", "mojibake 81.2 %"),
+    ("learning", "Pretraining took 100 steps and 2.0 s, and ended at a validation loss of 5.1."),
+    ("measured", "1.503"),
+    ("measured", "1.403 to 1.603"),
+    ("measured", "release, held out"),
+    ("talk", "held-out question wrong"),
+    ("sizes", "988,288 parameters: 4 layers of width 128, 256 tokens of context"),
+    ("sizes", "1.03 MB 26 %"),
+    ("sizes", "1.23 kB"),
+    ("stages", "took 24.0 s of work, 36.0 s of CPU. This run reused 2 stages and ran 10, for 20.0 s of work"),
+]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The text of each section of a whole run's page."""
+    maker = RunMaker(tmp_path_factory.mktemp("told"))
+    whole_run(maker)
+    return maker.page().sections
+
+
+@pytest.mark.parametrize(("section", "shown"), NUMBERS, ids=[shown for _, shown in NUMBERS])
+def test_the_numbers_are_those_of_the_artifacts(told: dict[str, str], section: str, shown: str) -> None:
+    assert shown in told[section]
+
+
+def test_what_rules_took_is_shown_by_an_example_of_each_as_text(maker: RunMaker) -> None:
+    account = Account(maker.run.store).told()
+    maker.run.artifacts.update(account.made)
+    page = maker.page()
+    assert f"dedup paragraph quoting.txt {WHITE}" in page.sections["rules"]
+    assert "clean running heads alice.txt ALICE IN WONDERLAND" in page.sections["rules"]
+    assert "filter language french.txt Il était une fois" in page.sections["rules"]
+    assert "no text 1 books/photo.txt" in page.sections["rules"]
+    assert "A machine wrote 1 of them, 14.1 % of the characters." in page.sections["corpus"]
+
+
+def test_a_corpus_whose_truth_nobody_knows_is_not_scored(maker: RunMaker) -> None:
+    maker.made("audit", {"funnel.json": FUNNEL}, metrics={"documents_in": 112.0, "documents_kept": 111.0})
+    assert "truth" not in maker.page().sections and "corpus" in maker.page().sections
+
+
+def test_a_text_is_shown_cut_into_its_tokens_with_their_numbers_and_what_is_unknown(maker: RunMaker) -> None:
+    whole_run(maker)
+    tokens = [found for tag, found in maker.page().tags if tag == "span" and "token" in found.get("class", "").split()]
+    assert [(found["class"], found["title"]) for found in tokens] == [
+        ("token", "token 300"),
+        ("token odd unknown", "token 7, unknown"),
+        ("token", "token 301"),
+        ("token odd", "token 302"),
+    ]
+    assert "Runa Runa keeps a goose. ↵ ·" in maker.page().sections["tokenizer"]
