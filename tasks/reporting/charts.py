@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from textwrap import wrap
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -141,7 +141,7 @@ def share_chart(shares: Sequence[Share], *, width: float, label_width: float, de
         axes.grid(axis="x")
         for number, share in enumerate(shares):
             reach = [[max(share.value - share.low, 0.0)], [max(share.high - share.value, 0.0)]]
-            look = {"elinewidth": 1.5, "capsize": 5, "capthick": 1.5, "markersize": 10, "clip_on": False}
+            look: dict[str, Any] = {"elinewidth": 1.5, "capsize": 5, "capthick": 1.5, "markersize": 10, "clip_on": False}
             dot, _, (whisker,) = axes.errorbar(share.value, number, xerr=reach, fmt="o", color=COLOURS[share.tone], **look)
             dot.set_gid("dot")
             whisker.set_gid("whisker")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 from markupsafe import Markup, escape
@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # importing matplotlib takes half a second, which commands th
 
 # matplotlib knows no CSS variables, so each one is drawn in a colour that nothing else has, and put back afterwards.
 COLOURS = {name: f"#0000{number:02x}" for number, name in enumerate(("ink", "soft", "grid", "strong", "other", "quiet"), start=1)}
-SETTINGS = {
+SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "folio",  # the same chart gives the same bytes
     "text.parse_math": False,  # a dollar in a name is a dollar
@@ -63,10 +63,8 @@ def rendered(figure: Figure, label: str) -> Markup:
 
     An artist's gid becomes its class. No id is left, so that many drawings can stand in one page.
     """
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
     stream = BytesIO()
-    FigureCanvasSVG(figure).print_svg(stream, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     root = ElementTree.fromstring(stream.getvalue())
     shapes = {path.attrib["id"]: path.attrib["d"] for path in root.iter(f"{SPACE}path") if "id" in path.attrib}
     width, height = (72 * inches for inches in figure.get_size_inches())

@@ -13,7 +13,7 @@ from tasks.reporting.page import render
 from tasks.reporting.summary import RunSummary
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
-from tasks.stage.execution.run import RunOptions
+from tasks.stage.execution.run import PipelineRun, RunOptions
 from tasks.stage.execution.run_context import record_of
 from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.store.artifact import Artifact, Cost, Origin, content_digest, list_files
