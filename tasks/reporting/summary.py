@@ -90,7 +90,7 @@ class RunSummary:
             ended=datetime.fromisoformat(now()),
             results=Results(dict(run.artifacts), run.store.local),
             reused=frozenset(run.reused),
-            causes={decision.place: decision.causes for decision in run.decisions},
+            causes={decision.position: decision.causes for decision in run.decisions},
             commit=commit,
             dirty=dirty,
             rates=run.rates,

@@ -14,7 +14,7 @@ from tasks.reporting.summary import RunSummary
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import PipelineRun, RunOptions
-from tasks.stage.execution.run_context import record_of
+from tasks.stage.execution.run_context import new_run_record
 from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.store.artifact import Artifact, Cost, Origin, content_digest, list_files
 from tasks.stage.store.store import Store
@@ -123,7 +123,7 @@ class RunMaker:
     def __init__(self, home: Path) -> None:
         store = Store(str(home / "store"), home / "cache")
         self.run = PipelineRun(
-            "trial", home, home, store, Resources(), WorkerPool(Resources(), home, store), RunOptions(), None, record_of("trial", {})
+            "trial", home, home, store, Resources(), WorkerPool(Resources(), home, store), RunOptions(), None, new_run_record("trial", {})
         )
 
     def made(
