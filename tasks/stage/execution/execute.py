@@ -15,6 +15,7 @@ from tasks.stage.execution.run_task import run_task
 from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.key import stable
 from tasks.stage.store.artifact import Artifact, ArtifactPart
+from tasks.stage.system.interrupts import raise_if_interrupted
 from tasks.stage.system.progress import format_duration, log
 from tasks.stage.tracking.mlflow_exporter import flatten_parameters
 from tasks.stage.tracking.server import require_server
@@ -22,6 +23,7 @@ from tasks.stage.tracking.server import require_server
 
 def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list[Artifact]:
     """The artifacts of a stage's calls, in their order, reused or made. Raises what a body raises."""
+    raise_if_interrupted()
     reporter = RunReporter(run, position, calls[0].decision.key, flatten_parameters({"config": stable(calls[0].config, position)}))
     site = JobContext(run.store, run.root, run.home, run.started)
     task = run_task.with_options(name=position, result_storage=run.home / "prefect-results")

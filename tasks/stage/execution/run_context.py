@@ -26,6 +26,7 @@ from tasks.stage.recovery.watchdog import sweep_dead_runs, watched
 from tasks.stage.store.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.store.origin import git_state, now
 from tasks.stage.store.store import Store
+from tasks.stage.system.interrupts import interrupts_recorded
 from tasks.stage.system.progress import log
 from tasks.stage.tracking.cost import Rates, total_cost
 from tasks.stage.tracking.exporter_process import ExporterProcess
@@ -67,7 +68,7 @@ def open_run(
     database = resolve(tracking, root) if tracking else ""
     sweep_dead_runs(journal, database)
     # In this order: a collection of an object store knows a run by its lease alone.
-    with watched(opened, record, database), journal.running(record), opened.in_use(), pool:
+    with interrupts_recorded(), watched(opened, record, database), journal.running(record), opened.in_use(), pool:
         if database:
             run.exporter = ExporterProcess(database, name, home, opened.url)
             tags = {

@@ -22,6 +22,7 @@ from tasks.stage.execution.clusters import LIBRARIES, WorkerGroup, start_workers
 from tasks.stage.execution.job import Outcome, StageJob
 from tasks.stage.execution.resources import ClusterError, Resources
 from tasks.stage.store.store import Store
+from tasks.stage.system.interrupts import raise_if_interrupted
 from tasks.stage.system.progress import log
 
 Future = PrefectFuture[Outcome]
@@ -66,6 +67,7 @@ class WorkerPool:
         waiting, at_work, ended = list(jobs), dict[Future, StageJob](), SimpleQueue[Future]()
         try:
             while waiting or at_work:
+                raise_if_interrupted()
                 while waiting and len(at_work) < workers.slots():
                     job = waiting.pop(0)
                     future: Future = workers.runner.submit(task, job.parameters())

@@ -182,3 +182,20 @@ def test_a_stage_whose_code_was_edited_while_the_run_was_under_way_is_refused_by
         workshop.run()
     assert workshop.executed == ["collect", "count"], "what comes before does not reach the edited function"
     assert {path.parent.name for path in Path(workshop.store).glob("[a-z]*/*/")} == {"collect", "count"}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_ctrl_c_that_arrives_in_a_finalizer_stops_the_run_before_its_next_stage(workshop: Workshop) -> None:
+    lost = """
+    import os, signal
+    class Dropped:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+    dropped = Dropped()
+    del dropped
+    executed("count")"""
+    workshop.edit('\n    executed("count")', lost)
+    with pytest.raises(KeyboardInterrupt):
+        workshop.run()
+    assert workshop.executed == ["collect", "count"]
+    assert set(workshop.made()) == {"collect", "count"}
