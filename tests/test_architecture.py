@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -39,6 +40,14 @@ def imported(name: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def folder_of(module: str) -> Path | None:
+    """The folder that a module of ours lies in; None for a library."""
+    path = module.replace(".", "/")
+    if f"{path}.py" in SOURCES:
+        return Path(path).parent
+    return Path(path) if f"{path}/__init__.py" in SOURCES else None
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_imports_point_from_flows_to_tasks_to_data_and_model_and_never_back(room: str) -> None:
     wrong = {
@@ -53,6 +62,23 @@ def test_imports_point_from_flows_to_tasks_to_data_and_model_and_never_back(room
 
 def test_imports_are_absolute_so_that_the_arrows_can_be_seen() -> None:
     assert not [f"{name} imports {module}" for name in SOURCES for module in imported(name) if module.startswith(".")]
+
+
+def test_no_two_folders_import_each_other() -> None:
+    """A folder and one inside it count as one thought."""
+    arrows: dict[tuple[str, str], str] = {}
+    for name in SOURCES:
+        here = Path(name).parent
+        for module in imported(name):
+            there = folder_of(module)
+            if there is not None and not there.is_relative_to(here) and not here.is_relative_to(there):
+                arrows[here.as_posix(), there.as_posix()] = f"{name} imports {module}"
+    assert not [(arrow, arrows[one, other]) for (one, other), arrow in arrows.items() if (other, one) in arrows]
+
+
+def test_no_folder_holds_more_files_than_a_reader_takes_in_at_a_glance() -> None:
+    counts = Counter(Path(name).parent.as_posix() for name in SOURCES if Path(name).name != "__init__.py")
+    assert not {folder: count for folder, count in counts.items() if count > 22}
 
 
 @pytest.mark.parametrize("library", HOMES)
