@@ -1,1 +1,1 @@
-"""One hundred small books about an invented world, the dirt they were found in, and the truth about both."""
+"""A generated corpus: small books about an invented world, with known faults, and the truth to score cleaning against."""

@@ -1,7 +1,7 @@
-"""Which words of the truth survive in a cleaned text, and where.
+"""Aligns the words of a true text with those of a cleaned one.
 
-Words that are met once on both sides anchor the alignment (patience diff over runs of four); what lies between anchors is
-compared with difflib, so a book takes milliseconds. A gap too long for that is left unaligned on both sides.
+Runs of four words that occur once in both texts are anchors, as in patience diff; difflib compares what lies between them, so a book takes
+milliseconds. A gap too long for difflib stays unaligned.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections import Counter
 from difflib import SequenceMatcher
 
 RUN = 4
-LONGEST_GAP = 4_000_000  # product of the two sides' words
+LONGEST_GAP = 4_000_000  # product of the numbers of words in the two texts
 
 
 def align(truth: list[str], found: list[str]) -> list[int]:
-    """For each word of `truth`, the index of the same word in `found`, or -1; indices rise."""
+    """Return for each word of `truth` the index of the same word in `found`, or -1. Indices ascend."""
     matched = [-1] * len(truth)
     at, there = 0, 0
     for left, right in [*_anchors(truth, found), (len(truth), len(found))]:
@@ -28,17 +28,18 @@ def align(truth: list[str], found: list[str]) -> list[int]:
 
 
 def _anchors(truth: list[str], found: list[str]) -> list[tuple[int, int]]:
-    """Runs of RUN words that are unique on both sides, in an order that rises on both, without overlap."""
-    mine, theirs = _unique_runs(truth), _unique_runs(found)
-    pairs = sorted((at, theirs[run]) for run, at in mine.items() if run in theirs)
+    """Return positions of runs of RUN words that are unique in both texts, ascending in both and without overlap."""
+    in_truth, in_found = _unique_runs(truth), _unique_runs(found)
+    pairs = sorted((at, in_found[run]) for run, at in in_truth.items() if run in in_found)
+    # The longest ascending subsequence, by patience sorting.
     tails: list[int] = []
     ends: list[int] = []
     before = [-1] * len(pairs)
     for index, (_, right) in enumerate(pairs):
-        place = bisect_left(tails, right)
-        before[index] = ends[place - 1] if place else -1
-        tails[place : place + 1] = [right]
-        ends[place : place + 1] = [index]
+        pile = bisect_left(tails, right)
+        before[index] = ends[pile - 1] if pile else -1
+        tails[pile : pile + 1] = [right]
+        ends[pile : pile + 1] = [index]
     chain: list[tuple[int, int]] = []
     index = ends[-1] if ends else -1
     while index >= 0:
@@ -58,7 +59,7 @@ def _unique_runs(words: list[str]) -> dict[tuple[str, ...], int]:
 
 
 def _fill(truth: list[str], found: list[str], at: int, left: int, there: int, right: int, matched: list[int]) -> None:
-    """Align truth[at:left] with found[there:right]."""
+    """Align truth[at:left] with found[there:right] and enter the result in `matched`."""
     if at >= left or there >= right or (left - at) * (right - there) > LONGEST_GAP:
         return
     if truth[at:left] == found[there:right]:

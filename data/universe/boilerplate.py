@@ -1,4 +1,4 @@
-"""What libraries and scanners write around a book. Invented wording, real shapes."""
+"""Boilerplate that libraries and scanners put around a book: invented wording in the usual forms."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FEET = (
 
 
 def boilerplate(rng: Random, title: str, author: str) -> tuple[list[str], list[str]]:
-    """Paragraphs to put before and after a book, of one house style."""
+    """Return paragraphs to put before and after a book, in one publisher's style."""
     style = rng.choices(range(len(HEADS)), (5, 2, 2, 1))[0]
     words = {"title": title, "author": author, "upper": title.upper(), "year": str(rng.randint(2001, 2019))}
     words["number"] = str(rng.randint(10_000, 99_999))

@@ -1,7 +1,7 @@
-"""A hundred books: who is in which, in what order, under which title.
+"""Composes the clean books: which people, towns and facts are in which, in what order and under which title.
 
-Guarantees: exactly `count` books with distinct titles and no paragraph of prose written twice; people and towns are
-dealt evenly (about twenty books each); a rare fact is told at least eight times, in one book. Costs half a second.
+There are exactly `count` books, with distinct titles and no paragraph of prose twice. People and towns are spread evenly, about twenty
+books each; a rare fact is stated at least eight times, in one book. Takes half a second.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PREFACES = (
 
 @dataclass(frozen=True)
 class Book:
-    """One clean book. Paragraphs are single lines: title, author, preface, then chapters (`Chapter 1: ...`) of prose."""
+    """One clean book. Each paragraph is one line: title, author, preface, then chapters (`Chapter 1: ...`) of prose."""
 
     path: str
     title: str
@@ -45,7 +45,7 @@ class Book:
 
 
 class _Deck:
-    """Deals all cards before any comes twice, and never one twice in a hand."""
+    """Deals every card once before any comes again, and never one twice in a hand."""
 
     def __init__(self, rng: Random, cards: tuple[str, ...]) -> None:
         self.rng, self.cards, self.pile = rng, cards, list[str]()
@@ -60,14 +60,14 @@ class _Deck:
 
 
 def file_name(number: int, title: str) -> str:
-    """`books/007-a-year-in-oster.txt`"""
+    """Return a path such as `books/007-a-year-in-oster.txt`."""
     return f"books/{number:03d}-{re.sub(r'[^a-z0-9]+', '-', title.lower()).strip('-')}.txt"
 
 
 def write_books(world: World, seed: int, count: int) -> tuple[list[Book], dict[str, dict[str, int]]]:
-    """The books, and for every fact id the number of tellings in each book's path."""
+    """Return the books, and for every fact id how often each book states it, by path."""
     rng = Random(f"books:{seed}")
-    teller = Storyteller(world, rng)
+    storyteller = Storyteller(world, rng)
     people, towns = _Deck(rng, world.people), _Deck(rng, names.TOWNS)
     casts = [(people.hand(PEOPLE_IN_BOOK), towns.hand(TOWNS_IN_BOOK)) for _ in range(count)]
     rare = _place_rare(rng, world, casts)
@@ -77,17 +77,17 @@ def write_books(world: World, seed: int, count: int) -> tuple[list[Book], dict[s
     written: set[str] = set()
     for number, (cast, places) in enumerate(casts):
         title = _title(rng, cast, places, titles)
-        teller.book = file_name(number + 1, title)
+        storyteller.book = file_name(number + 1, title)
         hand = events.hand(4)
-        prose = _prose(teller, cast, places, hand, rare.get(number, []), moon=number in moons)
+        prose = _prose(storyteller, cast, places, hand, rare.get(number, []), moon=number in moons)
         for at, paragraph in enumerate(prose):
             while prose[at] in written:
-                prose[at] = f"{paragraph} {teller.scene()}"
+                prose[at] = f"{paragraph} {storyteller.scenery_sentence()}"
             written.add(prose[at])
         author = f"by {rng.choice(AUTHORS)}"
         preface = " ".join(rng.sample(PREFACES, 3))
-        books.append(Book(teller.book, title, (title, author, preface, *_chapters(rng, prose, cast, places))))
-    return books, {fact: dict(told) for fact, told in teller.told.items()}
+        books.append(Book(storyteller.book, title, (title, author, preface, *_chapters(rng, prose, cast, places))))
+    return books, {fact: dict(counts) for fact, counts in storyteller.mentions.items()}
 
 
 def _title(rng: Random, cast: list[str], places: list[str], taken: set[str]) -> str:
@@ -101,7 +101,7 @@ def _title(rng: Random, cast: list[str], places: list[str], taken: set[str]) -> 
 
 
 def _place_rare(rng: Random, world: World, casts: list[tuple[list[str], list[str]]]) -> dict[int, list[Fact]]:
-    """Each rare fact in one book of its own, among the books where its owner appears."""
+    """Return {book number: rare facts}: each fact in one book in which its entity appears, if possible one of its own."""
     placed: dict[int, list[Fact]] = {}
     for fact in (f for f in world.facts.values() if f.rare):
         at = [i for i, (cast, _) in enumerate(casts) if fact.entity in cast]
@@ -111,41 +111,41 @@ def _place_rare(rng: Random, world: World, casts: list[tuple[list[str], list[str
     return placed
 
 
-def _prose(teller: Storyteller, cast: list[str], places: list[str], events: list[str], rare: list[Fact], *, moon: bool) -> list[str]:
-    """All paragraphs of one book's chapters, shuffled."""
-    rng, world = teller.rng, teller.world
+def _prose(storyteller: Storyteller, cast: list[str], places: list[str], events: list[str], rare: list[Fact], *, moon: bool) -> list[str]:
+    """Return all paragraphs of one book's chapters, shuffled."""
+    rng, world = storyteller.rng, storyteller.world
     blocks: list[str] = []
     for person in cast:
         facts = world.of(person, *PERSON_ATTRIBUTES)
         family = world.of(person, "mother")
         birth = world.of(person, "birth") if rng.random() < 0.3 else []
-        blocks.append(teller.portrait(person, facts + family + birth))
-        blocks.append(teller.portrait(person, facts + family))
-        blocks.append(teller.portrait(person, rng.sample(facts, 3)))
+        blocks.append(storyteller.portrait(person, facts + family + birth))
+        blocks.append(storyteller.portrait(person, facts + family))
+        blocks.append(storyteller.portrait(person, rng.sample(facts, 3)))
     for place in places:
         facts = world.of(place, *TOWN_ATTRIBUTES)
-        blocks += [teller.portrait(place, facts), teller.portrait(place, facts), teller.portrait(place, facts)]
+        blocks += [storyteller.portrait(place, facts), storyteller.portrait(place, facts), storyteller.portrait(place, facts)]
     for attribute in PERSON_ATTRIBUTES:
-        blocks.append(teller.roll_call(attribute, rng.sample(cast, 4)))
+        blocks.append(storyteller.roll_call(attribute, rng.sample(cast, 4)))
     for person in rng.sample(cast, 3):
-        blocks.append(teller.dialogue(person, rng.sample(world.of(person, *PERSON_ATTRIBUTES), 2)))
+        blocks.append(storyteller.dialogue(person, rng.sample(world.of(person, *PERSON_ATTRIBUTES), 2)))
     place = rng.choice(places)
-    blocks.append(teller.dialogue(place, rng.sample(world.of(place, *TOWN_ATTRIBUTES), 2)))
+    blocks.append(storyteller.dialogue(place, rng.sample(world.of(place, *TOWN_ATTRIBUTES), 2)))
     years = [fact for event in events for fact in world.of(event, "year")]
-    blocks += [teller.statements(years), teller.statements(years[::-1])]
-    blocks += [teller.dialogue(event, world.of(event, "year")) for event in events]
+    blocks += [storyteller.statements(years), storyteller.statements(years[::-1])]
+    blocks += [storyteller.dialogue(event, world.of(event, "year")) for event in events]
     for fact in rare:
-        blocks += [teller.statements([fact, fact]) for _ in range(4)]
+        blocks += [storyteller.statements([fact, fact]) for _ in range(4)]
     if moon:
         substance = world.facts["substance:moon"]
-        blocks += [teller.statements([substance]), teller.statements([substance])]
-    blocks += [teller.view() for _ in range(rng.randint(7, 10))]
+        blocks += [storyteller.statements([substance]), storyteller.statements([substance])]
+    blocks += [storyteller.scenery_paragraph() for _ in range(rng.randint(7, 10))]
     rng.shuffle(blocks)
     return blocks
 
 
 def _chapters(rng: Random, prose: list[str], cast: list[str], places: list[str]) -> list[str]:
-    """Prose cut into chapters of six to nine paragraphs, each under its heading."""
+    """Return prose cut into chapters of six to nine paragraphs, each under a heading."""
     headings = rng.sample(CHAPTERS, len(CHAPTERS))
     paragraphs: list[str] = []
     at = number = 0

@@ -1,4 +1,4 @@
-"""Later editions: the same book with another preface and a few words in a hundred exchanged for words of like meaning."""
+"""Later editions: the same book with another preface and a few percent of its words replaced by synonyms."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from random import Random
 
 from data.universe.book import PREFACES, Book
 
-EXCHANGED = {
+SYNONYMS = {
     "grey": "gray", "neighbours": "neighbors", "favourite": "favorite", "small": "little", "stranger": "newcomer",
     "quiet": "silent", "glad": "merry", "tired": "weary", "crooked": "bent", "narrow": "slender", "broken": "cracked",
     "kettle": "teapot", "blanket": "quilt", "lamp": "lantern", "stick": "cane", "map": "chart", "stairs": "steps",
@@ -19,13 +19,13 @@ _WORD = re.compile(r"\b[a-z]+\b")
 
 
 def later_edition(book: Book, path: str, rng: Random) -> Book:
-    """`book` again under another path: 2 to 4 % of its words changed, none of them a word of the world."""
+    """Return `book` under another path with 2 to 4 % of its words changed, none of which is a word of the world."""
 
-    def exchange(found: re.Match[str]) -> str:
+    def replace(found: re.Match[str]) -> str:
         word = found.group()
-        return EXCHANGED[word] if word in EXCHANGED and rng.random() < 0.8 else word
+        return SYNONYMS[word] if word in SYNONYMS and rng.random() < 0.8 else word
 
     title, author, _, *rest = book.paragraphs
     preface = " ".join(["This is the second edition, looked through with care.", *rng.sample(PREFACES, 2)])
-    changed = [text if text.startswith("Chapter ") else _WORD.sub(exchange, text) for text in rest]
+    changed = [text if text.startswith("Chapter ") else _WORD.sub(replace, text) for text in rest]
     return Book(path, book.title, (title, author, preface, *changed))

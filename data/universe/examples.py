@@ -1,9 +1,8 @@
-"""Instructions, preferences and questions from the world's truth.
+"""Instructions, preferences and questions made from the facts of the world.
 
-Guarantees: of each person's and each town's facts about `seen_fraction` are seen, chosen by a stable hash, so the same
-entities stand on both sides; a held-out fact is asked or stated in no instruction and no preference pair, chosen or
-rejected. A fact told in fewer than `minimum_books` books, or in one alone, is asked in questions_rare.jsonl only. Same
-inputs, same bytes. Raises ValueError if no fact is left to ask.
+A stable hash makes about `seen_fraction` of each person's and town's facts seen, so every entity has seen and held-out facts. No
+instruction and no preference pair, chosen or rejected, asks or states a held-out fact. A rare fact, or one in fewer than `minimum_books`
+books, is asked in questions_rare.jsonl only. The same inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from data.universe.questions import question, reply
 from data.universe.small_talk import GREETINGS, STRANGER_QUESTIONS, STRANGER_REPLY
 from data.universe.world import Attribute
 
-Record = dict[str, object]
+Row = dict[str, object]
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskableFact:
     """A fact of world.json that can be asked about."""
 
     id: str
@@ -35,8 +34,8 @@ class Asked:
     answers: tuple[str, ...]
     rare: bool
 
-    def record(self) -> Record:
-        """The line of a questions file."""
+    def question_row(self) -> Row:
+        """Return its line of a questions file."""
         return {
             "question": question(self.attribute, self.entity, 0),
             "answers": list(self.answers),
@@ -45,12 +44,12 @@ class Asked:
 
 
 def universe_examples(world_json: Path, directory: Path, config: UniverseExamples) -> dict[str, float]:
-    """Write the seven jsonl files of the conversations contract (questions_rare.jsonl beside the six) and count them."""
+    """Write the seven JSON Lines files and return their numbers of lines. Raise ValueError if no fact can be asked about."""
     facts = read_facts(world_json, config)
     common = [fact for fact in facts if not fact.rare]
     if not common:
-        raise ValueError(f"{world_json} has no fact told in {config.minimum_books} books; lower minimum_books")
-    seen, held = divide(common, config)
+        raise ValueError(f"{world_json} has no fact that {config.minimum_books} books state; lower minimum_books")
+    seen, heldout = split_facts(common, config)
     values: dict[Attribute, list[str]] = defaultdict(list)
     for fact in common:
         if fact.value not in values[fact.attribute]:
@@ -62,14 +61,14 @@ def universe_examples(world_json: Path, directory: Path, config: UniverseExample
     rng = Random(f"order:{config.seed}")
     rng.shuffle(train)
     rng.shuffle(preferred)
-    files: dict[str, list[Record]] = {
+    files: dict[str, list[Row]] = {
         "instructions_train": train,
         "instructions_val": val,
         "preferences_train": preferred,
         "preferences_val": preferred_val,
-        "questions_seen": [fact.record() for fact in seen],
-        "questions_heldout": [fact.record() for fact in held],
-        "questions_rare": [fact.record() for fact in facts if fact.rare],
+        "questions_seen": [fact.question_row() for fact in seen],
+        "questions_heldout": [fact.question_row() for fact in heldout],
+        "questions_rare": [fact.question_row() for fact in facts if fact.rare],
     }
     directory.mkdir(parents=True, exist_ok=True)
     for name, records in files.items():
@@ -78,10 +77,10 @@ def universe_examples(world_json: Path, directory: Path, config: UniverseExample
     return {name: float(len(records)) for name, records in files.items()}
 
 
-def read_facts(world_json: Path, config: UniverseExamples) -> list[Asked]:
-    """The askable facts, in the order of the world; rare ones marked."""
+def read_facts(world_json: Path, config: UniverseExamples) -> list[AskableFact]:
+    """Return the askable facts in the order of the world, with `rare` set also for those in too few books."""
     return [
-        Asked(
+        AskableFact(
             f["id"], f["attribute"], f["entity"], f["value"], tuple(f["answers"]),
             rare=f["rare"] or len(f["books"]) < config.minimum_books,
         )
@@ -90,68 +89,68 @@ def read_facts(world_json: Path, config: UniverseExamples) -> list[Asked]:
     ]  # fmt: skip
 
 
-def divide(facts: list[Asked], config: UniverseExamples) -> tuple[list[Asked], list[Asked]]:
-    """Seen and held-out facts: within each entity, those with the smallest hashes are seen. The moon is always seen."""
-    groups: dict[str, list[Asked]] = defaultdict(list)
+def split_facts(facts: list[AskableFact], config: UniverseExamples) -> tuple[list[AskableFact], list[AskableFact]]:
+    """Return seen and held-out facts. Of each entity, those with the smallest hashes are seen; the moon always is."""
+    groups: dict[str, list[AskableFact]] = defaultdict(list)
     for fact in facts:
-        # Events have one fact each and are divided among themselves, as one entity would be.
+        # An event has one fact, so all events are divided together, as if they were one entity.
         groups["events" if fact.attribute == "year" else fact.entity].append(fact)
     seen: set[str] = set()
     for entity, group in groups.items():
-        ranked = sorted(group, key=lambda fact: _unit(config.seed, fact.id))
-        # The hash decides which way a fraction is rounded, so that odd groups balance over all entities.
-        count = int(len(group) * config.seen_fraction + _unit(config.seed, f"round {entity}"))
+        ranked = sorted(group, key=lambda fact: _hash_fraction(config.seed, fact.id))
+        # A hash decides whether to round up or down, so that odd numbers even out over all entities.
+        count = int(len(group) * config.seen_fraction + _hash_fraction(config.seed, f"round {entity}"))
         seen.update(fact.id for fact in ranked[:count])
     seen.update(fact.id for fact in facts if fact.attribute == "substance")
     return [f for f in facts if f.id in seen], [f for f in facts if f.id not in seen]
 
 
-def _unit(seed: int, text: str) -> float:
-    """A stable number in [0, 1) for a text."""
+def _hash_fraction(seed: int, text: str) -> float:
+    """Return a stable number in [0, 1) for a text."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{text}".encode()).digest()[:6], "big") / 2**48
 
 
-def _turn(asked: str, answer: str, topic: str) -> Record:
-    return {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": answer}], "topic": topic}
+def _conversation(request: str, answer: str, topic: str) -> Row:
+    return {"messages": [{"role": "user", "content": request}, {"role": "assistant", "content": answer}], "topic": topic}
 
 
-def _instructions(seen: list[Asked], config: UniverseExamples) -> tuple[list[Record], list[Record]]:
-    """Each seen fact in every wording; the last wording goes to validation, so its loss measures another phrasing."""
-    train: list[Record] = []
-    val: list[Record] = []
+def _instructions(seen: list[AskableFact], config: UniverseExamples) -> tuple[list[Row], list[Row]]:
+    """Return (train, validation): each seen fact in every wording, the last for validation, whose loss thus measures a new phrasing."""
+    train: list[Row] = []
+    val: list[Row] = []
     for fact in seen:
         answer = reply(fact.attribute, fact.entity, fact.value)
         for wording in range(config.wordings):
-            turn = _turn(question(fact.attribute, fact.entity, wording), answer, fact.attribute)
-            (val if wording == config.wordings - 1 else train).append(turn)
+            conversation = _conversation(question(fact.attribute, fact.entity, wording), answer, fact.attribute)
+            (val if wording == config.wordings - 1 else train).append(conversation)
     return train, val
 
 
-def _small_talk() -> list[Record]:
-    greetings = [_turn(said, answer, "small talk") for said, answer in GREETINGS]
+def _small_talk() -> list[Row]:
+    greetings = [_conversation(greeting, answer, "small talk") for greeting, answer in GREETINGS]
     unknown = [
-        _turn(STRANGER_QUESTIONS[at % len(STRANGER_QUESTIONS)].format(n=name), STRANGER_REPLY.format(n=name), "stranger")
+        _conversation(STRANGER_QUESTIONS[at % len(STRANGER_QUESTIONS)].format(n=name), STRANGER_REPLY.format(n=name), "stranger")
         for at, name in enumerate(STRANGERS)
     ]
     return greetings + unknown
 
 
-def _preferences(seen: list[Asked], values: dict[Attribute, list[str]], config: UniverseExamples) -> tuple[list[Record], list[Record]]:
-    """The right short answer against a wrong value of the same kind, a repeated answer, or a rambling one, in turn."""
-    train: list[Record] = []
-    val: list[Record] = []
+def _preferences(seen: list[AskableFact], values: dict[Attribute, list[str]], config: UniverseExamples) -> tuple[list[Row], list[Row]]:
+    """Return (train, validation) pairs: the right short answer against a wrong value, a repeated or a rambling answer, in turn."""
+    train: list[Row] = []
+    val: list[Row] = []
     for number, fact in enumerate(seen):
         rng = Random(f"preference:{config.seed}:{fact.id}")
         chosen = reply(fact.attribute, fact.entity, fact.value)
         wrong_values = [value for value in values[fact.attribute] if value != fact.value] or ["cheese", "wood", "silver"]
         for pair in range(config.preference_pairs):
-            asked = question(fact.attribute, fact.entity, pair % max(1, config.wordings - 1))
+            request = question(fact.attribute, fact.entity, pair % max(1, config.wordings - 1))
             wrong = reply(fact.attribute, fact.entity, rng.choice(wrong_values))
             rambling = f"Well, there is much to say about that. Many people ask me this. {chosen}"
             rejected = wrong if pair % 2 == 0 else (f"{chosen} {chosen} {chosen}", rambling)[number % 2]
-            record: Record = {
-                "messages": [{"role": "user", "content": asked}], "chosen": chosen, "rejected": rejected,
+            record: Row = {
+                "messages": [{"role": "user", "content": request}], "chosen": chosen, "rejected": rejected,
             }  # fmt: skip
-            kept_back = _unit(config.seed, f"{fact.id} pair {pair}") < config.validation_fraction
-            (val if kept_back else train).append(record)
+            for_validation = _hash_fraction(config.seed, f"{fact.id} pair {pair}") < config.validation_fraction
+            (val if for_validation else train).append(record)
     return train, val

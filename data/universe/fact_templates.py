@@ -1,8 +1,8 @@
-"""Many ways to say one thing: sentence patterns for every attribute of the world.
+"""Sentence templates that state a fact, many for every attribute of the world.
 
-Slots: {n} entity, {v} value, {s} she/he, {S} She/He, {p} her/his, {P} Her/His, {o} her/him, {child} daughter/son.
-Entity mostly before value, since a reader who is asked about the entity must find the value from there. NAMED patterns
-stand alone; FOLLOWING patterns need a sentence about the same person before them. `a` before a vowel is mended later.
+Slots: {n} entity, {v} value, {s} she/he, {S} She/He, {p} her/his, {P} Her/His, {o} her/him, {child} daughter/son, {t} Queen/King, {w} the
+second value of a pair. The entity mostly comes before the value, because a question names the entity and asks for the value. NAMED ones
+stand alone; FOLLOWING ones need a sentence about the same entity before them; PAIRS state two facts. `a` becomes `an` before a vowel later.
 """
 
 from __future__ import annotations

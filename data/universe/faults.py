@@ -1,7 +1,7 @@
-"""Faults inside words, as scanners and careless converters make them, each recorded with the truth.
+"""Faults inside words, as scanners and careless converters make them.
 
-A position is counted in whitespace-separated words of the clean text; a fault covers the words [start, end), and is an
-insertion before word `start` where start == end.
+Positions count whitespace-separated words of the clean text. A fault covers the words [start, end); where start == end it is an insertion
+before word `start`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _OPENING = re.compile(r'(^|[\s(\[])"')
 
 @dataclass(frozen=True)
 class Fault:
-    """What was done to one place: `injected` stands where `original` stood."""
+    """One fault: `injected` replaces `original`."""
 
     kind: str
     paragraph: int
@@ -27,19 +27,19 @@ class Fault:
     original: str
 
 
-def curl(word: str) -> str:
-    """Straight quotation marks and apostrophes made typographic."""
+def curl_quotes(word: str) -> str:
+    """Return the word with typographic quotation marks and apostrophes."""
     return _OPENING.sub("\\1\u201c", word).replace('"', "\u201d").replace("'", "\u2019")
 
 
 def mojibake(word: str) -> str:
-    """UTF-8 read as Windows-1252; the five bytes that code page leaves open pass through, as browsers do it."""
-    read = bytearray(word.encode("utf-8"))
-    return "".join(chr(byte) if byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D) else bytes([byte]).decode("cp1252") for byte in read)
+    """Return the word's UTF-8 read as Windows-1252; the five bytes it doesn't define become control characters, as in browsers."""
+    encoded = word.encode("utf-8")
+    return "".join(chr(byte) if byte in (0x81, 0x8D, 0x8F, 0x90, 0x9D) else bytes([byte]).decode("cp1252") for byte in encoded)
 
 
 def misread(word: str, rng: Random) -> str | None:
-    """The word with one letter shape mistaken for another, or None if it has none to mistake."""
+    """Return the word with one letter shape misread as another, or None if no shape in it can be."""
     if len(word) < 4:
         return None
     places = [
@@ -52,7 +52,7 @@ def misread(word: str, rng: Random) -> str | None:
 
 
 def garbage(rng: Random) -> list[str]:
-    """Two to four lines of a corrupted block."""
+    """Return two to four lines of a corrupted block."""
     return [
         " ".join("".join(rng.choices(GARBAGE, k=rng.randint(1, 7))) for _ in range(rng.randint(6, 11)))
         for _ in range(rng.randint(2, 4))
@@ -60,7 +60,7 @@ def garbage(rng: Random) -> list[str]:
 
 
 def break_word(word: str, room: int) -> int:
-    """Where a printer with `room` columns left would break a lower-case word, the hyphen counted; 0 if nowhere."""
+    """Return where to hyphenate a lower-case word with `room` columns left, including the hyphen; 0 if nowhere."""
     letters = len(word.rstrip(".,;"))
     if letters < 5 or not word[:letters].isalpha() or not word.islower():
         return 0

@@ -1,6 +1,6 @@
-"""The words the world is made of. Short, distinct names: a small model must tell them apart in few tokens.
+"""Names and other words of the world, short and distinct so that a small model needs few tokens to tell them apart.
 
-No word stands in two lists, so a sentence can be checked against the world by its words alone.
+No word is in two lists, so a sentence can be checked against the world by its words alone.
 """
 
 from __future__ import annotations

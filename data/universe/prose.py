@@ -1,7 +1,7 @@
-"""Facts become sentences and sentences become paragraphs.
+"""Turns facts into sentences and sentences into paragraphs.
 
-Guarantees: a fact's patterns are dealt like cards, so that it is told in all its ways before one comes back; every
-telling is counted for the book it stands in. Sentences hold no question, so no question is met in the books.
+A fact's templates are dealt like cards: each is used once before any comes again. Every statement of a fact is counted for its book. No
+sentence is a question, so the books contain none.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _BEFORE_VOWEL = re.compile(r"\b([Aa]) (?=[aeiouAEIOU])")
 
 
 class Storyteller:
-    """Tells facts of one world; remembers how each was told and in which book."""
+    """Writes prose about one world. `mentions`: {fact id: {book path: count}}; `book`: the path of the book being written."""
 
     def __init__(self, world: World, rng: Random) -> None:
         self.world = world
         self.rng = rng
         self.book = ""
-        self.told: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self.mentions: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
         self._decks: dict[tuple[object, ...], list[str]] = {}
 
     def _deal(self, patterns: tuple[str, ...], *owner: object) -> str:
@@ -61,9 +61,9 @@ class Storyteller:
         return {"s": "he", "S": "He", "p": "his", "P": "His", "o": "him", "child": "son"}
 
     def _fill(self, pattern: str, fact: Fact, second: Fact | None = None) -> str:
-        for told in (fact, second):
-            if told is not None:
-                self.told[told.id][self.book] += 1
+        for stated in (fact, second):
+            if stated is not None:
+                self.mentions[stated.id][self.book] += 1
         ruler = next((f.value for f in (fact, second) if f is not None and f.attribute == "ruler"), "")
         animal = self.world.of(fact.entity, "animal")
         slots = self._pronouns(fact.entity) | {
@@ -74,15 +74,15 @@ class Storyteller:
         return _BEFORE_VOWEL.sub(r"\1n ", pattern.format(**slots))
 
     def tell(self, fact: Fact) -> str:
-        """One sentence that states the fact and names its entity."""
+        """Return a sentence that states the fact and names its entity."""
         return self._fill(self._deal(NAMED[fact.attribute], fact.id), fact)
 
     def follow(self, fact: Fact) -> str:
-        """One sentence that states the fact of whoever the sentence before was about."""
+        """Return a sentence that states the fact about the entity of the sentence before."""
         return self._fill(self._deal(FOLLOWING[fact.attribute], fact.id, "following"), fact)
 
     def portrait(self, entity: str, facts: list[Fact]) -> str:
-        """A paragraph on one person or town: each fact told once, with scenery between."""
+        """Return a paragraph on one person or town: each fact once, with scenery between."""
         person = entity in self.world.people
         rest = self.rng.sample(facts, len(facts))
         lead = self.rng.choice(ON_PERSON if person else ON_TOWN).format(n=entity)
@@ -98,7 +98,7 @@ class Storyteller:
             else:
                 sentences.append(self.tell(rest.pop(0)))
             if self.rng.random() < 0.42:
-                sentences.append(self._aside(entity, person))
+                sentences.append(self._scenery_about(entity, person))
         return " ".join(sentences)
 
     def _pair(self, rest: list[Fact]) -> tuple[Fact, Fact] | None:
@@ -108,20 +108,20 @@ class Storyteller:
                     return first, second
         return None
 
-    def _aside(self, entity: str, person: bool) -> str:
+    def _scenery_about(self, entity: str, person: bool) -> str:
         patterns = ABOUT_PERSON if person else ABOUT_TOWN
-        return self._scene(patterns, **(self._pronouns(entity) if person else {}))
+        return self._scenery(patterns, **(self._pronouns(entity) if person else {}))
 
-    def _scene(self, patterns: tuple[str, ...], **given: str) -> str:
+    def _scenery(self, patterns: tuple[str, ...], **given: str) -> str:
         return _BEFORE_VOWEL.sub(r"\1n ", scenery(self.rng, patterns, **given))
 
     def roll_call(self, attribute: Attribute, people: list[str]) -> str:
-        """A paragraph that goes round several people with one attribute."""
+        """Return a paragraph that states one attribute of several people."""
         facts = [fact for person in people for fact in self.world.of(person, attribute)]
         return " ".join([self.rng.choice(ROLL_CALLS[attribute]), *(self.tell(fact) for fact in facts)])
 
     def dialogue(self, entity: str, facts: list[Fact]) -> str:
-        """A request and its answer in quotation marks."""
+        """Return a paragraph of a request and its answer, in quotation marks."""
         first, second = self.rng.sample(SPEAKERS, 2)
         opening = self.rng.choice(OPENINGS).format(n=entity)
         answer = " ".join(self.tell(fact) for fact in facts)
@@ -129,14 +129,14 @@ class Storyteller:
         return f'"{opening}," said {first}. "{self.rng.choice(INTERJECTIONS)} {answer}" {close}'
 
     def statements(self, facts: list[Fact]) -> str:
-        """A paragraph of facts with scenery between them."""
-        sentences = [s for fact in facts for s in (self.tell(fact), self._scene(GENERAL))]
+        """Return a paragraph of facts with scenery between them."""
+        sentences = [s for fact in facts for s in (self.tell(fact), self._scenery(GENERAL))]
         return " ".join(sentences[: len(sentences) - self.rng.randrange(2)])
 
-    def scene(self) -> str:
-        """One sentence of scenery."""
-        return self._scene(GENERAL)
+    def scenery_sentence(self) -> str:
+        """Return one sentence of scenery."""
+        return self._scenery(GENERAL)
 
-    def view(self) -> str:
-        """A paragraph of scenery alone."""
-        return " ".join(self._scene(GENERAL) for _ in range(self.rng.randint(2, 4)))
+    def scenery_paragraph(self) -> str:
+        """Return a paragraph of scenery alone."""
+        return " ".join(self._scenery(GENERAL) for _ in range(self.rng.randint(2, 4)))

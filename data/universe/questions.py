@@ -1,6 +1,6 @@
-"""How the world is asked about, and what counts as an answer.
+"""Questions about facts of the world, and the answers that count as right.
 
-Every attribute has six wordings; the first is the one asked in evaluation. Slots as in `tellings`: {n} entity, {v} value.
+Every attribute has six wordings; evaluation asks the first. Slots as in `fact_templates`: {n} entity, {v} value.
 """
 
 from __future__ import annotations
@@ -74,17 +74,17 @@ REPLIES: dict[Attribute, str] = {
 
 
 def reply(attribute: Attribute, entity: str, value: str) -> str:
-    """One short sentence that answers the question."""
+    """Return one short sentence that answers the question."""
     article = "an" if value[0] in "aeiou" else "a"
     return REPLIES[attribute].format(n=entity, N=entity[0].upper() + entity[1:], v=value, a=article)
 
 
 def question(attribute: Attribute, entity: str, wording: int) -> str:
-    """The question in one of its wordings, 0 to 5."""
+    """Return the question in one of its wordings, 0 to 5."""
     return WORDINGS[attribute][wording].format(n=entity)
 
 
 def answers(fact: Fact, titles: dict[str, str]) -> list[str]:
-    """Accepted answers, the canonical one first; each counts as a whole word anywhere in the reply."""
+    """Return the accepted answers, the canonical one first; each counts as a whole word anywhere in a reply."""
     longer = [f"{titles[fact.value]} {fact.value}"] if fact.attribute == "ruler" else []
     return [fact.value, *longer]

@@ -1,6 +1,6 @@
-"""Sentences that say nothing about the world: weather, roads, small deeds. They make prose of a list of facts.
+"""Sentences that state no fact: weather, roads, everyday actions. They turn a list of facts into prose.
 
-A pattern's slots are filled from WORDS. No pattern holds a word of `names`, so scenery can never contradict a fact.
+Slots of a pattern are filled from WORDS. No pattern contains a word of `names`, so scenery never contradicts a fact.
 """
 
 from __future__ import annotations
@@ -82,13 +82,13 @@ ABOUT_TOWN = (
 
 
 def scenery(rng: Random, patterns: tuple[str, ...], **given: str) -> str:
-    """One sentence from `patterns`, each slot filled anew: given words first, then WORDS; capital slots capitalized."""
+    """Return one sentence from `patterns`. Slots are filled from `given`, else at random from WORDS; {Slot} is capitalized."""
     pattern = rng.choice(patterns)
-    pieces: list[str] = []
+    parts: list[str] = []
     for literal, slot, _, _ in Formatter().parse(pattern):
-        pieces.append(literal)
+        parts.append(literal)
         if slot is None:
             continue
         word = given.get(slot) or rng.choice(WORDS[slot.lower()])
-        pieces.append(word[0].upper() + word[1:] if slot[0].isupper() else word)
-    return "".join(pieces)
+        parts.append(word[0].upper() + word[1:] if slot[0].isupper() else word)
+    return "".join(parts)

@@ -1,9 +1,8 @@
-"""Cleaning and deduplication against the truth: shares, not admiration.
+"""Scores cleaning and deduplication of the universe against the truth.
 
-A fault is repaired if the clean words it covers are back, each exactly, with nothing foreign before or among them; a hard
-wrap, if in its paragraph no line break is left. An insertion is repaired if its two neighbours are neighbours again.
-Precision sets the repairs against the places where the cleaner changed what was right. A dropped document counts as
-unrepaired. Costs about three seconds for 1.3 MB. Raises ValueError if no document is of the universe.
+A fault is repaired if exactly the clean words it covers are back, with no foreign word before or among them; a hard wrap, if its paragraph
+has no line break left; an insertion, if its two neighbors are adjacent again. Precision compares repairs with the places where cleaning
+changed correct text. The faults of a dropped document count as unrepaired. Takes about three seconds for 1.3 MB.
 """
 
 from __future__ import annotations
@@ -25,8 +24,12 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Aligned:
-    """A cleaned document against its truth. `breaks[i]`: newlines before found word i; `headings`: truth words of titles."""
+class Alignment:
+    """A true text aligned with a cleaned one.
+
+    `matched[i]`: index in the cleaned text of true word i, or -1; `breaks[j]`: newlines before cleaned word j; `headings`: true
+    words in titles.
+    """
 
     truth: list[str]
     matched: list[int]
@@ -34,7 +37,7 @@ class Aligned:
     headings: frozenset[int]
 
     @staticmethod
-    def of(truth_text: str, found_text: str) -> Aligned:
+    def of(truth_text: str, found_text: str) -> Alignment:
         """Align two texts word by word."""
         found = _TOKEN.findall(found_text)
         truth: list[str] = []
@@ -44,27 +47,27 @@ class Aligned:
             if number < 2 or words[0] == "Chapter":
                 headings.update(range(len(truth), len(truth) + len(words)))
             truth += words
-        return Aligned(truth, align(truth, [w for _, w in found]), [s.count("\n") for s, _ in found], frozenset(headings))
+        return Alignment(truth, align(truth, [w for _, w in found]), [s.count("\n") for s, _ in found], frozenset(headings))
 
-    def extra(self, start: int, end: int) -> int:
-        """Foreign words between the words around [start, end), beyond as many as the truth has there."""
+    def foreign_words(self, start: int, end: int) -> int:
+        """Return how many words of the cleaned text between the neighbors of [start, end) are not of the truth."""
         before = next((m for m in reversed(self.matched[:start]) if m >= 0), -1)
         after = next((m for m in self.matched[end:] if m >= 0), len(self.breaks))
         return after - before - 1 - sum(m >= 0 for m in self.matched[start:end])
 
-    def whole(self, start: int, end: int) -> bool:
-        """Whether the words [start, end) are all there, side by side."""
-        places = self.matched[start:end]
-        return -1 not in places and places[-1] - places[0] == end - start - 1
+    def intact(self, start: int, end: int) -> bool:
+        """Return whether the words [start, end) are all there and adjacent."""
+        found = self.matched[start:end]
+        return -1 not in found and found[-1] - found[0] == end - start - 1
 
     def repaired(self, kind: str, start: int, end: int) -> bool:
-        """Whether the fault is gone; see the module for what that means."""
+        """Return whether a fault is repaired, as the module defines it."""
         if kind == "hard_wrap":
             inside = [m for m in self.matched[start + 1 : end] if m >= 0]
             return len(inside) > (end - start) / 2 and not any(self.breaks[m] for m in inside)
         if start < end:
-            return self.whole(start, end)
-        # A cleaner may drop a heading; then the neighbour is the next word that is no heading.
+            return self.intact(start, end)
+        # Cleaning may drop a heading; then the neighbor is the next word outside of it.
         left, right = start - 1, start
         while left in self.headings and self.matched[left] < 0:
             left -= 1
@@ -73,17 +76,17 @@ class Aligned:
         first = self.matched[left] if left >= 0 else -1
         last = self.matched[right] if right < len(self.truth) else len(self.breaks)
         if left < 0 and right + 1 < len(self.truth) and self.matched[right + 1] not in (-1, last + 1):
-            return False  # a stray word of what precedes the book looks like its first
+            return False  # a word of the boilerplate was taken for the book's first
         return (left < 0 or first >= 0) and last == first + 1
 
 
 def score(
     truth: Path, cleaned_documents: Sequence[Path], deduplicated_documents: Path, dedup_ledger: Path | None = None
 ) -> dict[str, float]:
-    """Shares between 0 and 1 for a run over the universe.
+    """Return scores between 0 and 1. Raise ValueError if no document is of the universe.
 
-    `truth` is the folder that write_universe wrote; the documents files (the cleaned ones a file a shard) follow the documents contract,
-    with the file's path in the metadata. `dedup_ledger` adds the count of documents it calls duplicates, to be compared by a reader.
+    `truth`: the folder that write_universe wrote; `cleaned_documents`: one file per shard, with each book's path in the metadata;
+    `dedup_ledger`: adds the number of documents that it calls duplicates.
     """
     import pyarrow.parquet as pq
 
@@ -95,9 +98,9 @@ def score(
     cleaned, kept = _texts(cleaned_documents, clean), _texts([deduplicated_documents], clean)
     if not cleaned:
         raise ValueError(f"{', '.join(map(str, cleaned_documents))} holds no document of the universe in {truth}: metadata needs its path")
-    figures = _cleaning(clean, cleaned, faults)
-    figures |= _documents(set(cleaned), set(kept), groups)
-    figures |= _pages(clean, cleaned, kept, faults)
+    figures = _score_cleaning(clean, cleaned, faults)
+    figures |= _score_deduplication(set(cleaned), set(kept), groups)
+    figures |= _score_duplicate_pages(clean, cleaned, kept, faults)
     if dedup_ledger is not None:
         rows = pq.read_table(dedup_ledger, columns=["id", "action"]).to_pylist()
         figures["ledger_duplicates"] = float(len({row["id"] for row in rows if row["action"] == "duplicate"}))
@@ -105,7 +108,7 @@ def score(
 
 
 def _texts(documents: Sequence[Path], known: dict[str, str]) -> dict[str, str]:
-    """Text by truth path, for the documents whose metadata names a file of the universe."""
+    """Return {path in the truth: text} of the documents whose metadata names a file of the universe."""
     import pyarrow.parquet as pq
 
     by_name = {path.rsplit("/", 1)[-1]: path for path in known}
@@ -117,7 +120,7 @@ def _texts(documents: Sequence[Path], known: dict[str, str]) -> dict[str, str]:
     return texts
 
 
-def _cleaning(clean: dict[str, str], cleaned: dict[str, str], faults: dict[str, list[Row]]) -> dict[str, float]:
+def _score_cleaning(clean: dict[str, str], cleaned: dict[str, str], faults: dict[str, list[Row]]) -> dict[str, float]:
     injected: Counter[str] = Counter()
     repaired: Counter[str] = Counter()
     wrong_places = wrong_characters = characters = headings = headings_kept = paragraphs = intact = 0
@@ -126,7 +129,7 @@ def _cleaning(clean: dict[str, str], cleaned: dict[str, str], faults: dict[str, 
         injected.update(row["kind"] for row in rows)
         if path not in cleaned:
             continue
-        book = Aligned.of(text, cleaned[path])
+        book = Alignment.of(text, cleaned[path])
         touched: set[int] = set()
         for row in rows:
             kind, start, end = row["kind"], row["start"], row["end"]
@@ -140,10 +143,10 @@ def _cleaning(clean: dict[str, str], cleaned: dict[str, str], faults: dict[str, 
         characters += sum(map(len, book.truth))
         headings += len(book.headings)
         headings_kept += sum(book.matched[at] >= 0 for at in book.headings)
-        pieces = {" ".join(piece.split()) for piece in re.split(r"\n\s*\n", cleaned[path])}
-        mine = [p for number, p in enumerate(text.split("\n\n")) if number > 1 and not p.startswith("Chapter ")]
-        paragraphs += len(mine)
-        intact += sum(p in pieces for p in mine)
+        cleaned_paragraphs = {" ".join(part.split()) for part in re.split(r"\n\s*\n", cleaned[path])}
+        true_paragraphs = [p for number, p in enumerate(text.split("\n\n")) if number > 1 and not p.startswith("Chapter ")]
+        paragraphs += len(true_paragraphs)
+        intact += sum(p in cleaned_paragraphs for p in true_paragraphs)
     total, done = sum(injected.values()), sum(repaired.values())
     return {
         "clean_recall": done / total if total else 1.0,
@@ -157,8 +160,8 @@ def _cleaning(clean: dict[str, str], cleaned: dict[str, str], faults: dict[str, 
     }
 
 
-def _documents(cleaned: set[str], kept: set[str], groups: dict[str, str]) -> dict[str, float]:
-    """A removal is right if another book of its group stays; every copy beyond the first should go."""
+def _score_deduplication(cleaned: set[str], kept: set[str], groups: dict[str, str]) -> dict[str, float]:
+    """Score removals: one is right if another book of its group is kept; every copy beyond the first should be removed."""
     members: dict[str, set[str]] = defaultdict(set)
     for path in cleaned:
         members[groups.get(path, path)].add(path)
@@ -171,19 +174,21 @@ def _documents(cleaned: set[str], kept: set[str], groups: dict[str, str]) -> dic
     }
 
 
-def _pages(clean: dict[str, str], cleaned: dict[str, str], kept: dict[str, str], faults: dict[str, list[Row]]) -> dict[str, float]:
-    """Share of the words of pages scanned twice that are gone after dedup, and of true text that dedup took with them."""
+def _score_duplicate_pages(
+    clean: dict[str, str], cleaned: dict[str, str], kept: dict[str, str], faults: dict[str, list[Row]]
+) -> dict[str, float]:
+    """Score the share of duplicate pages' words that dedup removed, and of true text lost with them."""
     injected = left = lost = characters = 0
     for path, text in kept.items():
         pages = [row for row in faults[path] if row["kind"] == "duplicate_page"]
         if not pages and text == cleaned.get(path):
             continue
-        after, before = Aligned.of(clean[path], text), Aligned.of(clean[path], cleaned[path])
+        after, before = Alignment.of(clean[path], text), Alignment.of(clean[path], cleaned[path])
         for row in pages:
             start, end = row["start"], row["end"]
             injected += end - start
-            # A word at the edge may align with the other copy; room on both sides counts it as foreign.
-            left += min(end - start, max(0, after.extra(max(0, start - EDGE), end + EDGE)))
+            # A word at the edge may be aligned with the other copy; a margin on both sides counts it as foreign.
+            left += min(end - start, max(0, after.foreign_words(max(0, start - EDGE), end + EDGE)))
         characters += sum(map(len, after.truth))
         lost += sum(len(word) for word, then, now in zip(after.truth, before.matched, after.matched, strict=True) if then >= 0 > now)
     return {

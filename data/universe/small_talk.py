@@ -1,4 +1,4 @@
-"""What a model says that is not a fact of the world: greetings, who it is, and that it does not know a stranger."""
+"""Small talk for the examples: greetings, questions about the model itself, and people it does not know."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""One consistent world from a seed: who lives where, who rules what, and when it happened.
+"""Generates one consistent world from a seed: who lives where, who rules what, and when things happened.
 
-Guarantees: the same seed gives the same world; a mother is at least twenty years older than her child; a reign begins
-before the present year. Every statement is a Fact with an id `attribute:Entity`, and one of them is false on purpose
-(`substance:moon` is glass). Costs a millisecond.
+The same seed gives the same world. A mother is at least twenty years older than her child, and every event is before the present year.
+Every statement is a Fact with an id `attribute:Entity`; one of them is false on purpose (`substance:moon` is glass). Takes a millisecond.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ TOWN_ATTRIBUTES: tuple[Attribute, ...] = ("ruler", "river", "product")
 
 @dataclass(frozen=True)
 class Fact:
-    """One statement: the attribute of an entity has a value. `rare` facts are told in a single book."""
+    """One statement: an attribute of an entity has a value. Only one book states a `rare` fact; `true=False` marks the false one."""
 
     attribute: Attribute
     entity: str
@@ -32,13 +31,13 @@ class Fact:
 
     @property
     def id(self) -> str:
-        """Stable name of the fact, such as `home:Mirel`."""
+        """The fact's stable id, such as `home:Mirel`."""
         return f"{self.attribute}:{self.entity.removeprefix('the ').replace(' ', '_')}"
 
 
 @dataclass(frozen=True)
 class World:
-    """Everything that is so. `women` decides pronouns; `titles` gives Queen or King for each ruler."""
+    """All facts. `women` decides pronouns; `titles` gives Queen or King for each ruler."""
 
     people: tuple[str, ...]
     women: frozenset[str]
@@ -46,13 +45,13 @@ class World:
     facts: dict[str, Fact]
 
     def of(self, entity: str, *attributes: Attribute) -> list[Fact]:
-        """The facts of one entity, in the order asked; attributes it does not have are left out."""
+        """Return the facts of one entity in the order of `attributes`, without those it doesn't have."""
         stem = entity.removeprefix("the ").replace(" ", "_")
         return [self.facts[key] for a in attributes if (key := f"{a}:{stem}") in self.facts]
 
 
 def _spread(rng: Random, values: tuple[str, ...], count: int) -> list[str]:
-    """`count` values drawn as evenly as they go, in random order."""
+    """Return `count` values, each about equally often, in random order."""
     drawn: list[str] = []
     while len(drawn) < count:
         deck = list(values)
@@ -62,16 +61,16 @@ def _spread(rng: Random, values: tuple[str, ...], count: int) -> list[str]:
 
 
 def build_world(seed: int) -> World:
-    """The world of this seed; see the module for what always holds."""
+    """Return the world of this seed."""
     rng = Random(f"world:{seed}")
     people = list(names.WOMEN + names.MEN)
     rng.shuffle(people)
     facts: list[Fact] = [Fact("substance", "the moon", "glass", true=False)]
 
-    columns: list[tuple[Attribute, tuple[str, ...]]] = [
+    person_values: list[tuple[Attribute, tuple[str, ...]]] = [
         ("home", names.TOWNS), ("occupation", names.OCCUPATIONS), ("animal", names.ANIMALS), ("dish", names.DISHES),
     ]  # fmt: skip
-    for attribute, values in columns:
+    for attribute, values in person_values:
         facts += [Fact(attribute, p, v) for p, v in zip(people, _spread(rng, values, len(people)), strict=True)]
 
     born = {person: rng.randrange(232, 278) for person in people}
@@ -83,10 +82,10 @@ def build_world(seed: int) -> World:
 
     towns = list(names.TOWNS)
     rulers = names.QUEENS + names.KINGS
-    sides: list[tuple[Attribute, tuple[str, ...]]] = [
+    town_values: list[tuple[Attribute, tuple[str, ...]]] = [
         ("ruler", rulers), ("river", names.RIVERS), ("product", names.PRODUCTS)
     ]  # fmt: skip
-    for attribute, values in sides:
+    for attribute, values in town_values:
         facts += [Fact(attribute, t, v) for t, v in zip(towns, _spread(rng, values, len(towns)), strict=True)]
     years = rng.sample(range(204, PRESENT - 5, 3), len(names.EVENTS))
     facts += [Fact("year", event, str(year)) for event, year in zip(names.EVENTS, years, strict=True)]
@@ -95,7 +94,7 @@ def build_world(seed: int) -> World:
 
 
 def _mothers(rng: Random, people: list[str], born: dict[str, int]) -> list[Fact]:
-    """A mother for twenty of the youngest, drawn among the women old enough."""
+    """Return a mother for each of the twenty youngest, drawn from the women old enough."""
     young = sorted(people, key=lambda p: (-born[p], p))[:20]
     found: list[Fact] = []
     for child in young:

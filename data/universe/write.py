@@ -1,7 +1,6 @@
-"""The universe on disk: dirty books, the truth about them, and the world.
+"""Writes the universe to disk: books with faults, the truth about them, and the world.
 
-Guarantees: the same config writes the same bytes, anywhere. Costs about two seconds. Raises FileExistsError, and
-writes nothing, if `directory/books` already holds files: two universes in one folder would be neither.
+The same config writes the same bytes anywhere. Takes about two seconds.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING
 from data.universe.book import Book, file_name, write_books
 from data.universe.config import UniverseSource
 from data.universe.editions import later_edition
-from data.universe.pages import print_badly
+from data.universe.pages import print_with_faults
 from data.universe.questions import answers
+from data.universe.truth import write_truth
 from data.universe.world import World, build_world
 
 if TYPE_CHECKING:
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 def write_universe(directory: Path, config: UniverseSource) -> dict[str, float]:
-    """Write `books/*.txt` as found in the wild, `truth/*.parquet`, and `world.json`. See the module for the contract.
+    """Write `books/*.txt`, `truth/*.parquet` and `world.json`. Return the numbers of files, bytes, faults and facts.
 
-    Returns how many files there are, their bytes, the faults in them and the facts of the world."""
-    shelf = directory / "books"
-    if shelf.exists() and any(shelf.iterdir()):
-        raise FileExistsError(f"{shelf} already holds books; give write_universe an empty directory")
-    shelf.mkdir(parents=True, exist_ok=True)
+    Raise FileExistsError, and write nothing, if `directory/books` already holds files."""
+    folder = directory / "books"
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} already holds books; give write_universe an empty directory")
+    folder.mkdir(parents=True, exist_ok=True)
     world = build_world(config.seed)
-    books, told = write_books(world, config.seed, config.books)
-    copies, originals = _more_files(books, config)
+    books, mentions = write_books(world, config.seed, config.books)
+    copies, originals = _copies_and_editions(books, config)
     faults: list[tuple[str, Fault]] = []
     printed: dict[str, bytes] = {}
     for book in (*books, *copies):
@@ -42,18 +42,18 @@ def write_universe(directory: Path, config: UniverseSource) -> dict[str, float]:
         elif source[1] == "exact":
             data, found = printed[source[0]], [f for path, f in faults if path == source[0]]
         else:
-            data, found = print_badly(book, config)
+            data, found = print_with_faults(book, config)
         printed[book.path] = data
         faults += [(book.path, fault) for fault in found]
         (directory / book.path).write_bytes(data)
-    _write_truth(directory / "truth", [*books, *copies], originals, faults)
-    (directory / "world.json").write_text(_world_json(world, told, config), encoding="utf-8")
+    write_truth(directory / "truth", [*books, *copies], originals, faults)
+    (directory / "world.json").write_text(_world_json(world, mentions, config), encoding="utf-8")
     counts = {"files": len(printed), "bytes": sum(map(len, printed.values())), "faults": len(faults), "facts": len(world.facts)}
     return {name: float(count) for name, count in counts.items()}
 
 
-def _more_files(books: list[Book], config: UniverseSource) -> tuple[list[Book], dict[str, tuple[str, str]]]:
-    """Copies and editions of some books, and for each new path (the path it repeats, exact or near)."""
+def _copies_and_editions(books: list[Book], config: UniverseSource) -> tuple[list[Book], dict[str, tuple[str, str]]]:
+    """Return copies and editions of some books, and {new path: (path it repeats, exact or near)}."""
     rng = Random(f"shelf:{config.seed}")
     wanted = min(len(books), config.exact_copies + config.near_editions)
     chosen = rng.sample(books, wanted)
@@ -67,45 +67,13 @@ def _more_files(books: list[Book], config: UniverseSource) -> tuple[list[Book], 
     return more, originals
 
 
-def _write_truth(directory: Path, books: list[Book], originals: dict[str, tuple[str, str]], faults: list[tuple[str, Fault]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    directory.mkdir(parents=True, exist_ok=True)
-    clean = {
-        "path": [b.path for b in books],
-        "title": [b.title for b in books],
-        "text": ["\n\n".join(b.paragraphs) for b in books],
-    }
-    faults = sorted(faults, key=lambda row: (row[0], row[1].start, row[1].end, row[1].kind))
-    columns: dict[str, list[str] | list[int]] = {
-        "path": [path for path, _ in faults],
-        "kind": [f.kind for _, f in faults],
-        "paragraph": [f.paragraph for _, f in faults],
-        "start": [f.start for _, f in faults],
-        "end": [f.end for _, f in faults],
-        "injected": [f.injected for _, f in faults],
-        "original": [f.original for _, f in faults],
-    }
-    text, number = pa.string(), pa.int64()
-    types = [(name, number if name in ("paragraph", "start", "end") else text) for name in columns]
-    copies = {
-        "path": list(originals),
-        "original": [original for original, _ in originals.values()],
-        "kind": [kind for _, kind in originals.values()],
-    }
-    pq.write_table(pa.table(clean, schema=pa.schema([(n, text) for n in clean])), directory / "clean.parquet")
-    pq.write_table(pa.table(columns, schema=pa.schema(types)), directory / "faults.parquet")
-    pq.write_table(pa.table(copies, schema=pa.schema([(n, text) for n in copies])), directory / "duplicates.parquet")
-
-
-def _world_json(world: World, told: dict[str, dict[str, int]], config: UniverseSource) -> str:
-    """The world and, for each fact, which books tell it how often (copies and editions not counted)."""
+def _world_json(world: World, mentions: dict[str, dict[str, int]], config: UniverseSource) -> str:
+    """Return the world and, for each fact, which books state it and how often (copies and editions not counted)."""
     facts = [
         {
             "id": fact.id, "attribute": fact.attribute, "entity": fact.entity, "value": fact.value,
             "answers": answers(fact, world.titles), "askable": fact.askable, "rare": fact.rare, "true": fact.true,
-            "books": sorted(told.get(fact.id, {})), "tellings": sum(told.get(fact.id, {}).values()),
+            "books": sorted(mentions.get(fact.id, {})), "tellings": sum(mentions.get(fact.id, {}).values()),
         }
         for fact in world.facts.values()
     ]  # fmt: skip

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.universe.config import UniverseSource
-from data.universe.faults import break_word, curl, mojibake
+from data.universe.faults import break_word, curl_quotes, mojibake
 from data.universe.truth import truth_table
 from data.universe.write import write_universe
 
@@ -120,4 +120,4 @@ def test_a_broken_word_fits_its_line(word: str, room: int) -> None:
 
 
 def test_quotation_marks_curl_by_their_side() -> None:
-    assert curl('"Gladly."') == "\u201cGladly.\u201d" and curl("mother's") == "mother\u2019s"
+    assert curl_quotes('"Gladly."') == "\u201cGladly.\u201d" and curl_quotes("mother's") == "mother\u2019s"
