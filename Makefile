@@ -10,7 +10,7 @@ run: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-proofs: .venv/installed-dev  # what takes minutes: every ZeRO stage, kills, the whole default recipe
+proofs: .venv/installed-proofs  # what takes minutes: every ZeRO stage, kills, the whole default recipe
 	$(BIN)/python -m pytest -m slow
 
 crash: .venv/installed-dev  # kill -9 at every point of every stage, and what comes of it, as a table
@@ -33,6 +33,10 @@ down: .venv/installed
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv/installed-proofs: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,proofs]'
 	touch $@
 
 clean:
