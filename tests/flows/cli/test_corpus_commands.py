@@ -14,21 +14,21 @@ from flows.cli.views.corpus_stats import corpus_stats
 from flows.cli.views.corpus_why import explain_duplicates
 from flows.cli.views.diff_rendering import CUT, NEW, OLD, differing, plain, printable
 from tasks.stage.store.store import Store
-from tests.tasks.lineage.edited_corpus import ALICE, IDS, SHELF, WHITE, Account
+from tests.tasks.lineage.edited_corpus import ALICE, IDS, SHELF, WHITE, EditedCorpus
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Account:
+def told(tmp_path_factory: pytest.TempPathFactory) -> EditedCorpus:
     """A corpus with every stage."""
     place = tmp_path_factory.mktemp("account")
-    return Account(Store(str(place / "store"), place / "cache")).told()
+    return EditedCorpus(Store(str(place / "store"), place / "cache")).write()
 
 
-def shown(account: Account, document: str, **options: Any) -> str:
+def shown(account: EditedCorpus, document: str, **options: Any) -> str:
     return plain(show_document(document, store=account.store.url, **options))
 
 
-def test_a_document_s_origin_fate_and_rules_are_told_stage_by_stage(told: Account) -> None:
+def test_a_document_s_origin_fate_and_rules_are_told_stage_by_stage(told: EditedCorpus) -> None:
     text = shown(told, "Alice in Wonderland")
     assert "from: source books, path alice.txt, format txt, encoding utf-8, language en (0.98)" in text
     lines = [" ".join(line.split()) for line in text.splitlines()]
@@ -38,11 +38,11 @@ def test_a_document_s_origin_fate_and_rules_are_told_stage_by_stage(told: Accoun
 
 
 @pytest.mark.parametrize("name", ["alice.txt", "books/alice.txt", "Alice in Wonderland", IDS["alice.txt"]])
-def test_a_document_is_found_by_its_file_path_title_and_id(told: Account, name: str) -> None:
+def test_a_document_is_found_by_its_file_path_title_and_id(told: EditedCorpus, name: str) -> None:
     assert f"document {IDS['alice.txt']}: books/alice.txt" in shown(told, name)
 
 
-def test_each_changed_line_stands_before_and_after_with_every_rule_and_its_neighbours(told: Account) -> None:
+def test_each_changed_line_stands_before_and_after_with_every_rule_and_its_neighbours(told: EditedCorpus) -> None:
     text = shown(told, "alice.txt")
     assert (
         """
@@ -59,37 +59,37 @@ clean, place 2
     assert "clean, place 3, round 2" in text and "+ misread words  She had nothing at all to do." in text
 
 
-def test_the_differing_part_is_marked_and_what_was_cut_is_struck(told: Account) -> None:
+def test_the_differing_part_is_marked_and_what_was_cut_is_struck(told: EditedCorpus) -> None:
     spans = [span for line in show_document("alice.txt", store=told.store.url) for span in line]
     assert ('"', OLD) in spans and ("“", NEW) in spans and ("—", NEW) in spans
     assert ("ALICE IN WONDERLAND   12", CUT) in spans
 
 
-def test_only_what_one_rule_did_is_shown_when_asked(told: Account) -> None:
+def test_only_what_one_rule_did_is_shown_when_asked(told: EditedCorpus) -> None:
     text = shown(told, "alice.txt", rule="running_heads")
     assert "changed places, 2 of 2" in text and "quotes         " not in text.partition("changed places")[2]
     with pytest.raises(LookupError, match=r"No rule 'runing' touched document .*alice.txt.* These did: .*running heads"):
         shown(told, "alice.txt", rule="runing")
 
 
-def test_fewer_places_than_there_are_are_some_of_every_rule_and_say_how_many_more(told: Account) -> None:
+def test_fewer_places_than_there_are_are_some_of_every_rule_and_say_how_many_more(told: EditedCorpus) -> None:
     text = shown(told, "alice.txt", limit=3)
     assert "changed places, 3 of 4; 1 more with --full, --limit or --rule" in text
     assert "- running heads" in text and "+ dashes" in text and "+ misread words" in text
 
 
-def test_in_full_the_whole_text_stands_as_it_was_read_and_as_it_stands(told: Account) -> None:
+def test_in_full_the_whole_text_stands_as_it_was_read_and_as_it_stands(told: EditedCorpus) -> None:
     text = shown(told, "alice.txt", full=True)
     before, after = text.split("as it stands, 154 characters\n")
     assert "as it was read, 193 characters" in before and f"- quotes, dashes  {ALICE.splitlines()[1]}" in before
     assert after == f"Alice was tired — “very” tired.\nShe had nothing at all to do.\n{WHITE}"
 
 
-def test_a_passage_that_stands_elsewhere_names_the_document_that_keeps_it(told: Account) -> None:
+def test_a_passage_that_stands_elsewhere_names_the_document_that_keeps_it(told: EditedCorpus) -> None:
     assert f"- paragraph  {WHITE}  [{IDS['alice.txt']} (books/alice.txt)]" in shown(told, "quoting.txt")
 
 
-def test_what_was_found_and_redacted_is_never_shown_as_it_was(told: Account) -> None:
+def test_what_was_found_and_redacted_is_never_shown_as_it_was(told: EditedCorpus) -> None:
     changed = shown(told, "letter.txt").partition("changed places")[2]
     assert "- e-mail  e-mail, 15 characters\n+ e-mail  <email>\n          Write to <email> or to me." in changed
     assert "ann@example.org" not in changed
@@ -104,21 +104,21 @@ GONE = [
 
 
 @pytest.mark.parametrize(("name", "fate", "text"), GONE)
-def test_a_document_that_was_removed_says_where_and_why_and_shows_its_text(told: Account, name: str, fate: str, text: str) -> None:
+def test_a_document_that_was_removed_says_where_and_why_and_shows_its_text(told: EditedCorpus, name: str, fate: str, text: str) -> None:
     found = shown(told, name)
     assert fate in [" ".join(line.split()) for line in found.splitlines()]
     assert text in found.partition("its text as it reached ")[2]
 
 
-def test_a_file_that_was_put_aside_is_shown_with_its_reason(told: Account) -> None:
+def test_a_file_that_was_put_aside_is_shown_with_its_reason(told: EditedCorpus) -> None:
     assert "quarantined by ingest: no text: it begins like a PNG image" in shown(told, "photo.txt")
 
 
-def test_a_document_that_others_were_called_copies_of_names_them(told: Account) -> None:
+def test_a_document_that_others_were_called_copies_of_names_them(told: EditedCorpus) -> None:
     assert f"stands for {IDS['copy.txt']} (books/copy.txt)" in shown(told, "moby.txt")
 
 
-def test_as_data_the_story_has_both_texts_and_every_change(told: Account) -> None:
+def test_as_data_the_story_has_both_texts_and_every_change(told: EditedCorpus) -> None:
     story = json.loads(shown(told, "alice.txt", as_json=True))
     assert story["before"] == ALICE and story["after"].startswith("Alice was tired — “very” tired.")
     assert [stage["stage"] for stage in story["stages"]] == ["ingest", "clean", "filter", "dedup", "decontaminate", "split"]
@@ -126,7 +126,7 @@ def test_as_data_the_story_has_both_texts_and_every_change(told: Account) -> Non
         "running heads", "quotes", "dashes", "running heads", "misread words"]  # fmt: skip
 
 
-def test_names_that_mean_nothing_are_refused_with_what_is_near(told: Account) -> None:
+def test_names_that_mean_nothing_are_refused_with_what_is_near(told: EditedCorpus) -> None:
     with pytest.raises(LookupError, match=r"No document that books read is called 'alice in wonderlnd'.* Similar names:\n.*alice.txt"):
         shown(told, "alice in wonderlnd")
     with pytest.raises(LookupError, match=r"The recipe 'boks' never ran in .*; did you mean books\? These did: books\."):
@@ -140,7 +140,7 @@ def test_a_store_without_runs_says_so(tmp_path: Path) -> None:
         corpus_stats("four_books", store=str(tmp_path / "store"))
 
 
-def test_the_funnel_has_every_stage_and_each_rule_s_share(told: Account) -> None:
+def test_the_funnel_has_every_stage_and_each_rule_s_share(told: EditedCorpus) -> None:
     lines = [" ".join(line.split()) for line in corpus_stats("books", store=told.store.url).splitlines()]
     for line in (
         "ingest 10 1 9 595 0 0 0 595 balanced",
@@ -160,7 +160,7 @@ def test_the_funnel_has_every_stage_and_each_rule_s_share(told: Account) -> None
     assert data["recipe"] == "books" and data["metrics"]["balanced"] == 1.0 and data["documents_kept"] == 5
 
 
-def test_the_tables_of_what_was_removed_are_listed_with_their_sizes_and_places(told: Account) -> None:
+def test_the_tables_of_what_was_removed_are_listed_with_their_sizes_and_places(told: EditedCorpus) -> None:
     tables = json.loads(show_removed(store=told.store.url, as_json=True))
     assert [(table["stage"], table["rule"], table["rows"]) for table in tables] == [
         ("clean", "running_heads", 2), ("clean", "too_short", 1), ("filter", "language", 1), ("dedup", "exact_document", 1),
@@ -170,13 +170,13 @@ def test_the_tables_of_what_was_removed_are_listed_with_their_sizes_and_places(t
 
 
 @pytest.mark.parametrize("rule", ["running heads", "running_heads", "clean/running_heads"])
-def test_a_rule_s_table_opens_with_document_place_and_text(told: Account, rule: str) -> None:
+def test_a_rule_s_table_opens_with_document_place_and_text(told: EditedCorpus, rule: str) -> None:
     text = show_removed(rule, store=told.store.url)
     assert f"{IDS['alice.txt']} books/alice.txt, place 4, 24 characters" in text and "ALICE IN WONDERLAND   12" in text
     assert "2 pieces, the first 1" in show_removed(rule, limit=1, store=told.store.url)
 
 
-def test_a_limit_where_nothing_is_limited_is_refused(told: Account) -> None:
+def test_a_limit_where_nothing_is_limited_is_refused(told: EditedCorpus) -> None:
     for asked in ({"full": True, "limit": 3}, {"as_json": True, "limit": 3}, {"as_json": True, "full": True}):
         with pytest.raises(ValueError, match=r"leave --(limit|full) out"):
             show_document("alice.txt", store=told.store.url, **asked)
@@ -185,13 +185,13 @@ def test_a_limit_where_nothing_is_limited_is_refused(told: Account) -> None:
 
 
 def test_stages_that_a_recipe_leaves_out_are_left_out(tmp_path: Path) -> None:
-    short = Account(Store(str(tmp_path / "store"), tmp_path / "cache"), without=("filter", "decontaminate")).told()
+    short = EditedCorpus(Store(str(tmp_path / "store"), tmp_path / "cache"), without=("filter", "decontaminate")).write()
     assert "language" not in shown(short, "french.txt").partition("from:")[2].partition("\n")[0]
     assert "filter" not in shown(short, "french.txt") and "filter" not in corpus_stats(store=short.store.url).partition("rules")[0]
     assert json.loads(corpus_stats(store=short.store.url, as_json=True))["metrics"]["balanced"] == 1.0
 
 
-def test_why_two_documents_were_called_the_same_is_told_by_their_links_and_shared_passages(told: Account) -> None:
+def test_why_two_documents_were_called_the_same_is_told_by_their_links_and_shared_passages(told: EditedCorpus) -> None:
     pytest.importorskip("data.dedup.why")
     text = explain_duplicates("copy.txt", "Moby Dick", store=told.store.url)
     names = [f"{IDS[name]} (books/{name})" for name in ("copy.txt", "moby.txt")]

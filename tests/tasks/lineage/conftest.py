@@ -1,4 +1,4 @@
-"""What tests of tracing share: a store with a corpus."""
+"""What tests of lineage share: a store with a corpus."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.tasks.lineage.corpus_store import Corpus
 
 @pytest.fixture(params=["disk", "memory"])
 def corpus(request: pytest.FixtureRequest, tmp_path: Path) -> Corpus:
-    """A run of a few books, in a store on a disk and in an object store."""
+    """A run over a few books, in a store on disk and in an object store."""
     url = str(tmp_path / "store [old]*") if request.param == "disk" else f"memory://{uuid.uuid4().hex}"
     made = Corpus(Store(url, tmp_path / "cache"))
     made.run()

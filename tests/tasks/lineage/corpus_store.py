@@ -1,4 +1,4 @@
-"""A store with a corpus of a few books, laid out as a run leaves it: files as the stages write them, models that are words."""
+"""A store with a corpus of a few books, laid out as a run leaves it: files as the stages write them, models that are text."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ SPLIT = {ALICE: "train", MOBY: "train", PRIDE: "val", TALE: "test"}
 
 
 def shard_of(identity: str) -> int:
-    """Which of the shards a document belongs to."""
+    """Return the shard that a document belongs to."""
     return int(identity, 16) * SHARDS >> 64
 
 
 class Corpus:
-    """Writes a run's artifacts into a store. `version` sets a generation apart; `texts` are the books it read."""
+    """Writes a run's artifacts into a store. `version` tells runs apart; `texts` are the books it read."""
 
     def __init__(self, store: Store, recipe: str = "books", *, source: Mapping[str, Any] | None = None) -> None:
         self.store, self.recipe = store, recipe
@@ -53,11 +53,11 @@ class Corpus:
 
     @property
     def snapshot(self) -> StoreSnapshot:
-        """The store as it stands, read anew."""
+        """The store as it is now."""
         return StoreSnapshot.load(self.store, STAGES)
 
     def run(self, version: str = "1", texts: Mapping[str, str] = TEXTS, *, rate: float = 0.5) -> dict[str, Artifact]:
-        """All stages, by place."""
+        """Write every stage; return the artifacts by position."""
         self.version, self.texts, self.made = version, dict(texts), {}
         for number in range(SHARDS):
             self._ingest(number)
@@ -68,7 +68,7 @@ class Corpus:
         return self.made
 
     def record(self, run_id: str, *, reused: Iterable[str] = (), causes: Mapping[str, str] | None = None, **more: Any) -> RunRecord:
-        """The journal's record of what was made last."""
+        """Write the journal's record of the last run."""
         places = {
             place: PositionRecord(
                 stage=a.stage, key=a.key, digest=a.digest, location=a.location, action="reused" if place in reused else "executed",
@@ -89,11 +89,13 @@ class Corpus:
         Journal(self.store).write(record)
         return record
 
-    def commit(self, place: str, files: Mapping[str, Any], inputs: Mapping[str, InputRecord] | None = None, **described: Any) -> Artifact:
-        """An artifact at a place; a list of rows is a table when its file's name says so, other values are text."""
-        stage, _, number = place.rstrip("]").partition("[")
+    def commit(
+        self, position: str, files: Mapping[str, Any], inputs: Mapping[str, InputRecord] | None = None, **described: Any
+    ) -> Artifact:
+        """Commit an artifact at a position. A .parquet file is given as (schema, rows), others as text or JSON rows."""
+        stage, _, number = position.rstrip("]").partition("[")
         stage, _, where = stage.partition(".")
-        output = self.store.scratch(place) / "output"
+        output = self.store.scratch(position) / "output"
         for name, content in files.items():
             (output / name).parent.mkdir(parents=True, exist_ok=True)
             if name.endswith(".parquet"):
@@ -104,16 +106,16 @@ class Corpus:
         if number:
             described["ingredients"] = {"shard": f"{number} of {SHARDS}", **described.get("ingredients", {})}
         label = f"{self.recipe}-{number or where}" if number or where else self.recipe
-        # What a stage is given decides its key, as it does in a run.
-        given = json.dumps([place, self.recipe, [i.digest for i in (inputs or {}).values()], described], sort_keys=True, default=str)
+        # As in a run, inputs decide the key.
+        given = json.dumps([position, self.recipe, [i.digest for i in (inputs or {}).values()], described], sort_keys=True, default=str)
         name = hashlib.sha256(f"{given}{'' if inputs else sorted(self.texts.items())}".encode()).hexdigest()
         made = artifact(output, stage=stage, label=label, name=name, inputs=inputs, **described)
-        self.made[place] = self.store.commit(output, made)
-        return self.made[place]
+        self.made[position] = self.store.commit(output, made)
+        return self.made[position]
 
     def _ingest(self, number: int) -> None:
         here = [self._row(name) for name in sorted(self.texts, key=_id) if shard_of(_id(name)) == number]
-        ledger = [_ledger("ingest", row["id"], "kept", "read") for row in here]
+        ledger = [_ledger_row("ingest", row["id"], "kept", "read") for row in here]
         files = {"documents.parquet": (DOCUMENTS, here), "ledger.parquet": (LEDGER, ledger), "quarantine.parquet": (QUARANTINE, [])}
         seen = {f"observed.books/{json.loads(row['metadata'])['path']}": hashlib.sha256(row["text"].encode()).hexdigest() for row in here}
         self.commit(
@@ -123,21 +125,23 @@ class Corpus:
     def _clean(self, number: int) -> None:
         here = [self._row(name) for name in sorted(self.texts, key=_id) if shard_of(_id(name)) == number]
         kept = [row for row in here if len(row["text"]) > 10]
-        fates = [_ledger("clean", row["id"], *(("kept", "document") if row in kept else ("removed", "too short"))) for row in here]
-        files = {"documents.parquet": (DOCUMENTS, kept), "ledger.parquet": (LEDGER, fates)}
-        files |= {"removed/too_short.parquet": (REMOVED, [_taken(row) for row in here if row not in kept])} if kept != here else {}
+        ledger = [_ledger_row("clean", row["id"], *(("kept", "document") if row in kept else ("removed", "too short"))) for row in here]
+        files = {"documents.parquet": (DOCUMENTS, kept), "ledger.parquet": (LEDGER, ledger)}
+        files |= {"removed/too_short.parquet": (REMOVED, [_removed_row(row) for row in here if row not in kept])} if kept != here else {}
         inputs = {"documents": self.made[f"ingest[{number}]"].part("documents.parquet").reference()}
         self.commit(f"clean[{number}]", files, inputs)
 
     def _deduplicated(self) -> None:
         cleaned = [self._row(name) for name in sorted(self.texts, key=_id) if len(self.texts[name]) > 10]
         kept = [row for row in cleaned if row["id"] != COPY]
-        fates = [_ledger("dedup", row["id"], "kept", "") for row in kept]
+        ledger = [_ledger_row("dedup", row["id"], "kept", "") for row in kept]
         if len(kept) < len(cleaned):
-            fates.append(_ledger("dedup", COPY, "duplicate", "exact_document", f"the words of {ALICE}"))
-        files = {"documents.parquet": (DOCUMENTS, kept), "ledger.parquet": (LEDGER, sorted(fates, key=lambda row: row["id"]))}
+            ledger.append(_ledger_row("dedup", COPY, "duplicate", "exact_document", f"the words of {ALICE}"))
+        files = {"documents.parquet": (DOCUMENTS, kept), "ledger.parquet": (LEDGER, sorted(ledger, key=lambda row: row["id"]))}
         files |= (
-            {"removed/exact_document.parquet": (REMOVED, [_taken(row) for row in cleaned if row not in kept])} if kept != cleaned else {}
+            {"removed/exact_document.parquet": (REMOVED, [_removed_row(row) for row in cleaned if row not in kept])}
+            if kept != cleaned
+            else {}
         )
         inputs = {f"documents[{n}]": self.made[f"clean[{n}]"].part("documents.parquet").reference() for n in range(SHARDS)}
         dedup = self.commit("dedup", files, inputs)
@@ -149,9 +153,9 @@ class Corpus:
 
     def _trained(self, rate: float) -> None:
         made, splits = self.made, self.made["split"]
-        told_of = [identity for identity in (ALICE, MOBY) if NAMES[identity] in self.texts]
-        line = {"messages": [], "topic": "continue", "books": told_of[-1:]}
-        pair = {"messages": [], "chosen": "a", "rejected": "b", "books": told_of}
+        quoted = [identity for identity in (ALICE, MOBY) if NAMES[identity] in self.texts]
+        line = {"messages": [], "topic": "continue", "books": quoted[-1:]}
+        pair = {"messages": [], "chosen": "a", "rejected": "b", "books": quoted}
         lines = {
             "instructions_train.jsonl": [line],
             "instructions_val.jsonl": [],
@@ -208,15 +212,15 @@ def _id(name: str) -> str:
     return document_id("books", name)
 
 
-def _ledger(stage: str, identity: str, action: str, rule: str, detail: str = "") -> dict[str, Any]:
+def _ledger_row(stage: str, identity: str, action: str, rule: str, detail: str = "") -> dict[str, Any]:
     return {"id": identity, "stage": stage, "action": action, "rule": rule, "count": 1, "characters": 0, "net": 0, "detail": detail}
 
 
-def _taken(row: Mapping[str, Any]) -> dict[str, Any]:
+def _removed_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"id": row["id"], "place": 0, "text": row["text"], "detail": ""}
 
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
-    """The rows of a table."""
+    """Read the rows of a table."""
     found: list[dict[str, Any]] = pq.read_table(path).to_pylist()
     return found

@@ -1,5 +1,5 @@
-"""A corpus whose every change is known: a few documents taken through all stages by hand, with the ledgers, edits and removed tables
-that the stages leave, and the real audit of them."""
+"""A corpus whose every edit is known: a few documents removed_rows through all stages by hand, with the ledgers, edits and removed
+tables that the stages write, and a real audit of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Op:
-    """What a rule does to a piece: `after` None takes it out. `found`: what the edit tells instead of the piece."""
+    """What a rule does to a passage: `after` None removes it. `found`: what the edit records instead of the passage."""
 
     rule: str
     before: str
@@ -37,7 +37,7 @@ class Op:
 
 @dataclass(frozen=True)
 class Text:
-    """A document on its way: what each stage does to it, and (action, rule, detail) of the stage that ends it."""
+    """A document: what each stage does to it, and (stage, action, rule, detail) of its removal, if any."""
 
     name: str
     text: str
@@ -50,7 +50,7 @@ class Text:
 
     @property
     def id(self) -> str:
-        """As ingest names it."""
+        """The id that ingest gives it."""
         return document_id("books", self.name)
 
 
@@ -118,60 +118,60 @@ IDS = {text.name: text.id for text in SHELF}
 PHOTO = ("books", "photo.txt", "no text: it begins like a PNG image")
 
 
-class Account(Corpus):
-    """Writes the whole chain. `without`: stages that the recipe leaves out."""
+class EditedCorpus(Corpus):
+    """Writes every stage of a corpus. `without`: stages that the recipe leaves out."""
 
     def __init__(self, store: Store, recipe: str = "books", without: Iterable[str] = ()) -> None:
         super().__init__(store, recipe)
         self.without = set(without)
         self.last: list[Artifact] = []
 
-    def told(self) -> Account:
-        """Every stage, the audit, and the run in the journal."""
+    def write(self) -> EditedCorpus:
+        """Write every stage, the audit, and the run in the journal."""
         self.texts, self.version = {text.name: text.text for text in SHELF}, "1"
-        shelf = [
+        texts = [
             replace(text, end=None) if text.end and text.end[0] in self.without else text for text in sorted(SHELF, key=lambda t: t.id)
         ]
         for stage in ("ingest", "clean", "filter", "dedup", "decontaminate"):
             if stage not in self.without:
-                shelf = self._stage(stage, shelf)
-        parts = {f"{split}.parquet": (DOCUMENTS, [_row(text) for text in shelf if text.split == split]) for split in SPLITS}
-        kept = [_told("split", text.id, "kept", text.split, characters=len(text.text)) for text in shelf]
-        self.commit("split", {**parts, "ledger.parquet": (LEDGER, kept)}, self._given(None))
-        self._audited()
+                texts = self._stage(stage, texts)
+        parts = {f"{split}.parquet": (DOCUMENTS, [_row(text) for text in texts if text.split == split]) for split in SPLITS}
+        kept = [_ledger_row("split", text.id, "kept", text.split, characters=len(text.text)) for text in texts]
+        self.commit("split", {**parts, "ledger.parquet": (LEDGER, kept)}, self._inputs(None))
+        self._audit()
         self.record(f"20261125T130501-{self.recipe.encode().hex()[:6]:0<6}")
         return self
 
     def folders(self, stage: str) -> list[Any]:
-        """Where the files of a stage's shards lie."""
-        return [self.store.local(made) for place, made in self.made.items() if made.stage == stage]
+        """Return the folders of a stage's shards."""
+        return [self.store.local(made) for made in self.made.values() if made.stage == stage]
 
-    def _given(self, number: int | None) -> dict[str, InputRecord]:
-        """The documents of the stage before: of a shard, or of all."""
+    def _inputs(self, number: int | None) -> dict[str, InputRecord]:
+        """The documents of the previous stage: of a shard, or of all."""
         before = self.last if number is None else [made for made in self.last if made.label.endswith(f"-{number}")]
         return {
             f"documents[{n}]" if len(before) > 1 else "documents": made.part("documents.parquet").reference()
             for n, made in enumerate(before)
         }
 
-    def _stage(self, stage: str, shelf: list[Text]) -> list[Text]:
+    def _stage(self, stage: str, texts: list[Text]) -> list[Text]:
         sharded = stage in ("ingest", "clean", "filter")
-        left: list[Text] = []
-        now: list[Artifact] = []
+        remaining: list[Text] = []
+        artifacts: list[Artifact] = []
         for number in range(SHARDS if sharded else 1):
-            here = [text for text in shelf if not sharded or shard_of(text.id) == number]
-            made = [self._through(stage, text) for text in here]
-            stayed = [text for text, *_ in made if text is not None]
+            here = [text for text in texts if not sharded or shard_of(text.id) == number]
+            made = [self._apply(stage, text) for text in here]
+            kept = [text for text, *_ in made if text is not None]
             removed: dict[str, list[dict[str, Any]]] = {}
-            for _, _, _, taken in made:
-                for rule, row in taken:
+            for _, _, _, removed_rows in made:
+                for rule, row in removed_rows:
                     removed.setdefault(f"removed/{rule.replace(' ', '_')}.parquet", []).append(row)
             ledger = [row for _, rows, _, _ in made for row in rows]
-            files: dict[str, Any] = {"documents.parquet": (DOCUMENTS, [_row(text) for text in stayed])}
+            files: dict[str, Any] = {"documents.parquet": (DOCUMENTS, [_row(text) for text in kept])}
             if stage == "ingest":
-                aside = [dict(zip(("source", "path", "reason"), PHOTO, strict=True))] if number == 0 else []
-                ledger += [_told("ingest", _id("photo.txt"), "quarantined", "no text", detail="photo.txt") for _ in aside]
-                files["quarantine.parquet"] = (QUARANTINE, aside)
+                quarantined = [dict(zip(("source", "path", "reason"), PHOTO, strict=True))] if number == 0 else []
+                ledger += [_ledger_row("ingest", _id("photo.txt"), "quarantined", "no text", detail="photo.txt") for _ in quarantined]
+                files["quarantine.parquet"] = (QUARANTINE, quarantined)
             elif stage == "dedup":
                 pair = {
                     "a": min(IDS["copy.txt"], IDS["moby.txt"]),
@@ -185,24 +185,24 @@ class Account(Corpus):
             files["ledger.parquet"] = (LEDGER, ledger)
             files |= {file: (REMOVED, rows) for file, rows in removed.items()}
             described = {"config": {"sources": [self.source]}} if stage == "ingest" else {}
-            before = self._given(number if sharded else None) if stage != "ingest" else None
-            now.append(self.commit(f"{stage}[{number}]" if sharded else stage, files, before, **described))
-            left += stayed
-        self.last = now
-        return sorted(left, key=lambda text: text.id)
+            before = self._inputs(number if sharded else None) if stage != "ingest" else None
+            artifacts.append(self.commit(f"{stage}[{number}]" if sharded else stage, files, before, **described))
+            remaining += kept
+        self.last = artifacts
+        return sorted(remaining, key=lambda text: text.id)
 
-    def _through(
+    def _apply(
         self, stage: str, text: Text
     ) -> tuple[Text | None, list[dict[str, Any]], list[dict[str, Any]], list[tuple[str, dict[str, Any]]]]:
-        """The document after a stage, and its rows of the ledger, the edits and the removed tables."""
-        now, rows, edits, taken = text.text, [], [], []
+        """Apply a stage: return the document, and its rows of the ledger, the edits and the removed tables."""
+        now, rows, edits, removed_rows = text.text, [], [], []
         for op in text.ops.get(stage, ()):
             assert op.before in now, (op, now)
             place = text.text.find(op.before) + 1 if op.found else _line(text.text, op)
             now = now.replace(op.before if op.after is not None or stage != "clean" else f"{op.before}\n", op.after or "", 1)
-            detail = _named(op.detail)
+            detail = _replace_name(op.detail)
             if op.after is None:
-                taken.append(
+                removed_rows.append(
                     (op.rule, {"id": text.id, "place": place, "text": op.before.strip("\n"), "detail": detail or f"round {op.round}"})
                 )
             else:
@@ -211,26 +211,31 @@ class Account(Corpus):
                 )
             net = len(op.before) - len(op.after or "") + (op.after is None and stage == "clean")
             action = "cut" if op.after is None else "changed"
-            rows.append(_told(stage, text.id, action, op.rule, characters=len(op.before), net=net, detail=detail))
-        rows = _together(rows)
+            rows.append(_ledger_row(stage, text.id, action, op.rule, characters=len(op.before), net=net, detail=detail))
+        rows = _merge_by_rule(rows)
         if text.end and text.end[0] == stage:
             _, action, rule, detail = text.end
-            told = f"the words of {_named(detail)}" if action == "duplicate" else detail
-            taken.append((rule, {"id": text.id, "place": 0, "text": now, "detail": told}))
-            return None, [*rows, _told(stage, text.id, action, rule, characters=len(now), net=len(now), detail=told)], edits, taken
+            reason = f"the words of {_replace_name(detail)}" if action == "duplicate" else detail
+            removed_rows.append((rule, {"id": text.id, "place": 0, "text": now, "detail": reason}))
+            return (
+                None,
+                [*rows, _ledger_row(stage, text.id, action, rule, characters=len(now), net=len(now), detail=reason)],
+                edits,
+                removed_rows,
+            )
         found = json.loads(text.metadata) | {"path": text.name, "encoding": "utf-8", "format": "txt"}
         found |= {"language": "en", "language_probability": 0.98} if stage == "filter" else {}
-        closing = _told(stage, text.id, "kept", "read" if stage == "ingest" else "", characters=len(now))
-        return replace(text, text=now, metadata=json.dumps(found, sort_keys=True)), [*rows, closing], edits, taken
+        closing = _ledger_row(stage, text.id, "kept", "read" if stage == "ingest" else "", characters=len(now))
+        return replace(text, text=now, metadata=json.dumps(found, sort_keys=True)), [*rows, closing], edits, removed_rows
 
-    def _audited(self) -> None:
+    def _audit(self) -> None:
         stages = ("ingest", "clean", "filter", "dedup", "decontaminate", "split")
         ledgers = {stage: self.folders(stage) for stage in stages if self.folders(stage)}
-        place = self.store.scratch("audit")
-        limits: dict[str, Any] = {"threads": 1, "memory": "500MB", "scratch": place / "scratch"}
-        metrics = audit(ledgers, self.folders("split")[0], place / "made", AuditConfig(words=5), **limits)
-        files: dict[str, Any] = {file.name: file.read_text() for file in (place / "made").glob("*.json")}
-        for file in (place / "made").glob("*.parquet"):
+        folder = self.store.scratch("audit")
+        limits: dict[str, Any] = {"threads": 1, "memory": "500MB", "scratch": folder / "scratch"}
+        metrics = audit(ledgers, self.folders("split")[0], folder / "made", AuditConfig(words=5), **limits)
+        files: dict[str, Any] = {file.name: file.read_text() for file in (folder / "made").glob("*.json")}
+        for file in (folder / "made").glob("*.parquet"):
             table = pq.read_table(file)
             files[file.name] = (table.schema, table.to_pylist())
         self.commit("audit", files, {"splits": self.made["split"].reference()}, metrics=metrics)
@@ -241,7 +246,7 @@ def _line(text: str, op: Op) -> int:
     return next((number for number, line in enumerate(lines, start=1) if line == op.before), 2)
 
 
-def _named(text: str) -> str:
+def _replace_name(text: str) -> str:
     return IDS.get(text, text)
 
 
@@ -256,7 +261,9 @@ def _row(text: Text) -> dict[str, Any]:
     }
 
 
-def _told(stage: str, identity: str, action: str, rule: str, *, characters: int = 0, net: int = 0, detail: str = "") -> dict[str, Any]:
+def _ledger_row(
+    stage: str, identity: str, action: str, rule: str, *, characters: int = 0, net: int = 0, detail: str = ""
+) -> dict[str, Any]:
     return {
         "id": identity,
         "stage": stage,
@@ -269,8 +276,8 @@ def _told(stage: str, identity: str, action: str, rule: str, *, characters: int 
     }
 
 
-def _together(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """One row a rule."""
+def _merge_by_rule(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Merge rows into one per rule."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in rows:
         one = found.setdefault((row["action"], row["rule"]), {**row, "count": 0, "characters": 0, "net": 0})

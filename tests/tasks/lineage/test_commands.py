@@ -1,4 +1,4 @@
-"""`folio lineage` and `folio takedown` in words, as data and as a drawing."""
+"""`folio lineage` and `folio takedown` as text, as data and as a drawing."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ PRICED = {"rates": {"currency": "CHF", "cpu_hour": 1800.0, "gpu_hour": 0.0}}
 
 
 @pytest.fixture
-def told(tmp_path: Path) -> Corpus:
-    """A run in the journal, on a disk."""
+def corpus(tmp_path: Path) -> Corpus:
+    """A run in the journal, in a store on disk."""
     corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
     corpus.run()
     corpus.record(RUN, configuration=PRICED)
     return corpus
 
 
-def test_a_lineage_ends_with_its_cost_each_execution_once_in_the_recipe_s_money_its_seeds_and_commits(told: Corpus) -> None:
-    text = show_lineage("export/books", store=told.store.url)
+def test_a_lineage_ends_with_cost_in_the_recipe_s_currency_seeds_and_commits(corpus: Corpus) -> None:
+    text = show_lineage("export/books", store=corpus.store.url)
     # Thirteen executions, two of them shards of ingest and two of clean, of a second of work and two of CPU each.
     assert "cost of all of it: 13.0 s of work, 26.0 s of CPU, 13.00 CHF" in text
     assert "seeds: pretrain.seed=1" in text
@@ -36,60 +36,60 @@ def test_a_lineage_ends_with_its_cost_each_execution_once_in_the_recipe_s_money_
     assert "documents: ingest x 2  books" in text
 
 
-def test_shards_are_unfolded_when_asked(told: Corpus) -> None:
-    text = show_lineage("export/books", unfold=True, store=told.store.url)
-    assert f"documents[1]: {told.made['clean[1]'].location}" in text
+def test_all_shards_are_shown_on_request(corpus: Corpus) -> None:
+    text = show_lineage("export/books", unfold=True, store=corpus.store.url)
+    assert f"documents[1]: {corpus.made['clean[1]'].location}" in text
     assert " x 2" not in text
 
 
-def test_a_run_s_lineage_begins_at_what_it_ended_in(told: Corpus) -> None:
-    lines = show_lineage("books", store=told.store.url).splitlines()
+def test_the_lineage_of_a_run_starts_from_its_final_artifacts(corpus: Corpus) -> None:
+    lines = show_lineage("books", store=corpus.store.url).splitlines()
     assert lines[0].startswith(f"run {RUN} of books: finished, started ")
     assert [line for line in lines if line.startswith(("gate/", "export/"))]
 
 
-def test_a_document_goes_on_only_where_its_words_do_or_what_was_learned_from_them(told: Corpus) -> None:
-    seen = show_lineage(MOBY, forward=True, store=told.store.url)
+def test_a_forward_lineage_of_a_document_follows_its_words_and_what_learned_from_them(corpus: Corpus) -> None:
+    seen = show_lineage(MOBY, forward=True, store=corpus.store.url)
     assert "export/books-" in seen
     assert "gate/books-" not in seen
-    held_back = show_lineage(PRIDE, forward=True, store=told.store.url)
+    held_back = show_lineage(PRIDE, forward=True, store=corpus.store.url)
     assert "as shards: pretrain/books-" in held_back
     assert "export/books-" not in held_back
-    removed = show_lineage(COPY, forward=True, store=told.store.url)
+    removed = show_lineage(COPY, forward=True, store=corpus.store.url)
     assert "dedup/" in removed and "split/" not in removed
 
 
-def test_as_data_a_lineage_has_nodes_edges_and_what_each_was_made_with(told: Corpus) -> None:
-    found = json.loads(show_lineage("folio-books@champion", as_json=True, store=told.store.url))
+def test_lineage_json_has_nodes_edges_and_what_each_artifact_was_made_with(corpus: Corpus) -> None:
+    found = json.loads(show_lineage("folio-books@champion", as_json=True, store=corpus.store.url))
     nodes = {node["key"]: node for node in found["nodes"]}
     assert found["thing"]["kind"] == "model"
-    assert found["roots"] == [told.made["export"].key]
+    assert found["roots"] == [corpus.made["export"].key]
     assert {(nodes[e["from"]]["stage"], nodes[e["to"]]["stage"], e["as"]) for e in found["edges"]} >= {
         ("sft", "export", "model"),
         ("ingest", "clean", "documents"),
         ("clean", "dedup", "documents[1]"),
     }
-    measured = json.loads(show_lineage("evaluate/books-base", as_json=True, store=told.store.url), parse_constant=pytest.fail)["nodes"][0]
+    measured = json.loads(show_lineage("evaluate/books-base", as_json=True, store=corpus.store.url), parse_constant=pytest.fail)["nodes"][0]
     assert measured["metrics"]["diverged"] == "NaN", "JSON has no word for it"
-    trained = nodes[told.made["pretrain"].key]
+    trained = nodes[corpus.made["pretrain"].key]
     assert trained["config"]["train"] == {"rate": 0.5}
     assert trained["seeds"] == {"seed": 1}
     assert trained["origin"]["git_commit"] == "abc"
-    assert nodes[told.made["clean[1]"].key]["shard"] == "1 of 2"
+    assert nodes[corpus.made["clean[1]"].key]["shard"] == "1 of 2"
     assert found["cost"] == {"wall_seconds": 13.0, "cpu_seconds": 26.0, "gpu_seconds": 0.0, "money": 13.0, "currency": "CHF"}
 
 
-def test_what_is_gone_and_what_was_accepted_are_in_the_data(told: Corpus) -> None:
-    vouched(told.store, told.made["pack"], "k" * 64, "only a comment")
-    told.store.fs.rm(f"{told.store.root}/{told.made['tokenizer'].location}", recursive=True)
-    nodes = {node["location"]: node for node in json.loads(show_lineage("export/books", as_json=True, store=told.store.url))["nodes"]}
-    assert nodes[told.made["tokenizer"].location]["gone"] is True
-    assert nodes[told.made["pack"].location]["accepted"] == [{"key": "k" * 64, "reason": "only a comment"}]
+def test_lineage_json_has_missing_and_accepted_artifacts(corpus: Corpus) -> None:
+    vouched(corpus.store, corpus.made["pack"], "k" * 64, "only a comment")
+    corpus.store.fs.rm(f"{corpus.store.root}/{corpus.made['tokenizer'].location}", recursive=True)
+    nodes = {node["location"]: node for node in json.loads(show_lineage("export/books", as_json=True, store=corpus.store.url))["nodes"]}
+    assert nodes[corpus.made["tokenizer"].location]["gone"] is True
+    assert nodes[corpus.made["pack"].location]["accepted"] == [{"key": "k" * 64, "reason": "only a comment"}]
 
 
-def test_a_drawing_is_a_file_of_its_own_with_a_box_for_the_shards_and_one_for_what_is_gone(told: Corpus, tmp_path: Path) -> None:
-    told.store.fs.rm(f"{told.store.root}/{told.made['tokenizer'].location}", recursive=True)
-    show_lineage("export/books", drawing=tmp_path / "drawn.svg", store=told.store.url)
+def test_a_drawing_is_an_svg_file_with_one_box_for_shards_and_one_for_a_missing_artifact(corpus: Corpus, tmp_path: Path) -> None:
+    corpus.store.fs.rm(f"{corpus.store.root}/{corpus.made['tokenizer'].location}", recursive=True)
+    show_lineage("export/books", drawing=tmp_path / "drawn.svg", store=corpus.store.url)
     root = ElementTree.parse(tmp_path / "drawn.svg").getroot()
     words = [element.text for element in root.iter() if element.tag.endswith("text")]
     assert words.count("× 2") == 2
@@ -98,8 +98,8 @@ def test_a_drawing_is_a_file_of_its_own_with_a_box_for_the_shards_and_one_for_wh
     assert boxes.count("node elsewhere") == 1
 
 
-def test_a_takedown_in_words_names_every_group_and_the_way_out(told: Corpus) -> None:
-    text = show_takedown("copy of alice.txt", store=told.store.url)
+def test_the_text_of_a_takedown_names_every_group_and_what_to_do(corpus: Corpus) -> None:
+    text = show_takedown("copy of alice.txt", store=corpus.store.url)
     for expected in (
         f"document {COPY}: books/copy of alice.txt",
         "contain it: 3",
@@ -111,6 +111,6 @@ def test_a_takedown_in_words_names_every_group_and_the_way_out(told: Corpus) -> 
         "1. delete or move the file copy of alice.txt of source books, below the recipe's root; the same for books/alice.txt",
     ):
         assert expected in text, expected
-    assert json.loads(show_takedown(COPY, as_json=True, store=told.store.url))["without"] == [COPY, ALICE]
+    assert json.loads(show_takedown(COPY, as_json=True, store=corpus.store.url))["without"] == [COPY, ALICE]
     with pytest.raises(LookupError, match="is called 'Moby Dick'; give its id, its path or its title"):
-        show_takedown("Moby Dick", store=told.store.url)
+        show_takedown("Moby Dick", store=corpus.store.url)

@@ -1,4 +1,4 @@
-"""Two runs side by side: what differed, and what came of it, from the journal and the records alone."""
+"""Two runs side by side: what differs in their inputs and results, from the journal and the records alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OTHERS = {"moby.txt": "Call me Isabel.", "new.txt": "A new book that nobody has 
 
 @pytest.fixture
 def two(corpus: Corpus) -> Corpus:
-    """A run, and another with another rate, a changed book, a new one and one less."""
+    """Two runs: the second with another rate, a changed book, a new one and one fewer."""
     corpus.record(FIRST, configuration=SLOW)
     texts = {name: text for name, text in TEXTS.items() if name != "tale.txt"}
     corpus.run("2", {**texts, **OTHERS}, rate=2.0)
@@ -27,7 +27,7 @@ def two(corpus: Corpus) -> Corpus:
 
 
 def compared(corpus: Corpus) -> Comparison:
-    """The first run beside the second."""
+    """Compare the first run with the second."""
     journal = corpus.snapshot.journal
     return compare(corpus.snapshot, journal.get("books~1"), journal.get("books"))
 
@@ -40,7 +40,7 @@ def test_code_that_differs_is_named_with_the_stages_that_reach_it(two: Corpus) -
     assert compared(two).code == {"model/loss.py:loss": ("changed", ("pretrain",))}
 
 
-def test_documents_that_came_went_and_changed_are_named_and_equal_ones_are_not(two: Corpus) -> None:
+def test_added_removed_and_changed_documents_are_named_and_equal_ones_are_not(two: Corpus) -> None:
     books = compared(two).documents
     assert [book.path for book in books.added] == ["new.txt"]
     assert [book.path for book in books.removed] == ["tale.txt"]
@@ -57,22 +57,22 @@ def test_only_shards_that_differ_are_read(corpus: Corpus) -> None:
     assert [book.id for book in compared(corpus).documents.changed] == [MOBY]
 
 
-def test_documents_whose_files_are_gone_are_said_to_be_so(two: Corpus) -> None:
+def test_missing_document_files_are_reported(two: Corpus) -> None:
     for artifact in two.snapshot.graph.newest_first:
         if artifact.stage == "ingest":
             two.store.fs.rm(f"{two.store.root}/{artifact.location}/documents.parquet")
     assert "documents.parquet is gone" in compared(two).documents.problem
 
 
-def test_what_came_of_it_is_metrics_gates_and_costs_of_both(two: Corpus) -> None:
-    told = compared(two)
-    assert told.metrics["evaluate.base.val.loss"] == (1.0, 4.0)
-    assert told.metrics["ingest.documents"] == (6.0, 6.0)
-    assert told.gates == {"gate.base": ("passed", "failed")}
-    assert told.acceptances == [(SECOND, "pack", "only a comment")]
-    assert "pretrain" in told.outputs
-    assert "gate.base" not in told.outputs
-    found = json.loads(json.dumps(comparison_json(told)))
+def test_metrics_gates_and_costs_of_both_are_compared(two: Corpus) -> None:
+    found = compared(two)
+    assert found.metrics["evaluate.base.val.loss"] == (1.0, 4.0)
+    assert found.metrics["ingest.documents"] == (6.0, 6.0)
+    assert found.gates == {"gate.base": ("passed", "failed")}
+    assert found.acceptances == [(SECOND, "pack", "only a comment")]
+    assert "pretrain" in found.outputs
+    assert "gate.base" not in found.outputs
+    found = json.loads(json.dumps(comparison_json(found)))
     assert found["first"]["cost"]["money"] == pytest.approx(found["first"]["cost"]["cpu_seconds"])
     assert found["second"]["places"]["tokenizer"]["action"] == "reused"
     assert found["metrics"]["evaluate.base.diverged"] == {"first": "nan", "second": "nan"}, "JSON has no word for it"
@@ -82,12 +82,14 @@ def test_what_came_of_it_is_metrics_gates_and_costs_of_both(two: Corpus) -> None
 def test_equal_runs_differ_in_nothing(corpus: Corpus) -> None:
     corpus.record(FIRST, configuration=SLOW)
     corpus.record(SECOND, configuration=SLOW)
-    told = compared(corpus)
-    assert not any((told.configuration, told.code, told.libraries, told.files, told.outputs, told.documents.added, told.documents.changed))
-    assert {a == b or str(a) == str(b) for a, b in told.metrics.values()} == {True}
+    found = compared(corpus)
+    assert not any(
+        (found.configuration, found.code, found.libraries, found.files, found.outputs, found.documents.added, found.documents.changed)
+    )
+    assert {a == b or str(a) == str(b) for a, b in found.metrics.values()} == {True}
 
 
-def test_the_text_says_it_all_and_leaves_equal_metrics_out(two: Corpus) -> None:
+def test_the_text_has_all_differences_and_leaves_equal_metrics_out(two: Corpus) -> None:
     if two.store.local_root is None:
         pytest.skip("the text is the same")
     text = compare_runs("books~1", SECOND, store=two.store.url)
@@ -107,8 +109,8 @@ def test_the_text_says_it_all_and_leaves_equal_metrics_out(two: Corpus) -> None:
     assert "diverged" not in text, "no number is as equal to itself as can be"
 
 
-def test_a_record_that_is_gone_is_named(two: Corpus) -> None:
+def test_a_missing_record_is_named(two: Corpus) -> None:
     two.store.fs.rm(f"{two.store.root}/{two.made['pretrain'].location}", recursive=True)
-    told = compared(two)
-    assert told.second.missing == ["pretrain"]
-    assert told.code == {}
+    found = compared(two)
+    assert found.second.missing == ["pretrain"]
+    assert found.code == {}

@@ -1,4 +1,4 @@
-"""What made what, read from a store alone."""
+"""The provenance graph and its trees, read from a store alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def family(store: Store) -> dict[str, Artifact]:
-    """books -> clean -> {words, pairs} -> model, and a model of other books."""
+    """books -> clean -> {words, pairs} -> model, and other books."""
     books = committed(store, {"books.txt": b"books"}, stage="ingest", run_id="run-of-ingest")
     clean = committed(store, {"clean.txt": b"clean"}, stage="clean", inputs={"documents": books.reference()})
     words = committed(store, {"words.txt": b"words"}, stage="words", inputs={"documents": clean.reference()})
@@ -34,7 +34,7 @@ def family(store: Store) -> dict[str, Artifact]:
     return {"books": books, "clean": clean, "words": words, "pairs": pairs, "model": model, "other": other}
 
 
-def test_ancestors_are_all_that_a_thing_was_made_from_each_once(store: Store, family: dict[str, Artifact]) -> None:
+def test_ancestors_are_everything_an_artifact_was_made_from_each_once(store: Store, family: dict[str, Artifact]) -> None:
     found = ProvenanceGraph.load(store).ancestors(family["model"])
     assert found[0] == family["model"]
     assert sorted(a.stage for a in found) == ["clean", "ingest", "pairs", "train", "words"]
@@ -42,7 +42,7 @@ def test_ancestors_are_all_that_a_thing_was_made_from_each_once(store: Store, fa
     assert total_cost(found).cpu_seconds == 10.0
 
 
-def test_descendants_are_all_that_was_made_from_a_thing_in_order_of_creation(store: Store, family: dict[str, Artifact]) -> None:
+def test_descendants_are_everything_made_from_an_artifact_in_order_of_creation(store: Store, family: dict[str, Artifact]) -> None:
     assert [a.stage for a in ProvenanceGraph.load(store).descendants(family["clean"])] == ["clean", "words", "pairs", "train"]
     assert ProvenanceGraph.load(store).descendants(family["other"]) == [family["other"]]
 
@@ -67,7 +67,7 @@ def test_a_tree_shows_each_artifact_once_and_refers_to_it_afterwards(store: Stor
     ]
 
 
-def test_a_tree_of_many_diamonds_has_a_line_an_input_not_one_a_path(store: Store) -> None:
+def test_a_tree_of_many_diamonds_has_one_line_per_input_not_per_path(store: Store) -> None:
     last = committed(store, {"x": b"0"}, name="0")
     for i in range(1, 25):
         last = committed(store, {"x": b"%d" % i}, name=str(i), inputs={"left": last.reference(), "right": last.reference()})
@@ -81,7 +81,7 @@ def test_an_input_whose_record_is_gone_is_shown_as_gone(store: Store, family: di
     )
 
 
-def test_a_forward_tree_shows_what_each_thing_became_and_as_what(store: Store, family: dict[str, Artifact]) -> None:
+def test_a_forward_tree_shows_what_used_each_artifact_and_as_which_input(store: Store, family: dict[str, Artifact]) -> None:
     def line(name: str) -> str:
         return f"{family[name].location}  digest {family[name].digest[:8]}"
 
@@ -94,7 +94,7 @@ def test_a_forward_tree_shows_what_each_thing_became_and_as_what(store: Store, f
     ]
 
 
-def test_the_shards_of_a_stage_are_one_line_with_their_number_and_apart_when_asked(store: Store) -> None:
+def test_the_shards_of_a_stage_share_a_line_unless_unfolded(store: Store) -> None:
     made = sharded(store)
     graph = ProvenanceGraph.load(store)
     folded = render_tree(graph, [made["train"]])
@@ -111,7 +111,7 @@ def test_the_shards_of_a_stage_are_one_line_with_their_number_and_apart_when_ask
     ]
 
 
-def test_a_line_of_shards_counts_those_whose_records_are_gone(store: Store) -> None:
+def test_a_line_of_shards_counts_missing_records(store: Store) -> None:
     made = sharded(store)
     (Path(store.root) / made["clean[1]"].location / "artifact.json").unlink()
     assert render_tree(ProvenanceGraph.load(store), [made["train"]])[2:] == [
@@ -120,7 +120,7 @@ def test_a_line_of_shards_counts_those_whose_records_are_gone(store: Store) -> N
     ]
 
 
-def test_a_shard_made_again_with_something_changed_is_a_line_of_its_own(store: Store) -> None:
+def test_a_second_version_of_a_shard_has_a_line_of_its_own(store: Store) -> None:
     made = sharded(store)
     part = {"documents": made["ingest[1]"].part("books").reference()}
     described = {"label": "toys-1", "name": "again", "ingredients": {"shard": "1 of 3"}}
@@ -130,7 +130,7 @@ def test_a_shard_made_again_with_something_changed_is_a_line_of_its_own(store: S
     assert f"  as documents: {made['clean[1]'].location}  digest {made['clean[1]'].digest[:8]}" in lines
 
 
-def test_what_was_accepted_in_place_of_another_key_says_so_with_the_reason(store: Store, family: dict[str, Artifact]) -> None:
+def test_an_artifact_accepted_for_another_key_is_marked_with_the_reason(store: Store, family: dict[str, Artifact]) -> None:
     vouched(store, family["clean"], "1a2b3c4d" + "0" * 56, "a comment became code")
     lines = render_tree(ProvenanceGraph.load(store), [family["words"]])
     assert lines[1].endswith("  (accepted for key 1a2b3c4d: a comment became code)")

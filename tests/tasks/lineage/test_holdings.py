@@ -1,4 +1,4 @@
-"""A machine's text can be taken down like a book, and what a model wrote is never called clean of what it may have learned."""
+"""What stages' hooks answer: generated texts, texts by a model, stages that are unknown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.tasks.lineage.corpus_store import MOBY, Corpus
 PATH = "templates/abc.txt"
 
 
-def _held(tmp_path: Path, source: str, path: str, kind: str) -> Holding:
+def _holding_of_synthetic(tmp_path: Path, source: str, path: str, kind: str) -> Holding:
     corpus = Corpus(Store(str(tmp_path / f"{kind}{source}"), tmp_path / "cache"))
     corpus.version, corpus.texts = "1", {}
     row = {"path": PATH, "maker": kind, "text": "Words of a machine."}
@@ -27,15 +27,15 @@ def _held(tmp_path: Path, source: str, path: str, kind: str) -> Holding:
     return held
 
 
-def test_the_table_of_a_machines_texts_holds_its_own_and_no_others(tmp_path: Path) -> None:
-    assert _held(tmp_path, "robot", PATH, "templates").parts == {"texts.parquet"}
+def test_a_table_of_generated_texts_holds_its_own_texts_and_no_others(tmp_path: Path) -> None:
+    assert _holding_of_synthetic(tmp_path, "robot", PATH, "templates").parts == {"texts.parquet"}
     for source, path in (("robot", "templates/other.txt"), ("books", PATH)):
-        held = _held(tmp_path, source, path, "templates")
+        held = _holding_of_synthetic(tmp_path, source, path, "templates")
         assert not held.affected and held.certain
 
 
-def test_what_a_model_wrote_may_come_of_any_document(tmp_path: Path) -> None:
-    held = _held(tmp_path, "books", "alice.txt", "model")
+def test_text_by_a_model_may_have_been_learned_from_any_document(tmp_path: Path) -> None:
+    held = _holding_of_synthetic(tmp_path, "books", "alice.txt", "model")
     assert held.learned and not held.certain and held.detail == "written by a model that may have learned from it"
 
 
@@ -49,7 +49,7 @@ def test_a_stage_that_is_unknown_or_has_no_hook_may_hold_whatever_it_read(tmp_pa
     assert found is not None
     by_stage = {holding.artifact.stage: holding for holding in find_holdings(corpus.snapshot, found[0])}
     for stage in ("summarize", "fetch"):
-        assert (by_stage[stage].parts, by_stage[stage].certain) == ({""}, False)
+        assert set(by_stage[stage].parts) == {""} and not by_stage[stage].certain
         assert f"stage {stage} is unknown" in by_stage[stage].detail
     assert not by_stage["grade"].affected
     hookless = replace(corpus.snapshot, stages={name: replace(stage, hooks=()) for name, stage in STAGES.items()})

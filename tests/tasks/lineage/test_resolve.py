@@ -1,4 +1,4 @@
-"""Anything folio made or read is found by any name it has, from the store alone."""
+"""Artifacts, files, runs, models and documents are found by any of their names, from the store alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_copy_of_a_file_anywhere_on_disk_is_known_by_its_bytes(corpus: Corpus,
     assert "is a copy of a file of export/books-" in found.description
 
 
-def test_a_file_in_the_store_means_the_artifact_it_lies_in_though_others_hold_the_same_bytes(
+def test_a_file_in_the_store_means_the_artifact_it_is_in_even_if_others_have_the_same_bytes(
     corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if corpus.store.local_root is None:
@@ -43,7 +43,7 @@ def test_a_file_in_the_store_means_the_artifact_it_lies_in_though_others_hold_th
     assert resolve(corpus.snapshot, train).roots == (corpus.made["pack"],)
 
 
-def test_a_run_is_found_by_its_ids_and_as_the_newest_of_its_recipe_and_means_what_it_ended_in(corpus: Corpus) -> None:
+def test_a_run_is_found_by_its_ids_and_as_the_newest_of_its_recipe_and_means_its_final_artifacts(corpus: Corpus) -> None:
     corpus.record("20261125T120000-000000")
     run = corpus.record(RUN)
     for name in (RUN, RUN[:15], f"mlflow-{RUN}", f"flow-{RUN}", "books"):
@@ -89,17 +89,17 @@ def test_a_document_is_found_by_id_path_title_and_file_and_means_the_shard_that_
         assert [artifact.stage for artifact in found.roots] == ["ingest"]
 
 
-def test_a_name_of_several_documents_is_refused_with_all_of_them(corpus: Corpus) -> None:
+def test_an_ambiguous_document_name_is_an_error_that_lists_the_candidates(corpus: Corpus) -> None:
     corpus.run("2", {**TEXTS, "old/alice.txt": "Another Alice altogether, in a wood."})
     with pytest.raises(
         LookupError, match=rf"'alice.txt' means 2 documents; give the id of one:\n  document .*{ALICE}: books/alice.txt"
-    ) as told:
+    ) as error:
         resolve(corpus.snapshot, "alice.txt")
-    assert "books/old/alice.txt" in str(told.value)
+    assert "books/old/alice.txt" in str(error.value)
     assert resolve(corpus.snapshot, COPY).kind == "document"
 
 
 @pytest.mark.parametrize("name", ["", "clean", "0000000", "no/such-artifact", "/no/such/file", "books~7", "folio-books/9"])
-def test_what_is_not_there_is_named_with_all_that_could_be_given(corpus: Corpus, name: str) -> None:
+def test_an_unknown_name_is_an_error_that_lists_what_can_be_given(corpus: Corpus, name: str) -> None:
     with pytest.raises(LookupError, match=f"Nothing in the store is called '{name}': give a location such as .*, or a document's id"):
         resolve(corpus.snapshot, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tasks.lineage.edited_corpus import WHITE, Account
+from tests.tasks.lineage.edited_corpus import WHITE, EditedCorpus
 from tests.tasks.reporting.example_run import (
     FUNNEL,
     RunMaker,
@@ -60,7 +60,7 @@ def test_the_numbers_are_those_of_the_artifacts(told: dict[str, str], section: s
 
 
 def test_what_rules_took_is_shown_by_an_example_of_each_as_text(maker: RunMaker) -> None:
-    account = Account(maker.run.store).told()
+    account = EditedCorpus(maker.run.store).write()
     maker.run.artifacts.update(account.made)
     page = maker.page()
     assert f"dedup paragraph quoting.txt {WHITE}" in page.sections["rules"]
