@@ -1,1 +1,1 @@
-"""Proof that held-out text is held out, and where every document went."""
+"""Measures a finished corpus: how much held-out text leaks into train, where every document went, and what the corpus is made of."""

@@ -1,18 +1,18 @@
-"""The audit of a corpus: does held-out text stand in train, where did every document go, and what is the corpus made of?
+"""The audit of a corpus: how much held-out text leaks into train, where every document went, and what the corpus is made of.
 
-Judges nothing: it measures, and a gate compares. Reads the splits and the ledgers a few times each; memory as DuckDB is told.
+It measures and judges nothing; a gate compares. Reads the splits and the ledgers a few times each; DuckDB keeps to the memory it is given.
 
 `funnel.json`, format 2. Counts are of documents, of pieces (as the rule counts) or of characters:
 - `stages`: in order, `stage`, `documents_in`, `documents`, `characters_in`, `characters`; `documents_removed` and `characters_removed`
-  (with whole documents: removed, duplicate, quarantined), `characters_cut` (pieces taken out), `characters_changed` (how much shorter the
-  rest became by what was replaced; negative: longer), so that in = stayed + removed + cut + changed; `balanced`, and where it isn't,
-  `fault`, which names a document; `rules`: action -> rule -> `documents`, `pieces`, `characters` (touched), `net` (fewer because of it).
+  (whole documents: removed, duplicate, quarantined), `characters_cut` (text taken out of documents), `characters_changed` (by how much
+  edits shortened the rest; negative: lengthened), so that in = kept + removed + cut + changed; `balanced`, and if it isn't, `fault`, which
+  names a document; `rules`: action -> rule -> `documents`, `pieces`, `characters` (affected), `net` (characters fewer because of it).
 - `splits`: `split`, `documents`, `characters`, `sources` (name -> documents, characters), `synthetic` (share of the characters).
-- `documents_kept`, `characters_kept`: in the splits together, each document once.
+- `documents_kept`, `characters_kept`: in all splits together, each document once.
 - `sources`, `formats`: name -> `documents_in`, `characters_in`, `documents`, `characters`; `languages`: name -> `documents`, `characters`.
-- `quarantined`: reason -> `files` and the first few, `shown`. `title_mismatches`: `documents` whose text is another than their file's
-  name says, and the first 50, `shown`: `id`, `source`, `path`, and the `title` found. `synthetic`: `documents`, `characters`, `share` of
-  the characters kept.
+- `quarantined`: reason -> `files` and the first few, `shown`. `title_mismatches`: `documents` whose text isn't what their file name says,
+  and the first 50, `shown`: `id`, `source`, `path`, and the `title` found. `synthetic`: `documents`, `characters`, `share` of the
+  characters kept.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data.audit.composition import composition
 from data.audit.config import FORMAT, AuditConfig
 from data.audit.funnel import SPLITS, documents_left, funnel
 from data.audit.leaks import report_leaks
-from data.audit.origins import origins
 from data.documents.database import Database, open_database, parquet
 
 
 def audit(
     ledgers: Mapping[str, Sequence[Path]], splits: Path, output: Path, config: AuditConfig, *, threads: int, memory: str, scratch: Path
 ) -> dict[str, float]:
-    """Writes `leaks.parquet`, `leaked_documents.parquet` and `funnel.json` into `output`.
+    """Write `leaks.parquet`, `leaked_documents.parquet` and `funnel.json` into `output`.
 
-    `ledgers` names the stages in order, each with the folders of its shards; `splits` holds the three files of the split. Returns
-    leaks as shares, counts of documents and characters before and after, the synthetic share, and `balanced`: 1 if every stage accounts for
-    every document and every character, and the splits hold what the last of them left.
+    `ledgers` maps each stage, in order, to the folders of its shards; `splits` is the folder with the three splits. Return leaks as shares,
+    counts of documents and characters before and after, the synthetic share, and `balanced`: 1 if every stage accounts for every document
+    and character, and the splits hold what the last stage left.
     """
     output.mkdir(parents=True, exist_ok=True)
     with open_database(scratch, threads=threads, memory=memory) as work:
@@ -44,15 +44,15 @@ def audit(
         stages = funnel(work, ledgers)
         kept = documents_left(work, [splits])
         folders = next(iter(ledgers.values()), [])
-        made_of = origins(work, documents_left(work, folders) or kept, kept, folders)
+        parts = composition(work, documents_left(work, folders) or kept, kept, folders)
         size = f"FROM {parquet(kept)}"
         report: dict[str, Any] = {
             "format": FORMAT,
             "stages": stages,
-            "splits": [_part(work, part, splits / f"{part}.parquet") for part in SPLITS],
+            "splits": [_split(work, part, splits / f"{part}.parquet") for part in SPLITS],
             "documents_kept": int(work.number(f"SELECT count(*) {size}")),
             "characters_kept": int(work.number(f"SELECT sum(length(text)) {size}")),
-            **made_of,
+            **parts,
         }
     (output / "funnel.json").write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return metrics | _metrics(report)
@@ -72,8 +72,8 @@ def _metrics(report: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
 
 
-def _part(work: Database, name: str, path: Path) -> dict[str, Any]:
-    """Documents and characters of a split, in all and by source, and how much of it a machine wrote."""
+def _split(work: Database, name: str, path: Path) -> dict[str, Any]:
+    """Count documents and characters of a split, in total and by source, and the share that a machine wrote."""
     rows = work.connection.execute(
         f"""SELECT source, count(*), sum(length(text))::BIGINT, coalesce(sum(length(text)) FILTER (synthetic), 0)::BIGINT
         FROM {parquet([path])} GROUP BY source ORDER BY source"""

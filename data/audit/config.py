@@ -5,12 +5,12 @@ from __future__ import annotations
 from pydantic import BaseModel, Field
 
 FORMAT = 2
-"""Of funnel.json."""
+"""The format version of funnel.json."""
 
 
 class AuditConfig(BaseModel, frozen=True, extra="forbid"):
-    """How the leak of held-out text into training text is measured."""
+    """How leaks of held-out text into training text are measured."""
 
-    words: int = Field(13, ge=3, le=32, description="length of an n-gram; 13 as in the GPT-3 report; words")
-    worst: int = Field(50, ge=0, description="longest leaked passages listed for each split; count")
-    excerpt: int = Field(400, ge=20, description="most characters of a passage that are quoted; characters")
+    words: int = Field(13, ge=3, le=32, description="length of the n-grams that are compared; 13 as in the GPT-3 paper; words")
+    worst: int = Field(50, ge=0, description="how many of the longest leaked passages are listed for each split; count")
+    excerpt: int = Field(400, ge=20, description="a listed passage is quoted up to this length; characters")

@@ -1,9 +1,8 @@
-"""The corpus funnel: documents and characters after each stage, and what each rule took away.
+"""The corpus funnel: documents and characters after each stage, and what each rule removed.
 
-Reads what stages left behind, in one folder or in one a shard: a ledger, and the documents beside it. Guarantees: `balanced` holds
-the law of `data.documents.ledger` for every document and every character of a stage, across its shards; where it doesn't hold, `fault`
-names the first document that doesn't add up. Costs one pass over the ledgers and the lengths of the texts; ids lie in DuckDB, which
-spills beyond its memory.
+Reads the ledger of each stage and the documents beside it, in one folder or one for each shard. `balanced` says that the ledger accounts
+for every document and character of a stage across its shards, by the rule of `data.documents.ledger`; otherwise `fault` names the first
+document that doesn't add up. Costs one pass over the ledgers and the lengths of the texts; DuckDB holds the ids and spills.
 """
 
 from __future__ import annotations
@@ -15,16 +14,16 @@ from typing import Any
 from data.documents.database import Database, parquet
 from data.documents.ledger import CLOSING, imbalance, sizes
 
-SQL = Path(__file__).parent
+SQL = Path(__file__).with_name("sql")
 SPLITS = ("train", "val", "test")
 GONE = tuple(action for action in CLOSING if action != "kept")
 
 
 def funnel(work: Database, ledgers: Mapping[str, Sequence[Path]]) -> list[dict[str, Any]]:
-    """One entry a stage, in the order of `ledgers`, whose values are the folders that hold its ledgers.
+    """Return one entry for each stage of `ledgers`, which maps stages to the folders of their ledgers.
 
-    A stage without documents beside its ledger is taken at its ledger's word. Raises FileNotFoundError, naming the stage, for a ledger
-    that isn't there.
+    For a stage without documents beside its ledger, the ledger alone is believed. Raise FileNotFoundError, naming the stage, if a ledger
+    is missing.
     """
     stages: list[dict[str, Any]] = []
     for stage, folders in ledgers.items():
@@ -44,9 +43,9 @@ def funnel(work: Database, ledgers: Mapping[str, Sequence[Path]]) -> list[dict[s
 
 
 def documents_left(work: Database, folders: Sequence[Path]) -> list[Path]:
-    """The files with the documents that a stage left, so that each document comes once; none when it left no documents.
+    """Return the files that hold the documents a stage left, each document once; none if it left no documents.
 
-    Of splits that all hold what train holds, train alone.
+    If val and test are copies of train, return train alone.
     """
     parts = [folder / f"{part}.parquet" for folder in folders for part in SPLITS]
     if not parts or not all(path.exists() for path in parts):
@@ -59,15 +58,15 @@ def documents_left(work: Database, folders: Sequence[Path]) -> list[Path]:
 def _stage(work: Database, stage: str) -> dict[str, Any]:
     fault = imbalance(work, stage, "funnel_came", "funnel_stayed", "funnel_ledger")
     rules: dict[str, dict[str, dict[str, int]]] = {}
-    went = {"removed": 0, "cut": 0, "changed": 0}
+    net_of = {"removed": 0, "cut": 0, "changed": 0}
     for action, rule, documents, pieces, characters, net in work.connection.execute((SQL / "rules.sql").read_text("utf-8")).fetchall():
         rules.setdefault(action, {})[rule] = {"documents": documents, "pieces": pieces, "characters": characters, "net": net}
-        went["removed" if action in GONE else action] += net
+        net_of["removed" if action in GONE else action] += net
     counts = {}
     for when, table in (("_in", "funnel_came"), ("", "funnel_stayed")):
         counts[f"documents{when}"] = int(work.number(f"SELECT count(*) FROM {table}"))
         counts[f"characters{when}"] = int(work.number(f"SELECT sum(size) FROM {table}"))
-    removed = sum(entry["documents"] for action in GONE for entry in rules.get(action, {}).values())
-    lost = {f"characters_{how}": net for how, net in went.items()}
-    told = {"documents_removed": removed, **lost, "balanced": not fault, "rules": rules}
-    return {"stage": stage, **counts, **told, **({"fault": fault} if fault else {})}
+    removed = sum(counted["documents"] for action in GONE for counted in rules.get(action, {}).values())
+    net_characters = {f"characters_{how}": net for how, net in net_of.items()}
+    entry = {"documents_removed": removed, **net_characters, "balanced": not fault, "rules": rules}
+    return {"stage": stage, **counts, **entry, **({"fault": fault} if fault else {})}

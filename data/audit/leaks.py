@@ -1,8 +1,8 @@
-"""The leak report: which share of held-out text stands word for word in text that was seen before it, and the longest such passages.
+"""The leak report: the share of held-out text that occurs word for word in other splits, and the longest such passages.
 
-Validation is compared with train, test with train and with validation, since whoever chooses by validation has seen it. An n-gram leaks
-if its words stand in a row in any document of the other part. Memory and disk go with the held-out text, in DuckDB, which spills; train
-streams by. Two different n-grams count as one if their 64-bit hashes collide: one in 10^9 or so.
+Validation is compared with train, test with train and with validation, which influences the choice of a model. An n-gram leaks if its words
+occur in a row in any document of the other split. Memory and disk grow with the held-out text, in DuckDB, which spills; train is streamed.
+Two different n-grams count as one if their 64-bit hashes collide: about one in 10^9.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from data.documents.schema import write_rows
 from data.documents.stream import batches, slices
 from data.documents.words import gram_macro, spans
 
-_SQL = Path(__file__).parent
+_SQL = Path(__file__).with_name("sql")
 _NUMBERS = ("first_word", "words")
 _COLUMNS = ("split", "id", "title", *_NUMBERS, "text", "train_id", "val_id", "other_title")
 _PASSAGES = pa.schema([(name, pa.int64() if name in _NUMBERS else pa.string()) for name in _COLUMNS])
@@ -30,12 +30,12 @@ AGAINST = (("val", "train"), ("test", "train"), ("test", "val"))
 
 
 def report_leaks(work: Database, splits: Path, output: Path, config: AuditConfig) -> dict[str, float]:
-    """Writes `leaks.parquet` and `leaked_documents.parquet` into `output`.
+    """Write `leaks.parquet` and `leaked_documents.parquet` into `output`.
 
-    leaks: the longest passages of each comparison: split, id, title, first_word (from 1), words, text (excerpt), and where it stands, too:
-    train_id or val_id, and other_title. leaked_documents: every held-out document that leaks: split, id, title, source, ngrams, and how
-    many of them are in_train and (of test) in_val, the worst first.
-    Returns for each held-out split against train `leak_*` (share of n-grams, 0 for an empty split), `leak_*_documents` (documents with
+    leaks: the longest passages of each comparison: split, id, title, first_word (from 1), words, text (excerpt), and the document that
+    also holds it: train_id or val_id, and other_title. leaked_documents: every held-out document that leaks, the worst first: split, id,
+    title, source, ngrams, and how many of them are in_train and (for test) in_val.
+    Return for each held-out split against train `leak_*` (share of n-grams, 0 for an empty split), `leak_*_documents` (documents with
     any), `leak_*_longest` (words) and `leak_*_worst` (largest share of a document); and for test against validation `leak_test_val`, ...
     """
     work.connection.execute(gram_macro("audit_grams", config.words))
@@ -45,13 +45,13 @@ def report_leaks(work: Database, splits: Path, output: Path, config: AuditConfig
     for part in HELD_OUT:
         work.set_variables(part=part)
         for batch in batches(splits / f"{part}.parquet", ("id", "text")):
-            for piece in slices(batch):
-                work.run_on_batch(_SQL / "held_out.sql", piece)
+            for part_of_batch in slices(batch):
+                work.run_on_batch(_SQL / "held_out.sql", part_of_batch)
     for part in ("train", "val"):
         work.set_variables(part=part)
         for batch in batches(splits / f"{part}.parquet", ("id", "text")):
-            for piece in slices(batch):
-                work.run_on_batch(_SQL / "seen.sql", piece)
+            for part_of_batch in slices(batch):
+                work.run_on_batch(_SQL / "seen.sql", part_of_batch)
     for part in ("train", *HELD_OUT):
         columns = f"SELECT '{part}' AS part, id, title, source FROM {parquet([splits / f'{part}.parquet'])}"
         work.connection.execute(f"CREATE TEMP VIEW {part}_name AS {columns}")
@@ -74,17 +74,17 @@ def _passages(work: Database, splits: Path, excerpt: int) -> list[dict[str, str 
     query = "SELECT part, id, first, words, other, source, title FROM passage_of ORDER BY ALL"
     for part, name, *passage in work.connection.execute(query).fetchall():
         found.setdefault((part, name), []).append((passage[0], passage[1], passage[2], passage[3], passage[4]))
-    told: list[dict[str, str | int]] = []
+    report: list[dict[str, str | int]] = []
     for part in HELD_OUT:
         for batch in batches(splits / f"{part}.parquet", ("id", "title", "text")):
             for document in batch.to_pylist():
                 leaked = found.get((part, document["id"]), [])
-                places = spans(document["text"]) if leaked else []
+                word_spans = spans(document["text"]) if leaked else []
                 for first, words, other, source, title in leaked:
-                    last = min(first + words - 1, len(places))
-                    text = document["text"][places[first - 1][0] : places[last - 1][1]][:excerpt]
+                    last = min(first + words - 1, len(word_spans))
+                    text = document["text"][word_spans[first - 1][0] : word_spans[last - 1][1]][:excerpt]
                     row = {"split": part, "id": document["id"], "title": document["title"], "first_word": first}
                     row |= {"words": last - first + 1, "text": text, "train_id": "", "val_id": "", "other_title": title}
-                    told.append(row | {f"{other}_id": source})
-    told.sort(key=lambda row: (row["split"], -int(row["words"]), row["id"], row["first_word"], row["val_id"]))
-    return told
+                    report.append(row | {f"{other}_id": source})
+    report.sort(key=lambda row: (row["split"], -int(row["words"]), row["id"], row["first_word"], row["val_id"]))
+    return report

@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from data.cleaning.account import write_account, write_documents
 from data.cleaning.config import CleanConfig
+from data.cleaning.output import write_documents, write_ledger
 from data.cleaning.rounds import next_round
-from data.cleaning.shard import Shard
+from data.cleaning.state import CleaningState
 from data.documents.database import open_database
 from data.documents.ledger import require_balance
 from data.documents.stream import BATCH_CHARACTERS, sorted_by_id
@@ -25,7 +25,7 @@ from data.documents.stream import BATCH_CHARACTERS, sorted_by_id
 Progress = Callable[[int, int, str], None]
 
 
-def unheard(done: int, total: int, note: str) -> None:
+def no_progress(done: int, total: int, note: str) -> None:
     """Progress that nobody asked for."""
 
 
@@ -37,7 +37,7 @@ def clean(
     threads: int,
     memory: str,
     scratch: Path,
-    progress: Progress = unheard,
+    progress: Progress = no_progress,
     batch: int = BATCH_CHARACTERS,
 ) -> dict[str, float]:
     """Writes documents.parquet, ledger.parquet, edits.parquet and removed/ into `output` from the Parquet file `documents`.
@@ -49,12 +49,12 @@ def clean(
     output.mkdir(parents=True, exist_ok=True)
     with open_database(scratch, threads=threads, memory=memory) as work:
         files = sorted_by_id(work, [documents])
-        shard = Shard(work, files, config, batch)
+        shard = CleaningState(work, files, config, batch)
         again = 1
         while shard.round < config.rounds and again:
             again = next_round(shard)
             progress(shard.round if again else config.rounds, config.rounds, f"rounds at most, {again} documents are to be seen again")
         write_documents(shard, output)
-        pieces = write_account(shard, output)
+        pieces = write_ledger(shard, output)
         require_balance(work, "clean", files, [output / "documents.parquet"], output / "ledger.parquet")
         return shard.figures() | pieces

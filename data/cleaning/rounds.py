@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from data.cleaning.encoding import find_mojibake
-from data.cleaning.rules import PLACE, RULES, SQL, Rule
-from data.cleaning.shard import Shard
+from data.cleaning.rules import RULE_NUMBER, RULES, SQL, Rule
+from data.cleaning.state import CleaningState
 from data.documents.database import parquet
 
 # Counts of words are summed up when they have grown by half and this many rows, so that those of many batches don't pile up.
@@ -20,7 +20,7 @@ COUNTS = 1_000_000
 PENDING = "fate = 'pending'"
 
 
-def next_round(shard: Shard) -> int:
+def next_round(shard: CleaningState) -> int:
     """Every rule once over every document that isn't settled; returns how many documents are to be seen again."""
     shard.round += 1
     ranges = shard.ranges(PENDING)
@@ -33,7 +33,7 @@ def next_round(shard: Shard) -> int:
         shard.run(f"COPY lines TO '{shard.spool(number)}' (FORMAT parquet, COMPRESSION lz4_raw)")
     shard.script("lexicon.sql")
     if shard.config.ocr:
-        shard.script("misread.sql")
+        shard.script("misread_words.sql")
         _wake(shard)
     for number, part in enumerate(ranges):
         shard.load(part, PENDING)
@@ -45,9 +45,9 @@ def next_round(shard: Shard) -> int:
     return int(shard.work.number(f"SELECT count(*) FROM state WHERE {PENDING} OR (fate = 'gone' AND seen = {shard.round})"))
 
 
-def _repair_lines(shard: Shard) -> None:
+def _repair_lines(shard: CleaningState) -> None:
     """Documents (table incoming) to lines (table lines), with every rule that looks at one document alone."""
-    shard.script("split.sql")
+    shard.script("split_lines.sql")
     for rule in _rules(shard, "repair"):
         if rule.name == "encoding":
             find_mojibake(shard.work.connection)
@@ -57,7 +57,7 @@ def _repair_lines(shard: Shard) -> None:
                 """CREATE OR REPLACE TEMP TABLE suspects AS
                 SELECT s.d, s.n, coalesce(e.line, s.line) AS line FROM suspects s LEFT JOIN edited e USING (d, n)"""
             )
-    shard.script("repaired.sql")
+    shard.script("repaired_lines.sql")
     shard.run("DELETE FROM furniture")
     stale = "SELECT d FROM incoming"
     for rule in _rules(shard, "line"):
@@ -78,7 +78,7 @@ def _repair_lines(shard: Shard) -> None:
                 shard.script("page_ends.sql")
 
 
-def _edit(shard: Shard, rule: Rule) -> bool:
+def _edit(shard: CleaningState, rule: Rule) -> bool:
     """Lets a rule fill table edited and accounts for it; whether it found anything."""
     shard.run(f"CREATE OR REPLACE TEMP TABLE edited AS {rule.script.read_text('utf-8')}")
     touched = shard.work.number("SELECT count(*) FROM edited") > 0
@@ -87,16 +87,18 @@ def _edit(shard: Shard, rule: Rule) -> bool:
     return touched
 
 
-def _book(shard: Shard, rule: str, within: str = "0, 0") -> None:
+def _book(shard: CleaningState, rule: str, within: str = "0, 0") -> None:
     """Puts table edited into the account; `within`: SQL for the order of rows within a line."""
     shard.run(
-        f"""INSERT INTO ledger SELECT d, {PLACE[rule]}, count(*), sum(characters), sum(length(before) - coalesce(length(line), 0))
+        f"""INSERT INTO ledger SELECT d, {RULE_NUMBER[rule]}, count(*), sum(characters), sum(length(before) - coalesce(length(line), 0))
         FROM edited WHERE characters > 0 GROUP BY d"""
     )
-    shard.run(f"INSERT INTO pieces SELECT d, {shard.round}, {PLACE[rule]}, n, {within}, before, line FROM edited WHERE characters > 0")
+    shard.run(
+        f"INSERT INTO pieces SELECT d, {shard.round}, {RULE_NUMBER[rule]}, n, {within}, before, line FROM edited WHERE characters > 0"
+    )
 
 
-def _count(shard: Shard, table: str, counted: str) -> None:
+def _count(shard: CleaningState, table: str, counted: str) -> None:
     """Adds the words of the documents that SQL `counted` gives to a table of counts."""
     shard.run(f"CREATE OR REPLACE TEMP TABLE counted AS {counted}")
     shard.run(f"INSERT INTO {table} {_count_query()}")
@@ -105,20 +107,20 @@ def _count(shard: Shard, table: str, counted: str) -> None:
         shard.summed[table] = shard.work.number(f"SELECT count(*) FROM {table}")
 
 
-def _join_lines(shard: Shard) -> None:
+def _join_lines(shard: CleaningState) -> None:
     """Lines (table lines) to documents; those that this changes get a new text, the others are settled."""
-    shard.script("join.sql")
+    shard.script("join_lines.sql")
     shard.run("CREATE OR REPLACE TEMP TABLE rewritten (d INTEGER, n INTEGER, line VARCHAR)")
     shard.run(
         f"""INSERT INTO ledger
-        SELECT d, {PLACE["hard wraps"]}, count(*), count(*), 0 FROM joints WHERE joint = 'space' GROUP BY d
-        UNION ALL SELECT d, {PLACE["hyphenation"]}, count(*), count(*), count(b.n) FROM joints LEFT JOIN breaks b USING (d, n)
+        SELECT d, {RULE_NUMBER["hard wraps"]}, count(*), count(*), 0 FROM joints WHERE joint = 'space' GROUP BY d
+        UNION ALL SELECT d, {RULE_NUMBER["hyphenation"]}, count(*), count(*), count(b.n) FROM joints LEFT JOIN breaks b USING (d, n)
         WHERE joint = 'hyphen' GROUP BY d"""
     )
     if shard.config.ocr and shard.work.number("SELECT count(*) FROM corrections"):
-        shard.script("reread.sql")
+        shard.script("correct_words.sql")
         _book(shard, "misread words", "place, inner_place")
-    shard.script("made.sql")
+    shard.script("rebuilt.sql")
     shard.run(f"INSERT INTO texts SELECT d, {shard.round}, text FROM made WHERE changed")
     least = max(shard.config.minimum_characters, 1)
     shard.run(
@@ -129,7 +131,7 @@ def _join_lines(shard: Shard) -> None:
     _count(shard, "settled_counts", "SELECT d FROM incoming JOIN state USING (d) WHERE fate = 'settled'")
 
 
-def _wake(shard: Shard) -> None:
+def _wake(shard: CleaningState) -> None:
     """Marks settled documents that hold a word which is misread by what the shard knows now."""
     kinds = shard.work.rows("SELECT DISTINCT sure FROM corrections SEMI JOIN settled_counts USING (chunk)")
     if not kinds:
@@ -137,7 +139,7 @@ def _wake(shard: Shard) -> None:
     which = "fate = 'settled'" if (True,) in kinds else "fate = 'settled' AND d IN (FROM machine_read)"
     for part in shard.ranges(which):
         shard.load(part, which)
-        shard.script("woken.sql")
+        shard.script("reopened.sql")
         shard.run("UPDATE state SET fate = 'woken' FROM woken WHERE state.d = woken.d")
         shard.run("CREATE OR REPLACE TEMP TABLE lines AS SELECT d, unnest(string_split(text, chr(10))) AS line FROM incoming")
         shard.run("CREATE OR REPLACE TEMP TABLE counted AS SELECT d FROM woken")
@@ -145,8 +147,8 @@ def _wake(shard: Shard) -> None:
 
 
 def _count_query() -> str:
-    return (SQL / "count.sql").read_text("utf-8")
+    return (SQL / "count_words.sql").read_text("utf-8")
 
 
-def _rules(shard: Shard, phase: str) -> Iterator[Rule]:
+def _rules(shard: CleaningState, phase: str) -> Iterator[Rule]:
     return (rule for rule in RULES if rule.phase == phase and rule.applies(shard.config))

@@ -72,4 +72,4 @@ RULES = (
     Rule("too short", "minimum_characters", "document", "removed", "what is left of a document is too little to learn from"),
 )
 # fmt: on
-PLACE = {rule.name: place for place, rule in enumerate(RULES)}
+RULE_NUMBER = {rule.name: place for place, rule in enumerate(RULES)}

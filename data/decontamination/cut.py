@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from data.decontamination.config import DecontaminateConfig
 
-BETWEEN = "\n\n"
+SEPARATOR = "\n\n"
 """What stands between the pieces of a document that was cut."""
 PASSAGE, SHORT = "a passage and what is around it", "a piece too short to keep"
 Range = tuple[int, int]
 
 
-class Piece(NamedTuple):
+class RemovedText(NamedTuple):
     """A piece that was taken out: where it began (characters, from 0), its text, and why."""
 
     start: int
@@ -25,7 +25,7 @@ class Cut(NamedTuple):
     """What became of a document: the text that stays, what was taken out, or why it goes as a whole."""
 
     text: str
-    taken: tuple[Piece, ...]
+    taken: tuple[RemovedText, ...]
     dropped: str
 
 
@@ -45,9 +45,9 @@ def cut(text: str, passages: Sequence[Range], config: DecontaminateConfig) -> Cu
     kept = [(start, end) for start, end in pieces if len(text[start:end].strip()) >= config.min_characters]
     if not kept:
         return Cut("", (), "no piece is long enough to keep")
-    taken = [Piece(start, text[start:end], PASSAGE) for start, end in gone]
-    taken += [Piece(start, text[start:end], SHORT) for start, end in pieces if (start, end) not in kept]
-    return Cut(BETWEEN.join(text[start:end].strip() for start, end in kept), tuple(sorted(taken)), "")
+    taken = [RemovedText(start, text[start:end], PASSAGE) for start, end in gone]
+    taken += [RemovedText(start, text[start:end], SHORT) for start, end in pieces if (start, end) not in kept]
+    return Cut(SEPARATOR.join(text[start:end].strip() for start, end in kept), tuple(sorted(taken)), "")
 
 
 def _widened(text: str, passages: Sequence[Range], window: int) -> list[Range]:

@@ -22,7 +22,7 @@ import pyarrow as pa
 
 from data.decontamination.config import DecontaminateConfig
 from data.decontamination.cut import Cut, cut
-from data.decontamination.evaluation import Text, texts
+from data.decontamination.evaluation import ItemText, read_texts
 from data.documents.database import Database, open_database
 from data.documents.ledger import RemovalWriter, require_balance
 from data.documents.rows import RowWriter, rows
@@ -37,7 +37,7 @@ CONTAMINATED = pa.schema(
                                                                                                 "words", "excerpt")]
 )  # fmt: skip
 EXCERPT = 400
-_SQL = Path(__file__).parent
+_SQL = Path(__file__).with_name("sql")
 _PASSAGES = "SELECT id, first, last, NULL AS name, NULL AS item FROM passage UNION ALL SELECT id, first, last, name, item FROM contaminated"
 
 
@@ -61,7 +61,7 @@ def decontaminate(
     output.mkdir(parents=True, exist_ok=True)
     with open_database(scratch, threads=threads, memory=memory) as work:
         source = sorted_by_id(work, [documents])
-        metrics = _load(work, texts(config, root, observed), config)
+        metrics = _load(work, read_texts(config, root, observed), config)
         _search(work, source[0], config)
         metrics |= _write(work, source[0], output, config)
         require_balance(work, "decontaminate", [documents], [output / "documents.parquet"], output / "ledger.parquet")
@@ -72,7 +72,7 @@ def decontaminate(
     return metrics
 
 
-def _load(work: Database, items: Iterator[Text], config: DecontaminateConfig) -> dict[str, float]:
+def _load(work: Database, items: Iterator[ItemText], config: DecontaminateConfig) -> dict[str, float]:
     """The n-grams of the sets, in table `wanted`, and how many items each set has."""
     work.set_variables(most_words=config.words, least_words=config.least_words, common=config.common)
     work.connection.execute(gram_macro("first_grams", config.least_words))
@@ -81,7 +81,7 @@ def _load(work: Database, items: Iterator[Text], config: DecontaminateConfig) ->
     work.connection.execute("CREATE TABLE hit (id VARCHAR, position BIGINT, size UTINYINT, gram UBIGINT)")
     counts = {given.name: 0 for given in config.against}
     for batch in _tables(items):
-        work.run_on_batch(_SQL / "beginnings.sql", batch)
+        work.run_on_batch(_SQL / "prefixes.sql", batch)
         for size in range(config.least_words, config.words + 1):
             work.set_variables(size=size)
             work.connection.execute(gram_macro("decon_grams", size))
@@ -94,7 +94,7 @@ def _load(work: Database, items: Iterator[Text], config: DecontaminateConfig) ->
     return metrics
 
 
-def _tables(items: Iterator[Text]) -> Iterator[pa.Table]:
+def _tables(items: Iterator[ItemText]) -> Iterator[pa.Table]:
     held: list[dict[str, str | int]] = []
     size = 0
     for text in items:

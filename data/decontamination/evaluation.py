@@ -31,7 +31,7 @@ class EvaluationError(ValueError):
     """An evaluation set can't be read as the recipe asks."""
 
 
-class Text(NamedTuple):
+class ItemText(NamedTuple):
     """A text of an item; an item has as many as it has fields that count, or an empty one."""
 
     name: str
@@ -39,7 +39,7 @@ class Text(NamedTuple):
     text: str
 
 
-def evaluation_state(config: DecontaminateConfig, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
+def evaluation_digests(config: DecontaminateConfig, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
     """{set/relative path: digest} of every file of the sets, for the key of the stage."""
     files = {f"{given.name}/{name}": path for given in config.against for name, path in find_files(given, root).items()}
     digests = digest_of(files.values())
@@ -63,7 +63,7 @@ def find_files(given: EvaluationSet, root: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def texts(config: DecontaminateConfig, root: Path, observed: Mapping[str, str] | None) -> Iterator[Text]:
+def read_texts(config: DecontaminateConfig, root: Path, observed: Mapping[str, str] | None) -> Iterator[ItemText]:
     """Every text of every item, set by set. `observed`: the digests that the key was computed from; None: nobody looked."""
     for given in config.against:
         number = 0
@@ -73,7 +73,7 @@ def texts(config: DecontaminateConfig, root: Path, observed: Mapping[str, str] |
                 number += 1
                 chosen = [_field(item, field, path, row) for field in given.fields] if given.fields else [item]
                 found = [text for value in chosen for text in _strings(value)]
-                yield from (Text(given.name, number, text) for text in found or [""])
+                yield from (ItemText(given.name, number, text) for text in found or [""])
 
 
 def _require_same(seen_as: str, path: Path, observed: Mapping[str, str] | None) -> None:

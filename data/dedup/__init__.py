@@ -1,1 +1,1 @@
-"""Copies leave the corpus: repeated pages, exact documents, near documents, long repeated paragraphs."""
+"""Removes copies from the corpus: repeated pages, equal documents, near-duplicate documents, repeated paragraphs, lines and passages."""

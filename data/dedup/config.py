@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-SQL = Path(__file__).parent
+SQL = Path(__file__).with_name("sql")
 Criterion = Literal["source", "title", "known_words", "longest"]
 
 
@@ -22,7 +22,7 @@ class PageRule(BaseModel, frozen=True, extra="forbid"):
     similarity: float = Field(0.5, gt=0, le=1, description="least share of a run's windows that match; fraction")
 
 
-class PieceRule(BaseModel, frozen=True, extra="forbid"):
+class UnitRule(BaseModel, frozen=True, extra="forbid"):
     """Pieces of one kind, equal in their words: the first stays where it is, its copies go."""
 
     enabled: bool = Field(description="look for repeated pieces of this kind")
@@ -35,7 +35,7 @@ class PieceRule(BaseModel, frozen=True, extra="forbid"):
     scope: Literal["document", "corpus"] = Field("corpus", description="copies are sought in the same document, or everywhere")
 
     @model_validator(mode="after")
-    def _documents_are_counted(self) -> PieceRule:
+    def _documents_are_counted(self) -> UnitRule:
         default = type(self).model_fields["documents"].default
         if self.scope == "document" and self.documents != default:
             raise ValueError(
@@ -44,7 +44,7 @@ class PieceRule(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-class ParagraphRule(PieceRule, frozen=True, extra="forbid"):
+class ParagraphRule(UnitRule, frozen=True, extra="forbid"):
     """A long paragraph that came before; refrains and dialogue are shorter and stay."""
 
     enabled: bool = Field(True, description="look for repeated paragraphs")
@@ -57,7 +57,7 @@ class ParagraphRule(PieceRule, frozen=True, extra="forbid"):
     )
 
 
-class LineRule(PieceRule, frozen=True, extra="forbid"):
+class LineRule(UnitRule, frozen=True, extra="forbid"):
     """A line that many documents hold: a licence, a menu, a publisher's address."""
 
     enabled: bool = Field(False, description="look for repeated lines")

@@ -1,7 +1,7 @@
-"""Pieces are cut out of a text so that what stays reads on: with the spaces around them, and the wider of two breaks kept.
+"""Cuts repeated units out of a text so that the rest reads on.
 
-A piece grows to the spaces around it, so that an opening quote goes with its word, and takes what stands before the next unit along.
-Where a cut meets a paragraph break on either side, the break stays.
+A cut includes everything up to the next unit that stays, and extends to the surrounding spaces, so that an opening quote goes with its
+word. Where there is a paragraph break on either side of a cut, the wider of the two breaks is kept.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from data.documents.words import spans
 Spans = list[tuple[int, int]]
 
 
-class Run(NamedTuple):
-    """`size` units of a text from the `first`, counted from 1, why they go, and the documents that hold them first."""
+class Repeat(NamedTuple):
+    """`size` units of a text to cut, from the `first` (counted from 1), and why; `origins` are the documents that hold them first."""
 
     first: int
     size: int
@@ -24,53 +24,53 @@ class Run(NamedTuple):
     origins: tuple[str, ...] = ()
 
 
-class Piece(NamedTuple):
-    """What was cut: the place of its first unit, its text, and why it went."""
+class RemovedText(NamedTuple):
+    """A text that was cut: the position of its first unit (from 1), the text itself, and why."""
 
     place: int
     text: str
     detail: str
 
 
-def between(text: str, separator: Pattern[str]) -> Spans:
-    """Start and end, in characters, of what lies between the separators, empty stretches included."""
+def split_spans(text: str, separator: Pattern[str]) -> Spans:
+    """Return start and end, in characters, of each stretch between separators, empty ones included."""
     edges = [0, *(edge for match in separator.finditer(text) for edge in match.span()), len(text)]
     return list(zip(edges[::2], edges[1::2], strict=True))
 
 
-def cut(text: str, runs: Iterable[Run], units: Callable[[str], Spans] = spans) -> tuple[str, list[Piece]]:
-    """`text` without the runs of units (words, unless told how to find others), and the pieces that went, in their order."""
-    places = units(text)
+def cut(text: str, repeats: Iterable[Repeat], units: Callable[[str], Spans] = spans) -> tuple[str, list[RemovedText]]:
+    """Return `text` without the repeats, and what was removed, in order. `units` finds the units that repeats count, by default words."""
+    unit_spans = units(text)
     kept: list[str] = []
-    pieces: list[Piece] = []
+    removed: list[RemovedText] = []
     space, position = "", 0
-    for run in sorted(runs):
-        end = _end(text, places, run.first + run.size - 1)
-        start = max(_edge(text, places[run.first - 1][0]), position)
+    for repeat in sorted(repeats):
+        end = _cut_end(text, unit_spans, repeat.first + repeat.size - 1)
+        start = max(_word_start(text, unit_spans[repeat.first - 1][0]), position)
         if end <= start:
             continue
-        stays, gone = text[position:start], text[start:end]
-        if body := stays.rstrip():
+        before, gone = text[position:start], text[start:end]
+        if body := before.rstrip():
             kept += (space, body)
             space = ""
-        space += stays[len(body) :]
+        space += before[len(body) :]
         ending = gone[len(gone.rstrip()) :]
         if (kept or space) and ending.count("\n") > space.count("\n"):
             space = ending
-        pieces.append(Piece(run.first, gone, run.detail))
+        removed.append(RemovedText(repeat.first, gone, repeat.detail))
         position = end
-    return "".join(kept) + (space + text[position:] if position < len(text) else ""), pieces
+    return "".join(kept) + (space + text[position:] if position < len(text) else ""), removed
 
 
-def _edge(text: str, position: int) -> int:
-    """The beginning of the space-delimited piece that holds `position`: an opening quote belongs to its word."""
+def _word_start(text: str, position: int) -> int:
+    """Return where the run of non-space characters around `position` begins: an opening quote belongs to its word."""
     while position > 0 and not text[position - 1].isspace():
         position -= 1
     return position
 
 
-def _end(text: str, places: Sequence[tuple[int, int]], following: int) -> int:
-    """Where the next unit that isn't blank begins."""
-    while following < len(places) and not text[slice(*places[following])].strip():
+def _cut_end(text: str, unit_spans: Sequence[tuple[int, int]], following: int) -> int:
+    """Return where the next unit that isn't blank begins."""
+    while following < len(unit_spans) and not text[slice(*unit_spans[following])].strip():
         following += 1
-    return _edge(text, places[following][0]) if following < len(places) else len(text)
+    return _word_start(text, unit_spans[following][0]) if following < len(unit_spans) else len(text)

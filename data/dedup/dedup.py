@@ -1,13 +1,13 @@
-"""Deduplication: documents in, documents without copies out, with the pairs and the ledger that say why.
+"""Deduplication: documents in; documents without copies out, with the pairs and the ledger that explain every removal.
 
-Order of the rules: repeated pages inside a book, so that a book scanned badly isn't the longest copy; documents of equal
-words; near-duplicate documents; then, in what stays, paragraphs, lines and passages that came before. Which copy stays is `config.keep`'s
-to say, ties by smallest id.
+Rules run in this order: repeated pages inside a book, so that a badly scanned book isn't the longest copy; documents of equal words;
+near-duplicate documents; then, in what is left, repeated paragraphs, lines and passages. `config.keep` decides which copy stays; ties go
+to the smallest id.
 
-Guarantees: the result depends on neither the order of the documents nor the number of threads or the memory; every character is accounted
-for, and every removed document and piece of text kept word for word in `removed/<rule>.parquet`.
-Costs time linear in the text. Texts pass through memory in batches, several times; tables beyond `memory` spill into `scratch`.
-Memory: `memory` and about 280 MB, of which 110 are the libraries; nothing in Python grows with the number of documents.
+The result depends on neither the order of the documents nor the number of threads or the memory. Every character is accounted for, and
+every removed document and passage is kept word for word in `removed/<rule>.parquet`.
+Time is linear in the text, which is read several times in batches; tables beyond `memory` spill into `scratch`. Memory is `memory` plus
+about 280 MB, of which libraries take 110; nothing in Python grows with the number of documents.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import pyarrow.compute as pc
 
 from data.dedup.config import SQL, DedupConfig
 from data.dedup.keep import choose_copies
-from data.dedup.near import EXACT, Near, hashed
+from data.dedup.near import SKETCH_SQL, NearDuplicates, word_hashes
 from data.dedup.pages import find_repeated_pages
-from data.dedup.pieces import LINE, PARAGRAPH, remove_repeated_pieces
 from data.dedup.substrings import remove_repeated_substrings
 from data.dedup.texts import Texts
+from data.dedup.units import LINE, PARAGRAPH, remove_repeated_units
 from data.documents.database import Database, open_database
 from data.documents.ledger import RemovalWriter, require_balance
 from data.documents.rows import write_query
@@ -44,12 +44,12 @@ _VERDICTS = """SELECT v.number, v.rule, o.id FROM verdict AS v LEFT JOIN documen
 
 
 def dedup(documents: Sequence[Path], output: Path, config: DedupConfig, *, threads: int, memory: str, scratch: Path) -> dict[str, float]:
-    """Writes `documents.parquet` (kept), `clusters.parquet`, `pairs.parquet`, `ledger.parquet` and `removed/` into `output`.
+    """Write `documents.parquet` (kept), `clusters.parquet`, `pairs.parquet`, `ledger.parquet` and `removed/` into `output`.
 
-    `documents` are the files of the shards, in order; they are read one after the other, never put together. `clusters` holds
-    (id, cluster) for every document that came in; a cluster is named by its smallest id. `pairs` holds (a, b, jaccard, rule)
-    with a < b. `memory` is DuckDB's limit, such as "2GB". Returns counts and characters by rule.
-    Raises ValueError for missing columns and repeated ids, and Unbalanced if a character got lost.
+    `documents` are the files of the shards in order; they are read one after the other and never merged. `clusters` holds (id, cluster)
+    for every input document; a cluster is named by its smallest id. `pairs` holds (a, b, jaccard, rule) with a < b. `memory` is DuckDB's
+    limit, such as "2GB". Return counts and characters by rule.
+    Raise ValueError for missing columns and repeated ids, and Unbalanced if the ledger doesn't account for every character.
     """
     output.mkdir(parents=True, exist_ok=True)
     with (
@@ -57,18 +57,19 @@ def dedup(documents: Sequence[Path], output: Path, config: DedupConfig, *, threa
         RemovalWriter(output) as removed,
         ThreadPoolExecutor(threads) as pool,
     ):
+        work.run_file(SQL / "tables.sql")
         texts = Texts(work, sorted_by_id(work, documents), removed)
-        near = Near(work, config.near, pool)
+        near = NearDuplicates(work, config.near, pool)
         _sketch(work, texts, near, config)
         work.set_variables(exact=config.exact)
         work.run_file(SQL / "exact.sql")
         near.find_pairs(texts)
         work.run_file(SQL / "clusters.sql")
         choose_copies(work, texts, config)
-        remove_repeated_pieces(work, texts, config.paragraph, PARAGRAPH)
-        remove_repeated_pieces(work, texts, config.line, LINE)
+        remove_repeated_units(work, texts, config.paragraph, PARAGRAPH)
+        remove_repeated_units(work, texts, config.line, LINE)
         remove_repeated_substrings(work, texts, config.substring)
-        _write_kept(work, texts, output / "documents.parquet")
+        _write_kept(texts, output / "documents.parquet")
         work.run_file(SQL / "ledger.sql")
         for name, query, schema in (("clusters", _CLUSTERS, CLUSTERS), ("pairs", _PAIRS, PAIRS), ("ledger", _LEDGER, LEDGER)):
             write_query(work, query, output / f"{name}.parquet", schema)
@@ -76,36 +77,34 @@ def dedup(documents: Sequence[Path], output: Path, config: DedupConfig, *, threa
         return _metrics(work)
 
 
-def _sketch(work: Database, texts: Texts, near: Near, config: DedupConfig) -> None:
-    """Cuts repeated pages, and fills `document` and `signature` with what is left."""
-    work.run_file(SQL / "document.sql")
+def _sketch(work: Database, texts: Texts, near: NearDuplicates, config: DedupConfig) -> None:
+    """Cut repeated pages, and fill tables `document` and `signature` from the texts that are left."""
     preferred = {
         "source": pa.array(config.prefer_sources, pa.string()),
         "preference": pa.array(range(len(config.prefer_sources)), pa.int64()),
     }
     texts.insert("preferred", pa.table(preferred))
     for batch in texts.batches(tuple(name for name in COLUMNS if name != "title")):
-        sketch = work.query_batch(EXACT, batch)
-        if config.page.enabled and (runs := find_repeated_pages(work, *hashed(sketch), config.page)):
-            batch = texts.cut("page", batch, runs)
-            changed = pc.is_in(sketch["number"], pa.array(list(runs)))
-            again = batch.filter(pc.is_in(batch["number"], pa.array(list(runs))))
-            sketch = pa.concat_tables([sketch.filter(pc.invert(changed)), work.query_batch(EXACT, again)])
+        sketch = work.query_batch(SKETCH_SQL, batch)
+        if config.page.enabled and (repeats := find_repeated_pages(work, *word_hashes(sketch), config.page)):
+            batch = texts.cut("page", batch, repeats)
+            changed = pc.is_in(sketch["number"], pa.array(list(repeats)))
+            again = batch.filter(pc.is_in(batch["number"], pa.array(list(repeats))))
+            sketch = pa.concat_tables([sketch.filter(pc.invert(changed)), work.query_batch(SKETCH_SQL, again)])
         texts.insert("sketch", sketch.drop_columns("hashes"))
-        work.run_on_batch(SQL / "sketched.sql", batch)
-        near.sign(texts, batch, *hashed(sketch))
+        work.run_on_batch(SQL / "add_documents.sql", batch)
+        near.add_signatures(texts, batch, *word_hashes(sketch))
 
 
-def _write_kept(work: Database, texts: Texts, target: Path) -> None:
-    """Writes the documents that stay, and fills the tables `final` and `emptied`."""
-    work.run_file(SQL / "final.sql")
+def _write_kept(texts: Texts, target: Path) -> None:
+    """Write the documents that stay, and fill table `final`."""
     with DocumentWriter(target) as writer:
         for batch in texts.batches(COLUMNS):
-            fates = {number: (rule, original) for number, rule, original in texts.rows(_VERDICTS, batch)}
+            verdicts = {number: (rule, original) for number, rule, original in texts.rows(_VERDICTS, batch)}
             final: list[dict[str, str | int]] = []
             for row in batch.to_pylist():
                 number = row.pop("number")
-                rule, original = fates.get(number, ("", ""))
+                rule, original = verdicts.get(number, ("", ""))
                 if not rule and not row["text"].strip():
                     rule = "empty"
                 if rule:
@@ -117,7 +116,7 @@ def _write_kept(work: Database, texts: Texts, target: Path) -> None:
 
 
 def _metrics(work: Database) -> dict[str, float]:
-    """Counts by rule, from the ledger and the tables of the run."""
+    """Return counts by rule, from the ledger and the tables of this call."""
     queries = {
         "documents_in": "SELECT count(*) FROM document",
         "documents_kept": "SELECT count(*) FROM ledger WHERE action = 'kept'",

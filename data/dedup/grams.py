@@ -1,8 +1,8 @@
-"""Runs of words as numbers: every n-gram of every document of a batch at once, over Arrow and numpy.
+"""Hashes of n-grams: every n-gram of every document of a batch at once, over Arrow and numpy.
 
-A word is hashed by DuckDB, a gram is the polynomial of its words' hashes modulo 2^64, rolled along the text (Karp and Rabin 1987) and
-stirred. Equal grams have equal numbers; unequal ones collide with a probability of about 2^-64 a pair, so who cuts text compares the
-words too. Work goes in blocks of whole documents of about BLOCK words, which fit the processor's cache and run on several threads.
+DuckDB hashes words. The hash of an n-gram is the polynomial of its word hashes modulo 2^64, rolled along the text (Karp and Rabin 1987) and
+mixed. Equal n-grams have equal hashes; different ones collide with a probability of about 2^-64 a pair, so compare the words as well before
+cutting text. Work is done in blocks of whole documents of about BLOCK words, which fit the processor's cache and run on several threads.
 """
 
 from __future__ import annotations
@@ -15,39 +15,39 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-Unsigned = NDArray[np.uint64]
-Places = NDArray[np.int64]
+UInt64s = NDArray[np.uint64]
+Int64s = NDArray[np.int64]
 BLOCK = 1 << 16
 BASE = 0x9E3779B97F4A7C15
-_STIR = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 
 @dataclass(frozen=True)
-class Hashed:
-    """Word hashes of documents one after the other; document d has those from `starts_D[d]` to `starts_D[d + 1]`."""
+class HashLists:
+    """The hashes of several documents, concatenated: those of document d are from `starts_D[d]` to `starts_D[d + 1]`."""
 
-    hashes_W: Unsigned
-    starts_D: Places
+    hashes_W: UInt64s
+    starts_D: Int64s
 
-    @staticmethod
-    def of(column: pa.ChunkedArray[Any]) -> Hashed:
-        """From a column of lists of hashes."""
+    @classmethod
+    def from_column(cls, column: pa.ChunkedArray[Any]) -> HashLists:
+        """Read a column of lists of hashes."""
         lists: Any = column.combine_chunks()
         starts_D = lists.offsets.to_numpy().astype(np.int64)
-        return Hashed(lists.values.to_numpy()[starts_D[0] : starts_D[-1]], starts_D - starts_D[0])
+        return cls(lists.values.to_numpy()[starts_D[0] : starts_D[-1]], starts_D - starts_D[0])
 
-    def blocks(self) -> Iterator[tuple[slice, Hashed]]:
-        """Whole documents of about BLOCK words together, and which they are."""
+    def blocks(self) -> Iterator[tuple[slice, HashLists]]:
+        """Yield blocks of whole documents of about BLOCK words together, each with the slice of documents that it covers."""
         first, count = 0, len(self.starts_D) - 1
         while first < count:
             last = max(first + 1, int(np.searchsorted(self.starts_D, self.starts_D[first] + BLOCK, side="right")) - 1)
             starts_D = self.starts_D[first : last + 1]
-            yield slice(first, last), Hashed(self.hashes_W[starts_D[0] : starts_D[-1]], starts_D - starts_D[0])
+            yield slice(first, last), HashLists(self.hashes_W[starts_D[0] : starts_D[-1]], starts_D - starts_D[0])
             first = last
 
 
-def grams(words: Hashed, size: int) -> Hashed:
-    """The numbers of all runs of `size` words of each document, in order; a document shorter than that is one gram, an empty one none."""
+def grams(words: HashLists, size: int) -> HashLists:
+    """Hash all runs of `size` words of each document, in order. A document shorter than that is one n-gram, an empty one none."""
     count = len(words.hashes_W)
     lengths_D = np.diff(words.starts_D)
     up, down = _powers(count)
@@ -60,37 +60,41 @@ def grams(words: Hashed, size: int) -> Hashed:
     first_G = np.arange(starts_D[-1]) + np.repeat(words.starts_D[:-1] - starts_D[:-1], counts_D)
     end_G = first_G + size
     end_G[starts_D[short_D]] = words.starts_D[short_D + 1]
-    return Hashed(stirred((sums[end_G] - sums[first_G]) * up[first_G] + (end_G - first_G).astype(np.uint64)), starts_D)
+    return HashLists(mix64((sums[end_G] - sums[first_G]) * up[first_G] + (end_G - first_G).astype(np.uint64)), starts_D)
 
 
-def stirred(values: Unsigned) -> Unsigned:
-    """A bijection of 64-bit numbers after which every bit depends on all (the finalizer of SplitMix64; Steele, Lea and Flood 2014)."""
+def mix64(values: UInt64s) -> UInt64s:
+    """Mix 64-bit numbers by a bijection in which every bit depends on all others (SplitMix64's finalizer; Steele, Lea and Flood 2014).
+
+    Changes `values` in place and returns it.
+    """
     values ^= values >> np.uint64(30)
-    values *= _STIR[0]
+    values *= _MIX[0]
     values ^= values >> np.uint64(27)
-    values *= _STIR[1]
+    values *= _MIX[1]
     values ^= values >> np.uint64(31)
     return values
 
 
-def winnowed(marks: Hashed, window: int) -> NDArray[np.bool_]:
-    """Which grams are the least of some `window` in a row of their document (winnowing; Schleimer, Wilkerson and Aiken 2003).
+def winnow(windows: HashLists, window: int) -> NDArray[np.bool_]:
+    """Select the n-grams that are the minimum of any `window` consecutive ones of their document.
 
-    Guarantee: two documents with `window` equal grams in a row share a chosen one there. About 2 of `window` + 1 are chosen.
+    Winnowing (Schleimer, Wilkerson and Aiken 2003): two documents that share `window` consecutive n-grams select the same one there. About
+    2 of `window` + 1 n-grams are selected.
     """
-    marks_G = marks.hashes_W
-    if len(marks_G) < window:
-        return np.zeros(len(marks_G), bool)
-    least_G = _sliding(marks_G, window, np.minimum)
-    end_G = np.repeat(marks.starts_D[1:], np.diff(marks.starts_D))[: len(least_G)]
-    least_G[np.arange(window, window + len(least_G)) > end_G] = 0  # a window over two documents chooses nothing
+    hashes_G = windows.hashes_W
+    if len(hashes_G) < window:
+        return np.zeros(len(hashes_G), bool)
+    least_G = _sliding(hashes_G, window, np.minimum)
+    end_G = np.repeat(windows.starts_D[1:], np.diff(windows.starts_D))[: len(least_G)]
+    least_G[np.arange(window, window + len(least_G)) > end_G] = 0  # a window across two documents selects nothing
     edge = np.zeros(window - 1, np.uint64)
-    chosen_G: NDArray[np.bool_] = _sliding(np.concatenate((edge, least_G, edge)), window, np.maximum) == marks_G
+    chosen_G: NDArray[np.bool_] = _sliding(np.concatenate((edge, least_G, edge)), window, np.maximum) == hashes_G
     return chosen_G
 
 
-def _sliding(values: Unsigned, window: int, best: np.ufunc) -> Unsigned:
-    """The best of every `window` values in a row, by doubling: about log2(window) passes."""
+def _sliding(values: UInt64s, window: int, best: np.ufunc) -> UInt64s:
+    """Return the best of every `window` consecutive values, by doubling: about log2(window) passes."""
     width = 1
     while width * 2 <= window:
         values = best(values[:-width], values[width:])
@@ -99,8 +103,8 @@ def _sliding(values: Unsigned, window: int, best: np.ufunc) -> Unsigned:
     return best(values[: len(values) - rest], values[rest:]) if rest else values
 
 
-def _powers(count: int) -> tuple[Unsigned, Unsigned]:
-    """BASE to the power of 0, 1, ... and its inverse modulo 2^64 to the same powers."""
+def _powers(count: int) -> tuple[UInt64s, UInt64s]:
+    """Return the first `count` powers of BASE modulo 2^64, and those of its inverse."""
     up, down = (np.full(count, base, np.uint64) for base in (BASE, pow(BASE, -1, 1 << 64)))
     if count:
         up[0] = down[0] = 1

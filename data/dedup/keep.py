@@ -1,12 +1,12 @@
-"""Which copy of a document stays, by a stated rule, and why.
+"""Decides which copy of a document stays, by the criteria of `keep`, and records why.
 
-A person's writing goes before a machine's; then copies of a cluster are ranked by the criteria of `keep`, one after the other, and last
-by the smallest id. The best stays, and what resembles it goes: directly, not through a third, so nothing is lost that no kept document
-resembles. Of what remains the best stays again, and so on; each round looks only at what is still open. `reason` says by which criterion
-a removed copy lost, with both values.
+A person's writing is preferred to a machine's; then the copies of a cluster are ranked by the criteria in order, and last by the smallest
+id. The best copy stays and its near copies go: only direct ones, not copies of copies, so no text is lost that no kept document
+resembles. Of what remains the best stays again, and so on; each round looks only at documents that are still open. Table `reason` holds
+the criterion by which each removed copy lost, with both values.
 
-`known_words` is the mean, over a copy's words, of the share of all documents that hold the word, to the hundredth: an edition in modern
-spelling has more of what the rest of the corpus says than one in old spelling. That criterion alone costs two more passes.
+`known_words` is the share of all documents that contain a word, averaged over a copy's words and rounded to hundredths: an edition in
+modern spelling shares more words with the rest of the corpus than one in old spelling. Only this criterion costs two more passes.
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ from data.documents.database import Database
 
 
 def choose_copies(work: Database, texts: Texts, config: DedupConfig) -> None:
-    """Fills the tables `verdict` and `reason`, from `document`, `exact` and `component`."""
-    work.run_file(SQL / "known.sql")
+    """Fill tables `verdict` and `reason` from `document`, `exact` and `component`."""
     work.set_variables(keep=" ".join(("human", *config.keep)), documents=int(work.number("SELECT count(*) FROM document")))
     if "known_words" in config.keep and work.number("SELECT count(*) FROM component"):
         for batch in texts.batches():
-            work.run_on_batch(SQL / "words_in.sql", batch)
-        work.run_file(SQL / "word_total.sql")
+            work.run_on_batch(SQL / "count_words.sql", batch)
+        work.run_file(SQL / "document_frequency.sql")
         for batch in texts.batches():
-            work.run_on_batch(SQL / "knows.sql", batch)
+            work.run_on_batch(SQL / "known_share.sql", batch)
     work.run_file(SQL / "keep.sql")
     while work.number("SELECT count(*) FROM open"):
         work.run_file(SQL / "leaders.sql")
         work.run_file(SQL / "verify.sql")
-        work.run_file(SQL / "replaced.sql")
+        work.run_file(SQL / "remove_near.sql")
     work.run_file(SQL / "verdict.sql")

@@ -1,7 +1,7 @@
-"""MinHash signatures (Broder 1997) of shingle sets, cut into bands for locality-sensitive hashing.
+"""MinHash signatures (Broder 1997) of shingle sets, divided into bands for locality-sensitive hashing.
 
-Each value is the least of an affine hash `a * x + b` modulo 2^64 over the set; the buckets of a band mix its number and its `rows` values.
-Equal sets have equal buckets; sets of Jaccard similarity s share a band with probability s**rows. Costs bands * rows
+Each value is the minimum of an affine hash `a * x + b` modulo 2^64 over the set; a band's bucket mixes the band's number with its `rows`
+values. Equal sets have equal buckets; sets of Jaccard similarity s share a given bucket with probability s**rows. Costs bands * rows
 operations a shingle, vectorized over the documents of a block.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Unsigned = NDArray[np.uint64]
+UInt64s = NDArray[np.uint64]
 
 
 class MinHash:
-    """The hash functions of one seed: `bands * rows` of them."""
+    """`bands * rows` hash functions drawn from one seed."""
 
     def __init__(self, bands: int, rows: int, seed: int) -> None:
         random = np.random.Generator(np.random.PCG64(seed))
@@ -26,8 +26,8 @@ class MinHash:
         self._mix = random.integers(0, 2**64, (1, rows), dtype=np.uint64) | odd
         self._band = random.integers(0, 2**64, bands, dtype=np.uint64)
 
-    def buckets(self, shingles_S: Unsigned, starts_D: NDArray[np.int64]) -> Unsigned:
-        """Buckets (documents, bands) of the sets that begin at `starts_D` in the concatenated `shingles_S`; none may be empty."""
+    def buckets(self, shingles_S: UInt64s, starts_D: NDArray[np.int64]) -> UInt64s:
+        """Return the buckets (documents, bands) of the sets that start at `starts_D` in `shingles_S`; none may be empty."""
         buckets_DB = np.broadcast_to(self._band, (len(starts_D), self.bands)).copy()
         if not len(starts_D):
             return buckets_DB

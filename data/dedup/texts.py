@@ -1,7 +1,7 @@
-"""The documents as the rules so far have left them, and the account of what the rules cut.
+"""The texts as the rules so far have left them, and the account of what each rule cut.
 
-A changed text is kept in the workspace's database and stands in for the original from then on, so a rule costs no copy of the corpus.
-Documents are numbered in the order of their ids. Memory holds one batch.
+A changed text is kept in the database and replaces the original from then on, so a rule never copies the corpus. Documents are
+numbered in the order of their ids. Memory holds one batch.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data.dedup.cutting import Run, Spans, cut
+from data.dedup.cutting import Repeat, Spans, cut
 from data.documents.database import Database
 from data.documents.ledger import RemovalWriter
 from data.documents.stream import batches
@@ -27,11 +27,11 @@ _CUT = pa.schema(
         for name in ("number", "turn", "rule", "pieces", "net", "detail")
     ]
 )
-NAMED = 20
+MOST_ORIGINS = 20
 
 
 class Texts:
-    """Reads `documents`, whose ids ascend, and cuts from them; `removed` keeps what goes."""
+    """Reads `documents`, whose ids ascend, and cuts repeats from them; what is cut goes to `removed`."""
 
     def __init__(self, work: Database, documents: Sequence[Path], removed: RemovalWriter) -> None:
         self._work, self._documents, self.removed = work, documents, removed
@@ -42,7 +42,7 @@ class Texts:
             work.connection.unregister("no_rows")
 
     def batches(self, columns: tuple[str, ...] = ("id", "text")) -> Iterator[pa.Table]:
-        """Tables of whole documents by number, of about 16 MB; a column `number` comes on top of `columns`, which name text."""
+        """Yield tables of whole documents in order, of about 16 MB, with a column `number` added to `columns`, which must include text."""
         first = 0
         for batch in batches(self._documents, columns):
             numbers = np.arange(first, first + batch.num_rows, dtype=np.int64)
@@ -50,41 +50,41 @@ class Texts:
             first += batch.num_rows
 
     def rows(self, query: str, batch: pa.Table) -> list[tuple[Any, ...]]:
-        """The rows of a query about the documents of a batch: its $first and $last are their numbers."""
-        return self._work.connection.execute(query, _edges(batch)).fetchall()
+        """Return the rows of a query, with $first and $last bound to the numbers of a batch."""
+        return self._work.connection.execute(query, _bounds(batch)).fetchall()
 
     def table(self, query: str, batch: pa.Table) -> pa.Table:
-        """As `rows`, as a table."""
-        found: pa.Table = self._work.connection.sql(query, params=_edges(batch)).to_arrow_table()
-        return found
+        """Return the same as `rows`, as a table."""
+        result: pa.Table = self._work.connection.sql(query, params=_bounds(batch)).to_arrow_table()
+        return result
 
-    def begin(self) -> None:
-        """A new rule begins: what it cuts comes after what was cut before."""
+    def start_rule(self) -> None:
+        """Start a new rule: its cuts apply to what earlier rules left, and follow theirs in the ledger."""
         self._turn += 1
 
-    def cut(self, rule: str, batch: pa.Table, runs: Mapping[int, Sequence[Run]], units: Callable[[str], Spans] = spans) -> pa.Table:
-        """The batch without the runs of its documents (by number), which are written down as cut by `rule`."""
-        if not runs:
+    def cut(self, rule: str, batch: pa.Table, repeats: Mapping[int, Sequence[Repeat]], units: Callable[[str], Spans] = spans) -> pa.Table:
+        """Return the batch without the repeats of its documents (by number), and account for them as cut by `rule`."""
+        if not repeats:
             return batch
         edited: list[dict[str, Any]] = []
         account: list[dict[str, Any]] = []
         texts, names = _column(batch, "text"), _column(batch, "id")
         for row, (number, name) in enumerate(zip(_column(batch, "number"), names, strict=True)):
-            if number not in runs:
+            if number not in repeats:
                 continue
             before = texts[row]
-            texts[row], pieces = cut(before, runs[number], units)
-            for piece in pieces:
-                self.removed.write(rule, name, *piece)
+            texts[row], gone = cut(before, repeats[number], units)
+            for removed in gone:
+                self.removed.write(rule, name, *removed)
             edited.append({"number": number, "turn": self._turn, "text": texts[row]})
-            size = {"pieces": len(pieces), "net": len(before) - len(texts[row]), "detail": _origins(runs[number])}
+            size = {"pieces": len(gone), "net": len(before) - len(texts[row]), "detail": _origins(repeats[number])}
             account.append({"number": number, "turn": self._turn, "rule": rule, **size})
         self.insert("edited", pa.Table.from_pylist(edited, schema=_EDITED))
         self.insert("cut", pa.Table.from_pylist(account, schema=_CUT))
         return _with_texts(batch, texts)
 
     def insert(self, table: str, rows: pa.Table) -> None:
-        """Adds rows to a table of the workspace."""
+        """Append rows to a table of the database."""
         self._work.connection.register("new_rows", rows)
         try:
             self._work.connection.execute(f"INSERT INTO {table} SELECT * FROM new_rows")
@@ -100,19 +100,19 @@ class Texts:
         return _with_texts(batch, [changed.get(number, text) for number, text in pairs])
 
 
-def by_document(rows: Sequence[tuple[Any, ...]]) -> dict[int, list[Run]]:
-    """Rows (number, first, count, detail, and the document that holds it first if it is another) as runs by number."""
-    runs: defaultdict[int, list[Run]] = defaultdict(list)
-    for number, first, count, detail, *origins in rows:
-        runs[number].append(Run(first, count, detail, tuple(origins)))
-    return dict(runs)
+def by_document(rows: Sequence[tuple[Any, ...]]) -> dict[int, list[Repeat]]:
+    """Group rows (number, first, size, detail and, optionally, the document that holds it first) into repeats by number."""
+    repeats: defaultdict[int, list[Repeat]] = defaultdict(list)
+    for number, first, size, detail, *origins in rows:
+        repeats[number].append(Repeat(first, size, detail, tuple(origins)))
+    return dict(repeats)
 
 
 def _column(batch: pa.Table, name: str) -> list[Any]:
     return batch[name].to_pylist()
 
 
-def _edges(batch: pa.Table) -> dict[str, int]:
+def _bounds(batch: pa.Table) -> dict[str, int]:
     numbers: Any = batch["number"]
     return {"first": numbers[0].as_py(), "last": numbers[-1].as_py()}
 
@@ -121,9 +121,9 @@ def _with_texts(batch: pa.Table, texts: list[str]) -> pa.Table:
     return batch.set_column(batch.column_names.index("text"), "text", pa.array(texts, pa.string()))
 
 
-def _origins(runs: Sequence[Run]) -> str:
-    """The documents that hold the first copies, those of most pieces first."""
-    counts = Counter(name for run in runs for name in run.origins)
+def _origins(repeats: Sequence[Repeat]) -> str:
+    """Name the documents that hold the first copies, those that hold most of them first."""
+    counts = Counter(name for repeat in repeats for name in repeat.origins)
     names = sorted(counts, key=lambda name: (-counts[name], name))
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"first in {', '.join(names[:NAMED])}{more}" if names else ""
+    more = f" and {len(names) - MOST_ORIGINS} more" if len(names) > MOST_ORIGINS else ""
+    return f"first in {', '.join(names[:MOST_ORIGINS])}{more}" if names else ""

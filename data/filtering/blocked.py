@@ -14,10 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 
 from data.documents.words import spans
+from data.filtering.batch import SQL, Batch, Step, TrackedDocument
 from data.filtering.config import BlockedConfig, FilterConfig
-from data.filtering.language import name_of
-from data.filtering.listed import Listed
-from data.filtering.passing import SQL, Batch, Passing, Step
+from data.filtering.language import document_name
+from data.filtering.observed_files import ObservedFiles
 
 ID = re.compile(r"[0-9a-f]{16}")
 
@@ -26,7 +26,7 @@ class BlockListError(ValueError):
     """A block list can't be read, or says nothing; the message names it."""
 
 
-def list_state(
+def block_list_digests(
     config: FilterConfig, root: Path, shard: object, digest_of: Callable[[Iterable[Path]], Mapping[Path, str]]
 ) -> dict[str, str]:
     """{file of a block list, as the recipe names it: digest}, for the key of the filter stage. Raises BlockListError for a missing one."""
@@ -39,7 +39,7 @@ def list_state(
     return {name: digests[path] for name, path in files.items()}
 
 
-def entries(given: Sequence[str], files: Sequence[str], lists: Listed) -> list[str]:
+def read_entries(given: Sequence[str], files: Sequence[str], lists: ObservedFiles) -> list[str]:
     """The entries of lists and files, each once, in order. Raises BlockListError for a file that isn't UTF-8."""
     found = dict.fromkeys(given)
     for name in files:
@@ -51,12 +51,12 @@ def entries(given: Sequence[str], files: Sequence[str], lists: Listed) -> list[s
     return list(found)
 
 
-def blocked(config: BlockedConfig, lists: Listed) -> Step:
+def blocked(config: BlockedConfig, lists: ObservedFiles) -> Step:
     """Both kinds of lists as a step. Raises BlockListError for a phrase without a word."""
-    named = entries(config.documents, config.document_files, lists)
+    named = read_entries(config.documents, config.document_files, lists)
     ids = {entry for entry in named if ID.fullmatch(entry)}
     globs = [entry for entry in named if entry not in ids]
-    phrases = entries(config.phrases, config.phrase_files, lists)
+    phrases = read_entries(config.phrases, config.phrase_files, lists)
     if wordless := next((phrase for phrase in phrases if not spans(phrase)), None):
         raise BlockListError(f"filter.blocked: {wordless!r} has no word in it, so it would never be found; take it out")
 
@@ -69,8 +69,8 @@ def blocked(config: BlockedConfig, lists: Listed) -> Step:
     return step
 
 
-def _by_name(document: Passing, ids: set[str], globs: list[str]) -> None:
-    name, identity = name_of(document), document.row["id"]
+def _by_name(document: TrackedDocument, ids: set[str], globs: list[str]) -> None:
+    name, identity = document_name(document), document.row["id"]
     found = identity if identity in ids else next((glob for glob in globs if fnmatchcase(name, glob)), None)
     if found is not None:
         document.remove("blocked document", f"{name} is listed as {found}")

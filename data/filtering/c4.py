@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from itertools import groupby
 
+from data.filtering.batch import SQL, Batch, Step, TrackedDocument
 from data.filtering.heuristics import Bound, remove_failing
-from data.filtering.passing import SQL, Batch, Passing, Step
 from data.filtering.published import C4, POLICIES
 
 CUTS = ("c4 terminal punctuation", "c4 line words", "c4 javascript", "c4 policies")
@@ -51,7 +51,7 @@ def c4(config: C4) -> Step:
     return step
 
 
-def _shorten(document: Passing, rules: dict[int, str]) -> None:
+def _shorten(document: TrackedDocument, rules: dict[int, str]) -> None:
     """Takes lines out, each by its number and rule, and accounts for them and for the line ends that went with them.
 
     Blank lines stay, no more than one between two others."""

@@ -23,13 +23,13 @@ from data.documents.ledger import EDITS, RemovalWriter, require_balance
 from data.documents.rows import RowWriter
 from data.documents.schema import LEDGER
 from data.documents.stream import DocumentWriter, batches, sorted_by_id
+from data.filtering.batch import WHITE, Batch, Step, TrackedDocument
 from data.filtering.blocked import blocked
 from data.filtering.c4 import c4
 from data.filtering.config import FilterConfig
 from data.filtering.heuristics import fineweb, gopher_quality, gopher_repetition, length, symbols
 from data.filtering.language import language
-from data.filtering.listed import Listed
-from data.filtering.passing import WHITE, Batch, Passing, Step
+from data.filtering.observed_files import ObservedFiles
 from data.filtering.pii.redact import pii
 
 STAGE = "filter"
@@ -46,7 +46,7 @@ class _Out:
         self._edits = stack.enter_context(RowWriter(output / "edits.parquet", EDITS))
         self.counts: Counter[str] = Counter()
 
-    def write(self, document: Passing) -> None:
+    def write(self, document: TrackedDocument) -> None:
         """Everything about one document."""
         identity, size = document.row["id"], len(document.text)
         for row in document.account:
@@ -75,7 +75,7 @@ def filter_documents(
     documents: Path,
     output: Path,
     config: FilterConfig,
-    lists: Listed,
+    lists: ObservedFiles,
     *,
     threads: int,
     memory: str,
@@ -113,7 +113,7 @@ def filter_documents(
     return {name: float(count) for name, count in counts.items()}
 
 
-def _steps(config: FilterConfig, lists: Listed, classifier: Path | None) -> Iterable[Step]:
+def _steps(config: FilterConfig, lists: ObservedFiles, classifier: Path | None) -> Iterable[Step]:
     """The groups that are on, in order."""
     if config.language.enabled:
         yield language(config.language)

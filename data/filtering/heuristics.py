@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data.filtering.batch import SQL, Batch, Step
 from data.filtering.config import LengthConfig, SymbolsConfig
-from data.filtering.passing import SQL, Batch, Step
 from data.filtering.published import REPEATED_SIZES, TOP_SIZES, FineWeb, GopherQuality, GopherRepetition
-from data.filtering.repetition import Shares, measures
-from data.filtering.spans import Whole, spans
+from data.filtering.repetition import Shares, measure_repetition
+from data.filtering.segmentation import Int64s, segment
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 
@@ -38,16 +38,16 @@ class Bound:
 
     def detail(self, measured: float) -> str:
         """What was measured, and what it is compared with."""
-        return f"{self.measure} {figure(measured)} {self.sign} {figure(self.limit or 0)}"
+        return f"{self.measure} {format_number(measured)} {self.sign} {format_number(self.limit or 0)}"
 
 
-def figure(value: float) -> str:
+def format_number(value: float) -> str:
     """A number as people read it: whole, or with as many digits as show it."""
     return str(int(value)) if float(value).is_integer() else f"{value:.6g}"
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredRules:
     """Rules over the measures of one .sql file."""
 
     script: str
@@ -68,7 +68,7 @@ def remove_failing(batch: Batch, bounds: Sequence[Bound]) -> None:
             document.remove(failed.rule, failed.detail(row[failed.measure]))
 
 
-def length(config: LengthConfig) -> Measured:
+def length(config: LengthConfig) -> MeasuredRules:
     """Plain length."""
     bounds = (
         Bound("length characters", "characters", "<", config.minimum_characters),
@@ -76,15 +76,15 @@ def length(config: LengthConfig) -> Measured:
         Bound("length words", "words", "<", config.minimum_words),
         Bound("length words", "words", ">", config.maximum_words),
     )
-    return Measured("length.sql", bounds)
+    return MeasuredRules("length.sql", bounds)
 
 
-def symbols(config: SymbolsConfig) -> Measured:
+def symbols(config: SymbolsConfig) -> MeasuredRules:
     """The share of symbols."""
-    return Measured("symbols.sql", (Bound("symbols", "symbols", ">", config.maximum),))
+    return MeasuredRules("symbols.sql", (Bound("symbols", "symbols", ">", config.maximum),))
 
 
-def gopher_quality(config: GopherQuality) -> Measured:
+def gopher_quality(config: GopherQuality) -> MeasuredRules:
     """Gopher's rules of quality, in the order of the paper."""
     bounds = (
         Bound("gopher words", "words", "<", config.minimum_words),
@@ -98,7 +98,7 @@ def gopher_quality(config: GopherQuality) -> Measured:
         Bound("gopher alphabetic words", "alphabetic_words", "<", config.minimum_alphabetic_words),
         Bound("gopher stop words", "stop_words", "<", config.minimum_stop_words),
     )
-    return Measured("gopher_quality.sql", bounds)
+    return MeasuredRules("gopher_quality.sql", bounds)
 
 
 def fineweb(config: FineWeb) -> Step:
@@ -108,7 +108,7 @@ def fineweb(config: FineWeb) -> Step:
         Bound("fineweb duplicate characters", "duplicate_characters", ">=", config.maximum_duplicate_characters),
         Bound("fineweb short lines", "short_lines", ">=", config.maximum_short_lines),
     )
-    measure = Measured("fineweb.sql", bounds)
+    measure = MeasuredRules("fineweb.sql", bounds)
 
     def step(batch: Batch) -> None:
         batch.work.set_variables(short_line=config.short_line)
@@ -129,13 +129,13 @@ def gopher_repetition(config: GopherRepetition) -> Step:
     )
 
     def step(batch: Batch) -> None:
-        for part in spans(batch.plain()):
-            remove_any(batch, part.n_D, measures(part), bounds)
+        for part in segment(batch.plain()):
+            remove_by_shares(batch, part.n_D, measure_repetition(part), bounds)
 
     return step
 
 
-def remove_any(batch: Batch, n_D: Whole, measured_RD: Shares, bounds: Sequence[Bound]) -> None:
+def remove_by_shares(batch: Batch, n_D: Int64s, measured_RD: Shares, bounds: Sequence[Bound]) -> None:
     """Removes documents, by number, by the first bound that they fail; a row of measures a bound, all of which are largest shares."""
     failed_RD = measured_RD > np.array([[bound.limit] for bound in bounds])
     for column in np.flatnonzero(failed_RD.any(axis=0)).tolist():

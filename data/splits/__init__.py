@@ -1,1 +1,1 @@
-"""Which documents are learnt from, and which are kept to judge by."""
+"""Divides the corpus into train, validation and test."""

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field, model_validator
 
 
 class SplitConfig(BaseModel, frozen=True, extra="forbid"):
-    """Which documents are learnt from, which are chosen by, which are judged by, and how much of a machine's writing is learnt from."""
+    """How the corpus is split into train, validation and test, and how much of train a machine may have written."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "train": ("mode=fractions",),
@@ -22,23 +22,24 @@ class SplitConfig(BaseModel, frozen=True, extra="forbid"):
 
     mode: Literal["fractions", "counts", "all_train"] = Field(
         "fractions",
-        description="hold out shares of the documents, or numbers of them; or (for a handful of texts) train on all and let val and test "
-        "be copies of train",
+        description="fractions or counts: hold out shares or numbers of documents; all_train (for a handful of texts): train on all, "
+        "with copies of train as val and test",
     )
-    train: float = Field(0.9, gt=0, le=1, description="share of the documents to learn from; fraction")
-    val: float = Field(0.05, ge=0, lt=1, description="share to choose by; at least one document if above 0; fraction")
-    test: float = Field(0.05, ge=0, lt=1, description="share to judge by, once; at least one document if above 0; fraction")
-    val_documents: int = Field(0, ge=0, description="how many to choose by; documents")
-    test_documents: int = Field(0, ge=0, description="how many to judge by, once; documents")
+    train: float = Field(0.9, gt=0, le=1, description="share of the documents for training; fraction")
+    val: float = Field(0.05, ge=0, lt=1, description="share for validation; at least one document if above 0; fraction")
+    test: float = Field(0.05, ge=0, lt=1, description="share for test; at least one document if above 0; fraction")
+    val_documents: int = Field(0, ge=0, description="size of validation; documents")
+    test_documents: int = Field(0, ge=0, description="size of test; documents")
     stratify: Literal["none", "source"] = Field(
-        "none", description="source: each source is divided by itself, so that each is learnt from and judged by in its proportion"
+        "none",
+        description="source: split each source by itself, so that every split has the same mix of sources; none: split all together",
     )
     seed: int = Field(0, ge=0, description="seed of the hash that orders the documents")
     synthetic_share: float = Field(
         0.1,
         ge=0,
         lt=1,
-        description="most of train that a machine may have written; what is beyond is dropped in the order of the hash; fraction of "
+        description="largest share of train that a machine may have written; the rest is dropped in the order of a hash; fraction of "
         "characters",
     )
 
@@ -53,7 +54,7 @@ class SplitConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def held_out(self) -> dict[str, float]:
-        """What validation and test are to have, in fractions or in documents; parts that are to have nothing are left out."""
+        """The sizes of validation and test, as fractions or in documents; empty splits are left out."""
         wanted = {"test": (self.test, self.test_documents), "val": (self.val, self.val_documents)}
         chosen = {part: float(pair[self.mode == "counts"]) for part, pair in wanted.items()}
         return {} if self.mode == "all_train" else {part: size for part, size in chosen.items() if size}

@@ -24,7 +24,7 @@ class PackError(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Line:
+class TokenCounts:
     """One source in one split. All but the first three are counts of tokens or places."""
 
     split: str
@@ -42,7 +42,7 @@ class Line:
         return self.tokens - self.left_out
 
 
-def text_lines(split: str, layout: TextLayout) -> list[Line]:
+def count_tokens(split: str, layout: TextLayout) -> list[TokenCounts]:
     """The lines of a layout's sources, in the order of their names."""
     stream = layout.stream
     names, which = np.unique(np.array(stream.sources, dtype=np.str_), return_inverse=True)
@@ -54,10 +54,10 @@ def text_lines(split: str, layout: TextLayout) -> list[Line]:
 
     columns = (stream.lengths > 0, stream.lengths, stream.lengths * 0, layout.separated > 0, layout.separated, layout.repeated)
     told = zip(names.tolist(), *map(summed, (*columns, layout.padding)), strict=True)
-    return [Line(split, *values) for values in told]
+    return [TokenCounts(split, *values) for values in told]
 
 
-def check(split: str, lines: Iterable[Line], writer: ShardWriter) -> None:
+def require_balance(split: str, lines: Iterable[TokenCounts], writer: ShardWriter) -> None:
     """PackError unless the rows that were written hold what the lines say."""
     kept, repeated, padding = (sum(getattr(line, name) for line in lines) for name in ("kept", "repeated", "padding"))
     for what, said, found in (
@@ -69,7 +69,7 @@ def check(split: str, lines: Iterable[Line], writer: ShardWriter) -> None:
             raise PackError(f"{split}: {said} {what} were to be packed, the rows hold {found}; this is a fault of folio's, not of the text")
 
 
-def metrics_of(lines: list[Line]) -> dict[str, float]:
+def accounting_metrics(lines: list[TokenCounts]) -> dict[str, float]:
     """What a gate can hold: shares of each split, and counts of tokens for each of its sources."""
     metrics: dict[str, float] = {}
     for split in dict.fromkeys(line.split for line in lines):
@@ -84,13 +84,13 @@ def metrics_of(lines: list[Line]) -> dict[str, float]:
     return metrics
 
 
-def write_accounting(directory: Path, lines: list[Line], metrics: dict[str, float]) -> None:
+def write_accounting(directory: Path, lines: list[TokenCounts], metrics: dict[str, float]) -> None:
     """Write both files."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     directory.mkdir(parents=True, exist_ok=True)
-    names = [field.name for field in fields(Line)]
+    names = [field.name for field in fields(TokenCounts)]
     schema = pa.schema([(name, pa.string() if name in ("split", "source") else pa.int64()) for name in [*names, "kept"]])
     rows = [{**asdict(line), "kept": line.kept} for line in lines]
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), directory / "tokens.parquet")

@@ -25,7 +25,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass
-class Ledger:
+class LineLedger:
     """What happened to lines that did not become rows: removed (too long) or quarantined (no valid conversation)."""
 
     stage: str
@@ -46,7 +46,7 @@ class Ledger:
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedConversation:
     """One conversation: its line in the file (from 1), ids with `<|bos|>` first, the mask of all its answers, and
     the place of the last message's role token."""
 
@@ -61,7 +61,7 @@ class Encoded:
         return self.answer & (np.arange(len(self.ids)) > self.last_start)
 
 
-def read_lines(path: Path, check: Callable[[dict[str, Any]], str | None], ledger: Ledger) -> list[tuple[int, dict[str, Any]]]:
+def read_lines(path: Path, check: Callable[[dict[str, Any]], str | None], ledger: LineLedger) -> list[tuple[int, dict[str, Any]]]:
     """(line number, object) of every good line; what `check` names a fault in goes to the ledger as quarantined."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: conversations are expected there; make the examples first")
@@ -100,7 +100,7 @@ def preference_fault(value: dict[str, Any]) -> str | None:
     return "chosen and rejected are the same" if fault is None and chosen == rejected else fault
 
 
-def encode_conversations(encoder: TextEncoder, lines: list[tuple[int, Messages]]) -> Iterator[Encoded]:
+def encode_conversations(encoder: TextEncoder, lines: list[tuple[int, Messages]]) -> Iterator[EncodedConversation]:
     """Each conversation as `<|bos|>`, then role, content and `<|end|>` for each message."""
     contents = encoder.encode(message["content"] for _, messages in lines for message in messages)
     for number, messages in lines:
@@ -112,7 +112,7 @@ def encode_conversations(encoder: TextEncoder, lines: list[tuple[int, Messages]]
             ids += [np.array([role], encoder.dtype), content, np.array([END], encoder.dtype)]
             answer += [np.zeros(1, np.bool_), np.full(len(content) + 1, role == ASSISTANT)]
         last_start = sum(map(len, ids[:-3]))
-        yield Encoded(number, np.concatenate(ids), np.concatenate(answer), last_start)
+        yield EncodedConversation(number, np.concatenate(ids), np.concatenate(answer), last_start)
 
 
 def _messages_fault(messages: object) -> str | None:

@@ -38,7 +38,7 @@ def read_documents(path: Path, batch_rows: int = 16) -> Iterator[Document]:
                 yield Document(identity, source, text or "")
 
 
-def hash_place(seed: int, *parts: object) -> int:
+def shuffle_key(seed: int, *parts: object) -> int:
     """A 64-bit number that depends on the seed and the parts alone; sorting by it shuffles."""
     message = "\0".join(str(part) for part in (seed, *parts)).encode()
     return int.from_bytes(hashlib.sha256(message).digest()[:8], "big")

@@ -15,8 +15,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.tokens.chat import (
-    Encoded,
-    Ledger,
+    EncodedConversation,
+    LineLedger,
     Messages,
     conversation_fault,
     encode_conversations,
@@ -24,9 +24,9 @@ from data.tokens.chat import (
     read_lines,
 )
 from data.tokens.config import EncodeConfig
-from data.tokens.documents import hash_place
+from data.tokens.documents import shuffle_key
 from data.tokens.encoder import TextEncoder
-from data.tokens.rows import Columns, lay_whole, plan_whole
+from data.tokens.rows import Columns, best_fit, fill_rows
 from data.tokens.shard_writer import ShardWriter
 
 TOO_LONG = "longer than a row"
@@ -39,12 +39,12 @@ def encode(conversations: Path, tokenizer: Path, output: Path, config: EncodeCon
     padding_fraction, kept, removed (too long), quarantined; and removed, quarantined over all.
     """
     encoder = TextEncoder(tokenizer)
-    total = Ledger("encode")
+    total = LineLedger("encode")
     metrics: dict[str, float] = {}
     output.mkdir(parents=True, exist_ok=True)
     for kind, stem, write in (("sft", "instructions", _write_sft), ("preference", "preferences", _write_pairs)):
         for part in ("train", "val"):
-            ledger = Ledger("encode")
+            ledger = LineLedger("encode")
             counts = write(conversations / f"{stem}_{part}.jsonl", output / kind / part, encoder, config, ledger)
             counts["removed"] = float(ledger.counted("removed"))
             counts["quarantined"] = float(ledger.counted("quarantined"))
@@ -56,36 +56,36 @@ def encode(conversations: Path, tokenizer: Path, output: Path, config: EncodeCon
     return metrics
 
 
-def _write_sft(path: Path, directory: Path, encoder: TextEncoder, config: EncodeConfig, ledger: Ledger) -> dict[str, float]:
+def _write_sft(path: Path, directory: Path, encoder: TextEncoder, config: EncodeConfig, ledger: LineLedger) -> dict[str, float]:
     """Conversations, several to a row as separate documents, in the order of a hash of (seed, line)."""
     width = config.sequence_length + 1
     lines = [(number, value["messages"]) for number, value in read_lines(path, conversation_fault, ledger)]
-    kept: list[Encoded] = []
+    kept: list[EncodedConversation] = []
     for conversation in encode_conversations(encoder, lines):
         if len(conversation.ids) > width:
             ledger.note(path.name, conversation.line, "removed", TOO_LONG, len(conversation.ids))
         else:
             kept.append(conversation)
-    kept.sort(key=lambda conversation: hash_place(config.seed, "sft", conversation.line))
+    kept.sort(key=lambda conversation: shuffle_key(config.seed, "sft", conversation.line))
     writer = ShardWriter(directory, "sft", config.sequence_length, encoder, config.shard_rows)
-    plan = plan_whole([len(conversation.ids) for conversation in kept], width)
+    plan = best_fit([len(conversation.ids) for conversation in kept], width)
     for start in range(0, len(plan), config.shard_rows):
         rows = [[(kept[n].ids, kept[n].answer) for n in numbers] for numbers in plan[start : start + config.shard_rows]]
-        writer.add(lay_whole(rows, width, encoder.dtype))
+        writer.add(fill_rows(rows, width, encoder.dtype))
     return {**writer.close(), "kept": float(len(kept))}
 
 
-def _write_pairs(path: Path, directory: Path, encoder: TextEncoder, config: EncodeConfig, ledger: Ledger) -> dict[str, float]:
+def _write_pairs(path: Path, directory: Path, encoder: TextEncoder, config: EncodeConfig, ledger: LineLedger) -> dict[str, float]:
     """Preference pairs, one a row, in the order of the file; the loss covers the two answers alone."""
     width = config.sequence_length + 1
     lines = read_lines(path, preference_fault, ledger)
-    sides: dict[str, list[Encoded]] = {}
+    sides: dict[str, list[EncodedConversation]] = {}
     for side in ("chosen", "rejected"):
         whole: list[tuple[int, Messages]] = [
             (number, [*value["messages"], {"role": "assistant", "content": value[side]}]) for number, value in lines
         ]
         sides[side] = list(encode_conversations(encoder, whole))
-    kept: list[tuple[Encoded, Encoded]] = []
+    kept: list[tuple[EncodedConversation, EncodedConversation]] = []
     for chosen, rejected in zip(sides["chosen"], sides["rejected"], strict=True):
         longest = max(len(chosen.ids), len(rejected.ids))
         if longest > width:
@@ -97,7 +97,7 @@ def _write_pairs(path: Path, directory: Path, encoder: TextEncoder, config: Enco
         part = kept[start : start + config.shard_rows]
         columns: Columns = {}
         for place, side in enumerate(("chosen", "rejected")):
-            laid = lay_whole([[(pair[place].ids, pair[place].last_answer)] for pair in part], width, encoder.dtype)
+            laid = fill_rows([[(pair[place].ids, pair[place].last_answer)] for pair in part], width, encoder.dtype)
             columns |= {side: laid["tokens"], f"{side}_loss": laid["loss"]}
         writer.add(columns)
     return {**writer.close(), "kept": float(len(kept))}

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 Owner = TypeVar("Owner")
 Batch = list[tuple[int, str]]  # (number of the text, piece)
 Ids = NDArray[Any]
-PIECE_CHARACTERS = 16_384
-LONGEST_PIECE = 16 * PIECE_CHARACTERS
+CHUNK_CHARACTERS = 16_384
+MAX_CHUNK_CHARACTERS = 16 * CHUNK_CHARACTERS
 BATCH_CHARACTERS = 2_000_000
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
 _LINE_END = re.compile(r"(?<=\S)\n")
@@ -42,7 +42,7 @@ class TokenizerError(ValueError):
     """The directory holds no tokenizer that folio wrote, or the tokenizer does not do what is promised of it."""
 
 
-def pieces(text: str) -> Iterator[str]:
+def chunks(text: str) -> Iterator[str]:
     """Cut `text` into pieces of about 16 thousand characters whose tokens, joined, are the tokens of the whole.
 
     Rule: a cut falls just before a space or newline that follows no whitespace: at the end of a line if there is one
@@ -51,10 +51,10 @@ def pieces(text: str) -> Iterator[str]:
     offers no such place is cut where it stands; its tokens may then differ there, its round trip may not.
     """
     start = 0
-    while len(text) - start > PIECE_CHARACTERS:
-        aim = start + PIECE_CHARACTERS
-        limit = start + LONGEST_PIECE
-        found = _LINE_END.search(text, aim, aim + PIECE_CHARACTERS) or _WORD_END.search(text, aim, limit)
+    while len(text) - start > CHUNK_CHARACTERS:
+        aim = start + CHUNK_CHARACTERS
+        limit = start + MAX_CHUNK_CHARACTERS
+        found = _LINE_END.search(text, aim, aim + CHUNK_CHARACTERS) or _WORD_END.search(text, aim, limit)
         end = found.start() if found else min(limit, len(text))
         yield text[start:end]
         start = end
@@ -152,7 +152,7 @@ def batches(texts: Iterable[tuple[Owner, str]]) -> Iterator[list[tuple[Owner, st
     batch: list[tuple[Owner, str]] = []
     size = 0
     for owner, text in texts:
-        for piece in pieces(text) if text else ("",):
+        for piece in chunks(text) if text else ("",):
             batch.append((owner, piece))
             size += len(piece) + 64
             if size >= BATCH_CHARACTERS:

@@ -76,9 +76,9 @@ def _bpe(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
 
     from tokenizers import Tokenizer, decoders, models, trainers
 
-    known = alphabet(texts, config, (size - RESERVED["bpe"]) // 2)
+    known = frequent_characters(texts, config, (size - RESERVED["bpe"]) // 2)
     learned = Tokenizer(models.BPE())
-    learned.pre_tokenizer = words()
+    learned.pre_tokenizer = word_splitter()
     trainer = trainers.BpeTrainer(
         vocab_size=size - len(BYTES),
         min_frequency=config.min_frequency,
@@ -86,13 +86,13 @@ def _bpe(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
         special_tokens=list(SPECIAL_TOKENS),
         show_progress=False,
     )
-    learned.train_from_iterator(spelled(texts, known), trainer=trainer)
+    learned.train_from_iterator(mask_unknown(texts, known), trainer=trainer)
     model = json.loads(learned.to_str())["model"]
     ordered = sorted(model["vocab"], key=model["vocab"].get)
     names = (*SPECIAL_TOKENS, *BYTES, *ordered[len(SPECIAL_TOKENS) :])
     vocabulary = {token: place for place, token in enumerate(names)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[tuple(pair) for pair in model["merges"]], byte_fallback=True))
-    tokenizer.pre_tokenizer = words()
+    tokenizer.pre_tokenizer = word_splitter()
     tokenizer.decoder = decoders.ByteFallback()
     return tokenizer
 
@@ -101,13 +101,13 @@ def _unigram(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
     """The library's model, with pieces of our own fitting: its trainer gives other pieces each time it runs."""
     from tokenizers import Tokenizer, decoders, models
 
-    known = alphabet(texts, config, (size - RESERVED["unigram"]) // 2)
-    cut = words()
-    counted = Counter(word for text in spelled(texts, known) for word, _ in cut.pre_tokenize_str(text))
+    known = frequent_characters(texts, config, (size - RESERVED["unigram"]) // 2)
+    cut = word_splitter()
+    counted = Counter(word for text in mask_unknown(texts, known) for word, _ in cut.pre_tokenize_str(text))
     pieces = fit_unigram(counted, known, size - RESERVED["unigram"], config.max_token_length, config.min_frequency)
     fixed = [(token, 0.0) for token in (*SPECIAL_TOKENS, UNKNOWN, *BYTES)]
     tokenizer = Tokenizer(models.Unigram(vocab=[*fixed, *pieces], unk_id=len(SPECIAL_TOKENS), byte_fallback=True))
-    tokenizer.pre_tokenizer = words()
+    tokenizer.pre_tokenizer = word_splitter()
     tokenizer.decoder = decoders.ByteFallback()
     return tokenizer
 
@@ -115,9 +115,9 @@ def _unigram(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
 def _wordpiece(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
     from tokenizers import Regex, Tokenizer, decoders, models, trainers
 
-    known = alphabet(texts, config, (size - RESERVED["wordpiece"]) // 4)
+    known = frequent_characters(texts, config, (size - RESERVED["wordpiece"]) // 4)
     learned = Tokenizer(models.WordPiece(unk_token=UNKNOWN))
-    learned.pre_tokenizer = words(WORDS_WITHOUT_HASH)
+    learned.pre_tokenizer = word_splitter(WORDS_WITHOUT_HASH)
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
         min_frequency=config.min_frequency,
@@ -126,12 +126,12 @@ def _wordpiece(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
         continuing_subword_prefix=CONTINUED,
         show_progress=False,
     )
-    learned.train_from_iterator(spelled(texts, known), trainer=trainer)
+    learned.train_from_iterator(mask_unknown(texts, known), trainer=trainer)
     model = models.WordPiece(
         vocab=learned.get_vocab(), unk_token=UNKNOWN, max_input_chars_per_word=LONGEST_WORDPIECE_WORD, continuing_subword_prefix=CONTINUED
     )
     tokenizer = Tokenizer(model)
-    tokenizer.pre_tokenizer = words(WORDS_WITHOUT_HASH)
+    tokenizer.pre_tokenizer = word_splitter(WORDS_WITHOUT_HASH)
     tokenizer.decoder = decoders.Replace(Regex("^" + CONTINUED), "")
     return tokenizer
 
@@ -140,7 +140,7 @@ def _word(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models, trainers
 
     tokenizer = Tokenizer(models.WordLevel(unk_token=UNKNOWN))
-    tokenizer.pre_tokenizer = words()
+    tokenizer.pre_tokenizer = word_splitter()
     tokenizer.decoder = decoders.Fuse()
     trainer = trainers.WordLevelTrainer(
         vocab_size=size, min_frequency=config.min_frequency, special_tokens=[*SPECIAL_TOKENS, UNKNOWN], show_progress=False
@@ -152,22 +152,22 @@ def _word(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
 def _character(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models
 
-    known = alphabet(texts, config, size - RESERVED["character"])
+    known = frequent_characters(texts, config, size - RESERVED["character"])
     vocabulary = {token: place for place, token in enumerate((*SPECIAL_TOKENS, UNKNOWN, *known))}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN))
-    tokenizer.pre_tokenizer = words()
+    tokenizer.pre_tokenizer = word_splitter()
     tokenizer.decoder = decoders.Fuse()
     return tokenizer
 
 
-def words(pattern: str = WORDS) -> PreTokenizer:
+def word_splitter(pattern: str = WORDS) -> PreTokenizer:
     """Cuts text into words and drops nothing."""
     from tokenizers import Regex, pre_tokenizers
 
     return pre_tokenizers.Split(Regex(pattern), "isolated")
 
 
-def alphabet(texts: Texts, config: TokenizerConfig, most: int) -> tuple[str, ...]:
+def frequent_characters(texts: Texts, config: TokenizerConfig, most: int) -> tuple[str, ...]:
     """The characters that count, in order of code point: seen `min_frequency` times, and the `most` frequent of those."""
     seen: Counter[str] = Counter()
     for text in texts():
@@ -176,7 +176,7 @@ def alphabet(texts: Texts, config: TokenizerConfig, most: int) -> tuple[str, ...
     return tuple(sorted(often[: max(most, 0)]))
 
 
-def spelled(texts: Texts, known: tuple[str, ...]) -> Iterator[str]:
+def mask_unknown(texts: Texts, known: tuple[str, ...]) -> Iterator[str]:
     """The texts with a line end in place of each character that is not among the known: none of them is learned from."""
     kept = set(known)
     for text in texts():

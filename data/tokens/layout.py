@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tokens.rows import Columns, cut_stream, plan_whole, stream_rows
+from data.tokens.rows import Columns, best_fit, cut_stream, stream_rows
 from data.tokens.special import PAD
 from data.tokens.stream import Numbers, Stream
 
@@ -115,7 +115,7 @@ def _plan(length: Numbers, width: int) -> tuple[Numbers, Numbers]:
     """The row of each part, and its place in it; rows are numbered by the first part that they hold."""
     full: NDArray[np.bool_] = length == width
     rest = np.flatnonzero(~full)
-    packed = plan_whole(length[rest].tolist(), width)
+    packed = best_fit(length[rest].tolist(), width)
     row, place = np.zeros(len(length), dtype=np.int64), np.zeros(len(length), dtype=np.int64)
     heads = [np.flatnonzero(full), np.array([rest[min(numbers)] for numbers in packed], dtype=np.int64)]
     rank = np.empty(sum(map(len, heads)), dtype=np.int64)
@@ -128,6 +128,6 @@ def _plan(length: Numbers, width: int) -> tuple[Numbers, Numbers]:
     return row, place
 
 
-def layout_of(stream: Stream, method: str, sequence_length: int) -> TextLayout:
+def make_layout(stream: Stream, method: str, sequence_length: int) -> TextLayout:
     """The layout that a packing method names."""
     return BestFit(stream, sequence_length) if method == "best_fit" else Cut(stream, sequence_length)

@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tokens.accounting import Line
-from data.tokens.chat import Ledger, conversation_fault, encode_conversations, read_lines
+from data.tokens.accounting import TokenCounts
+from data.tokens.chat import LineLedger, conversation_fault, encode_conversations, read_lines
 from data.tokens.config import CONVERSATIONS, PackConfig
-from data.tokens.documents import hash_place
+from data.tokens.documents import shuffle_key
 from data.tokens.encoder import TextEncoder
-from data.tokens.rows import Columns, Row, lay_whole, plan_whole
+from data.tokens.rows import Columns, Row, best_fit, fill_rows
 from data.tokens.special import BOS
 
 
 @dataclass(frozen=True)
-class Talks:
+class ConversationRows:
     """Rows of whole conversations: which of `kept` each holds, and how often all of them came round."""
 
     width: int
@@ -42,19 +42,19 @@ class Talks:
     def lay(self, first: int, count: int) -> tuple[Columns, int]:
         """See `layout.Layout`. A conversation that comes round again counts again, so no token is shared."""
         rows = [[self.kept[number] for number in numbers] for numbers in self.plan[first : first + count]]
-        return lay_whole(rows, self.width, self.dtype), 0
+        return fill_rows(rows, self.width, self.dtype), 0
 
-    def line(self, split: str) -> Line:
+    def line(self, split: str) -> TokenCounts:
         """The account of them."""
         times = Counter(number for numbers in self.plan for number in numbers)
         sizes = [len(ids) for ids, _ in self.kept]
         held = sum(sizes[number] * count for number, count in times.items())
         once = sum(sizes[number] for number in times)
         tokens = sum(sizes) + self.too_long
-        return Line(split, CONVERSATIONS, len(times), tokens, tokens - once, 0, 0, held - once, self.rows * self.width - held)
+        return TokenCounts(split, CONVERSATIONS, len(times), tokens, tokens - once, 0, 0, held - once, self.rows * self.width - held)
 
 
-def conversation_rows(encoder: TextEncoder, path: Path, text_rows: int, config: PackConfig, ledger: Ledger) -> Talks:
+def conversation_rows(encoder: TextEncoder, path: Path, text_rows: int, config: PackConfig, ledger: LineLedger) -> ConversationRows:
     """The conversation rows that make up `instruction_fraction` beside `text_rows`.
 
     No rows when the file holds no conversation that fits a row; lines left out are in the ledger.
@@ -74,15 +74,15 @@ def conversation_rows(encoder: TextEncoder, path: Path, text_rows: int, config: 
     rounds = 0.0
     turn = 0
     while kept and len(plan) < wanted:
-        order = sorted(range(len(kept)), key=lambda number: hash_place(config.seed, "round", turn, number))
-        packed = plan_whole([len(kept[number][0]) for number in order], width)
+        order = sorted(range(len(kept)), key=lambda number: shuffle_key(config.seed, "round", turn, number))
+        packed = best_fit([len(kept[number][0]) for number in order], width)
         rounds += min(1.0, (wanted - len(plan)) / len(packed))
         plan += [[order[number] for number in numbers] for numbers in packed]
         turn += 1
-    return Talks(width, encoder.dtype, kept, plan[:wanted], rounds, too_long)
+    return ConversationRows(width, encoder.dtype, kept, plan[:wanted], rounds, too_long)
 
 
-def even_places(text_rows: int, mixed_rows: int) -> NDArray[np.bool_]:
+def spread_evenly(text_rows: int, mixed_rows: int) -> NDArray[np.bool_]:
     """Where mixed-in rows come among all rows, at even distances; bool [text_rows + mixed_rows]."""
     places = np.arange(text_rows + mixed_rows + 1, dtype=np.int64) * mixed_rows // max(1, text_rows + mixed_rows)
     return np.diff(places) > 0

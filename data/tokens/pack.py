@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tokens.accounting import Line, check, metrics_of, text_lines, write_accounting
-from data.tokens.chat import Ledger
+from data.tokens.accounting import TokenCounts, accounting_metrics, count_tokens, require_balance, write_accounting
+from data.tokens.chat import LineLedger
 from data.tokens.config import CONVERSATIONS, PackConfig
 from data.tokens.document_index import documents_table, write_documents
 from data.tokens.encoder import TextEncoder
-from data.tokens.layout import Layout, layout_of
-from data.tokens.mixing import Talks, conversation_rows, even_places
+from data.tokens.layout import Layout, make_layout
+from data.tokens.mixing import ConversationRows, conversation_rows, spread_evenly
 from data.tokens.rows import Columns
 from data.tokens.shard_writer import ShardWriter
 from data.tokens.stream import Stream, read_stream
@@ -52,15 +52,15 @@ def pack(
     instruction_rounds (how often the conversations came round), removed, quarantined.
     """
     encoder = TextEncoder(tokenizer)
-    ledger = Ledger("pack")
+    ledger = LineLedger("pack")
     metrics: dict[str, float] = {"instruction_rows": 0.0, "instruction_rounds": 0.0}
     documents: list[pa.Table] = []
-    account: list[Line] = []
+    account: list[TokenCounts] = []
     for name, path in splits.items():
         with TemporaryDirectory(dir=scratch, prefix="pack-") as folder:
             stream = read_stream(encoder, path, config.seed, Path(folder))
-            texts = [layout_of(part, config.method, config.sequence_length) for part in _parts(stream, config)]
-            talks = Talks(config.sequence_length + 1, encoder.dtype)
+            texts = [make_layout(part, config.method, config.sequence_length) for part in _parts(stream, config)]
+            talks = ConversationRows(config.sequence_length + 1, encoder.dtype)
             if name == "train" and not stream.bytes.sum():
                 raise ValueError(f"{path} holds no text to train on; look at what cleaning and splitting removed")
             if name == "train" and conversations is not None and config.instruction_fraction:
@@ -71,16 +71,16 @@ def pack(
             which = _order(layouts, config)
             writer = ShardWriter(output / name, "pretrain", config.sequence_length, encoder, config.shard_rows, stream.unknown_size)
             _write_rows(writer, layouts, which)
-            lines = [line for text in texts for line in text_lines(name, text)]
+            lines = [line for text in texts for line in count_tokens(name, text)]
             lines += [talks.line(name)] if talks.kept or talks.too_long else []
             names = [*dict.fromkeys(line.source for line in lines)] if config.by_source else []
             counts = writer.close({source: layout.rows for source, layout in zip(names, layouts, strict=False)})
-            check(name, lines, writer)
+            require_balance(name, lines, writer)
             metrics |= {f"{name}_{key}": value for key, value in counts.items()}
             metrics[f"{name}_documents"] = float(len(stream.ids))
             documents += [documents_table(name, text, np.flatnonzero(which == number)) for number, text in enumerate(texts)]
             account += lines
-    metrics |= metrics_of(account)
+    metrics |= accounting_metrics(account)
     metrics["removed"] = float(ledger.counted("removed"))
     metrics["quarantined"] = float(ledger.counted("quarantined"))
     ledger.write(output / "ledger.jsonl")
@@ -103,7 +103,7 @@ def _order(layouts: Sequence[Layout], config: PackConfig) -> NDArray[np.int64]:
     """Which layout each row comes from: source after source, or conversations at even distances among the text; int64 [rows]."""
     if config.by_source or len(layouts) == 1:
         return np.repeat(np.arange(len(layouts)), [layout.rows for layout in layouts])
-    return even_places(layouts[0].rows, layouts[1].rows).astype(np.int64)
+    return spread_evenly(layouts[0].rows, layouts[1].rows).astype(np.int64)
 
 
 def _write_rows(writer: ShardWriter, layouts: Sequence[Layout], which: NDArray[np.int64]) -> None:

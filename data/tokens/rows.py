@@ -49,7 +49,7 @@ def cut_stream(stream: Ids, count: int, sequence_length: int) -> Columns:
     return {"tokens": tokens, "document": document, "loss": loss}
 
 
-def plan_whole(lengths: Sequence[int], width: int) -> list[list[int]]:
+def best_fit(lengths: Sequence[int], width: int) -> list[list[int]]:
     """Which sequences share a row when none is cut: lists of their numbers, each list at most `width` tokens long.
 
     Best fit, longest first within each thousand of the order given: a sequence goes into the fullest open row that
@@ -73,7 +73,7 @@ def plan_whole(lengths: Sequence[int], width: int) -> list[list[int]]:
     return closed + [numbers for _, _, numbers in sorted(open_rows, key=lambda row: row[1])]
 
 
-def lay_whole(rows: Sequence[Row], width: int, dtype: np.dtype[Any]) -> Columns:
+def fill_rows(rows: Sequence[Row], width: int, dtype: np.dtype[Any]) -> Columns:
     """Rows of whole sequences, each given as (ids, loss): [len(rows), width], padded with `<|pad|>`."""
     tokens = np.full((len(rows), width), PAD, dtype=dtype)
     document = np.zeros((len(rows), width), dtype=np.uint16)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.tokens.config import TokenizerConfig
-from data.tokens.documents import hash_place, read_documents
-from data.tokens.encoder import TokenizerError, pieces
+from data.tokens.documents import read_documents, shuffle_key
+from data.tokens.encoder import TokenizerError, chunks
 
 LEFT_OUT, MOST_LEFT_OUT = 0.02, 4 * 2**20  # of the split, and bytes
 
@@ -35,9 +35,9 @@ class Sample:
         least = 2**64
         for document in read_documents(train):
             total += len(document.text.encode())
-            for number, _ in enumerate(pieces(document.text) if config.sweep else ()):
+            for number, _ in enumerate(chunks(document.text) if config.sweep else ()):
                 count += 1
-                least = min(least, hash_place(config.seed, "left out", document.id, number))
+                least = min(least, shuffle_key(config.seed, "left out", document.id, number))
         if not total:
             raise TokenizerError(f"{train} holds no text: nothing to fit a tokenizer on; look at what cleaning removed")
         if config.sweep and count < 2:
@@ -57,9 +57,9 @@ class Sample:
         most = int(2**64 * config.sample_bytes / self.total)
         room = config.sample_bytes
         for document in read_documents(self.train):
-            for number, piece in enumerate(pieces(document.text)):
+            for number, piece in enumerate(chunks(document.text)):
                 size = len(piece.encode())
-                taken = everything or hash_place(config.seed, document.id, number) < most
+                taken = everything or shuffle_key(config.seed, document.id, number) < most
                 if size <= room and taken and not self._left_out(document.id, number):
                     room -= size
                     self.record.append((document.id, number, size))
@@ -69,13 +69,13 @@ class Sample:
         """The pieces to compare sizes by: about a fiftieth of the split, at least one piece, at most 4 MB."""
         room = MOST_LEFT_OUT
         for document in read_documents(self.train):
-            for number, piece in enumerate(pieces(document.text)):
+            for number, piece in enumerate(chunks(document.text)):
                 if room > 0 and self._left_out(document.id, number):
                     room -= len(piece.encode())
                     yield piece
 
     def _left_out(self, identity: str, number: int) -> bool:
-        return bool(self.bound) and hash_place(self.config.seed, "left out", identity, number) < self.bound
+        return bool(self.bound) and shuffle_key(self.config.seed, "left out", identity, number) < self.bound
 
 
 def write_record(path: Path, record: list[tuple[str, int, int]]) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tokens.documents import hash_place, read_documents
+from data.tokens.documents import read_documents, shuffle_key
 from data.tokens.encoder import Ids, TextEncoder
 from data.tokens.special import BOS, EOS
 
@@ -94,7 +94,7 @@ def read_stream(encoder: TextEncoder, path: Path, seed: int, scratch: Path) -> S
             if encoder.unknown is not None:
                 unknown += int((encoded == encoder.unknown).sum())
                 lost += encoder.unknown_bytes(sizes[len(lengths) - 1], encoded)
-    order = sorted(range(len(ids)), key=lambda number: (hash_place(seed, ids[number]), ids[number]))
+    order = sorted(range(len(ids)), key=lambda number: (shuffle_key(seed, ids[number]), ids[number]))
     tokens: Ids = np.memmap(kept, dtype=encoder.dtype, mode="r") if lengths else np.empty(0, dtype=encoder.dtype)
     counts = np.array(lengths, dtype=np.int64)
     whole = Stream(ids, sources, np.array(sizes, dtype=np.int64), counts, np.cumsum(counts) - counts, tokens, lost / max(unknown, 1))

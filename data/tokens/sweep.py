@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Tried:
+class Trial:
     """A size that was asked for, the tokens that the sample gave, and what it came to on the text left out.
 
     `bytes` are those that tokens tell. `gain`: the part of bytes per token won over the size before, for each doubling; None for the first.
@@ -60,7 +60,7 @@ def fit_best(sample: Sample, config: TokenizerConfig) -> tuple[Tokenizer, list[d
     return best, [asdict(row) | {"bytes_per_token": row.bytes_per_token, "chosen": place == chosen} for place, row in enumerate(tried)]
 
 
-def _measured(fitted: Tokenizer, size: int, texts: list[str], before: Tried | None) -> Tried:
+def _measured(fitted: Tokenizer, size: int, texts: list[str], before: Trial | None) -> Trial:
     fitted.encode_special_tokens = True
     reached, unknown = fitted.get_vocab_size(with_added_tokens=True), fitted.token_to_id(UNKNOWN)
     uses = np.zeros(reached, dtype=np.int64)
@@ -72,4 +72,4 @@ def _measured(fitted: Tokenizer, size: int, texts: list[str], before: Tried | No
     if before is not None:
         doublings = math.log2(reached / before.vocab_size)
         gain = (held / tokens / before.bytes_per_token - 1) / doublings if doublings > 0 else 0.0
-    return Tried(size, reached, held, tokens, lost / tokens, gain)
+    return Trial(size, reached, held, tokens, lost / tokens, gain)

@@ -24,7 +24,7 @@ from data.tokens.encoder import TextEncoder, TokenizerError
 from data.tokens.hugging_face import write_hugging_face_files, write_json
 from data.tokens.sampling import Sample, write_record
 from data.tokens.sweep import fit_best
-from data.tokens.tokenizer_report import measure, metrics, report
+from data.tokens.tokenizer_report import make_report, measure, report_metrics
 
 
 def fit_tokenizer(train: Path, output: Path, config: TokenizerConfig) -> dict[str, float]:
@@ -44,13 +44,13 @@ def fit_tokenizer(train: Path, output: Path, config: TokenizerConfig) -> dict[st
     measured = measure(encoder, train, config.seed)
     if measured.errors:
         raise TokenizerError(f"{measured.errors} pieces of {train} do not come back from their ids; the tokenizer is unusable")
-    told = report(encoder, measured, config.kind, tried)
+    told = make_report(encoder, measured, config.kind, tried)
     write_hugging_face_files(output, unknown=encoder.unknown is not None)
     write_json(output / "report.json", told)
     write_record(output / "sample.parquet", sample.record)
     used = sum(size for _, _, size in sample.record)
     return {
-        **metrics(told),
+        **report_metrics(told),
         "sample_bytes": float(used),
         "sample_fraction": used / sample.total,
         "round_trip_errors": float(measured.errors),

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from data.tokens.documents import Document, hash_place, read_documents
+from data.tokens.documents import Document, read_documents, shuffle_key
 from data.tokens.encoder import TextEncoder, batches
 from data.tokens.special import SPECIAL_TOKENS
 
@@ -48,7 +48,7 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """Figures over the split and by source, how often each token came, pieces that failed the round trip, and samples."""
 
     whole: Tally
@@ -58,7 +58,7 @@ class Measured:
     samples: list[dict[str, Any]]
 
 
-def measure(encoder: TextEncoder, split: Path, seed: int) -> Measured:
+def measure(encoder: TextEncoder, split: Path, seed: int) -> Measurement:
     """Encode, decode and count every piece of a split."""
     whole, sources = Tally(), defaultdict[str, Tally](Tally)
     uses = np.zeros(encoder.vocab_size, dtype=np.int64)
@@ -78,7 +78,7 @@ def measure(encoder: TextEncoder, split: Path, seed: int) -> Measured:
             sources[source].add(tally)
             uses += counted
             errors += len(decoded.encode()) != told if unknown else decoded != text
-    return Measured(
+    return Measurement(
         whole,
         dict(sorted(sources.items())),
         uses,
@@ -87,7 +87,7 @@ def measure(encoder: TextEncoder, split: Path, seed: int) -> Measured:
     )
 
 
-def report(encoder: TextEncoder, measured: Measured, kind: str, sweep: list[dict[str, Any]]) -> dict[str, Any]:
+def make_report(encoder: TextEncoder, measured: Measurement, kind: str, sweep: list[dict[str, Any]]) -> dict[str, Any]:
     """All that report.json holds."""
     sizes, used = encoder.token_bytes, measured.uses > 0
     named = {index: token for token, index in encoder.tokenizer.get_vocab(with_added_tokens=True).items()}
@@ -107,7 +107,7 @@ def report(encoder: TextEncoder, measured: Measured, kind: str, sweep: list[dict
     }
 
 
-def metrics(told: dict[str, Any]) -> dict[str, float]:
+def report_metrics(told: dict[str, Any]) -> dict[str, float]:
     """The figures of a report as flat numbers, for a tracker."""
     flat = {name: float(told["whole"][name]) for name in ("tokens", "bytes_per_token", "fertility", "unknown_rate", "lost_share")}
     flat |= {"vocab_size": float(told["vocab_size"]), "train_bytes": float(told["whole"]["bytes"]), "used_share": told["used_share"]}
@@ -119,7 +119,7 @@ def metrics(told: dict[str, Any]) -> dict[str, float]:
 def _noted(split: Path, seed: int, chosen: list[tuple[int, Document]]) -> Iterator[tuple[str, str]]:
     """(source, text) of each document with one; notes in `chosen` the documents whose beginnings are shown."""
     for document in read_documents(split):
-        chosen.append((hash_place(seed, "shown", document.id), Document(document.id, document.source, document.text[:SAMPLE_CHARACTERS])))
+        chosen.append((shuffle_key(seed, "shown", document.id), Document(document.id, document.source, document.text[:SAMPLE_CHARACTERS])))
         chosen.sort(key=lambda one: one[0])
         del chosen[SAMPLES:]
         if document.text:

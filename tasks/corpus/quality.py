@@ -5,16 +5,16 @@ The key includes the names and content of the examples.
 
 from __future__ import annotations
 
-from data.filtering.listed import Listed
+from data.filtering.observed_files import ObservedFiles
 from data.filtering.quality.classifier import train
 from data.filtering.quality.config import ClassifierConfig
-from data.filtering.quality.examples import example_state
+from data.filtering.quality.examples import example_digests
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.rules import holds_nothing
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("scikit-learn", "numpy", "safetensors"), observes=example_state, hooks=(LineageHook(holds_nothing),))
+@stage(libraries=("scikit-learn", "numpy", "safetensors"), observes=example_digests, hooks=(LineageHook(holds_nothing),))
 def quality(config: ClassifierConfig, work: Workspace) -> Metrics:
     """Good and bad texts -> classifier.safetensors, classifier.json."""
-    return train(config, Listed(work.root, work.observed), work.output)
+    return train(config, ObservedFiles(work.root, work.observed), work.output)

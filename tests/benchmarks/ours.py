@@ -25,7 +25,7 @@ from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup
 from data.filtering.config import FilterConfig
 from data.filtering.filter import filter_documents
-from data.filtering.listed import Listed
+from data.filtering.observed_files import ObservedFiles
 from data.sources.config import IngestConfig
 from data.sources.ingest import IngestInputs, ingest
 from tasks.stage.execution.resources import Resources
@@ -92,7 +92,7 @@ class Chain:
         cleaned = self._each("clean", lambda n, out, limits: clean(shards[n], out, order.cleaning, **limits))
         self._drop("ingest")
         if order.filtered:
-            lists, given = Listed(source), cleaned
+            lists, given = ObservedFiles(source), cleaned
             cleaned = self._each("filter", lambda n, out, limits: filter_documents(given[n], out, order.filtering, lists, **limits))
             self._drop("clean")
         began, output = time.perf_counter(), self.work / "dedup"

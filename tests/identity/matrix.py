@@ -177,9 +177,9 @@ CODE = [
     ),
     Line(
         "a helper one import away",
-        code("data/splits/places.py", "    held_out = config.held_out", "    held_out = {} | config.held_out"),
+        code("data/splits/assignment.py", "    held_out = config.held_out", "    held_out = {} | config.held_out"),
         "split",
-        "code data/splits/places.py place_documents changed",
+        "code data/splits/assignment.py assign_documents changed",
     ),
     Line(
         "a helper two imports away",
@@ -271,9 +271,9 @@ CODE = [
     ),
     Line(
         "a query of another stage",
-        code("data/audit/leaks.sql", "SELECT *\nFROM run", "SELECT run.*\nFROM run"),
+        code("data/audit/sql/leaks.sql", "SELECT *\nFROM run", "SELECT run.*\nFROM run"),
         "audit",
-        "code data/audit/leaks.sql changed",
+        "code data/audit/sql/leaks.sql changed",
     ),
     Line(
         "the card's template",
@@ -297,16 +297,16 @@ CODE = [
     Line(
         "a module that a stage looks up at run time",
         both(
-            code("data/splits/places.py", "    held_out = config", "    getattr(minhash, 'MinHash')\n    held_out = config"),
+            code("data/splits/assignment.py", "    held_out = config", "    getattr(minhash, 'MinHash')\n    held_out = config"),
             code(
-                "data/splits/places.py",
+                "data/splits/assignment.py",
                 "from data.documents.database import",
                 "from data.dedup import minhash\nfrom data.documents.database import",
             ),
         ),
         "split",
         "code data/dedup/minhash.py MinHash is new to it "
-        "(perhaps not reached: data.dedup.minhash is passed around as a value in data/splits/places.py)",
+        "(perhaps not reached: data.dedup.minhash is passed around as a value in data/splits/assignment.py)",
     ),
     # where it is not reached, or changes nothing
     Line("a comment", code("data/documents/words.py", "def spans(", "# why\ndef spans(")),
@@ -322,8 +322,8 @@ CODE = [
         "two functions in other order",
         code("data/documents/words.py", "def gram_macro(", "def unused() -> int:\n    return 1\n\n\ndef gram_macro("),
     ),
-    Line("a comment in a query", code("data/dedup/exact.sql", "-- Documents of equal words", "-- Texts of equal words")),
-    Line("white space in a query", code("data/dedup/exact.sql", "SELECT\n    number,", "SELECT number,")),
+    Line("a comment in a query", code("data/dedup/sql/exact.sql", "documents with equal words", "texts with equal words")),
+    Line("white space in a query", code("data/dedup/sql/exact.sql", "SELECT\n    number,", "SELECT number,")),
     Line(
         "a module that no stage reaches",
         code("model/inference/chat.py", "from __future__ import annotations", "from __future__ import annotations\n\nUNUSED = 1"),
@@ -333,7 +333,7 @@ CODE = [
         code("data/filtering/heuristics.py", "return str(int(value)) if", "return str(int(value + 0)) if"),
     ),
     Line("a new file", Written("rooms/data/dedup/other.py", "LIMIT = 1\n")),
-    Line("a new query that nobody names", Written("rooms/data/dedup/other.sql", "SELECT 1\n")),
+    Line("a new query that nobody names", Written("rooms/data/dedup/sql/other.sql", "SELECT 1\n")),
     Line("the flow", code("flows/base.py", "    fitted = tokenizer(", "    pass\n    fitted = tokenizer(")),
     Line(
         "the report",
@@ -412,7 +412,7 @@ ASKED = [
     Line("one of a stage's places refreshed", Refreshed(frozenset({"gate.base"})), "gate.base", "a refresh was asked for"),
     Line(
         "an edit accepted",
-        both(code("data/splits/places.py", "    held_out = config.held_out", "    held_out = {} | config.held_out"), Accepted("split")),
+        both(code("data/splits/assignment.py", "    held_out = config.held_out", "    held_out = {} | config.held_out"), Accepted("split")),
         "",
         "it changes no byte",
     ),

@@ -54,12 +54,12 @@ NATIONAL: dict[str, tuple[National, ...]] = {
 }
 
 
-def near(text: str, start: int, end: int, words: re.Pattern[str] | None) -> bool:
+def has_nearby(text: str, start: int, end: int, words: re.Pattern[str] | None) -> bool:
     """Whether one of `words` stands a little before or after a place; always when there are none to look for."""
     return words is None or words.search(text, max(0, start - BEFORE), end + AFTER) is not None
 
 
-def proven(module: str) -> Callable[[str], bool]:
+def load_validator(module: str) -> Callable[[str], bool]:
     """stdnum's check of a number."""
     valid: Callable[[str], bool] = import_module(f"stdnum.{module}").is_valid
     return valid

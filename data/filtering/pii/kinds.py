@@ -20,7 +20,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from data.filtering.pii.config import PiiConfig
-from data.filtering.pii.identities import NATIONAL, near, proven
+from data.filtering.pii.identities import NATIONAL, has_nearby, load_validator
 
 Span = tuple[int, int]
 EMAIL = re.compile(
@@ -78,7 +78,7 @@ def _emails(text: str, config: PiiConfig) -> Iterator[Span]:
 
 
 def _ibans(text: str, config: PiiConfig) -> Iterator[Span]:
-    valid = proven("iban")
+    valid = load_validator("iban")
     for match, end in _scan(IBAN, text):
         words = match.group()
         while words:
@@ -90,7 +90,7 @@ def _ibans(text: str, config: PiiConfig) -> Iterator[Span]:
 
 
 def _cards(text: str, config: PiiConfig) -> Iterator[Span]:
-    valid = proven("luhn")
+    valid = load_validator("luhn")
     for match, end in _scan(CARD, text):
         digits = re.sub("[ -]", "", match.group())
         if ISSUERS.fullmatch(digits) and valid(digits):
@@ -105,9 +105,9 @@ def _identities(text: str, config: PiiConfig) -> Iterator[Span]:
             # Reading the whole text for a number costs more than looking for the word without which it doesn't count.
             if number.words is not None and number.words.search(text) is None:
                 continue
-            valid = proven(number.module)
+            valid = load_validator(number.module)
             for match, end in _scan(number.pattern, text):
-                if near(text, *match.span(), number.words) and valid(match.group()):
+                if has_nearby(text, *match.span(), number.words) and valid(match.group()):
                     end.append(match.end())
                     found.add(match.span())
     yield from _apart(found)
@@ -125,7 +125,7 @@ def _addresses(text: str, config: PiiConfig) -> Iterator[Span]:
             # What is allocated to networks (RFC 4291); the rest of the space is times and code.
             public = public and address.packed[0] >> 5 == 1
         else:
-            addressed = max(address.packed) > 9 or near(text, *match.span(), NETWORK)
+            addressed = max(address.packed) > 9 or has_nearby(text, *match.span(), NETWORK)
             public = public and addressed and not NUMBERING.search(text, max(0, match.start() - 12), match.start())
         if public:
             found.add(match.span())
@@ -173,7 +173,7 @@ def _national(phonenumbers: Any, text: str, match: re.Match[str], region: str) -
     dashed = {written.replace(sign, "-") for sign in ".-"} if re.fullmatch(r"\d{3}([.-])\d{3}\1\d{4}", written) else set()
     usual = {as_usual, re.sub(r"\((\d+)\) ", r"\1-", as_usual)} if region in ("US", "CA") else {as_usual}
     grouped = " " in as_usual or "-" in as_usual
-    return (grouped and (written in usual or bool(dashed & usual))) or near(text, *match.span(), TELEPHONE)
+    return (grouped and (written in usual or bool(dashed & usual))) or has_nearby(text, *match.span(), TELEPHONE)
 
 
 def _apart(found: set[Span]) -> Iterator[Span]:
@@ -188,7 +188,7 @@ def _apart(found: set[Span]) -> Iterator[Span]:
 FINDERS = {"email": _emails, "iban": _ibans, "card": _cards, "identity": _identities, "ip": _addresses, "phone": _phones}
 
 
-def kinds(config: PiiConfig) -> tuple[Kind, ...]:
+def enabled_kinds(config: PiiConfig) -> tuple[Kind, ...]:
     """The kinds that are looked for, in the order in which they are: what one has found the next doesn't see."""
     phone = r"\+[1-9][ .\-/()0-9]{6}" + (r"|[0-9][ .\-/()]{0,2}[0-9][ .\-/()0-9]{5}" if config.regions else "")
     every = (

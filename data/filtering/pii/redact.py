@@ -11,9 +11,9 @@ from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass
 
-from data.filtering.passing import Batch, Passing, Step
+from data.filtering.batch import Batch, Step, TrackedDocument
 from data.filtering.pii.config import KINDS, PiiConfig
-from data.filtering.pii.kinds import Kind, kinds
+from data.filtering.pii.kinds import Kind, enabled_kinds
 
 CALLED = {
     "email": "e-mail",
@@ -35,7 +35,7 @@ class Find:
     tag: str
 
 
-def finds(text: str, config: PiiConfig, looked_for: tuple[Kind, ...]) -> list[Find]:
+def find_all(text: str, config: PiiConfig, looked_for: tuple[Kind, ...]) -> list[Find]:
     """Everything that is found, in order, nothing twice: what an earlier kind has found is not sought by a later one."""
     found: list[Find] = []
     for kind in looked_for:
@@ -52,12 +52,12 @@ def _free(start: int, end: int, starts: list[int], ends: list[int]) -> bool:
     return following == 0 or ends[following - 1] <= start
 
 
-def redacted(text: str, config: PiiConfig, hinted: tuple[Kind, ...]) -> tuple[str, list[list[Find]]]:
+def redact(text: str, config: PiiConfig, hinted: tuple[Kind, ...]) -> tuple[str, list[list[Find]]]:
     """The text without what was found, and the finds of each round, by their places in the text of that round.
 
     The first round looks for `hinted` alone, the kinds that the text may have."""
     rounds: list[list[Find]] = []
-    while found := finds(text, config, kinds(config) if rounds else hinted):
+    while found := find_all(text, config, enabled_kinds(config) if rounds else hinted):
         pieces, last = [], 0
         for find in found:
             pieces += [text[last : find.start], find.tag]
@@ -69,7 +69,7 @@ def redacted(text: str, config: PiiConfig, hinted: tuple[Kind, ...]) -> tuple[st
 
 def pii(config: PiiConfig) -> Step:
     """Looks for the kinds that are on, and redacts or drops."""
-    looked_for = kinds(config)
+    looked_for = enabled_kinds(config)
     hints = ", ".join(f"regexp_matches(coalesce(given, text), '{kind.hint}') AS {kind.name}" for kind in looked_for)
 
     def step(batch: Batch) -> None:
@@ -85,8 +85,8 @@ def pii(config: PiiConfig) -> Step:
     return step
 
 
-def _take_out(document: Passing, config: PiiConfig, hinted: tuple[Kind, ...]) -> None:
-    text, rounds = redacted(document.text, config, hinted)
+def _take_out(document: TrackedDocument, config: PiiConfig, hinted: tuple[Kind, ...]) -> None:
+    text, rounds = redact(document.text, config, hinted)
     document.row["text"] = text
     for number, found in enumerate(rounds, start=1):
         for find in found:

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from data.filtering.listed import Listed
+from data.filtering.observed_files import ObservedFiles
 from data.filtering.quality.config import ClassifierConfig
-from data.filtering.quality.examples import SIDES, ExampleError, example_files, pieces, texts
+from data.filtering.quality.examples import SIDES, ExampleError, chunks, example_files, read_texts
 
 WEIGHTS, CARD = "classifier.safetensors", "classifier.json"
 
@@ -25,7 +25,7 @@ class UselessClassifier(ValueError):
     """The classifier can't tell good from bad; the message says how well it does."""
 
 
-def train(config: ClassifierConfig, lists: Listed, output: Path) -> dict[str, float]:
+def train(config: ClassifierConfig, lists: ObservedFiles, output: Path) -> dict[str, float]:
     """Learns from the examples and writes classifier.safetensors and classifier.json into `output`.
 
     Returns auc and accuracy on texts it hadn't seen (cross-validation), and positives, negatives and pieces. Raises UselessClassifier when
@@ -64,7 +64,7 @@ def train(config: ClassifierConfig, lists: Listed, output: Path) -> dict[str, fl
     return measured
 
 
-def _examples(config: ClassifierConfig, lists: Listed) -> tuple[list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+def _examples(config: ClassifierConfig, lists: ObservedFiles) -> tuple[list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     """Pieces, whether each is good, and the number of the text that it is of."""
     cut: list[str] = []
     good: list[int] = []
@@ -73,8 +73,8 @@ def _examples(config: ClassifierConfig, lists: Listed) -> tuple[list[str], np.nd
     for side, files in sorted(example_files(config, lists.root).items()):
         first = number
         for name, path in files.items():
-            for text in texts(f"{side}/{name}", path, lists):
-                mine = pieces(text, config.chunk, config.chunks)
+            for text in read_texts(f"{side}/{name}", path, lists):
+                mine = chunks(text, config.chunk, config.chunks)
                 cut += mine
                 good += [SIDES.index(side)] * len(mine)
                 text_of += [number] * len(mine)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from data.filtering.listed import Listed
+from data.filtering.observed_files import ObservedFiles
 from data.filtering.quality.config import ClassifierConfig
 from data.sources.config import FilesSource
 from data.sources.decode import NotText, decode
@@ -34,7 +34,7 @@ def example_files(config: ClassifierConfig, root: Path) -> dict[str, dict[str, P
     return sides
 
 
-def example_state(
+def example_digests(
     config: ClassifierConfig, root: Path, shard: object, digest_of: Callable[[Iterable[Path]], Mapping[Path, str]]
 ) -> dict[str, str]:
     """{side/file: digest} of the examples, for the key of the quality stage."""
@@ -43,7 +43,7 @@ def example_state(
     return {name: digests[path] for name, path in files.items()}
 
 
-def texts(name: str, path: Path, lists: Listed) -> Iterator[str]:
+def read_texts(name: str, path: Path, lists: ObservedFiles) -> Iterator[str]:
     """The texts of a file, called `side/name`. Raises ExampleError as the module says."""
     try:
         content, _ = decode(lists.read(name, path))
@@ -64,7 +64,7 @@ def texts(name: str, path: Path, lists: Listed) -> Iterator[str]:
         yield text
 
 
-def pieces(text: str, size: int, most: int) -> list[str]:
+def chunks(text: str, size: int, most: int) -> list[str]:
     """At most `most` pieces of `size` characters, spread evenly through a text; the whole text in pieces if it has no more."""
     count = max(1, -(-len(text) // size))
     if count <= most:

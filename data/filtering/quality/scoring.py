@@ -12,15 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
+from data.filtering.batch import Batch, Step
 from data.filtering.config import QualityConfig
 from data.filtering.heuristics import Bound
-from data.filtering.passing import Batch, Step
 from data.filtering.quality.classifier import CARD, WEIGHTS, vectorizer
 from data.filtering.quality.config import ClassifierConfig
-from data.filtering.quality.examples import pieces
+from data.filtering.quality.examples import chunks
 
 
-def judge(folder: Path) -> Callable[[list[str]], list[float]]:
+def load_scorer(folder: Path) -> Callable[[list[str]], list[float]]:
     """The classifier of a folder, as a function from texts to probabilities of being good.
 
     Raises ValueError where the folder's weights don't fit its card."""
@@ -33,7 +33,7 @@ def judge(folder: Path) -> Callable[[list[str]], list[float]]:
     weight, bias, hashed = weights["weight"].astype(np.float64), float(weights["bias"][0]), vectorizer(config)
 
     def probabilities(given: list[str]) -> list[float]:
-        cut = [pieces(text, config.chunk, config.chunks) for text in given]
+        cut = [chunks(text, config.chunk, config.chunks) for text in given]
         if not cut:
             return []
         raw = hashed.transform([piece for mine in cut for piece in mine]) @ weight + bias
@@ -46,7 +46,7 @@ def judge(folder: Path) -> Callable[[list[str]], list[float]]:
 
 def quality(config: QualityConfig, classifier: Path) -> Step:
     """Labels documents with the probability that they are good, and removes those below the threshold."""
-    probabilities = judge(classifier)
+    probabilities = load_scorer(classifier)
     bound = Bound("quality", "quality", "<", config.threshold)
 
     def step(batch: Batch) -> None:

@@ -12,7 +12,7 @@ from tasks.lineage.corpus_run import find_corpus_run
 from tasks.lineage.document_history import find_history
 
 if TYPE_CHECKING:
-    from data.dedup.why import Why
+    from data.dedup.explanation import Explanation
 
 LONGEST = 400
 
@@ -27,9 +27,9 @@ def explain_duplicates(first: str, second: str, recipe: str = "", *, as_json: bo
     one, other = (find_history(snapshot, text, corpus.run.id).document for text in (first, second))
     (dedup,) = corpus.stages["dedup"]
     texts = [snapshot.store.local(artifact) / "documents.parquet" for artifact in corpus.inputs_of("dedup")]
-    from data.dedup.why import why
+    from data.dedup.explanation import explain
 
-    answer = why(snapshot.store.local(dedup) / "pairs.parquet", texts, one.id, other.id)
+    answer = explain(snapshot.store.local(dedup) / "pairs.parquet", texts, one.id, other.id)
     names = {document.id: f"{document.id} ({document.name})" for document in (one, other)}
     if as_json:
         links = [{"a": link.a, "b": link.b, "rule": link.rule, "jaccard": link.jaccard} for link in answer.links]
@@ -38,7 +38,7 @@ def explain_duplicates(first: str, second: str, recipe: str = "", *, as_json: bo
     return printable("\n".join([corpus.description, *_lines(answer, names)]))
 
 
-def _lines(answer: Why, names: dict[str, str]) -> Iterator[str]:
+def _lines(answer: Explanation, names: dict[str, str]) -> Iterator[str]:
     for link in answer.links:
         yield f"{names.get(link.a, link.a)} and {names.get(link.b, link.b)}: {link.rule}, Jaccard {link.jaccard:.3f}"
     yield "\npassages in both, the longest first:" if answer.shared else "\nthey share no passage word for word"

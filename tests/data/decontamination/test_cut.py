@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data.decontamination.config import DecontaminateConfig, EvaluationSet
-from data.decontamination.cut import BETWEEN, cut
+from data.decontamination.cut import SEPARATOR, cut
 
 SETS = (EvaluationSet(name="set", paths=("x.txt",)),)
 
@@ -32,7 +32,7 @@ def test_passages_whose_surroundings_meet_go_with_what_is_between() -> None:
 def test_a_short_piece_goes_too_and_is_kept_word_for_word_among_what_was_taken() -> None:
     text = "a" * 500 + "ONE" + "-" * 500 + "TWO" + "b" * 500
     result = cut(text, [(500, 503), (1003, 1006)], config())
-    assert result.text == "a" * 300 + BETWEEN + "b" * 300
+    assert result.text == "a" * 300 + SEPARATOR + "b" * 300
     assert "".join(piece.text for piece in result.taken) == text[300:1206]
     around, short = "a passage and what is around it", "a piece too short to keep"
     assert [piece.why for piece in result.taken] == [around, short, around]

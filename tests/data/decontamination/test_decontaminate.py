@@ -16,7 +16,7 @@ import pytest
 from data.decontamination.config import DecontaminateConfig, EvaluationSet
 from data.decontamination.cut import cut
 from data.decontamination.decontaminate import decontaminate
-from data.decontamination.evaluation import EvaluationError, evaluation_state
+from data.decontamination.evaluation import EvaluationError, evaluation_digests
 from data.documents.words import spans
 from tests.data.dedup.books import prose, write
 
@@ -193,7 +193,7 @@ def test_a_set_that_cannot_be_read_whole_is_an_error_that_names_it(
 def test_sets_are_known_by_name_and_content_and_one_that_changed_since_is_refused(tmp_path: Path) -> None:
     _items(tmp_path / "sets", ["one"])
     config = _config(EvaluationSet(name="exam", paths=("sets/*.jsonl",)))
-    state = evaluation_state(config, tmp_path, None, lambda paths: {path: "digest" for path in paths})
+    state = evaluation_digests(config, tmp_path, None, lambda paths: {path: "digest" for path in paths})
     assert state == {"exam/sets/exam.jsonl": "digest"}
     with pytest.raises(EvaluationError, match=r"exam/sets/exam.jsonl changed after this run began"):
         decontaminate(write(tmp_path, {"d": "text"}), tmp_path / "out", config, root=tmp_path, observed=state, threads=1, memory="500MB",

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from data.dedup import grams as grams_module
 from data.dedup import substrings
 from data.dedup.config import DedupConfig, LineRule, NearRule, PageRule, ParagraphRule, SubstringRule
-from data.dedup.grams import Hashed, grams, winnowed
+from data.dedup.grams import HashLists, grams, winnow
 from data.documents import stream
 from tests.data.dedup.books import bytes_of, edited, prose, run, texts_of
 
@@ -70,15 +70,15 @@ WORDS = st.sampled_from(("ash", "birch", "cedar", "date"))
 BOOKS = st.lists(st.lists(WORDS, max_size=60), min_size=1, max_size=5)
 
 
-def _as_hashed(books: list[list[str]]) -> Hashed:
+def _hash_lists(books: list[list[str]]) -> HashLists:
     starts = np.cumsum([0, *map(len, books)])
     numbers = [hash((word, 7)) % 2**64 for book in books for word in book]
-    return Hashed(np.array(numbers, np.uint64), starts.astype(np.int64))
+    return HashLists(np.array(numbers, np.uint64), starts.astype(np.int64))
 
 
 @given(BOOKS, st.integers(1, 12))
 def test_grams_are_equal_where_their_words_are_and_only_there(books: list[list[str]], size: int) -> None:
-    found = grams(_as_hashed(books), size)
+    found = grams(_hash_lists(books), size)
     expected: list[tuple[str, ...]] = []
     for at, book in enumerate(books):
         mine = [tuple(book[k : k + size]) for k in range(len(book) - size + 1)] or ([tuple(book)] if book else [])
@@ -90,8 +90,8 @@ def test_grams_are_equal_where_their_words_are_and_only_there(books: list[list[s
 
 @given(BOOKS, st.integers(1, 6), st.integers(1, 8))
 def test_winnowing_chooses_one_in_every_window_and_the_same_in_equal_windows(books: list[list[str]], size: int, window: int) -> None:
-    marks = grams(_as_hashed([book for book in books if len(book) >= size]), size)
-    chosen = winnowed(marks, window)
+    marks = grams(_hash_lists([book for book in books if len(book) >= size]), size)
+    chosen = winnow(marks, window)
     windows: dict[tuple[int, ...], set[int]] = {}
     for start, end in zip(marks.starts_D[:-1], marks.starts_D[1:], strict=True):
         for at in range(start, end - window + 1):
@@ -138,7 +138,7 @@ def test_every_passage_that_came_before_goes_and_nothing_else(tmp_path: Path, in
 
 def test_words_that_only_hash_alike_are_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With hashes of four bits every run of words looks like others."""
-    monkeypatch.setattr(grams_module, "stirred", lambda values: values & np.uint64(15))
+    monkeypatch.setattr(grams_module, "mix64", lambda values: values & np.uint64(15))
     texts = {"a": prose(1, paragraphs=3), "b": prose(2, paragraphs=3)}
     config = DedupConfig(near=NearRule(enabled=False), substring=SubstringRule(enabled=True, min_words=20), **ALONE)
     assert texts_of(run(tmp_path, texts, config)[0]) == texts
@@ -162,7 +162,7 @@ def test_where_batches_and_blocks_end_changes_no_byte(tmp_path: Path, monkeypatc
         assert metrics[rule], rule
     monkeypatch.setattr(stream, "BATCH_CHARACTERS", 4000)
     monkeypatch.setattr(grams_module, "BLOCK", 500)
-    monkeypatch.setattr(substrings, "HELD", 100)
+    monkeypatch.setattr(substrings, "FLUSH_CHARACTERS", 100)
     parts, _ = run(tmp_path / "parts", texts, config, threads=2, order=sorted(texts, reverse=True))
     assert pq.read_table(parts / "documents.parquet") == pq.read_table(expected / "documents.parquet")  # in smaller row groups
     same = {name: digest for name, digest in bytes_of(expected).items() if name != "documents.parquet"}
@@ -171,5 +171,5 @@ def test_where_batches_and_blocks_end_changes_no_byte(tmp_path: Path, monkeypatc
 
 def test_hashes_of_a_column_that_is_a_slice_are_its_own() -> None:
     column = pa.chunked_array([pa.array([[1, 2], [3], [], [4, 5, 6]], pa.list_(pa.uint64()))]).slice(1)
-    found = Hashed.of(column)
+    found = HashLists.from_column(column)
     assert found.hashes_W.tolist() == [3, 4, 5, 6] and found.starts_D.tolist() == [0, 1, 1, 4]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from data.dedup.config import DedupConfig, LineRule, PageRule, ParagraphRule
-from data.dedup.cutting import Run, cut
+from data.dedup.cutting import Repeat, cut
 from tests.data.dedup.books import edited, prose, run, texts_of
 
 
@@ -58,11 +58,11 @@ def test_the_far_copy_goes_when_the_rule_reaches_that_far(tmp_path: Path) -> Non
 
 
 def test_a_cut_keeps_paragraph_breaks_and_the_quotes_of_neighbours() -> None:
-    assert cut('One two.\n\n"Three four."\n\n"Five six."', [Run(3, 2)])[0] == 'One two.\n\n"Five six."'
-    assert cut("One two three\n\nfour five.", [Run(2, 2)])[0] == "One\n\nfour five."
-    assert cut("One two three.", [Run(2, 2)])[0] == "One"
-    assert cut("One two three.", [Run(1, 2)])[0] == "three."
-    assert cut("One two three four five.", [Run(2, 2), Run(3, 2)])[0] == "One five."
+    assert cut('One two.\n\n"Three four."\n\n"Five six."', [Repeat(3, 2)])[0] == 'One two.\n\n"Five six."'
+    assert cut("One two three\n\nfour five.", [Repeat(2, 2)])[0] == "One\n\nfour five."
+    assert cut("One two three.", [Repeat(2, 2)])[0] == "One"
+    assert cut("One two three.", [Repeat(1, 2)])[0] == "three."
+    assert cut("One two three four five.", [Repeat(2, 2), Repeat(3, 2)])[0] == "One five."
 
 
 def test_a_long_paragraph_stays_where_it_came_first_and_short_ones_stay_everywhere(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from data.documents.schema import DOCUMENTS, write_rows
 from data.filtering.config import FilterConfig
 from data.filtering.filter import filter_documents
-from data.filtering.listed import Listed
+from data.filtering.observed_files import ObservedFiles
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ def run(
     output = folder / "out"
     limits: dict[str, Any] = {"threads": threads, "memory": "500MB", "scratch": folder / "scratch"}
     checked = FilterConfig.model_validate(groups)
-    metrics = filter_documents(folder / "documents.parquet", output, checked, Listed(root or folder), classifier=classifier, **limits)
+    metrics = filter_documents(
+        folder / "documents.parquet", output, checked, ObservedFiles(root or folder), classifier=classifier, **limits
+    )
     kept = pq.read_table(output / "documents.parquet").to_pylist()
     return Filtered(
         output,

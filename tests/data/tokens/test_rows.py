@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data.tokens.mixing import even_places
-from data.tokens.rows import cut_stream, lay_whole, plan_whole, stream_rows
+from data.tokens.mixing import spread_evenly
+from data.tokens.rows import best_fit, cut_stream, fill_rows, stream_rows
 
 documents = st.lists(st.integers(0, 9), min_size=1, max_size=12)
 
@@ -46,19 +46,19 @@ def test_rows_cut_in_two_calls_are_the_rows_cut_in_one(lengths: list[int], lengt
 
 @given(lengths=st.lists(st.integers(1, 20), max_size=300), width=st.integers(20, 40))
 def test_whole_packing_places_each_sequence_once_and_overfills_no_row(lengths: list[int], width: int) -> None:
-    plan = plan_whole(lengths, width)
+    plan = best_fit(lengths, width)
     assert sorted(number for row in plan for number in row) == list(range(len(lengths)))
     assert all(sum(lengths[number] for number in row) <= width for row in plan)
 
 
 def test_whole_packing_of_short_conversations_wastes_little() -> None:
     lengths = np.random.default_rng(0).integers(20, 80, 5000).tolist()
-    assert sum(lengths) / (len(plan_whole(lengths, 257)) * 257) > 0.98
+    assert sum(lengths) / (len(best_fit(lengths, 257)) * 257) > 0.98
 
 
 def test_sequences_in_a_row_are_separate_documents_and_padding_is_another() -> None:
     one, two = np.array([1, 8, 6]), np.array([1, 9, 9, 6])
-    rows = lay_whole([[(one, one == 8), (two, two == 9)]], 10, np.dtype(np.uint16))
+    rows = fill_rows([[(one, one == 8), (two, two == 9)]], 10, np.dtype(np.uint16))
     assert rows["tokens"].tolist() == [[1, 8, 6, 1, 9, 9, 6, 0, 0, 0]]
     assert rows["document"].tolist() == [[0, 0, 0, 1, 1, 1, 1, 2, 2, 2]]
     assert np.flatnonzero(rows["loss"][0]).tolist() == [1, 4, 5]
@@ -66,7 +66,7 @@ def test_sequences_in_a_row_are_separate_documents_and_padding_is_another() -> N
 
 @given(text=st.integers(0, 200), mixed=st.integers(0, 200))
 def test_mixed_rows_come_at_even_distances(text: int, mixed: int) -> None:
-    places = even_places(text, mixed)
+    places = spread_evenly(text, mixed)
     assert len(places) == text + mixed
     assert places.sum() == mixed
     gaps = np.diff(np.flatnonzero(places))

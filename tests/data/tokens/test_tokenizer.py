@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from data.tokens import encoder as encoder_module
 from data.tokens.chat import encode_conversations
 from data.tokens.config import TokenizerConfig
-from data.tokens.encoder import TextEncoder, TokenizerError, pieces
+from data.tokens.encoder import TextEncoder, TokenizerError, chunks
 from data.tokens.special import SPECIAL_TOKENS
 from data.tokens.tokenizer import fit_tokenizer
 from tests.data.tokens.material import prose, texts_of, write_split
@@ -40,7 +40,7 @@ def test_any_text_comes_back_from_its_ids_byte_for_byte(encoder: TextEncoder, te
 def test_the_ids_of_the_pieces_are_the_ids_of_the_whole(encoder: TextEncoder, text: str, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoder_module, "PIECE_CHARACTERS", size)
-        cut = list(pieces(text))
+        cut = list(chunks(text))
         (ids,) = encoder.encode([text])
     assert "".join(cut) == text
     assert ids.tolist() == encoder.tokenizer.encode(text, add_special_tokens=False).ids
@@ -48,7 +48,7 @@ def test_the_ids_of_the_pieces_are_the_ids_of_the_whole(encoder: TextEncoder, te
 
 def test_a_giant_string_without_a_space_is_cut_and_still_comes_back(encoder: TextEncoder) -> None:
     text = "x" * 1_000_000
-    assert max(map(len, pieces(text))) == encoder_module.LONGEST_PIECE
+    assert max(map(len, chunks(text))) == encoder_module.LONGEST_PIECE
     (ids,) = encoder.encode([text])
     assert encoder.decode(ids) == text
 

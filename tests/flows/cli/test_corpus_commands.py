@@ -192,7 +192,7 @@ def test_stages_that_a_recipe_leaves_out_are_left_out(tmp_path: Path) -> None:
 
 
 def test_why_two_documents_were_called_the_same_is_told_by_their_links_and_shared_passages(told: EditedCorpus) -> None:
-    pytest.importorskip("data.dedup.why")
+    pytest.importorskip("data.dedup.explanation")
     text = explain_duplicates("copy.txt", "Moby Dick", store=told.store.url)
     names = [f"{IDS[name]} (books/{name})" for name in ("copy.txt", "moby.txt")]
     assert f"{names[0]} and {names[1]}: exact, Jaccard 1.000" in text

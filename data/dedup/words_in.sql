@@ -1,3 +1,0 @@
--- In how many documents of `batch` (number, text) does each word stand?
-INSERT INTO word_count
-SELECT word, count(DISTINCT number) FROM (SELECT number, unnest(word_hashes(text)) AS word FROM batch) GROUP BY word;

@@ -1,0 +1,106 @@
+"""Assigns each document to a split: a function of the seed and of the name of its cluster.
+
+A cluster is named after the smallest id among its documents that still exist and that a person wrote. A hash of seed and name gives it a
+number between 0 and 1 (the first 52 bits of a sha256). Test takes clusters from the low end, validation from the high end, and train has
+the middle.
+
+`fractions`: test takes the clusters whose number is below its share, validation those at 1 minus its share or above. No other document
+influences this, so a new book moves no other, and shares are met as closely as chance allows (100 books and a share of 0.05: mostly 2 to 8
+books). A split that should have documents and got none is given a stand-in: the cluster whose number is nearest to its range, from a split
+that has more than one; first test, then validation, then train. Only a stand-in is replaced when a better book arrives, and only a corpus
+of a handful of books needs one.
+
+`counts`: test takes whole clusters from the low end until it has its number of documents, validation from the high end; a cluster of
+several documents may overshoot by all but one of them. A new book moves at most one cluster at each of the two boundaries.
+
+With `stratify: source` each source is split by itself: it has its own stand-ins if it has enough clusters, and its own number of documents,
+in proportion to its size (Webster/Sainte-Lague). A new book then moves at most one cluster at each boundary of its own source, and of one
+other source, which may lose a seat to it. A cluster with several sources belongs to the source of the document that names it.
+
+Two things can still move a document: a new one joins its cluster with a smaller id, or merges two clusters. When deduplication keeps
+one document of each cluster, as it does by default, neither happens to a document that stays.
+
+Synthetic documents influence none of this. Those in a held-out cluster are dropped (`synthetic copy`), since they would leak it; the others
+go to train in the order of their own hash as long as they fit under the cap, and the rest is dropped (`synthetic cap`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from data.documents.database import Database, parquet
+from data.splits.apportionment import apportion
+from data.splits.config import SplitConfig
+
+_SQL = Path(__file__).with_name("sql")
+_STRATA = "SELECT stratum, sum(documents)::BIGINT FROM component WHERE documents > 0 AND split = 'train' GROUP BY ALL ORDER BY ALL"
+_CLUSTERS = "SELECT count(*) FROM component WHERE documents > 0"
+# Strata that have enough clusters for every split, yet left a split empty.
+_LACKING = """SELECT stratum FROM (SELECT {stratum} AS stratum, split FROM component WHERE documents > 0)
+    GROUP BY stratum HAVING count(*) >= {splits} AND count(DISTINCT split) < {splits} ORDER BY stratum"""
+
+
+def assign_documents(work: Database, documents: Sequence[Path], clusters: Path, config: SplitConfig) -> None:
+    """Create table `assignment` (id, cluster, characters, synthetic, split, rule, detail); without a split, `rule` removes the document.
+
+    Raise ValueError, with the way out, for no documents, a document without a cluster, fewer clusters than splits, and counts that leave
+    nothing to train on.
+    """
+    work.set_variables(seed=config.seed, mode=config.mode, stratify=config.stratify, test=config.test, val=config.val)
+    work.connection.execute(f"CREATE TEMP VIEW documents AS SELECT * FROM {parquet(documents)}")
+    work.connection.execute(f"CREATE TEMP VIEW membership AS SELECT id, cluster FROM {parquet([clusters])}")
+    work.run_file(_SQL / "clusters.sql")
+    _require_documents(work, documents[0], clusters)
+    held_out = config.held_out
+    count = int(work.number(_CLUSTERS))
+    if held_out and count <= len(held_out):
+        raise ValueError(
+            f"split.mode {config.mode!r} needs at least {len(held_out) + 1} different books and found {count}; add books, or set "
+            "split.mode: all_train (validation and test are then copies of train)"
+        )
+    if config.mode == "counts":
+        _take_counts(work, {split: int(wanted) for split, wanted in held_out.items()})
+    elif held_out:
+        _fill_empty_splits(work, [*held_out, "train"], config.stratify == "source")
+    work.set_variables(synthetic_ratio=config.synthetic_share / (1 - config.synthetic_share))
+    work.run_file(_SQL / "assignment.sql")
+
+
+def _require_documents(work: Database, documents: Path, clusters: Path) -> None:
+    if not work.number("SELECT count(*) FROM document WHERE NOT synthetic"):
+        raise ValueError(
+            f"{documents.name} holds no documents that a person wrote; nothing is left to split after cleaning and deduplication"
+        )
+    lost = work.number("SELECT count(*) FROM document WHERE cluster IS NULL")
+    if lost:
+        first = work.rows("SELECT min(id) FROM document WHERE cluster IS NULL")[0][0]
+        raise ValueError(
+            f"document {first} is in {documents.name} but in no cluster of {clusters.name} ({lost:.0f} such); both must come from one dedup"
+        )
+
+
+def _take_counts(work: Database, wanted: dict[str, int]) -> None:
+    """Take the wanted number of documents for each held-out split, from each stratum its share."""
+    for split, number in wanted.items():
+        strata: dict[str, int] = {str(name): int(str(size)) for name, size in work.rows(_STRATA)}
+        if number >= sum(strata.values()):
+            raise ValueError(
+                f"split.{split}_documents={number}, but only {sum(strata.values())} documents are available, so nothing would be left to "
+                "train on; ask for fewer, or add books"
+            )
+        for stratum, seats in apportion(strata, number).items():
+            work.set_variables(part=split, stratum=stratum, wanted=seats)
+            work.run_file(_SQL / "take_clusters.sql")
+    if not work.number("SELECT count(*) FROM component WHERE documents > 0 AND split = 'train'"):
+        raise ValueError(f"split.mode 'counts' leaves no cluster to train on with {wanted}; ask for fewer documents, or add books")
+
+
+def _fill_empty_splits(work: Database, splits: list[str], by_source: bool) -> None:
+    """Give every empty split a stand-in: in each source that has enough clusters, then in the whole corpus."""
+    for stratum in ("stratum", "''") if by_source else ("''",):
+        for (name,) in work.rows(_LACKING.format(stratum=stratum, splits=len(splits))):
+            work.set_variables(stratum=str(name), everywhere=stratum == "''")
+            for split in splits:
+                work.set_variables(part=split)
+                work.run_file(_SQL / "fill_empty_split.sql")

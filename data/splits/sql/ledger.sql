@@ -1,0 +1,12 @@
+-- The closing row of every document.
+SELECT
+    id,
+    'split' AS stage,
+    CASE WHEN split IS NULL THEN 'removed' ELSE 'kept' END AS action,
+    rule,
+    1::BIGINT AS count,
+    characters::BIGINT AS characters,
+    CASE WHEN split IS NULL THEN characters ELSE 0 END::BIGINT AS net,
+    detail
+FROM assignment
+ORDER BY id
