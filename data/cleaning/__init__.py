@@ -1,1 +1,1 @@
-"""Restores texts to what their authors wrote: readable rules in SQL, each accounted for."""
+"""Restores texts to what their authors wrote, by rules in SQL that account for every edit."""

@@ -1,8 +1,9 @@
-"""The rules of cleaning, in the order they run: what each is called, which option asks for it, and why it is there.
+"""The rules of cleaning, in the order they run: the name of each, the option that enables it, and the reason for it.
 
 A rule of phase `repair` or `line` is one SELECT in `sql/`, named after its option, over table suspects (the lines that may need a repair)
-or lines: it gives the lines it changes as d, n, before, line (NULL: the line goes) and how many characters it touched (0: mere layout).
-`rounds` does the accounting for all of them in one way. The rules of phase `join` put lines together: join.sql, misread.sql, reread.sql.
+or lines. It returns the lines it changes: d, n, before, line (NULL: remove the line) and the number of characters changed (0: layout only).
+`rounds` accounts for all of them in the same way. The rules of phase `join` combine lines: join_lines.sql, misread_words.sql and
+correct_words.sql.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ from typing import Literal
 from data.cleaning.config import CleanConfig
 
 SQL = Path(__file__).with_name("sql")
-# How a line begins that names a division of a book; the number that follows is not part of it.
+# The beginning of a line that names a division of a book, without the number that follows.
 DIVISION = (
     r"(?i)^\W*(chapter|book|part|act|scene|canto|volume|letter|section|sonnet|psalm|stanza"
     r"|chapitre|livre|kapitel|hoofdstuk|capitulum|liber)\b"
 )
-# What stands before a title in a list of them, in lower case without punctuation: a division's name, if any, and a number.
+# What precedes a title in a table of contents, in lower case without punctuation: a division's name, if any, and a number.
 NUMERAL = r"^(?:(?:chapter|book|part|act|scene|canto|volume|letter|section) )?(?:[ivxlc]+|[0-9]+)"
 
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. `action`: what the ledger says of the pieces it touches. `kind`: it takes what `pages.sql` found to be such a thing.
-    `setting`: of the option, that asks for the rule."""
+    """A rule of cleaning.
+
+    `action` is the ledger's action for its edits. `kind`: the rule removes the lines that pages.sql classified so. `setting` is the value
+    of the option that enables it.
+    """
 
     name: str
     option: str
@@ -38,38 +42,38 @@ class Rule:
 
     @property
     def script(self) -> Path:
-        """The SELECT of a rule of phase `repair` or `line`."""
+        """The file with the SELECT of a rule of phase `repair` or `line`."""
         return SQL / ("furniture.sql" if self.kind else f"{self.option}.sql")
 
     @property
-    def paged(self) -> bool:
-        """Whether the rule needs to know where pages end, as the lines stand now."""
+    def needs_pages(self) -> bool:
+        """Whether the rule needs to know where pages end."""
         return bool(self.kind) or self.option == "repeated_pages"
 
-    def applies(self, config: CleanConfig) -> bool:
-        """Whether `config` asks for it."""
+    def is_enabled(self, config: CleanConfig) -> bool:
+        """Whether `config` enables the rule."""
         return bool(getattr(config, self.option) == self.setting)
 
 
 # fmt: off
 RULES = (
-    Rule("encoding", "encoding", "repair", "changed", "what was decoded wrongly (cafÃ©) or is left from a web page (&amp;) nobody wrote"),
-    Rule("characters", "characters", "repair", "changed", "one character has one form; control characters and odd spaces say nothing"),
-    Rule("quotes", "quotes", "repair", "changed", "one kind of quotation mark, whatever the printer used"),
-    Rule("dashes", "dashes", "repair", "changed", "one kind of dash, whatever the typist had", setting="em"),
+    Rule("encoding", "encoding", "repair", "changed", "wrong decoding (cafÃ©) and leftover entities (&amp;) are not the author's"),
+    Rule("characters", "characters", "repair", "changed", "each character in one form; control characters and odd spaces mean nothing"),
+    Rule("quotes", "quotes", "repair", "changed", "one kind of quotation mark, whichever the printer used"),
+    Rule("dashes", "dashes", "repair", "changed", "one kind of dash, whichever the typist used", setting="em"),
     Rule("boilerplate", "boilerplate", "line", "cut", "notices of libraries and scanners are not the author's"),
-    Rule("corrupted", "corrupted", "line", "cut", "symbol soup teaches nothing"),
+    Rule("corrupted", "corrupted", "line", "cut", "nothing can be learned from symbol soup"),
     Rule("repeated pages", "repeated_pages", "line", "cut", "a page scanned twice was written once"),
     Rule("running heads", "running_heads", "line", "cut", "a page's head or foot interrupts the sentence", kind="running head"),
     Rule("page numbers", "page_numbers", "line", "cut", "a page's number interrupts the sentence", kind="page number"),
-    Rule("contents", "contents", "line", "cut", "a table of contents repeats the titles without their chapters"),
-    Rule("chapter titles", "chapter_titles", "line", "cut", "only where titles are not wanted", setting="drop"),
-    Rule("chapter marks", "chapter_titles", "line", "changed", "a title can be told from text (# CHAPTER I)", setting="mark"),
+    Rule("contents", "contents", "line", "cut", "a table of contents repeats titles without their chapters"),
+    Rule("chapter titles", "chapter_titles", "line", "cut", "for models that should not learn titles", setting="drop"),
+    Rule("chapter marks", "chapter_titles", "line", "changed", "marks tell titles from text (# CHAPTER I)", setting="mark"),
     Rule("hyphenation", "hyphenation", "join", "changed", "the printer broke the word, not the author"),
     Rule("hard wraps", "unwrap", "join", "changed", "the width of a page is no property of prose; verse keeps its lines"),
-    Rule("misread words", "ocr", "join", "changed", "a machine that reads takes one shape for another (tirne, c1ay)"),
-    Rule("layout", "", "document", "changed", "blank lines and spaces that are left when all else is accounted for"),
-    Rule("too short", "minimum_characters", "document", "removed", "what is left of a document is too little to learn from"),
+    Rule("misread words", "ocr", "join", "changed", "OCR confuses similar shapes (tirne, c1ay)"),
+    Rule("layout", "", "document", "changed", "blank lines and spaces that no other rule accounts for"),
+    Rule("too short", "minimum_characters", "document", "removed", "too little text is left to learn from"),
 )
 # fmt: on
-RULE_NUMBER = {rule.name: place for place, rule in enumerate(RULES)}
+RULE_NUMBER = {rule.name: number for number, rule in enumerate(RULES)}

@@ -1,7 +1,7 @@
-"""The documents of a shard while they are cleaned: where each stands, its text as the last round left it, and batches of them.
+"""The state of a shard's documents during cleaning: how far each is, its text after the last round, and batches of them.
 
-Everything lies in the workspace's temporary tables (`sql/tables.sql`), which DuckDB spills; texts that no round has changed yet stay in
-the files they came in.
+Everything is in temporary tables of the database (`sql/tables.sql`), which DuckDB spills; texts that no round has changed are read from the
+input files.
 """
 
 from __future__ import annotations
@@ -20,79 +20,80 @@ VARIABLES = (
 
 
 @dataclass(frozen=True)
-class Range:
-    """Documents from number `first` to number `last`."""
+class DocumentRange:
+    """The documents numbered `first` to `last`."""
 
     first: int
     last: int
 
 
 class CleaningState:
-    """Documents numbered in the order of their ids."""
+    """The documents of a shard, numbered in the order of their ids."""
 
     def __init__(self, work: Database, documents: Sequence[Path], config: CleanConfig, batch: int) -> None:
         self.work = work
         self.config = config
         self.round = 0
-        self.summed: dict[str, float] = {}
+        self.aggregated_rows: dict[str, float] = {}
         self._documents = parquet(documents)
         self._batch = batch
         work.set_variables(division=DIVISION, numeral=NUMERAL, **{name: getattr(config, name) for name in VARIABLES})
-        # Temporary tables are read once or twice: to compress them at a checkpoint costs more than to spill them.
+        # Temporary tables are read once or twice, so compressing them at a checkpoint costs more than spilling them.
         self.run("SET checkpoint_threshold = '1 TB'")
-        self.script("tables.sql")
+        self.run_file("tables.sql")
         self.run(
             f"""INSERT INTO state SELECT row_number() OVER (ORDER BY id), id, length(text), length(text), 0, 'pending', 0
             FROM {self._documents}"""
         )
 
     def run(self, query: str) -> None:
-        """Runs one statement."""
+        """Run one SQL statement."""
         self.work.connection.execute(query)
 
-    def script(self, name: str) -> None:
-        """Runs a file of sql/."""
+    def run_file(self, name: str) -> None:
+        """Run a file of sql/."""
         self.work.run_file(SQL / name)
 
     def spool(self, number: int) -> Path:
-        """Where the lines of a batch wait between the two passes of a round."""
+        """Return the file that holds the lines of a batch between the two passes of a round."""
         return self.work.folder / f"lines-{number}.parquet"
 
-    def ranges(self, which: str) -> list[Range]:
-        """The documents for which SQL `which` holds, in batches whose texts come to about a batch's size."""
+    def ranges(self, which: str) -> list[DocumentRange]:
+        """Return the documents that match SQL `which`, in ranges of about one batch of characters."""
         found = self.work.rows(
             f"""SELECT min(d), max(d) FROM (
                 SELECT d, (sum(size) OVER (ORDER BY d) - size) // {self._batch} AS part FROM state WHERE {which}
             ) GROUP BY part ORDER BY 1"""
         )
-        return [Range(int(str(first)), int(str(last))) for first, last in found]
+        return [DocumentRange(int(str(first)), int(str(last))) for first, last in found]
 
-    def load(self, part: Range, which: str) -> None:
-        """Fills table incoming with the documents of a batch for which SQL `which` holds."""
+    def load(self, part: DocumentRange, which: str) -> None:
+        """Fill table incoming with the documents of a range that match SQL `which`."""
         self.run(f"CREATE OR REPLACE TEMP TABLE incoming AS {self.texts(part, which)}")
 
-    def texts(self, part: Range, which: str) -> str:
-        """SQL for d and text of the documents of a batch for which SQL `which` holds, as the last round left them."""
+    def texts(self, part: DocumentRange, which: str) -> str:
+        """Return SQL for d and text, after the last round, of the documents of a range that match SQL `which`."""
         mine = f"d BETWEEN {part.first} AND {part.last} AND ({which})"
-        return f"""SELECT d, text FROM ({self._given("id, text", f"{mine} AND round = 0")})
+        return f"""SELECT d, text FROM ({self._input_rows("id, text", f"{mine} AND round = 0")})
             JOIN (SELECT d, id FROM state WHERE {mine} AND round = 0) USING (id)
             UNION ALL SELECT d, text FROM texts JOIN state USING (d, round) WHERE {mine}"""
 
-    def others(self, part: Range) -> str:
-        """SQL for the documents of a batch as they came, with the text left out."""
-        return self._given("* EXCLUDE (text)", f"d BETWEEN {part.first} AND {part.last}")
+    def other_columns(self, part: DocumentRange) -> str:
+        """Return SQL for the input rows of a range, without the text."""
+        return self._input_rows("* EXCLUDE (text)", f"d BETWEEN {part.first} AND {part.last}")
 
-    def _given(self, columns: str, which: str) -> str:
-        """SQL that reads the row groups of the input that hold documents for which SQL `which` holds, and more."""
+    def _input_rows(self, columns: str, which: str) -> str:
+        """Return SQL for the input rows between the first and the last document that match SQL `which`, which reads few row groups."""
         first, last = self.work.rows(f"SELECT min(id), max(id) FROM state WHERE {which}")[0]
         return f"SELECT {columns} FROM {self._documents} WHERE id BETWEEN {_quoted(first)} AND {_quoted(last)}"
 
-    def figures(self) -> dict[str, float]:
-        """Counts of documents and characters, before and after, and of rounds."""
-        kept = "FILTER (fate <> 'gone')"
-        query = f"SELECT count(*), count(*) {kept}, sum(given), sum(size) {kept} FROM state"
-        came, stayed, given, size = (float(str(value or 0)) for value in self.work.rows(query)[0])
-        counts = {"documents_in": came, "documents": stayed, "removed": came - stayed, "characters_in": given, "characters": size}
+    def counts(self) -> dict[str, float]:
+        """Return counts of documents and characters, before and after, and of rounds."""
+        kept = "FILTER (fate <> 'removed')"
+        query = f"SELECT count(*), count(*) {kept}, sum(size_in), sum(size) {kept} FROM state"
+        documents_in, documents, characters_in, characters = (float(str(value or 0)) for value in self.work.rows(query)[0])
+        counts = {"documents_in": documents_in, "documents": documents, "removed": documents_in - documents}
+        counts |= {"characters_in": characters_in, "characters": characters}
         return counts | {"rounds": float(self.round)}
 
 

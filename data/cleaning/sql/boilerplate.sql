@@ -1,8 +1,8 @@
--- What libraries, scanners and Project Gutenberg put before and after a text.
--- A marker (*** START OF ..., *** END OF ...) cuts its own paragraph and what lies between it and the farthest line that speaks of
--- such things; what is left beyond goes too if it is a few lines, and stays if it is a text that someone put before a notice.
--- Notices near head and foot go as whole paragraphs; a scanner's stamp goes wherever it stands alone on a line, a licence that is
--- repeated between the acts wherever its paragraph stands.
+-- Notices of libraries, scanners and Project Gutenberg before and after a text.
+-- A marker (*** START OF ..., *** END OF ...) cuts its own paragraph and everything between it and the farthest line that mentions such
+-- things. What lies beyond that is cut too if it is a few lines; more is a text that someone put before a notice, and stays.
+-- Notices near head and foot are cut as whole paragraphs; a scanner's stamp wherever it is alone on a line; a license repeated between
+-- the acts wherever its paragraph occurs.
 WITH ends AS (
     SELECT d, max(n) AS last FROM lines GROUP BY d
 ), outer_lines AS MATERIALIZED (

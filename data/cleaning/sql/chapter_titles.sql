@@ -1,5 +1,5 @@
--- Chapter titles: a short line that begins with a division's name and its number, and opens a paragraph of at most three lines; prose
--- that happens to begin so (Book the second lay open on the ...) goes on longer. They go, or become Markdown headings, once.
+-- Chapter titles: a short line that begins with the name of a division and its number, in a paragraph of at most three lines. Prose that
+-- happens to begin so (Book the second lay open on the ...) goes on longer. Titles are removed, or become Markdown headings once.
 WITH titles AS (
     SELECT d, n, line, blanks FROM lines WHERE size <= 80 AND regexp_matches(line, getvariable('division')) AND regexp_matches(line,
         '(?i)^\W*\w+ ([ivxlcdm]+|[0-9]+|the \w+|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b') AND NOT regexp_matches(line, '[,;-]$')

@@ -1,6 +1,6 @@
--- Unicode in composed form, ligatures as letters, no control or invisible characters, plain single spaces, none at a
--- line's ends. A soft hyphen at a line's end is a hyphen; elsewhere it is nothing. A form feed is left for page_numbers.
--- Spaces alone are layout: they touch 0 characters.
+-- Composed Unicode, ligatures as letters, no control or invisible characters, single plain spaces, none at the ends of a line.
+-- A soft hyphen at the end of a line becomes a hyphen, elsewhere it is removed. Form feeds are left for page_numbers.
+-- Changes of spaces alone are layout and count 0 characters.
 WITH plain AS (
     SELECT *, CASE WHEN regexp_full_match(line, '[\x20-\x7e]*') THEN line ELSE
         regexp_replace(regexp_replace(regexp_replace(

@@ -1,7 +1,7 @@
--- Tables of contents. An entry ends in a page's number, or it comes again in the book as a line of its own, or its title or its number
--- does (CHAPTER I. The Mill, and there: CHAPTER I). A table has a heading that says so and at least three entries, with at most two
--- other lines between them; or it has none, and at least six lines with dots that lead to numbers that never fall.
--- It ends where its first entry comes again: there the book begins.
+-- Tables of contents. An entry ends in a page number, or the line, its title or its number occurs again later as a line of its own
+-- (CHAPTER I. The Mill, and later: CHAPTER I). A table has a heading that says so and at least three entries, with at most two other
+-- lines between them; or it has no heading, and at least six lines with dot leaders to page numbers that never decrease.
+-- It ends where its first entry occurs again: there the book begins.
 WITH headings AS (
     SELECT d, min(n) AS heading FROM lines
     WHERE size <= 40 AND regexp_matches(line, '(?i)^\W*((table of )?contents|inhalt(sverzeichnis)?|table des mati[eè]res|inhoud(sopgave)?)\W*$') GROUP BY d
@@ -23,7 +23,7 @@ WITH headings AS (
 ), upper_part AS MATERIALIZED (
     SELECT d, n, heading, k, long, numbered, words FROM below WHERE k <= 400
 ), forms AS (
-    -- As it stands, without its number, and the division's name and number alone.
+    -- The whole entry, the entry without its number, and the division's name and number alone.
     SELECT d, k, words AS said FROM upper_part WHERE length(words) >= 3
     UNION SELECT d, k, regexp_replace(words, getvariable('numeral') || ' ', '') FROM upper_part WHERE regexp_matches(words, getvariable('numeral') || ' \w{3}')
     UNION SELECT d, k, regexp_extract(words, getvariable('numeral')) FROM upper_part WHERE regexp_matches(words, getvariable('division')) AND regexp_matches(words, getvariable('numeral') || '\b')

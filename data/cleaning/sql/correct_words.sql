@@ -1,5 +1,5 @@
--- Misread words of the batch, one by one (table edited), and their lines as they should be (table
--- rewritten). What follows a broken word's hyphen is no word.
+-- Misread words of the batch, one by one (table edited), and their corrected lines (table rewritten). The second half of a word broken at
+-- a hyphen isn't a word by itself.
 CREATE OR REPLACE TEMP TABLE hit AS
 SELECT DISTINCT d, n FROM (SELECT d, n, unnest(string_split(line, ' ')) AS chunk FROM lines) SEMI JOIN corrections USING (chunk);
 
@@ -10,12 +10,12 @@ SELECT d, n, chunk, place, place = 1 AND broken AS half
 FROM (SELECT d, n, broken, unnest(parts) AS chunk, unnest(generate_series(1, len(parts)))::INTEGER AS place
     FROM (SELECT d, n, broken, string_split(line, ' ') AS parts FROM hit_lines));
 
--- A machine misread a document in which digits stand for letters in at least three words. Once known, it is remembered.
+-- A document counts as misread once at least three of its words have digits in place of letters, and counts so in all later rounds.
 INSERT INTO machine_read
 SELECT d FROM torn JOIN corrections USING (chunk) ANTI JOIN machine_read USING (d) WHERE digit AND NOT half GROUP BY d HAVING count(DISTINCT chunk) >= 3;
 
 CREATE OR REPLACE TEMP TABLE edited AS
-SELECT t.d, t.n, t.place, r.place AS inner_place, r.piece AS before, r.repaired AS line, greatest(length(r.piece), length(r.repaired)) AS characters
+SELECT t.d, t.n, t.place, r.place AS inner_place, r.token AS before, r.repaired AS line, greatest(length(r.token), length(r.repaired)) AS characters
 FROM torn t JOIN reread r USING (chunk) WHERE NOT half AND (sure OR (sure = false AND t.d IN (FROM machine_read)));
 
 INSERT INTO rewritten

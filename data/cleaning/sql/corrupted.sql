@@ -1,5 +1,5 @@
--- Lines that are no language: too many symbols, or replacement characters. Ornaments (* * *, -----) are kept: they
--- separate scenes. Short lines are kept: nothing can be measured on them.
+-- Lines that are not language: too many symbols, or replacement characters. Ornaments (* * *, -----) stay, since they separate scenes.
+-- Short lines stay, since nothing can be measured on them.
 WITH measured AS (
     SELECT d, n, line, length(line) AS size,
         length(line) - length(regexp_replace(line, '[^\p{L}\p{M}\p{N} .,;:!?''"()\[\]_*«»—–/&£$-]', '', 'g')) AS symbols
@@ -9,7 +9,7 @@ WITH measured AS (
         AND NOT regexp_full_match(line, '[\s*.·•~=_+#—-]+') AS bad
     FROM measured WHERE symbols > 0
 ), near AS (
-    -- Beside a corrupted line half the share is enough: such blocks are torn, not cut.
+    -- Next to a corrupted line half the share is enough, since such blocks have ragged edges.
     SELECT d, n - 1 AS n FROM marked WHERE bad UNION SELECT d, n + 1 FROM marked WHERE bad
 )
 SELECT d, n, line AS before, NULL AS line, size AS characters FROM marked

@@ -1,5 +1,5 @@
--- One em dash for a typed double hyphen, a bar, or an en dash between spaces or words. Dashes between digits become
--- hyphens (1914-1918). Rows of hyphens (rules, signatures) and a hyphen at a line's end are left alone.
+-- One em dash for a typed double hyphen, a bar, or an en dash between spaces or words. Dashes between digits become hyphens
+-- (1914-1918). Rows of hyphens (rules, signatures) and a hyphen at the end of a line stay.
 WITH changed AS (
     SELECT *, regexp_replace(regexp_replace(regexp_replace(regexp_replace(
             translate(line, '‐‑', '--'),

@@ -1,9 +1,8 @@
--- How each line of text hangs together with the one before it: table joints.
--- width: where the document's lines were wrapped. A line was wrapped when its successor's first word would not have fitted;
--- where it would have fitted, the author ended the line (verse, a heading, a paragraph's end). Verse begins its lines with
--- capitals; a paragraph in which most wrapped-looking successors begin in lower case is prose. A marked title stands alone,
--- and a numbered verse (2:19) or an item of a list (*) begins its line where the one before came to a stop. Numbers without a colon
--- (195. The powers) are no sign: prose that quotes begins its lines so, too.
+-- How each line is joined to the one before it (table joints).
+-- width: where the document's lines were wrapped. A line was wrapped if the first word of the next line would not have fitted; otherwise the
+-- author ended it (verse, a heading, the end of a paragraph). Verse begins its lines with capitals; a paragraph is prose if most of its
+-- continuation lines begin in lower case. A marked title stays on its own line, and so does a numbered verse (2:19) or a list item (*) if
+-- the line before came to a stop. Numbers without a colon (195. The powers) prove nothing: prose with quotations also begins lines so.
 CREATE OR REPLACE TEMP TABLE joints AS
 WITH seen AS (
     SELECT d, n, page, size, blanks,
@@ -61,8 +60,8 @@ SELECT d, n, before_n,
          WHEN apart THEN 'paragraph' ELSE 'line' END AS joint
 FROM decided;
 
--- Words broken at a line's end. Such a word keeps its hyphen where the corpus writes it so more often, or where both halves
--- are words that it never writes together.
+-- Words broken at a line end. A word keeps its hyphen if the shard writes it with a hyphen more often, or if both halves are words that it
+-- never writes together.
 CREATE OR REPLACE TEMP TABLE breaks AS
 WITH halves AS MATERIALIZED (
     SELECT j.d, j.n, j.before_n, regexp_extract(b.line, '\S+$') AS first, regexp_extract(l.line, '^\S+') AS second,

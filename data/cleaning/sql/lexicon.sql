@@ -1,4 +1,4 @@
--- The shard's own words: how often each occurs, whole or with inner hyphens, in any case and (small) without a capital.
+-- The words of the shard: how often each occurs, whole or with inner hyphens, in any case, and (small) without a capital.
 CREATE OR REPLACE TEMP TABLE counts AS
 SELECT chunk, sum(times)::BIGINT AS times FROM (FROM counts UNION ALL FROM settled_counts) GROUP BY chunk;
 

@@ -1,8 +1,8 @@
--- Words that a machine misread, and what they were: table misread(wrong, right_word, sure).
--- A form is misread when one known confusion of shapes turns it into a word that the corpus knows, and oftener than the form itself.
--- sure: it is wrong in any document, since no word is written so (c1ay, VVith). The others (modem, thern) may be words of their own;
--- they count in documents that a machine is known to have misread. A form without a capital can't stand for a word that has always one
--- (torn, Tom). Pairs whose both sides are everyday words (cl and d: clay, day) are left out on purpose.
+-- Words that OCR misread, and what they should be: table misread (wrong, right_word, sure).
+-- A form is misread if one known confusion of shapes turns it into a word that the shard knows and uses more often.
+-- sure: wrong in any document, since no word is written so (c1ay, VVith). The others (modem, thern) may be words of their own, so they are
+-- corrected only in documents that are known to be misread. A form without a capital isn't corrected to a word that always has one
+-- (torn, Tom). Pairs of two everyday words (cl and d: clay, day) are left out on purpose.
 CREATE OR REPLACE TEMP TABLE misread AS
 WITH confusions(seen, meant, digit, sure) AS (
     VALUES ('1', 'l', true, true), ('1', 'i', true, true), ('0', 'o', true, true), ('5', 's', true, true), ('vv', 'w', false, true),
@@ -26,21 +26,21 @@ SELECT wrong, first(right_word ORDER BY known DESC, right_word) AS right_word, f
 WHERE CASE WHEN digit THEN known >= 2 AND known > times ELSE known >= getvariable('ocr_known') AND known >= getvariable('ocr_ratio') * times END
 GROUP BY wrong;
 
--- Each run of characters that holds such a form, in pieces, as it should be. Capitals are kept.
+-- Each run of non-space characters with such a form, split into words and separators, with the words corrected. Capitals are kept.
 CREATE OR REPLACE TEMP TABLE reread AS
 WITH hit AS (
     SELECT DISTINCT chunk FROM (SELECT chunk, unnest(regexp_extract_all(chunk, '[\p{L}\p{N}]+')) AS word FROM counts) SEMI JOIN misread ON wrong = lower(word)
-), pieces AS (
-    SELECT chunk, unnest(list) AS piece, unnest(generate_series(1, len(list))) AS place
+), tokens AS (
+    SELECT chunk, unnest(list) AS token, unnest(generate_series(1, len(list))) AS place
     FROM (SELECT chunk, regexp_extract_all(chunk, '[\p{L}\p{N}]+|[^\p{L}\p{N}]+') AS list FROM hit)
 )
-SELECT chunk, place::INTEGER AS place, piece, sure, CASE WHEN right_word IS NULL THEN piece
-    WHEN length(piece) > 2 AND piece = upper(piece) AND piece <> lower(piece) AND NOT regexp_matches(piece, '\p{Ll}') THEN upper(right_word)
-    WHEN piece[1] = upper(piece[1]) AND piece[1] <> lower(piece[1]) THEN upper(right_word[1]) || right_word[2:]
+SELECT chunk, place::INTEGER AS place, token, sure, CASE WHEN right_word IS NULL THEN token
+    WHEN length(token) > 2 AND token = upper(token) AND token <> lower(token) AND NOT regexp_matches(token, '\p{Ll}') THEN upper(right_word)
+    WHEN token[1] = upper(token[1]) AND token[1] <> lower(token[1]) THEN upper(right_word[1]) || right_word[2:]
     ELSE right_word END AS repaired
-FROM pieces LEFT JOIN misread ON wrong = lower(piece);
+FROM tokens LEFT JOIN misread ON wrong = lower(token);
 
 CREATE OR REPLACE TEMP TABLE corrections AS
-SELECT chunk, string_agg(repaired, '' ORDER BY place) AS corrected, string_agg(CASE WHEN sure THEN repaired ELSE piece END, '' ORDER BY place) AS surely,
-    bool_or(coalesce(sure, false)) AS sure, coalesce(bool_or(sure AND regexp_matches(piece, '\p{N}')), false) AS digit
+SELECT chunk, string_agg(repaired, '' ORDER BY place) AS corrected, string_agg(CASE WHEN sure THEN repaired ELSE token END, '' ORDER BY place) AS surely,
+    bool_or(coalesce(sure, false)) AS sure, coalesce(bool_or(sure AND regexp_matches(token, '\p{N}')), false) AS digit
 FROM reread GROUP BY chunk;

@@ -1,9 +1,9 @@
--- Evidence for pages, before anything of them is removed: table furniture(d, n, kind) of page numbers and running heads, for the documents
--- of which it isn't known yet or no longer (table stale).
--- A number is a page number when it stands alone, a neighbour counts on from it at a page's distance, and the numbers of
--- its document interrupt sentences, as chapters and stanzas never do, or are set off (- 12 -, [12], Page 12), or come as
--- evenly as pages and either interrupt a sentence once or stand beside form feeds or one line that comes again and again.
--- Only documents with a number on a short line, a form feed or a short line that comes four times can have any.
+-- Page furniture, found before any of it is removed: fills furniture (d, n, kind) with page numbers and running heads, for the documents in
+-- table stale.
+-- A number is a page number if it is alone on its line, a neighbouring one counts on from it at the distance of a page, and the numbers of
+-- its document interrupt sentences, as chapter and stanza numbers never do; or are set off (- 12 -, [12], Page 12); or come as regularly as
+-- pages and either interrupt a sentence once or are next to form feeds or a line that occurs again and again.
+-- Only documents with a number on a short line, a form feed or a short line that occurs four times can have any.
 CREATE OR REPLACE TEMP TABLE short_lines AS
 SELECT d, n, hash(lower(line)) AS said, line = chr(12) OR regexp_matches(line, '[0-9]') AS numbered FROM lines SEMI JOIN stale USING (d) WHERE length(line) <= 90;
 
@@ -43,7 +43,7 @@ WITH numbers AS (
 ), paces AS (
     SELECT d, (n - lag(n) OVER w) // nullif(number - lag(number) OVER w, 0) AS pace FROM chained WINDOW w AS (PARTITION BY d ORDER BY n)
 ), even AS (
-    -- Three of four pages are as long as the middle one, to a tenth.
+    -- Three of four pages are within a tenth of the median length.
     SELECT d FROM paces JOIN (SELECT d, quantile_disc(pace, 0.5) AS middle FROM paces GROUP BY d) USING (d)
     GROUP BY d HAVING count(pace) >= 2 AND count(*) FILTER (10 * abs(pace - middle) <= middle) >= 0.75 * count(pace)
 ), beside AS MATERIALIZED (
@@ -59,7 +59,7 @@ WITH numbers AS (
 )
 SELECT d, n, k FROM before SEMI JOIN documents USING (d)
 UNION SELECT d, n, k FROM found WHERE feed
--- What carries the same set-off as the document's page numbers but lost its neighbours is one of them.
+-- A number that is set off like the document's page numbers is one of them, even without neighbours.
 UNION SELECT d, n, k FROM found SEMI JOIN documents USING (d) WHERE number IS NOT NULL AND set_off;
 
 DELETE FROM furniture WHERE d IN (FROM stale);

@@ -1,5 +1,5 @@
--- Straight quotation marks and apostrophes. Doubled single marks (``so'') are double marks; a lone grave accent before
--- a word is an opening mark. Guillemets stay: they are how French is written.
+-- Straight quotation marks and apostrophes. Doubled single marks (``so'') become double marks; a lone grave accent before a word is an
+-- opening mark. Guillemets stay, since French is written with them.
 WITH changed AS (
     SELECT *, replace(translate(replace(replace(line, '``', '"'), '´´', '"'), '“”„‟‘’‚‛`´', '""""'''''''''''''), '''''', '"') AS straight
     FROM suspects WHERE regexp_matches(line, '[“”„‟‘’‚‛`´]|''''')

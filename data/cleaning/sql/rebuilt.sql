@@ -1,5 +1,5 @@
--- Lines become documents, with their misread words mended; a broken word that is mended loses its hyphen.
-CREATE OR REPLACE TEMP TABLE made AS
+-- Join lines into documents, with misread words corrected; a broken word that is joined loses its hyphen.
+CREATE OR REPLACE TEMP TABLE rebuilt AS
 WITH texts AS (
     SELECT j.d, string_agg(CASE joint WHEN 'space' THEN ' ' WHEN 'paragraph' THEN chr(10) || chr(10) WHEN 'line' THEN chr(10) ELSE '' END
         || CASE WHEN b.n IS NULL THEN coalesce(r.line, l.line) ELSE coalesce(r.line, l.line)[:-2] END, '' ORDER BY j.n) AS text

@@ -1,5 +1,5 @@
--- The lines of text with their repairs; blank lines are left out and counted: blanks says how many stand above in the document.
--- page: a page ended before this line.
+-- The lines after repairs, without blank ones: blanks is the number of blank lines above in the document. page: a page ended before this
+-- line.
 CREATE OR REPLACE TEMP TABLE lines AS
 SELECT d, n, coalesce(s.line, l.line) AS line, size, odd, false AS page,
     (count(*) FILTER (coalesce(s.line, l.line) = '') OVER (PARTITION BY d ORDER BY n ROWS UNBOUNDED PRECEDING))::INTEGER AS blanks

@@ -1,4 +1,4 @@
--- A page that repeats the page before it to the letter (scanned twice) goes. Pages end at their page numbers or form feeds.
+-- Remove a page that equals the one before it (scanned twice). Pages end at their page numbers or form feeds.
 WITH numbers AS (
     SELECT d, n, line = chr(12) AS feed FROM lines JOIN furniture USING (d, n) WHERE kind = 'page number'
 ), paged AS (

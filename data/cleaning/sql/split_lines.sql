@@ -1,7 +1,7 @@
--- Documents (table incoming) become numbered lines. A form feed stands on a line of its own: it says where a page ended.
--- Line ends of every system become \n, also those that were translated twice (\r\r\n).
--- size: how long the line was on the page, before repairs change its length: the wrap width shows in this.
--- odd: it holds more than plain letters, digits and punctuation; only such lines can need a repair.
+-- Split documents (table incoming) into numbered lines. A form feed gets a line of its own, since it marks the end of a page.
+-- Line ends of every system become \n, also those translated twice (\r\r\n).
+-- size: the length of the line on the page, before repairs change it: it shows the wrap width.
+-- odd: it has more than plain letters, digits and punctuation; only such lines can need a repair.
 CREATE OR REPLACE TEMP TABLE lines AS
 WITH texts AS (
     SELECT d, CASE WHEN regexp_matches(text, '[\r\f\x{0b}\x{2028}\x{2029}]') THEN
