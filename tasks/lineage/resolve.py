@@ -41,9 +41,9 @@ def resolve(snapshot: StoreSnapshot, text: str) -> Subject:
     if run := snapshot.journal.find(text):
         return _run(snapshot, run)
     if text and path.exists() and (owner := graph.containing(path)):
-        return Subject("file" if path.is_file() else "artifact", f"{path} lies in {owner.location}", (owner,))
+        return Subject("file" if path.is_file() else "artifact", f"{path} is in {owner.location}", (owner,))
     if path.is_file() and (owners := graph.with_content(hash_file(path))):
-        also = f"; the same bytes lie in {', '.join(a.location for a in owners[1:MAX_CANDIDATES])}" if len(owners) > 1 else ""
+        also = f"; the same bytes are in {', '.join(a.location for a in owners[1:MAX_CANDIDATES])}" if len(owners) > 1 else ""
         return Subject("file", f"{path} is a copy of a file of {owners[0].location}{also}", (owners[0],))
     if text and (found := find_document(snapshot, text)):
         document, readers = found

@@ -1,4 +1,4 @@
-"""One run of the smallest recipe, for all who look at what it left."""
+"""One run of the smallest recipe, shared by the tests that look at its results."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from tasks.stage.store.store import Store
 
 
 @dataclass(frozen=True)
-class Ran:
-    """A recipe that was run to its end."""
+class FinishedRun:
+    """A recipe, the plan made before it ran, and the artifacts of its run."""
 
     recipe: Recipe
     artifacts: dict[str, Artifact]
     store: Store
     before: list[Decision]
 
-    def folder(self, place: str) -> Path:
-        """Where a stage's files lie."""
-        return self.store.local(self.artifacts[place])
+    def folder(self, position: str) -> Path:
+        """Return the folder of the artifact at a position."""
+        return self.store.local(self.artifacts[position])
 
 
 @pytest.fixture(scope="session")
-def four_books(prefect: None) -> Ran:
-    """`four_books`, planned and then run."""
+def four_books(prefect: None) -> FinishedRun:
+    """Plan `four_books`, then run it."""
     from flows.cli.planning import plan_recipe
     from flows.pipeline import pipeline
 
@@ -39,4 +39,4 @@ def four_books(prefect: None) -> Ran:
     before = plan_recipe("four_books", (), frozenset(), False)
     assert not before.stopped
     artifacts = pipeline(recipe)
-    return Ran(recipe, artifacts, Store(store_url(), home() / "cache" / "artifacts"), before.decisions)
+    return FinishedRun(recipe, artifacts, Store(store_url(), home() / "cache" / "artifacts"), before.decisions)

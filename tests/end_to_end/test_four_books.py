@@ -1,4 +1,4 @@
-"""Four sentences become a model: every stage real, in seconds."""
+"""Four sentences become a model in seconds, through every real stage."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from flows.cli.chat_session import model_directory
 from flows.cli.planning import plan_recipe
 from flows.cli.views.run_summary import summary
 from flows.services.home import home, tracking_url
-from tests.end_to_end.conftest import Ran
+from tests.end_to_end.conftest import FinishedRun
 
 STAGES = (
     "ingest[0]", "clean[0]", "dedup", "split", "audit", "gate.corpus", "examples", "tokenizer", "pack", "pretrain", "evaluate.base",
@@ -21,20 +21,20 @@ STAGES = (
 )  # fmt: skip
 
 
-def test_a_cat_sits_or_sleeps_with_equal_probability(four_books: Ran) -> None:
+def test_a_cat_sits_or_sleeps_with_equal_probability(four_books: FinishedRun) -> None:
     measured = four_books.artifacts["evaluate.base"].metrics
     for animal in ("the_cat", "the_dog"):
         for verb in ("sat", "slept"):
             assert measured[f"probe.{animal}.{verb}"] == pytest.approx(0.5, abs=0.06), (animal, verb)
 
 
-def test_the_plan_named_every_stage_before_it_ran(four_books: Ran) -> None:
+def test_the_plan_named_every_stage_before_it_ran(four_books: FinishedRun) -> None:
     assert tuple(decision.position for decision in four_books.before) == STAGES
     assert all(decision.action == "run" for decision in four_books.before)
     assert tuple(four_books.artifacts) == STAGES
 
 
-def test_run_again_every_stage_is_reused_and_no_artifact_is_made(four_books: Ran) -> None:
+def test_a_second_run_reuses_every_stage_and_makes_no_artifact(four_books: FinishedRun) -> None:
     from flows.pipeline import pipeline
 
     decisions = plan_recipe("four_books", (), frozenset(), False).decisions
@@ -43,14 +43,14 @@ def test_run_again_every_stage_is_reused_and_no_artifact_is_made(four_books: Ran
     assert again == four_books.artifacts, "records hold keys, digests and the time at which each was made"
 
 
-def test_one_changed_field_is_named_with_its_old_and_new_value_and_touches_only_what_follows(four_books: Ran) -> None:
+def test_a_changed_key_is_named_with_old_and_new_value_and_reruns_only_what_follows(four_books: FinishedRun) -> None:
     decisions = plan_recipe("four_books", ("sft.learning_rate=0.002",), frozenset(), False).decisions
     by_place = {decision.position: decision for decision in decisions}
     assert by_place["sft"].causes == ("train.learning_rate: 0.003 -> 0.002",)
     assert [place for place in STAGES if by_place[place].action == "reuse"] == list(STAGES[: STAGES.index("sft")])
 
 
-def test_transformers_gives_the_exported_model_s_own_logits_and_its_chat_format(four_books: Ran) -> None:
+def test_transformers_computes_the_exported_model_s_logits_and_chat_format(four_books: FinishedRun) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from model.inference.chat_format import ChatFormat
@@ -67,13 +67,13 @@ def test_transformers_gives_the_exported_model_s_own_logits_and_its_chat_format(
     assert told == ChatFormat(exported).encode_chat(messages)
 
 
-def test_the_summary_shows_gates_probabilities_samples_places_and_commands(four_books: Ran) -> None:
+def test_the_summary_shows_gates_probabilities_samples_paths_and_commands(four_books: FinishedRun) -> None:
     text = summary(four_books.recipe, four_books.artifacts, 61.0)
     for expected in ("gate.release", "P the_cat.sat = 0.", "The ", "1:01", "folio up", "folio chat four_books", "four_books.html"):
         assert expected in text, expected
 
 
-def test_the_report_is_one_page_and_mlflow_has_it(four_books: Ran) -> None:
+def test_the_report_is_one_page_and_mlflow_has_it(four_books: FinishedRun) -> None:
     page = home() / "reports" / "four_books.html"
     text = page.read_text(encoding="utf-8")
     assert "probe" in text and "<script" not in text and "gate.release" in text
@@ -81,7 +81,7 @@ def test_the_report_is_one_page_and_mlflow_has_it(four_books: Ran) -> None:
     assert copies and all(copy.stat().st_size > 10_000 for copy in copies)
 
 
-def test_mlflow_holds_a_parent_its_stages_its_models_and_a_champion(four_books: Ran) -> None:
+def test_mlflow_has_a_parent_run_its_stages_its_models_and_a_champion(four_books: FinishedRun) -> None:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=tracking_url(), registry_uri=tracking_url())
@@ -100,7 +100,7 @@ def test_mlflow_holds_a_parent_its_stages_its_models_and_a_champion(four_books: 
     assert champion.tags["folio.digest"] == four_books.artifacts["export"].digest
 
 
-def test_the_released_model_is_found_by_its_recipe_s_name_and_answers_to_its_end(four_books: Ran) -> None:
+def test_the_released_model_is_found_by_its_recipe_s_name_and_its_replies_end(four_books: FinishedRun) -> None:
     from model.inference.chat import ChatModel
     from model.inference.config import SamplingConfig
 
@@ -111,7 +111,7 @@ def test_the_released_model_is_found_by_its_recipe_s_name_and_answers_to_its_end
         assert reply.strip()
 
 
-def test_the_card_and_the_records_tell_how_it_came_about(four_books: Ran) -> None:
+def test_the_card_and_the_records_say_how_the_model_was_made(four_books: FinishedRun) -> None:
     card = (four_books.folder("export") / "README.md").read_text(encoding="utf-8")
     assert "four\\_books" in card and "library_name: transformers" in card
     record = json.loads((Path(four_books.folder("pretrain")) / "artifact.json").read_text())

@@ -1,4 +1,4 @@
-"""A real run told afterwards: what made its model, where each book is, and how it differs from another run."""
+"""The lineage of a real run: what made its model, and where each book is."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from flows.cli.views.takedown import show_takedown
 from flows.services.home import store_url
 from tasks.lineage.documents import find_document
 from tasks.lineage.holdings import find_holdings
-from tests.end_to_end.conftest import Ran
+from tests.end_to_end.conftest import FinishedRun
 
 
-def ids(four_books: Ran, place: str, file: str) -> list[str]:
-    """The documents of a table of the run."""
+def ids(four_books: FinishedRun, place: str, file: str) -> list[str]:
+    """Return the documents of a table of the run."""
     return list(pq.read_table(four_books.folder(place) / file, columns=["id"])["id"].to_pylist())
 
 
-def test_the_exported_model_file_copied_anywhere_tells_all_that_it_was_made_from(four_books: Ran, tmp_path: Path) -> None:
+def test_a_copy_of_the_exported_model_file_leads_to_everything_it_was_made_from(four_books: FinishedRun, tmp_path: Path) -> None:
     copied = tmp_path / "someone's model.bin"
     copied.write_bytes((four_books.folder("export") / "model.safetensors").read_bytes())
-    told = json.loads(show_lineage(str(copied), as_json=True))
-    assert {node["stage"] for node in told["nodes"]} >= {"ingest", "clean", "dedup", "tokenizer", "pretrain", "sft", "dpo", "export"}
-    assert told["cost"]["cpu_seconds"] > 0
-    assert any(node["seeds"] for node in told["nodes"])
+    lineage = json.loads(show_lineage(str(copied), as_json=True))
+    assert {node["stage"] for node in lineage["nodes"]} >= {"ingest", "clean", "dedup", "tokenizer", "pretrain", "sft", "dpo", "export"}
+    assert lineage["cost"]["cpu_seconds"] > 0
+    assert any(node["seeds"] for node in lineage["nodes"])
     drawing = tmp_path / "lineage.svg"
     text = show_lineage(str(copied), drawing=drawing)
     assert "is a copy of a file of export/four_books-" in text
@@ -35,7 +35,7 @@ def test_the_exported_model_file_copied_anywhere_tells_all_that_it_was_made_from
     assert drawing.read_text().startswith("<svg xmlns=")
 
 
-def test_what_tables_of_a_real_run_hold_is_what_a_takedown_says(four_books: Ran) -> None:
+def test_a_takedown_agrees_with_the_tables_of_a_real_run(four_books: FinishedRun) -> None:
     snapshot = open_snapshot(store_url())
     for identity in ids(four_books, "dedup", "documents.parquet"):
         found = find_document(snapshot, identity)
@@ -51,7 +51,7 @@ def test_what_tables_of_a_real_run_hold_is_what_a_takedown_says(four_books: Ran)
         assert ("instructions_train.jsonl" in examples.parts) == named
 
 
-def test_a_takedown_of_a_real_book_says_which_file_to_delete_and_what_runs_again(four_books: Ran) -> None:
+def test_a_takedown_of_a_real_book_says_which_file_to_delete_and_what_to_run(four_books: FinishedRun) -> None:
     (first, *_) = sorted(Path("flows/recipe/four_books").glob("*.txt"))
     text = show_takedown(str(first))
     assert f"delete or move the file four_books/{first.name} of source four_books" in text

@@ -1,4 +1,4 @@
-"""The README's commands, run as they are written, in a home of their own."""
+"""Run the README's commands as they are written, in a home of their own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TEXTS = {
 
 
 def block(heading: str) -> list[str]:
-    """The commands of the first shell block under a heading, without their remarks."""
+    """Return the commands of the first shell block under a heading, without their comments."""
     section = README.split(f"## {heading}\n", 1)[1]
     found = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
     assert found, heading
@@ -37,7 +37,7 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A folio home and ports of its own, as a newcomer's shell has them."""
+    """A new folio home and free ports, in an environment without settings of Prefect or MLflow."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_", "FOLIO_"))}
     paths = {"FOLIO_HOME": str(tmp_path_factory.mktemp("home")), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     ports = {"FOLIO_PREFECT_PORT": str(free_port()), "FOLIO_MLFLOW_PORT": str(free_port())}
@@ -46,20 +46,20 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
     subprocess.run(["folio", "down"], env=environment, check=True, cwd=ROOT)
 
 
-def say(command: str, environment: dict[str, str], timeout: float = 600) -> str:
-    """Run one line in a shell at the repository's root; its output. Fails with it when the line does."""
+def shell(command: str, environment: dict[str, str], timeout: float = 600) -> str:
+    """Run one line in a shell at the root of the repository. Return its output; fail with it if the line fails."""
     done = subprocess.run(["bash", "-c", command], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
-def test_the_commands_that_try_it_in_seconds_do_what_their_remarks_say(environment: dict[str, str]) -> None:
+def test_the_quick_commands_do_what_their_comments_say(environment: dict[str, str]) -> None:
     commands = block("Try it in seconds")
     assert commands[0] == "source .venv/bin/activate"
-    said = {command: [] for command in commands[1:]}
+    outputs = {command: [] for command in commands[1:]}
     for command in commands[1:]:
-        said[command].append(say(command, environment))
-    listed, first, plan, reply, funnel, shown, lineage, holding, differing = (said[command] for command in dict.fromkeys(commands[1:]))
+        outputs[command].append(shell(command, environment))
+    listed, first, plan, reply, funnel, shown, lineage, holding, differing = (outputs[command] for command in dict.fromkeys(commands[1:]))
     assert "universe" in listed[0] and "four_books" in listed[0]
     assert "pretrain: done" in first[0] and "P the_cat.sat" in first[0]
     assert "done in" not in first[1] and first[1].count(": reused") == 22
@@ -73,31 +73,31 @@ def test_the_commands_that_try_it_in_seconds_do_what_their_remarks_say(environme
 
 
 @pytest.mark.slow
-def test_a_folder_of_someones_own_texts_becomes_a_model(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_folder_of_one_s_own_texts_becomes_a_model(environment: dict[str, str], tmp_path: Path) -> None:
     books = tmp_path / "my_books"
     books.mkdir()
     for name, text in TEXTS.items():
         (books / name).write_text(text)
     init, plan, run = (command.replace("my_books", str(books)) for command in block("Your own books"))
-    assert "10 texts" in say(init, environment)
-    assert "pretrain" in say(plan, environment)
-    assert "gate.release" in say(run, environment, timeout=900)
+    assert "10 texts" in shell(init, environment)
+    assert "pretrain" in shell(plan, environment)
+    assert "gate.release" in shell(run, environment, timeout=900)
 
 
 @pytest.mark.slow
-def test_a_deployment_a_worker_and_a_triggered_run_complete(environment: dict[str, str]) -> None:
+def test_a_triggered_run_of_a_deployment_completes_on_a_worker(environment: dict[str, str]) -> None:
     up, settings, *commands = block("Schedule it")
-    say(up, environment)
+    shell(up, environment)
     smallest = 'prefect deployment run folio/universe --param recipe="$(python -c "'
     smallest += "import json; from flows.recipe.loading import load; print(json.dumps(load('four_books').model_dump(mode='json')))"
     for command in commands:
         # The run itself is of the smallest recipe: the deployment's own takes minutes and is shown by `make run`.
         command = f'{smallest}")"' if command.startswith("prefect deployment run") else command
-        say(f"{settings}; {command}", environment, timeout=600)
-    assert "COMPLETED" in say(f"{settings}; prefect flow-run ls --limit 1 --state Completed", environment)
+        shell(f"{settings}; {command}", environment, timeout=600)
+    assert "COMPLETED" in shell(f"{settings}; prefect flow-run ls --limit 1 --state Completed", environment)
 
 
 @pytest.mark.slow
 def test_make_run_makes_the_default_model_and_its_gates_pass(environment: dict[str, str]) -> None:
-    text = say(f"make run PYTHON={sys.executable}", environment, timeout=1200)
+    text = shell(f"make run PYTHON={sys.executable}", environment, timeout=1200)
     assert "gate.release" in text and "A conversation with it" in text and "chat universe" in text

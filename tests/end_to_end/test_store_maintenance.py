@@ -1,4 +1,4 @@
-"""A finished run's store, damaged and healed: only what was damaged is made again, and with the same bytes."""
+"""A finished run's store is damaged and repaired: only what was damaged is made again, with the same bytes."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from flows.cli.store_maintenance import garbage_report, verify_store
 from flows.services import servers
 from tasks.stage.store.artifact import RECORD
 from tasks.stage.store.store import Store
-from tests.end_to_end.conftest import Ran
+from tests.end_to_end.conftest import FinishedRun
 
 
 @pytest.fixture
-def copied(four_books: Ran, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A copy of the store of `four_books`, to be run against the session's Prefect server."""
+def copied(four_books: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A copy of the store of `four_books`, used with the session's Prefect server."""
     monkeypatch.setattr(servers, "ensure_prefect", servers.prefect_server)
     shutil.copytree(four_books.store.root, tmp_path / "store")
     return Store(str(tmp_path / "store"), tmp_path / "cache")
 
 
-def test_a_damaged_store_is_named_healed_and_whole_again(four_books: Ran, copied: Store) -> None:
+def test_damage_is_named_and_repaired(four_books: FinishedRun, copied: Store) -> None:
     tokenizer, pack, audit = (four_books.artifacts[place] for place in ("tokenizer", "pack", "audit"))
     model = copied.local(tokenizer) / "tokenizer.json"
     model.write_bytes(model.read_bytes().swapcase())
@@ -47,7 +47,7 @@ def test_a_damaged_store_is_named_healed_and_whole_again(four_books: Ran, copied
     assert verify_store(heal=False, as_json=False, store=copied.url)[1]
 
 
-def test_everything_that_the_only_run_of_a_recipe_has_is_kept(four_books: Ran, copied: Store) -> None:
+def test_garbage_collection_keeps_everything_of_a_recipe_s_only_run(four_books: FinishedRun, copied: Store) -> None:
     before = {record.location for record in copied.records()}
     told = json.loads(garbage_report(delete=True, keep=1, named=(), unrecorded=False, as_json=True, store=copied.url))
     assert {waste["kind"] for waste in told["waste"]} <= {"lock"}
