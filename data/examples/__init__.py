@@ -1,1 +1,1 @@
-"""Conversations: what a model is shown and asked after it has read the books."""
+"""Examples for the chat model: instructions, preferences, and questions with checkable answers."""

@@ -1,9 +1,9 @@
-"""Instructions, preferences and questions from a corpus of any texts, honest about what they are: the books' own sentences.
+"""Instructions, preferences and questions from any corpus, made of the books' own sentences.
 
-Every passage belongs to one of three groups: training, validation, held out. A held-out passage is in no instruction and no
-preference, and no sentence is in two passages. Deterministic from the seed, whatever the order of the books. Reads train
-only; holds the chosen passages in memory. With very little text some files are empty, none is missing. Every line names in `books` the
-documents whose words it holds, so that each can be traced and taken down.
+Every passage is in one of three groups: training, validation, held out. A held-out passage is in no instruction and no preference, and no
+sentence is in two passages. The result depends on the seed, not on the order of the books. Only train is read; the chosen passages are held
+in memory. With very little text some files are empty, but none is missing. Every line lists in `books` the documents whose words it
+contains, so that each can be traced and taken down.
 """
 
 from __future__ import annotations
@@ -27,32 +27,32 @@ FILES = (
 
 
 def corpus_examples(splits: Path, output: Path, config: CorpusExamples) -> dict[str, float]:
-    """Writes the six JSON lines files of the conversations into `output`; returns the number of lines of each.
+    """Write the six JSON Lines files into `output` and return the number of lines of each.
 
-    Raises ValueError if train holds no sentence of two words or more.
+    Raise ValueError if train has no sentence of at least two words.
     """
-    chosen = _choose(splits / "train.parquet", config)
+    chosen = _choose_passages(splits / "train.parquet", config)
     if not chosen:
-        raise ValueError("train.parquet holds no sentence of two words; there is nothing to make examples from")
-    groups = _groups(chosen, config)
-    trained = [passage for passage in chosen if passage.fact in groups["train"]]
-    asked = {passage.first for passage in chosen if passage.fact not in groups["heldout"]}
+        raise ValueError("train.parquet has no sentence of two words to make examples from; add texts or check the split")
+    groups = _split_facts(chosen, config)
+    train = [passage for passage in chosen if passage.fact in groups["train"]]
+    asked_in_training = {passage.first for passage in chosen if passage.fact not in groups["heldout"]}
     answers: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for passage in chosen:
         answers[passage.first].setdefault(passage.second, passage.book)
-    casts, rivals = _casts(chosen), _rivals({short_title(passage.title) for passage in chosen})
+    speakers, distinct_titles = _speakers(chosen), _distinct_titles({short_title(passage.title) for passage in chosen})
     lines: dict[str, list[dict[str, Any]]] = {name: [] for name in FILES}
     for passage in chosen:
         group = next(name for name, facts in groups.items() if passage.fact in facts)
         random = Random(f"{config.seed}:{passage.fact}")
-        asked_of = casts[passage.book], rivals[short_title(passage.title)]
-        for exchange in _exchanges(passage, trained, *asked_of, set(answers[passage.first]), random):
-            if exchange.topic == "continue" and group == "heldout" and passage.first in asked:
-                continue  # sentences that begin alike: these words are asked about in training
-            _add(lines, group, exchange, dict(sorted(answers[passage.first].items())))
+        alternatives = speakers[passage.book], distinct_titles[short_title(passage.title)]
+        for exchange in _exchanges(passage, train, *alternatives, set(answers[passage.first]), random):
+            if exchange.topic == "continue" and group == "heldout" and passage.first in asked_in_training:
+                continue  # another passage begins alike, and training asks how it continues
+            _add_rows(lines, group, exchange, dict(sorted(answers[passage.first].items())))
     output.mkdir(parents=True, exist_ok=True)
     for name in FILES:
-        rows = sorted(lines[name], key=lambda row: _rank(config.seed, _words(row)))
+        rows = sorted(lines[name], key=lambda row: _seeded_hash(config.seed, _row_text(row)))
         rows = rows[: config.questions] if name.startswith("questions") else rows
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         (output / f"{name}.jsonl").write_text(text, encoding="utf-8")
@@ -60,23 +60,23 @@ def corpus_examples(splits: Path, output: Path, config: CorpusExamples) -> dict[
     return {"passages": float(len(chosen)), **{name: float(len(rows)) for name, rows in lines.items()}}
 
 
-def _words(row: dict[str, Any]) -> str:
+def _row_text(row: dict[str, Any]) -> str:
     return json.dumps({name: value for name, value in row.items() if name != "books"}, ensure_ascii=False)
 
 
-def _rank(seed: int, name: str) -> bytes:
+def _seeded_hash(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
 
-def _choose(train: Path, config: CorpusExamples) -> list[Passage]:
-    """Passages in an order that the seed decides, no sentence in two of them; sentences cut in two may begin alike."""
+def _choose_passages(train: Path, config: CorpusExamples) -> list[Passage]:
+    """Return passages in an order that the seed decides, no sentence in two of them; sentences cut in two may begin alike."""
     candidates: list[Passage] = []
     for batch in batches(train, ("id", "title", "text")):
         for row in batch.to_pylist():
-            found = passages(row["id"], row["title"], row["text"], config.max_words // 2)
-            found.sort(key=lambda passage: _rank(config.seed, passage.fact))
-            candidates += found[: config.passages_per_book]
-    candidates.sort(key=lambda passage: _rank(config.seed, passage.fact))
+            candidates_of_book = passages(row["id"], row["title"], row["text"], config.max_words // 2)
+            candidates_of_book.sort(key=lambda passage: _seeded_hash(config.seed, passage.fact))
+            candidates += candidates_of_book[: config.passages_per_book]
+    candidates.sort(key=lambda passage: _seeded_hash(config.seed, passage.fact))
     chosen: list[Passage] = []
     taken: set[str] = set()
     for passage in candidates:
@@ -89,8 +89,8 @@ def _choose(train: Path, config: CorpusExamples) -> list[Passage]:
     return chosen
 
 
-def _groups(chosen: list[Passage], config: CorpusExamples) -> dict[str, set[str]]:
-    """Facts by group. Held out and validation have one passage at least where three or more allow it."""
+def _split_facts(chosen: list[Passage], config: CorpusExamples) -> dict[str, set[str]]:
+    """Return {group: facts}. Held out and validation get at least one passage each if there are three or more."""
     heldout = _share(len(chosen), config.heldout_fraction)
     val = _share(len(chosen) - heldout, config.validation_fraction)
     facts = [passage.fact for passage in chosen]
@@ -102,31 +102,31 @@ def _share(count: int, fraction: float) -> int:
 
 
 def _exchanges(
-    passage: Passage, pool: list[Passage], cast: list[str], others: list[str], accepted: set[str], random: Random
+    passage: Passage, pool: list[Passage], speakers: list[str], other_titles: list[str], accepted: set[str], random: Random
 ) -> list[Exchange]:
-    """Everything that is asked about one passage; wrong continuations come from `pool` only."""
+    """Return everything that is asked about one passage; wrong continuations come from `pool` only."""
     wording = 0 if passage.halves else random.randrange(3)
     found = [continuation(passage, wording, *_bad_continuation(passage, pool, accepted, random))]
-    if others:
-        found.append(which_book(passage, random.choice(others), swap=random.random() < 0.5))
+    if other_titles:
+        found.append(which_book(passage, random.choice(other_titles), swap=random.random() < 0.5))
     if passage.first_speaker:
         found.append(who_says(passage, swap=random.random() < 0.5))
-        third = [name for name in cast if name not in (passage.first_speaker, passage.second_speaker)]
+        third = [name for name in speakers if name not in (passage.first_speaker, passage.second_speaker)]
         if third:
             found.append(who_is_next(passage, random.choice(third), swap=random.random() < 0.5))
     return found
 
 
-def _casts(chosen: list[Passage]) -> dict[str, list[str]]:
-    """The speakers of each book."""
-    casts: defaultdict[str, set[str]] = defaultdict(set)
+def _speakers(chosen: list[Passage]) -> dict[str, list[str]]:
+    """Return the speakers of each book."""
+    speakers: defaultdict[str, set[str]] = defaultdict(set)
     for passage in chosen:
-        casts[passage.book].add(passage.second_speaker)
-    return {book: sorted(cast) for book, cast in casts.items()}
+        speakers[passage.book].add(passage.second_speaker)
+    return {book: sorted(names) for book, names in speakers.items()}
 
 
-def _rivals(titles: set[str]) -> dict[str, list[str]]:
-    """For each title those that can't be mistaken for it; none where it says nothing, such as a catalogue number.
+def _distinct_titles(titles: set[str]) -> dict[str, list[str]]:
+    """Return for each title those that can't be mistaken for it; none for a meaningless title such as a catalogue number.
 
     Titles that share a word (by its first four letters: Midsommer, Midsummer) may name editions of one work."""
     words = {title: _title_words(title) for title in sorted(titles)}
@@ -135,12 +135,12 @@ def _rivals(titles: set[str]) -> dict[str, list[str]]:
 
 def _title_words(title: str) -> set[str]:
     words = re.findall(r"[^\W_]+", title.lower())
-    telling = [word for word in words if word.isalpha()]
-    return {word[:4] for word in telling if len(word) >= 4} or set(telling)
+    alphabetic = [word for word in words if word.isalpha()]
+    return {word[:4] for word in alphabetic if len(word) >= 4} or set(alphabetic)
 
 
 def _bad_continuation(passage: Passage, pool: list[Passage], accepted: set[str], random: Random) -> tuple[str, str]:
-    """What another book says, the right words in disorder, or the first of them over and over; and which book, if another."""
+    """Return a sentence of another book, the right words shuffled, or the first of them repeated; and which book, if another."""
     words = passage.second.split()
     kind = random.randrange(3)
     if kind == 0:
@@ -148,14 +148,14 @@ def _bad_continuation(passage: Passage, pool: list[Passage], accepted: set[str],
             if other.title != passage.title and other.second not in accepted:
                 return other.second, other.book
     if kind <= 1 and len(set(words)) > 2:
-        mixed = random.sample(words, len(words))
-        if mixed != words:
-            return " ".join(mixed), ""
+        shuffled = random.sample(words, len(words))
+        if shuffled != words:
+            return " ".join(shuffled), ""
     few = words[: max(1, len(words) // 3)]
     return " ".join(few * 3), ""
 
 
-def _add(lines: dict[str, list[dict[str, Any]]], group: str, exchange: Exchange, continuations: dict[str, str]) -> None:
+def _add_rows(lines: dict[str, list[dict[str, Any]]], group: str, exchange: Exchange, continuations: dict[str, str]) -> None:
     answers, books = [exchange.answer], [exchange.book]
     if exchange.topic == "continue":
         others = {text: book for text, book in continuations.items() if text != exchange.answer}

@@ -1,4 +1,4 @@
-"""Examples of either kind, by configuration: from a universe's truth, or from the books themselves."""
+"""Makes examples of the configured kind: from a universe's facts, or from the books themselves."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from data.universe.config import UniverseExamples
 
 
 def make_examples(splits: Path, world: Path | None, output: Path, config: UniverseExamples | CorpusExamples) -> dict[str, float]:
-    """Writes the six files of conversations into `output` and returns what they hold.
+    """Write the files of examples into `output` and return their numbers of lines.
 
-    `splits` holds train.parquet; `world` is the universe's world.json, needed for `kind: universe` only. Raises ValueError if
-    it is needed and missing.
+    `splits`: the folder of train.parquet; `world`: the universe's world.json, for `kind: universe`. Raise ValueError if that needs it and
+    it is None.
     """
     if isinstance(config, CorpusExamples):
         return corpus_examples(splits, output, config)

@@ -1,8 +1,7 @@
-"""Short passages of a book that something can be asked about: two sentences in a row, or two speeches of a play.
+"""Finds short passages of a book to ask about: two consecutive sentences, or two speeches of a play.
 
-Works on any prose. Passages of one book don't overlap, so one can be held out without the other giving it away. A book too
-short for two sentences gives its one sentence cut in two; sentences longer than allowed are clipped only where a book has no
-shorter ones.
+Works on any prose. Passages of one book don't overlap, so none reveals a held-out one. A book with a single sentence gives
+its halves; sentences above the limit are clipped only if a book has no shorter ones.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ _PARAGRAPH = re.compile(r"\n[ \t\r]*\n\s*")
 _SENTENCE = re.compile(r"(?<=[.!?])[\"”’')\]]*\s+(?=[\"“‘(]?[A-Z0-9])")
 _SPEECH = re.compile(r"^([A-Z][A-Z' ]*[A-Z]|[A-Z][a-z]{1,11})\s*(?:[.:]\s+|\n\s*)(\S.*)$", re.DOTALL)
 _NO_SPEAKER = {"mr", "mrs", "dr", "st", "no", "chapter", "chap", "act", "scene", "footnote", "note", "vol", "book", "part", "the end"}
-LEAST_WORDS = 3
-_LEAST_SPEECHES = 12
-_LEAST_SHARE = 0.3
+MIN_WORDS = 3
+_MIN_SPEECHES = 12
+_MIN_SPEECH_SHARE = 0.3
 
 
 @dataclass(frozen=True)
 class Passage:
-    """`first` and `second` follow each other in the book `title`; speakers are "" outside plays."""
+    """`first` and `second` follow each other in the book. `halves`: they are one sentence cut in two; speakers are "" outside plays."""
 
     book: str
     title: str
-    place: int
+    position: int
     first: str
     second: str
     halves: bool = False
@@ -35,12 +34,12 @@ class Passage:
 
     @property
     def fact(self) -> str:
-        """Names the passage: document id and place."""
-        return f"{self.book}:{self.place}"
+        """The passage's name: document id and position."""
+        return f"{self.book}:{self.position}"
 
 
 def passages(book: str, title: str, text: str, limit: int) -> list[Passage]:
-    """Passages in reading order whose two parts have at most `limit` words each."""
+    """Return passages in reading order whose two parts have at most `limit` words each."""
     paragraphs = [part for part in _PARAGRAPH.split(text) if part.strip()]
     found = _speeches(book, title, paragraphs, limit)
     if not found:
@@ -49,36 +48,36 @@ def passages(book: str, title: str, text: str, limit: int) -> list[Passage]:
 
 
 def sentences(paragraph: str) -> list[str]:
-    """The sentences of a paragraph, each on one line."""
+    """Return the sentences of a paragraph, each on one line."""
     return [" ".join(part.split()) for part in _SENTENCE.split(paragraph) if part.strip()]
 
 
 def _pairs(book: str, title: str, paragraphs: list[str], limit: int, *, clip: bool) -> list[Passage]:
     found: list[Passage] = []
-    place = 0
+    position = 0
     for paragraph in paragraphs:
         parts = sentences(paragraph)
         for first, second in zip(parts[::2], parts[1::2], strict=False):
-            place += 1
+            position += 1
             if clip:
                 first, second = " ".join(first.split()[-limit:]), " ".join(second.split()[:limit])
-            if all(LEAST_WORDS <= len(part.split()) <= limit for part in (first, second)):
-                found.append(Passage(book, title, place, first, second))
+            if all(MIN_WORDS <= len(part.split()) <= limit for part in (first, second)):
+                found.append(Passage(book, title, position, first, second))
     return found
 
 
 def _halves(book: str, title: str, paragraphs: list[str], limit: int) -> list[Passage]:
     found: list[Passage] = []
-    for place, sentence in enumerate((part for paragraph in paragraphs for part in sentences(paragraph)), 1):
+    for position, sentence in enumerate((part for paragraph in paragraphs for part in sentences(paragraph)), 1):
         words = sentence.split()[: 2 * limit]
         middle = (len(words) + 1) // 2
         if len(words) >= 2:
-            found.append(Passage(book, title, place, " ".join(words[:middle]), " ".join(words[middle:]), halves=True))
+            found.append(Passage(book, title, position, " ".join(words[:middle]), " ".join(words[middle:]), halves=True))
     return found
 
 
 def _speeches(book: str, title: str, paragraphs: list[str], limit: int) -> list[Passage]:
-    """Pairs of speeches by two speakers; nothing unless the text reads like a play."""
+    """Return pairs of speeches by two speakers; none unless the text reads like a play."""
     speeches: list[tuple[str, str] | None] = []
     for paragraph in paragraphs:
         match = _SPEECH.match(paragraph)
@@ -88,16 +87,16 @@ def _speeches(book: str, title: str, paragraphs: list[str], limit: int) -> list[
     counts = Counter(speech[0] for speech in speeches if speech)
     cast = {speaker for speaker, count in counts.items() if count >= 3}
     spoken = sum(counts[speaker] for speaker in cast)
-    if len(cast) < 2 or spoken < _LEAST_SPEECHES or spoken < _LEAST_SHARE * len(paragraphs):
+    if len(cast) < 2 or spoken < _MIN_SPEECHES or spoken < _MIN_SPEECH_SHARE * len(paragraphs):
         return []
     found: list[Passage] = []
-    for place in range(0, len(speeches) - 1, 2):
-        first, second = speeches[place], speeches[place + 1]
+    for position in range(0, len(speeches) - 1, 2):
+        first, second = speeches[position], speeches[position + 1]
         if not first or not second or first[0] == second[0] or not {first[0], second[0]} <= cast:
             continue
-        if all(LEAST_WORDS <= len(part[1].split()) <= limit for part in (first, second)):
+        if all(MIN_WORDS <= len(part[1].split()) <= limit for part in (first, second)):
             names = (_name(first[0]), _name(second[0]))
-            found.append(Passage(book, title, place, first[1], second[1], False, *names))
+            found.append(Passage(book, title, position, first[1], second[1], False, *names))
     return found
 
 

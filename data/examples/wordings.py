@@ -1,4 +1,4 @@
-"""How passages are asked about. Each function gives one exchange: topic, question, answer, and a wrong answer if there is one."""
+"""The wordings of questions about passages. Each function returns one exchange: topic, question, answer and, if any, a wrong answer."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _TITLE_WORDS = 10
 
 @dataclass(frozen=True)
 class Exchange:
-    """One question, its answer, and `wrong`: a bad answer of the same kind ("" if none). `checkable`: short enough to mark.
+    """One question and its answer. `wrong`: a bad answer of the same kind, "" if none; `checkable`: short enough to grade.
 
-    `book` is the document that it asks about, `wrong_book` the one that the wrong answer is from, if another.
+    `book`: the document that it asks about; `wrong_book`: the document that the wrong answer is from, if another.
     """
 
     topic: str
@@ -27,23 +27,23 @@ class Exchange:
     wrong_book: str = ""
 
     def messages(self) -> list[dict[str, str]]:
-        """The question as a conversation."""
+        """Return the question as a conversation."""
         return [{"role": "user", "content": self.question}]
 
 
 def short_title(title: str) -> str:
-    """The title's first words, on one line."""
+    """Return the title's first words on one line."""
     return " ".join(title.split()[:_TITLE_WORDS]).rstrip(" .,;:")
 
 
 def continuation(passage: Passage, wording: int, wrong: str, wrong_book: str) -> Exchange:
-    """What follows the first part? Only a sentence cut in two is checkable."""
+    """Ask what follows the first part. Checkable only for a sentence cut in two."""
     question = CONTINUE[wording % len(CONTINUE)].format(first=passage.first)
     return Exchange("continue", question, passage.second, wrong, passage.fact, passage.halves, passage.book, wrong_book)
 
 
 def which_book(passage: Passage, other_title: str, *, swap: bool) -> Exchange:
-    """Which of two books is this from?"""
+    """Ask which of two books the passage is from."""
     right, wrong = short_title(passage.title), short_title(other_title)
     text = f"{passage.first} {passage.second}" if passage.halves else passage.first
     question = f"Which book is this from? {text} {_choice(right, wrong, swap=swap)}"
@@ -51,14 +51,14 @@ def which_book(passage: Passage, other_title: str, *, swap: bool) -> Exchange:
 
 
 def who_says(passage: Passage, *, swap: bool) -> Exchange:
-    """Which of the two speakers says the first part?"""
+    """Ask which of the two speakers says the first part."""
     names = _choice(passage.first_speaker, passage.second_speaker, swap=swap)
     question = f"Who says this? {passage.first} {names}"
     return Exchange("who_says", question, passage.first_speaker, passage.second_speaker, passage.fact, True, passage.book)
 
 
 def who_is_next(passage: Passage, other_speaker: str, *, swap: bool) -> Exchange:
-    """Who speaks after the first part? The wrong answer is another of the play's speakers."""
+    """Ask who speaks after the first part. The wrong answer is another speaker of the play."""
     names = _choice(passage.second_speaker, other_speaker, swap=swap)
     question = f"Who speaks next? {passage.first_speaker}: {passage.first} {names}"
     return Exchange("who_is_next", question, passage.second_speaker, other_speaker, passage.fact, True, passage.book)
