@@ -37,13 +37,15 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="probability that an interval is meant to cover; fraction")
     questions: bool = Field(False, description="ask the seen and held-out questions; needs the examples; yes or no")
     answer_tokens: int = Field(32, ge=1, description="most tokens of an answer; tokens")
-    copying: bool = Field(False, description="measure how much of the training text is recited; yes or no")
-    copy_prompts: int = Field(128, ge=1, description="training passages whose continuation is tried; count")
-    copy_prompt_tokens: int = Field(16, ge=1, description="length of the passage given; tokens")
-    copy_tokens: int = Field(24, ge=1, description="a continuation recites when this many tokens are verbatim; tokens")
-    probes: tuple[Probe, ...] = Field((), description="probabilities of words to look at; prompt and word each")
+    copying: bool = Field(False, description="measure how much training text the model has memorized; yes or no")
+    copy_prompts: int = Field(128, ge=1, description="training passages that the model is asked to continue; count")
+    copy_prompt_tokens: int = Field(16, ge=1, description="length of the prompt from each passage; tokens")
+    copy_tokens: int = Field(
+        24, ge=1, description="a passage counts as memorized if this many tokens after the prompt are verbatim; tokens"
+    )
+    probes: tuple[Probe, ...] = Field((), description="words whose probability after a prompt is measured; prompt and word each")
     samples: int = Field(4, ge=0, description="conversations and continuations kept for people to read; count of each")
-    seed: int = Field(0, ge=0, description="draws rows, passages and resamples; integer")
+    seed: int = Field(0, ge=0, description="seed of the rows, passages and resamples; integer")
 
     @field_validator("splits")
     @classmethod

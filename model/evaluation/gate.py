@@ -20,9 +20,9 @@ Limit = Annotated[float, Field(allow_inf_nan=False)]
 class Bound(BaseModel, frozen=True, extra="forbid"):
     """The limits of one metric."""
 
-    metric: str = Field(min_length=1, description="name of the metric that is judged; name")
-    minimum: Limit | None = Field(None, description="least value that passes; the metric's unit, or a ratio")
-    maximum: Limit | None = Field(None, description="greatest value that passes; the metric's unit, or a ratio")
+    metric: str = Field(min_length=1, description="metric that is judged; name")
+    minimum: Limit | None = Field(None, description="smallest value that passes; the metric's unit, or a ratio")
+    maximum: Limit | None = Field(None, description="largest value that passes; the metric's unit, or a ratio")
     relative_to: str | None = Field(
         None, min_length=1, description="judge metric / this metric instead, as a ratio; name of another metric"
     )
@@ -48,8 +48,10 @@ class Bound(BaseModel, frozen=True, extra="forbid"):
 class GateConfig(BaseModel, frozen=True, extra="forbid"):
     """The bounds of one gate; all must hold."""
 
-    bounds: tuple[Bound, ...] = Field(min_length=1, description="what must hold, one bound a metric; list of bounds")
-    overrule: str | None = Field(None, min_length=8, description="go on although the gate fails, for this reason, which is recorded; text")
+    bounds: tuple[Bound, ...] = Field(min_length=1, description="bounds that must hold; list")
+    overrule: str | None = Field(
+        None, min_length=8, description="continue although the gate fails, for this reason, which is recorded; text"
+    )
 
 
 @dataclass(frozen=True)

@@ -15,4 +15,4 @@ class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
     top_p: float | None = Field(
         None, gt=0, le=1, description="draw among the fewest likeliest tokens of at least this probability; null: all"
     )
-    max_new_tokens: int = Field(256, ge=1, description="most tokens of one reply; tokens")
+    max_new_tokens: int = Field(256, ge=1, description="longest reply; tokens")

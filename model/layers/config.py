@@ -59,10 +59,16 @@ class PositionsConfig(SizeConfig, frozen=True, extra="forbid"):
     )
     rope_factor: float = Field(8.0, gt=1, description="how many times longer the context has become; dimensionless")
     rope_original_context: int = Field(0, ge=0, description="context that the wavelengths were trained for; tokens; 0: the context")
-    rope_low_frequency: float = Field(1.0, gt=0, description="turns in the original context below which a wavelength is stretched whole")
-    rope_high_frequency: float = Field(4.0, gt=0, description="turns in the original context above which a wavelength stays")
-    rope_beta_fast: float = Field(32.0, gt=0, description="turns in the original context above which a wavelength stays")
-    rope_beta_slow: float = Field(1.0, gt=0, description="turns in the original context below which a wavelength is stretched whole")
+    rope_low_frequency: float = Field(
+        1.0, gt=0, description="wavelengths with fewer turns in the original context are stretched by the whole factor; turns"
+    )
+    rope_high_frequency: float = Field(
+        4.0, gt=0, description="wavelengths with more turns in the original context are left as they are; turns"
+    )
+    rope_beta_fast: float = Field(32.0, gt=0, description="wavelengths with more turns in the original context are left as they are; turns")
+    rope_beta_slow: float = Field(
+        1.0, gt=0, description="wavelengths with fewer turns in the original context are stretched by the whole factor; turns"
+    )
     relative_buckets: int = Field(32, ge=4, description="buckets of distances, half of them for a single distance each; count, even")
     relative_distance: int = Field(128, ge=8, description="distance from which all fall into the last bucket; tokens")
 

@@ -6,6 +6,8 @@ from pydantic import BaseModel, Field
 
 
 class QuantizeConfig(BaseModel, frozen=True, extra="forbid"):
-    """INT8 weight-only, symmetric, one scale an output channel."""
+    """INT8, weights only, symmetric, with one scale for each output channel."""
 
-    embeddings: bool = Field(True, description="quantize token and position embeddings and head as well, a scale a token; yes or no")
+    embeddings: bool = Field(
+        True, description="also quantize token and position embeddings and the head, with one scale for each token; yes or no"
+    )

@@ -8,10 +8,11 @@ from pydantic import BaseModel, Field
 
 
 class ExportConfig(BaseModel, frozen=True, extra="forbid"):
-    """The released directory."""
+    """The release directory."""
 
     format: Literal["huggingface", "folio"] = Field(
-        "huggingface", description="who can open it: transformers as a Llama, or folio alone, for a model that is no Llama"
+        "huggingface",
+        description="huggingface: transformers can open it, for a model that is a Llama; folio: only folio can, for any other",
     )
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="type of the exported weights; bfloat16 halves the file and rounds the logits"
@@ -20,7 +21,7 @@ class ExportConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class CardConfig(BaseModel, frozen=True, extra="forbid"):
-    """What the model card says that only its maker knows."""
+    """Facts of the model card that only the model's maker knows."""
 
     name: str = Field("", description="name of the model; empty: the recipe's name; text")
     summary: str = Field("", description="what it is, in a sentence or two; empty: the recipe's description; text")
