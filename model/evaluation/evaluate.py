@@ -73,16 +73,16 @@ def evaluate(
             metrics |= _measure_copying(model, chat_format, packed, config, samples)
         for probe in config.probes:
             metrics[probe.metric] = probabilities(model, chat_format, probe.prompt, [probe.word])[0]
-        samples += _beginnings(model, chat_format, config)
+        samples += _sample_documents(model, chat_format, config)
     (output / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     write_records(output / "samples.jsonl", samples)
     return metrics
 
 
 def _answer_questions(
-    model: Decoder, chat_format: ChatFormat, examples: Path, output: Path, config: EvaluateConfig,
-    samples: list[dict[str, Any]],
-) -> dict[str, float]:  # fmt: skip
+    model: Decoder, chat_format: ChatFormat, examples: Path, output: Path, config: EvaluateConfig, samples: list[dict[str, Any]]
+) -> dict[str, float]:
+    """Ask both sets of questions and write the answers; append conversations to `samples` and return the metrics."""
     metrics: dict[str, float] = {}
     for name in SETS:
         path = examples / f"questions_{name}.jsonl"
@@ -92,7 +92,7 @@ def _answer_questions(
         metrics |= proportion(right, len(records), config.confidence).metrics(f"questions.{name}")
         metrics[f"questions.{name}_count"] = float(len(records))
         metrics[f"questions.{name}_unasked"] = float(sum(not record["asked"] for record in records))
-        samples += [_conversation(name, record) for record in _evenly_spaced(records, config.samples)]
+        samples += [_conversation_sample(name, record) for record in _evenly_spaced(records, config.samples)]
     return metrics
 
 
@@ -104,12 +104,19 @@ def _evenly_spaced(records: list[Answer], count: int) -> list[Answer]:
 def _measure_copying(
     model: Decoder, chat_format: ChatFormat, packed: Path, config: EvaluateConfig, samples: list[dict[str, Any]]
 ) -> dict[str, float]:
+    """Measure memorization on train, and on val as a baseline; append continuations to `samples` and return the metrics."""
     metrics: dict[str, float] = {}
     for split, name in (("train", "share"), ("val", "baseline")):
         if not (packed / split / "shards.json").is_file():
             continue
-        attempts = measure_memorization(model, ShardReader(packed / split), passages=config.copy_prompts, seed=config.seed,
-                        prompt_tokens=config.copy_prompt_tokens, copy_tokens=config.copy_tokens)  # fmt: skip
+        attempts = measure_memorization(
+            model,
+            ShardReader(packed / split),
+            passages=config.copy_prompts,
+            prompt_tokens=config.copy_prompt_tokens,
+            copy_tokens=config.copy_tokens,
+            seed=config.seed,
+        )
         if not attempts:
             continue
         copied = sum(attempt.copied_tokens >= config.copy_tokens for attempt in attempts)
@@ -117,11 +124,11 @@ def _measure_copying(
         if split == "train":
             metrics["copying.longest"] = float(max(attempt.copied_tokens for attempt in attempts))
             metrics["copying.count"] = float(len(attempts))
-            samples += [_continuation(chat_format, attempt) for attempt in attempts[: config.samples]]
+            samples += [_continuation_sample(chat_format, attempt) for attempt in attempts[: config.samples]]
     return metrics
 
 
-def _beginnings(model: Decoder, chat_format: ChatFormat, config: EvaluateConfig) -> list[dict[str, Any]]:
+def _sample_documents(model: Decoder, chat_format: ChatFormat, config: EvaluateConfig) -> list[dict[str, Any]]:
     """Sample `samples` documents from the model without a prompt, at temperature 1."""
     from model.inference.config import SamplingConfig
     from model.inference.generation import generate
@@ -134,13 +141,13 @@ def _beginnings(model: Decoder, chat_format: ChatFormat, config: EvaluateConfig)
     return [{"kind": "beginning", "text": chat_format.decode(ids)} for ids in drawn]
 
 
-def _conversation(name: str, record: Answer) -> dict[str, Any]:
+def _conversation_sample(name: str, record: Answer) -> dict[str, Any]:
     turns = (("user", record["question"]), ("assistant", record["reply"]))
     messages = [{"role": role, "content": content} for role, content in turns]
     return {"kind": "conversation", "set": name, "right": record["right"], "messages": messages}
 
 
-def _continuation(chat_format: ChatFormat, attempt: Continuation) -> dict[str, Any]:
+def _continuation_sample(chat_format: ChatFormat, attempt: Continuation) -> dict[str, Any]:
     texts = {"prompt": attempt.prompt, "text": attempt.text, "continuation": attempt.continuation}
     return {"kind": "continuation", "copied_tokens": attempt.copied_tokens} | {name: chat_format.decode(ids) for name, ids in texts.items()}
 

@@ -38,8 +38,9 @@ def distribution(logits_V: Tensor, config: SamplingConfig) -> Tensor:
     order = logits.sort(descending=True, stable=True).indices[: config.top_k]
     kept = scaled[order].softmax(0)
     if config.top_p is not None:
-        before = kept.cumsum(0) - kept
+        before = kept.cumsum(0) - kept  # probability of all likelier tokens
         kept = torch.where(before < config.top_p, kept, 0.0)
+        # The likeliest token survives any p.
         kept[0] = kept[0].clamp_min(torch.finfo(torch.float64).tiny)
         kept = kept / kept.sum()
     return torch.zeros_like(scaled).index_copy_(0, order, kept)

@@ -186,6 +186,7 @@ def initialize(decoder: Decoder, seed: int) -> None:
             continue
         residual = name.endswith(("o_proj.weight", "down_proj.weight"))
         std = config.initial_std / math.sqrt(2 * config.layers) if residual else config.initial_std
+        # A generator for each tensor, so that adding a layer or a tensor changes no other.
         digest = hashlib.sha256(f"{seed}\0{name}".encode()).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
         with torch.no_grad():

@@ -71,6 +71,7 @@ def quantize(model_dir: Path, output: Path, config: QuantizeConfig) -> dict[str,
 
 def _errors(weight: Tensor, integers: Tensor, scale_O: Tensor) -> tuple[float, float, float]:
     """Return (largest error, largest error in steps, relative error) of one matrix."""
+    # Rows stored as zeros have scale 0; they are left out of the steps, and the clamp only avoids dividing by it.
     difference = (dequantize_rows(integers, scale_O) - weight).abs()
     steps = (difference / scale_O.clamp_min(1e-38)[:, None])[scale_O > 0]
     norm = float(weight.norm())
