@@ -1,7 +1,7 @@
 """Probes: the probability of a word after a prompt, at the beginning of a document.
 
 It is the product over the word's tokens, as the tokenizer writes prompt and word together, so it is the probability that the text
-continues with these characters, whatever word they begin.
+continues with these characters, even if they only begin a longer word.
 """
 
 from __future__ import annotations

@@ -63,7 +63,10 @@ class ChatModel:
             self.history.append({"role": "assistant", "content": "".join(reply)})
 
     def stream(self, messages: Sequence[Message], config: SamplingConfig, seed: int = 0) -> Generator[str, None, None]:
-        """Return a generator of the reply to these messages, without the history. Errors are raised at once, not by the generator."""
+        """Return a generator of the reply to these messages; the history is neither read nor changed.
+
+        Raise ValueError, at the call, if the messages do not fit into the context.
+        """
         prompt = fit_prompt(self.format, messages, self.model.config.context, config.max_new_tokens)
         return self._chunks(prompt, config, seed)
 
@@ -90,8 +93,8 @@ def fit_prompt(chat_format: ChatFormat, messages: Sequence[Message], context: in
         following = [n for n in range(head + 1, len(kept)) if kept[n]["role"] == "user"]
         if not following:
             raise ValueError(
-                f"the message is {len(ids)} tokens with the chat format's own, but beside a reply only {room} of the context's {context} "
-                "are left for it; shorten it"
+                f"the message is {len(ids)} tokens in the chat format, but only {room} of the context's {context} are left for it beside "
+                "a reply; shorten it"
             )
         kept = kept[:head] + kept[following[0] :]
     return ids

@@ -20,7 +20,7 @@ class DecoderConfig(FeedForwardConfig, NormConfig, AttentionConfig, frozen=True,
     norm_place: Literal["pre", "post"] = Field(
         "pre", description="pre: before each sublayer and after the last block; post: on the stream after each addition, no last norm"
     )
-    logit_soft_cap: float = Field(0.0, ge=0, description="logits pass cap x tanh(logit / cap), as Gemma 2; 0: as they are")
+    logit_soft_cap: float = Field(0.0, ge=0, description="logits become cap x tanh(logit / cap), as in Gemma 2; 0: off")
     tied_embeddings: bool = Field(True, description="compute logits with the token embeddings instead of a second matrix")
     initial_std: float = Field(0.02, gt=0, description="standard deviation of initial weights; residual outputs get less")
 
@@ -31,7 +31,7 @@ class DecoderConfig(FeedForwardConfig, NormConfig, AttentionConfig, frozen=True,
         return embeddings + self.layers * block + (self.norm_parameters() if self.norm_place == "pre" else 0)
 
     def llama_differences(self) -> tuple[str, ...]:
-        """Each choice, as key=value, that Hugging Face's Llama does not compute; empty: it loads there with the same logits."""
+        """Return each setting, as key=value, that Hugging Face's Llama does not compute; if empty, it loads there with the same logits."""
         llama = {
             "attention": ("grouped",),
             "pattern": ("full",),
