@@ -1,1 +1,1 @@
-"""Which documents a model should learn from: language, published heuristics, personal data, block lists, a trained judge."""
+"""Selects documents to learn from, by language, published heuristics, block lists and a trained classifier; redacts personal data."""

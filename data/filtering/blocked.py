@@ -1,7 +1,7 @@
-"""Block lists: documents that are named, and documents that use named words and phrases too often.
+"""Block lists: removes documents by name, and documents that use listed words and phrases too often.
 
-Guarantees: a phrase is matched as whole words, whatever its case, spacing and punctuation (`data.documents.words`); overlapping hits count
-each. A listed file is part of the stage's identity. Costs about 10 MB/s on one core for any number of phrases.
+A phrase is matched as whole words, whatever its case, spacing and punctuation (`data.documents.words`); overlapping hits each count. The
+content of listed files is part of the stage's key. Runs at about 10 MB/s on one core for any number of phrases.
 """
 
 from __future__ import annotations
@@ -23,45 +23,45 @@ ID = re.compile(r"[0-9a-f]{16}")
 
 
 class BlockListError(ValueError):
-    """A block list can't be read, or says nothing; the message names it."""
+    """A block list can't be read, or has a useless entry; the message names it."""
 
 
 def block_list_digests(
     config: FilterConfig, root: Path, shard: object, digest_of: Callable[[Iterable[Path]], Mapping[Path, str]]
 ) -> dict[str, str]:
-    """{file of a block list, as the recipe names it: digest}, for the key of the filter stage. Raises BlockListError for a missing one."""
+    """Return {block list as the recipe names it: digest} for the key of the filter stage. Raise BlockListError for a missing file."""
     names = sorted({*config.blocked.document_files, *config.blocked.phrase_files})
     files = {name: root / name for name in names}
     for name, path in files.items():
         if not path.is_file():
-            raise BlockListError(f"filter.blocked: there is no file {name!r} under {root}; correct the name or put the list there")
+            raise BlockListError(f"filter.blocked: there is no file {name!r} under {root}; correct the name, or put the list there")
     digests = digest_of(files.values())
     return {name: digests[path] for name, path in files.items()}
 
 
-def read_entries(given: Sequence[str], files: Sequence[str], lists: ObservedFiles) -> list[str]:
-    """The entries of lists and files, each once, in order. Raises BlockListError for a file that isn't UTF-8."""
-    found = dict.fromkeys(given)
-    for name in files:
+def read_entries(inline: Sequence[str], names: Sequence[str], files: ObservedFiles) -> list[str]:
+    """Return the entries of a list and of files, each once, in order. Raise BlockListError for a file that isn't UTF-8."""
+    entries = dict.fromkeys(inline)
+    for name in names:
         try:
-            lines = lists.read(name).decode("utf-8-sig").splitlines()
+            lines = files.read(name).decode("utf-8-sig").splitlines()
         except UnicodeDecodeError as error:
             raise BlockListError(f"filter.blocked: {name} is not UTF-8 ({error}); convert it") from error
-        found |= dict.fromkeys(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
-    return list(found)
+        entries |= dict.fromkeys(line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    return list(entries)
 
 
-def blocked(config: BlockedConfig, lists: ObservedFiles) -> Step:
-    """Both kinds of lists as a step. Raises BlockListError for a phrase without a word."""
-    named = read_entries(config.documents, config.document_files, lists)
-    ids = {entry for entry in named if ID.fullmatch(entry)}
-    globs = [entry for entry in named if entry not in ids]
-    phrases = read_entries(config.phrases, config.phrase_files, lists)
+def blocked(config: BlockedConfig, files: ObservedFiles) -> Step:
+    """Return the step that applies both kinds of lists. Raise BlockListError for a phrase without a word."""
+    documents = read_entries(config.documents, config.document_files, files)
+    ids = {entry for entry in documents if ID.fullmatch(entry)}
+    globs = [entry for entry in documents if entry not in ids]
+    phrases = read_entries(config.phrases, config.phrase_files, files)
     if wordless := next((phrase for phrase in phrases if not spans(phrase)), None):
-        raise BlockListError(f"filter.blocked: {wordless!r} has no word in it, so it would never be found; take it out")
+        raise BlockListError(f"filter.blocked: {wordless!r} has no word in it, so it would never match; remove it")
 
     def step(batch: Batch) -> None:
-        for document in batch.alive:
+        for document in batch.remaining:
             _by_name(document, ids, globs)
         if phrases:
             _by_phrases(batch, phrases, config)
@@ -71,9 +71,9 @@ def blocked(config: BlockedConfig, lists: ObservedFiles) -> Step:
 
 def _by_name(document: TrackedDocument, ids: set[str], globs: list[str]) -> None:
     name, identity = document_name(document), document.row["id"]
-    found = identity if identity in ids else next((glob for glob in globs if fnmatchcase(name, glob)), None)
-    if found is not None:
-        document.remove("blocked document", f"{name} is listed as {found}")
+    match = identity if identity in ids else next((glob for glob in globs if fnmatchcase(name, glob)), None)
+    if match is not None:
+        document.remove("blocked document", f"{name} is listed as {match}")
 
 
 def _by_phrases(batch: Batch, phrases: list[str], config: BlockedConfig) -> None:

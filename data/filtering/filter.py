@@ -1,11 +1,12 @@
-"""Filters the documents of a shard: group by group, each document with a label, a cut, a tag or a reason to go.
+"""Filters the documents of a shard: groups of rules label, cut, redact or remove them.
 
 Guarantees:
-- The groups run in the order of `FilterConfig`; the first rule that a document fails removes it and is written down with what was measured.
-- Every document that came in is in documents.parquet or in removed/<rule>.parquet, and once in ledger.parquet as kept or removed;
-  characters in = characters out + what the ledger says went (`require_balance` holds it). An empty shard gives empty files.
-- Threads, memory and scratch space never change a byte, nor does what other documents are in the shard change what becomes of one.
-Costs: what its groups do, see there. Texts pass in batches of about 16 MB; DuckDB keeps to `memory` and spills to `scratch`.
+- The groups run in the order of `FilterConfig`; the first rule that a document fails removes it, and the ledger says what was measured.
+- Every input document is in documents.parquet or in removed/<rule>.parquet, and once in ledger.parquet as kept or removed; characters
+  in = characters out + characters removed (`require_balance` checks it). An empty shard gives empty files.
+- Threads, memory, scratch space and the other documents of the shard never change the result for a document.
+The cost is that of the groups, stated in their modules. Texts are processed in batches of about 16 MB; DuckDB keeps to `memory` and spills
+to `scratch`.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ STAGE = "filter"
 Progress = Callable[[int, int, str], None]
 
 
-class _Out:
-    """The files of the stage, written document by document."""
+class _Output:
+    """The output files, written document by document."""
 
     def __init__(self, output: Path, stack: ExitStack) -> None:
         self._documents = stack.enter_context(DocumentWriter(output / "documents.parquet"))
@@ -47,7 +48,7 @@ class _Out:
         self.counts: Counter[str] = Counter()
 
     def write(self, document: TrackedDocument) -> None:
-        """Everything about one document."""
+        """Write everything about one document."""
         identity, size = document.row["id"], len(document.text)
         for row in document.account:
             self._ledger.write({"id": identity, "stage": STAGE, **row})
@@ -60,12 +61,12 @@ class _Out:
             self._edits.write({"id": identity, **edit})
         self.counts["characters_in"] += size + sum(row["net"] for row in document.account)
         closing = {"id": identity, "stage": STAGE, "count": 1, "characters": size}
-        if document.fate is None:
+        if document.removal is None:
             self._documents.write(document.row)
             self._ledger.write(closing | {"action": "kept", "rule": "", "net": 0, "detail": ""})
             self.counts.update(documents=1, characters=size)
         else:
-            rule, detail = document.fate
+            rule, detail = document.removal
             self._removed.write(rule, identity, 0, document.text, detail)
             self._ledger.write(closing | {"action": "removed", "rule": rule, "net": size, "detail": detail})
             self.counts.update({"removed": 1, f"removed_{rule}": 1})
@@ -83,38 +84,39 @@ def filter_documents(
     classifier: Path | None = None,
     progress: Progress = lambda done, total, note: None,
 ) -> dict[str, float]:
-    """Writes documents.parquet, ledger.parquet, edits.parquet and removed/ into `output` from the Parquet file `documents`.
+    """Write documents.parquet, ledger.parquet, edits.parquet and removed/ into `output` from the Parquet file `documents`.
 
-    `lists`: where the files of block lists are. `classifier`: what stage quality made, needed if quality is on. `progress` is told how many
-    documents are done, of how many. Returns documents_in, documents, removed, characters_in, characters, and counts of documents
-    `removed_<rule>` and `language_<code>`, of lines `cut_<rule>`, and of finds `redacted_<kind>`.
-    Raises ValueError for a configuration that can't work, such as a language to keep that the model doesn't know."""
+    `lists` gives the files of block lists; `classifier` is what stage quality trained, needed if quality is enabled. `progress` is called
+    with the documents done and their total. Return documents_in, documents, removed, characters_in, characters, and counts of documents
+    `removed_<rule>` and `language_<code>`, of lines `cut_<rule>`, and of redactions `redacted_<kind>`.
+    Raise ValueError for a configuration that can't work, such as a language to keep that the model doesn't know.
+    """
     output.mkdir(parents=True, exist_ok=True)
     steps = list(_steps(config, lists, classifier))
     with open_database(scratch, threads=threads, memory=memory) as work:
         work.set_variables(white=WHITE)
-        given = sorted_by_id(work, [documents])
+        source = sorted_by_id(work, [documents])
         total, done, languages = pq.read_metadata(documents).num_rows, 0, Counter[str]()
         with ExitStack() as stack:
-            out = _Out(output, stack)
-            for table in batches(given):
+            files = _Output(output, stack)
+            for table in batches(source):
                 batch = Batch(work, table.to_pylist())
                 for step in steps:
                     step(batch)
                 for document in batch.documents:
-                    out.write(document)
+                    files.write(document)
                     if config.language.enabled:
                         languages[f"language_{document.metadata['language']}"] += 1
                 done += len(batch.documents)
                 progress(done, total, "documents")
         require_balance(work, STAGE, [documents], [output / "documents.parquet"], output / "ledger.parquet")
-    counts = {"documents_in": done, **{name: out.counts[name] for name in ("documents", "removed", "characters_in", "characters")}}
-    counts |= {_plain(name): count for name, count in sorted((out.counts + languages).items())}
+    counts = {"documents_in": done, **{name: files.counts[name] for name in ("documents", "removed", "characters_in", "characters")}}
+    counts |= {_metric_name(name): count for name, count in sorted((files.counts + languages).items())}
     return {name: float(count) for name, count in counts.items()}
 
 
 def _steps(config: FilterConfig, lists: ObservedFiles, classifier: Path | None) -> Iterable[Step]:
-    """The groups that are on, in order."""
+    """Yield the steps of the enabled groups, in order."""
     if config.language.enabled:
         yield language(config.language)
     if config.length.enabled:
@@ -135,12 +137,12 @@ def _steps(config: FilterConfig, lists: ObservedFiles, classifier: Path | None) 
         from data.filtering.quality.scoring import quality
 
         if classifier is None:
-            raise ValueError("filter.quality is on, but there is no classifier; stage quality makes it")
+            raise ValueError("filter.quality is enabled, but there is no classifier; run stage quality first")
         yield quality(config.quality, classifier)
     if config.pii.enabled:
         yield pii(config.pii)
 
 
-def _plain(rule: str) -> str:
-    """A rule's name as part of a metric's."""
+def _metric_name(rule: str) -> str:
+    """Return a rule's name as part of a metric name."""
     return re.sub("[ -]", "_", rule)

@@ -1,9 +1,8 @@
-"""The published heuristics that measure a document and compare: each a named rule with a bound, measured in SQL or over
-arrays (`data.filtering.repetition`).
+"""The published heuristics: named rules that compare a measure of a document with a bound, in SQL or over arrays (see `repetition`).
 
-Guarantees: the first rule that fails, in the order written here, removes the document and says what was measured and what the bound is. A
-measure of nothing (the share of lines of a text without lines) fails no rule.
-Costs on one core: Gopher's quality about 30 MB/s, FineWeb's rules 100 MB/s, repetition 20 MB/s.
+The first rule that fails, in the order written here, removes the document, and the ledger says what was measured and what the bound is. A
+measure without a value (the share of lines of a text without lines) fails no rule.
+Speed on one core: Gopher's quality rules about 30 MB/s, FineWeb's rules 100 MB/s, repetition 20 MB/s.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ COMPARE: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "<=": op
 
 @dataclass(frozen=True)
 class Bound:
-    """A document fails `rule` if its `measure` stands in the relation `sign` to `limit`; no limit, no rule."""
+    """A document fails `rule` if `measure` `sign` `limit` is true; a limit of None switches the rule off."""
 
     rule: str
     measure: str
@@ -33,35 +32,35 @@ class Bound:
     limit: float | None
 
     def failed(self, measured: float | None) -> bool:
-        """Whether what was measured fails."""
+        """Whether a measured value fails the rule."""
         return measured is not None and self.limit is not None and COMPARE[self.sign](measured, self.limit)
 
     def detail(self, measured: float) -> str:
-        """What was measured, and what it is compared with."""
+        """Return the measured value and the bound, for the ledger."""
         return f"{self.measure} {format_number(measured)} {self.sign} {format_number(self.limit or 0)}"
 
 
 def format_number(value: float) -> str:
-    """A number as people read it: whole, or with as many digits as show it."""
+    """Format a number for people: as an integer if it is one, else with up to six digits."""
     return str(int(value)) if float(value).is_integer() else f"{value:.6g}"
 
 
 @dataclass(frozen=True)
 class MeasuredRules:
-    """Rules over the measures of one .sql file."""
+    """A step that applies bounds to the measures of one .sql file."""
 
     script: str
     bounds: Sequence[Bound]
 
     def __call__(self, batch: Batch) -> None:
-        """Removes the documents that fail a rule."""
+        """Remove the documents that fail a rule."""
         batch.load()
         batch.work.run_file(SQL / self.script)
         remove_failing(batch, self.bounds)
 
 
 def remove_failing(batch: Batch, bounds: Sequence[Bound]) -> None:
-    """Removes documents by the first bound that they fail, by table `measured`."""
+    """Remove documents by the first bound that they fail, according to table `measured`."""
     for document, row in batch.rows("SELECT * FROM measured ORDER BY n"):
         failed = next((bound for bound in bounds if bound.failed(row[bound.measure])), None)
         if failed is not None:
@@ -69,7 +68,7 @@ def remove_failing(batch: Batch, bounds: Sequence[Bound]) -> None:
 
 
 def length(config: LengthConfig) -> MeasuredRules:
-    """Plain length."""
+    """Return the step that bounds the length of documents."""
     bounds = (
         Bound("length characters", "characters", "<", config.minimum_characters),
         Bound("length characters", "characters", ">", config.maximum_characters),
@@ -80,12 +79,12 @@ def length(config: LengthConfig) -> MeasuredRules:
 
 
 def symbols(config: SymbolsConfig) -> MeasuredRules:
-    """The share of symbols."""
+    """Return the step that bounds the share of symbols."""
     return MeasuredRules("symbols.sql", (Bound("symbols", "symbols", ">", config.maximum),))
 
 
 def gopher_quality(config: GopherQuality) -> MeasuredRules:
-    """Gopher's rules of quality, in the order of the paper."""
+    """Return the step with Gopher's quality rules, in the order of the paper."""
     bounds = (
         Bound("gopher words", "words", "<", config.minimum_words),
         Bound("gopher words", "words", ">", config.maximum_words),
@@ -102,7 +101,7 @@ def gopher_quality(config: GopherQuality) -> MeasuredRules:
 
 
 def fineweb(config: FineWeb) -> Step:
-    """FineWeb's rules."""
+    """Return the step with FineWeb's rules."""
     bounds = (
         Bound("fineweb punctuated lines", "punctuated_lines", "<=", config.minimum_punctuated_lines),
         Bound("fineweb duplicate characters", "duplicate_characters", ">=", config.maximum_duplicate_characters),
@@ -118,7 +117,7 @@ def fineweb(config: FineWeb) -> Step:
 
 
 def gopher_repetition(config: GopherRepetition) -> Step:
-    """Gopher's rules of repetition, lines and paragraphs first."""
+    """Return the step with Gopher's repetition rules, lines and paragraphs first."""
     bounds = (
         Bound("gopher duplicate lines", "duplicate_lines", ">", config.lines),
         Bound("gopher duplicate paragraphs", "duplicate_paragraphs", ">", config.paragraphs),
@@ -136,9 +135,9 @@ def gopher_repetition(config: GopherRepetition) -> Step:
 
 
 def remove_by_shares(batch: Batch, n_D: Int64s, measured_RD: Shares, bounds: Sequence[Bound]) -> None:
-    """Removes documents, by number, by the first bound that they fail; a row of measures a bound, all of which are largest shares."""
+    """Remove the documents numbered `n_D` by the first upper bound that they fail; row r of `measured_RD` belongs to bound r."""
     failed_RD = measured_RD > np.array([[bound.limit] for bound in bounds])
     for column in np.flatnonzero(failed_RD.any(axis=0)).tolist():
         rule, document = int(failed_RD[:, column].argmax()), batch.documents[n_D[column]]
-        if document.fate is None:
+        if document.removal is None:
             document.remove(bounds[rule].rule, bounds[rule].detail(float(measured_RD[rule, column])))

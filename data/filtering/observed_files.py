@@ -1,6 +1,6 @@
-"""Files that a recipe names beside its sources: block lists and examples.
+"""Files that a recipe names besides its sources: block lists and examples.
 
-Guarantee: what is read is what the stage's key was computed from, byte for byte; a file that changed since is an error that names it.
+What is read is, byte for byte, what the stage's key was computed from; a file that changed since raises an error.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from pathlib import Path
 
 
 class FileChanged(OSError):
-    """A file is no longer what the stage's key was computed from; the message names it."""
+    """A file has changed since the stage's key was computed; the message names it."""
 
 
 @dataclass(frozen=True)
 class ObservedFiles:
-    """Where such files are, and their sha256 by name when the key was computed; None: nobody looked."""
+    """The files under `root`. `observed`: their sha256 by name when the key was computed; None: don't check."""
 
     root: Path
     observed: Mapping[str, str] | None = None
 
     def read(self, name: str, path: Path | None = None) -> bytes:
-        """The content of a file, `path` or `name` under the root. Raises FileChanged, and OSError where it can't be read."""
+        """Return the content of a file: `path`, or `name` under the root. Raise FileChanged, or OSError if it can't be read."""
         content = (path or self.root / name).read_bytes()
         if self.observed is not None and hashlib.sha256(content).hexdigest() != self.observed.get(name):
-            raise FileChanged(f"{name} changed while the run was under way; give the same command again")
+            raise FileChanged(f"{name} changed during the run; start the run again")
         return content

@@ -1,8 +1,8 @@
 """The published heuristics as configuration; every default is the published threshold. Cheap to import.
 
-A word is what stands between white space, with the punctuation that clings to it. A line counts if it isn't blank. A duplicate is what
-came before in the same document: of two equal lines one is a duplicate. Shares of characters are of those in lines, paragraphs or words,
-without what separates them. A rule is switched off by the value that nothing can fail: 0 for a least, 1 for a largest share.
+Words are separated by white space and include adjacent punctuation. Blank lines don't count. A duplicate is a later occurrence in the same
+document: of two equal lines one is a duplicate. Shares of characters count those in lines, paragraphs or words, without separators. A rule
+is switched off by a value that nothing can fail: 0 for a minimum, 1 for a maximum share.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ def _share(published: float, of: str) -> float:
 
 
 class GopherQuality(BaseModel, frozen=True, extra="forbid"):
-    """Gopher's rules of quality (Rae et al. 2021, Scaling Language Models, arXiv:2112.11446, appendix A1.1).
+    """Gopher's quality rules (Rae et al. 2021, Scaling Language Models, arXiv:2112.11446, appendix A1.1).
 
-    Where the paper leaves a choice: words are split at white space, so punctuation belongs to them; a bullet is one of •‣◦●▪, or a
-    hyphen or star before a space, since a bare hyphen opens speech in many languages; stop words are counted once each, whatever
-    their case."""
+    Where the paper leaves a choice: words are split at white space, so they include punctuation; a bullet is one of •‣◦●▪, or a hyphen or
+    asterisk before a space, since a bare hyphen begins speech in many languages; each stop word counts once, in any case.
+    """
 
-    enabled: bool = Field(False, description="apply Gopher's rules of quality; they are made for English")
+    enabled: bool = Field(False, description="apply Gopher's quality rules, which are made for English")
     minimum_words: int = Field(50, ge=0, description="a document with fewer is removed; words")
     maximum_words: int = Field(100_000, ge=1, description="a document with more is removed; raise it for books; words")
     minimum_word_length: float = Field(3.0, ge=0, description="a document whose words are shorter on average is removed; characters")
@@ -40,35 +40,37 @@ class GopherQuality(BaseModel, frozen=True, extra="forbid"):
 
 
 class GopherRepetition(BaseModel, frozen=True, extra="forbid"):
-    """Gopher's rules of repetition (Rae et al. 2021, arXiv:2112.11446, table A1).
+    """Gopher's repetition rules (Rae et al. 2021, arXiv:2112.11446, table A1).
 
-    Where the paper leaves a choice: a character that several n-grams cover counts once, also for the most frequent one; the first
-    occurrence of a repeated n-gram is no duplicate; an n-gram that comes once repeats nothing, however short its document; of equally
-    frequent n-grams the longest counts."""
+    Where the paper leaves a choice: a character covered by several n-grams counts once, also for the most frequent n-gram; the first
+    occurrence of a repeated n-gram is no duplicate; an n-gram that occurs once repeats nothing, however short its document; of equally
+    frequent n-grams the longest counts.
+    """
 
-    enabled: bool = Field(False, description="apply Gopher's rules of repetition")
-    lines: float = _share(0.30, "fraction of lines that came before")
-    paragraphs: float = _share(0.30, "fraction of paragraphs that came before")
-    line_characters: float = _share(0.20, "fraction of characters in lines that came before")
-    paragraph_characters: float = _share(0.20, "fraction of characters in paragraphs that came before")
+    enabled: bool = Field(False, description="apply Gopher's repetition rules")
+    lines: float = _share(0.30, "fraction of lines that occur earlier in the document")
+    paragraphs: float = _share(0.30, "fraction of paragraphs that occur earlier in the document")
+    line_characters: float = _share(0.20, "fraction of characters in lines that occur earlier in the document")
+    paragraph_characters: float = _share(0.20, "fraction of characters in paragraphs that occur earlier in the document")
     top_2_grams: float = _share(0.20, "fraction of characters in the most frequent run of 2 words")
     top_3_grams: float = _share(0.18, "fraction of characters in the most frequent run of 3 words")
     top_4_grams: float = _share(0.16, "fraction of characters in the most frequent run of 4 words")
-    repeated_5_grams: float = _share(0.15, "fraction of characters in runs of 5 words that came before")
-    repeated_6_grams: float = _share(0.14, "fraction of characters in runs of 6 words that came before")
-    repeated_7_grams: float = _share(0.13, "fraction of characters in runs of 7 words that came before")
-    repeated_8_grams: float = _share(0.12, "fraction of characters in runs of 8 words that came before")
-    repeated_9_grams: float = _share(0.11, "fraction of characters in runs of 9 words that came before")
-    repeated_10_grams: float = _share(0.10, "fraction of characters in runs of 10 words that came before")
+    repeated_5_grams: float = _share(0.15, "fraction of characters in runs of 5 words that occur earlier in the document")
+    repeated_6_grams: float = _share(0.14, "fraction of characters in runs of 6 words that occur earlier in the document")
+    repeated_7_grams: float = _share(0.13, "fraction of characters in runs of 7 words that occur earlier in the document")
+    repeated_8_grams: float = _share(0.12, "fraction of characters in runs of 8 words that occur earlier in the document")
+    repeated_9_grams: float = _share(0.11, "fraction of characters in runs of 9 words that occur earlier in the document")
+    repeated_10_grams: float = _share(0.10, "fraction of characters in runs of 10 words that occur earlier in the document")
 
 
 class C4(BaseModel, frozen=True, extra="forbid"):
     """C4's rules (Raffel et al. 2020, Exploring the Limits of Transfer Learning, JMLR 21:140, section 2.2).
 
-    They are made for web pages and cut lines out of documents: all verse goes, and headings with it. Where paper and published code
-    differ, the paper counts: a line may end in an ellipsis, and long words cut no line. A sentence is a mark of its end, with the quotes
-    and brackets after it, before white space or the line's end. Blank lines stay between what is left. Citation marks are left alone;
-    the list of bad words is `blocked`, repeated spans are for deduplication."""
+    They are made for web pages and cut lines out of documents: all verse is removed, and headings too. Where paper and published code
+    differ, these follow the paper: a line may end in an ellipsis, and long words cut no line. A sentence ends with a terminal mark, with
+    the quotes and brackets after it, before white space or the line's end. Blank lines between kept lines stay, and so do citation marks;
+    the list of bad words is `blocked`, and repeated spans are left to deduplication.
+    """
 
     enabled: bool = Field(False, description="apply C4's rules")
     terminal_punctuation: bool = Field(True, description="cut lines that don't end in a full stop, exclamation, question or quotation mark")
@@ -83,9 +85,10 @@ class C4(BaseModel, frozen=True, extra="forbid"):
 class FineWeb(BaseModel, frozen=True, extra="forbid"):
     """FineWeb's rules (Penedo et al. 2024, The FineWeb Datasets, arXiv:2406.17557, section 3.6 on heuristic filters).
 
-        The thresholds are the paper's; the published code uses 0.01 for duplicated lines. A line ends with punctuation if its last
-        characters are a mark that ends a sentence and the quotes or brackets that close on it. These bounds exclude their own value, as
-    published, so null switches a rule off."""
+    The thresholds are the paper's; the published code uses 0.01 for duplicated lines. A line ends with punctuation if its last characters
+    are a terminal mark and the quotes or brackets that close after it. A value equal to a bound fails, as published, so null switches a
+    rule off.
+    """
 
     enabled: bool = Field(False, description="apply FineWeb's rules")
     minimum_punctuated_lines: float | None = Field(
@@ -95,7 +98,7 @@ class FineWeb(BaseModel, frozen=True, extra="forbid"):
         0.1,
         gt=0,
         le=1,
-        description="a document with this share or more is removed; fraction of characters in lines that came before",
+        description="a document with this share or more is removed; fraction of characters in lines that occur earlier in the document",
     )
     short_line: int = Field(30, ge=1, description="a line with fewer counts as short; characters")
     maximum_short_lines: float | None = Field(

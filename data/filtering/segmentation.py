@@ -1,13 +1,13 @@
-"""Words, lines and paragraphs of many documents at once: where they stand in the UTF-8, how long they are, and a hash of each.
+"""Segments many documents at once into words, lines and paragraphs: their positions in the UTF-8 bytes, their sizes, and a hash of each.
 
-Takes texts in which every white space is a space or a line end. A word is what stands between these; a line or paragraph reaches from its
-first word to its last, so one without a word is none.
+Takes texts in which every white space is a space or a line end, which separate words. A line or paragraph extends from its first word to
+its last; one without words doesn't count.
 
-Guarantees: pieces of one document are equal if and only if their hashes are, but for collisions of 64 bits, which a text can be made to
-have (Thue-Morse sequences of a thousand bytes); pieces of two documents have different hashes even if they are equal. The hash is
-polynomial modulo 2^64 over random numbers for bytes (Karp and Rabin 1987, IBM Journal of Research 31:249), taken from sums of prefixes,
-so any piece costs the same; then its bits are mixed, and the document with them.
-Costs a pass of numpy over the bytes, about 60 MB/s on one core, without the interpreter's lock for the most part.
+Units of one document are equal if and only if their hashes are, except for 64-bit collisions, which a text can be constructed to have
+(Thue-Morse sequences of a thousand bytes). Units of different documents have different hashes even if they are equal. The hash is a
+polynomial modulo 2^64 over random numbers for bytes (Karp and Rabin 1987, IBM Journal of Research 31:249), computed from prefix sums, so a
+unit of any length costs the same; then its bits and the document's number are mixed in.
+Runs in numpy at about 60 MB/s on one core, mostly without holding the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MIX = _random.integers(0, 2**64, 3, dtype=np.uint64) | np.uint64(1)
 
 
 def _powers(base: int, count: int) -> UInt64s:
-    """1, base, base squared and so on."""
+    """Return the powers 1, base, base squared, and so on."""
     found = np.full(count, base % 2**64, np.uint64)
     found[:1] = 1
     return np.cumprod(found, dtype=np.uint64)
@@ -52,7 +52,7 @@ class Units:
 
 
 class Segmentation:
-    """Some documents, by the numbers `n_D`, and what they are made of; `offset_D` has one entry more, the end of the last."""
+    """Documents numbered `n_D` with their units. `offset_D` holds where each begins in `byte_B`, and where the last one ends."""
 
     def __init__(self, n_D: Int64s, byte_B: NDArray[np.uint8], offset_D: Int64s) -> None:
         self.n_D, self._byte_B, self._offset_D = n_D, byte_B, offset_D
@@ -67,46 +67,46 @@ class Segmentation:
         start_B[first_D], end_B[last_D] = within_B[first_D], within_B[last_D]
         self._start_W, self._end_W = np.flatnonzero(start_B), np.flatnonzero(end_B) + 1
         self.first_word_D = np.searchsorted(self._start_W, offset_D)
-        """Where the words of each document begin, and where all end."""
+        """The index of each document's first word, and the number of words."""
 
     @cached_property
     def words(self) -> Units:
-        """What stands between white space."""
-        return self._pieces(slice(None), slice(None))
+        """The words."""
+        return self._units(slice(None), slice(None))
 
     @cached_property
     def lines(self) -> Units:
-        """What stands between line ends."""
+        """The lines that have words."""
         return self._broken_by(1)
 
     @cached_property
     def paragraphs(self) -> Units:
-        """What stands between blank lines."""
+        """The paragraphs, separated by blank lines."""
         return self._broken_by(2)
 
     def characters(self, chosen_W: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """Characters in chosen words, by document."""
-        place_W = np.flatnonzero(chosen_W)
-        found = np.bincount(self.words.document_P[place_W], self.words.size_P[place_W], len(self.n_D))
+        """Return the number of characters in chosen words, by document."""
+        index_W = np.flatnonzero(chosen_W)
+        found = np.bincount(self.words.document_P[index_W], self.words.size_P[index_W], len(self.n_D))
         return found.astype(np.float64)
 
     @cached_property
     def _characters_E(self) -> Int64s:
-        """Characters before each start of a word, and each end: two entries a word, in order."""
-        place_E = np.stack([self._start_W, self._end_W], axis=1).ravel()
+        """The number of characters before the start and the end of each word: two entries a word."""
+        byte_E = np.stack([self._start_W, self._end_W], axis=1).ravel()
         if not len(self._byte_B) or self._byte_B.max() < 0x80:
-            return place_E
+            return byte_E
         further_B = np.zeros(len(self._byte_B) + 1, np.int32)
-        np.cumsum(self._byte_B.view(np.int8) < -0x40, out=further_B[1:])  # 0x80 to 0xbf: no character begins there.
-        return place_E - further_B[place_E]
+        np.cumsum(self._byte_B.view(np.int8) < -0x40, out=further_B[1:])  # Bytes 0x80 to 0xbf continue a character.
+        return byte_E - further_B[byte_E]
 
     @cached_property
     def _prefix_E(self) -> UInt64s:
-        """The polynomial of all bytes before each start of a word, and each end: two entries a word, in order."""
-        place_E = np.stack([self._start_W, self._end_W], axis=1).ravel()
-        found_E = np.empty(len(place_E), np.uint64)
+        """The polynomial of all bytes before the start and the end of each word: two entries a word."""
+        byte_E = np.stack([self._start_W, self._end_W], axis=1).ravel()
+        found_E = np.empty(len(byte_E), np.uint64)
         blocks = -(-len(self._byte_B) // BLOCK)
-        bound = np.searchsorted(place_E, np.arange(blocks + 1) * BLOCK, side="right")
+        bound = np.searchsorted(byte_E, np.arange(blocks + 1) * BLOCK, side="right")
         scales = _powers(pow(_BASE, BLOCK, 2**64), blocks)
         before = np.zeros(1, np.uint64)
         found_E[: bound[0] if blocks else 0] = 0
@@ -116,22 +116,22 @@ class Segmentation:
             np.cumsum(sum_B, out=sum_B)
             sum_B *= scales[block]
             sum_B += before
-            # An entry at place p wants the sum of the bytes before p; one at the very start of a block is the one before's.
+            # The entry at byte p is the sum of the bytes before p, so one at the very start of a block belongs to the block before.
             here = slice(bound[block], bound[block + 1])
-            found_E[here] = sum_B[place_E[here] - 1 - block * BLOCK]
+            found_E[here] = sum_B[byte_E[here] - 1 - block * BLOCK]
             before = sum_B[-1:]
         return found_E
 
     def _broken_by(self, line_ends: int) -> Units:
-        """Pieces that so many line ends part."""
+        """Return the units separated by at least so many line ends."""
         next_word = np.searchsorted(self._start_W, self._end_of_line)
         opens_W = np.bincount(next_word, minlength=len(self._start_W) + 1)[:-1] >= line_ends
         opens_W[self.first_word_D[self.first_word_D < len(opens_W)]] = True
         first_P = np.flatnonzero(opens_W)
-        return self._pieces(first_P, np.append(first_P[1:], len(opens_W))[: len(first_P)] - 1)
+        return self._units(first_P, np.append(first_P[1:], len(opens_W))[: len(first_P)] - 1)
 
-    def _pieces(self, first_P: Int64s | slice, last_P: Int64s | slice) -> Units:
-        """Pieces from one word to another."""
+    def _units(self, first_P: Int64s | slice, last_P: Int64s | slice) -> Units:
+        """Return the units from given first words to given last words."""
         document_P = np.repeat(np.arange(len(self.n_D)), np.diff(self.first_word_D))[first_P]
         start_P = self._start_W[first_P]
         hash_P = self._prefix_E[1::2][last_P] - self._prefix_E[::2][first_P]
@@ -146,7 +146,7 @@ class Segmentation:
 
 
 def segment(texts: pa.Table) -> Iterator[Segmentation]:
-    """The documents of a table of `n` and `text`, in order, about SLICE_BYTES at a time."""
+    """Yield the segmentation of a table of `n` and `text`, in order, about SLICE_BYTES at a time."""
     for chunk in texts.to_batches():
         n_D = chunk.column("n").to_numpy(zero_copy_only=False).astype(np.int64)
         column = chunk.column("text").cast(pa.large_string())
@@ -154,8 +154,8 @@ def segment(texts: pa.Table) -> Iterator[Segmentation]:
         _, offsets, content = buffers
         offset_D = np.frombuffer(offsets, np.int64)[column.offset : column.offset + len(column) + 1]
         byte_B = np.frombuffer(content, np.uint8) if content else np.empty(0, np.uint8)
-        turn_D = (offset_D[:-1] - offset_D[0]) // SLICE_BYTES
-        bounds = [0, *(np.flatnonzero(np.diff(turn_D)) + 1).tolist(), len(column)]
+        slice_D = (offset_D[:-1] - offset_D[0]) // SLICE_BYTES
+        bounds = [0, *(np.flatnonzero(np.diff(slice_D)) + 1).tolist(), len(column)]
         for first, end in pairwise(bounds):
             part_D = offset_D[first : end + 1]
             yield Segmentation(n_D[first:end], byte_B[part_D[0] : part_D[-1]], part_D - part_D[0])

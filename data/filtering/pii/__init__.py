@@ -1,1 +1,1 @@
-"""Personal data in texts: found, proven by check digits and grammar where there are any, and taken out."""
+"""Finds personal data in texts, validates it by check digits or grammar where possible, and redacts it."""

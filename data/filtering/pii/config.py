@@ -1,4 +1,4 @@
-"""What becomes of personal data. Cheap to import."""
+"""The settings of personal data redaction. Cheap to import."""
 
 from __future__ import annotations
 
@@ -18,33 +18,35 @@ Region = Annotated[str, Field(pattern="^[A-Z]{2}$")]
 
 
 class PiiConfig(BaseModel, frozen=True, extra="forbid"):
-    """Personal data (PII), replaced by tags as Dolma does (Soldaini et al. 2024, arXiv:2402.00159), or the document removed.
+    """Personal data (PII): replaced by tags as in Dolma (Soldaini et al. 2024, arXiv:2402.00159), or a reason to remove the document.
 
-    Actions: redact replaces each; drop removes a document that has more than `drop_above` of the kind, and replaces what a kept one has;
-    off looks for none."""
+    Actions: redact replaces each occurrence; drop removes a document with more than `drop_above` of the kind, and redacts those of the
+    rest; off ignores the kind.
+    """
 
     enabled: bool = Field(False, description="look for personal data")
     email: Action = Field("redact", description="e-mail addresses: redact, drop or off")
-    phone: Action = Field("redact", description="telephone numbers, with + or, in `regions`, as written there: redact, drop or off")
-    card: Action = Field("redact", description="payment cards whose check digit and issuer are right: redact, drop or off")
-    ip: Action = Field("redact", description="public IP addresses, not those of private networks and documentation: redact, drop or off")
-    iban: Action = Field("redact", description="bank accounts (IBAN) whose check digits are right: redact, drop or off")
-    identity: Action = Field("redact", description="national identity numbers that check: redact, drop or off")
+    phone: Action = Field("redact", description="telephone numbers, with + or as written in `regions`: redact, drop or off")
+    card: Action = Field("redact", description="payment card numbers with a valid check digit and issuer: redact, drop or off")
+    ip: Action = Field("redact", description="public IP addresses, not private or documentation ones: redact, drop or off")
+    iban: Action = Field("redact", description="bank accounts (IBAN) with valid check digits: redact, drop or off")
+    identity: Action = Field("redact", description="national identity numbers with valid check digits: redact, drop or off")
     identities: tuple[Identity, ...] = Field(
-        IDENTITIES, description="which national numbers; those that look like any number count only beside a word that names them"
+        IDENTITIES, description="which national numbers; those without a shape of their own count only next to a word that names them"
     )
     regions: tuple[Region, ...] = Field(
-        (), description="countries whose telephone numbers are found without +, in their own way of writing or beside a word such as phone"
+        (),
+        description="countries whose telephone numbers need no +, if written the national way or next to a word such as phone",
     )
-    drop_above: int = Field(0, ge=0, description="how many of a kind to drop for a document may have and stay; finds")
+    drop_above: int = Field(0, ge=0, description="drop a document with more than this many of a kind whose action is drop; occurrences")
     replacement: str = Field(
         "<{KIND}>",
         pattern=r"^[^0-9@:]*\{KIND\}[^0-9@:]*$",
-        description="what a find becomes; {KIND}: EMAIL, PHONE, CARD, IP, IBAN or ID",
+        description="the replacement; {KIND} stands for EMAIL, PHONE, CARD, IP, IBAN or ID",
     )
 
     def action(self, kind: str) -> Action:
-        """What becomes of a kind."""
+        """The action for a kind."""
         action: Action = getattr(self, kind)
         return action
 

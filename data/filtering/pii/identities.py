@@ -1,9 +1,9 @@
-"""National identity numbers that can be told by their check digits, with python-stdnum, and how each is written.
+"""National identity numbers that python-stdnum can validate by check digits, and how each is written.
 
 The list: Brazil's CPF, Germany's IdNr, Spain's DNI and NIE, France's NIR, Britain's NHS number, Italy's codice fiscale, the Dutch BSN,
-Poland's PESEL, Sweden's personnummer, the American SSN. One that has a shape of its own (letters, fixed punctuation, 15 digits) counts
-wherever its check holds; one that is a bare run of digits, of which one in eleven would pass any check, counts only beside a word that
-names it.
+Poland's PESEL, Sweden's personnummer, the American SSN. A number with a shape of its own (letters, fixed punctuation, 15 digits) counts
+wherever its check digits are valid. One that is only a run of digits, of which one in eleven would pass a check by chance, counts only next
+to a word that names it.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 
-BEFORE, AFTER = 60, 20
+BEFORE, AFTER = 60, 20  # characters searched for such a word
 
 
 @dataclass(frozen=True)
 class National:
-    """A number: stdnum's module for it, what it looks like, and the words of which one must be near (none: it needs none)."""
+    """A national number: its stdnum module, its pattern, and the words of which one must be nearby (None: none needed)."""
 
     module: str
     pattern: re.Pattern[str]
@@ -26,8 +26,8 @@ class National:
 
 
 def _number(module: str, pattern: str, words: str = "") -> National:
-    around = rf"(?<![\w@])(?<!\d[.,/-]){pattern}(?!\w)(?![.,/-]\d)"
-    return National(module, re.compile(around, re.ASCII), re.compile(rf"(?:{words})", re.IGNORECASE) if words else None)
+    delimited = rf"(?<![\w@])(?<!\d[.,/-]){pattern}(?!\w)(?![.,/-]\d)"
+    return National(module, re.compile(delimited, re.ASCII), re.compile(rf"(?:{words})", re.IGNORECASE) if words else None)
 
 
 NATIONAL: dict[str, tuple[National, ...]] = {
@@ -55,11 +55,11 @@ NATIONAL: dict[str, tuple[National, ...]] = {
 
 
 def has_nearby(text: str, start: int, end: int, words: re.Pattern[str] | None) -> bool:
-    """Whether one of `words` stands a little before or after a place; always when there are none to look for."""
+    """Whether one of `words` occurs shortly before or after a position; true if there are no words."""
     return words is None or words.search(text, max(0, start - BEFORE), end + AFTER) is not None
 
 
 def load_validator(module: str) -> Callable[[str], bool]:
-    """stdnum's check of a number."""
+    """Return stdnum's validation function of a module."""
     valid: Callable[[str], bool] = import_module(f"stdnum.{module}").is_valid
     return valid

@@ -1,14 +1,14 @@
-"""How each kind of personal data is found: SQL asks which documents may have it, Python finds and proves it in these.
+"""Finds each kind of personal data: SQL selects the documents that may contain it, Python finds and validates it in these.
 
-Guarantees: whatever `find` finds in a text, `hint` matches (a RE2 pattern; a test holds it). Proof, by kind:
+Whatever `find` finds in a text, the RE2 pattern `hint` matches too (a test checks it). Validation by kind:
 - e-mail: the grammar of addresses as they are used (RFC 5321, ASCII).
 - iban: length by country and ISO 7064 check digits (stdnum).
 - card: 13 to 19 digits of a known issuer (ISO/IEC 7812), the Luhn check, in one run or grouped as printed on cards.
 - identity: `identities`.
-- ip: addresses that are routable (RFC 6890, Python's ipaddress), not private or documentation ones. After a word such as version or
-  section four numbers are a numbering, not an address, and so are four below ten, unless a word such as IP or server is near.
-- phone: valid numbers by Google's libphonenumber (phonenumbers), with a plus sign; in `regions` also without one, if written just as the
-  country writes them or near a word for telephones.
+- ip: routable addresses (RFC 6890, Python's ipaddress), not private or documentation ones. After a word such as version or section, four
+  numbers are a numbering and not an address, and so are four numbers below ten unless a word such as IP or server is nearby.
+- phone: numbers with a plus sign that Google's libphonenumber (phonenumbers) accepts; in `regions` also without one, if written exactly in
+  the national format or near a word for telephones.
 """
 
 from __future__ import annotations
@@ -52,19 +52,19 @@ TELEPHONE = re.compile(
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of personal data: its name in recipes and ledgers, its name in tags, and what a text must match to have any."""
+    """A kind of personal data: its name in recipes and ledgers, its name in tags, and a pattern that every text with any must match."""
 
     name: str
     tag: str
     hint: str
 
     def find(self, text: str, config: PiiConfig) -> Iterator[Span]:
-        """Start and end of every find, in order, none within another."""
+        """Yield start and end of every occurrence, in order, without overlaps."""
         yield from FINDERS[self.name](text, config)
 
 
 def _scan(pattern: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], list[int]]]:
-    """Every candidate and a place to say where its proven part ends; a candidate that isn't proven is sought again one character on."""
+    """Yield every candidate with an empty list; append the end of its valid part, or else the search goes on one character further."""
     at = 0
     while (match := pattern.search(text, at)) is not None:
         end: list[int] = []
@@ -102,7 +102,7 @@ def _identities(text: str, config: PiiConfig) -> Iterator[Span]:
     found: set[Span] = set()
     for name in config.identities:
         for number in NATIONAL[name]:
-            # Reading the whole text for a number costs more than looking for the word without which it doesn't count.
+            # Searching for the required word is cheaper than searching for numbers.
             if number.words is not None and number.words.search(text) is None:
                 continue
             valid = load_validator(number.module)
@@ -110,7 +110,7 @@ def _identities(text: str, config: PiiConfig) -> Iterator[Span]:
                 if has_nearby(text, *match.span(), number.words) and valid(match.group()):
                     end.append(match.end())
                     found.add(match.span())
-    yield from _apart(found)
+    yield from _without_overlaps(found)
 
 
 def _addresses(text: str, config: PiiConfig) -> Iterator[Span]:
@@ -122,14 +122,14 @@ def _addresses(text: str, config: PiiConfig) -> Iterator[Span]:
             continue
         public = address.is_global and not address.is_multicast
         if address.version == 6:
-            # What is allocated to networks (RFC 4291); the rest of the space is times and code.
+            # The space allocated to networks (RFC 4291); matches outside it are times and code.
             public = public and address.packed[0] >> 5 == 1
         else:
             addressed = max(address.packed) > 9 or has_nearby(text, *match.span(), NETWORK)
             public = public and addressed and not NUMBERING.search(text, max(0, match.start() - 12), match.start())
         if public:
             found.add(match.span())
-    yield from _apart(found)
+    yield from _without_overlaps(found)
 
 
 def _phones(text: str, config: PiiConfig) -> Iterator[Span]:
@@ -137,19 +137,19 @@ def _phones(text: str, config: PiiConfig) -> Iterator[Span]:
 
     found: set[Span] = set()
     for match, end in _scan(PLUS, text):
-        if size := _dialled(phonenumbers, match.group(), None):
+        if size := _valid_length(phonenumbers, match.group(), None):
             end.append(match.start() + size)
             found.add((match.start(), end[0]))
     for region in config.regions:
         for match, end in _scan(NATIONAL_PHONE, text):
-            if _national(phonenumbers, text, match, region):
+            if _is_national(phonenumbers, text, match, region):
                 end.append(match.end())
                 found.add(match.span())
-    yield from _apart(found)
+    yield from _without_overlaps(found)
 
 
-def _dialled(phonenumbers: Any, written: str, region: str | None) -> int:
-    """How many characters of `written`, from its first, are a valid number; groups of digits that follow one are dropped."""
+def _valid_length(phonenumbers: Any, written: str, region: str | None) -> int:
+    """Return how many characters at the beginning of `written` are a valid number, dropping groups of digits from its end."""
     while len(written) > 6:
         try:
             number = phonenumbers.parse(written, region)
@@ -161,7 +161,7 @@ def _dialled(phonenumbers: Any, written: str, region: str | None) -> int:
     return 0
 
 
-def _national(phonenumbers: Any, text: str, match: re.Match[str], region: str) -> bool:
+def _is_national(phonenumbers: Any, text: str, match: re.Match[str], region: str) -> bool:
     written = match.group()
     try:
         number = phonenumbers.parse(written, region)
@@ -176,8 +176,8 @@ def _national(phonenumbers: Any, text: str, match: re.Match[str], region: str) -
     return (grouped and (written in usual or bool(dashed & usual))) or has_nearby(text, *match.span(), TELEPHONE)
 
 
-def _apart(found: set[Span]) -> Iterator[Span]:
-    """Finds in order; of those that overlap, the first and longest."""
+def _without_overlaps(found: set[Span]) -> Iterator[Span]:
+    """Yield the spans in order; of overlapping ones, the first and longest."""
     last = 0
     for start, end in sorted(found, key=lambda span: (span[0], -span[1])):
         if start >= last:
@@ -189,7 +189,7 @@ FINDERS = {"email": _emails, "iban": _ibans, "card": _cards, "identity": _identi
 
 
 def enabled_kinds(config: PiiConfig) -> tuple[Kind, ...]:
-    """The kinds that are looked for, in the order in which they are: what one has found the next doesn't see."""
+    """Return the enabled kinds in search order: text found as one kind isn't searched for the next."""
     phone = r"\+[1-9][ .\-/()0-9]{6}" + (r"|[0-9][ .\-/()]{0,2}[0-9][ .\-/()0-9]{5}" if config.regions else "")
     every = (
         Kind("email", "EMAIL", "@[A-Za-z0-9]"),

@@ -1,8 +1,8 @@
-"""Personal data taken out of documents: every find replaced by a tag, over and over until there is none.
+"""Redacts personal data: replaces every occurrence by a tag, repeatedly until none is left.
 
-Guarantees: idempotent (a text that was redacted has nothing left to find); what was found is written nowhere: the account of edits says its
-kind and length, and a document that is dropped is kept among the removed ones with tags in their place. Costs: SQL reads every text once
-for each kind, 100 to 350 MB/s; only documents that may have something are looked at closely.
+Redacting a redacted text changes nothing. The data itself is written nowhere: the edits record its kind and length, and a dropped document
+is kept among the removed ones with tags in place of the data. SQL scans every text once for each kind, at 100 to 350 MB/s; only documents
+that may contain something are searched in Python.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from data.filtering.batch import Batch, Step, TrackedDocument
 from data.filtering.pii.config import KINDS, PiiConfig
 from data.filtering.pii.kinds import Kind, enabled_kinds
 
-CALLED = {
+DISPLAY_NAMES = {
     "email": "e-mail",
     "iban": "IBAN",
     "card": "payment card",
@@ -26,8 +26,8 @@ CALLED = {
 
 
 @dataclass(frozen=True)
-class Find:
-    """Personal data in a text, and what is put there instead."""
+class Redaction:
+    """An occurrence of personal data in a text, and the tag that replaces it."""
 
     kind: str
     start: int
@@ -35,40 +35,41 @@ class Find:
     tag: str
 
 
-def find_all(text: str, config: PiiConfig, looked_for: tuple[Kind, ...]) -> list[Find]:
-    """Everything that is found, in order, nothing twice: what an earlier kind has found is not sought by a later one."""
-    found: list[Find] = []
-    for kind in looked_for:
+def find_all(text: str, config: PiiConfig, searched: tuple[Kind, ...]) -> list[Redaction]:
+    """Return all personal data in a text, in order, without overlaps; earlier kinds take precedence over later ones."""
+    found: list[Redaction] = []
+    for kind in searched:
         tag = config.replacement.replace("{KIND}", kind.tag)
-        starts, ends = [find.start for find in found], [find.end for find in found]
-        new = [Find(kind.name, start, end, tag) for start, end in kind.find(text, config) if _free(start, end, starts, ends)]
-        found = sorted([*found, *new], key=lambda find: find.start)
+        starts, ends = [redaction.start for redaction in found], [redaction.end for redaction in found]
+        new = [Redaction(kind.name, start, end, tag) for start, end in kind.find(text, config) if _free(start, end, starts, ends)]
+        found = sorted([*found, *new], key=lambda redaction: redaction.start)
     return found
 
 
 def _free(start: int, end: int, starts: list[int], ends: list[int]) -> bool:
-    """Whether a place touches none of those that begin at `starts` and end at `ends`, in order."""
+    """Whether a span overlaps none of the spans with these sorted starts and ends."""
     following = bisect_left(starts, end)
     return following == 0 or ends[following - 1] <= start
 
 
-def redact(text: str, config: PiiConfig, hinted: tuple[Kind, ...]) -> tuple[str, list[list[Find]]]:
-    """The text without what was found, and the finds of each round, by their places in the text of that round.
+def redact(text: str, config: PiiConfig, hinted: tuple[Kind, ...]) -> tuple[str, list[list[Redaction]]]:
+    """Return the redacted text, and the redactions of each round with their positions in that round's text.
 
-    The first round looks for `hinted` alone, the kinds that the text may have."""
-    rounds: list[list[Find]] = []
+    The first round searches only for `hinted`, the kinds that the text may contain.
+    """
+    rounds: list[list[Redaction]] = []
     while found := find_all(text, config, enabled_kinds(config) if rounds else hinted):
-        pieces, last = [], 0
-        for find in found:
-            pieces += [text[last : find.start], find.tag]
-            last = find.end
-        text = "".join([*pieces, text[last:]])
+        parts, last = [], 0
+        for redaction in found:
+            parts += [text[last : redaction.start], redaction.tag]
+            last = redaction.end
+        text = "".join([*parts, text[last:]])
         rounds.append(found)
     return text, rounds
 
 
 def pii(config: PiiConfig) -> Step:
-    """Looks for the kinds that are on, and redacts or drops."""
+    """Return the step that redacts the enabled kinds, and drops documents where asked."""
     looked_for = enabled_kinds(config)
     hints = ", ".join(f"regexp_matches(coalesce(given, text), '{kind.hint}') AS {kind.name}" for kind in looked_for)
 
@@ -79,26 +80,26 @@ def pii(config: PiiConfig) -> Step:
         for document, row in batch.rows(f"SELECT n, {hints} FROM plain ORDER BY n"):
             hinted = tuple(kind for kind in looked_for if row[kind.name])
             if hinted:
-                _take_out(document, config, hinted)
-        batch.changed()
+                _redact_document(document, config, hinted)
+        batch.mark_changed()
 
     return step
 
 
-def _take_out(document: TrackedDocument, config: PiiConfig, hinted: tuple[Kind, ...]) -> None:
+def _redact_document(document: TrackedDocument, config: PiiConfig, hinted: tuple[Kind, ...]) -> None:
     text, rounds = redact(document.text, config, hinted)
     document.row["text"] = text
     for number, found in enumerate(rounds, start=1):
-        for find in found:
-            edit = {"round": number, "rule": f"pii {find.kind}", "place": find.start + 1}
-            before = f"{CALLED[find.kind]}, {find.end - find.start} characters"
-            document.edits.append(edit | {"before": before, "after": find.tag})
-    counts = Counter(find.kind for found in rounds for find in found)
+        for redaction in found:
+            edit = {"round": number, "rule": f"pii {redaction.kind}", "place": redaction.start + 1}
+            before = f"{DISPLAY_NAMES[redaction.kind]}, {redaction.end - redaction.start} characters"
+            document.edits.append(edit | {"before": before, "after": redaction.tag})
+    counts = Counter(redaction.kind for found in rounds for redaction in found)
     for kind in KINDS:
-        mine = [find for found in rounds for find in found if find.kind == kind]
+        mine = [redaction for found in rounds for redaction in found if redaction.kind == kind]
         if mine:
-            size = sum(find.end - find.start for find in mine)
-            document.note("changed", f"pii {kind}", len(mine), size, size - sum(len(find.tag) for find in mine))
+            size = sum(redaction.end - redaction.start for redaction in mine)
+            document.note("changed", f"pii {kind}", len(mine), size, size - sum(len(redaction.tag) for redaction in mine))
     for kind in KINDS:
         if config.action(kind) == "drop" and counts[kind] > config.drop_above:
             document.remove(f"pii {kind}", f"{kind} {counts[kind]} > {config.drop_above}")

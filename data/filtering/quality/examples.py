@@ -1,7 +1,7 @@
-"""The texts that a user calls good or bad: files found, read and cut into pieces.
+"""Finds, reads and chunks the example texts that a user calls good or bad.
 
-Guarantees: files in the order of their names, each once; a file that is missing, no text, empty or of another kind is an error by name,
-never skipped. Memory: the examples.
+Files come in the order of their names, each once. A file that is missing, empty, not text or of another kind raises an error that names it;
+none is skipped. Memory holds all examples.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ class ExampleError(ValueError):
 
 
 def example_files(config: ClassifierConfig, root: Path) -> dict[str, dict[str, Path]]:
-    """{side: {name: file}} of the examples. Raises ExampleError for a file that is on both sides, SourceError where a glob finds none."""
+    """Return the examples as {side: {name: file}}. Raise ExampleError for a file on both sides, SourceError if a glob matches nothing."""
     sides = {side: find_files(FilesSource(name=side, paths=getattr(config, side), formats=FORMATS), root) for side in SIDES}
     both = set(sides["positive"].values()) & set(sides["negative"].values())
     if both:
-        raise ExampleError(f"filter.quality: {min(both).name} is among the positive and the negative examples; take it out of one")
+        raise ExampleError(f"filter.quality: {min(both).name} is both a positive and a negative example; remove it from one")
     return sides
 
 
 def example_digests(
     config: ClassifierConfig, root: Path, shard: object, digest_of: Callable[[Iterable[Path]], Mapping[Path, str]]
 ) -> dict[str, str]:
-    """{side/file: digest} of the examples, for the key of the quality stage."""
+    """Return {side/file: digest} of the examples, for the key of the quality stage."""
     files = {f"{side}/{name}": path for side, found in example_files(config, root).items() for name, path in found.items()}
     digests = digest_of(files.values())
     return {name: digests[path] for name, path in files.items()}
 
 
-def read_texts(name: str, path: Path, lists: ObservedFiles) -> Iterator[str]:
-    """The texts of a file, called `side/name`. Raises ExampleError as the module says."""
+def read_texts(name: str, path: Path, files: ObservedFiles) -> Iterator[str]:
+    """Yield the texts of a file, which errors call `name`. Raise ExampleError if one can't be used."""
     try:
-        content, _ = decode(lists.read(name, path))
+        content, _ = decode(files.read(name, path))
     except NotText as error:
         raise ExampleError(f"filter.quality: {name} can't be an example: {error}") from error
     if path.suffix.lower() != ".jsonl":
@@ -60,12 +60,12 @@ def read_texts(name: str, path: Path, lists: ObservedFiles) -> Iterator[str]:
         except (ValueError, KeyError, TypeError) as error:
             raise ExampleError(f'filter.quality: {name}, line {number}: not a JSON object with a "text" ({error!r})') from error
         if not isinstance(text, str) or not text.strip():
-            raise ExampleError(f"filter.quality: {name}, line {number}: its text is empty or no string")
+            raise ExampleError(f"filter.quality: {name}, line {number}: its text is empty or not a string")
         yield text
 
 
 def chunks(text: str, size: int, most: int) -> list[str]:
-    """At most `most` pieces of `size` characters, spread evenly through a text; the whole text in pieces if it has no more."""
+    """Return at most `most` chunks of `size` characters, spread evenly through a text; all of it if it has no more than that."""
     count = max(1, -(-len(text) // size))
     if count <= most:
         return [text[k * size : (k + 1) * size] for k in range(count)]

@@ -1,4 +1,4 @@
--- How often a document uses the listed phrases: every place where a phrase's words stand in a row, found by its first word.
+-- How often each document uses the listed phrases: candidates are found by the first word of a phrase, then compared word by word.
 CREATE OR REPLACE TEMP TABLE listed AS
 SELECT words, words[1] AS first, min(number) AS number FROM (SELECT number, words(phrase) AS words FROM phrase) GROUP BY words;
 

@@ -1,10 +1,10 @@
--- C4's rules over documents and lines. Table `measured` has the rules that remove a whole document before a line is cut.
+-- C4's rules over documents and lines. Table measured: the rules that remove whole documents, before any line is cut.
 CREATE OR REPLACE TEMP TABLE measured AS
 SELECT n, regexp_matches(text, '(?i)lorem ipsum')::INTEGER AS lorem_ipsum, (contains(text, '{') OR contains(text, '}'))::INTEGER AS curly_brackets
 FROM plain;
 
--- cut: the first rule that takes the line; NULL: it stays. place: which line it is, from 1.
-CREATE OR REPLACE TEMP TABLE judged AS
+-- cut: the first rule that cuts the line; NULL: it stays. place: its number, from 1.
+CREATE OR REPLACE TEMP TABLE line_cut AS
 SELECT n, place, plain,
     CASE WHEN plain = '' THEN NULL
          WHEN getvariable('terminal_punctuation') AND NOT regexp_matches(plain, '[.!?"''”’»]$') THEN 'c4 terminal punctuation'
@@ -17,12 +17,12 @@ FROM (
     FROM (SELECT n, string_split(text, chr(10)) AS lines FROM plain)
 );
 
--- A line that ends a sentence holds one at least, so only documents of few such lines are counted to the last sentence.
+-- A line that ends a sentence has at least one, so sentences are counted only in documents with few such lines.
 CREATE OR REPLACE TEMP TABLE sentences AS
-WITH stays AS (
-    SELECT n, plain, regexp_matches(plain, '[.!?…]["''\p{Pe}\p{Pf}]*$') AS ends FROM judged WHERE cut IS NULL AND plain <> ''
+WITH kept AS (
+    SELECT n, plain, regexp_matches(plain, '[.!?…]["''\p{Pe}\p{Pf}]*$') AS ends FROM line_cut WHERE cut IS NULL AND plain <> ''
 ), few AS (
-    SELECT n FROM plain ANTI JOIN (SELECT n FROM stays WHERE ends GROUP BY n HAVING count(*) >= getvariable('minimum_sentences')) USING (n)
+    SELECT n FROM plain ANTI JOIN (SELECT n FROM kept WHERE ends GROUP BY n HAVING count(*) >= getvariable('minimum_sentences')) USING (n)
 )
 SELECT n, coalesce(sum(len(regexp_extract_all(plain, '[.!?…]+["''\p{Pe}\p{Pf}]*(?: |$)'))), 0) AS sentences
-FROM few LEFT JOIN stays USING (n) GROUP BY n;
+FROM few LEFT JOIN kept USING (n) GROUP BY n;

@@ -1,4 +1,4 @@
--- The measures of FineWeb's rules. \p{Pe} and \p{Pf} are brackets and quotes that close.
+-- The measures of FineWeb's rules. \p{Pe} and \p{Pf} are closing brackets and quotes.
 CREATE OR REPLACE TEMP TABLE measured AS
 WITH line AS (
     SELECT n, trim(line) AS line, count(*) AS times

@@ -1,4 +1,4 @@
--- The measures of Gopher's rules of quality, a row a document; NULL where there is nothing to measure.
+-- The measures of Gopher's quality rules, a row for each document; NULL if there is nothing to measure.
 CREATE OR REPLACE TEMP TABLE measured AS
 WITH line AS NOT MATERIALIZED (
     SELECT n, unnest(string_split(text, chr(10))) AS line FROM plain
@@ -14,7 +14,7 @@ WITH line AS NOT MATERIALIZED (
     SELECT n,
         count(*) AS words,
         sum(length(word)) AS characters,
-        -- Most words begin with a letter of ASCII, which a comparison tells; RE2 is asked about the rest.
+        -- Most words begin with an ASCII letter, which a comparison finds; only the rest needs RE2.
         count(*) FILTER (
             (word >= 'a' AND word < '{') OR (word >= 'A' AND word < '[') OR regexp_matches(word, '\p{L}')) AS alphabetic
     FROM word WHERE word <> '' GROUP BY n

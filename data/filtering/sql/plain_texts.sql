@@ -1,4 +1,4 @@
--- Texts with every white space but the line end as a space, and as they were given; most have no other: NULL says that both are the same.
+-- Texts with all white space except line ends as spaces. given: the original text; NULL if it is the same, as for most.
 CREATE OR REPLACE TEMP TABLE plain AS
 SELECT n,
     CASE WHEN other THEN text END AS given,

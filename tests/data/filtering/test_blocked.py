@@ -61,7 +61,7 @@ def test_a_list_is_part_of_what_decides_and_must_stay_what_it_was(tmp_path: Path
     (tmp_path / "list.txt").write_text("casino")
     config = FilterConfig(blocked=BlockedConfig(enabled=True, phrase_files=("list.txt",)))
     assert block_list_digests(config, tmp_path, None, lambda paths: {path: path.name for path in paths}) == {"list.txt": "list.txt"}
-    with pytest.raises(FileChanged, match=r"list.txt changed while the run was under way"):
+    with pytest.raises(FileChanged, match=r"list.txt changed during the run"):
         ObservedFiles(tmp_path, {"list.txt": "0" * 64}).read("list.txt")
 
 

@@ -83,7 +83,7 @@ def _expected(text: str, config: Any, rules: list[tuple[str, str, str, str]], me
 def _agree(work: Database, texts: list[str], config: Any, step: Callable[[Batch], None], rules: Any, measure: Measure) -> None:
     batch = Batch(work, [{"text": text, "metadata": "{}"} for text in texts])
     step(batch)
-    assert [document.fate for document in batch.documents] == [_expected(text, config, rules, measure) for text in texts]
+    assert [document.removal for document in batch.documents] == [_expected(text, config, rules, measure) for text in texts]
 
 
 @settings(max_examples=25)

@@ -55,7 +55,7 @@ def test_what_a_person_states_goes_before_the_model(tmp_path: Path) -> None:
 
 
 def test_a_language_that_nothing_can_have_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"keep: 'xx' is no language that lid.176 knows or `stated` names"):
+    with pytest.raises(ValueError, match=r"keep: 'xx' is a language that neither lid.176 nor `stated` knows"):
         run(tmp_path, TEXTS, {"language": {"keep": ["en", "xx"]}})
     assert len(known_languages()) == 176
 
