@@ -7,7 +7,7 @@ from pathlib import Path
 from data.provenance.lines import lines_naming, lines_quoting
 from model.evaluation.config import EvaluateConfig
 from tasks.lineage.hook import Holding, Inspection, LineageHook
-from tasks.lineage.rules import SPLITS
+from tasks.lineage.inspections import SPLITS
 from tasks.reporting.evaluation import MEASUREMENTS, SAMPLES
 from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage

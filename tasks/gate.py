@@ -12,7 +12,7 @@ from pathlib import Path
 from model.evaluation.gate import GateConfig, judge, passed
 from model.evaluation.gate_table import HEADER, as_markdown, as_text, rows
 from tasks.lineage.hook import LineageHook
-from tasks.lineage.rules import holds_nothing
+from tasks.lineage.inspections import holds_nothing
 from tasks.reporting.gates import GATES
 from tasks.reporting.hook import ReportHook
 from tasks.stage.execution.run import current_run

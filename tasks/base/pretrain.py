@@ -9,7 +9,7 @@ from pathlib import Path
 
 from model.networks.directory import model_files
 from tasks.lineage.hook import LineageHook
-from tasks.lineage.rules import trained_model
+from tasks.lineage.inspections import trained_model
 from tasks.reporting.hook import ReportHook
 from tasks.reporting.learning import LEARNING
 from tasks.stage.stage import DigestOf, Metrics, ShardIndex, Workspace, stage

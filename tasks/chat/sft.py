@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tasks.lineage.hook import LineageHook
-from tasks.lineage.rules import trained_model
+from tasks.lineage.inspections import trained_model
 from tasks.reporting.hook import ReportHook
 from tasks.reporting.learning import LEARNING
 from tasks.stage.stage import Metrics, Workspace, stage

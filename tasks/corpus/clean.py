@@ -7,7 +7,7 @@ from pathlib import Path
 from data.cleaning.clean import clean as clean_documents
 from data.cleaning.config import CleanConfig
 from tasks.lineage.hook import LineageHook
-from tasks.lineage.rules import document_tables
+from tasks.lineage.inspections import document_tables
 from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage
 

@@ -13,7 +13,7 @@ from data.decontamination.decontaminate import decontaminate as remove_evaluatio
 from data.decontamination.evaluation import evaluation_digests
 from data.provenance.tables import has_document
 from tasks.lineage.hook import Holding, Inspection, LineageHook
-from tasks.lineage.rules import document_tables
+from tasks.lineage.inspections import document_tables
 from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from data.dedup.config import DedupConfig
 from data.dedup.dedup import dedup as remove_duplicates
 from tasks.lineage.hook import LineageHook
-from tasks.lineage.rules import document_tables
+from tasks.lineage.inspections import document_tables
 from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage
 

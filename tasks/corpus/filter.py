@@ -12,7 +12,7 @@ from data.filtering.config import FilterConfig
 from data.filtering.filter import filter_documents
 from data.filtering.observed_files import ObservedFiles
 from tasks.lineage.hook import LineageHook
-from tasks.lineage.rules import document_tables
+from tasks.lineage.inspections import document_tables
 from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage
 

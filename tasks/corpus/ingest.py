@@ -14,7 +14,7 @@ from data.sources.files import source_state
 from data.sources.ingest import IngestInputs
 from data.sources.ingest import ingest as read_sources
 from tasks.lineage.hook import LineageHook
-from tasks.lineage.rules import document_tables
+from tasks.lineage.inspections import document_tables
 from tasks.reporting.hook import ReportHook
 from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage

@@ -10,7 +10,7 @@ from data.filtering.quality.classifier import train
 from data.filtering.quality.config import ClassifierConfig
 from data.filtering.quality.examples import example_digests
 from tasks.lineage.hook import LineageHook
-from tasks.lineage.rules import holds_nothing
+from tasks.lineage.inspections import holds_nothing
 from tasks.stage.stage import Metrics, Workspace, stage
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from data.splits.config import SplitConfig
 from data.splits.split import split as split_documents
 from tasks.lineage.hook import LineageHook
-from tasks.lineage.rules import document_tables
+from tasks.lineage.inspections import document_tables
 from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage
 

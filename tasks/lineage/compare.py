@@ -13,7 +13,7 @@ from typing import Any
 
 from data.provenance.tables import Document, documents, text_digests
 from tasks.lineage.graph import without_shard
-from tasks.lineage.rules import DOCUMENTS
+from tasks.lineage.inspections import DOCUMENTS
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.identity.key import flatten
 from tasks.stage.store.artifact import Artifact

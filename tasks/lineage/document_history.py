@@ -22,7 +22,7 @@ from data.provenance.edits import EDITS_FILE, Change, merge_changes, removed_fil
 from data.provenance.tables import Document, SharedText, find_shared_text, quarantined, rows_of, text_of
 from tasks.lineage.corpus_run import CorpusRun, find_corpus_run, has_file, newest_corpus_runs
 from tasks.lineage.documents import MAX_CANDIDATES, describe_document, find_document, read_documents
-from tasks.lineage.rules import DOCUMENT_TABLES, DOCUMENTS, LEDGER, SPLITS
+from tasks.lineage.inspections import DOCUMENT_TABLES, DOCUMENTS, LEDGER, SPLITS
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact
 

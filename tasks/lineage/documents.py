@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from data.provenance.tables import Document, documents
-from tasks.lineage.rules import DOCUMENTS
+from tasks.lineage.inspections import DOCUMENTS
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact
 

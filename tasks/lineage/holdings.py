@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from data.provenance.tables import Document, text_of
 from tasks.lineage.hook import Holding, Inspection
-from tasks.lineage.rules import DOCUMENT_TABLES
+from tasks.lineage.inspections import DOCUMENT_TABLES
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact, InputRecord
 

@@ -65,6 +65,6 @@ def rates_of(runs: Iterable[RunRecord], artifacts: Iterable[Artifact]) -> Rates:
     """Return the prices of the newest run that had one of these artifacts; no prices if no run had any."""
     keys = {artifact.key for artifact in artifacts}
     for run in runs:
-        if keys & {place.key for place in run.positions.values()}:
+        if keys & {recorded.key for recorded in run.positions.values()}:
             return Rates.model_validate(run.configuration.get("rates", {}))
     return Rates()

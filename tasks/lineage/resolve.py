@@ -57,7 +57,7 @@ def resolve(snapshot: StoreSnapshot, text: str) -> Subject:
 
 def _run(snapshot: StoreSnapshot, run: RunRecord) -> Subject:
     by_key = snapshot.graph.by_key
-    known = [by_key[place.key] for place in run.positions.values() if place.key in by_key]
+    known = [by_key[recorded.key] for recorded in run.positions.values() if recorded.key in by_key]
     missing = len(run.positions) - len(known)
     lost = f"; the records of {missing} of its {len(run.positions)} artifacts are gone" if missing else ""
     alive = "" if run.status != "running" or snapshot.journal.alive(run) else ", but its process is gone"

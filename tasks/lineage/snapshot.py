@@ -11,7 +11,7 @@ from typing import IO
 
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.lineage.hook import LineageHook
-from tasks.lineage.rules import unknown_stage
+from tasks.lineage.inspections import unknown_stage
 from tasks.stage.stage import Stage
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal

@@ -12,8 +12,8 @@ from data.provenance.tables import Document, find_shared_text
 from tasks.lineage.documents import read_documents
 from tasks.lineage.holdings import find_holdings, holding_json
 from tasks.lineage.hook import Holding
+from tasks.lineage.inspections import DOCUMENT_TABLES, LEDGER
 from tasks.lineage.resolve import registered_versions
-from tasks.lineage.rules import DOCUMENT_TABLES, LEDGER
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import RegisteredModel, RunRecord

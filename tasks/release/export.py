@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from model.release.config import CardConfig, ExportConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from tasks.lineage.hook import LineageHook
-from tasks.lineage.rules import derived_model
+from tasks.lineage.inspections import derived_model
 from tasks.reporting.hook import ReportHook
 from tasks.reporting.sizes import SIZES
 from tasks.stage.stage import Metrics, Workspace, stage

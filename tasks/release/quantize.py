@@ -6,7 +6,7 @@ from pathlib import Path
 
 from model.quantization.config import QuantizeConfig
 from tasks.lineage.hook import LineageHook
-from tasks.lineage.rules import derived_model
+from tasks.lineage.inspections import derived_model
 from tasks.reporting.hook import ReportHook
 from tasks.reporting.sizes import SIZES
 from tasks.stage.stage import Metrics, Workspace, stage

@@ -343,7 +343,7 @@ CODE = [
         "a stage's take-down hook",
         both(
             code("tasks/evaluate.py", "    certain = all(holding.certain for", "    certain = bool(packed) and all(holding.certain for"),
-            code("tasks/lineage/rules.py", "causes = [*trained, *before]", "causes = [*before, *trained]"),
+            code("tasks/lineage/inspections.py", "causes = [*trained, *before]", "causes = [*before, *trained]"),
         ),
     ),
     Line("the machinery of stages", code("tasks/stage/system/progress.py", "LOG_SECONDS = 10.0", "LOG_SECONDS = 11.0")),

@@ -1,4 +1,4 @@
-"""How several stages hold documents in the same way. A stage that is alone in its way has its rule in its own file."""
+"""Inspections that several stages share. One that only a single stage needs is in that stage's file."""
 
 from __future__ import annotations
 
