@@ -20,8 +20,8 @@ from flows.services import servers
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 for group in (run_app, chat_app, recipes_app):
     app.add_typer(group)
-app.add_typer(recipe_app, name="recipe")
-app.add_typer(corpus_app, name="corpus")
+app.add_typer(recipe_app, name="recipe", rich_help_panel="Recipes")
+app.add_typer(corpus_app, name="corpus", rich_help_panel="Look inside")
 for group in (lineage_app, store_app, services_app):
     app.add_typer(group)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import socket
@@ -11,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from flows.recipe.loading import load
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -70,6 +73,25 @@ def test_the_quick_commands_do_what_their_comments_say(environment: dict[str, st
     assert "tokenizer" in lineage[0] and "cost" in lineage[0]
     assert "export/four_books" in holding[0] and "four_books/2.txt" in holding[0]
     assert "executed" in differing[0] or "ran 0 of 22 stages" in differing[0]
+
+
+def test_the_recipe_commands_do_what_their_remarks_say(environment: dict[str, str], tmp_path: Path) -> None:
+    show, differ, schema = block("Recipes")
+    assert "# <- default: 2000000" in say(show, environment)
+    assert "model.width: 128 -> 192" in say(differ, environment)
+    say(schema.replace("recipe.schema.json", str(tmp_path / "recipe.schema.json")), environment)
+    assert "pretrain" in json.loads((tmp_path / "recipe.schema.json").read_text())["properties"]
+
+
+def test_the_recipes_in_the_readme_load(tmp_path: Path) -> None:
+    named = {}
+    for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL):
+        (tmp_path / "recipe.yaml").write_text(text)
+        recipe = load(str(tmp_path))
+        named[recipe.name] = recipe
+    assert named["longer"].pretrain.tokens == 4_000_000
+    assert named["longer"].gates == load("universe").gates
+    assert named["letters"].root == str(tmp_path)
 
 
 @pytest.mark.slow

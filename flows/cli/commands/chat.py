@@ -9,7 +9,7 @@ import typer
 chat_app = typer.Typer()
 
 
-@chat_app.command()
+@chat_app.command(rich_help_panel="Make a model")
 def chat(
     model: Annotated[str, typer.Argument(help="a recipe whose released model to talk to, or a model directory")] = "universe",
     int8: Annotated[bool, typer.Option("--int8", help="use the INT8 model")] = False,

@@ -12,7 +12,7 @@ from flows.cli.commands.arguments import AsJson, StoreUrl
 lineage_app = typer.Typer()
 
 
-@lineage_app.command()
+@lineage_app.command(rich_help_panel="Look inside")
 def lineage(
     thing: Annotated[
         str, typer.Argument(help="an artifact, key, digest, file, run, document, or registered model such as folio-universe@champion")
@@ -29,7 +29,7 @@ def lineage(
     print(show_lineage(thing, forward=forward, unfold=unfold, as_json=as_json, drawing=drawing, store=store))
 
 
-@lineage_app.command()
+@lineage_app.command(rich_help_panel="Look inside")
 def takedown(
     document: Annotated[str, typer.Argument(help="a document's id, path or title, or its file")],
     as_json: AsJson = False,
@@ -41,7 +41,7 @@ def takedown(
     print(show_takedown(document, as_json=as_json, store=store))
 
 
-@lineage_app.command()
+@lineage_app.command(rich_help_panel="Look inside")
 def compare(
     first: Annotated[
         str, typer.Argument(help="a run: its id or the beginning of it, an MLflow run id, a recipe, or universe~1 for the one before")

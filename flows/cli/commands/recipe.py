@@ -13,7 +13,7 @@ recipes_app = typer.Typer()
 recipe_app = typer.Typer(no_args_is_help=True, help="Show, compare and describe recipes.")
 
 
-@recipes_app.command()
+@recipes_app.command(rich_help_panel="Recipes")
 def recipes() -> None:
     """List the recipes that come with folio."""
     from flows.recipe.loading import built_in, load
@@ -22,7 +22,7 @@ def recipes() -> None:
         print(f"{name:12} {load(name).description}\n{'':12} {path}")
 
 
-@recipes_app.command()
+@recipes_app.command(rich_help_panel="Recipes")
 def init(folder: Annotated[Path, typer.Argument(help="the folder that holds your texts")]) -> None:
     """Look at a folder of your own texts and write a recipe for them."""
     from flows.recipe.initialize import write_recipe
@@ -63,7 +63,7 @@ def schema() -> None:
     print(recipe_schema())
 
 
-@recipes_app.command()
+@recipes_app.command(rich_help_panel="Recipes")
 def size(
     recipe: RecipeName = "universe",
     changes: Changes = None,

@@ -14,7 +14,7 @@ from tasks.stage.tracking.exporter_process import start_ahead
 run_app = typer.Typer()
 
 
-@run_app.command()
+@run_app.command(rich_help_panel="Make a model")
 def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refresh = None, verify: Verify = False) -> None:
     """Run a recipe: the stages that changed, and no others."""
     start_ahead()
@@ -25,7 +25,7 @@ def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refre
     run_recipe(recipe, settings, stages_to_refresh(refresh, recipe, settings), verify)
 
 
-@run_app.command()
+@run_app.command(rich_help_panel="Make a model")
 def plan(
     recipe: RecipeName = "universe",
     changes: Changes = None,
@@ -47,7 +47,7 @@ def plan(
         print(plan_table(plan.decisions, plan.stopped, cores))
 
 
-@run_app.command()
+@run_app.command(rich_help_panel="Make a model")
 def refresh(stage: StageName, recipe: RecipeName = "universe", changes: Changes = None) -> None:
     """Run a recipe with one stage run again. If its output is the same, nothing after it reruns."""
     start_ahead()
@@ -58,7 +58,7 @@ def refresh(stage: StageName, recipe: RecipeName = "universe", changes: Changes 
     run_recipe(recipe, settings, stages_to_refresh([stage], recipe, settings), False)
 
 
-@run_app.command()
+@run_app.command(rich_help_panel="Make a model")
 def accept(
     stage: StageName,
     reason: Annotated[str, typer.Option(help="why the change leaves the output as it is; kept in the lineage")],

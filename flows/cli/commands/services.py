@@ -12,7 +12,7 @@ from flows.services.home import tracking_url
 services_app = typer.Typer()
 
 
-@services_app.command()
+@services_app.command(rich_help_panel="Look after")
 def up() -> None:
     """Start the Prefect server and the MLflow page on this machine, if they are not running."""
     from flows.cli.run import close_dead_runs
@@ -22,14 +22,14 @@ def up() -> None:
     close_dead_runs()
 
 
-@services_app.command()
+@services_app.command(rich_help_panel="Look after")
 def down() -> None:
     """Stop the servers that `folio up` or `folio run` started."""
     stopped = servers.stop()
     print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 
-@services_app.command()
+@services_app.command(rich_help_panel="Look after")
 def env() -> None:
     """Print the settings that let `prefect` and `mlflow` find this home. Use: eval "$(folio env)"."""
     for name, value in servers.settings().items():

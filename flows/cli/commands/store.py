@@ -11,7 +11,7 @@ from flows.cli.commands.arguments import AsJson, StoreUrl
 store_app = typer.Typer()
 
 
-@store_app.command()
+@store_app.command(rich_help_panel="Look after")
 def gc(
     delete: Annotated[bool, typer.Option("--delete", help="delete it; without this it is only listed")] = False,
     keep: Annotated[int, typer.Option(min=1, help="how many of each recipe's newest finished runs to keep")] = 3,
@@ -26,7 +26,7 @@ def gc(
     print(garbage_report(delete=delete, keep=keep, named=tuple(keep_run or ()), unrecorded=unrecorded, as_json=as_json, store=store))
 
 
-@store_app.command()
+@store_app.command(rich_help_panel="Look after")
 def verify(
     heal: Annotated[bool, typer.Option("--heal", help="quarantine what is damaged and make it again")] = False,
     as_json: AsJson = False,
