@@ -54,9 +54,9 @@ def artifact(
     )
 
 
-def vouched(store: Store, made: Artifact, key: str, reason: str) -> Acceptance:
-    """An acceptance that lets an artifact stand in for a key that was not made."""
-    told = Acceptance(
+def accepted(store: Store, made: Artifact, key: str, reason: str) -> Acceptance:
+    """Accept an artifact in place of one with another key, which was not made."""
+    acceptance = Acceptance(
         stage=made.stage,
         position=made.stage,
         recipe=made.label,
@@ -68,8 +68,8 @@ def vouched(store: Store, made: Artifact, key: str, reason: str) -> Acceptance:
         who="me",
         when=now(),
     )
-    store.put(f"{ACCEPTED}/{made.stage}-{key}.json", told.model_dump_json().encode())
-    return told
+    store.put(f"{ACCEPTED}/{made.stage}-{key}.json", acceptance.model_dump_json().encode())
+    return acceptance
 
 
 def committed(store: Store, contents: Mapping[str, bytes], **described: object) -> Artifact:

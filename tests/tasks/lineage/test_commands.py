@@ -12,7 +12,7 @@ from flows.cli.views.lineage import show_lineage
 from flows.cli.views.takedown import show_takedown
 from tasks.stage.store.store import Store
 from tests.tasks.lineage.corpus_store import ALICE, COPY, MOBY, PRIDE, Corpus
-from tests.tasks.records import vouched
+from tests.tasks.records import accepted
 
 RUN = "20261125T130501-3fa2bc"
 PRICED = {"rates": {"currency": "CHF", "cpu_hour": 1800.0, "gpu_hour": 0.0}}
@@ -80,7 +80,7 @@ def test_lineage_json_has_nodes_edges_and_what_each_artifact_was_made_with(corpu
 
 
 def test_lineage_json_has_missing_and_accepted_artifacts(corpus: Corpus) -> None:
-    vouched(corpus.store, corpus.made["pack"], "k" * 64, "only a comment")
+    accepted(corpus.store, corpus.made["pack"], "k" * 64, "only a comment")
     corpus.store.fs.rm(f"{corpus.store.root}/{corpus.made['tokenizer'].location}", recursive=True)
     nodes = {node["location"]: node for node in json.loads(show_lineage("export/books", as_json=True, store=corpus.store.url))["nodes"]}
     assert nodes[corpus.made["tokenizer"].location]["gone"] is True

@@ -12,8 +12,8 @@ from tasks.lineage.tree import render_tree
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Store
 from tasks.stage.tracking.cost import total_cost
-from tests.tasks.family import sharded
-from tests.tasks.records import committed, vouched
+from tests.tasks.lineage.sharded_store import commit_sharded_corpus
+from tests.tasks.records import accepted, committed
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_a_forward_tree_shows_what_used_each_artifact_and_as_which_input(store: 
 
 
 def test_the_shards_of_a_stage_share_a_line_unless_unfolded(store: Store) -> None:
-    made = sharded(store)
+    made = commit_sharded_corpus(store)
     graph = ProvenanceGraph.load(store)
     folded = render_tree(graph, [made["train"]])
     assert folded[2:] == ["    documents: clean x 3  toys", "      documents: ingest x 3  toys"]
@@ -112,7 +112,7 @@ def test_the_shards_of_a_stage_share_a_line_unless_unfolded(store: Store) -> Non
 
 
 def test_a_line_of_shards_counts_missing_records(store: Store) -> None:
-    made = sharded(store)
+    made = commit_sharded_corpus(store)
     (Path(store.root) / made["clean[1]"].location / "artifact.json").unlink()
     assert render_tree(ProvenanceGraph.load(store), [made["train"]])[2:] == [
         "    documents: clean x 3  toys  (1 of their records are gone)",
@@ -121,7 +121,7 @@ def test_a_line_of_shards_counts_missing_records(store: Store) -> None:
 
 
 def test_a_second_version_of_a_shard_has_a_line_of_its_own(store: Store) -> None:
-    made = sharded(store)
+    made = commit_sharded_corpus(store)
     part = {"documents": made["ingest[1]"].part("books").reference()}
     described = {"label": "toys-1", "name": "again", "ingredients": {"shard": "1 of 3"}}
     again = committed(store, {"text": b"other"}, stage="clean", inputs=part, **described)
@@ -131,14 +131,14 @@ def test_a_second_version_of_a_shard_has_a_line_of_its_own(store: Store) -> None
 
 
 def test_an_artifact_accepted_for_another_key_is_marked_with_the_reason(store: Store, family: dict[str, Artifact]) -> None:
-    vouched(store, family["clean"], "1a2b3c4d" + "0" * 56, "a comment became code")
+    accepted(store, family["clean"], "1a2b3c4d" + "0" * 56, "a comment became code")
     lines = render_tree(ProvenanceGraph.load(store), [family["words"]])
     assert lines[1].endswith("  (accepted for key 1a2b3c4d: a comment became code)")
 
 
 def test_a_location_without_key_means_the_newest_and_of_a_sharded_stage_every_shard(store: Store) -> None:
-    old = sharded(store)
-    new = sharded(store, version="2")
+    old = commit_sharded_corpus(store)
+    new = commit_sharded_corpus(store, version="2")
     graph = ProvenanceGraph.load(store)
     assert graph.find("train/toys") == (new["train"],)
     assert graph.find("clean/toys") == tuple(new[f"clean[{n}]"] for n in range(3))

@@ -1,4 +1,4 @@
-"""A small store written by hand, laid out as a sharded corpus is: ingest and clean once a shard, then one artifact a stage."""
+"""A small store with a sharded corpus: ingest and clean have an artifact per shard, later stages have one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from tasks.stage.store.store import Store
 from tests.tasks.records import committed
 
 
-def sharded(store: Store, count: int = 3, recipe: str = "toys", version: str = "") -> dict[str, Artifact]:
-    """ingest[k] -> clean[k] -> dedup -> train, by place."""
+def commit_sharded_corpus(store: Store, count: int = 3, recipe: str = "toys", version: str = "") -> dict[str, Artifact]:
+    """Commit ingest[k] -> clean[k] -> dedup -> train; return the artifacts by position."""
     made: dict[str, Artifact] = {}
     for number in range(count):
         shard = {"label": f"{recipe}-{number}", "name": f"{recipe}{number}{version}", "ingredients": {"shard": f"{number} of {count}"}}
