@@ -1,4 +1,4 @@
-"""Documents and rows in small pieces are the same documents and rows."""
+"""Documents and rows read and written a few at a time are the same documents and rows."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from data.documents.stream import BATCH_ROWS, DocumentWriter, batches, slices
 
 @given(st.lists(st.text(max_size=30), max_size=20), st.integers(1, 60))
 def test_slices_hold_every_row_in_order_and_close_when_they_are_full(texts: list[str], characters: int) -> None:
-    pieces = [piece["text"].to_pylist() for piece in slices(pa.table({"text": pa.array(texts, pa.string())}), characters)]
-    assert [text for piece in pieces for text in piece] == texts
-    assert all(sum(map(len, piece[:-1])) < characters <= sum(map(len, piece)) for piece in pieces[:-1])
+    parts = [part["text"].to_pylist() for part in slices(pa.table({"text": pa.array(texts, pa.string())}), characters)]
+    assert [text for part in parts for text in part] == texts
+    assert all(sum(map(len, part[:-1])) < characters <= sum(map(len, part)) for part in parts[:-1])
 
 
-def test_rows_come_in_the_order_of_the_query_while_the_workspace_does_other_things(tmp_path: Path) -> None:
+def test_rows_come_in_the_order_of_the_query_while_the_database_runs_other_queries(tmp_path: Path) -> None:
     count = FETCH_ROWS * 2 + 3
     with open_database(tmp_path, threads=1, memory="200MB") as work:
         work.connection.execute(f"CREATE TABLE numbers AS SELECT range AS n FROM range({count})")
@@ -35,7 +35,7 @@ def test_rows_come_in_the_order_of_the_query_while_the_workspace_does_other_thin
     assert found == [{"n": n, "twice": 2 * n} for n in reversed(range(count))]
 
 
-def test_rows_that_were_held_in_parts_make_the_bytes_of_one_table(tmp_path: Path) -> None:
+def test_rows_packed_in_parts_give_the_bytes_of_one_table(tmp_path: Path) -> None:
     count = PENDING_ROWS * 5 + 3
     made = [{"id": f"{n:016x}", "rule": "r" if n % 7 else None, "net": n, "detail": "d" * (n % 50)} for n in range(count)]
     writer = RowWriter(tmp_path / "parts.parquet", LEDGER)
@@ -48,7 +48,7 @@ def test_rows_that_were_held_in_parts_make_the_bytes_of_one_table(tmp_path: Path
 
 
 @pytest.mark.parametrize(("count", "characters"), [(20_000, 1), (50, PENDING_CHARACTERS)])
-def test_few_rows_of_a_group_are_python_objects_at_any_time(count: int, characters: int) -> None:
+def test_only_a_few_rows_of_a_group_are_python_objects_at_any_time(count: int, characters: int) -> None:
     group, text = RowGroup(pa.schema([("n", pa.int64()), ("text", pa.string())])), "x" * characters
     tracemalloc.start()
     try:

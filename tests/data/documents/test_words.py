@@ -1,3 +1,5 @@
+"""Words are the same in SQL and in Python."""
+
 from __future__ import annotations
 
 from pathlib import Path

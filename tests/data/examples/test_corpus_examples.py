@@ -1,4 +1,4 @@
-"""Conversations made from the books themselves: literal, checkable, and silent about what is held out."""
+"""Examples made from the books themselves: literal, checkable, and without what is held out."""
 
 from __future__ import annotations
 
@@ -44,20 +44,20 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Lines:
     return found
 
 
-def _told(made: Lines) -> str:
+def _shown_in_training(made: Lines) -> str:
     names = ("instructions_train", "instructions_val", "preferences_train", "preferences_val", "questions_seen")
     return "\n".join(json.dumps(row) for name in names for row in made[name])
 
 
 def _quoted(question: str) -> str:
-    """The book's own words inside a question."""
+    """Return the book's own words inside a question."""
     return question.split("? ", 1)[1].rsplit(".", 1)[0].split(": ")[-1]
 
 
 def test_what_a_held_out_question_quotes_is_in_no_example(made: Lines) -> None:
-    told = _told(made)
+    shown = _shown_in_training(made)
     for row in made["questions_heldout"]:
-        assert json.dumps(row["question"]) not in told and _quoted(str(row["question"])) not in told
+        assert json.dumps(row["question"]) not in shown and _quoted(str(row["question"])) not in shown
 
 
 def test_answers_are_literally_in_the_books(made: Lines) -> None:

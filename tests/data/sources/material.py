@@ -1,4 +1,4 @@
-"""Files of every format, packing and archive, made of texts in a few lines each."""
+"""Builds files of every format, compression and archive for the tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import lzma
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,12 +28,12 @@ SENTENCES = (
 
 
 def prose(name: str) -> str:
-    """Four paragraphs that no other name has."""
+    """Return four paragraphs that are different for every name."""
     return "\n\n".join(sentence.format(name) for sentence in SENTENCES)
 
 
 def page(name: str, head: str = "") -> str:
-    """A web page whose main text is `prose(name)`."""
+    """Return a web page whose main text is `prose(name)`."""
     paragraphs = "".join(f"<p>{paragraph}</p>" for paragraph in prose(name).split("\n\n"))
     links = "".join(f'<li><a href="/{k}">Link {k}</a></li>' for k in range(9))
     return (
@@ -42,7 +43,7 @@ def page(name: str, head: str = "") -> str:
 
 
 def pdf(pages: Sequence[str], trailer: str = "") -> bytes:
-    """A PDF of ASCII pages, a line of text a line; an empty page has no text layer."""
+    """Return a PDF of ASCII pages; an empty page has no text layer."""
     kids = " ".join(f"{4 + 2 * k} 0 R" for k in range(len(pages)))
     parts = [
         "<< /Type /Catalog /Pages 2 0 R >>",
@@ -56,18 +57,18 @@ def pdf(pages: Sequence[str], trailer: str = "") -> bytes:
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 900 800] /Resources << /Font << /F1 3 0 R >> >> /Contents {5 + 2 * number} 0 R >>"
         )
         parts.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
-    out, places = "%PDF-1.4\n", []
+    out, offsets = "%PDF-1.4\n", []
     for number, part in enumerate(parts, start=1):
-        places.append(len(out))
+        offsets.append(len(out))
         out += f"{number} 0 obj\n{part}\nendobj\n"
-    table = "".join(f"{place:010} 00000 n \n" for place in places)
+    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
     size = len(parts) + 1
     end = f"xref\n0 {size}\n0000000000 65535 f \n{table}trailer\n<< /Size {size} /Root 1 0 R {trailer} >>\nstartxref\n{len(out)}\n%%EOF\n"
     return (out + end).encode("latin-1")
 
 
 def locked_pdf() -> bytes:
-    """A PDF that opens with a password alone."""
+    """Return a PDF that needs a password."""
     key = "41" * 32
     return pdf(["Locked."], f"/ID [<{key}> <{key}>] /Encrypt << /Filter /Standard /V 1 /R 2 /O <{key}> /U <{key}> /P -4 >>")
 
@@ -79,7 +80,7 @@ CONTAINER = (
 
 
 def epub(chapters: Mapping[str, str], title: str = "The tale", more: Mapping[str, str] | None = None, doctype: str = "") -> bytes:
-    """An EPUB of XHTML chapters in their order, with a table of contents that is no text. `more`: further members, or others instead."""
+    """Return an EPUB of XHTML chapters and a table of contents. `more`: members to add or replace."""
     items = "".join(f'<item id="{k}" href="{k}.xhtml" media-type="application/xhtml+xml"/>' for k in chapters)
     spine = "".join(f'<itemref idref="{k}"/>' for k in ("nav", *chapters))
     members = {
@@ -99,7 +100,7 @@ def epub(chapters: Mapping[str, str], title: str = "The tale", more: Mapping[str
 
 
 def chapter(text: str) -> str:
-    """A page of an EPUB."""
+    """Return a page of an EPUB."""
     body = "".join(f"<p>{paragraph}</p>" for paragraph in text.split("\n\n"))
     return (
         f'<?xml version="1.0" encoding="utf-8"?><html xmlns="http://www.w3.org/1999/xhtml"><head><title/></head><body>{body}</body></html>'
@@ -107,12 +108,12 @@ def chapter(text: str) -> str:
 
 
 def jsonl(rows: Iterable[object]) -> bytes:
-    """JSON Lines."""
+    """Return JSON Lines."""
     return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
 
 
 def separated(rows: Sequence[Mapping[str, object]], delimiter: str = ",") -> bytes:
-    """CSV with a header."""
+    """Return CSV with a header."""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), delimiter=delimiter)
     writer.writeheader()
@@ -121,14 +122,14 @@ def separated(rows: Sequence[Mapping[str, object]], delimiter: str = ",") -> byt
 
 
 def table(rows: Sequence[Mapping[str, object]], group: int = 3) -> bytes:
-    """Parquet in row groups of three."""
+    """Return Parquet in row groups of `group` rows."""
     out = io.BytesIO()
     pq.write_table(pa.Table.from_pylist([dict(row) for row in rows]), out, row_group_size=group)
     return out.getvalue()
 
 
-def warc(answers: Sequence[tuple[str, bytes]], status: str = "200 OK") -> bytes:
-    """Answers of (content type, body), each after its request."""
+def warc(responses: Sequence[tuple[str, bytes]], status: str = "200 OK") -> bytes:
+    """Return a WARC of responses (content type, body), each after its request."""
     out = io.BytesIO()
     writer = WARCWriter(out, gzip=False)
 
@@ -139,7 +140,7 @@ def warc(answers: Sequence[tuple[str, bytes]], status: str = "200 OK") -> bytes:
             writer.create_warc_record(address, kind, payload=io.BytesIO(body), http_headers=headers, warc_headers_dict=fixed)
         )
 
-    for number, (kind, body) in enumerate(answers):
+    for number, (kind, body) in enumerate(responses):
         write(number, "request", b"", StatusAndHeaders("GET / HTTP/1.1", [], is_http_request=True))
         write(number, "response", body, StatusAndHeaders(status, [("Content-Type", kind)], protocol="HTTP/1.1"))
     return out.getvalue()
@@ -155,7 +156,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def zipped(members: Mapping[str, bytes]) -> bytes:
-    """A zip."""
+    """Return a zip."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
@@ -164,7 +165,7 @@ def zipped(members: Mapping[str, bytes]) -> bytes:
 
 
 def tarred(members: Mapping[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
-    """A plain tar."""
+    """Return a plain tar."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         for name, content in members.items():
@@ -172,6 +173,27 @@ def tarred(members: Mapping[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes
             info.size, info.type, info.linkname = len(content) if kind == tarfile.REGTYPE else 0, kind, "/etc/passwd"
             archive.addfile(info, io.BytesIO(content))
     return out.getvalue()
+
+
+def make_zip(path: Path, members: dict[str, bytes], change: Callable[[zipfile.ZipInfo], None] = lambda info: None) -> Path:
+    """Write a zip; `change` may alter each member's info."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            change(info)
+            archive.writestr(info, content)
+    return path
+
+
+def make_tar(path: Path, members: dict[str, bytes], kind: bytes = tarfile.REGTYPE) -> Path:
+    """Write a tar.gz of members of one kind."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size, info.type, info.linkname = len(content) if kind == tarfile.REGTYPE else 0, kind, "/etc/passwd"
+            archive.addfile(info, io.BytesIO(content))
+    return path
 
 
 ARCHIVERS: dict[str, Callable[[Mapping[str, bytes]], bytes]] = {

@@ -1,4 +1,4 @@
-"""Which encoding a text is in is seen from its bytes."""
+"""A text's encoding is detected from its bytes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WIDE = ("utf-16", "utf-32", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 
 
 @pytest.mark.parametrize(("language", "encoding"), OLDER)
-def test_an_older_encoding_is_told_by_the_letters_of_its_language(language: str, encoding: str) -> None:
+def test_a_legacy_encoding_is_detected_by_the_letters_of_its_language(language: str, encoding: str) -> None:
     text = TEXTS[language] * 12
     assert decode(text.encode(encoding))[0] == text
 
@@ -47,7 +47,7 @@ def test_wide_characters_are_read_with_and_without_a_mark(language: str, encodin
 
 
 @pytest.mark.parametrize("encoding", [*WIDE, "utf-8", "koi8-r", "cp1252"])
-def test_an_encoding_that_the_recipe_names_is_taken_at_its_word(encoding: str) -> None:
+def test_an_encoding_that_the_recipe_names_is_used(encoding: str) -> None:
     text = "Text, nothing else. " * 9
     assert decode(text.encode(encoding), encoding)[0] == text
 
@@ -67,7 +67,7 @@ def test_a_few_zero_bytes_are_kept_and_many_are_no_text(tmp_path: Path) -> None:
     assert found.texts == {"few.txt": text} and found.reasons["many.txt"].startswith("binary")
 
 
-def test_half_of_a_character_at_the_end_is_no_loss_of_the_rest(tmp_path: Path) -> None:
+def test_half_a_character_at_the_end_does_not_cost_the_rest(tmp_path: Path) -> None:
     cut = (TEXTS["Japanese"] * 9).encode()[:-1]
     found = read_all(write(tmp_path / "shelf", {"cut.txt": cut, "wide.txt": "Text.\n".encode("utf-16")[:-1]}), tmp_path / "out")
     assert found.texts["cut.txt"].startswith(TEXTS["Japanese"])

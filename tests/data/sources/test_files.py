@@ -1,4 +1,4 @@
-"""What becomes of local files: a document or a quarantined file with its reason, never neither."""
+"""Every local file becomes a document or a quarantined file with its reason."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def test_files_read_at_once_are_read_as_each_alone() -> None:
     many = "“So” – “it” – “goes”…\n".encode("cp1252") * 20
     alone = [decode(content) for content in (few, many)]
     assert [encoding for _, encoding in alone] == ["utf-8+cp1252", "cp1252"]
-    patience = sys.getswitchinterval()
+    interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(decode, [few, many] * 400)) == alone * 400
     finally:
-        sys.setswitchinterval(patience)
+        sys.setswitchinterval(interval)
 
 
 @given(st.text(min_size=1).filter(lambda text: text.strip() and "\0" not in text and not text.startswith("\ufeff")))
@@ -90,7 +90,7 @@ def test_text_in_utf8_comes_back_as_it_was_or_is_refused(text: str) -> None:
         assert str(error).startswith(("empty", "binary", "not "))
 
 
-def test_what_is_no_text_is_quarantined_with_its_reason_and_counted(root: Path) -> None:
+def test_binary_and_empty_files_are_quarantined_with_their_reason_and_counted(root: Path) -> None:
     (root / "empty.txt").write_bytes(b" \n")
     (root / "photo.txt").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)))
     (root / "noise.txt").write_bytes(bytes(range(32)) * 99)
@@ -116,15 +116,15 @@ def test_the_source_state_is_the_digest_of_each_file_by_its_name(root: Path) -> 
     assert state == {f"shelf/{name}": hashlib.sha256(f"The text of {name}.".encode()).hexdigest() for name in ("a.txt", "deep/c.txt")}
 
 
-def test_the_order_of_files_and_the_place_of_the_root_change_no_byte(root: Path, tmp_path: Path) -> None:
+def test_the_order_of_files_and_the_location_of_the_root_change_no_byte(root: Path, tmp_path: Path) -> None:
     other = tmp_path / "elsewhere" / "root"
     for name in ("deep/c.txt", "b.md", "a.txt"):
         (other / name).parent.mkdir(parents=True, exist_ok=True)
         (other / name).write_bytes((root / name).read_bytes())
-    for place in (root, other):
-        ingest(_config("."), place.parent / f"{place.name}-made", IngestInputs(place, place), **limits(tmp_path / "scratch"))
+    for folder in (root, other):
+        ingest(_config("."), folder.parent / f"{folder.name}-made", IngestInputs(folder, folder), **limits(tmp_path / "scratch"))
     for name in ("documents", "quarantine", "ledger"):
-        first, second = (place.parent / f"{place.name}-made" / f"{name}.parquet" for place in (root, other))
+        first, second = (folder.parent / f"{folder.name}-made" / f"{name}.parquet" for folder in (root, other))
         assert first.read_bytes() == second.read_bytes()
 
 

@@ -1,4 +1,4 @@
-"""The laws of shards: every document in exactly one, nothing lost between them, and a changed file is one shard's concern."""
+"""The laws of shards: every document is in exactly one, nothing is lost between them, and a changed file concerns one shard."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from data.sources.hash_cache import file_sha256
 from data.sources.ingest import IngestInputs, ingest
 from data.universe.config import UniverseSource
 from data.universe.write import write_universe
-from tests.data.sources.reading import Part, limits, read, rows, states
-from tests.data.sources.test_packages import make_tar, make_zip
+from tests.data.sources.material import make_tar, make_zip
+from tests.data.sources.reading import Shard, limits, read, rows, states
 
 SHARDS = 5
 IDS = st.integers(0, 2**64 - 1).map("{:016x}".format)
@@ -46,8 +46,8 @@ def root(tmp_path: Path) -> Path:
 @given(IDS, COUNTS)
 def test_a_document_is_in_exactly_one_shard_and_none_holds_it_without_shards(document: str, count: int) -> None:
     assert 0 <= shard_of(document, count) < count
-    assert in_shard(Part(shard_of(document, count), count), document) and in_shard(None, document)
-    assert not any(in_shard(Part(number, count), document) for number in range(min(count, 50)) if number != shard_of(document, count))
+    assert in_shard(Shard(shard_of(document, count), count), document) and in_shard(None, document)
+    assert not any(in_shard(Shard(number, count), document) for number in range(min(count, 50)) if number != shard_of(document, count))
 
 
 @given(st.lists(IDS, min_size=2), COUNTS)
@@ -144,32 +144,32 @@ def test_a_file_that_changes_after_it_was_observed_is_an_error_that_names_it_nev
     (seen,) = states(config, root)
     change(root)
     with pytest.raises(SourceError, match=r"shelf/00\.txt changed after this run began.*Start the run again"):
-        ingest(config, tmp_path / "out", IngestInputs(root, root, observed=seen), Part(0, 1), **limits(tmp_path / "scratch"))
+        ingest(config, tmp_path / "out", IngestInputs(root, root, observed=seen), Shard(0, 1), **limits(tmp_path / "scratch"))
 
 
 def test_a_file_that_comes_after_the_others_were_observed_is_an_error_that_names_it(root: Path, tmp_path: Path) -> None:
     (seen,) = states(_config(shards=1), root)
     (root / "late.txt").write_text("Too late.")
     with pytest.raises(SourceError, match=r"shelf/late\.txt changed after this run began"):
-        ingest(_config(shards=1), tmp_path / "out", IngestInputs(root, root, observed=seen), Part(0, 1), **limits(tmp_path / "scratch"))
+        ingest(_config(shards=1), tmp_path / "out", IngestInputs(root, root, observed=seen), Shard(0, 1), **limits(tmp_path / "scratch"))
 
 
 def test_a_file_too_large_to_read_is_compared_all_the_same(root: Path, tmp_path: Path) -> None:
     config = IngestConfig(sources=_config().sources, shards=1, max_file_megabytes=1)
     (root / "large.txt").write_bytes(b"x" * (3 << 20))
     (seen,) = states(config, root)
-    around = IngestInputs(root, root, observed=seen)
-    ingest(config, tmp_path / "0", around, Part(0, 1), **limits(tmp_path / "scratch"))
+    inputs = IngestInputs(root, root, observed=seen)
+    ingest(config, tmp_path / "0", inputs, Shard(0, 1), **limits(tmp_path / "scratch"))
     assert "too large: 3145728 bytes, the limit is 1048576" in {row["reason"] for row in rows(tmp_path, "quarantine", 1)}
     (root / "large.txt").write_bytes(b"x" * (3 << 20) + b"y")
     with pytest.raises(SourceError, match=r"shelf/large\.txt changed"):
-        ingest(config, tmp_path / "again", around, Part(0, 1), **limits(tmp_path / "scratch"))
+        ingest(config, tmp_path / "again", inputs, Shard(0, 1), **limits(tmp_path / "scratch"))
 
 
-def test_what_could_not_be_read_when_it_was_observed_is_put_aside_with_the_reason_seen_then(root: Path, tmp_path: Path) -> None:
+def test_a_file_that_was_unreadable_when_observed_is_quarantined_with_that_reason(root: Path, tmp_path: Path) -> None:
     (seen,) = states(_config(shards=1), root)
     seen["shelf/00.txt"] = "unreadable: Permission denied"
-    ingest(_config(shards=1), tmp_path / "0", IngestInputs(root, root, observed=seen), Part(0, 1), **limits(tmp_path / "scratch"))
+    ingest(_config(shards=1), tmp_path / "0", IngestInputs(root, root, observed=seen), Shard(0, 1), **limits(tmp_path / "scratch"))
     assert {"source": "shelf", "path": "00.txt", "reason": "unreadable: Permission denied"} in rows(tmp_path, "quarantine", 1)
 
 
@@ -177,11 +177,11 @@ def test_a_source_without_a_text_in_any_shard_is_an_error_that_says_why(root: Pa
     (root / "blank.txt").write_text("")
     config = IngestConfig(sources=(*_config("0*.txt").sources, FilesSource(name="void", paths=("blank.txt", "photo.txt"))), shards=SHARDS)
     metrics = read(config, root, tmp_path / "out")
-    asides = [tmp_path / "out" / str(number) / "quarantine.parquet" for number in range(SHARDS)]
+    quarantines = [tmp_path / "out" / str(number) / "quarantine.parquet" for number in range(SHARDS)]
     with pytest.raises(
         SourceError, match=r"empty corpus: source 'void'.* 2 files or records were quarantined, the first: blank\.txt: empty"
     ):
-        refuse_empty_sources(config, root, metrics, asides)
+        refuse_empty_sources(config, root, metrics, quarantines)
     refuse_empty_sources(_config("0*.txt"), root, metrics, [])
 
 
@@ -197,25 +197,25 @@ def test_an_empty_shard_is_read_and_cleaned_into_empty_files(root: Path, tmp_pat
     assert rows(tmp_path, "documents", 1) == rows(tmp_path, "ledger", 1) == []
 
 
-def test_a_document_that_is_never_to_be_read_is_accounted_for_and_concerns_its_own_shard_alone(root: Path, tmp_path: Path) -> None:
-    barred = document_id("shelf", "07.txt")
+def test_an_excluded_document_is_in_the_ledger_and_concerns_only_its_own_shard(root: Path, tmp_path: Path) -> None:
+    excluded = document_id("shelf", "07.txt")
     config = _config()
-    without = config.model_copy(update={"without": (barred,)})
+    without = config.model_copy(update={"without": (excluded,)})
     before, after = states(config, root), states(without, root)
     (moved,) = (number for number in range(SHARDS) if before[number] != after[number])
-    assert moved == shard_of(barred, SHARDS)
-    assert after[moved].keys() - before[moved].keys() == {f"document {barred} (never to be read)"}
+    assert moved == shard_of(excluded, SHARDS)
+    assert after[moved].keys() - before[moved].keys() == {f"document {excluded} (never to be read)"}
     assert before[moved].keys() - after[moved].keys() == {"shelf/07.txt"}
     read(without, root, tmp_path / "out")
-    assert barred not in {row["id"] for row in rows(tmp_path / "out", "documents", SHARDS)}
-    (row,) = (row for row in rows(tmp_path / "out", "ledger", SHARDS) if row["id"] == barred)
+    assert excluded not in {row["id"] for row in rows(tmp_path / "out", "documents", SHARDS)}
+    (row,) = (row for row in rows(tmp_path / "out", "ledger", SHARDS) if row["id"] == excluded)
     assert (row["action"], row["rule"]) == ("removed", "never to be read")
 
 
 @pytest.mark.parametrize("make", [make_zip, make_tar])
-def test_a_member_of_an_archive_can_be_barred_too(tmp_path: Path, make: Callable[..., Path]) -> None:
+def test_a_member_of_an_archive_can_be_excluded_too(tmp_path: Path, make: Callable[..., Path]) -> None:
     archive = make(tmp_path / "tales-1.0.wheel", {"tales/a.txt": b"The tale of a.", "tales/b.txt": b"The tale of b."})
     source = PackageSource(package="tales", version="1.0", sha256=file_sha256(archive))
-    barred = document_id("tales", "tales/a.txt")
-    read(IngestConfig(sources=(source,), shards=1, without=(barred,)), tmp_path, tmp_path / "out")
+    excluded = document_id("tales", "tales/a.txt")
+    read(IngestConfig(sources=(source,), shards=1, without=(excluded,)), tmp_path, tmp_path / "out")
     assert [row["title"] for row in rows(tmp_path / "out", "documents", 1)] == ["b"]

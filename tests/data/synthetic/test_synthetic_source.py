@@ -1,4 +1,4 @@
-"""A machine's texts on their way into the corpus: named by their words, marked in every row, read from what was observed."""
+"""Synthetic texts in the corpus: named by their content, marked in every row, made from observed files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _texts(folder: Path, *texts: str) -> dict[str, str]:
     return {text: path for path, _, text in read_texts(folder, lambda path: True)}
 
 
-def test_a_text_is_called_by_its_words_whatever_is_written_beside_it(tmp_path: Path) -> None:
+def test_a_text_s_name_depends_on_its_content_alone(tmp_path: Path) -> None:
     few, many = _texts(tmp_path / "few", "one text", "two texts"), _texts(tmp_path / "many", "none", "two texts", "one text")
     assert all(many[text] == path for text, path in few.items())
 
@@ -36,7 +36,7 @@ def test_a_text_that_comes_again_and_an_empty_one_are_counted_and_left_out(tmp_p
     assert [(maker, text) for _, maker, text in read_texts(tmp_path, lambda path: True)] == [("model", "again"), ("model", "other")]
 
 
-def test_every_row_of_a_machines_text_says_so_and_no_other_does(tmp_path: Path) -> None:
+def test_rows_of_synthetic_texts_are_marked_and_no_others(tmp_path: Path) -> None:
     texts = [f"A text of number {number}, that a machine wrote." for number in range(40)]
     _texts(tmp_path / "made", *texts)
     (tmp_path / "book.txt").write_text("A book that a person wrote.")
@@ -74,7 +74,7 @@ def test_two_synthetic_sources_are_refused() -> None:
         IngestConfig(sources=(SOURCE, SOURCE.model_copy(update={"name": "other"})))
 
 
-def test_what_a_model_writes_from_is_known_by_name_and_content(tmp_path: Path) -> None:
+def test_a_model_s_files_and_prompts_are_observed_by_name_and_content(tmp_path: Path) -> None:
     (tmp_path / "release" / "int8").mkdir(parents=True)
     for name in ("config.json", "int8/model.safetensors"):
         (tmp_path / "release" / name).write_text(name)
@@ -93,6 +93,6 @@ def test_what_a_model_writes_from_is_known_by_name_and_content(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("more", "given"), [({}, "none is given"), ({"prompts": ("a",), "prompts_file": "b"}, "both are given")])
-def test_beginnings_come_from_one_place(more: dict[str, object], given: str) -> None:
+def test_prompts_come_from_the_recipe_or_a_file_and_not_both(more: dict[str, object], given: str) -> None:
     with pytest.raises(ValueError, match=given):
         ModelMaker.model_validate({"directory": "release", **more})

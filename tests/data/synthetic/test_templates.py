@@ -1,4 +1,4 @@
-"""Texts from templates: every way to fill the slots once, chosen by a seed, and nothing that can't be made."""
+"""Texts from templates: every way to fill the slots once, chosen by a seed; broken grammars are refused by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One universe for all tests of the room: written once, read by everyone."""
+"""One universe, written once for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from data.universe.write import write_universe
 
 @pytest.fixture(scope="session")
 def universe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default universe, dirty, with its truth."""
+    """The default universe, with faults and its truth."""
     directory = tmp_path_factory.mktemp("universe")
     write_universe(directory, UniverseSource())
     return directory

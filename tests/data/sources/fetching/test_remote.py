@@ -1,4 +1,4 @@
-"""A file behind an address: fetched once, never believed, and read as a local one is."""
+"""A file at a URL is fetched once, verified, and read like a local one."""
 
 from __future__ import annotations
 
@@ -105,13 +105,13 @@ def test_a_driver_that_is_not_installed_is_named_with_its_extra(digest: str, tmp
         ("books/a.zip", "is no URL.*local files has kind: files"),
     ],
 )
-def test_an_address_with_a_secret_or_none_at_all_is_refused_and_the_secret_not_shown(url: str, words: str) -> None:
+def test_a_url_with_a_secret_and_a_text_that_is_no_url_are_refused_without_showing_the_secret(url: str, words: str) -> None:
     with pytest.raises(ValueError, match=words) as raised:
         RemoteSource(url=url, sha256="0" * 64)
     assert "pearl" not in str(raised.value)
 
 
-def test_honest_addresses_are_taken() -> None:
+def test_urls_without_secrets_are_accepted() -> None:
     for url in ("https://example.org/a.zip?page=2", "abfs://texts@account.dfs.core.windows.net/a.zip", "gs://bucket/a%20b.txt"):
         assert RemoteSource(url=url, sha256="0" * 64).url == url
 

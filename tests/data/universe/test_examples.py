@@ -1,4 +1,4 @@
-"""What is held out stays out, and what is asked can be checked."""
+"""Held-out facts are in no example, and every answer can be checked."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_seen_and_held_out_facts_are_disjoint_halves_of_what_is_told_in_five_boo
     assert 0.45 < len(seen) / len(seen | held) < 0.55
 
 
-def test_every_person_and_town_stands_on_both_sides(examples: dict[str, list[dict[str, Any]]]) -> None:
+def test_every_person_and_town_has_seen_and_held_out_facts(examples: dict[str, list[dict[str, Any]]]) -> None:
     sides: dict[str, set[str]] = defaultdict(set)
     for side in ("questions_seen", "questions_heldout"):
         for record in examples[side]:
@@ -82,7 +82,7 @@ def test_each_attribute_has_facts_on_both_sides(examples: dict[str, list[dict[st
     assert all(0.3 < seen / (seen + held) < 0.7 for seen, held in counts.values()), counts
 
 
-def test_the_accepted_answer_stands_as_a_word_in_the_taught_reply(examples: dict[str, list[dict[str, Any]]]) -> None:
+def test_the_accepted_answer_is_a_word_of_the_taught_reply(examples: dict[str, list[dict[str, Any]]]) -> None:
     taught = {
         r["messages"][0]["content"]: r["messages"][1]["content"]
         for r in examples["instructions_train"]

@@ -1,4 +1,4 @@
-"""The world is one world, and no book contradicts it."""
+"""The world is consistent, and no book contradicts it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_clean_books_hold_between_1_1_and_1_6_megabytes(universe: Path) -> N
     assert 1_100_000 <= sum(len(b["text"].encode()) for b in clean_books(universe)) <= 1_600_000
 
 
-def test_no_word_of_the_world_stands_in_two_lists() -> None:
+def test_no_word_of_the_world_is_in_two_lists() -> None:
     lists = [names.WOMEN, names.MEN, names.STRANGERS, names.PET_NAMES, *VALUES.values()]
     words = [word for group in lists for word in group]
     assert len(words) == len(set(words))

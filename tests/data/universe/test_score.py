@@ -1,4 +1,4 @@
-"""The score says 1 for the truth, little for the dirt, and something true in between."""
+"""The truth scores 1, the books as found little, and partial cleaning in between."""
 
 from __future__ import annotations
 

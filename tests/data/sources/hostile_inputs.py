@@ -1,6 +1,6 @@
-"""A thousand inputs that are broken or meant to harm, made from a seed: {name: bytes}.
+"""A thousand damaged or hostile inputs, made from a seed: {name: bytes}.
 
-Most are honest files that were damaged in a dozen ways; the others are built by hand, each to do one kind of harm.
+Most are valid files damaged in one of eight ways; the others are built by hand, each to do one kind of harm.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _headless(content: bytes, random: Random) -> bytes:
 
 
 def _grown(content: bytes, random: Random) -> bytes:
-    """A number in it becomes huge."""
+    """Overwrite four bytes with a huge number."""
     start = random.randrange(max(1, len(content) - 4))
     return content[:start] + struct.pack("<I", random.choice((0xFFFFFFFF, 0x7FFFFFFF, 0x80000000))) + content[start + 4 :]
 
@@ -104,14 +104,14 @@ DAMAGES: tuple[Callable[[bytes, Random], bytes], ...] = (_cut, _flipped, _zeroed
 
 @cache
 def thousand(seed: int = 1) -> dict[str, bytes]:
-    """At least a thousand inputs, none of which is honest all through."""
+    """Return at least a thousand inputs, none of which is valid throughout."""
     random = Random(seed)
     made = dict(_by_hand())
     while len(made) < 1000:
         kind = sorted(HONEST)[len(made) % len(HONEST)]
         damage = random.choice(DAMAGES)
         content = damage(HONEST[kind], random)
-        # One in eight lies about what it is, besides.
+        # One in eight also has a wrong extension.
         ending = random.choice(sorted(HONEST)) if random.random() < 0.125 else kind
         made[f"{len(made):04}{damage.__name__}_{kind.replace('.', '_')}.{ending}"] = content
     return made
@@ -133,7 +133,7 @@ def _by_hand() -> Iterator[tuple[str, bytes]]:
 
 @cache
 def bombs() -> dict[str, bytes]:
-    """Archives and packed files that no honest person makes: each costs itself alone, and nothing of it may be read."""
+    """Return archives and compressed files that must be refused as a whole."""
     return dict(_bombs())
 
 

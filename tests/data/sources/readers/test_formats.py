@@ -1,4 +1,4 @@
-"""Every format gives its text, alone, packed and in archives, and the shards together give what one shard gives."""
+"""Every format gives its text, alone, compressed and in archives, and the shards together give what one shard gives."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_file_of_records_concerns_every_shard_and_any_other_one(shelf: Path) -
     assert times == dict.fromkeys(WHOLE, 1) | dict.fromkeys(MANY, 4)
 
 
-def test_what_has_no_text_is_put_aside_with_its_own_reason(tmp_path: Path) -> None:
+def test_a_file_without_text_is_quarantined_with_its_own_reason(tmp_path: Path) -> None:
     files = {
         "scan.pdf": pdf(["", ""]),
         "locked.pdf": locked_pdf(),
@@ -153,7 +153,7 @@ def test_what_has_no_text_is_put_aside_with_its_own_reason(tmp_path: Path) -> No
 
 
 def epub_package(missing: str) -> str:
-    """A package whose spine names a chapter that isn't there."""
+    """Return a package whose spine names a missing chapter."""
     return f'<package xmlns="http://www.idpf.org/2007/opf"><manifest/><spine><itemref idref="{missing}"/></spine></package>'
 
 
@@ -169,19 +169,19 @@ def test_a_broken_record_costs_itself_alone(tmp_path: Path) -> None:
     found = read_all(write(tmp_path / "shelf", files), tmp_path / "out", shards=2)
     assert set(found.texts.values()) == {"A good one."}
     assert sorted(found.texts) == ["a.jsonl#1", "a.jsonl#5", "a.jsonl#8", "b.csv#1", "b.csv#4", "c.parquet#1", "d.warc#4"]
-    aside = {f"a.jsonl#{n}" for n in (2, 3, 4, 6, 7)} | {f"b.csv#{n}" for n in (2, 3, 5)} | {"c.parquet#2", "c.parquet#3"}
-    assert set(found.reasons) == aside | {"d.warc#2", "e.warc#2"}
+    broken = {f"a.jsonl#{n}" for n in (2, 3, 4, 6, 7)} | {f"b.csv#{n}" for n in (2, 3, 5)} | {"c.parquet#2", "c.parquet#3"}
+    assert set(found.reasons) == broken | {"d.warc#2", "e.warc#2"}
     assert found.reasons["a.jsonl#7"] == "broken record: nested too deeply"
     assert found.reasons["e.warc#2"] == "no success: HTTP status 404"
 
 
-def test_two_records_of_one_name_are_an_error_that_says_how_to_tell_them_apart(tmp_path: Path) -> None:
+def test_two_records_of_one_name_are_an_error_that_names_the_way_out(tmp_path: Path) -> None:
     folder = write(tmp_path / "shelf", {"a.jsonl": jsonl([{"text": "One.", "key": 1}, {"text": "Two.", "key": 1}])})
     with pytest.raises(ValueError, match=r"two records are both shelf/a\.jsonl#1: `id_field` must differ"):
         read_all(folder, tmp_path / "out", id_field="key")
 
 
-def test_what_a_file_is_decides_and_its_name_where_that_cannot(tmp_path: Path) -> None:
+def test_a_file_s_bytes_decide_its_format_and_its_name_where_they_cannot(tmp_path: Path) -> None:
     files = {
         "pdf.txt": WHOLE["e.pdf"],
         "page.md": WHOLE["c.html"],
@@ -202,7 +202,7 @@ def test_what_a_file_is_decides_and_its_name_where_that_cannot(tmp_path: Path) -
     assert set(found.reasons) == {"rows.txt", "box.txt", "note.warc"}
     refused = read_all(tmp_path / "shelf", tmp_path / "some", formats=("txt",))
     assert refused.reasons["pdf.txt"] == "not asked for: pdf by its bytes, txt by its name; pdf is not among `formats`, txt"
-    assert "page.md" not in refused.reasons, "a folder gives what its endings say"
+    assert "page.md" not in refused.reasons, "a folder gives the files whose extension fits"
     assert set(refused.texts) == {"packed.txt", "plain.txt.gz"}
 
 
@@ -241,7 +241,7 @@ def test_a_document_in_utf16_and_a_table_in_an_old_encoding_are_read(tmp_path: P
     assert text in found.texts["c.html"]
 
 
-def test_a_whole_source_with_nothing_asked_for_is_named(tmp_path: Path) -> None:
+def test_an_archive_without_any_wanted_format_is_quarantined_by_name(tmp_path: Path) -> None:
     from data.sources.config import IngestConfig
 
     folder = write(tmp_path / "shelf", {"box.zip": zipped({"a.png": b"\x89PNG"})})

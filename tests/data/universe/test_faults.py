@@ -1,4 +1,4 @@
-"""The dirty edition: deterministic, and every fault is known."""
+"""The books with faults: deterministic, and every fault is recorded."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_kind_of_fault_is_injected(universe: Path) -> None:
     assert {row["kind"] for row in truth_table(universe / "truth", "faults")} == KINDS
 
 
-def test_what_was_injected_stands_in_the_file_and_what_it_replaced_in_the_truth(
+def test_what_was_injected_is_in_the_file_and_what_it_replaced_in_the_truth(
     universe: Path, clean: dict[str, str], dirty: dict[str, str]
 ) -> None:
     words = {path: text.split() for path, text in clean.items()}
@@ -67,7 +67,7 @@ def test_what_was_injected_stands_in_the_file_and_what_it_replaced_in_the_truth(
 
 
 def test_undoing_every_fault_gives_the_clean_text_back(universe: Path, clean: dict[str, str], dirty: dict[str, str]) -> None:
-    """Nothing was done to a book that the truth does not tell: words not covered by a fault stand in the file in order."""
+    """Every change to a book is in the truth: words that no fault covers are in the file, in order."""
     faults: dict[str, set[int]] = {}
     for row in truth_table(universe / "truth", "faults"):
         if row["kind"] != "hard_wrap":
