@@ -31,7 +31,7 @@ def test_damage_is_named_and_repaired(four_books: FinishedRun, copied: Store) ->
     (copied.local(audit) / RECORD).unlink()
     text, well = verify_store(heal=False, as_json=False, store=copied.url)
     assert not well
-    assert f"{tokenizer.location}: tokenizer.json has other content than its record says" in text
+    assert f"{tokenizer.location}: tokenizer.json does not match its record" in text
     assert f"{pack.location}: {pack.files[0].path} is missing" in text
     assert f"{audit.location}: {RECORD} is missing" in text
     assert "3 damaged" in text and "folio verify --heal" in text

@@ -383,7 +383,7 @@ ARTIFACTS = [
     Line("a record damaged", Damaged("dedup/tiny", "artifact.json", halved), "dedup", "artifact.json can't be read"),
     Line("a file deleted", Gone("encode/tiny", "sft/train/shards.json"), "encode", "sft/train/shards.json is missing"),
     Line("a file truncated", Damaged("tokenizer/tiny", "tokenizer.json", halved), "tokenizer", "tokenizer.json has"),
-    Line("a byte flipped", Damaged("pack/tiny", "train/shards.json", flipped), "pack", "has other content than its record says"),
+    Line("a byte flipped", Damaged("pack/tiny", "train/shards.json", flipped), "pack", "does not match its record"),
     Line(
         "a byte flipped and its time restored",
         Damaged("split/tiny", "val.parquet", flipped, kept=True),
@@ -394,7 +394,7 @@ ARTIFACTS = [
         "a byte flipped and its time restored, and all read again",
         both(Damaged("split/tiny", "val.parquet", flipped, kept=True), Verified()),
         "split",
-        "val.parquet has other content than its record says",
+        "val.parquet does not match its record",
     ),
     Line("files touched", Touched("home/store/pack")),
     Line("everything read again", Verified()),

@@ -1,1 +1,1 @@
-"""Artifacts on disk: commit, reuse, verify, collect."""
+"""The artifact store: commit, reuse, verify, clean up, and the journal of runs."""

@@ -1,9 +1,9 @@
-"""Changes that a person vouched for: "this does not alter the output", kept instead of running a costly stage again.
+"""Changes that a person accepted as not altering the output, so that a costly stage is not run again.
 
-Guarantees: an acceptance says which artifact stands in for which key, what had changed, who accepted it, when and why; it is a file of the
-store (`.accepted/<stage>-<key>.json`), so lineage tells of it without any server. It vouches for code, libraries and settings, never for
-other input: bytes that went in changed are a matter of fact, not of judgement. An acceptance whose artifact is gone or damaged counts for
-nothing, and the stage runs.
+An acceptance records which artifact replaces which key, what had changed, who accepted it, when and why. It is a file of the store
+(`.accepted/<stage>-<key>.json`), so lineage shows it without any server. It covers changes of code, libraries and settings, never of
+input: whether the bytes that went in changed is a fact, not a judgement. If the replacing artifact is gone or damaged the acceptance is
+ignored and the stage runs.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ class Acceptance(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     stage: str
     position: str = Field(alias="place")
     recipe: str = Field(description="name of the recipe")
-    key: str = Field(description="key that no execution has")
-    instead: str = Field(description="key of the artifact that stands in")
-    ingredients: dict[str, str] = Field(description="what that key is made of, by name")
-    causes: tuple[str, ...] = Field(description="what had changed, in the words of the plan")
+    key: str = Field(description="key of the changed stage, which was never executed")
+    instead: str = Field(description="key of the artifact that replaces it")
+    ingredients: dict[str, str] = Field(description="ingredients of the changed key, by name")
+    causes: tuple[str, ...] = Field(description="what had changed, as the plan describes it")
     reason: str
     who: str
     when: str = Field(description="UTC time, ISO 8601")
 
 
 def accepted(store: Store, stage: str, key: str) -> Acceptance | None:
-    """The acceptance of a key, if there is one."""
+    """Return the acceptance of a key, if there is one."""
     return _read(store, f"{stage}-{key}.json")
 
 
 def acceptances(store: Store) -> Iterator[Acceptance]:
-    """Every acceptance of a store, in name order."""
+    """Yield every acceptance of a store, in name order."""
     for name in store.names(ACCEPTED):
         found = _read(store, name)
         if found is not None:
@@ -59,5 +59,5 @@ def _read(store: Store, name: str) -> Acceptance | None:
     try:
         return Acceptance.model_validate_json(content)
     except ValidationError as error:
-        log(f"the acceptance {ACCEPTED}/{name} can't be read ({error.error_count()} faults) and counts for nothing")
+        log(f"the acceptance {ACCEPTED}/{name} can't be read ({error.error_count()} errors) and is ignored")
         return None

@@ -1,8 +1,8 @@
-"""The record of what a stage made: the only thing that passes between tasks.
+"""The record of an artifact, the only thing that passes between tasks.
 
-Guarantees: a record is frozen, plain JSON, and complete lineage by itself; `digest` is a hash of the files' names and contents alone, so
-equal bytes have equal digests wherever and whenever they were made. Files under `logs/` (timings, process output) are kept and
-checked but stay out of the digest, because they differ between two equal executions.
+A record is frozen, plain JSON and complete lineage by itself. `digest` hashes only the names and contents of the files, so equal bytes
+have equal digests wherever and whenever they were made. Files under `logs/` (timings, process output) are kept and checked but left out of
+the digest, because they differ between two equal executions.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ class File(BaseModel, frozen=True, extra="forbid"):
 
 
 class InputRecord(BaseModel, frozen=True, extra="forbid"):
-    """A reference to what a stage was given: an artifact, or the part of it below a prefix."""
+    """A reference to an input of a stage: an artifact, or the part of it below a prefix."""
 
     stage: str
     key: str
-    digest: str = Field(description="digest of the files given, not of the whole artifact when a part was given")
+    digest: str = Field(description="digest of the files that the stage was given; of the part alone, if it was given a part")
     location: str
     part: str = ""
 
 
 class Cost(BaseModel, frozen=True, extra="forbid"):
-    """What one execution cost."""
+    """The cost of one execution."""
 
     wall_seconds: float = 0.0
-    cpu_seconds: float = Field(0.0, description="user and system time of the process and its ended children")
+    cpu_seconds: float = Field(0.0, description="user and system time of the process and of its children that have ended")
     gpu_seconds: float = Field(0.0, description="wall seconds times devices used")
 
 
 class Origin(BaseModel, frozen=True, extra="forbid"):
-    """Where and by what an artifact was made; none of it is identity."""
+    """When, where and by which code an artifact was made; none of it is identity."""
 
     created: str = Field(description="UTC time, ISO 8601")
     host: str
@@ -61,14 +61,14 @@ class Origin(BaseModel, frozen=True, extra="forbid"):
 
 
 class Artifact(BaseModel):
-    """What a stage made."""
+    """The record of what one execution of a stage made."""
 
     # A metric may be NaN, which plain JSON can't hold.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
     format: int = 1
     stage: str
-    label: str = Field(description="recipe name and place in the flow, for people; not identity")
+    label: str = Field(description="recipe name and position in the flow, for people; not identity")
     key: str = Field(description="identity of the execution, hex sha256")
     digest: str = Field(description="identity of the content, hex sha256")
     location: str = Field(description="path inside the store")
@@ -86,36 +86,36 @@ class Artifact(BaseModel):
         return self.location
 
     def part(self, prefix: str) -> ArtifactPart:
-        """The files at or below `prefix`, with a digest of their own. Raises KeyError when there are none."""
+        """Return the files at or below `prefix`, with a digest of their own. Raises KeyError when there are none."""
         found = ArtifactPart(artifact=self, prefix=prefix)
         if not found.files:
             raise KeyError(f"{self.name} has no file at {prefix!r} that counts; it has {[f.path for f in self.files][:12]}.")
         return found
 
     def reference(self) -> InputRecord:
-        """This artifact as another stage's input."""
+        """Return this artifact as another stage's input."""
         return InputRecord(stage=self.stage, key=self.key, digest=self.digest, location=self.location)
 
 
 class ArtifactPart(BaseModel, frozen=True, extra="forbid"):
-    """A view of some of an artifact's files, so that a stage depends on no more than it reads."""
+    """Some of the files of an artifact, so that a stage depends on no more than it reads."""
 
     artifact: Artifact
     prefix: str
 
     @property
     def files(self) -> tuple[File, ...]:
-        """The files in view; logs are in nobody's view, since no digest would tell that they changed."""
+        """The files of this part; logs never belong to one, since no digest would show that they changed."""
         below = self.prefix.rstrip("/") + "/"
         return tuple(f for f in self.artifact.files if (f.path == self.prefix or f.path.startswith(below)) and not f.path.startswith(LOGS))
 
     @property
     def digest(self) -> str:
-        """Content digest of the files in view."""
+        """Content digest of these files."""
         return content_digest(self.files)
 
     def reference(self) -> InputRecord:
-        """This part as another stage's input."""
+        """Return this part as another stage's input."""
         return self.artifact.reference().model_copy(update={"digest": self.digest, "part": self.prefix})
 
 
@@ -125,7 +125,7 @@ class PendingArtifact(BaseModel, frozen=True, extra="forbid"):
     position: str
 
     def part(self, prefix: str) -> PendingArtifact:
-        """A part of what does not exist yet does not exist either."""
+        """Return itself: a part of an artifact that does not exist yet does not exist either."""
         return self
 
 
@@ -134,22 +134,22 @@ StageInput = Artifact | ArtifactPart | PendingArtifact
 
 
 class ShardedArtifact(BaseModel, frozen=True, extra="forbid"):
-    """What a sharded stage made: one artifact a shard, in the order of the shards."""
+    """The output of a sharded stage: one artifact a shard, in the order of the shards."""
 
     position: str = Field(description="the stage's name in the flow")
     items: tuple[StageInput, ...]
 
     def part(self, prefix: str) -> ShardedArtifact:
-        """The files at or below `prefix` of each shard. Raises KeyError when one has none."""
+        """Return the files at or below `prefix` of each shard. Raises KeyError when a shard has none."""
         return self.model_copy(update={"items": tuple(item.part(prefix) for item in self.items)})  # type: ignore[union-attr]
 
     def artifacts(self) -> tuple[Artifact, ...]:
-        """The artifacts that exist already."""
+        """Return the artifacts that exist already."""
         return tuple(item for item in self.items if isinstance(item, Artifact))
 
 
 def unsharded(given: Mapping[str, StageInput | ShardedArtifact]) -> dict[str, StageInput]:
-    """Inputs by name, each shard by itself: `documents[3]`."""
+    """Return inputs by name, each shard under a name of its own: `documents[3]`."""
     found: dict[str, StageInput] = {}
     for name, value in given.items():
         found |= {f"{name}[{i}]": item for i, item in enumerate(value.items)} if isinstance(value, ShardedArtifact) else {name: value}
@@ -157,18 +157,18 @@ def unsharded(given: Mapping[str, StageInput | ShardedArtifact]) -> dict[str, St
 
 
 def content_digest(files: Iterable[File]) -> str:
-    """Hash of names and contents, in name order, without the logs."""
+    """Hash names and contents, in name order, without the logs."""
     listing = sorted([f.path, f.sha256] for f in files if not f.path.startswith(LOGS))
     return hashlib.sha256(json.dumps(listing, separators=(",", ":")).encode()).hexdigest()
 
 
 def combined_digest(digests: Iterable[str]) -> str:
-    """One digest for several shards, in their order."""
+    """Hash the digests of several shards, in their order."""
     return hashlib.sha256(json.dumps(list(digests), separators=(",", ":")).encode()).hexdigest()
 
 
 def list_files(directory: Path) -> tuple[File, ...]:
-    """Every file below a directory, in name order, with size and digest. Raises OSError for one that can't be read."""
+    """List every file below a directory, in name order, with size and digest. Raises OSError for a file that can't be read."""
     paths = sorted(p for p in directory.rglob("*") if p.is_file() and p.name != RECORD)
     digests = hash_files(paths)
     if unread := [f"{path}: {digest}" for path, digest in digests.items() if digest.startswith(UNREADABLE)]:

@@ -1,12 +1,15 @@
-"""What a store holds that nothing needs any more: told first, deleted only when asked.
+"""Find what a store does not need any more; delete it only when asked.
 
-Kept are, with everything they were made from: the newest finished runs of each recipe; runs under way; the runs since the newest
-finished one whose work their continuation would reuse; runs named; and whatever was ever registered as a model. Everything is kept in
-a store whose journal is empty, and what was made before the journal's first run unless that is asked for, too.
+Artifacts that no retained run needs go (`retention` decides), except in a store whose journal is empty and, unless asked for, artifacts
+older than the journal's first run. So do the remains of interrupted work, old quarantined artifacts, locks that nobody holds and
+acceptances whose artifact goes.
 
-Guarantees: what was made from something goes before it, and a record before its files, so a collection that is killed leaves whole
-artifacts with their whole lineage, and folders that the next one takes. Nothing is deleted while a run is under way; the error names the
-run. Records of runs stay: they are small and say what was. It reads every record, about 0.1 ms each.
+An artifact goes before what it was made from, and a record before its files, so a collection that is killed leaves whole artifacts with
+complete lineage, and folders that the next one deletes. Nothing is deleted while a run is under way, nor anything that a living run may
+use: work in progress counts as garbage only if no process holds its lock, nothing in it changed for a day, and no retained unfinished run
+was under way when it last changed; quarantined artifacts only after a week; a folder without a record only where artifacts of its stage
+lie, and under a name that only folio gives. Work in progress for an object store lies in the home of whoever made it, shared by all
+stores, and is left alone. Records of runs are kept. Every record is read, at about 0.1 ms each.
 """
 
 from __future__ import annotations
@@ -27,17 +30,17 @@ from tasks.stage.store.store import DAMAGE_REPORT, STORE_LOCK, Store, StoreError
 from tasks.stage.system.locks import is_leased, is_locked
 
 IDLE = timedelta(days=1)
-ASIDE = timedelta(weeks=1)
+QUARANTINE = timedelta(weeks=1)
 LOCATION = re.compile(r".+-[0-9a-f]{8}")
 REPLACED = re.compile(r"\..+-[0-9a-f]{8}-[0-9a-f]{6}")
 WORK = re.compile(r"(?P<stage>.+)-(?P<key>[0-9a-f]{16})")
 
-Kind = Literal["artifact", "folder without record", "work in progress", "put aside", "lock", "acceptance", "half-written file"]
+Kind = Literal["artifact", "folder without record", "work in progress", "quarantined", "lock", "acceptance", "half-written file"]
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """Something that can go."""
+    """Something that can be deleted."""
 
     kind: Kind
     path: str
@@ -47,7 +50,7 @@ class Garbage:
 
 @dataclass(frozen=True)
 class GarbageSurvey:
-    """What stays and what can go. `recorded`: whether the store has a journal; without one everything stays."""
+    """What is kept and what can go. `recorded`: whether the store has a journal; without one everything is kept."""
 
     recorded: bool
     runs: tuple[RetainedRun, ...] = ()
@@ -58,8 +61,11 @@ class GarbageSurvey:
 
 
 def collect_garbage(store: Store, *, delete: bool, keep: int, named: Sequence[str] = (), unrecorded: bool = False) -> GarbageSurvey:
-    """What can go and, with `delete`, is gone. `keep`: finished runs of each recipe; `named`: more runs; `unrecorded`: what is older than
-    the journal goes, too. Raises StoreError when a run is under way, LookupError when a named run does not exist."""
+    """Find garbage and, with `delete`, delete it.
+
+    `keep`: finished runs to retain of each recipe; `named`: more runs to retain; `unrecorded`: delete artifacts older than the journal
+    too. Raises StoreError when a run is under way, LookupError when a named run does not exist.
+    """
     if not delete:
         return survey_garbage(store, keep=keep, named=named, unrecorded=unrecorded)
     with exclusive_use(store):
@@ -72,7 +78,7 @@ def collect_garbage(store: Store, *, delete: bool, keep: int, named: Sequence[st
 
 
 def survey_garbage(store: Store, *, keep: int, named: Sequence[str] = (), unrecorded: bool = False) -> GarbageSurvey:
-    """What stays and what can go, by the records alone. Raises LookupError when a named run does not exist."""
+    """Find garbage without deleting anything. Raises LookupError when a named run does not exist."""
     journal = Journal(store)
     runs = journal.records()
     artifacts = list(store.records())
@@ -105,7 +111,7 @@ def _why(user: RunRecord | None) -> str:
 
 @contextmanager
 def exclusive_use(store: Store) -> Iterator[None]:
-    """Have the store to oneself. Raises StoreError naming the run that is under way."""
+    """Hold the store exclusively. Raises StoreError naming the run that is under way."""
     journal = Journal(store)
 
     def under_way() -> list[str]:
@@ -125,17 +131,21 @@ def _refusal(store: Store, runs: list[str]) -> str:
 
 
 def leftovers(store: Store, stages: Collection[str], keys: Collection[str], wanted_since: float) -> Iterator[Garbage]:
-    """All of it. `stages`: those known to make artifacts; `keys`: of artifacts that stay; `wanted_since`: work from then on is wanted."""
+    """Yield garbage other than artifacts.
+
+    `stages`: names of stages that make artifacts; `keys`: keys of the artifacts that are kept; `wanted_since`: keep work in progress from
+    this time on.
+    """
     yield from orphans(store, stages)
-    yield from _work(store, wanted_since)
-    yield from _aside(store)
+    yield from _idle_work(store, wanted_since)
+    yield from _quarantined(store)
     yield from _acceptances(store, keys)
     yield from _locks(store)
-    yield from _halves(store)
+    yield from _partial_files(store)
 
 
 def orphans(store: Store, stages: Collection[str]) -> Iterator[Garbage]:
-    """Folders of a stage that hold no record: a killed commit or collection leaves them, or a record was removed."""
+    """Yield folders of a stage without a record: left by a killed commit or collection, or their record was removed."""
     for stage in sorted(stages):
         for location in store.index.locations(stage):
             if LOCATION.fullmatch(location.rpartition("/")[2]) and store.index.read(location) is None:
@@ -145,18 +155,16 @@ def orphans(store: Store, stages: Collection[str]) -> Iterator[Garbage]:
                     _bytes_below(store, location),
                     "a commit or a collection was killed, or its record was removed",
                 )
-        for name in _hidden(store, stage):
+        for name in _folders(store, stage):
             if REPLACED.fullmatch(name):
                 path = f"{stage}/{name}"
-                yield Garbage(
-                    "folder without record", path, _bytes_below(store, path), "a commit was killed while it took the place of this"
-                )
+                yield Garbage("folder without record", path, _bytes_below(store, path), "a commit that replaced this was killed")
 
 
-def _work(store: Store, wanted_since: float) -> Iterator[Garbage]:
+def _idle_work(store: Store, wanted_since: float) -> Iterator[Garbage]:
     if store.local_root is None:
         return
-    for name in _hidden(store, ".staging", hidden=False):
+    for name in _folders(store, ".staging", hidden=False):
         path = f".staging/{name}"
         entries = store.fs.find(f"{store.root}/{path}", withdirs=True, detail=True).values()
         times = [float(entry["mtime"]) for entry in entries]
@@ -168,22 +176,22 @@ def _work(store: Store, wanted_since: float) -> Iterator[Garbage]:
         yield Garbage("work in progress", path, sum(int(e["size"]) for e in entries if e["type"] == "file"), f"idle for {_days(changed)}")
 
 
-def _aside(store: Store) -> Iterator[Garbage]:
-    for name in _hidden(store, ".quarantine", hidden=False):
+def _quarantined(store: Store) -> Iterator[Garbage]:
+    for name in _folders(store, ".quarantine", hidden=False):
         path = f".quarantine/{name}"
         try:
             since = store.fs.modified(f"{store.root}/{path}/{DAMAGE_REPORT}").timestamp()
         except FileNotFoundError:
             continue
-        if time.time() - since > ASIDE.total_seconds():
-            yield Garbage("put aside", path, _bytes_below(store, path), f"damaged, and put aside {_days(since)} ago")
+        if time.time() - since > QUARANTINE.total_seconds():
+            yield Garbage("quarantined", path, _bytes_below(store, path), f"damaged, and quarantined {_days(since)} ago")
 
 
 def _acceptances(store: Store, keys: Collection[str]) -> Iterator[Garbage]:
     for acceptance in acceptances(store):
         if acceptance.instead not in keys:
             path = f"{ACCEPTED}/{acceptance.stage}-{acceptance.key}.json"
-            yield Garbage("acceptance", path, 0, f"the {acceptance.stage} that it lets stand in is not kept")
+            yield Garbage("acceptance", path, 0, f"the {acceptance.stage} that it refers to is not kept")
 
 
 def _locks(store: Store) -> Iterator[Garbage]:
@@ -199,8 +207,8 @@ def _locks(store: Store) -> Iterator[Garbage]:
                 yield Garbage("lock", path, 0, "nobody holds it")
 
 
-def _halves(store: Store) -> Iterator[Garbage]:
-    """Files that were being written when their writer was killed; their names begin with a dot until they are whole."""
+def _partial_files(store: Store) -> Iterator[Garbage]:
+    """Yield files whose writer was killed; their names begin with a dot until they are complete."""
     if store.local_root is None:
         return
     for folder in (RUNS, ACCEPTED):
@@ -208,8 +216,8 @@ def _halves(store: Store) -> Iterator[Garbage]:
             yield Garbage("half-written file", f"{folder}/{path.name}", path.stat().st_size, "its writer was killed")
 
 
-def _hidden(store: Store, folder: str, *, hidden: bool = True) -> list[str]:
-    """Names of the folders below a folder that are hidden ones, or are not."""
+def _folders(store: Store, folder: str, *, hidden: bool = True) -> list[str]:
+    """List the folders below a folder that are hidden, or that are not."""
     store.fs.invalidate_cache()
     try:
         listing = store.fs.ls(f"{store.root}/{folder}", detail=True)

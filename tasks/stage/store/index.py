@@ -1,10 +1,10 @@
-"""What lies in a store, by name: the folders of its stages and the records in them, read again only if they may have changed.
+"""Index of a store: the folders of its stages and the records in them, read again only if they may have changed.
 
-Guarantees: on a local store an answer is never older than the question. A listing counts only while the stage's folder has the times it
-had, and not when it was made within `SETTLE_SECONDS` of a change; a record only while its file looks as it did when it was read. An
-object store is asked each time, many records at once.
-With 10,000 artifacts in one stage a listing takes about 10 ms, once a process; a record takes one `stat` when it is known and about
-0.1 ms when it is not.
+On a local store an answer is never older than the question. A listing is kept only while the stage's folder has the same times, and not if
+it was made within `SETTLE_SECONDS` of a change; a record only while its file has the same size, times and inode. An object store is asked
+each time, many records at once.
+With 10,000 artifacts in one stage a listing takes about 10 ms, once a process; a record takes one `stat` when it is cached and about 0.1
+ms when it is not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ READERS = 16
 
 @dataclass(frozen=True)
 class Damaged:
-    """An artifact whose record and files disagree."""
+    """An artifact whose record and files disagree, or whose record is unreadable."""
 
     location: str
     problems: tuple[str, ...]
@@ -48,7 +48,7 @@ StatSignature = tuple[int, int, int, int]
 
 
 class StoreIndex:
-    """The stages and records of the store at `root` of a filesystem; `local_root` is the same place if it is on this machine."""
+    """The stages and records of the store at `root` of a filesystem; `local_root` is the same folder if it is on this machine."""
 
     def __init__(self, fs: fsspec.AbstractFileSystem, root: str, local_root: Path | None) -> None:
         self.fs, self.root, self.local_root = fs, root, local_root
@@ -57,19 +57,19 @@ class StoreIndex:
         self._newest: dict[tuple[str, str], tuple[_StageFolder, str]] = {}
 
     def stages(self) -> list[str]:
-        """Names of the stages that have a folder."""
+        """Return the names of the stages that have a folder."""
         return self._folders("")
 
     def locations(self, stage: str) -> tuple[str, ...]:
-        """Every artifact folder of a stage, in name order."""
+        """Return every artifact folder of a stage, in name order."""
         return self._stage_folder(stage).locations
 
     def with_key(self, stage: str, key: str) -> list[str]:
-        """The folders whose names say that they hold this key."""
+        """Return the folders whose names carry this key."""
         return self._stage_folder(stage).by_key.get(key[:KEY_LENGTH], [])
 
     def read(self, location: str) -> Artifact | Damaged | None:
-        """The record of a folder; `Damaged` when it can't be read, None when there is none."""
+        """Return the record of a folder; `Damaged` when it can't be read, None when there is none."""
         if self.local_root is None:
             return next(self._read_remote([location]))[1]
         path = self.local_root / location / RECORD
@@ -88,12 +88,12 @@ class StoreIndex:
         return found
 
     def records(self, locations: Iterable[str]) -> Iterator[Artifact]:
-        """The records that can be read, in the order of their folders."""
+        """Yield the readable records, in the order of their folders."""
         found = self._read_remote(locations) if self.local_root is None else ((location, self.read(location)) for location in locations)
         return (artifact for _, artifact in found if isinstance(artifact, Artifact))
 
     def newest(self, stage: str, label: str) -> Artifact | None:
-        """The record of a stage and label that was made last."""
+        """Return the newest record of a stage and label."""
         names = self._stage_folder(stage)
         known = self._newest.get((stage, label))
         if known is not None and known[0] is names and isinstance(found := self.read(known[1]), Artifact):
@@ -106,10 +106,10 @@ class StoreIndex:
     def _read_newest(self, locations: list[str]) -> Artifact | None:
         if self.local_root is None:
             return max(self.records(locations), key=_created, default=None)
-        written = sorted(((_mtime(self.local_root / location / RECORD), location) for location in locations), reverse=True)
+        written = sorted(((_modified(self.local_root / location / RECORD), location) for location in locations), reverse=True)
         best: Artifact | None = None
         for mtime, location in written:
-            # A record is written after its artifact was made, so none that was written earlier than this can be newer.
+            # A record is written after its artifact was made, so records written earlier than this one was made are older.
             if best is not None and mtime + SETTLE_SECONDS < datetime.fromisoformat(best.origin.created).timestamp():
                 break
             found = self.read(location)
@@ -134,7 +134,7 @@ class StoreIndex:
         return names
 
     def _folders(self, below: str) -> list[str]:
-        """Names of the folders below a path of the store; hidden ones hold what is no artifact."""
+        """List the folders below a path of the store, except hidden ones, which hold no artifacts."""
         try:
             if self.local_root is not None:
                 with os.scandir(self.local_root / below) as entries:
@@ -162,12 +162,12 @@ class StoreIndex:
 
 
 def stat_signature(found: os.stat_result) -> StatSignature:
-    """What tells that a file or folder is as it was: modified, changed, size, inode."""
+    """Return what changes whenever a file or folder does: modification and change time, size, inode."""
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
 def label_of(location: str) -> str:
-    """The label in `stage/label-key`."""
+    """Return the label in `stage/label-key`."""
     return location.partition("/")[2][: -KEY_LENGTH - 1]
 
 
@@ -195,7 +195,7 @@ def _created(artifact: Artifact) -> str:
     return artifact.origin.created
 
 
-def _mtime(path: Path) -> float:
+def _modified(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except OSError:

@@ -1,11 +1,11 @@
-"""Whether an artifact's files are what its record says.
+"""Check whether the files of an artifact match its record.
 
-Guarantees: existence and size always. On a disk, content too, as often as needed: a file is believed unread only if neither its
-modification nor its change time is later than the making of its artifact and the writing of its record. One that was edited and had its
-modification time set back is read, since its change time is later. So is every file of a store that was copied to where it is, once:
-what was read is remembered in `Digests`. A digest from memory never condemns a file; that is read again first.
-With `digests` every file is read, whatever is remembered. On an object store, sizes are believed unless digests are asked for.
-It costs one `stat` a file, or one listing an artifact on an object store.
+Existence and size are always checked. On a disk content is checked too, but read only if needed: a file is trusted unread if both its
+modification and its change time are older than its artifact and the artifact's record. A file that was edited and had its modification
+time set back is read, since its change time is newer. So is every file of a store that was copied here, once: the hashes are cached in
+`DigestCache`. A cached digest never condemns a file; the file is read again first.
+With `digests` every file is read, whatever is cached. On an object store sizes are trusted unless digests are asked for.
+The cost is one `stat` a file, or one listing an artifact on an object store.
 """
 
 from __future__ import annotations
@@ -22,47 +22,48 @@ import fsspec
 from tasks.stage.identity.digests import UNREADABLE, DigestCache, hash_files, read_digests
 from tasks.stage.store.artifact import RECORD, Artifact, File
 
-# A change time comes from a clock that ticks this coarsely at worst.
+# Change times come from a clock that ticks this coarsely at worst.
 TICK_NS = 20_000_000
 READERS = 16
-PIECE = 1 << 20
+BLOCK = 1 << 20
 
 Problems = tuple[str, ...]
 
 
 class IntegrityChecker:
-    """Checks artifacts of the store at `root` of a filesystem; `local_root` is the same place if it is on this machine."""
+    """Checks artifacts of the store at `root` of a filesystem; `local_root` is the same folder if it is on this machine."""
 
     def __init__(self, fs: fsspec.AbstractFileSystem, root: str, local_root: Path | None, digests: DigestCache | None) -> None:
         self.fs, self.root, self.local_root, self.digests = fs, root, local_root, digests
 
     def check(self, artifact: Artifact, *, digests: bool) -> Problems:
-        """What is wrong with an artifact's files, in words; empty when nothing is."""
+        """Return the problems of an artifact's files, in words; empty when there are none."""
         if digests:
             return next(self.examine([artifact]))[1]
-        problems, doubtful = self._sizes(artifact)
-        if doubtful and self.local_root is not None:
-            problems |= _judged(doubtful, self._remembered(doubtful))
+        problems, suspects = self._check_sizes(artifact)
+        if suspects and self.local_root is not None:
+            problems |= _content_problems(suspects, self._cached_digests(suspects))
         return _in_order(artifact, problems)
 
     def examine(self, artifacts: Iterable[Artifact]) -> Iterator[tuple[Artifact, Problems]]:
-        """Read every file of many artifacts, several at once; (artifact, what is wrong with it) in the given order."""
-        sized = [(artifact, *self._sizes(artifact, every=True)) for artifact in artifacts]
-        read = self._read(path for _, _, files in sized for path in files)
+        """Read every file of many artifacts, several at once; yield (artifact, problems) in the given order."""
+        sized = [(artifact, *self._check_sizes(artifact, every=True)) for artifact in artifacts]
+        read = self._read_digests(path for _, _, files in sized for path in files)
         for artifact, problems, files in sized:
-            yield artifact, _in_order(artifact, problems | _judged(files, dict(next(read) for _ in files)))
+            yield artifact, _in_order(artifact, problems | _content_problems(files, dict(next(read) for _ in files)))
 
-    def _remembered(self, files: Mapping[Path, File]) -> dict[Path, str]:
+    def _cached_digests(self, files: Mapping[Path, File]) -> dict[Path, str]:
         if self.digests is None:
             return hash_files(files)
         found = self.digests.of(files)
         return found | hash_files(path for path, file in files.items() if found[path] != file.sha256)
 
-    def _sizes(self, artifact: Artifact, *, every: bool = False) -> tuple[dict[str, str], dict[Path, File]]:
-        """Problems by file, and the files whose content has to be looked at: those that look touched, or `every` one."""
+    def _check_sizes(self, artifact: Artifact, *, every: bool = False) -> tuple[dict[str, str], dict[Path, File]]:
+        """Return problems by file, and the files whose content must be checked: those that look touched, or `every` file."""
         problems: dict[str, str] = {}
-        doubtful: dict[Path, File] = {}
-        measure = self._remote(artifact) if self.local_root is None else _local(f"{self.root}/{artifact.location}", artifact)
+        suspects: dict[Path, File] = {}
+        folder = f"{self.root}/{artifact.location}"
+        measure = self._measure_remote(artifact) if self.local_root is None else _measure_local(folder, artifact)
         for file in artifact.files:
             try:
                 size, touched = measure(file.path)
@@ -72,10 +73,10 @@ class IntegrityChecker:
             if size != file.size:
                 problems[file.path] = f"{file.path} has {size} bytes instead of {file.size}"
             elif touched or every:
-                doubtful[Path(f"{self.root}/{artifact.location}/{file.path}")] = file
-        return problems, doubtful
+                suspects[Path(f"{self.root}/{artifact.location}/{file.path}")] = file
+        return problems, suspects
 
-    def _remote(self, artifact: Artifact) -> Callable[[str], tuple[int, bool]]:
+    def _measure_remote(self, artifact: Artifact) -> Callable[[str], tuple[int, bool]]:
         base = f"{self.root}/{artifact.location}"
         self.fs.invalidate_cache(base)
         sizes = {path[len(base) + 1 :]: int(entry["size"]) for path, entry in self.fs.find(base, detail=True).items()}
@@ -87,27 +88,27 @@ class IntegrityChecker:
 
         return measure
 
-    def _read(self, paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
+    def _read_digests(self, paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
         if self.local_root is not None:
             yield from read_digests(paths)
             return
         wanted = list(paths)
         with ThreadPoolExecutor(READERS) as readers:
-            yield from zip(wanted, readers.map(self._remote_digest, wanted), strict=True)
+            yield from zip(wanted, readers.map(self._hash_remote, wanted), strict=True)
 
-    def _remote_digest(self, path: Path) -> str:
+    def _hash_remote(self, path: Path) -> str:
         digest = hashlib.sha256()
         try:
             with self.fs.open(str(path), "rb") as stream:
-                while piece := stream.read(PIECE):
-                    digest.update(piece)
+                while block := stream.read(BLOCK):
+                    digest.update(block)
         except OSError as error:
             return f"{UNREADABLE}{error.strerror or error}"
         return digest.hexdigest()
 
 
-def _local(folder: str, artifact: Artifact) -> Callable[[str], tuple[int, bool]]:
-    """Measures a file of an artifact on a disk: its size, and whether it looks touched."""
+def _measure_local(folder: str, artifact: Artifact) -> Callable[[str], tuple[int, bool]]:
+    """Return a function that gives the size of an artifact file on a disk and whether it looks touched."""
     # Plain strings, since making a Path costs several times its stat.
     try:
         written = os.stat(f"{folder}/{RECORD}").st_mtime_ns  # noqa: PTH116
@@ -122,13 +123,13 @@ def _local(folder: str, artifact: Artifact) -> Callable[[str], tuple[int, bool]]
     return measure
 
 
-def _judged(files: Mapping[Path, File], digests: Mapping[Path, str]) -> dict[str, str]:
+def _content_problems(files: Mapping[Path, File], digests: Mapping[Path, str]) -> dict[str, str]:
     problems = {}
     for path, file in files.items():
         if digests[path].startswith(UNREADABLE):
             problems[file.path] = f"{file.path} can't be read ({digests[path].removeprefix(UNREADABLE)})"
         elif digests[path] != file.sha256:
-            problems[file.path] = f"{file.path} has other content than its record says"
+            problems[file.path] = f"{file.path} does not match its record"
     return problems
 
 

@@ -1,8 +1,8 @@
-"""The journal of runs: one JSON object a run, in the store itself, so that what ran, why and with what outcome needs no server.
+"""The journal of runs: one JSON object a run, in the store itself, so that what ran, why and with what result needs no server.
 
-Guarantees: a record is written whole or not at all; a run that is `running` holds a lock for its whole life, so that one whose owner died
-is told from one at work (`alive`), at once on a disk and within a lease's time on an object store. What can't be read is skipped with a
-line that names it. Listing costs about 0.2 ms a record; MLflow and Prefect are never asked.
+A record is written whole or not at all. A run that is `running` holds a lock for its whole life, which tells it from one whose process
+died (`alive`): at once on a disk, within the time of a lease on an object store. An unreadable record is skipped with a warning that names
+it. Listing costs about 0.2 ms a record; MLflow and Prefect are never asked.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Status = Literal["running", "finished", "failed", "stopped", "crashed"]
 
 
 class PositionRecord(BaseModel, frozen=True, extra="forbid"):
-    """What a run had at one place of its flow."""
+    """The artifact that a run had at one position of its flow."""
 
     stage: str
     key: str
@@ -40,7 +40,7 @@ class PositionRecord(BaseModel, frozen=True, extra="forbid"):
 
 
 class RegisteredModel(BaseModel, frozen=True, extra="forbid"):
-    """A version in the model registry that a run made or found."""
+    """A version in the model registry that a run created or found."""
 
     name: str
     version: str
@@ -71,25 +71,25 @@ class RunRecord(BaseModel, frozen=True, extra="forbid", validate_by_name=True, s
 
 
 def new_id(started: str) -> str:
-    """An id for a run that started at an ISO 8601 time: ids sort by time."""
+    """Make an id for a run that started at an ISO 8601 time: ids sort by time."""
     return f"{datetime.fromisoformat(started).astimezone(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
 class Journal:
-    """The runs of a store."""
+    """The journal of the runs of a store."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.folder = f"{store.root}/{RUNS}"
 
     def write(self, record: RunRecord) -> None:
-        """Keep a record, in place of what it said before. Raises StoreError naming the run."""
+        """Write a record, replacing its earlier state. Raises StoreError naming the run."""
         content = record.model_dump_json(indent=1).encode()
         self.store.put(f"{RUNS}/{record.id}.json", content, f"the record of run {record.id}")
 
     @contextmanager
     def running(self, record: RunRecord) -> Iterator[None]:
-        """Write a record whose run is alive for the block; the lock is held before the record can be seen."""
+        """Hold the lock of a run for the block; the lock is taken before its record can be seen."""
         if self.store.local_root is None:
             with lease_lock(self.store.fs, f"{self.folder}/{record.id}.lock", lambda: None):
                 self.write(record)
@@ -100,52 +100,52 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         except OSError as error:
-            raise StoreError(f"store: {self.store.url} can't take the lock of run {record.id} ({error}). Make it writable.") from error
+            raise StoreError(f"store: {self.store.url} can't write the lock of run {record.id} ({error}). Make it writable.") from error
         with local_lock(path, lambda: None):
             try:
                 self.write(record)
                 yield
             finally:
-                # A run that couldn't say how it ended leaves its lock, so that the next one finds it.
-                if not self._says_running(record):
+                # A run that could not record its end leaves its lock, so that the next run finds it.
+                if not self._is_recorded_running(record):
                     path.unlink(missing_ok=True)
 
     def alive(self, record: RunRecord) -> bool:
-        """Whether the process that runs this still does; False for every run that came to an end, whichever."""
+        """Return whether the process of a run is alive; False for every run that has ended, however it did."""
         if record.status != "running":
             return False
         if self.store.local_root is None:
             return is_leased(self.store.fs, f"{self.folder}/{record.id}.lock")
         return is_locked(self.store.local_root / RUNS / f"{record.id}.lock")
 
-    def _says_running(self, record: RunRecord) -> bool:
+    def _is_recorded_running(self, record: RunRecord) -> bool:
         return any(found.status == "running" for found in self._read([record.id]))
 
     def dead(self) -> list[str]:
-        """Ids of the runs that died without an end. Reads the records of those that have a lock, and no others."""
+        """Return the ids of runs that died without recording an end. Reads only records that have a lock."""
         self.store.fs.invalidate_cache()
         locks = (str(path).rsplit("/", 1)[-1] for path in self.store.fs.glob(f"{self.folder}/*.lock"))
         held = [name.removesuffix(".lock") for name in locks]
         lifeless = [record for record in self._read(set(held) & set(self._ids())) if record.status == "running" and not self.alive(record)]
-        # One that came to its own end meanwhile has said so before its lock went.
+        # A run that ended meanwhile recorded its end before it released its lock.
         return sorted(record.id for record in self._read(record.id for record in lifeless) if record.status == "running")
 
     def release(self, record: RunRecord) -> None:
-        """Take away the lock that a dead run has left."""
+        """Delete the lock that a dead run has left."""
         lock = f"{self.folder}/{record.id}.lock"
         if self.store.fs.exists(lock):
             self.store.fs.rm_file(lock)
 
     def records(self) -> list[RunRecord]:
-        """Every run, newest first."""
-        return sorted(self._read(self._ids()), key=_age, reverse=True)
+        """Return every run, newest first."""
+        return sorted(self._read(self._ids()), key=_start_order, reverse=True)
 
     def latest(self, recipe: str) -> RunRecord | None:
-        """The newest run of a recipe, however it ended; reads no older ones."""
+        """Return the newest run of a recipe, however it ended; reads no older ones."""
         for _, ids in groupby(self._ids(), key=lambda run_id: run_id[:SECOND]):
             found = [record for record in self._read(ids) if record.recipe == recipe]
             if found:
-                return max(found, key=_age)
+                return max(found, key=_start_order)
         return None
 
     def latest_positions(self, recipe: str) -> dict[str, PositionRecord]:
@@ -160,7 +160,7 @@ class Journal:
         return found
 
     def get(self, text: str) -> RunRecord:
-        """The run that `find` finds. Raises LookupError naming what was looked for when there is none."""
+        """Return the run that `find` finds. Raises LookupError naming `text` when there is none."""
         found = self.find(text)
         if found is None:
             raise LookupError(
@@ -170,10 +170,10 @@ class Journal:
         return found
 
     def find(self, text: str) -> RunRecord | None:
-        """The run meant by its id or the beginning of it, its MLflow or flow run id, or its recipe; None when there is none.
+        """Return the run with this id, unambiguous beginning of an id, MLflow or flow run id, or recipe; None when there is none.
 
-        Of a recipe, `name` is the newest run and `name~1` the one before. Raises LookupError with the candidates when it begins the ids
-        of several.
+        For a recipe, `name` is the newest run and `name~1` the one before. Raises LookupError with the candidates when several ids begin
+        so.
         """
         if not text:
             return None
@@ -190,7 +190,7 @@ class Journal:
         return next(iter(records), None)
 
     def _ids(self) -> list[str]:
-        """Newest second first."""
+        """Return the ids of runs, newest second first."""
         return sorted((name.removesuffix(".json") for name in self.store.names(RUNS) if name.endswith(".json")), reverse=True)
 
     def _read(self, ids: Iterable[str]) -> Iterator[RunRecord]:
@@ -201,7 +201,7 @@ class Journal:
                 return error
 
         wanted = list(ids)
-        # An object store answers each request after a while, so many are asked at once.
+        # An object store takes a while to answer, so several requests are sent at once.
         with ThreadPoolExecutor(1 if self.store.local_root is not None else READERS) as readers:
             for run_id, found in zip(wanted, readers.map(content, wanted), strict=True):
                 try:
@@ -209,8 +209,8 @@ class Journal:
                         raise found
                     yield RunRecord.model_validate_json(found)
                 except (ValidationError, OSError) as error:
-                    log(f"the record of run {run_id} in {self.folder} can't be read ({type(error).__name__}); it is left out")
+                    log(f"the record of run {run_id} in {self.folder} can't be read ({type(error).__name__}) and is skipped")
 
 
-def _age(record: RunRecord) -> tuple[str, str]:
+def _start_order(record: RunRecord) -> tuple[str, str]:
     return record.started, record.id

@@ -15,12 +15,12 @@ from tasks.stage.store.artifact import Origin
 
 
 def now() -> str:
-    """UTC time, ISO 8601 with microseconds."""
+    """Return the UTC time in ISO 8601 with microseconds."""
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def origin(mlflow_run_id: str, mlflow_model_id: str) -> Origin:
-    """Where and by what something was made just now."""
+    """Describe this moment, this machine and this code as the origin of an artifact."""
     commit, dirty = git_state()
     return Origin(
         created=now(),
@@ -36,7 +36,7 @@ def origin(mlflow_run_id: str, mlflow_model_id: str) -> Origin:
 
 @cache
 def git_state() -> tuple[str, bool]:
-    """Commit and dirty flag of the checkout that this code lies in; ("", False) outside of one or without git."""
+    """Return commit and dirty flag of the checkout of this code; ("", False) outside of a checkout or without git."""
     if shutil.which("git") is None:
         return "", False
     here = Path(__file__).resolve().parent
@@ -49,6 +49,6 @@ def git_state() -> tuple[str, bool]:
 
 @cache
 def installed() -> dict[str, str]:
-    """Every installed distribution and its version; what is left of a broken installation has no name and is skipped."""
+    """Return every installed distribution and its version; remains of a broken installation have no name and are skipped."""
     named = ((d.metadata["Name"], d.version) for d in distributions())
     return dict(sorted((name.lower(), version) for name, version in named if name))

@@ -1,7 +1,7 @@
-"""Which runs and artifacts a store must keep.
+"""Decide which runs and artifacts a store must keep.
 
-Kept are, with everything they were made from: the newest finished runs of each recipe; runs under way; the runs since the newest
-finished one whose work their continuation would reuse; runs named; and whatever was ever registered as a model.
+Kept, with everything they were made from, are: the newest finished runs of each recipe; runs under way; runs since the newest finished one
+whose work a continuation would reuse; runs named by the caller; and every artifact ever registered as a model.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from tasks.stage.store.journal import RunRecord
 
 @dataclass(frozen=True)
 class RetainedRun:
-    """A run whose artifacts stay."""
+    """A run whose artifacts are kept, and why."""
 
     run: RunRecord
     why: str
 
 
 def retained_runs(runs: Iterable[RunRecord], keep: int, named: set[str], alive: set[str]) -> list[RetainedRun]:
-    """Which of the runs, newest first, are kept, and why."""
+    """Return the runs that are kept. `runs`: newest first; `keep`: finished runs of each recipe."""
     kept: list[RetainedRun] = []
     finished: dict[str, int] = {}
-    standing: dict[str, set[str]] = {}
+    reached: dict[str, set[str]] = {}
     for run in runs:
-        positions = standing.setdefault(run.recipe, set())
+        positions = reached.setdefault(run.recipe, set())
         done = finished.get(run.recipe, 0)
         if run.id in alive:
             kept.append(RetainedRun(run, "it is under way"))
@@ -48,7 +48,7 @@ def retained_runs(runs: Iterable[RunRecord], keep: int, named: set[str], alive: 
 
 
 def needed_keys(artifacts: Iterable[Artifact], roots: set[str]) -> set[str]:
-    """Keys of everything that the roots, given by location or key, were made from, and their own."""
+    """Return the keys of the roots, given by location or key, and of everything that they were made from."""
     inputs: dict[str, set[str]] = {}
     waiting = []
     for artifact in artifacts:

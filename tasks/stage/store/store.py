@@ -1,9 +1,9 @@
-"""Where artifacts live: a directory tree on any fsspec filesystem, read and written by one protocol.
+"""The store of artifacts: a directory tree on any fsspec filesystem.
 
-Guarantees: an artifact exists if and only if its `artifact.json` does, and that is written last; a reader never sees half of one.
-Reuse is verified: sizes always, digests when asked or when a local file was touched after its artifact was made. What fails is
-moved to `.quarantine/` with its reason, never deleted and never reused. On an object store a used artifact is copied once into a local
-cache, checked against its digests. Raises StoreError when the store can't be reached or written, naming the place.
+An artifact exists if and only if its `artifact.json` does. That file is written last, so a reader never sees half an artifact. Reuse is
+verified: sizes always, digests when asked for or when a local file was touched after its artifact was made. An artifact that fails is
+moved to `.quarantine/` with the reason, never deleted and never reused. From an object store, an artifact that is used is copied once into
+a local cache and checked against its digests. Raises StoreError naming the store when it can't be reached or written.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ class StoreError(RuntimeError):
 
 
 class Store:
-    """A store at `url`: a local path, `file://`, or any fsspec URL; `cache` holds local copies of remote artifacts.
+    """A store at `url`: a local path, `file://`, or any fsspec URL. `cache` holds local copies of remote artifacts.
 
-    `digests` remembers what was read of files that look touched; without it they are read each time.
+    `digests` caches the hashes of files that look touched; without it they are read each time.
     """
 
     def __init__(self, url: str, cache: Path, digests: DigestCache | None = None) -> None:
@@ -58,17 +58,17 @@ class Store:
         self.integrity = IntegrityChecker(self.fs, self.root, self.local_root, digests)
 
     def __reduce__(self) -> tuple[type[Store], tuple[str, Path, DigestCache | None]]:
-        """Another process opens the same place by itself."""
+        """Pickle as the arguments, so that another process opens the store for itself."""
         return Store, (self.url, self.cache, self._digests)
 
     def location_of(self, stage: str, label: str, key: str) -> str:
-        """Readable location of an artifact: the key decides, the label is for people."""
+        """Return the readable location of an artifact: the key decides, the label is for people."""
         return f"{stage}/{label}-{key[:KEY_LENGTH]}"
 
     def find(self, stage: str, key: str, *, digests: bool = False, label: str | None = None) -> Artifact | Damaged | None:
-        """The artifact of a key if it exists and holds; `Damaged` if it exists and doesn't; None if there is none.
+        """Return the artifact of a key if it exists and is intact, `Damaged` if it exists and is not, None if there is none.
 
-        `label`: the one it probably has; where that is right nothing is listed.
+        `label`: its probable label; if that is right, nothing needs to be listed.
         """
         for location in self._candidates(stage, key, label):
             artifact = self.index.read(location)
@@ -80,24 +80,24 @@ class Store:
         return None
 
     def check(self, artifact: Artifact, *, digests: bool) -> tuple[str, ...]:
-        """What is wrong with an artifact's files, in words; empty when nothing is."""
+        """Return the problems of an artifact's files, in words; empty when it is intact."""
         return self.integrity.check(artifact, digests=digests)
 
     def digest_of(self, paths: Iterable[Path]) -> dict[Path, str]:
-        """Hex sha256 of any files on this machine, remembered like the store's own; `unreadable: why` where one can't be read."""
+        """Return the hex sha256 of any local files, cached like the store's own; `unreadable: why` for a file that can't be read."""
         return hash_files(paths) if self._digests is None else self._digests.of(paths)
 
     def latest(self, stage: str, label: str) -> Artifact | None:
-        """The newest record of a stage at this label: what a plan compares with."""
+        """Return the newest record of a stage and label, which a plan compares with."""
         return self.index.newest(stage, label)
 
     def records(self, stage: str = "") -> Iterator[Artifact]:
-        """Every readable record, of one stage or of all, in location order."""
+        """Yield every readable record of one stage, or of all, in location order."""
         for name in [stage] if stage else self.index.stages():
             yield from self.index.records(self.index.locations(name))
 
     def get(self, path: str) -> bytes | None:
-        """A small file of the store that belongs to no artifact; None when there is none."""
+        """Read a small file that belongs to no artifact; None when there is none."""
         try:
             return bytes(self.fs.cat_file(f"{self.root}/{path}"))
         except FileNotFoundError:
@@ -105,7 +105,7 @@ class Store:
 
     def put(self, path: str, content: bytes, what: str = "") -> None:
         """Write a small file that belongs to no artifact, whole or not at all. Raises StoreError naming `what`, or the path."""
-        with self._writing(what or path):
+        with self._store_errors(what or path):
             if self.local_root is not None:
                 target = self.local_root / path
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -114,7 +114,7 @@ class Store:
                 self.fs.pipe_file(f"{self.root}/{path}", content)
 
     def names(self, folder: str) -> list[str]:
-        """The files right below a folder of the store that are no hidden ones."""
+        """List the files directly below a folder of the store, except hidden ones."""
         self.fs.invalidate_cache()
         try:
             paths = self.fs.ls(f"{self.root}/{folder}", detail=False)
@@ -123,10 +123,10 @@ class Store:
         return sorted(name for name in (str(path).rsplit("/", 1)[-1] for path in paths) if not name.startswith("."))
 
     def commit(self, made: Path, artifact: Artifact) -> Artifact:
-        """Move a directory of files into the store, record last; what was at its place goes first, record first."""
+        """Move a directory of files into the store, record last; a previous artifact there is deleted first, starting with its record."""
         target = f"{self.root}/{artifact.location}"
         record = artifact.model_dump_json(indent=1).encode()
-        with self._writing(artifact.location):
+        with self._store_errors(artifact.location):
             if self.local_root is not None:
                 fsync_tree(made)
                 replace_directory(made, Path(target))
@@ -139,17 +139,17 @@ class Store:
         return artifact
 
     def quarantine(self, damaged: Damaged) -> str:
-        """Put a damaged artifact aside with the reason; returns where."""
+        """Move a damaged artifact to quarantine with the reason; return where it is."""
         aside = f".quarantine/{damaged.location.replace('/', '-')}-{uuid.uuid4().hex[:6]}"
-        with self._writing(aside):
+        with self._store_errors(aside):
             self.fs.makedirs(f"{self.root}/.quarantine", exist_ok=True)
             self.fs.mv(f"{self.root}/{damaged.location}", f"{self.root}/{aside}", recursive=True)
             self.fs.pipe_file(f"{self.root}/{aside}/{DAMAGE_REPORT}", "\n".join(damaged.problems).encode())
         return aside
 
     def discard(self, path: str) -> None:
-        """Delete a file or folder of the store, a record before the files it tells of. Raises StoreError."""
-        with self._writing(f"the removal of {path}"):
+        """Delete a file or folder of the store, a record before the files that it lists. Raises StoreError."""
+        with self._store_errors(f"the removal of {path}"):
             if self.local_root is not None:
                 remove(self.local_root / path, RECORD)
                 return
@@ -158,21 +158,21 @@ class Store:
                     self.fs.rm(old, recursive=True)
 
     def local(self, given: Artifact | ArtifactPart) -> Path:
-        """A directory (or the one file, for a part that names a file) on this machine that holds the files."""
+        """Return a local directory with the files (or the one file, for a part that names a file), downloading them if needed."""
         artifact = given.artifact if isinstance(given, ArtifactPart) else given
         base = self.local_root / artifact.location if self.local_root is not None else self._download(artifact)
         return base / given.prefix if isinstance(given, ArtifactPart) else base
 
     def scratch(self, name: str) -> Path:
-        """A local directory for work in progress; on a local store it lies on the store's own disk, so that a commit is a rename."""
+        """Create a local directory for work in progress; on a local store it lies on the store's own disk, so that a commit is a rename."""
         path = (self.local_root or self.cache) / ".staging" / name
-        with self._writing(name):
+        with self._store_errors(name):
             path.mkdir(parents=True, exist_ok=True)
         return path
 
     @contextmanager
     def lock(self, key: str, on_wait: Callable[[], None]) -> Iterator[None]:
-        """The right to execute a key."""
+        """Hold the right to execute a key."""
         if self.local_root is None:
             with lease_lock(self.fs, f"{self.root}/.locks/{key}.json", on_wait):
                 yield
@@ -182,52 +182,52 @@ class Store:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """What a run holds all the while it uses the store, so that nothing is collected under it; it waits for a collection to end."""
+        """Hold the store open for a run, so that no garbage is collected meanwhile; waits for a collection to end."""
 
-        def told() -> None:
-            log(f"the store {self.url} is being collected (folio gc); waiting for that to end")
+        def report() -> None:
+            log(f"the store {self.url} is being cleaned (folio gc); waiting for it to finish")
 
         if self.local_root is not None:
-            with shared_lock(self._lock_file(self.local_root, STORE_LOCK), told):
+            with shared_lock(self._lock_file(self.local_root, STORE_LOCK), report):
                 yield
             return
-        if is_leased(self.fs, self._whole_lease):
-            told()
-        while is_leased(self.fs, self._whole_lease):
+        if is_leased(self.fs, self._store_lease):
+            report()
+        while is_leased(self.fs, self._store_lease):
             time.sleep(POLL_SECONDS)
         yield
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """What a collection holds. Raises BlockingIOError at once when a run is under way.
+        """Hold the store for a collection of garbage. Raises BlockingIOError at once when a run is under way.
 
-        In an object store runs are told by their leases alone, which the caller has to look at inside the block: a run that begins
-        later waits, because it looks for this lease after it has taken its own.
+        An object store shows runs only by their leases, which the caller must check inside the block. A run that starts later waits,
+        because it looks for this lease after it has taken its own.
         """
         if self.local_root is not None:
             with try_lock(self._lock_file(self.local_root, STORE_LOCK)):
                 yield
             return
-        with lease_lock(self.fs, self._whole_lease, lambda: None):
+        with lease_lock(self.fs, self._store_lease, lambda: None):
             yield
 
     def _lock_file(self, root: Path, name: str) -> Path:
         path = root / ".locks" / name
-        with self._writing(name):
+        with self._store_errors(name):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         return path
 
     @property
-    def _whole_lease(self) -> str:
+    def _store_lease(self) -> str:
         return f"{self.root}/.locks/{STORE_LOCK}.json"
 
     @contextmanager
-    def _writing(self, what: str) -> Iterator[None]:
+    def _store_errors(self, what: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            message = f"store: {self.url} can't take {what} ({error}). Free space or make it writable; nothing was committed."
+            message = f"store: {self.url} can't write {what} ({error}). Free space or make it writable; nothing was committed."
             raise StoreError(message) from error
 
     def _candidates(self, stage: str, key: str, label: str | None) -> Iterator[str]:
@@ -249,8 +249,7 @@ class Store:
                 self.fs.get_file(f"{self.root}/{artifact.location}/{file.path}", str(target))
                 if hash_file(target) != file.sha256:
                     raise StoreError(
-                        f"{artifact.location}/{file.path} in {self.url} has other content than its record says; "
-                        "run with --verify to make it again."
+                        f"{artifact.location}/{file.path} in {self.url} does not match its record; run with --verify to make it again."
                     )
             move_if_absent(partial, final)
         finally:

@@ -1,9 +1,9 @@
-"""Whether a whole store is what its records say: every file read again, whatever is remembered of it.
+"""Verify a whole store against its records by reading every file again, whatever is cached.
 
-Guarantees: an artifact is named with each file that is missing, unreadable, longer, shorter or other than its record says; so are records
-that can't be read or belong elsewhere, folders that have lost their record, and artifacts that the newest runs used and that are gone.
-While a run is under way folders without a record are not judged, since one may be about to get it. Nothing is changed. It reads the
-store once, several files at a time, as fast as the disk and the cores allow.
+Reported are: artifacts with files that are missing, unreadable or differ from their record; records that can't be read or belong
+elsewhere; folders without a record; and artifacts that the newest runs used and that are gone. While a run is under way, folders without a
+record are ignored, since one may be about to get it. Nothing is changed. The store is read once, several files at a time, as fast as disk
+and cores allow.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tasks.stage.system.progress import ProgressMeter
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """How much was looked at, and what is wrong."""
+    """How much was read, and what is damaged."""
 
     artifacts: int
     size: int
@@ -29,7 +29,7 @@ class VerificationReport:
 
 
 def verify_artifacts(store: Store) -> VerificationReport:
-    """Read everything and compare; progress is shown."""
+    """Read every file and compare it with its record, showing progress."""
     journal = Journal(store)
     runs = journal.records()
     locations = [location for stage in store.index.stages() for location in store.index.locations(stage)]
@@ -37,7 +37,7 @@ def verify_artifacts(store: Store) -> VerificationReport:
     artifacts = [artifact for artifact in found.values() if isinstance(artifact, Artifact)]
     damaged = {location: read for location, read in found.items() if isinstance(read, Damaged)}
     for location, artifact in found.items():
-        if isinstance(artifact, Artifact) and (problems := tuple(_inconsistent(location, artifact))):
+        if isinstance(artifact, Artifact) and (problems := tuple(_record_problems(location, artifact))):
             damaged[location] = Damaged(location, problems)
     meter = ProgressMeter("verify")
     sound = [artifact for location, artifact in found.items() if isinstance(artifact, Artifact) and location not in damaged]
@@ -56,8 +56,8 @@ def verify_artifacts(store: Store) -> VerificationReport:
     return VerificationReport(len(artifacts), size, tuple(damaged[location] for location in sorted(damaged)))
 
 
-def _inconsistent(location: str, artifact: Artifact) -> Iterator[str]:
+def _record_problems(location: str, artifact: Artifact) -> Iterator[str]:
     if artifact.location != location:
-        yield f"{RECORD} is that of {artifact.location}"
+        yield f"{RECORD} belongs to {artifact.location}"
     elif artifact.digest != content_digest(artifact.files):
-        yield f"{RECORD} has another digest than its list of files"
+        yield f"the digest in {RECORD} does not match its list of files"

@@ -1,4 +1,4 @@
-"""Changes on a local disk that no reader sees half of: each is one rename, whatever is slow comes before or after it."""
+"""Changes on a local disk that readers see whole or not at all: each is one rename, and all slow work happens before or after it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it is there with all its content, on the disk itself, or not at all."""
+    """Write a file so that it appears with all its content, flushed to the disk, or not at all."""
     partial = path.with_name(f".{path.name}-{uuid.uuid4().hex[:6]}")
     with partial.open("wb") as stream:
         stream.write(content)
@@ -19,7 +19,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def fsync_tree(directory: Path) -> None:
-    """Have every file of a directory on the disk itself: after a power cut a record must not tell of bytes that never got there."""
+    """Flush every file of a directory to the disk, so that after a power cut no record lists bytes that were never written."""
     for path in (*directory.rglob("*"), directory):
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -29,7 +29,7 @@ def fsync_tree(directory: Path) -> None:
 
 
 def replace_directory(made: Path, final: Path) -> None:
-    """Move a directory to where there may be one already, which goes."""
+    """Move a directory to `final`, deleting what is there."""
     final.parent.mkdir(parents=True, exist_ok=True)
     if final.exists():
         going = final.with_name(f".{final.name}-{uuid.uuid4().hex[:6]}")
@@ -39,7 +39,7 @@ def replace_directory(made: Path, final: Path) -> None:
 
 
 def move_if_absent(made: Path, final: Path) -> None:
-    """Move a directory to where an equal one may have appeared meanwhile, which stays."""
+    """Move a directory to `final`; if an equal one has appeared there meanwhile, keep that one and delete this."""
     try:
         made.replace(final)
     except OSError:
@@ -49,7 +49,7 @@ def move_if_absent(made: Path, final: Path) -> None:
 
 
 def remove(path: Path, first: str) -> None:
-    """Delete a file or a folder, in a folder the file called `first` before all others."""
+    """Delete a file or a folder; within a folder, delete the file called `first` before all others."""
     if path.is_dir() and not path.is_symlink():
         (path / first).unlink(missing_ok=True)
         shutil.rmtree(path)

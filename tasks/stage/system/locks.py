@@ -1,10 +1,9 @@
-"""One execution a key: the other waits, then reuses.
+"""Locks between processes: `flock` on a local disk, leases on an object store.
 
-On a local disk the lock is `flock`, which the kernel drops when its owner dies, however it dies.
-On an object store it is a lease: an object that names its owner and when it expires, renewed while the owner lives. A dead owner's
-lease is taken over after `LEASE_SECONDS`, and an owner that comes back from a long sleep leaves its successor's alone. An object store
-without conditional writes can let two owners in within the settling time; both then write the same bytes under the same key, so this
-costs work, never correctness.
+The kernel drops a `flock` when its owner dies, however it dies. A lease is an object that names its owner and when it expires, renewed
+while the owner lives. A dead owner's lease is taken over after `LEASE_SECONDS`, and an owner that wakes up after that leaves its
+successor's lease alone. An object store without conditional writes can let two owners in within the settling time; both then write the
+same bytes under the same key, so this costs work, never correctness.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ POLL_SECONDS = 0.2
 
 
 def local_lock(path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
-    """Hold an exclusive lock on a file, waiting as long as another process holds it; `on_wait` is called once if it must wait."""
+    """Hold an exclusive lock on a file, waiting while another process holds it; `on_wait` is called once before waiting."""
     return _flock(path, fcntl.LOCK_EX, on_wait)
 
 
 def shared_lock(path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[None]:
-    """Hold a lock that others may hold as well, waiting as long as one process has it for itself (`sole_lock`)."""
+    """Hold a shared lock, waiting while a process holds it exclusively (`try_lock`)."""
     return _flock(path, fcntl.LOCK_SH, on_wait)
 
 
 def try_lock(path: Path) -> AbstractContextManager[None]:
-    """Have a lock for oneself. Raises BlockingIOError at once when others hold it."""
+    """Hold an exclusive lock. Raises BlockingIOError at once if another process holds it."""
     return _flock(path, fcntl.LOCK_EX, None)
 
 
@@ -54,7 +53,7 @@ def _flock(path: Path, kind: int, on_wait: Callable[[], None] | None) -> Iterato
 
 
 def is_locked(path: Path) -> bool:
-    """Whether a process holds the lock on a file."""
+    """Return whether a process holds the lock on a file."""
     try:
         with path.open("rb") as handle:
             fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -85,7 +84,7 @@ def lease_lock(fs: fsspec.AbstractFileSystem, path: str, on_wait: Callable[[], N
 
     def renew() -> None:
         while not done.wait(seconds / 4):
-            # A store that does not answer now may answer before the lease ends.
+            # A store that fails to answer now may answer before the lease expires.
             with suppress(OSError):
                 if not _owned(fs, path, owner):
                     return
@@ -103,7 +102,7 @@ def lease_lock(fs: fsspec.AbstractFileSystem, path: str, on_wait: Callable[[], N
 
 
 def is_leased(fs: fsspec.AbstractFileSystem, path: str) -> bool:
-    """Whether a lease object names an owner whose time has not run out."""
+    """Return whether a lease names an owner and has not expired."""
     lease = _read(fs, path)
     return lease is not None and lease[1] >= time.time()
 

@@ -1,7 +1,7 @@
-"""How far a long step has come, with the time that remains: one changing line on a terminal, a line now and then in a log.
+"""Progress of a long step and the time left: one changing line on a terminal, a line now and then in a log.
 
-Guarantees: on a terminal at most ten updates a second, elsewhere at most one line in `LOG_SECONDS`; the last step is always shown.
-What remains is told by the one who counts, or guessed from what was spent once a tenth is done; until then it is left out.
+At most ten updates a second on a terminal, elsewhere at most one line in `LOG_SECONDS`; the last step is always shown. The time left comes
+from the caller, or is extrapolated from the time spent once a tenth of the steps is done; before that it is left out.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import sys
 import time
 
 LOG_SECONDS = 10.0
-GUESS_FROM = 0.1  # share of the steps: before that, starting up would count as if it went on
+GUESS_FROM = 0.1  # share of the steps; any earlier, start-up time would be extrapolated
 logger = logging.getLogger("folio")
 
 
 def log(text: str) -> None:
-    """One line for a person and for the log that Prefect keeps."""
+    """Write one line to the terminal and to the log that Prefect keeps."""
     logger.info(text)
 
 
 def format_duration(seconds: float) -> str:
-    """`75.2` -> `1:15`; hours when there are any."""
+    """Format seconds as `1:15`, or `2:02:05` from one hour on."""
     whole = max(0, round(seconds))
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
 
 
 class ProgressMeter:
-    """Shows progress under a label: in the terminal's last line if there is one and it is ours, else as lines of the log."""
+    """Shows progress under a label: in the last line of a terminal if this process may use one, else as log lines."""
 
     def __init__(self, label: str, *, on_terminal: bool = True) -> None:
         self.label = label

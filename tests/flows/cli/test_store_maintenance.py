@@ -62,10 +62,10 @@ def test_verification_names_damage_and_ends_with_1_and_what_is_for_machines_stan
     (store.local(made) / "a.txt").write_bytes(b"b" * 1_500_000)
     told = folio(home, "verify")
     assert told.returncode == 1
-    assert f"{made.location}: a.txt has other content than its record says\n" in told.stdout
+    assert f"{made.location}: a.txt does not match its record\n" in told.stdout
     assert "1 artifact, 1.5 MB read again: 1 damaged\nquarantine them and make them again: folio verify --heal" in told.stdout
     plain = json.loads(folio(home, "verify", "--json").stdout)
-    assert plain["damaged"] == [{"location": made.location, "problems": ["a.txt has other content than its record says"]}]
+    assert plain["damaged"] == [{"location": made.location, "problems": ["a.txt does not match its record"]}]
     assert plain["well"] is False
 
 

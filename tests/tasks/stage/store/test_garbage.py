@@ -219,7 +219,7 @@ def test_what_was_put_aside_goes_after_a_week(local: Store) -> None:
     aged(Path(local.root) / aside[0], 8 * DAY)
     aged(Path(local.root) / aside[1], 6 * DAY)
     found = collect_garbage(local, delete=True, keep=1)
-    assert going(found) == {aside[0]: "damaged, and put aside 8 days ago"}
+    assert going(found) == {aside[0]: "damaged, and quarantined 8 days ago"}
     assert [path.name for path in (Path(local.root) / ".quarantine").iterdir()] == [Path(aside[1]).name]
 
 

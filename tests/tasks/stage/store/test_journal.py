@@ -154,9 +154,9 @@ def test_a_run_on_an_object_store_is_dead_when_its_lease_has_run_out(tmp_path: P
 def test_a_store_that_cannot_be_written_is_an_error_that_names_the_run(tmp_path: Path) -> None:
     (tmp_path / "store").write_text("a file where a folder should be")
     journal = Journal(Store(str(tmp_path / "store"), tmp_path / "cache"))
-    with pytest.raises(StoreError, match=r"can't take the record of run 20261125T130501-3fa2bc"):
+    with pytest.raises(StoreError, match=r"can't write the record of run 20261125T130501-3fa2bc"):
         journal.write(ran())
-    with pytest.raises(StoreError, match=r"can't take the lock of run 20261125T130501-3fa2bc"), journal.running(ran()):
+    with pytest.raises(StoreError, match=r"can't write the lock of run 20261125T130501-3fa2bc"), journal.running(ran()):
         pass
 
 

@@ -118,7 +118,7 @@ def test_a_wrong_size_a_missing_file_and_a_broken_record_are_damage(store: Store
 def test_other_content_of_the_same_size_is_damage_when_digests_are_asked_for_and_on_a_disk_when_it_looks_touched(store: Store) -> None:
     made = committed(store, FILES)
     harm(store, made, "a.txt", b"ALPHA")
-    expected = Damaged(made.location, ("a.txt has other content than its record says",))
+    expected = Damaged(made.location, ("a.txt does not match its record",))
     assert store.find("clean", made.key, digests=True) == expected
     assert store.find("clean", made.key) == (made if store.local_root is None else expected)
 
@@ -137,7 +137,7 @@ def test_a_flipped_byte_is_damage_although_the_files_time_was_set_back(local: St
     assert local.find("clean", made.key) == made
     time.sleep(pause)
     flip_a_byte(local.local(made) / "folder" / "b.txt")
-    assert local.find("clean", made.key) == Damaged(made.location, ("folder/b.txt has other content than its record says",))
+    assert local.find("clean", made.key) == Damaged(made.location, ("folder/b.txt does not match its record",))
 
 
 def test_a_flipped_byte_is_damage_although_the_record_was_touched_after_it(local: Store) -> None:
@@ -247,7 +247,7 @@ def test_a_run_waits_for_a_collection_to_end(store: Store, caplog: pytest.LogCap
         assert not inside.wait(0.5)
     assert inside.wait(10)
     waiting.join()
-    assert [line.partition(" is being collected")[2] for line in caplog.messages] == [" (folio gc); waiting for that to end"]
+    assert [line.partition(" is being cleaned")[2] for line in caplog.messages] == [" (folio gc); waiting for it to finish"]
 
 
 def test_a_collection_has_a_store_on_a_disk_to_itself_or_not_at_all(local: Store) -> None:
@@ -290,7 +290,7 @@ def test_a_remote_artifact_is_copied_once_and_wrong_bytes_never_reach_the_cache(
     store = Store(f"memory://{uuid.uuid4().hex}", tmp_path / "cache")
     made = committed(store, FILES)
     harm(store, made, "a.txt", b"ALPHA")
-    with pytest.raises(StoreError, match=r"a.txt in memory://.* has other content than its record says; run with --verify"):
+    with pytest.raises(StoreError, match=r"a.txt in memory://.* does not match its record; run with --verify"):
         store.local(made)
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [".staging"]
     harm(store, made, "a.txt", FILES["a.txt"])
@@ -317,9 +317,9 @@ def test_a_store_that_cannot_be_written_or_opened_says_where_and_what_to_do(tmp_
     (tmp_path / "file").write_text("in the way")
     store = Store(str(tmp_path / "file"), tmp_path / "cache")
     assert store.find("clean", "0" * 64) is None
-    with pytest.raises(StoreError, match=r"store: .*file can't take .* make it writable; nothing was committed"):
+    with pytest.raises(StoreError, match=r"store: .*file can't write .* make it writable; nothing was committed"):
         store.scratch("work")
-    with pytest.raises(StoreError, match="can't take"), store.lock("0" * 64, lambda: None):
+    with pytest.raises(StoreError, match="can't write"), store.lock("0" * 64, lambda: None):
         pass
     with pytest.raises(StoreError, match=r"nosuch://x.* can't be opened .* Use a path or an fsspec URL"):
         Store("nosuch://x", tmp_path / "cache")
@@ -329,6 +329,6 @@ def test_a_commit_that_fails_leaves_no_artifact(tmp_path: Path) -> None:
     store = Store(str(tmp_path / "store"), tmp_path / "cache")
     made = written(store.scratch("by-hand") / "output", FILES)
     written(tmp_path / "store", {"clean": b"a file in the way"})
-    with pytest.raises(StoreError, match=r"can't take clean/toys-.* nothing was committed"):
+    with pytest.raises(StoreError, match=r"can't write clean/toys-.* nothing was committed"):
         store.commit(made, artifact(made))
     assert list(store.records()) == []

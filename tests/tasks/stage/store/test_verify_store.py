@@ -36,7 +36,7 @@ def lose(store: Store, path: str) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[Store, Artifact], object], str]] = {
-    "changed": (lambda s, a: change(s, f"{a.location}/folder/b.txt", b"BETA"), "folder/b.txt has other content than its record says"),
+    "changed": (lambda s, a: change(s, f"{a.location}/folder/b.txt", b"BETA"), "folder/b.txt does not match its record"),
     "cut": (lambda s, a: change(s, f"{a.location}/a.txt", b"al"), "a.txt has 2 bytes instead of 5"),
     "lost": (lambda s, a: lose(s, f"{a.location}/a.txt"), "a.txt is missing"),
     "its record changed": (lambda s, a: change(s, f"{a.location}/{RECORD}", b"{"), "artifact.json can't be read (ValidationError)"),
@@ -61,14 +61,14 @@ def test_a_record_that_lies_elsewhere_than_it_says_is_damage(store: Store) -> No
     made, other = committed(store, FILES), committed(store, FILES, name="other")
     content = store.fs.cat_file(f"{store.root}/{other.location}/{RECORD}")
     change(store, f"{made.location}/{RECORD}", content)
-    assert verify_artifacts(store).damaged == (Damaged(made.location, (f"artifact.json is that of {other.location}",)),)
+    assert verify_artifacts(store).damaged == (Damaged(made.location, (f"artifact.json belongs to {other.location}",)),)
 
 
 def test_a_record_whose_digest_is_not_that_of_its_files_is_damage(store: Store) -> None:
     made = committed(store, FILES)
     content = store.fs.cat_file(f"{store.root}/{made.location}/{RECORD}")
     change(store, f"{made.location}/{RECORD}", content.replace(made.digest.encode(), b"0" * 64))
-    assert verify_artifacts(store).damaged == (Damaged(made.location, ("artifact.json has another digest than its list of files",)),)
+    assert verify_artifacts(store).damaged == (Damaged(made.location, ("the digest in artifact.json does not match its list of files",)),)
 
 
 def test_what_the_disk_changed_by_itself_is_found_although_it_is_remembered_otherwise(tmp_path: Path) -> None:
