@@ -22,18 +22,18 @@ def explain(error: Exception) -> str:
 
 def is_server_away(error: Exception) -> bool:
     """Return whether an error means that Prefect's server did not answer."""
-    return type(error).__module__.partition(".")[0] in ("httpx", "httpcore") or type(error).__name__ == "ServerAway"
+    return type(error).__module__.partition(".")[0] in ("httpx", "httpcore") or type(error).__name__ == "ServerUnavailable"
 
 
 def _message(error: Exception) -> str:
     kind, text = type(error), str(error)
-    snapshot = kind.__module__.partition(".")[0]
+    library = kind.__module__.partition(".")[0]
     if isinstance(error, KeyError) and error.args:
         return str(error.args[0])  # str(KeyError) would put it in quotes
-    if is_server_away(error) and snapshot != "tasks":
+    if is_server_away(error) and library != "tasks":
         url = servers.prefect_server().url
         return f"The Prefect server at {url} went away ({kind.__name__}: {_first_line(text)}). {RETRY} That restarts it if need be"
-    if snapshot in ("duckdb", "_duckdb"):
+    if library in ("duckdb", "_duckdb"):
         return f"DuckDB: {_first_line(text)}. {RETRY}"
     if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
         return f"{text}. Free space, or make it writable. {RETRY}"

@@ -1,16 +1,16 @@
-"""The decorator that makes a library function a stage: identity, then reuse or work, then commit, then track.
+"""The decorator that makes a library function a stage: decide, then reuse or execute, commit and report.
 
     @stage(libraries=("duckdb",))
     def clean(config: CleanConfig, work: Workspace, documents: Path) -> Metrics: ...
 
     cleaned = clean(recipe.clean, documents=ingested)
 
-Guarantees: the body sees local paths of its verified inputs, its own config, and a `Workspace` to write into; it is executed at most
-once at a time for a key; what it wrote is committed whole or not at all. While planning nothing is executed and nothing is changed.
+The body sees local paths of its verified inputs, its own config, and a `Workspace` to write into. It is executed at most once at a time
+for a key, and what it writes is committed whole or not at all. While planning, nothing is executed and nothing is changed.
 
-A stage may work shard by shard: `clean.over(8)(recipe.clean, documents=ingested)` gives `Shards`, one artifact a shard, each with a key of
-its own, made side by side as mapped Prefect tasks. Inputs that are shards, too, are dealt out; others go to every shard. A stage that takes
-shards without being sharded gets a list of paths.
+A stage may work shard by shard: `clean.over(8)(recipe.clean, documents=ingested)` returns a `ShardedArtifact`, one artifact a shard, each
+with a key of its own, made side by side as mapped Prefect tasks. Inputs that come in shards are dealt out, one to each; other inputs go to
+every shard. A stage that takes shards without being sharded gets a list of paths.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Inputs = Mapping[str, StageInput | ShardedArtifact]
 
 
 class Hook:
-    """Base of what a stage answers about its artifacts: where they hold a document, what the report shows. Part of no key."""
+    """Base of a stage's answers about its artifacts: where they hold a document, what the report shows. Part of no key."""
 
 
 HookType = TypeVar("HookType", bound=Hook)
@@ -64,15 +64,15 @@ class Stage:
 
     @property
     def position(self) -> str:
-        """The stage's name in the flow, such as `evaluate.base`."""
+        """The stage's position in the flow, such as `evaluate.base`."""
         return f"{self.name}.{self.where}" if self.where else self.name
 
     def at(self, where: str) -> Stage:
-        """The same stage at another place of the flow, with a history of its own."""
+        """Return the same stage at another position of the flow, with a history of its own."""
         return replace(self, where=where)
 
     def over(self, count: int) -> ShardedStage:
-        """The same stage, once for each of `count` shards. Raises ValueError for one that makes a model, which has no shards."""
+        """Return the stage split over `count` shards. Raises ValueError for a stage that makes a model, which has no shards."""
         if self.model:
             raise ValueError(f"{self.position}: a model is made whole; its inputs may come in shards")
         return ShardedStage(self, count)
@@ -80,13 +80,13 @@ class Stage:
     def __call__(self, config: BaseModel, **inputs: StageInput | ShardedArtifact | None) -> StageOutput:
         """Decide, then reuse or execute. Raises what the body raises."""
         run = current_run()
-        call = self.decided(run, config, {name: value for name, value in inputs.items() if value is not None}, None)
+        call = self.decide_call(run, config, {name: value for name, value in inputs.items() if value is not None}, None)
         if run.options.planning:
             return call.decision.artifact or PendingArtifact(position=self.position)
         return execute(run, self.position, [call])[0]
 
-    def decided(self, run: PipelineRun, config: BaseModel, given: Inputs, shard: ShardIndex | None) -> StageCall:
-        """What is to be done about one call, and all that is needed to do it."""
+    def decide_call(self, run: PipelineRun, config: BaseModel, given: Inputs, shard: ShardIndex | None) -> StageCall:
+        """Decide about one call, and return it with all that is needed to execute it."""
         position = f"{self.position}[{shard.number}]" if shard else self.position
         ingredients = self.ingredients(run, config, given, shard)
         parts = [run.name, *([self.where] if self.where else []), *([str(shard.number)] if shard else [])]
@@ -107,7 +107,7 @@ class Stage:
         return StageCall(self.body, self.model, label, config, given, ingredients, decision, edited, shard)
 
     def ingredients(self, run: PipelineRun, config: BaseModel, given: Inputs, shard: ShardIndex | None) -> dict[str, str]:
-        """Everything the key is made of, by name; inputs that do not exist yet are left out."""
+        """Return everything the key is made of, by name; inputs that do not exist yet are left out."""
         observed = self.observes(config, run.root, shard, run.store.digest_of) if self.observes else {}
         return {
             **flatten(stable(config, self.position), self.name),
@@ -120,7 +120,7 @@ class Stage:
 
 
 STAGES: dict[str, Stage] = {}
-"""Every stage that this process has imported, by name, for those who ask its hooks."""
+"""Every stage that this process has imported, by name, to look up its hooks."""
 
 
 @dataclass(frozen=True)
@@ -131,18 +131,18 @@ class ShardedStage:
     count: int
 
     def __call__(self, config: BaseModel, **inputs: StageInput | ShardedArtifact | None) -> ShardedArtifact:
-        """Decide for each shard, then reuse or execute. Raises what a body raises, and ValueError for shards of another number."""
+        """Decide for each shard, then reuse or execute. Raises what a body raises, and ValueError for a wrong number of shards."""
         run = current_run()
         calls = []
         for number in range(self.count):
-            given = {name: self._dealt(name, value, number) for name, value in inputs.items() if value is not None}
-            calls.append(self.stage.decided(run, config, given, ShardIndex(number, self.count)))
+            given = {name: self._input_of_shard(name, value, number) for name, value in inputs.items() if value is not None}
+            calls.append(self.stage.decide_call(run, config, given, ShardIndex(number, self.count)))
         if run.options.planning:
             planned = tuple(call.decision.artifact or PendingArtifact(position=call.decision.position) for call in calls)
             return ShardedArtifact(position=self.stage.position, items=planned)
         return ShardedArtifact(position=self.stage.position, items=tuple(execute(run, self.stage.position, calls)))
 
-    def _dealt(self, name: str, value: StageInput | ShardedArtifact, number: int) -> StageInput:
+    def _input_of_shard(self, name: str, value: StageInput | ShardedArtifact, number: int) -> StageInput:
         if not isinstance(value, ShardedArtifact):
             return value
         if len(value.items) != self.count:

@@ -1,4 +1,4 @@
-"""What a stage's body is given to work with."""
+"""What the body of a stage gets to work with."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Body = Callable[..., Metrics]
 
 
 class Limits(TypedDict):
-    """Threads, memory such as "4GB", and where to spill."""
+    """Threads, memory such as "4GB", and a folder to spill to."""
 
     threads: int
     memory: str
@@ -32,9 +32,10 @@ class ShardIndex:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where and with what a stage's body works. `output` becomes the artifact; `scratch` is thrown away; `digests` are the inputs'.
+    """Folders, resources and reporting for the body of a stage.
 
-    `uses(n)` says that n accelerators are in use from now on, for the account of cost.
+    `output` becomes the artifact; `scratch` is deleted afterwards; `resume` survives a kill, for the same key; `digests` are those of the
+    inputs. `uses(n)` reports that n accelerators are in use from now on, for the cost.
     """
 
     output: Path

@@ -19,10 +19,10 @@ from tests.crash.launching import ROOT
 from tests.tasks.toys import Workshop
 
 
-def guardians(pid: int) -> list[psutil.Process]:
+def watchdogs(pid: int) -> list[psutil.Process]:
     """The processes that watch over the runs of a process."""
     children = (child.as_dict(["pid", "cmdline"]) for child in psutil.Process(pid).children())
-    return [psutil.Process(child["pid"]) for child in children if "folio-guardian" in (child["cmdline"] or [])]
+    return [psutil.Process(child["pid"]) for child in children if "folio-watchdog" in (child["cmdline"] or [])]
 
 
 class Started:
@@ -68,9 +68,9 @@ class Started:
         return record
 
     @property
-    def guardian(self) -> psutil.Process:
+    def watchdog(self) -> psutil.Process:
         """The process that watches over the run."""
-        (found,) = guardians(self.process.pid)
+        (found,) = watchdogs(self.process.pid)
         return found
 
 
@@ -124,8 +124,8 @@ def test_a_killed_run_is_marked_crashed_in_the_journal_in_mlflow_and_in_prefect(
     assert (states["flow"], states["learn"], states["count"]) == ("Crashed", "Crashed", "Completed")
 
 
-def test_a_run_that_died_with_its_guardian_is_marked_by_the_next_run(started: Started, workshop: Workshop, database: str) -> None:
-    started.guardian.kill()
+def test_a_run_that_died_with_its_watchdog_is_marked_by_the_next_run(started: Started, workshop: Workshop, database: str) -> None:
+    started.watchdog.kill()
     started.ended(signal.SIGKILL)
     time.sleep(2)
     assert started.record().status == "running"
@@ -142,10 +142,10 @@ def test_a_run_that_died_with_its_guardian_is_marked_by_the_next_run(started: St
     assert not list(started.store.glob(".runs/*.lock"))
 
 
-def test_a_run_that_ends_by_itself_leaves_no_guardian_but_the_last(workshop: Workshop) -> None:
+def test_a_run_that_ends_by_itself_leaves_no_watchdog_but_the_last(workshop: Workshop) -> None:
     for _ in range(3):
         workshop.run()
-    assert len(guardians(os.getpid())) <= 1
+    assert len(watchdogs(os.getpid())) <= 1
 
 
 @pytest.mark.parametrize(("number", "code", "state"), [(signal.SIGINT, 130, "Crashed"), (signal.SIGTERM, 143, "Crashed")])
@@ -154,7 +154,7 @@ def test_a_run_asked_to_stop_says_where_it_stopped_and_that_it_can_go_on(
 ) -> None:
     ended, said = started.ended(number)
     assert ended == code
-    assert said.splitlines()[-1] == "learn was stopped; the same command goes on from there"
+    assert said.splitlines()[-1] == "learn was stopped; run the same command again to continue"
     record = started.record()
     assert record.status == "stopped"
     found = in_mlflow(database)

@@ -141,7 +141,7 @@ def test_mlflows_database_goes_away_while_a_model_trains_and_the_model_is_kept(u
             for path in bench.home.glob("mlflow.db*"):
                 path.unlink()
         message = run.failed()
-    assert f"MLflow's database sqlite:///{database} did not take" in message
+    assert f"MLflow's database sqlite:///{database} could not record" in message
     assert "pretrain" in bench.whole()
     said = goes_on(bench, undisturbed, *TRACKED)
     assert "pretrain: reused" in said

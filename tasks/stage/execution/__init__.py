@@ -1,1 +1,1 @@
-"""Plan and execute stages."""
+"""Plan and execute the stages of a run."""

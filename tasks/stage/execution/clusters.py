@@ -1,8 +1,8 @@
-"""Prefect's task runners as folio sets them up: threads, Dask, Ray; on this machine or on a cluster that exists.
+"""Prefect's task runners as folio sets them up: threads, Dask or Ray, on this machine or on an existing cluster.
 
-Guarantees: a cluster on this machine listens on loopback alone, has no page, sends no telemetry and takes orders from this run alone: Dask
-by TLS with certificates made for it, Ray by a token. A cluster that exists is as safe as whoever started it made it; Dask's own settings
-(`DASK_DISTRIBUTED__COMM__TLS__...`) and Ray's (`RAY_AUTH_MODE`, `RAY_AUTH_TOKEN`) tell this process how to prove itself there.
+A cluster on this machine listens on loopback only, serves no page, sends no telemetry and takes work from this run only: Dask by TLS with
+certificates made for it, Ray by a token. An existing cluster is as safe as whoever started it made it; the settings of Dask
+(`DASK_DISTRIBUTED__COMM__TLS__...`) and Ray (`RAY_AUTH_MODE`, `RAY_AUTH_TOKEN`) tell this process how to authenticate there.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tasks.stage.execution.resources import ClusterError, Resources
 
 LIBRARIES = ("distributed", "ray")
 LOOPBACK = "127.0.0.1"
-CONNECT = "20s"
-RECORDS = 100 * 2**20
-"""Bytes of memory that Ray shares among its processes: only orders and records pass through it."""
+CONNECT_TIMEOUT = "20s"
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Bytes of memory that Ray shares among its processes: only jobs and records pass through it."""
 
 
 @dataclass(frozen=True)
 class WorkerGroup:
-    """A task runner that has started. `slots`: how many shards it works on at once, which may change while it does."""
+    """A task runner that has started. `slots`: how many shards it works on at once, which may change over time."""
 
     name: str
     runner: TaskRunner[Any]
@@ -37,7 +37,7 @@ class WorkerGroup:
 
 
 def start_workers(resources: Resources, folder: Path) -> AbstractContextManager[WorkerGroup]:
-    """Start or reach the workers, and let go of them when the block ends. Raises ClusterError. `folder`: where local workers may write."""
+    """Start or reach the workers, and release them when the block ends. Raises ClusterError. `folder`: where local workers may write."""
     if resources.runner == "dask":
         return _dask(resources, folder)
     if resources.runner == "ray":
@@ -59,13 +59,13 @@ def _dask(resources: Resources, folder: Path) -> Iterator[WorkerGroup]:
     from prefect_dask import DaskTaskRunner
 
     if resources.cluster:
-        made = DaskTaskRunner(address=resources.cluster, client_kwargs={"timeout": CONNECT})
+        runner = DaskTaskRunner(address=resources.cluster, client_kwargs={"timeout": CONNECT_TIMEOUT})
     else:
         folder.mkdir(parents=True, exist_ok=True)
         local = {
             "n_workers": resources.cores,
             "threads_per_worker": 1,
-            # What a shard may use is told to its body; Dask would kill a worker for using it.
+            # The body of a stage is told what it may use; Dask would kill a worker for using it.
             "memory_limit": 0,
             "host": LOOPBACK,
             "dashboard_address": None,
@@ -75,41 +75,41 @@ def _dask(resources: Resources, folder: Path) -> Iterator[WorkerGroup]:
             "preload": ["tasks.stage.execution.dask_preload"],
             "silence_logs": logging.CRITICAL,
         }
-        made = DaskTaskRunner(cluster_kwargs=local)
-    # The scheduler's web server can't be left out, so it gets a free port and nothing to serve.
-    with made:
-        with _reaching(resources), dask.config.set({"distributed.scheduler.http.routes": []}):
-            client = made.client
-        yield WorkerGroup(_name(resources), made, lambda: max(1, sum(client.nthreads().values())))
+        runner = DaskTaskRunner(cluster_kwargs=local)
+    # The scheduler's web server can't be turned off, so it gets a free port and nothing to serve.
+    with runner:
+        with _as_cluster_error(resources), dask.config.set({"distributed.scheduler.http.routes": []}):
+            client = runner.client
+        yield WorkerGroup(_name(resources), runner, lambda: max(1, sum(client.nthreads().values())))
 
 
 @contextmanager
 def _ray(resources: Resources) -> Iterator[WorkerGroup]:
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
     if not resources.cluster:
-        # Ray reads these when it is imported. The switch named after other systems is what makes it stay on loopback.
+        # Ray reads these when it is imported. Despite its name, the first switch is what keeps it on loopback.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        # A shard that fills the machine each time would else be begun for ever.
+        # Otherwise a shard that runs out of memory each time would be retried for ever.
         os.environ.setdefault("RAY_task_oom_retries", "3")
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         options |= {
             "num_cpus": resources.cores,
             "include_dashboard": False,
-            "object_store_memory": RECORDS,
+            "object_store_memory": OBJECT_STORE_BYTES,
             "_node_ip_address": LOOPBACK,
         }
     import ray
     from prefect_ray import RayTaskRunner
 
-    made = RayTaskRunner(address=resources.cluster or None, init_kwargs=options)
-    with _reaching(resources):
-        made.__enter__()
+    runner = RayTaskRunner(address=resources.cluster or None, init_kwargs=options)
+    with _as_cluster_error(resources):
+        runner.__enter__()
     try:
-        yield WorkerGroup(_name(resources), made, lambda: max(1, int(ray.cluster_resources().get("CPU", 1))))
+        yield WorkerGroup(_name(resources), runner, lambda: max(1, int(ray.cluster_resources().get("CPU", 1))))
     finally:
-        made.__exit__(None, None, None)
+        runner.__exit__(None, None, None)
 
 
 def _name(resources: Resources) -> str:
@@ -118,7 +118,7 @@ def _name(resources: Resources) -> str:
 
 
 @contextmanager
-def _reaching(resources: Resources) -> Iterator[None]:
+def _as_cluster_error(resources: Resources) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError, ValueError) as error:

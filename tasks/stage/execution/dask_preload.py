@@ -1,4 +1,4 @@
-"""Loaded by a local Dask worker when it starts: Ctrl-C at a terminal is for the run, which then lets its workers end what they are at."""
+"""Loaded by a local Dask worker at its start: ignore Ctrl-C, which is meant for the run; the run lets its workers finish their shards."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Carries decisions out: as Prefect tasks, take artifacts from the store, or have the work done, and show it.
+"""Execute decisions as Prefect tasks: reuse artifacts from the store or run the jobs, and report both.
 
-Shards that must run are mapped over the run's crew (`resources.runner`), as many at once as it has workers, which then share the threads
-and the memory that the recipe allows; one call alone runs in the caller's thread and has all of them.
+Shards that must run are mapped over the run's worker pool (`resources.runner`), as many at once as it has workers, which share the threads
+and the memory that the recipe allows; a single call runs in the caller's thread and has all of them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from tasks.stage.tracking.server import require_server
 
 
 def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list[Artifact]:
-    """The artifacts of a stage's calls, in their order, reused or made. Raises what a body raises."""
+    """Return the artifacts of a stage's calls, in their order, reused or made. Raises what a body raises."""
     raise_if_interrupted()
     reporter = RunReporter(run, position, calls[0].decision.key, flatten_parameters({"config": stable(calls[0].config, position)}))
-    site = JobContext(run.store, run.root, run.home, run.started)
+    context = JobContext(run.store, run.root, run.home, run.started)
     task = run_task.with_options(name=position, result_storage=run.home / "prefect-results")
-    anew = task.with_options(refresh_cache=True)
-    due = [call for call in calls if call.decision.action == "run"]
+    uncached_task = task.with_options(refresh_cache=True)
+    to_run = [call for call in calls if call.decision.action == "run"]
     outcomes: dict[str, Outcome] = {}
 
     def done(job: StageJob, outcome: Outcome) -> None:
@@ -38,22 +38,22 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
         if outcome.executed:
             log(f"{name}: done in {format_duration(made.cost.wall_seconds)}, {made.name}")
 
-    if due:
+    if to_run:
         require_server()
     try:
         for call in calls:
-            if call not in due:
-                job = StageJob(site, call, run.resources, reporter)
+            if call not in to_run:
+                job = StageJob(context, call, run.resources, reporter)
                 done(job, task(**job.parameters()))
-        mapped = calls[0].shard is not None and run.pool.takes(len(due))
-        resources = run.pool.share(len(due)) if mapped else run.resources
-        jobs_report_to: Reporter = BufferedReporter(reporter.start()) if mapped and run.pool.elsewhere else reporter
-        jobs = [StageJob(site, call, resources, jobs_report_to) for call in due]
+        mapped = calls[0].shard is not None and run.pool.takes(len(to_run))
+        resources = run.pool.share(len(to_run)) if mapped else run.resources
+        job_reporter: Reporter = BufferedReporter(reporter.start()) if mapped and run.pool.elsewhere else reporter
+        jobs = [StageJob(context, call, resources, job_reporter) for call in to_run]
         if mapped:
-            run.pool.run(anew, jobs, done)
+            run.pool.run(uncached_task, jobs, done)
         else:
             for job in jobs:
-                done(job, anew(**job.parameters()))
+                done(job, uncached_task(**job.parameters()))
     except BaseException as error:
         reporter.failed(error)
         raise
@@ -65,6 +65,6 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
 
 
 def _evaluated_model(call: StageCall) -> str:
-    """The LoggedModel among a call's inputs, such as the one an evaluation measures, or ""."""
+    """Return the LoggedModel among a call's inputs, such as the one that an evaluation measures, or ""."""
     given = (value.artifact if isinstance(value, ArtifactPart) else value for value in call.inputs.values())
     return next((a.origin.mlflow_model_id for a in given if isinstance(a, Artifact) and a.origin.mlflow_model_id), "")

@@ -1,8 +1,8 @@
-"""The work on one call: the body runs in a workspace, what it wrote is committed.
+"""Execute one call of a stage: run its body in a workspace and commit what it wrote.
 
-Guarantees: a body that raises commits nothing; work in progress of a killed stage stays under `.staging/<stage>-<key>/resume`, where the
-same key finds it again, and goes when the artifact is committed. Nothing here knows of a run: it works in any process that sees the same
-places.
+A body that raises commits nothing. Work in progress of a killed stage stays under `.staging/<stage>-<key>/resume`, where the same key
+finds it again, and is deleted when the artifact is committed. Nothing here depends on a run, so it works in any process that sees the same
+paths.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from tasks.stage.workspace import Workspace
 
 
 class SourceEdited(RuntimeError):
-    """The code of a stage is no longer what its key was computed from."""
+    """The code of a stage has changed since its key was computed."""
 
 
-def execute_stage(site: JobContext, call: StageCall, resources: Resources, reporter: Reporter) -> Artifact:
+def execute_stage(context: JobContext, call: StageCall, resources: Resources, reporter: Reporter) -> Artifact:
     """Run a stage's body and commit what it wrote. Raises SourceEdited before anything is made, and what the body raises."""
     watch = Stopwatch()
     try:
-        return _execute(site, call, resources, reporter, watch)
+        return _execute(context, call, resources, reporter, watch)
     finally:
         watch.stop()
 
 
-def _execute(site: JobContext, call: StageCall, resources: Resources, reporter: Reporter, watch: Stopwatch) -> Artifact:
+def _execute(context: JobContext, call: StageCall, resources: Resources, reporter: Reporter, watch: Stopwatch) -> Artifact:
     position, stage, key = call.decision.position, call.decision.stage, call.decision.key
     if edited := call.edited(seen=call.of_kind("code")):
         raise SourceEdited(
@@ -43,11 +43,11 @@ def _execute(site: JobContext, call: StageCall, resources: Resources, reporter: 
             "Start the run again."
         )
     run_id = reporter.start()
-    base = site.store.scratch(f"{stage}-{key[:16]}")
-    work = _workspace(site, call, base, resources, reporter, watch)
-    metrics = call.body(call.config, work, **{name: _local(site.store, value) for name, value in call.inputs.items()})
+    base = context.store.scratch(f"{stage}-{key[:16]}")
+    work = _workspace(context, call, base, resources, reporter, watch)
+    metrics = call.body(call.config, work, **{name: _local(context.store, value) for name, value in call.inputs.items()})
     files = list_files(work.output)
-    digest, location = content_digest(files), site.store.location_of(stage, call.label, key)
+    digest, location = content_digest(files), context.store.location_of(stage, call.label, key)
     model_id, outage = reporter.model(call, digest, location, work.output) if call.is_model else ("", None)
     stored = stable(call.config, position)
     artifact = Artifact(
@@ -64,7 +64,7 @@ def _execute(site: JobContext, call: StageCall, resources: Resources, reporter: 
         cost=watch.stop(),
         origin=origin(run_id, model_id),
     )
-    site.store.commit(work.output, artifact)
+    context.store.commit(work.output, artifact)
     shutil.rmtree(base)
     if outage is not None:
         raise outage
@@ -79,7 +79,7 @@ def _local(store: Store, value: StageInput | ShardedArtifact) -> Path | list[Pat
     return store.local(value)
 
 
-def _workspace(site: JobContext, call: StageCall, base: Path, resources: Resources, reporter: Reporter, watch: Stopwatch) -> Workspace:
+def _workspace(context: JobContext, call: StageCall, base: Path, resources: Resources, reporter: Reporter, watch: Stopwatch) -> Workspace:
     output, scratch, resume = base / "output", base / "scratch", base / "resume"
     for path in (output, scratch):
         shutil.rmtree(path, ignore_errors=True)
@@ -89,8 +89,8 @@ def _workspace(site: JobContext, call: StageCall, base: Path, resources: Resourc
         output=output,
         scratch=scratch,
         resume=resume,
-        root=site.root,
-        cache=site.home / "cache",
+        root=context.root,
+        cache=context.home / "cache",
         resources=resources,
         meter=ProgressMeter(call.decision.position, on_terminal=reporter.on_terminal),
         digests=call.digests(),

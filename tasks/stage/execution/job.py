@@ -1,6 +1,6 @@
-"""A job: one call of a stage with all that it takes to run it, in this process or in a worker of a cluster.
+"""A job: one call of a stage with all that is needed to run it, in this process or in a worker of a cluster.
 
-Everything in it can be pickled, unless it reports to a run of this process.
+It can be pickled, unless it reports to a run of this process.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tasks.stage.store.store import Store
 
 @dataclass(frozen=True)
 class JobContext:
-    """Where jobs run. `started`: when their run began, UTC, ISO 8601."""
+    """The store and the folders of a run. `started`: when the run began, UTC, ISO 8601."""
 
     store: Store
     root: Path
@@ -63,10 +63,10 @@ class BufferedReporter:
 
 
 class StageJob:
-    """A call with all that it takes to run it; not a dataclass, in which Prefect and Dask would search for other tasks' results."""
+    """A call with all that is needed to run it. Not a dataclass, because Prefect and Dask would search one for other tasks' results."""
 
-    def __init__(self, site: JobContext, call: StageCall, resources: Resources, reporter: Reporter) -> None:
-        self.site, self.call, self.resources, self.reporter = site, call, resources, reporter
+    def __init__(self, context: JobContext, call: StageCall, resources: Resources, reporter: Reporter) -> None:
+        self.context, self.call, self.resources, self.reporter = context, call, resources, reporter
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of the Prefect task."""

@@ -1,9 +1,8 @@
-"""What would happen to a stage, and exactly why: the one decision that both `folio plan` and a run go by.
+"""Decide for each stage whether it is reused or run, and exactly why; `folio plan` and a run act on the same decision.
 
-Guarantees: `decide` reads the store and changes nothing; a run acts on its answer, a plan prints it, so they cannot disagree.
-A plan says `run` only of what is certain to run; where that depends on bytes not made yet, it says `may run`.
-The causes compare the ingredients of the key with those of what the last run of the recipe had at the same place, or else of the newest
-record made there.
+`decide` reads the store and changes nothing. A plan says `run` only of what is certain to run; where that depends on bytes not made yet,
+it says `may run`. The causes compare the ingredients of the key with those that the last run of the recipe had at the same position, or
+else with the newest record made there.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ WORDS = {"reuse": "reuse", "run": "run", "wait": "may run"}
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do about one stage, or one shard of it. `reason`: why another key's artifact is taken, in the words of who accepted it."""
+    """What to do about one stage, or one shard of it. `reason`: why another key's artifact is accepted, in the words of who did."""
 
     position: str
     stage: str
@@ -42,7 +41,7 @@ class Decision:
     ingredients: Mapping[str, str] = field(default_factory=dict)
 
     def row(self) -> dict[str, object]:
-        """The decision as plain data, for `folio plan --json`."""
+        """Return the decision as plain data, for `folio plan --json`."""
         cost = self.artifact or self.last
         return {
             "stage": self.position,
@@ -56,7 +55,7 @@ class Decision:
 
 
 def position_names(position: str) -> tuple[str, ...]:
-    """The names that mean a place: of a shard, of the whole stage there, of the stage wherever it stands."""
+    """Return the names that select a position: of the shard, of the whole stage there, of the stage at every position."""
     whole = position.partition("[")[0]
     return position, whole, whole.partition(".")[0]
 
@@ -73,12 +72,15 @@ def decide(
     verify: bool,
     before: PositionRecord | None = None,
 ) -> Decision:
-    """Reuse, run, or wait for an input (`waits_on`: input name -> place that has not run yet). `before`: what the last run had here."""
+    """Decide whether to reuse, run, or wait for an input.
+
+    `waits_on`: input name -> position that has not run yet; `before`: what the last run had here.
+    """
     asked = (REFRESH,) if refresh else ()
     if waits_on:
-        last = _last(store, stage, label, before)
+        last = _last_record(store, stage, label, before)
         unknown = tuple(f"input.{name}" for name in waits_on)
-        known = (*asked, *(compare(last.ingredients, ingredients, unknown) if last else _lost(before)))
+        known = (*asked, *(compare(last.ingredients, ingredients, unknown) if last else _causes_without_record(before)))
         made = (record.ingredients for record in store.records(stage))
         stood_in = (acceptance.ingredients for acceptance in acceptances(store) if acceptance.stage == stage)
         certain = refresh or all(compare(other, ingredients, unknown) for other in chain(made, stood_in))
@@ -89,19 +91,19 @@ def decide(
     found, reason, words = find_reusable(store, stage, key, verify=verify, label=label)
     if isinstance(found, Artifact) and not refresh:
         return Decision(position, stage, "reuse", words, key, artifact=found, reason=reason, ingredients=ingredients)
-    last = _last(store, stage, label, before)
+    last = _last_record(store, stage, label, before)
     if isinstance(found, Damaged):
         causes = tuple(f"{found.location}: {problem}" for problem in found.problems)
         return Decision(position, stage, "run", causes, key, damaged=found, last=last, ingredients=ingredients)
     if refresh:
         return Decision(position, stage, "run", asked, key, last=last, refresh=True, ingredients=ingredients)
-    return Decision(position, stage, "run", _why(key, last, before, ingredients), key, last=last, ingredients=ingredients)
+    return Decision(position, stage, "run", _causes(key, last, before, ingredients), key, last=last, ingredients=ingredients)
 
 
 def find_reusable(
     store: Store, stage: str, key: str, *, verify: bool, label: str
 ) -> tuple[Artifact | Damaged | None, str, tuple[str, ...]]:
-    """The artifact of a key, or the one accepted in its place with the reason given and what a plan says of it."""
+    """Return the artifact of a key, or the one accepted in its place, with the reason and the lines that a plan shows."""
     found = store.find(stage, key, digests=verify, label=label)
     if found is not None:
         return found, "", ()
@@ -112,34 +114,34 @@ def find_reusable(
     return instead, acceptance.reason, (f"accepted by {acceptance.who}: {acceptance.reason}", *acceptance.causes)
 
 
-def _last(store: Store, stage: str, label: str, before: PositionRecord | None) -> Artifact | None:
-    """The record to compare with."""
+def _last_record(store: Store, stage: str, label: str, before: PositionRecord | None) -> Artifact | None:
+    """Return the record to compare with."""
     found = store.find(stage, before.key, label=label) if before else None
     return found if isinstance(found, Artifact) else store.latest(stage, label)
 
 
-def _why(key: str, last: Artifact | None, before: PositionRecord | None, ingredients: Mapping[str, str]) -> tuple[str, ...]:
+def _causes(key: str, last: Artifact | None, before: PositionRecord | None, ingredients: Mapping[str, str]) -> tuple[str, ...]:
     if before is not None and before.key == key:
         return (f"its artifact {before.location} is gone",)
-    return (compare(last.ingredients, ingredients) or ("its last artifact is gone",)) if last else _lost(before)
+    return (compare(last.ingredients, ingredients) or ("its last artifact is gone",)) if last else _causes_without_record(before)
 
 
-def _lost(before: PositionRecord | None) -> tuple[str, ...]:
-    """Why a stage runs of which no record is left to compare with."""
+def _causes_without_record(before: PositionRecord | None) -> tuple[str, ...]:
+    """Return the causes of a run that has no record to compare with."""
     return (f"its artifact {before.location} is gone, and with it what it was made of",) if before else (NEVER,)
 
 
 def compare(before: Mapping[str, str], ingredients: Mapping[str, str], ignore: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """What differs between two keys' ingredients, each in words a person can act on."""
+    """Describe each difference between two keys' ingredients."""
     causes = []
     for name in sorted({*before, *ingredients}):
         old, new = before.get(name), ingredients.get(name)
         if old != new and name not in ignore:
-            causes.append(_words(name, old, new))
+            causes.append(_describe(name, old, new))
     return tuple(causes)
 
 
-def _words(name: str, old: str | None, new: str | None) -> str:
+def _describe(name: str, old: str | None, new: str | None) -> str:
     kind, _, rest = name.partition(".")
     if kind == "code":
         where, _, definition = rest.partition(":")

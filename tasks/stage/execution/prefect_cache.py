@@ -1,8 +1,8 @@
-"""Prefect's cache, ruled by our identity: the key is computed before the task is called, and a hit is believed only after verification.
+"""Prefect's cache, keyed by our identity: the key is computed before the task is called, and a hit is trusted only after verification.
 
-Prefect's own policies see the decorated function's text alone (`TASK_SOURCE`) or put the run into the key (`DEFAULT`); here the key
-comes with the call. The stored result is two words, stage and key; loading it asks the store, and what the store does not vouch for
-counts as a miss, so the cache heals itself.
+Prefect's own policies see only the text of the decorated function (`TASK_SOURCE`) or put the run into the key (`DEFAULT`); here the key
+comes with the call. The stored result is just a stage and a key. Loading it asks the store, and an artifact that is gone or damaged counts
+as a miss, so the cache heals itself.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ from tasks.stage.store.artifact import Artifact
 
 
 class StageKey(CachePolicy):
-    """The stage key, handed over as the task's `key` argument."""
+    """The stage key, passed as the task's `key` argument."""
 
     def compute_key(self, task_ctx: TaskRunContext, inputs: dict[str, Any], flow_parameters: dict[str, Any], **kwargs: Any) -> str | None:
-        """The key of this call, with the stage's name for people."""
+        """Return the key of this call, prefixed with the stage's name for people."""
         return f"{inputs['position'].split('.')[0]}-{inputs['key']}"
 
 
 class VerifiedRecord(Serializer):
-    """Writes a reference to an artifact; reads it back only if the store vouches for the artifact."""
+    """Serializes a reference to an artifact; deserializes it only if the store verifies the artifact."""
 
     type: Literal["folio-record"] = "folio-record"
 
     def dumps(self, obj: Outcome) -> bytes:
-        """`{"stage": ..., "key": ...}`."""
+        """Return `{"stage": ..., "key": ...}`."""
         if not isinstance(obj, Outcome):
             raise TypeError(f"A stage's task returned {type(obj).__name__}; only an Outcome passes between tasks.")
         return json.dumps({"stage": obj.artifact.stage, "key": obj.artifact.key}).encode()
 
     def loads(self, blob: bytes) -> Outcome:
-        """The verified artifact, as one that was there. Raises LookupError, a cache miss to Prefect, when it is gone or damaged."""
+        """Return the verified artifact, not executed. Raises LookupError, a cache miss to Prefect, when it is gone or damaged."""
         reference = json.loads(blob)
         found = current_run().store.find(reference["stage"], reference["key"])
         if not isinstance(found, Artifact):

@@ -46,11 +46,11 @@ class Resources(BaseModel, frozen=True, extra="forbid"):
         known = SCHEMES.get(self.runner, ())
         if found and known and scheme not in known:
             fits = " or ".join(f"{name}://" for name in known[:2])
-            raise ValueError(f"cluster={self.cluster!r} is no address for runner={self.runner}; one begins with {fits}, or with the host")
+            raise ValueError(f"cluster={self.cluster!r} is not an address for runner={self.runner}; begin it with {fits}, or with the host")
         return self
 
     def require_extra(self) -> None:
-        """Raises ClusterError, with the command that helps, when the runner is not installed."""
+        """Raise ClusterError, with the command to install it, if the runner is not installed."""
         if self.runner != "threads" and find_spec(f"prefect_{self.runner}") is None:
             command = f"{sys.executable} -m pip install 'folio[{self.runner}]'"
             raise ClusterError(f"resources.runner={self.runner} needs an extra that is not installed: {command}")
@@ -61,7 +61,7 @@ class Resources(BaseModel, frozen=True, extra="forbid"):
         return self.threads or len(os.sched_getaffinity(0))
 
     def shared(self, count: int) -> Self:
-        """What each of `count` pieces of work at the same time may use of these."""
+        """Return the share of each of `count` jobs that run at the same time."""
         if self.cluster:
             return self.model_copy(update={"threads": self.threads or 1})
         amount, unit = re.split(r"(?<=[0-9]) ?(?=[A-Za-z])", self.memory)

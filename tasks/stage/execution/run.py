@@ -1,6 +1,6 @@
-"""One execution of the pipeline: what is true for all its stages and is no part of any stage's identity.
+"""The current run: what all its stages share and what is part of no stage's identity.
 
-Guarantees: exactly one run is current in a context; asking for it outside is an error that says so.
+Exactly one run is current in a context; asking for it outside of one is an error that says so.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tasks.stage.tracking.exporter_process import ExporterProcess
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line asks of a run beyond its recipe."""
+    """What the command line asks of a run besides its recipe."""
 
     planning: bool = False
     refresh: frozenset[str] = frozenset()
@@ -32,7 +32,7 @@ class RunOptions:
 
 @dataclass
 class PipelineRun:
-    """The current run: where it reads and writes, and what it has decided so far. `before`: what the run before it had, by place."""
+    """The current run: where it reads and writes, and what it has decided so far. `before`: what the run before it had, by position."""
 
     name: str
     root: Path
@@ -56,8 +56,8 @@ class PipelineRun:
         """UTC time, ISO 8601."""
         return self.record.started
 
-    def keep(self, **changes: str) -> None:
-        """Write into the journal how far the run has come, and `changes` to its record."""
+    def save(self, **changes: str) -> None:
+        """Write to the journal how far the run has come, with `changes` to its record."""
         update = {**changes, "positions": dict(self.positions), "registered": self.registered}
         self.record = self.record.model_copy(update=update)
         Journal(self.store).write(self.record)
@@ -70,7 +70,7 @@ _current: ContextVar[PipelineRun | None] = ContextVar("folio_run", default=None)
 
 
 def current_run() -> PipelineRun:
-    """The run this code belongs to. Raises RuntimeError outside of one."""
+    """Return the run that this code belongs to. Raises RuntimeError outside of one."""
     run = _current.get()
     if run is None:
         raise RuntimeError("A stage was called outside of a run. Call it from a flow that opens one (flows.pipeline does).")
@@ -78,7 +78,7 @@ def current_run() -> PipelineRun:
 
 
 def current_options() -> RunOptions:
-    """What was asked of the run about to start."""
+    """Return the options of the run about to start."""
     return _options.get() or RunOptions()
 
 

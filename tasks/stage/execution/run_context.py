@@ -1,8 +1,8 @@
-"""Opening and closing a run: store, journal, tracker, and what is said of the run as a whole.
+"""Open and close a run: its store, journal, exporter and final messages.
 
-Guarantees: a run that ends by an error is closed as failed, one that was interrupted as stopped, in the journal and in MLflow, and the
-error goes on; while planning, nothing is opened for writing and nothing is recorded. Code is fingerprinted when the run opens, so an edit
-made meanwhile enters no key. While a run is open its store is in use, so that nothing is collected under it.
+A run that raises is closed as failed, one that was interrupted as stopped, in the journal and in MLflow, and the error is raised on. While
+planning, nothing is opened for writing and nothing is recorded. Code is fingerprinted when the run opens, so an edit made meanwhile enters
+no key. While a run is open its store is in use, so that none of it is deleted as garbage.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ MLFLOW = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
 def resolve(url: str, root: Path) -> str:
-    """A store or database given by a path is taken from the recipe's root; a URL stands as it is."""
+    """Resolve a store or database given by a path against the recipe's root; return a URL as it is."""
     if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
         return f"sqlite:///{(root / url.removeprefix('sqlite:///')).resolve()}"
     return url if "://" in url else str((root / url).resolve())
 
 
 def open_store(url: str, root: Path, home: Path) -> Store:
-    """The store at a URL, or at a path taken from `root`; what comes from afar is kept in `home`."""
+    """Open the store at a URL, or at a path relative to `root`; remote artifacts are cached in `home`."""
     return Store(resolve(url, root), home / "cache" / "artifacts", DigestCache(home / "cache" / "digests.db"))
 
 
@@ -67,7 +67,7 @@ def open_run(
         return
     database = resolve(tracking, root) if tracking else ""
     sweep_dead_runs(journal, database)
-    # In this order: a collection of an object store knows a run by its lease alone.
+    # In this order, since `folio gc` on an object store sees a run only by its lease.
     with interrupts_recorded(), watched(opened, record, database), journal.running(record), opened.in_use(), pool:
         if database:
             run.exporter = ExporterProcess(database, name, home, opened.url)
@@ -82,13 +82,13 @@ def open_run(
             with use_run(run):
                 yield run
         except BaseException as error:
-            _close_after(run, error)
+            _close_failed(run, error)
             raise
         _close(run, "finished", "")
 
 
 def new_run_record(name: str, parameters: Mapping[str, object]) -> RunRecord:
-    """The record of a run that begins now."""
+    """Return the record of a run that begins now."""
     commit, dirty = git_state()
     started = now()
     return RunRecord(
@@ -105,24 +105,24 @@ def new_run_record(name: str, parameters: Mapping[str, object]) -> RunRecord:
     )
 
 
-def _close_after(run: PipelineRun, error: BaseException) -> None:
-    """Close a run that did not get to its end; what goes wrong in that is a note on the error, which matters more."""
+def _close_failed(run: PipelineRun, error: BaseException) -> None:
+    """Close a run that ended by an error; problems while closing become a note on the error, which matters more."""
     status: Status = "failed"
-    words = " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    message = " ".join(f"{type(error).__name__}: {error}".split())[:500]
     if not isinstance(error, Exception):
-        # A wish from outside: Ctrl-C, Prefect's termination signal, an exit.
-        status, words = "stopped", _stopped_at(run, error)
-        log(f"{words}; the same command goes on from there")
+        # The run was asked to end: Ctrl-C, Prefect's termination signal, an exit.
+        status, message = "stopped", _stop_message(run, error)
+        log(f"{message}; run the same command again to continue")
     elif type(error).__module__.partition(".")[0] not in ROOMS and run.decisions:
-        # A library doesn't know what it was working for.
+        # An error from a library doesn't say which stage it happened in.
         error.add_note(f"It happened in {run.decisions[-1].position.partition('[')[0]}")
     try:
-        _close(run, status, words)
-    except Exception as other:  # noqa: BLE001  # whatever it is, what ended the run matters more
+        _close(run, status, message)
+    except Exception as other:  # noqa: BLE001  # whatever it is, the error that ended the run matters more
         error.add_note(str(other))
 
 
-def _stopped_at(run: PipelineRun, error: BaseException) -> str:
+def _stop_message(run: PipelineRun, error: BaseException) -> str:
     if not run.decisions:
         return "stopped before the first stage"
     last = run.decisions[-1].position
@@ -138,15 +138,15 @@ def _close(run: PipelineRun, status: Status, error: str) -> None:
                 "folio.reused": ", ".join(sorted(run.reused)),
                 "folio.executed": ", ".join(sorted(set(run.artifacts) - run.reused)),
             }
-            told = {"folio.stopped" if status == "stopped" else "folio.error": error} if error else {}
+            reason = {"folio.stopped" if status == "stopped" else "folio.error": error} if error else {}
             whole = total_cost(run.artifacts.values())
             money = run.rates.price(whole)
             spent = whole.model_dump() | ({} if money is None else {"money": money})
             metrics = {f"cost.total.{name}": value for name, value in spent.items()}
-            closed = run.exporter.finish(status=MLFLOW[status], tags=tags | told, metrics=metrics, artifacts=run.artifacts)
+            closed = run.exporter.finish(status=MLFLOW[status], tags=tags | reason, metrics=metrics, artifacts=run.artifacts)
             changes["mlflow_run_id"], run.registered = closed
             for model in run.registered:
-                standing = f"is {model.alias}" if model.alias else "is no champion, since its gate was overruled"
+                standing = f"is {model.alias}" if model.alias else "is not champion, since its gate was overruled"
                 log(f"register: {model.name} version {model.version} {standing}")
     finally:
-        run.keep(**changes)
+        run.save(**changes)

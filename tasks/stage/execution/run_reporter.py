@@ -1,8 +1,7 @@
-"""What a stage shows of itself while a run decides and works: in MLflow, in the journal and in words.
+"""Report what a stage does to MLflow, the journal and the terminal while a run goes on.
 
-Guarantees: a stage has one child run in MLflow, opened when the first of its shards begins to work, or closed at once when all were
-reused; shards that were reused are told in one line. The journal is written when something was executed, so a run that is killed says how
-far it came.
+A stage has one child run in MLflow, opened when the first of its shards starts, or closed at once when all were reused; reused shards are
+reported in one line. The journal is written whenever something was executed, so the record of a run that is killed shows how far it came.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from tasks.stage.tracking.mlflow_exporter import model_files
 
 
 class RunReporter:
-    """One stage at one place of a run."""
+    """Reports one stage at one position of a run."""
 
     on_terminal = True
 
@@ -32,19 +31,21 @@ class RunReporter:
         self._run_id = ""
 
     def start(self) -> str:
-        """The stage works: its MLflow run is open from here on. Returns the run's id, or "" without tracking."""
+        """Open the stage's MLflow run, unless it is open; return its id, or "" without tracking."""
         with self._opening:
             if not self._run_id and self._run.exporter is not None:
                 self._run_id = self._run.exporter.start_stage(self._position, self._key, self._parameters)
             return self._run_id
 
     def series(self, rows: list[tuple[str, float, int]]) -> None:
-        """(metric, value, step) rows for the stage's MLflow run."""
+        """Log (metric, value, step) rows to the stage's MLflow run."""
         if self._run.exporter is not None and rows:
             self._run.exporter.series(self.start(), rows)
 
     def model(self, call: StageCall, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
-        """Declare a LoggedModel. A database that is away is told of afterwards: a long training is not thrown away for that."""
+        """Create a LoggedModel. An unreachable database is returned as an error, so that a finished model is committed before it is
+        raised.
+        """
         exporter = self._run.exporter
         if exporter is None:
             return "", None
@@ -59,13 +60,13 @@ class RunReporter:
         return model_id, None
 
     def failed(self, error: BaseException) -> None:
-        """The stage did not work, or was stopped: what is no Exception is a wish from outside."""
+        """Report that the stage failed, or was stopped if the error is no Exception (Ctrl-C, a signal)."""
         if self._run.exporter is not None and self._run_id:
             notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
             self._run.exporter.fail_stage(self._position, f"{type(error).__name__}: {error}{notes}", not isinstance(error, Exception))
 
     def done(self, made: Mapping[str, Artifact], executed: Set[str], decisions: Mapping[str, Decision], model_id: str) -> None:
-        """Every shard has its artifact. `executed`: the places that worked. `model_id`: the model that an evaluation tells of."""
+        """Report the artifacts of all shards. `executed`: positions that were executed; `model_id`: the model that was evaluated."""
         run = self._run
         run.artifacts |= made
         reused = {position: artifact for position, artifact in made.items() if position not in executed}
@@ -81,7 +82,7 @@ class RunReporter:
                 causes=decision.causes,
                 accepted=decision.reason,
             )
-        self._say(made, reused, decisions)
+        self._log(made, reused, decisions)
         if run.exporter is not None:
             if executed:
                 run.exporter.finish_stage(self._position, list(made.values()), len(reused), model_id)
@@ -89,12 +90,12 @@ class RunReporter:
                 reasons = {decision.reason for decision in decisions.values() if decision.reason}
                 run.exporter.reuse_stage(self._position, list(made.values()), "; ".join(sorted(reasons)))
         if executed:
-            run.keep()
+            run.save()
 
-    def _say(self, made: Mapping[str, Artifact], reused: Mapping[str, Artifact], decisions: Mapping[str, Decision]) -> None:
+    def _log(self, made: Mapping[str, Artifact], reused: Mapping[str, Artifact], decisions: Mapping[str, Decision]) -> None:
         if len(made) > 1 and reused:
             log(f"{self._position}: reused {len(reused)} of {len(made)} shards")
             return
         for position, artifact in reused.items():
-            instead = f", accepted in place of another run of it: {decisions[position].reason}" if decisions[position].reason else ""
+            instead = f", accepted instead of running it again: {decisions[position].reason}" if decisions[position].reason else ""
             log(f"{position}: reused {artifact.name}{instead}")

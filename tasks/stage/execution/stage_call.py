@@ -1,4 +1,4 @@
-"""One decided call of a stage."""
+"""A call of a stage with the decision about it."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from tasks.stage.workspace import Body, ShardIndex
 
 
 class Edited(Protocol):
-    """Names what of a stage's code is no longer as the given fingerprint saw it, in this process or on its disk."""
+    """Names the definitions of a stage that differ from a given fingerprint, in memory or on disk."""
 
     def __call__(self, *, seen: Mapping[str, str]) -> tuple[str, ...]:
-        """The definitions, by `path:definition`."""
+        """Return the definitions as `path:definition`."""
 
 
 @dataclass(frozen=True)
 class StageCall:
-    """One decided call of a stage. It can be pickled as long as its body can."""
+    """A call of a stage with the decision about it. It can be pickled if its body can."""
 
     body: Body
     is_model: bool
@@ -35,17 +35,17 @@ class StageCall:
     shard: ShardIndex | None
 
     def given(self) -> dict[str, Artifact | ArtifactPart]:
-        """The inputs by name, each shard by itself."""
+        """Return the inputs by name, each shard separately."""
         return {name: item for name, item in unsharded(self.inputs).items() if not isinstance(item, PendingArtifact)}
 
     def digests(self) -> dict[str, str]:
-        """The inputs' digests by name, each shard by itself."""
+        """Return the inputs' digests by name, each shard separately."""
         return self.of_kind("input")
 
     def observed(self) -> dict[str, str]:
-        """What was seen of files outside the store when the key was computed."""
+        """Return what was observed of files outside the store when the key was computed."""
         return self.of_kind("observed")
 
     def of_kind(self, kind: str) -> dict[str, str]:
-        """The ingredients of one kind, such as `code`, by the rest of their names."""
+        """Return the ingredients of one kind, such as `code`, by the rest of their names."""
         return {name.removeprefix(f"{kind}."): value for name, value in self.ingredients.items() if name.startswith(f"{kind}.")}

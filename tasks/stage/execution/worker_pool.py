@@ -1,9 +1,10 @@
-"""Who works on shards: threads of this process, or the worker processes of a Dask or Ray cluster, all through Prefect's task runners.
+"""Runs shards in threads of this process or in worker processes of a Dask or Ray cluster, all through Prefect's task runners.
 
-Guarantees: nothing is started before a shard must run, and what was started ends with the run. No more shards are handed out than there
-are workers, so a run that ends leaves none waiting; those at work come to their end and are kept. A shard whose worker dies is given to
-another one by Dask or Ray, three times; then the run ends with an error that names the shard, and the same command goes on.
-It costs, on this machine, 3 to 6 seconds and about 250 MB a worker, and pays where shards hold Python's lock for long; SQL does not.
+Nothing is started before a shard must run, and what was started ends with the run. At most as many shards are submitted as there are
+workers, so a run that ends leaves nothing queued; shards that are running are finished and kept. Dask or Ray gives a shard whose worker
+dies to another one, three times; then the run ends with an error that names the shard, and the same command continues.
+A worker process on this machine costs 3 to 6 seconds and about 250 MB, and pays off where shards hold Python's lock for long; SQL does
+not.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ Future = PrefectFuture[Outcome]
 
 
 class WorkerPool:
-    """The workers that a run has, from their first use until the block ends."""
+    """The workers of a run, from their first use until the block ends."""
 
     def __init__(self, resources: Resources, home: Path, store: Store) -> None:
         self.resources, self.elsewhere = resources, resources.runner != "threads"
@@ -37,7 +38,7 @@ class WorkerPool:
         self._workers: WorkerGroup | None = None
 
     def __enter__(self) -> Self:
-        """Raises ClusterError for an extra that is not installed, and for a store that only this process sees."""
+        """Raise ClusterError for an extra that is not installed, and for a store that only this process sees."""
         self.resources.require_extra()
         if self.elsewhere:
             url = self._store.url
@@ -51,39 +52,39 @@ class WorkerPool:
         self._stack.close()
 
     def takes(self, due: int) -> bool:
-        """Whether so many shards are work for it: one alone is done by the run itself, unless there is a cluster already."""
+        """Return whether this many shards go to the pool: a single one runs in the run itself, unless there is a cluster already."""
         return due > 1 or (due == 1 and bool(self.resources.cluster))
 
     def share(self, due: int) -> Resources:
-        """What each of so many shards may use."""
+        """Return what each of this many shards may use."""
         return self.resources.shared(max(1, min(self.resources.cores, due)))
 
     def run(self, task: Task[..., Outcome], jobs: Sequence[StageJob], done: Callable[[StageJob, Outcome], None]) -> None:
-        """Have every piece of work carried out, in whatever order, and `done` told of each as it comes.
+        """Run all jobs, in any order, and call `done` after each.
 
-        Raises the first error, once those at work have ended.
+        Raises the first error, once the jobs that are running have ended.
         """
-        workers = self._started(jobs)
-        waiting, at_work, ended = list(jobs), dict[Future, StageJob](), SimpleQueue[Future]()
+        workers = self._start(jobs)
+        queued, running, ended = list(jobs), dict[Future, StageJob](), SimpleQueue[Future]()
         try:
-            while waiting or at_work:
+            while queued or running:
                 raise_if_interrupted()
-                while waiting and len(at_work) < workers.slots():
-                    job = waiting.pop(0)
+                while queued and len(running) < workers.slots():
+                    job = queued.pop(0)
                     future: Future = workers.runner.submit(task, job.parameters())
-                    at_work[future] = job
+                    running[future] = job
                     future.add_done_callback(ended.put)
                 future = ended.get()
-                job = at_work.pop(future)
+                job = running.pop(future)
                 done(job, _result(future, job))
         except BaseException:
-            for future, job in at_work.items():
-                # The first error is the one to tell; a shard that fails after it fails again in the next run.
+            for future, job in running.items():
+                # Only the first error is raised; a shard that fails after it will fail again in the next run.
                 with suppress(Exception):
                     done(job, future.result())
             raise
 
-    def _started(self, jobs: Sequence[StageJob]) -> WorkerGroup:
+    def _start(self, jobs: Sequence[StageJob]) -> WorkerGroup:
         if self._workers is None:
             self._workers = self._stack.enter_context(start_workers(self.resources, self._home / "cache" / "workers"))
         if self.elsewhere:
@@ -100,6 +101,6 @@ def _result(future: Future, job: StageJob) -> Outcome:
             raise
         first = next(iter(str(error).splitlines()), "")
         raise ClusterError(
-            f"{job.call.decision.position}: the cluster lost it ({type(error).__name__}: {first}). A worker that dies each time most often "
-            "lacks memory: lower resources.memory or resources.threads. What was made is kept; the same command goes on from there."
+            f"{job.call.decision.position}: the cluster lost this shard ({type(error).__name__}: {first}). A worker that dies each time "
+            "usually lacks memory: lower resources.memory or resources.threads. What was made is kept; run the same command again to go on."
         ) from error

@@ -1,1 +1,1 @@
-"""Keys, digests and fingerprints."""
+"""The identity of an execution: its key, the fingerprint of its code, and digests of files."""

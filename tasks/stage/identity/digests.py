@@ -1,11 +1,11 @@
-"""Content hashes of files, computed in parallel and once: a file is read again only if it may have changed.
+"""Content hashes of files, computed in parallel and cached: a file is read again only if it may have changed.
 
-Guarantees: a remembered digest counts only while the file's size, modification time, change time, inode and device are what they were,
-so an edit is seen even if it keeps the size and sets the modification time back: nobody sets the change time. What was modified less
-than `SETTLE_SECONDS` before it was read is not remembered, since a second edit within one tick of the disk's clock would look the same.
-The memory is a SQLite file that any number of processes share. It is never needed: a damaged one is thrown away, with a line that says
-so, and one that can't be opened is done without. It can't see a change that the disk made by itself; `hash_files` reads.
-It costs one `stat` and one row a file, and about 0.2 ms to open.
+A cached digest counts only while the size, modification time, change time, inode and device of the file are the same, so an edit is seen
+even if it keeps the size and resets the modification time: nobody can reset the change time. A file modified less than `SETTLE_SECONDS`
+before it was read is not cached, since a second edit within one tick of the disk's clock would look the same.
+The cache is a SQLite file that any number of processes share, and it is optional: a damaged one is rebuilt, with a warning, and one that
+can't be opened is ignored. It can't see a change that the disk made by itself; `hash_files` reads.
+The cost is one `stat` and one row a file, and about 0.2 ms to open.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SETTLE_SECONDS = 2.0
 FLUSH_SECONDS = 1.0
 BUSY_SECONDS = 30.0
 CHUNK = 500
-WORTH_THREADS = 4_000_000  # bytes that one thread reads in the time that it takes to start some
+WORTH_THREADS = 4_000_000  # bytes that one thread reads in the time it takes to start several
 UNREADABLE = "unreadable: "
 DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 SCHEMA = "CREATE TABLE IF NOT EXISTS digests (path BLOB PRIMARY KEY, seen TEXT, sha256 TEXT, checksum INTEGER) WITHOUT ROWID"
@@ -39,43 +39,43 @@ T = TypeVar("T")
 
 
 class SpoiledRow(sqlite3.DatabaseError):
-    """A row is not as it was written."""
+    """A row of the cache differs from what was written."""
 
 
 def hash_file(path: Path) -> str:
-    """Hex sha256 of a file, read in pieces."""
+    """Return the hex sha256 of a file, read in blocks."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def hash_files(paths: Iterable[Path]) -> dict[Path, str]:
-    """Hex sha256 of each file as it is on the disk now, read by as many threads as there are cores; `unreadable: why` where it can't be."""
+    """Return the hex sha256 of each file as it is on the disk, one thread a core; `unreadable: why` for a file that can't be read."""
     return dict(read_digests(dict.fromkeys(paths)))
 
 
 def read_digests(paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
-    """As `hash_files`, one by one in the given order, as they come."""
+    """Yield what `hash_files` returns, one by one in the given order."""
     return ((path, digest) for path, _, digest in _read(paths))
 
 
 class DigestCache:
-    """The hashes remembered in the SQLite file at `path`."""
+    """Hashes cached in the SQLite file at `path`."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
         self._opened: tuple[int, sqlite3.Connection] | None = None
-        self._useless = False
+        self._unusable = False
 
     def __reduce__(self) -> tuple[type[DigestCache], tuple[Path]]:
-        """Another process opens the file by itself."""
+        """Pickle as the path, so that another process opens the file for itself."""
         return DigestCache, (self.path,)
 
     def of(self, paths: Iterable[Path]) -> dict[Path, str]:
-        """Hex sha256 of each file, remembered or read now; `unreadable: why` where it can't be."""
+        """Return the hex sha256 of each file, cached or read now; `unreadable: why` for a file that can't be read."""
         wanted = dict.fromkeys(paths)
-        seen = {path: found for path in wanted if (found := _seen(path)) is not None}
-        known = self._known(seen)
+        seen = {path: found for path in wanted if (found := _current_signature(path)) is not None}
+        known = self._look_up(seen)
         digests = known.copy()
         fresh: list[Row] = []
         flushed = time.monotonic()
@@ -84,14 +84,14 @@ class DigestCache:
             if find_reusable:
                 fresh.append(_row(path, find_reusable, digest))
             if fresh and time.monotonic() - flushed > FLUSH_SECONDS:
-                self._remember(fresh)
+                self._store(fresh)
                 fresh, flushed = [], time.monotonic()
         if fresh:
-            self._remember(fresh)
+            self._store(fresh)
         return {path: digests[path] for path in wanted}
 
     def prune(self) -> int:
-        """Forget files that are gone; returns how many."""
+        """Forget files that are gone; return how many."""
 
         def forget(database: sqlite3.Connection) -> int:
             gone = [(name,) for (name,) in database.execute("SELECT path FROM digests") if not os.path.lexists(name)]
@@ -102,29 +102,29 @@ class DigestCache:
         return self._use(forget, 0)
 
     def close(self) -> None:
-        """Let go of the file; it opens again when it is needed."""
+        """Close the file; it is opened again when needed."""
         with self._lock:
             if self._opened is not None and self._opened[0] == os.getpid():
                 self._opened[1].close()
             self._opened = None
 
-    def _known(self, seen: dict[Path, str]) -> dict[Path, str]:
+    def _look_up(self, seen: dict[Path, str]) -> dict[Path, str]:
         names = {_name(path): path for path in seen}
 
         def look_up(database: sqlite3.Connection) -> list[Row]:
             rows: list[Row] = []
-            for some in _chunks(list(names)):
+            for some in _batches(list(names)):
                 marks = ",".join("?" * len(some))
                 rows += database.execute(f"SELECT path, seen, sha256, checksum FROM digests WHERE path IN ({marks})", some)
             if any(_checksum(*row[:3]) != row[3] for row in rows):
-                raise SpoiledRow("a row is not as it was written")
+                raise SpoiledRow("a row differs from what was written")
             return rows
 
         nothing: list[Row] = []
         rows = self._use(look_up, nothing) if names else nothing
         return {names[name]: sha256 for name, then, sha256, _ in rows if seen[names[name]] == then}
 
-    def _remember(self, rows: list[Row]) -> None:
+    def _store(self, rows: list[Row]) -> None:
         def write(database: sqlite3.Connection) -> None:
             with _transaction(database):
                 database.executemany("INSERT OR REPLACE INTO digests VALUES (?, ?, ?, ?)", rows)
@@ -132,9 +132,9 @@ class DigestCache:
         self._use(write, None)
 
     def _use(self, work: Callable[[sqlite3.Connection], T], otherwise: T) -> T:
-        """Do something with the database; rebuild it once if it is damaged; do without it if it can't be used."""
+        """Run `work` on the database; rebuild a damaged one once; return `otherwise` if it can't be used."""
         with self._lock:
-            if self._useless:
+            if self._unusable:
                 return otherwise
             try:
                 try:
@@ -145,12 +145,12 @@ class DigestCache:
                     self._rebuild(error, work)
                     return work(self._database())
             except (sqlite3.Error, OSError) as error:
-                self._useless = True
+                self._unusable = True
                 log(f"{self.path} can't be used ({error}), so files are hashed each time; make it writable or remove it")
                 return otherwise
 
     def _database(self) -> sqlite3.Connection:
-        # A connection is no use in a forked child.
+        # A forked child can't use its parent's connection.
         if self._opened is None or self._opened[0] != os.getpid():
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with local_lock(self._guard, lambda: None):
@@ -162,7 +162,7 @@ class DigestCache:
             self._opened[1].close()
         self._opened = None
         with local_lock(self._guard, lambda: None):
-            # Another process may have seen the damage first, and its new file is not to be thrown away.
+            # Another process may have rebuilt the file already; its new file must be kept.
             try:
                 with closing(_connect(self.path)) as database:
                     work(database)
@@ -172,7 +172,7 @@ class DigestCache:
                     raise
             for suffix in ("", "-wal", "-shm"):
                 Path(f"{self.path}{suffix}").unlink(missing_ok=True)
-        log(f"{self.path}, the memory of file digests, was damaged ({error}); it was thrown away and is built again")
+        log(f"{self.path}, the cache of file digests, was damaged ({error}); rebuilding it")
 
     @property
     def _guard(self) -> Path:
@@ -207,9 +207,9 @@ def _damaged(error: sqlite3.DatabaseError) -> bool:
 
 
 def _read(paths: Iterable[Path]) -> Iterator[tuple[Path, str, str]]:
-    """(file, how it looked while it was read or "" when that is not settled, digest), in the given order."""
+    """Yield (file, its stat signature or "" when it is not settled, digest), in the given order."""
     paths = list(paths)
-    if len(paths) < 2 or sum(map(_bytes, paths)) < WORTH_THREADS:
+    if len(paths) < 2 or sum(map(_size, paths)) < WORTH_THREADS:
         yield from map(_read_one, paths)
         return
     with ThreadPoolExecutor(min(len(paths), len(os.sched_getaffinity(0)))) as pool:
@@ -225,25 +225,25 @@ def _read_one(path: Path) -> tuple[Path, str, str]:
             after = os.fstat(stream.fileno())
     except OSError as error:
         return path, "", f"{UNREADABLE}{error.strerror}"
-    still = _look(before) == _look(after) and started - max(before.st_mtime, before.st_ctime) >= SETTLE_SECONDS
-    return path, _look(before) if still else "", digest
+    still = _signature(before) == _signature(after) and started - max(before.st_mtime, before.st_ctime) >= SETTLE_SECONDS
+    return path, _signature(before) if still else "", digest
 
 
-def _bytes(path: Path) -> int:
+def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
         return 0
 
 
-def _seen(path: Path) -> str | None:
+def _current_signature(path: Path) -> str | None:
     try:
-        return _look(path.stat())
+        return _signature(path.stat())
     except OSError:
         return None
 
 
-def _look(found: os.stat_result) -> str:
+def _signature(found: os.stat_result) -> str:
     return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino} {found.st_dev}"
 
 
@@ -260,6 +260,6 @@ def _checksum(name: bytes, seen: str, digest: str) -> int:
     return zlib.crc32(b"\0".join((name, seen.encode(), digest.encode())))
 
 
-def _chunks(names: list[bytes]) -> Iterator[list[bytes]]:
+def _batches(names: list[bytes]) -> Iterator[list[bytes]]:
     for start in range(0, len(names), CHUNK):
         yield names[start : start + CHUNK]

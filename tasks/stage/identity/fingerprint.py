@@ -1,12 +1,12 @@
-"""Which code a stage's bytes depend on: a hash for every definition that its function reaches inside this repository.
+"""The fingerprint of a stage's code: a hash for every definition that its function reaches inside this repository.
 
-Guarantees: comments, docstrings, formatting, moved lines, annotations and field descriptions change no hash; an edit to anything
-reached does: functions, classes, constants, what an imported name stands for, `.sql` files and templates, and programs started by name
-or path. What is not reached changes nothing. Where a use cannot be followed everything it could mean is taken in, and its hash ends in
-` perhaps: ` and the reason: the analysis may rerun too much, and then says so, never too little.
+Comments, docstrings, formatting, moved lines, annotations and field descriptions change no hash. An edit to anything reached does:
+functions, classes, constants, what an imported name refers to, `.sql` files and templates, and programs started by name or path. Code that
+is not reached changes nothing. Where a use cannot be followed, everything it could mean is included, and its hash ends in ` perhaps: ` and
+the reason: the analysis may rerun too much, and says so, but never too little.
 The stage machinery itself (`tasks.stage`) is left out: it moves bytes, it does not make them.
-The code told of is that which lay on disk when this module was imported. Fingerprints are kept in a folder by a digest of all its bytes,
-so that a process which finds its tree there pays for reading the files and no more; what is damaged there is made again.
+Fingerprints describe the code that lay on disk when this module was imported. They are cached in a folder under a digest of all source
+bytes, so a process with a known tree only has to read the files; a damaged cache file is rebuilt.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tasks.stage.system.atomic_files import write_atomically
 
 __all__ = ["PERHAPS", "changed_definitions", "fingerprint", "freeze"]
 
-KEPT = 20
+CACHED_TREES = 20
 _known: dict[tuple[str, str, Path], dict[str, str]] = {}
 
 
@@ -34,14 +34,14 @@ def _sources(root: Path) -> Sources:
     return Sources(Tree.read(root))
 
 
-# Now, since what this process has in memory is what lies there now.
+# Read now, while the files on disk are what this process has imported.
 _sources(ROOT)
 
 
 def fingerprint(module_name: str, function_name: str, root: Path = ROOT) -> dict[str, str]:
-    """Hashes of everything a function reaches, by `path:definition` or data file path.
+    """Return the hashes of everything a function reaches, by `path:definition` or data file path.
 
-    Raises LookupError when the module is not one of this repository's.
+    Raises LookupError when the module is not part of this repository.
     """
     key = (module_name, function_name, root)
     if key not in _known:
@@ -57,10 +57,10 @@ def _walk(sources: Sources, module_name: str, function_name: str, root: Path) ->
 
 
 def freeze(functions: Iterable[tuple[str, str]], cache: Path | None = None) -> None:
-    """Take the fingerprints of (module, function) pairs now: they then tell of the code that this process imported.
+    """Take the fingerprints of (module, function) pairs now, so that they describe the code that this process imported.
 
-    Without it an edit made while a run is under way would enter the keys of its later stages, whose old code is in memory.
-    `cache`: folder in which they are kept for the next process.
+    Otherwise an edit made during a run would enter the keys of its later stages, although the old code is in memory. `cache`: folder that
+    keeps them for the next process.
     """
     tree = _sources(ROOT).tree
     wanted = {f"{module}:{function}": (module, function) for module, function in functions if tree.path(module) is not None}
@@ -72,11 +72,11 @@ def freeze(functions: Iterable[tuple[str, str]], cache: Path | None = None) -> N
     for name, (module, function) in wanted.items():
         _known.setdefault((module, function, ROOT), found[name])
     if kept is not None and missing:
-        _keep(kept, found)
+        _save(kept, found)
 
 
 def _load(path: Path) -> dict[str, dict[str, str]]:
-    """What was kept; nothing when it is not there or not as it was written."""
+    """Return the cached fingerprints; nothing when the file is missing or damaged."""
     try:
         digest, _, text = path.read_bytes().partition(b"\n")
     except OSError:
@@ -87,18 +87,18 @@ def _load(path: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def _keep(path: Path, found: dict[str, dict[str, str]]) -> None:
+def _save(path: Path, found: dict[str, dict[str, str]]) -> None:
     text = json.dumps(found, sort_keys=True).encode()
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
-    for old in sorted(path.parent.glob("*.json"), key=lambda p: p.stat().st_mtime, reverse=True)[KEPT:]:
+    for old in sorted(path.parent.glob("*.json"), key=lambda p: p.stat().st_mtime, reverse=True)[CACHED_TREES:]:
         old.unlink(missing_ok=True)
 
 
 def changed_definitions(module_name: str, function_name: str, root: Path = ROOT, seen: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """What is no longer as a function's fingerprint saw it; code that is imported from here on would be other code.
+    """Return the definitions that differ from a function's fingerprint; code imported from now on would be different code.
 
-    `seen`: a fingerprint taken in another process, which this one's code in memory and on disk is held against; else this one's own.
+    `seen`: a fingerprint from another process, compared with this process's code in memory and on disk; by default this process's own.
     """
     before, now = _sources(root).tree, Tree.read(root)
     if before.path(module_name) is None:

@@ -1,9 +1,9 @@
-"""The key of a stage execution and the ingredients it is made of.
+"""The key of a stage execution and its ingredients.
 
 key = H(stage name, own config, input digests, code fingerprint, versions of the libraries it declares, state of outside files it reads).
 
-Guarantees: the key is a function of those alone, equal in every process and on every machine; a value without a stable serialization is
-refused by name. The ingredients are kept by name, so that two keys can be compared and their difference told. A config field that says
+The key is a function of those alone, equal in every process and on every machine; a value without a stable serialization is refused by
+name. The ingredients are kept by name, so that two keys can be compared and the difference shown. A config field with
 `json_schema_extra=NOT_IDENTITY` is left out: what it selects is observed instead, or it changes no byte.
 """
 
@@ -29,7 +29,7 @@ class UnstableValue(TypeError):
 
 
 def stable(value: object, where: str) -> object:
-    """`value` as plain JSON data. Raises UnstableValue naming the field when it has no stable form."""
+    """Return `value` as plain JSON data. Raises UnstableValue naming the field if it has no stable form."""
     if isinstance(value, BaseModel):
         counted = [name for name, field in type(value).model_fields.items() if field.json_schema_extra != NOT_IDENTITY]
         return {name: stable(getattr(value, name), f"{where}.{name}") for name in sorted([*counted, *(value.model_extra or ())])}
@@ -40,7 +40,7 @@ def stable(value: object, where: str) -> object:
             f"{where}: a number of {value.bit_length()} bits has no text that every Python reads; use one below 2**{LARGEST}."
         )
     if isinstance(value, str) and SURROGATE.search(value):
-        raise UnstableValue(f"{where}: {value!r} holds half a character (a surrogate), which no file can hold; write the character itself.")
+        raise UnstableValue(f"{where}: {value!r} holds half a character (a surrogate), which no file can hold; write the whole character.")
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -51,13 +51,13 @@ def stable(value: object, where: str) -> object:
         return [stable(item, f"{where}[{i}]") for i, item in enumerate(value)]
     if isinstance(value, Mapping):
         if odd := [name for name in value if not isinstance(name, str)]:
-            raise UnstableValue(f"{where}: the key {odd[0]!r} is a {type(odd[0]).__name__}; keys that are no strings have no stable order.")
+            raise UnstableValue(f"{where}: the key {odd[0]!r} is a {type(odd[0]).__name__}; only string keys have a stable order.")
         return {name: stable(value[name], f"{where}.{name}") for name in sorted(value)}
     raise UnstableValue(f"{where}: a {type(value).__name__} has no stable serialization; use numbers, strings, lists or a pydantic model.")
 
 
 def flatten(value: object, where: str) -> dict[str, str]:
-    """Plain JSON data as dotted name -> JSON text, one entry a leaf; different data never give the same entries."""
+    """Flatten plain JSON data to dotted name -> JSON text, one entry a leaf; different data never give the same entries."""
     if isinstance(value, dict) and value:
         return {k: v for name in value for k, v in flatten(value[name], f"{where}{_member(name)}").items()}
     if isinstance(value, list) and value and any(isinstance(item, dict) for item in value):
@@ -70,7 +70,7 @@ def _member(name: str) -> str:
 
 
 def library_versions(names: tuple[str, ...]) -> dict[str, str]:
-    """Installed versions, without local suffixes such as `+cpu`. Raises PackageNotFoundError naming the one that is missing."""
+    """Return installed versions, without local suffixes such as `+cpu`. Raises PackageNotFoundError naming a missing one."""
     found = {}
     for name in names:
         try:
@@ -81,7 +81,7 @@ def library_versions(names: tuple[str, ...]) -> dict[str, str]:
 
 
 def compute_key(stage: str, ingredients: Mapping[str, str]) -> str:
-    """Hex sha256 of the stage's name and its ingredients."""
+    """Return the hex sha256 of the stage name and its ingredients."""
     text = json.dumps([stage, sorted(ingredients.items())], ensure_ascii=False, separators=(",", ":"))
-    # A file's name may hold bytes that are no text.
+    # A file name may hold bytes that are not text.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,1 +1,1 @@
-"""Notice dead runs and close them."""
+"""Recovery: notice runs whose process died, and close what they left open."""

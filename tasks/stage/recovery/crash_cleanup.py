@@ -1,9 +1,9 @@
-"""Closing what a dead run left open: its worker processes, its runs in MLflow and Prefect, its record in the journal, in this order.
+"""Close what a dead run left open: its worker processes, its runs in MLflow and Prefect, and its journal record, in this order.
 
-Guarantees: afterwards no worker of the run is alive; the run and its unfinished stages are KILLED with the tag `folio.crashed` in MLflow,
-and Crashed in Prefect; its record says `crashed`. Doing it twice, or by two processes at once, changes nothing. What has come to an end
-by itself stays as it is.
-When it can't: a run of which something could not be told stays `running` for the next sweep; the `last` attempt names it in the record.
+Afterwards no worker of the run is alive; the run and its unfinished stages are KILLED with the tag `folio.crashed` in MLflow, and Crashed
+in Prefect; its record says `crashed`. Cleaning up twice, or by two processes at once, changes nothing. What ended by itself stays as it
+is.
+If MLflow or Prefect can't be updated, the run stays `running` until the next sweep; the `last` attempt records the problem.
 """
 
 from __future__ import annotations
@@ -24,41 +24,44 @@ from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
 from tasks.stage.tracking.mlflow_exporter import close_crashed
 
-CRASHED = "it ended without a word: its process was killed, or the machine or its disk gave out"
-DYING_SECONDS = 30.0
-ALL = 200  # most task runs that Prefect's server tells at once
+CRASHED = "its process was killed, or the machine or its disk failed"
+EXIT_SECONDS = 30.0
+PAGE = 200  # most task runs that Prefect's server returns at once
 
 
 def main(store: str, cache: str, tracking: str, last: str, *run_ids: str) -> None:
-    """The process: bury runs that are dead, or about to be."""
+    """Run the cleanup process for runs that are dead or about to be."""
     journal = Journal(Store(store, Path(cache)))
     for run_id in run_ids:
-        with suppress(LookupError):  # it died before it was written down, and had opened nothing
+        with suppress(LookupError):  # it died before its record was written, and had opened nothing
             if (process := process_of(journal.get(run_id))) is not None:
-                psutil.wait_procs([process], DYING_SECONDS)
+                psutil.wait_procs([process], EXIT_SECONDS)
             close_dead_run(journal, journal.get(run_id), tracking, last=bool(last))
 
 
 def close_dead_run(journal: Journal, record: RunRecord, tracking: str, *, last: bool) -> RunRecord:
-    """Close what a run left open; returns its record as it is then. `tracking`: MLflow's database, or ""."""
+    """Close what a run left open; return its updated record. `tracking`: MLflow's database, or ""."""
     kill_workers(record)
-    troubles = []
-    told: dict[str, Callable[[], None]] = {"MLflow": lambda: _tell_mlflow(record, tracking), "Prefect": lambda: _tell_prefect(record)}
-    for name, tell in told.items():
+    problems = []
+    closers: dict[str, Callable[[], None]] = {
+        "MLflow": lambda: _close_in_mlflow(record, tracking),
+        "Prefect": lambda: _close_in_prefect(record),
+    }
+    for name, close in closers.items():
         try:
-            tell()
-        except Exception as error:  # noqa: BLE001  # whatever it is, the rest must still be told; it is named in the record
-            troubles.append(f"{name} could not be told ({type(error).__name__}: {error})")
-    if record.status == "running" and (last or not troubles):
-        words = " ".join("; ".join([CRASHED, *troubles]).split())[:500]
-        record = record.model_copy(update={"status": "crashed", "ended": now(), "error": words})
+            close()
+        except Exception as error:  # noqa: BLE001  # whatever it is, the rest must still be closed; the record names it
+            problems.append(f"{name} could not be updated ({type(error).__name__}: {error})")
+    if record.status == "running" and (last or not problems):
+        message = " ".join("; ".join([CRASHED, *problems]).split())[:500]
+        record = record.model_copy(update={"status": "crashed", "ended": now(), "error": message})
         journal.write(record)
         journal.release(record)
     return record
 
 
 def process_of(record: RunRecord) -> psutil.Process | None:
-    """The living process of a run; None when it has ended, even if its number now belongs to another, or when it is on another machine."""
+    """Return the living process of a run; None if it has ended (even if its number was reused) or is on another machine."""
     if record.host != socket.gethostname():
         return None
     try:
@@ -70,7 +73,7 @@ def process_of(record: RunRecord) -> psutil.Process | None:
 
 
 def kill_workers(record: RunRecord) -> None:
-    """End the groups of processes that a dead run launched; they carry its number in their environment."""
+    """Kill the process groups that a dead run launched; their environment carries the run's process id."""
     if record.host == socket.gethostname() and process_of(record) is None:
         for process in _launched_by(record.pid):
             with suppress(ProcessLookupError):
@@ -84,12 +87,12 @@ def _launched_by(pid: int) -> Iterator[psutil.Process]:
                 yield process
 
 
-def _tell_mlflow(record: RunRecord, tracking: str) -> None:
+def _close_in_mlflow(record: RunRecord, tracking: str) -> None:
     if tracking:
         close_crashed(tracking, record.recipe, record.id, CRASHED)
 
 
-def _tell_prefect(record: RunRecord) -> None:
+def _close_in_prefect(record: RunRecord) -> None:
     if not record.flow_run_id or process_of(record) is not None:
         return
     from prefect.client.orchestration import get_client
@@ -102,12 +105,12 @@ def _tell_prefect(record: RunRecord) -> None:
     of_it = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id]))
     unfinished = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING, StateType.PENDING])))
     with get_client(sync_client=True) as client:
-        while tasks := client.read_task_runs(flow_run_filter=of_it, task_run_filter=unfinished, limit=ALL):
+        while tasks := client.read_task_runs(flow_run_filter=of_it, task_run_filter=unfinished, limit=PAGE):
             for task in tasks:
                 client.set_task_run_state(task.id, Crashed(message=CRASHED), force=True)
         try:
             state = client.read_flow_run(flow_run_id).state
-        except ObjectNotFound:  # a server with another memory has nothing open
+        except ObjectNotFound:  # a server with another database has nothing open
             return
         if state is None or not state.is_final():
             client.set_flow_run_state(flow_run_id, Crashed(message=CRASHED), force=True)

@@ -22,53 +22,53 @@ WAIT = 'read -r word; test "$word" = done || exec "$@"'
 
 
 class Watchdog:
-    """Watches over the run of a record until it is dismissed."""
+    """Watches over a run until it is dismissed."""
 
     def __init__(self, store: Store, record: RunRecord, tracking: str) -> None:
-        command = ["/bin/sh", "-c", WAIT, "folio-guardian", *_burial(store, [record.id], tracking, last=False)]
-        self._process = _apart(command, subprocess.PIPE)
+        command = ["/bin/sh", "-c", WAIT, "folio-watchdog", *_cleanup_command(store, [record.id], tracking, last=False)]
+        self._process = _start(command, subprocess.PIPE)
 
     def dismiss(self) -> None:
-        """Nothing is open any more."""
-        with suppress(BrokenPipeError):  # someone ended the guardian, which has nothing left to do
+        """End the watch: nothing is open any more."""
+        with suppress(BrokenPipeError):  # the watchdog was killed, and has nothing left to do
             self._process.communicate(b"done\n")
 
 
-_relieved: list[Watchdog] = []
-"""Guardians of runs that have closed. Prefect's flow run ends a little later, so the next run dismisses them, or the end of the process."""
+_closed: list[Watchdog] = []
+"""Watchdogs of closed runs. Prefect's flow run ends a little later, so they are dismissed by the next run or when the process ends."""
 
 
 @atexit.register
 def _dismiss() -> None:
-    while _relieved:
-        _relieved.pop().dismiss()
+    while _closed:
+        _closed.pop().dismiss()
 
 
 @contextmanager
 def watched(store: Store, record: RunRecord, tracking: str) -> Iterator[None]:
-    """Have the run of a record watched over for the block, which closes it itself if it can. `tracking`: MLflow's database, or ""."""
+    """Watch over a run for the block, which closes the run itself if it can. `tracking`: MLflow's database, or ""."""
     _dismiss()
-    guardian = Watchdog(store, record, tracking)
+    watchdog = Watchdog(store, record, tracking)
     try:
         yield
     finally:
-        _relieved.append(guardian)
+        _closed.append(watchdog)
 
 
 def sweep_dead_runs(journal: Journal, tracking: str) -> subprocess.Popen[bytes] | None:
-    """Start to close what dead runs left open in a store; None when there is nothing. Looks at the runs that have a lock, and no others."""
+    """Start to close what dead runs left open in a store; return None when there is none. Looks only at runs that have a lock."""
     dead = journal.dead()
     if not dead:
         return None
     several = len(dead) > 1
-    log(f"{'runs' if several else 'run'} {', '.join(dead)} died without an end; marked as crashed now")
-    return _apart(_burial(journal.store, dead, tracking, last=True), subprocess.DEVNULL)
+    log(f"{'runs' if several else 'run'} {', '.join(dead)} died without finishing; marking {'them' if several else 'it'} as crashed")
+    return _start(_cleanup_command(journal.store, dead, tracking, last=True), subprocess.DEVNULL)
 
 
-def _burial(store: Store, run_ids: list[str], tracking: str, *, last: bool) -> list[str]:
+def _cleanup_command(store: Store, run_ids: list[str], tracking: str, *, last: bool) -> list[str]:
     code = "import sys; from tasks.stage.recovery.crash_cleanup import main; main(*sys.argv[1:])"
     return [sys.executable, "-c", code, store.url, str(store.cache), tracking, "last" if last else "", *run_ids]
 
 
-def _apart(command: list[str], told: int) -> subprocess.Popen[bytes]:
-    return start_detached(command, stdin=told, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _start(command: list[str], stdin: int) -> subprocess.Popen[bytes]:
+    return start_detached(command, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

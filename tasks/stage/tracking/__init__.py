@@ -1,1 +1,1 @@
-"""Journal, MLflow export, progress and cost."""
+"""Tracking: what a run costs, and what Prefect and MLflow show of it."""

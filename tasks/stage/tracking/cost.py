@@ -1,4 +1,4 @@
-"""What an execution costs, in seconds and in money."""
+"""The cost of an execution, in seconds and in money."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tasks.stage.store.artifact import Artifact, Cost
 
 
 class Stopwatch:
-    """Measures from its creation until it is stopped.
+    """Measures the cost of an execution from its creation until it is stopped.
 
-    Wall time; processor time of this process and of its ended children, shared evenly among the stopwatches that run at the same time,
-    so that the sum over concurrent executions is what was spent; and time on accelerators, from when they are taken into use.
+    It counts wall time; processor time of this process and of its ended children, shared evenly among stopwatches that run at the same
+    time, so that the sum over concurrent executions is what was spent; and time on accelerators, from when they are taken into use.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Stopwatch:
         _PROCESSOR.start(self)
 
     def use(self, devices: int) -> None:
-        """From now on this many accelerators are in use; 0: none."""
+        """Count this many accelerators as in use from now on; 0: none."""
         before, since = self._using
         if devices != before:
             moment = time.monotonic()
@@ -36,7 +36,7 @@ class Stopwatch:
             self._using = (devices, moment)
 
     def stop(self) -> Cost:
-        """What was spent; the same however often it is asked."""
+        """Stop and return the cost; further calls return the same."""
         if self._cost is None:
             self.use(0)
             wall = time.monotonic() - self._began
@@ -45,7 +45,7 @@ class Stopwatch:
 
 
 class _Processor:
-    """Shares this process's time among the running stopwatches, whenever one starts or stops."""
+    """Shares the processor time of this process among the running stopwatches, whenever one starts or stops."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -78,7 +78,7 @@ def _cpu_seconds() -> float:
 
 
 class Rates(BaseModel, frozen=True, extra="forbid"):
-    """What machine time costs, so that money stands beside seconds; never identity."""
+    """Prices of machine time, so that money is shown beside seconds; never identity."""
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"currency": ("cpu_hour", "gpu_hour")}
 
@@ -89,14 +89,14 @@ class Rates(BaseModel, frozen=True, extra="forbid"):
     gpu_hour: float = Field(0.0, ge=0, description="price of one accelerator for one hour, in `currency`; 0: accelerators cost nothing")
 
     def price(self, cost: Cost) -> float | None:
-        """What a cost comes to in `currency`; None when no rate is set."""
+        """Return a cost in `currency`; None when no rate is set."""
         if not self.cpu_hour and not self.gpu_hour:
             return None
         return (cost.cpu_seconds * self.cpu_hour + cost.gpu_seconds * self.gpu_hour) / 3600
 
 
 def total_cost(artifacts: Iterable[Artifact]) -> Cost:
-    """What artifacts cost together, each execution once."""
+    """Add up the cost of artifacts, each execution once."""
     costs = [artifact.cost for artifact in {artifact.key: artifact for artifact in artifacts}.values()]
     return Cost(
         wall_seconds=round(sum(c.wall_seconds for c in costs), 1),

@@ -1,11 +1,11 @@
-"""MLflow kept beside the run: a process that writes down what the run tells it, in order, while the run goes on.
+"""The exporter process: it writes to MLflow what a run reports, in order, while the run goes on.
 
-Guarantees: what is told is written in the order it was told, by one `Tracker`; a call that needs an answer waits for all before it;
-`finish` returns when everything is written. A failure (the database is gone, locked or full) is raised at the next call that waits, as
-TrackingError naming the database and the way out, so a long training is not thrown away because a page of metrics was lost. When the run
-dies its scribe writes what it had been told, marks what is open as killed and ends.
-This module imports nothing heavy, so that the process can be started before anything else.
-It costs a process of about 200 MB. Importing MLflow takes more than a second, which so passes beside the run's own start.
+Reports are written in the order they were sent, by one `MlflowExporter`; a call that needs an answer waits for all before it; `finish`
+returns when everything is written. A failure (the database is gone, locked or full) is raised by the next call that waits, as
+TrackingError with the database and the way out, so a lost page of metrics does not end a long execution. When the run dies, its exporter
+writes what it has received, marks what is open as killed and exits.
+This module imports nothing heavy, so that the process can be started before anything else. The process takes about 200 MB; importing
+MLflow takes it more than a second, in parallel with the start of the run.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 Message = tuple[str, tuple[Any, ...], int]
 """Method, arguments, and the number of the question, or 0 when no answer is awaited."""
 Answer = tuple[int, bool, Any]
-"""Number of the question, whether it worked, and what came of it or why it didn't."""
+"""Number of the question, whether it succeeded, and the result or the reason why not."""
 MAIN = "from tasks.stage.tracking.exporter_process import main; main()"
 
 
 class TrackingError(RuntimeError):
-    """MLflow's database did not take what the run had to say."""
+    """MLflow's database could not record a run."""
 
 
 def start_ahead() -> None:
-    """Start the process before it is needed; the next scribe takes it."""
+    """Start the process before it is needed; the next ExporterProcess uses it."""
     if not _prepared:
         _prepared.append(_process())
 
@@ -55,7 +55,7 @@ _prepared: list[subprocess.Popen[bytes]] = []
 
 
 class ExporterProcess:
-    """Tracks one pipeline run in the MLflow database at `uri`; the methods are those of `Tracker`."""
+    """Exports one pipeline run to the MLflow database at `uri`; the methods are those of `MlflowExporter`."""
 
     def __init__(self, uri: str, experiment: str, home: Path, store_url: str) -> None:
         self.uri = uri
@@ -65,97 +65,97 @@ class ExporterProcess:
         # A pipe is full after 64 kB, and the process at its other end may still be importing MLflow.
         self._outbox: SimpleQueue[Message | None] = SimpleQueue()
         self._answers: SimpleQueue[Answer | None] = SimpleQueue()
-        self._sender = Thread(target=self._send, daemon=True)
+        self._sender = Thread(target=self._write_calls, daemon=True)
         self._sender.start()
-        self._receiver = Thread(target=self._receive, daemon=True)
+        self._receiver = Thread(target=self._read_answers, daemon=True)
         self._receiver.start()
-        self._tell("__init__", uri, experiment, home, store_url)
+        self._send("__init__", uri, experiment, home, store_url)
 
     def start(self, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Open the parent run."""
-        self._tell("start", name, dict(parameters), dict(tags))
+        self._send("start", name, dict(parameters), dict(tags))
 
     def start_stage(self, position: str, key: str, parameters: Mapping[str, str]) -> str:
-        """Open a stage's child run; returns its id."""
-        return str(self._ask("start_stage", position, key, dict(parameters)))
+        """Open a stage's child run; return its id."""
+        return str(self._call("start_stage", position, key, dict(parameters)))
 
     def series(self, run_id: str, rows: Iterable[tuple[str, float, int]]) -> None:
         """Log (metric, value, step) rows."""
-        self._tell("series", run_id, list(rows))
+        self._send("series", run_id, list(rows))
 
     def finish_stage(self, position: str, artifacts: Sequence[Artifact], reused: int, model_id: str) -> None:
-        """Close the child run of a stage that worked."""
-        self._tell("finish_stage", position, _light(artifacts), reused, model_id)
+        """Close the child run of a stage that was executed."""
+        self._send("finish_stage", position, _slim(artifacts), reused, model_id)
 
     def fail_stage(self, position: str, error: str, stopped: bool) -> None:
-        """Close the child run of a stage that did not work, or was stopped."""
-        self._tell("fail_stage", position, error, stopped)
+        """Close the child run of a stage that failed or was stopped."""
+        self._send("fail_stage", position, error, stopped)
 
     def reuse_stage(self, position: str, artifacts: Sequence[Artifact], accepted: str) -> None:
-        """Show a stage all of whose artifacts were reused."""
-        self._tell("reuse_stage", position, _light(artifacts), accepted)
+        """Show a stage whose artifacts were all reused."""
+        self._send("reuse_stage", position, _slim(artifacts), accepted)
 
     def create_model(self, position: str, run_id: str, tags: Mapping[str, str], parameters: Mapping[str, str]) -> str:
-        """Declare a LoggedModel made by a stage; returns its id."""
-        return str(self._ask("create_model", position, run_id, dict(tags), dict(parameters)))
+        """Create the LoggedModel of a stage; return its id."""
+        return str(self._call("create_model", position, run_id, dict(tags), dict(parameters)))
 
     def finish_model(self, model_id: str, run_id: str, files: Iterable[Path]) -> None:
-        """Attach small files to a LoggedModel and mark it ready; waits, since the files will move."""
-        self._ask("finish_model", model_id, run_id, list(files))
+        """Attach small files to a LoggedModel and mark it ready; waits, since the files will be moved."""
+        self._call("finish_model", model_id, run_id, list(files))
 
     def page(self, path: Path) -> None:
-        """Keep a copy of the run's report with the parent run."""
-        self._tell("page", path)
+        """Store a copy of the run's report with the parent run."""
+        self._send("page", path)
 
     def register(self, name: str, artifact: Artifact, alias: str | None) -> None:
-        """Give an exported model a version in the registry; `finish` tells which."""
-        self._tell("register", name, artifact, alias)
+        """Register an exported model as a version; `finish` returns it."""
+        self._send("register", name, artifact, alias)
 
     def finish(
         self, *, status: str, tags: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Artifact]
     ) -> tuple[str, tuple[RegisteredModel, ...]]:
-        """Close the parent run, and end when all is written; its id, and the versions that models have."""
+        """Close the parent run and wait until all is written; return its id and the registered versions."""
         try:
-            light = dict(zip(artifacts, _light(artifacts.values()), strict=True))
-            run_id, registered = self._ask("finish", status, dict(tags), dict(metrics), light)
+            light = dict(zip(artifacts, _slim(artifacts.values()), strict=True))
+            run_id, registered = self._call("finish", status, dict(tags), dict(metrics), light)
             return run_id, registered
         finally:
             self.close()
 
     def close(self) -> None:
-        """Let the process end."""
+        """End the process."""
         self._outbox.put(None)
         self._sender.join()
         self._receiver.join()
         self._worker.wait()
 
-    def _tell(self, name: str, *arguments: Any) -> None:
+    def _send(self, name: str, *arguments: Any) -> None:
         self._outbox.put((name, arguments, 0))
 
-    def _ask(self, name: str, *arguments: Any) -> Any:
+    def _call(self, name: str, *arguments: Any) -> Any:
         with self._asking:
             self._questions += 1
             self._outbox.put((name, arguments, self._questions))
             number = 0
-            # Whoever was interrupted by Ctrl-C while he waited has left his answer here.
+            # A caller interrupted by Ctrl-C while it waited has left its answer here.
             while number != self._questions:
                 if (received := self._answers.get()) is None:
-                    raise TrackingError(self._words("the process that writes to it has ended"))
+                    raise TrackingError(self._message("the exporter process has ended"))
                 number, worked, answer = received
         if not worked:
-            raise TrackingError(self._words(answer))
+            raise TrackingError(self._message(answer))
         return answer
 
-    def _receive(self) -> None:
+    def _read_answers(self) -> None:
         assert self._worker.stdout is not None
         with suppress(EOFError, pickle.UnpicklingError), self._worker.stdout as answers:
             while True:
                 self._answers.put(pickle.load(answers))
         self._answers.put(None)
 
-    def _send(self) -> None:
+    def _write_calls(self) -> None:
         assert self._worker.stdin is not None
-        # Whoever waits for an answer learns that the process has ended; what is only told must not end a training.
+        # A caller that waits for an answer learns that the process has ended; a report without an answer must not end a run.
         with suppress(BrokenPipeError):
             while (message := self._outbox.get()) is not None:
                 pickle.dump(message, self._worker.stdin)
@@ -163,15 +163,15 @@ class ExporterProcess:
         with suppress(BrokenPipeError):
             self._worker.stdin.close()
 
-    def _words(self, why: str) -> str:
+    def _message(self, why: str) -> str:
         return (
-            f"MLflow's database {self.uri} did not take what this run had to say ({why}). What was made is kept in the store; "
-            "give the same command again when the database is back, or run with --set tracking=none."
+            f"MLflow's database {self.uri} could not record this run ({why}). What was made is kept in the store; "
+            "run the same command again when the database is back, or with --set tracking=none."
         )
 
 
-def _light(artifacts: Iterable[Artifact]) -> list[Artifact]:
-    """Artifacts without what MLflow is not told."""
+def _slim(artifacts: Iterable[Artifact]) -> list[Artifact]:
+    """Return artifacts without the parts that MLflow does not show."""
     return [
         artifact.model_copy(update={"files": (), "ingredients": {}, "origin": artifact.origin.model_copy(update={"packages": {}})})
         for artifact in artifacts
@@ -179,17 +179,17 @@ def _light(artifacts: Iterable[Artifact]) -> list[Artifact]:
 
 
 def main() -> None:
-    """The process: read calls from standard input until it ends."""
+    """Run the process: read calls from standard input until it ends."""
     from tasks.stage.tracking.mlflow_exporter import MlflowExporter, preload
 
-    orders, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    # Whatever a library prints is no answer, and what goes wrong is told to the run, not to its terminal.
+    calls, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    # Whatever a library prints must not be read as an answer; errors go to the run, not to its terminal.
     os.dup2(2, 1)
     preload()
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)
     exporter: MlflowExporter | None = None
     failure, finished = "", False
-    while (message := _next(orders)) is not None:
+    while (message := _next(calls)) is not None:
         name, arguments, wants = message
         result: Any = None
         try:
@@ -199,7 +199,7 @@ def main() -> None:
                 exporter.require_database()
                 result = getattr(exporter, name)(*arguments)
                 finished = finished or name == "finish"
-        except Exception as error:  # noqa: BLE001  # told to the run at its next question
+        except Exception as error:  # noqa: BLE001  # raised by the run at its next question
             failure = _reason(error)
         if wants:
             try:
@@ -208,22 +208,22 @@ def main() -> None:
             except BrokenPipeError:
                 break
     if exporter is not None and not finished:
-        with suppress(Exception):  # a database that is away was told of before; the guardian tries once more
-            exporter.crash("its run ended without a word")
-    # All is written; taking MLflow down in good order would make the run wait.
+        with suppress(Exception):  # an unreachable database was reported before; the watchdog tries once more
+            exporter.crash("the process of its run died")
+    # All is written; an orderly shutdown of MLflow would make the run wait.
     answers.flush()
     os._exit(0)
 
 
 def _reason(error: Exception) -> str:
-    """What the database said, without the statement that it was given."""
+    """Return the database's message without the statement that it was given."""
     said = re.search(r"\([\w.]+Error\) ([^\[\n]+)", str(error))
     return said[1].strip() if said else " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
-def _next(orders: IO[bytes]) -> Message | None:
+def _next(calls: IO[bytes]) -> Message | None:
     try:
-        message: Message = pickle.load(orders)
+        message: Message = pickle.load(calls)
     except (EOFError, pickle.UnpicklingError):
         return None
     return message

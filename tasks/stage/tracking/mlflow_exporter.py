@@ -1,10 +1,10 @@
 """The only code that knows MLflow: one experiment a recipe, one parent run a pipeline run, one child run a stage.
 
-Guarantees: inputs and outputs are MLflow datasets named by our digests; a reused stage shows as a light child run that links the run
-which made it, and its metrics stand on the parent as `<place>.<metric>`, so that comparing parents has every column; nothing large
-passes through MLflow, only references, digests and small files. Only the client API is used: the fluent one keeps global state that
-closes a parent run from a child process. Secrets never arrive here: recipes hold references to the environment, not values.
-It costs about 0.1 s a stage on SQLite. When the database can't be reached the run stops with MLflow's own error.
+Inputs and outputs are MLflow datasets named by our digests. A reused stage shows as a light child run that links the run which made it,
+and its metrics are set on the parent as `<position>.<metric>`, so that comparing parents has every column. Nothing large passes through
+MLflow: only references, digests and small files. Only the client API is used, because the fluent one keeps global state that closes a
+parent run from a child process. Secrets never arrive here: recipes hold references to the environment, not values.
+A stage costs about 0.1 s on SQLite. When the database can't be reached, MLflow's own error is raised.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ DIGEST_LENGTH = 32
 BATCH = 500
 
 
-class Closed(NamedTuple):
-    """What a run learns from MLflow when it is closed: its own id there, and the versions that its models have."""
+class ClosedRun(NamedTuple):
+    """What MLflow says of a closed run: its id there, and the registered versions of its models."""
 
     run_id: str
     registered: tuple[RegisteredModel, ...]
@@ -42,7 +42,7 @@ class Closed(NamedTuple):
 
 @dataclass
 class MlflowExporter:
-    """Tracks one pipeline run in the MLflow database at `uri`."""
+    """Exports one pipeline run to the MLflow database at `uri`."""
 
     uri: str
     experiment: str
@@ -51,81 +51,81 @@ class MlflowExporter:
     parent: str = ""
     experiment_id: str = ""
     children: dict[str, str] = field(default_factory=dict)
-    gathered: dict[str, float] = field(default_factory=dict)
+    pending_metrics: dict[str, float] = field(default_factory=dict)
     file: tuple[int, int] | None = None
     registered: list[RegisteredModel] = field(default_factory=list)
 
     @cached_property
     def client(self) -> MlflowClient:
         """MLflow's client, imported and connected at first use."""
-        client = _connected(self.uri)
-        _write_ahead(self.uri)
-        self.file = _file(self.uri)
+        client = _connect(self.uri)
+        _enable_write_ahead(self.uri)
+        self.file = _file_identity(self.uri)
         return client
 
     def require_database(self) -> None:
-        """Raise FileNotFoundError when a SQLite database is no longer the file it was: what is written would be lost without a word."""
-        if self.file is not None and _file(self.uri) != self.file:
+        """Raise FileNotFoundError if the SQLite file was replaced or deleted, since writes to it would be lost silently."""
+        if self.file is not None and _file_identity(self.uri) != self.file:
             raise FileNotFoundError(f"{self.uri.removeprefix('sqlite:///')} was deleted, moved or replaced")
 
     def start(self, name: str, parameters: Mapping[str, str], tags: Mapping[str, str]) -> None:
         """Open the parent run."""
-        self.experiment_id = self._experiment()
-        self.parent = self._create(name, {**tags, "folio.kind": "pipeline"})
-        self._parameters(self.parent, parameters)
+        self.experiment_id = self._experiment_id()
+        self.parent = self._create_run(name, {**tags, "folio.kind": "pipeline"})
+        self._log_parameters(self.parent, parameters)
 
     def start_stage(self, position: str, key: str, parameters: Mapping[str, str]) -> str:
-        """Open a stage's child run; returns its id."""
-        run_id = self._create(position, {"mlflow.parentRunId": self.parent, "folio.kind": "stage", "folio.key": key})
-        self._parameters(run_id, parameters)
+        """Open a stage's child run; return its id."""
+        run_id = self._create_run(position, {"mlflow.parentRunId": self.parent, "folio.kind": "stage", "folio.key": key})
+        self._log_parameters(run_id, parameters)
         self.children[position] = run_id
         return run_id
 
     def series(self, run_id: str, rows: Iterable[tuple[str, float, int]], model_id: str = "") -> None:
-        """Log (metric, value, step) rows in batches, as metrics of a LoggedModel, too, when one is named."""
+        """Log (metric, value, step) rows in batches, and as metrics of a LoggedModel when one is named."""
         metrics = self._metrics(rows, model_id)
         for start in range(0, len(metrics), BATCH):
             self.client.log_batch(run_id, metrics=metrics[start : start + BATCH])
 
     def finish_stage(self, position: str, artifacts: Sequence[Artifact], reused: int, model_id: str) -> None:
-        """Close the child run of a stage that worked: its data sets, its metrics, its cost. `model_id`: the model they tell of, or ""."""
+        """Close the child run of an executed stage: datasets, metrics, cost. `model_id`: the model that the metrics describe, or ""."""
         run_id = self.children[position]
         costs = total_cost(artifacts).model_dump()
         shards = {"folio.shards": f"{len(artifacts) - reused} executed, {reused} reused"} if len(artifacts) > 1 else {}
         spent = {f"cost.{name}": value for name, value in costs.items()}
-        self._describe(run_id, artifacts, spent, _named(artifacts) | shards, model_id)
-        self._gather(position, artifacts)
-        self.client.log_batch(self.parent, metrics=self._metrics((name, value, 0) for name, value in self.gathered.items()))
-        self.gathered.clear()
-        self._end(run_id, "FINISHED")
+        self._log_data(run_id, artifacts, spent, _identity_tags(artifacts) | shards, model_id)
+        self._add_metrics(position, artifacts)
+        self.client.log_batch(self.parent, metrics=self._metrics((name, value, 0) for name, value in self.pending_metrics.items()))
+        self.pending_metrics.clear()
+        self._close(run_id, "FINISHED")
 
     def fail_stage(self, position: str, error: str, stopped: bool) -> None:
-        """Close the child run of a stage that did not work, or was stopped."""
+        """Close the child run of a stage that failed or was stopped."""
         run_id = self.children.get(position)
         if run_id is not None:
             self.client.set_tag(run_id, "folio.stopped" if stopped else "folio.error", error[:4000])
-            self._end(run_id, "KILLED" if stopped else "FAILED")
+            self._close(run_id, "KILLED" if stopped else "FAILED")
 
     def reuse_stage(self, position: str, artifacts: Sequence[Artifact], accepted: str) -> None:
-        """Show a stage all of whose artifacts were reused, linked to the runs that made them."""
+        """Show a stage whose artifacts were all reused, linked to the runs that made them."""
         made_by = ", ".join(dict.fromkeys(a.origin.mlflow_run_id for a in artifacts if a.origin.mlflow_run_id))
         tags = {"mlflow.parentRunId": self.parent, "folio.kind": "reused", "folio.key": artifacts[0].key, "folio.made_by": made_by}
         if accepted:
             tags["folio.accepted"] = accepted
-        run_id = self._create(f"{position} (reused)", tags | _named(artifacts))
-        self._describe(run_id, artifacts, {}, {}, "")
-        self._gather(position, artifacts)
-        self._end(run_id, "FINISHED")
+        run_id = self._create_run(f"{position} (reused)", tags | _identity_tags(artifacts))
+        self._log_data(run_id, artifacts, {}, {}, "")
+        self._add_metrics(position, artifacts)
+        self._close(run_id, "FINISHED")
 
     def create_model(self, position: str, run_id: str, tags: Mapping[str, str], parameters: Mapping[str, str]) -> str:
-        """Declare a LoggedModel made by a stage; returns its id."""
+        """Create the LoggedModel of a stage; return its id."""
         model = self.client.create_logged_model(
             self.experiment_id, name=re.sub(r"[^\w-]", "-", position), source_run_id=run_id, tags=dict(tags), params=dict(parameters)
         )
         return str(model.model_id)
 
     def finish_model(self, model_id: str, run_id: str, files: Iterable[Path]) -> None:
-        """Attach small files to a LoggedModel, mark it ready, and name it as the run's output."""
+        """Attach small files to a LoggedModel, mark it ready, and make it the run's output."""
         from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
         for path in files:
@@ -133,33 +133,33 @@ class MlflowExporter:
         self.client.finalize_logged_model(model_id, LoggedModelStatus.READY)
         self.client.log_outputs(run_id, [LoggedModelOutput(model_id, 0)])
 
-    def finish(self, status: str, tags: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Artifact]) -> Closed:
-        """Close the parent run; its data sets are what was made from nothing else, its models those of all its stages."""
+    def finish(self, status: str, tags: Mapping[str, str], metrics: Mapping[str, float], artifacts: Mapping[str, Artifact]) -> ClosedRun:
+        """Close the parent run; its datasets are the artifacts without inputs, its models those of all its stages."""
         from mlflow.entities import LoggedModelOutput, RunTag
 
         roots: dict[str, list[Artifact]] = {}
         for position, artifact in artifacts.items():
             if not artifact.inputs:
                 roots.setdefault(position.partition("[")[0], []).append(artifact)
-        self.client.log_inputs(self.parent, [self._output(given, position) for position, given in roots.items()])
+        self.client.log_inputs(self.parent, [self._output_dataset(given, position) for position, given in roots.items()])
         models = dict.fromkeys(a.origin.mlflow_model_id for a in artifacts.values() if a.origin.mlflow_model_id)
         self.client.log_outputs(self.parent, [LoggedModelOutput(model_id, 0) for model_id in models])
-        rows = ((name, value, 0) for name, value in (self.gathered | dict(metrics)).items())
+        rows = ((name, value, 0) for name, value in (self.pending_metrics | dict(metrics)).items())
         self.client.log_batch(self.parent, metrics=self._metrics(rows), tags=[RunTag(name, value) for name, value in tags.items()])
-        self._end(self.parent, status)
-        return Closed(self.parent, tuple(self.registered))
+        self._close(self.parent, status)
+        return ClosedRun(self.parent, tuple(self.registered))
 
     def crash(self, why: str) -> None:
-        """Close what is open of a run that died: the parent run and its children."""
+        """Close what a dead run left open: the parent run and its children."""
         if self.parent:
-            _kill(self.client, self.experiment_id, self.parent, why)
+            _mark_killed(self.client, self.experiment_id, self.parent, why)
 
     def page(self, path: Path) -> None:
-        """Keep a copy of the run's report with the parent run."""
+        """Store a copy of the run's report with the parent run."""
         self.client.log_artifact(self.parent, str(path))
 
     def register(self, name: str, artifact: Artifact, alias: str | None) -> RegisteredModel:
-        """Give an exported model a version in the registry, unless its digest has one, and move `alias` to it."""
+        """Register an exported model as a new version, unless its digest has one, and move `alias` to it."""
         from mlflow.exceptions import MlflowException
 
         try:
@@ -184,7 +184,7 @@ class MlflowExporter:
         self.registered.append(made)
         return made
 
-    def _experiment(self) -> str:
+    def _experiment_id(self) -> str:
         from mlflow.exceptions import MlflowException
 
         known = self.client.get_experiment_by_name(self.experiment)
@@ -193,35 +193,35 @@ class MlflowExporter:
             try:
                 return str(self.client.create_experiment(self.experiment, artifact_location=location))
             except MlflowException:
-                # Another run may have been quicker.
+                # Another run may have created it first.
                 known = self.client.get_experiment_by_name(self.experiment)
                 if known is None:
                     raise
         return str(known.experiment_id)
 
-    def _create(self, name: str, tags: Mapping[str, str]) -> str:
+    def _create_run(self, name: str, tags: Mapping[str, str]) -> str:
         return str(self.client.create_run(self.experiment_id, run_name=name, tags=dict(tags)).info.run_id)
 
-    def _parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
+    def _log_parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
         from mlflow.entities import Param
 
-        entries = [Param(_safe(name), value[:5000]) for name, value in parameters.items()]
+        entries = [Param(_safe_name(name), value[:5000]) for name, value in parameters.items()]
         for start in range(0, len(entries), 100):
             self.client.log_batch(run_id, params=entries[start : start + 100])
 
-    def _end(self, run_id: str, status: str) -> None:
+    def _close(self, run_id: str, status: str) -> None:
         self.client.set_terminated(run_id, status)
 
     def _metrics(self, rows: Iterable[tuple[str, float, int]], model_id: str = "") -> list[Metric]:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        return [Metric(_safe(name), value, now, step, model_id=model_id or None) for name, value, step in rows]
+        return [Metric(_safe_name(name), value, now, step, model_id=model_id or None) for name, value, step in rows]
 
-    def _gather(self, position: str, artifacts: Sequence[Artifact]) -> None:
-        self.gathered |= {f"{position}.{name}": value for name, value in summed_metrics(artifacts).items()}
+    def _add_metrics(self, position: str, artifacts: Sequence[Artifact]) -> None:
+        self.pending_metrics |= {f"{position}.{name}": value for name, value in summed_metrics(artifacts).items()}
 
-    def _describe(
+    def _log_data(
         self, run_id: str, artifacts: Sequence[Artifact], more: Mapping[str, float], tags: Mapping[str, str], model_id: str
     ) -> None:
         from mlflow.entities import RunTag
@@ -231,13 +231,13 @@ class MlflowExporter:
             for name, value in artifact.inputs.items():
                 given.setdefault(name.partition("[")[0], []).append(value)
         self.client.log_inputs(
-            run_id, [*(self._dataset(values, name) for name, values in given.items()), self._output(artifacts, "output")]
+            run_id, [*(self._dataset(values, name) for name, values in given.items()), self._output_dataset(artifacts, "output")]
         )
         rows = [(name, value, 0) for name, value in summed_metrics(artifacts).items()]
         metrics = self._metrics(rows, model_id) + self._metrics((name, value, 0) for name, value in more.items())
         self.client.log_batch(run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()])
 
-    def _output(self, artifacts: Sequence[Artifact], context: str) -> DatasetInput:
+    def _output_dataset(self, artifacts: Sequence[Artifact], context: str) -> DatasetInput:
         return self._dataset([artifact.reference() for artifact in artifacts], context)
 
     def _dataset(self, given: Sequence[InputRecord], context: str) -> DatasetInput:
@@ -256,7 +256,7 @@ class MlflowExporter:
 
 
 def summed_metrics(artifacts: Sequence[Artifact]) -> dict[str, float]:
-    """Metrics of a stage: its own, or the sums over its shards."""
+    """Return the metrics of a stage, summed over its shards."""
     sums: dict[str, float] = {}
     for artifact in artifacts:
         for name, value in artifact.metrics.items():
@@ -265,17 +265,17 @@ def summed_metrics(artifacts: Sequence[Artifact]) -> dict[str, float]:
 
 
 def close_crashed(uri: str, experiment: str, run: str, why: str) -> None:
-    """Close what the pipeline run that is tagged with the journal's id `run` left open in the database at `uri`."""
+    """Close what a dead pipeline run left open in the database at `uri`; `run` is its id in the journal."""
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).exists():
         return
-    client = _connected(uri)
+    client = _connect(uri)
     known = client.get_experiment_by_name(experiment)
     if known is not None:
         for parent in client.search_runs([known.experiment_id], f"tags.`folio.run` = '{run}'"):
-            _kill(client, known.experiment_id, parent.info.run_id, why)
+            _mark_killed(client, known.experiment_id, parent.info.run_id, why)
 
 
-def _kill(client: MlflowClient, experiment_id: str, parent: str, why: str) -> None:
+def _mark_killed(client: MlflowClient, experiment_id: str, parent: str, why: str) -> None:
     children = client.search_runs([experiment_id], f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'RUNNING'")
     for run in [*children, client.get_run(parent)]:
         if run.info.status == "RUNNING":
@@ -284,20 +284,20 @@ def _kill(client: MlflowClient, experiment_id: str, parent: str, why: str) -> No
 
 
 def preload() -> None:
-    """Import what a tracker needs, which takes more than a second."""
+    """Import what an exporter needs, which takes more than a second."""
     import mlflow.store.tracking.sqlalchemy_store
     import mlflow.tracking  # noqa: F401
 
 
-def _named(artifacts: Sequence[Artifact]) -> dict[str, str]:
-    """Digest and location as tags; of shards, what they are together."""
+def _identity_tags(artifacts: Sequence[Artifact]) -> dict[str, str]:
+    """Return digest and location as tags; for shards, combined."""
     if len(artifacts) == 1:
         return {"folio.digest": artifacts[0].digest, "folio.location": artifacts[0].location}
     return {"folio.digest": combined_digest(a.digest for a in artifacts), "folio.location": ", ".join(a.location for a in artifacts)[:4000]}
 
 
-def _connected(uri: str) -> MlflowClient:
-    """A client of a database, which is made if need be; two that made one file at once would spoil it."""
+def _connect(uri: str) -> MlflowClient:
+    """Return a client of a database, created under a lock if need be: two processes that create one file at once would damage it."""
     from mlflow.tracking import MlflowClient
 
     path = Path(uri.removeprefix("sqlite:///"))
@@ -305,8 +305,8 @@ def _connected(uri: str) -> MlflowClient:
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def _file(uri: str) -> tuple[int, int] | None:
-    """Which file a SQLite database is; None for other databases and for none."""
+def _file_identity(uri: str) -> tuple[int, int] | None:
+    """Identify the file of a SQLite database; None for other databases and when there is none."""
     path = Path(uri.removeprefix("sqlite:///"))
     if not uri.startswith("sqlite:///") or not path.exists():
         return None
@@ -314,24 +314,24 @@ def _file(uri: str) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _write_ahead(uri: str) -> None:
-    """Readers and writers of a SQLite database then do not wait for each other."""
+def _enable_write_ahead(uri: str) -> None:
+    """Let readers and writers of a SQLite database proceed without waiting for each other."""
     if uri.startswith("sqlite:///"):
         with closing(sqlite3.connect(uri.removeprefix("sqlite:///"), timeout=30)) as database:
             database.execute("PRAGMA journal_mode = WAL")
 
 
-def _safe(name: str) -> str:
+def _safe_name(name: str) -> str:
     return re.sub(r"[^\w\-. /:]", "_", name)[:250]
 
 
 def model_files(directory: Path) -> list[Path]:
-    """The small files of a model directory that MLflow keeps a copy of; the weights stay in the store."""
+    """Return the small files of a model directory that MLflow keeps a copy of; the weights stay in the store."""
     return [p for p in sorted(directory.glob("*")) if p.suffix in {".json", ".md"} and p.stat().st_size < 1_000_000]
 
 
 def flatten_parameters(configuration: Mapping[str, Any]) -> dict[str, str]:
-    """Configuration leaves as MLflow parameters."""
+    """Return the leaves of a configuration as MLflow parameters."""
     from tasks.stage.identity.key import flatten
 
     return {name.removeprefix("."): value for name, value in flatten(dict(configuration), "").items()}

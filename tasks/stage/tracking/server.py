@@ -1,8 +1,7 @@
-"""Prefect's server, looked after before work begins: what nobody could see is not begun.
+"""Wait for Prefect's server before a stage starts, since a stage whose task can't be shown is not started.
 
-Guarantees: a server that is away for a moment is waited for; one that stays away ends the run with one message, after what was being made
-has been committed. A run that reuses everything asks nothing.
-It costs one request on loopback, about 3 ms a stage that works.
+A server that is away for a moment is waited for; one that stays away ends the run with one message, after what was being made has been
+committed. A run that reuses everything asks nothing. The cost is one request on loopback, about 3 ms a stage that runs.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ PATIENCE_SECONDS = 20.0
 ANSWER_SECONDS = 5.0
 
 
-class ServerAway(RuntimeError):
+class ServerUnavailable(RuntimeError):
     """Prefect's server does not answer."""
 
 
 def require_server() -> None:
-    """Wait until the server answers. Raises ServerAway when it doesn't for `PATIENCE_SECONDS`."""
+    """Wait until the server answers. Raises ServerUnavailable when it doesn't within `PATIENCE_SECONDS`."""
     url = PREFECT_API_URL.value()
     if not url or _answers(url):
         return
@@ -33,9 +32,9 @@ def require_server() -> None:
         time.sleep(0.5)
         if _answers(url):
             return
-    raise ServerAway(
-        f"The Prefect server at {url} went away, so nothing more is begun. What was made is kept; give the same command again to go on: "
-        "it starts the server, if that is this machine's own."
+    raise ServerUnavailable(
+        f"The Prefect server at {url} stopped answering, so no further stage is started. What was made is kept; run the same command again "
+        "to continue: it starts the server if it belongs to this machine."
     )
 
 

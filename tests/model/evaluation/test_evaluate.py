@@ -195,7 +195,9 @@ def test_shards_of_another_tokenizer_are_refused(model_dir: Path, tokenizer_dir:
 def test_text_behind_unknown_tokens_is_charged_byte_by_byte(decoder: Decoder, packed: Path, tmp_path: Path) -> None:
     shutil.copytree(packed / "val", tmp_path / "val")
     metadata = json.loads((tmp_path / "val" / "shards.json").read_text())
-    (tmp_path / "val" / "shards.json").write_text(json.dumps(metadata | {"unknown": 10, "unknown_bytes": 60, "bytes": metadata["bytes"] + 60}))
+    (tmp_path / "val" / "shards.json").write_text(
+        json.dumps(metadata | {"unknown": 10, "unknown_bytes": 60, "bytes": metadata["bytes"] + 60})
+    )
     plain, charged = (evaluate_loss(decoder, folder / "val") for folder in (packed, tmp_path))
     bits = plain["bits_per_byte"] * metadata["bytes"] + (60 + 10) * math.log2(257)  # each unknown byte, and an end mark for each token
     assert charged["bits_per_byte"] == pytest.approx(bits / (metadata["bytes"] + 60))

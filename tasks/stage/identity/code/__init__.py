@@ -1,1 +1,1 @@
-"""What a function reaches in this repository, read from syntax trees: the grain at which code is part of a stage's identity."""
+"""Static analysis of our own source: what a function reaches, and hashes of it."""

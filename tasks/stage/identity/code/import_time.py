@@ -1,8 +1,8 @@
-"""What a module does merely by being imported, beyond giving names to things.
+"""Find what a module does when it is imported, beyond binding names.
 
-Guarantees: what may change the state that other code sees is told: calls and statements at the top level, decorators and base classes
-that may keep what they are given (a registry, a plugin list). Making a value by means that are known to leave no trace (built-in types,
-`re.compile`, a pydantic class, a schema) is told as nothing; whatever is not known to be harmless is told.
+Reported is whatever may change state that other code sees: calls and statements at the top level, and decorators and base classes that may
+keep what they are given (a registry, a plugin list). Creating a value by means known to leave no trace (built-in types, `re.compile`, a
+pydantic class, a schema) is not reported; whatever is not known to be harmless is.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ MAKING = frozenset({"__new__", "__init__", "__post_init__", "model_post_init", "
 PLAIN_METHODS = frozenset({"join", "split", "items", "keys", "values", "lower", "upper", "strip", "format", "encode", "copy", "union"})
 
 
-def acting(tree: Tree, module: Module) -> list[str]:
-    """Names whose definitions may do more at import than define them."""
-    return sorted(name for name, statements in module.definitions.items() if any(_acts(tree, module, s) for s in statements))
+def acts_at_import(tree: Tree, module: Module) -> list[str]:
+    """Return the names whose definitions may do more at import than define them."""
+    return sorted(name for name, statements in module.definitions.items() if any(_acts_at_import(tree, module, s) for s in statements))
 
 
-def ordered(module: Module) -> bool:
-    """Whether the order of a module's statements can matter: some act, or give a name a second value."""
+def order_matters(module: Module) -> bool:
+    """Return whether the order of a module's statements can matter: some act, or rebind a name."""
     return bool(module.effects) or any(len(statements) > 1 for statements in module.definitions.values())
 
 
 def order(module: Module, acts: list[str]) -> list[str]:
-    """A module's statements by the names they define, but those that may stand anywhere."""
+    """Return a module's statements by the names they define, except those that may stand anywhere."""
     lines = []
     for statement in module.body:
         names = [name for name, statements in module.definitions.items() if statement in statements]
         if not names and not isinstance(statement, (ast.Import, ast.ImportFrom)):
             lines.append("(effect)")
-        elif any(name in acts or len(module.definitions[name]) > 1 for name in names) or not _still(statement):
+        elif any(name in acts or len(module.definitions[name]) > 1 for name in names) or not _order_free(statement):
             lines.append(" ".join(names))
     return lines
 
 
-def _still(statement: ast.stmt) -> bool:
-    """Whether a statement may stand anywhere: a plain function, a literal, or an import."""
+def _order_free(statement: ast.stmt) -> bool:
+    """Return whether a statement may stand anywhere: a plain function, a literal, or an import."""
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return True
     if isinstance(statement, FUNCTIONS):
@@ -59,15 +59,15 @@ def _still(statement: ast.stmt) -> bool:
     )
 
 
-def _acts(tree: Tree, module: Module, statement: ast.stmt) -> bool:
+def _acts_at_import(tree: Tree, module: Module, statement: ast.stmt) -> bool:
     if isinstance(statement, FUNCTIONS):
         defaults = [default for default in (*statement.args.defaults, *statement.args.kw_defaults) if default is not None]
         return any(not _harmless(tree, module, d) for d in own_decorators(statement, module)) or _calls(tree, module, defaults)
     if isinstance(statement, ast.ClassDef):
-        kept = any(not _harmless(tree, module, decorator) for decorator in own_decorators(statement, module))
-        told = any(keyword.arg not in ("frozen", "extra", "total", "slots") for keyword in statement.keywords)
-        hooked = any(_hooked(tree, module, base, set()) for base in statement.bases)
-        return kept or told or hooked or any(_acts(tree, module, inner) for inner in statement.body)
+        registered = any(not _harmless(tree, module, decorator) for decorator in own_decorators(statement, module))
+        configured = any(keyword.arg not in ("frozen", "extra", "total", "slots") for keyword in statement.keywords)
+        hooked = any(_runs_code_when_inherited(tree, module, base, set()) for base in statement.bases)
+        return registered or configured or hooked or any(_acts_at_import(tree, module, inner) for inner in statement.body)
     if isinstance(statement, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
         return _calls(tree, module, [statement.value] if statement.value else [])
     if isinstance(statement, ast.Expr):
@@ -80,7 +80,7 @@ def _calls(tree: Tree, module: Module, values: Iterable[ast.AST]) -> bool:
 
 
 def _harmless(tree: Tree, module: Module, called: ast.expr) -> bool:
-    """Whether calling this leaves no trace."""
+    """Return whether calling this leaves no trace."""
     if isinstance(called, ast.Call):
         return _harmless(tree, module, called.func)
     origin = origin_of(called, module)
@@ -100,12 +100,14 @@ def _harmless(tree: Tree, module: Module, called: ast.expr) -> bool:
 
 
 def _plain(tree: Tree, module: Module | None, name: str) -> bool:
-    """Whether this is a class of ours whose making runs no code of ours."""
+    """Return whether this is a class of ours whose construction runs no code of ours."""
     statements = module.definitions.get(name, []) if module else []
     if module is None or len(statements) != 1 or not isinstance(statements[0], ast.ClassDef):
         return False
     made = [inner for inner in statements[0].body if isinstance(inner, FUNCTIONS) and (inner.decorator_list or inner.name in MAKING)]
-    return not made and not any(_hooked(tree, module, base, set()) or not _plain_base(tree, module, base) for base in statements[0].bases)
+    return not made and not any(
+        _runs_code_when_inherited(tree, module, base, set()) or not _plain_base(tree, module, base) for base in statements[0].bases
+    )
 
 
 def _plain_base(tree: Tree, module: Module, base: ast.expr) -> bool:
@@ -115,10 +117,10 @@ def _plain_base(tree: Tree, module: Module, base: ast.expr) -> bool:
     return origin is not None or (isinstance(base, ast.Name) and (not module.binds(base.id) or _plain(tree, module, base.id)))
 
 
-def _hooked(tree: Tree, module: Module, base: ast.expr, seen: set[tuple[str, str]]) -> bool:
-    """Whether a base class may do something when it is inherited from."""
+def _runs_code_when_inherited(tree: Tree, module: Module, base: ast.expr, seen: set[tuple[str, str]]) -> bool:
+    """Return whether inheriting from a base class may run code."""
     if isinstance(base, ast.Subscript):
-        return _hooked(tree, module, base.value, seen)
+        return _runs_code_when_inherited(tree, module, base.value, seen)
     origin = origin_of(base, module)
     if origin is not None:
         if is_machinery(origin.module):
@@ -126,22 +128,22 @@ def _hooked(tree: Tree, module: Module, base: ast.expr, seen: set[tuple[str, str
         other = tree.module(origin.module)
         if other is None:
             return not _harmless(tree, module, base)
-        return _hooked_class(tree, other, origin.attribute, seen)
+        return _class_runs_code_when_inherited(tree, other, origin.attribute, seen)
     if isinstance(base, ast.Name):
-        return module.binds(base.id) and _hooked_class(tree, module, base.id, seen)
+        return module.binds(base.id) and _class_runs_code_when_inherited(tree, module, base.id, seen)
     return True
 
 
-def _hooked_class(tree: Tree, module: Module, name: str, seen: set[tuple[str, str]]) -> bool:
+def _class_runs_code_when_inherited(tree: Tree, module: Module, name: str, seen: set[tuple[str, str]]) -> bool:
     if (module.name, name) in seen:
         return False
     seen.add((module.name, name))
     if name in module.imports:
-        return any(_hooked(tree, module, ast.Name(name, ast.Load()), seen) for _ in module.imports[name])
+        return any(_runs_code_when_inherited(tree, module, ast.Name(name, ast.Load()), seen) for _ in module.imports[name])
     statements = module.definitions.get(name, [])
     if len(statements) != 1 or not isinstance(statements[0], ast.ClassDef):
         return True
     defined = statements[0]
     hook = any(isinstance(inner, FUNCTIONS) and inner.name == "__init_subclass__" for inner in defined.body)
     hook = hook or any(keyword.arg == "metaclass" for keyword in defined.keywords)
-    return hook or any(_hooked(tree, module, base, seen) for base in defined.bases)
+    return hook or any(_runs_code_when_inherited(tree, module, base, seen) for base in defined.bases)

@@ -1,9 +1,9 @@
-"""Which files beside the code a string in it may name.
+"""Find the files beside the code that a string in it may name.
 
-Guarantees: a string that is the end of a file's path means that file: the ones below the code's own folder when there are any and the
-code never goes upwards, all of them otherwise. A pattern, a suffix or a folder, from which a name is put together at run time, means
-all that it could mean. A file whose name stands nowhere in the code, not even in part, and which lies outside of the folder of the
-code that reads it, can't be found this way.
+A string that is the end of a file's path names that file: among the files below the code's own folder if there are any and the code never
+goes upwards, else among all. A pattern, a suffix or a folder, from which a name is put together at run time, names every file that it
+could mean. A file whose name appears nowhere in the code, not even in part, and which lies outside the folder of the code that reads it,
+can't be found this way.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LONGEST = 300
 
 
 def certain(tree: Tree, module: Module, text: str) -> list[str]:
-    """Files that a string names."""
+    """Return the files that a string names."""
     end = "/".join(part for part in text.split("/") if part not in ("", ".", ".."))
     if not end or "." not in end.rpartition("/")[2][1:] or not PLAIN.fullmatch(text):
         return []
@@ -30,7 +30,7 @@ def certain(tree: Tree, module: Module, text: str) -> list[str]:
 
 
 def possible(tree: Tree, module: Module, text: str) -> list[str]:
-    """Files of which a string may be a part of the name: a folder, a suffix, a pattern, or one word of a longer text."""
+    """Return the files of whose name a string may be a part: a folder, a suffix, a pattern, or one word of a longer text."""
     if len(text) > LONGEST or not text:
         return []
     reached = list(tree.data) if module.goes_up else [name for name in tree.inside(module.folder) if not name.endswith(".py")]
@@ -45,11 +45,11 @@ def possible(tree: Tree, module: Module, text: str) -> list[str]:
 
 
 def mentioned(tree: Tree, name: str) -> Iterable[str]:
-    """Other data files whose names stand in a data file, such as a template that another one includes."""
+    """Return other data files named in a data file, such as a template that another one includes."""
     content = tree.files[name]
     return [other for other in tree.data if other != name and PurePosixPath(other).name.encode() in content]
 
 
 def beside(tree: Tree, module: Module) -> list[str]:
-    """Every data file at or below a module's folder."""
+    """Return every data file at or below a module's folder."""
     return [name for name in tree.inside(module.folder) if not name.endswith(".py")]

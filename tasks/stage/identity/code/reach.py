@@ -1,8 +1,8 @@
-"""What a function reaches inside a tree of sources, by following names from definition to definition.
+"""Find what a function reaches inside a tree of sources, by following names from definition to definition.
 
-Guarantees: everything is taken in that the function's work may execute or read: definitions by name through any number of imports, what
-modules do when they are imported, programs started by name or path, and data files named in strings. Where the analysis can't follow
-(a module passed around as a value, a name put together at run time) everything it could mean is taken in and marked with the reason.
+Everything is included that the function may execute or read: definitions by name through any number of imports, what modules do when they
+are imported, programs started by name or path, and data files named in strings. Where the analysis can't follow (a module passed around as
+a value, a name put together at run time), everything it could mean is included and marked with the reason.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tasks.stage.identity.code import named_files
-from tasks.stage.identity.code.import_time import order, ordered
+from tasks.stage.identity.code.import_time import order, order_matters
 from tasks.stage.identity.code.source_tree import Alias, Module
 from tasks.stage.identity.code.sources import OWN_FILES, Code, Sources
 from tasks.stage.identity.code.syntax import data_hash, is_machinery, short_hash
@@ -32,7 +32,7 @@ PACKAGE_FILES = frozenset({"importlib.resources.files", "pkgutil.get_data", "jin
 
 
 class Walk:
-    """Follows names; `doubt` is the reason for which what is found now may not be reached."""
+    """Follows names. `doubt`: the reason why what is found now may not be reached."""
 
     def __init__(self, sources: Sources) -> None:
         self.sources, self.tree = sources, sources.tree
@@ -49,7 +49,7 @@ class Walk:
         self.bare: set[tuple[str, str]] = set()
 
     def run(self, module: Module, function: str) -> dict[str, str]:
-        """Hashes of what a function reaches, by `path:definition` or data file path."""
+        """Return the hashes of what a function reaches, by `path:definition` or data file path."""
         self.touch(module.name)
         self.asked.add((module.name, function))
         self.take(module, function, module.definitions.get(function, []), entry=True)
@@ -76,7 +76,7 @@ class Walk:
             self.take(module, name, module.definitions[name])
 
     def unsure(self, what: str, reason: str, act: Callable[[], None]) -> None:
-        """Leave for later what may not be reached, so that it is marked only if nothing surer reaches it."""
+        """Postpone code that may not be reached, so that it is marked only if nothing surer reaches it."""
         if (what, reason) not in self.doubted:
             self.doubted.add((what, reason))
             self.doubtful.append((reason, act))
@@ -99,7 +99,7 @@ class Walk:
         self.reflection(module, name, code, named=any(named))
 
     def name(self, module: Module, name: str, chain: Chain = ()) -> bool:
-        """Follow a name of a module; False when nothing there is known to bind it."""
+        """Follow a name of a module; return False when nothing there is known to bind it."""
         asked = (module.name, name, chain)
         if asked in self.known:
             return self.known[asked]
@@ -114,7 +114,7 @@ class Walk:
         return self.known[asked]
 
     def exported(self, star: str, name: str, chain: Chain) -> bool:
-        """Follow a name that a star takes from a module."""
+        """Follow a name that a star import takes from a module."""
         module = None if is_machinery(star) else self.tree.module(star)
         if module is None or not self.name(module, name, chain):
             return False
@@ -123,7 +123,7 @@ class Walk:
         return True
 
     def binding(self, module: Module, name: str) -> None:
-        """What a name stands for that others take from a module which itself imported it."""
+        """Record what an imported name refers to, for other modules that import it from here."""
         if name in module.imports:
             self.record(f"{module.relative}:import {name}", short_hash("\n".join(map(str, module.imports[name]))))
 
@@ -148,7 +148,7 @@ class Walk:
             where = inner
 
     def whole(self, where: str) -> None:
-        """Take in a module and all below it."""
+        """Include a module and all below it."""
         for name in self.tree.below(where):
             module = self.tree.module(name)
             if module is None or is_machinery(name):
@@ -161,7 +161,7 @@ class Walk:
                     self.unsure(star, self.doubt, partial(self.whole, star))
 
     def execute(self, alias: Alias) -> None:
-        """What an import statement executes."""
+        """Follow what an import statement executes."""
         for name in self.tree.imported(alias):
             self.touch(name)
 
@@ -176,7 +176,7 @@ class Walk:
             self.touched[name] = module
             waiting += [parent for parent in self.tree.imported(Alias(name)) if parent != name]
             waiting += [other for alias in module.imported for other in self.tree.imported(alias)]
-            acts = self.sources.acting(module)
+            acts = self.sources.acts_at_import(module)
             order = self.order(module, acts)
             if order:
                 self.take(module, "<import>", module.effects, prefix=order)
@@ -188,12 +188,12 @@ class Walk:
         self.name(module, name)
 
     def order(self, module: Module, acts: list[str]) -> str:
-        """The order of a module's statements, where it can matter; else nothing."""
-        stirring = [str(alias) for alias in module.imported if self.stirs(alias)]
-        return "\n".join([*stirring, *order(module, acts)]) if acts or ordered(module) or len(stirring) > 1 else ""
+        """Return the order of a module's statements, where it can matter; else nothing."""
+        acting = [str(alias) for alias in module.imported if self.acts(alias)]
+        return "\n".join([*acting, *order(module, acts)]) if acts or order_matters(module) or len(acting) > 1 else ""
 
-    def stirs(self, alias: Alias) -> bool:
-        """Whether an import leads to a module that does something when it is imported."""
+    def acts(self, alias: Alias) -> bool:
+        """Return whether an import leads to a module that does something when it is imported."""
         seen: set[str] = set()
         waiting = list(self.tree.imported(alias))
         while waiting:
@@ -202,13 +202,13 @@ class Walk:
             if name in seen or module is None or is_machinery(name):
                 continue
             seen.add(name)
-            if module.effects or self.sources.acting(module):
+            if module.effects or self.sources.acts_at_import(module):
                 return True
             waiting += [other for inner in module.imported for other in self.tree.imported(inner)]
         return False
 
     def string(self, module: Module, text: str, *, part: bool) -> bool:
-        """Follow what a string names or may be a part of the name of; False when that is no module and no file."""
+        """Follow what a string names or may be part of a name of; return False when that is no module and no file."""
         certain, possible = self.sources.files(module, text, part)
         for path in certain:
             self.file(module, path)
@@ -222,7 +222,7 @@ class Walk:
         return bool(certain or possible)
 
     def named_module(self, user: Module, name: str, attribute: str, *, open_end: bool) -> None:
-        """A module named in a string: a program to start, or something imported at run time."""
+        """Follow a module named in a string: a program to start, or something imported at run time."""
         module = self.tree.module(name)
         self.touch(name)
         if module is not None and attribute and self.name(module, attribute):
@@ -233,7 +233,7 @@ class Walk:
             self.unsure(name, f"{user.relative} names {name} in a string", partial(self.whole, name))
 
     def file(self, user: Module, path: str) -> None:
-        """A file that code names."""
+        """Follow a file that code names."""
         if path.endswith(".py"):
             name = path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
             if not is_machinery(name):
@@ -244,7 +244,7 @@ class Walk:
                 self.file(user, other)
 
     def reflection(self, module: Module, name: str, code: Code, *, named: bool) -> None:
-        """Ways to reach code and files that no name shows."""
+        """Follow ways to reach code and files that no name shows."""
         used, where = code.uses, f"{module.relative} {name}"
         if used.built_ins & READS_OWN_NAMES:
             self.unsure(module.name, f"{where} looks names up at run time", partial(self.whole, module.name))
@@ -262,7 +262,7 @@ class Walk:
             self.files_beside(module, where)
 
     def paths_used(self) -> None:
-        """A constant folder used otherwise than joined with a written name may lead to any file in it."""
+        """Follow constant folders used otherwise than joined with a literal name: they may lead to any file in them."""
         for (where, name), module in sorted(self.paths.items(), key=lambda item: item[0]):
             if (where, name) in self.bare:
                 self.files_beside(module, f"{module.relative} {name}")
@@ -280,7 +280,7 @@ class Walk:
             self.whole(name)
 
     def patches(self) -> None:
-        """Take in modules that set names of the modules reached from outside."""
+        """Include modules that set names of the reached modules from outside."""
         for name, patched in self.sources.patches:
             for target in sorted(patched & set(self.touched) if name not in self.touched else ()):
                 path = self.tree.path(name)

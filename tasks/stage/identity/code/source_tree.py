@@ -1,8 +1,8 @@
-"""The repository's own sources as they were at one moment, and its modules as syntax trees.
+"""A snapshot of the repository's sources, and its modules as syntax trees.
 
-Guarantees: a tree is read once and never again, so that everything asked of it is answered by the same bytes, whatever is edited
-meanwhile; only the four rooms are known; nothing is imported or executed. A module is parsed once for each tree.
-It costs one read of every file of the rooms (about 10 ms) and one parse of each module asked for.
+A tree is read once, so every question is answered from the same bytes, whatever is edited meanwhile. Only the four rooms are read; nothing
+is imported or executed. A module is parsed once a tree.
+The cost is one read of every file of the rooms (about 10 ms) and one parse of each module asked for.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class Alias:
 
 @dataclass
 class Module:
-    """One source file: what it defines and imports at its top level, in order, and what else it does there.
+    """One source file: what it defines and imports at its top level, in order, and its other top-level statements.
 
-    `program`: what it does when it is started, not imported. `goes_up`: whether it may name files above its own folder.
+    `program`: what it does when started instead of imported. `goes_up`: whether it may name files above its own folder.
     """
 
     name: str
@@ -63,16 +63,16 @@ class Module:
 
     @property
     def folder(self) -> str:
-        """The folder that its file lies in, such as `data/cleaning`."""
+        """The folder of its file, such as `data/cleaning`."""
         return self.relative.rpartition("/")[0]
 
     def binds(self, name: str) -> bool:
-        """Whether its top level gives `name` a value, stars aside."""
+        """Return whether its top level binds `name`, star imports aside."""
         return name in self.definitions or name in self.imports or name in self.bound
 
 
 class Tree:
-    """Python files of the rooms and the data files beside them, by path from the root; `flows` has recipes, which are no code's data."""
+    """The Python files of the rooms and the data files beside them, by path from the root. Recipes in `flows` are not data of any code."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
         self.files = files
@@ -81,10 +81,10 @@ class Tree:
 
     @classmethod
     def read(cls, root: Path = ROOT) -> Tree:
-        """The files as they lie there now."""
+        """Read the files as they are now."""
         found: dict[str, bytes] = {}
         for name in sorted(_names(root)):
-            with suppress(FileNotFoundError):  # an editor's file that went while this was read
+            with suppress(FileNotFoundError):  # an editor's temporary file that vanished meanwhile
                 found[name] = (root / name).read_bytes()
         return cls(found)
 
@@ -99,7 +99,7 @@ class Tree:
 
     @cached_property
     def data(self) -> tuple[str, ...]:
-        """Every file that is no Python."""
+        """Every file that is not Python."""
         return tuple(name for name in self.files if not name.endswith(".py"))
 
     @cached_property
@@ -115,31 +115,31 @@ class Tree:
         return frozenset(".".join(part[:end]) for part in parts for end in range(1, len(part) + 1))
 
     def path(self, name: str) -> str | None:
-        """The file of a module, or None when the name is not ours."""
+        """Return the file of a module, or None when the name is not ours."""
         base = name.replace(".", "/")
         return next((path for path in (f"{base}/__init__.py", f"{base}.py") if path in self.files), None)
 
     def below(self, package: str) -> list[str]:
-        """Names of a module and of all below it."""
+        """Return the names of a module and of all below it."""
         if package not in self.packages:
             return []
         return [name for name in self.names if name == package or name.startswith(f"{package}.")]
 
     def inside(self, folder: str) -> list[str]:
-        """Files at or below a folder."""
+        """Return the files at or below a folder."""
         if folder not in self._folders:
             self._folders[folder] = [name for name in self.files if name.startswith(f"{folder}/")]
         return self._folders[folder]
 
     def module(self, name: str) -> Module | None:
-        """A module, parsed; None when the name is not ours, and when it is no Python, since then nothing can import it."""
+        """Return a parsed module; None when the name is not ours, or the file is not valid Python, which nothing can import."""
         if name not in self._modules:
             path = self.path(name)
             self._modules[name] = None if path is None else _parse(name, path, self.files[path])
         return self._modules[name]
 
     def imported(self, alias: Alias) -> Iterator[str]:
-        """Our modules that an import executes, packages first."""
+        """Yield our modules that an import executes, packages first."""
         parts = [*alias.module.split("."), alias.attribute] if alias.attribute else alias.module.split(".")
         for end in range(1, len(parts) + 1):
             if self.path(".".join(parts[:end])) is not None:
@@ -157,10 +157,10 @@ def _names(root: Path) -> Iterator[str]:
 
 
 def syntax(source: str | bytes, name: str) -> ast.Module:
-    """The syntax tree of a module, or of an annotation.
+    """Parse a module, or an annotation.
 
-    Python 3.11 counts the depth of all threads' parsing as one and refuses a tree when another thread has parsed meanwhile, as Prefect's
-    do now and then; it says so by SystemError (or RecursionError), and the tree is asked for again.
+    Python 3.11 counts the parsing depth of all threads as one and refuses a tree when another thread has parsed meanwhile, as Prefect's
+    threads sometimes do; it raises SystemError (or RecursionError), and parsing is tried again.
     """
     for _ in range(20):
         try:
@@ -186,7 +186,7 @@ def _add(module: Module, statement: ast.stmt) -> None:
         module.definitions.setdefault("__doc__", [statement])
         return
     if isinstance(statement, ast.If) and _is_name(statement.test, "TYPE_CHECKING"):
-        # What only a type checker imports is named in annotations alone.
+        # Imports for the type checker are used only in annotations.
         for local, alias in (found for node in own_nodes(statement.body) for found in aliases(node, module)):
             module.imports.setdefault(local, []).append(alias)
         for other in statement.orelse:
@@ -213,7 +213,7 @@ def _add(module: Module, statement: ast.stmt) -> None:
 
 
 def _defined(statement: ast.stmt, module: Module) -> list[str]:
-    """Names that a top-level statement gives a value to, doing nothing else."""
+    """Return the names that a top-level statement binds, if it does nothing else."""
     if isinstance(statement, (*FUNCTIONS, ast.ClassDef)):
         return [statement.name]
     if isinstance(statement, ast.AugAssign):
@@ -238,7 +238,7 @@ def _unpacked(target: ast.expr) -> Iterator[ast.expr]:
 
 
 def aliases(node: ast.AST, module: Module) -> list[tuple[str, Alias]]:
-    """Local names that an import statement binds, with what they mean; a star is given as the name `*`."""
+    """Return the local names that an import statement binds, with what they refer to; a star import has the name `*`."""
     if isinstance(node, ast.Import):
         # `import a.b` executes a.b and binds a.
         bound = [(a.asname or a.name.split(".")[0], Alias(a.name if a.asname else a.name.split(".")[0])) for a in node.names]
@@ -254,7 +254,7 @@ def aliases(node: ast.AST, module: Module) -> list[tuple[str, Alias]]:
 
 
 def own_nodes(nodes: Iterable[ast.AST]) -> list[ast.AST]:
-    """These nodes and all inside them that run in the same scope."""
+    """Return these nodes and all inside them that run in the same scope."""
     found: list[ast.AST] = []
     waiting = list(nodes)
     while waiting:
@@ -269,7 +269,7 @@ def own_nodes(nodes: Iterable[ast.AST]) -> list[ast.AST]:
 
 
 def bound_names(nodes: Iterable[ast.AST]) -> set[str]:
-    """Names that the nodes of one scope bind, imports aside."""
+    """Return the names that the nodes of one scope bind, imports aside."""
     names: set[str] = set()
     for node in nodes:
         if isinstance(node, ast.Name) and isinstance(node.ctx, (ast.Store, ast.Del)):
@@ -282,7 +282,7 @@ def bound_names(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 def is_docstring(statement: ast.AST) -> bool:
-    """Whether a statement is a bare string."""
+    """Return whether a statement is a bare string."""
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str)
 
 

@@ -1,9 +1,9 @@
-"""Syntax trees as text that tells what code does, and nothing of how it is written.
+"""Write syntax trees as text that shows what code does, and nothing of how it is written.
 
-Guarantees: text is equal if and only if the trees are, comments, docstrings, formatting, line numbers and annotations that nobody can
-read at run time left out; it is equal on every Python that parses the code, since fields that are empty are not written.
-Annotations stay where Python or pydantic reads them: in the bodies of classes and on functions whose decorators may look at them.
-With `described`, for code that reads such things at run time, docstrings, all annotations and field descriptions stay as well.
+Two texts are equal if and only if the trees are, ignoring comments, docstrings, formatting, line numbers and annotations that nothing can
+read at run time. They are equal on every Python that parses the code, since empty fields are not written. Annotations are kept where
+Python or pydantic reads them: in the bodies of classes and on functions whose decorators may look at them. With `described`, for code that
+reads such things at run time, docstrings, all annotations and field descriptions are kept as well.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ SQL = re.compile(
 
 
 def short_hash(text: str) -> str:
-    """Sixteen hex digits: enough to tell versions of one definition apart."""
+    """Return sixteen hex digits: enough to tell versions of one definition apart."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def data_hash(name: str, content: bytes) -> str:
-    """Hash of a data file beside the code; SQL is compared without comments and white space, its quoted texts as they are."""
+    """Hash a data file beside the code; SQL without comments and white space, its quoted strings as they are."""
     if name.endswith(".sql"):
         try:
             text = content.decode("utf-8")
@@ -45,12 +45,12 @@ def data_hash(name: str, content: bytes) -> str:
 
 
 def is_machinery(name: str) -> bool:
-    """Whether a module is of what makes a function a stage: it moves bytes, it does not make them."""
+    """Return whether a module is part of the stage machinery, which moves bytes and does not make them."""
     return name == MACHINERY or name.startswith(f"{MACHINERY}.")
 
 
 def origin_of(node: ast.expr, module: Module) -> Alias | None:
-    """What the first name of `a.b.c(...)[d]` was imported as; None when it was not imported."""
+    """Return what the first name of `a.b.c(...)[d]` was imported as; None when it was not imported."""
     while isinstance(node, (ast.Attribute, ast.Call, ast.Subscript)):
         node = node.func if isinstance(node, ast.Call) else node.value
     found = module.imports.get(node.id, []) if isinstance(node, ast.Name) else []
@@ -58,13 +58,13 @@ def origin_of(node: ast.expr, module: Module) -> Alias | None:
 
 
 def own_decorators(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef, module: Module) -> list[ast.expr]:
-    """Decorators but those of the stage machinery, whose arguments are told in the key by themselves."""
+    """Return the decorators except those of the stage machinery, whose arguments are in the key by themselves."""
     found = ((decorator, origin_of(decorator, module)) for decorator in function.decorator_list)
     return [decorator for decorator, origin in found if origin is None or not is_machinery(origin.module)]
 
 
 def shows_annotations(function: ast.FunctionDef | ast.AsyncFunctionDef, module: Module) -> bool:
-    """Whether a decorator may read the function's annotations at run time."""
+    """Return whether a decorator may read the function's annotations at run time."""
     return not all(_blind(decorator, module) for decorator in own_decorators(function, module))
 
 
@@ -84,11 +84,11 @@ class Writer:
         self.module, self.described = module, described
 
     def statements(self, statements: list[ast.stmt]) -> str:
-        """Top-level statements as text."""
+        """Return top-level statements as text."""
         return "\n".join(self.write(statement, in_class=False) for statement in statements)
 
     def write(self, node: object, *, in_class: bool) -> str:
-        """A node, a list of nodes or a plain value as text."""
+        """Return a node, a list of nodes or a plain value as text."""
         if isinstance(node, list):
             kept = node if self.described else [item for item in node if not (isinstance(item, ast.stmt) and is_docstring(item))]
             return "[" + ",".join(self.write(item, in_class=in_class) for item in kept) + "]"
@@ -108,7 +108,7 @@ class Writer:
         return self.fields(node, skipped, in_class=in_class)
 
     def fields(self, node: ast.AST, skipped: frozenset[str], *, in_class: bool) -> str:
-        """A node by its fields."""
+        """Return a node by its fields."""
         parts = []
         for name, value in ast.iter_fields(node):
             if name in skipped or value is None or value == []:

@@ -1,7 +1,7 @@
-"""What a piece of code takes from outside of itself: names of its module, imports of its own, strings, and words that mean reflection.
+"""Find what a piece of code uses from outside itself: names of its module, imports of its own, strings, and signs of reflection.
 
-Guarantees: scopes are Python's, so that a local variable is never taken for the module's function of the same name, and nothing that
-may mean the module's is left out. Annotations count where they can be read at run time, as in `syntax`, or when they are asked for.
+Scopes are Python's, so a local variable is never mistaken for the module's function of the same name, and nothing that may be the module's
+is left out. Annotations count where they can be read at run time, as in `syntax`, or when asked for.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ Chain = tuple[str, ...]
 
 @dataclass
 class Uses:
-    """Names with the attributes asked of them: `far.helper(x)` uses `far` with `("helper",)`.
+    """Names with the attributes used of them: `far.helper(x)` uses `far` with `("helper",)`.
 
-    `parts`: strings of which longer ones are made. `foreign`: imported names written out, such as `sys.modules`.
-    `bare`: names used otherwise than as `name / "file"`.
+    `parts`: strings that longer ones are made of. `foreign`: imported names in full, such as `sys.modules`. `bare`: names used otherwise
+    than as `name / "file"`.
     """
 
     names: set[tuple[str, Chain]] = field(default_factory=set)
@@ -201,12 +201,12 @@ def _dotted(alias: Alias, chain: Chain) -> str:
 
 
 def _is_modules(node: ast.expr) -> bool:
-    """Whether this is `sys.modules`, which shows no more than the name it is asked for."""
+    """Return whether this is `sys.modules`, looked up by one name only."""
     return isinstance(node, ast.Attribute) and node.attr == "modules" and isinstance(node.value, ast.Name) and node.value.id == "sys"
 
 
 def _is_text(node: ast.expr) -> bool:
-    """Whether a string is written out, or begins with a package's name and a dot, which `reach` follows."""
+    """Return whether a string is a literal, or begins with a package's name and a dot, which `reach` follows."""
     if isinstance(node, ast.BinOp):
         return _is_text(node.left)
     first = node.values[0] if isinstance(node, ast.JoinedStr) and node.values else node
@@ -221,7 +221,7 @@ def _arguments(arguments: ast.arguments) -> set[str]:
 
 
 def uses(module: Module, statements: Iterable[ast.AST], *, annotations: bool = False) -> Uses:
-    """What statements of a module's top level use."""
+    """Return what statements of a module's top level use."""
     reader = _Reader(module, annotations)
     reader.each(statements, [])
     return reader.uses

@@ -13,7 +13,7 @@ import pytest
 
 from tasks.stage.execution.execute_stage import SourceEdited
 from tasks.stage.execution.run import PipelineRun
-from tasks.stage.identity.digests import DigestCache, _look, _row
+from tasks.stage.identity.digests import DigestCache, _row, _signature
 from tasks.stage.store.artifact import RECORD
 from tests.tasks.toys import BODIES, PLACES, Collect, Judge, Learn, Toys, Workshop, unheld
 
@@ -115,7 +115,7 @@ def test_verification_finds_what_the_disk_changed_by_itself(worked: Workshop) ->
     upper(target)
     # A decaying disk leaves no trace in a file's times, so what was remembered of the file still seems to hold.
     (expected,) = (file.sha256 for file in made_first.files if file.path == "counts.json")
-    DigestCache(worked.home / "cache" / "digests.db")._remember([_row(target, _look(target.stat()), expected)])
+    DigestCache(worked.home / "cache" / "digests.db")._store([_row(target, _signature(target.stat()), expected)])
     worked.run()
     assert worked.executed == []
     again = worked.run(verify=True)

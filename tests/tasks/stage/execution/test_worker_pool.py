@@ -141,7 +141,7 @@ def test_a_shard_whose_worker_is_killed_is_made_by_another(library: Library) -> 
 
 def test_a_shard_that_kills_every_worker_ends_the_run_by_name_and_the_same_command_goes_on(library: Library, cluster: Any) -> None:
     library.write(1, "deadly")
-    lost = r"^read\[1\]: the cluster lost it \(KilledWorker.*the same command goes on"
+    lost = r"^read\[1\]: the cluster lost this shard \(KilledWorker.*run the same command again"
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ClusterError, match=lost):
         patch.setattr(cluster.scheduler, "allowed_failures", 0)
         library.run()
@@ -178,7 +178,7 @@ def test_ctrl_c_lets_the_shards_at_work_come_to_their_end_and_begins_no_other(li
 def test_a_worker_with_other_code_refuses_by_name_and_makes_nothing(library: Library) -> None:
     library.plan()
     library.code.write_text(library.source.replace('f"{work.shard.number} {text}"', 'f"{text} {work.shard.number}"'))
-    with pytest.raises(WorkerMismatch, match=r"read\[\d\]: the worker on .* has other code than this run: tasks/toys.py:read\. Start"):
+    with pytest.raises(WorkerMismatch, match=r"read\[\d\]: the worker on .* runs other code than this run: tasks/toys.py:read\. Restart"):
         library.run()
     assert not library.kept()
 
@@ -214,7 +214,7 @@ def test_a_store_that_no_other_process_sees_is_refused(library: Library) -> None
 
 @pytest.mark.parametrize(("runner", "address"), [("dask", "ray://head:10001"), ("ray", "tcp://head:8786")])
 def test_an_address_of_another_kind_of_cluster_is_refused(runner: Any, address: str) -> None:
-    with pytest.raises(ValueError, match=f"cluster='{address}' is no address for runner={runner}"):
+    with pytest.raises(ValueError, match=f"cluster='{address}' is not an address for runner={runner}"):
         Resources(runner=runner, cluster=address)
 
 

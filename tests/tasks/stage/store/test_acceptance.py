@@ -77,8 +77,8 @@ def test_an_acceptance_whose_artifact_is_gone_counts_for_nothing(worked: Worksho
     ("harm", "words"),
     [
         ("nothing changed", "learn: there is nothing to accept, since it is reused as it is"),
-        ("no reason", "learn: an acceptance needs its reason"),
-        ("other input", r"collect: observed.words.txt changed: other bytes go in"),
+        ("no reason", "learn: an acceptance needs a reason"),
+        ("other input", r"collect: observed.words.txt changed: its input differs"),
         ("waits", "learn: there is nothing to accept, since waits on count"),
         ("gone", "learn: there is nothing to accept, since its artifact learn/toys-.* is gone, and with it"),
     ],

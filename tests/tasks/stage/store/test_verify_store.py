@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.identity.digests import DigestCache, _look, _row
+from tasks.stage.identity.digests import DigestCache, _row, _signature
 from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.index import Damaged
 from tasks.stage.store.journal import Journal
@@ -78,7 +78,7 @@ def test_what_the_disk_changed_by_itself_is_found_although_it_is_remembered_othe
     path = store.local(made) / "a.txt"
     path.write_bytes(b"ALPHA")
     os.utime(path, (0, 0))
-    memory._remember([_row(path, _look(path.stat()), made.files[0].sha256)])
+    memory._store([_row(path, _signature(path.stat()), made.files[0].sha256)])
     assert store.find("clean", made.key) == made
     assert [damaged.location for damaged in verify_artifacts(store).damaged] == [made.location]
 
