@@ -130,7 +130,7 @@ def newest_users(journal: Journal, locations: set[str]) -> list[RunRecord]:
 
 
 def _locations(run: RunRecord) -> set[str]:
-    return {place.location for place in run.positions.values()}
+    return {position.location for position in run.positions.values()}
 
 
 def _again(store: Store, run: RunRecord) -> str:

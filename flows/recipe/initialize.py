@@ -1,4 +1,4 @@
-"""`folio init`: look at a folder of someone's own texts and write a recipe for it that runs as it stands.
+"""`folio init`: look at a folder of someone's own texts and write a recipe for it that runs as it is.
 
 Sizes follow from the amount of text: about twenty tokens for each parameter where the text and half an hour on two cores allow it, and at
 most a dozen passes over the text. About a dozen texts make a shard: few enough to be cleaned again quickly when one of them changes,

@@ -53,7 +53,7 @@ class Evaluations(BaseModel, frozen=True, extra="forbid"):
 
 
 def _bounds(*bounds: Bound) -> Any:
-    return Field(bounds, min_length=1, description="what must hold, one bound a metric; list of bounds")
+    return Field(bounds, min_length=1, description="what must hold, one bound for each metric; list of bounds")
 
 
 # The default bounds hold for any model that learned something. 8 bits per byte is what guessing bytes at random costs.
@@ -85,7 +85,7 @@ class ReleaseGate(GateConfig):
 
 
 class Gates(BaseModel, frozen=True, extra="forbid"):
-    """What must hold before anything downstream goes on."""
+    """What must hold before any later stage may use the result."""
 
     corpus: CorpusGate = Field(CorpusGate(), description="of the audited corpus; metrics are named corpus.<metric>")
     base: BaseGate = Field(BaseGate(), description="of the pretrained model and its shards; base.<metric>, pack.<metric>")
@@ -122,8 +122,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     card: CardConfig = CardConfig()
 
     resources: PipelineResources = Field(PipelineResources(), description="threads, memory and how training is spread; never identity")
-    rates: Rates = Field(Rates(), description="prices, so that money stands beside seconds of machine time; never identity")
-    root: str = Field(".", description="folder that relative paths are taken from; never identity")
+    rates: Rates = Field(Rates(), description="prices, so costs are shown in money beside seconds of machine time; never identity")
+    root: str = Field(".", description="folder that relative paths start from; never identity")
     store: str = Field("", description="where artifacts live: a path or an fsspec URL; empty: in folio's home; never identity")
     tracking: str = Field("", description="MLflow's database, a URL; empty: in folio's home; none: no tracking; never identity")
 
@@ -148,7 +148,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def synthetic(self) -> SyntheticSource | None:
-        """The source that a machine writes; None without one."""
+        """The machine-written source; None without one."""
         return next((source for source in self.ingest.sources if isinstance(source, SyntheticSource)), None)
 
     @property
@@ -186,7 +186,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         return f"folio-{self.name}"
 
     def run_settings(self) -> dict[str, Any]:
-        """What opens a run of this recipe."""
+        """Return the arguments that open a run of this recipe."""
         return {
             "name": self.name,
             "root": Path(self.root).resolve(),

@@ -27,7 +27,7 @@ def compare_runs(first: str, second: str, *, as_json: bool = False, store: str =
 def _lines(comparison: Comparison) -> Iterator[str]:
     for side in (comparison.first, comparison.second):
         run = side.run
-        ran = sum(place.action == "executed" for place in run.positions.values())
+        ran = sum(position.action == "executed" for position in run.positions.values())
         lost = f", records gone: {', '.join(side.missing)}" if side.missing else ""
         yield f"{run.id}  {run.recipe}, {run.status}, started {run.started[:19]}, ran {ran} of {len(run.positions)} stages{lost}"
     yield from _section("configuration", _changes(comparison.configuration))
@@ -41,7 +41,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     # Files that are documents are listed above.
     if comparison.files and not documents:
         yield from _section("files", [f"{name} {_fate(change)}" for name, change in comparison.files.items()])
-    yield from _section("accepted", [f"{place} in {run}: {reason}" for run, place, reason in comparison.acceptances])
+    yield from _section("accepted", [f"{position} in {run}: {reason}" for run, position, reason in comparison.acceptances])
     yield from _section("different outputs", list(comparison.outputs))
     differing = {name: pair for name, pair in comparison.metrics.items() if str(pair[0]) != str(pair[1])}
     same = len(comparison.metrics) - len(differing)
@@ -50,7 +50,7 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         f"metrics, without {same} equal ones and the bounds of intervals",
         columns([("metric", "first", "second", "difference"), *rows] if rows else []),
     )
-    verdicts = [(place, a or "-", b or "-") for place, (a, b) in comparison.gates.items()]
+    verdicts = [(position, a or "-", b or "-") for position, (a, b) in comparison.gates.items()]
     yield from _section("gates", columns(verdicts))
     costs = [f"{side.run.id}: {spent(total_cost(side.artifacts.values()), side.rates)}" for side in (comparison.first, comparison.second)]
     yield from _section("cost of everything each run is made of", costs)

@@ -27,20 +27,20 @@ def show_document(
     history = find_history(open_snapshot(store), text, recipe)
     changes = _of_rule(history, rule)
     if as_json:
-        return [((json.dumps(data(history, changes), indent=1, ensure_ascii=False), ""),)]
-    lines: list[Line] = [*_origin(history), *_fates(history)]
+        return [((json.dumps(history_json(history, changes), indent=1, ensure_ascii=False), ""),)]
+    lines: list[Line] = [*_origin(history), *_outcomes(history)]
     if full:
-        lines += [*_whole("as it was read", history.original_text, changes), *_places(history, changes, len(changes))]
-        lines += _whole("as it stands", history.final_text, [])
+        lines += [*_whole("as it was read", history.original_text, changes), *_changes_shown(history, changes, len(changes))]
+        lines += _whole("as it is now", history.final_text, [])
     elif history.original_text or changes:
-        lines += [*_places(history, changes, limit or SHOWN), *_left(history)]
+        lines += [*_changes_shown(history, changes, limit or SHOWN), *_removed_text(history)]
     return lines
 
 
-Placed = list[tuple[Step, Change]]
+StepChanges = list[tuple[Step, Change]]
 
 
-def _of_rule(history: DocumentHistory, rule: str) -> Placed:
+def _of_rule(history: DocumentHistory, rule: str) -> StepChanges:
     wanted = rule.strip().replace("_", " ").casefold()
     found = [(step, change) for step in history.steps for change in step.changes]
     if not wanted:
@@ -67,12 +67,12 @@ def _origin(history: DocumentHistory) -> Iterator[Line]:
     yield ((f"in: {history.corpus.description}", ""),)
 
 
-def _fates(history: DocumentHistory) -> Iterator[Line]:
+def _outcomes(history: DocumentHistory) -> Iterator[Line]:
     yield ()
     if history.quarantine:
         yield (("quarantined by ingest: ", NAME), (printable(history.quarantine), ""))
     for step in history.steps:
-        yield ((f"{step.stage:14}", NAME), (printable(_fate(history, step)), ""))
+        yield ((f"{step.stage:14}", NAME), (printable(_outcome(history, step)), ""))
         rows = [
             (
                 row["action"],
@@ -87,20 +87,20 @@ def _fates(history: DocumentHistory) -> Iterator[Line]:
         for text in columns([("", "rule", "pieces", "characters", "length", ""), *rows] if rows else [], frozenset({2, 3, 4})):
             yield ((f"{'':14}  {printable(text)}", "" if not text.startswith(" ") else DIM),)
         for other in step.shared.duplicates[:LINES]:
-            yield ((f"{'':14}  stands for {with_names(history, other)}", ""),)
+            yield ((f"{'':14}  kept in place of {with_names(history, other)}", ""),)
 
 
-def _fate(history: DocumentHistory, step: Step) -> str:
-    fate, detail = step.outcome, with_names(history, step.outcome["detail"])
-    why = f"{fate['rule']}{f' ({detail})' if detail else ''}"
+def _outcome(history: DocumentHistory, step: Step) -> str:
+    outcome, detail = step.outcome, with_names(history, step.outcome["detail"])
+    why = f"{outcome['rule']}{f' ({detail})' if detail else ''}"
     if step.splits:
         where = f"kept in {', '.join(step.splits)}"
-        return f"{where}: {why}" if why and fate["rule"] not in step.splits else where
-    if fate["action"] == "kept":
+        return f"{where}: {why}" if why and outcome["rule"] not in step.splits else where
+    if outcome["action"] == "kept":
         return f"kept, {len(step.text or ''):,} characters"
-    if fate["action"] == "duplicate":
+    if outcome["action"] == "duplicate":
         return f"duplicate, {why}"
-    return f"{fate['action'] or 'lost'} by {why}" if why else fate["action"]
+    return f"{outcome['action'] or 'lost'} by {why}" if why else outcome["action"]
 
 
 def with_names(history: DocumentHistory, text: str) -> str:
@@ -110,14 +110,14 @@ def with_names(history: DocumentHistory, text: str) -> str:
     return text
 
 
-def _places(history: DocumentHistory, found: Placed, limit: int) -> Iterator[Line]:
+def _changes_shown(history: DocumentHistory, found: StepChanges, limit: int) -> Iterator[Line]:
     yield ()
     if not found:
-        yield (("no rule cut or replaced words in it", ""),)
+        yield (("no rule changed it", ""),)
         return
-    shown = some_of_every_rule(found, limit)
+    shown = sample_by_rule(found, limit)
     rest = f"; {len(found) - len(shown):,} more with --full, --limit or --rule" if len(shown) < len(found) else ""
-    yield ((f"changed places, {len(shown):,} of {len(found):,}{rest}", NAME),)
+    yield ((f"changes, {len(shown):,} of {len(found):,}{rest}", NAME),)
     width = max((len(rule) for _, change in shown for rule in change.rules), default=0)
     for step in dict.fromkeys(step.stage for step, _ in shown):
         here = [change for other, change in shown if other.stage == step]
@@ -131,7 +131,7 @@ def _places(history: DocumentHistory, found: Placed, limit: int) -> Iterator[Lin
             yield from _change(history, change, width, context_lines(change, lines), offsets.get(change, ""), limit < len(found))
 
 
-def some_of_every_rule(found: Placed, limit: int) -> Placed:
+def sample_by_rule(found: StepChanges, limit: int) -> StepChanges:
     """Return at most `limit` changes in their order, taking the first of every rule, then the second, and so on."""
     turns: dict[str, int] = {}
     ranked = []
@@ -190,7 +190,7 @@ def _beginning(line: str) -> str:
     return f"{line[:ROOM]}…" if len(line) > 2 * ROOM else line
 
 
-def _left(history: DocumentHistory) -> Iterator[Line]:
+def _removed_text(history: DocumentHistory) -> Iterator[Line]:
     """Yield the last text of a document that was removed."""
     if history.steps and history.steps[-1].text is None and history.final_text:
         lines = history.final_text.split("\n")
@@ -200,7 +200,7 @@ def _left(history: DocumentHistory) -> Iterator[Line]:
             yield ((f"… {len(lines) - LINES:,} more lines with --full", DIM),)
 
 
-def _whole(title: str, text: str, found: Placed) -> Iterator[Line]:
+def _whole(title: str, text: str, found: StepChanges) -> Iterator[Line]:
     yield from ((), ((f"{title}, {len(text):,} characters", NAME),))
     first = {change.place: change for _, change in reversed(found) if change.round == 1}
     width = max((len(", ".join(change.rules)) for change in first.values()), default=0)
@@ -213,7 +213,7 @@ def _whole(title: str, text: str, found: Placed) -> Iterator[Line]:
             yield ((f"{blank}{printable(line)}", ""),)
 
 
-def data(history: DocumentHistory, found: Sequence[tuple[Step, Change]]) -> dict[str, object]:
+def history_json(history: DocumentHistory, found: Sequence[tuple[Step, Change]]) -> dict[str, object]:
     """Return a history as plain data."""
     document, run = history.document, history.corpus.run
     return {

@@ -80,5 +80,5 @@ def _name(group: Sequence[Decision], size: int) -> str:
     return f"{_stage(group[0].position)} x{size}" if len(group) == size else f"{_stage(group[0].position)} ({len(group)} of {size})"
 
 
-def _stage(place: str) -> str:
-    return SHARD.sub("", place)
+def _stage(position: str) -> str:
+    return SHARD.sub("", position)

@@ -30,7 +30,7 @@ def _lines(name: str, found: Proposal, currency: str, price: Price) -> Iterator[
     yield from ("", f"how long to train the one that would fit ({found.reason})")
     yield from _indented(_lengths(found, currency, price))
     if price(found.proposed) is None:
-        yield f"  for money, too: --set rates.{'gpu' if machine.accelerator else 'cpu'}_hour=PRICE"
+        yield f"  to see the price: --set rates.{'gpu' if machine.accelerator else 'cpu'}_hour=PRICE"
     sequences = found.proposed.job.micro_batch
     room = f"micro-batches of {sequences} sequences; it has {gigabytes(machine.memory)}"
     yield from ("", f"memory of one of {machine.devices} workers, {room}" if machine.devices > 1 else f"memory of the one worker, {room}")
@@ -38,12 +38,12 @@ def _lines(name: str, found: Proposal, currency: str, price: Price) -> Iterator[
     for title, plan in (("the recipe as it is", found.present), ("what would fit", found.proposed)):
         yield from ("", title + ":", *(f"  ! {warning}" for warning in plan.warnings or ()))
         if not plan.warnings:
-            yield "  nothing speaks against it"
+            yield "  no warnings"
     yield from ("", "to run what would fit:", f"  folio run {name} \\")
     changes = _changes(found.proposed, found.present)
     yield from (f"    --set {change}" + (" \\" if change != changes[-1] else "") for change in changes)
     if machine.accelerator and found.proposed.job.train.precision == "fp32":
-        yield from ("", "in fp32 most of this device is idle; see what bf16 makes of it: --set pretrain.precision=bf16")
+        yield from ("", "in fp32 most of this device is idle; try: --set pretrain.precision=bf16")
 
 
 def _indented(lines: list[str]) -> Iterator[str]:
@@ -97,9 +97,9 @@ def _lengths(found: Proposal, currency: str, price: Price) -> list[str]:
 def _verdict(plan: Plan, found: Proposal) -> str:
     if plan is found.proposed:
         return "<- the rule"
-    return (
-        "repeats too much" if plan.worth < 0.8 else "cheaper, learns less" if plan.tokens < found.proposed.tokens else "dearer, learns more"
-    )
+    if plan.worth < 0.8:
+        return "repeats too much"
+    return "cheaper, learns less" if plan.tokens < found.proposed.tokens else "costs more, learns more"
 
 
 def _memory(found: Proposal) -> list[str]:

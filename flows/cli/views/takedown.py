@@ -48,4 +48,4 @@ def _text(account: Takedown) -> str:
 def _line(held: Holding) -> str:
     parts = f": {', '.join(sorted(part or 'all of it' for part in held.parts))}" if held.parts else ""
     detail = f" ({held.detail})" if held.detail else ""
-    return f"{held.artifact.location}{parts}{detail}{'' if held.certain else '  -- may; not certain'}"
+    return f"{held.artifact.location}{parts}{detail}{'' if held.certain else '  (possibly; not certain)'}"

@@ -67,20 +67,20 @@ def test_the_differing_part_is_marked_and_what_was_cut_is_struck(told: EditedCor
 
 def test_only_what_one_rule_did_is_shown_when_asked(told: EditedCorpus) -> None:
     text = shown(told, "alice.txt", rule="running_heads")
-    assert "changed places, 2 of 2" in text and "quotes         " not in text.partition("changed places")[2]
+    assert "changes, 2 of 2" in text and "quotes         " not in text.partition("changes, ")[2]
     with pytest.raises(LookupError, match=r"No rule 'runing' touched document .*alice.txt.* These did: .*running heads"):
         shown(told, "alice.txt", rule="runing")
 
 
 def test_fewer_places_than_there_are_are_some_of_every_rule_and_say_how_many_more(told: EditedCorpus) -> None:
     text = shown(told, "alice.txt", limit=3)
-    assert "changed places, 3 of 4; 1 more with --full, --limit or --rule" in text
+    assert "changes, 3 of 4; 1 more with --full, --limit or --rule" in text
     assert "- running heads" in text and "+ dashes" in text and "+ misread words" in text
 
 
 def test_in_full_the_whole_text_stands_as_it_was_read_and_as_it_stands(told: EditedCorpus) -> None:
     text = shown(told, "alice.txt", full=True)
-    before, after = text.split("as it stands, 154 characters\n")
+    before, after = text.split("as it is now, 154 characters\n")
     assert "as it was read, 193 characters" in before and f"- quotes, dashes  {ALICE.splitlines()[1]}" in before
     assert after == f"Alice was tired — “very” tired.\nShe had nothing at all to do.\n{WHITE}"
 
@@ -90,7 +90,7 @@ def test_a_passage_that_stands_elsewhere_names_the_document_that_keeps_it(told: 
 
 
 def test_what_was_found_and_redacted_is_never_shown_as_it_was(told: EditedCorpus) -> None:
-    changed = shown(told, "letter.txt").partition("changed places")[2]
+    changed = shown(told, "letter.txt").partition("changes, ")[2]
     assert "- e-mail  e-mail, 15 characters\n+ e-mail  <email>\n          Write to <email> or to me." in changed
     assert "ann@example.org" not in changed
 
@@ -115,7 +115,7 @@ def test_a_file_that_was_put_aside_is_shown_with_its_reason(told: EditedCorpus) 
 
 
 def test_a_document_that_others_were_called_copies_of_names_them(told: EditedCorpus) -> None:
-    assert f"stands for {IDS['copy.txt']} (books/copy.txt)" in shown(told, "moby.txt")
+    assert f"kept in place of {IDS['copy.txt']} (books/copy.txt)" in shown(told, "moby.txt")
 
 
 def test_as_data_the_story_has_both_texts_and_every_change(told: EditedCorpus) -> None:
