@@ -1,1 +1,1 @@
-"""Text of evaluation sets out of training text."""
+"""Removes the text of evaluation sets from the corpus."""

@@ -1,4 +1,4 @@
-"""Cuts passages out of a text, with as much around them as is asked, and says what is left."""
+"""Cuts passages and their surroundings out of a text."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import NamedTuple
 from data.decontamination.config import DecontaminateConfig
 
 SEPARATOR = "\n\n"
-"""What stands between the pieces of a document that was cut."""
+"""Joins the pieces of a document that was cut."""
 PASSAGE, SHORT = "a passage and what is around it", "a piece too short to keep"
 Range = tuple[int, int]
 
 
 class RemovedText(NamedTuple):
-    """A piece that was taken out: where it began (characters, from 0), its text, and why."""
+    """A stretch of text that was removed: its start (in characters, from 0), the text itself, and why."""
 
     start: int
     text: str
@@ -22,36 +22,36 @@ class RemovedText(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """What became of a document: the text that stays, what was taken out, or why it goes as a whole."""
+    """The result for a document: the text that stays and what was removed, or the reason to drop it as a whole."""
 
     text: str
-    taken: tuple[RemovedText, ...]
+    removed: tuple[RemovedText, ...]
     dropped: str
 
 
 def cut(text: str, passages: Sequence[Range], config: DecontaminateConfig) -> Cut:
-    """`text` without `passages` (characters, in order).
+    """Return `text` without `passages` (start and end in characters, in order).
 
-    Each passage goes with `window` characters on each side. What lies between are the pieces: if there are more than `max_pieces` the
-    document is dropped, else those shorter than `min_characters`, blanks at their ends aside, are. The rest is joined by a blank line.
+    Each passage is cut with `window` characters on each side, which leaves pieces. A document in more than `max_pieces` pieces is dropped;
+    otherwise pieces shorter than `min_characters`, not counting blanks at their ends, are dropped, and the rest is joined by a blank line.
     """
     if config.action == "drop":
         return Cut("", (), "it holds a passage")
-    gone = _widened(text, passages, config.window)
-    edges = [0, *(edge for stretch in gone for edge in stretch), len(text)]
+    cuts = _widened(text, passages, config.window)
+    edges = [0, *(edge for stretch in cuts for edge in stretch), len(text)]
     pieces = [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if text[start:end].strip()]
     if len(pieces) > config.max_pieces:
         return Cut("", (), f"it falls into {len(pieces)} pieces")
     kept = [(start, end) for start, end in pieces if len(text[start:end].strip()) >= config.min_characters]
     if not kept:
         return Cut("", (), "no piece is long enough to keep")
-    taken = [RemovedText(start, text[start:end], PASSAGE) for start, end in gone]
-    taken += [RemovedText(start, text[start:end], SHORT) for start, end in pieces if (start, end) not in kept]
-    return Cut(SEPARATOR.join(text[start:end].strip() for start, end in kept), tuple(sorted(taken)), "")
+    removed = [RemovedText(start, text[start:end], PASSAGE) for start, end in cuts]
+    removed += [RemovedText(start, text[start:end], SHORT) for start, end in pieces if (start, end) not in kept]
+    return Cut(SEPARATOR.join(text[start:end].strip() for start, end in kept), tuple(sorted(removed)), "")
 
 
 def _widened(text: str, passages: Sequence[Range], window: int) -> list[Range]:
-    """The passages with their surroundings; those that meet become one."""
+    """Extend passages by `window` on each side, and merge those that meet."""
     merged: list[Range] = []
     for start, end in passages:
         wide = (max(0, start - window), min(len(text), end + window))

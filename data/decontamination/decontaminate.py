@@ -1,15 +1,14 @@
-"""Takes out of the corpus what stands in given evaluation sets, so that whoever is judged by them has not learnt them by heart.
+"""Removes the text of evaluation sets from the corpus, so that a model evaluated on them hasn't memorized them.
 
 The method is GPT-3's (Brown et al. 2020, "Language Models are Few-Shot Learners", appendix C): an n-gram of 13 words that an evaluation
-set and a document have in common is cut out with 200 characters on each side; pieces of less than 200 characters go, too; a document in
-more than 10 pieces goes as a whole; n-grams in more than 10 documents are common phrases and stay. Texts of fewer words count as a whole
-from 8 words on, which is the paper's least n. Words are those of `data.documents.words`: unlike the paper's, a word ends at an apostrophe
-or a hyphen. A document stays one document: its pieces are joined by a blank line. Common phrases are counted over all documents, before
-any split.
+set and a document share is cut out with 200 characters on each side; then pieces shorter than 200 characters are dropped, and so is a
+document in more than 10 pieces; n-grams in more than 10 documents are common phrases and stay. Shorter texts count as a whole from 8 words
+on, the paper's smallest n. Words are those of `data.documents.words`: unlike the paper's, a word ends at an apostrophe or a hyphen. A
+document stays one document, its pieces joined by a blank line. Common phrases are counted over all documents, before any split.
 
-Guarantees: the result depends on the documents and the sets alone; every passage is listed with its item, every character accounted for.
-Costs two passes over the texts. Memory holds a few megabytes of text; n-grams of the sets and where they were found are DuckDB's, which
-spills. Two different n-grams count as one if their 64-bit hashes collide: one in 10^9 or so.
+The result depends on the documents and the sets alone; every passage is listed with its item, and every character is accounted for.
+Costs two passes over the texts. Memory holds a few megabytes of text; DuckDB holds the n-grams and their matches, and spills. Two different
+n-grams count as one if their 64-bit hashes collide: about one in 10^9.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from data.documents.stream import BATCH_CHARACTERS, DocumentWriter, batches, sli
 from data.documents.words import gram_macro, spans
 
 RULE = "decontamination"
-# place: the first of the words that match, from 1.
+# place: the position of the first matching word, from 1.
 CONTAMINATED = pa.schema(
     [pa.field(name, pa.int64() if name in ("item", "place", "words") else pa.string()) for name in ("evaluation", "item", "id", "place",
                                                                                                 "words", "excerpt")]
@@ -52,11 +51,11 @@ def decontaminate(
     memory: str,
     scratch: Path,
 ) -> dict[str, float]:
-    """Writes `documents.parquet`, `contaminated.parquet`, `ledger.parquet` and `removed/` into `output`.
+    """Write `documents.parquet`, `contaminated.parquet`, `ledger.parquet` and `removed/` into `output`.
 
     contaminated: one row for each item and passage: evaluation (the set), item (its number), id, place, words, excerpt.
-    Returns documents_contaminated, documents_dropped, passages, characters_removed, phrases_common (n-grams that were ignored), and for
-    each set `items_<set>`, `items_hit_<set>` and `items_short_<set>` (too short to be looked for). Raises EvaluationError.
+    Return documents_contaminated, documents_dropped, passages, characters_removed, phrases_common (ignored n-grams), and for each set
+    `items_<set>`, `items_hit_<set>` and `items_short_<set>` (too short to search for). Raise EvaluationError if a set can't be read.
     """
     output.mkdir(parents=True, exist_ok=True)
     with open_database(scratch, threads=threads, memory=memory) as work:
@@ -65,21 +64,21 @@ def decontaminate(
         _search(work, source[0], config)
         metrics |= _write(work, source[0], output, config)
         require_balance(work, "decontaminate", [documents], [output / "documents.parquet"], output / "ledger.parquet")
-        for given in config.against:
-            hit = f"SELECT count(DISTINCT item) FROM contaminated WHERE name = '{given.name}'"
-            metrics[f"items_hit_{given.name}"] = work.number(hit)
+        for evaluation in config.against:
+            hit = f"SELECT count(DISTINCT item) FROM contaminated WHERE name = '{evaluation.name}'"
+            metrics[f"items_hit_{evaluation.name}"] = work.number(hit)
         metrics["phrases_common"] = work.number("SELECT count(*) FROM common")
     return metrics
 
 
 def _load(work: Database, items: Iterator[ItemText], config: DecontaminateConfig) -> dict[str, float]:
-    """The n-grams of the sets, in table `wanted`, and how many items each set has."""
+    """Fill table `wanted` with the n-grams of the sets, and return the number of items of each set."""
     work.set_variables(most_words=config.words, least_words=config.least_words, common=config.common)
     work.connection.execute(gram_macro("first_grams", config.least_words))
-    work.connection.execute("CREATE TABLE beginning (gram UBIGINT)")
+    work.connection.execute("CREATE TABLE prefix (gram UBIGINT)")
     work.connection.execute("CREATE TABLE wanted (name VARCHAR, item BIGINT, size UTINYINT, gram UBIGINT)")
     work.connection.execute("CREATE TABLE hit (id VARCHAR, position BIGINT, size UTINYINT, gram UBIGINT)")
-    counts = {given.name: 0 for given in config.against}
+    counts = {evaluation.name: 0 for evaluation in config.against}
     for batch in _tables(items):
         work.run_on_batch(_SQL / "prefixes.sql", batch)
         for size in range(config.least_words, config.words + 1):
@@ -89,32 +88,32 @@ def _load(work: Database, items: Iterator[ItemText], config: DecontaminateConfig
         counts |= {name: max(counts[name], item) for name, item in zip(*(batch[key].to_pylist() for key in ("name", "item")), strict=True)}
     metrics: dict[str, float] = {}
     for name, count in counts.items():
-        looked_for = work.number(f"SELECT count(DISTINCT item) FROM wanted WHERE name = '{name}'")
-        metrics |= {f"items_{name}": float(count), f"items_short_{name}": count - looked_for}
+        searched = work.number(f"SELECT count(DISTINCT item) FROM wanted WHERE name = '{name}'")
+        metrics |= {f"items_{name}": float(count), f"items_short_{name}": count - searched}
     return metrics
 
 
 def _tables(items: Iterator[ItemText]) -> Iterator[pa.Table]:
-    held: list[dict[str, str | int]] = []
+    rows: list[dict[str, str | int]] = []
     size = 0
     for text in items:
-        held.append(text._asdict())
+        rows.append(text._asdict())
         size += len(text.text)
         if size >= BATCH_CHARACTERS:
-            yield pa.Table.from_pylist(held)
-            held, size = [], 0
-    if held:
-        yield pa.Table.from_pylist(held)
+            yield pa.Table.from_pylist(rows)
+            rows, size = [], 0
+    if rows:
+        yield pa.Table.from_pylist(rows)
 
 
 def _search(work: Database, documents: Path, config: DecontaminateConfig) -> None:
-    """Tables `passage` (id, first, last: words from 1), `contaminated` and `common`."""
+    """Fill tables `passage` (id, first, last: words from 1), `contaminated` and `common`."""
     sizes = [int(str(size)) for (size,) in work.rows("SELECT DISTINCT size FROM wanted ORDER BY size")]
-    # Where every n-gram has one length it is looked for at once; else what begins as none of them does is passed over.
+    # With n-grams of one length all documents are searched directly; otherwise those that share no prefix with any n-gram are skipped.
     work.set_variables(direct=len(sizes) < 2)
     for batch in batches(documents, ("id", "text")) if sizes else ():
-        for piece in slices(batch):
-            work.run_on_batch(_SQL / "suspects.sql", piece)
+        for part in slices(batch):
+            work.run_on_batch(_SQL / "suspects.sql", part)
             for size in sizes if work.number("SELECT count(*) FROM suspect") else ():
                 work.set_variables(size=size)
                 work.connection.execute(gram_macro("decon_grams", size))
@@ -124,8 +123,8 @@ def _search(work: Database, documents: Path, config: DecontaminateConfig) -> Non
 
 def _write(work: Database, documents: Path, output: Path, config: DecontaminateConfig) -> dict[str, float]:
     counts = dict.fromkeys(("documents_contaminated", "documents_dropped", "passages", "characters_removed"), 0.0)
-    found = rows(work, f"{_PASSAGES} ORDER BY id, first, last, name NULLS FIRST, item")
-    waiting = next(found, None)
+    matches = rows(work, f"{_PASSAGES} ORDER BY id, first, last, name NULLS FIRST, item")
+    match = next(matches, None)
     with (
         DocumentWriter(output / "documents.parquet") as writer,
         RowWriter(output / "ledger.parquet", LEDGER) as ledger,
@@ -135,15 +134,15 @@ def _write(work: Database, documents: Path, output: Path, config: DecontaminateC
         for batch in batches(documents):
             for row in batch.to_pylist():
                 name, before = row["id"], len(row["text"])
-                places = spans(row["text"]) if waiting is not None and waiting["id"] == name else []
+                word_spans = spans(row["text"]) if match is not None and match["id"] == name else []
                 passages: list[tuple[int, int]] = []
-                while waiting is not None and waiting["id"] == name:
-                    start, end = places[waiting["first"] - 1][0], places[waiting["last"] - 1][1]
-                    if waiting["name"] is None:
+                while match is not None and match["id"] == name:
+                    start, end = word_spans[match["first"] - 1][0], word_spans[match["last"] - 1][1]
+                    if match["name"] is None:
                         passages.append((start, end))
                     else:
-                        listed.write(_listed(waiting, row["text"][start:end]))
-                    waiting = next(found, None)
+                        listed.write(_contaminated_row(match, row["text"][start:end]))
+                    match = next(matches, None)
                 if passages:
                     result = cut(row["text"], passages, config)
                     counts["documents_contaminated"] += 1
@@ -160,22 +159,22 @@ def _write(work: Database, documents: Path, output: Path, config: DecontaminateC
     return counts
 
 
-def _listed(found: Mapping[str, Any], text: str) -> dict[str, Any]:
-    words = found["last"] - found["first"] + 1
-    return {"evaluation": found["name"], "item": found["item"], "id": found["id"], "place": found["first"], "words": words,
+def _contaminated_row(match: Mapping[str, Any], text: str) -> dict[str, Any]:
+    words = match["last"] - match["first"] + 1
+    return {"evaluation": match["name"], "item": match["item"], "id": match["id"], "place": match["first"], "words": words,
             "excerpt": text[:EXCERPT]}  # fmt: skip
 
 
 def _account(name: str, text: str, passages: int, result: Cut, removed: RemovalWriter) -> Iterator[dict[str, Any]]:
-    """Ledger rows of a document that was cut or dropped; what it lost goes to `removed`."""
+    """Yield the ledger rows of a document that was cut or dropped, and write what it lost to `removed`."""
     if result.dropped:
         removed.write(RULE, name, 0, text, result.dropped)
         yield _line(name, "removed", RULE, passages, len(text), len(text), result.dropped)
         return
-    for piece in result.taken:
-        removed.write(RULE, name, piece.start + 1, piece.text, piece.why)
-    taken = sum(len(piece.text) for piece in result.taken)
-    yield _line(name, "cut", RULE, len(result.taken), taken, len(text) - len(result.text), f"passages: {passages}")
+    for cut_text in result.removed:
+        removed.write(RULE, name, cut_text.start + 1, cut_text.text, cut_text.why)
+    size = sum(len(cut_text.text) for cut_text in result.removed)
+    yield _line(name, "cut", RULE, len(result.removed), size, len(text) - len(result.text), f"passages: {passages}")
 
 
 def _line(name: str, action: str, rule: str, count: int, characters: int, net: int, detail: str) -> dict[str, Any]:

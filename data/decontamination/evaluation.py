@@ -1,9 +1,9 @@
-"""Reads evaluation sets: which files they are, and the texts of their items, one at a time.
+"""Finds the files of evaluation sets, and reads the texts of their items one at a time.
 
-Guarantees: files are found in the order of their names, each once; an item's number is its row's, from 1, counted through all files of its
-set. A set must be whole: a path that matches nothing, a broken row and a missing field are errors that name the file and the row, never
-a smaller set. What is read is what the stage's key was computed from, or an error that names the file.
-Costs one reading of each file for its digest and one for its texts. Memory holds one row, or one group of rows of a Parquet file.
+Files come in the order of their names, each once; items are numbered from 1 through all files of a set. A set is read as a whole or not at
+all: a path that matches nothing, a malformed row and a missing field raise errors that name the file and the row. What is read is what the
+stage's key was computed from; a changed file raises an error.
+Reads each file once for its digest and once for its texts. Memory holds one row, or a few hundred of a Parquet file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class EvaluationError(ValueError):
 
 
 class ItemText(NamedTuple):
-    """A text of an item; an item has as many as it has fields that count, or an empty one."""
+    """A text of an item. An item has one for each field that is searched for, or a single empty one."""
 
     name: str
     item: int
@@ -40,47 +40,49 @@ class ItemText(NamedTuple):
 
 
 def evaluation_digests(config: DecontaminateConfig, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
-    """{set/relative path: digest} of every file of the sets, for the key of the stage."""
-    files = {f"{given.name}/{name}": path for given in config.against for name, path in find_files(given, root).items()}
+    """Return {set/relative path: digest} for every file of the sets, for the key of the stage."""
+    files = {f"{evaluation.name}/{name}": path for evaluation in config.against for name, path in find_files(evaluation, root).items()}
     digests = digest_of(files.values())
     return {name: digests[path] for name, path in files.items()}
 
 
-def find_files(given: EvaluationSet, root: Path) -> dict[str, Path]:
-    """{path relative to the root: file} of a set, by name. Raises EvaluationError for a path that is not there and an unknown ending."""
+def find_files(evaluation: EvaluationSet, root: Path) -> dict[str, Path]:
+    """Return {path relative to the root: file} of a set, sorted. Raise EvaluationError for a missing path or an unknown suffix."""
     found: dict[str, Path] = {}
-    for pattern in given.paths:
+    for pattern in evaluation.paths:
         matches = [Path(path) for path in glob.glob(str(root / pattern), recursive=True)]  # noqa: PTH207  # absolute patterns, too
         matches = [path for path in matches if path.is_file()]
         if not matches:
-            raise EvaluationError(f"evaluation set {given.name!r}: {pattern!r} matches no file under {root}; correct decontaminate.against")
+            raise EvaluationError(
+                f"evaluation set {evaluation.name!r}: {pattern!r} matches no file under {root}; correct decontaminate.against"
+            )
         for path in matches:
             if path.suffix.lower() not in SUFFIXES:
                 raise EvaluationError(
-                    f"evaluation set {given.name!r}: {path} ends in none of {', '.join(SUFFIXES)}; convert it, or leave it out"
+                    f"evaluation set {evaluation.name!r}: {path} has none of the suffixes {', '.join(SUFFIXES)}; convert it or leave it out"
                 )
             found[os.path.relpath(path, root)] = path
     return dict(sorted(found.items()))
 
 
 def read_texts(config: DecontaminateConfig, root: Path, observed: Mapping[str, str] | None) -> Iterator[ItemText]:
-    """Every text of every item, set by set. `observed`: the digests that the key was computed from; None: nobody looked."""
-    for given in config.against:
+    """Yield every text of every item, set by set. `observed`: the digests that the key was computed from; None: don't check."""
+    for evaluation in config.against:
         number = 0
-        for name, path in find_files(given, root).items():
-            _require_same(f"{given.name}/{name}", path, observed)
+        for name, path in find_files(evaluation, root).items():
+            _require_unchanged(f"{evaluation.name}/{name}", path, observed)
             for row, item in enumerate(_items(path), start=1):
                 number += 1
-                chosen = [_field(item, field, path, row) for field in given.fields] if given.fields else [item]
+                chosen = [_field(item, field, path, row) for field in evaluation.fields] if evaluation.fields else [item]
                 found = [text for value in chosen for text in _strings(value)]
-                yield from (ItemText(given.name, number, text) for text in found or [""])
+                yield from (ItemText(evaluation.name, number, text) for text in found or [""])
 
 
-def _require_same(seen_as: str, path: Path, observed: Mapping[str, str] | None) -> None:
+def _require_unchanged(name: str, path: Path, observed: Mapping[str, str] | None) -> None:
     if observed is not None:
         with path.open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != observed.get(seen_as):
-                raise EvaluationError(f"{seen_as} changed after this run began, so its key would tell of another text; start the run again")
+            if hashlib.file_digest(stream, "sha256").hexdigest() != observed.get(name):
+                raise EvaluationError(f"{name} changed during the run; start the run again")
 
 
 def _items(path: Path) -> Iterator[Any]:
@@ -100,15 +102,15 @@ def _json_lines(stream: IO[str]) -> Iterator[Any]:
 
 
 def _paragraphs(stream: IO[str]) -> Iterator[str]:
-    held: list[str] = []
+    lines: list[str] = []
     for line in stream:
         if line.strip():
-            held.append(line)
-        elif held:
-            yield "".join(held)
-            held = []
-    if held:
-        yield "".join(held)
+            lines.append(line)
+        elif lines:
+            yield "".join(lines)
+            lines = []
+    if lines:
+        yield "".join(lines)
 
 
 _READERS: Mapping[str, Callable[[IO[str]], Iterator[Any]]] = {".jsonl": _json_lines, ".csv": csv.DictReader, ".txt": _paragraphs}
@@ -116,8 +118,8 @@ _READERS: Mapping[str, Callable[[IO[str]], Iterator[Any]]] = {".jsonl": _json_li
 
 def _field(item: Any, field: str, path: Path, row: int) -> Any:
     if not isinstance(item, dict) or field not in item:
-        there = f"it has {', '.join(map(str, item))}" if isinstance(item, dict) else "it has no fields"
-        raise EvaluationError(f"{path}: item {row} has no field {field!r} ({there}); correct `fields` in decontaminate.against")
+        fields = f"it has {', '.join(map(str, item))}" if isinstance(item, dict) else "it has no fields"
+        raise EvaluationError(f"{path}: item {row} has no field {field!r} ({fields}); correct `fields` in decontaminate.against")
     return item[field]
 
 

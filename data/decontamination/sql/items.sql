@@ -1,4 +1,4 @@
--- The n-grams of a `batch` (name, item, text) of evaluation texts: of `most_words` words, or the whole of a shorter text of `size` words.
+-- The n-grams of a `batch` (name, item, text) of evaluation texts: of `most_words` words, or the whole text if it is shorter and has `size`.
 INSERT INTO wanted
 WITH hashed AS MATERIALIZED (SELECT name, item, word_hashes(text) AS hashes FROM batch),
 fitting AS MATERIALIZED (

@@ -1,11 +1,11 @@
--- What is left of the hits without common phrases, and the passages that they form.
+-- The hits without common phrases, and the passages that they form.
 CREATE TABLE common AS
 SELECT gram, size FROM hit GROUP BY gram, size HAVING count(DISTINCT id) > getvariable('common');
 
 CREATE TABLE found AS
 SELECT id, position AS first, position + size - 1 AS last, size, gram FROM hit ANTI JOIN common USING (gram, size);
 
--- What is to be cut: runs of words that n-grams cover without a gap.
+-- The passages to cut: runs of words that n-grams cover without a gap.
 CREATE TABLE passage AS
 WITH begun AS (
     SELECT id, first, last, first > coalesce(max(last) OVER (PARTITION BY id ORDER BY first, last
@@ -14,13 +14,13 @@ WITH begun AS (
 run AS (SELECT id, first, last, count(*) FILTER (begins) OVER (PARTITION BY id ORDER BY first, last) AS number FROM begun)
 SELECT id, number, min(first) AS first, max(last) AS last FROM run GROUP BY id, number;
 
--- Which items these words are of: for each, its own n-grams that follow each other.
+-- The items that these words belong to, with the runs that each item's own n-grams cover.
 CREATE TABLE contaminated AS
-WITH placed AS (SELECT DISTINCT id, name, item, first, last FROM found JOIN wanted USING (gram, size)),
+WITH matched AS (SELECT DISTINCT id, name, item, first, last FROM found JOIN wanted USING (gram, size)),
 begun AS (
     SELECT id, name, item, first, last, first > coalesce(max(last) OVER (PARTITION BY id, name, item ORDER BY first, last
         ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) + 1, 0) AS begins
-    FROM placed),
+    FROM matched),
 run AS (
     SELECT id, name, item, first, last, count(*) FILTER (begins) OVER (PARTITION BY id, name, item ORDER BY first, last) AS number
     FROM begun)

@@ -20,22 +20,22 @@ def test_a_passage_goes_with_its_surroundings_and_the_pieces_stay_in_order() -> 
     text = "a" * 500 + "PASSAGE" + "b" * 600
     result = cut(text, [(500, 507)], config())
     assert result.text == "a" * 300 + "\n\n" + "b" * 400
-    assert [(piece.start, piece.text) for piece in result.taken] == [(300, "a" * 200 + "PASSAGE" + "b" * 200)]
+    assert [(piece.start, piece.text) for piece in result.removed] == [(300, "a" * 200 + "PASSAGE" + "b" * 200)]
 
 
 def test_passages_whose_surroundings_meet_go_with_what_is_between() -> None:
     text = "a" * 500 + "ONE" + "-" * 400 + "TWO" + "b" * 500
-    assert len(cut(text, [(500, 503), (903, 906)], config()).taken) == 1
-    assert len(cut(text, [(500, 503), (903, 906)], config(window=199, min_characters=0)).taken) == 2
+    assert len(cut(text, [(500, 503), (903, 906)], config()).removed) == 1
+    assert len(cut(text, [(500, 503), (903, 906)], config(window=199, min_characters=0)).removed) == 2
 
 
 def test_a_short_piece_goes_too_and_is_kept_word_for_word_among_what_was_taken() -> None:
     text = "a" * 500 + "ONE" + "-" * 500 + "TWO" + "b" * 500
     result = cut(text, [(500, 503), (1003, 1006)], config())
     assert result.text == "a" * 300 + SEPARATOR + "b" * 300
-    assert "".join(piece.text for piece in result.taken) == text[300:1206]
+    assert "".join(piece.text for piece in result.removed) == text[300:1206]
     around, short = "a passage and what is around it", "a piece too short to keep"
-    assert [piece.why for piece in result.taken] == [around, short, around]
+    assert [piece.why for piece in result.removed] == [around, short, around]
 
 
 @pytest.mark.parametrize(("passages", "dropped"), [(10, True), (9, False)])
@@ -64,7 +64,7 @@ def test_what_stays_and_what_was_taken_is_the_whole_text_but_for_blanks(
     gone = {place for start, end in passages for place in range(max(0, start - window), min(len(text), end + window))}
     if result.dropped:
         return
-    assert gone <= {place for piece in result.taken for place in range(piece.start, piece.start + len(piece.text))}
-    whole = "".join(piece.text for piece in result.taken) + result.text
+    assert gone <= {place for piece in result.removed for place in range(piece.start, piece.start + len(piece.text))}
+    whole = "".join(piece.text for piece in result.removed) + result.text
     assert sorted(whole.replace("\n", "").replace(" ", "")) == sorted(text.replace("\n", "").replace(" ", ""))
-    assert all(piece.text == text[piece.start : piece.start + len(piece.text)] for piece in result.taken)
+    assert all(piece.text == text[piece.start : piece.start + len(piece.text)] for piece in result.removed)

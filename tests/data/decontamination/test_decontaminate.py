@@ -174,7 +174,7 @@ def test_sets_are_read_from_every_format_and_fields_count_each_by_itself(tmp_pat
     ("name", "content", "fields", "message"),
     [
         ("none.jsonl", None, (), "'none.jsonl' matches no file under .*; correct decontaminate.against"),
-        ("a.docx", "x", (), "a.docx ends in none of .jsonl, .csv, .parquet, .txt"),
+        ("a.docx", "x", (), "a.docx has none of the suffixes .jsonl, .csv, .parquet, .txt"),
         ("a.jsonl", '{"a": "b"}\n{"a": \n', (), "a.jsonl: .*an evaluation set must be read whole"),
         ("a.jsonl", '{"a": "b"}\n{"c": "b"}\n', ("a",), r"a.jsonl: item 2 has no field 'a' \(it has c\)"),
         ("a.txt", "words\n", ("a",), r"a.txt: item 1 has no field 'a' \(it has no fields\)"),
@@ -195,7 +195,7 @@ def test_sets_are_known_by_name_and_content_and_one_that_changed_since_is_refuse
     config = _config(EvaluationSet(name="exam", paths=("sets/*.jsonl",)))
     state = evaluation_digests(config, tmp_path, None, lambda paths: {path: "digest" for path in paths})
     assert state == {"exam/sets/exam.jsonl": "digest"}
-    with pytest.raises(EvaluationError, match=r"exam/sets/exam.jsonl changed after this run began"):
+    with pytest.raises(EvaluationError, match=r"exam/sets/exam.jsonl changed during the run"):
         decontaminate(write(tmp_path, {"d": "text"}), tmp_path / "out", config, root=tmp_path, observed=state, threads=1, memory="500MB",
                       scratch=tmp_path / "scratch")  # fmt: skip
 
@@ -213,7 +213,7 @@ def test_threads_and_memory_change_no_byte_and_no_documents_are_no_error(tmp_pat
 
 
 def test_contradictions_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="two sets are called 'a'"):
+    with pytest.raises(ValueError, match="two sets are named 'a'"):
         _config(EvaluationSet(name="a", paths=("x",)), EvaluationSet(name="a", paths=("y",)))
     with pytest.raises(ValueError, match=r"decontaminate.least_words=8 is more than decontaminate.words=5"):
         _config(words=5)

@@ -96,5 +96,5 @@ def test_a_stage_is_needed_when_any_group_is_on_and_none_is_by_default(group: st
 
 
 def test_a_judge_of_quality_without_a_classifier_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="there is no classifier; stage quality makes it"):
+    with pytest.raises(ValueError, match="there is no classifier; run stage quality"):
         run(tmp_path, {"a": "b"}, {"quality": {"positive": ["a"], "negative": ["b"]}})

@@ -83,7 +83,7 @@ def test_a_document_of_much_text_is_judged_by_pieces_of_all_of_it(trained: Any) 
 
 def test_a_useless_classifier_is_refused(tmp_path: Path) -> None:
     config = shelf(tmp_path / "root", BOTH, BOTH)
-    with pytest.raises(UselessClassifier, match=r"has an AUC of 0\.\d+, less than minimum_auc=0.8; .* \(it had 12 good and 12 bad texts\)"):
+    with pytest.raises(UselessClassifier, match=r"has an AUC of 0\.\d+, below minimum_auc=0.8; .* \(it had 12 good and 12 bad texts\)"):
         train(config, ObservedFiles(tmp_path / "root"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -92,7 +92,7 @@ def test_too_few_examples_a_file_on_both_sides_and_what_is_no_text_are_named(tmp
     config = shelf(tmp_path / "root", count=2)
     with pytest.raises(ExampleError, match=r"negative has 2 texts, fewer than folds=3"):
         train(config, ObservedFiles(tmp_path / "root"), tmp_path / "out")
-    with pytest.raises(ExampleError, match=r"bad.jsonl is among the positive and the negative"):
+    with pytest.raises(ExampleError, match=r"bad.jsonl is both a positive and a negative"):
         train(config.model_copy(update={"positive": ("bad.jsonl",)}), ObservedFiles(tmp_path / "root"), tmp_path / "out")
     for content, named in ((b"\x00\x01\x02" * 99, "can't be an example: binary"), (b'{"txt": 1}', "bad.jsonl, line 1: not a JSON object")):
         (tmp_path / "root" / "bad.jsonl").write_bytes(content)
