@@ -98,10 +98,10 @@ def open_database(scratch: Path, *, threads: int, memory: str) -> Iterator[Datab
             },
         )
         try:
-            work = Database(connection, folder)
-            work.set_variables(separators=SEPARATORS, paragraph_break=PARAGRAPH_BREAK)
-            work.run_file(WORDS)
-            yield work
+            database = Database(connection, folder)
+            database.set_variables(separators=SEPARATORS, paragraph_break=PARAGRAPH_BREAK)
+            database.run_file(WORDS)
+            yield database
         finally:
             connection.close()
     finally:

@@ -55,11 +55,11 @@ class RemovalWriter:
             writer.close(complete=kind is None)
 
 
-def require_balance(work: Database, stage: str, inputs: Sequence[Path], outputs: Sequence[Path], ledger: Path) -> None:
+def require_balance(database: Database, stage: str, inputs: Sequence[Path], outputs: Sequence[Path], ledger: Path) -> None:
     """Raise Unbalanced unless the ledger accounts for every document and character between two sets of documents.parquet.
 
     The error names the stage and the first document that doesn't add up, with its numbers."""
-    if fault := imbalance(work, stage, sizes(inputs), sizes(outputs), parquet([ledger])):
+    if fault := imbalance(database, stage, sizes(inputs), sizes(outputs), parquet([ledger])):
         raise Unbalanced(fault)
 
 
@@ -68,10 +68,10 @@ def sizes(documents: Sequence[Path]) -> str:
     return f"(SELECT id, length(text)::BIGINT AS size FROM {parquet(documents)})"
 
 
-def imbalance(work: Database, stage: str, inputs: str, outputs: str, ledger: str) -> str:
+def imbalance(database: Database, stage: str, inputs: str, outputs: str, ledger: str) -> str:
     """Return the message of `require_balance`, "" where all adds up. `inputs` and `outputs`: tables or SQL of (id, size)."""
     closing = ", ".join(f"'{action}'" for action in CLOSING)
-    found = work.connection.execute(
+    found = database.connection.execute(
         f"""WITH input AS (SELECT id, sum(size)::BIGINT AS size FROM {inputs} GROUP BY id),
         output AS (SELECT id, sum(size)::BIGINT AS size, count(*) AS times FROM {outputs} GROUP BY id),
         account AS (

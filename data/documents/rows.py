@@ -23,28 +23,28 @@ PENDING_ROWS = 512
 PENDING_CHARACTERS = 1_000_000
 
 
-def rows(work: Database, query: str) -> Iterator[dict[str, Any]]:
+def rows(database: Database, query: str) -> Iterator[dict[str, Any]]:
     """Yield each row as {column: value}, in the query's order.
 
     The database may run other queries meanwhile; temporary tables are not visible to this one."""
-    cursor = work.connection.cursor()
+    cursor = database.connection.cursor()
     try:
         yield from _fetch(cursor, query)
     finally:
         cursor.close()
 
 
-def rows_in_session(work: Database, query: str) -> Iterator[dict[str, Any]]:
+def rows_in_session(database: Database, query: str) -> Iterator[dict[str, Any]]:
     """Yield rows as `rows` does, with temporary and registered tables visible.
 
     The database must run nothing else until the last row is read."""
-    return _fetch(work.connection, query)
+    return _fetch(database.connection, query)
 
 
-def write_query(work: Database, query: str, path: Path, schema: pa.Schema) -> None:
+def write_query(database: Database, query: str, path: Path, schema: pa.Schema) -> None:
     """Write the rows of a query to a Parquet file; the query sees temporary and registered tables."""
     with RowWriter(path, schema) as writer:
-        for row in rows_in_session(work, query):
+        for row in rows_in_session(database, query):
             writer.write(row)
 
 

@@ -55,7 +55,7 @@ def slices(table: pa.Table, characters: int = SLICE_CHARACTERS) -> Iterator[pa.T
         yield table.slice(first)
 
 
-def sorted_by_id(work: Database, documents: Sequence[Path]) -> Sequence[Path]:
+def sorted_by_id(database: Database, documents: Sequence[Path]) -> Sequence[Path]:
     """Return `documents` if their ids ascend, as they do through shards, else a sorted copy in the database's folder.
 
     Raise ValueError for a missing column or a repeated id.
@@ -73,11 +73,11 @@ def sorted_by_id(work: Database, documents: Sequence[Path]) -> Sequence[Path]:
     if ascending:
         return documents
     source = parquet(documents)
-    repeated = work.rows(f"SELECT id FROM {source} GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1")
+    repeated = database.rows(f"SELECT id FROM {source} GROUP BY id HAVING count(*) > 1 ORDER BY id LIMIT 1")
     if repeated:
         raise ValueError(f"document id {repeated[0][0]} comes more than once in {documents[0].name}; ids must be unique")
-    target = work.folder / "ordered.parquet"
-    work.connection.execute(
+    target = database.folder / "ordered.parquet"
+    database.connection.execute(
         f"COPY (SELECT {', '.join(COLUMNS)} FROM {source} ORDER BY id) TO '{target}' (FORMAT parquet, ROW_GROUP_SIZE 2048)"
     )
     return (target,)

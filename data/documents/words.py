@@ -23,7 +23,7 @@ PARAGRAPH_BREAK = r"\n[ \t\r]*\n[ \t\r\n]*"
 
 
 def spans(text: str) -> list[tuple[int, int]]:
-    """Start and end of every word of `text`, in characters, in order."""
+    """Return start and end of every word of `text`, in characters, in order."""
     return [match.span() for match in _WORD.finditer(text.translate(_BLANK))]
 
 

@@ -67,7 +67,7 @@ Licence = Annotated[
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="sha256 of the file that is fetched, 64 hex digits")]
 
 
-class Texts(BaseModel, frozen=True, extra="forbid"):
+class TextSourceBase(BaseModel, frozen=True, extra="forbid"):
     """What all sources of texts share: a key that would do nothing is refused."""
 
     @model_validator(mode="after")
@@ -85,7 +85,7 @@ class Texts(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
-class FilesSource(Texts):
+class FilesSource(TextSourceBase):
     """Files on this machine."""
 
     kind: Literal["files"] = Field("files", description="local files")
@@ -110,7 +110,7 @@ class FilesSource(Texts):
         return self.name
 
 
-class RemoteSource(Texts, hide_input_in_errors=True):
+class RemoteSource(TextSourceBase, hide_input_in_errors=True):
     """One file or archive at a URL, fetched once and then read like a local file."""
 
     kind: Literal["remote"] = Field("remote", description="a file at a URL")
@@ -145,7 +145,7 @@ class RemoteSource(Texts, hide_input_in_errors=True):
         return self.name or self.file
 
 
-class PackageSource(Texts):
+class PackageSource(TextSourceBase):
     """Texts inside a package on pip's index. The archive is read, never installed."""
 
     kind: Literal["package"] = Field("package", description="an archive from pip's index")

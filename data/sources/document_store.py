@@ -101,9 +101,9 @@ class DocumentStore:
         kept = RowWriter(self._folder / "kept.parquet", KEPT)
         counts = dict.fromkeys(("documents", "quarantined", "characters", "bytes", "joined_parts"), 0.0)
         texts = 0
-        with open_database(scratch, threads=threads, memory=memory) as work:
+        with open_database(scratch, threads=threads, memory=memory) as database:
             with DocumentWriter(output / "documents.parquet") as documents:
-                for row, parts, size in self._read_works(work):
+                for row, parts, size in self._read_works(database):
                     documents.write(row)
                     kept.write({"id": row["id"], "characters": len(row["text"])})
                     self.documents[row["source"]] += 1
@@ -116,11 +116,11 @@ class DocumentStore:
             if texts + self._quarantined.count != self._added:
                 raise Unbalanced(f"ingest read {self._added} files and records, but kept {texts} and quarantined {self._quarantined.count}")
             query = f"SELECT source, path, reason FROM {quarantined} ORDER BY source, path, reason"
-            write_query(work, query, output / "quarantine.parquet", QUARANTINE)
-            work.connection.execute(f"CREATE VIEW quarantined AS FROM {quarantined}")
-            work.connection.execute(f"CREATE VIEW kept AS FROM {parquet([self._folder / 'kept.parquet'])}")
-            work.connection.register("excluded", pa.table({"id": pa.array(sorted(self._excluded), pa.string())}))
-            write_query(work, LEDGER_QUERY.read_text("utf-8"), output / "ledger.parquet", LEDGER)
+            write_query(database, query, output / "quarantine.parquet", QUARANTINE)
+            database.connection.execute(f"CREATE VIEW quarantined AS FROM {quarantined}")
+            database.connection.execute(f"CREATE VIEW kept AS FROM {parquet([self._folder / 'kept.parquet'])}")
+            database.connection.register("excluded", pa.table({"id": pa.array(sorted(self._excluded), pa.string())}))
+            write_query(database, LEDGER_QUERY.read_text("utf-8"), output / "ledger.parquet", LEDGER)
         return counts
 
     def close(self) -> None:
@@ -128,9 +128,9 @@ class DocumentStore:
         for stream in self._bins.values():
             stream.close()
 
-    def _read_works(self, work: Database) -> Iterator[tuple[dict[str, Any], int, int]]:
+    def _read_works(self, database: Database) -> Iterator[tuple[dict[str, Any], int, int]]:
         """Yield (row, number of parts, bytes) of every work, by id."""
-        locations = rows_in_session(work, f"SELECT * FROM {parquet([self._folder / 'locations.parquet'])} ORDER BY id, part")
+        locations = rows_in_session(database, f"SELECT * FROM {parquet([self._folder / 'locations.parquet'])} ORDER BY id, part")
         for identity, group in groupby(locations, key=lambda location: location["id"]):
             parts = list(group)
             for one, other in pairwise(parts):

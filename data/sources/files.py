@@ -75,16 +75,16 @@ def observed_name(source: str, name: str) -> str:
 
 
 def _matches(source: FilesSource, pattern: str, home: str) -> list[str]:
-    whole = os.path.join(home, pattern)
-    if os.path.isfile(whole):
-        return [os.path.abspath(whole)]
-    if os.path.isdir(whole):
-        found = [os.path.join(whole, name) for name in glob.glob("**/*", root_dir=whole, recursive=True)]
+    full_path = os.path.join(home, pattern)
+    if os.path.isfile(full_path):
+        return [os.path.abspath(full_path)]
+    if os.path.isdir(full_path):
+        found = [os.path.join(full_path, name) for name in glob.glob("**/*", root_dir=full_path, recursive=True)]
     elif glob.has_magic(pattern):
-        found = glob.glob(whole, recursive=True)
+        found = glob.glob(full_path, recursive=True)
     else:
         raise SourceError(f"source {source.name!r}: {pattern!r} does not exist under {home}. Correct `paths` in the recipe")
-    ending = os.path.splitext(pattern)[1] if not os.path.isdir(whole) else ""
+    ending = os.path.splitext(pattern)[1] if not os.path.isdir(full_path) else ""
     # An ending spelled out in the pattern is read even if it is unknown, such as *.asc.
     exact = ending and not glob.has_magic(ending)
     wanted = (path for path in found if exact or matches_formats(path, source.formats))

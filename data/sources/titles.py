@@ -45,9 +45,9 @@ def title_of(path: str, text: str) -> str:
         del paragraphs[0]
     first, _, rest = paragraphs[0].partition("\n")
     line = tidy_title(re.sub(r"^#+\s*", "", first))
-    apart = not rest.strip() or rest.lstrip().lower().startswith("by ") or (line.isupper() and line.endswith(":"))
+    alone = not rest.strip() or rest.lstrip().lower().startswith("by ") or (line.isupper() and line.endswith(":"))
     line = line.rstrip(":;,") if line.isupper() else line
-    return line if apart and _looks_like_title(line) else name_title(path)
+    return line if alone and _looks_like_title(line) else name_title(path)
 
 
 def _is_credit(paragraph: str) -> bool:

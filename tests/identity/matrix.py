@@ -310,7 +310,7 @@ CODE = [
     ),
     # where it is not reached, or changes nothing
     Line("a comment", code("data/documents/words.py", "def spans(", "# why\ndef spans(")),
-    Line("a docstring", code("data/documents/words.py", '"""Start and end of every word', '"""Begin and end of every word')),
+    Line("a docstring", code("data/documents/words.py", '"""Return start and end of every word', '"""Return begin and end of every word')),
     Line(
         "formatting",
         code("data/documents/words.py", "return [match.span() for match in", "return [\n        match.span()\n        for match in"),

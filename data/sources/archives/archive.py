@@ -124,12 +124,12 @@ def _list_zip(archive: Path) -> Iterator[Member]:
     try:
         with zipfile.ZipFile(archive) as opened:
             yield from zip_members(opened)
-            whole = sum(info.file_size for info in opened.infolist())
+            total = sum(info.file_size for info in opened.infolist())
     except HostileArchive:
         raise
     except ZIP_ERRORS as error:
         raise Unreadable(f"damaged archive: {error}") from error
-    refuse_bomb("archive", whole, max(archive.stat().st_size, 1))
+    refuse_bomb("archive", total, max(archive.stat().st_size, 1))
 
 
 def _list_tar(archive: Path) -> Iterator[Member]:
