@@ -87,7 +87,7 @@ def curve_chart(curves: Sequence[Curve], *, width: float, height: float, x_label
         raise ValueError("a chart needs at least one point, and finite numbers only")
     y_ticks = _decades(min(ys), max(ys)) if logarithmic else ticks(min(ys), max(ys))
     y_labels = [f"{tick:g}" for tick in y_ticks] if logarithmic else tick_labels(y_ticks)
-    x_ticks = [tick for tick in ticks(0, max(xs), 6 if width > 500 else 4) if tick <= max(xs)]
+    x_ticks = [tick for tick in ticks(0, max(xs), 6 if width > 500 else 4, whole=True) if tick <= max(xs)]
     left, right, top, bottom = LETTER * max(map(len, y_labels)) + 12, 14.0, 30.0, 40.0
     with chart(width, height) as figure:
         axes = figure.add_axes((left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height))
@@ -175,7 +175,7 @@ def funnel_chart(levels: Sequence[Level], *, width: float, description: str) -> 
             _write(axes, level.label, (labels, top + BAR / 2), -10, ha="right")
             _write(axes, level.shown, (labels + length, top + BAR / 2), 8, weight="bold")
             for number, line in enumerate(reversed(lines)):
-                _write(axes, line, (labels, top - LINE * (number + 0.5)), 6, size=12, color=COLOURS["soft"])
+                _write(axes, line, (labels, top - STEP / 2 - LINE * (number + 0.5)), 6, size=12, color=COLOURS["soft"])
         said = ", ".join(f"{level.label} {level.shown}{f' ({level.reasons})' if level.reasons else ''}" for level in levels)
         return rendered(figure, f"{description}: {said}")
 
@@ -186,14 +186,16 @@ def _write(axes: Axes, text: str, at: tuple[float, float], right: float, **look:
     axes.annotate(printable(text), at, va="center_baseline", **shift, **look)  # type: ignore[arg-type]
 
 
-def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Return round values in even steps that cover low..high; equal ends are widened first."""
+def ticks(low: float, high: float, about: int = 5, whole: bool = False) -> list[float]:
+    """Return round values in even steps that cover low..high, `whole` numbers if asked; equal ends are widened first."""
     from matplotlib.ticker import MaxNLocator
 
     if high - low <= max(1e-12 * max(abs(low), abs(high)), SMALLEST):
         room = abs(low) / 2 or 1.0
         low, high = low - room, high + room
-    return [float(tick) + 0.0 for tick in MaxNLocator(about, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)]  # + 0.0: no negative zero
+    return [
+        float(tick) + 0.0 for tick in MaxNLocator(about, steps=[1, 2, 2.5, 5, 10], integer=whole).tick_values(low, high)
+    ]  # + 0.0: no negative zero
 
 
 def _decades(low: float, high: float) -> list[float]:
@@ -213,5 +215,5 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
     step = min((after - before for before, after in pairwise(ticks)), default=1.0)
     for digits in range(12):
         if all(abs(round(tick, digits) - tick) < 1e-6 * step for tick in ticks):
-            return [f"{tick:,.{digits}f}" for tick in ticks]
+            return [f"{tick:,.{digits}f}".replace("-", "−") for tick in ticks]
     return [f"{tick:g}" for tick in ticks]

@@ -41,7 +41,7 @@ def rules_section(run: RunSummary, positions: Mapping[str, str]) -> Section | No
         return None
     lead = (
         "Characters that each rule removed (blue), found to be duplicates or quarantined (copper), or changed in place (grey), and in how "
-        "many places. Nothing is lost: folio corpus removed RULE shows what a rule removed, folio corpus show DOC what happened to a "
+        "many places. Nothing is lost: `folio corpus removed RULE` shows what a rule removed, `folio corpus show DOC` what happened to a "
         "document."
     )
     return Section("rules", "What each rule did", lead, figures, tables=tuple(_tables(run.results, funnel)))
@@ -97,7 +97,7 @@ def _tables(results: Results, funnel: Mapping[str, Any]) -> Iterator[Table]:
     wrong = funnel["title_mismatches"]
     titles = [Row((f"{row['source']}/{row['path']}", row["title"])) for row in wrong["shown"][:TITLES]]
     if titles:
-        more = f"{count(wrong['documents'])} in all; folio corpus stats --json lists them." if wrong["documents"] > len(titles) else ""
+        more = f"{count(wrong['documents'])} in all; `folio corpus stats --json` lists them." if wrong["documents"] > len(titles) else ""
         yield Table("Files whose text has another title than their name", ("file", "title"), tuple(titles), note=more, widths=(50, 50))
 
 

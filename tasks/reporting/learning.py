@@ -60,7 +60,7 @@ def _curves(results: Results, position: str, title: str, first: bool) -> list[Fi
         # The first gradients are many times longer than the later ones, which would all look like zero on a linear scale.
         norms = [Curve(c.name, [(x, y) for x, y in c.points if y > 0], c.tone, c.dots) for c in _trained(lines, "grad_norm")]
         if all(curve.points for curve in norms):
-            figures.append(_chart(f"{title}: norm of the gradient", "logarithmic", norms, logarithmic=True))
+            figures.append(_chart(f"{title}: norm of the gradient", "log scale", norms, logarithmic=True))
     if pairs:
         # Batches differ in how likely their answers are, which hides the trend that the running mean shows.
         chosen = Curve("chosen", running_mean(pairs), "strong")

@@ -6,10 +6,11 @@ Every text is escaped by the template engine, whatever a book's title or a model
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from tasks.reporting.gates import GATES
 from tasks.reporting.headline import headline
@@ -34,6 +35,7 @@ def render(run: RunSummary) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["with_code"] = _with_code
     return environment.get_template("page.html.jinja").render(
         head=head,
         sections=[section for section in sections.values() if section is not None],
@@ -42,6 +44,11 @@ def render(run: RunSummary) -> str:
         commit=run.commit,
         dirty=run.dirty,
     )
+
+
+def _with_code(text: str) -> Markup:
+    """Return a text, escaped, with what stands in backticks set as code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _positions(run: RunSummary) -> dict[Topic, dict[str, str]]:

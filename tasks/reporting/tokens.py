@@ -58,7 +58,7 @@ def packing_section(run: RunSummary, positions: Mapping[str, str]) -> Section | 
     return Section("packing", "How tokens become rows", f"{method}{alone}. Padding is {padding}.", tables=(table,))
 
 
-TOKENIZER = Topic("the tokenizer", 90, tokenizer_section)
+TOKENIZER = Topic("the tokenizer", 65, tokenizer_section)
 PACKING = Topic("packing", 70, packing_section)
 
 

@@ -23,7 +23,7 @@ def maker(home: Path) -> RunMaker:
     return RunMaker(home)
 
 
-def test_a_file_that_is_gone_is_named_with_the_way_out_and_the_page_of_before_stands(maker: RunMaker) -> None:
+def test_a_missing_file_is_named_with_what_to_do_and_the_old_page_is_kept(maker: RunMaker) -> None:
     made = maker.made("audit", {"funnel.json": FUNNEL}, metrics=AUDIT)
     page = write_page(maker.run, RunSummary.of(maker.run))
     before = page.read_text()
@@ -43,7 +43,7 @@ def test_a_plan_writes_no_page(maker: RunMaker, home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_report_lies_in_the_home_and_is_announced_in_prefect(maker: RunMaker, home: Path, prefect: None) -> None:
+def test_the_report_is_in_the_home_and_announced_in_prefect(maker: RunMaker, home: Path, prefect: None) -> None:
     from prefect import flow
     from prefect.artifacts import Artifact as PrefectArtifact
 

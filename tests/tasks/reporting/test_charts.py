@@ -73,7 +73,7 @@ def test_the_same_chart_gives_the_same_bytes_in_the_colours_of_the_page() -> Non
 
 
 @given(series, st.integers(3, 20))
-def test_a_thinned_curve_is_short_enough_ends_where_it_ended_and_leaves_no_range(points: list[tuple[float, float]], most: int) -> None:
+def test_a_thinned_curve_is_short_keeps_its_end_and_stays_in_range(points: list[tuple[float, float]], most: int) -> None:
     found = thinned(points, most)
     assert len(found) <= most and found[-1] == points[-1]
     low, high = min(y for _, y in points), max(y for _, y in points)
@@ -106,12 +106,12 @@ def test_every_point_of_a_logarithmic_curve_lies_inside_its_drawing(points: list
 
 
 @pytest.mark.parametrize("points", [[], [(1.0, math.nan)], [(1.0, math.inf)]])
-def test_a_chart_of_nothing_or_of_no_number_is_refused(points: list[tuple[float, float]]) -> None:
+def test_a_chart_without_points_or_with_infinite_ones_is_refused(points: list[tuple[float, float]]) -> None:
     with pytest.raises(ValueError, match="finite"):
         curve_chart([Curve("loss", points, "strong")], width=300, height=200, x_label="step", y_label="nats")
 
 
-def test_bars_are_as_long_as_their_values_and_none_is_lost_to_sight() -> None:
+def test_bars_are_proportional_and_small_ones_stay_visible() -> None:
     bars = [Bar("a", 100, "100"), Bar("b", 50, "50"), Bar("c", 0.001, "0.001"), Bar("d", 0, "0")]
     svg = drawn(bar_chart(bars, width=500, label_width=60))
     full, half, tiny, none = (right - left for left, _, right, _ in shapes(svg, "bar"))
@@ -130,7 +130,7 @@ def test_labels_and_numbers_of_bars_stay_inside_at_both_widths(width: float, lab
         assert start >= 0 and end <= width
 
 
-def test_a_share_stands_within_its_whiskers() -> None:
+def test_a_share_is_within_its_whiskers() -> None:
     svg = drawn(share_chart([Share("held out", 0.93, 0.87, 0.96, "93 %")], width=500, label_width=80))
     ((dot_left, _, dot_right, _),) = shapes(svg, "dot")
     ((left, _, right, _),) = shapes(svg, "whisker")
@@ -143,7 +143,7 @@ levels = st.lists(st.tuples(st.integers(0, 10**9), st.text("abc ,", max_size=120
 
 @given(levels, st.sampled_from([NARROW, WIDE]))
 @settings(deadline=None, max_examples=40)
-def test_a_funnel_s_bars_keep_proportion_and_all_that_is_drawn_stays_inside(found: list[tuple[int, str]], width: float) -> None:
+def test_a_funnel_s_bars_are_proportional_and_everything_drawn_is_inside(found: list[tuple[int, str]], width: float) -> None:
     steps = [Level(f"step {number}", value, f"{value:,}", reasons) for number, (value, reasons) in enumerate(found)]
     svg = drawn(funnel_chart(steps, width=width, description="Characters"))
     bars = [(top, left, right - left) for left, top, right, _ in shapes(svg, "bar")]
@@ -157,7 +157,7 @@ def test_a_funnel_s_bars_keep_proportion_and_all_that_is_drawn_stays_inside(foun
     assert all(float(text.attrib["y"]) <= height for text in svg.iter("text"))
 
 
-def test_a_funnel_says_what_went_and_why_between_two_bars_and_to_those_who_cannot_see_it() -> None:
+def test_a_funnel_says_what_was_removed_between_two_bars_and_in_its_label() -> None:
     steps = [Level("read", 100, "100"), Level("cleaned", 90, "90", "−10: 7 stubs, 3 blanks")]
     svg = drawn(funnel_chart(steps, width=WIDE, description="Documents"))
     (first, second) = (top for _, top, _, _ in shapes(svg, "bar"))

@@ -29,7 +29,7 @@ def _page(home: Path, texts: dict[str, dict[str, str]], **more: dict[str, float]
 QUOTE = "words that stand in two places are what this section is about and nobody should miss them here"
 
 
-def test_the_worst_passages_are_shown_with_where_else_they_stand(tmp_path: Path) -> None:
+def test_the_longest_shared_passages_are_shown_with_where_else_they_occur(tmp_path: Path) -> None:
     train, val, test = ({name: f"{prose(seed)}\n\n{QUOTE} {HOSTILE}"} for seed, name in enumerate(("learnt", "chosen by", "judged by")))
     page = _page(tmp_path, {"train": train, "val": val, "test": test})
     section = page.sections["held-out"]
@@ -38,7 +38,7 @@ def test_the_worst_passages_are_shown_with_where_else_they_stand(tmp_path: Path)
     assert not [tag for tag, _ in page.tags if tag in ("script", "img")] and "<script>alert(1)</script>" in page.text
 
 
-def test_splits_that_share_nothing_say_so_and_what_a_machine_wrote_and_what_was_taken_out_is_told(tmp_path: Path) -> None:
+def test_splits_without_leaks_say_so_and_synthetic_and_removed_text_is_counted(tmp_path: Path) -> None:
     split = {"synthetic_documents": 12.0, "synthetic_share": 0.0417}
     taken = {"passages": 3.0, "documents_contaminated": 2.0, "characters_removed": 1234.0}
     taken |= {"items_exam": 90.0, "items_hit_exam": 4.0, "items_short_exam": 7.0}

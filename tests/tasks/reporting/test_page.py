@@ -30,14 +30,14 @@ def test_the_page_runs_nothing_and_loads_nothing(maker: RunMaker) -> None:
     assert "prefers-color-scheme: dark" in page.style and 'name="viewport"' in render(RunSummary.of(maker.run))
 
 
-def test_every_link_leads_to_a_place_on_the_page(maker: RunMaker) -> None:
+def test_every_link_leads_to_an_id_on_the_page(maker: RunMaker) -> None:
     whole_run(maker)
     page = maker.page()
     assert len(page.ids) == len(set(page.ids))
     assert {attributes["href"][1:] for _, attributes in page.tags if "href" in attributes} <= set(page.ids)
 
 
-def test_text_from_outside_is_shown_as_text_and_never_becomes_markup(maker: RunMaker) -> None:
+def test_text_from_outside_is_escaped(maker: RunMaker) -> None:
     rules = {"cut": {HOSTILE: {"documents": 1, "pieces": 2, "characters": 3, "net": 3}}}
     wrong = {"id": "0" * 16, "source": "books", "path": f"path {HOSTILE}", "title": f"title {HOSTILE}"}
     funnel = FUNNEL | {"stages": [READ | {"rules": rules, "balanced": False, "fault": f"fault {HOSTILE}"}]}
@@ -63,7 +63,7 @@ def test_text_from_outside_is_shown_as_text_and_never_becomes_markup(maker: RunM
         assert f"{word} {HOSTILE}" in page.text
 
 
-def test_what_a_run_does_not_have_is_left_out_and_named_at_the_end(maker: RunMaker) -> None:
+def test_sections_without_results_are_left_out_and_named_at_the_end(maker: RunMaker) -> None:
     maker.made("ingest", metrics={"documents": 4.0})
     page = maker.page()
     assert set(page.sections) == {"", "lineage", "stages"}
@@ -71,7 +71,7 @@ def test_what_a_run_does_not_have_is_left_out_and_named_at_the_end(maker: RunMak
     assert "not judged" in page.title and "INT8" not in page.text and "books in" in page.text
 
 
-def test_a_failed_gate_is_the_first_thing_one_sees(maker: RunMaker) -> None:
+def test_a_failed_gate_comes_first(maker: RunMaker) -> None:
     maker.gate("corpus", PASSED)
     maker.made("evaluate.base", {"samples.jsonl": [{"kind": "beginning", "text": "Once"}]})
     maker.gate("base", PASSED, FAILED)
@@ -91,7 +91,7 @@ def test_an_overruled_gate_shows_its_reason(maker: RunMaker) -> None:
     assert "a trial on a slow machine" in page.sections[""] and "a trial on a slow machine" in page.sections["gates"]
 
 
-def test_a_run_that_stopped_on_its_way_reads_as_failed_though_its_gates_passed(maker: RunMaker) -> None:
+def test_an_unfinished_run_reads_as_failed_even_if_its_gates_passed(maker: RunMaker) -> None:
     maker.gate("corpus", PASSED)
     maker.run.decisions.append(Decision("pretrain", "pretrain", "run", ("it has never run",), "k"))
     page = maker.page()

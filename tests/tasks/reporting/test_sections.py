@@ -47,19 +47,19 @@ NUMBERS = [
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+def sections(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The text of each section of a whole run's page."""
-    maker = RunMaker(tmp_path_factory.mktemp("told"))
+    maker = RunMaker(tmp_path_factory.mktemp("sections"))
     whole_run(maker)
     return maker.page().sections
 
 
 @pytest.mark.parametrize(("section", "shown"), NUMBERS, ids=[shown for _, shown in NUMBERS])
-def test_the_numbers_are_those_of_the_artifacts(told: dict[str, str], section: str, shown: str) -> None:
-    assert shown in told[section]
+def test_the_numbers_are_those_of_the_artifacts(sections: dict[str, str], section: str, shown: str) -> None:
+    assert shown in sections[section]
 
 
-def test_what_rules_took_is_shown_by_an_example_of_each_as_text(maker: RunMaker) -> None:
+def test_each_rule_is_shown_with_an_example_of_what_it_removed(maker: RunMaker) -> None:
     account = EditedCorpus(maker.run.store).write()
     maker.run.artifacts.update(account.made)
     page = maker.page()
@@ -70,12 +70,12 @@ def test_what_rules_took_is_shown_by_an_example_of_each_as_text(maker: RunMaker)
     assert "A machine wrote 1 of them, 14.1 % of the characters." in page.sections["corpus"]
 
 
-def test_a_corpus_whose_truth_nobody_knows_is_not_scored(maker: RunMaker) -> None:
+def test_a_corpus_whose_faults_are_unknown_is_not_scored(maker: RunMaker) -> None:
     maker.made("audit", {"funnel.json": FUNNEL}, metrics={"documents_in": 112.0, "documents_kept": 111.0})
     assert "truth" not in maker.page().sections and "corpus" in maker.page().sections
 
 
-def test_a_text_is_shown_cut_into_its_tokens_with_their_numbers_and_what_is_unknown(maker: RunMaker) -> None:
+def test_a_text_is_shown_as_tokens_with_their_numbers_and_unknown_ones_are_marked(maker: RunMaker) -> None:
     whole_run(maker)
     tokens = [found for tag, found in maker.page().tags if tag == "span" and "token" in found.get("class", "").split()]
     assert [(found["class"], found["title"]) for found in tokens] == [

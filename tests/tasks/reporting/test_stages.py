@@ -18,7 +18,7 @@ from tests.tasks.reporting.example_run import (
 )
 
 
-def test_the_notice_in_prefect_cannot_be_broken_by_what_it_tells(maker: RunMaker) -> None:
+def test_texts_cannot_break_the_notice_in_prefect(maker: RunMaker) -> None:
     maker.gate("chat", (f"a | b\n| c {HOSTILE}", "1", "<= 0", "-1", "FAILED: is out of bounds"))
     lines = notice(RunSummary.of(maker.run), Path("page.html")).splitlines()
     row = next(line for line in lines if line.startswith("| chat"))
@@ -27,7 +27,7 @@ def test_the_notice_in_prefect_cannot_be_broken_by_what_it_tells(maker: RunMaker
     assert any("page.html" in line for line in lines)
 
 
-def test_reused_stages_say_so_and_the_others_say_why_they_ran(maker: RunMaker) -> None:
+def test_reused_stages_are_marked_and_the_others_give_the_cause(maker: RunMaker) -> None:
     maker.made("ingest", reused=True)
     maker.made("clean", inputs=["ingest"], causes=("config quotes: true -> false",))
     page = maker.page()
@@ -39,7 +39,7 @@ def test_reused_stages_say_so_and_the_others_say_why_they_ran(maker: RunMaker) -
     assert sorted(drawn) == ["node made", "node reused"]
 
 
-def test_the_shards_of_a_stage_are_one_row_with_their_cost_together_and_the_cause_of_the_one_that_ran(maker: RunMaker) -> None:
+def test_the_shards_of_a_stage_are_one_row_with_their_total_cost_and_the_cause_of_the_one_that_ran(maker: RunMaker) -> None:
     sharded_run(maker)
     page = maker.page()
     assert page.rows["stage-ingest"][:4] == ["ingest × 8", "7 reused, 1 ran", "shard 3: file new.txt was added", "16.0 s"]
@@ -49,7 +49,7 @@ def test_the_shards_of_a_stage_are_one_row_with_their_cost_together_and_the_caus
     assert "books in 40" in page.sections[""]
 
 
-def test_the_shards_of_a_stage_are_one_box_that_leads_to_their_row(maker: RunMaker) -> None:
+def test_the_shards_of_a_stage_are_one_box_that_links_to_their_row(maker: RunMaker) -> None:
     sharded_run(maker)
     page = maker.page()
     assert [attributes["class"] for tag, attributes in page.tags if tag == "g"] == ["node made"] * 3
@@ -65,7 +65,7 @@ def test_a_shard_that_did_not_finish_shows_in_its_row(maker: RunMaker) -> None:
     assert ("header", {"class": "failed"}) in page.tags
 
 
-def test_money_and_accelerators_stand_beside_the_work_where_the_recipe_knows_prices(maker: RunMaker) -> None:
+def test_accelerators_are_shown_where_used_and_money_where_the_recipe_has_prices(maker: RunMaker) -> None:
     maker.made("pretrain", {"history.jsonl": []}, cost=Cost(wall_seconds=60, cpu_seconds=3600, gpu_seconds=120))
     assert "1:00 min of work, 1:00:00 h of CPU, 2:00 min of GPU." in maker.page().sections["stages"]
     maker.run.rates = Rates(currency="CHF", cpu_hour=0.5, gpu_hour=3.0)
@@ -82,7 +82,7 @@ def test_the_lineage_in_prefect_is_a_drawing_that_loads_nothing_and_a_tree(maker
     assert tree.splitlines()[1:3] == ["  inputs: clean x 8  trial", "    inputs: ingest x 8  trial"]
 
 
-def test_the_lineage_in_prefect_shows_what_an_early_cut_off_kept_where_this_run_made_it(maker: RunMaker) -> None:
+def test_the_lineage_in_prefect_shows_an_input_with_equal_bytes_at_its_position_in_this_run(maker: RunMaker) -> None:
     clean = maker.made("clean")
     split = maker.made("split", inputs=["clean"])
     earlier = clean.reference().model_copy(update={"key": "e" * 64})
@@ -90,13 +90,13 @@ def test_the_lineage_in_prefect_shows_what_an_early_cut_off_kept_where_this_run_
     assert f"  clean: {clean.location}  digest {clean.digest[:8]}" in lineage_notice(RunSummary.of(maker.run)).splitlines()
 
 
-def test_an_execution_that_stands_at_two_places_costs_once(maker: RunMaker) -> None:
+def test_an_execution_at_two_positions_costs_once(maker: RunMaker) -> None:
     maker.made("evaluate.release", {"samples.jsonl": []}, key="a" * 64, cost=Cost(wall_seconds=10, cpu_seconds=20))
     maker.made("evaluate.int8", {"samples.jsonl": []}, key="a" * 64, cost=Cost(wall_seconds=10, cpu_seconds=20))
     assert "10.0 s of work, 20.0 s of CPU" in maker.page().sections["stages"]
 
 
-def test_an_input_that_another_execution_made_alike_is_drawn_from_its_place_in_this_run(maker: RunMaker) -> None:
+def test_an_input_that_another_execution_made_with_equal_bytes_is_drawn_from_its_position_in_this_run(maker: RunMaker) -> None:
     clean = maker.made("clean")
     split = maker.made("split", inputs=["clean"])
     earlier = clean.reference().model_copy(update={"key": "e" * 64})
