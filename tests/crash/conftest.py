@@ -17,7 +17,7 @@ from tests.tasks.conftest import database, migrated, workshop
 __all__ = ["database", "migrated", "workshop"]
 
 TABLE: list[tuple[str, ...]] = []
-HEADER = ("place", "killed when", "what", "executed by the continuation", "byte-identical")
+HEADER = ("position", "killed when", "what", "executed by the continuation", "byte-identical")
 
 
 @pytest.fixture(scope="session")

@@ -21,16 +21,16 @@ GONE_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Kill:
-    """What is killed and when. Without a place: nothing."""
+    """What is killed and when. Without a position: nothing."""
 
-    place: str = ""
+    position: str = ""
     point: str = "none"
     victim: str = "pipeline"
 
 
 @dataclass(frozen=True)
 class Launch:
-    """One launch: how it ended, what it said, which places it executed, and which were whole in the store before and after it."""
+    """One launch: how it ended, what it said, which positions it executed, and which were whole in the store before and after it."""
 
     kill: Kill
     code: int
@@ -42,7 +42,7 @@ class Launch:
 
     @property
     def executed(self) -> list[str]:
-        """The places whose bodies were begun, in order."""
+        """The positions whose bodies were begun, in order."""
         return re.findall(r"^(\S+): runs because", self.out, re.MULTILINE)
 
 
@@ -61,8 +61,8 @@ class Bench:
 
     def launch(self, *words: str, kill: Kill = Kill()) -> Launch:
         """Run the recipe until it ends or is killed; no process of it is alive afterwards."""
-        record = self.known.get(kill.place)
-        if record and kill.place in self.whole():
+        record = self.known.get(kill.position)
+        if record and kill.position in self.whole():
             # A shard that came in beside the one that was killed: it is to be made under this launch's eyes.
             shutil.rmtree(self.store / record.location)
         target = self.store / record.location if record else self.store
@@ -97,17 +97,17 @@ class Bench:
         return "model.training.launch.worker" in words and any(str(self.store) in word for word in words)
 
     def records(self) -> dict[str, Record]:
-        """What lies in the store, by place in the flow, in the order in which it was made."""
+        """What lies in the store, by position in the flow, in the order in which it was made."""
         found = [Record.read(path) for path in self.store.glob("[a-z]*/*/artifact.json")]
-        return {record.place: record for record in sorted(found, key=lambda record: record.created)}
+        return {record.position: record for record in sorted(found, key=lambda record: record.created)}
 
     def whole(self) -> list[str]:
-        """The places whose record is in the store."""
+        """The positions whose record is in the store."""
         return list(self.records())
 
     def digests(self) -> dict[str, str]:
-        """A hash of the names and bytes of each place's files, logs and record aside."""
-        return {place: tree(self.store / record.location) for place, record in self.records().items()}
+        """A hash of the names and bytes of each position's files, logs and record aside."""
+        return {position: tree(self.store / record.location) for position, record in self.records().items()}
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Record:
     """What an artifact's record says of where it lies."""
 
     stage: str
-    place: str
+    position: str
     key: str
     location: str
     created: str
@@ -125,8 +125,8 @@ class Record:
         """From an `artifact.json`."""
         content = json.loads(path.read_text())
         where = content["label"].partition("-")[2]
-        place = content["stage"] + (f"[{where}]" if where.isdigit() else f".{where}" if where else "")
-        return cls(content["stage"], place, content["key"], content["location"], content["origin"]["created"])
+        position = content["stage"] + (f"[{where}]" if where.isdigit() else f".{where}" if where else "")
+        return cls(content["stage"], position, content["key"], content["location"], content["origin"]["created"])
 
 
 def tree(folder: Path) -> str:

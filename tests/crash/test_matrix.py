@@ -14,13 +14,13 @@ TRAINED = ("pretrain", "sft", "dpo")
 pytestmark = pytest.mark.crash
 
 
-def kills(places: list[str]) -> list[Kill]:
+def kills(positions: list[str]) -> list[Kill]:
     """The rows of the matrix in the order in which a run comes by them."""
     rows = []
-    for place in places:
-        if place in TRAINED:
-            rows += [Kill(place, "training", "workers"), Kill(place, "checkpoint", "workers"), Kill(place, "checkpoint")]
-        rows += [Kill(place, point) for point in ("writing", "move", "record", "done")]
+    for position in positions:
+        if position in TRAINED:
+            rows += [Kill(position, "training", "workers"), Kill(position, "checkpoint", "workers"), Kill(position, "checkpoint")]
+        rows += [Kill(position, point) for point in ("writing", "move", "record", "done")]
     return rows
 
 
@@ -33,7 +33,7 @@ def check_death(launch: Launch) -> None:
         assert launch.code == 1, where
         assert launch.err.startswith("folio: worker 0 was ended by signal 9"), where
         assert launch.err.count("\n") == 1, where
-    assert (launch.kill.place in launch.after) == (launch.kill.point == "done"), where
+    assert (launch.kill.position in launch.after) == (launch.kill.point == "done"), where
 
 
 def check_continuation(launch: Launch) -> None:
@@ -44,8 +44,8 @@ def check_continuation(launch: Launch) -> None:
 
 
 def test_a_run_killed_everywhere_ends_with_the_bytes_of_an_undisturbed_one(undisturbed: Bench, bench: Bench) -> None:
-    places = list(undisturbed.known)
-    launches = [bench.launch(kill=kill) for kill in kills(places)]
+    positions = list(undisturbed.known)
+    launches = [bench.launch(kill=kill) for kill in kills(positions)]
     launches.append(bench.launch())
     for launch in launches[:-1]:
         check_death(launch)
@@ -56,8 +56,8 @@ def test_a_run_killed_everywhere_ends_with_the_bytes_of_an_undisturbed_one(undis
     assert len(continued) >= len(TRAINED), "training began afresh"
     digests, expected = bench.digests(), undisturbed.digests()
     for launch, then in pairwise(launches):
-        place = launch.kill.place
-        same = digests.get(place) == expected[place] and digests == expected
-        TABLE.append((place, POINTS[launch.kill.point], launch.kill.victim, ", ".join(then.executed) or "-", "yes" if same else "NO"))
+        position = launch.kill.position
+        same = digests.get(position) == expected[position] and digests == expected
+        TABLE.append((position, POINTS[launch.kill.point], launch.kill.victim, ", ".join(then.executed) or "-", "yes" if same else "NO"))
     assert digests == expected
     assert [record.key for record in bench.records().values()] == [record.key for record in undisturbed.records().values()]

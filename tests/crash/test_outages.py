@@ -80,14 +80,14 @@ def goes_on(bench: Bench, undisturbed: Bench, *words: str) -> str:
 @pytest.fixture
 def disk(bench: Bench) -> Iterator[Path]:
     """The store on a disk of its own, of 20 MB."""
-    with small_disk(bench.store, "20m") as place:
-        yield place
+    with small_disk(bench.store, "20m") as folder:
+        yield folder
 
 
-@pytest.mark.parametrize("place", ["ingest", "clean", "dedup", "tokenizer", "pack", "pretrain", "evaluate.chat", "export"])
-def test_a_store_whose_disk_fills_while_a_stage_works(undisturbed: Bench, bench: Bench, disk: Path, place: str) -> None:
+@pytest.mark.parametrize("position", ["ingest", "clean", "dedup", "tokenizer", "pack", "pretrain", "evaluate.chat", "export"])
+def test_a_store_whose_disk_fills_while_a_stage_works(undisturbed: Bench, bench: Bench, disk: Path, position: str) -> None:
     before = list(undisturbed.known)
-    known = next(name for name in before if name.startswith(place))
+    known = next(name for name in before if name.startswith(position))
     run = Under(bench)
     if before.index(known):
         run.until(f"{before[before.index(known) - 1]}: done")

@@ -28,7 +28,7 @@ PRELOADED = (
 
 @dataclass
 class Asked:
-    """What is asked of a run: keys that are set, stages to refresh, whether everything is read again."""
+    """Options of a run: keys that are set, stages to refresh, whether everything is verified."""
 
     changes: tuple[str, ...] = ()
     refresh: frozenset[str] = frozenset()
@@ -98,14 +98,14 @@ def build(folder: Path, prefect: str) -> Outcome:
     here = Path(__file__).parent
     shutil.copytree(here / "books", folder / "books")
     shutil.copy2(here / "recipe.yaml", folder / "recipe.yaml")
-    return carry_out(folder, prefect, lambda _: None)
+    return run_change(folder, prefect, lambda _: None)
 
 
-def copy_and_carry_out(base: Path, folder: Path, prefect: str, change: Change) -> Outcome:
+def copy_and_run_change(base: Path, folder: Path, prefect: str, change: Change) -> Outcome:
     """The same in a copy of the run at `base`, which goes afterwards."""
     shutil.copytree(base, folder, symlinks=True)
     try:
-        outcome = carry_out(folder, prefect, change)
+        outcome = run_change(folder, prefect, change)
     except Exception:  # noqa: BLE001  # told as what it is, whatever it is
         # An exception of a library may not survive the way to the other process, and would end it.
         raise AssertionError(traceback.format_exc()) from None
@@ -113,7 +113,7 @@ def copy_and_carry_out(base: Path, folder: Path, prefect: str, change: Change) -
     return outcome
 
 
-def carry_out(folder: Path, prefect: str, change: Change) -> Outcome:
+def run_change(folder: Path, prefect: str, change: Change) -> Outcome:
     """Apply one change, then plan, run and plan again."""
     began = time.monotonic()
     site = Site(folder, prefect)
@@ -134,12 +134,12 @@ def carry_out(folder: Path, prefect: str, change: Change) -> Outcome:
         executed, reused = done(site)
         site.asked.refresh = frozenset()
         after, _ = plan(site)
-    then = {place: action for place, (action, _) in after.items()}
+    then = {position: action for position, (action, _) in after.items()}
     return Outcome(planned, executed, reused, failed, stopped, then, time.monotonic() - began)
 
 
 def plan(site: Site) -> tuple[dict[str, tuple[str, tuple[str, ...]]], str]:
-    """Action and causes of each place, and the gate that would stop the flow."""
+    """Action and causes of each position, and the gate that would stop the flow."""
     from flows.cli.planning import plan_recipe
 
     told = plan_recipe("recipe.yaml", site.asked.changes, site.asked.refresh, site.asked.verify)
@@ -172,7 +172,7 @@ def run_once(site: Site) -> str:
 
 
 def done(site: Site) -> tuple[frozenset[str], frozenset[str]]:
-    """Places executed and places reused by the last run, as its journal has them."""
+    """Positions executed and positions reused by the last run, as its journal has them."""
     from flows.recipe.loading import load
     from tasks.stage.execution.run_context import open_store
     from tasks.stage.store.journal import Journal
@@ -181,12 +181,12 @@ def done(site: Site) -> tuple[frozenset[str], frozenset[str]]:
     settings: dict[str, Any] = recipe.run_settings()
     record = Journal(open_store(settings["store"], settings["root"], settings["home"])).latest(recipe.name)
     assert record is not None
-    executed = frozenset(place for place, had in record.positions.items() if had.action == "executed")
+    executed = frozenset(position for position, had in record.positions.items() if had.action == "executed")
     return executed, frozenset(record.positions) - executed
 
 
-def accept(site: Site, place: str) -> None:
-    """Vouch for what changed at a place."""
+def accept(site: Site, position: str) -> None:
+    """Vouch for what changed at a position."""
     from flows.cli.planning import accept_changes
 
-    accept_changes(place, "recipe.yaml", site.asked.changes, "it changes no byte")
+    accept_changes(position, "recipe.yaml", site.asked.changes, "it changes no byte")

@@ -155,10 +155,10 @@ class Gone:
 class Refreshed:
     """A stage that is to run in any case."""
 
-    places: frozenset[str]
+    positions: frozenset[str]
 
     def __call__(self, site: Site) -> None:
-        site.asked.refresh |= self.places
+        site.asked.refresh |= self.positions
 
 
 @dataclass(frozen=True)
@@ -192,12 +192,12 @@ class Ran:
 
 @dataclass(frozen=True)
 class Accepted:
-    """A person vouches for what changed at a place."""
+    """A person vouches for what changed at a position."""
 
-    place: str
+    position: str
 
     def __call__(self, site: Site) -> None:
-        accept(site, self.place)
+        accept(site, self.position)
 
 
 @dataclass(frozen=True)

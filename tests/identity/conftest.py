@@ -34,7 +34,7 @@ def outcomes(request: pytest.FixtureRequest, prefect: None, tmp_path_factory: py
         assert not built.failed, built.failed
         assert set(built.after.values()) == {"reuse"}
         running: dict[str, Future[Outcome]] = {
-            line.name: pool.submit(bench.copy_and_carry_out, base, folder / str(number), url, line.how)
+            line.name: pool.submit(bench.copy_and_run_change, base, folder / str(number), url, line.how)
             for number, line in enumerate(dict.fromkeys(asked))
         }
         yield lambda line: running[line.name].result()
@@ -50,6 +50,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     verdicts = {report.nodeid.partition("[")[2].removesuffix("]"): report.outcome for report in reports}
     terminalreporter.section("change matrix")
     for line in (line for line in MATRIX if line.name in verdicts):
-        terminalreporter.write_line(f"{verdicts[line.name]}  {line.name}: {line.places or 'nothing runs'}")
+        terminalreporter.write_line(f"{verdicts[line.name]}  {line.name}: {line.positions or 'nothing runs'}")
     right = sum(outcome == "passed" for outcome in verdicts.values())
     terminalreporter.write_line(f"{right} of {len(verdicts)} changes ran exactly what they must: {100 * right / len(verdicts):.0f} %")

@@ -1,4 +1,4 @@
-"""The change matrix: what is changed, how, exactly which places must run, and what the plan must name as the first one's cause.
+"""The change matrix: what is changed, how, exactly which positions must run, and what the plan must name as the first one's cause.
 
 Most edits of code leave the bytes as they were, so the wave stops at the stages that reach the edited code; those that move bytes
 (a model's weights, a book's text) show how far it goes on.
@@ -32,11 +32,11 @@ from tests.identity.changing import (
 
 
 class Line(NamedTuple):
-    """One change. `places`: what must run, in the order of the flow; `cause`: words that the plan has for the first of them."""
+    """One change. `positions`: what must run, in the order of the flow; `cause`: words that the plan has for the first of them."""
 
     name: str
     how: Change
-    places: str = ""
+    positions: str = ""
     cause: str = ""
 
 
@@ -305,7 +305,7 @@ CODE = [
             ),
         ),
         "split",
-        "code data/dedup/minhash.py MinHash is new to it "
+        "code data/dedup/minhash.py MinHash is newly reached "
         "(perhaps not reached: data.dedup.minhash is passed around as a value in data/splits/assignment.py)",
     ),
     # where it is not reached, or changes nothing
@@ -407,9 +407,9 @@ SURROUNDINGS = [
     Line("MLflow's database lost", both(keys("tracking=sqlite:///runs.db"), Ran(), Moved("runs.db"))),
 ]
 ASKED = [
-    Line("a stage refreshed", Refreshed(frozenset({"split"})), "split", "a refresh was asked for"),
-    Line("a shard refreshed", Refreshed(frozenset({"clean[1]"})), "clean[1]", "a refresh was asked for"),
-    Line("one of a stage's places refreshed", Refreshed(frozenset({"gate.base"})), "gate.base", "a refresh was asked for"),
+    Line("a stage refreshed", Refreshed(frozenset({"split"})), "split", "a refresh was requested"),
+    Line("a shard refreshed", Refreshed(frozenset({"clean[1]"})), "clean[1]", "a refresh was requested"),
+    Line("one of a stage's positions refreshed", Refreshed(frozenset({"gate.base"})), "gate.base", "a refresh was requested"),
     Line(
         "an edit accepted",
         both(code("data/splits/assignment.py", "    held_out = config.held_out", "    held_out = {} | config.held_out"), Accepted("split")),

@@ -1,4 +1,4 @@
-"""Each change of the matrix runs exactly the places it must, for the cause that the plan named; a second plan has nothing to do."""
+"""Each change of the matrix runs exactly the positions it must, for the cause that the plan named; a second plan has nothing to do."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from tests.identity.matrix import MATRIX, Line
 @pytest.mark.parametrize("line", MATRIX, ids=lambda line: line.name)
 def test_a_change_runs_exactly_what_it_must(line: Line, outcomes: Outcomes) -> None:
     outcome = outcomes(line)
-    decided = {word: {place for place, (action, _) in outcome.planned.items() if action == word} for word in ("run", "wait", "reuse")}
-    assert outcome.executed == set(line.places.split())
+    decided = {word: {position for position, (action, _) in outcome.planned.items() if action == word} for word in ("run", "wait", "reuse")}
+    assert outcome.executed == set(line.positions.split())
     assert decided["run"] <= outcome.executed, "what the plan is sure of runs"
     assert outcome.executed <= decided["run"] | decided["wait"], "what the plan would reuse does not run"
     assert outcome.stopped == "" or outcome.stopped == outcome.failed, "the plan knows the gate that stops the run"
-    first = line.places.split()[:1] or outcome.planned
-    assert line.cause in "; ".join(cause for place in first for cause in outcome.planned[place][1])
+    first = line.positions.split()[:1] or outcome.planned
+    assert line.cause in "; ".join(cause for position in first for cause in outcome.planned[position][1])
     assert set(outcome.after.values()) == {"reuse"}, "nothing is left to do"
 
 

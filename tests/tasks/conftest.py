@@ -1,4 +1,4 @@
-"""What tests of stages share: a toy pipeline to run, and MLflow databases that are copies of one migrated once."""
+"""What tests of stages share: a toy pipeline to run, and copies of one migrated MLflow database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Artifacts written by hand, for tests of what reads them."""
+"""Handwritten artifacts and runs, for tests of code that reads them."""
 
 from __future__ import annotations
 

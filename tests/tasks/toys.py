@@ -70,7 +70,7 @@ def judge(config, work, model, words):
     return {"passed": 1.0}
 """
 BODIES = ("collect", "count", "learn", "judge")
-PLACES = ("collect", "count", "learn", "judge.small")
+POSITIONS = ("collect", "count", "learn", "judge.small")
 _executed: list[str] = []
 _recording = threading.Lock()
 unheld = threading.Event()
@@ -104,7 +104,7 @@ class Toys(BaseModel, frozen=True):
 
 
 def executed(stage: str) -> None:
-    """A body says that it works, and works no further while it is held."""
+    """Record that a body runs, and block while bodies are held."""
     with _recording:
         _executed.append(stage)
     assert unheld.wait(60)
@@ -138,7 +138,7 @@ class Workshop:
         self.patch.setattr(machinery, "changed_definitions", partial(changed_definitions, root=tree))
 
     def run(self, recipe: Toys | None = None, **options: Any) -> PipelineRun:
-        """The pipeline in a real Prefect flow."""
+        """Run the pipeline in a real Prefect flow."""
         name = "toys"
 
         @flow(name=name, flow_run_name=name)
@@ -151,23 +151,23 @@ class Workshop:
 
     @property
     def executed(self) -> list[str]:
-        """The stages whose bodies worked since this was last asked, in order."""
+        """The stages whose bodies ran since this was last read, in order."""
         done = list(_executed)
         _executed.clear()
         return done
 
     def plan(self, recipe: Toys | None = None, **options: Any) -> list[Decision]:
-        """What a run would do."""
+        """Return what a run would do."""
         with self._opened(recipe or Toys(), RunOptions(planning=True, **options)) as run:
             self._compose(recipe or Toys())
         return run.decisions
 
     def made(self) -> dict[str, Artifact]:
-        """What the store holds for the recipe as it was first, by place."""
+        """Return the artifacts of the unchanged recipe in the store, by position."""
         return {decision.position: decision.artifact for decision in self.plan() if decision.artifact is not None}
 
     def folder_of(self, artifact: Artifact) -> Path:
-        """Where an artifact's files lie in a local store."""
+        """Return the folder of an artifact's files in a local store."""
         return Path(self.store) / artifact.location
 
     @contextmanager

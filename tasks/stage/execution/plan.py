@@ -20,7 +20,7 @@ from tasks.stage.store.journal import PositionRecord
 from tasks.stage.store.store import Damaged, Store
 
 Action = Literal["reuse", "run", "wait"]
-NEVER, REFRESH = "it has never run", "a refresh was asked for"
+NEVER, REFRESH = "it has never run", "a refresh was requested"
 WORDS = {"reuse": "reuse", "run": "run", "wait": "may run"}
 
 
@@ -76,27 +76,27 @@ def decide(
 
     `waits_on`: input name -> position that has not run yet; `before`: what the last run had here.
     """
-    asked = (REFRESH,) if refresh else ()
+    requested = (REFRESH,) if refresh else ()
     if waits_on:
         last = _last_record(store, stage, label, before)
         unknown = tuple(f"input.{name}" for name in waits_on)
-        known = (*asked, *(compare(last.ingredients, ingredients, unknown) if last else _causes_without_record(before)))
+        known = (*requested, *(compare(last.ingredients, ingredients, unknown) if last else _causes_without_record(before)))
         made = (record.ingredients for record in store.records(stage))
-        stood_in = (acceptance.ingredients for acceptance in acceptances(store) if acceptance.stage == stage)
-        certain = refresh or all(compare(other, ingredients, unknown) for other in chain(made, stood_in))
+        accepted_as = (acceptance.ingredients for acceptance in acceptances(store) if acceptance.stage == stage)
+        certain = refresh or all(compare(other, ingredients, unknown) for other in chain(made, accepted_as))
         waiting = f"waits on {', '.join(dict.fromkeys(waits_on.values()))}"
         action: Action = "run" if certain else "wait"
         return Decision(position, stage, action, (*known, waiting), last=last, refresh=refresh, ingredients=ingredients)
     key = compute_key(stage, ingredients)
-    found, reason, words = find_reusable(store, stage, key, verify=verify, label=label)
+    found, reason, lines = find_reusable(store, stage, key, verify=verify, label=label)
     if isinstance(found, Artifact) and not refresh:
-        return Decision(position, stage, "reuse", words, key, artifact=found, reason=reason, ingredients=ingredients)
+        return Decision(position, stage, "reuse", lines, key, artifact=found, reason=reason, ingredients=ingredients)
     last = _last_record(store, stage, label, before)
     if isinstance(found, Damaged):
         causes = tuple(f"{found.location}: {problem}" for problem in found.problems)
         return Decision(position, stage, "run", causes, key, damaged=found, last=last, ingredients=ingredients)
     if refresh:
-        return Decision(position, stage, "run", asked, key, last=last, refresh=True, ingredients=ingredients)
+        return Decision(position, stage, "run", requested, key, last=last, refresh=True, ingredients=ingredients)
     return Decision(position, stage, "run", _causes(key, last, before, ingredients), key, last=last, ingredients=ingredients)
 
 
@@ -128,7 +128,7 @@ def _causes(key: str, last: Artifact | None, before: PositionRecord | None, ingr
 
 def _causes_without_record(before: PositionRecord | None) -> tuple[str, ...]:
     """Return the causes of a run that has no record to compare with."""
-    return (f"its artifact {before.location} is gone, and with it what it was made of",) if before else (NEVER,)
+    return (f"its artifact {before.location} is gone, and so is the record of its inputs",) if before else (NEVER,)
 
 
 def compare(before: Mapping[str, str], ingredients: Mapping[str, str], ignore: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -145,7 +145,7 @@ def _describe(name: str, old: str | None, new: str | None) -> str:
     kind, _, rest = name.partition(".")
     if kind == "code":
         where, _, definition = rest.partition(":")
-        change = "is new to it" if old is None else "is no longer reached" if new is None else "changed"
+        change = "is newly reached" if old is None else "is no longer reached" if new is None else "changed"
         doubt = (new or old or "").partition(PERHAPS)[2]
         return f"code {where}{' ' + definition if definition else ''} {change}{f' (perhaps not reached: {doubt})' if doubt else ''}"
     if kind == "input":

@@ -43,7 +43,7 @@ class RunReporter:
             self._run.exporter.series(self.start(), rows)
 
     def model(self, call: StageCall, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
-        """Create a LoggedModel. An unreachable database is returned as an error, so that a finished model is committed before it is
+        """Create a LoggedModel. Returns the error of an unreachable database, so that the finished artifact is committed before it is
         raised.
         """
         exporter = self._run.exporter

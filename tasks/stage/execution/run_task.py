@@ -48,8 +48,8 @@ def run_job(job: StageJob) -> Outcome:
         if isinstance(found, Artifact) and (not call.decision.refresh or found.origin.created > context.started):
             return Outcome(found, executed=False)
         if isinstance(found, Damaged):
-            aside, what = context.store.quarantine(found), f"{found.location} was damaged ({'; '.join(found.problems)})"
-            log(f"{position}: {what}; it was moved to {aside} and is made again")
+            quarantined, damage = context.store.quarantine(found), f"{found.location} was damaged ({'; '.join(found.problems)})"
+            log(f"{position}: {damage}; it was moved to {quarantined} and is made again")
         log(f"{position}: runs because {'; '.join(call.decision.causes[:3]) or 'its artifact is gone'}")
         artifact = execute_stage(context, call, job.resources, job.reporter)
     return Outcome(artifact, executed=True, rows=tuple(buffer.rows) if buffer else ())

@@ -1,8 +1,8 @@
 """The journal of runs: one JSON object a run, in the store itself, so that what ran, why and with what result needs no server.
 
-A record is written whole or not at all. A run that is `running` holds a lock for its whole life, which tells it from one whose process
-died (`alive`): at once on a disk, within the time of a lease on an object store. An unreadable record is skipped with a warning that names
-it. Listing costs about 0.2 ms a record; MLflow and Prefect are never asked.
+A record is written whole or not at all. A run that is `running` holds a lock for its whole life, so that a run whose process died can be
+recognized (`alive`): at once on a disk, within the time of a lease on an object store. An unreadable record is skipped with a warning that
+names it. Listing costs about 0.2 ms a record; MLflow and Prefect are never asked.
 """
 
 from __future__ import annotations
@@ -125,10 +125,10 @@ class Journal:
         """Return the ids of runs that died without recording an end. Reads only records that have a lock."""
         self.store.fs.invalidate_cache()
         locks = (str(path).rsplit("/", 1)[-1] for path in self.store.fs.glob(f"{self.folder}/*.lock"))
-        held = [name.removesuffix(".lock") for name in locks]
-        lifeless = [record for record in self._read(set(held) & set(self._ids())) if record.status == "running" and not self.alive(record)]
+        locked = [name.removesuffix(".lock") for name in locks]
+        dead = [record for record in self._read(set(locked) & set(self._ids())) if record.status == "running" and not self.alive(record)]
         # A run that ended meanwhile recorded its end before it released its lock.
-        return sorted(record.id for record in self._read(record.id for record in lifeless) if record.status == "running")
+        return sorted(record.id for record in self._read(record.id for record in dead) if record.status == "running")
 
     def release(self, record: RunRecord) -> None:
         """Delete the lock that a dead run has left."""

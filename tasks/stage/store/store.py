@@ -140,12 +140,12 @@ class Store:
 
     def quarantine(self, damaged: Damaged) -> str:
         """Move a damaged artifact to quarantine with the reason; return where it is."""
-        aside = f".quarantine/{damaged.location.replace('/', '-')}-{uuid.uuid4().hex[:6]}"
-        with self._store_errors(aside):
+        quarantined = f".quarantine/{damaged.location.replace('/', '-')}-{uuid.uuid4().hex[:6]}"
+        with self._store_errors(quarantined):
             self.fs.makedirs(f"{self.root}/.quarantine", exist_ok=True)
-            self.fs.mv(f"{self.root}/{damaged.location}", f"{self.root}/{aside}", recursive=True)
-            self.fs.pipe_file(f"{self.root}/{aside}/{DAMAGE_REPORT}", "\n".join(damaged.problems).encode())
-        return aside
+            self.fs.mv(f"{self.root}/{damaged.location}", f"{self.root}/{quarantined}", recursive=True)
+            self.fs.pipe_file(f"{self.root}/{quarantined}/{DAMAGE_REPORT}", "\n".join(damaged.problems).encode())
+        return quarantined
 
     def discard(self, path: str) -> None:
         """Delete a file or folder of the store, a record before the files that it lists. Raises StoreError."""

@@ -1,8 +1,8 @@
 """Remember an interrupt that Python loses.
 
-A signal handler runs between two instructions of the main thread, wherever that is. When it is in a finalizer or a callback of the garbage
-collector, Python prints the handler's exception and goes on. So the signal is recorded before its handler runs, and a run asks at each
-point from which it would begin something new.
+A signal handler runs between two instructions of the main thread, wherever that is. In a finalizer or a callback of the garbage collector,
+Python prints the exception of the handler and goes on. So the signal is recorded before its handler runs, and a run checks for it before
+it starts anything new.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _received: Callable[[], object] | None = None
 
 @contextmanager
 def interrupts_recorded() -> Iterator[None]:
-    """Record SIGINT and SIGTERM in the block. Does nothing outside the main thread, which gets all signals, or where they are ignored."""
+    """Record SIGINT and SIGTERM in the block. Does nothing outside the main thread, which receives all signals, or if they are ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -217,8 +217,8 @@ def main() -> None:
 
 def _reason(error: Exception) -> str:
     """Return the database's message without the statement that it was given."""
-    said = re.search(r"\([\w.]+Error\) ([^\[\n]+)", str(error))
-    return said[1].strip() if said else " ".join(f"{type(error).__name__}: {error}".split())[:300]
+    found = re.search(r"\([\w.]+Error\) ([^\[\n]+)", str(error))
+    return found[1].strip() if found else " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
 def _next(calls: IO[bytes]) -> Message | None:

@@ -35,7 +35,7 @@ def order_matters(module: Module) -> bool:
 
 
 def order(module: Module, acts: list[str]) -> list[str]:
-    """Return a module's statements by the names they define, except those that may stand anywhere."""
+    """Return a module's statements by the names they define, except those whose place does not matter."""
     lines = []
     for statement in module.body:
         names = [name for name, statements in module.definitions.items() if statement in statements]
@@ -47,7 +47,7 @@ def order(module: Module, acts: list[str]) -> list[str]:
 
 
 def _order_free(statement: ast.stmt) -> bool:
-    """Return whether a statement may stand anywhere: a plain function, a literal, or an import."""
+    """Return whether the place of a statement does not matter: a plain function, a literal, or an import."""
     if isinstance(statement, (ast.Import, ast.ImportFrom)):
         return True
     if isinstance(statement, FUNCTIONS):

@@ -10,14 +10,14 @@ import pytest
 
 from tasks.stage.execution.plan import Decision
 from tasks.stage.identity import key as identity
-from tests.tasks.toys import BODIES, PLACES, Collect, Count, Judge, Learn, Toys, Workshop
+from tests.tasks.toys import BODIES, POSITIONS, Collect, Count, Judge, Learn, Toys, Workshop
 
 UNCHANGED = Toys()
 
 
 @dataclass(frozen=True)
 class Edit:
-    """One change since the last run, what the plan must say of it, and which bodies work then."""
+    """A change since the last run, what the plan must say about it, and which bodies run then."""
 
     name: str
     executes: tuple[str, ...]
@@ -37,7 +37,7 @@ EDITS = (
     Edit("a_comment", (), "", source=('MARK = "."', 'MARK = "."  # ends it')),
     Edit("a_file_that_is_read", ("collect",), "file words.txt was added", book="a book"),
     Edit("a_library", ("count",), "library pydantic: ", library="0.0.1"),
-    Edit("a_refresh", ("learn",), "a refresh was asked for", refresh=("learn",)),
+    Edit("a_refresh", ("learn",), "a refresh was requested", refresh=("learn",)),
     Edit("a_field_that_changes_no_byte", ("count",), "longest: 9 -> 8", recipe=Toys(count=Count(longest=8))),
     Edit("bytes_that_one_reader_ignores", ("collect", "count", "judge"), "words: ", recipe=Toys(collect=Collect(words="THE cat the dog"))),
 )
@@ -53,38 +53,38 @@ def make(workshop: Workshop, edit: Edit) -> dict[str, Any]:
     return {"recipe": edit.recipe, "refresh": frozenset(edit.refresh)}
 
 
-def by_place(decisions: list[Decision]) -> dict[str, Decision]:
-    """Decisions by place."""
+def by_position(decisions: list[Decision]) -> dict[str, Decision]:
+    """Return decisions by position."""
     return {decision.position: decision for decision in decisions}
 
 
 @pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.name)
 def test_a_run_executes_what_the_plan_named_for_the_causes_it_gave_and_then_nothing(worked: Workshop, edit: Edit) -> None:
     asked = make(worked, edit)
-    planned = by_place(worked.plan(**asked))
+    planned = by_position(worked.plan(**asked))
     assert worked.executed == []
     run = worked.run(**asked)
     executed = worked.executed
     assert executed == list(edit.executes)
-    done = by_place(run.decisions)
-    for body, place in zip(BODIES, PLACES, strict=True):
-        if planned[place].action == "run":
+    done = by_position(run.decisions)
+    for body, position in zip(BODIES, POSITIONS, strict=True):
+        if planned[position].action == "run":
             assert body in executed
-        if planned[place].action == "reuse":
+        if planned[position].action == "reuse":
             assert body not in executed
-            assert planned[place].key == run.artifacts[place].key
-        waits = [cause for cause in planned[place].causes if cause.startswith("waits on")]
-        assert set(planned[place].causes) - set(waits) <= set(done[place].causes)
+            assert planned[position].key == run.artifacts[position].key
+        waits = [cause for cause in planned[position].causes if cause.startswith("waits on")]
+        assert set(planned[position].causes) - set(waits) <= set(done[position].causes)
         if body in executed and not waits:
-            assert (planned[place].key, planned[place].causes) == (done[place].key, done[place].causes)
+            assert (planned[position].key, planned[position].causes) == (done[position].key, done[position].causes)
     if executed:
-        first = PLACES[BODIES.index(executed[0])]
+        first = POSITIONS[BODIES.index(executed[0])]
         assert any(cause.startswith(edit.cause) for cause in planned[first].causes)
     assert {decision.action for decision in worked.plan(edit.recipe)} == {"reuse"}
 
 
 def test_before_the_first_run_everything_has_never_run_and_later_stages_say_what_they_wait_on(workshop: Workshop) -> None:
-    planned = by_place(workshop.plan())
+    planned = by_position(workshop.plan())
     assert planned["collect"].causes == ("it has never run",)
     assert planned["judge.small"].causes == ("it has never run", "waits on learn, collect")
     assert {decision.action for decision in planned.values()} == {"run"}
@@ -94,14 +94,14 @@ def test_before_the_first_run_everything_has_never_run_and_later_stages_say_what
 def test_an_input_whose_bytes_moved_is_named_with_both_digests(worked: Workshop) -> None:
     before = worked.made()["learn"].digest
     after = worked.run(Toys(learn=Learn(rate=0.25)))
-    assert by_place(after.decisions)["judge.small"].causes == (f"input model: {before[:8]} -> {after.artifacts['learn'].digest[:8]}",)
+    assert by_position(after.decisions)["judge.small"].causes == (f"input model: {before[:8]} -> {after.artifacts['learn'].digest[:8]}",)
 
 
 def test_a_stage_below_one_that_runs_may_run_and_is_reused_when_older_bytes_come_back(worked: Workshop) -> None:
     worked.run(Toys(learn=Learn(rate=0.25)))
     assert worked.executed == ["learn", "judge"]
     back = Toys(count=Count(longest=8), learn=Learn(rate=0.5))
-    planned = by_place(worked.plan(back))
+    planned = by_position(worked.plan(back))
     assert planned["learn"].action == "wait"
     assert planned["learn"].causes == ("rate: 0.25 -> 0.5", "waits on count")
     worked.run(back)
@@ -109,16 +109,17 @@ def test_a_stage_below_one_that_runs_may_run_and_is_reused_when_older_bytes_come
 
 
 def test_a_refresh_below_a_stage_that_runs_is_certain(worked: Workshop) -> None:
-    planned = by_place(worked.plan(Toys(count=Count(longest=8)), refresh=frozenset({"learn"})))
+    planned = by_position(worked.plan(Toys(count=Count(longest=8)), refresh=frozenset({"learn"})))
     assert planned["learn"].action == "run"
-    assert planned["learn"].causes == ("a refresh was asked for", "waits on count")
+    assert planned["learn"].causes == ("a refresh was requested", "waits on count")
 
 
 def test_an_artifact_that_was_deleted_is_made_again_because_it_is_gone(worked: Workshop) -> None:
     learned = worked.made()["learn"]
     shutil.rmtree(worked.folder_of(learned))
-    assert by_place(worked.plan())["learn"].causes == (f"its artifact {learned.location} is gone",)
+    assert by_position(worked.plan())["learn"].causes == (f"its artifact {learned.location} is gone",)
     other = Toys(learn=Learn(rate=0.25))
-    assert by_place(worked.plan(other))["learn"].causes == (f"its artifact {learned.location} is gone, and with it what it was made of",)
+    causes = by_position(worked.plan(other))["learn"].causes
+    assert causes == (f"its artifact {learned.location} is gone, and so is the record of its inputs",)
     worked.run(other)
-    assert by_place(worked.plan())["learn"].causes == ("rate: 0.25 -> 0.5",)
+    assert by_position(worked.plan())["learn"].causes == ("rate: 0.25 -> 0.5",)

@@ -1,4 +1,4 @@
-"""Nothing that a machine may spend, and no place where things lie, is identity."""
+"""No resource and no path is part of identity."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def changed(model: Any, path: tuple[str, ...], value: Any) -> Any:
 
 
 def keys(decisions: list[Decision]) -> dict[str, str]:
-    """Key by place."""
+    """Key by position."""
     return {decision.position: decision.key for decision in decisions}
 
 

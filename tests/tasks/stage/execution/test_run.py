@@ -15,10 +15,10 @@ from tasks.stage.execution.execute_stage import SourceEdited
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.identity.digests import DigestCache, _row, _signature
 from tasks.stage.store.artifact import RECORD
-from tests.tasks.toys import BODIES, PLACES, Collect, Judge, Learn, Toys, Workshop, unheld
+from tests.tasks.toys import BODIES, POSITIONS, Collect, Judge, Learn, Toys, Workshop, unheld
 
 
-def prefect_states(since: float, places: Sequence[str] = PLACES) -> dict[str, str]:
+def prefect_states(since: float, positions: Sequence[str] = POSITIONS) -> dict[str, str]:
     """Task name -> state of the newest task runs that Prefect's server knows of, once all have ended."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.sorting import TaskRunSort
@@ -27,15 +27,15 @@ def prefect_states(since: float, places: Sequence[str] = PLACES) -> dict[str, st
         for _ in range(600):
             newest = client.read_task_runs(sort=TaskRunSort.EXPECTED_START_TIME_DESC, limit=50)
             found = {run.name: run for run in reversed(newest) if run.expected_start_time and run.expected_start_time.timestamp() >= since}
-            if set(places) <= set(found) and all(run.state and run.state.is_final() for run in found.values()):
+            if set(positions) <= set(found) and all(run.state and run.state.is_final() for run in found.values()):
                 return {name: str(run.state_name) for name, run in found.items()}
             time.sleep(0.1)
     raise AssertionError(f"Prefect knows of {sorted(found)} only")
 
 
 def made(run: PipelineRun) -> dict[str, tuple[str, str, str]]:
-    """What a run has at each place: which execution, which bytes, where and when made."""
-    return {place: (artifact.key, artifact.digest, artifact.origin.created) for place, artifact in run.artifacts.items()}
+    """What a run has at each position: which execution, which bytes, where and when made."""
+    return {position: (artifact.key, artifact.digest, artifact.origin.created) for position, artifact in run.artifacts.items()}
 
 
 def test_a_second_run_reuses_every_artifact_and_prefect_shows_its_tasks_as_cached(workshop: Workshop) -> None:
@@ -45,8 +45,8 @@ def test_a_second_run_reuses_every_artifact_and_prefect_shows_its_tasks_as_cache
     second = workshop.run()
     assert workshop.executed == []
     assert made(second) == made(first)
-    assert second.reused == set(PLACES)
-    assert prefect_states(since) == dict.fromkeys(PLACES, "Cached")
+    assert second.reused == set(POSITIONS)
+    assert prefect_states(since) == dict.fromkeys(POSITIONS, "Cached")
 
 
 def test_artifacts_are_reused_when_prefect_has_lost_its_results_and_when_the_run_has_another_root(workshop: Workshop) -> None:

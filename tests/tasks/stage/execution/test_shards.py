@@ -133,7 +133,7 @@ def test_a_changed_book_runs_its_own_shard_and_the_plan_says_so(library: Library
         library.config = Read(folder="shelf")
     assert set(library.executed) == EVERYTHING
     planned = {decision.position: decision for decision in library.plan()}
-    assert {place for place, decision in planned.items() if decision.action == "reuse"} == EVERYTHING - runs
+    assert {position for position, decision in planned.items() if decision.action == "reuse"} == EVERYTHING - runs
     library.run()
     assert set(library.executed) == runs
     if change == "edit":

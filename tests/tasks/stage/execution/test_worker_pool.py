@@ -1,4 +1,4 @@
-"""Shards that other processes work on: keys and bytes as in threads, and no shard lost or half made whatever happens to a worker."""
+"""Shards in other processes: keys and bytes as in threads, and no shard lost or half made whatever happens to a worker."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def bind(config, work, text):
     return {}
 """
 SHARDS = 3
-PLACES = [*(f"read[{number}]" for number in range(SHARDS)), "bind"]
+POSITIONS = [*(f"read[{number}]" for number in range(SHARDS)), "bind"]
 
 
 class Nothing(BaseModel, frozen=True):
@@ -82,12 +82,12 @@ class Library(Workshop):
         self.stages.bind(Nothing(), text=read.part("text.txt"))
 
     def kept(self) -> set[str]:
-        """The places that the store has an artifact for."""
+        """The positions that the store has an artifact for."""
         return set(self.made())
 
     def processes(self, run: PipelineRun) -> set[int]:
         """Who made the shards of a run."""
-        shards = (self.folder_of(run.artifacts[place]) for place in PLACES[:SHARDS])
+        shards = (self.folder_of(run.artifacts[position]) for position in POSITIONS[:SHARDS])
         return {int((folder / "logs" / "process.txt").read_text()) for folder in shards}
 
 
@@ -115,18 +115,18 @@ def test_workers_make_what_threads_make_and_their_tasks_and_series_are_shown(lib
     run = library.run()
     assert len(library.processes(run)) == 2
     assert os.getpid() not in library.processes(run)
-    assert {run.artifacts[place].metrics["threads"] for place in PLACES[:SHARDS]} == {1.0}
-    assert prefect_states(since, PLACES) == dict.fromkeys(PLACES, "Completed")
+    assert {run.artifacts[position].metrics["threads"] for position in POSITIONS[:SHARDS]} == {1.0}
+    assert prefect_states(since, POSITIONS) == dict.fromkeys(POSITIONS, "Completed")
     record = Journal(Store(library.store, library.home)).latest("toys")
     assert record is not None
     client, mine = MlflowClient(tracking_uri=database), run.artifacts["read[0]"].origin.mlflow_run_id
-    assert {run.artifacts[place].origin.mlflow_run_id for place in PLACES[:SHARDS]} == {mine}
+    assert {run.artifacts[position].origin.mlflow_run_id for position in POSITIONS[:SHARDS]} == {mine}
     assert {(metric.step, metric.value) for metric in client.get_metric_history(mine, "read.step")} == {(0, 0.0), (1, 1.0), (2, 2.0)}
     assert client.get_run(record.mlflow_run_id).data.metrics["read.letters"] == 12.0
     since = time.time()
     again = library.run()
-    assert again.reused == set(PLACES)
-    assert prefect_states(since, PLACES) == dict.fromkeys(PLACES, "Cached")
+    assert again.reused == set(POSITIONS)
+    assert prefect_states(since, POSITIONS) == dict.fromkeys(POSITIONS, "Cached")
     library.store, library.resources, library.tracking = str(library.folder / "other"), Resources(threads=2), ""
     threaded = library.run()
     assert library.processes(threaded) == {os.getpid()}
@@ -136,7 +136,7 @@ def test_workers_make_what_threads_make_and_their_tasks_and_series_are_shown(lib
 def test_a_shard_whose_worker_is_killed_is_made_by_another(library: Library) -> None:
     library.write(1, "deadly once")
     library.run()
-    assert library.kept() == set(PLACES)
+    assert library.kept() == set(POSITIONS)
 
 
 def test_a_shard_that_kills_every_worker_ends_the_run_by_name_and_the_same_command_goes_on(library: Library, cluster: Any) -> None:

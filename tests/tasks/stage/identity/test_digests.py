@@ -1,4 +1,4 @@
-"""Digests are remembered while a file can't have changed, and no longer: whoever edits it, and however it is hidden."""
+"""Cached digests count while a file can not have changed, and no longer, whoever edits it and however the edit is hidden."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from tasks.stage.store.artifact import list_files
 
 @pytest.fixture
 def memory(tmp_path: Path) -> DigestCache:
-    """An empty memory in a folder that does not exist yet."""
+    """An empty cache in a folder that does not exist yet."""
     return DigestCache(tmp_path / "home" / "cache" / "digests.db")
 
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The files that were read since the last look."""
+    """The files read since this list was cleared."""
     read: list[Path] = []
     real = module._read_one
 
@@ -43,7 +43,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files count as settled at once, so that a test need not wait."""
+    """Files count as settled at once, so that tests need not wait."""
     monkeypatch.setattr(module, "SETTLE_SECONDS", 0.0)
 
 

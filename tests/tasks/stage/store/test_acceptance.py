@@ -1,4 +1,4 @@
-"""A person may vouch for a change instead of running a costly stage again: in writing, and never for other input."""
+"""A change can be accepted instead of running a costly stage again: on record, and never for changed input."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ FASTER = ("json.dumps([counts, rate])", "json.dumps([counts, 1 * rate])")
 REASON = "only the order of arithmetic"
 
 
-def planned(workshop: Workshop, place: str, recipe: Toys | None = None) -> Decision:
-    return next(decision for decision in workshop.plan(recipe) if decision.position == place)
+def planned(workshop: Workshop, position: str, recipe: Toys | None = None) -> Decision:
+    return next(decision for decision in workshop.plan(recipe) if decision.position == position)
 
 
 def kept(workshop: Workshop) -> Store:
@@ -80,21 +80,21 @@ def test_an_acceptance_whose_artifact_is_gone_counts_for_nothing(worked: Worksho
         ("no reason", "learn: an acceptance needs a reason"),
         ("other input", r"collect: observed.words.txt changed: its input differs"),
         ("waits", "learn: there is nothing to accept, since waits on count"),
-        ("gone", "learn: there is nothing to accept, since its artifact learn/toys-.* is gone, and with it"),
+        ("gone", "learn: there is nothing to accept, since its artifact learn/toys-.* is gone, and so is"),
     ],
 )
 def test_what_nobody_can_vouch_for_is_refused(worked: Workshop, harm: str, words: str) -> None:
-    place, recipe = "learn", None
+    position, recipe = "learn", None
     if harm in ("no reason", "gone"):
         learned = worked.made()["learn"]
         worked.edit(*FASTER)
         if harm == "gone":
             shutil.rmtree(worked.folder_of(learned))
     if harm == "other input":
-        place = "collect"
+        position = "collect"
         (worked.root / "words.txt").write_text("a book")
     if harm == "waits":
         recipe = Toys(collect=Collect(words="other words"))
     with pytest.raises(NotAcceptable, match=words):
-        accept(kept(worked), "toys", planned(worked, place, recipe), "" if harm == "no reason" else REASON)
+        accept(kept(worked), "toys", planned(worked, position, recipe), "" if harm == "no reason" else REASON)
     assert list(acceptances(kept(worked))) == []

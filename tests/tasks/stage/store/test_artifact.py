@@ -1,4 +1,4 @@
-"""A record: its digest is a matter of names and contents alone, and a part depends on no more than it holds."""
+"""The digest of a record depends on names and contents alone, and a part depends only on the files it holds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a collection keeps, what it lets go of, and that it takes nothing from under a run."""
+"""What garbage collection keeps, what it deletes, and that it takes nothing that a run uses."""
 
 from __future__ import annotations
 
@@ -173,8 +173,8 @@ def test_an_acceptance_stays_as_long_as_what_it_lets_stand_in(store: Store) -> N
 def test_what_an_accepted_run_had_stays(store: Store) -> None:
     stood_in = made(store, "clean.a")
     record = ran(store, 1, stood_in)
-    place = record.positions["clean"].model_copy(update={"key": "f" * 64, "accepted": "it alters nothing"})
-    Journal(store).write(record.model_copy(update={"places": {"clean": place}}))
+    position = record.positions["clean"].model_copy(update={"key": "f" * 64, "accepted": "it alters nothing"})
+    Journal(store).write(record.model_copy(update={"positions": {"clean": position}}))
     assert going(collect_garbage(store, delete=False, keep=1)) == {}
 
 

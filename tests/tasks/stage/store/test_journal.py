@@ -1,4 +1,4 @@
-"""What ran, why and with what outcome: read from the store alone, and a run whose owner died is told from one at work."""
+"""The journal is read from the store alone, and tells a dead run from a living one."""
 
 from __future__ import annotations
 
@@ -50,9 +50,10 @@ def ran(run_id: str = "20261125T130501-3fa2bc", *, recipe: str = "toys", status:
 
 def test_a_record_reads_back_as_it_was_written_and_a_later_one_replaces_it(store: Store) -> None:
     journal = Journal(store)
-    place = PositionRecord(stage="ingest", key="k", digest="d", location="ingest/toys-0-k", action="executed", causes=("it has never run",))
+    causes = ("it has never run",)
+    position = PositionRecord(stage="ingest", key="k", digest="d", location="ingest/toys-0-k", action="executed", causes=causes)
     registered = RegisteredModel(name="folio-toys", version="2", alias="champion", location="export/toys-k", digest="d")
-    record = ran(positions={"ingest[0]": place}, registered=(registered,), configuration={"sft": {"rate": 0.5, "names": ["é", None]}})
+    record = ran(positions={"ingest[0]": position}, registered=(registered,), configuration={"sft": {"rate": 0.5, "names": ["é", None]}})
     journal.write(ran(status="running"))
     journal.write(record)
     assert journal.records() == [record]
@@ -170,12 +171,12 @@ def test_ids_tell_the_start_and_differ(tmp_path: Path) -> None:
 def test_a_thousand_runs_of_real_size_are_listed_in_well_under_a_second(tmp_path: Path) -> None:
     journal = Journal(Store(str(tmp_path / "store"), tmp_path / "cache"))
     causes = ("ingest.sources[0].books: 100 -> 101", "code data/sources/ingest.py:ingest changed")
-    places = {
+    positions = {
         f"p[{n}]": PositionRecord(stage="p", key="k" * 64, digest="d" * 64, location="p/l", action="reused", causes=causes)
         for n in range(40)
     }
     configuration = {f"section{n}": {f"key{m}": m for m in range(12)} for n in range(20)}
-    text = ran(positions=places, configuration=configuration).model_dump_json(indent=1)
+    text = ran(positions=positions, configuration=configuration).model_dump_json(indent=1)
     folder = tmp_path / "store" / RUNS
     folder.mkdir(parents=True)
     for number in range(1000):

@@ -1,4 +1,4 @@
-"""A store read again, whatever is remembered of it: each damage is named, and nothing else."""
+"""Verification reads everything, whatever is cached: each damage is named, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One holder at a time, whoever dies: a lock on a disk goes with its process, a lease on an object store with its time."""
+"""One holder at a time, whoever dies: a lock on a disk ends with its process, a lease on an object store when it expires."""
 
 from __future__ import annotations
 

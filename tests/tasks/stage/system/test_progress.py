@@ -1,4 +1,4 @@
-"""What a person sees of a long step in a log."""
+"""The progress of a long step in a log."""
 
 from __future__ import annotations
 

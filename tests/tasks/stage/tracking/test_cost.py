@@ -1,4 +1,4 @@
-"""What an execution costs: shared by those that run at the same time, on accelerators counted apart, in money where prices are known."""
+"""The cost of an execution: shared by concurrent executions, accelerators counted separately, in money where prices are known."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What MLflow shows of a run: parent and stages, data sets by digest, models, links of reused stages, the registry."""
+"""What MLflow shows of a run: parent and stages, datasets by digest, models, links of reused stages, the registry."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from tasks.release.register import CHAMPION
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.tracking.mlflow_exporter import MlflowExporter
-from tests.tasks.toys import PLACES, Judge, Learn, Toys, Workshop
+from tests.tasks.toys import POSITIONS, Judge, Learn, Toys, Workshop
 
 
 @pytest.fixture
@@ -50,14 +50,14 @@ def test_a_run_is_a_parent_with_a_child_a_stage_and_every_metric_stands_on_the_p
     run = tracked.run()
     (parent,) = runs(tracked)
     children = {child.info.run_name: child for child in runs(tracked, parent.info.run_id)}
-    assert tuple(children) == PLACES
+    assert tuple(children) == POSITIONS
     assert {child.info.status for child in (parent, *children.values())} == {"FINISHED"}
     assert parent.data.params["learn.rate"] == "0.5"
     assert parent.data.metrics["count.words"] == children["count"].data.metrics["words"] == 4.0
-    assert parent.data.tags["folio.executed"] == ", ".join(sorted(PLACES))
+    assert parent.data.tags["folio.executed"] == ", ".join(sorted(POSITIONS))
     history = MlflowClient(tracking_uri=tracked.tracking).get_metric_history(children["learn"].info.run_id, "train.loss")
     assert [(point.step, point.value) for point in history] == [(1, 2.0), (2, 1.0)]
-    assert all(run.artifacts[place].origin.mlflow_run_id == children[place].info.run_id for place in PLACES)
+    assert all(run.artifacts[position].origin.mlflow_run_id == children[position].info.run_id for position in POSITIONS)
 
 
 def test_inputs_and_outputs_are_data_sets_named_by_our_digests(tracked: Workshop) -> None:
@@ -65,7 +65,7 @@ def test_inputs_and_outputs_are_data_sets_named_by_our_digests(tracked: Workshop
     (parent,) = runs(tracked)
     judged = next(child for child in runs(tracked, parent.info.run_id) if child.info.run_name == "judge.small")
     shown = {name: (given.name, given.digest) for name, given in data_sets(judged).items()}
-    made = {name: run.artifacts[place] for name, place in (("model", "learn"), ("words", "collect"), ("output", "judge.small"))}
+    made = {name: run.artifacts[position] for name, position in (("model", "learn"), ("words", "collect"), ("output", "judge.small"))}
     assert shown == {name: (artifact.location, artifact.digest[:32]) for name, artifact in made.items()}
     counted = next(child for child in runs(tracked, parent.info.run_id) if child.info.run_name == "count")
     part = data_sets(counted)["words"]
@@ -112,7 +112,7 @@ def test_a_stage_that_does_not_get_there_is_failed_and_so_is_its_parent(tracked:
     children = {child.info.run_name: child for child in runs(tracked, parent.info.run_id)}
     assert parent.info.status == "FAILED"
     assert {name: child.info.status for name, child in children.items()} == {
-        **dict.fromkeys(PLACES[:3], "FINISHED"),
+        **dict.fromkeys(POSITIONS[:3], "FINISHED"),
         "judge.small": "FAILED",
     }
     assert str(error.value)[:40] in children["judge.small"].data.tags["folio.error"]
