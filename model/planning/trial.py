@@ -80,7 +80,7 @@ def measure(job: Job, updates: int, folder: Path) -> dict[str, Any]:
     import_deepspeed()
     os.environ["LOCAL_RANK"] = "0"
     worker = WorkerRank(0, 0, 1)
-    join(worker, folder)
+    join(worker)
     from model.networks.decoder import Decoder
     from model.objectives.next_token import NextToken
     from model.training.engine import Engine

@@ -11,7 +11,6 @@ import os
 import sys
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import NoReturn
 
 from model.training.launch.hosts import slurm_environment
@@ -71,23 +70,20 @@ def select_device(worker: WorkerRank) -> str:
     return "nccl"
 
 
-def join(worker: WorkerRank, run_directory: Path, meet_seconds: float = 600) -> None:
+def join(worker: WorkerRank, meet_seconds: float = 600) -> None:
     """Join the process group; raise if a worker is missing after `meet_seconds`, which also limits each later exchange."""
     import deepspeed
     from torch import distributed
-    from torch._C._distributed_c10d import FileStore, HashStore
+    from torch._C._distributed_c10d import HashStore
 
     os.environ.setdefault("LOCAL_RANK", str(worker.local_rank))  # DeepSpeed reads it
     # The device is set before anything touches the first one.
-    backend, timeout = select_device(worker), timedelta(seconds=meet_seconds)
+    backend = select_device(worker)
     if not distributed.is_initialized():
         if worker.world_size == 1:
             distributed.init_process_group(backend, store=HashStore(), rank=0, world_size=1)
-        elif "MASTER_ADDR" in os.environ:
-            distributed.init_process_group(backend, timeout=timeout)
         else:
-            store = FileStore(str(run_directory / "meeting"), worker.world_size)
-            distributed.init_process_group(backend, store=store, rank=worker.rank, world_size=worker.world_size, timeout=timeout)
+            distributed.init_process_group(backend, timeout=timedelta(seconds=meet_seconds))
     deepspeed.init_distributed(dist_backend=backend, auto_mpi_discovery=False, verbose=False)
 
 

@@ -9,7 +9,6 @@ which only reads.
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -30,7 +29,7 @@ Step = Callable[[int], float]
 def folio(job: Job) -> tuple[Step, int]:
     """The trainer's step, and the decoder's parameters."""
     import_deepspeed()
-    join(ALONE, Path(tempfile.gettempdir()))
+    join(ALONE)
     from model.training.trainer import Trainer
 
     trainer = Trainer(job, ALONE)

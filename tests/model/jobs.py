@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,3 +133,10 @@ def follow_up(job: Job, shards: Path, config: SftConfig | DpoConfig, name: str) 
             "checkpoints": place / "checkpoints",
         }
     )
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,10 +1,9 @@
-"""Launching a job: workers started, followed and ended. The caller's process never joins the process group.
+"""Launching a job: start its workers, follow their progress, end them. The caller's process never joins the process group.
 
-Guarantee: returns when the model directory is written, or raises with the reason; no worker is alive afterwards, whether
-it returned, raised, was signalled, or was killed. Whatever is raised meanwhile, Ctrl-C too, first stops the workers at a checkpoint,
-and a note on it tells which is kept.
-A killed job continues from its last checkpoint when launched again with the same `checkpoints` directory.
-Cost: two processes' start-up, about three seconds, mostly the import of torch and DeepSpeed.
+Guarantee: `launch` returns when the model directory is written, or raises with the reason. No worker is alive afterwards, whether it
+returned, raised, was signalled or was killed. Any exception meanwhile, Ctrl-C included, first stops the workers at a checkpoint; a note on
+the exception says which one. A job launched again with the same `checkpoints` directory continues from its last checkpoint.
+Cost: the start of the worker processes, about three seconds, mostly the import of torch and DeepSpeed; as much again for torchrun.
 """
 
 from __future__ import annotations
@@ -17,20 +16,22 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 from model.training.checkpoint.record import CheckpointRecord
 from model.training.job import Job
-from model.training.launch.launchers import ROOT, starts, torchrun_command
+from model.training.launch.commands import ROOT, commands, torchrun_command
+from model.training.launch.lifeline import STOPPED
 from model.training.launch.processes import WorkerProcesses
-from model.training.launch.worker import STOPPED
 from model.training.telemetry.progress import Progress, ProgressReader, silent_workers
 from model.training.telemetry.step_log import read_lines
 
 POLL_SECONDS = 0.1
+LAST_WORDS_SECONDS = 3.0  # after one worker's failure, for the others to report theirs
 
 
 class LaunchError(RuntimeError):
-    """The workers failed, stalled or were stopped; the message carries the reason."""
+    """The workers failed, stalled or were stopped; the message says why."""
 
 
 def launch(
@@ -39,10 +40,10 @@ def launch(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     time_limit_seconds: float | None = None,
 ) -> dict[str, float]:
-    """Train as the job says; returns the last line of its history without the step, and `steps` and `tokens_per_second`.
+    """Train the job; return the last line of its step log without the step, and `steps` and `tokens_per_second`.
 
-    `on_progress` is called in this thread, at most about twice a second; what it raises stops the workers and is raised.
-    LaunchError: a worker failed (with its own words) or was killed, was silent for `resources.stall_seconds`, or ran past
+    `on_progress` is called in this thread, at most about twice a second; an exception in it stops the workers and propagates.
+    Raise LaunchError if a worker fails (with its own message) or is killed, if all are silent for `resources.stall_seconds`, or after
     `time_limit_seconds`.
     """
     job = job.model_copy(update={name: getattr(job, name).resolve() for name in _paths(job)})
@@ -55,59 +56,59 @@ def launch(
     directory.mkdir(parents=True)
     job_file = directory / "job.json"
     job_file.write_text(job.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    with _terminable(), WorkerProcesses(starts(job, job_file), directory) as workers:
+    with _sigterm_raises(), WorkerProcesses(commands(job, job_file), directory) as processes:
         try:
-            if job.resources.parallel.launcher == "torchrun" and job.resources.parallel.nodes > 1:
-                on_progress(_awaited(job, shlex.join(torchrun_command(job, job_file))))
-            speed = _follow(job, workers, on_progress, time_limit_seconds)
+            if launcher == "torchrun" and job.resources.parallel.nodes > 1:
+                on_progress(_waiting(job, shlex.join(torchrun_command(job, job_file))))
+            speed = _follow(job, processes, on_progress, time_limit_seconds)
         except BaseException as error:
-            workers.stop()
+            processes.stop()
             if not isinstance(error, LaunchError):
-                error.add_note(kept(job))
+                error.add_note(_resume_point(job))
             raise
-    if not (history := read_lines(job.output / "history.jsonl")):
-        raise LaunchError(f"the workers are done, but {job.output} is not to be seen here: all nodes must see it under this name")
-    last = history[-1]
+    if not (log := read_lines(job.output / "history.jsonl")):
+        raise LaunchError(f"the workers have finished, but {job.output} does not exist here: all nodes must see it under this name")
+    last = log[-1]
     steps = float(last.pop("step"))
     return {**{name: float(value) for name, value in last.items()}, "steps": steps, "tokens_per_second": speed}
 
 
-def _awaited(job: Job, command: str) -> Progress:
-    where = {"step": 0, "steps": job.total_steps, "loss": None, "learning_rate": 0.0, "tokens_per_second": 0.0, "seconds_left": None}
-    return Progress(**where, note=f"waiting for the other nodes; on each of them, within meet_seconds, in {ROOT}: {command}")
+def _waiting(job: Job, command: str) -> Progress:
+    start = {"step": 0, "steps": job.total_steps, "loss": None, "learning_rate": 0.0, "tokens_per_second": 0.0, "seconds_left": None}
+    return Progress(**start, note=f"waiting for the other nodes; on each of them, within meet_seconds, in {ROOT}: {command}")
 
 
-def kept(job: Job) -> str:
-    """What a stopped job goes on from, in words."""
-    latest = CheckpointRecord.read(job.checkpoints)
-    return f"the checkpoint of step {latest.step} of {job.total_steps} is kept" if latest else "no checkpoint was written yet"
+def _resume_point(job: Job) -> str:
+    """What a stopped job will continue from, in words."""
+    record = CheckpointRecord.read(job.checkpoints)
+    return f"the checkpoint of step {record.step} of {job.total_steps} is kept" if record else "no checkpoint was written yet"
 
 
-def _follow(job: Job, workers: WorkerProcesses, on_progress: Callable[[Progress], None], limit: float | None) -> float:
-    """Until all workers are done; returns the speed. Raises LaunchError when one failed, was silent too long, or at the time limit."""
+def _follow(job: Job, processes: WorkerProcesses, on_progress: Callable[[Progress], None], limit: float | None) -> float:
+    """Wait until all processes are done; return the speed. Raise LaunchError if one fails, all are silent too long, or time is up."""
     reader, speed = ProgressReader(job.run_directory() / "progress.jsonl"), 0.0
     began = heard = time.monotonic()
     while True:
-        codes = workers.codes()
+        codes = processes.codes()
         for progress in reader.new():
             heard, speed = time.monotonic(), progress.tokens_per_second or speed
             on_progress(progress)
         if all(code == 0 for code in codes):
             return speed
-        if any(code not in (None, 0) for code in codes):
-            _let_others_end(workers)
-            raise LaunchError(_reason(job, workers, codes))
+        reports = processes.reports() if None in codes else []
+        if reports or any(code not in (None, 0) for code in codes):
+            _let_others_end(processes)
+            raise LaunchError(_reason(job, processes, codes, [*reports, *processes.reports()]))
         now = time.monotonic()
         if now - heard > job.resources.stall_seconds:
-            quiet = "".join(
-                f", worker {rank} gave no sign of life for {age:.0f} s" for rank, age in silent_workers(job.run_directory()).items()
-            )
-            workers.stop()
+            ages = silent_workers(job.run_directory())
+            quiet = "".join(f", worker {rank} gave no sign of life for {age:.0f} s" for rank, age in ages.items())
+            processes.stop()
             silence = f"no progress for stall_seconds={job.resources.stall_seconds:g}{quiet}"
-            raise LaunchError(f"{silence}, so the workers were ended; {kept(job)}")
+            raise LaunchError(f"{silence}, so the workers were ended; {_resume_point(job)}")
         if limit is not None and now - began > limit:
-            workers.stop()
-            raise LaunchError(f"not done within {limit:.0f} s; {kept(job)}")
+            processes.stop()
+            raise LaunchError(f"not done within {limit:.0f} s; {_resume_point(job)}")
         time.sleep(POLL_SECONDS)
 
 
@@ -117,10 +118,10 @@ def _paths(job: Job) -> list[str]:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM that nobody handles is raised as an error while inside, so that the workers are stopped first; then it takes its course.
+def _sigterm_raises() -> Iterator[None]:
+    """Inside, an unhandled SIGTERM raises, so that the workers are stopped first; afterwards it takes its default effect.
 
-    Who handles it already raises something by himself, as Prefect does; only the main thread may ask.
+    A handler of the caller's, such as Prefect's, stays in place, since it raises something by itself. Only the main thread may set one.
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
@@ -143,25 +144,30 @@ class _Terminated(BaseException):
     """SIGTERM arrived."""
 
 
-def _let_others_end(workers: WorkerProcesses, seconds: float = 3.0) -> None:
-    """After one worker's failure: a moment for the others to say why, too. What remains is killed on the way out."""
-    deadline = time.monotonic() + seconds
-    while None in workers.codes() and time.monotonic() < deadline:
+def _let_others_end(processes: WorkerProcesses) -> None:
+    """After one failure, give the others a moment to report theirs, then kill what remains."""
+    deadline = time.monotonic() + LAST_WORDS_SECONDS
+    while None in processes.codes() and time.monotonic() < deadline:
         time.sleep(0.05)
-    if None in workers.codes():
-        workers.kill()
+    if None in processes.codes():
+        processes.kill()
 
 
-def _reason(job: Job, workers: WorkerProcesses, codes: list[int | None]) -> str:
-    """Why the job failed, and what is kept. `codes`: the exit codes as they were seen first."""
-    killed = next(((index, -code) for index, code in enumerate(codes) if code is not None and code < 0), None)
-    if killed is not None:
-        # The others' words, if any, are only that they miss it.
-        index, number = killed
-        return f"{workers.names[index]} was ended by signal {number} ({signal.strsignal(number)}); {kept(job)}"
-    if reports := workers.reports():
-        said = reports[0]
-        return f"{said['message']}; {kept(job)}" if said["again"] else str(said["message"])
-    index = next(index for index, code in enumerate(codes) if code)
-    how = "was asked to stop by something else" if codes[index] == STOPPED else f"ended with code {codes[index]}"
-    return f"{workers.names[index]} {how}, its output is in {workers.log(index)}; {kept(job)}"
+def _reason(job: Job, processes: WorkerProcesses, codes: list[int | None], reports: list[dict[str, Any]]) -> str:
+    """Why the job failed, and what it will continue from. `codes`: the exit codes as first seen."""
+    index = next((index for index, code in enumerate(codes) if code is not None and code < 0), None)
+    if index is None:
+        index = next((index for index, code in enumerate(codes) if code), 0)
+    name, code = processes.commands[index].name, codes[index]
+    if exits := [report for report in reports if report["report"] == "exit"]:
+        # torchrun says which of its workers failed first.
+        host = processes.commands[index].host
+        name, code = f"worker {exits[0]['rank']}" + (f" on {host}" if host else ""), exits[0]["code"]
+    if code is not None and code < 0:
+        # The others' reports, if any, only say that they miss it.
+        return f"{name} was ended by signal {-code} ({signal.strsignal(-code)}); {_resume_point(job)}"
+    if errors := [report for report in reports if report["report"] == "error"]:
+        message = str(errors[0]["message"])
+        return f"{message}; {_resume_point(job)}" if errors[0]["again"] else message
+    how = "was asked to stop, but not by this launcher" if code == STOPPED else f"ended with code {code}"
+    return f"{name} {how}, its output is in {processes.log(index)}; {_resume_point(job)}"

@@ -1,18 +1,20 @@
-"""Worker processes: started in their own groups, watched, and never left behind.
+"""The processes that a launcher starts: watched, stopped at a checkpoint, and never left behind.
 
-Guarantee: when `WorkerProcesses` is closed, in whatever way, no process of its groups is alive. Those on this machine ask the kernel to die
-with the thread that started them, so a kill -9 of the launcher takes them along. Workers on other machines hold on to the stdin that ssh or
-srun carries to them: `stop` on it asks them to stop at a checkpoint, its end, which comes when the launcher is gone in whatever way, ends
-them at once. If the network is gone, too, they fail in their next exchange, after `meet_seconds`.
-What a failing worker has to say comes through a pipe, or from afar in its output, so it is heard when the disk is full, too.
+Guarantee: when `WorkerProcesses` is closed, in whatever way, no process of it is alive on this machine. Processes on this machine ask the
+kernel to die with the thread that started them, so a kill -9 of the launcher takes them along. Those on other machines hold the stdin that
+ssh or srun carries to them: a line on it asks them to stop at a checkpoint; its end, which comes when the launcher is gone in whatever way,
+ends them at once. If the network is gone as well, they fail in their next exchange, after `meet_seconds`.
+Reports of failing processes come through a named pipe, so they arrive even when the disk is full; from other machines, in their output.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,45 +22,48 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from model.training.launch.launchers import Start
+import psutil
 
-GRACE_SECONDS = 20.0
-AFAR_SECONDS = 5.0  # for the end of stdin to arrive elsewhere and be obeyed
-SAID = b'{"message": '  # how a worker's report begins
+from model.training.launch.commands import Command
+from model.training.launch.lifeline import REPORT_START
+from model.training.telemetry.progress import LineReader
+
+GRACE_SECONDS = 20.0  # for workers to save a checkpoint and end
+REMOTE_SECONDS = 5.0  # for the end of stdin to reach other machines and take effect
+# What an outer launcher has set concerns its own processes.
+OUTER = ("MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
 
 
 class WorkerProcesses:
-    """The processes of a job, started as told; a context manager. Their output goes to `directory`."""
+    """Starts commands; a context manager. Their output goes to files in `directory`."""
 
-    def __init__(self, starts: Sequence[Start], directory: Path) -> None:
-        self._starts = list(starts)
-        self._logs = [directory / f"{start.name.replace(' ', '-')}.log" for start in starts]
+    def __init__(self, commands: Sequence[Command], directory: Path) -> None:
+        self._commands = list(commands)
+        self._logs = [directory / f"{command.name.replace(' ', '-')}.log" for command in commands]
+        self._outputs = [LineReader(log) for log in self._logs]
         self._processes: list[subprocess.Popen[bytes]] = []
-        self._reports, telling = os.pipe()
-        os.set_blocking(self._reports, False)
-        inherited = dict(os.environ)
-        for name in ("MASTER_ADDR", "MASTER_PORT", "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
-            inherited.pop(name, None)  # an outer launcher's places are not ours
-        ours = {"FOLIO_LAUNCHER": str(os.getpid()), "FOLIO_REPORTS": str(telling)}
+        self._pipe_folder = Path(tempfile.mkdtemp(prefix="folio-launch-"))
+        pipe = self._pipe_folder / "reports"
+        os.mkfifo(pipe)
+        self._reports = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        inherited = {name: value for name, value in os.environ.items() if name not in OUTER and not name.startswith("TORCHELASTIC_")}
+        ours = {"FOLIO_LAUNCHER": str(os.getpid()), "FOLIO_REPORTS": str(pipe)}
         try:
-            for start, log in zip(starts, self._logs, strict=True):
+            for command, log in zip(commands, self._logs, strict=True):
                 with log.open("wb") as stream:
                     process = subprocess.Popen(
-                        start.command,
-                        env={**inherited, **ours, **start.environment},
-                        stdin=subprocess.PIPE if start.afar else subprocess.DEVNULL,
+                        command.words,
+                        env={**inherited, **ours, **command.environment},
+                        stdin=subprocess.PIPE if command.remote else subprocess.DEVNULL,
                         stdout=stream,
                         stderr=stream,
                         start_new_session=True,
-                        pass_fds=(telling,) if start.direct else (),
                     )
                 self._processes.append(process)
         except BaseException:
             self.kill()
-            os.close(self._reports)
+            self._close_pipe()
             raise
-        finally:
-            os.close(telling)
 
     def __enter__(self) -> WorkerProcesses:
         return self
@@ -67,24 +72,25 @@ class WorkerProcesses:
         try:
             self.stop()
         finally:
-            os.close(self._reports)
+            self._close_pipe()
 
     @property
-    def names(self) -> list[str]:
-        """What each process is called when it is told of."""
-        return [start.name for start in self._starts]
+    def commands(self) -> Sequence[Command]:
+        """What was started."""
+        return self._commands
 
     def codes(self) -> list[int | None]:
-        """Exit code of each process; None while it runs."""
+        """The exit code of each process; None while it runs."""
         return [process.poll() for process in self._processes]
 
     def stop(self) -> None:
-        """Ask running workers to stop at a checkpoint, wait a little, then kill what is left of their groups."""
+        """Ask running workers to stop at a checkpoint, wait for them, then kill what is left."""
         try:
             for process in self._processes:
                 if process.poll() is not None:
                     continue
                 if process.stdin is None:
+                    # torchrun passes the signal on to its workers.
                     os.killpg(process.pid, signal.SIGTERM)
                 else:
                     with suppress(BrokenPipeError):  # it has ended meanwhile
@@ -97,29 +103,41 @@ class WorkerProcesses:
             self.kill()
 
     def kill(self) -> None:
-        """End what is left of the workers' groups at once."""
-        afar = [process for process in self._processes if process.stdin is not None]
-        for process in afar:
+        """End what is left at once: the processes, their groups, and the workers of torchrun, which have groups of their own."""
+        remote = [process for process in self._processes if process.stdin is not None]
+        for process in remote:
             with suppress(BrokenPipeError):
                 process.stdin.close()  # type: ignore[union-attr]  # chosen above
-        deadline = time.monotonic() + AFAR_SECONDS
-        while any(process.poll() is None for process in afar) and time.monotonic() < deadline:
+        deadline = time.monotonic() + REMOTE_SECONDS
+        while any(process.poll() is None for process in remote) and time.monotonic() < deadline:
             time.sleep(0.05)
+        descendants: list[psutil.Process] = []
         for process in self._processes:
-            with suppress(ProcessLookupError):  # the whole group is gone, which is what was wanted
+            with suppress(psutil.NoSuchProcess):
+                descendants += psutil.Process(process.pid).children(recursive=True)
+        for process in self._processes:
+            with suppress(ProcessLookupError):  # the whole group is gone, as wanted
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        for descendant in descendants:
+            with suppress(psutil.NoSuchProcess):
+                descendant.kill()
+        psutil.wait_procs(descendants, timeout=REMOTE_SECONDS)
 
     def reports(self) -> list[dict[str, Any]]:
-        """What failing workers have said since this was last asked, the first to fail first; from afar: all that they have said."""
+        """Return what failing processes have reported since the last call, oldest first."""
         lines: list[bytes] = []
         with suppress(BlockingIOError):
             lines += os.read(self._reports, 1 << 16).splitlines()
-        for start, log in zip(self._starts, self._logs, strict=True):
-            if not start.direct:
-                lines += [line[line.index(SAID) :] for line in log.read_bytes().splitlines() if SAID in line]
+        for command, output in zip(self._commands, self._outputs, strict=True):
+            if command.remote:
+                lines += [line[line.index(REPORT_START) :] for line in output.new() if REPORT_START in line]
         return [json.loads(line) for line in lines]
 
     def log(self, index: int) -> Path:
         """The file that a process's output goes to."""
         return self._logs[index]
+
+    def _close_pipe(self) -> None:
+        os.close(self._reports)
+        shutil.rmtree(self._pipe_folder, ignore_errors=True)

@@ -82,15 +82,14 @@ class ProgressWriter:
         self._stream.flush()
 
 
-class ProgressReader:
-    """Follows a progress file from its beginning."""
+class LineReader:
+    """Follows a growing file from its beginning."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
 
-    def new(self) -> list[Progress]:
-        """Return the complete lines written since the last call."""
+    def new(self) -> list[bytes]:
         """Return the complete lines written since the last call."""
         if not self._path.exists():
             return []
@@ -99,7 +98,18 @@ class ProgressReader:
             content = stream.read()
         whole = content[: content.rfind(b"\n") + 1]
         self._offset += len(whole)
-        return [Progress.model_validate_json(line) for line in whole.splitlines()]
+        return whole.splitlines()
+
+
+class ProgressReader:
+    """Follows a progress file from its beginning."""
+
+    def __init__(self, path: Path) -> None:
+        self._lines = LineReader(path)
+
+    def new(self) -> list[Progress]:
+        """Return the progress written since the last call."""
+        return [Progress.model_validate_json(line) for line in self._lines.new()]
 
 
 def start_heartbeat(directory: Path, rank: int) -> None:

@@ -18,6 +18,7 @@ from model.networks.decoder import Decoder
 from model.training.distributed import WorkerRank, import_deepspeed, join, leave
 from model.training.job import Job
 from model.training.train_module import build_objective
+from tests.model.jobs import free_port
 
 ROOT = Path(__file__).parents[3]
 ALONE = WorkerRank(0, 0, 1)
@@ -29,7 +30,7 @@ def train_here(job: Job, worker: WorkerRank = ALONE, stop_after: int | None = No
     A batch at a place in the order that is `poisoned` leaves weights and loss that are no numbers. Returns the places of all batches.
     """
     import_deepspeed()
-    join(worker, job.run_directory())
+    join(worker)
     torch.set_num_threads(1)
     from model.training.trainer import Interrupted, Trainer
 
@@ -62,7 +63,7 @@ def engine_of(job: Job) -> Any:
     """A fresh engine for the job; its module may only be imported after DeepSpeed was, our way."""
     torch.set_num_threads(1)
     import_deepspeed()
-    join(ALONE, Path())
+    join(ALONE)
     from model.training.engine import Engine
     from model.training.train_module import TrainModule
 
@@ -75,8 +76,8 @@ def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> Non
     workers = calls[0][0].resources.parallel.workers
     told = folder / "calls.json"
     told.write_text(json.dumps([(job.model_dump(mode="json"), stop) for job, stop in calls]))
-    (folder / "meeting").unlink(missing_ok=True)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORLD_SIZE": str(workers), "GLOO_SOCKET_IFNAME": "lo"}
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "GLOO_SOCKET_IFNAME": "lo"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORLD_SIZE": str(workers), **meeting}
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.model.training.alone", str(told)],
@@ -96,7 +97,7 @@ def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> Non
 def main(told: Path) -> None:
     worker = WorkerRank(int(os.environ["RANK"]), int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     import_deepspeed()
-    join(worker, told.parent)
+    join(worker)
     for described, stop_after in json.loads(told.read_text()):
         train_here(Job.model_validate(described), worker, stop_after)
 

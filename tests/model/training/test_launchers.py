@@ -16,12 +16,12 @@ import pytest
 
 from model.training.distributed import WorkerRank, rank_from_environment
 from model.training.job import Job
+from model.training.launch.commands import commands
 from model.training.launch.hosts import Host, HostsError, chosen_hosts, first_of, read_hostfile, slurm_environment
 from model.training.launch.launch import LaunchError, launch
-from model.training.launch.launchers import starts
 from model.training.telemetry.progress import Progress
 from model.training.telemetry.step_log import read_lines
-from tests.model.jobs import JobMaker
+from tests.model.jobs import JobMaker, free_port
 
 from .test_killed import start, wait_for, workers_of
 
@@ -51,12 +51,6 @@ def forward():
 threading.Thread(target=forward, daemon=True).start()
 sys.exit(max(process.wait() for process in running))
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture
@@ -131,17 +125,23 @@ def test_slurm_places_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_launcher_starts_what_it_says(make_job: JobMaker, machines: Path) -> None:
     job_file = Path("/shared/run/job.json")
-    ssh = starts(make_job("ssh", by_ssh(machines)), job_file)
-    assert [start.name for start in ssh] == ["worker 0 on 127.0.0.1", "worker 1 on localhost"]
-    assert ssh[1].command[:2] == ("ssh", "-o") and ssh[1].command[-2] == "localhost"
-    for word in ("RANK=1", "LOCAL_RANK=0", "WORLD_SIZE=2", "MASTER_ADDR=127.0.0.1", "GLOO_SOCKET_IFNAME=lo", str(job_file)):
-        assert word in ssh[1].command[-1].split()
-    (slurm,) = starts(make_job("slurm", {"workers": 8, "nodes": 2, "launcher": "slurm", "micro_batch": 0}), job_file)
-    assert slurm.command[:5] == ("srun", "--nodes=2", "--ntasks=8", "--ntasks-per-node=4", "--kill-on-bad-exit=1")
+    ssh = commands(make_job("ssh", by_ssh(machines, port=29_555)), job_file)
+    assert [command.name for command in ssh] == ["torchrun on 127.0.0.1", "torchrun on localhost"]
+    assert ssh[1].words[:2] == ("ssh", "-o") and ssh[1].words[-2] == "localhost"
+    meeting = ("--node-rank=1", "--nnodes=2", "--nproc-per-node=1", "--rdzv-endpoint=127.0.0.1:29555")
+    for word in (*meeting, "GLOO_SOCKET_IFNAME=lo", str(job_file)):
+        assert word in ssh[1].words[-1].split()
+    (slurm,) = commands(make_job("slurm", {"workers": 8, "nodes": 2, "launcher": "slurm", "micro_batch": 0}), job_file)
+    assert slurm.words[:5] == ("srun", "--nodes=2", "--ntasks=8", "--ntasks-per-node=4", "--kill-on-bad-exit=1")
     rendezvous = {"workers": 4, "nodes": 2, "launcher": "torchrun", "rendezvous": "node1:29400", "micro_batch": 2}
-    (torchrun,) = starts(make_job("torchrun", rendezvous), job_file)
+    (torchrun,) = commands(make_job("torchrun", rendezvous), job_file)
     for word in ("--nnodes=2", "--nproc-per-node=2", "--rdzv-endpoint=node1:29400", "--max-restarts=0"):
-        assert word in torchrun.command
+        assert word in torchrun.words
+    (alone,) = commands(make_job("alone"), job_file)
+    assert alone.words[1:] == ("-m", "model.training.launch.worker", str(job_file))
+    (local,) = commands(make_job("local", {"workers": 2}), job_file)
+    for word in ("model.training.launch.torchrun", "--nnodes=1", "--nproc-per-node=2", "--max-restarts=0"):
+        assert word in local.words
 
 
 def test_workers_started_by_ssh_train_what_one_process_trains(make_job: JobMaker, machines: Path) -> None:

@@ -57,7 +57,7 @@ def job(make_job: JobMaker, tmp_path: Path) -> Job:
 
 def test_probability_a_twentieth_costs_three_nats_and_one_step_raises_it(job: Job, tmp_path: Path) -> None:
     import_deepspeed()
-    join(ALONE, tmp_path)
+    join(ALONE)
     from model.training.trainer import Trainer
 
     assert probability(undecided()) == pytest.approx(0.05)
