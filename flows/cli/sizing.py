@@ -21,7 +21,7 @@ from flows.recipe.initialize import BYTES_PER_TOKEN, estimate_text
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from model.planning.machine import Machine, machine_for
-from model.planning.proposal import Plan, Proposal, Text, described_job, propose
+from model.planning.proposal import Proposal, SizedJob, Text, described_job, propose
 from model.training.job import Job
 from model.training.parallel.config import ParallelConfig
 from tasks.lineage.graph import ProvenanceGraph
@@ -83,14 +83,14 @@ def present_job(recipe: Recipe, workers: int) -> Job:
 def with_measured_speed(machine: Machine, job: Job) -> Machine:
     """Return the machine with the utilization measured in a short trial of the job's shape."""
     from model.hardware.flops import training_flops
-    from model.planning.trial import try_out
+    from model.planning.trial import run_trial
 
     shape = job.decoder
     if shape.parameters(job.vocab_size) > TRIAL_PARAMETERS:
         shape = shape.model_copy(update={"layers": min(shape.layers, TRIAL_LAYERS)})
     batch = job.micro_batch * min(2, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
     train = job.train.model_copy(update={"global_batch": batch})
-    trial = try_out(job.model_copy(update={"decoder": shape, "train": train}))
+    trial = run_trial(job.model_copy(update={"decoder": shape, "train": train}))
     share = trial.tokens_per_second * training_flops(shape, job.vocab_size) / machine.peak
     return replace(machine, utilization=share, utilization_source=f"measured: {trial.tokens_per_second:,.0f} tokens/s in a trial")
 
@@ -143,16 +143,16 @@ def price(recipe: Recipe, machine: Machine, seconds: float) -> float | None:
 
 
 def _as_data(recipe: Recipe, found: Proposal) -> dict[str, Any]:
-    def row(plan: Plan) -> dict[str, Any]:
+    def row(plan: SizedJob) -> dict[str, Any]:
         job = plan.job
         return {
             "vocab_size": job.vocab_size,
             "model": job.decoder.model_dump(mode="json"),
             "parameters": plan.parameters,
             "tokens": plan.tokens,
-            "tokens_a_parameter": plan.tokens_a_parameter,
-            "passes": plan.passes,
-            "worth": plan.worth,
+            "tokens_a_parameter": plan.tokens_per_parameter,
+            "passes": plan.epochs,
+            "worth": plan.repetition_value,
             "steps": job.total_steps,
             "global_batch": job.train.global_batch,
             "micro_batch": job.micro_batch,
@@ -173,5 +173,5 @@ def _as_data(recipe: Recipe, found: Proposal) -> dict[str, Any]:
         "reason": found.reason,
         "present": row(found.present),
         "proposed": row(found.proposed),
-        "neighbours": [row(plan) for plan in found.neighbours],
+        "neighbours": [row(plan) for plan in found.alternatives],
     }

@@ -1,7 +1,7 @@
-"""Accelerators by name: what their makers' data sheets promise.
+"""Accelerators by name, with the figures of their makers' data sheets.
 
-Dense products alone (no sparsity), in operations a second, at boost clock; memory as the sheet counts it, taken for GiB. Where a sheet
-gives only the number with sparsity, half of it stands here. A card that is not listed is refused by name, never guessed.
+Peaks are of dense matrix products (no sparsity), in operations per second at boost clock; where a sheet gives only the figure with
+sparsity, half of it is listed. Memory is the sheet's figure, taken as GiB. An unlisted card is refused by name, never guessed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ GIB, TERA = 2**30, 1e12
 
 @dataclass(frozen=True)
 class Device:
-    """A kind of accelerator: `peaks` by precision, multiplications and additions a second, one chip."""
+    """A kind of accelerator. `peaks`: operations (multiplications and additions) per second of one chip, by precision."""
 
     name: str
     memory: int
@@ -24,9 +24,9 @@ class Device:
     source: str
 
     def peak(self, precision: str) -> float:
-        """Most operations a second at a precision. Raises ValueError when the chip has no units for it."""
+        """Return the peak operations per second at a precision; raise ValueError if the chip does not support it."""
         if precision not in self.peaks:
-            raise ValueError(f"{self.name} has no {precision} products ({self.source}); it has {', '.join(self.peaks)}")
+            raise ValueError(f"{self.name} does not support {precision} ({self.source}); it supports {', '.join(self.peaks)}")
         return self.peaks[precision]
 
 
@@ -53,7 +53,7 @@ DEVICES: Mapping[str, Device] = {
     )
 }
 SHORT = {"h100": "h100-sxm", "h200": "h200-sxm", "a100": "a100-80gb", "4090": "rtx-4090", "3090": "rtx-3090"}
-# How drivers call what the table has under another name; the first that fits counts.
+# Patterns of the names that drivers report; the first match counts.
 DRIVERS = (
     (r"H100.*PCIe", "h100-pcie"),
     (r"H100.*(HBM3|SXM)", "h100-sxm"),
@@ -72,16 +72,16 @@ DRIVERS = (
 
 
 def find_device(name: str) -> Device:
-    """The device called so, in any case, with or without its maker. Raises ValueError with the names that there are."""
+    """Return the device of that name, in any case, with or without its maker; raise ValueError with the known names."""
     asked = name.strip().lower().replace("_", "-").replace(" ", "-").removeprefix("nvidia-").removeprefix("amd-")
     asked = SHORT.get(asked, asked)
     if asked in DEVICES:
         return DEVICES[asked]
     near = difflib.get_close_matches(asked, [*DEVICES, *SHORT], n=1)
     hint = f"did you mean {near[0]}? " if near else ""
-    raise ValueError(f"device {name!r} is not known: {hint}there are {', '.join(DEVICES)}, and cpu for the machine at hand")
+    raise ValueError(f"device {name!r} is not known: {hint}use one of {', '.join(DEVICES)}, or cpu for this machine")
 
 
 def device_of_driver(name: str) -> Device | None:
-    """The table's device for the name that a driver tells, such as `NVIDIA H100 80GB HBM3`; None when it is not listed."""
+    """Return the device for a name that a driver reports, such as `NVIDIA H100 80GB HBM3`; None if it is not listed."""
     return next((DEVICES[key] for pattern, key in DRIVERS if re.search(pattern, name)), None)

@@ -1,8 +1,8 @@
-"""How fast the device at hand multiplies matrices: what MFU is told against where no data sheet is named.
+"""How fast this machine's device multiplies matrices: the reference for MFU where no data sheet is known.
 
-Guarantee: the best of a few square products, each long enough to be timed, with the threads that this process computes with; once a
-process and precision. Cost: a fifth of a second on a processor. A measured peak is what the machine gives now, so on a busy one it is
-lower, and MFU against it higher, than on a quiet one.
+The peak is the best of a few square products, each long enough to be timed, with the threads that this process computes with. It is
+measured once per process and precision, in a fifth of a second on a CPU. On a busy machine the measured peak is lower, and MFU relative to
+it higher, than on a quiet one.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ LONG_ENOUGH, REPEATS = 0.01, 4
 
 @dataclass(frozen=True)
 class Peak:
-    """Operations a second of one device at one precision, and where the number is from."""
+    """Operations per second of one device at one precision, and the source of that number."""
 
     flops: float
     source: str
 
 
 def peak_of(device: torch.device, precision: str, named: str = "auto") -> Peak:
-    """The peak that MFU is told against.
+    """Return the peak that MFU is relative to.
 
-    `named`: auto (the data sheet's where the card is listed, else measured), measured, or a device's name in model/hardware/devices.py.
-    Raises ValueError for a name or precision that isn't there.
+    `named`: auto (the data sheet's if the card is listed, else measured), measured, or a device's name in model/hardware/devices.py.
+    Raise ValueError for an unknown name, or a precision that the device does not support.
     """
     if named not in ("auto", "measured"):
         known = find_device(named)
@@ -46,7 +46,7 @@ def peak_of(device: torch.device, precision: str, named: str = "auto") -> Peak:
 
 @cache
 def measured_peak(kind: str, index: int, precision: str) -> tuple[float, int]:
-    """(operations a second, size of the product they were measured with). bf16 and fp16 are multiplied as such, all else as fp32."""
+    """Return (operations per second, size of the product measured). bf16 and fp16 are multiplied as such, all else as fp32."""
     device = torch.device(kind, index)
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
     size = FIRST

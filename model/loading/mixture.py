@@ -1,13 +1,12 @@
-"""The order of rows when sources have weights: a function of (seed, place, phases, rows of each source) and nothing else.
+"""The order of rows when sources have weights: a function of (seed, position, phases, rows of each source) and nothing else.
 
-Guarantee: every source has endless epochs of its own, each shuffled anew; within an epoch of a source each of its rows comes once,
-whatever the other sources and their weights are. In any stretch of a phase a source of share w among k sources has its share to
-within 1 + w k rows, so no batch leans. Any place is found at once: resuming needs no saved iterator, and the state is seed and step.
-Cost: two sorted orders of rows are kept for each source, and 65,536 places of each phase's pattern.
-When it can't: shards whose rows mix sources, a source without rows and one that no phase names raise JobError.
+In each phase the sources follow a pattern of 65,536 positions that repeats. A source with c of them takes the positions at which
+(j + 1/2) / c, j from 0, sorts among those of all sources: evenly spread, as in stride scheduling (Waldspurger and Weihl 1995).
 
-Rule: in a phase the sources follow a pattern of 65,536 places that repeats. A source with c of them stands at the sorted order of
-(j + 1/2) / c among all, j from 0: evenly spread, as in stride scheduling (Waldspurger and Weihl 1995).
+Guarantee: every source has its own endless epochs, each shuffled anew; within an epoch each of its rows comes once, whatever the other
+sources and weights are. In any interval of a phase, a source of share w among k sources gets its share to within 1 + w k rows, so every
+batch is balanced. Any position can be computed directly: resuming needs no saved iterator, only seed and step.
+Cost: two sorted orders of rows are kept per source, and 65,536 positions of each phase's pattern.
 """
 
 from __future__ import annotations
@@ -24,60 +23,65 @@ from model.loading.shards import ShardError
 
 
 @dataclass(frozen=True)
-class Stretch:
-    """A phase in places: where it begins and ends, its pattern (ordinals of sources) and where each source stands in it."""
+class PhasePattern:
+    """A phase in positions: where it begins and ends, its pattern (ordinals of sources) and each source's positions in the pattern."""
 
     begin: int
     end: int | None
     pattern: Indices
-    stands: tuple[Indices, ...]
+    positions: tuple[Indices, ...]
 
-    def taken(self, place: int, source: int) -> int:
-        """How many places of this phase before `place` the source has."""
-        rounds, rest = divmod(max(0, (place if self.end is None else min(place, self.end)) - self.begin), PARTS)
-        return rounds * len(self.stands[source]) + int(np.searchsorted(self.stands[source], rest))
+    def count_before(self, position: int, source: int) -> int:
+        """How many positions of this phase before `position` belong to the source."""
+        repeats, rest = divmod(max(0, (position if self.end is None else min(position, self.end)) - self.begin), PARTS)
+        return repeats * len(self.positions[source]) + int(np.searchsorted(self.positions[source], rest))
 
 
 class MixtureOrder:
-    """Which row each place takes."""
+    """Which row comes at each position."""
 
-    def __init__(self, seed: int, phases: Sequence[MixturePhase], places: int, rows: Mapping[str, int]) -> None:
-        """`places`: sequences in the whole of training. `rows`: of each source, in the order in which they lie."""
-        if fault := mixture_problem(phases, rows):
-            raise ShardError(fault)
+    def __init__(self, seed: int, phases: Sequence[MixturePhase], sequences: int, rows: Mapping[str, int]) -> None:
+        """`sequences`: in the whole of training. `rows`: of each source, in the order of the shards.
+
+        Raise ShardError if the phases do not fit the shards.
+        """
+        if problem := mixture_problem(phases, rows):
+            raise ShardError(problem)
         self._seed, self._names = seed, tuple(rows)
         self._rows = tuple(rows.values())
         self._firsts: list[int] = np.cumsum([0, *self._rows[:-1]]).tolist()
-        ends = [round(phase.until * places) for phase in phases[:-1]]
+        ends = [round(phase.until * sequences) for phase in phases[:-1]]
         bounds = zip([0, *ends], [*ends, None], phases, strict=True)
-        self._stretches = [_stretch(begin, end, phase, self._names) for begin, end, phase in bounds]
+        self._patterns = [_pattern(begin, end, phase, self._names) for begin, end, phase in bounds]
         self._epoch = lru_cache(maxsize=2 * len(rows))(sample_order.__wrapped__)
 
-    def indices(self, place: int, size: int) -> Indices:
-        """The rows at `size` places from `place` (from 0) on; int64 [size]."""
-        if size < 1 or place < 0:
-            raise ValueError(f"size={size}, place={place}: a batch has 1 row or more, places count from 0")
+    def indices(self, position: int, size: int) -> Indices:
+        """The rows at `size` positions from `position` (from 0) on; int64 [size]."""
+        if size < 1 or position < 0:
+            raise ValueError(f"size={size}, position={position}: a batch has at least 1 row, positions count from 0")
         parts = []
-        for stretch in self._stretches:
-            begin, end = max(place, stretch.begin), place + size if stretch.end is None else min(place + size, stretch.end)
+        for phase in self._patterns:
+            begin, end = max(position, phase.begin), position + size if phase.end is None else min(position + size, phase.end)
             if begin < end:
-                which = stretch.pattern[np.arange(begin - stretch.begin, end - stretch.begin) % PARTS]
+                which = phase.pattern[np.arange(begin - phase.begin, end - phase.begin) % PARTS]
                 rows = np.empty(end - begin, dtype=np.int64)
                 for source in np.unique(which).tolist():
                     here = np.flatnonzero(which == source)
-                    rows[here] = self._of_source(source, self.taken(begin, source) + np.arange(len(here)))
+                    rows[here] = self._rows_of(source, self.count_before(begin, source) + np.arange(len(here)))
                 parts.append(rows)
         return np.concatenate(parts)
 
-    def taken(self, place: int, source: int) -> int:
-        """How many places before `place` the source has."""
-        return sum(stretch.taken(place, source) for stretch in self._stretches)
+    def count_before(self, position: int, source: int) -> int:
+        """How many positions before `position` belong to the source."""
+        return sum(phase.count_before(position, source) for phase in self._patterns)
 
-    def epochs(self, places: int) -> dict[str, float]:
-        """How often each source comes round in the first `places` places."""
-        return {name: self.taken(places, source) / self._rows[source] for source, name in enumerate(self._names) if self._rows[source]}
+    def epochs(self, sequences: int) -> dict[str, float]:
+        """How many epochs of each source the first `sequences` positions make."""
+        return {
+            name: self.count_before(sequences, source) / self._rows[source] for source, name in enumerate(self._names) if self._rows[source]
+        }
 
-    def _of_source(self, source: int, numbers: Indices) -> Indices:
+    def _rows_of(self, source: int, numbers: Indices) -> Indices:
         epochs, within = np.divmod(numbers, self._rows[source])
         rows = np.empty(len(numbers), dtype=np.int64)
         for epoch in np.unique(epochs).tolist():
@@ -87,9 +91,9 @@ class MixtureOrder:
         return rows
 
 
-def _stretch(begin: int, end: int | None, phase: MixturePhase, names: Sequence[str]) -> Stretch:
+def _pattern(begin: int, end: int | None, phase: MixturePhase, names: Sequence[str]) -> PhasePattern:
     parts = phase.parts()
     counts = [parts.get(name, 0) for name in names]
     times = np.concatenate([(2 * np.arange(count) + 1) / (count or 1) for count in counts])
     pattern = np.repeat(np.arange(len(names)), counts)[np.argsort(times, kind="stable")]
-    return Stretch(begin, end, pattern, tuple(np.flatnonzero(pattern == source) for source in range(len(names))))
+    return PhasePattern(begin, end, pattern, tuple(np.flatnonzero(pattern == source) for source in range(len(names))))

@@ -1,4 +1,4 @@
-"""Weights for the sources of pretraining, and how they change on the way (a curriculum). Cheap to import."""
+"""Weights of the sources of pretraining, and how they change over it (a curriculum). Cheap to import."""
 
 from __future__ import annotations
 
@@ -11,33 +11,35 @@ PARTS = 65_536  # a share is a whole number of these parts
 
 
 class MixturePhase(BaseModel, frozen=True, extra="forbid"):
-    """A stretch of training with its weights."""
+    """A phase of training with its weights."""
 
     until: float = Field(gt=0, le=1, description="where the phase ends; fraction of training, 1 in the last phase")
     weights: dict[str, float] = Field(
-        min_length=1, description="sequences of each source in proportion to the others; a source left out has none; numbers from 0"
+        min_length=1, description="sequences of each source in proportion to the others; 0 for a source not named; numbers from 0"
     )
 
     @model_validator(mode="after")
     def _weighs_something(self) -> MixturePhase:
         if wrong := {name: weight for name, weight in self.weights.items() if not (math.isfinite(weight) and weight >= 0)}:
-            raise ValueError(f"weights={wrong}: a weight is a number of 0 or more")
+            raise ValueError(f"weights={wrong}: a weight is a finite number, 0 or more")
         total = sum(self.weights.values())
         if not total:
-            raise ValueError(f"weights={self.weights}: no source has a weight above 0, so there is nothing to learn from")
+            raise ValueError(f"weights={self.weights}: no source has a weight above 0, so there is nothing to train on")
         if little := {name: weight for name, weight in self.weights.items() if 0 < weight * PARTS < total}:
-            raise ValueError(f"weights={little} of {total:g} in all: a share below 1/{PARTS} is too small to be kept; use 0 or more")
+            raise ValueError(
+                f"weights={little} of {total:g} in all: a share below 1/{PARTS} is too small to represent; use 0, or a larger weight"
+            )
         return self
 
     def parts(self) -> dict[str, int]:
-        """Each source's share in whole parts of 65,536, which they add up to (largest remainders, ties by name)."""
+        """Each source's share in whole parts, which add up to 65,536 (largest remainder method, ties by name)."""
         total = math.fsum(self.weights.values())
         exact = {name: self.weights[name] * PARTS / total for name in sorted(self.weights) if self.weights[name]}
         floors = {name: max(1, int(share)) for name, share in exact.items()}
         order = sorted(floors, key=lambda name: (floors[name] - exact[name], name))
         missing = PARTS - sum(floors.values())
         for number in range(abs(missing)):
-            # More than there are can only have been raised to 1: then the largest gives.
+            # A sum above PARTS comes from shares raised to 1; the largest share makes up for it.
             name = order[number % len(order)] if missing > 0 else max(floors, key=lambda one: (floors[one], one))
             floors[name] += 1 if missing > 0 else -1
         return floors
@@ -51,9 +53,9 @@ def check_phases(phases: tuple[MixturePhase, ...]) -> None:
 
 
 def mixture_problem(phases: Sequence[MixturePhase], rows: Mapping[str, int]) -> str:
-    """Why these phases don't fit shards with so many rows of each source, and the way out; empty: they do."""
+    """Why these phases don't fit shards with these rows per source, and what to do; empty if they fit."""
     if not rows:
-        return "mixture: rows of these shards hold text of several sources; pack with pack.by_source=true, or leave pretrain.mixture empty"
+        return "mixture: these shards mix several sources within a row; pack with pack.by_source=true, or leave pretrain.mixture empty"
     named = {name for phase in phases for name in phase.weights}
     weighed = {name for phase in phases for name, weight in phase.weights.items() if weight}
     if strange := sorted(weighed - set(rows)):

@@ -1,14 +1,12 @@
-"""Reads packed token shards: Arrow IPC files that are memory-mapped, with `shards.json` to say what they hold.
+"""Reading packed token shards: memory-mapped Arrow IPC files, described by `shards.json`.
 
-Guarantee: a row read is the row written, whatever the order it is asked for in; shards made with another tokenizer
-are refused by digest, not by size of vocabulary (`expect`); `verify` re-hashes every file.
-Cost: opening touches only the files' footers. A read copies the rows that it was asked for, once, and nothing else;
-pages of the map belong to the operating system, so many workers on one machine share them.
-When it can't: a missing, truncated or foreign directory raises ShardError, which names the file and the way out.
+Every file holds one record batch of fixed-size lists of `sequence_length + 1` values. Row[:-1] is the input, row[1:] the target; `document`
+is the ordinal of the document within its row (attention and positions restart at each); `loss` is true where a token counts as a target.
 
-Layout: every file holds one record batch of fixed-size lists of `sequence_length + 1` values. Row[:-1] is the input,
-row[1:] the target; `document` is the ordinal of the document inside its row (attention and positions start afresh at
-each); `loss` is true where a token, as a target, counts.
+Guarantee: rows are read as they were written, in any order. Shards made with another tokenizer are refused by digest, not by vocabulary
+size (`expect`); `verify` re-hashes every file.
+Cost: opening reads only the files' footers. A read copies the requested rows once, and nothing else; the mapped pages belong to the
+operating system, so all workers on one machine share them.
 """
 
 from __future__ import annotations
@@ -48,7 +46,7 @@ class ShardFile:
 
 @dataclass(frozen=True)
 class SourceRows:
-    """How many rows a source has; the rows of sources lie one after the other."""
+    """How many rows a source has; each source's rows are contiguous."""
 
     name: str
     rows: int
@@ -56,13 +54,12 @@ class SourceRows:
 
 @dataclass(frozen=True)
 class ShardMetadata:
-    """What `shards.json` says.
+    """The content of `shards.json`.
 
-    `tokens`: tokens held, padding left out and the token that two rows share counted once. `targets`: tokens that
-    count in the loss. `bytes`: UTF-8 bytes of the text that those stand for (special tokens stand for none), so
-    bits per byte = total nats / ln 2 / bytes. `unknown`: targets that are `<|unk|>`; no token tells the
-    `unknown_bytes` of the text that they stand for (part of `bytes`; in rows of conversation taken as long as those of the
-    text). `sources`: empty when rows hold text of several sources.
+    `tokens`: without padding, the token that two rows share counted once. `targets`: tokens that count in the loss. `bytes`: UTF-8 bytes of
+    the text that the targets encode (special tokens encode none), so bits per byte = total nats / ln 2 / bytes. `unknown`: targets that are
+    `<|unk|>`; `unknown_bytes`: the bytes they replace, part of `bytes` (in conversations estimated from their mean length in the text).
+    `sources`: empty if rows hold text of several sources.
     """
 
     format: int
@@ -82,12 +79,12 @@ class ShardMetadata:
 
 
 def read_metadata(directory: Path) -> ShardMetadata:
-    """Parse `directory/shards.json`; ShardError when it is missing or is not this format."""
+    """Parse `directory/shards.json`; raise ShardError if it is missing or in another format."""
     path = Path(directory) / "shards.json"
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ShardError(f"{path} does not exist: this is no shard directory; pack or encode the text first") from None
+        raise ShardError(f"{path} does not exist, so this is not a shard directory; pack or encode the text first") from None
     if fields.get("format") != FORMAT or fields.get("kind") not in COLUMNS:
         raise ShardError(
             f"{path} has format {fields.get('format')!r}, kind {fields.get('kind')!r}; this reader knows format "
@@ -115,33 +112,33 @@ class ShardReader:
         return self.metadata.rows
 
     def rows(self, indices: Sequence[int] | NDArray[np.integer[Any]]) -> dict[str, Array]:
-        """The rows asked for, in that order: each column [len(indices), sequence_length + 1].
+        """Return the rows of `indices`, in that order: each column [len(indices), sequence_length + 1].
 
-        Token and document columns are int64 (what torch indexes with), loss columns bool. IndexError outside the rows.
+        Token and document columns are int64, which torch indexes with; loss columns are bool.
         """
         wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
         if wanted.size and (wanted.min() < 0 or wanted.max() >= len(self)):
-            raise IndexError(f"rows {wanted.min()}..{wanted.max()} asked of {self.directory}, which holds {len(self)}")
+            raise IndexError(f"rows {wanted.min()}..{wanted.max()} are out of range: {self.directory} holds {len(self)}")
         width = self.metadata.sequence_length + 1
         out: dict[str, Array] = {
             name: np.empty((wanted.size, width), dtype=np.bool_ if name.endswith("loss") else np.int64) for name in self.columns
         }
         files = np.searchsorted(self._ends, wanted, side="right")
         for file in np.unique(files).tolist():
-            places = np.flatnonzero(files == file)
-            local = wanted[places] - (int(self._ends[file - 1]) if file else 0)
+            positions = np.flatnonzero(files == file)
+            local = wanted[positions] - (int(self._ends[file - 1]) if file else 0)
             for name, view in self._views[file].items():
-                out[name][places] = _bits(view, local, width) if name.endswith("loss") else view[local]
+                out[name][positions] = _bits(view, local, width) if name.endswith("loss") else view[local]
         return out
 
     def view(self, name: str, file: int) -> Array:
-        """A token or document column of one file as stored, [rows, sequence_length + 1]: the mapped pages, no copy."""
+        """Return a token or document column of one file as stored, [rows, sequence_length + 1], without a copy."""
         if name not in self.columns or name.endswith("loss"):
-            raise KeyError(f"{name!r} has no view without a copy; loss columns are bits, read them with rows()")
+            raise KeyError(f"{name!r} can't be viewed without a copy; loss columns are bits, read them with rows()")
         return self._views[file][name]
 
     def expect(self, tokenizer_digest: str, vocab_size: int | None = None) -> None:
-        """ShardError unless these shards were made by the tokenizer with this SHA-256 (and, if given, vocabulary)."""
+        """Raise ShardError unless these shards were made by the tokenizer with this SHA-256 (and, if given, vocabulary size)."""
         if self.metadata.tokenizer_digest != tokenizer_digest:
             raise ShardError(
                 f"{self.directory} was encoded by tokenizer {self.metadata.tokenizer_digest[:12]}, but tokenizer "
@@ -151,7 +148,7 @@ class ShardReader:
             raise ShardError(f"{self.directory} has vocabulary {self.metadata.vocab_size}, the model has {vocab_size}")
 
     def verify(self) -> None:
-        """Hash every file again; ShardError names the first that is not what was written."""
+        """Hash every file again; raise ShardError with the first that differs from what was written."""
         for file in self.metadata.files:
             with (self.directory / file.name).open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -185,10 +182,10 @@ class ShardReader:
 
 
 def _bits(packed: Array, rows: NDArray[np.int64], width: int) -> Array:
-    """Rows of a bit-packed boolean column in which a row need not begin on a byte; bool [len(rows), width]."""
+    """Unpack rows of a bit-packed boolean column, in which a row may begin inside a byte; bool [len(rows), width]."""
     first, skip = np.divmod(rows * width, 8)
-    reach = np.minimum(first[:, None] + np.arange((width + 14) // 8), len(packed) - 1)
-    bits = np.unpackbits(packed[reach], axis=1, bitorder="little")
+    covering = np.minimum(first[:, None] + np.arange((width + 14) // 8), len(packed) - 1)
+    bits = np.unpackbits(packed[covering], axis=1, bitorder="little")
     out = np.empty((len(rows), width), dtype=np.bool_)
     for start in np.unique(skip).tolist():
         same = skip == start

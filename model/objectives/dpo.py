@@ -2,9 +2,9 @@
 
 loss = -log sigmoid(beta * ((log p(chosen) - log r(chosen)) - (log p(rejected) - log r(rejected))))
 
-p is the model, r the reference: the model as it was before. Log-probabilities are sums over the answer's tokens (its
-`<|end|>` included), never over the prompt. Equal to ln 2 at the first step, when p = r.
-Cost: three forward passes' worth more than fine-tuning on one answer (two answers, and the reference on both).
+p is the model, r the reference: the model before this training. Log-probabilities are summed over the answer's tokens, its `<|end|>`
+included, not over the prompt. The loss is ln 2 at the first step, where p = r.
+Cost: three forward passes more than fine-tuning on one answer (two answers, and the reference on both).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from model.objectives.objective import Rows, as_int64
 class Dpo:
     """Rows: `chosen`, `chosen_loss`, `rejected`, `rejected_loss`, each [B, C + 1]; units are pairs.
 
-    Metrics: `chosen_logp`, `rejected_logp` (nats, of the model), `margin` (beta times the difference of the two
-    log-ratios) and `accuracy` (the share of pairs with a margin above 0).
+    Metrics: `chosen_logp`, `rejected_logp` (nats, under the model), `margin` (beta times the difference of the two log-ratios) and
+    `accuracy` (the share of pairs with a margin above 0).
     """
 
     beta: float = 0.1
@@ -40,7 +40,7 @@ class Dpo:
         return len(rows["chosen"])
 
     def batch(self, rows: Rows) -> dict[str, NDArray[Any]]:
-        """Chosen rows, then rejected rows, cut where the longest answer ends: short pairs cost what they hold."""
+        """Stack chosen and rejected rows, cut off after the longest answer, so that short pairs are cheap."""
         tokens = as_int64(np.concatenate((rows["chosen"], rows["rejected"])))
         counts = np.concatenate((rows["chosen_loss"], rows["rejected_loss"]))[:, 1:]
         length = int(np.flatnonzero(counts.any(axis=0)).max(initial=0)) + 1
@@ -52,7 +52,7 @@ class Dpo:
 
     def sums(self, decoder: Decoder, batch: Mapping[str, Tensor], reference: Decoder | None) -> tuple[Tensor, Tensor]:
         if reference is None:
-            raise ValueError("DPO needs a frozen reference: give the job an initial model")
+            raise ValueError("DPO needs a frozen reference model; give the job an initial model")
         chosen_B, rejected_B = answer_log_probability(decoder, batch).chunk(2)
         with torch.no_grad():
             reference_chosen_B, reference_rejected_B = answer_log_probability(reference, batch).chunk(2)
@@ -63,7 +63,7 @@ class Dpo:
 
 
 def answer_log_probability(decoder: Decoder, batch: Mapping[str, Tensor]) -> Tensor:
-    """Summed log-probability, in nats, of each row's counted targets; fp32 [rows]."""
+    """Return the summed log-probability, in nats, of each row's counted targets; fp32 [rows]."""
     logits_BTV = decoder(batch["tokens"]).float()
     targets_BT = batch["targets"]
     nats_BT = functional.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), reduction="none")

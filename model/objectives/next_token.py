@@ -1,8 +1,7 @@
-"""Next-token prediction: the negative log-likelihood, in nats, of every token that counts.
+"""Next-token prediction: the summed negative log-likelihood, in nats, of the targets.
 
-Guarantee: only targets with `loss` true enter the sum; attention and positions stay inside a document unless
-`within_documents` is off. When no row holds more than one document the mask is left out, which changes no value that
-counts and is faster. A guess of probability 0.05 costs 3.0 nats.
+Only targets with `loss` true enter the sum. Attention and positions stay inside a document unless `within_documents` is off; where no row
+holds more than one document the mask is omitted, which is faster and changes no value that counts.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from torch.nn import functional
 from model.networks.decoder import Decoder
 from model.objectives.objective import Rows, as_int64
 
-IGNORED = -100  # cross_entropy's own mark for a target that does not count
+IGNORED = -100  # cross_entropy's default for a target that does not count
 
 
 @dataclass(frozen=True)
 class NextToken:
-    """See the module. Rows: `tokens`, `document`, `loss`, each [B, C + 1]; units are tokens."""
+    """Rows: `tokens`, `document`, `loss`, each [B, C + 1]; units are tokens."""
 
     within_documents: bool = True
     shard_kinds: ClassVar[tuple[str, ...]] = ("pretrain",)
@@ -45,6 +44,6 @@ class NextToken:
         return self.sums_of(decoder(batch["tokens"], documents_BT=batch.get("documents")), batch["targets"])
 
     def sums_of(self, logits_BTV: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """As `sums`, from logits that were computed elsewhere."""
+        """As `sums`, from logits computed elsewhere."""
         nats = functional.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), ignore_index=IGNORED, reduction="sum")
         return nats, nats.detach()[None]

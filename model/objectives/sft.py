@@ -1,8 +1,8 @@
 """Supervised fine-tuning: next-token prediction on the answers alone.
 
-The same objective as pretraining applied to other rows. What makes it fine-tuning is in the rows: `loss` is true on the
-assistant's words and on the `<|end|>` that closes them, so the model learns to answer and to stop, and nothing is
-learned from the question. Conversations packed into one row do not see each other.
+The objective is that of pretraining; the rows make it fine-tuning. `loss` is true on the assistant's words and on the `<|end|>` after them,
+so the model learns to answer and to stop, and learns nothing from the question. Conversations packed into one row do not attend to each
+other.
 """
 
 from __future__ import annotations

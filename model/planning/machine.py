@@ -1,4 +1,4 @@
-"""The machine that a plan is made for: named accelerators, or the processor or accelerator at hand."""
+"""The machine that a plan is for: named accelerators, or this machine's own CPU or accelerator."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import psutil
 
 from model.hardware.devices import device_of_driver, find_device
 
-# Shares of the peak that training comes to: on accelerators between PaLM's 46 % and Llama 3's 38 to 43 %; on processors what folio
-# came to itself with the default micro-batch. A guess, to be replaced by a trial.
+# Assumed MFU of training: on accelerators between PaLM's 46 % and Llama 3's 38 to 43 %; on CPUs what folio reached itself with the default
+# micro-batch. A guess; a trial replaces it.
 ASSUMED_ACCELERATOR, ASSUMED_PROCESSOR = 0.40, 0.60
 
 
 @dataclass(frozen=True)
 class Machine:
-    """`devices` of a kind; on a processor the devices are its workers, which share its cores and its memory."""
+    """A number of `devices` of one kind, with the `memory` of one. On a CPU the devices are workers, which share its cores and memory."""
 
     name: str
     devices: int
@@ -29,14 +29,14 @@ class Machine:
 
     @property
     def flops(self) -> float:
-        """Useful operations a second of all of it together."""
+        """Operations of the model per second, all devices together."""
         return self.peak * self.utilization * (self.devices if self.accelerator else 1)
 
 
 def machine_for(device: str, devices: int, precision: str) -> Machine:
-    """The machine of that name: a listed accelerator, `cpu`, or `here` for what is at hand. Raises ValueError for another name.
+    """Return the machine of that name: a listed accelerator, `cpu`, or `here` for this machine. Raise ValueError for other names.
 
-    For what is not named from a data sheet torch is loaded and a short product timed.
+    Without a data sheet, torch is loaded and a short matrix product timed.
     """
     if device not in ("here", "cpu"):
         known = find_device(device)
@@ -56,7 +56,7 @@ def machine_for(device: str, devices: int, precision: str) -> Machine:
     torch.set_num_threads(cores)
     peak, size = measured_peak("cpu", 0, precision)
     return Machine(
-        name=f"this processor, {cores} cores",
+        name=f"this CPU, {cores} cores",
         devices=devices,
         accelerator=False,
         memory=psutil.virtual_memory().total // devices,

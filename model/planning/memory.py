@@ -1,11 +1,11 @@
-"""What one worker holds at its fullest moment, piece by piece, counted from shape, batch, optimizer and ZeRO stage.
+"""The peak memory of one worker by purpose, estimated from shape, batch, optimizer and ZeRO stage.
 
-Weights, gradients and the optimizer's numbers are fp32 in every precision that the trainer has, for AdamW 16 bytes a parameter; ZeRO
-(Rajbhandari et al. 2020) spreads them over W workers: stage 1 the optimizer's, 2 gradients, too, 3 weights, too. To these come what
-DeepSpeed 0.19 was seen to hold besides (a flat copy of gradients, a master copy of weights in stages 1 and 2, gathered weights in stage
-3), what the backward pass needs of the forward pass, and the process itself. For decoders with Llama's choices that is every tensor
-which autograd saves; other kinds of attention and norm are taken to keep as much. Checked against measured runs on CPU in fp32: within
-15 %. What is offloaded leaves an accelerator, and is not counted elsewhere.
+Weights, gradients and optimizer state are fp32 in every precision of the trainer: 16 bytes per parameter for AdamW. ZeRO (Rajbhandari et
+al. 2020) partitions them over the workers: in stage 1 the optimizer state, in 2 also gradients, in 3 also weights. Added to these are what
+DeepSpeed 0.19 was seen to hold besides (a flat copy of gradients, a master copy of weights in stages 1 and 2, gathered weights in stage 3),
+the activations saved for the backward pass, and the process itself. For decoders with Llama's choices every tensor that autograd saves is
+counted; other kinds of attention and norm are assumed to save as much. Within 15 % of measured runs on CPU in fp32. What is offloaded is
+not counted for an accelerator, nor anywhere else.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from model.layers.config import GATED
 from model.training.job import Job
 
 FP32, BF16 = 4, 2
-# Numbers that an optimizer keeps for each weight. Adafactor's rows and columns are next to nothing.
+# Numbers that an optimizer keeps per weight. Adafactor's rows and columns are negligible.
 STATE = {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2, "adafactor": 0, "lion": 1, "sophia": 2, "muon": 1}
 BUCKET = 500_000_000  # DeepSpeed's reduce_bucket_size, numbers
 GATHERED = 1_000_000_000  # DeepSpeed's stage3_max_live_parameters, numbers
 PLAIN_LIMIT = 512  # model/layers/attention_plan.py: up to this many tokens bf16 on a CPU keeps its attention scores
-# Seen on Linux with torch 2.13 and DeepSpeed 0.19: interpreter and libraries, then what the engine loads; by whether ZeRO is on.
+# Measured on Linux with torch 2.13 and DeepSpeed 0.19: interpreter and libraries; then what the engine loads, without and with ZeRO.
 CPU_PROCESS = 290_000_000
 CPU_ENGINE = {False: 97_000_000, True: 153_000_000}
-# A CUDA context with NCCL's buffers and cuBLAS's workspaces: stated, not measured here.
+# A CUDA context with NCCL's buffers and cuBLAS's workspaces: an assumption, not measured.
 GPU_PROCESS = round(1.5 * GIB)
-# Blocks that malloc has freed and keeps: 6 to 25 % of what a CPU run held in twelve runs. The CUDA allocator wastes less; stated.
+# Blocks that malloc holds after they are freed: 6 to 25 % of the memory in twelve CPU runs. The CUDA allocator wastes less; an assumption.
 CPU_SLACK, GPU_SLACK = 0.20, 0.05
 
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes of one worker by what they are for."""
+    """Bytes of one worker by purpose."""
 
     weights: int
     gradients: int
@@ -45,14 +45,14 @@ class Memory:
 
     @property
     def total(self) -> int:
-        """All of it."""
+        """The sum of all purposes."""
         return sum(asdict(self).values())
 
 
 def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) -> Memory:
-    """Memory of each of the job's workers while it pretrains; of a pipeline, of the stage that holds most.
+    """Estimate the memory of each worker while it pretrains; in a pipeline, of the stage that needs most.
 
-    `framework`: the process before a model is made, where it was measured; bytes.
+    `framework`: measured memory of the process before a model is created, in bytes; None: assumed.
     """
     parallel, train = job.resources.parallel, job.train
     stage = parallel.zero_stage
@@ -60,18 +60,18 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     part = -(-whole // parallel.data_workers)
     weights = part if stage == 3 else whole
     gradients = part if stage >= 2 else whole
-    kept = STATE[train.optimizer] + (1 if train.ema_decay else 0)
-    optimizer = kept * (part if stage else whole) + (part if stage else 0)
+    copies = STATE[train.optimizer] + (1 if train.ema_decay else 0)
+    optimizer = copies * (part if stage else whole) + (part if stage else 0)
     if accelerator and stage and parallel.offload_optimizer != "none":
         optimizer = 0
     if accelerator and stage == 3 and parallel.offload_weights != "none":
         weights = 0
     activations, logits = _forward(job, accelerator)
-    # Autocast keeps each weight once more, rounded, until the backward pass is through.
+    # Autocast holds a rounded copy of each weight until the backward pass is done.
     rounded = 0 if train.precision == "fp32" else whole // 2
     buffers = _buffers(job, whole, part, accelerator)
     if stage < 2:
-        # The flat copy of gradients is made when the activations are gone.
+        # The flat copy of gradients is made after the activations are freed.
         buffers = max(0, buffers - activations - logits - rounded)
     buffers += rounded
     held = weights + gradients + optimizer + activations + logits + buffers
@@ -82,9 +82,9 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
 
 
 def _buffers(job: Job, whole: int, part: int, accelerator: bool) -> int:
-    """What DeepSpeed holds for a moment: buckets of gradients on their way, flat copies of them, gathered weights."""
+    """What DeepSpeed holds temporarily: buckets of gradients being reduced, flat copies of them, gathered weights."""
     stage, workers = job.resources.parallel.zero_stage, job.resources.parallel.data_workers
-    # A bucket is asked for at its full size; a processor gets the pages that are written to.
+    # A bucket is allocated at its full size; on a CPU only the pages written to take memory.
     bucket = FP32 * BUCKET if accelerator else min(whole, FP32 * BUCKET)
     if stage == 0:
         return min(whole, FP32 * BUCKET)
@@ -97,21 +97,21 @@ def _buffers(job: Job, whole: int, part: int, accelerator: bool) -> int:
 
 
 def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
-    """Bytes of the tensors that forward passes leave for their backward passes: of the blocks, and of the logits."""
+    """Bytes of the tensors saved for the backward pass: of the blocks, and of the logits."""
     shape, tokens, stages = job.decoder, job.micro_batch * job.decoder.context, job.resources.parallel.pipeline
     block, layers = block_activations(job, accelerator), -(-shape.layers // stages)
-    kept = FP32 * shape.width * layers + block if job.resources.recompute == "blocks" else block * layers
-    # The first stage of a pipeline holds as many micro-batches as there are stages, if there are as many.
-    held = min(stages, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
+    saved = FP32 * shape.width * layers + block if job.resources.recompute == "blocks" else block * layers
+    # The first stage of a pipeline has as many micro-batches in flight as there are stages, if a batch has that many.
+    in_flight = min(stages, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
     last_norm = FP32 * 2 * shape.width + _product_bytes(job) * shape.width + FP32
     # Log-probabilities, then the gradients of their sum and of the logits.
-    # Rows of several documents have a mask: whether a token sees another, and in each block the same as numbers.
+    # Rows of several documents have a mask: a boolean one, and in each block the same as numbers.
     masks = shape.context * (1 + _product_bytes(job) * layers) if job.train.objective != "dpo" and job.train.within_documents else 0
-    return tokens * (kept * held + last_norm + masks), tokens * FP32 * 3 * job.vocab_size
+    return tokens * (saved * in_flight + last_norm + masks), tokens * FP32 * 3 * job.vocab_size
 
 
 def block_activations(job: Job, accelerator: bool) -> int:
-    """Bytes that one block keeps for each token: the norms', queries, keys, values, the mix, the gated unit's."""
+    """Bytes that one block saves per token: norms, queries, keys, values, attention output, feed-forward."""
     shape, number = job.decoder, _product_bytes(job)
     heads = shape.heads if shape.attention == "latent" else shape.kv_heads
     inner, shared = shape.heads * shape.head_width, heads * shape.head_width

@@ -1,8 +1,8 @@
-"""How big a model for this corpus on this machine: shapes, batches, memory, time, and what speaks against them.
+"""How big a model to train on a corpus with a machine: shape, batch, memory, time, and warnings.
 
-Read a proposal as a first guess with its reasons. Its arithmetic is exact where it counts (parameters, operations, tensors), follows
-published rules where it chooses (`rules.py`), and is a forecast where it speaks of seconds: within 30 % when the machine's speed was
-measured by a trial, on data sheets and an assumed utilization otherwise no better than a factor of two.
+A proposal is a first guess with its reasons. Counts (parameters, operations, tensors) are exact; choices follow published rules
+(`rules.py`); seconds are a forecast, within 30 % if a trial measured the machine's speed, and within a factor of two if it rests on data
+sheets and an assumed utilization.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ from model.training.job import Job
 from model.training.parallel.compatibility import WHOLE_MATRICES
 
 FACTORS = (10, 20, 100)
-LEAST_PARAMETERS = 100_000
-LEAST_STEPS = 200
-USABLE = 0.92  # of a device's memory: what is left is for what is not counted
-# An accelerator waits for its orders: no block of a micro-batch goes through both passes in less. Stated, not measured.
-LEAST_BLOCK_SECONDS = 0.0005
+MIN_PARAMETERS = 100_000
+MIN_STEPS = 200
+USABLE = 0.92  # share of a device's memory; the rest is for what is not counted
+# Kernel launches: one block of a micro-batch takes at least this long for both passes on an accelerator. An assumption, not measured.
+MIN_BLOCK_SECONDS = 0.0005
 UNDERTRAINED, OVERTRAINED, MEMORIZES = 10, 200, 16
 
 
 @dataclass(frozen=True)
 class Text:
-    """What there is to learn from: training text in bytes, once through, and how many bytes a token of its tokenizer is."""
+    """The training text: its bytes, and its tokenizer's mean bytes per token."""
 
     bytes: float
-    bytes_a_token: float
+    bytes_per_token: float
     source: str
 
     @property
     def tokens(self) -> float:
-        """Unique tokens to train on."""
-        return self.bytes / self.bytes_a_token
+        """Unique training tokens."""
+        return self.bytes / self.bytes_per_token
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A job, and what it would come to. `seconds` of the whole machine; `memory` of one worker by ZeRO stage; `warnings` in words."""
+class SizedJob:
+    """A job and its estimated cost. `seconds`: of the whole machine; `memory`: of one worker, by ZeRO stage."""
 
     job: Job
     tokens: float
-    passes: float
+    epochs: float
     flops: float
     seconds: float
     memory: Mapping[int, Memory]
@@ -58,55 +58,56 @@ class Plan:
 
     @property
     def parameters(self) -> int:
-        """Weights, embeddings included."""
+        """Number of weights, embeddings included."""
         return self.job.decoder.parameters(self.job.vocab_size)
 
     @property
-    def tokens_a_parameter(self) -> float:
-        """20 is compute-optimal for text that is all new."""
+    def tokens_per_parameter(self) -> float:
+        """Trained tokens per parameter; 20 is compute-optimal for text that is all new."""
         return self.tokens / self.parameters
 
     @property
-    def worth(self) -> float:
-        """The share of the tokens that new text of equal worth would have, 0 to 1."""
-        return rules.worth_of(self.passes) / self.passes
+    def repetition_value(self) -> float:
+        """How much a trained token is worth compared with one of new text, 0 to 1."""
+        return rules.effective_epochs(self.epochs) / self.epochs
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a recipe has, and what is proposed: the first choice and its neighbours with other numbers of tokens."""
+    """The present job, the proposed one, and alternatives of the same shape with fewer or more tokens."""
 
     text: Text
     machine: Machine
-    present: Plan
-    proposed: Plan
-    neighbours: tuple[Plan, ...]
+    present: SizedJob
+    proposed: SizedJob
+    alternatives: tuple[SizedJob, ...]
     reason: str
 
 
 def fitting_parameters(text: Text, machine: Machine, hours: float | None, context: int) -> tuple[float, str]:
-    """How many parameters 20 tokens each can be had for, and what bounds them: the text read four times, or the hours."""
-    by_text = rules.GOOD_PASSES * text.tokens / rules.TOKENS_A_PARAMETER
-    words = f"{rules.TOKENS_A_PARAMETER} tokens for each parameter, from text read {rules.GOOD_PASSES} times"
+    """Return how many parameters can get 20 tokens each, and what limits them: four epochs of the text, or the hours."""
+    by_text = rules.GOOD_EPOCHS * text.tokens / rules.TOKENS_PER_PARAMETER
+    reason = f"{rules.TOKENS_PER_PARAMETER} tokens per parameter from {rules.GOOD_EPOCHS} epochs of the text"
     if hours is None:
-        return max(LEAST_PARAMETERS, by_text), words
-    # Six operations a weight and token; attention takes another part, about a fifth in small models, found by trying.
-    by_hours = math.sqrt(hours * 3600 * machine.flops / (6 * rules.TOKENS_A_PARAMETER))
+        return max(MIN_PARAMETERS, by_text), reason
+    # Six operations per weight and token. Attention takes more, about a fifth in small models; hence the 0.9 below, found by trial and
+    # error.
+    by_hours = math.sqrt(hours * 3600 * machine.flops / (6 * rules.TOKENS_PER_PARAMETER))
     if by_hours < by_text:
-        return max(LEAST_PARAMETERS, by_hours * 0.9), f"{rules.TOKENS_A_PARAMETER} tokens for each parameter within {hours:g} hours"
-    return max(LEAST_PARAMETERS, by_text), words
+        return max(MIN_PARAMETERS, by_hours * 0.9), f"{rules.TOKENS_PER_PARAMETER} tokens per parameter within {hours:g} hours"
+    return max(MIN_PARAMETERS, by_text), reason
 
 
 def propose(text: Text, machine: Machine, present: Job, *, parameters: float | None = None, hours: float | None = None) -> Proposal:
-    """Sizes for a text and a machine; all that isn't size is kept as the job at hand has it."""
+    """Propose sizes for a text and a machine; everything that is not a size stays as in the present job."""
     wanted, reason = (parameters, "as asked") if parameters else fitting_parameters(text, machine, hours, present.decoder.context)
     width = rules.shape_for(wanted, 1024, present.decoder).width
     vocabulary = rules.vocabulary_for(text.bytes, wanted, width)
     shape = rules.shape_for(wanted, vocabulary, present.decoder)
     size = shape.parameters(vocabulary)
-    plans = [plan(proposed_job(shape, vocabulary, factor * size, machine, present), text, machine) for factor in FACTORS]
-    first = plans[FACTORS.index(rules.TOKENS_A_PARAMETER)]
-    return Proposal(text, machine, plan(present, text, machine), first, tuple(plans), reason)
+    candidates = [estimate(proposed_job(shape, vocabulary, factor * size, machine, present), text, machine) for factor in FACTORS]
+    first = candidates[FACTORS.index(rules.TOKENS_PER_PARAMETER)]
+    return Proposal(text, machine, estimate(present, text, machine), first, tuple(candidates), reason)
 
 
 def proposed_job(
@@ -116,13 +117,13 @@ def proposed_job(
     machine: Machine,
     like: Job,
 ) -> Job:
-    """A job of that shape and length: batch and rate by the rules, the first ZeRO stage that fits, the largest micro-batch that does."""
+    """Return a job of that shape and length: batch and learning rate by the rules, first ZeRO stage and largest micro-batch that fit."""
     flops = tokens * training_flops(shape, vocabulary)
     workers = like.resources.parallel.data_workers
     stages = possible_stages(like)
     if workers > 1:
-        stages = stages[1:] or stages  # where there are workers to spread the optimizer over, that costs no more than not doing so
-    most = max(1.0, tokens / (shape.context * LEAST_STEPS))
+        stages = stages[1:] or stages  # with several workers, stage 1 costs no more than stage 0
+    most = max(1.0, tokens / (shape.context * MIN_STEPS))
     share = max(1, round(2 ** round(math.log2(max(1.0, min(most, rules.batch_tokens(flops) / shape.context) / workers)))))
     train = PretrainConfig(
         **{
@@ -142,7 +143,7 @@ def proposed_job(
     for stage in stages:
         size = share
         while size:
-            job = _placed(job, stage, size)
+            job = _with_layout(job, stage, size)
             if worker_memory(job, accelerator=True).total <= USABLE * machine.memory:
                 return job
             size //= 2
@@ -150,7 +151,7 @@ def proposed_job(
 
 
 def described_job(shape: DecoderConfig, vocabulary: int, train: PretrainConfig, resources: TrainResources) -> Job:
-    """A job that is only talked about: its paths lead nowhere."""
+    """Return a job that is only described, never run: its paths do not exist."""
     nowhere = Path("/nonexistent")
     return Job(
         decoder=shape,
@@ -173,63 +174,65 @@ def possible_stages(job: Job) -> tuple[int, ...]:
     return stages[1:] if parallel.tensor > 1 else stages
 
 
-def _placed(job: Job, stage: int, micro_batch: int) -> Job:
+def _with_layout(job: Job, stage: int, micro_batch: int) -> Job:
     parallel = job.resources.parallel.model_copy(update={"zero_stage": stage})
     return job.model_copy(update={"resources": job.resources.model_copy(update={"parallel": parallel, "micro_batch": micro_batch})})
 
 
-def plan(job: Job, text: Text, machine: Machine) -> Plan:
-    """What a job comes to."""
+def estimate(job: Job, text: Text, machine: Machine) -> SizedJob:
+    """Estimate what a job costs."""
     tokens = float(job.train.sequences_before(job.total_steps) * job.decoder.context)
     flops = tokens * training_flops(job.decoder, job.vocab_size)
-    memory = {stage: worker_memory(_placed(job, stage, job.micro_batch), accelerator=machine.accelerator) for stage in possible_stages(job)}
-    # Recomputing is a second forward pass: two of six operations more.
+    memory = {
+        stage: worker_memory(_with_layout(job, stage, job.micro_batch), accelerator=machine.accelerator) for stage in possible_stages(job)
+    }
+    # Recomputing is a second forward pass: two more operations per six.
     seconds = flops * (4 / 3 if job.resources.recompute != "none" else 1) / machine.flops
     if machine.accelerator:
         blocks = job.decoder.layers * job.train.global_batch / job.resources.parallel.data_workers / job.micro_batch
-        seconds = max(seconds, job.total_steps * blocks * LEAST_BLOCK_SECONDS)
-    passes = tokens / text.tokens
+        seconds = max(seconds, job.total_steps * blocks * MIN_BLOCK_SECONDS)
+    epochs = tokens / text.tokens
     stage = job.resources.parallel.zero_stage
-    warnings = [*warnings_of(job.decoder.parameters(job.vocab_size), tokens, text), *_crowded(memory, stage, machine)]
-    return Plan(job, tokens, passes, flops, seconds, memory, tuple(warnings))
+    warnings = [*warnings_of(job.decoder.parameters(job.vocab_size), tokens, text), *_memory_warnings(memory, stage, machine)]
+    return SizedJob(job, tokens, epochs, flops, seconds, memory, tuple(warnings))
 
 
 def warnings_of(parameters: int, tokens: float, text: Text) -> list[str]:
-    """What speaks against a model of that size on that text: too big memorizes, too small underfits."""
-    passes, each = tokens / text.tokens, tokens / parameters
-    fits = rules.GOOD_PASSES * text.tokens / rules.TOKENS_A_PARAMETER
-    said = []
+    """Return what speaks against a model of that size on that text: too big memorizes, too small underfits."""
+    epochs, each = tokens / text.tokens, tokens / parameters
+    fits = rules.GOOD_EPOCHS * text.tokens / rules.TOKENS_PER_PARAMETER
+    warnings = []
     if parameters > 2 * fits:
-        said.append(
-            f"too big for the text: {short(parameters)} parameters want {short(rules.TOKENS_A_PARAMETER * parameters)} tokens and the text "
-            f"read {rules.GOOD_PASSES} times gives {short(rules.GOOD_PASSES * text.tokens)}; given long enough it memorizes"
+        warnings.append(
+            f"too big for the text: {short(parameters)} parameters need {short(rules.TOKENS_PER_PARAMETER * parameters)} tokens, but "
+            f"{rules.GOOD_EPOCHS} epochs of the text give {short(rules.GOOD_EPOCHS * text.tokens)}; trained for long it memorizes"
         )
-    if passes > rules.GOOD_PASSES * 1.05:
-        ends = "it memorizes" if passes > MEMORIZES else "it begins to memorize"
-        said.append(f"reads the text {passes:.0f} times: after {rules.GOOD_PASSES} passes repeating is worth less and less, and {ends}")
+    if epochs > rules.GOOD_EPOCHS * 1.05:
+        ends = "it memorizes" if epochs > MEMORIZES else "it begins to memorize"
+        warnings.append(f"reads the text {epochs:.0f} times: after {rules.GOOD_EPOCHS} epochs repeating is worth less and less, and {ends}")
     if each < UNDERTRAINED * 0.95:
-        said.append(
-            f"undertrained: {each:.1f} tokens a parameter where {rules.TOKENS_A_PARAMETER} are due; "
+        warnings.append(
+            f"undertrained: {each:.1f} tokens per parameter instead of {rules.TOKENS_PER_PARAMETER}; "
             "a smaller model would learn more in that time"
         )
     if parameters < text.tokens / OVERTRAINED or each > OVERTRAINED * 1.05:
-        said.append(
+        warnings.append(
             f"too small: {short(parameters)} parameters for {short(max(text.tokens, tokens))} tokens underfit; "
             "a larger model would learn more from this text"
         )
-    return said
+    return warnings
 
 
-def _crowded(memory: Mapping[int, Memory], stage: int, machine: Machine) -> list[str]:
+def _memory_warnings(memory: Mapping[int, Memory], stage: int, machine: Machine) -> list[str]:
     if memory[stage].total <= USABLE * machine.memory:
         return []
     fits = next((other for other, needed in memory.items() if needed.total <= USABLE * machine.memory), None)
-    way = f"ZeRO {fits} fits" if fits is not None else "take more devices, a smaller micro-batch, or recompute activations"
-    return [f"does not fit: a worker needs {gigabytes(memory[stage].total)} and has {gigabytes(machine.memory)}; {way}"]
+    remedy = f"ZeRO {fits} fits" if fits is not None else "use more devices, a smaller micro-batch, or recompute activations"
+    return [f"does not fit: a worker needs {gibibytes(memory[stage].total)} and has {gibibytes(machine.memory)}; {remedy}"]
 
 
 def short(number: float) -> str:
-    """`1234567` -> `1.23 M`."""
+    """Shorten a number: `1234567` -> `1.23 M`."""
     for scale, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if number >= scale:
             return f"{number / scale:.3g} {unit}"
@@ -237,13 +240,13 @@ def short(number: float) -> str:
 
 
 def speed(flops: float) -> str:
-    """Operations a second: `174e9` -> `174 GFLOP/s`."""
+    """Format operations per second: `174e9` -> `174 GFLOP/s`."""
     for scale, unit in ((1e15, "P"), (1e12, "T"), (1e9, "G")):
         if flops >= scale:
             return f"{flops / scale:.4g} {unit}FLOP/s"
     return f"{flops / 1e6:.3g} MFLOP/s"
 
 
-def gigabytes(size: float) -> str:
-    """Bytes in binary units, as memory is sold."""
+def gibibytes(size: float) -> str:
+    """Format bytes in binary units."""
     return f"{size / 2**30:.3g} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

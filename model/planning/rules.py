@@ -1,6 +1,6 @@
 """The rules of thumb that a proposal follows, each with its source. Pure arithmetic.
 
-They were fitted on runs far larger than a book: below about 1e17 operations they are extrapolated, and say the order of magnitude.
+They were fitted on runs far larger than a book: below about 1e17 operations they are extrapolations, good for the order of magnitude.
 """
 
 from __future__ import annotations
@@ -9,48 +9,48 @@ import math
 
 from model.networks.config import DecoderConfig
 
-TOKENS_A_PARAMETER = 20  # Hoffmann et al. 2022, "Training compute-optimal large language models"
-GOOD_PASSES = 4  # Muennighoff et al. 2023, "Scaling data-constrained language models": so often, text is nearly as good as new
-HALF_LIFE = 15.4  # the same, their R*: passes after which repeating is worth little
+TOKENS_PER_PARAMETER = 20  # Hoffmann et al. 2022, "Training compute-optimal large language models"
+GOOD_EPOCHS = 4  # Muennighoff et al. 2023, "Scaling data-constrained language models": up to here, repeated text is nearly as good as new
+HALF_LIFE = 15.4  # the same, their R*: epochs after which repeating is worth little
 VOCABULARIES = ((65536, 20e9), (32768, 1e9), (16384, 1e8), (8192, 2e7), (4096, 4e6), (2048, 5e5), (1024, 1e5))
-MOST_EMBEDDED = 1 / 3
+MAX_EMBEDDED_SHARE = 1 / 3
 
 
-def worth_of(passes: float) -> float:
-    """How many passes over new text `passes` over the same text are worth: 1 + R* (1 - exp(-(passes - 1) / R*)).
+def effective_epochs(epochs: float) -> float:
+    """Return how many epochs of new text `epochs` of the same text are worth: 1 + R* (1 - exp(-(epochs - 1) / R*)).
 
-    Muennighoff et al. 2023, equation 5, in units of the unique tokens; up to one pass every token is new.
+    Muennighoff et al. 2023, equation 5, in units of the unique tokens; in the first epoch every token is new.
     """
-    return passes if passes <= 1 else 1 + HALF_LIFE * (1 - math.exp(-(passes - 1) / HALF_LIFE))
+    return epochs if epochs <= 1 else 1 + HALF_LIFE * (1 - math.exp(-(epochs - 1) / HALF_LIFE))
 
 
 def learning_rate(flops: float) -> float:
-    """Peak of AdamW's learning rate for a training run of so many operations: 0.3118 C^-0.125 (DeepSeek-AI 2024, "DeepSeek LLM")."""
+    """Return AdamW's peak learning rate for a run of `flops` operations: 0.3118 C^-0.125 (DeepSeek-AI 2024, "DeepSeek LLM")."""
     return 0.3118 * math.pow(flops, -0.1250)
 
 
 def batch_tokens(flops: float) -> float:
-    """Tokens in a batch for a run of so many operations: 0.292 C^0.3271 (DeepSeek-AI 2024, "DeepSeek LLM")."""
+    """Return the tokens in a batch for a run of `flops` operations: 0.292 C^0.3271 (DeepSeek-AI 2024, "DeepSeek LLM")."""
     return 0.2920 * math.pow(flops, 0.3271)
 
 
 def vocabulary_for(text_bytes: float, parameters: float, width: int) -> int:
-    """Tokens in the vocabulary: by the amount of text, since a rare token is never learned; at most a third of the parameters.
+    """Return a vocabulary size for the amount of text, as rare tokens are never learned; embeddings take at most a third of the parameters.
 
-    folio's own rule: what its recipes were tuned to, continued to the vocabularies of GPT-2 (50k) and Llama 2 (32k).
+    folio's own rule: fitted to its tuned recipes and extended to the vocabularies of GPT-2 (50k) and Llama 2 (32k).
     """
     by_text = next((size for size, least in VOCABULARIES if text_bytes >= least), 512)
-    while by_text > 512 and by_text * width > MOST_EMBEDDED * parameters:
+    while by_text > 512 and by_text * width > MAX_EMBEDDED_SHARE * parameters:
         by_text //= 2
     return by_text
 
 
 def shape_for(parameters: float, vocab_size: int, like: DecoderConfig) -> DecoderConfig:
-    """A decoder of about so many parameters, embeddings included; context and every other choice as `like` has them.
+    """Return a decoder of about `parameters` parameters, embeddings included; context and every other choice as in `like`.
 
-    Width over layers grows from 32 to 128, about as in GPT-3's table 2.1 (Brown et al. 2020; Kaplan et al. 2020 found that it matters
-    little); heads of 32 to 128 numbers; one key and value head for two to four query heads; feed-forward 8/3 of the width
-    (Shazeer 2020), so that three matrices cost what two of four times the width do.
+    Width / layers grows from 32 to 128, about as in GPT-3's table 2.1 (Brown et al. 2020; Kaplan et al. 2020 found that it matters little);
+    head width is 32 to 128; two to four query heads share a key and value head; feed-forward is 8/3 of the width (Shazeer 2020), so that
+    its three matrices cost as much as two of four times the width.
     """
     aspect = min(128.0, 32 * max(1.0, (parameters / 1e7) ** 0.22))
     found: tuple[float, DecoderConfig] | None = None
@@ -73,7 +73,7 @@ def _widths(layers: int, aspect: float) -> range:
 
 
 def head_width(width: int) -> int:
-    """Numbers in a head of a decoder of this width."""
+    """Return the head width for a decoder of this width."""
     return 32 if width < 512 else 64 if width < 2048 else 128
 
 

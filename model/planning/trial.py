@@ -1,8 +1,7 @@
-"""A trial: a few real updates of a shape on random tokens, in a process of its own, for how fast they are and what they take.
+"""A trial: a few real updates of a model on random tokens, in a process of its own, to measure their speed and memory.
 
-Guarantee: the trainer's own engine, optimizer and DeepSpeed configuration, one worker, on the machine at hand; nothing is written outside
-of a temporary folder, and no process is left. Cost: the start of torch and DeepSpeed, about five seconds, and the updates asked for.
-When it can't: TrialError with the process's last words.
+It uses the trainer's own engine, optimizer and DeepSpeed configuration, with one worker on this machine. Nothing is written outside a
+temporary folder, and no process is left behind. Cost: the start of torch and DeepSpeed, about five seconds, and the updates.
 """
 
 from __future__ import annotations
@@ -21,32 +20,35 @@ from model.hardware.resident import resident_bytes
 from model.training.job import Job
 
 ROOT = Path(__file__).resolve().parents[2]
-WARM = 2  # updates that are not timed: memory is taken and kernels are chosen in them
+WARM_UP = 2  # untimed updates, in which memory is allocated and kernels are chosen
 WAIT_SECONDS = 600
 
 
 class TrialError(RuntimeError):
-    """The trial did not come to its end."""
+    """The trial failed; the message ends with the process's last line."""
 
 
 class Trial(BaseModel, frozen=True):
-    """What was measured."""
+    """What a trial measured."""
 
-    seconds: float = Field(description="of one update, the median of those timed; seconds")
-    processor_seconds: float = Field(description="of all threads in one update, the median of those timed; more threads wait, too; seconds")
+    seconds: float = Field(description="median of one update; seconds")
+    cpu_seconds: float = Field(description="median CPU time of one update, all threads; threads that wait count too; seconds")
     tokens: int = Field(description="in one update; tokens")
-    baseline_bytes: int = Field(description="the process before a model was made: interpreter, torch, DeepSpeed; bytes")
-    peak_bytes: int = Field(description="most that the process held, on an accelerator its allocator; bytes")
-    threads: int = Field(description="threads that it computed with; count")
+    baseline_bytes: int = Field(description="memory before a model is created: interpreter, torch, DeepSpeed; bytes")
+    peak_bytes: int = Field(description="peak memory of the process; on an accelerator, of its allocator; bytes")
+    threads: int = Field(description="threads that compute; count")
 
     @property
     def tokens_per_second(self) -> float:
-        """Speed of the timed updates."""
+        """Training speed."""
         return self.tokens / self.seconds
 
 
-def try_out(job: Job, updates: int = 4) -> Trial:
-    """Make `updates` timed updates of the job's shape, batch and optimizer with one worker; its paths are not read."""
+def run_trial(job: Job, updates: int = 4) -> Trial:
+    """Time `updates` updates of the job's model, batch and optimizer with one worker. Raise TrialError if that fails.
+
+    The job's paths are not read.
+    """
     alone = job.resources.parallel.model_copy(update={"workers": 1, "pipeline": 1, "nodes": 1})
     job = job.model_copy(update={"resources": job.resources.model_copy(update={"parallel": alone})})
     with tempfile.TemporaryDirectory(prefix="folio-trial-") as folder:
@@ -60,13 +62,13 @@ def try_out(job: Job, updates: int = 4) -> Trial:
         except subprocess.TimeoutExpired:
             raise TrialError(f"the trial of {job.decoder} took more than {WAIT_SECONDS} s; try a smaller shape") from None
     if ended.returncode:
-        words = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
-        raise TrialError(f"the trial of {job.decoder} failed: {words[-1]}")
+        last = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
+        raise TrialError(f"the trial of {job.decoder} failed: {last[-1]}")
     return Trial.model_validate_json(ended.stdout.strip().splitlines()[-1])
 
 
-def measure(job: Job, updates: int, folder: Path) -> dict[str, Any]:
-    """In this process: the updates, and what they took. Joins a process group of one."""
+def measure(job: Job, updates: int) -> dict[str, Any]:
+    """Make the updates in this process and return what they cost. Joins a process group of one."""
     import os
     import statistics
 
@@ -85,7 +87,7 @@ def measure(job: Job, updates: int, folder: Path) -> dict[str, Any]:
     from model.objectives.next_token import NextToken
     from model.training.engine import Engine
     from model.training.train_module import TrainModule
-    from model.training.trainer import Trainer  # noqa: F401  # what a worker of a real run has loaded, too
+    from model.training.trainer import Trainer  # noqa: F401  # loaded for its memory, as in a worker of a real run
 
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", 0) if cuda else torch.device("cpu")
@@ -94,8 +96,8 @@ def measure(job: Job, updates: int, folder: Path) -> dict[str, Any]:
     engine = Engine(TrainModule(decoder, NextToken(), job.train.precision, None), job, worker)
     generator = torch.Generator().manual_seed(0)
     rows, context = job.train.batch_at(0), job.decoder.context
-    seconds, worked = [], []
-    for _ in range(WARM + updates):
+    seconds, cpu = [], []
+    for _ in range(WARM_UP + updates):
         batches = []
         for _ in range(rows // job.micro_batch):
             drawn = torch.randint(0, job.vocab_size, (job.micro_batch, context + 1), generator=generator)
@@ -105,11 +107,11 @@ def measure(job: Job, updates: int, folder: Path) -> dict[str, Any]:
         if cuda:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
-        worked.append(time.process_time() - before)
+        cpu.append(time.process_time() - before)
     peak = torch.cuda.max_memory_allocated() if cuda else resident_bytes(peak=True)
     return {
-        "seconds": statistics.median(seconds[WARM:]),
-        "processor_seconds": statistics.median(worked[WARM:]),
+        "seconds": statistics.median(seconds[WARM_UP:]),
+        "cpu_seconds": statistics.median(cpu[WARM_UP:]),
         "tokens": rows * context,
         "baseline_bytes": 0 if cuda else baseline,
         "peak_bytes": peak,
@@ -118,9 +120,9 @@ def measure(job: Job, updates: int, folder: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    described = Path(sys.argv[1])
-    told = measure(Job.model_validate_json(described.read_text(encoding="utf-8")), int(sys.argv[2]), described.parent)
-    print(json.dumps(told), flush=True)
+    job_file = Path(sys.argv[1])
+    measured = measure(Job.model_validate_json(job_file.read_text(encoding="utf-8")), int(sys.argv[2]))
+    print(json.dumps(measured), flush=True)
     from model.training.distributed import leave
 
     leave()

@@ -1,1 +1,1 @@
-"""Training: workers, order of samples, shards, checkpoints."""
+"""Training: jobs, the trainer, checkpoints, launching, parallelism, optimizers."""

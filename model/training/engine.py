@@ -1,8 +1,8 @@
-"""DeepSpeed behind one typed face: a decoder and an objective in, an engine that trains them out.
+"""A typed interface to DeepSpeed: an engine that trains a decoder with an objective.
 
 Guarantee: the same configuration gives the same losses (within 1e-3 in fp32, 5e-3 in bf16) in every ZeRO stage on any number of workers.
-bf16 means bf16 matrix products under autocast: weights, gradients, their reduction and AdamW stay fp32 in all stages, so
-the stage decides where numbers live and not how they are rounded.
+bf16 means bf16 matrix products under autocast: weights, gradients, their reduction and the optimizer stay fp32 in all stages, so the stage
+decides where numbers are stored, not how they are rounded.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from model.training.job import Job
 from model.training.optimizers.averaging import KEY as AVERAGE
 from model.training.optimizers.averaging import average_weights
 from model.training.optimizers.build import build_optimizer
-from model.training.optimizers.change import Change
+from model.training.optimizers.change import UpdateRatio
 from model.training.optimizers.sophia import Sophia
 from model.training.optimizers.state import whole_state
 from model.training.parallel.compile import cut_along, deepspeed_config
-from model.training.parallel.tensor import finish_cut, joined
+from model.training.parallel.tensor import finish_cut, join_parts
 from model.training.precision import LossScale
 from model.training.schedule import rate_factor
-from model.training.train_module import TrainModule, dropout_seed, find_compiler
+from model.training.train_module import TrainModule, dropout_seed, require_compiler
 
 CHANGE_EVERY = 50
 
 
 class Update(NamedTuple):
-    """What one optimizer update tells: metrics summed over this worker's units, the gradient's norm before clipping, the rate.
+    """The result of one optimizer update: metrics summed over this worker's units, gradient norm before clipping, learning rate.
 
-    `applied` is false where fp16 overflowed, so that nothing was changed. `metrics` holds what not every update has: under fp16
-    `loss_scale` and `skipped` (updates so far), every `CHANGE_EVERY` updates `update_norm`, the norm of the weights' change over theirs.
+    `applied` is false if fp16 overflowed, so that no weight changed. `metrics` holds what only some updates have: under fp16 `loss_scale`
+    and `skipped` (updates so far), every `CHANGE_EVERY` updates `update_norm`, the norm of the weights' change relative to theirs.
     """
 
     sums: Tensor
@@ -50,9 +50,9 @@ class Update(NamedTuple):
 
 
 class LocalParameter(NamedTuple):
-    """A parameter as this worker holds it: its name in the decoder, and which part of the whole tensor along `dim` it is.
+    """A parameter as this worker holds it: its name in the decoder, and which of `parts` equal parts of the whole along `dim` it is.
 
-    ZeRO's partitions are no parts: DeepSpeed gathers them by itself. Tensor parallelism cuts a parameter for good.
+    Only tensor parallelism cuts a parameter into parts. ZeRO's partitions are not parts, as DeepSpeed gathers them by itself.
     """
 
     name: str
@@ -63,55 +63,52 @@ class LocalParameter(NamedTuple):
 
 
 class Engine:
-    """A decoder being trained: what the trainer, the checkpoints and the records know of DeepSpeed.
+    """A decoder being trained. The process group must have been joined; every method is a collective, called by all workers."""
 
-    Every method is a meeting of all workers. The process group must have been joined.
-    """
-
-    def __init__(self, lesson: TrainModule, job: Job, worker: WorkerRank) -> None:
-        self.job, self.worker, self.objective = job, worker, lesson.objective
+    def __init__(self, module: TrainModule, job: Job, worker: WorkerRank) -> None:
+        self.job, self.worker, self.objective = job, worker, module.objective
         self.updates = 0
-        train, decoder, self._stage = job.train, lesson.decoder, job.resources.parallel.zero_stage
+        train, decoder, self._stage = job.train, module.decoder, job.resources.parallel.zero_stage
         decoder.recompute = job.resources.recompute == "blocks"
         if self._stage == 3 and decoder.lm_head is None:
-            # The tied matrix is read twice, the second time outside of the module that owns it.
+            # The tied matrix is used twice, the second time outside the module that owns it.
             deepspeed.zero.register_external_parameter(decoder, decoder.model.embed_tokens.weight)
         self._optimizer = build_optimizer(decoder, train)
         self._loss_scale = LossScale(train)
-        self._change = Change(self._optimizer)
+        self._update_ratio = UpdateRatio(self._optimizer)
         self._sophia = self._optimizer if isinstance(self._optimizer, Sophia) else None
         if train.ema_decay:
             average_weights(self._optimizer, train.ema_decay, lambda: None if self._estimating else self.updates)
         self._estimating = False
         self.deepspeed, *_ = deepspeed.initialize(
-            model=lesson, optimizer=self._optimizer, config=deepspeed_config(job), dist_init_required=False
+            model=module, optimizer=self._optimizer, config=deepspeed_config(job), dist_init_required=False
         )
         finish_cut(self.deepspeed, decoder, job.resources.parallel.tensor)
         self._parameters = list(decoder.parameters())
         if self._stage == 0 and self.data_workers == 1:
-            # DeepSpeed copies all gradients to reduce them, also where there is nobody to share them with.
+            # DeepSpeed copies all gradients to reduce them even when there is only one worker.
             self.deepspeed.enable_backward_allreduce = False
         if job.resources.compile:
-            find_compiler()
+            require_compiler()
             self.deepspeed.compile()
 
     @property
     def data_workers(self) -> int:
-        """Among how many workers a batch is shared."""
+        """How many workers divide a batch."""
         return self.job.resources.parallel.data_workers
 
     @property
     def data_rank(self) -> int:
-        """Whose share of a batch this worker computes."""
+        """The number of the share of a batch that this worker computes."""
         return self.worker.rank // self.job.resources.parallel.tensor
 
     @property
     def counts(self) -> bool:
-        """Whether this worker's units and metrics are added to the others': once for each share of a batch."""
+        """Whether this worker's units and metrics enter the sum over workers: one worker per share of a batch."""
         return self.worker.rank % self.job.resources.parallel.tensor == 0
 
     def update(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float) -> Update:
-        """One optimizer update from this worker's micro-batches; the loss is divided by `units`, those of all workers."""
+        """Make one optimizer update from this worker's micro-batches; the loss is divided by `units`, the sum over all workers."""
         train, update = self.job.train, self.updates
         torch.manual_seed(dropout_seed(self.job.seed, update, self.data_rank))
         factor = rate_factor(update, self.job.total_steps, train)
@@ -120,12 +117,12 @@ class Engine:
         if self._sophia and update % train.sophia_every == 0:
             self._estimate(self._sophia, micro_batches, units)
         sums = self._differentiate(micro_batches, units)
-        with self._change.watched(update % CHANGE_EVERY == 0):
+        with self._update_ratio.watched(update % CHANGE_EVERY == 0):
             norm = self._step(train.clip)
         overflow = not math.isfinite(norm) and self._loss_scale.can_shrink
         metrics = {}
-        if self._change.ratio is not None and not overflow:
-            metrics["update_norm"] = self._change.ratio
+        if self._update_ratio.ratio is not None and not overflow:
+            metrics["update_norm"] = self._update_ratio.ratio
         if train.precision == "fp16":
             metrics["loss_scale"] = self._loss_scale.scale
             self._loss_scale.after(overflow)
@@ -134,11 +131,11 @@ class Engine:
         return Update(sums, norm, train.learning_rate * factor, metrics, not overflow)
 
     def _differentiate(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float, *, drawn: bool = False) -> Tensor:
-        """Gradients of the loss over `units`, times the loss scale; the sums of the metrics, fp64."""
+        """Compute the gradients of the loss / `units` times the loss scale; return the summed metrics, fp64."""
         engine, scale = self.deepspeed, self._loss_scale.scale
         if self._stage:
             engine.optimizer.override_loss_scale(scale)
-        # DeepSpeed takes the mean over workers. The loss is divided as a plain loop divides it, to the last bit.
+        # DeepSpeed takes the mean over workers. Dividing the loss, not the gradients, gives a plain loop's result bit for bit.
         divisor, last = units / self.data_workers, len(micro_batches) - 1
         sums: Tensor | None = None
         for number, batch in enumerate(micro_batches):
@@ -147,11 +144,11 @@ class Engine:
             loss = loss / divisor
             engine.backward(loss if self._stage else loss * scale, scale_wrt_gas=False)
             sums = metrics.double() if sums is None else sums + metrics
-        assert sums is not None, "an update has a micro-batch"
+        assert sums is not None, "an update has at least one micro-batch"
         return sums.cpu()
 
     def _step(self, clip: float) -> float:
-        """Change the weights by the gradient, clipped to norm `clip` (0: as it is), unless its norm is no number; the norm before."""
+        """Apply the gradient, clipped to norm `clip` (0: unclipped), unless its norm is not finite; return the norm before clipping."""
         engine = self.deepspeed
         if self._stage:
             engine.optimizer.clip_grad = clip
@@ -169,7 +166,7 @@ class Engine:
         return norm
 
     def _estimate(self, sophia: Sophia, micro_batches: Sequence[Mapping[str, Tensor]], units: float) -> None:
-        """Sophia's look at the curvature: a backward pass for drawn targets, whose gradients take a gradient's way but change no weight."""
+        """Update Sophia's estimate of the curvature: a backward pass with drawn targets, whose gradients change no weight."""
         self._differentiate(micro_batches, units, drawn=True)
         self._estimating = True
         with sophia.estimating(units):
@@ -177,25 +174,25 @@ class Engine:
         self._estimating = False
 
     def scalars(self) -> dict[str, float]:
-        """What a checkpoint must hold beside weights and optimizer state, for `set_scalars` of an engine that goes on."""
+        """Return what a checkpoint must hold besides weights and optimizer state; `set_scalars` restores it."""
         scale = self._loss_scale
         return {"updates": self.updates, "loss_scale": scale.scale, "good_updates": scale.good, "skipped_updates": scale.skipped}
 
     def set_scalars(self, scalars: Mapping[str, float]) -> None:
-        """Go on from these: the number of updates decides rate, batch and dropout of the next one."""
+        """Restore `scalars`; the number of updates decides the learning rate, batch and dropout of the next one."""
         scale, self.updates = self._loss_scale, int(scalars["updates"])
         scale.scale, scale.good, scale.skipped = scalars["loss_scale"], int(scalars["good_updates"]), int(scalars["skipped_updates"])
 
     def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]], objective: Objective | None = None) -> Tensor:
-        """Units and metrics summed over this worker's part of (units, batch), nothing learned; units 0: computed, not counted.
+        """Return units and metrics summed over this worker's (units, batch), without learning; units 0: computed, not counted.
 
-        `objective`: another one than what is taught. With `ema_decay` it is the moving average of the weights that is measured: the
-        model that will be saved.
+        `objective`: measured instead of the one that is trained. With `ema_decay` the moving average of the weights is measured, which is
+        the model that will be saved.
         """
-        lesson, asked = self.deepspeed.module, objective or self.objective
-        sums = torch.zeros(1 + len(asked.metrics), dtype=torch.float64)
+        module, measured = self.deepspeed.module, objective or self.objective
+        sums = torch.zeros(1 + len(measured.metrics), dtype=torch.float64)
         self.deepspeed.eval()
-        lesson.objective = asked
+        module.objective = measured
         try:
             with torch.no_grad(), self._averaged():
                 for units, batch in batches:
@@ -203,12 +200,12 @@ class Engine:
                     if units:
                         sums += torch.cat((torch.tensor([float(units)]), metrics.cpu())).double()
         finally:
-            lesson.objective = self.objective
+            module.objective = self.objective
             self.deepspeed.train()
         return sums
 
     def next_logits(self, tokens_BT: Tensor) -> Tensor:
-        """logits_BV of the token after each row, in fp32 arithmetic, nothing learned."""
+        """Return logits_BV of the token after each row, in fp32 arithmetic, without learning."""
         self.deepspeed.eval()
         with torch.no_grad(), self._averaged():
             logits_BTV: Tensor = self.deepspeed.module.decoder(tokens_BT)
@@ -217,7 +214,7 @@ class Engine:
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """Inside, the decoder computes with the average of its weights, where there is one; one copy of them more in memory."""
+        """Inside, the decoder computes with the moving average of its weights, if there is one; costs one more copy of them in memory."""
         if not self._has_average:
             yield
             return
@@ -231,13 +228,13 @@ class Engine:
                 for parameter in parameters:
                     self._gathered_write(parameter, safe_get_full_fp32_param(parameter))
             return
-        kept = [parameter.data for parameter in parameters]
+        trained = [parameter.data for parameter in parameters]
         for parameter in parameters:
             parameter.data = self._average(parameter)
         try:
             yield
         finally:
-            for parameter, data in zip(parameters, kept, strict=True):
+            for parameter, data in zip(parameters, trained, strict=True):
                 parameter.data = data
 
     def _gathered_write(self, parameter: nn.Parameter, value: Tensor) -> None:
@@ -249,11 +246,11 @@ class Engine:
         return bool(self.job.train.ema_decay) and self.updates > self._loss_scale.skipped
 
     def _average(self, parameter: nn.Parameter) -> Tensor:
-        """The whole moving average of a parameter, on every worker."""
+        """The moving average of a whole parameter, on every worker."""
         return whole_state(self.deepspeed, parameter, AVERAGE)
 
     def local_parameters(self) -> Iterator[LocalParameter]:
-        """The parameters that this worker holds, in the decoder's order."""
+        """Yield the parameters that this worker holds, in the decoder's order."""
         for name, parameter in self.deepspeed.module.decoder.named_parameters():
             tensor, dim = self.job.resources.parallel.tensor, cut_along(name)
             if tensor > 1 and dim is not None:
@@ -262,22 +259,22 @@ class Engine:
                 yield LocalParameter(name, parameter)
 
     def buffers(self) -> dict[str, Tensor]:
-        """What the decoder keeps besides its parameters, such as a batch norm's running means; each worker has its own."""
+        """Return the decoder's saved buffers, such as a batch norm's running means; each worker has its own."""
         decoder = self.deepspeed.module.decoder
-        kept = decoder.state_dict(keep_vars=True)
-        return {name: buffer for name, buffer in decoder.named_buffers() if name in kept}
+        saved = decoder.state_dict(keep_vars=True)
+        return {name: buffer for name, buffer in decoder.named_buffers() if name in saved}
 
     def weights(self) -> dict[str, Tensor]:
-        """The decoder's whole fp32 weights by name, or their moving average where there is one, and its buffers; on the first worker.
+        """Return the decoder's whole fp32 weights, or their moving average if there is one, and its buffers, by name; on rank 0 only.
 
-        What is spread or cut is put together one tensor at a time, so that memory holds one whole tensor more. The others get none.
+        Distributed tensors are gathered one at a time, so memory holds one whole tensor more.
         """
         weights: dict[str, Tensor] = {}
         for name, parameter, dim, _, parts in self.local_parameters():
             with deepspeed.zero.GatheredParameters([parameter], enabled=self._stage == 3 and not self._has_average):
                 part = (self._average(parameter) if self._has_average else parameter).detach()
-                whole = part if parts == 1 else joined(part, dim, parts)
+                whole = part if parts == 1 else join_parts(part, dim, parts)
                 if self.worker.is_first:
                     weights[name] = whole.to("cpu", torch.float32, copy=True)
-        kept = self.buffers() if self.worker.is_first else {}
-        return weights | {name: buffer.to("cpu", copy=True) for name, buffer in kept.items()}
+        buffers = self.buffers() if self.worker.is_first else {}
+        return weights | {name: buffer.to("cpu", copy=True) for name, buffer in buffers.items()}

@@ -1,10 +1,10 @@
-"""Linear maps whose matrix products are computed in eight bits, through torch's scaled product.
+"""Linear layers whose matrix products are computed in eight bits, through torch's scaled product.
 
-Formats as in Micikevicius et al., 2022, "FP8 Formats for Deep Learning": e4m3 for activations and weights, e5m2 for gradients. Each
-tensor is divided by a scale of its own, found anew for each product, so that its largest element is the format's largest ("dynamic
-tensorwise"): no state, nothing for a checkpoint to carry. Weights, gradients and optimizer stay fp32; the rest of the model is autocast
-to bf16. Cost: one pass over each operand to find its scale. When it can't: a card without these products, and maps whose sizes are no
-multiples of 16, are refused by name.
+Formats as in Micikevicius et al., 2022, "FP8 Formats for Deep Learning": e4m3 for activations and weights, e5m2 for gradients. Each tensor
+is divided by its own scale, computed anew for each product, so that its largest element becomes the format's largest number ("dynamic
+tensorwise" scaling); so there is no state to checkpoint. Weights, gradients and optimizer stay fp32; the rest of the model is autocast to
+bf16. Cost: one pass over each operand to find its scale. Cards without such products, and layers whose sizes are not multiples of 16, are
+refused.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from model.networks.decoder import Decoder
 from model.training.job import JobError
 
 ACTIVATION, GRADIENT = torch.float8_e4m3fn, torch.float8_e5m2
-MULTIPLE = 16  # the product's kernels take no other sizes
+MULTIPLE = 16  # the kernels accept no other sizes
 
 
 def use_float8(decoder: Decoder) -> None:
-    """Compute the linear maps inside the blocks in eight bits from now on; embeddings and the output head keep bf16."""
+    """Make the linear layers inside the blocks compute in eight bits; embeddings and the output head stay bf16."""
     for name, module in decoder.model.layers.named_modules():
         if type(module) is nn.Linear:
             if module.in_features % MULTIPLE or module.out_features % MULTIPLE:
                 raise JobError(
-                    f"precision=fp8 wants sizes in multiples of {MULTIPLE}, and layers.{name} maps {module.in_features} to "
-                    f"{module.out_features}; change model's widths, or precision=bf16"
+                    f"precision=fp8 needs sizes in multiples of {MULTIPLE}, but layers.{name} maps {module.in_features} to "
+                    f"{module.out_features}; change the model's widths, or use precision=bf16"
                 )
             module.__class__ = Float8Linear
 
 
 def require_float8() -> None:
-    """JobError on a machine without a card that multiplies in eight bits."""
+    """Raise JobError unless this machine has a card that multiplies in eight bits."""
     if not torch.cuda.is_available():
-        raise JobError("precision=fp8 wants a card that multiplies in eight bits, and this machine has none; use precision=bf16")
+        raise JobError("precision=fp8 needs a card that multiplies in eight bits, and this machine has none; use precision=bf16")
     if torch.version.hip is None and torch.cuda.get_device_capability() < (8, 9):
         raise JobError(f"precision=fp8: {torch.cuda.get_device_name()} does not multiply in eight bits; use precision=bf16")
 
 
 class Float8Linear(nn.Linear):
-    """A linear map with the same parameters, whose three products (output and both gradients) are in eight bits."""
+    """A linear layer with the same parameters, whose three products (output and both gradients) are computed in eight bits."""
 
     def forward(self, x: Tensor) -> Tensor:
         rows_NI = x.flatten(0, -2)
-        short = -len(rows_NI) % MULTIPLE
-        out_NO: Tensor = Float8Product.apply(functional.pad(rows_NI, (0, 0, 0, short)), self.weight)[: len(rows_NI)]  # type: ignore[no-untyped-call]
+        padding = -len(rows_NI) % MULTIPLE
+        out_NO: Tensor = Float8Product.apply(functional.pad(rows_NI, (0, 0, 0, padding)), self.weight)[: len(rows_NI)]  # type: ignore[no-untyped-call]
         out = out_NO.view(*x.shape[:-1], self.out_features)
         return out if self.bias is None else out + self.bias.to(out.dtype)
 
@@ -71,14 +71,14 @@ class Float8Product(torch.autograd.Function):
 
 
 def product(left_MK: Tensor, left_type: torch.dtype, right_KN: Tensor, right_type: torch.dtype, out: torch.dtype) -> Tensor:
-    """left times right, each rounded to eight bits first."""
+    """Return left times right, each rounded to eight bits first."""
     (left8, left_scale), (right8, right_scale) = to_float8(left_MK, left_type), to_float8(right_KN, right_type)
-    # The kernels read the left one by rows and the right one by columns.
+    # The kernels need the left operand in row-major and the right one in column-major order.
     return torch._scaled_mm(left8.contiguous(), right8.t().contiguous().t(), scale_a=left_scale, scale_b=right_scale, out_dtype=out)
 
 
 def to_float8(x: Tensor, kind: torch.dtype) -> tuple[Tensor, Tensor]:
-    """x divided by a scale, in eight bits, and the scale (fp32 scalar): the format's largest number for x's largest element."""
+    """Return x / scale in eight bits, and the scale (fp32 scalar), which maps x's largest element to the format's largest number."""
     largest = torch.finfo(kind).max
     scale = (x.detach().abs().amax().float() / largest).clamp(min=torch.finfo(torch.float32).tiny)
     return (x.float() / scale).clamp(-largest, largest).to(kind), scale

@@ -1,7 +1,4 @@
-"""What a job starts from: fresh weights, or a model directory, ours or a Hugging Face Llama's.
-
-When it can't: a directory of another shape, or of another tokenizer than the shards', is an error that names what differs.
-"""
+"""The weights that a job starts from: fresh ones, or a model directory, folio's or a Hugging Face Llama's."""
 
 from __future__ import annotations
 
@@ -16,19 +13,19 @@ from model.training.job import Job, JobError
 
 
 def initial_decoder(job: Job) -> Decoder:
-    """Fresh weights from the seed, or the initial model, which must have the job's shape and tokenizer."""
+    """Return fresh weights from the seed, or the initial model; raise JobError unless it has the job's shape and tokenizer."""
     directory = job.initial_model
     if directory is None:
         return Decoder(job.decoder, job.vocab_size, seed=job.seed)
     shape, vocab_size = read_config(directory)
     if differing := _differences(shape, vocab_size, job):
-        raise JobError(f"{directory} is another model than the recipe's: {', '.join(differing)}; give the recipe the model's values")
+        raise JobError(f"{directory} differs from the recipe's model: {', '.join(differing)}; give the recipe the model's values")
     _require_tokenizer(directory, job)
     return load_model(directory)
 
 
 def _differences(shape: DecoderConfig, vocab_size: int, job: Job) -> list[str]:
-    """Each field that differs in what it computes; how weights were drawn at first is none."""
+    """Each field that differs; the spread of initial weights does not matter to a trained model."""
     fields = (name for name in DecoderConfig.model_fields if name != "initial_std")
     pairs = {name: (getattr(shape, name), getattr(job.decoder, name)) for name in fields}
     pairs["vocab_size"] = (vocab_size, job.vocab_size)
@@ -36,16 +33,16 @@ def _differences(shape: DecoderConfig, vocab_size: int, job: Job) -> list[str]:
 
 
 def _require_tokenizer(directory: Path, job: Job) -> None:
-    """Its tokenizer.json, or what its config.json says of the tokenizer, must be the shards'."""
+    """Raise JobError unless its tokenizer.json, or the digest in its config.json, is that of the shards."""
     path = directory / "tokenizer.json"
     digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else read_tokenizer_digest(directory)
     if digest is None:
         raise JobError(
-            f"{directory} does not tell its tokenizer, so its tokens may mean other words; put its tokenizer.json there, or train from "
-            "fresh weights"
+            f"{directory} does not say which tokenizer it uses, so its tokens may mean other words; put its tokenizer.json there, or train "
+            "from fresh weights"
         )
     if digest != job.tokenizer_digest:
         raise JobError(
-            f"{directory} speaks tokenizer {digest[:12]}, the shards were encoded by tokenizer {job.tokenizer_digest[:12]}; encode with "
-            "the model's own"
+            f"{directory} uses tokenizer {digest[:12]}, but the shards were encoded by tokenizer {job.tokenizer_digest[:12]}; encode "
+            "them with the model's own"
         )

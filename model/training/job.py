@@ -1,7 +1,7 @@
-"""A job: all that the worker processes are told, as one JSON file.
+"""A job: everything that the worker processes need to know, as one JSON file.
 
-Guarantee: inputs are bound by digest. Shards and initial model must carry the tokenizer digest that the job names,
-and a checkpoint is continued only by the job that began it (`identity`); anything else is an error that names both.
+Inputs are bound by digest. Shards and initial model must have the job's tokenizer digest, and a checkpoint is continued only by the job
+that began it (`identity`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from model.training.parallel.compatibility import incompatibilities
 
 
 class JobError(ValueError):
-    """The job asks for what its inputs do not give."""
+    """The job and its inputs do not fit together."""
 
 
 class Job(BaseModel, frozen=True, extra="forbid"):
@@ -29,35 +29,36 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     vocab_size: int = Field(ge=2, description="tokens in the vocabulary")
     train: ObjectiveConfig
     resources: TrainResources = TrainResources()
-    seed: int = Field(0, ge=0, description="of initial weights and of the order of rows")
+    seed: int = Field(0, ge=0, description="decides initial weights and the order of rows")
     tokenizer_digest: str = Field(description="SHA-256 of tokenizer.json; shards made with another are refused")
     train_shards: Path
     val_shards: Path | None = None
     initial_model: Path | None = Field(None, description="model directory to start from; None: fresh weights")
     output: Path = Field(description="where the model directory is written at the end")
     retained: Path | None = Field(None, description="where model directories are retained that resources ask for; None: nowhere")
-    checkpoints: Path = Field(description="what must outlive a killed run: keep it until the output is committed")
+    checkpoints: Path = Field(description="folder that must outlive a killed run; keep it until the output is committed")
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Job:
         if problems := list(incompatibilities(self.decoder, self.train, self.resources)):
             raise ValueError("; ".join(problems))
         if self.train.objective == "dpo" and self.initial_model is None:
-            raise ValueError("initial_model is missing: DPO needs the model that it starts from and is held to")
+            raise ValueError("initial_model is missing: DPO needs the model that it starts from, which is also its reference")
         if self.train.select == "best" and self.val_shards is None:
-            raise ValueError("select=best needs val_shards: without them no weights are the best; give them, or select=last")
+            raise ValueError("select=best needs val_shards to find the best weights; give them, or select=last")
         return self
 
     @property
     def total_steps(self) -> int:
+        """Optimizer steps of the whole job."""
         return self.train.total_steps(self.decoder.context)
 
     @property
     def micro_batch(self) -> int:
-        """Sequences computed at once: the largest divisor of a worker's share within `resources.micro_batch`, or within 2,048 tokens.
+        """Sequences computed at once: the largest divisor of a worker's share up to `resources.micro_batch`, or up to 2,048 tokens.
 
-        Activations of about that many tokens stay in a core's cache; larger micro-batches ran slower on a CPU. A pipeline is filled by as
-        many micro-batches as it has stages. Batch norm sees a share whole.
+        Activations of about 2,048 tokens stay in a core's cache; larger micro-batches ran slower on a CPU. A pipeline needs at least as
+        many micro-batches as stages. Batch norm needs the share whole.
         """
         share = self.train.smallest_batch // self.resources.parallel.data_workers
         if self.decoder.norm == "batch":
@@ -67,11 +68,11 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def model_metadata(self) -> dict[str, str]:
-        """What a model directory of this job says beside its shape: whose tokens it speaks."""
+        """What config.json of this job's model says besides the shape: the digest of its tokenizer."""
         return {TOKENIZER_DIGEST: self.tokenizer_digest}
 
     def identity(self) -> str:
-        """SHA-256 of what the weights depend on: the configs, the seed, and the inputs' own digests."""
+        """Return the SHA-256 of what the weights depend on: configs, seed, and the digests of the inputs."""
         parts = {
             "decoder": self.decoder.model_dump(mode="json"),
             "vocab_size": self.vocab_size,
@@ -85,7 +86,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def run_directory(self) -> Path:
-        """Where launcher and workers meet: job file, progress, errors. Emptied at each launch."""
+        """The folder that launcher and workers share: job file, progress, logs. Emptied at each launch."""
         return self.checkpoints / "run"
 
 
@@ -94,4 +95,4 @@ def _sha256(path: Path) -> str:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError:
-        raise JobError(f"{path} does not exist: the job's input is missing or is of another kind") from None
+        raise JobError(f"{path} does not exist: this input of the job is missing or of another kind") from None

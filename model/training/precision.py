@@ -1,8 +1,8 @@
-"""Number types of the matrix products, and the loss scale that fp16 needs.
+"""The number types of matrix products, and the loss scale that fp16 needs.
 
-bf16 and fp16 are autocast's: matrix products in that type, everything else (weights, gradients, their reduction, the optimizer) in fp32.
-fp8 is bf16 with the blocks' linear maps in eight bits (see `float8`). fp16 reaches down to 6e-8 only, so the loss is multiplied by a scale
-that keeps gradients above that, and they are divided by it again.
+bf16 and fp16 use autocast: matrix products in that type, everything else (weights, gradients, their reduction, the optimizer) in fp32. fp8
+is bf16 with the blocks' linear layers in eight bits (see `float8`). The smallest fp16 number is 6e-8, so the loss is multiplied by a scale
+that keeps gradients above it, and the gradients are divided by it again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16
 class LossScale:
     """Dynamic loss scale (Micikevicius et al., 2018): halved when a gradient overflows, doubled after `loss_scale_window` good updates.
 
-    Powers of two change no digit of a gradient. Under another precision than fp16 it is 1 for good.
+    A power of two leaves a gradient's digits unchanged. In other precisions the scale stays 1.
     """
 
     SMALLEST = 1.0
@@ -30,11 +30,11 @@ class LossScale:
 
     @property
     def can_shrink(self) -> bool:
-        """Whether an overflow may be the scale's fault; where not, the gradient is no number by itself."""
+        """Whether an overflow may be due to the scale; if not, the gradient itself is not finite."""
         return self._dynamic and self.scale > self.SMALLEST
 
     def after(self, overflow: bool) -> None:
-        """Learn from an update."""
+        """Adapt the scale after an update."""
         if overflow:
             self.scale, self.good, self.skipped = max(self.SMALLEST, self.scale / 2), 0, self.skipped + 1
             return

@@ -1,7 +1,7 @@
-"""Learning rate by step: a linear warm-up to the peak, then one of five ways on.
+"""The learning rate schedule: a linear warm-up to the peak, then one of five shapes.
 
-The first step already learns (rate peak / warmup_steps, not 0), and cosine, linear and wsd end at exactly the share of the peak asked
-for. The rate is a function of the update's number and the length of the run alone: nothing of it needs to be saved.
+The first step already learns (at peak / warmup_steps, not 0), and cosine, linear and wsd end at exactly the configured share of the peak.
+The rate depends only on the update's number and the length of the run, so nothing of it needs to be saved.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from model.training.config import TrainConfig
 
 
 def rate_factor(update: int, total: int, config: TrainConfig) -> float:
-    """Share of the peak learning rate at update number `update`, from 0, of `total`.
+    """Return the share of the peak learning rate at update number `update`, from 0, of `total`.
 
-    After the warm-up: `constant` stays at 1. `cosine` (Loshchilov and Hutter, 2017) and `linear` go down to
-    `min_learning_rate_ratio` at the last update. `wsd` (warm-up, stable, decay: Hu et al., 2024) stays at 1 and goes down over the last
-    `decay_share` of all updates, in a line or as 1 - sqrt(progress) (Hägele et al., 2024). `inverse_sqrt` (Vaswani et al., 2017) is
-    sqrt(warmup_steps / update), from 1 on, whatever the length of the run.
+    After the warm-up: `constant` stays at 1. `cosine` (Loshchilov and Hutter, 2017) and `linear` decay to `min_learning_rate_ratio` at the
+    last update. `wsd` (warm-up, stable, decay: Hu et al., 2024) stays at 1, then decays over the last `decay_share` of all updates,
+    linearly or as 1 - sqrt(progress) (Hägele et al., 2024). `inverse_sqrt` (Vaswani et al., 2017) is sqrt(warmup_steps / update), whatever
+    the length of the run.
     """
     warmup, floor = config.warmup_steps, config.min_learning_rate_ratio
     if update < warmup:

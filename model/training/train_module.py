@@ -1,4 +1,4 @@
-"""What DeepSpeed's engine wraps: a decoder with its objective, computed in the asked precision, recomputed and compiled where asked."""
+"""The module that DeepSpeed's engine wraps: a decoder with its objective, computed in the chosen precision."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from model.training.precision import AUTOCAST
 
 
 class TrainModule(nn.Module):
-    """A decoder with what it is taught: the module that the engine wraps. Its forward is the objective's sums."""
+    """A decoder with its objective; the forward pass returns the objective's sums."""
 
     def __init__(self, decoder: Decoder, objective: Objective, precision: str, reference: Decoder | None) -> None:
         super().__init__()
@@ -32,11 +32,11 @@ class TrainModule(nn.Module):
         self.decoder = decoder
         self.objective = objective
         self.precision = precision
-        # In a tuple the reference is no submodule: it is neither trained, nor partitioned, nor saved.
+        # Inside a tuple the reference is not a submodule: it is not trained, partitioned or saved.
         self._reference = (reference,)
 
     def forward(self, batch: Mapping[str, Tensor], drawn: bool = False) -> tuple[Tensor, Tensor]:
-        """The objective's sums; `drawn`: with the targets replaced by draws from the model itself."""
+        """Return the objective's sums; `drawn`: with targets sampled from the model itself."""
         device_type = next(iter(batch.values())).device.type
         with torch.autocast(device_type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST):
             if drawn:
@@ -53,7 +53,7 @@ def build_objective(config: ObjectiveConfig) -> Objective:
 
 
 def drawn_targets(decoder: Decoder, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The batch of a next-token objective, each counted target drawn from the model's own probabilities."""
+    """Return the batch of a next-token objective with each counted target sampled from the model's own probabilities."""
     targets_BT = batch["targets"]
     with torch.no_grad():
         logits_BTV = decoder(batch["tokens"], documents_BT=batch.get("documents"))
@@ -62,13 +62,15 @@ def drawn_targets(decoder: Decoder, batch: Mapping[str, Tensor]) -> dict[str, Te
 
 
 def dropout_seed(seed: int, update: int, rank: int) -> int:
-    """The seed of all that is drawn in one worker's update: a run that goes on draws what the undisturbed one draws."""
+    """Return the random seed for one worker's update, so that a resumed run draws what an undisturbed one does."""
     return int(np.random.SeedSequence([seed, update, rank]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def find_compiler() -> None:
-    """JobError where torch.compile has no C++ compiler to write for."""
+def require_compiler() -> None:
+    """Raise JobError if there is no C++ compiler for torch.compile."""
     wanted = [os.environ["CXX"]] if os.environ.get("CXX") else ["g++", "clang++", "c++"]
     if not any(map(shutil.which, wanted)):
         names = " or ".join(wanted)
-        raise JobError(f"resources.training.compile=true wants a C++ compiler, but there is no {names}; install one, or set compile=false")
+        raise JobError(
+            f"resources.training.compile=true needs a C++ compiler, but {names} was not found; install one, or set compile=false"
+        )

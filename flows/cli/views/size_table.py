@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from flows.cli.views.columns import columns
-from model.planning.proposal import Plan, Proposal, gigabytes, short, speed
+from model.planning.proposal import Proposal, SizedJob, gibibytes, short, speed
 from tasks.reporting.wording import seconds, share
 from tasks.reporting.wording import size as in_bytes
 
-Price = Callable[[Plan], float | None]
+Price = Callable[[SizedJob], float | None]
 STAGES = ("nothing", "optimizer", "and gradients", "and weights")
 
 
@@ -32,7 +32,7 @@ def _lines(name: str, found: Proposal, currency: str, price: Price) -> Iterator[
     if price(found.proposed) is None:
         yield f"  to see the price: --set rates.{'gpu' if machine.accelerator else 'cpu'}_hour=PRICE"
     sequences = found.proposed.job.micro_batch
-    room = f"micro-batches of {sequences} sequences; it has {gigabytes(machine.memory)}"
+    room = f"micro-batches of {sequences} sequences; it has {gibibytes(machine.memory)}"
     yield from ("", f"memory of one of {machine.devices} workers, {room}" if machine.devices > 1 else f"memory of the one worker, {room}")
     yield from _indented(_memory(found))
     for title, plan in (("the recipe as it is", found.present), ("what would fit", found.proposed)):
@@ -51,7 +51,7 @@ def _indented(lines: list[str]) -> Iterator[str]:
 
 
 def _compared(found: Proposal) -> list[str]:
-    def row(plan: Plan) -> dict[str, str]:
+    def row(plan: SizedJob) -> dict[str, str]:
         job, shape = plan.job, plan.job.decoder
         return {
             "parameters": short(plan.parameters),
@@ -61,8 +61,8 @@ def _compared(found: Proposal) -> list[str]:
             "feed-forward": f"{shape.feed_forward:,}",
             "context (tokens)": f"{shape.context:,}",
             "tokens trained on": short(plan.tokens),
-            "tokens a parameter (20 is the rule)": f"{plan.tokens_a_parameter:.1f}",
-            "times through the text (up to 4 is good)": f"{plan.passes:.2g}",
+            "tokens a parameter (20 is the rule)": f"{plan.tokens_per_parameter:.1f}",
+            "times through the text (up to 4 is good)": f"{plan.epochs:.2g}",
             "sequences a batch": f"{job.train.global_batch:,}",
             "steps": f"{job.total_steps:,}",
             "learning rate": f"{job.train.learning_rate:g}",
@@ -75,15 +75,15 @@ def _compared(found: Proposal) -> list[str]:
 
 def _lengths(found: Proposal, currency: str, price: Price) -> list[str]:
     rows: list[tuple[str, ...]] = []
-    for plan in found.neighbours:
+    for plan in found.alternatives:
         money = price(plan)
         cost = () if money is None else (f"{money:,.2f} {currency}",)
         rows.append(
             (
-                f"{plan.tokens_a_parameter:.0f} a parameter",
+                f"{plan.tokens_per_parameter:.0f} a parameter",
                 short(plan.tokens),
-                f"{plan.passes:.2g}",
-                share(plan.worth),
+                f"{plan.epochs:.2g}",
+                share(plan.repetition_value),
                 f"{plan.job.total_steps:,}",
                 seconds(plan.seconds),
                 *cost,
@@ -94,10 +94,10 @@ def _lengths(found: Proposal, currency: str, price: Price) -> list[str]:
     return columns([head, *rows], frozenset({1, 2, 3, 4, 5, 6}))
 
 
-def _verdict(plan: Plan, found: Proposal) -> str:
+def _verdict(plan: SizedJob, found: Proposal) -> str:
     if plan is found.proposed:
         return "<- the rule"
-    if plan.worth < 0.8:
+    if plan.repetition_value < 0.8:
         return "repeats too much"
     return "cheaper, learns less" if plan.tokens < found.proposed.tokens else "costs more, learns more"
 
@@ -109,11 +109,11 @@ def _memory(found: Proposal) -> list[str]:
     for stage, memory in found.proposed.memory.items():
         mark = "<- proposed" if stage == chosen else ""
         spread = STAGES[stage]
-        rows.append((f"{stage}, spreads {spread}", *(gigabytes(getattr(memory, part)) for part in parts), gigabytes(memory.total), mark))
+        rows.append((f"{stage}, spreads {spread}", *(gibibytes(getattr(memory, part)) for part in parts), gibibytes(memory.total), mark))
     return columns([("ZeRO stage", *parts, "all", ""), *rows], frozenset(range(1, 9)))
 
 
-def _changes(plan: Plan, present: Plan) -> list[str]:
+def _changes(plan: SizedJob, present: SizedJob) -> list[str]:
     job, shape, before = plan.job, plan.job.decoder, present.job
     changes = [
         f"tokenizer.vocab_size={job.vocab_size}",

@@ -1,1 +1,1 @@
-"""Guards: what is done when training goes wrong, and when it ends."""
+"""Guards: what to do when training goes wrong, and when to stop early."""

@@ -1,4 +1,4 @@
-"""What is done when training goes wrong, and when it ends before its last step. Cheap to import (pydantic alone)."""
+"""Settings for what to do when training goes wrong, and when to stop early. Cheap to import (pydantic alone)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ _LOOKS_FOR_SPIKES = ("on_spike=stop", "on_spike=rollback")
 
 
 class GuardsConfig(BaseModel, frozen=True, extra="forbid"):
-    """A stated policy for losses that are no numbers, losses that jump, and a validation loss that no longer falls.
+    """The policy for losses that are not finite, losses that spike, and a validation loss that stops falling.
 
-    A spike is a loss above median + `spike_deviations` * 1.4826 * MAD of the `spike_window` losses before it, MAD being the median
-    distance from their median: the rule of Hampel (1974, "The influence curve and its role in robust estimation"). A rollback goes back
-    to the last multiple of `rollback_every_steps`, where a checkpoint is always saved, and leaves out the data of the bad step.
+    A spike is a loss above median + `spike_deviations` * 1.4826 * MAD of the `spike_window` losses before it, MAD being their median
+    absolute deviation: the rule of Hampel (1974, "The influence curve and its role in robust estimation"). A rollback goes back to the last
+    multiple of `rollback_every_steps`, where a checkpoint is always saved, and skips the data of the bad step.
     """
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -27,17 +27,19 @@ class GuardsConfig(BaseModel, frozen=True, extra="forbid"):
         "min_delta": ("patience",),
     }
 
-    on_nan: Literal["stop", "rollback"] = Field("stop", description="what a loss or gradient that is no finite number leads to")
-    on_spike: Literal["ignore", "stop", "rollback"] = Field("ignore", description="what a loss far above those before it leads to")
-    spike_window: int = Field(100, ge=8, description="steps whose losses a loss is compared with; none is looked for before so many")
-    spike_deviations: float = Field(8.0, gt=0, description="robust standard deviations above their median that make a spike")
-    rollback_every_steps: int = Field(100, ge=1, description="steps between the places that a rollback goes back to")
-    skip_steps: int = Field(1, ge=1, description="steps whose data a rollback leaves out: the bad one and those just before it")
+    on_nan: Literal["stop", "rollback"] = Field("stop", description="what to do if a loss or gradient is not finite")
+    on_spike: Literal["ignore", "stop", "rollback"] = Field("ignore", description="what to do if a loss is far above those before it")
+    spike_window: int = Field(
+        100, ge=8, description="steps whose losses a loss is compared with; spikes are not looked for before that many steps"
+    )
+    spike_deviations: float = Field(8.0, gt=0, description="robust standard deviations above the median from which a loss is a spike")
+    rollback_every_steps: int = Field(100, ge=1, description="steps between the checkpoints that a rollback may go back to")
+    skip_steps: int = Field(1, ge=1, description="steps whose data a rollback skips: the bad one and those just before it")
     most_rollbacks: int = Field(3, ge=1, description="rollbacks after which the run stops")
-    patience: int = Field(0, ge=0, description="measurements of validation loss without a new best that end the run; 0: none do")
-    min_delta: float = Field(0.0, ge=0, description="how much lower than the best a validation loss must be to be a new best; nats")
+    patience: int = Field(0, ge=0, description="measurements of validation loss without a new best after which the run stops; 0: never")
+    min_delta: float = Field(0.0, ge=0, description="how far a validation loss must be below the best to be a new best; nats")
 
     @property
     def rolls_back(self) -> bool:
-        """Whether anything leads to a rollback."""
+        """Whether any policy is to roll back."""
         return "rollback" in (self.on_nan, self.on_spike)

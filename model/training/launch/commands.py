@@ -17,6 +17,7 @@ import math
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,7 @@ TORCHRUN = "model.training.launch.torchrun"
 NETWORK = ("NCCL_", "GLOO_", "UCX_", "FI_")
 # With these intervals a broken connection is noticed after 45 seconds.
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=3")
+ALONE = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
 REMOTE = {"FOLIO_LIFELINE": "stdin", "FOLIO_REPORTS": "stdout"}
 
 
@@ -55,7 +57,7 @@ def commands(job: Job, job_file: Path) -> list[Command]:
         case "torchrun":
             return [Command("torchrun", torchrun_command(job, job_file, TORCHRUN), _common(job))]
     if parallel.workers == 1:
-        return [Command("worker 0", (sys.executable, "-m", WORKER, str(job_file)), _common(job))]
+        return [Command("worker 0", (sys.executable, "-m", WORKER, str(job_file)), {**_common(job), **ALONE})]
     loopback = {"GLOO_SOCKET_IFNAME": "lo"} if sys.platform.startswith("linux") else {}
     return [Command("torchrun", _standalone(job, job_file), {**_common(job), **loopback})]
 
@@ -70,7 +72,7 @@ def torchrun_command(job: Job, job_file: Path, module: str = "torch.distributed.
 def srun_command(job: Job, job_file: Path) -> tuple[str, ...]:
     """One step of the allocation that folio runs in."""
     parallel = job.resources.parallel
-    layout = (f"--nodes={parallel.nodes}", f"--ntasks={parallel.workers}", f"--ntasks-per-node={parallel.workers_a_node}")
+    layout = (f"--nodes={parallel.nodes}", f"--ntasks={parallel.workers}", f"--ntasks-per-node={parallel.workers_per_node}")
     return ("srun", *layout, "--kill-on-bad-exit=1", f"--chdir={ROOT}", sys.executable, "-m", WORKER, str(job_file))
 
 
@@ -81,7 +83,7 @@ def _standalone(job: Job, job_file: Path) -> tuple[str, ...]:
 
 def _over_ssh(job: Job, job_file: Path) -> list[Command]:
     parallel = job.resources.parallel
-    hosts = chosen_hosts(Path(parallel.hostfile), parallel.nodes, parallel.workers_a_node)
+    hosts = chosen_hosts(Path(parallel.hostfile), parallel.nodes, parallel.workers_per_node)
     network = {name: value for name, value in os.environ.items() if name.startswith(NETWORK)}
     environment = [f"{name}={value}" for name, value in {**network, **_common(job), **REMOTE}.items()]
     found = []
@@ -99,11 +101,11 @@ def _over_ssh(job: Job, job_file: Path) -> list[Command]:
     return found
 
 
-def _torchrun(job: Job, job_file: Path, module: str, meeting: dict[str, object]) -> tuple[str, ...]:
+def _torchrun(job: Job, job_file: Path, module: str, meeting: Mapping[str, object]) -> tuple[str, ...]:
     parallel = job.resources.parallel
     options: dict[str, object] = {
         "nnodes": parallel.nodes,
-        "nproc-per-node": parallel.workers_a_node,
+        "nproc-per-node": parallel.workers_per_node,
         **meeting,
         "rdzv-id": f"folio-{job.identity()[:12]}",
         # A failed worker is not restarted by itself: the job is, from its checkpoint.

@@ -23,7 +23,7 @@ from model.training.job import Job
 from model.training.launch.commands import ROOT, commands, torchrun_command
 from model.training.launch.lifeline import STOPPED
 from model.training.launch.processes import WorkerProcesses
-from model.training.telemetry.progress import Progress, ProgressReader, silent_workers
+from model.training.telemetry.progress import Progress, ProgressReader, have_joined, silent_workers
 from model.training.telemetry.step_log import read_lines
 
 POLL_SECONDS = 0.1
@@ -88,8 +88,11 @@ def _follow(job: Job, processes: WorkerProcesses, on_progress: Callable[[Progres
     """Wait until all processes are done; return the speed. Raise LaunchError if one fails, all are silent too long, or time is up."""
     reader, speed = ProgressReader(job.run_directory() / "progress.jsonl"), 0.0
     began = heard = time.monotonic()
+    joined = False
     while True:
         codes = processes.codes()
+        if not joined and have_joined(job.run_directory()):
+            joined, heard = True, time.monotonic()
         for progress in reader.new():
             heard, speed = time.monotonic(), progress.tokens_per_second or speed
             on_progress(progress)

@@ -19,7 +19,7 @@ def main(arguments: list[str]) -> int:
     from torch.distributed.run import parse_args, run
 
     try:
-        run(parse_args(arguments))
+        run(parse_args(arguments))  # type: ignore[no-untyped-call]
     except SignalException:
         return STOPPED
     except ChildFailedError as error:

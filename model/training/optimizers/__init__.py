@@ -1,1 +1,1 @@
-"""Optimizers: torch's own where it has one, ours from their papers where it hasn't. One file each, and one that chooses."""
+"""Optimizers: torch's where it has one, else implemented here from the paper."""

@@ -1,7 +1,8 @@
-"""A moving average of the weights, kept in the optimizer's state beside its other memories: ZeRO spreads it, checkpoints carry it.
+"""A moving average of the weights, held in the optimizer's state, so that ZeRO partitions it and checkpoints contain it.
 
-average = d average + (1 - d) weight after every update, d = min(decay, (1 + t) / (10 + t)) at update t from 0: the first weights, which
-are noise, are soon forgotten (as in TensorFlow's ExponentialMovingAverage). Cost: one tensor a parameter, and one pass over it an update.
+average = d average + (1 - d) weight after every update, with d = min(decay, (1 + t) / (10 + t)) at update t from 0, so that the initial
+random weights are soon forgotten (as in TensorFlow's ExponentialMovingAverage). Cost: one tensor per parameter, and one pass over it per
+update.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ KEY = "ema"
 
 
 def average_weights(optimizer: torch.optim.Optimizer, decay: float, update: Callable[[], int | None]) -> None:
-    """From now on `optimizer.state[parameter]["ema"]` is the average. `update` tells t; None: this step changes no weight."""
+    """Maintain the average in `optimizer.state[parameter]["ema"]`. `update` returns t, or None if a step changes no weight."""
 
     @torch.no_grad()
-    def follow(stepped: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    def accumulate(stepped: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if (done := update()) is None:
             return
         weight = 1 - min(decay, (1 + done) / (10 + done))
@@ -31,4 +32,4 @@ def average_weights(optimizer: torch.optim.Optimizer, decay: float, update: Call
             else:
                 state[KEY] = parameter.detach().clone()
 
-    optimizer.register_step_post_hook(follow)
+    optimizer.register_step_post_hook(accumulate)

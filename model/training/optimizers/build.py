@@ -1,10 +1,9 @@
-"""The optimizer that a configuration names, over a decoder's parameters in groups.
+"""Build the optimizer that a configuration names, over a decoder's parameters in groups.
 
-Guarantee: `optimizer.state[parameter]` holds tensors of the parameter's shape and scalars, nothing else (Adafactor: rows and columns of
-it); each group knows its peak rate as `initial_lr`. All but Muon and Adafactor work element by element, so they work on ZeRO's flat
-slices and give in every stage what they give in one process.
-Weight decay: tensors of two dimensions and more decay, embeddings among them; norms and biases, which have one, don't. SGD, momentum and
-Adam add it to the gradient; the others shrink the weight apart from it (Loshchilov and Hutter, 2019).
+Guarantee: `optimizer.state[parameter]` holds only tensors of the parameter's shape and scalars (Adafactor: its rows and columns); each
+group has its peak learning rate as `initial_lr`. All but Muon and Adafactor work element by element, so on ZeRO's flat partitions they
+compute in every stage what they compute in one process. Weight decay applies to tensors of two or more dimensions, embeddings included, not
+to norms and biases. SGD, momentum and Adam add it to the gradient; for the others it is decoupled (Loshchilov and Hutter, 2019).
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ Groups = list[dict[str, Any]]
 
 
 def build_optimizer(decoder: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """SGD and momentum (torch's), Adam (Kingma and Ba, 2015), AdamW, Adafactor (Shazeer and Stern, 2018: its rate is relative to a weight's
-    own size), Lion, Sophia-G, or Muon for the blocks' matrices with AdamW for the rest.
+    """Return the optimizer named in `config`; under `muon`, blocks' matrices get Muon and the rest AdamW.
+
+    Sources: Adam, Kingma and Ba, 2015; Adafactor, Shazeer and Stern, 2018 (its learning rate is relative to a weight's size).
     """
     rate, betas, groups = config.learning_rate, (config.beta1, config.beta2), decay_groups(list(decoder.parameters()), config)
     optimizer: torch.optim.Optimizer
@@ -63,7 +63,7 @@ def build_optimizer(decoder: nn.Module, config: TrainConfig) -> torch.optim.Opti
 
 
 def decay_groups(parameters: list[nn.Parameter], config: TrainConfig) -> Groups:
-    """Tensors that decay, then those that don't."""
+    """Group the parameters: those with weight decay, then those without."""
     return [
         {"params": [parameter for parameter in parameters if parameter.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [parameter for parameter in parameters if parameter.dim() <= 1], "weight_decay": 0.0},
@@ -71,5 +71,5 @@ def decay_groups(parameters: list[nn.Parameter], config: TrainConfig) -> Groups:
 
 
 def block_matrices(decoder: nn.Module) -> list[Tensor]:
-    """The weights of the linear maps inside the blocks: what Muon was made for, unlike embeddings and the output head."""
+    """Return the weights of the linear layers inside the blocks, for which Muon was designed; not embeddings or the output head."""
     return [module.weight for module in decoder.get_submodule("model.layers").modules() if isinstance(module, nn.Linear)]

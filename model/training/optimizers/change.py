@@ -1,7 +1,7 @@
-"""How far an update moved the weights: the norm of their change over their norm.
+"""The relative size of an update: the norm of the weights' change over the norm of the weights.
 
-Measured only in the updates that are `watched`, because it copies the weights before them: at one update in fifty the cost is below
-0.1 % of a run. Works on whole tensors and on ZeRO's slices; the squares are summed over all workers.
+It is measured only for `watched` updates, because it copies the weights before them: at one update in fifty it costs below 0.1 % of a run.
+It works on whole tensors and on ZeRO's flat partitions; the squares are summed over all workers.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ import torch
 from torch import Tensor, distributed
 
 
-class Change:
-    """`ratio` is the last watched update's; None after one that was not watched, or that changed nothing."""
+class UpdateRatio:
+    """`ratio` belongs to the last update; None if that was not watched, or changed nothing."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.ratio: float | None = None
         self._before: dict[Tensor, Tensor] = {}
         self._squares: Tensor | None = None
         self._watching = False
-        optimizer.register_step_pre_hook(self._remember)
+        optimizer.register_step_pre_hook(self._copy_weights)
         optimizer.register_step_post_hook(self._compare)
 
     @contextmanager
     def watched(self, watching: bool) -> Iterator[None]:
-        """Measure the update made inside."""
+        """Measure the update made inside, if `watching`."""
         self.ratio, self._squares, self._watching = None, None, watching
         yield
         self._watching = False
@@ -41,7 +41,7 @@ class Change:
         ratio = (change / weights) ** 0.5 if weights else math.nan
         self.ratio = ratio if math.isfinite(ratio) else None
 
-    def _remember(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+    def _copy_weights(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self._watching:
             self._before = {parameter: parameter.detach().clone() for group in optimizer.param_groups for parameter in group["params"]}
 

@@ -1,7 +1,7 @@
 """Lion, EvoLved Sign Momentum (Chen et al., 2023, "Symbolic Discovery of Optimization Algorithms", algorithm 2).
 
-Every weight moves by exactly the learning rate, so that wants to be 3 to 10 times smaller than AdamW's, and the decay as much larger.
-It keeps one tensor a parameter, half of AdamW's memory.
+Every weight moves by exactly the learning rate, which should therefore be 3 to 10 times smaller than AdamW's, and the weight decay as much
+larger. It holds one tensor per parameter, half of AdamW's memory.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Lion(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         if closure is not None:
-            raise ValueError("closure: Lion takes the gradients as they are")
+            raise ValueError("closure is not supported: Lion uses the gradients that are set")
         for group in self.param_groups:
             beta1, beta2 = group["betas"]
             for parameter in group["params"]:

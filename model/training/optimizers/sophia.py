@@ -1,10 +1,9 @@
 """Sophia-G (Liu et al., 2024, "Sophia: A Scalable Stochastic Second-order Optimizer", algorithm 3).
 
-Newton's step by a diagonal estimate of the curvature, each element clipped to the learning rate. The estimate is Gauss-Newton-Bartlett's:
-with labels drawn from the model itself, B times the square of the gradient of their mean loss over B tokens. Every so many updates `step`
-is called with such gradients inside of `estimating`; so the curvature takes the same way through ZeRO's slices and reductions as a
-gradient does.
-Cost: two forward passes and a backward one more for each estimate. Memory: as AdamW.
+A Newton step with a diagonal estimate of the curvature, each element clipped to the learning rate. The Gauss-Newton-Bartlett estimate: with
+labels drawn from the model itself, B times the squared gradient of their mean loss over B tokens. Every so many updates `step` is called
+with such gradients inside `estimating`, so that ZeRO partitions and reduces them as it does any gradient.
+Cost: two more forward passes and one backward pass per estimate. Memory: as AdamW.
 """
 
 from __future__ import annotations
@@ -36,7 +35,10 @@ class Sophia(torch.optim.Optimizer):
 
     @contextmanager
     def estimating(self, tokens: float) -> Iterator[None]:
-        """Inside, `step` takes the gradients for those of a mean over `tokens` drawn labels: h = beta2 h + (1 - beta2) tokens g^2."""
+        """Inside, `step` only updates the curvature, from gradients of the mean loss on `tokens` drawn labels.
+
+        h = beta2 h + (1 - beta2) tokens g^2.
+        """
         self.estimated_from = tokens
         try:
             yield
@@ -46,7 +48,7 @@ class Sophia(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         if closure is not None:
-            raise ValueError("closure: Sophia takes the gradients as they are")
+            raise ValueError("closure is not supported: Sophia uses the gradients that are set")
         for group in self.param_groups:
             rate, (beta1, beta2) = group["lr"], group["betas"]
             for parameter in group["params"]:

@@ -1,7 +1,6 @@
-"""The typed sections of a job compiled to DeepSpeed's configuration: nobody writes it by hand.
+"""Compile a job's typed settings to DeepSpeed's configuration.
 
-Every key comes from a typed field. What DeepSpeed chooses by itself is left to it, apart from what it would choose wrongly here.
-Cheap to import: a plan can show what a job compiles to.
+DeepSpeed's defaults stand, except where they would be wrong here. Cheap to import.
 """
 
 from __future__ import annotations
@@ -14,26 +13,26 @@ from model.training.parallel.config import ParallelConfig
 if TYPE_CHECKING:
     from model.training.job import Job
 
-# Which matrices tensor parallelism cuts, and along which dimension (Shoeybi et al., 2019): the outputs of what opens attention and
-# feed-forward, the inputs of what closes them. Everything else is whole on every worker.
+# Which matrices tensor parallelism cuts, and along which dimension (Shoeybi et al., 2019): the first ones of attention and feed-forward
+# along their outputs, the last ones along their inputs. Every other parameter is whole on every worker.
 CUT_OUTPUTS = r".*\.(q|k|v|gate|up)_proj\.(weight|bias)$"
 CUT_INPUTS = r".*\.(o|down)_proj\.weight$"
 
 
 def deepspeed_config(job: Job) -> dict[str, Any]:
-    """The DeepSpeed configuration of a job."""
+    """Return the DeepSpeed configuration of a job."""
     parallel = job.resources.parallel
-    # Without a pipeline the engine says itself where an update ends, as the batch may grow.
+    # Without a pipeline our engine marks where an update ends, because the batch may grow.
     accumulated = job.train.global_batch // parallel.data_workers // job.micro_batch if parallel.pipeline > 1 else 1
     compiled: dict[str, Any] = {
-        # The whole batch follows from these and the workers; DeepSpeed counts those of a cut model wrongly until it has cut it.
+        # DeepSpeed derives the whole batch; given it, it would miscount the workers of a model that it has not cut yet.
         "train_micro_batch_size_per_gpu": job.micro_batch,
         "gradient_accumulation_steps": accumulated,
-        # Stage 0 is clipped by the engines, which take the norm in another precision or skip overflowed updates.
+        # In stage 0 our engines clip, as they compute the norm in another precision or skip overflowed updates.
         "gradient_clipping": job.train.clip if parallel.zero_stage else 0.0,
         "zero_optimization": _zero(parallel),
         "zero_allow_untested_optimizer": True,
-        # torch's optimizers work on offloaded numbers, too; DeepSpeed's own for them compiles for minutes at its first start.
+        # torch's optimizers work on offloaded state too; DeepSpeed's own CPU optimizer compiles for minutes at its first start.
         "zero_force_ds_cpu_optimizer": False,
         "steps_per_print": 2**31,
     }
@@ -47,7 +46,7 @@ def deepspeed_config(job: Job) -> dict[str, Any]:
 
 
 def cut_along(name: str) -> int | None:
-    """The dimension along which tensor parallelism cuts the parameter of this name; None: it does not."""
+    """Return the dimension along which tensor parallelism cuts the parameter of this name; None if it stays whole."""
     if re.match(CUT_OUTPUTS, name):
         return 0
     return 1 if re.match(CUT_INPUTS, name) else None
@@ -55,9 +54,9 @@ def cut_along(name: str) -> int | None:
 
 def _zero(parallel: ParallelConfig) -> dict[str, Any]:
     zero: dict[str, Any] = {"stage": parallel.zero_stage}
-    for key, place in (("offload_optimizer", parallel.offload_optimizer), ("offload_param", parallel.offload_weights)):
-        if place != "none":
-            zero[key] = {"device": place, "pin_memory": True}
-        if place == "nvme":
+    for key, device in (("offload_optimizer", parallel.offload_optimizer), ("offload_param", parallel.offload_weights)):
+        if device != "none":
+            zero[key] = {"device": device, "pin_memory": True}
+        if device == "nvme":
             zero[key]["nvme_path"] = parallel.nvme_path
     return zero

@@ -1,4 +1,4 @@
-"""The one place that chooses how a job is trained: whole decoders side by side, or one cut into the stages of a pipeline."""
+"""Choose the engine for a job: data parallelism over whole decoders, or a pipeline of stages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AnyEngine = Engine | PipelineEngine
 def build_engine(
     job: Job, worker: WorkerRank, objective: Objective, decoder: Decoder, reference: Decoder | None, device: torch.device
 ) -> AnyEngine:
-    """An engine that trains `decoder`; the process group must have been joined. `reference` is the frozen copy that DPO asks."""
+    """Return an engine that trains `decoder`; the process group must have been joined. `reference`: the frozen copy that DPO needs."""
     require_async_io(job.resources.parallel)
     if job.resources.parallel.pipeline > 1:
         return PipelineEngine(decoder.train(), objective, job, worker)

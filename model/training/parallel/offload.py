@@ -1,7 +1,7 @@
-"""What offloading asks of this machine, asked before anything is trained.
+"""Check, before training, that this machine can offload as configured.
 
-On a processor, offload to cpu leaves numbers where they are: DeepSpeed takes its paths for offloading, and the losses stay the same.
-Offload to nvme goes through DeepSpeed's async_io, which is compiled at its first use (about a minute) and wants libaio.
+On a machine without accelerators, offload to cpu moves nothing; DeepSpeed takes its code paths for offloading, with the same losses.
+Offload to nvme uses DeepSpeed's async_io, which is compiled at first use (about a minute) and needs libaio.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from model.training.parallel.config import ParallelConfig
 
 
 def require_async_io(parallel: ParallelConfig) -> None:
-    """JobError where something is to be offloaded to nvme and this machine can't."""
+    """Raise JobError if offload to nvme is configured but this machine can't do it."""
     for name in ("offload_optimizer", "offload_weights"):
         if getattr(parallel, name) == "nvme" and not AsyncIOBuilder().is_compatible(verbose=False):
             raise JobError(

@@ -1,9 +1,8 @@
-"""A decoder cut into stages for DeepSpeed's pipeline: embedding, runs of blocks, and the reading of logits.
+"""A decoder divided into stages for DeepSpeed's pipeline: embedding, consecutive blocks, final norm and output head.
 
-Guarantee: the stages one after another compute what the decoder computes, with its own modules, so each parameter keeps its name and its
-initial value. What travels from stage to stage is x_BTD and, where rows hold several documents, documents_BT (int64): each stage makes
-its own mask and positions of them, which is cheaper than sending a mask of T x T.
-Tied embeddings lie on the first and on the last stage; DeepSpeed adds up their gradients.
+The stages use the decoder's own modules, so in sequence they compute what it computes, and each parameter keeps its name and initial value.
+Stages send each other x_BTD and, where rows hold several documents, documents_BT (int64): each builds its own mask and positions from
+them, which is cheaper than sending a T x T mask. Tied embeddings exist on the first and the last stage; DeepSpeed sums their gradients.
 """
 
 from __future__ import annotations
@@ -25,20 +24,20 @@ TIED = "tokens"
 
 
 def stage_layers(decoder: Decoder, stages: int, precision: str) -> list[LayerSpec]:
-    """What each layer of the pipeline is made of: the embedding, one run of blocks a stage, the reading."""
-    reading: list[LayerSpec]
+    """Return the layers of the pipeline: the embedding, one `Blocks` per stage, the final norm and output head."""
+    output: list[LayerSpec]
     if decoder.lm_head is None:
         embedding: LayerSpec = TiedLayerSpec(TIED, Embedding, decoder, precision, tied_weight_attr="table.weight")
-        again = TiedLayerSpec(TIED, Embedding, decoder, precision, forward_fn=Embedding.read, tied_weight_attr="table.weight")
-        reading = [LayerSpec(Norm, decoder, precision), again]
+        tied_head = TiedLayerSpec(TIED, Embedding, decoder, precision, forward_fn=Embedding.read, tied_weight_attr="table.weight")
+        output = [LayerSpec(Norm, decoder, precision), tied_head]
     else:
         embedding = LayerSpec(Embedding, decoder, precision)
-        reading = [LayerSpec(Norm, decoder, precision), LayerSpec(Head, decoder, precision)]
-    return [embedding, *(LayerSpec(Run, decoder, precision, *places) for places in runs(decoder.config.layers, stages)), *reading]
+        output = [LayerSpec(Norm, decoder, precision), LayerSpec(Head, decoder, precision)]
+    return [embedding, *(LayerSpec(Blocks, decoder, precision, *bounds) for bounds in block_ranges(decoder.config.layers, stages)), *output]
 
 
-def runs(layers: int, stages: int) -> list[tuple[int, int]]:
-    """First and last + 1 block of each stage. The earlier stages take what does not divide: the last one has the logits to compute."""
+def block_ranges(layers: int, stages: int) -> list[tuple[int, int]]:
+    """Return first and last + 1 block of each stage. Earlier stages take the remainder, as the last one also computes logits."""
     each, more = divmod(layers, stages)
     ends = [0]
     for stage in range(stages):
@@ -47,12 +46,12 @@ def runs(layers: int, stages: int) -> list[tuple[int, int]]:
 
 
 class _Layer(nn.Module):
-    """A part of the decoder under its precision. It owns the modules it computes with and no others."""
+    """A part of the decoder with its precision. It owns only the modules that it computes with."""
 
     def __init__(self, decoder: Decoder, precision: str) -> None:
         super().__init__()
         self.precision = precision
-        # In a tuple the trunk is no submodule: this layer holds only some of its parameters.
+        # Inside a tuple the trunk is not a submodule, as this layer must own only some of its parameters.
         self._trunk = (decoder.model,)
 
     def autocast(self, device: torch.device) -> torch.autocast:
@@ -82,7 +81,7 @@ class Embedding(_Layer):
             return soft_cap(nn.functional.linear(x_BTD, self.table.weight), self._trunk[0].config.logit_soft_cap)
 
 
-class Run(_Layer):
+class Blocks(_Layer):
     """x_BTD -> x_BTD through the blocks of one stage."""
 
     def __init__(self, decoder: Decoder, precision: str, first: int, end: int) -> None:
@@ -99,7 +98,7 @@ class Run(_Layer):
 
 
 class Norm(_Layer):
-    """The last norm."""
+    """The final norm."""
 
     def __init__(self, decoder: Decoder, precision: str) -> None:
         super().__init__(decoder, precision)
@@ -112,7 +111,7 @@ class Norm(_Layer):
 
 
 class Head(_Layer):
-    """x_BTD -> logits_BTV by a matrix of its own."""
+    """x_BTD -> logits_BTV by an untied matrix."""
 
     def __init__(self, decoder: Decoder, precision: str) -> None:
         super().__init__(decoder, precision)
@@ -129,12 +128,12 @@ def _carry(x_BTD: Tensor, documents: list[Tensor]) -> Carried:
 
 
 def first_input(batch: Mapping[str, Tensor]) -> Carried:
-    """What the first stage is given."""
+    """The input of the first stage."""
     return (batch["tokens"], batch["documents"]) if "documents" in batch else batch["tokens"]
 
 
 class StageLoss:
-    """The loss function of the last stage; it keeps the metrics of each micro-batch, in order, until they are `taken`."""
+    """The loss function of the last stage; it collects the metrics of each micro-batch, in order, until `take_metrics`."""
 
     def __init__(self, objective: NextToken) -> None:
         self.objective = objective
@@ -146,6 +145,7 @@ class StageLoss:
         self._metrics.append(metrics)
         return loss * self.scale
 
-    def taken(self) -> list[Tensor]:
+    def take_metrics(self) -> list[Tensor]:
+        """Return the metrics collected since the last call."""
         metrics, self._metrics = self._metrics, []
         return metrics

@@ -124,6 +124,11 @@ def start_heartbeat(directory: Path, rank: int) -> None:
     Thread(target=beat, name="heartbeat", daemon=True).start()
 
 
+def have_joined(directory: Path) -> bool:
+    """Whether the workers have met: they start their heartbeats then."""
+    return any(directory.glob("worker-*.alive"))
+
+
 def silent_workers(directory: Path) -> dict[int, float]:
     """Return the workers without a heartbeat for `SILENT_SECONDS`, and for how many seconds; those that never had one are left out."""
     now = time.time()

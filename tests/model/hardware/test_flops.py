@@ -57,7 +57,7 @@ def test_a_device_is_found_by_its_name_and_by_what_its_driver_calls_it() -> None
         assert device_of_driver(other) is None
     with pytest.raises(ValueError, match=r"device 'h101' is not known: did you mean h100\?"):
         find_device("h101")
-    with pytest.raises(ValueError, match=r"t4 has no bf16 products \(NVIDIA T4 data sheet\); it has fp32, fp16"):
+    with pytest.raises(ValueError, match=r"t4 does not support bf16 \(NVIDIA T4 data sheet\); it supports fp32, fp16"):
         find_device("t4").peak("bf16")
 
 

@@ -109,9 +109,9 @@ def test_shards_whose_rows_mix_sources_and_sources_without_rows_are_refused() ->
     [
         ([{"until": 0.5, "weights": {"a": 1}}], "the last at 1"),
         ([{"until": until, "weights": {"a": 1}} for until in (0.9, 0.4, 1)], "after the one before"),
-        ([{"until": 1, "weights": {"a": 0}}], "nothing to learn from"),
+        ([{"until": 1, "weights": {"a": 0}}], "nothing to train on"),
         ([{"until": 1, "weights": {"a": -1, "b": 2}}], "0 or more"),
-        ([{"until": 1, "weights": {"a": 1, "b": 1e-6}}], "too small to be kept"),
+        ([{"until": 1, "weights": {"a": 1, "b": 1e-6}}], "too small to represent"),
     ],
 )
 def test_phases_that_mean_nothing_are_refused(phases: list[dict[str, object]], said: str) -> None:

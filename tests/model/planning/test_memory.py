@@ -13,7 +13,7 @@ from model.networks.decoder import Decoder
 from model.objectives.next_token import NextToken
 from model.planning.memory import block_activations, worker_memory
 from model.planning.proposal import described_job
-from model.planning.trial import try_out
+from model.planning.trial import run_trial
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
 
@@ -120,11 +120,11 @@ def test_memory_and_time_of_runs_are_foretold_within_fifteen_and_thirty_percent(
     for shape, vocabulary, batch, micro in shapes:
         asked = job(shape, vocabulary, batch, micro, zero_stage=1)
         # A run of two of the layers tells how fast the machine is; processor time, since others may want the machine meanwhile.
-        short = try_out(asked.model_copy(update={"decoder": short_shape(shape)}))
-        speed = short.tokens * training_flops(short_shape(shape), vocabulary) / short.processor_seconds
-        run = try_out(asked, updates=6)
+        short = run_trial(asked.model_copy(update={"decoder": short_shape(shape)}))
+        speed = short.tokens * training_flops(short_shape(shape), vocabulary) / short.cpu_seconds
+        run = run_trial(asked, updates=6)
         assert worker_memory(asked, accelerator=False, framework=run.baseline_bytes).total == pytest.approx(run.peak_bytes, rel=0.15)
-        assert run.tokens * training_flops(shape, vocabulary) / speed == pytest.approx(run.processor_seconds, rel=0.30)
+        assert run.tokens * training_flops(shape, vocabulary) / speed == pytest.approx(run.cpu_seconds, rel=0.30)
 
 
 def short_shape(shape: DecoderConfig) -> DecoderConfig:

@@ -21,18 +21,18 @@ def asked(text: Text, machine: Machine, *, parameters: float | None = None, hour
     return propose(text, machine, job, parameters=parameters, hours=hours)
 
 
-def test_the_model_that_fits_has_twenty_tokens_a_parameter_from_text_read_four_times() -> None:
+def test_the_model_that_fits_has_twenty_tokens_per_parameter_from_text_read_four_times() -> None:
     found = asked(BOOKS, machine_for("h100", 1, "bf16")).proposed
-    assert found.tokens_a_parameter == pytest.approx(20, rel=0.02)
-    assert found.passes == pytest.approx(4, rel=0.15)
+    assert found.tokens_per_parameter == pytest.approx(20, rel=0.02)
+    assert found.epochs == pytest.approx(4, rel=0.15)
     assert not found.warnings
 
 
 def test_neighbours_have_half_and_five_times_the_tokens_and_the_long_one_repeats_too_often() -> None:
     found = asked(BOOKS, machine_for("h100", 1, "bf16"))
-    assert [round(plan.tokens_a_parameter) for plan in found.neighbours] == [10, 20, 100]
-    assert [plan.parameters for plan in found.neighbours] == [found.proposed.parameters] * 3
-    assert any("reads the text 2" in warning and "it memorizes" in warning for warning in found.neighbours[2].warnings)
+    assert [round(plan.tokens_per_parameter) for plan in found.alternatives] == [10, 20, 100]
+    assert [plan.parameters for plan in found.alternatives] == [found.proposed.parameters] * 3
+    assert any("reads the text 2" in warning and "it memorizes" in warning for warning in found.alternatives[2].warnings)
 
 
 def test_fewer_hours_make_a_smaller_model_that_is_done_in_time() -> None:
@@ -55,17 +55,17 @@ def test_the_first_stage_and_the_largest_micro_batch_that_fit_are_proposed() -> 
 
 def test_too_big_memorizes_and_too_small_underfits() -> None:
     text = Text(4e6, 4.0, "a million tokens")
-    assert "given long enough it memorizes" in warnings_of(10_000_000, 200e6, text)[0]
-    assert any("undertrained: 1.0 tokens a parameter" in warning for warning in warnings_of(1_000_000, 1e6, text))
+    assert "trained for long it memorizes" in warnings_of(10_000_000, 200e6, text)[0]
+    assert any("undertrained: 1.0 tokens per parameter" in warning for warning in warnings_of(1_000_000, 1e6, text))
     assert any(warning.startswith("too small: 4 k parameters for 1 M tokens underfit") for warning in warnings_of(4_000, 1e6, text))
     assert warnings_of(200_000, 4e6, text) == []
 
 
 def test_repeated_text_is_worth_less_and_less() -> None:
     # Muennighoff et al. 2023: up to four passes are nearly as good as new text; beyond forty nothing is gained.
-    assert rules.worth_of(0.5) == 0.5
-    assert rules.worth_of(4) / 4 > 0.9
-    assert rules.worth_of(60) - rules.worth_of(40) < 1.5
+    assert rules.effective_epochs(0.5) == 0.5
+    assert rules.effective_epochs(4) / 4 > 0.9
+    assert rules.effective_epochs(60) - rules.effective_epochs(40) < 1.5
 
 
 def test_rate_and_batch_are_those_of_the_published_fit() -> None:

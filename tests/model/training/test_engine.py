@@ -16,7 +16,7 @@ from model.training.job import Job, JobError
 from model.training.job_batches import job_batches
 from model.training.optimizers.sophia import Sophia
 from model.training.schedule import rate_factor
-from model.training.train_module import drawn_targets, dropout_seed, find_compiler
+from model.training.train_module import drawn_targets, dropout_seed, require_compiler
 from tests.model.jobs import SHAPE, VOCABULARY, JobMaker
 
 from .alone import engine_of, train_here
@@ -239,8 +239,8 @@ def test_recomputed_blocks_learn_the_same(make_job: JobMaker, stage: int) -> Non
 def test_compiling_without_a_compiler_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     monkeypatch.delenv("CXX", raising=False)
-    with pytest.raises(JobError, match=r"compile=true wants a C\+\+ compiler, but there is no g\+\+ or .*set compile=false"):
-        find_compiler()
+    with pytest.raises(JobError, match=r"compile=true needs a C\+\+ compiler, but g\+\+ or .*set compile=false"):
+        require_compiler()
 
 
 @pytest.mark.slow

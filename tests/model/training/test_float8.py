@@ -65,13 +65,13 @@ def test_the_maps_of_the_blocks_change_and_no_parameter_does() -> None:
 
 
 def test_a_map_of_another_size_is_refused_by_name() -> None:
-    with pytest.raises(JobError, match=r"precision=fp8 wants sizes in multiples of 16, and layers.0.mlp.* to 40"):
+    with pytest.raises(JobError, match=r"precision=fp8 needs sizes in multiples of 16, but layers.0.mlp.* to 40"):
         use_float8(Decoder(DecoderConfig(width=32, layers=1, heads=2, kv_heads=2, feed_forward=40, context=8), 20))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a card")
 def test_without_a_card_it_is_refused_with_the_way_out(make_job: JobMaker) -> None:
-    with pytest.raises(JobError, match=r"precision=fp8 wants a card .* this machine has none; use precision=bf16"):
+    with pytest.raises(JobError, match=r"precision=fp8 needs a card .* this machine has none; use precision=bf16"):
         engine_of(make_job(precision="fp8"))
 
 

@@ -68,10 +68,10 @@ def test_pretraining_goes_on_from_what_pretraining_made(make_job: JobMaker) -> N
 
 
 def test_another_tokenizer_another_shape_and_missing_weights_are_refused_by_name(make_job: JobMaker, llama: Path, tmp_path: Path) -> None:
-    with pytest.raises(JobError, match=rf"llama speaks tokenizer 44136fa355b3, the shards were encoded by tokenizer {DIGEST[:12]}"):
+    with pytest.raises(JobError, match=rf"llama uses tokenizer 44136fa355b3, but the shards were encoded by tokenizer {DIGEST[:12]}"):
         initial_decoder(started_from(make_job(), llama))
     (llama / "tokenizer.json").unlink()
-    with pytest.raises(JobError, match=r"does not tell its tokenizer.*put its tokenizer.json there"):
+    with pytest.raises(JobError, match=r"does not say which tokenizer.*put its tokenizer.json there"):
         initial_decoder(started_from(make_job(), llama))
     other = tmp_path / "other"
     save_model(Decoder(SHAPE.model_copy(update={"feed_forward": 48}), 60), other)

@@ -81,7 +81,7 @@ def test_a_hostfile_is_read_as_deepspeed_and_mpi_write_it(machines: Path) -> Non
     [
         ("a slots=x", 1, 1, r"line 1: 'a slots=x' is not `host slots=N`"),
         ("-oProxyCommand=evil slots=1", 1, 1, "line 1.*is not"),
-        ("a slots=1\na slots=2", 1, 1, "line 2: a stands there twice"),
+        ("a slots=1\na slots=2", 1, 1, "line 2: a is listed twice"),
         ("a slots=8", 2, 1, "names 1 hosts; nodes=2"),
         ("a slots=2\nb slots=1", 2, 2, "gives b slots=1; 2 workers"),
     ],

@@ -114,8 +114,8 @@ def test_a_layout_that_deepspeed_cannot_do_is_refused_by_key_value_and_way_out(k
     [
         ({"workers": 3}, {}, r"global_batch=8 does not divide among workers=3; choose a multiple of 3"),
         ({"workers": 6, "tensor": 2, "zero_stage": 1, "micro_batch": 0}, {}, r"global_batch=8 does not divide among workers=6 / tensor=2"),
-        ({"workers": 4, "pipeline": 4, "micro_batch": 0}, {}, r"layers=2 with pipeline=4: each stage needs a block"),
-        ({"workers": 4, "tensor": 4, "zero_stage": 1, "micro_batch": 0}, {}, r"kv_heads=2 does not divide among tensor=4"),
+        ({"workers": 4, "pipeline": 4, "micro_batch": 0}, {}, r"layers=2 with pipeline=4: each stage needs at least one block"),
+        ({"workers": 4, "tensor": 4, "zero_stage": 1, "micro_batch": 0}, {}, r"kv_heads=2 is not divisible by tensor=4"),
         ({"workers": 2, "pipeline": 2, "micro_batch": 0}, {"global_batch": 1}, r"gives each pipeline 1 sequences.*choose at least 2"),
     ],
 )
@@ -129,14 +129,14 @@ def test_a_layout_that_does_not_fit_model_or_batch_is_refused_by_name(
 def test_preferences_are_not_learned_in_a_pipeline(make_job: JobMaker, shards: Path) -> None:
     job = follow_up(make_job(), shards, DpoConfig(steps=1, tokens=0, global_batch=4), "dpo")
     parallel = ParallelConfig(workers=2, pipeline=2)
-    with pytest.raises(ValidationError, match=r"objective=dpo with pipeline=2: it asks a whole reference model; use pipeline=1"):
+    with pytest.raises(ValidationError, match=r"objective=dpo with pipeline=2: it needs a whole reference model; use pipeline=1"):
         Job.model_validate(job.model_dump() | {"resources": TrainResources(parallel=parallel)})
 
 
 def test_a_flow_with_a_pipeline_aligns_without_one() -> None:
     resources = TrainResources(parallel=ParallelConfig(workers=2, pipeline=2))
-    assert resources.suited("next_token") == resources
-    assert resources.suited("dpo").parallel == ParallelConfig(workers=2)
+    assert resources.for_objective("next_token") == resources
+    assert resources.for_objective("dpo").parallel == ParallelConfig(workers=2)
     assert load("four_books", ("resources.training.parallel.workers=2", "resources.training.parallel.pipeline=2"))
 
 
