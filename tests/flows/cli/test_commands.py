@@ -59,7 +59,7 @@ MISTAKES = [
     (("init", "nowhere"), "folio: nowhere is not a folder"),
     (("size", "classics", "--device", "h100"), "classics has not run yet and its sources are not on this machine"),
     (("size", "four_books", "--device", "h1000"), "folio: device 'h1000' is not known: did you mean h100?"),
-    (("size", "four_books", "--device", "t4", "--set", "pretrain.precision=bf16"), "t4 has no bf16 products"),
+    (("size", "four_books", "--device", "t4", "--set", "pretrain.precision=bf16"), "t4 does not support bf16"),
     (
         ("size", "four_books", "--params", "1e6", "--budget-hours", "2"),
         "--params 1e+06 decides the size, so --budget-hours 2 would do noth",
