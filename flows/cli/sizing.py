@@ -66,7 +66,7 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
         found = propose(text, machine, present, parameters=request.parameters, hours=request.hours)
     if as_json:
         return json.dumps(_as_data(recipe, found), indent=1)
-    return size_table(recipe.name, found, recipe.rates.currency, lambda plan: price(recipe, found.machine, plan.seconds))
+    return size_table(recipe.name, name, found, recipe.rates.currency, lambda plan: price(recipe, found.machine, plan.seconds))
 
 
 def present_job(recipe: Recipe, workers: int) -> Job:

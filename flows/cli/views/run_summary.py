@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from flows.cli.views.diff_rendering import printable
 from flows.recipe.schema import Recipe
 from flows.services import servers
 from flows.services.home import home
@@ -54,13 +55,13 @@ def command() -> str:
 def conversation(folder: Path, most: int = 4) -> list[str]:
     """Return answers to questions that no example held; empty if none was asked."""
     talks = [sample for sample in _samples(folder, "conversation") if sample["set"] == "heldout"][:most]
-    turns = [f"  {message['role']:9} {message['content']}" for talk in talks for message in talk["messages"]]
+    turns = [f"  {message['role']:9} {printable(message['content'])}" for talk in talks for message in talk["messages"]]
     return ["A conversation with it, about what it was never asked before:", *turns] if turns else []
 
 
 def beginnings(folder: Path, most: int = 4) -> list[str]:
     """Return texts that the base model wrote by itself."""
-    texts = [f"  {' '.join(sample['text'].split())}" for sample in _samples(folder, "beginning")[:most]]
+    texts = [f"  {printable(' '.join(sample['text'].split()))}" for sample in _samples(folder, "beginning")[:most]]
     return ["What the base model writes by itself:", *texts] if texts else ["No samples were drawn: evaluate.base.samples is 0."]
 
 

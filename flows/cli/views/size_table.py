@@ -13,12 +13,12 @@ Price = Callable[[SizedJob], float | None]
 STAGES = ("nothing", "optimizer", "and gradients", "and weights")
 
 
-def size_table(name: str, found: Proposal, currency: str, price: Price) -> str:
-    """Return what there is, what is proposed and why, what it takes, and the warnings."""
-    return "\n".join(_lines(name, found, currency, price))
+def size_table(name: str, argument: str, found: Proposal, currency: str, price: Price) -> str:
+    """Return what there is, what is proposed and why, what it takes, and the warnings. `argument`: the recipe as the user named it."""
+    return "\n".join(_lines(name, argument, found, currency, price))
 
 
-def _lines(name: str, found: Proposal, currency: str, price: Price) -> Iterator[str]:
+def _lines(name: str, argument: str, found: Proposal, currency: str, price: Price) -> Iterator[str]:
     text, machine = found.text, found.machine
     yield f"{name}: {in_bytes(text.bytes)} of text to learn from, about {short(text.tokens)} tokens ({text.source})"
     devices = f"{machine.devices} x {machine.name}" if machine.accelerator else machine.name
@@ -39,7 +39,7 @@ def _lines(name: str, found: Proposal, currency: str, price: Price) -> Iterator[
         yield from ("", title + ":", *(f"  ! {warning}" for warning in plan.warnings or ()))
         if not plan.warnings:
             yield "  no warnings"
-    yield from ("", "to run what would fit:", f"  folio run {name} \\")
+    yield from ("", "to run what would fit:", f"  folio run {argument} \\")
     changes = _changes(found.proposed, found.present)
     yield from (f"    --set {change}" + (" \\" if change != changes[-1] else "") for change in changes)
     if machine.accelerator and found.proposed.job.train.precision == "fp32":
