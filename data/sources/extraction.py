@@ -125,11 +125,11 @@ class Extractor:
             stream = decompress(stream, detected, size)
             detected = detect_type(stream.peek(HEAD)[:HEAD])
             if detected in COMPRESSIONS:
-                raise Unreadable(f"packed twice: {detected} inside another compression; unpack it once")
+                raise Unreadable(f"compressed twice: {detected} inside another compression; decompress it once")
         by_name = type_from_name(name)
         if detected in ARCHIVE_KINDS and not (detected == "zip" and by_name.format == "epub"):
             raise Unreadable(
-                f"an archive where none is opened: {detected} in an archive, in a compression, or under the name of a single document"
+                f"nested archive: {detected} in an archive, in a compression, or under the name of a single document; unpack it first"
             )
         kind = choose_format(detected, by_name, self.formats)
         if kind not in RECORDS:

@@ -26,7 +26,7 @@ def read_delimited(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilt
     lines, encoding = read_lines(stream, options)
     first = next(lines, None)
     if first is None or first.fault:
-        raise Unreadable(f"no header: {first.fault if first and first.fault else 'the first line is no row of names'}")
+        raise Unreadable(f"no header: {first.fault if first and first.fault else 'the file is empty'}")
     delimiter, columns = _header(first.text, options)
     row_lines = _RowLines(lines, options.limit)
     rows = csv.reader(row_lines, delimiter=delimiter, strict=True)

@@ -45,4 +45,4 @@ def require_columns(columns: list[str], options: ReaderOptions) -> None:
 
 def _broken(field: str, value: object) -> str:
     kinds = {"NoneType": "is missing", "dict": "is an object", "list": "is a list", "bool": "is a truth value", "str": "is empty"}
-    return f"broken record: field {field!r} {kinds.get(type(value).__name__, 'is no text')}"
+    return f"broken record: field {field!r} {kinds.get(type(value).__name__, 'is not text')}"

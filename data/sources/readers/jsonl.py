@@ -25,9 +25,9 @@ def read_jsonl(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) 
             except RecursionError:
                 fault = "broken record: nested too deeply"
             except ValueError as error:
-                fault = f"broken record: no JSON: {error}"
+                fault = f"broken record: not JSON: {error}"
         if not fault and not isinstance(value, dict):
-            fault = "broken record: no JSON object"
+            fault = "broken record: not a JSON object"
         if fault:
             if wanted(name):
                 yield BrokenRecord(fault, name)
