@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 # Before anything imports Prefect or MLflow: their settings are read at import.
 if "PYTEST_XDIST_WORKER" in os.environ or "FOLIO_HOME" not in os.environ:  # what runs side by side shares no home
@@ -37,3 +39,17 @@ def prefect() -> Iterator[None]:
 def home(tmp_path: Path) -> Path:
     """An empty folio home."""
     return tmp_path / "home"
+
+
+class SharedStarts(LoadFileScheduling):
+    """Give each process whole files of tests, and those of one folder that share a long start to the same process."""
+
+    together = ("tests/end_to_end/",)
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in self.together if nodeid.startswith(folder)), super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Called by pytest-xdist when tests run in several processes."""
+    return SharedStarts(config, log)
