@@ -1,4 +1,4 @@
-"""A run whose artifacts are put into a real store by hand, and its page taken apart."""
+"""A run whose artifacts are written into a real store by hand, and a parser of its page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import flows.pipeline  # noqa: F401  # so that every stage is known, with what the page shows of it
+import flows.pipeline  # noqa: F401  # imports every stage, and with it what the page shows of the stage
 from tasks.reporting.page import render
 from tasks.reporting.summary import RunSummary
 from tasks.stage.execution.plan import Decision
@@ -20,31 +20,17 @@ from tasks.stage.store.artifact import Artifact, Cost, Origin, content_digest, l
 from tasks.stage.store.store import Store
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"""
-
-
 CALLS_HOME = {"script", "link", "iframe", "img", "object", "embed", "base", "form", "use", "image", "video", "audio", "source"}
-
-
 ORIGIN = Origin(created="2026-01-02T03:04:05+00:00", host="h", device="d", git_commit="", git_dirty=False, packages={})
-
-
 PASSED = ("base.val.loss", "2.5", "<= 3", "+0.5", "passed")
-
-
 FAILED = ("base.questions.heldout", "0.01575", ">= 0.8", "-0.7843", "FAILED: is out of bounds")
-
-
 READ = {"stage": "ingest", "documents_in": 112, "documents": 111, "documents_removed": 1, "balanced": True}
 READ |= {"characters_in": 1_421_384, "characters": 1_421_384}
 READ |= {"rules": {"quarantined": {"binary": {"documents": 1, "pieces": 1, "characters": 0, "net": 0}}}}
-
-
 CLEANED = {"stage": "clean", "documents_in": 111, "documents": 111, "documents_removed": 0, "balanced": True}
 CLEANED |= {"characters_in": 1_421_384, "characters": 1_298_790}
 CLEANED |= {"rules": {"cut": {"running heads": {"documents": 70, "pieces": 364, "characters": 7332, "net": 7332}},
                       "changed": {"layout": {"documents": 111, "pieces": 111, "characters": 115_262, "net": 115_262}}}}  # fmt: skip
-
-
 FUNNEL = {
     "format": 2,
     "stages": [READ, CLEANED],
@@ -58,19 +44,11 @@ FUNNEL = {
     "documents_kept": 111,
     "characters_kept": 1_298_790,
 }
-
-
 AUDIT = {"documents_in": 112.0, "documents_kept": 111.0, "leak_val": 0.0166, "clean_precision": 0.99885, "clean_recall": 0.985}
 AUDIT |= {"clean_recall_mean": 0.97, "clean_recall_mojibake": 0.8125}
-
-
 QUESTIONS = {"questions.seen": 0.97, "questions.heldout": 0.931, "questions.heldout_low": 0.87, "questions.heldout_high": 0.96}
 QUESTIONS |= {"questions.seen_count": 132.0, "questions.heldout_count": 127.0}
-
-
 HISTORY = [{"step": n, "loss": 5.0 / n, "val_loss": 5.1} if n == 100 else {"step": n, "loss": 5.0 / n} for n in range(1, 101)]
-
-
 CARD = {"summary": "A model of one invented world."}
 
 
