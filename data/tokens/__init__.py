@@ -1,1 +1,1 @@
-"""Tokenizer, packing and encoding: from splits of text to memory-mapped token shards."""
+"""Fits tokenizers, packs splits of text, and encodes conversations into memory-mapped token shards."""

@@ -1,9 +1,8 @@
-"""Conversations and preference pairs from JSON lines to ids with a mask of what counts in the loss.
+"""Encodes conversations and preference pairs from JSON lines into ids with a loss mask.
 
-Guarantee: content is encoded as text, never parsed for special tokens; the mask covers what the assistant says and
-the `<|end|>` that closes it, nothing else. A line that is no valid conversation is quarantined with its reason.
-Cost: one file's conversations in memory.
-When it can't: a missing file raises FileNotFoundError; a bad line never stops a run and never vanishes.
+Content is encoded as text, never parsed for special tokens; the mask covers the assistant's answers and the `<|end|>` that closes each,
+nothing else. An invalid line is quarantined with its reason and never stops a run; a missing file raises FileNotFoundError.
+Memory holds the conversations of one file.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass
 class LineLedger:
-    """What happened to lines that did not become rows: removed (too long) or quarantined (no valid conversation)."""
+    """The lines that became no rows: removed (too long) or quarantined (not a valid conversation)."""
 
     stage: str
     lines: list[dict[str, Any]] = field(default_factory=list)
@@ -37,18 +36,17 @@ class LineLedger:
         self.lines.append(entry)
 
     def counted(self, action: str) -> int:
-        """How many lines met with `action`."""
+        """Return the number of lines with an action."""
         return sum(line["action"] == action for line in self.lines)
 
     def write(self, path: Path) -> None:
-        """Write as JSON lines, in the order of the notes."""
+        """Write the ledger as JSON lines, in the order of the notes."""
         path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in self.lines), encoding="utf-8")
 
 
 @dataclass(frozen=True)
 class EncodedConversation:
-    """One conversation: its line in the file (from 1), ids with `<|bos|>` first, the mask of all its answers, and
-    the place of the last message's role token."""
+    """A conversation: its line in the file (from 1), ids from `<|bos|>` on, the mask of all answers, the index of the last role token."""
 
     line: int
     ids: Ids
@@ -57,15 +55,15 @@ class EncodedConversation:
 
     @property
     def last_answer(self) -> Mask:
-        """The mask of the last message alone: in a preference pair the earlier turns are the same on both sides."""
+        """The mask of the last message alone: the earlier turns of a preference pair are equal on both sides."""
         return self.answer & (np.arange(len(self.ids)) > self.last_start)
 
 
 def read_lines(path: Path, check: Callable[[dict[str, Any]], str | None], ledger: LineLedger) -> list[tuple[int, dict[str, Any]]]:
-    """(line number, object) of every good line; what `check` names a fault in goes to the ledger as quarantined."""
+    """Return (line number, object) for every valid line; a line for which `check` returns a fault is quarantined in the ledger."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: conversations are expected there; make the examples first")
-    good: list[tuple[int, dict[str, Any]]] = []
+        raise FileNotFoundError(f"{path} does not exist: it should hold conversations; make the examples first")
+    valid: list[tuple[int, dict[str, Any]]] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
@@ -75,14 +73,14 @@ def read_lines(path: Path, check: Callable[[dict[str, Any]], str | None], ledger
         except json.JSONDecodeError as error:
             value, fault = None, f"not JSON: {error.msg}"
         if fault is None and value is not None:
-            good.append((number, value))
+            valid.append((number, value))
         else:
             ledger.note(path.name, number, "quarantined", fault or "", 0)
-    return good
+    return valid
 
 
 def conversation_fault(value: dict[str, Any]) -> str | None:
-    """Why this is no conversation to learn from, or None: known roles, text contents, an assistant's message last."""
+    """Return why this is not a valid conversation, or None: known roles, text contents, and an assistant's message last."""
     fault = _messages_fault(value.get("messages"))
     if fault is None and value["messages"][-1]["role"] != "assistant":
         fault = "the last message is not the assistant's"
@@ -90,7 +88,7 @@ def conversation_fault(value: dict[str, Any]) -> str | None:
 
 
 def preference_fault(value: dict[str, Any]) -> str | None:
-    """Why this is no preference pair, or None: messages that end with the user, two different answers."""
+    """Return why this is not a valid preference pair, or None: messages that end with the user, and two different answers."""
     fault = _messages_fault(value.get("messages"))
     if fault is None and value["messages"][-1]["role"] != "user":
         fault = "the last message is not the user's"
@@ -101,7 +99,7 @@ def preference_fault(value: dict[str, Any]) -> str | None:
 
 
 def encode_conversations(encoder: TextEncoder, lines: list[tuple[int, Messages]]) -> Iterator[EncodedConversation]:
-    """Each conversation as `<|bos|>`, then role, content and `<|end|>` for each message."""
+    """Yield each conversation as `<|bos|>`, then role, content and `<|end|>` for each message."""
     contents = encoder.encode(message["content"] for _, messages in lines for message in messages)
     for number, messages in lines:
         ids: list[Ids] = [np.array([BOS], dtype=encoder.dtype)]
@@ -127,7 +125,7 @@ def _messages_fault(messages: object) -> str | None:
 
 
 def _is_text(value: object) -> bool:
-    """A string that UTF-8 can hold: JSON can smuggle in half a surrogate pair."""
+    """Whether a value is a string that UTF-8 can encode: JSON may contain half a surrogate pair."""
     if not isinstance(value, str):
         return False
     try:

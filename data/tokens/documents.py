@@ -1,7 +1,6 @@
-"""Reads a split (documents.parquet) a few rows at a time, and orders documents by a hash of their id.
+"""Reads a split (documents.parquet) a few rows at a time, and shuffles documents by a hash of their id.
 
-Cost: one Parquet batch of texts in memory at a time. A missing file or column raises FileNotFoundError or KeyError
-with the path.
+Memory holds one Parquet batch of texts. A missing file or column raises FileNotFoundError or KeyError with the path.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ class Document:
 
 
 def read_documents(path: Path, batch_rows: int = 16) -> Iterator[Document]:
-    """The documents of a Parquet file in the order in which they lie there (by id, as every stage writes them)."""
+    """Yield the documents of a Parquet file in its order (by id, as every stage writes them)."""
     import pyarrow.parquet as pq
 
     if not Path(path).is_file():
-        raise FileNotFoundError(f"{path} does not exist: the split that should have been written there is missing")
-    # Without a buffer of its own size the reader holds every column that it has read until the end of the file.
+        raise FileNotFoundError(f"{path} does not exist: the split that should be there is missing")
+    # Without an explicit buffer size the reader keeps every column it has read until the end of the file.
     with pq.ParquetFile(path, pre_buffer=False, buffer_size=2**20) as file:
         missing = {"id", "source", "text"} - set(file.schema_arrow.names)
         if missing:
@@ -39,6 +38,6 @@ def read_documents(path: Path, batch_rows: int = 16) -> Iterator[Document]:
 
 
 def shuffle_key(seed: int, *parts: object) -> int:
-    """A 64-bit number that depends on the seed and the parts alone; sorting by it shuffles."""
+    """Hash the seed and the parts to a 64-bit number; sorting by it shuffles."""
     message = "\0".join(str(part) for part in (seed, *parts)).encode()
     return int.from_bytes(hashlib.sha256(message).digest()[:8], "big")

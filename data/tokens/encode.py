@@ -1,11 +1,9 @@
 """Encodes conversations and preference pairs into rows for tuning.
 
-Guarantee: the loss covers the assistant's words and the `<|end|>` that closes them, nothing else; conversations are
-never cut and share rows as separate documents; of a pair, both answers follow the same prompt. Same inputs, same bytes.
-Cost: the encoded conversations in memory.
-When it can't: a missing file raises FileNotFoundError. What is longer than a row is dropped, and lines that are no
-conversation are quarantined: each has its line in ledger.jsonl and is counted. A file that leaves nothing gives a
-shard directory of no rows.
+The loss covers the assistant's words and the `<|end|>` that closes them, nothing else. Conversations are never cut, and share rows as
+separate documents; both answers of a pair follow the same prompt. Equal inputs give equal bytes. Memory holds the encoded conversations.
+A missing file raises FileNotFoundError. Conversations longer than a row are dropped and invalid lines are quarantined: each has a line in
+ledger.jsonl and is counted. A file of which nothing is left gives a shard directory without rows.
 
 Files: sft/train, sft/val, preference/train, preference/val (shard directories), ledger.jsonl.
 """
@@ -35,8 +33,8 @@ TOO_LONG = "longer than a row"
 def encode(conversations: Path, tokenizer: Path, output: Path, config: EncodeConfig) -> dict[str, float]:
     """Encode `instructions_{train,val}.jsonl` and `preferences_{train,val}.jsonl` of the directory `conversations`.
 
-    Metrics, with sft_train_, sft_val_, preference_train_ or preference_val_ in front: rows, tokens, targets, bytes,
-    padding_fraction, kept, removed (too long), quarantined; and removed, quarantined over all.
+    Return metrics with the prefix sft_train_, sft_val_, preference_train_ or preference_val_: rows, tokens, targets, bytes,
+    padding_fraction, kept, removed (too long), quarantined; and removed and quarantined in total.
     """
     encoder = TextEncoder(tokenizer)
     total = LineLedger("encode")
@@ -57,7 +55,7 @@ def encode(conversations: Path, tokenizer: Path, output: Path, config: EncodeCon
 
 
 def _write_sft(path: Path, directory: Path, encoder: TextEncoder, config: EncodeConfig, ledger: LineLedger) -> dict[str, float]:
-    """Conversations, several to a row as separate documents, in the order of a hash of (seed, line)."""
+    """Write conversations, several to a row as separate documents, in the order of a hash of (seed, line)."""
     width = config.sequence_length + 1
     lines = [(number, value["messages"]) for number, value in read_lines(path, conversation_fault, ledger)]
     kept: list[EncodedConversation] = []
@@ -76,7 +74,7 @@ def _write_sft(path: Path, directory: Path, encoder: TextEncoder, config: Encode
 
 
 def _write_pairs(path: Path, directory: Path, encoder: TextEncoder, config: EncodeConfig, ledger: LineLedger) -> dict[str, float]:
-    """Preference pairs, one a row, in the order of the file; the loss covers the two answers alone."""
+    """Write preference pairs, one to a row, in the order of the file; the loss covers only the two answers."""
     width = config.sequence_length + 1
     lines = read_lines(path, preference_fault, ledger)
     sides: dict[str, list[EncodedConversation]] = {}
@@ -96,8 +94,8 @@ def _write_pairs(path: Path, directory: Path, encoder: TextEncoder, config: Enco
     for start in range(0, len(kept), config.shard_rows):
         part = kept[start : start + config.shard_rows]
         columns: Columns = {}
-        for place, side in enumerate(("chosen", "rejected")):
-            laid = fill_rows([[(pair[place].ids, pair[place].last_answer)] for pair in part], width, encoder.dtype)
-            columns |= {side: laid["tokens"], f"{side}_loss": laid["loss"]}
+        for index, side in enumerate(("chosen", "rejected")):
+            filled = fill_rows([[(pair[index].ids, pair[index].last_answer)] for pair in part], width, encoder.dtype)
+            columns |= {side: filled["tokens"], f"{side}_loss": filled["loss"]}
         writer.add(columns)
     return {**writer.close(), "kept": float(len(kept))}

@@ -1,12 +1,9 @@
-"""Text to ids with a fitted tokenizer: on all cores, without ever handing it one giant string.
+"""Encodes text into ids with a fitted tokenizer, on all cores and in chunks instead of one giant string.
 
-Guarantee: special tokens never come out of text. A book or a user that writes "<|end|>" gets the ids of those seven
-characters, so content cannot end a message or open a role. Ids are those of the whole text encoded at once (see
-`pieces` for why, and its one exception), and decoding them gives the text back byte for byte, except what became `<|unk|>`
-in a kind that has it (see `kinds.py`): that is gone, and `unknown_bytes` says how much it was.
-Cost: about 4 million characters are in flight at a time; the tokenizer's own threads share them, and what it has encoded
-becomes arrays while it encodes on.
-When it can't: a directory that holds no tokenizer of ours raises TokenizerError.
+Text never produces special tokens: a book or a user that writes "<|end|>" gets the ids of those seven characters, so content cannot end a
+message or open a role. Ids are those of the whole text encoded at once (see `chunks` for why, and its one exception). Decoding them gives
+the text back byte for byte, except for what became `<|unk|>` in a kind that has it (see `kinds.py`); `unknown_bytes` says how much it was.
+About 4 million characters are in flight: the tokenizer's threads encode one batch while the results of the one before become arrays.
 """
 
 from __future__ import annotations
@@ -28,27 +25,27 @@ if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
 
 Owner = TypeVar("Owner")
-Batch = list[tuple[int, str]]  # (number of the text, piece)
+Batch = list[tuple[int, str]]  # (number of the text, chunk)
 Ids = NDArray[Any]
 CHUNK_CHARACTERS = 16_384
 MAX_CHUNK_CHARACTERS = 16 * CHUNK_CHARACTERS
 BATCH_CHARACTERS = 2_000_000
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
 _LINE_END = re.compile(r"(?<=\S)\n")
-_WORD_END = re.compile(r"(?<=\S)[ \n]")  # the pattern of the tokenizer and Python disagree on rarer whitespace
+_WORD_END = re.compile(r"(?<=\S)[ \n]")  # the tokenizer's pattern and Python disagree on rarer white space
 
 
 class TokenizerError(ValueError):
-    """The directory holds no tokenizer that folio wrote, or the tokenizer does not do what is promised of it."""
+    """The directory has no tokenizer written by folio, or the tokenizer breaks a guarantee."""
 
 
 def chunks(text: str) -> Iterator[str]:
-    """Cut `text` into pieces of about 16 thousand characters whose tokens, joined, are the tokens of the whole.
+    """Cut `text` into chunks of about 16 thousand characters whose tokens, joined, are the tokens of the whole text.
 
-    Rule: a cut falls just before a space or newline that follows no whitespace: at the end of a line if there is one
-    within as much again, else at the end of a word. The byte-level pattern splits there in any case, and looks
-    ahead only inside runs of whitespace, which a cut never divides. Exception: a run of 262,144 characters that
-    offers no such place is cut where it stands; its tokens may then differ there, its round trip may not.
+    A cut is made just before a space or newline that follows other text: at the end of a line if there is one within twice the chunk size,
+    else at the end of a word. The byte-level pattern always splits there, and looks ahead only within runs of white space, which a cut
+    never divides. Exception: 262,144 characters without such a position are cut anyway; tokens may differ there, but the text still
+    decodes correctly.
     """
     start = 0
     while len(text) - start > CHUNK_CHARACTERS:
@@ -70,31 +67,31 @@ class TextEncoder:
 
         path = Path(directory) / "tokenizer.json"
         if not path.is_file():
-            raise TokenizerError(f"{path} does not exist: fit a tokenizer into that directory first")
+            raise TokenizerError(f"{path} does not exist: fit a tokenizer there first")
         content = path.read_bytes()
         self.digest = hashlib.sha256(content).hexdigest()
         self.tokenizer: Tokenizer = Tokenizer.from_buffer(content)
         self.vocab_size: int = self.tokenizer.get_vocab_size(with_added_tokens=True)
-        for place, token in enumerate(SPECIAL_TOKENS):
-            if self.tokenizer.token_to_id(token) != place:
-                raise TokenizerError(f"{path}: {token} has id {self.tokenizer.token_to_id(token)}, must be {place}")
+        for index, token in enumerate(SPECIAL_TOKENS):
+            if self.tokenizer.token_to_id(token) != index:
+                raise TokenizerError(f"{path}: {token} has id {self.tokenizer.token_to_id(token)}, must be {index}")
         self.tokenizer.encode_special_tokens = True
         self.unknown: int | None = self.tokenizer.token_to_id(UNKNOWN)
         self.token_bytes = token_bytes(self.tokenizer)
         self.dtype = np.dtype(np.uint16 if self.vocab_size <= 65_536 else np.uint32)
 
     def unknown_bytes(self, size: int, ids: Ids) -> int:
-        """How many of a text's `size` UTF-8 bytes its `ids` do not tell, because they stand for `<|unk|>`."""
+        """Return how many of a text's `size` UTF-8 bytes are lost in its `ids`, because they became `<|unk|>`."""
         return size - int(self.token_bytes[ids].sum())
 
     def encode(self, texts: Iterable[str]) -> Iterator[Ids]:
-        """The ids of each text, in order; one array of `dtype` a text, without special tokens."""
+        """Yield the ids of each text, in order, as one array of `dtype` without special tokens."""
         parts: dict[int, list[Ids]] = {}
         done = 0
         for batch, encodings in self._encoded(batches(enumerate(texts))):
             for (owner, _), encoding in zip(batch, encodings, strict=True):
                 parts.setdefault(owner, []).append(np.array(encoding.ids, dtype=self.dtype))
-            # Texts before the last one of the batch are whole; the last may go on in the next batch.
+            # All texts but the last one of the batch are complete; the last may continue in the next batch.
             for owner in range(done, batch[-1][0]):
                 yield self._join(parts.pop(owner))
                 done = owner + 1
@@ -102,15 +99,15 @@ class TextEncoder:
             yield self._join(parts[owner])
 
     def _encoded(self, batches: Iterable[Batch]) -> Iterator[tuple[Batch, list[Encoding]]]:
-        """Each batch with its encodings, while the tokenizer's threads are at work on the next."""
+        """Yield each batch with its encodings, while the tokenizer's threads encode the next."""
 
-        def work(batch: Batch) -> list[Encoding]:
-            return self.tokenizer.encode_batch_fast([piece for _, piece in batch], add_special_tokens=False)
+        def encode_batch(batch: Batch) -> list[Encoding]:
+            return self.tokenizer.encode_batch_fast([chunk for _, chunk in batch], add_special_tokens=False)
 
-        with ThreadPoolExecutor(1) as ahead:
+        with ThreadPoolExecutor(1) as executor:
             waiting: deque[tuple[Batch, Future[list[Encoding]]]] = deque()
             for batch in batches:
-                waiting.append((batch, ahead.submit(work, batch)))
+                waiting.append((batch, executor.submit(encode_batch, batch)))
                 if len(waiting) > 1:
                     before, done = waiting.popleft()
                     yield before, done.result()
@@ -118,7 +115,7 @@ class TextEncoder:
                 yield before, done.result()
 
     def decode(self, ids: Ids) -> str:
-        """The text that ids stand for; special tokens are written out, so that a leak shows."""
+        """Decode ids into text, with special tokens written out so that none goes unnoticed."""
         return str(self.tokenizer.decode(ids.tolist(), skip_special_tokens=False))
 
     def _join(self, arrays: list[Ids]) -> Ids:
@@ -126,7 +123,7 @@ class TextEncoder:
 
 
 def token_bytes(tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """UTF-8 bytes that each token stands for, int64 [vocab_size]; 0 for special tokens and for `<|unk|>`, which may be any."""
+    """Return the UTF-8 bytes of each token, int64 [vocab_size]; 0 for special tokens and for `<|unk|>`, which has no fixed size."""
     from tokenizers import decoders, models
 
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
@@ -148,13 +145,13 @@ def token_bytes(tokenizer: Tokenizer) -> NDArray[np.int64]:
 
 
 def batches(texts: Iterable[tuple[Owner, str]]) -> Iterator[list[tuple[Owner, str]]]:
-    """(owner, piece) of (owner, text) in batches of about BATCH_CHARACTERS; an empty text comes as one empty piece."""
+    """Yield (owner, chunk) for each (owner, text), in batches of about BATCH_CHARACTERS; an empty text is one empty chunk."""
     batch: list[tuple[Owner, str]] = []
     size = 0
     for owner, text in texts:
-        for piece in chunks(text) if text else ("",):
-            batch.append((owner, piece))
-            size += len(piece) + 64
+        for chunk in chunks(text) if text else ("",):
+            batch.append((owner, chunk))
+            size += len(chunk) + 64
             if size >= BATCH_CHARACTERS:
                 yield batch
                 batch, size = [], 0

@@ -1,4 +1,4 @@
-"""The files beside tokenizer.json that make its directory one that Hugging Face opens as its own."""
+"""Writes the files that make a tokenizer directory loadable by Hugging Face."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from data.tokens.special import CHAT_TEMPLATE, SPECIAL_TOKENS, UNKNOWN
 
 
 def write_hugging_face_files(output: Path, *, unknown: bool) -> None:
-    """Write what `transformers.AutoTokenizer` needs beside tokenizer.json: config, special tokens, chat template.
+    """Write what `transformers.AutoTokenizer` needs besides tokenizer.json: config, special tokens, chat template.
 
-    Applied by transformers, the template makes one string and parses it: there, unlike in `chat.py`, a user who writes
-    a special token gets one. Serving must encode content as `chat.py` does.
+    transformers renders the template into one string and parses it, so that there, unlike in `chat.py`, a user who writes a special token
+    gets one. Serving must encode content as `chat.py` does.
     """
     pad, bos, eos = SPECIAL_TOKENS[:3]
     names = {"bos_token": bos, "eos_token": eos, "pad_token": pad} | ({"unk_token": UNKNOWN} if unknown else {})
@@ -32,5 +32,5 @@ def write_hugging_face_files(output: Path, *, unknown: bool) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """JSON for people to read, with a line end."""
+    """Write indented JSON with a line end."""
     path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

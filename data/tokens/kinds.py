@@ -1,15 +1,14 @@
-"""The six kinds of tokenizer, each fitted through `tokenizers` on the same pieces of text.
+"""The six kinds of tokenizer, each fitted with the library `tokenizers` on the same chunks of text.
 
-Guarantee: special tokens have the ids of `special.py` in every kind; `<|unk|>`, where a kind has it, comes next. Text is cut
-into words in one way (`WORDS`: a word takes the space before it along, and nothing is dropped or folded), so the tokens of
-known text, put together, are the text. Same pieces and config, same tokenizer, whatever the threads.
-Cost: memory for the distinct words of the sample.
+Special tokens have the ids of `special.py` in every kind, followed by `<|unk|>` where a kind has it. All kinds split text into words in the
+same way (`WORDS`: a word includes the space before it, and nothing is dropped or normalized), so the tokens of known text concatenate to
+the text. Equal chunks and settings give an equal tokenizer, whatever the threads. Memory holds the distinct words of the sample.
 
-| kind | how it cuts a word | what it lacks becomes |
+| kind | how it splits a word | what its vocabulary lacks becomes |
 |---|---|---|
 | byte_level_bpe | bytes, merged by frequency (Sennrich et al. 2016; Radford et al. 2019) | nothing is lacking |
-| bpe | characters, merged by frequency | its UTF-8 bytes, a token each |
-| unigram | the most probable pieces (Kudo 2018) | its UTF-8 bytes, a token each |
+| bpe | characters, merged by frequency | its UTF-8 bytes, one token each |
+| unigram | the most probable pieces (Kudo 2018) | its UTF-8 bytes, one token each |
 | wordpiece | the longest known piece first, continuations marked `##` (Schuster and Nakajima 2012) | `<|unk|>` for the whole word |
 | word | not at all | `<|unk|>` for the word |
 | character | single characters | `<|unk|>` for the character |
@@ -29,17 +28,17 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from tokenizers.pre_tokenizers import PreTokenizer
 
-Texts = Callable[[], Iterator[str]]  # the sample, from its beginning at each call
+Texts = Callable[[], Iterator[str]]  # yields the sample from its beginning at each call
 WORDS = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-# WordPiece marks continuations with ##, so a "#" of the text must never begin a longer word: each is one by itself.
+# WordPiece marks continuations with ##, so a "#" of the text must not begin a longer word: each is a word by itself.
 WORDS_WITHOUT_HASH = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?#| ?[^\s\p{L}\p{N}#]+|\s+(?!\S)|\s+"
 CONTINUED = "##"
 BYTES = tuple(f"<0x{value:02X}>" for value in range(256))
-LONGEST_WORDPIECE_WORD = 100  # greedy search costs the square of a word's length
+LONGEST_WORDPIECE_WORD = 100  # greedy search is quadratic in the length of a word
 
 
 def fit_kind(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
-    """A tokenizer of `config.kind` with at most `size` tokens (or the few that its bytes and special tokens are)."""
+    """Fit a tokenizer of `config.kind` with at most `size` tokens, but at least its bytes and special tokens."""
     fitted = {
         "byte_level_bpe": _byte_level_bpe,
         "bpe": _bpe,
@@ -71,7 +70,7 @@ def _byte_level_bpe(texts: Texts, config: TokenizerConfig, size: int) -> Tokeniz
 
 
 def _bpe(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
-    """Merges over characters; the trainer knows no byte tokens, so they are put in front of what it learned."""
+    """Fit BPE over characters. The trainer knows no byte tokens, so they are inserted before the learned ones."""
     import json
 
     from tokenizers import Tokenizer, decoders, models, trainers
@@ -90,7 +89,7 @@ def _bpe(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
     model = json.loads(learned.to_str())["model"]
     ordered = sorted(model["vocab"], key=model["vocab"].get)
     names = (*SPECIAL_TOKENS, *BYTES, *ordered[len(SPECIAL_TOKENS) :])
-    vocabulary = {token: place for place, token in enumerate(names)}
+    vocabulary = {token: index for index, token in enumerate(names)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[tuple(pair) for pair in model["merges"]], byte_fallback=True))
     tokenizer.pre_tokenizer = word_splitter()
     tokenizer.decoder = decoders.ByteFallback()
@@ -121,7 +120,7 @@ def _wordpiece(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
     trainer = trainers.WordPieceTrainer(
         vocab_size=size,
         min_frequency=config.min_frequency,
-        # The trainer numbers continuations in the order of a hash table unless it is told them beforehand.
+        # The trainer numbers continuations in the order of a hash table unless they are given in advance.
         special_tokens=[*SPECIAL_TOKENS, UNKNOWN, *known, *(CONTINUED + character for character in known)],
         continuing_subword_prefix=CONTINUED,
         show_progress=False,
@@ -153,7 +152,7 @@ def _character(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
     from tokenizers import Tokenizer, decoders, models
 
     known = frequent_characters(texts, config, size - RESERVED["character"])
-    vocabulary = {token: place for place, token in enumerate((*SPECIAL_TOKENS, UNKNOWN, *known))}
+    vocabulary = {token: index for index, token in enumerate((*SPECIAL_TOKENS, UNKNOWN, *known))}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = word_splitter()
     tokenizer.decoder = decoders.Fuse()
@@ -161,14 +160,14 @@ def _character(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
 
 
 def word_splitter(pattern: str = WORDS) -> PreTokenizer:
-    """Cuts text into words and drops nothing."""
+    """Return a pre-tokenizer that splits text into words and drops nothing."""
     from tokenizers import Regex, pre_tokenizers
 
     return pre_tokenizers.Split(Regex(pattern), "isolated")
 
 
 def frequent_characters(texts: Texts, config: TokenizerConfig, most: int) -> tuple[str, ...]:
-    """The characters that count, in order of code point: seen `min_frequency` times, and the `most` frequent of those."""
+    """Return the `most` frequent characters that occur at least `min_frequency` times, in order of code point."""
     seen: Counter[str] = Counter()
     for text in texts():
         seen.update(text)
@@ -177,8 +176,8 @@ def frequent_characters(texts: Texts, config: TokenizerConfig, most: int) -> tup
 
 
 def mask_unknown(texts: Texts, known: tuple[str, ...]) -> Iterator[str]:
-    """The texts with a line end in place of each character that is not among the known: none of them is learned from."""
+    """Yield the texts with unknown characters replaced by line ends, so that nothing is learned from them."""
     kept = set(known)
     for text in texts():
-        strange = set(text) - kept
-        yield text.translate(dict.fromkeys(map(ord, strange), "\n")) if strange else text
+        unknown = set(text) - kept
+        yield text.translate(dict.fromkeys(map(ord, unknown), "\n")) if unknown else text

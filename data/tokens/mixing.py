@@ -1,8 +1,8 @@
-"""Which conversation rows go among the rows of text, and where.
+"""Chooses the conversation rows that are mixed into the rows of text, and their positions.
 
-Rule: all conversations are shuffled and packed whole into rows; when those rows run out the conversations are shuffled
-anew and packed again, and so on; the last round is cut off once there are enough rows. Among the rows of text they
-come at even distances. In these rows the whole conversation counts in the loss, questions included.
+All conversations are shuffled and packed whole into rows; when those rows run out, the conversations are shuffled and packed again, until
+there are enough rows. They are spread evenly among the rows of text. In these rows the whole conversation counts in the loss, questions
+included.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from data.tokens.special import BOS
 
 @dataclass(frozen=True)
 class ConversationRows:
-    """Rows of whole conversations: which of `kept` each holds, and how often all of them came round."""
+    """Rows of whole conversations: which of `kept` each row holds, and how many rounds of all conversations they make."""
 
     width: int
     dtype: np.dtype[Any]
@@ -39,25 +39,25 @@ class ConversationRows:
     def rows(self) -> int:
         return len(self.plan)
 
-    def lay(self, first: int, count: int) -> tuple[Columns, int]:
-        """See `layout.Layout`. A conversation that comes round again counts again, so no token is shared."""
+    def build_rows(self, first: int, count: int) -> tuple[Columns, int]:
+        """Build rows as `layout.Layout` says. A conversation used again counts again, so no token is shared."""
         rows = [[self.kept[number] for number in numbers] for numbers in self.plan[first : first + count]]
         return fill_rows(rows, self.width, self.dtype), 0
 
-    def line(self, split: str) -> TokenCounts:
-        """The account of them."""
+    def count_tokens(self, split: str) -> TokenCounts:
+        """Return their counts for the accounting."""
         times = Counter(number for numbers in self.plan for number in numbers)
         sizes = [len(ids) for ids, _ in self.kept]
-        held = sum(sizes[number] * count for number, count in times.items())
+        placed = sum(sizes[number] * count for number, count in times.items())
         once = sum(sizes[number] for number in times)
         tokens = sum(sizes) + self.too_long
-        return TokenCounts(split, CONVERSATIONS, len(times), tokens, tokens - once, 0, 0, held - once, self.rows * self.width - held)
+        return TokenCounts(split, CONVERSATIONS, len(times), tokens, tokens - once, 0, 0, placed - once, self.rows * self.width - placed)
 
 
 def conversation_rows(encoder: TextEncoder, path: Path, text_rows: int, config: PackConfig, ledger: LineLedger) -> ConversationRows:
-    """The conversation rows that make up `instruction_fraction` beside `text_rows`.
+    """Return the conversation rows that make up `instruction_fraction` beside `text_rows`.
 
-    No rows when the file holds no conversation that fits a row; lines left out are in the ledger.
+    No rows if the file has no conversation that fits a row; lines left out are in the ledger.
     """
     wanted = round(text_rows * config.instruction_fraction / (1 - config.instruction_fraction))
     lines = [(number, value["messages"]) for number, value in read_lines(path, conversation_fault, ledger)]
@@ -83,6 +83,6 @@ def conversation_rows(encoder: TextEncoder, path: Path, text_rows: int, config: 
 
 
 def spread_evenly(text_rows: int, mixed_rows: int) -> NDArray[np.bool_]:
-    """Where mixed-in rows come among all rows, at even distances; bool [text_rows + mixed_rows]."""
-    places = np.arange(text_rows + mixed_rows + 1, dtype=np.int64) * mixed_rows // max(1, text_rows + mixed_rows)
-    return np.diff(places) > 0
+    """Return which of all rows are mixed-in ones, at even distances; bool [text_rows + mixed_rows]."""
+    counts = np.arange(text_rows + mixed_rows + 1, dtype=np.int64) * mixed_rows // max(1, text_rows + mixed_rows)
+    return np.diff(counts) > 0

@@ -1,8 +1,7 @@
-"""Which text of the training split a tokenizer is fitted on, and which is left out to compare sizes by.
+"""Samples the training split: the text that a tokenizer is fitted on, and the held-out text that a sweep compares sizes by.
 
-Guarantee: the same split and config give the same sample; it is at most `sample_bytes`, and `Sample.record` names each piece.
-Left-out text is never in the sample. Nothing but the training split is read.
-Cost: one pass over the split to measure it, one for each time that the sample is read.
+Equal splits and settings give equal samples of at most `sample_bytes`; `Sample.record` lists every chunk in it. Held-out text is never in
+the sample. Only the training split is read: once to measure it, and once each time the sample is read.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from data.tokens.config import TokenizerConfig
 from data.tokens.documents import read_documents, shuffle_key
 from data.tokens.encoder import TokenizerError, chunks
 
-LEFT_OUT, MOST_LEFT_OUT = 0.02, 4 * 2**20  # of the split, and bytes
+HELD_OUT, MOST_HELD_OUT = 0.02, 4 * 2**20  # fraction of the split, and bytes
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A sample of the split at `train`, which holds `total` bytes of text; `record` fills as it is read."""
+    """A sample of the split at `train`, which holds `total` bytes of text; `record` is filled whenever the sample is read."""
 
     train: Path
     config: TokenizerConfig
@@ -29,8 +28,8 @@ class Sample:
     record: list[tuple[str, int, int]] = field(default_factory=list)
 
     @classmethod
-    def of(cls, train: Path, config: TokenizerConfig) -> Sample:
-        """Measure the split. TokenizerError when it has no text, or too little to leave any out for a sweep."""
+    def measure(cls, train: Path, config: TokenizerConfig) -> Sample:
+        """Measure the split. Raise TokenizerError if it has no text, or too little to hold any out for a sweep."""
         total = count = 0
         least = 2**64
         for document in read_documents(train):
@@ -39,17 +38,16 @@ class Sample:
                 count += 1
                 least = min(least, shuffle_key(config.seed, "left out", document.id, number))
         if not total:
-            raise TokenizerError(f"{train} holds no text: nothing to fit a tokenizer on; look at what cleaning removed")
+            raise TokenizerError(f"{train} holds no text to fit a tokenizer on; check what cleaning removed")
         if config.sweep and count < 2:
-            raise TokenizerError(f"{train} is one short text: a sweep has nothing to leave out and compare by; leave tokenizer.sweep empty")
-        return cls(train, config, total, max(int(2**64 * LEFT_OUT), least + 1) if config.sweep else 0)
+            raise TokenizerError(f"{train} is one short text, so a sweep has nothing to hold out; leave tokenizer.sweep empty")
+        return cls(train, config, total, max(int(2**64 * HELD_OUT), least + 1) if config.sweep else 0)
 
     def texts(self) -> Iterator[str]:
-        """Pieces of the split, at most `sample_bytes` of them, each noted in `record` as (document, piece, bytes).
+        """Yield chunks of the split, at most `sample_bytes`, and record each as (document, chunk, bytes).
 
-        Rule: everything when it fits. Otherwise a piece is taken when a hash of (seed, document, piece) falls below
-        sample_bytes / total, until the cap: each book gives a part in proportion to its length, and adding a book
-        leaves the choice among the others nearly as it was.
+        If the split fits, all of it; otherwise the chunks whose hash of (seed, document, chunk) is below sample_bytes / total, up to the
+        cap. So each book contributes in proportion to its length, and adding a book barely changes the choice among the others.
         """
         self.record.clear()
         config = self.config
@@ -57,29 +55,29 @@ class Sample:
         most = int(2**64 * config.sample_bytes / self.total)
         room = config.sample_bytes
         for document in read_documents(self.train):
-            for number, piece in enumerate(chunks(document.text)):
-                size = len(piece.encode())
+            for number, chunk in enumerate(chunks(document.text)):
+                size = len(chunk.encode())
                 taken = everything or shuffle_key(config.seed, document.id, number) < most
-                if size <= room and taken and not self._left_out(document.id, number):
+                if size <= room and taken and not self._is_held_out(document.id, number):
                     room -= size
                     self.record.append((document.id, number, size))
-                    yield piece
+                    yield chunk
 
-    def left_out(self) -> Iterator[str]:
-        """The pieces to compare sizes by: about a fiftieth of the split, at least one piece, at most 4 MB."""
-        room = MOST_LEFT_OUT
+    def held_out(self) -> Iterator[str]:
+        """Yield the chunks that sizes are compared on: about 2 % of the split, at least one chunk, at most 4 MB."""
+        room = MOST_HELD_OUT
         for document in read_documents(self.train):
-            for number, piece in enumerate(chunks(document.text)):
-                if room > 0 and self._left_out(document.id, number):
-                    room -= len(piece.encode())
-                    yield piece
+            for number, chunk in enumerate(chunks(document.text)):
+                if room > 0 and self._is_held_out(document.id, number):
+                    room -= len(chunk.encode())
+                    yield chunk
 
-    def _left_out(self, identity: str, number: int) -> bool:
+    def _is_held_out(self, identity: str, number: int) -> bool:
         return bool(self.bound) and shuffle_key(self.config.seed, "left out", identity, number) < self.bound
 
 
 def write_record(path: Path, record: list[tuple[str, int, int]]) -> None:
-    """The sample as a table: document id, number of the piece in it, bytes."""
+    """Write the record of a sample: document id, number of the chunk in it (column piece), bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

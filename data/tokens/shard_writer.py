@@ -1,9 +1,8 @@
 """Writes rows as memory-mappable shards: Arrow IPC files of one record batch each, and `shards.json` last.
 
-Guarantee: same rows, same bytes. Nothing is compressed and no column may be null, so a reader maps the file and sees
-the values where they lie. `shards.json` holds each file's SHA-256 and the digest of the tokenizer.
-Cost: the rows of one file in memory. A directory without `shards.json` is an unfinished one.
-When it can't: columns of the wrong name or width raise ValueError.
+Equal rows give equal bytes. Nothing is compressed and no column has nulls, so a reader maps the file and sees the values in place.
+`shards.json` holds each file's SHA-256 and the digest of the tokenizer; a directory without it is incomplete. Memory holds the rows of one
+file. Columns of the wrong name or width raise ValueError.
 """
 
 from __future__ import annotations
@@ -25,30 +24,30 @@ FORMAT = 1
 Kind = Literal["pretrain", "sft", "preference"]
 PACKED = {"tokens": "loss", "document": None, "loss": None}
 PAIRS = {"chosen": "chosen_loss", "chosen_loss": None, "rejected": "rejected_loss", "rejected_loss": None}
-# column -> the column that says which of its tokens count
+# column -> the column with its loss mask
 COLUMNS: dict[Kind, dict[str, str | None]] = {"pretrain": PACKED, "sft": PACKED, "preference": PAIRS}
 
 
 class ShardWriter:
-    """Collects rows, writes a file whenever `shard_rows` have come, and `shards.json` on `close`."""
+    """Collects rows, writes a file for every `shard_rows` of them, and `shards.json` on `close`."""
 
     def __init__(
         self, directory: Path, kind: Kind, sequence_length: int, encoder: TextEncoder, shard_rows: int, unknown_size: float = 0.0
     ) -> None:
-        """`unknown_size`: UTF-8 bytes that an `<|unk|>` of this text stands for, on average."""
+        """`unknown_size`: UTF-8 bytes that an `<|unk|>` of this text replaces, on average."""
         directory.mkdir(parents=True, exist_ok=True)
         self.directory, self.kind, self.width = directory, kind, sequence_length + 1
         self.encoder, self.shard_rows = encoder, shard_rows
         self.token_bytes = encoder.token_bytes
-        self.waiting: list[Columns] = []
+        self.pending: list[Columns] = []
         self.files: list[dict[str, object]] = []
         self.unknown_size = unknown_size
         self.rows = self.targets = self.bytes = self.padding = self.filled = self.shared = self.unknown = 0
-        self._waiting_rows = 0
+        self._pending_rows = 0
 
     @property
     def tokens(self) -> int:
-        """Tokens held so far, padding left out and each that two rows share counted once."""
+        """Tokens written so far, without padding; a token that two rows share counts once."""
         return self.filled - self.shared
 
     def add(self, columns: Columns, shared: int = 0) -> None:
@@ -69,19 +68,19 @@ class ShardWriter:
         self.shared += shared
         start = 0
         while start < count:
-            take = min(count - start, self.shard_rows - self._waiting_rows)
-            self.waiting.append({name: values[start : start + take] for name, values in columns.items()})
-            self._waiting_rows += take
+            take = min(count - start, self.shard_rows - self._pending_rows)
+            self.pending.append({name: values[start : start + take] for name, values in columns.items()})
+            self._pending_rows += take
             start += take
-            if self._waiting_rows == self.shard_rows:
+            if self._pending_rows == self.shard_rows:
                 self._flush()
 
     def close(self, sources: Mapping[str, int] | None = None) -> dict[str, float]:
-        """Write what waits and `shards.json`; returns rows, tokens, targets, bytes and the fraction that is padding.
+        """Write the remaining rows and `shards.json`; return rows, tokens, targets, bytes and the fraction of padding.
 
-        `sources`: how many rows each source has, one after the other, when a row holds one source alone.
+        `sources`: the number of rows of each source, in order, if each row holds one source.
         """
-        if self._waiting_rows:
+        if self._pending_rows:
             self._flush()
         unknown_bytes = round(self.unknown * self.unknown_size)
         self.bytes += unknown_bytes
@@ -114,7 +113,7 @@ class ShardWriter:
         arrays, fields = [], []
         lists: Any = pa.FixedSizeListArray  # the stubs know no from_arrays with a type
         for name in COLUMNS[self.kind]:
-            values: NDArray[np.generic] = np.concatenate([part[name] for part in self.waiting]).reshape(-1)
+            values: NDArray[np.generic] = np.concatenate([part[name] for part in self.pending]).reshape(-1)
             flat = pa.array(values)
             list_type = pa.list_(pa.field("item", flat.type, nullable=False), self.width)
             arrays.append(lists.from_arrays(flat, type=list_type))
@@ -127,4 +126,4 @@ class ShardWriter:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         self.files.append({"name": path.name, "rows": batch.num_rows, "sha256": digest})
         self.rows += batch.num_rows
-        self.waiting, self._waiting_rows = [], 0
+        self.pending, self._pending_rows = [], 0

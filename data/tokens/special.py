@@ -1,17 +1,17 @@
-"""The special tokens, their ids and the chat format: the words that text and model share beside the text itself.
+"""The special tokens, their ids and the chat format.
 
-A conversation is `<|bos|>`, then each message as its role token, its content and `<|end|>`; nothing is put between.
+A conversation is `<|bos|>`, then each message as its role token, its content and `<|end|>`; with nothing between.
 """
 
 from __future__ import annotations
 
 SPECIAL_TOKENS = ("<|pad|>", "<|bos|>", "<|eos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
-UNKNOWN = "<|unk|>"  # the eighth, in tokenizers that can't write every text
+UNKNOWN = "<|unk|>"  # the eighth, in tokenizers that can't encode every text
 PAD, BOS, EOS, SYSTEM, USER, ASSISTANT, END = range(7)
 ROLES = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
 
-# Jinja, as Hugging Face's apply_chat_template renders it. It lives here and not in a file of its own so that a
-# change to it is a change of code, which stage identity sees.
+# Jinja for Hugging Face's apply_chat_template. It is here and not in a file of its own so that a change to it is a change of code, which
+# stage keys see.
 CHAT_TEMPLATE = (
     "{{ bos_token }}"
     "{%- for message in messages -%}"

@@ -1,10 +1,8 @@
-"""A split as one stream of tokens: `<|bos|>` text `<|eos|>`, document after document in shuffled order.
+"""Encodes a split as one stream of tokens: `<|bos|>` text `<|eos|>`, document after document in shuffled order.
 
-Guarantee: the order is that of a hash of (seed, document id), so it does not depend on any text. Lengths add up: they are
-the stream's tokens, and `bytes` are the texts'.
-Cost: the tokens lie in a file in `scratch`, two or four bytes each, mapped and not held; memory holds one batch of texts and
-about 300 bytes a document.
-When it can't: a full disk raises OSError; the file ends with the folder that it lies in.
+The order is that of a hash of (seed, document id), so it doesn't depend on any text. Lengths add up to the stream's tokens, and `bytes` to
+those of the texts. The tokens are in a file in `scratch`, two or four bytes each, memory-mapped; memory holds one batch of texts and about
+300 bytes a document. A full disk raises OSError; the file is removed with its folder.
 """
 
 from __future__ import annotations
@@ -27,7 +25,7 @@ Numbers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Stream:
-    """Documents in stream order. `lengths` are in tokens and count `<|bos|>` and `<|eos|>`; `bytes` are of UTF-8."""
+    """Documents in stream order. `lengths` are in tokens and include `<|bos|>` and `<|eos|>`; `bytes` are of UTF-8."""
 
     ids: list[str]
     sources: list[str]
@@ -35,18 +33,18 @@ class Stream:
     lengths: Numbers
     origins: Numbers  # where each document begins in `file`
     file: Ids
-    unknown_size: float = 0.0  # UTF-8 bytes that one `<|unk|>` of it stands for, on average
+    unknown_size: float = 0.0  # UTF-8 bytes that one `<|unk|>` replaces, on average
 
     @cached_property
     def starts(self) -> Numbers:
-        """Where each document begins in the stream, and where the stream ends; int64 [documents + 1]."""
+        """The start of each document in the stream, and the end of the stream; int64 [documents + 1]."""
         return np.concatenate([np.zeros(1, np.int64), np.cumsum(self.lengths, dtype=np.int64)])
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
     def take(self, first: int, last: int) -> Ids:
-        """The tokens at places `first` to `last` (not included) of the stream, as far as there are any."""
+        """Return the tokens from `first` up to `last` (excluded) or the end of the stream."""
         last = min(last, len(self))
         if first >= last:
             return np.empty(0, dtype=self.file.dtype)
@@ -60,7 +58,7 @@ class Stream:
         return np.concatenate(parts)
 
     def by_source(self) -> dict[str, Stream]:
-        """One stream a source, in the order of their names; each keeps the order of its documents."""
+        """Return one stream for each source, ordered by name; each keeps the order of its documents."""
         names = np.array(self.sources, dtype=object)
         return {source: self._only(np.flatnonzero(names == source)) for source in sorted(set(self.sources))}
 
@@ -70,7 +68,7 @@ class Stream:
 
 
 def read_stream(encoder: TextEncoder, path: Path, seed: int, scratch: Path) -> Stream:
-    """Read and encode the split at `path`; the tokens go to a file in `scratch` in the order in which they are read."""
+    """Read and encode the split at `path`; write the tokens to a file in `scratch`, in the order of the split."""
     ids: list[str] = []
     sources: list[str] = []
     sizes: list[int] = []
@@ -85,8 +83,8 @@ def read_stream(encoder: TextEncoder, path: Path, seed: int, scratch: Path) -> S
     bos, eos = (np.array([token], dtype=encoder.dtype) for token in (BOS, EOS))
     lengths: list[int] = []
     unknown = lost = 0
-    kept = scratch / f"{path.stem}.tokens"
-    with kept.open("wb") as file:
+    token_file = scratch / f"{path.stem}.tokens"
+    with token_file.open("wb") as file:
         for encoded in encoder.encode(texts()):
             for part in (bos, encoded, eos):
                 file.write(part.data)
@@ -95,7 +93,7 @@ def read_stream(encoder: TextEncoder, path: Path, seed: int, scratch: Path) -> S
                 unknown += int((encoded == encoder.unknown).sum())
                 lost += encoder.unknown_bytes(sizes[len(lengths) - 1], encoded)
     order = sorted(range(len(ids)), key=lambda number: (shuffle_key(seed, ids[number]), ids[number]))
-    tokens: Ids = np.memmap(kept, dtype=encoder.dtype, mode="r") if lengths else np.empty(0, dtype=encoder.dtype)
+    tokens: Ids = np.memmap(token_file, dtype=encoder.dtype, mode="r") if lengths else np.empty(0, dtype=encoder.dtype)
     counts = np.array(lengths, dtype=np.int64)
     whole = Stream(ids, sources, np.array(sizes, dtype=np.int64), counts, np.cumsum(counts) - counts, tokens, lost / max(unknown, 1))
     return whole._only(np.array(order, dtype=np.int64))

@@ -1,8 +1,7 @@
-"""What a tokenizer does to the training split: the round trip proven, and the figures and samples of report.json.
+"""Measures a tokenizer on the training split: verifies the round trip, and collects the figures and samples of report.json.
 
-Guarantee: every piece of every document is encoded and decoded. Of a piece without `<|unk|>` the text must come back byte for
-byte; of one with it, as many bytes as its known tokens stand for. Same split, same report.
-Cost: one pass over the split.
+Every chunk of every document is encoded and decoded. A chunk without `<|unk|>` must be restored byte for byte; one with it must have as
+many bytes as its known tokens. Equal splits give equal reports. Costs one pass over the split.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ LONGEST, SAMPLES, SAMPLE_CHARACTERS, SHOWN_CHARACTERS = 24, 3, 900, 60
 
 @dataclass
 class Tally:
-    """What some texts come to. `words` are runs of characters between white space."""
+    """Counts over some texts. `words` are runs of characters between white space."""
 
     bytes: int = 0
     words: int = 0
@@ -37,8 +36,8 @@ class Tally:
             setattr(self, name, getattr(self, name) + value)
 
     def figures(self) -> dict[str, float]:
-        """The counts, and what follows from them: bytes told per token (what `<|unk|>` swallows is not told), tokens a word
-        (fertility), share of tokens unknown, of bytes lost."""
+        """Return the counts and figures derived from them: bytes per token (without lost ones), tokens a word (fertility), the share of
+        unknown tokens, and the share of lost bytes."""
         return asdict(self) | {
             "bytes_per_token": (self.bytes - self.unknown_bytes) / self.tokens if self.tokens else 0.0,
             "fertility": self.tokens / self.words if self.words else 0.0,
@@ -49,7 +48,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Figures over the split and by source, how often each token came, pieces that failed the round trip, and samples."""
+    """Counts over the split and by source, uses of each token, the number of chunks that failed the round trip, and samples."""
 
     whole: Tally
     sources: dict[str, Tally]
@@ -59,25 +58,25 @@ class Measurement:
 
 
 def measure(encoder: TextEncoder, split: Path, seed: int) -> Measurement:
-    """Encode, decode and count every piece of a split."""
+    """Encode, decode and count every chunk of a split."""
     whole, sources = Tally(), defaultdict[str, Tally](Tally)
     uses = np.zeros(encoder.vocab_size, dtype=np.int64)
     errors = 0
     chosen: list[tuple[int, Document]] = []
-    for group in batches(_noted(split, seed, chosen)):
-        texts = [piece for _, piece in group]
+    for group in batches(_texts(split, seed, chosen)):
+        texts = [text for _, text in group]
         encodings = encoder.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         lists = [encoding.ids for encoding in encodings]
-        back = encoder.tokenizer.decode_batch(lists, skip_special_tokens=True)  # a special token would go missing here
+        back = encoder.tokenizer.decode_batch(lists, skip_special_tokens=True)  # would drop a special token, if there were one
         for (source, text), ids, decoded in zip(group, lists, back, strict=True):
             counted = np.bincount(np.array(ids, dtype=np.int64), minlength=encoder.vocab_size)
             unknown = int(counted[encoder.unknown]) if encoder.unknown is not None else 0
-            size, told = len(text.encode()), int(counted @ encoder.token_bytes)
-            tally = Tally(size, len(text.split()), len(ids), unknown, size - told)
+            size, known_bytes = len(text.encode()), int(counted @ encoder.token_bytes)
+            tally = Tally(size, len(text.split()), len(ids), unknown, size - known_bytes)
             whole.add(tally)
             sources[source].add(tally)
             uses += counted
-            errors += len(decoded.encode()) != told if unknown else decoded != text
+            errors += len(decoded.encode()) != known_bytes if unknown else decoded != text
     return Measurement(
         whole,
         dict(sorted(sources.items())),
@@ -88,7 +87,7 @@ def measure(encoder: TextEncoder, split: Path, seed: int) -> Measurement:
 
 
 def make_report(encoder: TextEncoder, measured: Measurement, kind: str, sweep: list[dict[str, Any]]) -> dict[str, Any]:
-    """All that report.json holds."""
+    """Return the content of report.json."""
     sizes, used = encoder.token_bytes, measured.uses > 0
     named = {index: token for token, index in encoder.tokenizer.get_vocab(with_added_tokens=True).items()}
     longest = sorted((index for index in named if sizes[index]), key=lambda index: (-int(sizes[index]), index))[:LONGEST]
@@ -107,17 +106,17 @@ def make_report(encoder: TextEncoder, measured: Measurement, kind: str, sweep: l
     }
 
 
-def report_metrics(told: dict[str, Any]) -> dict[str, float]:
-    """The figures of a report as flat numbers, for a tracker."""
-    flat = {name: float(told["whole"][name]) for name in ("tokens", "bytes_per_token", "fertility", "unknown_rate", "lost_share")}
-    flat |= {"vocab_size": float(told["vocab_size"]), "train_bytes": float(told["whole"]["bytes"]), "used_share": told["used_share"]}
-    for name, figures in told["sources"].items():
+def report_metrics(report: dict[str, Any]) -> dict[str, float]:
+    """Return the figures of a report as flat metrics."""
+    flat = {name: float(report["whole"][name]) for name in ("tokens", "bytes_per_token", "fertility", "unknown_rate", "lost_share")}
+    flat |= {"vocab_size": float(report["vocab_size"]), "train_bytes": float(report["whole"]["bytes"]), "used_share": report["used_share"]}
+    for name, figures in report["sources"].items():
         flat |= {f"{figure}_{name}": float(figures[figure]) for figure in ("bytes_per_token", "fertility", "unknown_rate")}
-    return flat | {f"sweep_{row['size']}_bytes_per_token": row["bytes_per_token"] for row in told["sweep"]}
+    return flat | {f"sweep_{row['size']}_bytes_per_token": row["bytes_per_token"] for row in report["sweep"]}
 
 
-def _noted(split: Path, seed: int, chosen: list[tuple[int, Document]]) -> Iterator[tuple[str, str]]:
-    """(source, text) of each document with one; notes in `chosen` the documents whose beginnings are shown."""
+def _texts(split: Path, seed: int, chosen: list[tuple[int, Document]]) -> Iterator[tuple[str, str]]:
+    """Yield (source, text) of each document with text; collect in `chosen` the documents whose beginnings become samples."""
     for document in read_documents(split):
         chosen.append((shuffle_key(seed, "shown", document.id), Document(document.id, document.source, document.text[:SAMPLE_CHARACTERS])))
         chosen.sort(key=lambda one: one[0])
@@ -127,7 +126,7 @@ def _noted(split: Path, seed: int, chosen: list[tuple[int, Document]]) -> Iterat
 
 
 def _sample(encoder: TextEncoder, document: Document) -> dict[str, Any]:
-    """The beginning of a document as [id, text] for each token; a character's text stands with its first token."""
+    """Return the beginning of a document as [id, text] for each token; a character's text belongs to its first token."""
     encoding = encoder.tokenizer.encode(document.text, add_special_tokens=False)
     cuts: list[list[Any]] = []
     done = 0

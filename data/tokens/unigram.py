@@ -1,12 +1,12 @@
-"""Pieces and their probabilities for a unigram tokenizer, by expectation maximization (Kudo 2018, arXiv:1804.10959, section 3.2).
+"""Fits the pieces of a unigram tokenizer and their probabilities, by expectation maximization (Kudo 2018, arXiv:1804.10959, section 3.2).
 
-How it goes: substrings of the sample's words that are frequent and long are the first pieces; then, in turn, expected counts
-over all segmentations of all words (forward-backward) become probabilities, and the pieces that the words miss least go,
-until the size is reached. Single characters of the alphabet always stay.
-Guarantee: the same words give the same pieces, whatever the threads and the order in which the words come: sums are taken in
-a fixed order. The library's own trainer sums in the order of a hash table, and gives other pieces each time.
-Cost: of the sample only the 200,000 most frequent words, each cut after 32 characters; about 10 s for 100,000 words.
-When it can't: words with fewer distinct substrings than asked for give fewer pieces.
+Frequent and long substrings of the sample's words are the first pieces. Then two steps alternate until the size is reached: expected counts
+over all segmentations of all words (forward-backward) become probabilities, and the pieces that the likelihood depends on least are
+removed. Single characters of the alphabet always stay.
+Equal words give equal pieces, whatever the threads and the order of the words: sums are taken in a fixed order. The library's own trainer
+sums in the order of a hash table, and gives other pieces each time.
+Only the 200,000 most frequent words of the sample are used, each cut into runs of 32 characters; about 10 s for 100,000 words. Words with
+fewer distinct substrings than asked for give fewer pieces.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from numpy.typing import NDArray
 MOST_WORDS, LONGEST_WORD = 200_000, 32
 SEEDS_A_PIECE, LEAST_SEEDS = 10, 20_000
 SHRINK, ROUNDS = 0.7, 2
-LEAST_COUNT = 0.5  # a piece that is expected less often than this is not worth a place (as in SentencePiece)
+LEAST_COUNT = 0.5  # a piece with a smaller expected count is removed (as in SentencePiece)
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 
 @dataclass
 class Lattice:
-    """All pieces inside words of one length L: `arcs_NLK` is the piece that begins at a place and is k + 1 long, or -1."""
+    """All pieces within words of one length L: `arcs_NLK` is the piece of length k + 1 that begins at a position, or -1."""
 
     arcs_NLK: NDArray[np.int32]
     weight_N: Floats
 
 
 def fit_unigram(words: Mapping[str, int], known: Sequence[str], size: int, longest: int, min_frequency: int) -> list[tuple[str, float]]:
-    """At most `size` pieces with the logarithms of their probabilities, the most probable first."""
+    """Return at most `size` pieces with the logarithms of their probabilities, the most probable first."""
     ordered = sorted(words, key=lambda word: (-words[word], word))[:MOST_WORDS]
     cut: Counter[str] = Counter()
     for word in ordered:
@@ -47,8 +47,8 @@ def fit_unigram(words: Mapping[str, int], known: Sequence[str], size: int, longe
     if not pieces or size < 1:
         return []
     kept = frozenset(known)
-    lattices = _lattices(cut, {piece: place for place, piece in enumerate(pieces)}, longest)
-    spellings = _lattices(dict.fromkeys(pieces, 1), {piece: place for place, piece in enumerate(pieces)}, longest)
+    lattices = _lattices(cut, {piece: index for index, piece in enumerate(pieces)}, longest)
+    spellings = _lattices(dict.fromkeys(pieces, 1), {piece: index for index, piece in enumerate(pieces)}, longest)
     while True:
         for _ in range(ROUNDS):
             expected = _expected(lattices, chance)
@@ -61,32 +61,32 @@ def fit_unigram(words: Mapping[str, int], known: Sequence[str], size: int, longe
             break
         loss = _losses(spellings, chance, expected[keep], len(pieces))
         loss[[piece in kept for piece in pieces]] = math.inf
-        places = np.lexsort((np.arange(len(pieces)), -loss))[: max(size, int(SHRINK * len(pieces)))]
+        best = np.lexsort((np.arange(len(pieces)), -loss))[: max(size, int(SHRINK * len(pieces)))]
         keep = np.zeros(len(pieces), dtype=np.bool_)
-        keep[places] = True
+        keep[best] = True
         pieces, chance = _shrunk(pieces, chance, keep, (lattices, spellings))
         chance /= chance.sum()
-    order = sorted(range(len(pieces)), key=lambda place: (-chance[place], pieces[place]))
-    # Six digits: the last bits of a logarithm differ from one processor to another.
-    return [(pieces[place], round(math.log(chance[place]), 6)) for place in order]
+    order = sorted(range(len(pieces)), key=lambda index: (-chance[index], pieces[index]))
+    # Six digits, since the last bits of a logarithm differ between processors.
+    return [(pieces[index], round(math.log(chance[index]), 6)) for index in order]
 
 
 def _seeds(words: Mapping[str, int], known: Sequence[str], most: int, longest: int, min_frequency: int) -> tuple[list[str], Floats]:
-    """Frequent substrings, with count x length as their weight, and the characters of the alphabet."""
+    """Return frequent substrings, weighted by count x length, and the characters of the alphabet."""
     counts: defaultdict[str, int] = defaultdict(int)
     for word, weight in words.items():
         for start in range(len(word)):
             for end in range(start + 1, min(start + longest, len(word)) + 1):
                 counts[word[start:end]] += weight
-    often = ((count * len(piece), piece) for piece, count in counts.items() if len(piece) > 1 and count >= min_frequency)
-    chosen = sorted(often, key=lambda one: (-one[0], one[1]))[:most]
+    frequent = ((count * len(piece), piece) for piece, count in counts.items() if len(piece) > 1 and count >= min_frequency)
+    chosen = sorted(frequent, key=lambda one: (-one[0], one[1]))[:most]
     weights = {piece: weight for weight, piece in chosen} | {character: max(1, counts.get(character, 0)) for character in known}
     pieces = sorted(weights)
     chance = np.array([weights[piece] for piece in pieces], dtype=np.float64)
     return pieces, chance / max(chance.sum(), 1.0)
 
 
-def _lattices(words: Mapping[str, int], place_of: Mapping[str, int], longest: int) -> list[Lattice]:
+def _lattices(words: Mapping[str, int], index_of: Mapping[str, int], longest: int) -> list[Lattice]:
     by_length: defaultdict[int, list[str]] = defaultdict(list)
     for word in sorted(words):
         by_length[len(word)].append(word)
@@ -96,7 +96,7 @@ def _lattices(words: Mapping[str, int], place_of: Mapping[str, int], longest: in
         arcs = np.array(
             [
                 [
-                    [place_of.get(word[start : start + span], -1) if start + span <= length else -1 for span in range(1, most + 1)]
+                    [index_of.get(word[start : start + span], -1) if start + span <= length else -1 for span in range(1, most + 1)]
                     for start in range(length)
                 ]
                 for word in group
@@ -107,14 +107,14 @@ def _lattices(words: Mapping[str, int], place_of: Mapping[str, int], longest: in
     return lattices
 
 
-def _with_nothing(chance: Floats) -> Floats:
-    """The probabilities with 0 at the end, which is where -1 looks."""
+def _with_zero(chance: Floats) -> Floats:
+    """Append a probability of 0, which index -1 refers to."""
     return np.append(chance, 0.0)
 
 
 def _expected(lattices: Sequence[Lattice], chance: Floats) -> Floats:
-    """How often each piece is used, in expectation over all segmentations of the weighted words."""
-    padded = _with_nothing(chance)
+    """Return the expected uses of each piece over all segmentations of the weighted words."""
+    padded = _with_zero(chance)
     expected = np.zeros(len(padded))
     for lattice in lattices:
         p_NLK = padded[lattice.arcs_NLK]
@@ -137,9 +137,9 @@ def _expected(lattices: Sequence[Lattice], chance: Floats) -> Floats:
 
 
 def _losses(spellings: Sequence[Lattice], chance: Floats, expected: Floats, count: int) -> Floats:
-    """What the words' likelihood loses without each piece: its expected count x (its logarithm - that of its next best spelling)."""
+    """Return the likelihood lost without each piece: expected count x (its log probability - that of its best other spelling)."""
     with np.errstate(divide="ignore"):
-        logs = np.log(_with_nothing(chance))
+        logs = np.log(_with_zero(chance))
     loss = np.zeros(count)
     for lattice in spellings:
         log_NLK = logs[lattice.arcs_NLK]
@@ -153,15 +153,15 @@ def _losses(spellings: Sequence[Lattice], chance: Floats, expected: Floats, coun
             for span in range(1, min(end, length - 1) + 1):
                 best[end] = np.maximum(best[end], best[end - span] + log_NLK[:, end - span, span - 1])
         there = whole >= 0
-        places = whole[there]
-        loss[places] = expected[places] * (logs[places] - best[length][there])
+        indices = whole[there]
+        loss[indices] = expected[indices] * (logs[indices] - best[length][there])
     return loss
 
 
 def _shrunk(
     pieces: list[str], chance: Floats, keep: NDArray[np.bool_], groups: tuple[list[Lattice], list[Lattice]]
 ) -> tuple[list[str], Floats]:
-    """Pieces and probabilities of those kept; the lattices' numbers follow."""
+    """Return the kept pieces with their probabilities, and renumber the lattices accordingly."""
     if keep.all():
         return pieces, chance
     moved: NDArray[Any] = np.append(np.where(keep, np.cumsum(keep) - 1, -1), -1).astype(np.int32)

@@ -83,16 +83,16 @@ def test_rows_of_one_source_lie_together_and_the_shards_say_where(
 
 def test_a_source_that_is_called_as_conversations_are_is_refused(tokenizer: Path, tmp_path: Path) -> None:
     split = write_split(tmp_path / "train.parquet", ["one text"], "conversations")
-    with pytest.raises(ValueError, match="rename it"):
+    with pytest.raises(ValueError, match="rename the source"):
         pack({"train": split}, tokenizer, None, tmp_path / "out", PackConfig(by_source=True))
 
 
 def test_rows_that_lack_a_token_of_the_account_are_an_error_with_both_sides(split: Path, encoder: TextEncoder, tmp_path: Path) -> None:
     layout = make_layout(read_stream(encoder, split, 0, tmp_path), "cut", 32)
     writer = ShardWriter(tmp_path / "out", "pretrain", 32, encoder, 64)
-    writer.add(layout.lay(0, layout.rows - 1)[0])
+    writer.add(layout.build_rows(0, layout.rows - 1)[0])
     writer.close()
-    with pytest.raises(PackError, match=rf"{layout.stream.lengths.sum() + layout.rows - 1} tokens were to be packed"):
+    with pytest.raises(PackError, match=rf"{layout.stream.lengths.sum() + layout.rows - 1} tokens, the rows hold"):
         require_balance("train", count_tokens("train", layout), writer)
 
 

@@ -30,7 +30,7 @@ def stream_of(lengths: Sequence[int], sources: str = "ab") -> Stream:
 
 
 def all_rows(layout: TextLayout) -> dict[str, np.ndarray]:
-    return layout.lay(0, layout.rows)[0]
+    return layout.build_rows(0, layout.rows)[0]
 
 
 @given(lengths=documents, length=lengths_of_rows, method=methods)
@@ -67,9 +67,9 @@ def test_a_document_that_fits_a_row_is_never_cut_and_documents_of_a_row_are_told
 @given(lengths=documents, length=lengths_of_rows, method=methods, cuts=st.lists(st.integers(0, 80), max_size=3))
 def test_rows_laid_a_few_at_a_time_are_the_rows_laid_at_once(lengths: list[int], length: int, method: str, cuts: list[int]) -> None:
     layout = make_layout(stream_of(lengths), method, length)
-    whole, shared = layout.lay(0, layout.rows)
+    whole, shared = layout.build_rows(0, layout.rows)
     bounds = sorted({0, layout.rows, *(cut for cut in cuts if cut < layout.rows)})
-    parts = [layout.lay(first, last - first) for first, last in pairwise(bounds)]
+    parts = [layout.build_rows(first, last - first) for first, last in pairwise(bounds)]
     assert sum(again for _, again in parts) == shared == layout.repeated.sum()
     for name, values in whole.items():
         assert np.array_equal(np.concatenate([part[name] for part, _ in parts]) if parts else values, values)

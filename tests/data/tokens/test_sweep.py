@@ -56,8 +56,8 @@ def test_the_last_size_is_chosen_when_every_one_gains_enough(swept: Path, tmp_pa
 
 def test_sizes_are_compared_on_training_text_that_none_was_fitted_on(swept: Path) -> None:
     train = swept / "train.parquet"
-    sample = Sample.of(train, SWEEP)
-    left_out = list(sample.left_out())
+    sample = Sample.measure(train, SWEEP)
+    left_out = list(sample.held_out())
     fitted = list(sample.texts())
     assert left_out and not set(left_out) & set(fitted)
     assert sum(map(len, left_out)) + sum(map(len, fitted)) == sum(map(len, texts_of(train)))
@@ -66,18 +66,18 @@ def test_sizes_are_compared_on_training_text_that_none_was_fitted_on(swept: Path
 
 
 def test_without_a_sweep_everything_is_fitted_on(corpus: Path) -> None:
-    sample = Sample.of(corpus, TokenizerConfig())
+    sample = Sample.measure(corpus, TokenizerConfig())
     assert "".join(sample.texts()) == "".join(texts_of(corpus))
-    assert list(sample.left_out()) == []
+    assert list(sample.held_out()) == []
 
 
 def test_a_sweep_over_one_short_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TokenizerError, match=r"nothing to leave out and compare by; leave tokenizer\.sweep empty"):
+    with pytest.raises(TokenizerError, match=r"nothing to hold out; leave tokenizer\.sweep empty"):
         fit_tokenizer(write_split(tmp_path / "train.parquet", ["The cat sat."]), tmp_path / "t", SWEEP)
 
 
 def test_sizes_that_do_not_rise_to_the_vocabulary_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"sweep=\[300, 280\] must rise and end below vocab_size=350"):
+    with pytest.raises(ValueError, match=r"sweep=\[300, 280\] must ascend and end below vocab_size=350"):
         TokenizerConfig(sweep=(300, 280), vocab_size=350)
     with pytest.raises(ValueError, match="sweep=100 is below the 263 tokens that kind=bpe always has"):
         TokenizerConfig(kind="bpe", sweep=(100,), vocab_size=350)

@@ -39,7 +39,7 @@ def test_any_text_comes_back_from_its_ids_byte_for_byte(encoder: TextEncoder, te
 @settings(deadline=None, max_examples=300)
 def test_the_ids_of_the_pieces_are_the_ids_of_the_whole(encoder: TextEncoder, text: str, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder_module, "PIECE_CHARACTERS", size)
+        patch.setattr(encoder_module, "CHUNK_CHARACTERS", size)
         cut = list(chunks(text))
         (ids,) = encoder.encode([text])
     assert "".join(cut) == text
@@ -48,7 +48,7 @@ def test_the_ids_of_the_pieces_are_the_ids_of_the_whole(encoder: TextEncoder, te
 
 def test_a_giant_string_without_a_space_is_cut_and_still_comes_back(encoder: TextEncoder) -> None:
     text = "x" * 1_000_000
-    assert max(map(len, chunks(text))) == encoder_module.LONGEST_PIECE
+    assert max(map(len, chunks(text))) == encoder_module.MAX_CHUNK_CHARACTERS
     (ids,) = encoder.encode([text])
     assert encoder.decode(ids) == text
 
@@ -57,7 +57,7 @@ def test_a_giant_string_without_a_space_is_cut_and_still_comes_back(encoder: Tex
 @settings(deadline=None)
 def test_each_text_gets_its_own_ids_wherever_batches_end(encoder: TextEncoder, texts: list[str], size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoder_module, "PIECE_CHARACTERS", 2)
+        patch.setattr(encoder_module, "CHUNK_CHARACTERS", 2)
         patch.setattr(encoder_module, "BATCH_CHARACTERS", size)
         assert [encoder.decode(ids) for ids in encoder.encode(texts)] == texts
 
