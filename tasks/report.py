@@ -1,7 +1,7 @@
 """Report: a page about a run, on disk and with the run in MLflow, and a short notice and the lineage in Prefect.
 
-It is not a stage, since it makes no artifact: it is written again at the end of every run, because what was reused, and why, differs each
-time. The page is replaced as a whole or left as it was.
+No stage, since it makes no artifact: it is written again at the end of every run, because what was reused, and why, differs each time.
+The page is replaced as a whole or left as it was.
 """
 
 from __future__ import annotations

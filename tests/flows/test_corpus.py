@@ -148,7 +148,7 @@ def test_a_corpus_made_by_worker_processes_has_the_plan_keys_and_bytes_of_one_ma
 
 
 def test_workers_without_shards_are_refused() -> None:
-    with pytest.raises(RecipeError, match=r"resources.runner=dask does nothing while ingest.shards=1; .*runner=threads"):
+    with pytest.raises(RecipeError, match=r"resources.runner=dask does nothing while ingest.shards=1.*runner=threads"):
         load("universe", ("ingest.shards=1", "resources.runner=dask"))
 
 
