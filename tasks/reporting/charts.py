@@ -176,8 +176,8 @@ def funnel_chart(levels: Sequence[Level], *, width: float, description: str) -> 
             _write(axes, level.shown, (labels + length, top + BAR / 2), 8, weight="bold")
             for number, line in enumerate(reversed(lines)):
                 _write(axes, line, (labels, top - STEP / 2 - LINE * (number + 0.5)), 6, size=12, color=COLOURS["soft"])
-        said = ", ".join(f"{level.label} {level.shown}{f' ({level.reasons})' if level.reasons else ''}" for level in levels)
-        return rendered(figure, f"{description}: {said}")
+        steps = ", ".join(f"{level.label} {level.shown}{f' ({level.reasons})' if level.reasons else ''}" for level in levels)
+        return rendered(figure, f"{description}: {steps}")
 
 
 def _write(axes: Axes, text: str, at: tuple[float, float], right: float, **look: object) -> None:

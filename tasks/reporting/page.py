@@ -1,7 +1,7 @@
 """The page: one HTML file without scripts and without anything to load, in light and dark mode, for screens of any width.
 
 Every text is escaped by the template engine, whatever a book's title or a model's answer holds. The stages say what is shown of them
-(`topics`); a topic that has nothing to show is left out and named at the end of the page. Costs about a second, mostly for charts.
+(`hook`); a topic that has nothing to show is left out and named at the end of the page. Costs about a second, mostly for charts.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def render(run: RunSummary) -> str:
 
 
 def _with_code(text: str) -> Markup:
-    """Return a text, escaped, with what stands in backticks set as code."""
+    """Return a text, escaped, with the parts in backticks set as code."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 

@@ -1,4 +1,4 @@
-"""SVG to stand in the page: charts that matplotlib draws, and elements put together by hand for the lineage.
+"""SVG elements for the page: charts drawn by matplotlib, and the parts of the lineage drawing.
 
 Colours are names of the page's style sheet, so a drawing follows light and dark mode. Every text and attribute is escaped.
 """
@@ -61,7 +61,7 @@ def chart(width: float, height: float) -> Iterator[Figure]:
 def rendered(figure: Figure, label: str) -> Markup:
     """Return a figure as an SVG element; `label` describes it to those who can't see it.
 
-    An artist's gid becomes its class. No id is left, so that many drawings can stand in one page.
+    An artist's gid becomes its class. No id is left, so that a page can hold many drawings.
     """
     stream = BytesIO()
     figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
