@@ -18,7 +18,7 @@ def show_recipe(name: str, section: str = "", changes: tuple[str, ...] = ()) -> 
     """Return every key of a recipe, or of a section such as dedup.near, as YAML with meaning, unit and default. Raises RecipeError."""
     recipe = load(name, changes)
     if not section:
-        return commented(recipe, f"Recipe {recipe.name}. Keys whose line ends in {MARK} differ from their default.")
+        return commented(recipe, f"Recipe {recipe.name}, every key. Those marked {MARK} differ from their default.")
     model: BaseModel = recipe
     *parents, last = section.split(".")
     for depth, part in enumerate([*parents, last]):
