@@ -1,1 +1,1 @@
-"""Rows for training: shards, order, mixture, prefetch."""
+"""Rows for training: packed shards, their order, mixtures, prefetching, batches."""

@@ -1,1 +1,1 @@
-"""Objectives: a batch in, a summed loss and named sums out. One file an objective."""
+"""Objectives: from a batch to a summed loss and named sums, one file per objective."""

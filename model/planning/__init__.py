@@ -1,1 +1,1 @@
-"""How big a model: operations, memory and time of a training run, told before it and measured during it."""
+"""How big a model to train: its operations, memory and time, estimated before training."""

@@ -67,7 +67,7 @@ def packed_rows(rows: int, seed: int) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def preference_rows(rows: int, seed: int) -> dict[str, np.ndarray[Any, Any]]:
-    """Pairs whose chosen answer counts up and whose rejected one counts down; answers begin at place 4."""
+    """Pairs whose chosen answer counts up and whose rejected one counts down; answers begin at position 4."""
     random = np.random.default_rng(seed)
     places = np.arange(CONTEXT + 1)
     start = random.integers(20, 40, (rows, 1))
@@ -120,7 +120,7 @@ def make_job(shards: Path, tmp_path: Path) -> JobMaker:
 
 
 def follow_up(job: Job, shards: Path, config: SftConfig | DpoConfig, name: str) -> Job:
-    """A job that starts from what `job` made."""
+    """A job that starts from the model of `job`."""
     kind = "sft" if config.objective == "sft" else "preference"
     place = job.checkpoints.parent.parent / name
     return job.model_copy(

@@ -1,1 +1,1 @@
-"""Checkpoints: written while training, resumed from after a kill."""
+"""Checkpoints to resume from, and retained models."""

@@ -1,1 +1,1 @@
-"""Start, watch and stop training workers."""
+"""Start, follow and stop the worker processes of a job."""

@@ -1,1 +1,1 @@
-"""How training is spread: one typed section, compiled to DeepSpeed's configuration."""
+"""Data, tensor and pipeline parallelism, through DeepSpeed."""

@@ -1,1 +1,1 @@
-"""Step log, speed and samples of a training run."""
+"""What a training run reports: step log, timings, samples, progress and heartbeats."""

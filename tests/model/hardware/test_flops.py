@@ -1,4 +1,4 @@
-"""Operations are counted from the shape, and a peak is named or measured."""
+"""Operations are counted from the shape; a peak is that of a named device, or measured."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_training_operations_are_those_that_torch_counts(tied: bool) -> None:
     assert training_flops(shape, 100) * shape.context == pytest.approx(counted.get_total_flops(), rel=0.01)
 
 
-def test_the_count_is_six_a_weight_and_twelve_layers_times_heads_times_context() -> None:
+def test_the_count_is_six_per_weight_and_twelve_times_layers_times_heads_times_context() -> None:
     gpt3 = DecoderConfig(width=12288, layers=96, heads=96, kv_heads=96, feed_forward=49152, context=2048)
     assert attention_flops(gpt3) == 12 * 96 * 12288 * 2048
     assert training_flops(gpt3, 50257) == 6 * product_weights(gpt3, 50257) + attention_flops(gpt3)
@@ -38,7 +38,7 @@ def test_mfu_is_the_share_of_the_peak() -> None:
     assert utilization(SHAPE, 100, 1000.0, 2000 * each) == pytest.approx(0.5)
 
 
-def test_a_device_is_found_by_its_name_and_by_what_its_driver_calls_it() -> None:
+def test_a_device_is_found_by_its_name_and_its_drivers_name() -> None:
     assert find_device("NVIDIA H100") is DEVICES["h100-sxm"]
     assert find_device("a100").memory == 80 * 2**30
     for told, name in (

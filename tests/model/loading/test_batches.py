@@ -35,7 +35,7 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def seen(job: Job, place: WorkerRank, updates: range) -> list[list[int]]:
-    """The numbers of the rows that a worker gets, an update a list."""
+    """The numbers of the rows that a worker gets, one list per update."""
     batches = job_batches(job, NextToken(), torch.device("cpu"), place.rank, place.world_size)
     found = []
     for update in updates:
@@ -49,7 +49,7 @@ def seen(job: Job, place: WorkerRank, updates: range) -> list[list[int]]:
 
 @pytest.mark.parametrize("mixture", [[], MIXTURE], ids=["shuffled", "mixture"])
 @pytest.mark.parametrize("batch", [6, 12])
-def test_nothing_is_dropped_and_nothing_repeated_whoever_reads(
+def test_no_row_is_dropped_or_repeated_on_any_number_of_workers_and_threads(
     make_job: JobMaker, numbered: Path, batch: int, mixture: list[object]
 ) -> None:
     def job(**resources: int) -> Job:
@@ -73,14 +73,14 @@ def test_nothing_is_dropped_and_nothing_repeated_whoever_reads(
 
 
 @pytest.mark.parametrize("threads", [0, 2])
-def test_a_run_that_goes_on_in_the_middle_sees_what_an_undisturbed_one_sees(make_job: JobMaker, numbered: Path, threads: int) -> None:
+def test_a_resumed_run_sees_the_rows_of_an_undisturbed_one(make_job: JobMaker, numbered: Path, threads: int) -> None:
     job = make_job(resources={"loader_threads": threads}, steps=STEPS, mixture=MIXTURE, eval_rows=0)
     job = job.model_copy(update={"train_shards": numbered})
     whole = seen(job, WorkerRank(0, 0, 1), range(STEPS))
     assert seen(job, WorkerRank(0, 0, 1), range(4, STEPS)) == whole[4:]
 
 
-def test_rows_left_out_move_all_that_come_after_them(make_job: JobMaker, numbered: Path) -> None:
+def test_skipped_rows_shift_all_later_ones(make_job: JobMaker, numbered: Path) -> None:
     job = make_job(steps=STEPS, global_batch=8, eval_rows=0).model_copy(update={"train_shards": numbered})
     batches = job_batches(job, NextToken(), torch.device("cpu"))
     batches.step(0)
@@ -88,7 +88,7 @@ def test_rows_left_out_move_all_that_come_after_them(make_job: JobMaker, numbere
     assert all(torch.equal(one["tokens"], other["tokens"]) for one, other in zip(moved, later, strict=True))
 
 
-def test_how_often_rows_come_round_is_told_of_each_source_of_a_mixture_or_of_all(make_job: JobMaker, numbered: Path) -> None:
+def test_epochs_are_counted_for_each_source_of_a_mixture_or_for_all_rows(make_job: JobMaker, numbered: Path) -> None:
     plain = make_job(steps=STEPS, global_batch=12).model_copy(update={"train_shards": numbered})
     mixed = make_job(steps=STEPS, global_batch=12, mixture=MIXTURE).model_copy(update={"train_shards": numbered})
     assert count_epochs(plain) == {"epochs": 120 / ROWS}
@@ -101,7 +101,7 @@ def test_a_mixture_over_shards_that_mix_sources_in_their_rows_is_refused(make_jo
         job_batches(job, NextToken(), torch.device("cpu"))
 
 
-def test_an_error_in_a_thread_is_raised_where_its_result_is_wanted_and_only_there() -> None:
+def test_an_error_in_a_thread_is_raised_only_where_its_result_is_asked_for() -> None:
     def make(number: int) -> int:
         if number == 2:
             raise OSError("the disk is gone")

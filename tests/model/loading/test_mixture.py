@@ -1,4 +1,4 @@
-"""Sources with weights: every stretch has its shares, every source its epochs, and any place is found at once."""
+"""Mixtures: every interval has its shares, every source its epochs, and any position can be computed directly."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def sources_of(indices: np.ndarray) -> list[str]:
 
 @settings(max_examples=25)  # each makes patterns of 65,536 places many times
 @given(seed=seeds, first=weights, second=weights, sizes=st.lists(st.integers(1, 90), min_size=1, max_size=8))
-def test_batches_of_any_size_laid_end_to_end_are_one_order(
+def test_batches_of_any_size_concatenate_to_one_order(
     seed: int, first: dict[str, float], second: dict[str, float], sizes: list[int]
 ) -> None:
     order = mixed((0.4, first), (1, second), seed=seed, places=200)
@@ -41,7 +41,7 @@ def test_batches_of_any_size_laid_end_to_end_are_one_order(
 
 
 @given(given_weights=weights, begin=st.integers(0, 3 * PARTS), size=st.integers(1, 500))
-def test_every_stretch_has_each_source_in_its_share(given_weights: dict[str, float], begin: int, size: int) -> None:
+def test_every_interval_has_each_source_in_its_share(given_weights: dict[str, float], begin: int, size: int) -> None:
     found = sources_of(mixed((1, given_weights)).indices(begin, size))
     for name, weight in given_weights.items():
         share = weight / sum(given_weights.values())
@@ -49,7 +49,7 @@ def test_every_stretch_has_each_source_in_its_share(given_weights: dict[str, flo
 
 
 @given(seed=seeds, given_weights=weights)
-def test_a_source_comes_round_whole_before_any_of_its_rows_comes_again(seed: int, given_weights: dict[str, float]) -> None:
+def test_every_row_of_a_source_comes_once_before_any_comes_again(seed: int, given_weights: dict[str, float]) -> None:
     taken = mixed((1, given_weights), seed=seed).indices(0, 600)
     for number, (name, rows) in enumerate(ROWS.items()):
         mine = taken[np.array(sources_of(taken)) == name]
@@ -73,7 +73,7 @@ def test_weights_change_where_a_phase_ends() -> None:
     assert sources_of(order.indices(10**12, 8)).count("talk") == 2
 
 
-def test_how_often_each_source_comes_round_is_known_before() -> None:
+def test_epochs_of_each_source_are_known_in_advance() -> None:
     order = mixed((0.5, {"books": 3, "talk": 1}), (1, {"web": 1, "talk": 1}))
     found = sources_of(order.indices(0, 1000))
     assert order.epochs(1000) == {name: found.count(name) / rows for name, rows in ROWS.items()}
@@ -120,6 +120,6 @@ def test_phases_that_mean_nothing_are_refused(phases: list[dict[str, object]], s
 
 
 @given(given_weights=st.dictionaries(st.text(max_size=3), st.floats(0.01, 10), min_size=1, max_size=40))
-def test_parts_add_up_and_none_that_has_a_weight_is_lost(given_weights: dict[str, float]) -> None:
+def test_shares_add_up_and_every_source_with_a_weight_has_one(given_weights: dict[str, float]) -> None:
     parts = MixturePhase(until=1, weights=given_weights).parts()
     assert sum(parts.values()) == PARTS and parts.keys() == given_weights.keys() and min(parts.values()) >= 1

@@ -1,4 +1,4 @@
-"""The order of samples: nothing dropped, nothing repeated, whoever takes which part."""
+"""The order of rows: none dropped, none repeated, however they are divided among workers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_an_epoch_holds_each_row_once(seed: int, epoch: int, rows: int) -> None:
 
 
 @given(seed=seeds, rows=row_counts, batch=st.integers(1, 130), epochs=st.integers(1, 4))
-def test_batches_laid_end_to_end_are_the_epochs_laid_end_to_end(seed: int, rows: int, batch: int, epochs: int) -> None:
+def test_batches_concatenate_to_the_concatenated_epochs(seed: int, rows: int, batch: int, epochs: int) -> None:
     steps = -(-epochs * rows // batch)
     joined = np.concatenate([batch_indices(seed, step * batch, batch, rows) for step in range(steps)])
     expected = np.concatenate([sample_order(seed, epoch, rows) for epoch in range(epochs)])
@@ -46,7 +46,7 @@ def test_the_order_is_the_one_that_earlier_versions_gave() -> None:
     assert batch_indices(7, 0, 4, 8).tolist() == PINNED[:4]
 
 
-def test_a_row_is_as_likely_in_one_place_as_in_another() -> None:
+def test_a_row_is_equally_likely_at_every_position() -> None:
     first = np.bincount([sample_order(0, epoch, 5)[0] for epoch in range(5000)], minlength=5)
     assert abs(first - 1000).max() < 150
 

@@ -1,4 +1,4 @@
-"""The reader of shards: rows as written, no copy of the file, and refusal of what is not what it says."""
+"""Reading shards: rows as written, no copy of the file, and refusal of damaged or foreign files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROWS = (5, 5, 3)
 
 @pytest.fixture
 def written(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray]]:
-    """Three files of random rows in the format of the contract, and the rows."""
+    """Three files of random rows, and the rows."""
     chance = np.random.default_rng(0)
     shape = (sum(ROWS), LENGTH + 1)
     columns: dict[str, np.ndarray] = {
@@ -48,7 +48,7 @@ def written(tmp_path: Path) -> tuple[Path, dict[str, np.ndarray]]:
     return tmp_path, columns
 
 
-def test_rows_are_those_written_in_whatever_order_they_are_asked_for(
+def test_rows_are_read_as_written_in_any_order(
     written: tuple[Path, dict[str, np.ndarray]],
 ) -> None:
     directory, columns = written
@@ -116,7 +116,7 @@ def test_a_missing_truncated_or_foreign_directory_is_refused(
         ShardReader(directory)
 
 
-def test_sources_are_what_the_shards_say_and_none_where_they_say_nothing(written: tuple[Path, dict[str, np.ndarray]]) -> None:
+def test_sources_are_those_of_shards_json_if_it_has_any(written: tuple[Path, dict[str, np.ndarray]]) -> None:
     directory, _ = written
     assert ShardReader(directory).metadata.sources == ()
     record = json.loads((directory / "shards.json").read_text())
@@ -125,7 +125,7 @@ def test_sources_are_what_the_shards_say_and_none_where_they_say_nothing(written
 
 
 @pytest.mark.parametrize("length", [2, 6, 7, 8, 15, 16])
-def test_what_counts_is_read_right_wherever_in_a_byte_a_row_begins(tmp_path: Path, length: int) -> None:
+def test_loss_bits_are_right_wherever_in_a_byte_a_row_begins(tmp_path: Path, length: int) -> None:
     loss = np.random.default_rng(length).random((29, length + 1)) < 0.5
     tokens = np.zeros(loss.shape, dtype=np.uint16)
     reader = ShardReader(write_shards(tmp_path / "rows", "pretrain", {"tokens": tokens, "document": tokens, "loss": loss}))

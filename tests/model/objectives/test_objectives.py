@@ -57,7 +57,7 @@ def test_the_next_token_loss_is_that_of_transformers(policy: Decoder, tmp_path: 
     assert float(ours) / NextToken().units(rows) == pytest.approx(float(theirs), abs=1e-5)
 
 
-def test_documents_packed_into_a_row_cost_what_they_cost_alone(policy: Decoder) -> None:
+def test_packed_documents_have_the_same_loss_as_alone(policy: Decoder) -> None:
     tokens = draws(3, 1).integers(0, VOCABULARY, (1, CONTEXT + 1))
     document = (np.arange(CONTEXT + 1) >= 10).astype(np.int64)[None]
     counted = np.ones_like(tokens, dtype=bool)

@@ -1,4 +1,4 @@
-"""Memory is counted: what autograd saves exactly, what ZeRO spreads by its stages, and the whole of it as measured runs take it."""
+"""Memory estimates: exact for what autograd saves and ZeRO partitions, close to measured runs in total."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = DecoderConfig(width=64, layers=3, heads=4, kv_heads=2, feed_forward=192,
 
 
 def job(shape: DecoderConfig = SMALL, vocabulary: int = 100, batch: int = 4, micro: int = 2, train: Any = None, **parallel: Any) -> Job:
-    """A job that is only talked about."""
+    """A job that is never run."""
     return described_job(
         shape,
         vocabulary,
@@ -31,7 +31,7 @@ def job(shape: DecoderConfig = SMALL, vocabulary: int = 100, batch: int = 4, mic
 
 
 def saved_bytes(shape: DecoderConfig, rows: int, precision: str) -> int:
-    """What autograd keeps of a forward pass besides the weights, each storage once."""
+    """What autograd saves of a forward pass besides the weights, each storage counted once."""
     decoder = Decoder(shape, 100)
     weights = {parameter.untyped_storage().data_ptr() for parameter in decoder.parameters()}
     kept: dict[int, torch.UntypedStorage] = {}
@@ -50,7 +50,7 @@ def saved_bytes(shape: DecoderConfig, rows: int, precision: str) -> int:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_block_keeps_for_its_backward_pass_what_is_counted(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_block_saves_for_its_backward_pass_what_is_counted(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # ZeRO 3, once begun in a process, puts a linear map of its own in place, which rounds weights again instead of keeping them.
     monkeypatch.setattr(torch.nn.functional, "linear", torch._C._nn.linear)
     two, one = (saved_bytes(SMALL.model_copy(update={"layers": layers}), 8, precision) for layers in (3, 2))
@@ -60,7 +60,7 @@ def test_a_block_keeps_for_its_backward_pass_what_is_counted(precision: str, mon
     assert two - one == pytest.approx(counted, rel=0.03)
 
 
-def test_zero_spreads_optimizer_gradients_and_weights_in_that_order() -> None:
+def test_zero_partitions_optimizer_gradients_and_weights_in_that_order() -> None:
     size = 4 * SMALL.parameters(100)
     stages = [worker_memory(job(workers=2, zero_stage=stage), accelerator=True) for stage in range(4)]
     assert [memory.weights for memory in stages] == [size, size, size, size // 2]
@@ -69,14 +69,14 @@ def test_zero_spreads_optimizer_gradients_and_weights_in_that_order() -> None:
     assert all(memory.total == sum(vars(memory).values()) for memory in stages)
 
 
-def test_the_optimizer_decides_how_many_numbers_a_weight_has_and_offloading_takes_them_away() -> None:
+def test_optimizer_memory_depends_on_the_optimizer_and_offloading_removes_it() -> None:
     size = 4 * SMALL.parameters(100)
     for train, numbers in (({"optimizer": "lion"}, 1), ({"optimizer": "sgd"}, 0), ({}, 2), ({"ema_decay": 0.9}, 3)):
         assert worker_memory(job(train=train, zero_stage=0), accelerator=True).optimizer == numbers * size
     assert worker_memory(job(zero_stage=1, offload_optimizer="cpu"), accelerator=True).optimizer == 0
 
 
-def test_a_larger_micro_batch_takes_more_and_recomputing_takes_less() -> None:
+def test_a_larger_micro_batch_takes_more_memory_and_recomputing_takes_less() -> None:
     whole = worker_memory(job(micro=2), accelerator=True)
     assert worker_memory(job(micro=4), accelerator=True).activations == 2 * whole.activations
     resources = TrainResources(micro_batch=2, recompute="blocks")
@@ -103,7 +103,7 @@ MEASURED = [
 
 
 @pytest.mark.parametrize(("shape", "vocabulary", "batch", "micro", "stage", "mebibytes"), MEASURED)
-def test_the_whole_is_within_fifteen_percent_of_what_a_run_took(
+def test_the_estimate_is_within_fifteen_percent_of_measured_runs(
     shape: DecoderConfig, vocabulary: int, batch: int, micro: int, stage: int, mebibytes: int
 ) -> None:
     counted = worker_memory(job(shape, vocabulary, batch, micro, zero_stage=stage), accelerator=False, framework=249 * 2**20)
@@ -111,7 +111,7 @@ def test_the_whole_is_within_fifteen_percent_of_what_a_run_took(
 
 
 @pytest.mark.slow
-def test_memory_and_time_of_runs_are_foretold_within_fifteen_and_thirty_percent() -> None:
+def test_memory_and_time_of_runs_are_predicted_within_fifteen_and_thirty_percent() -> None:
     shapes = [
         (DecoderConfig(width=128, layers=4, heads=4, kv_heads=2, feed_forward=344, context=128), 3072, 16, 16),
         (LONG, 4096, 16, 8),

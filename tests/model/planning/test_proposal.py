@@ -28,7 +28,7 @@ def test_the_model_that_fits_has_twenty_tokens_per_parameter_from_text_read_four
     assert not found.warnings
 
 
-def test_neighbours_have_half_and_five_times_the_tokens_and_the_long_one_repeats_too_often() -> None:
+def test_alternatives_have_half_and_five_times_the_tokens_and_the_long_one_repeats_too_often() -> None:
     found = asked(BOOKS, machine_for("h100", 1, "bf16"))
     assert [round(plan.tokens_per_parameter) for plan in found.alternatives] == [10, 20, 100]
     assert [plan.parameters for plan in found.alternatives] == [found.proposed.parameters] * 3
@@ -76,7 +76,7 @@ def test_rate_and_batch_are_those_of_the_published_fit() -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(st.floats(3e5, 2e10), st.sampled_from([512, 4096, 32768]))
-def test_a_shape_has_about_the_parameters_that_are_asked_for(parameters: float, vocabulary: int) -> None:
+def test_a_shape_has_about_the_requested_parameters(parameters: float, vocabulary: int) -> None:
     if vocabulary * 128 < parameters / 3:
         shape = rules.shape_for(parameters, vocabulary, DecoderConfig())
         assert shape.parameters(vocabulary) == pytest.approx(parameters, rel=0.25)

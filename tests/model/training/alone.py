@@ -1,4 +1,4 @@
-"""Training in the tests' own process, or in processes that do several jobs after one start; stopped or killed after a given update."""
+"""Training within the test process, or in processes that train several jobs after one start; can stop after a given update."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ ALONE = WorkerRank(0, 0, 1)
 
 
 def train_here(job: Job, worker: WorkerRank = ALONE, stop_after: int | None = None, poisoned: frozenset[int] = frozenset()) -> list[int]:
-    """As a worker would; with `stop_after`, asked to stop in that update of this start, so that it ends at a checkpoint.
+    """Train as a worker would. With `stop_after`, a stop is requested in that update of this start, so it ends at a checkpoint.
 
-    A batch at a place in the order that is `poisoned` leaves weights and loss that are no numbers. Returns the places of all batches.
+    A batch at a `poisoned` position makes weights and loss NaN. Return the positions of all batches.
     """
     import_deepspeed()
     join(worker)
@@ -60,7 +60,7 @@ def train_here(job: Job, worker: WorkerRank = ALONE, stop_after: int | None = No
 
 
 def engine_of(job: Job) -> Any:
-    """A fresh engine for the job; its module may only be imported after DeepSpeed was, our way."""
+    """Return a fresh engine for the job. Its module must be imported after `import_deepspeed`."""
     torch.set_num_threads(1)
     import_deepspeed()
     join(ALONE)
@@ -72,7 +72,7 @@ def engine_of(job: Job) -> Any:
 
 
 def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> None:
-    """Jobs of one number of workers, each with its `stop_after`, one after the other in the same processes."""
+    """Train jobs with equal numbers of workers one after the other in the same processes, each with its `stop_after`."""
     workers = calls[0][0].resources.parallel.workers
     told = folder / "calls.json"
     told.write_text(json.dumps([(job.model_dump(mode="json"), stop) for job, stop in calls]))

@@ -1,4 +1,4 @@
-"""Batch norm: trained on whole batches by one worker, its running statistics kept with the weights."""
+"""Batch norm: trained on whole batches by one worker; its running statistics are saved with the weights."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ NORMED = SHAPE.model_copy(update={"norm": "batch"})
 
 
 def with_batch_norm(job: Job, **resources: Any) -> Job:
-    """The same job for a decoder with batch norm, checked again."""
+    """The same job for a decoder with batch norm, validated again."""
     parallel = job.resources.parallel.model_copy(update={name: resources.pop(name) for name in ("workers",) if name in resources})
     changed = job.resources.model_copy(update={"micro_batch": 0, "parallel": parallel, **resources})
     return Job.model_validate({**dict(job), "decoder": NORMED, "resources": changed})
 
 
-def test_batches_cut_into_pieces_are_refused_by_name(make_job: JobMaker) -> None:
+def test_micro_batches_are_refused_by_name(make_job: JobMaker) -> None:
     for changes, told in (({"workers": 2}, "norm=batch with workers=2"), ({"micro_batch": 4}, "norm=batch with micro_batch=4"),
                           ({"recompute": "blocks"}, "norm=batch with recompute=blocks")):  # fmt: skip
         with pytest.raises(ValueError, match=told):
@@ -33,7 +33,7 @@ def test_batches_cut_into_pieces_are_refused_by_name(make_job: JobMaker) -> None
     assert with_batch_norm(make_job()).micro_batch == 8
 
 
-def test_running_statistics_are_learned_and_a_resumed_run_ends_with_the_same(make_job: JobMaker) -> None:
+def test_running_statistics_are_learned_and_resumed_exactly(make_job: JobMaker) -> None:
     whole, halted = (with_batch_norm(make_job(name)) for name in ("whole", "halted"))
     train_here(whole)
     assert len(train_here(halted, stop_after=3)) == len(train_here(halted)) == 3

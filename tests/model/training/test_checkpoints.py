@@ -1,4 +1,4 @@
-"""A checkpoint holds whole tensors by name: it goes on bit for bit where it was saved, and with the same numbers anywhere else."""
+"""A checkpoint holds whole tensors by name: training resumes bit for bit on the same layout, and with the same numbers on any other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def on(job: Job, workers: int, zero_stage: int) -> Job:
 
 
 def stored(job: Job) -> dict[tuple[str, str], torch.Tensor]:
-    """All tensors of the checkpoint in force."""
+    """All tensors of the current checkpoint."""
     latest = CheckpointRecord.read(job.checkpoints)
     assert latest is not None
     held = StoredTensors(job.checkpoints / latest.folder, latest.workers)
@@ -43,7 +43,7 @@ def losses(job: Job) -> list[float]:
 
 
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
-def test_a_run_stopped_after_every_second_step_ends_with_the_same_bytes(make_job: JobMaker, zero_stage: int) -> None:
+def test_a_run_stopped_every_second_step_ends_with_the_same_bytes(make_job: JobMaker, zero_stage: int) -> None:
     undisturbed, stopped = (make_job(name, {"zero_stage": zero_stage, **RARE}) for name in ("undisturbed", "stopped"))
     train_here(undisturbed)
     for _ in range(3):
@@ -64,7 +64,7 @@ OTHERS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("optimizer", "zero_stage", "train"), OTHERS)
-def test_every_optimizer_goes_on_from_its_own_state(make_job: JobMaker, optimizer: str, zero_stage: int, train: dict[str, object]) -> None:
+def test_every_optimizer_resumes_its_state(make_job: JobMaker, optimizer: str, zero_stage: int, train: dict[str, object]) -> None:
     resources = {"zero_stage": zero_stage, **RARE}
     undisturbed, stopped = (make_job(name, resources, optimizer=optimizer, **train) for name in ("undisturbed", "stopped"))
     train_here(undisturbed)
@@ -73,7 +73,7 @@ def test_every_optimizer_goes_on_from_its_own_state(make_job: JobMaker, optimize
     same_bytes(undisturbed, stopped)
 
 
-def test_two_workers_that_stop_and_go_on_end_with_the_same_bytes(make_job: JobMaker, tmp_path: Path) -> None:
+def test_two_workers_that_stop_and_resume_end_with_the_same_bytes(make_job: JobMaker, tmp_path: Path) -> None:
     calls: list[tuple[Job, int | None]] = []
     for stage in (0, 1, 2, 3):
         undisturbed, stopped = (make_job(f"{name}{stage}", {"workers": 2, "zero_stage": stage, **RARE}) for name in ("whole", "stopped"))
@@ -92,7 +92,7 @@ def test_a_run_that_changes_its_zero_stage_at_every_step_keeps_loss_and_optimize
 
 
 @pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
-def test_what_is_loaded_in_another_stage_and_saved_again_is_the_same_to_the_bit(make_job: JobMaker, zero_stage: int) -> None:
+def test_a_checkpoint_loaded_in_another_stage_and_saved_again_is_bit_identical(make_job: JobMaker, zero_stage: int) -> None:
     from model.training.checkpoint.checkpoints import Checkpoints
     from model.training.distributed import WorkerRank
     from model.training.trainer import Trainer

@@ -1,4 +1,4 @@
-"""One engine, alone in this process: what it learns is what a plain torch loop learns, in every ZeRO stage and after every resume."""
+"""One engine in this process learns what a plain torch loop learns, in every ZeRO stage and after every resume."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ OPTIMIZERS = {"sgd": 1.0, "momentum": 0.1, "adam": 1e-2, "adamw": 1e-2, "lion": 
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_an_optimizer_learns_the_same_on_zeros_slices(make_job: JobMaker, optimizer: str) -> None:
+def test_an_optimizer_learns_the_same_on_zero_partitions(make_job: JobMaker, optimizer: str) -> None:
     keys = {"optimizer": optimizer, "learning_rate": OPTIMIZERS[optimizer], "steps": 8, "ema_decay": 0.5}
     keys |= {"sophia_every": 3} if optimizer == "sophia" else {}
     curves = []
@@ -92,15 +92,15 @@ def test_an_optimizer_learns_the_same_on_zeros_slices(make_job: JobMaker, optimi
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("muon", 1e-2), ("adafactor", 0.1)])
-def test_an_optimizer_of_whole_matrices_learns_in_stage_0_and_is_refused_elsewhere(make_job: JobMaker, optimizer: str, rate: float) -> None:
+def test_a_matrix_optimizer_works_in_stage_0_and_is_refused_in_others(make_job: JobMaker, optimizer: str, rate: float) -> None:
     losses, _ = losses_of(make_job(resources={"zero_stage": 0}, optimizer=optimizer, learning_rate=rate, steps=8))
     assert losses[-1] < losses[0] - 0.4
     with pytest.raises(ValueError, match=rf"optimizer={optimizer} .*zero_stage=1 .*set zero_stage=0"):
         make_job(resources={"zero_stage": 1}, optimizer=optimizer)
 
 
-def test_sophia_sees_the_curvature_of_targets_drawn_from_the_model(make_job: JobMaker) -> None:
-    """Against gradients taken by hand: h = (1 - beta2) B g^2, and weights that an estimate leaves alone."""
+def test_sophia_estimates_curvature_from_targets_sampled_from_the_model(make_job: JobMaker) -> None:
+    """Compared with gradients computed by hand: h = (1 - beta2) B g^2, and an estimate changes no weight."""
     job = make_job(resources={"zero_stage": 0, "micro_batch": 8}, optimizer="sophia", steps=1)
     units, (batch,) = job_batches(job, NextToken(), torch.device("cpu")).step(0)
     _, engine = losses_of(job)
@@ -120,7 +120,7 @@ def test_sophia_sees_the_curvature_of_targets_drawn_from_the_model(make_job: Job
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_averaged_weights_are_measured_and_saved_and_training_goes_on_with_its_own(make_job: JobMaker, stage: int) -> None:
+def test_averaged_weights_are_measured_and_saved_but_not_trained_on(make_job: JobMaker, stage: int) -> None:
     resources = {"zero_stage": stage, "micro_batch": 8}
     plain, _ = losses_of(make_job(resources=resources, steps=6))
     job = make_job(resources=resources, steps=6, ema_decay=0.5)
@@ -181,7 +181,7 @@ def test_an_fp16_update_that_overflows_is_skipped_and_the_scale_halved(make_job:
     assert exact.scalars()["skipped_updates"] == 0
 
 
-def test_a_growing_batch_is_learned_whole_in_every_stage(make_job: JobMaker) -> None:
+def test_every_row_of_a_growing_batch_is_learned_in_every_stage(make_job: JobMaker) -> None:
     keys = {"batch_warmup_steps": 4, "batch_warmup_from": 2, "steps": 6}
     job = make_job(resources={"zero_stage": 0, "micro_batch": 2}, **keys)
     sizes = [len(micro_batches) for _, micro_batches in map(job_batches(job, NextToken(), torch.device("cpu")).step, range(6))]
@@ -199,7 +199,7 @@ def test_workers_and_micro_batches_divide_the_smallest_batch(make_job: JobMaker)
     assert [make_job(resources={"micro_batch": most}, **keys).micro_batch for most in (0, 1, 4)] == [2, 1, 2]
 
 
-def test_what_is_drawn_in_an_update_depends_on_seed_update_and_worker_alone(make_job: JobMaker) -> None:
+def test_random_draws_of_an_update_depend_only_on_seed_update_and_worker(make_job: JobMaker) -> None:
     job = make_job(resources={"zero_stage": 0}, steps=3)
     engine, batches = engine_of(job), job_batches(job, NextToken(), torch.device("cpu"))
     drawn = []
@@ -214,7 +214,7 @@ def test_what_is_drawn_in_an_update_depends_on_seed_update_and_worker_alone(make
     assert len({dropout_seed(5, update, rank) for update in range(20) for rank in range(20)}) == 400
 
 
-def test_the_change_of_the_weights_is_told_now_and_then(make_job: JobMaker) -> None:
+def test_the_update_norm_is_measured_at_intervals(make_job: JobMaker) -> None:
     told = {}
     for stage in STAGES:
         job = make_job(resources={"zero_stage": stage, "micro_batch": 8}, steps=2, warmup_steps=0)
@@ -263,10 +263,10 @@ RESUMED: list[tuple[str, int, dict[str, Any]]] = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("optimizer", "stage", "keys"), RESUMED)
-def test_a_run_that_stops_and_goes_on_ends_with_the_same_bytes(
+def test_a_run_that_stops_and_resumes_ends_with_the_same_bytes(
     make_job: JobMaker, optimizer: str, stage: int, keys: dict[str, Any]
 ) -> None:
-    """With averaged weights, which travel in the optimizer's state."""
+    """With averaged weights, which are part of the optimizer's state."""
     given = {"optimizer": optimizer, "ema_decay": 0.8, "learning_rate": 5e-3, **keys}
     whole, halves = (make_job(name, {"zero_stage": stage}, **given) for name in ("whole", "halves"))
     train_here(whole)

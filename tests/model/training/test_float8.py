@@ -1,4 +1,4 @@
-"""Products in eight bits: the arithmetic on any machine, and a refusal by name where no card does it."""
+"""Products in eight bits: their arithmetic on any machine, and a refusal by name without a suitable card."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .test_engine import losses_of
 
 
 def rounded(x: Tensor, kind: torch.dtype) -> Tensor:
-    """x as eight bits can tell it: scaled to the format's largest number, rounded, scaled back."""
+    """x as eight bits represent it: scaled to the format's largest number, rounded, scaled back."""
     scale = x.abs().max() / torch.finfo(kind).max
     return (x / scale).to(kind).float() * scale
 
 
-def test_a_linear_map_and_its_gradients_are_products_of_rounded_tensors() -> None:
+def test_a_linear_layer_and_its_gradients_are_products_of_rounded_tensors() -> None:
     torch.manual_seed(0)
     layer = nn.Linear(32, 48)
     x = torch.randn(3, 5, 32, requires_grad=True)  # 15 rows: no multiple of 16
@@ -43,13 +43,13 @@ def test_a_linear_map_and_its_gradients_are_products_of_rounded_tensors() -> Non
     torch.testing.assert_close(layer.bias.grad, slopes.sum(0), **close)
 
 
-def test_the_largest_element_becomes_the_formats_largest_and_nothing_stays_nothing() -> None:
+def test_the_largest_element_becomes_the_formats_largest_and_zero_stays_zero() -> None:
     eight, scale = to_float8(torch.tensor([-7.0, 3.5, 0.0]), torch.float8_e4m3fn)
     assert eight.float().tolist() == [-448, 224, 0] and float(scale) == pytest.approx(7 / 448)
     assert to_float8(torch.zeros(3), torch.float8_e5m2)[0].float().tolist() == [0, 0, 0]
 
 
-def test_the_maps_of_the_blocks_change_and_no_parameter_does() -> None:
+def test_the_linear_layers_of_blocks_change_and_no_parameter_does() -> None:
     plain, eight = (
         Decoder(DecoderConfig(width=32, layers=1, heads=2, kv_heads=1, feed_forward=48, context=8), 20, seed=1) for _ in range(2)
     )
@@ -64,7 +64,7 @@ def test_the_maps_of_the_blocks_change_and_no_parameter_does() -> None:
     torch.testing.assert_close(near, exact, atol=0.05, rtol=0.1)
 
 
-def test_a_map_of_another_size_is_refused_by_name() -> None:
+def test_a_layer_of_another_size_is_refused_by_name() -> None:
     with pytest.raises(JobError, match=r"precision=fp8 needs sizes in multiples of 16, but layers.0.mlp.* to 40"):
         use_float8(Decoder(DecoderConfig(width=32, layers=1, heads=2, kv_heads=2, feed_forward=40, context=8), 20))
 
@@ -77,7 +77,7 @@ def test_without_a_card_it_is_refused_with_the_way_out(make_job: JobMaker) -> No
 
 @pytest.mark.parametrize("stage", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_model_learns_in_eight_bits(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch, stage: int) -> None:
-    """Where no card does it, torch computes these products on the processor, slowly."""
+    """Without a suitable card, torch computes these products on the CPU, slowly."""
     import_deepspeed()
     monkeypatch.setattr("model.training.train_module.require_float8", lambda: None)
     near, engine = losses_of(job := make_job(resources={"zero_stage": stage}, precision="fp8"))

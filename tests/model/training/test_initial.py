@@ -1,4 +1,4 @@
-"""A warm start: from a model of ours or a Hugging Face Llama, of the recipe's shape and the shards' tokenizer, or not at all."""
+"""Starting from a model, folio's or a Hugging Face Llama: only with the recipe's shape and the shards' tokenizer."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_hugging_face_llama_in_several_bf16_files_gives_the_weights_it_holds(m
     torch.testing.assert_close(decoder(tokens_BT), reference, atol=1e-5, rtol=0)
 
 
-def test_pretraining_goes_on_from_what_pretraining_made(make_job: JobMaker) -> None:
+def test_pretraining_continues_from_a_pretrained_model(make_job: JobMaker) -> None:
     first = make_job("first")
     train_here(first)
     second = started_from(make_job("second"), first.output)

@@ -1,4 +1,4 @@
-"""What a launcher leaves behind when it is killed, stopped, or when a worker fails: nothing alive, nothing lost."""
+"""When a launcher is killed or stopped, or a worker fails, no process is left alive and no checkpoint is lost."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def wait_for(condition: object, seconds: float = 180) -> None:
 
 
 def killed_after_a_checkpoint(job: Job, folder: Path) -> int:
-    """Launch, kill -9 the launcher once a checkpoint is in force, and see its workers gone; the step of that checkpoint."""
+    """Launch, kill -9 the launcher once a checkpoint is current, and wait for its workers to be gone; return that checkpoint's step."""
     process = start(job, folder)
     wait_for((job.checkpoints / "latest.json").exists)
     process.kill()
@@ -86,7 +86,7 @@ def test_a_stopped_run_saves_a_checkpoint_first(make_job: JobMaker, tmp_path: Pa
     assert json.loads((job.checkpoints / "latest.json").read_text())["step"] > 0
 
 
-def test_a_failing_worker_is_heard_in_its_own_words_and_leaves_none_alive(make_job: JobMaker) -> None:
+def test_a_failing_workers_own_error_is_reported_and_no_worker_is_left_alive(make_job: JobMaker) -> None:
     job = make_job("failing", {"workers": 2}, learning_rate=1e30, clip=0.0)
     with pytest.raises(LaunchError, match=r"step \d+: the (loss|gradient norm) is (nan|inf).*learning_rate=1e\+30"):
         launch(job)
@@ -94,7 +94,7 @@ def test_a_failing_worker_is_heard_in_its_own_words_and_leaves_none_alive(make_j
 
 
 @pytest.mark.slow
-def test_when_one_of_two_workers_is_killed_the_other_goes_too_and_the_same_job_goes_on(make_job: JobMaker) -> None:
+def test_when_one_of_two_workers_is_killed_the_other_ends_and_the_job_can_resume(make_job: JobMaker) -> None:
     resources = {"workers": 2, "checkpoint_every_steps": 10}
     undisturbed, job = make_job("undisturbed", resources, **SLOW), make_job("halved", resources, **SLOW)
     launch(undisturbed)
@@ -112,7 +112,7 @@ def test_when_one_of_two_workers_is_killed_the_other_goes_too_and_the_same_job_g
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_worker_that_stands_still_is_named_and_ended_after_stall_seconds(
+def test_a_worker_that_hangs_is_named_and_ended_after_stall_seconds(
     make_job: JobMaker, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     monkeypatch.setattr(processes, "GRACE_SECONDS", 1.0)
@@ -136,7 +136,7 @@ def test_a_worker_that_stands_still_is_named_and_ended_after_stall_seconds(
     assert not workers_of(job)
 
 
-def test_ctrl_c_while_it_trains_keeps_a_checkpoint_and_tells_which(make_job: JobMaker) -> None:
+def test_ctrl_c_saves_a_checkpoint_and_says_which(make_job: JobMaker) -> None:
     job = make_job("interrupted", {"checkpoint_every_steps": 10_000}, **SLOW)
 
     def interrupt(progress: Progress) -> None:
@@ -150,7 +150,7 @@ def test_ctrl_c_while_it_trains_keeps_a_checkpoint_and_tells_which(make_job: Job
     assert not workers_of(job)
 
 
-def test_a_full_disk_is_told_as_such_and_the_checkpoint_before_stays_in_force(make_job: JobMaker, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_the_previous_checkpoint_stays_current(make_job: JobMaker, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with small_disk(disk, "8m"):
         job = make_job("full", {"checkpoint_every_steps": 10}, **SLOW)
@@ -171,7 +171,7 @@ def test_a_full_disk_is_told_as_such_and_the_checkpoint_before_stays_in_force(ma
         assert any("continuing from the checkpoint" in note for note in notes)
 
 
-def test_an_error_of_the_caller_stops_the_workers(make_job: JobMaker) -> None:
+def test_an_error_in_the_caller_stops_the_workers(make_job: JobMaker) -> None:
     class Enough(Exception):
         pass
 

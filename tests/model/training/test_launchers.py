@@ -1,6 +1,6 @@
-"""Workers on other machines: what is started for each launcher, how it meets, is told to stop, and ends with the one who started it.
+"""Workers on other machines: what each launcher starts, how workers meet and stop, and that they end with their launcher.
 
-There is one machine here, so ssh and srun are scripts that run what they are given on it; torchrun and Slurm's variables are the real ones.
+With only one machine here, ssh and srun are scripts that run their command on it; torchrun and Slurm's variables are real.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ sys.exit(max(process.wait() for process in running))
 
 @pytest.fixture
 def machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A hostfile of two hosts that are both this one, and an ssh that reaches them."""
+    """A hostfile of two hosts that are both this machine, and an ssh that reaches them."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "ssh").write_text(SSH)
@@ -71,7 +71,7 @@ def by_ssh(hostfile: Path, **more: object) -> dict[str, object]:
     return {"workers": 2, "nodes": 2, "launcher": "hostfile", "hostfile": str(hostfile), "port": free_port(), **more}
 
 
-def test_a_hostfile_is_read_as_deepspeed_and_mpi_write_it(machines: Path) -> None:
+def test_a_hostfile_has_the_format_of_deepspeed_and_mpi(machines: Path) -> None:
     assert read_hostfile(machines) == [Host("127.0.0.1", 1), Host("localhost", 4)]
     assert chosen_hosts(machines, 1, 1) == ["127.0.0.1"]
 
@@ -86,7 +86,7 @@ def test_a_hostfile_is_read_as_deepspeed_and_mpi_write_it(machines: Path) -> Non
         ("a slots=2\nb slots=1", 2, 2, "gives b slots=1; 2 workers"),
     ],
 )
-def test_a_hostfile_that_does_not_do_is_refused_by_line_and_host(tmp_path: Path, text: str, nodes: int, each: int, said: str) -> None:
+def test_a_bad_hostfile_is_refused_by_line_and_host(tmp_path: Path, text: str, nodes: int, each: int, said: str) -> None:
     path = tmp_path / "hostfile"
     path.write_text(text)
     with pytest.raises(HostsError, match=said):
@@ -99,7 +99,7 @@ def test_a_hostfile_that_does_not_do_is_refused_by_line_and_host(tmp_path: Path,
     ("nodelist", "first"),
     [("node1", "node1"), ("node1,node2", "node1"), ("gpu[03-07,12],login1", "gpu03"), ("rack[2,4]-ib,x", "rack2-ib"), ("a[7]", "a7")],
 )
-def test_the_first_node_of_a_slurm_list_is_where_workers_meet(nodelist: str, first: str) -> None:
+def test_workers_meet_at_the_first_node_of_a_slurm_list(nodelist: str, first: str) -> None:
     assert first_of(nodelist) == first
     told = {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NTASKS": "8", "SLURM_NODELIST": nodelist, "SLURM_TASKS_PER_NODE": "4(x2)"}
     assert slurm_environment(told, 29_501) == {
@@ -113,7 +113,7 @@ def test_the_first_node_of_a_slurm_list_is_where_workers_meet(nodelist: str, fir
     assert slurm_environment({**told, "RANK": "0"}, 29_501) == {}, "another launcher's word goes before Slurm's"
 
 
-def test_slurm_places_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slurms_variables_give_a_worker_its_rank(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "LOCAL_WORLD_SIZE"):
         monkeypatch.setenv(name, "")  # so that what is set here is taken back afterwards
         monkeypatch.delenv(name)
@@ -154,7 +154,7 @@ def test_workers_started_by_ssh_train_what_one_process_trains(make_job: JobMaker
 
 
 @pytest.mark.slow
-def test_workers_far_away_stop_at_a_checkpoint_and_die_with_a_launcher_killed_by_signal_9(
+def test_remote_workers_stop_at_a_checkpoint_and_die_with_a_launcher_killed_by_signal_9(
     make_job: JobMaker, machines: Path, tmp_path: Path
 ) -> None:
     job = make_job("far", by_ssh(machines, checkpoint_every_steps=10_000), steps=2_000, eval_rows=0)
@@ -175,7 +175,7 @@ def test_workers_far_away_stop_at_a_checkpoint_and_die_with_a_launcher_killed_by
 
 
 @pytest.mark.slow
-def test_the_words_of_a_worker_far_away_are_heard_and_end_all(make_job: JobMaker, machines: Path) -> None:
+def test_a_remote_workers_error_is_reported_and_ends_all(make_job: JobMaker, machines: Path) -> None:
     job = make_job("failing", by_ssh(machines)).model_copy(update={"tokenizer_digest": "e" * 64})
     with pytest.raises(LaunchError, match=r"ShardError: .*encode it again"):
         launch(job)

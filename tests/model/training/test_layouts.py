@@ -1,4 +1,4 @@
-"""What a job computes: the curve of a plain torch loop, the same bytes each time, and tuning from a model to the next."""
+"""What a job computes: the loss curve of a plain torch loop, the same bytes each time, and tuning that starts from a model."""
 
 from __future__ import annotations
 

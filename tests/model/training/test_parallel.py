@@ -1,4 +1,4 @@
-"""Pipelines, offloading and launchers: where the work is done changes no loss, and what can't work is refused by name."""
+"""Pipelines, tensor parallelism, offloading: the layout changes no loss, and impossible layouts are refused by name."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LAYOUTS = [
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: "-".join(f"{name}_{value}" for name, value in layout.items()))
-def test_a_model_cut_into_stages_or_parts_or_offloaded_learns_what_one_process_learns(make_job: JobMaker, layout: dict[str, int]) -> None:
+def test_pipeline_tensor_parallel_and_offloaded_training_learn_what_one_process_learns(make_job: JobMaker, layout: dict[str, int]) -> None:
     alone, cut = make_job("alone", {"micro_batch": 2}, steps=20), make_job("cut", {"micro_batch": 2, **layout}, steps=20)
     launch(alone)
     launch(cut)
@@ -61,7 +61,7 @@ def test_a_model_cut_into_stages_or_parts_or_offloaded_learns_what_one_process_l
 @pytest.mark.parametrize(
     "layout", [{"workers": 2, "pipeline": 2}, {"workers": 2, "tensor": 2, "zero_stage": 1}], ids=lambda layout: [*layout][1]
 )
-def test_what_a_cut_model_has_learned_goes_on_uncut(make_job: JobMaker, layout: dict[str, int]) -> None:
+def test_training_resumes_on_one_worker_after_tensor_parallelism(make_job: JobMaker, layout: dict[str, int]) -> None:
     undisturbed, job = make_job("undisturbed", {"micro_batch": 2}, steps=20), make_job("resumed", {"micro_batch": 2, **layout}, steps=20)
     launch(undisturbed)
 
@@ -104,7 +104,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("keys", "said"), REFUSED, ids=lambda value: "" if isinstance(value, str) else "-".join(map(str, value)))
-def test_a_layout_that_deepspeed_cannot_do_is_refused_by_key_value_and_way_out(keys: dict[str, Any], said: str) -> None:
+def test_a_layout_that_deepspeed_cannot_do_is_refused_with_key_value_and_remedy(keys: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         ParallelConfig(**keys)
 
@@ -188,7 +188,7 @@ def test_a_machine_without_libaio_refuses_nvme_by_name(monkeypatch: pytest.Monke
     require_async_io(ParallelConfig(zero_stage=3, offload_weights="cpu"))
 
 
-def test_each_worker_takes_its_own_accelerator_and_nccl_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_worker_uses_its_own_accelerator_over_nccl_if_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen: list[int] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)

@@ -1,4 +1,4 @@
-"""fp16's loss scale: halved when it overflows, doubled after a while without; and number types that aren't offered."""
+"""fp16's loss scale: halved on overflow, doubled after a while without; and precisions that are not offered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_scale_halves_at_an_overflow_and_doubles_after_a_window_of_good_upda
     assert scale.skipped == 2
 
 
-def test_at_the_smallest_scale_an_overflow_is_no_longer_the_scales_fault() -> None:
+def test_at_the_smallest_scale_an_overflow_is_not_due_to_the_scale() -> None:
     scale = LossScale(PretrainConfig(precision="fp16", loss_scale=2))
     assert scale.can_shrink
     scale.after(True)

@@ -1,4 +1,4 @@
-"""What a running job tells its launcher is what the launcher reads."""
+"""The launcher reads the progress that a running job writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The learning rate of every schedule, as a table, and the size and place of every batch while it grows."""
+"""The learning rate of every schedule, as a table, and the size and position of every batch while it grows."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_schedule_has_the_rates_of_the_table(schedule: str) -> None:
     assert [rate_factor(update, 10, config) for update in range(10)] == pytest.approx(rates, abs=1e-12)
 
 
-def test_wsd_may_go_down_by_a_square_root_to_nothing() -> None:
+def test_wsd_may_decay_to_zero_by_a_square_root() -> None:
     keys = {"steps": 8, "tokens": 0, "warmup_steps": 0, "schedule": "wsd", "decay_share": 0.5, "decay_shape": "sqrt"}
     config = PretrainConfig.model_validate(keys | {"min_learning_rate_ratio": 0.0})
     assert [rate_factor(update, 8, config) for update in range(8)] == pytest.approx([1, 1, 1, 1, 0.5, 1 - HALF, 1 - math.sqrt(0.75), 0])
@@ -62,14 +62,14 @@ def growing(stairs: int, first: int, over: int, **keys: int) -> PretrainConfig:
     )
 
 
-def test_a_batch_grows_in_even_stairs() -> None:
+def test_a_batch_grows_in_even_increments() -> None:
     config = growing(4, 8, 6, steps=10)
     assert [config.batch_at(update) for update in range(9)] == [8, 8, 16, 16, 24, 24, 32, 32, 32]
     assert config.smallest_batch == 8
 
 
 @given(stairs=st.integers(2, 9), first=st.integers(1, 5), steps=st.integers(1, 40))
-def test_a_batch_begins_where_the_ones_before_it_end(stairs: int, first: int, steps: int) -> None:
+def test_a_batch_begins_where_the_previous_one_ends(stairs: int, first: int, steps: int) -> None:
     config = growing(stairs, first, steps, steps=1)
     sizes = [config.batch_at(update) for update in range(60)]
     assert [config.sequences_before(update) for update in range(61)] == [0, *accumulate(sizes)]
@@ -77,12 +77,12 @@ def test_a_batch_begins_where_the_ones_before_it_end(stairs: int, first: int, st
 
 
 @given(stairs=st.integers(2, 9), first=st.integers(1, 5), steps=st.integers(0, 20), tokens=st.integers(1, 30_000))
-def test_tokens_ask_for_the_steps_that_come_nearest_to_them(stairs: int, first: int, steps: int, tokens: int) -> None:
+def test_tokens_become_the_nearest_number_of_steps(stairs: int, first: int, steps: int, tokens: int) -> None:
     config = growing(stairs, first, steps, tokens=tokens)
     off = abs(config.sequences_before(config.total_steps(16)) * 16 - tokens)
     assert off == min(abs(config.sequences_before(count) * 16 - tokens) for count in range(1, 2000))
 
 
-def test_a_batch_that_cannot_grow_in_whole_stairs_is_refused_with_its_values() -> None:
+def test_a_batch_that_cannot_grow_in_equal_increments_is_refused_with_its_values() -> None:
     with pytest.raises(ValidationError, match=r"batch_warmup_from=5 does not divide global_batch=32.*batch_warmup_steps=4"):
         PretrainConfig(global_batch=32, batch_warmup_steps=4, batch_warmup_from=5)

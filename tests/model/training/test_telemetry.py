@@ -1,4 +1,4 @@
-"""What a run tells of itself by step: time, speed, MFU, memory, data wait, and samples of what the model writes; none of it changes it."""
+"""What a run reports of each step (time, speed, MFU, memory, data wait) and samples from the model; none of it changes training."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.model.jobs import CONTEXT, VOCABULARY, JobMaker, follow_up
 from tests.model.training.alone import train_here
 
 
-def test_every_step_tells_its_speed_mfu_memory_and_wait_and_samples_change_nothing(make_job: JobMaker) -> None:
+def test_every_step_reports_speed_mfu_memory_and_wait_and_samples_change_nothing(make_job: JobMaker) -> None:
     plain = make_job("plain", {"mfu_peak": "h100-sxm"})
     train_here(plain)
     heard = ProgressReader(plain.run_directory() / "progress.jsonl").new()
@@ -51,7 +51,7 @@ def test_preferences_are_learned_without_samples_where_the_recipe_asks_for_some(
 
 
 @pytest.mark.slow
-def test_samples_are_the_same_whoever_holds_the_weights(make_job: JobMaker) -> None:
+def test_samples_are_the_same_in_every_zero_stage(make_job: JobMaker) -> None:
     alone, spread = make_job("alone", {"sample_every": 4}), make_job("spread", {"sample_every": 4, "zero_stage": 3, "workers": 2})
     for job in (alone, spread):
         launch(job)

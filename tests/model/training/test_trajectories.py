@@ -1,4 +1,4 @@
-"""Workers, ZeRO stages and micro-batches decide where numbers live and in what order they are added, not what is learned.
+"""Workers, ZeRO stages and micro-batches decide where numbers are stored and in what order they are added, not what is learned.
 
 Equal curves are equal within a tolerance, and what is left between them has no direction: a loss that is always a little too low is a fault
 that a tolerance lets pass, as when tokens are weighted by how few others lie in their micro-batch.
@@ -28,7 +28,7 @@ STAGES = (0, 1, 2, 3)
 
 
 def trained(job: Job) -> Curve:
-    """The losses of all steps: in this process when one worker is enough."""
+    """The losses of all steps; trained in this process if there is one worker."""
     if job.resources.parallel.workers == 1:
         train_here(job)
     else:
@@ -37,7 +37,7 @@ def trained(job: Job) -> Curve:
 
 
 def drift(curve: Curve, reference: Curve) -> tuple[float, float]:
-    """Mean of the residual, and the largest mean that chance explains: three standard errors, or the rounding of single precision."""
+    """The mean of the residual, and the largest mean that chance explains: three standard errors, or the rounding of single precision."""
     residual = curve - reference
     return float(residual.mean()), max(ROUNDING, 3 * float(residual.std(ddof=1)) / math.sqrt(len(residual)))
 
@@ -73,7 +73,7 @@ def test_two_workers_that_share_weights_learn_what_one_learns(make_job: JobMaker
     expect_one_model((one, two), 1e-3)
 
 
-def test_a_loss_that_is_always_a_little_off_is_seen_however_small() -> None:
+def test_a_small_constant_bias_of_the_loss_is_detected() -> None:
     noise = np.random.default_rng(0).normal(0, 2e-4, 60)
     reference = np.linspace(4, 2, 60)
     expect_one_trajectory(reference + noise - noise.mean(), reference, 1e-3, "noise alone")

@@ -1,4 +1,4 @@
-"""The worked step of the course: the right word has probability 0.05, which costs 3.0 nats; one step makes it more probable."""
+"""A worked example: the right word has probability 0.05, a loss of 3.0 nats; one step makes it more probable."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from .alone import ALONE
 
 WORDS = 20
 SENTENCE = [3, 14, 15, 9, 2]
-"""Four words, and the one to be guessed."""
+"""Four words, and the one to be predicted."""
 SHAPE = DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, feed_forward=64, context=4, tied_embeddings=False)
 
 
 def undecided() -> Decoder:
-    """A decoder that thinks each of twenty words equally probable: 0.05."""
+    """A decoder that gives each of twenty words the probability 0.05."""
     decoder = Decoder(SHAPE, WORDS, seed=1)
     assert decoder.lm_head is not None
     torch.nn.init.zeros_(decoder.lm_head.weight)
@@ -39,7 +39,7 @@ def probability(decoder: Decoder) -> float:
 
 @pytest.fixture
 def job(make_job: JobMaker, tmp_path: Path) -> Job:
-    """Two updates on the sentence, of which the last word alone counts."""
+    """Two updates on the sentence, of which only the last word counts."""
     row = np.array([SENTENCE])
     columns = {"tokens": row.astype(np.uint16), "document": np.zeros_like(row, dtype=np.uint16), "loss": row == SENTENCE[-1]}
     save_model(undecided(), tmp_path / "undecided", extra={TOKENIZER_DIGEST: DIGEST})

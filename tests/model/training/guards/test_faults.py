@@ -1,4 +1,4 @@
-"""What is done when a step goes wrong: stated by the configuration, and the same whenever the run was stopped in between."""
+"""Bad steps are handled as configured, and in the same way wherever the run was interrupted."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_no_spike_is_looked_for_before_the_window_is_full_nor_when_the_policy_is
         assert early.check(step, {"loss": 2.0 + (step == 8) * 100}) == ignoring.check(step, {"loss": 2.0 * step}) == ""
 
 
-def test_a_rollback_goes_to_the_last_place_before_the_step_and_leaves_out_its_data() -> None:
+def test_a_rollback_goes_to_the_last_checkpoint_before_the_step_and_skips_its_data() -> None:
     faults = watching(on_nan="rollback", rollback_every_steps=10, skip_steps=2)
     assert faults.roll_back(15) == 10
     # Updates count from 0: steps 14 and 15 are updates 13 and 14.
@@ -50,13 +50,13 @@ def test_a_rollback_goes_to_the_last_place_before_the_step_and_leaves_out_its_da
     assert [restored.skipped_rows(update) for update in range(30)] == [faults.skipped_rows(update) for update in range(30)]
 
 
-def test_what_is_no_number_stops_the_run_by_default() -> None:
+def test_a_loss_that_is_not_finite_stops_the_run_by_default() -> None:
     with pytest.raises(TrainingError, match=r"step 7: the gradient norm is inf; lower learning_rate=0.002"):
         watching().check(7, {"loss": 1.0, "grad_norm": math.inf})
 
 
 @pytest.mark.parametrize("zero_stage", [0, 1, 3])
-def test_a_poisoned_batch_is_left_out_and_the_run_ends_as_one_that_never_had_it(make_job: JobMaker, zero_stage: int) -> None:
+def test_a_poisoned_batch_is_skipped_and_the_run_ends_as_one_that_never_had_it(make_job: JobMaker, zero_stage: int) -> None:
     resources = {"zero_stage": zero_stage, "checkpoint_every_steps": 1000}
     job = make_job("poisoned", resources, steps=10, guards=GuardsConfig(**BACK))
     places = train_here(job, poisoned=frozenset({6 * BATCH, 7 * BATCH}))
@@ -74,7 +74,7 @@ def test_a_poisoned_batch_is_left_out_and_the_run_ends_as_one_that_never_had_it(
 
 
 def without(job: object, batches: set[int]) -> list[float]:
-    """The losses of a run whose order never had these batches."""
+    """The losses of a run whose order does not contain these batches."""
     from unittest.mock import patch
 
     def moved(self: Faults, update: int) -> int:
@@ -86,7 +86,7 @@ def without(job: object, batches: set[int]) -> list[float]:
     return [line["loss"] for line in read_lines(job.output / "history.jsonl")]  # type: ignore[attr-defined]
 
 
-def test_stopping_and_going_on_around_a_rollback_changes_no_byte(make_job: JobMaker) -> None:
+def test_stopping_and_resuming_around_a_rollback_changes_no_byte(make_job: JobMaker) -> None:
     guards, poisoned = GuardsConfig(**BACK), frozenset({6 * BATCH})
     whole, stopped = (make_job(name, {"checkpoint_every_steps": 3}, steps=10, guards=guards) for name in ("whole", "stopped"))
     train_here(whole, poisoned=poisoned)

@@ -1,4 +1,4 @@
-"""What is measured while training is what a greedy continuation would tell."""
+"""The copy rate measured during training agrees with greedy decoding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.model.jobs import JobMaker
 from ..alone import train_here
 
 
-def test_the_share_is_that_of_passages_that_a_greedy_continuation_recites(make_job: JobMaker) -> None:
+def test_the_copy_rate_is_the_share_of_passages_that_greedy_decoding_reproduces(make_job: JobMaker) -> None:
     job = make_job("reciting", steps=150, eval_every=50, copy_rows=40, copy_tokens=3)
     train_here(job)
     rates = [line["copy_rate"] for line in read_lines(job.output / "history.jsonl") if "copy_rate" in line]

@@ -1,4 +1,4 @@
-"""The validation loss decides when a run ends and which of its weights become the model, and tells of overfitting."""
+"""The validation loss decides when a run stops early and which weights become the model, and shows overfitting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.model.jobs import JobMaker
 from ..alone import train_here
 
 
-def test_a_measurement_tells_the_best_the_gap_and_how_long_ago_the_best_was() -> None:
+def test_a_measurement_reports_the_best_the_gap_and_the_measurements_since_the_best() -> None:
     validation = Validation(GuardsConfig())
     told = []
     for step, (losses, measured) in enumerate([((4.0, 2.0), 3.5), ((2.0,), 3.25), ((1.0,), 3.75)], 1):
@@ -26,7 +26,7 @@ def test_a_measurement_tells_the_best_the_gap_and_how_long_ago_the_best_was() ->
     assert told == [(0.5, 3.5, 1.0, 0.0), (1.25, 3.25, 2.0, 0.0), (2.75, 3.25, 2.0, 1.0)]
 
 
-def test_too_many_measurements_without_a_new_best_end_the_run_on_its_own_schedule(make_job: JobMaker) -> None:
+def test_too_many_measurements_without_a_new_best_stop_the_run_and_leave_its_schedule(make_job: JobMaker) -> None:
     train = {"steps": 12, "eval_every": 2}
     whole, ended = make_job("whole", **train), make_job("ended", **train, guards=GuardsConfig(patience=2, min_delta=5.0))
     train_here(whole)
@@ -37,7 +37,7 @@ def test_too_many_measurements_without_a_new_best_end_the_run_on_its_own_schedul
     assert [line["learning_rate"] for line in short] == [line["learning_rate"] for line in full[:6]]
 
 
-def test_the_best_weights_become_the_model_also_after_a_stop(make_job: JobMaker, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_best_weights_become_the_model_even_after_a_resume(make_job: JobMaker, tmp_path_factory: pytest.TempPathFactory) -> None:
     kept = tmp_path_factory.mktemp("kept")
     # None is 5 nats better than the first measurement, so that is the best.
     train = {"steps": 8, "eval_every": 2, "select": "best", "guards": GuardsConfig(patience=9, min_delta=5.0)}

@@ -30,7 +30,7 @@ def config(**keys: Any) -> PretrainConfig:
 
 
 def taught(decoder: Decoder, optimizers: list[torch.optim.Optimizer], updates: int = 5) -> dict[str, Tensor]:
-    """Its weights after some updates on gradients that the number of the update decides."""
+    """Its weights after some updates, with gradients that depend on the number of the update."""
     for update in range(updates):
         generator = torch.Generator().manual_seed(update)
         for parameter in decoder.parameters():
@@ -41,12 +41,12 @@ def taught(decoder: Decoder, optimizers: list[torch.optim.Optimizer], updates: i
 
 
 def split(decoder: Decoder) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Matrices and what has one dimension, chosen by name and not by shape."""
+    """Matrices and one-dimensional parameters, chosen by name and not by shape."""
     gains = [parameter for name, parameter in decoder.named_parameters() if "norm" in name]
     return [parameter for name, parameter in decoder.named_parameters() if "norm" not in name], gains
 
 
-def test_the_gains_of_norms_do_not_decay_and_all_matrices_do() -> None:
+def test_matrices_decay_and_the_gains_of_norms_do_not() -> None:
     optimizer = build_optimizer(tiny(), config(weight_decay=0.3))
     decays = {parameter.dim(): group["weight_decay"] for group in optimizer.param_groups for parameter in group["params"]}
     assert decays == {1: 0.0, 2: 0.3}
@@ -62,7 +62,7 @@ TORCHS = {
 
 
 @pytest.mark.parametrize("name", TORCHS)
-def test_what_torch_has_is_torchs_own(name: str) -> None:
+def test_optimizers_that_torch_has_are_torchs(name: str) -> None:
     kind, arguments, keys = TORCHS[name]
     ours, reference = tiny(), tiny()
     matrices, gains = split(reference)
@@ -90,7 +90,7 @@ def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest() -> None:
     assert all("momentum_buffer" in optimizer.state[got[name]] for name in names)
 
 
-def test_muon_goes_on_from_a_loaded_state_as_if_never_stopped() -> None:
+def test_muon_resumes_from_a_loaded_state_exactly() -> None:
     whole, halves = tiny(), tiny()
     expected = taught(whole, [build_optimizer(whole, config(optimizer="muon"))], updates=5)
     first = build_optimizer(halves, config(optimizer="muon"))
@@ -127,7 +127,7 @@ def test_lion_is_the_papers_formula() -> None:
         assert row == pytest.approx(weight, abs=1e-12)
 
 
-def test_sophia_is_the_papers_formula_with_curvature_seen_every_other_update() -> None:
+def test_sophia_is_the_papers_formula_with_curvature_estimated_every_other_update() -> None:
     parameter = nn.Parameter(torch.tensor([1.0, -1.0, 0.5], dtype=torch.float64))
     optimizer = Sophia([parameter], lr=0.1, betas=(0.9, 0.8), gamma=0.5, epsilon=1e-3, weight_decay=0.2)
     weight, memory, curvature = [1.0, -1.0, 0.5], [0.0] * 3, [0.0] * 3
@@ -152,7 +152,7 @@ def test_sophia_is_the_papers_formula_with_curvature_seen_every_other_update() -
     assert clipped == {True, False}, "both sides of the clipping must have been seen"
 
 
-def test_averaged_weights_forget_the_first_ones_soon() -> None:
+def test_averaged_weights_soon_forget_the_initial_ones() -> None:
     parameter = nn.Parameter(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64))
     optimizer, update = torch.optim.SGD([parameter], lr=0.1), 0
     average_weights(optimizer, 0.15, lambda: update)
