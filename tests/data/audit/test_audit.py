@@ -1,4 +1,4 @@
-"""The audit against plain Python: which held-out words stand in train, and where every document went."""
+"""The audit against plain Python: which held-out words are in train, and where every document went."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _grams(text: str, size: int) -> list[tuple[str, ...]]:
     return [tuple(words[k : k + size]) for k in range(len(words) - size + 1)]
 
 
-def test_the_leak_is_that_of_brute_force(tmp_path: Path) -> None:
+def test_the_leak_equals_that_of_brute_force(tmp_path: Path) -> None:
     random = Random(3)
     train = {f"t{k}": prose(k, paragraphs=3) for k in range(8)}
     held = {}
@@ -116,7 +116,7 @@ def test_ledgers_and_documents_in_shards_give_the_funnel_of_whole_ones(corpus: P
     assert found[0] == found[1]
 
 
-def test_a_document_lost_without_a_word_unbalances_the_funnel(corpus: Path, tmp_path: Path) -> None:
+def test_a_document_missing_from_the_ledger_unbalances_the_funnel(corpus: Path, tmp_path: Path) -> None:
     for name in ("ledger", "documents"):
         table = pq.read_table(corpus / "dedup" / f"{name}.parquet")
         (tmp_path / "dedup").mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""The funnel against plain Python: whatever happens to documents and pieces, in whatever shards, it counts it, and finds what is untold."""
+"""The funnel against plain Python: it counts whatever happens to documents in any shards, and finds what a ledger omits."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ fates = st.lists(st.tuples(st.sampled_from(["kept", "kept", "removed", "duplicat
 
 @settings(max_examples=15)
 @given(st.lists(st.text("ab\n", max_size=9), min_size=6, max_size=6), st.lists(fates, min_size=1, max_size=3), st.integers(1, 3))
-def test_what_came_is_what_stayed_and_what_went_in_documents_and_characters_stage_by_stage(
+def test_input_equals_kept_plus_removed_at_every_stage(
     tmp_path_factory: pytest.TempPathFactory, contents: list[str], stages: list[Any], shards: int
 ) -> None:
     root = tmp_path_factory.mktemp("funnel")
@@ -124,7 +124,7 @@ UNTOLD: dict[str, tuple[Callable[[list[Row]], list[Row]], str]] = {
 
 
 @pytest.mark.parametrize("untold", UNTOLD)
-def test_what_a_ledger_does_not_tell_is_found_and_named(untold: str, tmp_path: Path) -> None:
+def test_a_document_that_a_ledger_omits_is_named(untold: str, tmp_path: Path) -> None:
     texts = {"a": "123456789", "b": "1234"}
     left, rows = through("clean", texts, [("kept", 3), ("removed", 0)])
     change, fault = UNTOLD[untold]
@@ -156,7 +156,7 @@ def _audited(folder: Path, read: list[Row], parts: dict[str, list[Row]], aside: 
     return metrics, json.loads((folder / "audit" / "funnel.json").read_text())
 
 
-def test_sources_formats_and_languages_are_counted_as_they_came_and_as_they_stayed(tmp_path: Path) -> None:
+def test_sources_formats_and_languages_are_counted_in_and_kept(tmp_path: Path) -> None:
     read = [row("a", "aaaa", '{"format": "txt"}'), row("b", "bb", '{"format": "html"}', source="t"), row("c", "c", "{}")]
     kept = [row("a", "aaa", '{"format": "txt", "language": "en"}'), row("c", "c", '{"language": "fr"}')]
     _, report = _audited(tmp_path, read, {"train": kept[:1], "val": kept[1:]})
@@ -166,12 +166,12 @@ def test_sources_formats_and_languages_are_counted_as_they_came_and_as_they_stay
     assert report["languages"] == {"en": {"documents": 1, "characters": 3}, "fr": {"documents": 1, "characters": 1}}
 
 
-def test_what_nobody_labelled_is_left_out(tmp_path: Path) -> None:
+def test_properties_without_values_are_left_out(tmp_path: Path) -> None:
     _, report = _audited(tmp_path, [row("a", "aaaa")], {"train": [row("a", "aaaa")]})
     assert report["formats"] == report["languages"] == report["quarantined"] == {}
 
 
-def test_files_put_aside_are_counted_by_reason_with_the_first_few_named(tmp_path: Path) -> None:
+def test_quarantined_files_are_counted_by_reason_with_the_first_few_named(tmp_path: Path) -> None:
     aside = [{"source": "s", "path": f"{number}.bin", "reason": f"no text: {number} NULs"} for number in range(7)]
     metrics, report = _audited(
         tmp_path, [row("a", "a")], {"train": [row("a", "a")]}, [*aside, {"source": "s", "path": "x", "reason": "empty"}]
@@ -188,7 +188,7 @@ def test_at_most_fifty_wrong_titles_are_named_and_all_are_counted(tmp_path: Path
     assert titles["shown"][0] == {"id": "w00", "source": "s", "path": "00.txt", "title": "T w00"}
 
 
-def test_the_share_that_a_machine_wrote_is_told_for_the_corpus_and_each_split(tmp_path: Path) -> None:
+def test_the_synthetic_share_is_reported_for_the_corpus_and_each_split(tmp_path: Path) -> None:
     rows = [row("a", "a" * 60), row("b", "b" * 20, synthetic=True), row("c", "c" * 20)]
     metrics, report = _audited(tmp_path, rows, {"train": rows[:2], "test": rows[2:]})
     assert report["synthetic"] == {"documents": 1, "characters": 20, "share": 0.2} and metrics["synthetic_share"] == 0.2

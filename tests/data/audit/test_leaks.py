@@ -52,7 +52,7 @@ def leaky() -> dict[str, Texts]:
 
 
 @pytest.mark.parametrize("words", [8, 13])
-def test_every_share_is_that_of_plain_python(leaky: dict[str, Texts], words: int, tmp_path: Path) -> None:
+def test_every_share_equals_that_of_plain_python(leaky: dict[str, Texts], words: int, tmp_path: Path) -> None:
     metrics = _report(tmp_path, leaky, AuditConfig(words=words))
     told = {(row["split"], row["id"]): row for row in _rows(tmp_path, "leaked_documents.parquet")}
     for part, other, name in (("val", "train", "leak_val"), ("test", "train", "leak_test"), ("test", "val", "leak_test_val")):
@@ -66,7 +66,7 @@ def test_every_share_is_that_of_plain_python(leaky: dict[str, Texts], words: int
         assert all(told[part, key]["ngrams"] == grams[key] for key in leaked if leaked[key])
 
 
-def test_a_passage_tells_where_else_it_stands_and_the_longest_come_first(leaky: dict[str, Texts], tmp_path: Path) -> None:
+def test_a_passage_names_the_other_document_and_the_longest_come_first(leaky: dict[str, Texts], tmp_path: Path) -> None:
     metrics = _report(tmp_path, leaky, AuditConfig(words=8, worst=3))
     rows = _rows(tmp_path, "leaks.parquet")
     for row in rows:
@@ -89,6 +89,6 @@ def test_threads_and_memory_change_no_byte(leaky: dict[str, Texts], tmp_path: Pa
     assert made[0] == made[1]
 
 
-def test_no_common_passage_leaves_empty_tables_and_noughts(tmp_path: Path) -> None:
+def test_without_a_common_passage_tables_are_empty_and_metrics_zero(tmp_path: Path) -> None:
     metrics = _report(tmp_path, {"train": {"a": prose(1)}, "val": {"b": prose(2)}, "test": {}}, AuditConfig())
     assert set(metrics.values()) == {0.0} and not _rows(tmp_path, "leaks.parquet") and not _rows(tmp_path, "leaked_documents.parquet")

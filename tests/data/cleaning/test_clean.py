@@ -1,4 +1,4 @@
-"""Each rule on a small text, and the laws that hold for all of them together."""
+"""Each cleaning rule on a small text, and the properties that hold for all of them together."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def by_rule(tmp_path_factory: pytest.TempPathFactory) -> dict[int, str]:
 
 
 @pytest.mark.parametrize("case", range(len(RULES)), ids=lambda case: f"{RULES[case][0]}-{case}")
-def test_a_rule_alone_does_what_it_says(case: int, by_rule: dict[int, str]) -> None:
+def test_each_rule_alone_makes_its_edit(case: int, by_rule: dict[int, str]) -> None:
     assert by_rule[case] == RULES[case][3]
 
 
@@ -129,13 +129,13 @@ def _book(pages: int, head: str = "THE OLD MILL") -> tuple[str, list[str]]:
     return "\n".join(sheets), lines
 
 
-def test_page_numbers_and_running_heads_go_and_every_line_of_text_stays(tmp_path: Path) -> None:
+def test_page_numbers_and_running_heads_are_removed_and_every_line_of_text_stays(tmp_path: Path) -> None:
     book, lines = _book(8)
     cleaned = texts_of(_clean(tmp_path, {"a": book}, page_numbers=True, running_heads=True, unwrap=True))["a"]
     assert cleaned.removeprefix("THE OLD MILL").split() == " ".join(lines).split()
 
 
-def test_page_numbers_go_with_every_other_rule_off_and_running_heads_stay(tmp_path: Path) -> None:
+def test_page_numbers_alone_are_removed_with_every_other_rule_off(tmp_path: Path) -> None:
     book, lines = _book(8)
     cleaned = texts_of(_clean(tmp_path, {"a": book}, page_numbers=True))["a"]
     assert [line for line in cleaned.split("\n") if line] == [
@@ -150,7 +150,7 @@ def test_any_one_rule_can_be_switched_off(off: str, tmp_path: Path) -> None:
     assert all(line in " ".join(cleaned.split()) for line in lines)
 
 
-def test_a_page_scanned_twice_goes_and_stands_in_the_ledger(tmp_path: Path) -> None:
+def test_a_page_scanned_twice_is_removed_and_in_the_ledger(tmp_path: Path) -> None:
     book, lines = _book(6)
     sheets = book.split("THE OLD MILL\n")
     twice = "THE OLD MILL\n".join([*sheets[:3], sheets[2], *sheets[3:]])
@@ -159,7 +159,7 @@ def test_a_page_scanned_twice_goes_and_stands_in_the_ledger(tmp_path: Path) -> N
     assert ("cut", "repeated pages") in {(row["action"], row["rule"]) for row in pq.read_table(output / "ledger.parquet").to_pylist()}
 
 
-def test_misread_words_are_mended_by_words_the_corpus_knows_where_a_machine_misread_the_document(tmp_path: Path) -> None:
+def test_misread_words_are_corrected_by_known_words_in_misread_documents(tmp_path: Path) -> None:
     known = "The modern time came home. Tom saw the mill, the river and the clay. " * 30
     misread = "The modem tirne of c1ay and day came, Modern and MODEM. Torn by the m1ll and r1ver, she was torn, and Tom came horne."
     own = "The modem of the thern stood in the m1ll."
@@ -170,13 +170,13 @@ def test_misread_words_are_mended_by_words_the_corpus_knows_where_a_machine_misr
     assert cleaned["c"] == "The modem of the thern stood in the mill."
 
 
-def test_a_document_too_short_is_removed_by_name(tmp_path: Path) -> None:
+def test_a_short_document_is_removed_by_a_rule_of_that_name(tmp_path: Path) -> None:
     output = _clean(tmp_path, {"a": "Short.", "b": PROSE}, minimum_characters=50)
     fate = {row["id"]: (row["action"], row["rule"]) for row in pq.read_table(output / "ledger.parquet").to_pylist()}
     assert set(texts_of(output)) == {"b"} and fate == {"a": ("removed", "too short"), "b": ("kept", "document")}
 
 
-def test_every_line_that_goes_and_every_line_that_is_rewritten_is_kept_word_for_word(tmp_path: Path) -> None:
+def test_every_removed_or_rewritten_line_is_kept_word_for_word(tmp_path: Path) -> None:
     book, _ = _book(6)
     texts = {"a": f"“Yes,” he said.\n\n{book}\nThe c1ay.", "b": "No.", "c": "The clay. " * 9}
     output = _all(tmp_path, texts, minimum_characters=40)

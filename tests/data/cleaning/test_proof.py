@@ -1,4 +1,4 @@
-"""Cleaning against the universe's own truth: what was spoilt is restored, and what was right is left alone."""
+"""Cleaning against the ground truth of a generated universe: faults are repaired and correct text is left alone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Part:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [7, 11, 23])
-def test_cleaning_restores_99_of_100_faults_and_spoils_at_most_one_character_of_1000(seed: int, tmp_path: Path) -> None:
+def test_cleaning_restores_99_percent_of_faults_and_damages_at_most_1_in_1000_characters(seed: int, tmp_path: Path) -> None:
     source = UniverseSource(seed=seed)
     write_universe(tmp_path / "world", source)
     around = IngestInputs(tmp_path, tmp_path, tmp_path / "world" / "books")

@@ -1,4 +1,4 @@
-"""What is cut out of a document around what an evaluation set holds, and when the whole of it goes."""
+"""What is cut out of a document around evaluation text, and when the whole document is dropped."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ def config(**more: object) -> DecontaminateConfig:
     return DecontaminateConfig.model_validate({"against": SETS, **more})
 
 
-def test_a_passage_goes_with_its_surroundings_and_the_pieces_stay_in_order() -> None:
+def test_a_passage_is_cut_with_its_surroundings_and_pieces_stay_in_order() -> None:
     text = "a" * 500 + "PASSAGE" + "b" * 600
     result = cut(text, [(500, 507)], config())
     assert result.text == "a" * 300 + "\n\n" + "b" * 400
     assert [(piece.start, piece.text) for piece in result.removed] == [(300, "a" * 200 + "PASSAGE" + "b" * 200)]
 
 
-def test_passages_whose_surroundings_meet_go_with_what_is_between() -> None:
+def test_passages_whose_surroundings_meet_are_cut_as_one() -> None:
     text = "a" * 500 + "ONE" + "-" * 400 + "TWO" + "b" * 500
     assert len(cut(text, [(500, 503), (903, 906)], config()).removed) == 1
     assert len(cut(text, [(500, 503), (903, 906)], config(window=199, min_characters=0)).removed) == 2
 
 
-def test_a_short_piece_goes_too_and_is_kept_word_for_word_among_what_was_taken() -> None:
+def test_a_short_piece_is_dropped_and_kept_among_the_removed_text() -> None:
     text = "a" * 500 + "ONE" + "-" * 500 + "TWO" + "b" * 500
     result = cut(text, [(500, 503), (1003, 1006)], config())
     assert result.text == "a" * 300 + SEPARATOR + "b" * 300
@@ -45,7 +45,7 @@ def test_a_document_in_more_than_ten_pieces_is_dropped(passages: int, dropped: b
     assert found.dropped == ("it falls into 11 pieces" if dropped else "") and (found.text == "") == dropped
 
 
-def test_a_document_of_which_no_piece_is_long_enough_is_dropped() -> None:
+def test_a_document_without_a_long_enough_piece_is_dropped() -> None:
     assert cut("a" * 399 + "X" + "b" * 399, [(399, 400)], config()).dropped == "no piece is long enough to keep"
     assert cut("a" * 900 + "X" + "b" * 900, [(900, 901)], config(action="drop")).dropped == "it holds a passage"
 
@@ -56,9 +56,7 @@ def test_a_document_of_which_no_piece_is_long_enough_is_dropped() -> None:
     st.integers(0, 20),
     st.integers(0, 30),
 )
-def test_what_stays_and_what_was_taken_is_the_whole_text_but_for_blanks(
-    text: str, ranges: list[tuple[int, int]], window: int, least: int
-) -> None:
+def test_kept_and_removed_text_make_up_the_whole_except_blanks(text: str, ranges: list[tuple[int, int]], window: int, least: int) -> None:
     passages = sorted((min(start, len(text)), min(start + size, len(text))) for start, size in ranges)
     result = cut(text, passages, config(window=window, min_characters=least, max_pieces=100))
     gone = {place for start, end in passages for place in range(max(0, start - window), min(len(text), end + window))}

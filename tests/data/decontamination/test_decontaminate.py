@@ -1,4 +1,4 @@
-"""Decontamination against a plain-Python reading of the paper: which words collide, what is common, what is left, and who is told."""
+"""Decontamination against plain Python after the paper: which words match, what is common, what is left and what is listed."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _expected(text: str, covered: set[int], config: DecontaminateConfig) -> str:
     ],
     ids=["as published", "shorter", "bare", "drop"],
 )
-def test_what_is_left_is_what_plain_python_leaves(tmp_path: Path, more: dict[str, object]) -> None:
+def test_the_result_equals_that_of_plain_python(tmp_path: Path, more: dict[str, object]) -> None:
     random = Random(7)
     texts = {f"d{k:02}": prose(k, paragraphs=5) for k in range(20)}
     items = []
@@ -125,7 +125,7 @@ def test_what_is_left_is_what_plain_python_leaves(tmp_path: Path, more: dict[str
     assert metrics["items_hit_exam"] == len({row["item"] for row in _rows(tmp_path, "contaminated.parquet")})
 
 
-def test_a_phrase_in_more_than_ten_documents_is_left_alone_and_counted(tmp_path: Path) -> None:
+def test_a_phrase_in_more_than_ten_documents_stays_and_is_counted(tmp_path: Path) -> None:
     phrase = "the whole of this phrase of thirteen words and a few stands in very many of them"
     _items(tmp_path, [{"text": phrase}])
     for documents, contaminated in ((10, 10), (11, 0)):
@@ -134,7 +134,7 @@ def test_a_phrase_in_more_than_ten_documents_is_left_alone_and_counted(tmp_path:
         assert metrics["documents_contaminated"] == contaminated and (metrics["phrases_common"] > 0) == (contaminated == 0)
 
 
-def test_every_document_is_accounted_for_and_what_it_lost_is_kept_word_for_word(tmp_path: Path) -> None:
+def test_every_document_is_accounted_for_and_removed_text_is_kept(tmp_path: Path) -> None:
     texts = {"cut": prose(1, 9), "gone": prose(2, 1, 3), "whole": prose(3)}
     _items(tmp_path, [{"text": _quote(texts["cut"], 150, 20)}, {"text": _quote(texts["gone"], 3, 15)}])
     metrics = _run(tmp_path, texts, _config())
@@ -150,7 +150,7 @@ def test_every_document_is_accounted_for_and_what_it_lost_is_kept_word_for_word(
     assert metrics["characters_removed"] == ledger["cut", "cut"]["net"] + len(texts["gone"]) and metrics["documents_dropped"] == 1
 
 
-def test_sets_are_read_from_every_format_and_fields_count_each_by_itself(tmp_path: Path) -> None:
+def test_sets_are_read_from_every_format_and_fields_are_searched_separately(tmp_path: Path) -> None:
     texts = {f"d{k}": prose(k, 9) for k in range(6)}
     quotes = [_quote(text, 30, 16) for text in texts.values()]
     sets = tmp_path / "sets"
@@ -181,7 +181,7 @@ def test_sets_are_read_from_every_format_and_fields_count_each_by_itself(tmp_pat
         ("a.parquet", "no parquet", (), "a.parquet: .*must be read whole"),
     ],
 )
-def test_a_set_that_cannot_be_read_whole_is_an_error_that_names_it(
+def test_a_set_that_cannot_be_read_completely_is_an_error_that_names_it(
     tmp_path: Path, name: str, content: str | None, fields: tuple[str, ...], message: str
 ) -> None:
     if content is not None:
@@ -190,7 +190,7 @@ def test_a_set_that_cannot_be_read_whole_is_an_error_that_names_it(
         _run(tmp_path, {"d": prose(1)}, _config(EvaluationSet(name="set", paths=(name,), fields=fields)))
 
 
-def test_sets_are_known_by_name_and_content_and_one_that_changed_since_is_refused(tmp_path: Path) -> None:
+def test_the_key_holds_names_and_contents_of_sets_and_a_changed_one_is_refused(tmp_path: Path) -> None:
     _items(tmp_path / "sets", ["one"])
     config = _config(EvaluationSet(name="exam", paths=("sets/*.jsonl",)))
     state = evaluation_digests(config, tmp_path, None, lambda paths: {path: "digest" for path in paths})

@@ -1,4 +1,4 @@
-"""Nothing leaves without a row, and everything that left can be read again."""
+"""Nothing is removed without a row in the ledger, and everything removed can be read again."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _removed(output: Path, rule: str) -> list[dict[str, Any]]:
     return pq.read_table(path).to_pylist() if path.exists() else []
 
 
-def test_every_document_and_every_character_is_in_the_ledger_and_every_word_can_be_found(tmp_path: Path) -> None:
+def test_every_character_is_in_the_ledger_and_every_removed_word_is_kept(tmp_path: Path) -> None:
     pool = [prose(k, paragraphs=1, sentences=4) for k in range(4)] + ["A line that comes back again and again.", "— * —"]
     runs = count()
 
@@ -72,7 +72,7 @@ def test_a_removed_copy_is_kept_whole_and_the_ledger_names_the_one_that_stays(tm
     assert re.fullmatch(rf"kept b: {size}; jaccard 0\.\d\d\d", details["a"]) and details["c"] == f"kept b: {size}; the words of a"
 
 
-def test_cut_pieces_say_where_they_stood_and_where_the_first_is(tmp_path: Path) -> None:
+def test_cut_text_records_its_position_and_its_first_copy(tmp_path: Path) -> None:
     paragraph, passage = prose(9, 1, 6), " ".join(prose(8, 1, 8).split()[:60])
     texts = {
         "a": f"{prose(1)}\n\n{paragraph}\n\n{passage} {prose(2, 1)}",
@@ -91,7 +91,7 @@ def test_cut_pieces_say_where_they_stood_and_where_the_first_is(tmp_path: Path) 
     assert cuts == {"paragraph": (1, "first in a"), "substring": (1, "first in a")}
 
 
-def test_a_page_is_kept_with_the_place_of_its_first_copy(tmp_path: Path) -> None:
+def test_a_removed_page_records_the_position_of_its_first_copy(tmp_path: Path) -> None:
     page = " ".join(prose(3, paragraphs=3).split())
     output, _ = run(tmp_path, {"a": f"{prose(1, 1)}\n\n{page}\n\n{page}\n\n{prose(2, 1)}"})
     (row,) = _removed(output, "page")
@@ -99,7 +99,7 @@ def test_a_page_is_kept_with_the_place_of_its_first_copy(tmp_path: Path) -> None
     assert row["text"].strip() == page and (row["place"], row["detail"]) == (start + len(page.split()), f"first at word {start}")
 
 
-def test_what_consists_of_copies_alone_is_removed_as_empty(tmp_path: Path) -> None:
+def test_a_document_of_copies_only_is_removed_as_empty(tmp_path: Path) -> None:
     part, other = prose(1, 1, 6), prose(2, 1, 6)
     output, metrics = run(tmp_path, {"a": f"{part}\n\n{prose(3, 8)}", "b": f"{prose(4, 8)}\n\n{other}", "c": f"{part}\n\n{other}"})
     assert set(texts_of(output)) == {"a", "b"} and metrics["documents_empty"] == 1

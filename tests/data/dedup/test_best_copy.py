@@ -39,7 +39,7 @@ def _kept(folder: Path, rows: list[dict[str, object]], *keep: Criterion, prefer:
     return name, detail
 
 
-def test_each_criterion_picks_its_copy_and_the_ledger_says_which_decided(tmp_path: Path) -> None:
+def test_each_criterion_chooses_its_copy_and_the_ledger_names_it(tmp_path: Path) -> None:
     text = prose(1)
     near = edited(text, 0.005)
     twins = [{"id": "a", "text": near}, {"id": "b", "text": text + " ..."}]
@@ -55,7 +55,7 @@ def test_each_criterion_picks_its_copy_and_the_ledger_says_which_decided(tmp_pat
 
 
 @pytest.mark.parametrize("old", ["a", "b"])
-def test_of_two_spellings_the_one_that_the_corpus_knows_stays(tmp_path: Path, old: str) -> None:
+def test_the_spelling_that_the_corpus_uses_is_kept(tmp_path: Path, old: str) -> None:
     new = "b" if old == "a" else "a"
     others = {f"m{k}": " ".join(sorted(set(MODERN.split()), key=lambda word: hash((word, k)))) for k in range(8)}
     texts = {old: OLD + " And so it ended, all of it, in the end.", new: MODERN, **others}

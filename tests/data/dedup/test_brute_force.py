@@ -117,7 +117,7 @@ def _naive(books: dict[str, list[str]], least: int, inside: bool) -> dict[str, s
 
 
 @pytest.mark.parametrize("inside", [True, False])
-def test_every_passage_that_came_before_goes_and_nothing_else(tmp_path: Path, inside: bool) -> None:
+def test_exactly_the_passages_that_occur_earlier_are_removed(tmp_path: Path, inside: bool) -> None:
     runs: Iterator[int] = count()
     near = NearRule(enabled=False)
     config = DedupConfig(near=near, substring=SubstringRule(enabled=True, min_words=10, inside=inside), **ALONE)
@@ -136,7 +136,7 @@ def test_every_passage_that_came_before_goes_and_nothing_else(tmp_path: Path, in
     law()
 
 
-def test_words_that_only_hash_alike_are_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_with_colliding_hashes_are_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With hashes of four bits every run of words looks like others."""
     monkeypatch.setattr(grams_module, "mix64", lambda values: values & np.uint64(15))
     texts = {"a": prose(1, paragraphs=3), "b": prose(2, paragraphs=3)}
@@ -144,7 +144,7 @@ def test_words_that_only_hash_alike_are_not_cut(tmp_path: Path, monkeypatch: pyt
     assert texts_of(run(tmp_path, texts, config)[0]) == texts
 
 
-def test_where_batches_and_blocks_end_changes_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_and_block_boundaries_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared, line = prose(60, 1, 10), "All rights reserved by the printers of this book."
     texts = {
         f"{k:02}": f"{prose(k, 3)}\n\n{line}\n\n{shared if k % 3 == 0 else prose(k + 100, 1)} {prose(k % 4 + 200, 1)}" for k in range(12)
@@ -169,7 +169,7 @@ def test_where_batches_and_blocks_end_changes_no_byte(tmp_path: Path, monkeypatc
     assert {name: bytes_of(parts)[name] for name in same} == same and set(bytes_of(parts)) == set(bytes_of(expected))
 
 
-def test_hashes_of_a_column_that_is_a_slice_are_its_own() -> None:
+def test_hashes_of_a_sliced_column_are_those_of_the_slice() -> None:
     column = pa.chunked_array([pa.array([[1, 2], [3], [], [4, 5, 6]], pa.list_(pa.uint64()))]).slice(1)
     found = HashLists.from_column(column)
     assert found.hashes_W.tolist() == [3, 4, 5, 6] and found.starts_D.tolist() == [0, 1, 1, 4]

@@ -34,7 +34,7 @@ def test_documents_equal_in_their_words_keep_the_longest_then_the_smallest_id(tm
     assert rows["a"]["detail"] == f"kept b: longest: {len(text) + 4} characters against {len(text)} characters; the words of b"
 
 
-def test_of_a_near_duplicate_cluster_the_longest_copy_stays_and_the_pairs_say_why(tmp_path: Path) -> None:
+def test_the_longest_copy_of_a_near_duplicate_cluster_stays_and_pairs_explain_it(tmp_path: Path) -> None:
     text = prose(1, paragraphs=10)
     output, metrics = run(tmp_path, {"a": text, "b": edited(text, 0.01) + " One more line.", "c": prose(3)})
     assert set(texts_of(output)) == {"b", "c"}
@@ -52,7 +52,7 @@ def test_a_near_duplicate_is_kept_and_clustered_when_asked_and_loses_no_paragrap
     assert _clusters(output) == {"a": "a", "b": "a", "c": "c"}
 
 
-def test_documents_alike_only_through_a_third_are_one_cluster(tmp_path: Path) -> None:
+def test_documents_similar_only_through_a_third_are_one_cluster(tmp_path: Path) -> None:
     text = prose(1, paragraphs=40)
     texts = {"c": edited(text, 0.03, 1), "a": text, "b": edited(text, 0.03, 2)}
     config = DedupConfig(near=NearRule(action="cluster", threshold=0.7))
@@ -69,7 +69,7 @@ def test_texts_of_three_words_are_no_near_duplicates(tmp_path: Path) -> None:
     assert metrics["clusters"] == 4
 
 
-def test_a_copy_goes_only_if_a_document_that_stays_resembles_it(tmp_path: Path) -> None:
+def test_a_copy_is_removed_only_if_a_kept_document_resembles_it(tmp_path: Path) -> None:
     left, middle, right = (prose(seed, paragraphs=20) for seed in (1, 2, 3))
     texts = {"a": f"{left}\n\n{middle}", "b": f"{middle}\n\n{right}\n\n{prose(4, 1)}", "c": right}
     config = DedupConfig(near=NearRule(threshold=0.25, rows=2), paragraph=ParagraphRule(enabled=False))
@@ -93,7 +93,7 @@ def test_a_large_bucket_still_becomes_one_cluster(tmp_path: Path) -> None:
     assert len(texts_of(output)) == 1 and metrics["pairs_candidate"] < 30 * 29 / 2
 
 
-def test_the_files_of_shards_give_the_bytes_of_one_file_that_holds_their_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shards_give_the_same_bytes_as_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "BATCH_CHARACTERS", 3000)  # so that batches end elsewhere in every division
     base = {f"{k}": prose(k, paragraphs=4) for k in range(6)}
     page = " ".join(prose(50, paragraphs=3).split())

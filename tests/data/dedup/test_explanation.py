@@ -11,7 +11,7 @@ from data.dedup.explanation import Link, explain, shared_passages
 from tests.data.dedup.books import edited, prose, run, write
 
 
-def test_the_shortest_chain_of_pairs_and_the_longest_shared_passages_are_told(tmp_path: Path) -> None:
+def test_the_shortest_chain_of_pairs_and_the_longest_shared_passages_are_returned(tmp_path: Path) -> None:
     text = prose(1, paragraphs=40)
     texts = {"b": edited(text, 0.03, 1), "a": text, "c": edited(text, 0.03, 2), "d": text.upper(), "e": prose(2)}
     output, _ = run(tmp_path, texts, DedupConfig(near=NearRule(action="cluster")))
@@ -25,7 +25,7 @@ def test_the_shortest_chain_of_pairs_and_the_longest_shared_passages_are_told(tm
     assert explain(output / "pairs.parquet", documents, "a", "d").links == (Link("a", "d", "exact", 1.0),)
 
 
-def test_a_document_that_is_not_there_or_in_another_cluster_is_named(tmp_path: Path) -> None:
+def test_a_missing_document_or_one_of_another_cluster_is_named(tmp_path: Path) -> None:
     texts = {"a": prose(1), "b": prose(2)}
     output, _ = run(tmp_path, texts)
     documents = [write(tmp_path, texts)]
@@ -47,7 +47,7 @@ def test_the_first_passage_is_the_longest_that_both_share(left: list[str], right
     assert all(tuple(passage) in common for passage in found) and len(found) <= 5
 
 
-def test_passages_read_as_the_first_text_writes_them() -> None:
+def test_passages_are_quoted_from_the_first_text() -> None:
     left = 'He said: "It was the best of times, it was the worst of times" - and left.'
     right = "and it was the best of times It was the worst of times and so on"
     assert shared_passages(left, right) == ('It was the best of times, it was the worst of times" - and',)

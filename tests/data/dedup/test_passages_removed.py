@@ -17,7 +17,7 @@ def _printed_twice(text: str, first: int, last: int, second: str | None = None) 
     return joined.replace(" \n\n ", "\n\n")
 
 
-def test_a_page_scanned_twice_is_cut_to_the_word_though_it_begins_inside_a_paragraph(tmp_path: Path) -> None:
+def test_a_repeated_page_is_cut_to_the_word_even_within_a_paragraph(tmp_path: Path) -> None:
     text = prose(1, paragraphs=12)
     output, metrics = run(tmp_path, {"a": _printed_twice(text, 130, 290)})
     assert texts_of(output) == {"a": text}
@@ -26,7 +26,7 @@ def test_a_page_scanned_twice_is_cut_to_the_word_though_it_begins_inside_a_parag
     assert row["action"] == "cut" and row["characters"] == len(_printed_twice(text, 130, 290)) - len(text)
 
 
-def test_a_page_read_differently_the_second_time_is_still_the_page(tmp_path: Path) -> None:
+def test_a_repeated_page_with_scanning_errors_is_cut(tmp_path: Path) -> None:
     text = prose(2, paragraphs=12)
     page = " ".join(text.replace("\n\n", " \n\n ").split(" ")[130:290])
     misread = edited(page.replace(" \n\n ", "\n\n"), 0.02).replace("\n\n", " \n\n ")
@@ -50,7 +50,7 @@ def test_refrains_short_repeats_and_far_quotations_stay(tmp_path: Path) -> None:
     assert texts_of(run(tmp_path, texts, DedupConfig(paragraph=ParagraphRule(enabled=False)))[0]) == texts
 
 
-def test_the_far_copy_goes_when_the_rule_reaches_that_far(tmp_path: Path) -> None:
+def test_a_far_copy_is_cut_if_max_apart_allows_it(tmp_path: Path) -> None:
     quoted = prose(50, paragraphs=1, sentences=12)
     far = quoted + "\n\n" + prose(51, paragraphs=30) + "\n\n" + quoted + "\n\nEnd."
     config = DedupConfig(page=PageRule(max_apart=100_000), paragraph=ParagraphRule(enabled=False))
@@ -65,7 +65,7 @@ def test_a_cut_keeps_paragraph_breaks_and_the_quotes_of_neighbours() -> None:
     assert cut("One two three four five.", [Repeat(2, 2), Repeat(3, 2)])[0] == "One five."
 
 
-def test_a_long_paragraph_stays_where_it_came_first_and_short_ones_stay_everywhere(tmp_path: Path) -> None:
+def test_a_long_paragraph_stays_only_where_it_is_first_and_short_ones_everywhere(tmp_path: Path) -> None:
     licence, short = prose(9, paragraphs=1, sentences=6), "The end."
     texts = {name: f"{prose(seed)}\n\n{licence}\n\n{short}" for seed, name in enumerate("abc")}
     output, metrics = run(tmp_path, texts)
@@ -83,7 +83,7 @@ def test_within_documents_only_the_same_book_is_searched_for_paragraphs(tmp_path
     assert texts_of(output) == {"a": f"{part}\n\n{far}", "b": texts["b"]}
 
 
-def test_a_line_of_many_documents_stays_once_and_one_of_two_stays_everywhere(tmp_path: Path) -> None:
+def test_a_line_of_many_documents_is_kept_once_and_one_of_two_everywhere(tmp_path: Path) -> None:
     many, two = "Printed for the booksellers of the old town.", "With six plates and a map of the river."
     texts = {name: f"{prose(seed, 1)}\n{many}\n\n{prose(seed + 9, 1)}" for seed, name in enumerate("abc")}
     texts |= {name: f"{texts[name]}\n\n{two}\n\nEnd." for name in "ab"}

@@ -1,4 +1,4 @@
-"""The published measures once more in plain Python, written from the papers and not from the SQL, to compare with."""
+"""The published measures in plain Python, written from the papers and not from the SQL, to compare with."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ from data.documents.words import spans
 from data.filtering.blocked import BlockListError, block_list_digests
 from data.filtering.config import BlockedConfig, FilterConfig
 from data.filtering.observed_files import FileChanged, ObservedFiles
-from tests.data.filtering.filtered import run
+from tests.data.filtering.filter_runner import run
 
 
-def test_documents_go_by_glob_and_by_id(tmp_path: Path) -> None:
+def test_documents_are_blocked_by_glob_and_by_id(tmp_path: Path) -> None:
     texts = dict.fromkeys(("0123456789abcdef", "b", "c", "d"), "text")
     paths = {"b": "https://spam.example/a/page.html", "c": "good/page.html", "d": "good/bad.txt"}
     (tmp_path / "names.txt").write_text("# whole sites\n*//spam.example/*\n\n  test/good/bad.txt  \n")
@@ -45,7 +45,7 @@ PHRASES = st.lists(st.lists(st.sampled_from("abcé"), min_size=1, max_size=4).ma
 
 @settings(max_examples=25)
 @given(texts=st.lists(WORDS, min_size=1, max_size=6), phrases=PHRASES, hits=st.integers(1, 4))
-def test_hits_are_counted_as_plain_python_counts_them(
+def test_hits_equal_those_of_plain_python(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], phrases: list[str], hits: int
 ) -> None:
     def times(text: str) -> int:
@@ -57,7 +57,7 @@ def test_hits_are_counted_as_plain_python_counts_them(
     assert set(done.texts) == {name for name, text in given_texts.items() if times(text) < hits}
 
 
-def test_a_list_is_part_of_what_decides_and_must_stay_what_it_was(tmp_path: Path) -> None:
+def test_a_list_is_part_of_the_key_and_must_not_change(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("casino")
     config = FilterConfig(blocked=BlockedConfig(enabled=True, phrase_files=("list.txt",)))
     assert block_list_digests(config, tmp_path, None, lambda paths: {path: path.name for path in paths}) == {"list.txt": "list.txt"}

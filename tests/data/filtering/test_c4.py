@@ -1,4 +1,4 @@
-"""C4's rules: which lines are cut, which documents go, and that every cut line is kept word for word."""
+"""C4's rules: which lines are cut, which documents are removed, and that every cut line is kept word for word."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.data.filtering.filtered import run
+from tests.data.filtering.filter_runner import run
 
 FIVE = "The river ran on. The mill stood still. Who was there? Nobody came. It rained."
 CUT = [
@@ -49,7 +49,7 @@ def test_a_line_that_ends_a_sentence_stays_as_it_is(line: str, tmp_path: Path) -
         (FIVE, ("", "")),
     ],
 )
-def test_a_document_goes_for_what_is_in_it_and_for_too_few_sentences_left(text: str, fate: tuple[str, str], tmp_path: Path) -> None:
+def test_a_document_is_removed_for_its_words_or_for_too_few_sentences(text: str, fate: tuple[str, str], tmp_path: Path) -> None:
     assert run(tmp_path, {"a": text}, {"c4": {}}).fates() == {"a": fate}
 
 
@@ -62,7 +62,7 @@ def test_any_one_rule_can_be_switched_off(off: str, line: str, tmp_path: Path) -
     assert run(tmp_path, {"a": text}, {"c4": {off: False}}).texts == {"a": text}
 
 
-def test_paragraphs_stay_apart_and_a_text_of_which_nothing_is_left_goes(tmp_path: Path) -> None:
+def test_paragraphs_stay_separate_and_an_empty_text_is_removed(tmp_path: Path) -> None:
     text = f"Menu\n\n{FIVE}\n\nHome\n\nAbout\n\nAnd so it went on.\n\nFoot"
     done = run(tmp_path, {"a": text, "b": "Menu"}, {"c4": {"minimum_sentences": 0}})
     assert done.texts == {"a": f"{FIVE}\n\nAnd so it went on."} and done.fates()["b"] == ("c4 empty", "no line is left")
@@ -84,7 +84,7 @@ def _stays(line: str, config: dict[str, Any]) -> bool:
 
 @settings(max_examples=25)
 @given(texts=st.lists(st.lists(LINES, max_size=9).map("\n".join), min_size=1, max_size=8), words=st.integers(0, 4))
-def test_what_is_left_of_any_text_is_what_plain_python_leaves(
+def test_the_result_for_any_text_equals_that_of_plain_python(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], words: int
 ) -> None:
     config = {"minimum_line_words": words, "minimum_sentences": 0, "curly_brackets": False}

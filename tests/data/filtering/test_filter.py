@@ -1,4 +1,4 @@
-"""The laws of the stage as a whole: everything is accounted for, in order, and nothing but the texts and the recipe decides."""
+"""The properties of the stage as a whole: everything is accounted for, in order, and only texts and recipe decide."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from data.documents import stream
 from data.filtering.config import FilterConfig
-from tests.data.filtering.filtered import Filtered, run
+from tests.data.filtering.filter_runner import Filtered, run
 
 EVERY = {
     "language": {"keep": ["en", "und", "fr"]}, "length": {"minimum_characters": 2}, "symbols": {}, "gopher_repetition": {},
@@ -37,7 +37,7 @@ def _given(books: list[str]) -> dict[str, str]:
 
 @settings(max_examples=8)
 @given(BOOKS)
-def test_every_document_has_one_fate_and_no_character_is_lost(tmp_path_factory: pytest.TempPathFactory, books: list[str]) -> None:
+def test_every_document_and_character_is_accounted_for(tmp_path_factory: pytest.TempPathFactory, books: list[str]) -> None:
     texts = _given(books)
     done = run(tmp_path_factory.mktemp("law"), texts, EVERY)
     removed = {path.stem: done.table(f"removed/{path.stem}") for path in (done.output / "removed").glob("*")}
@@ -61,7 +61,7 @@ def test_every_document_has_one_fate_and_no_character_is_lost(tmp_path_factory: 
 
 @settings(max_examples=3)
 @given(BOOKS)
-def test_threads_and_batches_change_no_byte_and_neighbours_change_no_fate(
+def test_threads_and_batches_change_no_byte_and_other_documents_change_no_verdict(
     tmp_path_factory: pytest.TempPathFactory, books: list[str]
 ) -> None:
     texts, folder = _given(books), tmp_path_factory.mktemp("same")
@@ -90,11 +90,11 @@ def test_the_first_rule_in_order_removes_and_later_groups_see_what_earlier_ones_
 
 
 @pytest.mark.parametrize("group", FilterConfig.model_fields)
-def test_a_stage_is_needed_when_any_group_is_on_and_none_is_by_default(group: str) -> None:
+def test_the_stage_is_active_if_any_group_is_enabled_and_none_is_by_default(group: str) -> None:
     needs = {"blocked": {"phrases": ["casino"]}, "quality": {"positive": ["a"], "negative": ["b"]}}
     assert not FilterConfig().active and FilterConfig.model_validate({group: {"enabled": True, **needs.get(group, {})}}).active
 
 
-def test_a_judge_of_quality_without_a_classifier_is_an_error(tmp_path: Path) -> None:
+def test_the_quality_filter_without_a_classifier_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there is no classifier; run stage quality"):
         run(tmp_path, {"a": "b"}, {"quality": {"positive": ["a"], "negative": ["b"]}})

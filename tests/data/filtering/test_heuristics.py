@@ -16,7 +16,7 @@ from data.filtering.batch import WHITE, Batch
 from data.filtering.heuristics import Bound, format_number
 from data.filtering.published import FineWeb, GopherQuality, GopherRepetition
 from tests.data.filtering import reference
-from tests.data.filtering.filtered import run
+from tests.data.filtering.filter_runner import run
 
 PIECES = st.sampled_from(
     ["the", "be", "To", "of", "and", "That", "mill", "river,", "12", "#", "...", "…", "•", "- ", "* ", "é", "ж1", "水", "so.",
@@ -88,21 +88,19 @@ def _agree(work: Database, texts: list[str], config: Any, step: Callable[[Batch]
 
 @settings(max_examples=25)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=12), config=QUALITIES)
-def test_gophers_rules_of_quality_judge_any_text_as_plain_python_does(work: Database, texts: list[str], config: GopherQuality) -> None:
+def test_gophers_quality_rules_equal_plain_python_on_any_text(work: Database, texts: list[str], config: GopherQuality) -> None:
     _agree(work, texts, config, heuristics.gopher_quality(config), QUALITY, reference.gopher_quality)
 
 
 @settings(max_examples=20)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=12), config=REPETITIONS)
-def test_gophers_rules_of_repetition_judge_any_text_as_plain_python_does(
-    work: Database, texts: list[str], config: GopherRepetition
-) -> None:
+def test_gophers_repetition_rules_equal_plain_python_on_any_text(work: Database, texts: list[str], config: GopherRepetition) -> None:
     _agree(work, texts, config, heuristics.gopher_repetition(config), REPETITION, reference.gopher_repetition)
 
 
 @settings(max_examples=25)
 @given(texts=st.lists(TEXTS, min_size=1, max_size=12), config=FINEWEBS)
-def test_finewebs_rules_judge_any_text_as_plain_python_does(work: Database, texts: list[str], config: FineWeb) -> None:
+def test_finewebs_rules_equal_plain_python_on_any_text(work: Database, texts: list[str], config: FineWeb) -> None:
     _agree(work, texts, config, heuristics.fineweb(config), FINEWEB, lambda text: reference.fineweb(text, config.short_line))
 
 
@@ -136,7 +134,7 @@ FAILING = [
 
 
 @pytest.mark.parametrize("case", range(len(FAILING)), ids=lambda case: FAILING[case][2].replace(" ", "-"))
-def test_a_text_that_fails_a_published_threshold_goes_and_its_measure_is_written_down(case: int, tmp_path: Path) -> None:
+def test_a_text_that_fails_a_published_threshold_is_removed_with_its_measure(case: int, tmp_path: Path) -> None:
     group, text, rule, detail = FAILING[case]
     done = run(tmp_path, {"bad": text, "good": GOOD}, {group: {}})
     assert set(done.texts) == {"good"}
@@ -145,7 +143,7 @@ def test_a_text_that_fails_a_published_threshold_goes_and_its_measure_is_written
     assert done.metrics[f"removed_{rule.replace(' ', '_').replace('-', '_')}"] == 1
 
 
-def test_bounds_of_length_are_the_recipes(tmp_path: Path) -> None:
+def test_length_bounds_come_from_the_recipe(tmp_path: Path) -> None:
     bounds = {"minimum_words": 2, "maximum_words": 4, "minimum_characters": 3, "maximum_characters": 30}
     texts = {"a": "one", "b": "one two", "c": "one two three four five", "d": "x" * 20 + " " + "y" * 20, "e": "1"}
     assert {name: rule for name, (rule, _) in run(tmp_path, texts, {"length": bounds}).fates().items()} == {
@@ -154,5 +152,5 @@ def test_bounds_of_length_are_the_recipes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("value", "shown"), [(100_000, "100000"), (0.3, "0.3"), (11.2, "11.2"), (2 / 3, "0.666667"), (10.0, "10")])
-def test_a_measure_is_shown_as_people_write_it(value: float, shown: str) -> None:
+def test_measures_are_formatted_for_people(value: float, shown: str) -> None:
     assert format_number(value) == shown

@@ -1,4 +1,4 @@
-"""Languages: told offline, undetermined where the model can't tell, and kept or removed as asked."""
+"""Languages: detected offline, undetermined if the model is unsure, and kept or removed as asked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from data.filtering.config import LanguageConfig
 from data.filtering.language import known_languages, language_of, load_model, windows
-from tests.data.filtering.filtered import run
+from tests.data.filtering.filter_runner import run
 
 TEXTS = {
     "de": "Der Fluss lief an der Mühle vorbei und unter der alten Brücke hindurch, wo im Sommer die Kinder des Dorfes fischten.",
@@ -27,7 +27,7 @@ def ask() -> Callable[[str], dict[str, float]]:
     return load_model()
 
 
-def test_languages_are_told_without_a_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_languages_are_detected_without_a_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refused(*given: object, **named: object) -> None:
         raise AssertionError("the network was asked")
 
@@ -41,26 +41,26 @@ def test_languages_are_told_without_a_network(monkeypatch: pytest.MonkeyPatch, t
     assert done.texts == TEXTS and done.metrics["language_en"] == 1 and done.metadata["en"]["path"] == "en.txt"
 
 
-def test_documents_of_other_languages_than_asked_for_go_by_name(tmp_path: Path) -> None:
+def test_documents_in_other_languages_are_removed_by_name(tmp_path: Path) -> None:
     done = run(tmp_path, TEXTS, {"language": {"keep": ["en", "und"]}})
     assert set(done.texts) == {"en", "und"} and done.metrics["removed_language"] == 4 and done.metrics["language_fr"] == 1
     rule, detail = done.fates()["fr"]
     assert rule == "language" and detail.startswith("language fr, probability ") and detail.endswith("is none of en, und")
 
 
-def test_what_a_person_states_goes_before_the_model(tmp_path: Path) -> None:
+def test_a_stated_language_takes_precedence_over_the_model(tmp_path: Path) -> None:
     stated = {"test/old/*": "sr", "*": "en"}
     done = run(tmp_path, {"a": TEXTS["und"], "b": TEXTS["fr"]}, {"language": {"stated": stated, "keep": ["sr"]}}, paths={"a": "old/1.txt"})
     assert done.metadata == {"a": {"path": "old/1.txt", "language": "sr", "language_probability": 1.0}}
 
 
-def test_a_language_that_nothing_can_have_is_refused(tmp_path: Path) -> None:
+def test_a_language_that_no_document_can_have_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"keep: 'xx' is a language that neither lid.176 nor `stated` knows"):
         run(tmp_path, TEXTS, {"language": {"keep": ["en", "xx"]}})
     assert len(known_languages()) == 176
 
 
-def test_a_document_that_changes_its_language_halfway_is_undetermined_and_a_quotation_changes_nothing(
+def test_a_document_half_in_each_language_is_undetermined_and_a_quotation_changes_nothing(
     ask: Callable[[str], dict[str, float]],
 ) -> None:
     config = LanguageConfig()

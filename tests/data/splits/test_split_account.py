@@ -1,4 +1,4 @@
-"""What the split does with a machine's writing, and how it accounts for every document."""
+"""How the split treats synthetic documents, and how it accounts for every document."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 from data.splits.config import SplitConfig
 from data.splits.split import SPLITS, split
 from tests.data.dedup.books import write
-from tests.data.splits.shelf import Book, Shelf, divide, parts, places
+from tests.data.splits.book_splits import Book, Books, assignments, ids_by_split, run_split
 
-SHELF: Shelf = {f"{k:03}": Book(size=100) for k in range(60)}
-WRITTEN: Shelf = {f"s{k:03}": Book(size=10 + k, synthetic=True) for k in range(40)}
+SHELF: Books = {f"{k:03}": Book(size=100) for k in range(60)}
+WRITTEN: Books = {f"s{k:03}": Book(size=10 + k, synthetic=True) for k in range(40)}
 
 
 def _rows(folder: Path, file: str) -> list[dict[str, object]]:
     return pq.read_table(folder / "out" / file).to_pylist()
 
 
-def test_a_machines_writing_is_learnt_from_up_to_its_share_in_the_order_of_a_hash(tmp_path: Path) -> None:
-    metrics = divide(tmp_path, SHELF | WRITTEN, SplitConfig(seed=4, synthetic_share=0.1))
-    found = parts(tmp_path)
+def test_synthetic_documents_go_to_train_up_to_their_share_in_the_order_of_a_hash(tmp_path: Path) -> None:
+    metrics = run_split(tmp_path, SHELF | WRITTEN, SplitConfig(seed=4, synthetic_share=0.1))
+    found = ids_by_split(tmp_path)
     real = sum(SHELF[name].size for name in found["train"] if name in SHELF)
     expected, room = set(), real / 9
     for name in sorted(WRITTEN, key=lambda name: sha256(f"4:{name}".encode()).hexdigest()):
@@ -45,20 +45,20 @@ def test_a_machines_writing_is_learnt_from_up_to_its_share_in_the_order_of_a_has
 
 @settings(max_examples=15)
 @given(st.sets(st.sampled_from(sorted(WRITTEN))), st.sampled_from([0.0, 0.02, 0.5]), st.sampled_from(["fractions", "counts"]))
-def test_a_machines_writing_moves_no_book_and_keeps_to_its_share(written: set[str], share: float, mode: str) -> None:
+def test_synthetic_documents_move_no_book_and_stay_within_their_share(written: set[str], share: float, mode: str) -> None:
     config = SplitConfig.model_validate({"synthetic_share": share, "mode": mode, **({"test_documents": 9} if mode == "counts" else {})})
-    found = places(SHELF | {name: WRITTEN[name] for name in written}, config)
-    assert {name: found[name] for name in SHELF} == places(SHELF, config)
+    found = assignments(SHELF | {name: WRITTEN[name] for name in written}, config)
+    assert {name: found[name] for name in SHELF} == assignments(SHELF, config)
     sizes = [WRITTEN[name].size for name in found if name in WRITTEN]
     total = sum(100 for name in SHELF if found[name] == "train") + sum(sizes)
     assert sum(sizes) <= share * total + 1e-9
 
 
-def test_a_machines_copy_of_a_held_out_book_is_dropped_whatever_its_id(tmp_path: Path) -> None:
+def test_a_synthetic_copy_of_a_held_out_book_is_dropped_whatever_its_id(tmp_path: Path) -> None:
     held = {part: names for part, names in _held(SplitConfig()).items()}
     copies = {f"000copy of {name}": Book(cluster=name, synthetic=True) for names in held.values() for name in names}
-    divide(tmp_path, SHELF | copies, SplitConfig(synthetic_share=0.9))
-    found = parts(tmp_path)
+    run_split(tmp_path, SHELF | copies, SplitConfig(synthetic_share=0.9))
+    found = ids_by_split(tmp_path)
     assert {part: found[part] for part in ("val", "test")} == {part: held[part] for part in ("val", "test")}
     assert {row["id"] for row in _rows(tmp_path, "removed/synthetic_copy.parquet")} == {
         name for name, book in copies.items() if book.cluster in {*held["val"], *held["test"]}
@@ -67,15 +67,15 @@ def test_a_machines_copy_of_a_held_out_book_is_dropped_whatever_its_id(tmp_path:
 
 
 def _held(config: SplitConfig) -> dict[str, list[str]]:
-    found = places(SHELF, config)
+    found = assignments(SHELF, config)
     return {part: [name for name in SHELF if found[name] == part] for part in SPLITS}
 
 
 @pytest.mark.parametrize("mode", ["fractions", "counts", "all_train"])
-def test_every_document_has_one_closing_row_that_says_where_it_went(tmp_path: Path, mode: str) -> None:
+def test_every_document_has_one_closing_row_with_its_split(tmp_path: Path, mode: str) -> None:
     counts = {"val_documents": 3, "test_documents": 2} if mode == "counts" else {}
-    divide(tmp_path, SHELF | WRITTEN, SplitConfig.model_validate({"mode": mode, **counts}), "gone")
-    ledger, found = _rows(tmp_path, "ledger.parquet"), parts(tmp_path)
+    run_split(tmp_path, SHELF | WRITTEN, SplitConfig.model_validate({"mode": mode, **counts}), "gone")
+    ledger, found = _rows(tmp_path, "ledger.parquet"), ids_by_split(tmp_path)
     assert [row["id"] for row in ledger] == sorted(SHELF | WRITTEN)
     for row in ledger:
         name, size = str(row["id"]), (SHELF | WRITTEN)[str(row["id"])].size
@@ -89,7 +89,7 @@ def test_threads_and_the_order_of_documents_change_no_byte(tmp_path: Path) -> No
     shelf = SHELF | WRITTEN
     made = []
     for number, threads in enumerate((1, 3)):
-        divide(tmp_path / str(number), shelf, SplitConfig(), threads=threads)
+        run_split(tmp_path / str(number), shelf, SplitConfig(), threads=threads)
         made.append({path.name: path.read_bytes() for path in sorted((tmp_path / str(number) / "out").rglob("*.parquet"))})
     table = pq.read_table(tmp_path / "0" / "documents.parquet")
     pq.write_table(table.take(list(reversed(range(table.num_rows)))), tmp_path / "backwards.parquet")
@@ -99,16 +99,16 @@ def test_threads_and_the_order_of_documents_change_no_byte(tmp_path: Path) -> No
     assert made[0] == made[1] == made[2] and set(made[0]) >= {"train.parquet", "ledger.parquet", "synthetic_cap.parquet"}
 
 
-def test_a_document_of_no_cluster_is_named(tmp_path: Path) -> None:
+def test_a_document_without_a_cluster_is_named(tmp_path: Path) -> None:
     documents = write(tmp_path, {name: name for name in "abc"})
     clusters = tmp_path / "other"
-    divide(clusters, {"a": Book(), "b": Book(), "x": Book(), "y": Book()}, SplitConfig())
+    run_split(clusters, {"a": Book(), "b": Book(), "x": Book(), "y": Book()}, SplitConfig())
     limits = {"threads": 1, "memory": "500MB", "scratch": tmp_path / "scratch"}
     with pytest.raises(ValueError, match=r"document c is in .* but in no cluster"):
         split(documents, clusters / "clusters.parquet", tmp_path / "out", SplitConfig(), **limits)  # type: ignore[arg-type]
 
 
-def test_a_cluster_of_two_sources_counts_for_that_of_the_document_that_names_it() -> None:
+def test_a_cluster_of_two_sources_belongs_to_that_of_the_document_that_names_it() -> None:
     shelf = {f"{k:03}": Book(source="one") for k in range(9)} | {"zz": Book("000", source="two")}
     config = SplitConfig(mode="counts", val_documents=3, test_documents=3, stratify="source")
-    assert places(shelf, config) == places(shelf | {"zz": replace(shelf["zz"], source="one")}, config)
+    assert assignments(shelf, config) == assignments(shelf | {"zz": replace(shelf["zz"], source="one")}, config)

@@ -9,7 +9,7 @@ import pytest
 from data.tokens.config import TokenizerConfig
 from data.tokens.encoder import TextEncoder
 from data.tokens.tokenizer import fit_tokenizer
-from tests.data.tokens.material import prose, write_split
+from tests.data.tokens.corpora import prose, write_split
 
 
 @pytest.fixture(scope="session")

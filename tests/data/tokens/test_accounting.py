@@ -1,4 +1,4 @@
-"""What became of every token, by source: told in files and metrics, and checked against the rows written."""
+"""What happened to every token, by source: in files and metrics, and checked against the rows written."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from data.tokens.pack import pack
 from data.tokens.shard_writer import ShardWriter
 from data.tokens.stream import read_stream
 from model.loading.shards import ShardReader
-from tests.data.tokens.material import prose, talk, write_lines, write_split
+from tests.data.tokens.corpora import prose, talk, write_lines, write_split
 from tests.data.tokens.test_pack import every_row
 
 WIDTH = 33
@@ -43,7 +43,7 @@ def talks(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("by_source", [False, True])
 @pytest.mark.parametrize("method", ["cut", "best_fit"])
-def test_tokens_in_are_kept_or_left_out_and_places_are_kept_repeated_or_empty(
+def test_tokens_are_kept_or_left_out_and_positions_are_kept_repeated_or_padding(
     split: Path, talks: Path, tokenizer: Path, encoder: TextEncoder, tmp_path: Path, method: str, by_source: bool
 ) -> None:
     config = PackConfig(sequence_length=WIDTH - 1, method=method, by_source=by_source, instruction_fraction=0.3)
@@ -65,7 +65,7 @@ def test_tokens_in_are_kept_or_left_out_and_places_are_kept_repeated_or_empty(
     assert told["train_separated_long"] == lines["long"]["separated"]
 
 
-def test_rows_of_one_source_lie_together_and_the_shards_say_where(
+def test_rows_of_one_source_are_contiguous_and_shards_say_where(
     split: Path, talks: Path, tokenizer: Path, encoder: TextEncoder, tmp_path: Path
 ) -> None:
     pack({"train": split}, tokenizer, talks, tmp_path / "out", PackConfig(sequence_length=32, by_source=True, instruction_fraction=0.3))
@@ -81,13 +81,13 @@ def test_rows_of_one_source_lie_together_and_the_shards_say_where(
     assert places["long"] < ends[0] <= places["short"] < ends[1]
 
 
-def test_a_source_that_is_called_as_conversations_are_is_refused(tokenizer: Path, tmp_path: Path) -> None:
+def test_a_source_named_conversations_is_refused(tokenizer: Path, tmp_path: Path) -> None:
     split = write_split(tmp_path / "train.parquet", ["one text"], "conversations")
     with pytest.raises(ValueError, match="rename the source"):
         pack({"train": split}, tokenizer, None, tmp_path / "out", PackConfig(by_source=True))
 
 
-def test_rows_that_lack_a_token_of_the_account_are_an_error_with_both_sides(split: Path, encoder: TextEncoder, tmp_path: Path) -> None:
+def test_a_missing_token_is_an_error_that_names_both_counts(split: Path, encoder: TextEncoder, tmp_path: Path) -> None:
     layout = make_layout(read_stream(encoder, split, 0, tmp_path), "cut", 32)
     writer = ShardWriter(tmp_path / "out", "pretrain", 32, encoder, 64)
     writer.add(layout.build_rows(0, layout.rows - 1)[0])
@@ -96,7 +96,7 @@ def test_rows_that_lack_a_token_of_the_account_are_an_error_with_both_sides(spli
         require_balance("train", count_tokens("train", layout), writer)
 
 
-def test_the_tokens_of_a_split_wait_in_a_file_and_not_in_memory(split: Path, encoder: TextEncoder, tmp_path: Path) -> None:
+def test_the_tokens_of_a_split_are_kept_in_a_file_and_not_in_memory(split: Path, encoder: TextEncoder, tmp_path: Path) -> None:
     stream = read_stream(encoder, split, 0, tmp_path)
     assert isinstance(stream.file, np.memmap) and (tmp_path / "train.tokens").stat().st_size == 2 * len(stream)
     assert encoder.decode(stream.take(1, int(stream.starts[1]) - 1)) in pq.read_table(split)["text"].to_pylist()

@@ -1,4 +1,4 @@
-"""Encoding conversations and pairs: what counts in the loss, and what becomes of what doesn't fit."""
+"""Encoding conversations and pairs: what counts in the loss, and what happens to what doesn't fit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from data.tokens.config import EncodeConfig
 from data.tokens.encode import encode
 from data.tokens.encoder import TextEncoder
 from model.loading.shards import ShardReader
-from tests.data.tokens.material import prose, talk, write_lines
+from tests.data.tokens.corpora import prose, talk, write_lines
 
 CONFIG = EncodeConfig(sequence_length=96, seed=1)
 
@@ -69,7 +69,7 @@ def test_both_answers_follow_the_same_prompt_and_count_alone(out: Path, encoder:
     assert reader.metadata.bytes == len("The cat.The dog, the dog.")
 
 
-def test_what_is_too_long_or_no_conversation_is_counted_and_in_the_ledger(out: Path) -> None:
+def test_long_and_invalid_conversations_are_counted_and_in_the_ledger(out: Path) -> None:
     metrics = json.loads((out.parent / "metrics.json").read_text())
     assert (metrics["removed"], metrics["quarantined"]) == (2, 3)
     assert metrics["sft_train_kept"] == 9

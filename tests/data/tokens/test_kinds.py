@@ -1,4 +1,4 @@
-"""The six kinds of tokenizer: what each gives back, what it loses, and that everything after it works with each."""
+"""The six kinds of tokenizer: what each restores, what it loses, and that everything after it works with each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from data.tokens.special import SPECIAL_TOKENS, UNKNOWN
 from data.tokens.tokenizer import fit_tokenizer
 from model.inference.chat_format import ChatFormat
 from model.loading.shards import ShardReader
-from tests.data.tokens.material import prose, texts_of, write_split
+from tests.data.tokens.corpora import prose, texts_of, write_split
 
 KINDS: tuple[Kind, ...] = ("character", "word", "bpe", "byte_level_bpe", "wordpiece", "unigram")
 WHOLE: tuple[Kind, ...] = ("bpe", "byte_level_bpe", "unigram")
@@ -48,7 +48,7 @@ def encoders(fitted: dict[Kind, Path]) -> dict[Kind, TextEncoder]:
 
 
 @pytest.mark.parametrize("kind", WHOLE)
-def test_any_text_comes_back_byte_for_byte(kind: Kind, encoders: dict[Kind, TextEncoder]) -> None:
+def test_any_text_is_restored_byte_for_byte(kind: Kind, encoders: dict[Kind, TextEncoder]) -> None:
     encoder = encoders[kind]
 
     @given(text=any_text)
@@ -63,7 +63,7 @@ def test_any_text_comes_back_byte_for_byte(kind: Kind, encoders: dict[Kind, Text
 
 
 @pytest.mark.parametrize("kind", LOSSY)
-def test_what_is_known_comes_back_and_what_is_not_is_counted(kind: Kind, encoders: dict[Kind, TextEncoder]) -> None:
+def test_known_text_is_restored_and_unknown_text_is_counted(kind: Kind, encoders: dict[Kind, TextEncoder]) -> None:
     encoder = encoders[kind]
 
     @given(text=any_text)
@@ -139,7 +139,7 @@ def test_streamed_text_is_the_text_decoded_at_once(kind: Kind, encoders: dict[Ki
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_shards_hold_the_bytes_of_the_text_and_how_many_of_them_no_token_tells(
+def test_shards_count_the_bytes_of_the_text_and_those_lost_to_unknown_tokens(
     kind: Kind, encoders: dict[Kind, TextEncoder], fitted: dict[Kind, Path], tmp_path: Path
 ) -> None:
     texts = [prose(70, 5), STRANGE, "the cat sat"]
@@ -155,7 +155,7 @@ def test_shards_hold_the_bytes_of_the_text_and_how_many_of_them_no_token_tells(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_long_line_without_spaces_takes_time_in_proportion(kind: Kind, encoders: dict[Kind, TextEncoder]) -> None:
+def test_a_long_line_without_spaces_takes_linear_time(kind: Kind, encoders: dict[Kind, TextEncoder]) -> None:
     text = "ab" * 300_000
     (ids,) = encoders[kind].encode([text])  # a quadratic search would take hours
     assert encoders[kind].decode(ids) == text or encoders[kind].unknown in ids
@@ -164,7 +164,7 @@ def test_a_long_line_without_spaces_takes_time_in_proportion(kind: Kind, encoder
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("letters", ["x", "ab1.-城é"])
-def test_twenty_megabytes_without_a_place_to_cut_are_encoded(kind: Kind, letters: str, encoders: dict[Kind, TextEncoder]) -> None:
+def test_twenty_megabytes_without_a_word_boundary_are_encoded(kind: Kind, letters: str, encoders: dict[Kind, TextEncoder]) -> None:
     chance = np.random.default_rng(0)
     text = "".join(chance.choice(list(letters), 20_000_000))
     (ids,) = encoders[kind].encode([text])
@@ -189,7 +189,7 @@ def test_the_files_of_every_kind_are_the_same_in_another_process_with_other_thre
                 assert (output / kind / file.name).read_bytes() == file.read_bytes(), (kind, file.name)
 
 
-def test_a_vocabulary_too_small_for_what_the_kind_always_has_is_refused() -> None:
+def test_a_vocabulary_smaller_than_the_reserved_tokens_is_refused() -> None:
     with pytest.raises(ValueError, match="vocab_size=100 is below the 264 tokens that kind=unigram always has"):
         TokenizerConfig(kind="unigram", vocab_size=100)
     assert TokenizerConfig(kind="character", vocab_size=100).vocab_size == 100
@@ -215,7 +215,7 @@ def probability_of(word: str, pieces: tuple[tuple[str, float], ...]) -> float:
     return sum(chance[word[:n]] * probability_of(word[n:], pieces) for n in range(1, len(word) + 1) if word[:n] in chance)
 
 
-def test_expected_counts_of_pieces_are_those_of_all_segmentations_written_out() -> None:
+def test_expected_counts_of_pieces_equal_those_over_all_segmentations() -> None:
     from data.tokens.unigram import _expected, _lattices
 
     pieces = {"a": 0.4, "b": 0.2, "ab": 0.2, "ba": 0.1, "aba": 0.1}

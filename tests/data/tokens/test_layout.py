@@ -1,4 +1,4 @@
-"""Documents in rows, cut or packed by best fit: every token once, what fits is whole, and little is left empty."""
+"""Documents in rows, cut or packed by best fit: every token once, documents that fit are whole, and there is little padding."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_every_token_but_the_document_starts_is_a_target_exactly_once(lengths: l
 
 
 @given(lengths=documents, length=lengths_of_rows)
-def test_a_document_that_fits_a_row_is_never_cut_and_documents_of_a_row_are_told_apart(lengths: list[int], length: int) -> None:
+def test_a_document_that_fits_a_row_is_never_cut_and_documents_are_numbered(lengths: list[int], length: int) -> None:
     layout = BestFit(stream_of(lengths), length)
     rows = all_rows(layout)
     assert not layout.separated[np.array(lengths, dtype=np.int64) <= length + 1].any()
@@ -65,7 +65,7 @@ def test_a_document_that_fits_a_row_is_never_cut_and_documents_of_a_row_are_told
 
 
 @given(lengths=documents, length=lengths_of_rows, method=methods, cuts=st.lists(st.integers(0, 80), max_size=3))
-def test_rows_laid_a_few_at_a_time_are_the_rows_laid_at_once(lengths: list[int], length: int, method: str, cuts: list[int]) -> None:
+def test_rows_built_a_few_at_a_time_equal_those_built_at_once(lengths: list[int], length: int, method: str, cuts: list[int]) -> None:
     layout = make_layout(stream_of(lengths), method, length)
     whole, shared = layout.build_rows(0, layout.rows)
     bounds = sorted({0, layout.rows, *(cut for cut in cuts if cut < layout.rows)})
@@ -76,7 +76,7 @@ def test_rows_laid_a_few_at_a_time_are_the_rows_laid_at_once(lengths: list[int],
 
 
 @given(lengths=documents, length=lengths_of_rows, method=methods)
-def test_what_is_told_of_each_document_is_what_its_rows_hold(lengths: list[int], length: int, method: str) -> None:
+def test_the_counts_of_each_document_match_its_rows(lengths: list[int], length: int, method: str) -> None:
     stream = stream_of(lengths)
     layout = make_layout(stream, method, length)
     tokens = all_rows(layout)["tokens"]
@@ -101,7 +101,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("length", [256, 1024])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_best_fit_leaves_at_most_one_place_in_a_hundred_empty(shape: str, length: int) -> None:
+def test_best_fit_pads_at_most_one_percent(shape: str, length: int) -> None:
     counts = np.maximum(2, SHAPES[shape](np.random.default_rng(0))).astype(np.int64)
     nothing = np.empty(0, np.uint16)
     layout = BestFit(Stream([""] * len(counts), ["s"] * len(counts), counts, counts, np.cumsum(counts) - counts, nothing), length)

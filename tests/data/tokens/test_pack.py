@@ -1,4 +1,4 @@
-"""Packing: accounts that add up, the mixture, and what the model's reader sees of it."""
+"""Packing: counts that add up, the mixture, and how the model's reader sees it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from data.tokens.config import PackConfig
 from data.tokens.encoder import TextEncoder
 from data.tokens.pack import pack
 from model.loading.shards import ShardReader
-from tests.data.tokens.material import prose, talk, texts_of, write_lines, write_split
+from tests.data.tokens.corpora import prose, talk, texts_of, write_lines, write_split
 
 CONFIG = PackConfig(sequence_length=32, instruction_fraction=0.25, seed=3, shard_rows=7)
 
@@ -154,7 +154,7 @@ def test_an_empty_validation_split_gives_no_rows_and_an_empty_training_split_an_
 
 
 @pytest.mark.parametrize(("tokens", "dtype"), [(65_536, "uint16"), (65_537, "uint32")])
-def test_tokens_take_four_bytes_once_there_are_more_than_two_can_tell_apart(
+def test_tokens_take_four_bytes_if_two_are_too_few(
     tokenizer: Path, tmp_path: Path, tokens: int, dtype: Literal["uint16", "uint32"]
 ) -> None:
     fitted = json.loads((tokenizer / "tokenizer.json").read_text())

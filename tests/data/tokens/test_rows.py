@@ -1,4 +1,4 @@
-"""Laying tokens into rows: laws of both ways of packing."""
+"""Filling rows with tokens: the properties of both ways of packing."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def test_rows_cut_in_two_calls_are_the_rows_cut_in_one(lengths: list[int], lengt
 
 
 @given(lengths=st.lists(st.integers(1, 20), max_size=300), width=st.integers(20, 40))
-def test_whole_packing_places_each_sequence_once_and_overfills_no_row(lengths: list[int], width: int) -> None:
+def test_best_fit_assigns_each_sequence_once_and_overfills_no_row(lengths: list[int], width: int) -> None:
     plan = best_fit(lengths, width)
     assert sorted(number for row in plan for number in row) == list(range(len(lengths)))
     assert all(sum(lengths[number] for number in row) <= width for row in plan)
 
 
-def test_whole_packing_of_short_conversations_wastes_little() -> None:
+def test_best_fit_of_short_conversations_pads_little() -> None:
     lengths = np.random.default_rng(0).integers(20, 80, 5000).tolist()
     assert sum(lengths) / (len(best_fit(lengths, 257)) * 257) > 0.98
 
@@ -65,7 +65,7 @@ def test_sequences_in_a_row_are_separate_documents_and_padding_is_another() -> N
 
 
 @given(text=st.integers(0, 200), mixed=st.integers(0, 200))
-def test_mixed_rows_come_at_even_distances(text: int, mixed: int) -> None:
+def test_mixed_rows_are_spread_evenly(text: int, mixed: int) -> None:
     places = spread_evenly(text, mixed)
     assert len(places) == text + mixed
     assert places.sum() == mixed

@@ -1,4 +1,4 @@
-"""Choosing a vocabulary's size, and the report of what a tokenizer does to its text."""
+"""Choosing a vocabulary size, and the report on a tokenizer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from data.tokens.encoder import TextEncoder, TokenizerError
 from data.tokens.sampling import Sample
 from data.tokens.tokenizer import fit_tokenizer
 from flows.recipe.unused_keys import unused_keys
-from tests.data.tokens.material import prose, texts_of, write_split
+from tests.data.tokens.corpora import prose, texts_of, write_split
 
 SWEEP = TokenizerConfig(sweep=(270, 320, 640, 960), vocab_size=1280, sweep_gain=0.3)  # the text has 323 to give
 

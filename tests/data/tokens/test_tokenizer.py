@@ -1,4 +1,4 @@
-"""The tokenizer: what it promises of text, of special tokens and of Hugging Face."""
+"""The tokenizer's guarantees for text, special tokens and Hugging Face."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from data.tokens.config import TokenizerConfig
 from data.tokens.encoder import TextEncoder, TokenizerError, chunks
 from data.tokens.special import SPECIAL_TOKENS
 from data.tokens.tokenizer import fit_tokenizer
-from tests.data.tokens.material import prose, texts_of, write_split
+from tests.data.tokens.corpora import prose, texts_of, write_split
 
 any_text = st.text(st.characters(codec="utf-8")) | st.text(
     st.sampled_from("a b'\n\r\t.1é🙂<|end>\x1c\x1d\x85\xa0\u180e\u2028\u200b\u3000"), max_size=60
@@ -30,14 +30,14 @@ any_text = st.text(st.characters(codec="utf-8")) | st.text(
 
 @given(text=any_text)
 @settings(deadline=None, max_examples=300)
-def test_any_text_comes_back_from_its_ids_byte_for_byte(encoder: TextEncoder, text: str) -> None:
+def test_any_text_is_restored_from_its_ids_byte_for_byte(encoder: TextEncoder, text: str) -> None:
     (ids,) = encoder.encode([text])
     assert encoder.decode(ids) == text
 
 
 @given(text=any_text, size=st.integers(1, 9))
 @settings(deadline=None, max_examples=300)
-def test_the_ids_of_the_pieces_are_the_ids_of_the_whole(encoder: TextEncoder, text: str, size: int) -> None:
+def test_the_ids_of_the_chunks_are_the_ids_of_the_whole(encoder: TextEncoder, text: str, size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(encoder_module, "CHUNK_CHARACTERS", size)
         cut = list(chunks(text))
@@ -46,7 +46,7 @@ def test_the_ids_of_the_pieces_are_the_ids_of_the_whole(encoder: TextEncoder, te
     assert ids.tolist() == encoder.tokenizer.encode(text, add_special_tokens=False).ids
 
 
-def test_a_giant_string_without_a_space_is_cut_and_still_comes_back(encoder: TextEncoder) -> None:
+def test_a_giant_string_without_a_space_is_cut_and_still_restored(encoder: TextEncoder) -> None:
     text = "x" * 1_000_000
     assert max(map(len, chunks(text))) == encoder_module.MAX_CHUNK_CHARACTERS
     (ids,) = encoder.encode([text])
@@ -98,7 +98,7 @@ def test_metrics_count_the_whole_split_and_no_round_trip_error(corpus: Path, tmp
     assert metrics["tokens"] == sum(len(ids) for ids in TextEncoder(tmp_path / "t").encode(texts))
 
 
-def test_four_sentences_give_the_vocabulary_there_is(tmp_path: Path) -> None:
+def test_four_sentences_give_a_smaller_vocabulary(tmp_path: Path) -> None:
     texts = ["The cat sat.", "The dog slept.", "The cat slept.", "The dog sat."]
     metrics = fit_tokenizer(write_split(tmp_path / "train.parquet", texts), tmp_path / "t", TokenizerConfig())
     assert 263 < metrics["vocab_size"] < 300
@@ -143,7 +143,7 @@ def test_the_configuration_is_cheap_to_import() -> None:
     subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, "PYTHONPATH": str(Path.cwd())})
 
 
-def test_hugging_face_opens_the_directory_with_our_ids_and_our_chat_format(
+def test_hugging_face_loads_the_directory_with_the_same_ids_and_chat_format(
     encoder: TextEncoder, tokenizer: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

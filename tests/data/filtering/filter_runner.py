@@ -1,4 +1,4 @@
-"""Runs the filters over a few texts and gathers what they left."""
+"""Runs the filters over a few texts and collects their output."""
 
 from __future__ import annotations
 

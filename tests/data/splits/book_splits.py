@@ -1,4 +1,4 @@
-"""Documents with clusters on disk, split for real, and a plain-Python account of where each would go."""
+"""Documents with clusters on disk, split for real, and a plain-Python model of where each would go."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class Book:
     synthetic: bool = False
 
 
-Shelf = dict[str, Book]
+Books = dict[str, Book]
 
 
-def files(folder: Path, shelf: Shelf, *more: str) -> tuple[Path, Path]:
-    """documents.parquet and clusters.parquet, which also names documents that are gone (`more`)."""
+def write_files(folder: Path, books: Books, *more: str) -> tuple[Path, Path]:
+    """Write documents.parquet, and clusters.parquet, which also names removed documents (`more`)."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [
         {"id": name, "title": name, "source": book.source, "text": "x" * book.size, "metadata": "{}", "synthetic": book.synthetic}
-        for name, book in sorted(shelf.items())
+        for name, book in sorted(books.items())
     ]
     pq.write_table(pa.Table.from_pylist(rows, schema=DOCUMENTS), folder / "documents.parquet")
-    clusters = {name: book.cluster or name for name, book in shelf.items()} | {name: name for name in more}
+    clusters = {name: book.cluster or name for name, book in books.items()} | {name: name for name in more}
     pq.write_table(
         pa.table({"id": list(clusters), "cluster": list(clusters.values())}, schema=pa.schema({"id": pa.string(), "cluster": pa.string()})),
         folder / "clusters.parquet",
@@ -44,30 +44,30 @@ def files(folder: Path, shelf: Shelf, *more: str) -> tuple[Path, Path]:
     return folder / "documents.parquet", folder / "clusters.parquet"
 
 
-def divide(folder: Path, shelf: Shelf, config: SplitConfig, *more: str, threads: int = 1) -> dict[str, float]:
-    """Splits a shelf into `folder`/out; returns the metrics."""
-    documents, clusters = files(folder, shelf, *more)
+def run_split(folder: Path, books: Books, config: SplitConfig, *more: str, threads: int = 1) -> dict[str, float]:
+    """Split books into `folder`/out; return the metrics."""
+    documents, clusters = write_files(folder, books, *more)
     return split(documents, clusters, folder / "out", config, threads=threads, memory="500MB", scratch=folder / "scratch")
 
 
-def parts(folder: Path) -> dict[str, list[str]]:
-    """The ids that each part holds."""
+def ids_by_split(folder: Path) -> dict[str, list[str]]:
+    """Return the ids in each split."""
     return {part: [str(name) for name in pq.read_table(folder / "out" / f"{part}.parquet")["id"].to_pylist()] for part in SPLITS}
 
 
-def places(shelf: Shelf, config: SplitConfig) -> dict[str, str]:
-    """Where each document of a shelf went; documents that were removed are missing."""
+def assignments(books: Books, config: SplitConfig) -> dict[str, str]:
+    """Return the split of each document; removed documents are missing."""
     with TemporaryDirectory() as folder:
-        divide(Path(folder), shelf, config)
-        return {name: part for part, names in parts(Path(folder)).items() for name in names}
+        run_split(Path(folder), books, config)
+        return {name: part for part, names in ids_by_split(Path(folder)).items() for name in names}
 
 
-def number(seed: int, name: str) -> float:
-    """Where a cluster's name falls between 0 and 1."""
+def cluster_number(seed: int, name: str) -> float:
+    """Return the number between 0 and 1 of a cluster's name."""
     return int(hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()[:13], 16) / 2**52
 
 
-def by_number(seed: int, name: str, config: SplitConfig) -> str:
-    """The part in which a name's number alone puts its cluster."""
-    found = number(seed, name)
-    return "test" if found < config.test else "val" if found >= 1 - config.val else "train"
+def split_by_number(seed: int, name: str, config: SplitConfig) -> str:
+    """Return the split that a name's number alone assigns."""
+    value = cluster_number(seed, name)
+    return "test" if value < config.test else "val" if value >= 1 - config.val else "train"

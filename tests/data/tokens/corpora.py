@@ -1,4 +1,4 @@
-"""What the tests of tokens are made of: splits, conversations, prose."""
+"""Splits, conversations and prose for the tests of tokens."""
 
 from __future__ import annotations
 
