@@ -69,14 +69,14 @@ def packed_rows(rows: int, seed: int) -> dict[str, np.ndarray[Any, Any]]:
 def preference_rows(rows: int, seed: int) -> dict[str, np.ndarray[Any, Any]]:
     """Pairs whose chosen answer counts up and whose rejected one counts down; answers begin at position 4."""
     random = np.random.default_rng(seed)
-    places = np.arange(CONTEXT + 1)
+    positions = np.arange(CONTEXT + 1)
     start = random.integers(20, 40, (rows, 1))
-    counted = np.broadcast_to((places >= 4) & (places < 12), (rows, CONTEXT + 1))
-    chosen, rejected = start + places, np.where(places < 4, start + places, start - places)
+    counted = np.broadcast_to((positions >= 4) & (positions < 12), (rows, CONTEXT + 1))
+    chosen, rejected = start + positions, np.where(positions < 4, start + positions, start - positions)
     return {
-        "chosen": np.where(places < 12, chosen, 0).astype(np.uint16),
+        "chosen": np.where(positions < 12, chosen, 0).astype(np.uint16),
         "chosen_loss": counted.copy(),
-        "rejected": np.where(places < 12, rejected, 0).astype(np.uint16),
+        "rejected": np.where(positions < 12, rejected, 0).astype(np.uint16),
         "rejected_loss": counted.copy(),
     }
 
@@ -100,8 +100,8 @@ def make_job(shards: Path, tmp_path: Path) -> JobMaker:
     """A pretraining job of a few steps; keyword arguments change train fields, `resources` (of `parallel`, too) and `name` apart."""
 
     def make(name: str = "run", resources: dict[str, Any] | None = None, **train: Any) -> Job:
-        given = dict(resources or {})
-        parallel = {name: given.pop(name) for name in ParallelConfig.model_fields if name in given}
+        options = dict(resources or {})
+        parallel = {name: options.pop(name) for name in ParallelConfig.model_fields if name in options}
         fields = {"steps": 6, "tokens": 0, "global_batch": 8, "learning_rate": 1e-2, "warmup_steps": 2, "eval_rows": 7, **train}
         return Job(
             decoder=SHAPE,
@@ -109,7 +109,7 @@ def make_job(shards: Path, tmp_path: Path) -> JobMaker:
             train=PretrainConfig(**fields),
             seed=5,
             tokenizer_digest=DIGEST,
-            resources=TrainResources(**{"threads": 1, "micro_batch": 4, "checkpoint_every_steps": 5, "parallel": parallel, **given}),
+            resources=TrainResources(**{"threads": 1, "micro_batch": 4, "checkpoint_every_steps": 5, "parallel": parallel, **options}),
             train_shards=shards / "train",
             val_shards=shards / "val",
             output=tmp_path / name / "output",
@@ -122,15 +122,15 @@ def make_job(shards: Path, tmp_path: Path) -> JobMaker:
 def follow_up(job: Job, shards: Path, config: SftConfig | DpoConfig, name: str) -> Job:
     """A job that starts from the model of `job`."""
     kind = "sft" if config.objective == "sft" else "preference"
-    place = job.checkpoints.parent.parent / name
+    folder = job.checkpoints.parent.parent / name
     return job.model_copy(
         update={
             "train": config,
             "initial_model": job.output,
             "train_shards": shards / kind,
             "val_shards": shards / kind,
-            "output": place / "output",
-            "checkpoints": place / "checkpoints",
+            "output": folder / "output",
+            "checkpoints": folder / "checkpoints",
         }
     )
 

@@ -41,7 +41,7 @@ def test_mfu_is_the_share_of_the_peak() -> None:
 def test_a_device_is_found_by_its_name_and_its_drivers_name() -> None:
     assert find_device("NVIDIA H100") is DEVICES["h100-sxm"]
     assert find_device("a100").memory == 80 * 2**30
-    for told, name in (
+    for driver_name, name in (
         ("NVIDIA H100 80GB HBM3", "h100-sxm"),
         ("NVIDIA H100 PCIe", "h100-pcie"),
         ("NVIDIA H200", "h200-sxm"),
@@ -50,7 +50,7 @@ def test_a_device_is_found_by_its_name_and_its_drivers_name() -> None:
         ("NVIDIA L4", "l4"),
         ("NVIDIA GeForce RTX 4090", "rtx-4090"),
     ):
-        found = device_of_driver(told)
+        found = device_of_driver(driver_name)
         assert found is not None
         assert found.name == name
     for other in ("NVIDIA H100 NVL", "NVIDIA GeForce RTX 4090 Laptop GPU", "Quadro K600"):

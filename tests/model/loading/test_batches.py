@@ -34,9 +34,9 @@ def numbered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def seen(job: Job, place: WorkerRank, updates: range) -> list[list[int]]:
+def seen(job: Job, worker: WorkerRank, updates: range) -> list[list[int]]:
     """The numbers of the rows that a worker gets, one list per update."""
-    batches = job_batches(job, NextToken(), torch.device("cpu"), place.rank, place.world_size)
+    batches = job_batches(job, NextToken(), torch.device("cpu"), worker.rank, worker.world_size)
     found = []
     for update in updates:
         units, parts = batches.step(update)

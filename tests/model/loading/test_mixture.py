@@ -20,22 +20,22 @@ weights = st.fixed_dictionaries({name: st.floats(0.01, 1) for name in ROWS})
 seeds = st.integers(0, 2**40)
 
 
-def mixed(*phases: tuple[float, dict[str, float]], seed: int = 3, places: int = 1000) -> MixtureOrder:
-    return MixtureOrder(seed, [MixturePhase(until=until, weights=given) for until, given in phases], places, ROWS)
+def mixed(*phases: tuple[float, dict[str, float]], seed: int = 3, sequences: int = 1000) -> MixtureOrder:
+    return MixtureOrder(seed, [MixturePhase(until=until, weights=given) for until, given in phases], sequences, ROWS)
 
 
 def sources_of(indices: np.ndarray) -> list[str]:
     return [list(ROWS)[number] for number in np.searchsorted(ENDS, indices, side="right")]
 
 
-@settings(max_examples=25)  # each makes patterns of 65,536 places many times
+@settings(max_examples=25)  # each makes patterns of 65,536 positions many times
 @given(seed=seeds, first=weights, second=weights, sizes=st.lists(st.integers(1, 90), min_size=1, max_size=8))
 def test_batches_of_any_size_concatenate_to_one_order(
     seed: int, first: dict[str, float], second: dict[str, float], sizes: list[int]
 ) -> None:
-    order = mixed((0.4, first), (1, second), seed=seed, places=200)
+    order = mixed((0.4, first), (1, second), seed=seed, sequences=200)
     starts = np.cumsum([0, *sizes[:-1]]).tolist()
-    again = mixed((0.4, first), (1, second), seed=seed, places=200)
+    again = mixed((0.4, first), (1, second), seed=seed, sequences=200)
     joined = np.concatenate([again.indices(*part) for part in zip(starts, sizes, strict=True)])
     assert joined.tolist() == order.indices(0, sum(sizes)).tolist()
 
@@ -80,19 +80,19 @@ def test_epochs_of_each_source_are_known_in_advance() -> None:
 
 
 def test_the_order_is_the_one_that_earlier_versions_gave() -> None:
-    order = mixed((0.5, {"books": 2, "talk": 1}), (1, {"web": 1, "books": 1}), seed=7, places=12)
+    order = mixed((0.5, {"books": 2, "talk": 1}), (1, {"web": 1, "books": 1}), seed=7, sequences=12)
     assert order.indices(0, 12).tolist() == PINNED
 
 
 @pytest.mark.parametrize(
-    ("given_weights", "said"),
+    ("given_weights", "message"),
     [
         ({"books": 1, "web": 1}, "no weight to the source 'talk'"),
         ({"books": 1, "web": 1, "talk": 1, "verse": 1}, "a weight to 'verse', but the sources are books, talk, web"),
     ],
 )
-def test_sources_that_the_shards_lack_and_sources_without_a_weight_are_refused(given_weights: dict[str, float], said: str) -> None:
-    with pytest.raises(ShardError, match=said):
+def test_sources_that_the_shards_lack_and_sources_without_a_weight_are_refused(given_weights: dict[str, float], message: str) -> None:
+    with pytest.raises(ShardError, match=message):
         mixed((1, given_weights))
 
 
@@ -105,7 +105,7 @@ def test_shards_whose_rows_mix_sources_and_sources_without_rows_are_refused() ->
 
 
 @pytest.mark.parametrize(
-    ("phases", "said"),
+    ("phases", "message"),
     [
         ([{"until": 0.5, "weights": {"a": 1}}], "the last at 1"),
         ([{"until": until, "weights": {"a": 1}} for until in (0.9, 0.4, 1)], "after the one before"),
@@ -114,8 +114,8 @@ def test_shards_whose_rows_mix_sources_and_sources_without_rows_are_refused() ->
         ([{"until": 1, "weights": {"a": 1, "b": 1e-6}}], "too small to represent"),
     ],
 )
-def test_phases_that_mean_nothing_are_refused(phases: list[dict[str, object]], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_phases_that_mean_nothing_are_refused(phases: list[dict[str, object]], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         PretrainConfig(mixture=phases)
 
 

@@ -93,8 +93,8 @@ def test_dpo_is_the_formula_of_the_paper_over_transformers_log_probabilities(pol
     for side in ("chosen", "rejected"):
         rows[side] = random.integers(0, VOCABULARY, (size, CONTEXT + 1))
         lengths = random.integers(3, 14, (size, 1))
-        places = np.arange(CONTEXT + 1)[None]
-        rows[f"{side}_loss"] = (places >= 8) & (places < 8 + lengths)
+        positions = np.arange(CONTEXT + 1)[None]
+        rows[f"{side}_loss"] = (positions >= 8) & (positions < 8 + lengths)
 
     def log_probability(model: torch.nn.Module, side: str) -> torch.Tensor:
         tokens = torch.from_numpy(rows[side])

@@ -37,26 +37,26 @@ def train_here(job: Job, worker: WorkerRank = ALONE, stop_after: int | None = No
     job.run_directory().mkdir(parents=True, exist_ok=True)
     trainer = Trainer(job, worker)
     step, update = trainer.batches.step, trainer.engine.update
-    places: list[int] = []
+    positions: list[int] = []
 
-    def counted(number: int, skipped: int) -> Any:
-        places.append(job.train.sequences_before(number) + skipped)
-        trainer.stop_requested = len(places) == stop_after
+    def recorded_step(number: int, skipped: int) -> Any:
+        positions.append(job.train.sequences_before(number) + skipped)
+        trainer.stop_requested = len(positions) == stop_after
         return step(number, skipped)
 
-    def spoilt(*given: Any) -> Any:
-        told = update(*given)
-        if places[-1] not in poisoned:
-            return told
+    def poisoned_update(*arguments: Any) -> Any:
+        result = update(*arguments)
+        if positions[-1] not in poisoned:
+            return result
         for local in trainer.engine.local_parameters():
             local.parameter.data.fill_(math.nan)
-        return told._replace(sums=told.sums * math.nan)
+        return result._replace(sums=result.sums * math.nan)
 
-    trainer.batches.step = counted  # type: ignore[method-assign]
-    trainer.engine.update = spoilt  # type: ignore[method-assign]
+    trainer.batches.step = recorded_step  # type: ignore[method-assign]
+    trainer.engine.update = poisoned_update  # type: ignore[method-assign]
     with suppress(Interrupted):
         trainer.train()
-    return places
+    return positions
 
 
 def engine_of(job: Job) -> Any:
@@ -74,13 +74,13 @@ def engine_of(job: Job) -> Any:
 def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> None:
     """Train jobs with equal numbers of workers one after the other in the same processes, each with its `stop_after`."""
     workers = calls[0][0].resources.parallel.workers
-    told = folder / "calls.json"
-    told.write_text(json.dumps([(job.model_dump(mode="json"), stop) for job, stop in calls]))
+    calls_file = folder / "calls.json"
+    calls_file.write_text(json.dumps([(job.model_dump(mode="json"), stop) for job, stop in calls]))
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "GLOO_SOCKET_IFNAME": "lo"}
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORLD_SIZE": str(workers), **meeting}
     started = [
         subprocess.Popen(
-            [sys.executable, "-m", "tests.model.training.alone", str(told)],
+            [sys.executable, "-m", "tests.model.training.alone", str(calls_file)],
             cwd=ROOT,
             env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
         )
@@ -94,11 +94,11 @@ def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> Non
             process.kill()
 
 
-def main(told: Path) -> None:
+def main(calls_file: Path) -> None:
     worker = WorkerRank(int(os.environ["RANK"]), int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     import_deepspeed()
     join(worker)
-    for described, stop_after in json.loads(told.read_text()):
+    for described, stop_after in json.loads(calls_file.read_text()):
         train_here(Job.model_validate(described), worker, stop_after)
 
 

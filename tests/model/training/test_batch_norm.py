@@ -26,9 +26,9 @@ def with_batch_norm(job: Job, **resources: Any) -> Job:
 
 
 def test_micro_batches_are_refused_by_name(make_job: JobMaker) -> None:
-    for changes, told in (({"workers": 2}, "norm=batch with workers=2"), ({"micro_batch": 4}, "norm=batch with micro_batch=4"),
+    for changes, message in (({"workers": 2}, "norm=batch with workers=2"), ({"micro_batch": 4}, "norm=batch with micro_batch=4"),
                           ({"recompute": "blocks"}, "norm=batch with recompute=blocks")):  # fmt: skip
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             with_batch_norm(make_job(), **changes)
     assert with_batch_norm(make_job()).micro_batch == 8
 

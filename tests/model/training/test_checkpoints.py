@@ -29,8 +29,8 @@ def stored(job: Job) -> dict[tuple[str, str], torch.Tensor]:
     """All tensors of the current checkpoint."""
     latest = CheckpointRecord.read(job.checkpoints)
     assert latest is not None
-    held = StoredTensors(job.checkpoints / latest.folder, latest.workers)
-    return {name: held.whole(*name) for name in held.names()}
+    tensors = StoredTensors(job.checkpoints / latest.folder, latest.workers)
+    return {name: tensors.whole(*name) for name in tensors.names()}
 
 
 def same_bytes(first: Job, second: Job) -> None:

@@ -112,10 +112,10 @@ def test_sophia_estimates_curvature_from_targets_sampled_from_the_model(make_job
     assert torch.equal(drawn["targets"] < 0, ignored) and not torch.equal(drawn["targets"], batch["targets"])
     optimizer = engine.deepspeed.optimizer
     assert isinstance(optimizer, Sophia)
-    for piece, parameter in zip(engine.local_parameters(), decoder.parameters(), strict=True):
+    for local, parameter in zip(engine.local_parameters(), decoder.parameters(), strict=True):
         assert parameter.grad is not None
         torch.testing.assert_close(
-            optimizer.state[piece.parameter]["hessian"], 0.05 * units * parameter.grad.square(), rtol=1e-5, atol=1e-12
+            optimizer.state[local.parameter]["hessian"], 0.05 * units * parameter.grad.square(), rtol=1e-5, atol=1e-12
         )
 
 
@@ -145,11 +145,11 @@ def test_averaged_weights_are_measured_and_saved_but_not_trained_on(make_job: Jo
 def current_weights(engine: Any, stage: int) -> dict[str, Tensor]:
     import deepspeed
 
-    held = {}
-    for piece in engine.local_parameters():
-        with deepspeed.zero.GatheredParameters([piece.parameter], enabled=stage == 3):
-            held[piece.name] = piece.parameter.detach().clone()
-    return held
+    copies = {}
+    for local in engine.local_parameters():
+        with deepspeed.zero.GatheredParameters([local.parameter], enabled=stage == 3):
+            copies[local.name] = local.parameter.detach().clone()
+    return copies
 
 
 def plain_validation(job: Job, decoder: Decoder) -> float:
@@ -215,16 +215,16 @@ def test_random_draws_of_an_update_depend_only_on_seed_update_and_worker(make_jo
 
 
 def test_the_update_norm_is_measured_at_intervals(make_job: JobMaker) -> None:
-    told = {}
+    norms = {}
     for stage in STAGES:
         job = make_job(resources={"zero_stage": stage, "micro_batch": 8}, steps=2, warmup_steps=0)
         engine, batches = engine_of(job), job_batches(job, NextToken(), torch.device("cpu"))
         before = {name: tensor.clone() for name, tensor in engine.weights().items()}
         units, micro_batches = batches.step(0)
-        told[stage] = engine.update(micro_batches, units).metrics["update_norm"]
+        norms[stage] = engine.update(micro_batches, units).metrics["update_norm"]
         after = engine.weights()
         change = math.sqrt(sum(float((after[name] - tensor).double().square().sum()) for name, tensor in before.items()))
-        assert told[stage] == pytest.approx(change / math.sqrt(sum(float(tensor.double().square().sum()) for tensor in before.values())))
+        assert norms[stage] == pytest.approx(change / math.sqrt(sum(float(tensor.double().square().sum()) for tensor in before.values())))
         assert "update_norm" not in engine.update(micro_batches, units).metrics
 
 
@@ -267,8 +267,8 @@ def test_a_run_that_stops_and_resumes_ends_with_the_same_bytes(
     make_job: JobMaker, optimizer: str, stage: int, keys: dict[str, Any]
 ) -> None:
     """With averaged weights, which are part of the optimizer's state."""
-    given = {"optimizer": optimizer, "ema_decay": 0.8, "learning_rate": 5e-3, **keys}
-    whole, halves = (make_job(name, {"zero_stage": stage}, **given) for name in ("whole", "halves"))
+    train_fields = {"optimizer": optimizer, "ema_decay": 0.8, "learning_rate": 5e-3, **keys}
+    whole, halves = (make_job(name, {"zero_stage": stage}, **train_fields) for name in ("whole", "halves"))
     train_here(whole)
     train_here(halves, stop_after=3)
     assert not (halves.output / "model.safetensors").exists()

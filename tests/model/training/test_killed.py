@@ -31,9 +31,9 @@ SLOW = {"steps": 200, "eval_rows": 0}
 
 
 def start(job: Job, folder: Path) -> subprocess.Popen[bytes]:
-    told = folder / f"{job.output.parent.name}.json"
-    told.write_text(job.model_dump_json())
-    return subprocess.Popen([sys.executable, "-c", LAUNCH, str(told)], cwd=Path(__file__).parents[3])
+    job_file = folder / f"{job.output.parent.name}.json"
+    job_file.write_text(job.model_dump_json())
+    return subprocess.Popen([sys.executable, "-c", LAUNCH, str(job_file)], cwd=Path(__file__).parents[3])
 
 
 def wait_for(condition: object, seconds: float = 180) -> None:

@@ -36,9 +36,9 @@ import os, subprocess, sys, threading
 words = sys.argv[1:]
 tasks = int(next(word for word in words if word.startswith("--ntasks=")).partition("=")[2])
 command = [word for word in words if not word.startswith("--")]
-told = {**os.environ, "SLURM_NTASKS": str(tasks), "SLURM_STEP_NODELIST": "127.0.0.1"}
+environment = {**os.environ, "SLURM_NTASKS": str(tasks), "SLURM_STEP_NODELIST": "127.0.0.1"}
 running = [
-    subprocess.Popen(command, stdin=subprocess.PIPE, env={**told, "SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)})
+    subprocess.Popen(command, stdin=subprocess.PIPE, env={**environment, "SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)})
     for task in range(tasks)
 ]
 def forward():
@@ -77,7 +77,7 @@ def test_a_hostfile_has_the_format_of_deepspeed_and_mpi(machines: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "nodes", "each", "said"),
+    ("text", "nodes", "each", "message"),
     [
         ("a slots=x", 1, 1, r"line 1: 'a slots=x' is not `host slots=N`"),
         ("-oProxyCommand=evil slots=1", 1, 1, "line 1.*is not"),
@@ -86,10 +86,10 @@ def test_a_hostfile_has_the_format_of_deepspeed_and_mpi(machines: Path) -> None:
         ("a slots=2\nb slots=1", 2, 2, "gives b slots=1; 2 workers"),
     ],
 )
-def test_a_bad_hostfile_is_refused_by_line_and_host(tmp_path: Path, text: str, nodes: int, each: int, said: str) -> None:
+def test_a_bad_hostfile_is_refused_by_line_and_host(tmp_path: Path, text: str, nodes: int, each: int, message: str) -> None:
     path = tmp_path / "hostfile"
     path.write_text(text)
-    with pytest.raises(HostsError, match=said):
+    with pytest.raises(HostsError, match=message):
         chosen_hosts(path, nodes, each)
     with pytest.raises(HostsError, match="can't be read"):
         read_hostfile(tmp_path / "none")
@@ -101,8 +101,14 @@ def test_a_bad_hostfile_is_refused_by_line_and_host(tmp_path: Path, text: str, n
 )
 def test_workers_meet_at_the_first_node_of_a_slurm_list(nodelist: str, first: str) -> None:
     assert first_of(nodelist) == first
-    told = {"SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NTASKS": "8", "SLURM_NODELIST": nodelist, "SLURM_TASKS_PER_NODE": "4(x2)"}
-    assert slurm_environment(told, 29_501) == {
+    variables = {
+        "SLURM_PROCID": "5",
+        "SLURM_LOCALID": "1",
+        "SLURM_NTASKS": "8",
+        "SLURM_NODELIST": nodelist,
+        "SLURM_TASKS_PER_NODE": "4(x2)",
+    }
+    assert slurm_environment(variables, 29_501) == {
         "RANK": "5",
         "LOCAL_RANK": "1",
         "WORLD_SIZE": "8",
@@ -110,7 +116,7 @@ def test_workers_meet_at_the_first_node_of_a_slurm_list(nodelist: str, first: st
         "MASTER_PORT": "29501",
         "LOCAL_WORLD_SIZE": "4",
     }
-    assert slurm_environment({**told, "RANK": "0"}, 29_501) == {}, "another launcher's word goes before Slurm's"
+    assert slurm_environment({**variables, "RANK": "0"}, 29_501) == {}, "another launcher's variables take precedence over Slurm's"
 
 
 def test_slurms_variables_give_a_worker_its_rank(monkeypatch: pytest.MonkeyPatch) -> None:

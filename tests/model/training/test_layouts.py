@@ -61,8 +61,8 @@ def test_tuning_starts_from_the_model_and_preference_tuning_from_ln_2(make_job: 
     launch(base)
     shared = {"tokens": 0, "global_batch": 4, "warmup_steps": 0, "eval_rows": 4}
     tuned = follow_up(base, shards, SftConfig(steps=8, learning_rate=1e-2, **shared), "sft")
-    told = launch(tuned)
-    assert told["steps"] == 8 and losses(tuned.output)[-1] < losses(tuned.output)[0]
+    metrics = launch(tuned)
+    assert metrics["steps"] == 8 and losses(tuned.output)[-1] < losses(tuned.output)[0]
     aligned = follow_up(tuned, shards, DpoConfig(steps=8, learning_rate=3e-3, beta=0.5, **shared), "dpo")
     launch(aligned)
     assert losses(aligned.output)[0] == pytest.approx(math.log(2), abs=1e-6)

@@ -103,14 +103,14 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("keys", "said"), REFUSED, ids=lambda value: "" if isinstance(value, str) else "-".join(map(str, value)))
-def test_a_layout_that_deepspeed_cannot_do_is_refused_with_key_value_and_remedy(keys: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+@pytest.mark.parametrize(("keys", "message"), REFUSED, ids=lambda value: "" if isinstance(value, str) else "-".join(map(str, value)))
+def test_a_layout_that_deepspeed_cannot_do_is_refused_with_key_value_and_remedy(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         ParallelConfig(**keys)
 
 
 @pytest.mark.parametrize(
-    ("resources", "train", "said"),
+    ("resources", "train", "message"),
     [
         ({"workers": 3}, {}, r"global_batch=8 does not divide among workers=3; choose a multiple of 3"),
         ({"workers": 6, "tensor": 2, "zero_stage": 1, "micro_batch": 0}, {}, r"global_batch=8 does not divide among workers=6 / tensor=2"),
@@ -120,9 +120,9 @@ def test_a_layout_that_deepspeed_cannot_do_is_refused_with_key_value_and_remedy(
     ],
 )
 def test_a_layout_that_does_not_fit_model_or_batch_is_refused_by_name(
-    make_job: JobMaker, resources: dict[str, Any], train: dict[str, Any], said: str
+    make_job: JobMaker, resources: dict[str, Any], train: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(ValidationError, match=said):
+    with pytest.raises(ValidationError, match=message):
         make_job(resources=resources, **train)
 
 
@@ -141,8 +141,8 @@ def test_a_flow_with_a_pipeline_aligns_without_one() -> None:
 
 
 def test_a_recipe_names_the_sections_of_a_layout_that_does_not_fit() -> None:
-    said = r"pretrain\.global_batch=16 does not divide among resources\.training\.parallel\.workers=3; choose a multiple of 3"
-    with pytest.raises(RecipeError, match=said):
+    message = r"pretrain\.global_batch=16 does not divide among resources\.training\.parallel\.workers=3; choose a multiple of 3"
+    with pytest.raises(RecipeError, match=message):
         load("four_books", ("resources.training.parallel.workers=3", "pretrain.global_batch=16"))
 
 
@@ -182,7 +182,7 @@ def test_a_machine_without_libaio_refuses_nvme_by_name(monkeypatch: pytest.Monke
     from model.training.parallel.offload import AsyncIOBuilder, require_async_io
 
     nvme = ParallelConfig(zero_stage=3, offload_weights="nvme", nvme_path="/disk")
-    monkeypatch.setattr(AsyncIOBuilder, "has_function", lambda *told, **more: False)
+    monkeypatch.setattr(AsyncIOBuilder, "has_function", lambda *args, **kwargs: False)
     with pytest.raises(JobError, match=r"offload_weights=nvme needs DeepSpeed's async_io.*libaio.*or set offload_weights=cpu"):
         require_async_io(nvme)
     require_async_io(ParallelConfig(zero_stage=3, offload_weights="cpu"))

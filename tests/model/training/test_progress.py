@@ -15,6 +15,6 @@ def test_every_line_says_how_many_accelerators_are_in_use(tmp_path: Path, device
     writer.note(0, "training")
     writer.step(1, {"loss": 2.0}, {})
     writer.step(2, {"loss": 1.0}, {})
-    told = ProgressReader(tmp_path / "progress.jsonl").new()
-    assert [progress.devices for progress in told] == [devices] * len(told)
-    assert [progress.step for progress in told] == [0, 1, 2]
+    written = ProgressReader(tmp_path / "progress.jsonl").new()
+    assert [progress.devices for progress in written] == [devices] * len(written)
+    assert [progress.step for progress in written] == [0, 1, 2]

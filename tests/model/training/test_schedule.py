@@ -56,9 +56,9 @@ def test_a_rate_is_never_above_its_peak_nor_below_its_floor_and_the_first_one_le
         assert factor >= 0.1 - 1e-12
 
 
-def growing(stairs: int, first: int, over: int, **keys: int) -> PretrainConfig:
+def growing(increments: int, first: int, over: int, **keys: int) -> PretrainConfig:
     return PretrainConfig.model_validate(
-        {"global_batch": first * stairs, "batch_warmup_from": first, "batch_warmup_steps": over, "tokens": 0, **keys}
+        {"global_batch": first * increments, "batch_warmup_from": first, "batch_warmup_steps": over, "tokens": 0, **keys}
     )
 
 
@@ -68,17 +68,17 @@ def test_a_batch_grows_in_even_increments() -> None:
     assert config.smallest_batch == 8
 
 
-@given(stairs=st.integers(2, 9), first=st.integers(1, 5), steps=st.integers(1, 40))
-def test_a_batch_begins_where_the_previous_one_ends(stairs: int, first: int, steps: int) -> None:
-    config = growing(stairs, first, steps, steps=1)
+@given(increments=st.integers(2, 9), first=st.integers(1, 5), steps=st.integers(1, 40))
+def test_a_batch_begins_where_the_previous_one_ends(increments: int, first: int, steps: int) -> None:
+    config = growing(increments, first, steps, steps=1)
     sizes = [config.batch_at(update) for update in range(60)]
     assert [config.sequences_before(update) for update in range(61)] == [0, *accumulate(sizes)]
-    assert sizes == sorted(sizes) and sizes[0] in (first, first * stairs) and sizes[steps] == first * stairs
+    assert sizes == sorted(sizes) and sizes[0] in (first, first * increments) and sizes[steps] == first * increments
 
 
-@given(stairs=st.integers(2, 9), first=st.integers(1, 5), steps=st.integers(0, 20), tokens=st.integers(1, 30_000))
-def test_tokens_become_the_nearest_number_of_steps(stairs: int, first: int, steps: int, tokens: int) -> None:
-    config = growing(stairs, first, steps, tokens=tokens)
+@given(increments=st.integers(2, 9), first=st.integers(1, 5), steps=st.integers(0, 20), tokens=st.integers(1, 30_000))
+def test_tokens_become_the_nearest_number_of_steps(increments: int, first: int, steps: int, tokens: int) -> None:
+    config = growing(increments, first, steps, tokens=tokens)
     off = abs(config.sequences_before(config.total_steps(16)) * 16 - tokens)
     assert off == min(abs(config.sequences_before(count) * 16 - tokens) for count in range(1, 2000))
 

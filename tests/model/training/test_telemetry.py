@@ -20,9 +20,9 @@ def test_every_step_reports_speed_mfu_memory_and_wait_and_samples_change_nothing
     plain = make_job("plain", {"mfu_peak": "h100-sxm"})
     train_here(plain)
     heard = ProgressReader(plain.run_directory() / "progress.jsonl").new()
-    told = [line for progress in heard for line in progress.metrics]
-    assert [line["step"] for line in told] == [1, 2, 3, 4, 5, 6]
-    for line in told:
+    steps = [line for progress in heard for line in progress.metrics]
+    assert [line["step"] for line in steps] == [1, 2, 3, 4, 5, 6]
+    for line in steps:
         assert line["tokens_per_second"] == pytest.approx(8 * CONTEXT / line["seconds"], rel=0.02)
         assert 0 <= line["data_seconds"] < line["seconds"]
         assert 100e6 < line["memory_bytes"] < 8e9

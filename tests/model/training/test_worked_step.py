@@ -43,8 +43,8 @@ def job(make_job: JobMaker, tmp_path: Path) -> Job:
     row = np.array([SENTENCE])
     columns = {"tokens": row.astype(np.uint16), "document": np.zeros_like(row, dtype=np.uint16), "loss": row == SENTENCE[-1]}
     save_model(undecided(), tmp_path / "undecided", extra={TOKENIZER_DIGEST: DIGEST})
-    given = make_job(resources={"micro_batch": 1}, steps=2, global_batch=1, warmup_steps=0, eval_rows=0)
-    return given.model_copy(
+    base = make_job(resources={"micro_batch": 1}, steps=2, global_batch=1, warmup_steps=0, eval_rows=0)
+    return base.model_copy(
         update={
             "decoder": SHAPE,
             "vocab_size": WORDS,

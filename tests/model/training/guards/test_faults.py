@@ -59,9 +59,9 @@ def test_a_loss_that_is_not_finite_stops_the_run_by_default() -> None:
 def test_a_poisoned_batch_is_skipped_and_the_run_ends_as_one_that_never_had_it(make_job: JobMaker, zero_stage: int) -> None:
     resources = {"zero_stage": zero_stage, "checkpoint_every_steps": 1000}
     job = make_job("poisoned", resources, steps=10, guards=GuardsConfig(**BACK))
-    places = train_here(job, poisoned=frozenset({6 * BATCH, 7 * BATCH}))
+    positions = train_here(job, poisoned=frozenset({6 * BATCH, 7 * BATCH}))
     # Twice bad at the seventh step, so back twice to step 4.
-    assert [place // BATCH for place in places] == [0, 1, 2, 3, 4, 5, 6, 4, 5, 7, 4, 5, 8, 9, 10, 11]
+    assert [position // BATCH for position in positions] == [0, 1, 2, 3, 4, 5, 6, 4, 5, 7, 4, 5, 8, 9, 10, 11]
     history = read_lines(job.output / "history.jsonl")
     assert [line["step"] for line in history] == list(range(1, 11))
     assert (history[-1]["rollbacks"], history[-1]["skipped_batches"]) == (2, 2)

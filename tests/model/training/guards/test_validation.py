@@ -18,12 +18,12 @@ from ..alone import train_here
 
 def test_a_measurement_reports_the_best_the_gap_and_the_measurements_since_the_best() -> None:
     validation = Validation(GuardsConfig())
-    told = []
+    reported = []
     for step, (losses, measured) in enumerate([((4.0, 2.0), 3.5), ((2.0,), 3.25), ((1.0,), 3.75)], 1):
         for loss in losses:
             validation.trained(loss)
-        told.append(tuple(validation.measured(step, measured).values()))
-    assert told == [(0.5, 3.5, 1.0, 0.0), (1.25, 3.25, 2.0, 0.0), (2.75, 3.25, 2.0, 1.0)]
+        reported.append(tuple(validation.measured(step, measured).values()))
+    assert reported == [(0.5, 3.5, 1.0, 0.0), (1.25, 3.25, 2.0, 0.0), (2.75, 3.25, 2.0, 1.0)]
 
 
 def test_too_many_measurements_without_a_new_best_stop_the_run_and_leave_its_schedule(make_job: JobMaker) -> None:

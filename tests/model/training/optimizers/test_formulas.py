@@ -120,10 +120,10 @@ def test_lion_is_the_papers_formula() -> None:
     got = weights_after(Lion([parameter], lr=0.1, betas=(0.9, 0.99), weight_decay=0.2), parameter)
     weight, memory = [1.0, -1.0, 0.5], [0.0, 0.0, 0.0]
     for row, gradient in zip(got, GRADIENTS, strict=True):
-        for place, slope in enumerate(gradient):
-            mixed = 0.9 * memory[place] + 0.1 * slope
-            weight[place] -= 0.1 * ((mixed > 0) - (mixed < 0) + 0.2 * weight[place])
-            memory[place] = 0.99 * memory[place] + 0.01 * slope
+        for index, slope in enumerate(gradient):
+            mixed = 0.9 * memory[index] + 0.1 * slope
+            weight[index] -= 0.1 * ((mixed > 0) - (mixed < 0) + 0.2 * weight[index])
+            memory[index] = 0.99 * memory[index] + 0.01 * slope
         assert row == pytest.approx(weight, abs=1e-12)
 
 
@@ -142,12 +142,12 @@ def test_sophia_is_the_papers_formula_with_curvature_estimated_every_other_updat
             assert parameter.tolist() == pytest.approx(weight, abs=1e-12), "an estimate changes no weight"
         parameter.grad = torch.tensor(gradient, dtype=torch.float64)
         optimizer.step()
-        for place, slope in enumerate(gradient):
-            memory[place] = 0.9 * memory[place] + 0.1 * slope
-            step = memory[place] / max(0.5 * curvature[place], 1e-3)
+        for index, slope in enumerate(gradient):
+            memory[index] = 0.9 * memory[index] + 0.1 * slope
+            step = memory[index] / max(0.5 * curvature[index], 1e-3)
             clipped.add(abs(step) > 1)
-            weight[place] -= 0.1 * 0.2 * weight[place]
-            weight[place] -= 0.1 * min(1.0, max(-1.0, step))
+            weight[index] -= 0.1 * 0.2 * weight[index]
+            weight[index] -= 0.1 * min(1.0, max(-1.0, step))
         assert parameter.tolist() == pytest.approx(weight, abs=1e-12)
     assert clipped == {True, False}, "both sides of the clipping must have been seen"
 
