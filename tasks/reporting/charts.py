@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
+from unicodedata import east_asian_width
 
 from markupsafe import Markup
 
@@ -70,6 +71,11 @@ class Level:
     reasons: str = ""
 
 
+def letters(text: str) -> int:
+    """Return the width of a text in letters; Chinese, Japanese and Korean characters are two wide."""
+    return sum(2 if east_asian_width(character) in "WF" else 1 for character in text)
+
+
 def thinned(points: Points, most: int = CURVE_POINTS) -> list[tuple[float, float]]:
     """Return at most `most` points: means over even runs of neighbours, each at its run's last step, and the last point as it is."""
     if len(points) <= most:
@@ -111,7 +117,7 @@ def curve_chart(curves: Sequence[Curve], *, width: float, height: float, x_label
 
 def bar_chart(bars: Sequence[Bar], *, width: float, label_width: float, most: float = 0.0, description: str = "bars") -> Markup:
     """Draw horizontal bars from zero, one a row; `most` is the value of a full bar, by default the longest bar's."""
-    row, room = 26.0, LETTER * max((len(f"{bar.shown}  {bar.remark}") for bar in bars), default=0) + 12
+    row, room = 26.0, LETTER * max((letters(f"{bar.shown}  {bar.remark}") for bar in bars), default=0) + 12
     full = most or max((bar.value for bar in bars), default=0.0) or 1.0
     length = max(width - label_width - room, LEAST_BAR)
     with chart(width, max(row * len(bars), 1)) as figure:
@@ -124,13 +130,13 @@ def bar_chart(bars: Sequence[Bar], *, width: float, label_width: float, most: fl
             _write(axes, bar.label, (0, number), -10, ha="right")
             _write(axes, bar.shown, (lengths[number], number), 8, weight="bold")
             if bar.remark:
-                _write(axes, bar.remark, (lengths[number], number), 16 + BOLD * len(bar.shown), size=12, color=COLOURS["soft"])
+                _write(axes, bar.remark, (lengths[number], number), 16 + BOLD * letters(bar.shown), size=12, color=COLOURS["soft"])
         return rendered(figure, f"{description}: {', '.join(f'{bar.label} {bar.shown}' for bar in bars)}")
 
 
 def share_chart(shares: Sequence[Share], *, width: float, label_width: float, description: str = "shares") -> Markup:
     """Draw shares as dots on a common axis from 0 to 100 %, with their intervals as whiskers."""
-    row, bottom, room = 28.0, 24.0, BOLD * max(len(share.shown) for share in shares) + 22
+    row, bottom, room = 28.0, 24.0, BOLD * max(letters(share.shown) for share in shares) + 22
     length, height = width - label_width - room, row * len(shares) + bottom
     marks = (0.0, 0.25, 0.5, 0.75, 1.0) if length > 200 else (0.0, 0.5, 1.0)
     with chart(width, height) as figure:
@@ -155,8 +161,8 @@ def funnel_chart(levels: Sequence[Level], *, width: float, description: str) -> 
 
     Lengths are proportional, from zero; reasons are wrapped, and cut, so that they stay inside.
     """
-    room = BOLD * max((len(level.shown) for level in levels), default=0) + 12
-    labels = min(LETTER * max((len(level.label) for level in levels), default=0) + 20, 0.4 * width)
+    room = BOLD * max((letters(level.shown) for level in levels), default=0) + 12
+    labels = min(LETTER * max((letters(level.label) for level in levels), default=0) + 20, 0.4 * width)
     full = max((level.value for level in levels), default=0.0) or 1.0
     lengths = [max(level.value / full * (width - room - labels), LEAST_LENGTH if level.value else 0.0) for level in levels]
     reasons = [wrap(level.reasons, int((width - labels - 8) / SMALL), max_lines=LINES, placeholder="…") for level in levels]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from tasks.reporting.charts import LEAST_BAR, LETTER, Bar, Share, bar_chart, share_chart
+from tasks.reporting.charts import LEAST_BAR, LETTER, Bar, Share, bar_chart, letters, share_chart
 
 WIDE, NARROW = 520.0, 320.0
 
@@ -32,7 +32,7 @@ def figure(caption: str, draw: Callable[[float], Markup], note: str = "") -> Fig
 
 def bars_figure(caption: str, bars: Sequence[Bar], note: str = "", most: float = 0.0) -> Figure:
     """Return a bar chart at both widths, with as much room for labels as numbers and bars leave."""
-    numbers = LETTER * max((len(f"{bar.shown}  {bar.remark}") for bar in bars), default=0) + 12
+    numbers = LETTER * max((letters(f"{bar.shown}  {bar.remark}") for bar in bars), default=0) + 12
 
     def draw(width: float) -> Markup:
         room = _label_width([bar.label for bar in bars], width - numbers - LEAST_BAR)
@@ -54,12 +54,16 @@ def shares_figure(caption: str, shares: Sequence[Share], note: str = "") -> Figu
 
 
 def _label_width(labels: Sequence[str], most: float) -> float:
-    return min(LETTER * max((len(label) for label in labels), default=0) + 16, most)
+    return min(LETTER * max((letters(label) for label in labels), default=0) + 16, most)
 
 
 def _shortened(label: str, room: float) -> str:
-    letters = int((room - 12) / LETTER)
-    return label if len(label) <= letters else label[: max(letters - 1, 1)].rstrip() + "…"
+    fits = int((room - 12) / LETTER)
+    if letters(label) <= fits:
+        return label
+    while label and letters(label) >= fits:
+        label = label[:-1]
+    return f"{label.rstrip()}…"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ Colours are names of the page's style sheet, so a drawing follows light and dark
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -44,7 +45,7 @@ SETTINGS: dict[Any, Any] = {
     "ytick.labelcolor": COLOURS["soft"],
     "ytick.labelsize": 12,
 }
-UNPRINTABLE = re.compile("[^\\t\\n\\r\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")  # what XML cannot hold
+UNPRINTABLE = re.compile("[^\\x20-\\ud7ff\\ue000-\\ufffd\\U00010000-\\U0010ffff]")  # what XML cannot hold
 SPACE, LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 
 
@@ -64,7 +65,10 @@ def rendered(figure: Figure, label: str) -> Markup:
     An artist's gid becomes its class. No id is left, so that a page can hold many drawings.
     """
     stream = BytesIO()
-    figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    with warnings.catch_warnings():
+        # matplotlib measures text in its own font, which lacks many scripts; the page is shown in the reader's.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     root = ElementTree.fromstring(stream.getvalue())
     shapes = {path.attrib["id"]: path.attrib["d"] for path in root.iter(f"{SPACE}path") if "id" in path.attrib}
     width, height = (72 * inches for inches in figure.get_size_inches())
@@ -111,7 +115,7 @@ def _rounded(numbers: str) -> str:
 
 def printable(text: str) -> str:
     """Return a text on one line, with a mark for each character that XML can't hold."""
-    return UNPRINTABLE.sub("�", " ".join(text.split("\n")))
+    return UNPRINTABLE.sub("�", re.sub(r"[\t\n\r]", " ", text))
 
 
 def tag(name: str, *content: str, **attributes: object) -> Markup:

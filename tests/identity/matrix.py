@@ -336,6 +336,10 @@ CODE = [
     Line("a new query that nobody names", Written("rooms/data/dedup/sql/other.sql", "SELECT 1\n")),
     Line("the flow", code("flows/base.py", "    fitted = tokenizer(", "    pass\n    fitted = tokenizer(")),
     Line(
+        "a section of the report that stages name",
+        code("tasks/reporting/learning.py", "FEW, ENOUGH_TO_SMOOTH = 12, 60", "FEW, ENOUGH_TO_SMOOTH = 13, 60"),
+    ),
+    Line(
         "the report",
         code("tasks/reporting/wording.py", "from __future__ import annotations", "from __future__ import annotations\n\nUNUSED = 1"),
     ),

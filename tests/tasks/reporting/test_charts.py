@@ -12,7 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from tasks.reporting.charts import Bar, Curve, Level, Share, bar_chart, curve_chart, funnel_chart, share_chart, thinned, tick_labels, ticks
+from tasks.reporting.charts import (
+    Bar,
+    Curve,
+    Level,
+    Share,
+    bar_chart,
+    curve_chart,
+    funnel_chart,
+    letters,
+    share_chart,
+    thinned,
+    tick_labels,
+    ticks,
+)
 from tasks.reporting.learning import running_mean
 from tasks.reporting.parts import NARROW, WIDE, bars_figure
 from tasks.reporting.svg import tag
@@ -62,6 +75,12 @@ def test_names_of_any_kind_are_drawn_as_text() -> None:
     texts = [element.text for element in svg.iter("text")]
     assert len(texts) == 3 and all("<script>alert(1)</script>\ufffd $\\frac" in str(text) for text in texts)
     assert not list(svg.iter("script"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_in_scripts_that_matplotlib_s_font_lacks_are_drawn_without_a_word() -> None:
+    svg = bar_chart([Bar("日本語", 1, "1"), Bar("العربية\t", 2, "2")], width=500, label_width=60)
+    assert "日本語" in svg and "العربية" in svg
 
 
 def test_the_same_chart_gives_the_same_bytes_in_the_colours_of_the_page() -> None:
@@ -119,14 +138,14 @@ def test_bars_are_proportional_and_small_ones_stay_visible() -> None:
 
 
 @pytest.mark.parametrize("width", [WIDE, NARROW])
-@pytest.mark.parametrize("label", ["train", "a rule with a very long name that fits nowhere", "double pages, precision"])
+@pytest.mark.parametrize("label", ["train", "a rule with a name that is too long to fit", "double pages, precision", "日本語の本、四冊"])
 def test_labels_and_numbers_of_bars_stay_inside_at_both_widths(width: float, label: str) -> None:
     figure = bars_figure("Characters", [Bar(label, 1_421_384, "1,421,384", "12,525 places"), Bar("x", 1, "1")])
     svg = drawn(figure.wide if width == WIDE else figure.narrow)
     assert len(list(svg.iter("text"))) == 5
     for element in svg.iter("text"):
-        x, letters = float(element.attrib["x"]), len("".join(element.itertext()))
-        start, end = (x - 7 * letters, x) if "text-anchor: end" in element.attrib["style"] else (x, x + 7 * letters)
+        x, length = float(element.attrib["x"]), 7 * letters("".join(element.itertext()))
+        start, end = (x - length, x) if "text-anchor: end" in element.attrib["style"] else (x, x + length)
         assert start >= 0 and end <= width
 
 
