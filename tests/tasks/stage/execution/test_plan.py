@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tasks.stage.execution.plan import Decision
-from tasks.stage.identity import key as identity
+from tasks.stage.identity import key
 from tests.tasks.toys import BODIES, POSITIONS, Collect, Count, Judge, Learn, Toys, Workshop
 
 UNCHANGED = Toys()
@@ -49,7 +49,7 @@ def make(workshop: Workshop, edit: Edit) -> dict[str, Any]:
     if edit.book:
         (workshop.root / "words.txt").write_text(edit.book)
     if edit.library:
-        workshop.patch.setattr(identity, "version", lambda name: edit.library)
+        workshop.patch.setattr(key, "version", lambda name: edit.library)
     return {"recipe": edit.recipe, "refresh": frozenset(edit.refresh)}
 
 

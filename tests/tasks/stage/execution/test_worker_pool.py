@@ -195,7 +195,7 @@ def test_a_cluster_that_does_not_answer_is_named(library: Library) -> None:
         pytest.MonkeyPatch.context() as patch,
         pytest.raises(ClusterError, match=r"resources.runner=dask: the Dask cluster at tcp://127.0.0.1:1 can't be reached"),
     ):
-        patch.setattr(clusters, "CONNECT", "1s")
+        patch.setattr(clusters, "CONNECT_TIMEOUT", "1s")
         library.run()
 
 

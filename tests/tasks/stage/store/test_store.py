@@ -17,7 +17,7 @@ import pytest
 
 from tasks.stage.identity import digests
 from tasks.stage.identity.digests import DigestCache
-from tasks.stage.store import index as catalogue
+from tasks.stage.store import index
 from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.store import Damaged, Store, StoreError
 from tasks.stage.system.atomic_files import move_if_absent
@@ -209,7 +209,7 @@ def test_where_the_label_is_known_nothing_is_listed(local: Store, monkeypatch: p
 
 
 def test_what_another_process_commits_or_removes_is_seen_at_once(local: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "SETTLE_SECONDS", 0.05)
+    monkeypatch.setattr(index, "SETTLE_SECONDS", 0.05)
     other = opened(Path(local.root), tmp_path)
     for round_ in range(3):
         one = committed(other, FILES, name=f"one{round_}")
