@@ -38,8 +38,8 @@ def garbage_report(*, delete: bool, keep: int, named: tuple[str, ...], unrecorde
     if as_json:
         runs = [{"id": kept.run.id, "recipe": kept.run.recipe, "status": kept.run.status, "why": kept.why} for kept in found.runs]
         held = {"recorded": found.recorded, "runs": runs, "artifacts": found.artifacts, "bytes": found.size, "unrecorded": found.unrecorded}
-        waste = [asdict(waste) for waste in found.waste]
-        return json.dumps({"kept": held, "deleted": delete, "waste": waste, "bytes": sum(w.size for w in found.waste)}, indent=1)
+        waste = [asdict(waste) for waste in found.garbage]
+        return json.dumps({"kept": held, "deleted": delete, "waste": waste, "bytes": sum(w.size for w in found.garbage)}, indent=1)
     return "\n".join(_garbage_lines(opened, found, delete))
 
 
@@ -51,15 +51,15 @@ def _garbage_lines(store: Store, found: GarbageSurvey, delete: bool) -> list[str
     if found.unrecorded:
         lines.append(f"kept: {plural(found.unrecorded, 'artifact')} from before runs were recorded; --unrecorded includes them")
     lines.append(f"kept: {held}")
-    width = max((len(waste.path) for waste in found.waste), default=0)
+    width = max((len(waste.path) for waste in found.garbage), default=0)
     word = "deleted" if delete else "goes"
-    sizeable = (waste for waste in found.waste if waste.size or waste.kind == "artifact")
+    sizeable = (waste for waste in found.garbage if waste.size or waste.kind == "artifact")
     listed = sorted(sizeable, key=lambda waste: waste.size, reverse=True)
     lines += [f"{word}: {waste.path:{width}}  {size(waste.size):>8}  {waste.kind}: {waste.why}" for waste in listed[:SHOWN]]
-    if rest := len(found.waste) - len(listed[:SHOWN]):
+    if rest := len(found.garbage) - len(listed[:SHOWN]):
         lines.append(f"{word}: {count(rest)} more, locks and the like among them (folio gc --json)")
-    total = f"{plural(len(found.waste), 'thing')}, {size(sum(waste.size for waste in found.waste))}"
-    if not found.waste:
+    total = f"{plural(len(found.garbage), 'thing')}, {size(sum(waste.size for waste in found.garbage))}"
+    if not found.garbage:
         return [*lines, "nothing can go"]
     return [*lines, f"deleted: {total}" if delete else f"can go: {total}. Nothing was deleted; do it with: folio gc --delete"]
 

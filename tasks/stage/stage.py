@@ -29,7 +29,7 @@ from tasks.stage.execution.run import STAGE_BODIES, PipelineRun, current_run
 from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.fingerprint import changed_definitions, fingerprint
 from tasks.stage.identity.key import flatten, library_versions, stable
-from tasks.stage.store.artifact import PendingArtifact, ShardedArtifact, StageInput, StageOutput, unsharded
+from tasks.stage.store.artifact import PendingArtifact, ShardedArtifact, StageInput, StageOutput, expand_shards
 from tasks.stage.workspace import Body, Metrics, ShardIndex, Workspace
 
 __all__ = ["STAGES", "Hook", "Metrics", "ShardIndex", "ShardedStage", "Stage", "Workspace", "stage"]
@@ -97,7 +97,7 @@ class Stage:
             stage=self.name,
             label=label,
             ingredients=ingredients,
-            waits_on={name: value.position for name, value in unsharded(given).items() if isinstance(value, PendingArtifact)},
+            waits_on={name: value.position for name, value in expand_shards(given).items() if isinstance(value, PendingArtifact)},
             refresh=not run.options.refresh.isdisjoint(position_names(position)),
             verify=run.options.verify,
             before=run.before.get(position),
@@ -112,7 +112,7 @@ class Stage:
         return {
             **flatten(stable(config, self.position), self.name),
             **({"shard": f"{shard.number} of {shard.count}"} if shard else {}),
-            **{f"input.{name}": value.digest for name, value in unsharded(given).items() if not isinstance(value, PendingArtifact)},
+            **{f"input.{name}": value.digest for name, value in expand_shards(given).items() if not isinstance(value, PendingArtifact)},
             **{f"code.{name}": value for name, value in fingerprint(self.body.__module__, self.body.__name__).items()},
             **library_versions(self.libraries),
             **{f"observed.{name}": value for name, value in observed.items()},

@@ -9,7 +9,7 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from tasks.stage.execution.plan import Decision
-from tasks.stage.store.artifact import Artifact, ArtifactPart, PendingArtifact, ShardedArtifact, StageInput, unsharded
+from tasks.stage.store.artifact import Artifact, ArtifactPart, PendingArtifact, ShardedArtifact, StageInput, expand_shards
 from tasks.stage.workspace import Body, ShardIndex
 
 
@@ -36,7 +36,7 @@ class StageCall:
 
     def given(self) -> dict[str, Artifact | ArtifactPart]:
         """Return the inputs by name, each shard separately."""
-        return {name: item for name, item in unsharded(self.inputs).items() if not isinstance(item, PendingArtifact)}
+        return {name: item for name, item in expand_shards(self.inputs).items() if not isinstance(item, PendingArtifact)}
 
     def digests(self) -> dict[str, str]:
         """Return the inputs' digests by name, each shard separately."""

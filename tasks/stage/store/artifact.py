@@ -148,7 +148,7 @@ class ShardedArtifact(BaseModel, frozen=True, extra="forbid"):
         return tuple(item for item in self.items if isinstance(item, Artifact))
 
 
-def unsharded(given: Mapping[str, StageInput | ShardedArtifact]) -> dict[str, StageInput]:
+def expand_shards(given: Mapping[str, StageInput | ShardedArtifact]) -> dict[str, StageInput]:
     """Return inputs by name, each shard under a name of its own: `documents[3]`."""
     found: dict[str, StageInput] = {}
     for name, value in given.items():

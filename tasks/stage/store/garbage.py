@@ -57,7 +57,7 @@ class GarbageSurvey:
     artifacts: int = 0
     size: int = 0
     unrecorded: int = 0
-    waste: tuple[Garbage, ...] = ()
+    garbage: tuple[Garbage, ...] = ()
 
 
 def collect_garbage(store: Store, *, delete: bool, keep: int, named: Sequence[str] = (), unrecorded: bool = False) -> GarbageSurvey:
@@ -70,8 +70,8 @@ def collect_garbage(store: Store, *, delete: bool, keep: int, named: Sequence[st
         return survey_garbage(store, keep=keep, named=named, unrecorded=unrecorded)
     with exclusive_use(store):
         found = survey_garbage(store, keep=keep, named=named, unrecorded=unrecorded)
-        for waste in found.waste:
-            store.discard(waste.path)
+        for garbage in found.garbage:
+            store.discard(garbage.path)
         if store.integrity.digests is not None:
             store.integrity.digests.prune()
     return found
@@ -96,9 +96,9 @@ def survey_garbage(store: Store, *, keep: int, named: Sequence[str] = (), unreco
     going = sorted((a for a in artifacts if a.key not in needed), key=lambda a: a.origin.created, reverse=True)
     unfinished = [datetime.fromisoformat(found.run.started).timestamp() for found in retained if found.run.status != "finished"]
     stages = {artifact.stage for artifact in artifacts} | {recorded.stage for run in runs for recorded in run.positions.values()}
-    rest = leftovers(store, stages, {artifact.key for artifact in staying}, min(unfinished, default=float("inf")))
-    waste = (*(Garbage("artifact", a.location, _size(a), _why(users.get(a.location))) for a in going), *rest)
-    return GarbageSurvey(True, tuple(retained), len(staying), sum(map(_size, staying)), len(older), waste)
+    rest = other_garbage(store, stages, {artifact.key for artifact in staying}, min(unfinished, default=float("inf")))
+    garbage = (*(Garbage("artifact", a.location, _size(a), _why(users.get(a.location))) for a in going), *rest)
+    return GarbageSurvey(True, tuple(retained), len(staying), sum(map(_size, staying)), len(older), garbage)
 
 
 def _size(artifact: Artifact) -> int:
@@ -130,13 +130,13 @@ def _refusal(store: Store, runs: list[str]) -> str:
     return f"{store.url} is in use: {', '.join(runs)} is under way, so nothing is deleted. Wait for it to end, then give the command again."
 
 
-def leftovers(store: Store, stages: Collection[str], keys: Collection[str], wanted_since: float) -> Iterator[Garbage]:
+def other_garbage(store: Store, stages: Collection[str], keys: Collection[str], wanted_since: float) -> Iterator[Garbage]:
     """Yield garbage other than artifacts.
 
     `stages`: names of stages that make artifacts; `keys`: keys of the artifacts that are kept; `wanted_since`: keep work in progress from
     this time on.
     """
-    yield from orphans(store, stages)
+    yield from folders_without_record(store, stages)
     yield from _idle_work(store, wanted_since)
     yield from _quarantined(store)
     yield from _acceptances(store, keys)
@@ -144,7 +144,7 @@ def leftovers(store: Store, stages: Collection[str], keys: Collection[str], want
     yield from _partial_files(store)
 
 
-def orphans(store: Store, stages: Collection[str]) -> Iterator[Garbage]:
+def folders_without_record(store: Store, stages: Collection[str]) -> Iterator[Garbage]:
     """Yield folders of a stage without a record: left by a killed commit or collection, or their record was removed."""
     for stage in sorted(stages):
         for location in store.index.locations(stage):

@@ -34,14 +34,14 @@ def retained_runs(runs: Iterable[RunRecord], keep: int, named: set[str], alive: 
         elif run.status == "finished":
             finished[run.recipe] = done + 1
             if done < keep:
-                kept.append(RetainedRun(run, "among the newest finished ones"))
+                kept.append(RetainedRun(run, "one of the newest finished runs"))
             elif run.id in named:
                 kept.append(RetainedRun(run, "named"))
         elif run.id in named:
             kept.append(RetainedRun(run, "named"))
         elif done == 0 and (not positions or run.positions.keys() - positions):
             kept.append(
-                RetainedRun(run, f"{'crashed' if run.status == 'running' else run.status} since the newest finished one; to be continued")
+                RetainedRun(run, f"{'crashed' if run.status == 'running' else run.status} after the newest finished run; may be continued")
             )
         positions.update(run.positions)
     return kept

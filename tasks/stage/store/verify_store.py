@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tasks.stage.store.artifact import RECORD, Artifact, content_digest
-from tasks.stage.store.garbage import orphans
+from tasks.stage.store.garbage import folders_without_record
 from tasks.stage.store.index import Damaged
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
@@ -47,7 +47,7 @@ def verify_artifacts(store: Store) -> VerificationReport:
         meter.show(done, len(sound), "artifacts")
     if not any(journal.alive(run) for run in runs):
         stages = {artifact.stage for artifact in artifacts} | {recorded.stage for run in runs for recorded in run.positions.values()}
-        damaged |= {waste.path: Damaged(waste.path, (f"{RECORD} is missing",)) for waste in orphans(store, stages)}
+        damaged |= {waste.path: Damaged(waste.path, (f"{RECORD} is missing",)) for waste in folders_without_record(store, stages)}
     for recipe in sorted({run.recipe for run in runs}):
         for recorded in journal.latest_positions(recipe).values():
             if store.index.read(recorded.location) is None and recorded.location not in damaged:

@@ -28,7 +28,7 @@ def test_a_collection_says_what_goes_how_large_it_is_and_why_and_deletes_when_as
     runs = ran(store, 1, old), ran(store, 2, new)
     told = folio(home, "gc", "--keep", "1")
     assert told.returncode == 0
-    assert f"kept: run {runs[1].id} of toys, among the newest finished ones\nkept: 1 artifact, 1.5 MB\n" in told.stdout
+    assert f"kept: run {runs[1].id} of toys, one of the newest finished runs\nkept: 1 artifact, 1.5 MB\n" in told.stdout
     assert f"goes: {old.location}    1.5 MB  artifact: last used by run {runs[0].id} of toys, which is not kept\n" in told.stdout
     assert "can go: 1 thing, 1.5 MB. Nothing was deleted; do it with: folio gc --delete" in told.stdout
     assert store.find("clean", old.key) == old

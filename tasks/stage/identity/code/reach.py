@@ -75,7 +75,7 @@ class Walk:
             module, name = self.names.popleft()
             self.take(module, name, module.definitions[name])
 
-    def unsure(self, what: str, reason: str, act: Callable[[], None]) -> None:
+    def postpone(self, what: str, reason: str, act: Callable[[], None]) -> None:
         """Postpone code that may not be reached, so that it is marked only if nothing surer reaches it."""
         if (what, reason) not in self.doubted:
             self.doubted.add((what, reason))
@@ -134,7 +134,7 @@ class Walk:
             module = self.tree.module(where)
             self.touch(where)
             if not rest:
-                self.unsure(where, f"{where} is passed around as a value in {user.relative}", partial(self.whole, where))
+                self.postpone(where, f"{where} is passed around as a value in {user.relative}", partial(self.include_all, where))
                 return
             head, rest, inner = rest[0], rest[1:], f"{where}.{rest[0]}"
             known = module is not None and self.name(module, head, rest)
@@ -143,11 +143,13 @@ class Walk:
             itself = module is None or head not in module.imports or Alias(where, head) in module.imports[head]
             if not (itself and inner in self.tree.packages):
                 if not known:
-                    self.unsure(where, f"{user.relative} asks {where} for {head}, which is not seen in it", partial(self.whole, where))
+                    self.postpone(
+                        where, f"{user.relative} asks {where} for {head}, which is not seen in it", partial(self.include_all, where)
+                    )
                 return
             where = inner
 
-    def whole(self, where: str) -> None:
+    def include_all(self, where: str) -> None:
         """Include a module and all below it."""
         for name in self.tree.below(where):
             module = self.tree.module(name)
@@ -158,7 +160,7 @@ class Walk:
                 self.name(module, bound)
             for star in module.stars:
                 if self.tree.path(star) is not None and not is_machinery(star):
-                    self.unsure(star, self.doubt, partial(self.whole, star))
+                    self.postpone(star, self.doubt, partial(self.include_all, star))
 
     def execute(self, alias: Alias) -> None:
         """Follow what an import statement executes."""
@@ -182,7 +184,7 @@ class Walk:
                 self.take(module, "<import>", module.effects, prefix=order)
             for act in acts:
                 reason = f"importing {name} may leave it where other code finds it"
-                self.unsure(f"{name}:{act}", reason, partial(self._named, module, act))
+                self.postpone(f"{name}:{act}", reason, partial(self._named, module, act))
 
     def _named(self, module: Module, name: str) -> None:
         self.name(module, name)
@@ -213,7 +215,7 @@ class Walk:
         for path in certain:
             self.file(module, path)
         for path in possible:
-            self.unsure(path, f"its name may be put together in {module.relative}", partial(self.file, module, path))
+            self.postpone(path, f"its name may be put together in {module.relative}", partial(self.file, module, path))
         for found in DOTTED.finditer(text):
             package = module.name if module.is_package else module.name.rpartition(".")[0]
             name = f"{package}{found['name']}" if found["name"].startswith(".") else found["name"]
@@ -230,7 +232,7 @@ class Walk:
         if module is not None and module.program and not open_end:
             self.take(module, "<program>", module.program)
         else:
-            self.unsure(name, f"{user.relative} names {name} in a string", partial(self.whole, name))
+            self.postpone(name, f"{user.relative} names {name} in a string", partial(self.include_all, name))
 
     def file(self, user: Module, path: str) -> None:
         """Follow a file that code names."""
@@ -247,11 +249,11 @@ class Walk:
         """Follow ways to reach code and files that no name shows."""
         used, where = code.uses, f"{module.relative} {name}"
         if used.built_ins & READS_OWN_NAMES:
-            self.unsure(module.name, f"{where} looks names up at run time", partial(self.whole, module.name))
+            self.postpone(module.name, f"{where} looks names up at run time", partial(self.include_all, module.name))
         if used.imports_unknown or used.foreign & IMPORTS_ANYTHING:
-            self.unsure("*", f"{where} imports what it is told at run time", self.everything)
+            self.postpone("*", f"{where} imports what it is told at run time", self.everything)
         if "__subclasses__" in used.words:
-            self.unsure("*", f"{where} asks for all subclasses", self.all_touched)
+            self.postpone("*", f"{where} asks for all subclasses", self.all_touched)
         for wanted, chain in used.bare:
             self.bare.add((module.name, wanted))
             for alias in module.imports.get(wanted, []):
@@ -269,19 +271,19 @@ class Walk:
 
     def files_beside(self, module: Module, where: str) -> None:
         for path in named_files.beside(self.tree, module):
-            self.unsure(path, f"{where} finds files of its folder", partial(self.file, module, path))
+            self.postpone(path, f"{where} finds files of its folder", partial(self.file, module, path))
 
     def everything(self) -> None:
         for room in sorted({name.split(".")[0] for name in self.tree.names}):
-            self.whole(room)
+            self.include_all(room)
 
     def all_touched(self) -> None:
         for name in sorted(self.touched):
-            self.whole(name)
+            self.include_all(name)
 
     def patches(self) -> None:
         """Include modules that set names of the reached modules from outside."""
         for name, patched in self.sources.patches:
             for target in sorted(patched & set(self.touched) if name not in self.touched else ()):
                 path = self.tree.path(name)
-                self.unsure(name, f"{path} sets a name of {target}, if it is imported", partial(self.touch, name))
+                self.postpone(name, f"{path} sets a name of {target}, if it is imported", partial(self.touch, name))

@@ -44,7 +44,7 @@ EDITS = (
 
 
 def make(workshop: Workshop, edit: Edit) -> dict[str, Any]:
-    """Apply an edit; returns what a plan or run of it is called with."""
+    """Apply an edit; return the arguments for a plan or run of it."""
     workshop.edit(*edit.source)
     if edit.book:
         (workshop.root / "words.txt").write_text(edit.book)

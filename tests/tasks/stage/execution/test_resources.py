@@ -32,7 +32,7 @@ METRICS = {"passed": 1.0, "overruled": 0.0, "documents.universe": 1.0}
 
 
 def planned(recipe: Recipe, home: Path) -> list[Decision]:
-    """The plan of a recipe in a home."""
+    """Return the plan of a recipe in a home."""
     settings = {**recipe.run_settings(), "home": home, "store": recipe.store or str(home / "store")}
     with use_options(RunOptions(planning=True)), open_run(**settings) as run:
         compose(recipe)
@@ -40,7 +40,7 @@ def planned(recipe: Recipe, home: Path) -> list[Decision]:
 
 
 def stand_in(store: Store, decision: Decision) -> None:
-    """An artifact with a decided key, so that the plan knows the keys of what follows."""
+    """Commit an artifact with the decided key, so that the plan knows the keys of later stages."""
     made = written(store.scratch("stand-in") / "output", {name: f"{decision.key} {name}".encode() for name in PARTS})
     files, location = list_files(made), store.location_of(decision.stage, "universe", decision.key)
     made_by = {"stage": decision.stage, "label": "universe", "key": decision.key, "location": location, "origin": origin("", "")}
@@ -63,7 +63,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def other_values(model: BaseModel, path: tuple[str, ...] = ()) -> list[tuple[tuple[str, ...], Any]]:
-    """Every field of a resources model, with a value that is not its own."""
+    """Yield every field of a resources model, with a value that differs from its own."""
     found: list[tuple[tuple[str, ...], Any]] = []
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
@@ -77,13 +77,13 @@ def other_values(model: BaseModel, path: tuple[str, ...] = ()) -> list[tuple[tup
 
 
 def changed(model: Any, path: tuple[str, ...], value: Any) -> Any:
-    """The model with one field changed, whether or not it fits the others: a key must not look at any of them."""
+    """Return the model with one field changed, without validation: a key must not depend on any of them."""
     first, *rest = path
     return model.model_copy(update={first: changed(getattr(model, first), tuple(rest), value) if rest else value})
 
 
 def keys(decisions: list[Decision]) -> dict[str, str]:
-    """Key by position."""
+    """Return keys by position."""
     return {decision.position: decision.key for decision in decisions}
 
 
@@ -94,7 +94,7 @@ def test_every_stage_of_the_recipe_has_a_key_of_its_own(whole: Path) -> None:
 
 
 def name_of(given: Any) -> str:
-    """A test's name: the field, without its value."""
+    """Name a test by the field, without its value."""
     return ".".join(given) if isinstance(given, tuple) else ""
 
 

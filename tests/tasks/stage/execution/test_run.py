@@ -1,4 +1,4 @@
-"""What a run does with its stages: executes each once, reuses what is whole, commits nothing of what failed."""
+"""A run executes each stage once, reuses intact artifacts, and commits nothing of a stage that failed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.tasks.toys import BODIES, POSITIONS, Collect, Judge, Learn, Toys, Wor
 
 
 def prefect_states(since: float, positions: Sequence[str] = POSITIONS) -> dict[str, str]:
-    """Task name -> state of the newest task runs that Prefect's server knows of, once all have ended."""
+    """Return task name -> state of the newest task runs on Prefect's server, once all have ended."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.sorting import TaskRunSort
 
@@ -34,7 +34,7 @@ def prefect_states(since: float, positions: Sequence[str] = POSITIONS) -> dict[s
 
 
 def made(run: PipelineRun) -> dict[str, tuple[str, str, str]]:
-    """What a run has at each position: which execution, which bytes, where and when made."""
+    """Return execution, bytes, location and time of the artifact at each position of a run."""
     return {position: (artifact.key, artifact.digest, artifact.origin.created) for position, artifact in run.artifacts.items()}
 
 
@@ -95,7 +95,7 @@ def test_a_damaged_artifact_is_put_aside_with_a_message_and_made_again(
 
 
 def upper(path: Path) -> None:
-    """Change a file, keep its size and set its time back."""
+    """Change a file, keeping its size and modification time."""
     before = path.stat()
     path.write_text(path.read_text().upper())
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -131,7 +131,7 @@ def test_a_refresh_runs_the_stage_it_names_and_equal_bytes_stop_there(worked: Wo
 
 
 class ReleasesOnWaiting(logging.Handler):
-    """Lets held bodies go on once a run says that it waits for another."""
+    """Releases held bodies once a run logs that it waits for another."""
 
     def emit(self, record: logging.LogRecord) -> None:
         if "another run is making this; waiting for it" in record.getMessage():

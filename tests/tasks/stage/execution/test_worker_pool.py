@@ -93,7 +93,7 @@ class Library(Workshop):
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A Dask cluster of two processes that exists before any run, as one on other machines would."""
+    """A Dask cluster of two processes that was started before any run, like one on other machines."""
     with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, memory_limit=0, silence_logs=50) as made:
         yield made
 
@@ -106,7 +106,7 @@ def library(tmp_path: Path, prefect: None, monkeypatch: pytest.MonkeyPatch, clus
 
 
 def same(one: PipelineRun, other: PipelineRun) -> bool:
-    """Whether two runs have the same keys and bytes everywhere."""
+    """Return whether two runs have the same keys and bytes at every position."""
     return {p: (a.key, a.digest) for p, a in one.artifacts.items()} == {p: (a.key, a.digest) for p, a in other.artifacts.items()}
 
 
@@ -228,7 +228,7 @@ def test_a_stage_that_makes_a_model_has_no_shards() -> None:
 
 
 def listening() -> set[str]:
-    """The addresses at which this process and those that it started listen."""
+    """Return the addresses on which this process and its children listen."""
     me = psutil.Process()
     found = (connection for process in (me, *me.children(recursive=True)) for connection in process.net_connections("inet"))
     return {connection.laddr.ip for connection in found if connection.status == psutil.CONN_LISTEN}

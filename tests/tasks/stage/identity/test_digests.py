@@ -1,4 +1,4 @@
-"""Cached digests count while a file can not have changed, and no longer, whoever edits it and however the edit is hidden."""
+"""Cached digests count only while a file can't have changed, whoever edits it and however the edit is hidden."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stage's code identity sees every edit that it reaches, and no other."""
+"""A fingerprint sees every edit of the code that a stage reaches, and no other."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def edited(tree: Path, name: str, old: str, new: str, copy: str) -> dict[str, str]:
-    """The fingerprint of `data.near:work` after one edit, made in a copy so that no parse is remembered."""
+    """The fingerprint of `data.near:work` after one edit, made in a copy so that nothing is cached."""
     target = tree / copy
     for source, text in SOURCES.items():
         (target / source).parent.mkdir(parents=True, exist_ok=True)
@@ -115,7 +115,7 @@ def test_an_edit_made_after_the_fingerprint_was_taken_is_named_and_one_that_chan
 
 @pytest.fixture
 def kept(tmp_path: Path) -> Iterator[Path]:
-    """A folder of fingerprints as another process left them, forgotten by this one."""
+    """A folder of cached fingerprints as another process left it; this process has none in memory."""
     folder = tmp_path / "fingerprints"
     held = dict(module._known)
     module._known.clear()
@@ -172,7 +172,7 @@ print(json.dumps([[d.position, d.key, dict(d.ingredients)] for d in plan.decisio
 
 
 def ingredients(root: Path, home: Path, **environment: str) -> list[list[object]]:
-    """Place, key and ingredients of every stage of the universe recipe, as a fresh process tells them."""
+    """Return position, key and ingredients of every stage of the universe recipe, from a fresh process."""
     settings = {"PYTHONPATH": str(root), "FOLIO_HOME": str(home), "PATH": os.environ["PATH"], **environment}
     told = subprocess.run([sys.executable, "-c", CODE], cwd=home.parent, env=settings, capture_output=True, text=True, check=True)
     found: list[list[object]] = json.loads(told.stdout.splitlines()[-1])

@@ -45,7 +45,7 @@ def made(store: Store, name: str, *parents: Artifact) -> Artifact:
 
 
 def going(found: GarbageSurvey) -> dict[str, str]:
-    return {waste.path: waste.why for waste in found.waste}
+    return {waste.path: waste.why for waste in found.garbage}
 
 
 def files(store: Store) -> list[str]:
@@ -65,7 +65,7 @@ def test_the_newest_finished_runs_of_each_recipe_stay_with_all_that_they_were_ma
     assert going(found)[clean[2].location] == "last used by run 20200101T000002-000000 of toys, which is not kept"
     assert found.artifacts == 6
     assert found.size == 600
-    assert sum(waste.size for waste in found.waste) == 500
+    assert sum(waste.size for waste in found.garbage) == 500
 
 
 def test_nothing_is_deleted_unless_asked_and_then_exactly_what_was_told(store: Store) -> None:
@@ -79,7 +79,7 @@ def test_nothing_is_deleted_unless_asked_and_then_exactly_what_was_told(store: S
     assert set(before) - set(files(store)) == {path for path in before if old.location in path}
     assert store.find("clean", old.key) is None
     assert store.find("clean", new.key, digests=True) == new
-    assert collect_garbage(store, delete=True, keep=1).waste == ()
+    assert collect_garbage(store, delete=True, keep=1).garbage == ()
     assert [run.id for run in Journal(store).records()] == ["20200101T000002-000000", "20200101T000001-000000"]
 
 
@@ -131,7 +131,7 @@ def test_runs_that_are_named_stay_and_a_wrong_name_deletes_nothing(store: Store)
 def test_a_store_without_a_journal_keeps_everything(store: Store) -> None:
     artifact = made(store, "clean.a")
     found = collect_garbage(store, delete=True, keep=1)
-    assert (found.recorded, found.artifacts, found.waste) == (False, 1, ())
+    assert (found.recorded, found.artifacts, found.garbage) == (False, 1, ())
     assert store.find("clean", artifact.key) == artifact
 
 
@@ -192,7 +192,7 @@ def test_folders_that_lost_their_record_go_and_what_folio_did_not_make_stays(sto
 
 
 def aged(path: Path, seconds: float) -> None:
-    """Make a file or a folder with all that is in it look unchanged for some time."""
+    """Backdate a file, or a folder with everything in it."""
     then = time.time() - seconds
     for each in [*path.rglob("*"), path]:
         os.utime(each, (then, then))
@@ -253,7 +253,7 @@ def test_nothing_is_deleted_under_a_run_and_the_run_is_named(store: Store) -> No
 
 @contextmanager
 def killed_after(monkeypatch: pytest.MonkeyPatch, files: int) -> Iterator[None]:
-    """Whoever deletes more than some files is stopped in the middle."""
+    """Deletion fails after a few files."""
     left = [files]
     real = os.unlink
 

@@ -42,7 +42,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 def ran(run_id: str = "20261125T130501-3fa2bc", *, recipe: str = "toys", status: str = "finished", **more: object) -> RunRecord:
-    """A record; its start is what its id says unless given."""
+    """Return a record; by default its start is the time in its id."""
     started = f"{run_id[:4]}-{run_id[4:6]}-{run_id[6:8]}T{run_id[9:11]}:{run_id[11:13]}:{run_id[13:15]}.000000+00:00"
     described = {"started": started, "host": "h", "pid": 1, "git_commit": "abc", "git_dirty": False, "configuration": {}, **more}
     return RunRecord.model_validate({"id": run_id, "recipe": recipe, "status": status, **described})

@@ -34,13 +34,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 def opened(root: Path, folder: Path) -> Store:
-    """A store on a disk as another process would open it, with a memory of digests in `folder`."""
+    """Open a store on a disk as another process would, with a digest cache in `folder`."""
     return Store(str(root), folder / "cache", DigestCache(folder / "digests.db"))
 
 
 @pytest.fixture
 def local(tmp_path: Path) -> Store:
-    """An empty store on a disk that remembers digests."""
+    """An empty store on a disk with a digest cache."""
     return opened(tmp_path / "books [old]*" / "store", tmp_path)
 
 

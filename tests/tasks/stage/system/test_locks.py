@@ -27,12 +27,12 @@ with local_lock(Path(sys.argv[1]), lambda: print("waits", flush=True)):
 
 
 def holder(path: Path, seconds: float) -> subprocess.Popen[str]:
-    """Another process that takes the lock, says so, and keeps it for a while."""
+    """Start another process that takes the lock, prints a word, and holds the lock for a while."""
     return subprocess.Popen([sys.executable, "-c", HOLD, str(path), str(seconds)], stdout=subprocess.PIPE, text=True)
 
 
 def said(process: subprocess.Popen[str]) -> str:
-    """The next word of another process."""
+    """Read the next word of another process."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
 

@@ -12,7 +12,7 @@ from tasks.stage.system.progress import ProgressMeter, format_duration
 
 @pytest.fixture
 def told(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The lines of a meter that shows every step, 8 seconds after its start each time it is asked."""
+    """The lines of a meter that shows every step, each 8 seconds after its start."""
     caplog.set_level(logging.INFO, "folio")
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
     logging.getLogger("folio").addHandler(caplog.handler)

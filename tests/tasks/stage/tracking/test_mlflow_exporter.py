@@ -25,7 +25,7 @@ def tracked(workshop: Workshop, database: str) -> Workshop:
 
 
 def runs(workshop: Workshop, parent: str = "") -> list[TrackedRun]:
-    """Parent runs, oldest first, or the children of one by name."""
+    """Return parent runs, oldest first, or the children of one by name."""
     client = MlflowClient(tracking_uri=workshop.tracking)
     experiment = client.get_experiment_by_name("toys")
     assert experiment is not None
@@ -35,13 +35,13 @@ def runs(workshop: Workshop, parent: str = "") -> list[TrackedRun]:
 
 
 def registered(workshop: Workshop, run: PipelineRun) -> str:
-    """The version that the registry gives to what a run learned."""
+    """Return the registered version of the model that a run made."""
     tracker = MlflowExporter(workshop.tracking, "toys", workshop.home, workshop.store)
     return tracker.register("folio-toys", run.artifacts["learn"], CHAMPION).version
 
 
 def data_sets(run: TrackedRun) -> dict[str, Dataset]:
-    """The data sets of a run by what they are to it."""
+    """Return the datasets of a run by their role."""
     assert run.inputs is not None
     return {given.tags[0].value: given.dataset for given in run.inputs.dataset_inputs}
 
