@@ -25,13 +25,13 @@ def composition(work: Database, came_in: Sequence[Path], kept: Sequence[Path], f
     for name, files in (("in", came_in), ("kept", kept)):
         work.connection.execute(f"CREATE OR REPLACE VIEW composition_documents AS SELECT * FROM {parquet(files)}")
         work.connection.execute(f"CREATE OR REPLACE TABLE composition_{name} AS {(SQL / 'composition.sql').read_text('utf-8')}")
-    parts: dict[str, Any] = {name: _by(work, column) for name, column in BY.items()}
+    parts: dict[str, Any] = {name: _count_by(work, column) for name, column in BY.items()}
     quarantined = [path for path in (folder / "quarantine.parquet" for folder in folders) if path.exists()]
     parts |= {"quarantined": _quarantined(work, quarantined), "title_mismatches": _titles(work, came_in)}
     return parts | {"synthetic": _synthetic(work)}
 
 
-def _by(work: Database, column: str) -> dict[str, dict[str, int]]:
+def _count_by(work: Database, column: str) -> dict[str, dict[str, int]]:
     rows = work.connection.execute((SQL / "by_property.sql").read_text("utf-8").replace("$column", column)).fetchall()
     if all(name is None for name, *_ in rows):
         return {}

@@ -56,6 +56,6 @@ def clean(
             pending = run_round(state)
             progress(state.round if pending else config.rounds, config.rounds, f"rounds at most, {pending} documents still change")
         write_documents(state, output)
-        pieces = write_ledger(state, output)
+        edits = write_ledger(state, output)
         require_balance(work, "clean", files, [output / "documents.parquet"], output / "ledger.parquet")
-        return state.counts() | pieces
+        return state.counts() | edits

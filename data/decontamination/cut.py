@@ -37,7 +37,7 @@ def cut(text: str, passages: Sequence[Range], config: DecontaminateConfig) -> Cu
     """
     if config.action == "drop":
         return Cut("", (), "it holds a passage")
-    cuts = _widened(text, passages, config.window)
+    cuts = _widen(text, passages, config.window)
     edges = [0, *(edge for stretch in cuts for edge in stretch), len(text)]
     pieces = [(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if text[start:end].strip()]
     if len(pieces) > config.max_pieces:
@@ -50,7 +50,7 @@ def cut(text: str, passages: Sequence[Range], config: DecontaminateConfig) -> Cu
     return Cut(SEPARATOR.join(text[start:end].strip() for start, end in kept), tuple(sorted(removed)), "")
 
 
-def _widened(text: str, passages: Sequence[Range], window: int) -> list[Range]:
+def _widen(text: str, passages: Sequence[Range], window: int) -> list[Range]:
     """Extend passages by `window` on each side, and merge those that meet."""
     merged: list[Range] = []
     for start, end in passages:

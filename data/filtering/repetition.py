@@ -83,7 +83,7 @@ def ngram_shares(part: Segmentation) -> list[Shares]:
         start_C = start_C[whole_C]
         hash_C = hash_C[whole_C] * _TIMES + words.hash_P[start_C + size - 1]
         groups = group_equal(hash_C)
-        start_O = _top(part, start_C, groups, size) if size in TOP_SIZES else _repeats(start_C, groups)
+        start_O = _most_frequent(part, start_C, groups, size) if size in TOP_SIZES else _repeats(start_C, groups)
         covered_W = np.zeros(len(end_W), bool)
         for offset in range(size):
             covered_W[start_O + offset] = True
@@ -101,7 +101,7 @@ def _repeats(start_C: Int64s, groups: EqualGroups) -> Int64s:
     return found
 
 
-def _top(part: Segmentation, start_C: Int64s, groups: EqualGroups, size: int) -> Int64s:
+def _most_frequent(part: Segmentation, start_C: Int64s, groups: EqualGroups, size: int) -> Int64s:
     """Return the starts of each document's most frequent n-gram; of equally frequent ones the longest, and of these the first."""
     first_G = groups.least_G(start_C)
     document_G = part.words.document_P[first_G]

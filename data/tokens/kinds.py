@@ -97,7 +97,7 @@ def _bpe(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
 
 
 def _unigram(texts: Texts, config: TokenizerConfig, size: int) -> Tokenizer:
-    """The library's model, with pieces of our own fitting: its trainer gives other pieces each time it runs."""
+    """Fit the library's model with our own trainer, since the library's gives different pieces each time."""
     from tokenizers import Tokenizer, decoders, models
 
     known = frequent_characters(texts, config, (size - RESERVED["unigram"]) // 2)

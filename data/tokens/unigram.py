@@ -56,7 +56,7 @@ def fit_unigram(words: Mapping[str, int], known: Sequence[str], size: int, longe
             keep |= np.array([piece in kept for piece in pieces])
             chance = np.maximum(expected, LEAST_COUNT) * keep
             chance /= chance.sum()
-            pieces, chance = _shrunk(pieces, chance, keep, (lattices, spellings))
+            pieces, chance = _prune(pieces, chance, keep, (lattices, spellings))
         if len(pieces) <= size:
             break
         loss = _losses(spellings, chance, expected[keep], len(pieces))
@@ -64,7 +64,7 @@ def fit_unigram(words: Mapping[str, int], known: Sequence[str], size: int, longe
         best = np.lexsort((np.arange(len(pieces)), -loss))[: max(size, int(SHRINK * len(pieces)))]
         keep = np.zeros(len(pieces), dtype=np.bool_)
         keep[best] = True
-        pieces, chance = _shrunk(pieces, chance, keep, (lattices, spellings))
+        pieces, chance = _prune(pieces, chance, keep, (lattices, spellings))
         chance /= chance.sum()
     order = sorted(range(len(pieces)), key=lambda index: (-chance[index], pieces[index]))
     # Six digits, since the last bits of a logarithm differ between processors.
@@ -158,7 +158,7 @@ def _losses(spellings: Sequence[Lattice], chance: Floats, expected: Floats, coun
     return loss
 
 
-def _shrunk(
+def _prune(
     pieces: list[str], chance: Floats, keep: NDArray[np.bool_], groups: tuple[list[Lattice], list[Lattice]]
 ) -> tuple[list[str], Floats]:
     """Return the kept pieces with their probabilities, and renumber the lattices accordingly."""

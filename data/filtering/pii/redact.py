@@ -41,12 +41,12 @@ def find_all(text: str, config: PiiConfig, searched: tuple[Kind, ...]) -> list[R
     for kind in searched:
         tag = config.replacement.replace("{KIND}", kind.tag)
         starts, ends = [redaction.start for redaction in found], [redaction.end for redaction in found]
-        new = [Redaction(kind.name, start, end, tag) for start, end in kind.find(text, config) if _free(start, end, starts, ends)]
+        new = [Redaction(kind.name, start, end, tag) for start, end in kind.find(text, config) if _is_free(start, end, starts, ends)]
         found = sorted([*found, *new], key=lambda redaction: redaction.start)
     return found
 
 
-def _free(start: int, end: int, starts: list[int], ends: list[int]) -> bool:
+def _is_free(start: int, end: int, starts: list[int], ends: list[int]) -> bool:
     """Whether a span overlaps none of the spans with these sorted starts and ends."""
     following = bisect_left(starts, end)
     return following == 0 or ends[following - 1] <= start
