@@ -1,22 +1,20 @@
-"""Lay out a graph from left to right. igraph finds the columns, and an order within them in which few edges cross.
+"""Lay out a graph from left to right: networkx finds the columns, and sweeps over them an order in which few edges cross.
 
 An edge that spans several columns passes each one between in a lane. All long edges of a node share its lanes, so a tokenizer that
-seven stages read is one line with seven branches. Heights are set here, since igraph spaces everything evenly and a lane needs less
-room than a box.
+seven stages read is one line with seven branches.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import TypeVar
 
-Node = TypeVar("Node", str, tuple[str, int])
 Item = tuple[str, int]
 """(node, column): the node itself in its own column, its lane in a later one."""
+Link = tuple[Item, Item]
 
-ROUNDS = 200  # of crossing reduction: twice igraph's default, since these graphs are small
 SWEEPS = 24
 
 
@@ -27,7 +25,7 @@ class Layout:
     columns: tuple[tuple[Item, ...], ...]
     column_of: Mapping[str, int]
     y: Mapping[Item, float]
-    links: tuple[tuple[Item, Item], ...]
+    links: tuple[Link, ...]
     height: float
 
     def is_lane(self, item: Item) -> bool:
@@ -40,47 +38,93 @@ def arrange(nodes: Sequence[str], edges: Sequence[tuple[str, str]], *, node: flo
 
     The same graph gives the same layout. Raises ValueError if the graph has a cycle.
     """
-    column_of = {name: round(y) for name, (_, y) in _sugiyama(nodes, edges).items()}
-    items: dict[Item, None] = dict.fromkeys(column_of.items())
-    links: dict[tuple[Item, Item], None] = {}
-    for source, target in edges:
-        for column in range(column_of[source], column_of[target]):
-            end = (target, column + 1) if column + 1 == column_of[target] else (source, column + 1)
-            items[end] = None
-            links[((source, column), end)] = None
-    at = _sugiyama(list(items), list(links), [column for _, column in items])
-    columns: list[list[Item]] = [[] for _ in range(max(column_of.values(), default=-1) + 1)]
-    for item in sorted(items, key=lambda item: at[item][0]):
-        columns[item[1]].append(item)
-    heights = {item: node if column_of[item[0]] == item[1] else lane for item in items}
-    y = _heights(columns, list(links), heights, gap)
-    top = min((y[item] - heights[item] / 2 for item in items), default=0.0)
-    bottom = max((y[item] + heights[item] / 2 for item in items), default=0.0)
-    return Layout(tuple(map(tuple, columns)), column_of, {item: y[item] - top for item in items}, tuple(links), bottom - top)
+    column_of = _columns(nodes, edges)
+    unordered, links = _items(column_of, edges)
+    columns = _uncrossed(unordered, links)
+    heights = {item: node if column_of[item[0]] == item[1] else lane for column in columns for item in column}
+    y = _heights(columns, links, heights, gap)
+    top = min((y[item] - height / 2 for item, height in heights.items()), default=0.0)
+    bottom = max((y[item] + height / 2 for item, height in heights.items()), default=0.0)
+    return Layout(tuple(map(tuple, columns)), column_of, {item: y[item] - top for item in y}, tuple(links), bottom - top)
 
 
-def _sugiyama(
-    nodes: Sequence[Node], edges: Sequence[tuple[Node, Node]], layers: list[int] | None = None
-) -> dict[Node, tuple[float, float]]:
-    """Return (position within the layer, layer) of each node."""
-    import igraph
+def _columns(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """Return the column of each node, in topological order: the length of the longest path to it."""
+    import networkx
 
-    number = {node: index for index, node in enumerate(nodes)}
-    graph = igraph.Graph(len(nodes), [(number[source], number[target]) for source, target in edges], directed=True)
-    if not graph.is_dag():
+    graph = networkx.DiGraph()
+    graph.add_nodes_from(nodes)
+    graph.add_edges_from(edges)
+    if not networkx.is_directed_acyclic_graph(graph):
         raise ValueError("A graph with a cycle can't be drawn from left to right.")
-    coordinates = graph.layout_sugiyama(layers=layers, maxiter=ROUNDS).coords if nodes else []
-    return {node: (x, y) for node, (x, y) in zip(nodes, coordinates, strict=False)}  # igraph adds its own nodes on long edges
+    column_of = {node: column for column, found in enumerate(networkx.topological_generations(graph)) for node in found}
+    # Place a node that reads nothing beside its first reader, to shorten its lane.
+    late = {node: min(column_of[reader] for reader in graph[node]) - 1 for node in nodes if graph[node] and not graph.pred[node]}
+    return column_of | late
 
 
-def _heights(
-    columns: Sequence[Sequence[Item]], links: Sequence[tuple[Item, Item]], sizes: Mapping[Item, float], gap: float
-) -> dict[Item, float]:
-    """Pull each item to the mean height of its neighbours, sweeping right and left, and keep the items of a column `gap` apart."""
-    neighbours: dict[Item, list[Item]] = {item: [] for column in columns for item in column}
+def _items(column_of: Mapping[str, int], edges: Sequence[tuple[str, str]]) -> tuple[list[list[Item]], list[Link]]:
+    """Return the items of each column, in the order of their nodes, and the links between them."""
+    links: dict[Link, None] = {}
+    last = dict(column_of)
+    for source, target in edges:
+        last[source] = max(last[source], column_of[target] - 1)
+        for column in range(column_of[source], column_of[target]):
+            end = target if column + 1 == column_of[target] else source
+            links[((source, column), (end, column + 1))] = None
+    columns: list[list[Item]] = [[] for _ in range(max(column_of.values(), default=-1) + 1)]
+    for name, first in column_of.items():
+        for column in range(first, last[name] + 1):
+            columns[column].append((name, column))
+    return columns, list(links)
+
+
+def _uncrossed(columns: list[list[Item]], links: Sequence[Link]) -> list[list[Item]]:
+    """Sweep right and left, sorting each column by the mean position of its neighbours; return the order with the fewest crossings."""
+    best, fewest = columns, crossings(columns, links)
+    columns = [list(column) for column in columns]
+    before, after = _neighbours(links)
+    at = {item: (index + 0.5) / len(column) for column in columns for index, item in enumerate(column)}
+    for sweep in range(SWEEPS):
+        near, step = (before, 1) if sweep % 2 == 0 else (after, -1)
+        for column in columns[::step]:
+            if sweep % 4 >= 2:
+                column.reverse()  # sorting keeps the order of equals, so that both their orders are tried
+            column.sort(key=lambda item: fmean(at[other] for other in near.get(item, [item])))
+            at |= {item: (index + 0.5) / len(column) for index, item in enumerate(column)}
+        if (crossed := crossings(columns, links)) < fewest:
+            best, fewest = [list(column) for column in columns], crossed
+    return best
+
+
+def crossings(columns: Sequence[Sequence[Item]], links: Iterable[Link]) -> int:
+    """Return how many pairs of links cross between neighbouring columns."""
+    at = {item: index for column in columns for index, item in enumerate(column)}
+    between: dict[int, list[tuple[int, int]]] = {}
     for start, end in links:
-        neighbours[start].append(end)
-        neighbours[end].append(start)
+        between.setdefault(start[1], []).append((at[start], at[end]))
+    total = 0
+    for pairs in between.values():
+        ends: list[int] = []  # of the links that start above, sorted
+        for _, end in sorted(pairs):
+            total += len(ends) - bisect_right(ends, end)
+            insort(ends, end)
+    return total
+
+
+def _neighbours(links: Iterable[Link]) -> tuple[dict[Item, list[Item]], dict[Item, list[Item]]]:
+    """Return the neighbours of each item in the column before it, and in the one after it."""
+    before: dict[Item, list[Item]] = {}
+    after: dict[Item, list[Item]] = {}
+    for start, end in links:
+        before.setdefault(end, []).append(start)
+        after.setdefault(start, []).append(end)
+    return before, after
+
+
+def _heights(columns: Sequence[Sequence[Item]], links: Sequence[Link], sizes: Mapping[Item, float], gap: float) -> dict[Item, float]:
+    """Pull each item to the mean height of its neighbours, sweeping right and left, and keep the items of a column `gap` apart."""
+    before, after = _neighbours(links)
     packed: dict[Item, float] = {}
     for column in columns:
         bottom = 0.0
@@ -90,7 +134,7 @@ def _heights(
     y = {item: packed[item] - packed[column[-1]] / 2 for column in columns for item in column}
     for sweep in range(SWEEPS):
         for column in columns[:: 1 if sweep % 2 == 0 else -1]:
-            wanted = [fmean([y[near] for near in neighbours[item]] or [y[item]]) - packed[item] for item in column]
+            wanted = [fmean(y[near] for near in [*before.get(item, []), *after.get(item, [])] or [item]) - packed[item] for item in column]
             y |= {item: height + packed[item] for item, height in zip(column, rising(wanted), strict=True)}
     return y
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.reporting.lineage_layout import arrange, rising
+from tasks.reporting.lineage_layout import Item, arrange, crossings, rising
 
 NODE, LANE, GAP = 50.0, 4.0, 13.0
 
@@ -71,6 +71,31 @@ def test_edges_that_need_not_cross_do_not() -> None:
     layout = arrange(nodes, [("a", "z"), ("b", "y"), ("c", "x")], node=NODE, lane=LANE, gap=GAP)
     order = [[name for name, _ in column] for column in layout.columns]
     assert [{"a": "z", "b": "y", "c": "x"}[name] for name in order[0]] == order[1]
+
+
+@settings(max_examples=60, deadline=None)
+@given(graphs())
+def test_no_more_lines_cross_than_in_the_plain_topological_order(graph: tuple[list[str], list[tuple[str, str]]]) -> None:
+    layout = arrange(*graph, node=NODE, lane=LANE, gap=GAP)
+    rank = {name: index for index, name in enumerate(layout.column_of)}
+    assert all(rank[source] < rank[target] for source, target in graph[1])
+    plain = [sorted(column, key=lambda item: rank[item[0]]) for column in layout.columns]
+    shown = [sorted(column, key=lambda item: layout.y[item]) for column in layout.columns]
+    links = list(layout.links)
+    assert crossings(plain, links) == crossing_pairs(plain, links)
+    assert crossings(shown, links) == crossing_pairs(shown, links) <= crossing_pairs(plain, links)
+
+
+def crossing_pairs(columns: list[list[Item]], links: list[tuple[Item, Item]]) -> int:
+    """Count crossings by comparing every two links."""
+    at = {item: index for column in columns for index, item in enumerate(column)}
+    ends = [(start[1], at[start], at[end]) for start, end in links]
+    return sum(a[0] == b[0] and (a[1] - b[1]) * (a[2] - b[2]) < 0 for a, b in combinations(ends, 2))
+
+
+def test_a_node_that_reads_nothing_is_beside_its_first_reader() -> None:
+    layout = arrange(["a", "b", "c", "late"], [("a", "b"), ("b", "c"), ("late", "c")], node=NODE, lane=LANE, gap=GAP)
+    assert layout.column_of == {"a": 0, "b": 1, "late": 1, "c": 2}
 
 
 def test_long_edges_of_a_node_share_a_lane() -> None:
