@@ -105,8 +105,6 @@ def _pipeline(
         yield f"{section}copy_rows={passages} with {spread}pipeline={stages} needs a whole model; use pipeline=1, or copy_rows=0"
     if getattr(train, "objective", "") == "dpo":
         yield f"{section}objective=dpo with {spread}pipeline={stages}: it needs a whole reference model; use pipeline=1"
-    if passages := getattr(train, "copy_rows", 0):
-        yield f"{section}copy_rows={passages} with {spread}pipeline={stages} is not offered; use pipeline=1, or copy_rows=0"
     if share < stages:
         yield (
             f"{section}global_batch={train.global_batch} gives each pipeline {share} sequences, fewer than the {spread}pipeline="
