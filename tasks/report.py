@@ -13,6 +13,7 @@ from pathlib import Path
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
+from tasks.reporting.drawing_cache import use_drawing_cache
 from tasks.reporting.notice import lineage_notice, notice
 from tasks.reporting.page import render
 from tasks.reporting.summary import RunSummary
@@ -45,14 +46,16 @@ def report() -> None:
 def _report() -> None:
     run = current_run()
     summary = RunSummary.of(run)
-    page = write_page(run, summary)
+    with use_drawing_cache(run.home / "cache" / "drawings"):
+        page = write_page(run, summary)
+        lineage = lineage_notice(summary) if run.artifacts else ""
     if run.exporter is not None:
         run.exporter.page(page)
     name = run.name.lower().replace("_", "-")
     create_markdown_artifact(key=f"report-{name}", markdown=notice(summary, page), description=f"Results of the run of {run.name}")
-    if run.artifacts:
+    if lineage:
         description = f"What the results of the run of {run.name} were made from"
-        create_markdown_artifact(key=f"lineage-{name}", markdown=lineage_notice(summary), description=description)
+        create_markdown_artifact(key=f"lineage-{name}", markdown=lineage, description=description)
     log(f"report: {page}")
 
 

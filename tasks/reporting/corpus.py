@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tasks.reporting.charts import Bar, Level, funnel_chart
+from tasks.reporting.drawing_cache import cached
 from tasks.reporting.hook import Topic, title_of
 from tasks.reporting.parts import Figure, Section, bars_figure, figure
 from tasks.reporting.summary import Results, RunSummary
@@ -57,7 +58,7 @@ def _funnel(funnel: Mapping[str, Any], unit: str) -> Figure:
         reasons = _reasons(stage, unit) if levels else ""
         levels.append(Level(title_of(stage["stage"]), stage[unit], count(stage[unit]), reasons))
     caption = unit.capitalize()
-    return figure(caption, lambda width: funnel_chart(levels, width=width, description=caption))
+    return figure(caption, lambda width: cached(funnel_chart, levels, width=width, description=caption))
 
 
 def _reasons(stage: Mapping[str, Any], unit: str) -> str:

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from data.tokens.encoder import TextEncoder
 from tasks.reporting.charts import Curve, Points, curve_chart
+from tasks.reporting.drawing_cache import cached
 from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Figure, Row, Section, Table, figure
 from tasks.reporting.summary import Results, RunSummary
@@ -107,7 +108,8 @@ def _samples(results: Results, position: str, title: str) -> Table | None:
 
 def _chart(caption: str, unit: str, curves: list[Curve], note: str = "", logarithmic: bool = False) -> Figure:
     def draw(width: float) -> Markup:
-        return curve_chart(curves, width=width, height=0.5 * width + 40, x_label="step", y_label=unit, logarithmic=logarithmic)
+        height = 0.5 * width + 40
+        return cached(curve_chart, curves, width=width, height=height, x_label="step", y_label=unit, logarithmic=logarithmic)
 
     return figure(caption, draw, note)
 

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from tasks.lineage.graph import ProvenanceGraph, without_shard
 from tasks.lineage.tree import TreeLine, fold_shards
+from tasks.reporting.drawing_cache import cached
 from tasks.reporting.lineage_layout import Item, Layout, arrange
 from tasks.reporting.svg import drawing, tag, text
 from tasks.stage.store.artifact import Artifact, InputRecord
@@ -45,7 +46,7 @@ def draw_run(artifacts: Mapping[str, Artifact], reused: frozenset[str]) -> Marku
         small = f"× {shards}" if shards > 1 else first.digest[:SHORT]
         boxes.append(Box(base, tuple(base.split(".", 1)), small, title, tone, f"#stage-{base}"))
     folded = dict.fromkeys((without_shard(source) if source in artifacts else source, without_shard(target)) for source, target in edges)
-    return draw(boxes, list(folded), f"lineage of {len(artifacts)} artifacts")
+    return cached(draw, boxes, list(folded), f"lineage of {len(artifacts)} artifacts")
 
 
 def draw_graph(graph: ProvenanceGraph, artifacts: Iterable[Artifact], *, forward: bool, unfold: bool) -> Markup:

@@ -106,9 +106,9 @@ def crossings(columns: Sequence[Sequence[Item]], links: Iterable[Link]) -> int:
     total = 0
     for pairs in between.values():
         ends: list[int] = []  # of the links that start above, sorted
-        for _, end in sorted(pairs):
-            total += len(ends) - bisect_right(ends, end)
-            insort(ends, end)
+        for _, below in sorted(pairs):
+            total += len(ends) - bisect_right(ends, below)
+            insort(ends, below)
     return total
 
 

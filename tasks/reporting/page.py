@@ -1,7 +1,8 @@
 """The page: one HTML file without scripts and without anything to load, in light and dark mode, for screens of any width.
 
 Every text is escaped by the template engine, whatever a book's title or a model's answer holds. The stages say what is shown of them
-(`hook`); a topic that has nothing to show is left out and named at the end of the page. Costs about a second, mostly for charts.
+(`hook`); a topic that has nothing to show is left out and named at the end of the page. Costs about a second for charts that are not in
+the cache of drawings.
 """
 
 from __future__ import annotations

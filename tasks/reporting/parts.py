@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup
 
 from tasks.reporting.charts import LEAST_BAR, LETTER, Bar, Share, bar_chart, letters, share_chart
+from tasks.reporting.drawing_cache import cached
 
 WIDE, NARROW = 520.0, 320.0
 
@@ -37,7 +38,7 @@ def bars_figure(caption: str, bars: Sequence[Bar], note: str = "", most: float =
     def draw(width: float) -> Markup:
         room = _label_width([bar.label for bar in bars], width - numbers - LEAST_BAR)
         short = [replace(bar, label=_shortened(bar.label, room)) for bar in bars]
-        return bar_chart(short, width=width, label_width=room, most=most, description=caption)
+        return cached(bar_chart, short, width=width, label_width=room, most=most, description=caption)
 
     return figure(caption, draw, note)
 
@@ -48,7 +49,7 @@ def shares_figure(caption: str, shares: Sequence[Share], note: str = "") -> Figu
     def draw(width: float) -> Markup:
         room = _label_width([share.label for share in shares], width / 2)
         short = [replace(share, label=_shortened(share.label, room)) for share in shares]
-        return share_chart(short, width=width, label_width=room, description=caption)
+        return cached(share_chart, short, width=width, label_width=room, description=caption)
 
     return figure(caption, draw, note)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.report import report, write_page
+from tasks.report import _report, report, write_page
 from tasks.reporting.summary import RunSummary
 from tasks.stage.execution.run import RunOptions, use_run
 from tests.tasks.reporting.example_run import (
@@ -40,6 +40,16 @@ def test_a_plan_writes_no_page(maker: RunMaker, home: Path) -> None:
     with use_run(maker.run):
         report()
     assert not (home / "reports").exists()
+
+
+def test_the_report_keeps_its_drawings_in_the_home(maker: RunMaker, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    announced: list[str] = []
+    monkeypatch.setattr("tasks.report.create_markdown_artifact", lambda key, markdown, description: announced.append(key))
+    maker.made("ingest")
+    with use_run(maker.run):
+        _report.fn()
+    assert announced == ["report-trial", "lineage-trial"] and (home / "reports" / "trial.html").is_file()
+    assert [path.suffix for path in (home / "cache" / "drawings").iterdir()] == [".svg"]
 
 
 @pytest.mark.slow
