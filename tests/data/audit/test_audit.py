@@ -71,16 +71,16 @@ def test_books_without_a_common_passage_leak_nothing(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A shelf with a copy, an edition, a stub and a picture, taken through every stage."""
+    """A corpus with a copy, an edition, a stub and a picture, processed by every stage."""
     root = tmp_path_factory.mktemp("corpus")
-    shelf = {f"{k}.txt": prose(k) for k in range(6)}
-    shelf |= {"copy.txt": prose(1), "edition.txt": edited(prose(2), 0.01), "stub.txt": "Too short."}
-    (root / "shelf").mkdir()
-    for name, text in shelf.items():
-        (root / "shelf" / name).write_text(text)
-    (root / "shelf" / "photo.txt").write_bytes(b"\x89PNG" + bytes(99))
+    texts = {f"{k}.txt": prose(k) for k in range(6)}
+    texts |= {"copy.txt": prose(1), "edition.txt": edited(prose(2), 0.01), "stub.txt": "Too short."}
+    (root / "books").mkdir()
+    for name, text in texts.items():
+        (root / "books" / name).write_text(text)
+    (root / "books" / "photo.txt").write_bytes(b"\x89PNG" + bytes(99))
     limits: Any = {"threads": 1, "memory": "500MB", "scratch": root / "scratch"}
-    ingest(IngestConfig(sources=(FilesSource(paths=("shelf",)),)), root / "ingest", IngestInputs(root, root), **limits)
+    ingest(IngestConfig(sources=(FilesSource(paths=("books",)),)), root / "ingest", IngestInputs(root, root), **limits)
     clean(root / "ingest" / "documents.parquet", root / "clean", CleanConfig(), threads=1, memory="500MB", scratch=root / "scratch")
     dedup([root / "clean" / "documents.parquet"], root / "dedup", DedupConfig(), threads=1, memory="500MB", scratch=root / "scratch")
     split(root / "dedup" / "documents.parquet", root / "dedup" / "clusters.parquet", root / "splits", SplitConfig(), **limits)

@@ -22,7 +22,7 @@ Texts = dict[str, str]
 Row = dict[str, Any]
 
 
-def told(identity: str, stage: str, action: str, rule: str, characters: int, net: int) -> Row:
+def ledger_row(identity: str, stage: str, action: str, rule: str, characters: int, net: int) -> Row:
     return {"id": identity, "stage": stage, "action": action, "rule": rule, "count": 1, "characters": characters, "net": net, "detail": ""}
 
 
@@ -31,26 +31,26 @@ def row(identity: str, text: str, metadata: str = "{}", *, source: str = "s", sy
 
 
 def through(stage: str, texts: Texts, fates: Sequence[tuple[str, int]]) -> tuple[Texts, list[Row]]:
-    """The texts after a stage in which each document has a fate: an action, and how many characters a rule cuts out or adds before that."""
+    """Return texts and ledger after a stage. Each document has an action, and the characters that a rule cuts or adds first."""
     left: Texts = {}
     ledger: list[Row] = []
     for (name, text), (action, size) in zip(sorted(texts.items()), fates, strict=False):
         if 0 < size <= len(text):
             text = text[size:]
-            ledger.append(told(name, stage, "cut", "front", size, size))
+            ledger.append(ledger_row(name, stage, "cut", "front", size, size))
         elif size < 0:
             text += "+" * -size
-            ledger.append(told(name, stage, "changed", "longer", 1, size))
+            ledger.append(ledger_row(name, stage, "changed", "longer", 1, size))
         ledger.append(
-            told(name, stage, action, "" if action == "kept" else f"by {action}", len(text), 0 if action == "kept" else len(text))
+            ledger_row(name, stage, action, "" if action == "kept" else f"by {action}", len(text), 0 if action == "kept" else len(text))
         )
         if action == "kept":
             left[name] = text
     return left, ledger
 
 
-def lay(folder: Path, shards: int, texts: Texts, ledger: list[Row], *, documents: bool = True) -> list[Path]:
-    """The files of a stage, dealt to shards by id."""
+def write_stage(folder: Path, shards: int, texts: Texts, ledger: list[Row], *, documents: bool = True) -> list[Path]:
+    """Write the files of a stage, distributed to shards by id."""
     places = [folder / str(number) for number in range(shards)]
     for number, place in enumerate(places):
         place.mkdir(parents=True)
@@ -61,9 +61,9 @@ def lay(folder: Path, shards: int, texts: Texts, ledger: list[Row], *, documents
     return places
 
 
-def read_as(texts: Texts) -> list[Row]:
-    """What ingest says of documents that it read."""
-    return [told(name, "ingest", "kept", "read", len(text), 0) for name, text in texts.items()]
+def ingest_rows(texts: Texts) -> list[Row]:
+    """Return the ledger rows of ingest."""
+    return [ledger_row(name, "ingest", "kept", "read", len(text), 0) for name, text in texts.items()]
 
 
 def hash_of(name: str) -> int:
@@ -80,14 +80,14 @@ def test_input_equals_kept_plus_removed_at_every_stage(
 ) -> None:
     root = tmp_path_factory.mktemp("funnel")
     texts = {f"d{number}": text for number, text in enumerate(contents)}
-    ledgers = {"ingest": lay(root / "ingest", shards, texts, read_as(texts))}
+    ledgers = {"ingest": write_stage(root / "ingest", shards, texts, ingest_rows(texts))}
     expected: list[tuple[int, int, int, int]] = []
     rows: dict[str, list[Row]] = {}
     for number, happening in enumerate(stages):
         before, stage = texts, f"stage{number}"
         texts, rows[stage] = through(stage, texts, happening)
-        # Every other stage leaves no documents, and is taken at its ledger's word.
-        ledgers[stage] = lay(root / stage, shards, texts, rows[stage], documents=number % 2 == 0)
+        # Every other stage has no documents, so its ledger alone counts.
+        ledgers[stage] = write_stage(root / stage, shards, texts, rows[stage], documents=number % 2 == 0)
         expected.append((len(before), len(texts), sum(map(len, before.values())), sum(map(len, texts.values()))))
     with open_database(root / "scratch", threads=1, memory="200MB") as work:
         found = funnel(work, ledgers)
@@ -107,7 +107,7 @@ def _less(rows: list[Row]) -> list[Row]:
     return [{**rows[0], "net": rows[0]["net"] - 1}, *rows[1:]]
 
 
-UNTOLD: dict[str, tuple[Callable[[list[Row]], list[Row]], str]] = {
+OMISSIONS: dict[str, tuple[Callable[[list[Row]], list[Row]], str]] = {
     "a character": (_less, "document a: 9 characters came in, 6 came out, its ledger records 2 removed, in 1 closing rows"),
     "a document": (lambda rows: rows[2:], "document a: 9 characters came in, 6 came out, its ledger records 0 removed, in 0 closing rows"),
     "a removed document": (
@@ -118,17 +118,20 @@ UNTOLD: dict[str, tuple[Callable[[list[Row]], list[Row]], str]] = {
         lambda rows: [*rows, rows[2]],
         "document b: 4 characters came in, 0 came out, its ledger records 8 removed, in 2",
     ),
-    "a document from nowhere": (lambda rows: [*rows, told("c", "clean", "removed", "x", 1, 1)], "document c: 0 characters came in"),
+    "a document from nowhere": (lambda rows: [*rows, ledger_row("c", "clean", "removed", "x", 1, 1)], "document c: 0 characters came in"),
     "a fate that is another": (lambda rows: [*rows[:2], {**rows[2], "action": "kept"}], "document b: 4 characters came in, 0 came out"),
 }
 
 
-@pytest.mark.parametrize("untold", UNTOLD)
-def test_a_document_that_a_ledger_omits_is_named(untold: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("omission", OMISSIONS)
+def test_a_document_that_a_ledger_omits_is_named(omission: str, tmp_path: Path) -> None:
     texts = {"a": "123456789", "b": "1234"}
     left, rows = through("clean", texts, [("kept", 3), ("removed", 0)])
-    change, fault = UNTOLD[untold]
-    ledgers = {"ingest": lay(tmp_path / "ingest", 1, texts, read_as(texts)), "clean": lay(tmp_path / "clean", 1, left, change(rows))}
+    change, fault = OMISSIONS[omission]
+    ledgers = {
+        "ingest": write_stage(tmp_path / "ingest", 1, texts, ingest_rows(texts)),
+        "clean": write_stage(tmp_path / "clean", 1, left, change(rows)),
+    }
     with open_database(tmp_path / "scratch", threads=1, memory="200MB") as work:
         first, second = funnel(work, ledgers)
     assert first["balanced"] and not second["balanced"]
@@ -140,7 +143,7 @@ def _audited(folder: Path, read: list[Row], parts: dict[str, list[Row]], aside: 
     write_rows(folder / "ingest" / "documents.parquet", DOCUMENTS, read)
     write_rows(folder / "ingest" / "quarantine.parquet", QUARANTINE, aside or [])
     write_rows(
-        folder / "ingest" / "ledger.parquet", LEDGER, [told(one["id"], "ingest", "kept", "read", len(one["text"]), 0) for one in read]
+        folder / "ingest" / "ledger.parquet", LEDGER, [ledger_row(one["id"], "ingest", "kept", "read", len(one["text"]), 0) for one in read]
     )
     (folder / "split").mkdir()
     for part in ("train", "val", "test"):
@@ -148,7 +151,7 @@ def _audited(folder: Path, read: list[Row], parts: dict[str, list[Row]], aside: 
     kept = {one["id"]: one for rows in parts.values() for one in rows}
     fates = [(one, one["id"] in kept) for one in read]
     ledger = [
-        told(one["id"], "split", "kept" if stays else "removed", "", n := len(one["text"]), 0 if stays else n) for one, stays in fates
+        ledger_row(one["id"], "split", "kept" if stays else "removed", "", n := len(one["text"]), 0 if stays else n) for one, stays in fates
     ]
     write_rows(folder / "split" / "ledger.parquet", LEDGER, ledger)
     ledgers = {"ingest": [folder / "ingest"], "split": [folder / "split"]}

@@ -40,7 +40,7 @@ def _quote(text: str, first: int, words: int) -> str:
 
 @pytest.fixture(scope="module")
 def leaky() -> dict[str, Texts]:
-    """Test quotes train and validation, validation quotes train; each document another length."""
+    """Splits in which test quotes train and validation, and validation quotes train, each with another length."""
     random = Random(5)
     train = {f"t{k}": prose(k, paragraphs=3) for k in range(8)}
     val = {f"v{k}": f"{prose(100 + k, 1)}\n\n{_quote(train[f't{k}'], random.randrange(9), 6 + 6 * k)}" for k in range(5)}

@@ -51,7 +51,7 @@ def _quote(text: str, first: int, words: int) -> str:
 
 
 def _colliding(texts: Texts, items: list[str], config: DecontaminateConfig) -> dict[str, set[int]]:
-    """Document -> the words (from 0) that an n-gram of an item covers, common n-grams aside."""
+    """Return document -> the words (from 0) covered by n-grams of items, without common n-grams."""
     wanted = set()
     for item in map(_words, items):
         size = min(len(item), config.words)
@@ -74,7 +74,7 @@ def _colliding(texts: Texts, items: list[str], config: DecontaminateConfig) -> d
 
 
 def _expected(text: str, covered: set[int], config: DecontaminateConfig) -> str:
-    """The text without the runs of covered words."""
+    """Return the text without the runs of covered words."""
     places, runs = spans(text), list[list[int]]()
     for word in sorted(covered):
         if runs and runs[-1][1] == word - 1:
@@ -103,7 +103,7 @@ def test_the_result_equals_that_of_plain_python(tmp_path: Path, more: dict[str, 
         items.append(_quote(quoted, random.randrange(120), random.choice((4, 7, 8, 9, 12, 13, 14, 40))).upper())
     items += [prose(900 + k, 1, 1) for k in range(10)]
     common = "and the common phrase of them all is one that everybody knows by heart of course"
-    # One that three documents hold, and one that fifteen do.
+    # One in three documents, and one in fifteen.
     texts |= {name: f"{text}\n\n{common}" for name, text in texts.items() if name >= "d05"}
     texts |= {name: f"{text}\n\n{prose(500, 1, 1)} {prose(501, 1, 1)}" for name, text in texts.items() if name >= "d17"}
     items += [common, f"{prose(500, 1, 1)} {prose(501, 1, 1)}"]
@@ -114,12 +114,12 @@ def test_the_result_equals_that_of_plain_python(tmp_path: Path, more: dict[str, 
     expected = {name: _expected(text, covered[name], config) if covered[name] else text for name, text in texts.items()}
     assert {row["id"]: row["text"] for row in _rows(tmp_path, "documents.parquet")} == {k: v for k, v in expected.items() if v}
     assert metrics["documents_contaminated"] == len({name for name, words in covered.items() if words}) > 3
-    told: defaultdict[str, set[int]] = defaultdict(set)
+    listed: defaultdict[str, set[int]] = defaultdict(set)
     for row in _rows(tmp_path, "contaminated.parquet"):
-        told[row["id"]] |= set(range(row["place"] - 1, row["place"] - 1 + row["words"]))
+        listed[row["id"]] |= set(range(row["place"] - 1, row["place"] - 1 + row["words"]))
         assert " ".join(_words(row["excerpt"])) in " ".join(_words(items[row["item"] - 1])) and row["evaluation"] == "exam"
         assert row["excerpt"] == _quote(texts[row["id"]], row["place"] - 1, row["words"])[:400]
-    assert told == {name: words for name, words in covered.items() if words}
+    assert listed == {name: words for name, words in covered.items() if words}
     assert metrics["items_exam"] == len(items)
     assert metrics["items_short_exam"] == sum(len(_words(item)) < config.least_words for item in items)
     assert metrics["items_hit_exam"] == len({row["item"] for row in _rows(tmp_path, "contaminated.parquet")})

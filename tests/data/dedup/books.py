@@ -18,7 +18,7 @@ _SYLLABLES = ("ba", "ce", "di", "fo", "gu", "la", "me", "ni", "po", "ru", "sta",
 
 
 def prose(seed: int, paragraphs: int = 6, sentences: int = 5) -> str:
-    """Paragraphs of made-up words; two seeds have no five words in a row in common, but for chance."""
+    """Return paragraphs of made-up words; texts of two seeds share five consecutive words only by chance."""
     random = Random(f"prose:{seed}")
 
     def sentence() -> str:
@@ -29,7 +29,7 @@ def prose(seed: int, paragraphs: int = 6, sentences: int = 5) -> str:
 
 
 def edited(text: str, share: float, seed: int = 0) -> str:
-    """`text` with about `share` of its words replaced."""
+    """Return `text` with about `share` of its words replaced."""
     random = Random(f"edit:{seed}")
     return "\n\n".join(
         " ".join(word if random.random() >= share else f"new{random.randint(0, 9999)}" for word in part.split())
@@ -38,7 +38,7 @@ def edited(text: str, share: float, seed: int = 0) -> str:
 
 
 def write(folder: Path, texts: dict[str, str], *, order: list[str] | None = None, titles: dict[str, str] | None = None) -> Path:
-    """documents.parquet in `folder`: name -> text, ids being the names; by id unless `order` says otherwise."""
+    """Write documents.parquet in `folder` from name -> text, with names as ids; by id unless `order` says otherwise."""
     folder.mkdir(parents=True, exist_ok=True)
     names = order or sorted(texts)
     columns: dict[str, list[Any]] = {
@@ -56,7 +56,7 @@ def write(folder: Path, texts: dict[str, str], *, order: list[str] | None = None
 def run(
     folder: Path, texts: dict[str, str], config: DedupConfig | None = None, *, threads: int = 1, order: list[str] | None = None
 ) -> tuple[Path, dict[str, float]]:
-    """Deduplicates `texts`; returns the output folder and the metrics."""
+    """Deduplicate `texts`; return the output folder and the metrics."""
     documents = write(folder / "in", texts, order=order)
     output = folder / "out"
     metrics = dedup([documents], output, config or DedupConfig(), threads=threads, memory="500MB", scratch=folder / "scratch")
@@ -65,12 +65,12 @@ def run(
 
 
 def texts_of(output: Path) -> dict[str, str]:
-    """The documents of an output folder, by id."""
+    """Return the documents of an output folder, by id."""
     table = pq.read_table(output / "documents.parquet")
     return dict(zip(table["id"].to_pylist(), table["text"].to_pylist(), strict=True))
 
 
 def bytes_of(output: Path) -> dict[str, str]:
-    """The digest of every file of an output folder, by its path in there."""
+    """Return the digest of every file of an output folder, by its relative path."""
     files = sorted(path for path in output.rglob("*") if path.is_file())
     return {path.relative_to(output).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}

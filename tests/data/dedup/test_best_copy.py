@@ -27,7 +27,7 @@ FOLDED = NearRule(spelling="folded", shingle=3, threshold=0.4)
 
 
 def _kept(folder: Path, rows: list[dict[str, object]], *keep: Criterion, prefer: tuple[str, ...] = ()) -> tuple[str, str]:
-    """The only document that stays of copies, and why, with `longest` as the last criterion."""
+    """Return the copy that stays and why, with `longest` as the last criterion."""
     folder.mkdir(parents=True, exist_ok=True)
     filled = [{"id": "", "title": "", "source": "s", "metadata": "{}", "synthetic": False} | row for row in rows]
     pq.write_table(pa.Table.from_pylist(filled, schema=DOCUMENTS), folder / "documents.parquet")

@@ -90,21 +90,21 @@ def test_grams_are_equal_where_their_words_are_and_only_there(books: list[list[s
 
 @given(BOOKS, st.integers(1, 6), st.integers(1, 8))
 def test_winnowing_chooses_one_in_every_window_and_the_same_in_equal_windows(books: list[list[str]], size: int, window: int) -> None:
-    marks = grams(_hash_lists([book for book in books if len(book) >= size]), size)
-    chosen = winnow(marks, window)
+    ngrams = grams(_hash_lists([book for book in books if len(book) >= size]), size)
+    chosen = winnow(ngrams, window)
     windows: dict[tuple[int, ...], set[int]] = {}
-    for start, end in zip(marks.starts_D[:-1], marks.starts_D[1:], strict=True):
+    for start, end in zip(ngrams.starts_D[:-1], ngrams.starts_D[1:], strict=True):
         for at in range(start, end - window + 1):
             run = slice(at, at + window)
-            mine = set(marks.hashes_W[run][chosen[run]].tolist())
-            assert mine & windows.setdefault(tuple(marks.hashes_W[run].tolist()), mine)
-            assert int(marks.hashes_W[run].min()) in mine
+            mine = set(ngrams.hashes_W[run][chosen[run]].tolist())
+            assert mine & windows.setdefault(tuple(ngrams.hashes_W[run].tolist()), mine)
+            assert int(ngrams.hashes_W[run].min()) in mine
         if end - start < window:
             assert not chosen[start:end].any()
 
 
 def _naive(books: dict[str, list[str]], least: int, inside: bool) -> dict[str, set[int]]:
-    """Positions of the words that stand in `least` words in a row which came before, not overlapping in the same book."""
+    """Return the positions of words in any `least` consecutive words that occur earlier, without overlapping in the same book."""
     first: dict[tuple[str, ...], tuple[str, int]] = {}
     cut: dict[str, set[int]] = {}
     for name in sorted(books):
@@ -137,7 +137,7 @@ def test_exactly_the_passages_that_occur_earlier_are_removed(tmp_path: Path, ins
 
 
 def test_words_with_colliding_hashes_are_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With hashes of four bits every run of words looks like others."""
+    """With hashes of four bits, every run of words collides with others."""
     monkeypatch.setattr(grams_module, "mix64", lambda values: values & np.uint64(15))
     texts = {"a": prose(1, paragraphs=3), "b": prose(2, paragraphs=3)}
     config = DedupConfig(near=NearRule(enabled=False), substring=SubstringRule(enabled=True, min_words=20), **ALONE)

@@ -94,7 +94,7 @@ def test_a_large_bucket_still_becomes_one_cluster(tmp_path: Path) -> None:
 
 
 def test_shards_give_the_same_bytes_as_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "BATCH_CHARACTERS", 3000)  # so that batches end elsewhere in every division
+    monkeypatch.setattr(stream, "BATCH_CHARACTERS", 3000)  # so that batches end differently for every number of files
     base = {f"{k}": prose(k, paragraphs=4) for k in range(6)}
     page = " ".join(prose(50, paragraphs=3).split())
     texts = base | {"a": edited(base["1"], 0.02), "b": base["2"].lower(), "c": f"{base['3']}\n\n{prose(99, 1, 12)}"}

@@ -16,11 +16,11 @@ def test_the_shortest_chain_of_pairs_and_the_longest_shared_passages_are_returne
     texts = {"b": edited(text, 0.03, 1), "a": text, "c": edited(text, 0.03, 2), "d": text.upper(), "e": prose(2)}
     output, _ = run(tmp_path, texts, DedupConfig(near=NearRule(action="cluster")))
     documents = [write(tmp_path / name, {name: texts[name]}) for name in texts]
-    told = explain(output / "pairs.parquet", documents, "b", "d")
-    assert [(link.a, link.b, link.rule) for link in told.links] == [("b", "a", "near"), ("a", "d", "exact")]
-    assert 0.7 <= told.links[0].jaccard < 1 and told.links[1].jaccard == 1
-    assert len(told.shared) == 5 and all(passage in texts["b"] for passage in told.shared)
-    lengths = [len(passage.split()) for passage in told.shared]
+    explanation = explain(output / "pairs.parquet", documents, "b", "d")
+    assert [(link.a, link.b, link.rule) for link in explanation.links] == [("b", "a", "near"), ("a", "d", "exact")]
+    assert 0.7 <= explanation.links[0].jaccard < 1 and explanation.links[1].jaccard == 1
+    assert len(explanation.shared) == 5 and all(passage in texts["b"] for passage in explanation.shared)
+    lengths = [len(passage.split()) for passage in explanation.shared]
     assert lengths == sorted(lengths, reverse=True) and lengths[-1] >= 8
     assert explain(output / "pairs.parquet", documents, "a", "d").links == (Link("a", "d", "exact", 1.0),)
 

@@ -17,7 +17,7 @@ from data.filtering.observed_files import ObservedFiles
 
 @dataclass(frozen=True)
 class Filtered:
-    """What a run left: texts and metadata of what stays, and the account."""
+    """The output of a run: texts and metadata of kept documents, and the ledger."""
 
     output: Path
     metrics: dict[str, float]
@@ -26,11 +26,11 @@ class Filtered:
     ledger: list[dict[str, Any]]
 
     def fates(self) -> dict[str, tuple[str, str]]:
-        """(rule, detail) of each document's closing row; kept documents have ("", "")."""
+        """Return (rule, detail) of each document's closing row; kept documents have ("", "")."""
         return {row["id"]: (row["rule"], row["detail"]) for row in self.ledger if row["action"] in ("kept", "removed")}
 
     def table(self, name: str) -> list[dict[str, Any]]:
-        """The rows of one of the other files."""
+        """Return the rows of one of the other files."""
         rows: list[dict[str, Any]] = pq.read_table(self.output / f"{name}.parquet").to_pylist()
         return rows
 
@@ -45,7 +45,7 @@ def run(
     threads: int = 1,
     classifier: Path | None = None,
 ) -> Filtered:
-    """The filters of `config`, whose groups are switched on by being named, over texts by id."""
+    """Run the filters of `config` over texts by id; a group is enabled if `config` names it."""
     groups = {name: {"enabled": True, **group} for name, group in config.items()}
     rows = [
         {"id": name, "title": name, "source": "test", "text": texts[name], "synthetic": False,

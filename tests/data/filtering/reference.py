@@ -10,17 +10,17 @@ STOP = ("the", "be", "to", "of", "and", "that", "have", "with")
 
 
 def plain(text: str) -> str:
-    """Every white space but the line end as a space."""
+    """Replace all white space except line ends by spaces."""
     return text.translate(dict.fromkeys(map(ord, WHITE), " "))
 
 
 def lines(text: str) -> list[str]:
-    """Lines that aren't blank, without the spaces around them."""
+    """Return lines that aren't blank, stripped."""
     return [line.strip() for line in plain(text).split("\n") if line.strip()]
 
 
 def paragraphs(text: str) -> list[str]:
-    """What stands between blank lines."""
+    """Return what blank lines separate."""
     found: list[list[str]] = [[]]
     for line in plain(text).split("\n"):
         if line.strip():
@@ -31,18 +31,18 @@ def paragraphs(text: str) -> list[str]:
 
 
 def share(part: float, whole: float) -> float | None:
-    """A ratio, None where there is nothing to divide by."""
+    """Return a ratio, None for a divisor of 0."""
     return part / whole if whole else None
 
 
 def duplicates(pieces: list[str]) -> tuple[float | None, float | None]:
-    """Shares of pieces, and of their characters, that came before."""
+    """Return the shares of units, and of their characters, that occur earlier."""
     again = [piece for place, piece in enumerate(pieces) if piece in pieces[:place]]
     return share(len(again), len(pieces)), share(sum(map(len, again)), sum(map(len, pieces)))
 
 
 def gopher_quality(text: str) -> dict[str, float | None]:
-    """Gopher's measures of quality."""
+    """Return Gopher's quality measures."""
     words, rows = text.split(), lines(text)
     return {
         "words": len(words),
@@ -57,7 +57,7 @@ def gopher_quality(text: str) -> dict[str, float | None]:
 
 
 def gopher_repetition(text: str) -> dict[str, float | None]:
-    """Gopher's measures of repetition."""
+    """Return Gopher's repetition measures."""
     found: dict[str, float | None] = {}
     found["duplicate_lines"], found["duplicate_line_characters"] = duplicates(lines(text))
     found["duplicate_paragraphs"], found["duplicate_paragraph_characters"] = duplicates(paragraphs(text))
@@ -80,7 +80,7 @@ def gopher_repetition(text: str) -> dict[str, float | None]:
 
 
 def fineweb(text: str, short: int = 30) -> dict[str, float | None]:
-    """FineWeb's measures."""
+    """Return FineWeb's measures."""
     rows = lines(text)
     ended = [re.search(r"""[.!?…。！？؟।։]["'”’»)\]}]*$""", row) is not None for row in rows]
     return {

@@ -25,7 +25,7 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 TEXTS = st.lists(PIECES, max_size=60).map("".join)
 SHARE = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.75, 1.0])
-# A reference reads the texts one after the other, so what a rule is called and in which order the rules stand is written here again.
+# The reference is independent of the SQL, so the names of the rules and their order are repeated here.
 QUALITY = [
     ("gopher words", "words", "<", "minimum_words"), ("gopher words", "words", ">", "maximum_words"),
     ("gopher word length", "mean_word_length", "<", "minimum_word_length"),

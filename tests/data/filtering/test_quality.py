@@ -28,8 +28,8 @@ def text(words: list[str], seed: int) -> str:
     return " ".join(random.choice(words if random.random() < 0.4 else BOTH) for _ in range(120))
 
 
-def shelf(folder: Path, good: list[str] = GOOD, bad: list[str] = BAD, count: int = 12) -> ClassifierConfig:
-    """Examples on disk: good ones a file each, bad ones in one file of lines."""
+def write_examples(folder: Path, good: list[str] = GOOD, bad: list[str] = BAD, count: int = 12) -> ClassifierConfig:
+    """Write examples: good ones in a file each, bad ones as lines of one file."""
     (folder / "good").mkdir(parents=True)
     for number in range(count):
         (folder / "good" / f"{number}.txt").write_text(text(good, number))
@@ -40,7 +40,7 @@ def shelf(folder: Path, good: list[str] = GOOD, bad: list[str] = BAD, count: int
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[ClassifierConfig, Path, dict[str, float]]:
     folder = tmp_path_factory.mktemp("quality")
-    config = shelf(folder / "root")
+    config = write_examples(folder / "root")
     return config, folder, train(config, ObservedFiles(folder / "root"), folder / "out")
 
 
@@ -82,14 +82,14 @@ def test_a_long_document_is_scored_by_chunks_of_all_of_it(trained: Any) -> None:
 
 
 def test_a_useless_classifier_is_refused(tmp_path: Path) -> None:
-    config = shelf(tmp_path / "root", BOTH, BOTH)
+    config = write_examples(tmp_path / "root", BOTH, BOTH)
     with pytest.raises(UselessClassifier, match=r"has an AUC of 0\.\d+, below minimum_auc=0.8; .* \(it had 12 good and 12 bad texts\)"):
         train(config, ObservedFiles(tmp_path / "root"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_too_few_examples_a_file_on_both_sides_and_files_without_text_are_named(tmp_path: Path) -> None:
-    config = shelf(tmp_path / "root", count=2)
+    config = write_examples(tmp_path / "root", count=2)
     with pytest.raises(ExampleError, match=r"negative has 2 texts, fewer than folds=3"):
         train(config, ObservedFiles(tmp_path / "root"), tmp_path / "out")
     with pytest.raises(ExampleError, match=r"bad.jsonl is both a positive and a negative"):
@@ -101,7 +101,7 @@ def test_too_few_examples_a_file_on_both_sides_and_files_without_text_are_named(
 
 
 def test_the_examples_are_part_of_the_key_and_must_not_change(tmp_path: Path) -> None:
-    config = shelf(tmp_path, count=3)
+    config = write_examples(tmp_path, count=3)
     state = example_digests(config, tmp_path, None, lambda paths: {path: path.name for path in paths})
     assert state == {"negative/bad.jsonl": "bad.jsonl", **{f"positive/good/{n}.txt": f"{n}.txt" for n in range(3)}}
     with pytest.raises(FileChanged, match=r"negative/bad.jsonl changed"):

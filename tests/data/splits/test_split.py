@@ -24,11 +24,11 @@ SHARES = st.sampled_from([(0.9, 0.05, 0.05), (0.5, 0.3, 0.2), (0.8, 0.0, 0.2), (
 def shelves(draw: st.DrawFn, fewest: int = 3, editions: int = 3) -> Books:
     """Books of several sources; some come in up to `editions` editions."""
     random = Random(draw(st.integers(0, 10_000)))
-    shelf: Books = {}
+    books: Books = {}
     for _ in range(draw(st.integers(fewest, 50))):
         names = [f"{random.getrandbits(40):010x}" for _ in range(random.randint(1, editions))]
-        shelf |= {name: Book(cluster=min(names), source=random.choice("abc")) for name in names}
-    return shelf
+        books |= {name: Book(cluster=min(names), source=random.choice("abc")) for name in names}
+    return books
 
 
 def fractions(shares: tuple[float, float, float], **more: object) -> SplitConfig:
@@ -38,29 +38,29 @@ def fractions(shares: tuple[float, float, float], **more: object) -> SplitConfig
 @few
 @given(shelves(), SHARES, st.integers(0, 3))
 def test_a_book_is_assigned_by_the_number_of_its_cluster_and_no_split_is_empty(
-    shelf: Books, shares: tuple[float, float, float], seed: int
+    books: Books, shares: tuple[float, float, float], seed: int
 ) -> None:
     config = fractions(shares, seed=seed)
-    found = assignments(shelf, config)
-    assert set(found) == set(shelf)
+    found = assignments(books, config)
+    assert set(found) == set(books)
     assert set(found.values()) == {part for part in SPLITS if getattr(config, part)}
-    assert all(found[name] == found[book.cluster] for name, book in shelf.items())
-    counted = Counter(split_by_number(seed, book.cluster, config) for book in shelf.values())
+    assert all(found[name] == found[book.cluster] for name, book in books.items())
+    counted = Counter(split_by_number(seed, book.cluster, config) for book in books.values())
     if all(counted[part] for part in SPLITS if getattr(config, part)):
-        assert found == {name: split_by_number(seed, book.cluster, config) for name, book in shelf.items()}
+        assert found == {name: split_by_number(seed, book.cluster, config) for name, book in books.items()}
 
 
 @few
 @given(shelves(), NAME, SHARES, st.sampled_from(["none", "source"]), st.sampled_from("abcd"))
 def test_a_new_book_moves_no_other_except_a_stand_in(
-    shelf: Books, name: str, shares: tuple[float, float, float], stratify: str, source: str
+    books: Books, name: str, shares: tuple[float, float, float], stratify: str, source: str
 ) -> None:
     config = fractions(shares, stratify=stratify)
-    before, after = assignments(shelf, config), assignments(shelf | {name: Book(source=source)}, config)
-    moved = {book for book in shelf if before[book] != after[book]}
-    assert all(before[book] != split_by_number(0, shelf[book].cluster, config) for book in moved if stratify == "none")
-    # A source that grows to as many books as there are parts gets a stand-in of its own.
-    assert all(before[book] != split_by_number(0, shelf[book].cluster, config) or shelf[book].source == source for book in moved)
+    before, after = assignments(books, config), assignments(books | {name: Book(source=source)}, config)
+    moved = {book for book in books if before[book] != after[book]}
+    assert all(before[book] != split_by_number(0, books[book].cluster, config) for book in moved if stratify == "none")
+    # A source that grows to as many books as there are splits gets its own stand-in.
+    assert all(before[book] != split_by_number(0, books[book].cluster, config) or books[book].source == source for book in moved)
 
 
 def test_a_thousand_new_books_move_none_of_a_thousand() -> None:
@@ -72,45 +72,45 @@ def test_a_thousand_new_books_move_none_of_a_thousand() -> None:
 
 @few
 @given(shelves(fewest=6, editions=1), NAME, st.integers(0, 3), st.integers(0, 3))
-def test_counts_are_exact_and_a_new_book_moves_at_most_one_at_each_boundary(shelf: Books, name: str, val: int, test: int) -> None:
-    assume(name not in shelf and val + test > 0)
+def test_counts_are_exact_and_a_new_book_moves_at_most_one_at_each_boundary(books: Books, name: str, val: int, test: int) -> None:
+    assume(name not in books and val + test > 0)
     config = SplitConfig(mode="counts", val_documents=val, test_documents=test)
-    before, after = assignments(shelf, config), assignments(shelf | {name: Book()}, config)
+    before, after = assignments(books, config), assignments(books | {name: Book()}, config)
     for found in (before, after):
         counted = Counter(found.values())
         assert (counted["val"], counted["test"]) == (val, test)
-    order = sorted(shelf, key=lambda book: cluster_number(0, book))
-    assert {book for book in shelf if before[book] == "test"} == set(order[:test])
-    assert {book for book in shelf if before[book] == "val"} == set(order[len(order) - val :])
-    moved = [(before[book], after[book]) for book in shelf if before[book] != after[book]]
+    order = sorted(books, key=lambda book: cluster_number(0, book))
+    assert {book for book in books if before[book] == "test"} == set(order[:test])
+    assert {book for book in books if before[book] == "val"} == set(order[len(order) - val :])
+    moved = [(before[book], after[book]) for book in books if before[book] != after[book]]
     assert len(moved) <= 2 and all("train" in move for move in moved)
     assert all(sum(part in move for move in moved) <= 1 for part in ("val", "test"))
 
 
 @few
 @given(shelves(fewest=12), NAME)
-def test_counts_take_whole_clusters_and_a_new_book_moves_at_most_one_of_them_at_each_boundary(shelf: Books, name: str) -> None:
-    assume(name not in shelf)
+def test_counts_take_whole_clusters_and_a_new_book_moves_at_most_one_of_them_at_each_boundary(books: Books, name: str) -> None:
+    assume(name not in books)
     config = SplitConfig(mode="counts", val_documents=4, test_documents=3)
-    before, after = assignments(shelf, config), assignments(shelf | {name: Book()}, config)
-    assert all(before[name] == before[book.cluster] for name, book in shelf.items())
+    before, after = assignments(books, config), assignments(books | {name: Book()}, config)
+    assert all(before[name] == before[book.cluster] for name, book in books.items())
     counted = Counter(before.values())
     assert 4 <= counted["val"] <= 6 and 3 <= counted["test"] <= 5
-    moved = {(shelf[book].cluster, before[book], after[book]) for book in shelf if before[book] != after[book]}
+    moved = {(books[book].cluster, before[book], after[book]) for book in books if before[book] != after[book]}
     assert all(sum(part in move for move in moved) <= 1 for part in ("val", "test"))
 
 
 @few
 @given(shelves(fewest=12, editions=1), NAME, st.sampled_from("abc"))
 def test_counts_by_source_follow_the_sizes_and_a_new_book_moves_one_at_each_boundary_of_two_sources(
-    shelf: Books, name: str, source: str
+    books: Books, name: str, source: str
 ) -> None:
-    assume(name not in shelf)
+    assume(name not in books)
     config = SplitConfig(mode="counts", val_documents=3, test_documents=4, stratify="source")
-    before, after = assignments(shelf, config), assignments(shelf | {name: Book(source=source)}, config)
-    sizes = Counter(book.source for book in shelf.values())
-    assert Counter(shelf[book].source for book, part in before.items() if part == "test") == apportion(sizes, 4)
-    moved = [(shelf[book].source, before[book], after[book]) for book in shelf if before[book] != after[book]]
+    before, after = assignments(books, config), assignments(books | {name: Book(source=source)}, config)
+    sizes = Counter(book.source for book in books.values())
+    assert Counter(books[book].source for book, part in before.items() if part == "test") == apportion(sizes, 4)
+    moved = [(books[book].source, before[book], after[book]) for book in books if before[book] != after[book]]
     for part in ("val", "test"):
         sources = [where for where, *move in moved if part in move]
         assert len(sources) == len(set(sources)) <= 2
@@ -128,17 +128,17 @@ def test_seats_are_in_proportion_and_one_member_more_moves_one_seat(sizes: dict[
 
 
 def test_stratified_splits_hold_out_books_of_every_source() -> None:
-    shelf = {f"{source}{k:03}": Book(source=source) for source in "abcdefgh" for k in range(4)}
-    by_source = assignments(shelf, SplitConfig(stratify="source"))
+    books = {f"{source}{k:03}": Book(source=source) for source in "abcdefgh" for k in range(4)}
+    by_source = assignments(books, SplitConfig(stratify="source"))
     for source in "abcdefgh":
         assert {part for name, part in by_source.items() if name[0] == source} == set(SPLITS)
-    assert len({name[0] for name, part in assignments(shelf, SplitConfig()).items() if part == "test"}) < 8
+    assert len({name[0] for name, part in assignments(books, SplitConfig()).items() if part == "test"}) < 8
 
 
 def test_a_kept_document_stays_in_its_split_when_duplicates_come_and_go() -> None:
-    shelf = {f"m{k:03}": Book() for k in range(60)}
-    joined = shelf | {name: Book(cluster="a" + name) for name in shelf}
-    assert assignments(shelf, SplitConfig()) == assignments(joined, SplitConfig())
+    books = {f"m{k:03}": Book() for k in range(60)}
+    joined = books | {name: Book(cluster="a" + name) for name in books}
+    assert assignments(books, SplitConfig()) == assignments(joined, SplitConfig())
 
 
 def test_all_train_copies_every_document_and_reports_it(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from data.splits.split import SPLITS, split
 from tests.data.dedup.books import write
 from tests.data.splits.book_splits import Book, Books, assignments, ids_by_split, run_split
 
-SHELF: Books = {f"{k:03}": Book(size=100) for k in range(60)}
+BOOKS: Books = {f"{k:03}": Book(size=100) for k in range(60)}
 WRITTEN: Books = {f"s{k:03}": Book(size=10 + k, synthetic=True) for k in range(40)}
 
 
@@ -25,9 +25,9 @@ def _rows(folder: Path, file: str) -> list[dict[str, object]]:
 
 
 def test_synthetic_documents_go_to_train_up_to_their_share_in_the_order_of_a_hash(tmp_path: Path) -> None:
-    metrics = run_split(tmp_path, SHELF | WRITTEN, SplitConfig(seed=4, synthetic_share=0.1))
+    metrics = run_split(tmp_path, BOOKS | WRITTEN, SplitConfig(seed=4, synthetic_share=0.1))
     found = ids_by_split(tmp_path)
-    real = sum(SHELF[name].size for name in found["train"] if name in SHELF)
+    real = sum(BOOKS[name].size for name in found["train"] if name in BOOKS)
     expected, room = set(), real / 9
     for name in sorted(WRITTEN, key=lambda name: sha256(f"4:{name}".encode()).hexdigest()):
         room -= WRITTEN[name].size
@@ -47,17 +47,17 @@ def test_synthetic_documents_go_to_train_up_to_their_share_in_the_order_of_a_has
 @given(st.sets(st.sampled_from(sorted(WRITTEN))), st.sampled_from([0.0, 0.02, 0.5]), st.sampled_from(["fractions", "counts"]))
 def test_synthetic_documents_move_no_book_and_stay_within_their_share(written: set[str], share: float, mode: str) -> None:
     config = SplitConfig.model_validate({"synthetic_share": share, "mode": mode, **({"test_documents": 9} if mode == "counts" else {})})
-    found = assignments(SHELF | {name: WRITTEN[name] for name in written}, config)
-    assert {name: found[name] for name in SHELF} == assignments(SHELF, config)
+    found = assignments(BOOKS | {name: WRITTEN[name] for name in written}, config)
+    assert {name: found[name] for name in BOOKS} == assignments(BOOKS, config)
     sizes = [WRITTEN[name].size for name in found if name in WRITTEN]
-    total = sum(100 for name in SHELF if found[name] == "train") + sum(sizes)
+    total = sum(100 for name in BOOKS if found[name] == "train") + sum(sizes)
     assert sum(sizes) <= share * total + 1e-9
 
 
 def test_a_synthetic_copy_of_a_held_out_book_is_dropped_whatever_its_id(tmp_path: Path) -> None:
     held = {part: names for part, names in _held(SplitConfig()).items()}
     copies = {f"000copy of {name}": Book(cluster=name, synthetic=True) for names in held.values() for name in names}
-    run_split(tmp_path, SHELF | copies, SplitConfig(synthetic_share=0.9))
+    run_split(tmp_path, BOOKS | copies, SplitConfig(synthetic_share=0.9))
     found = ids_by_split(tmp_path)
     assert {part: found[part] for part in ("val", "test")} == {part: held[part] for part in ("val", "test")}
     assert {row["id"] for row in _rows(tmp_path, "removed/synthetic_copy.parquet")} == {
@@ -67,29 +67,29 @@ def test_a_synthetic_copy_of_a_held_out_book_is_dropped_whatever_its_id(tmp_path
 
 
 def _held(config: SplitConfig) -> dict[str, list[str]]:
-    found = assignments(SHELF, config)
-    return {part: [name for name in SHELF if found[name] == part] for part in SPLITS}
+    found = assignments(BOOKS, config)
+    return {part: [name for name in BOOKS if found[name] == part] for part in SPLITS}
 
 
 @pytest.mark.parametrize("mode", ["fractions", "counts", "all_train"])
 def test_every_document_has_one_closing_row_with_its_split(tmp_path: Path, mode: str) -> None:
     counts = {"val_documents": 3, "test_documents": 2} if mode == "counts" else {}
-    run_split(tmp_path, SHELF | WRITTEN, SplitConfig.model_validate({"mode": mode, **counts}), "gone")
+    run_split(tmp_path, BOOKS | WRITTEN, SplitConfig.model_validate({"mode": mode, **counts}), "gone")
     ledger, found = _rows(tmp_path, "ledger.parquet"), ids_by_split(tmp_path)
-    assert [row["id"] for row in ledger] == sorted(SHELF | WRITTEN)
+    assert [row["id"] for row in ledger] == sorted(BOOKS | WRITTEN)
     for row in ledger:
-        name, size = str(row["id"]), (SHELF | WRITTEN)[str(row["id"])].size
+        name, size = str(row["id"]), (BOOKS | WRITTEN)[str(row["id"])].size
         kept = row["action"] == "kept"
         assert row["net"] == (0 if kept else size) and row["characters"] == size
         assert kept == (name in found[str(row["rule"])] if kept else False)
-    assert mode != "all_train" or set(found["val"]) == set(SHELF) == set(found["train"]) & set(SHELF)
+    assert mode != "all_train" or set(found["val"]) == set(BOOKS) == set(found["train"]) & set(BOOKS)
 
 
 def test_threads_and_the_order_of_documents_change_no_byte(tmp_path: Path) -> None:
-    shelf = SHELF | WRITTEN
+    books = BOOKS | WRITTEN
     made = []
     for number, threads in enumerate((1, 3)):
-        run_split(tmp_path / str(number), shelf, SplitConfig(), threads=threads)
+        run_split(tmp_path / str(number), books, SplitConfig(), threads=threads)
         made.append({path.name: path.read_bytes() for path in sorted((tmp_path / str(number) / "out").rglob("*.parquet"))})
     table = pq.read_table(tmp_path / "0" / "documents.parquet")
     pq.write_table(table.take(list(reversed(range(table.num_rows)))), tmp_path / "backwards.parquet")
@@ -109,6 +109,6 @@ def test_a_document_without_a_cluster_is_named(tmp_path: Path) -> None:
 
 
 def test_a_cluster_of_two_sources_belongs_to_that_of_the_document_that_names_it() -> None:
-    shelf = {f"{k:03}": Book(source="one") for k in range(9)} | {"zz": Book("000", source="two")}
+    books = {f"{k:03}": Book(source="one") for k in range(9)} | {"zz": Book("000", source="two")}
     config = SplitConfig(mode="counts", val_documents=3, test_documents=3, stratify="source")
-    assert assignments(shelf, config) == assignments(shelf | {"zz": replace(shelf["zz"], source="one")}, config)
+    assert assignments(books, config) == assignments(books | {"zz": replace(books["zz"], source="one")}, config)

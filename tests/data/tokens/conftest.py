@@ -29,5 +29,5 @@ def tokenizer(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def encoder(tokenizer: Path) -> TextEncoder:
-    """The tokenizer, opened."""
+    """The tokenizer, loaded."""
     return TextEncoder(tokenizer)

@@ -18,7 +18,7 @@ from data.tokens.pack import pack
 from data.tokens.shard_writer import ShardWriter
 from data.tokens.stream import read_stream
 from model.loading.shards import ShardReader
-from tests.data.tokens.corpora import prose, talk, write_lines, write_split
+from tests.data.tokens.corpora import conversation, prose, write_lines, write_split
 from tests.data.tokens.test_pack import every_row
 
 WIDTH = 33
@@ -36,18 +36,20 @@ def split(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def talks(tmp_path: Path) -> Path:
+def conversations(tmp_path: Path) -> Path:
     """Three conversations that fit a row and one that is longer."""
-    return write_lines(tmp_path / "talks.jsonl", [*(talk(f"Who sat {n}?", "The cat.") for n in range(3)), talk("x", prose(1, 9))])
+    return write_lines(
+        tmp_path / "conversations.jsonl", [*(conversation(f"Who sat {n}?", "The cat.") for n in range(3)), conversation("x", prose(1, 9))]
+    )
 
 
 @pytest.mark.parametrize("by_source", [False, True])
 @pytest.mark.parametrize("method", ["cut", "best_fit"])
 def test_tokens_are_kept_or_left_out_and_positions_are_kept_repeated_or_padding(
-    split: Path, talks: Path, tokenizer: Path, encoder: TextEncoder, tmp_path: Path, method: str, by_source: bool
+    split: Path, conversations: Path, tokenizer: Path, encoder: TextEncoder, tmp_path: Path, method: str, by_source: bool
 ) -> None:
     config = PackConfig(sequence_length=WIDTH - 1, method=method, by_source=by_source, instruction_fraction=0.3)
-    metrics = pack({"train": split}, tokenizer, talks, tmp_path / "out", config)
+    metrics = pack({"train": split}, tokenizer, conversations, tmp_path / "out", config)
     lines = {line["source"]: line for line in pq.read_table(tmp_path / "out" / "accounting" / "tokens.parquet").to_pylist()}
     texts = pq.read_table(split).to_pylist()
     for source in ("long", "short"):
@@ -60,15 +62,21 @@ def test_tokens_are_kept_or_left_out_and_positions_are_kept_repeated_or_padding(
     assert sum(line["padding"] for line in lines.values()) == int((rows == 0).sum())
     if method == "best_fit":
         assert lines["short"]["cut_documents"] == lines["short"]["separated"] == 0 < lines["long"]["cut_documents"]
-    told = json.loads((tmp_path / "out" / "accounting" / "metrics.json").read_text())
-    assert told["train_padding_fraction"] == metrics["train_padding_fraction"] == pytest.approx((rows == 0).mean(), rel=0.1)
-    assert told["train_separated_long"] == lines["long"]["separated"]
+    written = json.loads((tmp_path / "out" / "accounting" / "metrics.json").read_text())
+    assert written["train_padding_fraction"] == metrics["train_padding_fraction"] == pytest.approx((rows == 0).mean(), rel=0.1)
+    assert written["train_separated_long"] == lines["long"]["separated"]
 
 
 def test_rows_of_one_source_are_contiguous_and_shards_say_where(
-    split: Path, talks: Path, tokenizer: Path, encoder: TextEncoder, tmp_path: Path
+    split: Path, conversations: Path, tokenizer: Path, encoder: TextEncoder, tmp_path: Path
 ) -> None:
-    pack({"train": split}, tokenizer, talks, tmp_path / "out", PackConfig(sequence_length=32, by_source=True, instruction_fraction=0.3))
+    pack(
+        {"train": split},
+        tokenizer,
+        conversations,
+        tmp_path / "out",
+        PackConfig(sequence_length=32, by_source=True, instruction_fraction=0.3),
+    )
     reader = ShardReader(tmp_path / "out" / "train")
     sources = reader.metadata.sources
     assert [source.name for source in sources] == ["long", "short", "conversations"]

@@ -12,24 +12,24 @@ from data.tokens.config import EncodeConfig
 from data.tokens.encode import encode
 from data.tokens.encoder import TextEncoder
 from model.loading.shards import ShardReader
-from tests.data.tokens.corpora import prose, talk, write_lines
+from tests.data.tokens.corpora import conversation, prose, write_lines
 
 CONFIG = EncodeConfig(sequence_length=96, seed=1)
 
 
 def pair(question: str, chosen: str, rejected: str) -> dict[str, object]:
     """A preference pair after one exchange that both share."""
-    turns = talk("Hello", "Yes?", question)["messages"]
+    turns = conversation("Hello", "Yes?", question)["messages"]
     return {"messages": turns, "chosen": chosen, "rejected": rejected}
 
 
 @pytest.fixture
 def out(tokenizer: Path, tmp_path: Path) -> Path:
-    """Everything encoded: among it one conversation and one pair that are too long, and three lines that are none."""
+    """An encoded directory, of which one conversation and one pair were too long, and three lines invalid."""
     source = tmp_path / "c"
-    talks = [talk(f"Who sat {n}?", f"The cat {n}.", "Sure?", "Yes.") for n in range(9)]
-    bad = [{"messages": [{"role": "oracle", "content": "x"}]}, {"messages": talk("a", "b", "c")["messages"]}]
-    write_lines(source / "instructions_train.jsonl", [*talks, talk("x", prose(1, 9)), *bad])
+    conversations = [conversation(f"Who sat {n}?", f"The cat {n}.", "Sure?", "Yes.") for n in range(9)]
+    bad = [{"messages": [{"role": "oracle", "content": "x"}]}, {"messages": conversation("a", "b", "c")["messages"]}]
+    write_lines(source / "instructions_train.jsonl", [*conversations, conversation("x", prose(1, 9)), *bad])
     write_lines(source / "instructions_val.jsonl", [])
     pairs = [pair("Who?", "The cat.", "The dog, the dog."), pair("Who?", "A", prose(1, 9)), pair("Who?", "A", "A")]
     write_lines(source / "preferences_train.jsonl", pairs)

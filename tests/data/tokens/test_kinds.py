@@ -43,7 +43,7 @@ def fitted(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[Kind,
 
 @pytest.fixture(scope="module")
 def encoders(fitted: dict[Kind, Path]) -> dict[Kind, TextEncoder]:
-    """The tokenizers, opened."""
+    """The tokenizers, loaded."""
     return {kind: TextEncoder(path) for kind, path in fitted.items()}
 
 

@@ -19,7 +19,7 @@ methods, lengths_of_rows = st.sampled_from(METHODS), st.integers(2, 19)
 
 
 def stream_of(lengths: Sequence[int], sources: str = "ab") -> Stream:
-    """Documents of these lengths whose every token inside is unlike all others; they lie in the file in reverse."""
+    """Return documents of these lengths in which every inner token is unique, stored in reverse order."""
     counts = np.array(lengths, dtype=np.int64)
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]]) if len(counts) else np.empty(0, np.int64)
     parts = [np.array([1, *range(100 + int(start), 100 + int(start) + size - 2), 2]) for start, size in zip(starts, lengths, strict=True)]
@@ -41,7 +41,7 @@ def test_every_token_but_the_document_starts_is_a_target_exactly_once(lengths: l
     counted = rows["tokens"][rows["loss"]]
     wanted = stream.file[stream.file != 1]
     assert sorted(counted.tolist()) == sorted(wanted.tolist())
-    # What comes before a target in its row is what came before it in the document.
+    # The token before a target in its row is the one before it in the document.
     before = {int(b): int(a) for a, b in zip(stream.file, stream.file[1:], strict=False) if b >= 100}
     for row, place in zip(*np.nonzero(rows["loss"]), strict=True):
         token = int(rows["tokens"][row, place])

@@ -14,7 +14,7 @@ from data.tokens.config import PackConfig
 from data.tokens.encoder import TextEncoder
 from data.tokens.pack import pack
 from model.loading.shards import ShardReader
-from tests.data.tokens.corpora import prose, talk, texts_of, write_lines, write_split
+from tests.data.tokens.corpora import conversation, prose, texts_of, write_lines, write_split
 
 CONFIG = PackConfig(sequence_length=32, instruction_fraction=0.25, seed=3, shard_rows=7)
 
@@ -29,10 +29,10 @@ def splits(tmp_path: Path) -> dict[str, Path]:
 
 
 @pytest.fixture
-def talks(tmp_path: Path) -> Path:
-    """A directory with instructions_train.jsonl: three that fit, one too long, one that is none."""
-    short = [talk(f"Who sat {n}?", "The cat.") for n in range(3)]
-    write_lines(tmp_path / "c" / "instructions_train.jsonl", [*short, talk("x", prose(1, 9)), {"messages": []}])
+def conversations(tmp_path: Path) -> Path:
+    """A directory with instructions_train.jsonl: three conversations that fit, one too long, one invalid."""
+    short = [conversation(f"Who sat {n}?", "The cat.") for n in range(3)]
+    write_lines(tmp_path / "c" / "instructions_train.jsonl", [*short, conversation("x", prose(1, 9)), {"messages": []}])
     return tmp_path / "c"
 
 
@@ -71,31 +71,31 @@ def test_the_documents_read_back_from_the_rows_are_the_texts(
 
 
 def test_conversations_make_up_their_fraction_of_training_rows_only(
-    splits: dict[str, Path], talks: Path, tokenizer: Path, tmp_path: Path
+    splits: dict[str, Path], conversations: Path, tokenizer: Path, tmp_path: Path
 ) -> None:
-    metrics = pack(splits, tokenizer, talks, tmp_path / "out", CONFIG)
+    metrics = pack(splits, tokenizer, conversations, tmp_path / "out", CONFIG)
     train = every_row(tmp_path / "out" / "train")
     with_user = (train["tokens"] == 4).any(axis=1)
     assert with_user.sum() == metrics["instruction_rows"]
     assert abs(with_user.mean() - 0.25) < 0.5 / len(with_user) + 1e-9
     assert metrics["instruction_rounds"] > 1
     assert not (every_row(tmp_path / "out" / "val")["tokens"] == 4).any()
-    # The whole conversation counts, but for the token that opens it.
+    # The whole conversation counts, except its first token.
     kept = train["tokens"][with_user]
     assert np.array_equal(train["loss"][with_user], (kept != 0) & (kept != 1))
 
 
-def test_what_was_left_out_is_in_the_ledger(splits: dict[str, Path], talks: Path, tokenizer: Path, tmp_path: Path) -> None:
-    metrics = pack(splits, tokenizer, talks, tmp_path / "out", CONFIG)
+def test_what_was_left_out_is_in_the_ledger(splits: dict[str, Path], conversations: Path, tokenizer: Path, tmp_path: Path) -> None:
+    metrics = pack(splits, tokenizer, conversations, tmp_path / "out", CONFIG)
     lines = [json.loads(line) for line in (tmp_path / "out" / "ledger.jsonl").read_text().splitlines()]
     assert [(line["line"], line["action"]) for line in lines] == [(5, "quarantined"), (4, "removed")]
     assert (metrics["removed"], metrics["quarantined"]) == (1, 1)
 
 
 def test_each_document_is_found_in_the_rows_that_its_account_names(
-    splits: dict[str, Path], talks: Path, tokenizer: Path, encoder: TextEncoder, tmp_path: Path
+    splits: dict[str, Path], conversations: Path, tokenizer: Path, encoder: TextEncoder, tmp_path: Path
 ) -> None:
-    pack(splits, tokenizer, talks, tmp_path / "out", CONFIG)
+    pack(splits, tokenizer, conversations, tmp_path / "out", CONFIG)
     texts = {row["id"]: row["text"] for row in pq.read_table(splits["train"]).to_pylist()}
     rows = every_row(tmp_path / "out" / "train")["tokens"]
     accounts = [r for r in pq.read_table(tmp_path / "out" / "documents.parquet").to_pylist() if r["split"] == "train"]
@@ -111,9 +111,9 @@ def test_each_document_is_found_in_the_rows_that_its_account_names(
         assert account["bytes"] == len(texts[account["id"]].encode())
 
 
-def test_the_same_inputs_give_the_same_files(splits: dict[str, Path], talks: Path, tokenizer: Path, tmp_path: Path) -> None:
-    pack(splits, tokenizer, talks, tmp_path / "one", CONFIG)
-    pack(splits, tokenizer, talks, tmp_path / "two", CONFIG)
+def test_the_same_inputs_give_the_same_files(splits: dict[str, Path], conversations: Path, tokenizer: Path, tmp_path: Path) -> None:
+    pack(splits, tokenizer, conversations, tmp_path / "one", CONFIG)
+    pack(splits, tokenizer, conversations, tmp_path / "two", CONFIG)
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_file())
     assert len(files) > 6
     for file in files:

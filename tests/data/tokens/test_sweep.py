@@ -19,12 +19,12 @@ from data.tokens.tokenizer import fit_tokenizer
 from flows.recipe.unused_keys import unused_keys
 from tests.data.tokens.corpora import prose, texts_of, write_split
 
-SWEEP = TokenizerConfig(sweep=(270, 320, 640, 960), vocab_size=1280, sweep_gain=0.3)  # the text has 323 to give
+SWEEP = TokenizerConfig(sweep=(270, 320, 640, 960), vocab_size=1280, sweep_gain=0.3)  # the text allows 323
 
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tokenizer directory whose size was swept."""
+    """A tokenizer directory fitted with a sweep."""
     folder = tmp_path_factory.mktemp("swept")
     fit_tokenizer(write_split(folder / "train.parquet", [prose(seed, 60) for seed in range(12)]), folder / "t", SWEEP)
     return folder
