@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from data.audit.sql import SQL
 from data.documents.database import Database, parquet
 
-SQL = Path(__file__).with_name("sql")
 TITLES_SHOWN = 50
 FILES_SHOWN = 5
 BY = {"sources": "source", "formats": "format", "languages": "language"}

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from data.audit.sql import SQL
 from data.documents.database import Database, parquet
 from data.documents.ledger import CLOSING, imbalance, sizes
 
-SQL = Path(__file__).with_name("sql")
 SPLITS = ("train", "val", "test")
 GONE = tuple(action for action in CLOSING if action != "kept")
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pyarrow as pa
 
 from data.audit.config import AuditConfig
+from data.audit.sql import SQL
 from data.documents.database import Database, parquet
 from data.documents.rows import rows
 from data.documents.schema import write_rows
 from data.documents.stream import batches, slices
 from data.documents.words import gram_macro, spans
 
-_SQL = Path(__file__).with_name("sql")
 _NUMBERS = ("first_word", "words")
 _COLUMNS = ("split", "id", "title", *_NUMBERS, "text", "train_id", "val_id", "other_title")
 _PASSAGES = pa.schema([(name, pa.int64() if name in _NUMBERS else pa.string()) for name in _COLUMNS])
@@ -46,16 +46,16 @@ def report_leaks(work: Database, splits: Path, output: Path, config: AuditConfig
         work.set_variables(part=part)
         for batch in batches(splits / f"{part}.parquet", ("id", "text")):
             for part_of_batch in slices(batch):
-                work.run_on_batch(_SQL / "held_out.sql", part_of_batch)
+                work.run_on_batch(SQL / "held_out.sql", part_of_batch)
     for part in ("train", "val"):
         work.set_variables(part=part)
         for batch in batches(splits / f"{part}.parquet", ("id", "text")):
             for part_of_batch in slices(batch):
-                work.run_on_batch(_SQL / "seen.sql", part_of_batch)
+                work.run_on_batch(SQL / "seen.sql", part_of_batch)
     for part in ("train", *HELD_OUT):
         columns = f"SELECT '{part}' AS part, id, title, source FROM {parquet([splits / f'{part}.parquet'])}"
         work.connection.execute(f"CREATE TEMP VIEW {part}_name AS {columns}")
-    work.run_file(_SQL / "leaks.sql")
+    work.run_file(SQL / "leaks.sql")
     write_rows(output / "leaks.parquet", _PASSAGES, _passages(work, splits, config.excerpt))
     write_rows(output / "leaked_documents.parquet", _DOCUMENTS, rows(work, _LEAKED))
     metrics: dict[str, float] = {}

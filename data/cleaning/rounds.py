@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from data.cleaning.encoding import find_mojibake
-from data.cleaning.rules import RULE_NUMBER, RULES, SQL, Rule
+from data.cleaning.rules import RULE_NUMBER, RULES, Rule
+from data.cleaning.sql import SQL
 from data.cleaning.state import CleaningState
 from data.documents.database import parquet
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Literal
 
 from data.cleaning.config import CleanConfig
+from data.cleaning.sql import SQL
 
-SQL = Path(__file__).with_name("sql")
 # The beginning of a line that names a division of a book, without the number that follows.
 DIVISION = (
     r"(?i)^\W*(chapter|book|part|act|scene|canto|volume|letter|section|sonnet|psalm|stanza"

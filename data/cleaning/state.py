@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from data.cleaning.config import CleanConfig
-from data.cleaning.rules import DIVISION, NUMERAL, SQL
+from data.cleaning.rules import DIVISION, NUMERAL
+from data.cleaning.sql import SQL
 from data.documents.database import Database, parquet
 
 VARIABLES = (

@@ -22,6 +22,7 @@ import pyarrow as pa
 from data.decontamination.config import DecontaminateConfig
 from data.decontamination.cut import Cut, cut
 from data.decontamination.evaluation import ItemText, read_texts
+from data.decontamination.sql import SQL
 from data.documents.database import Database, open_database
 from data.documents.ledger import RemovalWriter, require_balance
 from data.documents.rows import RowWriter, rows
@@ -36,7 +37,6 @@ CONTAMINATED = pa.schema(
                                                                                                 "words", "excerpt")]
 )  # fmt: skip
 EXCERPT = 400
-_SQL = Path(__file__).with_name("sql")
 _PASSAGES = "SELECT id, first, last, NULL AS name, NULL AS item FROM passage UNION ALL SELECT id, first, last, name, item FROM contaminated"
 
 
@@ -80,11 +80,11 @@ def _load(work: Database, items: Iterator[ItemText], config: DecontaminateConfig
     work.connection.execute("CREATE TABLE hit (id VARCHAR, position BIGINT, size UTINYINT, gram UBIGINT)")
     counts = {evaluation.name: 0 for evaluation in config.against}
     for batch in _tables(items):
-        work.run_on_batch(_SQL / "prefixes.sql", batch)
+        work.run_on_batch(SQL / "prefixes.sql", batch)
         for size in range(config.least_words, config.words + 1):
             work.set_variables(size=size)
             work.connection.execute(gram_macro("decon_grams", size))
-            work.run_on_batch(_SQL / "items.sql", batch)
+            work.run_on_batch(SQL / "items.sql", batch)
         counts |= {name: max(counts[name], item) for name, item in zip(*(batch[key].to_pylist() for key in ("name", "item")), strict=True)}
     metrics: dict[str, float] = {}
     for name, count in counts.items():
@@ -113,12 +113,12 @@ def _search(work: Database, documents: Path, config: DecontaminateConfig) -> Non
     work.set_variables(direct=len(sizes) < 2)
     for batch in batches(documents, ("id", "text")) if sizes else ():
         for part in slices(batch):
-            work.run_on_batch(_SQL / "suspects.sql", part)
+            work.run_on_batch(SQL / "suspects.sql", part)
             for size in sizes if work.number("SELECT count(*) FROM suspect") else ():
                 work.set_variables(size=size)
                 work.connection.execute(gram_macro("decon_grams", size))
-                work.run_file(_SQL / "hits.sql")
-    work.run_file(_SQL / "passages.sql")
+                work.run_file(SQL / "hits.sql")
+    work.run_file(SQL / "passages.sql")
 
 
 def _write(work: Database, documents: Path, output: Path, config: DecontaminateConfig) -> dict[str, float]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-SQL = Path(__file__).with_name("sql")
 Criterion = Literal["source", "title", "known_words", "longest"]
 
 

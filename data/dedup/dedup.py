@@ -19,10 +19,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from data.dedup.config import SQL, DedupConfig
+from data.dedup.config import DedupConfig
 from data.dedup.keep import choose_copies
 from data.dedup.near import SKETCH_SQL, NearDuplicates, word_hashes
 from data.dedup.pages import find_repeated_pages
+from data.dedup.sql import SQL
 from data.dedup.substrings import remove_repeated_substrings
 from data.dedup.texts import Texts
 from data.dedup.units import LINE, PARAGRAPH, remove_repeated_units

@@ -11,7 +11,8 @@ modern spelling shares more words with the rest of the corpus than one in old sp
 
 from __future__ import annotations
 
-from data.dedup.config import SQL, DedupConfig
+from data.dedup.config import DedupConfig
+from data.dedup.sql import SQL
 from data.dedup.texts import Texts
 from data.documents.database import Database
 

@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data.dedup.config import SQL, NearRule
+from data.dedup.config import NearRule
 from data.dedup.grams import HashLists, grams
 from data.dedup.minhash import MinHash
+from data.dedup.sql import SQL
 from data.dedup.texts import Texts
 from data.documents.database import Database
 

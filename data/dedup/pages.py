@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from data.dedup.config import SQL, PageRule
+from data.dedup.config import PageRule
 from data.dedup.cutting import Repeat
 from data.dedup.grams import HashLists, UInt64s, grams, mix64
+from data.dedup.sql import SQL
 from data.dedup.texts import by_document
 from data.documents.database import Database
 

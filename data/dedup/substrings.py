@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from data.dedup.config import SQL, SubstringRule
+from data.dedup.config import SubstringRule
 from data.dedup.cutting import Repeat
 from data.dedup.grams import grams, winnow
 from data.dedup.near import SKETCH_SQL, word_hashes
+from data.dedup.sql import SQL
 from data.dedup.texts import Texts
 from data.dedup.units import find_copies
 from data.documents.database import Database

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from data.dedup.config import SQL, UnitRule
+from data.dedup.config import UnitRule
 from data.dedup.cutting import Spans, split_spans
+from data.dedup.sql import SQL
 from data.dedup.texts import Texts, by_document
 from data.documents.database import Database
 from data.documents.stream import slices

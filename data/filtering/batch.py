@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from data.documents.database import Database
+from data.filtering.sql import SQL
 
-SQL = Path(__file__).with_name("sql")
 WHITE = r"[\t\v\f\r\x1c-\x1f\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
 """White space as Python's str.split defines it, except the space and the line end; a pattern for RE2."""
 

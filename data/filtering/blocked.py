@@ -14,10 +14,11 @@ from pathlib import Path
 import pyarrow as pa
 
 from data.documents.words import spans
-from data.filtering.batch import SQL, Batch, Step, TrackedDocument
+from data.filtering.batch import Batch, Step, TrackedDocument
 from data.filtering.config import BlockedConfig, FilterConfig
 from data.filtering.language import document_name
 from data.filtering.observed_files import ObservedFiles
+from data.filtering.sql import SQL
 
 ID = re.compile(r"[0-9a-f]{16}")
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from itertools import groupby
 
-from data.filtering.batch import SQL, Batch, Step, TrackedDocument
+from data.filtering.batch import Batch, Step, TrackedDocument
 from data.filtering.heuristics import Bound, remove_failing
 from data.filtering.published import C4, POLICIES
+from data.filtering.sql import SQL
 
 CUTS = ("c4 terminal punctuation", "c4 line words", "c4 javascript", "c4 policies")
 

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data.filtering.batch import SQL, Batch, Step
+from data.filtering.batch import Batch, Step
 from data.filtering.config import LengthConfig, SymbolsConfig
 from data.filtering.published import REPEATED_SIZES, TOP_SIZES, FineWeb, GopherQuality, GopherRepetition
 from data.filtering.repetition import Shares, measure_repetition
 from data.filtering.segmentation import Int64s, segment
+from data.filtering.sql import SQL
 
 COMPARE: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 

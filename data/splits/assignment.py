@@ -32,8 +32,8 @@ from pathlib import Path
 from data.documents.database import Database, parquet
 from data.splits.apportionment import apportion
 from data.splits.config import SplitConfig
+from data.splits.sql import SQL
 
-_SQL = Path(__file__).with_name("sql")
 _STRATA = "SELECT stratum, sum(documents)::BIGINT FROM component WHERE documents > 0 AND split = 'train' GROUP BY ALL ORDER BY ALL"
 _CLUSTERS = "SELECT count(*) FROM component WHERE documents > 0"
 # Strata that have enough clusters for every split, yet left a split empty.
@@ -50,7 +50,7 @@ def assign_documents(work: Database, documents: Sequence[Path], clusters: Path, 
     work.set_variables(seed=config.seed, mode=config.mode, stratify=config.stratify, test=config.test, val=config.val)
     work.connection.execute(f"CREATE TEMP VIEW documents AS SELECT * FROM {parquet(documents)}")
     work.connection.execute(f"CREATE TEMP VIEW membership AS SELECT id, cluster FROM {parquet([clusters])}")
-    work.run_file(_SQL / "clusters.sql")
+    work.run_file(SQL / "clusters.sql")
     _require_documents(work, documents[0], clusters)
     held_out = config.held_out
     count = int(work.number(_CLUSTERS))
@@ -64,7 +64,7 @@ def assign_documents(work: Database, documents: Sequence[Path], clusters: Path, 
     elif held_out:
         _fill_empty_splits(work, [*held_out, "train"], config.stratify == "source")
     work.set_variables(synthetic_ratio=config.synthetic_share / (1 - config.synthetic_share))
-    work.run_file(_SQL / "assignment.sql")
+    work.run_file(SQL / "assignment.sql")
 
 
 def _require_documents(work: Database, documents: Path, clusters: Path) -> None:
@@ -91,7 +91,7 @@ def _take_counts(work: Database, wanted: dict[str, int]) -> None:
             )
         for stratum, seats in apportion(strata, number).items():
             work.set_variables(part=split, stratum=stratum, wanted=seats)
-            work.run_file(_SQL / "take_clusters.sql")
+            work.run_file(SQL / "take_clusters.sql")
     if not work.number("SELECT count(*) FROM component WHERE documents > 0 AND split = 'train'"):
         raise ValueError(f"split.mode 'counts' leaves no cluster to train on with {wanted}; ask for fewer documents, or add books")
 
@@ -103,4 +103,4 @@ def _fill_empty_splits(work: Database, splits: list[str], by_source: bool) -> No
             work.set_variables(stratum=str(name), everywhere=stratum == "''")
             for split in splits:
                 work.set_variables(part=split)
-                work.run_file(_SQL / "fill_empty_split.sql")
+                work.run_file(SQL / "fill_empty_split.sql")

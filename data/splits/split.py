@@ -18,9 +18,10 @@ from data.documents.schema import LEDGER, write_rows
 from data.documents.stream import DocumentWriter, batches, sorted_by_id
 from data.splits.assignment import assign_documents
 from data.splits.config import SplitConfig
+from data.splits.sql import SQL
 
 SPLITS = ("train", "val", "test")
-_LEDGER = Path(__file__).with_name("sql") / "ledger.sql"
+_LEDGER = SQL / "ledger.sql"
 _ASSIGNMENT = "SELECT id, split, rule FROM assignment ORDER BY id"
 
 
