@@ -40,6 +40,7 @@ def talk(model: str, int8: bool, sampling: dict[str, Any], seed: int | None, que
         if text == "/forget":
             session.reset()
             continue
+        # Another seed each turn, or the same question would be drawn the same answer.
         _reply(session, text, config, seed + turn)
         turn += 1
 
@@ -58,6 +59,7 @@ def model_directory(model: str) -> Path:
     name, store = _store_of(model)
     graph = ProvenanceGraph.load(store)
     exports = sorted((a for a in graph.by_key.values() if a.stage == "export" and a.label == name), key=lambda a: a.origin.created)
+    # The newest export may have failed its gate; an older one that passed is still released.
     for artifact in reversed(exports):
         if is_released(graph, artifact):
             return store.local(artifact)

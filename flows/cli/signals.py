@@ -29,6 +29,7 @@ def stoppable() -> Iterator[None]:
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     threading.Thread(target=_listen, args=(reader,), daemon=True).start()
+    # Python writes the number of each signal into this pipe as it arrives; handlers run only when the main thread runs Python.
     fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     if handlers[signal.SIGINT] is not signal.SIG_IGN:
@@ -58,5 +59,6 @@ def _listen(reader: int) -> None:
             sys.stdout.write("\r\x1b[2K  stopping at a checkpoint; Ctrl-C again ends at once")
             sys.stdout.flush()
         if interrupts == 2:
+            # sys.exit would wait for threads and for the library that the main thread is in.
             os._exit(INTERRUPTED)
     os.close(reader)

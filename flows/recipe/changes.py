@@ -23,6 +23,7 @@ def apply_change(data: dict[str, Any], change: str) -> None:
     target: Any = data
     parts = key.replace("[", ".").replace("]", "").split(".")
     for depth, part in enumerate(parts[:-1], start=1):
+        # What the file does not give starts from its default, so an entry of a default list can be changed.
         inside = parts[:depth]
         target = target[_index(target, part, change)] if isinstance(target, list) else target.setdefault(part, _default(inside))
         if not isinstance(target, (dict, list)):

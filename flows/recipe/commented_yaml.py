@@ -117,6 +117,7 @@ def _scalar(value: Any) -> str:
         given = [name for name in type(value).model_fields if name in value.model_fields_set or name == "kind"]
         return "{" + ", ".join(f"{name}: {_scalar(getattr(value, name))}" for name in given) + "}"
     if isinstance(value, float):
+        # YAML reads 1e-05 as text, so numbers are written without an exponent.
         plain = format(Decimal(repr(value)), "f")
         return plain if "." in plain else f"{plain}.0"
     if isinstance(value, (list, tuple)):

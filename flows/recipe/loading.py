@@ -80,6 +80,7 @@ def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     both = dict(base)
     for name, value in own.items():
         before = both.get(name)
+        # Keys of another kind mean other things, so a section that changes its kind starts from nothing.
         if isinstance(before, dict) and isinstance(value, dict) and value.get("kind", before.get("kind")) == before.get("kind"):
             value = _merged(before, value)
         both[name] = value

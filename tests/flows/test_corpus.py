@@ -1,4 +1,4 @@
-"""The chapter that makes the corpus, run for real: a hundred books in shards, of which one more or one less concerns one shard."""
+"""The corpus chapter, run for real on a hundred books in shards: one more or one less changes one shard."""
 
 from __future__ import annotations
 
@@ -115,15 +115,13 @@ def test_one_changed_book_of_a_hundred_reads_and_cleans_one_shard_again_and_the_
         ("ingest.shards=9", {f"{stage}[8]" for stage in ("ingest", "clean")}),
     ],
 )
-def test_how_the_same_files_are_named_and_licensed_reads_nothing_again_another_number_of_shards_everything(
-    made: Recipe, change: str, elsewhere: set[str]
-) -> None:
+def test_names_and_licences_reread_nothing_and_another_number_of_shards_everything(made: Recipe, change: str, elsewhere: set[str]) -> None:
     changed = load(made.root, (change,)).model_copy(update={"store": made.store, "tracking": "none"})
     again = {place for place, decision in planned(changed).items() if place.startswith(("ingest", "clean")) and decision.action != "reuse"}
     assert again == ({*READING, *elsewhere} if elsewhere else set())
 
 
-def test_what_one_shard_made_anew_is_what_a_fresh_run_makes(made: Recipe, tmp_path: Path) -> None:
+def test_one_shard_made_again_equals_that_of_a_fresh_run(made: Recipe, tmp_path: Path) -> None:
     shutil.copytree(made.root, tmp_path / "books")
     shutil.copytree(made.store, tmp_path / "store")
     _add(tmp_path / "books")
@@ -167,9 +165,7 @@ def test_a_source_that_gives_no_text_stops_the_run_and_then_the_plan_by_name(pre
             attempt(recipe)
 
 
-def test_a_universe_is_made_once_before_its_shards_are_read_and_its_truth_is_told_to_who_judges_and_asks(
-    prefect: None, tmp_path: Path
-) -> None:
+def test_a_universe_is_made_once_and_its_truth_goes_to_audit_and_examples(prefect: None, tmp_path: Path) -> None:
     source = "ingest.sources[0]"
     small = (f"{source}.books=12", f"{source}.exact_copies=1", f"{source}.near_editions=1", "ingest.shards=3", "examples.minimum_books=1")
     bounds = "gates.corpus.bounds=[{metric: corpus.clean_recall, minimum: 0.5}, {metric: corpus.balanced, minimum: 1}]"

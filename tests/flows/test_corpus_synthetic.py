@@ -1,4 +1,4 @@
-"""The chapter that makes the corpus, run for real with a source that a machine writes and an evaluation set to keep out."""
+"""The corpus chapter, run for real with a synthetic source and an evaluation set to keep out."""
 
 from __future__ import annotations
 
@@ -61,9 +61,7 @@ def _rows(recipe: Recipe, artifact: Artifact, file: str) -> list[dict[str, objec
     return pq.read_table(Path(recipe.store) / artifact.location / file).to_pylist()
 
 
-def test_a_machines_texts_go_through_every_stage_marked_and_to_train_here_up_to_their_share(
-    recipe: Recipe, made: dict[str, Artifact]
-) -> None:
+def test_synthetic_texts_pass_every_stage_marked_and_enter_train_up_to_their_share(recipe: Recipe, made: dict[str, Artifact]) -> None:
     assert made["synthesize"].metrics["texts"] == 60
     assert sum(made[f"ingest[{number}]"].metrics["documents.robot"] for number in range(2)) == 60
     for place, file in [("clean[0]", "documents"), ("dedup", "documents"), ("decontaminate", "documents"), ("split", "train")]:
@@ -75,7 +73,7 @@ def test_a_machines_texts_go_through_every_stage_marked_and_to_train_here_up_to_
     assert 0 < split["synthetic_share"] <= 0.05 and split["synthetic_dropped"] > 0
 
 
-def test_the_exam_is_out_of_the_corpus_and_every_document_is_accounted_for(recipe: Recipe, made: dict[str, Artifact]) -> None:
+def test_the_exam_is_cut_from_the_corpus_and_every_document_is_accounted_for(recipe: Recipe, made: dict[str, Artifact]) -> None:
     assert made["decontaminate"].metrics["items_hit_exam"] == made["decontaminate"].metrics["documents_contaminated"] == 1
     (found,) = _rows(recipe, made["decontaminate"], "contaminated.parquet")
     assert found["words"] == 20 and found["place"] == 61
@@ -103,7 +101,7 @@ def test_what_is_unchanged_is_reused_and_an_edited_exam_or_grammar_is_seen(recip
     assert plan["synthesize"].action == "run" and plan["ingest[0]"].action != "reuse"
 
 
-def test_stages_that_have_nothing_to_do_are_left_out(recipe: Recipe) -> None:
+def test_stages_with_nothing_to_do_are_left_out(recipe: Recipe) -> None:
     bare = load(recipe.root).model_copy(update={"store": recipe.store, "tracking": "none"})
     assert not {"synthesize", "decontaminate"} & set(planned(bare))
 

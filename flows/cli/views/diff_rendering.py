@@ -24,6 +24,7 @@ def printable(text: str) -> str:
 
 def differing(before: str, after: str, room: int = 0) -> tuple[Line, Line]:
     """Return both texts as spans, what differs styled. `room`: characters kept around that, with dots for the rest; 0: all."""
+    # Only what lies between the common beginning and end is compared: SequenceMatcher takes quadratic time.
     start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
     shorter = min(len(before), len(after)) - start
     end = sum(1 for _ in takewhile(lambda k: before[-1 - k] == after[-1 - k], range(shorter)))

@@ -1,4 +1,4 @@
-"""The command line: what a user did wrong is one message without a traceback, and exit code 1."""
+"""The command line: a user's error is one message without a traceback, and exit code 1."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("words", "message"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES])
-def test_a_mistake_is_one_message(
+def test_a_user_error_is_one_message(
     words: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
@@ -86,7 +86,7 @@ def test_the_real_command_plans_a_first_run_as_a_table_and_changes_nothing(tmp_p
     assert not (tmp_path / "home" / "store").exists()
 
 
-def test_a_plan_ends_with_how_long_the_run_will_take_as_far_as_that_is_known(tmp_path: Path) -> None:
+def test_a_plan_ends_with_an_estimate_of_the_run_time(tmp_path: Path) -> None:
     def decision(place: str, action: Action, seconds: float | None) -> Decision:
         last = None if seconds is None else artifact(tmp_path, stage=place, seconds=seconds)
         return Decision(place, place, action, (), last=last)
@@ -106,7 +106,7 @@ def test_a_plan_ends_with_how_long_the_run_will_take_as_far_as_that_is_known(tmp
         assert plan_table(decisions, "", cores=2).splitlines()[-1] == words
 
 
-def test_shards_to_which_the_same_happens_for_the_same_reason_share_a_line() -> None:
+def test_shards_with_the_same_action_and_reason_share_a_line() -> None:
     reused = [Decision(f"ingest[{number}]", "ingest", "reuse", ()) for number in range(3)]
     new = Decision("ingest[3]", "ingest", "run", ("file books/new.txt was added",))
     waits = [Decision(f"clean[{number}]", "clean", "wait", (f"waits on ingest[{number}]",)) for number in range(2)]
@@ -116,17 +116,17 @@ def test_shards_to_which_the_same_happens_for_the_same_reason_share_a_line() -> 
     assert lines[2] == ["clean", "x2", "may", "run", "-", "waits", "on", "ingest"]
 
 
-def test_a_plan_is_written_for_machines_too(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_plan_can_be_printed_as_json(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(sys, "argv", ["folio", "plan", "four_books", "--json"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["stopped"] == ""
-    assert told["stages"][0]["stage"] == "ingest[0]"
-    assert len(told["stages"][0]["key"]) == 64
-    assert {stage["action"] for stage in told["stages"]} == {"run"}
+    output = json.loads(capsys.readouterr().out)
+    assert output["stopped"] == ""
+    assert output["stages"][0]["stage"] == "ingest[0]"
+    assert len(output["stages"][0]["key"]) == 64
+    assert {stage["action"] for stage in output["stages"]} == {"run"}
 
 
 def test_a_size_is_proposed_with_its_reasons_before_anything_ran(tmp_path: Path) -> None:
@@ -145,17 +145,17 @@ def test_a_size_is_proposed_with_its_reasons_before_anything_ran(tmp_path: Path)
     ):
         assert said in sized.stdout
     assert not (tmp_path / "home" / "store").exists()
-    told = json.loads(folio(tmp_path / "home", *words, "--json", "--params", "1e6").stdout)
-    assert told["proposed"]["parameters"] == pytest.approx(1e6, rel=0.2)
-    assert told["proposed"]["tokens"] == pytest.approx(20 * told["proposed"]["parameters"], rel=0.05)
-    assert set(told["proposed"]["memory_bytes"]) == {"0", "1", "2", "3"}
+    output = json.loads(folio(tmp_path / "home", *words, "--json", "--params", "1e6").stdout)
+    assert output["proposed"]["parameters"] == pytest.approx(1e6, rel=0.2)
+    assert output["proposed"]["tokens"] == pytest.approx(20 * output["proposed"]["parameters"], rel=0.05)
+    assert set(output["proposed"]["memory_bytes"]) == {"0", "1", "2", "3"}
     # What is proposed is a recipe that can be run.
     table = folio(tmp_path / "home", *words, "--params", "1e6").stdout
     changes = [line.strip().removesuffix(" \\").removeprefix("--set ") for line in table.splitlines() if line.startswith("    --set")]
-    assert load("four_books", tuple(changes)).model.width == told["proposed"]["model"]["width"]
+    assert load("four_books", tuple(changes)).model.width == output["proposed"]["model"]["width"]
 
 
-def test_the_real_command_ends_with_one_when_it_cannot_go_on_and_shows_where_when_asked(tmp_path: Path) -> None:
+def test_the_command_exits_with_1_on_an_error_and_shows_a_traceback_only_with_debug(tmp_path: Path) -> None:
     plain = folio(tmp_path / "home", "plan", "univers")
     assert (plain.returncode, plain.stdout, plain.stderr.count("\n")) == (1, "", 1)
     debugged = folio(tmp_path / "home", "--debug", "plan", "univers")
@@ -178,7 +178,7 @@ def test_the_settings_for_other_tools_can_be_read_by_a_shell(capsys: pytest.Capt
     assert read.stdout.startswith("http://127.0.0.1:")
 
 
-def test_with_those_settings_mlflow_looks_into_the_database_of_this_home(tmp_path: Path) -> None:
+def test_with_those_settings_mlflow_uses_the_database_of_this_home(tmp_path: Path) -> None:
     script = folio(tmp_path, "env").stdout + f'exec {sys.executable} -c "import mlflow; print(mlflow.get_tracking_uri())"'
     read = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True, env={})
     assert read.stdout.strip() == f"sqlite:///{tmp_path / 'mlflow.db'}"
@@ -195,7 +195,7 @@ def test_top_k_top_p_and_a_seed_without_a_temperature_are_refused_since_nothing_
         talk("four_books", False, {"temperature": 0.0, "top_k": None, "top_p": None, "max_new_tokens": 8}, 3, "Continue: The cat")
 
 
-def test_a_place_that_the_recipe_has_not_can_not_be_refreshed_nor_shards_unfolded_in_json(tmp_path: Path) -> None:
+def test_an_unknown_position_cannot_be_refreshed_and_json_cannot_be_unfolded(tmp_path: Path) -> None:
     for asked in ("clean[7]", "evaluate.bsae", "universe"):
         refused = folio(tmp_path / "home", "plan", "four_books", "--refresh", asked)
         assert refused.returncode == 1

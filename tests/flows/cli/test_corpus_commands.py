@@ -28,7 +28,7 @@ def shown(account: EditedCorpus, document: str, **options: Any) -> str:
     return plain(show_document(document, store=account.store.url, **options))
 
 
-def test_a_document_s_origin_fate_and_rules_are_told_stage_by_stage(told: EditedCorpus) -> None:
+def test_a_document_s_origin_outcome_and_rules_are_shown_stage_by_stage(told: EditedCorpus) -> None:
     text = shown(told, "Alice in Wonderland")
     assert "from: source books, path alice.txt, format txt, encoding utf-8, language en (0.98)" in text
     lines = [" ".join(line.split()) for line in text.splitlines()]
@@ -42,7 +42,7 @@ def test_a_document_is_found_by_its_file_path_title_and_id(told: EditedCorpus, n
     assert f"document {IDS['alice.txt']}: books/alice.txt" in shown(told, name)
 
 
-def test_each_changed_line_stands_before_and_after_with_every_rule_and_its_neighbours(told: EditedCorpus) -> None:
+def test_each_changed_line_is_shown_before_and_after_with_its_rules_and_neighbours(told: EditedCorpus) -> None:
     text = shown(told, "alice.txt")
     assert (
         """
@@ -59,7 +59,7 @@ clean, place 2
     assert "clean, place 3, round 2" in text and "+ misread words  She had nothing at all to do." in text
 
 
-def test_the_differing_part_is_marked_and_what_was_cut_is_struck(told: EditedCorpus) -> None:
+def test_the_differing_part_is_highlighted_and_cut_text_is_struck_out(told: EditedCorpus) -> None:
     spans = [span for line in show_document("alice.txt", store=told.store.url) for span in line]
     assert ('"', OLD) in spans and ("“", NEW) in spans and ("—", NEW) in spans
     assert ("ALICE IN WONDERLAND   12", CUT) in spans
@@ -72,24 +72,24 @@ def test_only_what_one_rule_did_is_shown_when_asked(told: EditedCorpus) -> None:
         shown(told, "alice.txt", rule="runing")
 
 
-def test_fewer_places_than_there_are_are_some_of_every_rule_and_say_how_many_more(told: EditedCorpus) -> None:
+def test_a_limit_shows_some_changes_of_every_rule_and_says_how_many_more_there_are(told: EditedCorpus) -> None:
     text = shown(told, "alice.txt", limit=3)
     assert "changes, 3 of 4; 1 more with --full, --limit or --rule" in text
     assert "- running heads" in text and "+ dashes" in text and "+ misread words" in text
 
 
-def test_in_full_the_whole_text_stands_as_it_was_read_and_as_it_stands(told: EditedCorpus) -> None:
+def test_full_shows_the_whole_text_before_and_after(told: EditedCorpus) -> None:
     text = shown(told, "alice.txt", full=True)
     before, after = text.split("as it is now, 154 characters\n")
     assert "as it was read, 193 characters" in before and f"- quotes, dashes  {ALICE.splitlines()[1]}" in before
     assert after == f"Alice was tired — “very” tired.\nShe had nothing at all to do.\n{WHITE}"
 
 
-def test_a_passage_that_stands_elsewhere_names_the_document_that_keeps_it(told: EditedCorpus) -> None:
+def test_a_removed_passage_names_the_document_that_keeps_it(told: EditedCorpus) -> None:
     assert f"- paragraph  {WHITE}  [{IDS['alice.txt']} (books/alice.txt)]" in shown(told, "quoting.txt")
 
 
-def test_what_was_found_and_redacted_is_never_shown_as_it_was(told: EditedCorpus) -> None:
+def test_redacted_personal_data_is_never_shown(told: EditedCorpus) -> None:
     changed = shown(told, "letter.txt").partition("changes, ")[2]
     assert "- e-mail  e-mail, 15 characters\n+ e-mail  <email>\n          Write to <email> or to me." in changed
     assert "ann@example.org" not in changed
@@ -110,7 +110,7 @@ def test_a_document_that_was_removed_says_where_and_why_and_shows_its_text(told:
     assert text in found.partition("its text as it reached ")[2]
 
 
-def test_a_file_that_was_put_aside_is_shown_with_its_reason(told: EditedCorpus) -> None:
+def test_a_quarantined_file_is_shown_with_its_reason(told: EditedCorpus) -> None:
     assert "quarantined by ingest: no text: it begins like a PNG image" in shown(told, "photo.txt")
 
 
@@ -118,7 +118,7 @@ def test_a_document_that_others_were_called_copies_of_names_them(told: EditedCor
     assert f"kept in place of {IDS['copy.txt']} (books/copy.txt)" in shown(told, "moby.txt")
 
 
-def test_as_data_the_story_has_both_texts_and_every_change(told: EditedCorpus) -> None:
+def test_json_has_both_texts_and_every_change(told: EditedCorpus) -> None:
     story = json.loads(shown(told, "alice.txt", as_json=True))
     assert story["before"] == ALICE and story["after"].startswith("Alice was tired — “very” tired.")
     assert [stage["stage"] for stage in story["stages"]] == ["ingest", "clean", "filter", "dedup", "decontaminate", "split"]
@@ -126,7 +126,7 @@ def test_as_data_the_story_has_both_texts_and_every_change(told: EditedCorpus) -
         "running heads", "quotes", "dashes", "running heads", "misread words"]  # fmt: skip
 
 
-def test_names_that_mean_nothing_are_refused_with_what_is_near(told: EditedCorpus) -> None:
+def test_unknown_names_are_refused_with_similar_ones(told: EditedCorpus) -> None:
     with pytest.raises(LookupError, match=r"No document that books read is called 'alice in wonderlnd'.* Similar names:\n.*alice.txt"):
         shown(told, "alice in wonderlnd")
     with pytest.raises(LookupError, match=r"The recipe 'boks' never ran in .*; did you mean books\? These did: books\."):
@@ -160,7 +160,7 @@ def test_the_funnel_has_every_stage_and_each_rule_s_share(told: EditedCorpus) ->
     assert data["recipe"] == "books" and data["metrics"]["balanced"] == 1.0 and data["documents_kept"] == 5
 
 
-def test_the_tables_of_what_was_removed_are_listed_with_their_sizes_and_places(told: EditedCorpus) -> None:
+def test_the_tables_of_removed_text_are_listed_with_sizes_and_paths(told: EditedCorpus) -> None:
     tables = json.loads(show_removed(store=told.store.url, as_json=True))
     assert [(table["stage"], table["rule"], table["rows"]) for table in tables] == [
         ("clean", "running_heads", 2), ("clean", "too_short", 1), ("filter", "language", 1), ("dedup", "exact_document", 1),
@@ -176,7 +176,7 @@ def test_a_rule_s_table_opens_with_document_place_and_text(told: EditedCorpus, r
     assert "2 pieces, the first 1" in show_removed(rule, limit=1, store=told.store.url)
 
 
-def test_a_limit_where_nothing_is_limited_is_refused(told: EditedCorpus) -> None:
+def test_a_limit_without_a_rule_is_refused(told: EditedCorpus) -> None:
     for asked in ({"full": True, "limit": 3}, {"as_json": True, "limit": 3}, {"as_json": True, "full": True}):
         with pytest.raises(ValueError, match=r"leave --(limit|full) out"):
             show_document("alice.txt", store=told.store.url, **asked)
@@ -191,7 +191,7 @@ def test_stages_that_a_recipe_leaves_out_are_left_out(tmp_path: Path) -> None:
     assert json.loads(corpus_stats(store=short.store.url, as_json=True))["metrics"]["balanced"] == 1.0
 
 
-def test_why_two_documents_were_called_the_same_is_told_by_their_links_and_shared_passages(told: EditedCorpus) -> None:
+def test_duplicates_are_explained_by_their_links_and_shared_passages(told: EditedCorpus) -> None:
     pytest.importorskip("data.dedup.explanation")
     text = explain_duplicates("copy.txt", "Moby Dick", store=told.store.url)
     names = [f"{IDS[name]} (books/{name})" for name in ("copy.txt", "moby.txt")]
@@ -207,12 +207,12 @@ def test_a_control_character_of_a_text_never_reaches_the_terminal() -> None:
     assert "\x1b" not in "".join(text for line in differing("a\x1bb", "a\x1bc") for text, _ in line)
 
 
-def test_marks_keep_every_letter_of_both_texts() -> None:
+def test_highlighting_keeps_every_letter_of_both_texts() -> None:
     for before, after in [("", "x"), ("abc", "abd"), ("same", "same"), ("a" * 2000, "b" * 1500), ("xaxbx", "xbxax"), ("aa", "a")]:
         old, new = differing(before, after)
         assert ("".join(text for text, _ in old), "".join(text for text, _ in new)) == (before, after)
 
 
-def test_the_material_of_these_tests_takes_a_document_through_every_fate() -> None:
+def test_the_documents_of_these_tests_meet_every_outcome() -> None:
     assert {text.end[:2] for text in SHELF if text.end} == {
         ("clean", "removed"), ("filter", "removed"), ("dedup", "duplicate"), ("decontaminate", "removed")}  # fmt: skip

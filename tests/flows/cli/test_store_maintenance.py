@@ -1,4 +1,4 @@
-"""`folio gc` and `folio verify` as a person and a machine see them."""
+"""What `folio gc` and `folio verify` print, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def store(home: Path) -> Store:
     return open_store(str(home / "store"), home, home)
 
 
-def test_a_collection_says_what_goes_how_large_it_is_and_why_and_deletes_when_asked(home: Path, store: Store) -> None:
+def test_gc_says_what_goes_its_size_and_why_and_deletes_only_when_asked(home: Path, store: Store) -> None:
     old, new = committed(store, FILES, name="old"), committed(store, FILES, name="new")
     runs = ran(store, 1, old), ran(store, 2, new)
-    told = folio(home, "gc", "--keep", "1")
-    assert told.returncode == 0
-    assert f"kept: run {runs[1].id} of toys, one of the newest finished runs\nkept: 1 artifact, 1.5 MB\n" in told.stdout
-    assert f"goes: {old.location}    1.5 MB  artifact: last used by run {runs[0].id} of toys, which is not kept\n" in told.stdout
-    assert "can go: 1 thing, 1.5 MB. Nothing was deleted; do it with: folio gc --delete" in told.stdout
+    output = folio(home, "gc", "--keep", "1")
+    assert output.returncode == 0
+    assert f"kept: run {runs[1].id} of toys, one of the newest finished runs\nkept: 1 artifact, 1.5 MB\n" in output.stdout
+    assert f"goes: {old.location}    1.5 MB  artifact: last used by run {runs[0].id} of toys, which is not kept\n" in output.stdout
+    assert "can go: 1 thing, 1.5 MB. Nothing was deleted; do it with: folio gc --delete" in output.stdout
     assert store.find("clean", old.key) == old
     plain = json.loads(folio(home, "gc", "--keep", "1", "--json").stdout)
     assert [(waste["kind"], waste["path"], waste["size"]) for waste in plain["waste"]] == [("artifact", old.location, 1_500_000)]
@@ -47,29 +47,29 @@ def test_a_store_that_records_no_run_is_kept_whole(home: Path, store: Store) -> 
     assert store.find("clean", made.key) == made
 
 
-def test_under_a_run_nothing_is_deleted_and_one_line_says_so(home: Path, store: Store) -> None:
+def test_gc_deletes_nothing_during_a_run_and_says_so_in_one_line(home: Path, store: Store) -> None:
     run = ran(store, 1, status="running")
     with Journal(store).running(run), store.in_use():
-        told = folio(home, "gc", "--delete")
-    assert told.returncode == 1
-    assert told.stderr.startswith(f"folio: {store.url} is in use: run {run.id} of toys (process 7 on h) is under way")
-    assert told.stderr.count("\n") == 1
+        output = folio(home, "gc", "--delete")
+    assert output.returncode == 1
+    assert output.stderr.startswith(f"folio: {store.url} is in use: run {run.id} of toys (process 7 on h) is under way")
+    assert output.stderr.count("\n") == 1
 
 
-def test_verification_names_damage_and_ends_with_1_and_what_is_for_machines_stands_alone(home: Path, store: Store) -> None:
+def test_verify_names_damage_exits_with_1_and_prints_json_alone(home: Path, store: Store) -> None:
     made = committed(store, FILES)
     assert folio(home, "verify").returncode == 0
     (store.local(made) / "a.txt").write_bytes(b"b" * 1_500_000)
-    told = folio(home, "verify")
-    assert told.returncode == 1
-    assert f"{made.location}: a.txt does not match its record\n" in told.stdout
-    assert "1 artifact, 1.5 MB read again: 1 damaged\nquarantine them and make them again: folio verify --heal" in told.stdout
+    output = folio(home, "verify")
+    assert output.returncode == 1
+    assert f"{made.location}: a.txt does not match its record\n" in output.stdout
+    assert "1 artifact, 1.5 MB read again: 1 damaged\nquarantine them and make them again: folio verify --heal" in output.stdout
     plain = json.loads(folio(home, "verify", "--json").stdout)
     assert plain["damaged"] == [{"location": made.location, "problems": ["a.txt does not match its record"]}]
     assert plain["well"] is False
 
 
-def test_healing_puts_aside_what_nobody_misses_and_is_done(store: Store) -> None:
+def test_healing_only_quarantines_what_no_recipe_needs(store: Store) -> None:
     made = committed(store, FILES)
     ran(store, 1, committed(store, FILES, name="other"))
     (store.local(made) / "a.txt").unlink()
@@ -79,7 +79,7 @@ def test_healing_puts_aside_what_nobody_misses_and_is_done(store: Store) -> None
     assert verify_store(heal=False, as_json=False, store=store.url)[1]
 
 
-def test_nothing_is_put_aside_under_a_run(store: Store) -> None:
+def test_nothing_is_quarantined_during_a_run(store: Store) -> None:
     made = committed(store, FILES)
     (store.local(made) / "a.txt").unlink()
     run = ran(store, 1, status="running")
@@ -88,7 +88,7 @@ def test_nothing_is_put_aside_under_a_run(store: Store) -> None:
     assert (store.local(made) / "artifact.json").exists()
 
 
-def test_healing_that_cannot_run_the_recipe_again_says_why_and_all_is_not_well(store: Store) -> None:
+def test_healing_that_cannot_rerun_the_recipe_fails_and_says_why(store: Store) -> None:
     made = committed(store, FILES)
     run = ran(store, 1, made, configuration={"name": "toys", "colour": "red"})
     (store.local(made) / "a.txt").unlink()
@@ -98,7 +98,7 @@ def test_healing_that_cannot_run_the_recipe_again_says_why_and_all_is_not_well(s
     assert f"{made.location}: not healed" in text
 
 
-def test_of_each_recipe_the_newest_finished_run_is_run_again_and_only_if_it_used_what_is_damaged(store: Store) -> None:
+def test_each_recipe_s_newest_finished_run_is_rerun_if_it_used_what_is_damaged(store: Store) -> None:
     old, new, other = (committed(store, FILES, name=name) for name in ("old", "new", "other"))
     ran(store, 1, old)
     finished = ran(store, 2, new)

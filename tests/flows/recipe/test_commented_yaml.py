@@ -17,7 +17,7 @@ from flows.recipe.loading import built_in, load
 
 
 @pytest.mark.parametrize("name", built_in())
-def test_every_key_of_a_recipe_shown_whole_has_words_above_it(name: str) -> None:
+def test_every_key_of_a_whole_recipe_is_explained_above_it(name: str) -> None:
     lines = [line.strip() for line in commented(load(name), "Whole.").splitlines()]
     keys = [i for i, line in enumerate(lines) if line and not line.startswith(("#", "- "))]
     assert len(keys) > 100
@@ -32,7 +32,7 @@ def test_a_recipe_written_and_read_back_is_equal(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("name", built_in())
-def test_a_recipe_shown_whole_sets_every_key_but_those_of_the_machine(name: str) -> None:
+def test_a_whole_recipe_has_every_key_but_those_of_the_machine(name: str) -> None:
     recipe = load(name).model_copy(update={"root": "."})
     assert set(type(recipe).model_fields) - set(yaml.safe_load(commented(recipe, "Whole."))) <= {*MACHINE, "resources"}
 
@@ -82,6 +82,6 @@ class Section(BaseModel):
 
 
 @pytest.mark.parametrize("model", [Wordless(), Section()])
-def test_a_key_without_words_is_refused_by_name(model: BaseModel) -> None:
+def test_a_key_without_a_description_is_refused_by_name(model: BaseModel) -> None:
     with pytest.raises(ValueError, match=r"(Wordless.bare|Section.section) has no description, so a recipe can't explain it"):
         commented(model, "")

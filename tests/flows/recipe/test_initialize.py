@@ -70,7 +70,7 @@ def test_a_folder_of_any_name_gets_a_recipe_that_loads(tmp_path: Path, called: s
     assert called in load(str(folder)).description
 
 
-def test_the_folder_one_stands_in_is_called_by_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_current_folder_gives_the_recipe_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(library(tmp_path / "tales", NAMES))
     write_recipe(Path())
     assert load("recipe.yaml").description == "A model of the texts in tales."
@@ -87,12 +87,12 @@ def test_a_folder_without_text_is_refused(tmp_path: Path, empty: dict[str, str])
     assert not (tmp_path / "recipe.yaml").exists()
 
 
-def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"nowhere is not a folder; give the folder"):
         write_recipe(tmp_path / "nowhere")
 
 
-def test_a_recipe_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
+def test_an_existing_recipe_is_never_overwritten(tmp_path: Path) -> None:
     folder = library(tmp_path, NAMES)
     (folder / "recipe.yaml").write_text("mine")
     with pytest.raises(RecipeError, match=r"recipe.yaml is already there; move it away"):

@@ -1,4 +1,4 @@
-"""A recipe that can't be accepted is refused before anything starts, naming key, value and way out."""
+"""A recipe that can't be accepted is refused before anything starts, with key, value and what to do."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("change", "message"), WRONG, ids=[change for change, _ in WRONG])
-def test_a_change_that_cannot_be_made_names_key_value_and_way_out(change: str, message: str) -> None:
+def test_an_impossible_change_names_key_value_and_what_to_do(change: str, message: str) -> None:
     with pytest.raises(RecipeError) as error:
         load("universe", (change,))
     assert message in str(error.value)
@@ -127,7 +127,7 @@ def test_sections_that_contradict_each_other_are_refused_with_both_values(change
     assert message in str(error.value)
 
 
-def test_a_source_that_is_called_as_the_rows_of_conversations_are_is_refused_where_sources_are_told_apart() -> None:
+def test_a_source_cannot_have_the_name_of_conversation_rows_when_rows_are_packed_by_source() -> None:
     load("four_books", ("ingest.sources[0].name=conversations",))
     with pytest.raises(RecipeError, match=r"pack\.by_source=true, and ingest\.sources has one called conversations"):
         load("four_books", ("ingest.sources[0].name=conversations", "pack.by_source=true"))
@@ -139,7 +139,7 @@ def test_examples_about_a_world_need_a_world(tmp_path: Path) -> None:
         load(str(path))
 
 
-def test_every_fault_of_a_recipe_is_told_at_once(tmp_path: Path) -> None:
+def test_all_errors_of_a_recipe_are_reported_at_once(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as error:
         load(str(recipe_file(tmp_path, name="A B", seeds=1, quantize={"embeddings": "perhaps"})))
     message = str(error.value)
@@ -157,7 +157,7 @@ def test_every_fault_of_a_recipe_is_told_at_once(tmp_path: Path) -> None:
         ("sft:\n  steps: 1\n  steps: 2\n", "the key 'steps' is given twice; keep one"),
     ],
 )
-def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_a_file_that_is_not_a_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(RecipeError) as error:
         load(str(tmp_path / "mine.yaml"))
@@ -165,7 +165,7 @@ def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str, message: s
     assert message in str(error.value)
 
 
-def test_bytes_that_are_no_text_are_no_recipe(tmp_path: Path) -> None:
+def test_a_file_that_is_not_text_is_named(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_bytes(b"name: \xff\xfe")
     with pytest.raises(RecipeError, match=r"mine.yaml can't be read as YAML"):
         load(str(tmp_path / "mine.yaml"))

@@ -96,17 +96,17 @@ def test_paths_start_where_the_sources_are_named(tmp_path: Path) -> None:
         ({"a": "extends: [universe]\n"}, r"extends=\['universe'\] is not the name or the path of a recipe"),
     ],
 )
-def test_a_base_that_cannot_be_is_refused_by_name(tmp_path: Path, files: dict[str, str], message: str) -> None:
+def test_an_impossible_base_is_refused_by_name(tmp_path: Path, files: dict[str, str], message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load(write(tmp_path, **files))
 
 
-def test_a_source_without_a_kind_is_told_to_name_one(tmp_path: Path) -> None:
+def test_a_source_without_a_kind_is_refused_with_an_example(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"ingest\.sources\.0: no kind; say which it is, such as `kind: files`"):
         load(write(tmp_path, mine="name: mine\ningest: {sources: [{paths: [books]}]}\n"))
 
 
-def test_what_a_short_recipe_must_have_is_named(tmp_path: Path) -> None:
+def test_missing_required_keys_are_named(tmp_path: Path) -> None:
     with pytest.raises(RecipeError) as error:
         load(write(tmp_path, mine="seed: 3\n"))
     assert "  name: missing" in str(error.value) and "  ingest: missing" in str(error.value)

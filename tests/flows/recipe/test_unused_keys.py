@@ -84,10 +84,10 @@ def test_no_recipe_that_comes_with_folio_holds_a_key_that_does_nothing(name: str
     assert not list(unused_keys(load(name)))
 
 
-def test_what_a_field_needs_stands_beside_it() -> None:
-    told = {model.__name__: model for model in models(Recipe) if getattr(model, "NEEDS", None)}
-    assert {"CleanConfig", "SplitConfig", "EvaluateConfig", "UniverseSource", "PretrainConfig"} <= set(told)
-    for name, model in told.items():
+def test_needs_name_fields_of_the_same_class() -> None:
+    needing = {model.__name__: model for model in models(Recipe) if getattr(model, "NEEDS", None)}
+    assert {"CleanConfig", "SplitConfig", "EvaluateConfig", "UniverseSource", "PretrainConfig"} <= set(needing)
+    for name, model in needing.items():
         for field, needs in model.NEEDS.items():
             assert {field, *(part.partition("=")[0] for need in needs for part in need.split(" and "))} <= set(model.model_fields), (
                 name,

@@ -64,7 +64,7 @@ def test_a_port_held_by_something_else_is_one_error_that_names_port_and_variable
 
 
 @pytest.mark.parametrize("value", ["", "http", "0", "65536", "-1"])
-def test_what_is_no_port_is_refused_by_name(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_port_is_refused_by_name(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FOLIO_PREFECT_PORT", value)
     with pytest.raises(ServiceError, match=f"FOLIO_PREFECT_PORT='{value}' is not a port; give a number from 1 to 65535"):
         servers.prefect_server()
@@ -77,15 +77,15 @@ def test_a_home_that_cannot_be_made_names_its_variable(monkeypatch: pytest.Monke
         servers.configure()
 
 
-def test_nothing_calls_home_and_prefect_never_starts_a_server_of_its_own() -> None:
-    told = servers.settings()
-    assert told["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] == told["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
-    assert (told["DO_NOT_TRACK"], told["MLFLOW_DISABLE_TELEMETRY"]) == ("1", "true")
-    assert told["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
-    assert told["PREFECT_API_URL"].startswith("http://127.0.0.1:")
+def test_telemetry_is_off_and_prefect_starts_no_ephemeral_server() -> None:
+    environment = servers.settings()
+    assert environment["PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"] == environment["PREFECT_SERVER_ANALYTICS_ENABLED"] == "false"
+    assert (environment["DO_NOT_TRACK"], environment["MLFLOW_DISABLE_TELEMETRY"]) == ("1", "true")
+    assert environment["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
+    assert environment["PREFECT_API_URL"].startswith("http://127.0.0.1:")
 
 
-def test_services_start_once_listen_on_loopback_alone_and_end_when_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_services_start_once_listen_on_loopback_alone_and_stop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
     monkeypatch.setenv("FOLIO_PREFECT_PORT", str(free_port()))
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "prefect"))
@@ -106,7 +106,7 @@ def test_services_start_once_listen_on_loopback_alone_and_end_when_told(monkeypa
     assert servers.stop() == []
 
 
-def test_stopping_leaves_a_process_alone_that_has_the_number_of_a_dead_service(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_stopping_spares_a_process_that_reuses_a_dead_service_s_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
     with psutil.Popen(["sleep", "60"], start_new_session=True) as stranger:
         servers.remember(servers.prefect_server(), stranger.pid)
