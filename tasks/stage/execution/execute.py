@@ -47,6 +47,7 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
                 done(job, task(**job.parameters()))
         mapped = calls[0].shard is not None and run.pool.takes(len(to_run))
         resources = run.pool.share(len(to_run)) if mapped else run.resources
+        # A worker process can't reach the exporter, so the MLflow run is opened here.
         job_reporter: Reporter = BufferedReporter(reporter.start()) if mapped and run.pool.elsewhere else reporter
         jobs = [StageJob(context, call, resources, job_reporter) for call in to_run]
         if mapped:

@@ -66,6 +66,7 @@ def _execute(context: JobContext, call: StageCall, resources: Resources, reporte
     )
     context.store.commit(work.output, artifact)
     shutil.rmtree(base)
+    # Raised only now, so that an unreachable database does not cost a finished artifact.
     if outage is not None:
         raise outage
     return artifact

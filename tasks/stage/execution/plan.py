@@ -83,6 +83,7 @@ def decide(
         known = (*requested, *(compare(last.ingredients, ingredients, unknown) if last else _causes_without_record(before)))
         made = (record.ingredients for record in store.records(stage))
         accepted_as = (acceptance.ingredients for acceptance in acceptances(store) if acceptance.stage == stage)
+        # It runs for certain if no candidate matches, whatever the missing inputs turn out to be.
         certain = refresh or all(compare(other, ingredients, unknown) for other in chain(made, accepted_as))
         waiting = f"waits on {', '.join(dict.fromkeys(waits_on.values()))}"
         action: Action = "run" if certain else "wait"

@@ -43,8 +43,10 @@ def run_job(job: StageJob) -> Outcome:
         logging.getLogger("folio").setLevel(logging.INFO)
         _require_same_setup(context, call)
     with context.store.lock(key, lambda: log(f"{position}: another run is making this; waiting for it")):
+        # Another run may have replaced a damaged artifact meanwhile, so check it again, by digest.
         verify = call.decision.damaged is not None
         found, _, _ = find_reusable(context.store, call.decision.stage, key, verify=verify, label=call.label)
+        # For a refresh, an artifact is new enough if another run has made it since this run began.
         if isinstance(found, Artifact) and (not call.decision.refresh or found.origin.created > context.started):
             return Outcome(found, executed=False)
         if isinstance(found, Damaged):

@@ -225,6 +225,7 @@ def _read_one(path: Path) -> tuple[Path, str, str]:
             after = os.fstat(stream.fileno())
     except OSError as error:
         return path, "", f"{UNREADABLE}{error.strerror}"
+    # Unsettled: the file changed while it was read, or so recently that another change could leave the same times.
     still = _signature(before) == _signature(after) and started - max(before.st_mtime, before.st_ctime) >= SETTLE_SECONDS
     return path, _signature(before) if still else "", digest
 

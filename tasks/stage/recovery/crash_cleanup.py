@@ -69,6 +69,7 @@ def process_of(record: RunRecord) -> psutil.Process | None:
         began = process.create_time()
     except psutil.NoSuchProcess:
         return None
+    # A process that began after the run did has only reused its number.
     return process if began <= datetime.fromisoformat(record.started).timestamp() + 1 else None
 
 

@@ -18,6 +18,7 @@ from tasks.stage.store.store import Store
 from tasks.stage.system.progress import log
 from tasks.stage.system.subprocesses import start_detached
 
+# End of file on the pipe means that the run died without dismissing its watchdog.
 WAIT = 'read -r word; test "$word" = done || exec "$@"'
 
 

@@ -39,6 +39,7 @@ def retained_runs(runs: Iterable[RunRecord], keep: int, named: set[str], alive: 
                 kept.append(RetainedRun(run, "named"))
         elif run.id in named:
             kept.append(RetainedRun(run, "named"))
+        # An unfinished run is worth keeping only where it reached positions that no later one did.
         elif done == 0 and (not positions or run.positions.keys() - positions):
             kept.append(
                 RetainedRun(run, f"{'crashed' if run.status == 'running' else run.status} after the newest finished run; may be continued")

@@ -128,10 +128,12 @@ class Store:
         record = artifact.model_dump_json(indent=1).encode()
         with self._store_errors(artifact.location):
             if self.local_root is not None:
+                # The files reach the disk before the record, or a power cut could leave a record of lost bytes.
                 fsync_tree(made)
                 replace_directory(made, Path(target))
                 write_atomically(Path(target) / RECORD, record)
             else:
+                # An object store has no rename: delete the old artifact, record first, then write the new one, record last.
                 self.discard(artifact.location)
                 for file in artifact.files:
                     self.fs.put_file(str(made / file.path), f"{target}/{file.path}")

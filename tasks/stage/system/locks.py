@@ -73,6 +73,7 @@ def lease_lock(fs: fsspec.AbstractFileSystem, path: str, on_wait: Callable[[], N
         lease = _read(fs, path)
         if lease is None or lease[1] < time.time():
             _write(fs, path, owner, seconds)
+            # Without conditional writes the last writer wins: wait until all have written, then see who that was.
             time.sleep(POLL_SECONDS)
             if _owned(fs, path, owner):
                 break

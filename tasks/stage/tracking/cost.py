@@ -63,6 +63,7 @@ class _Processor:
             return self._shares.pop(watch)
 
     def _settle(self) -> None:
+        # Time of the process can't be told apart by thread and child, so concurrent stopwatches share it.
         spent = _cpu_seconds()
         for watch in self._shares:
             self._shares[watch] += (spent - self._settled) / len(self._shares)
