@@ -48,7 +48,7 @@ def cached(draw: Callable[P, Markup], *args: P.args, **kwargs: P.kwargs) -> Mark
     if folder is None:
         return draw(*args, **kwargs)
     drawn = json.dumps([_drawer(), draw.__module__, draw.__qualname__, args, kwargs], sort_keys=True, default=vars)
-    path = folder / f"{hashlib.sha256(drawn.encode()).hexdigest()}.svg"
+    path = folder / f"{hashlib.sha256(drawn.encode()).hexdigest()}.drawing"
     if (kept := _read(path)) is not None:
         return Markup(kept)
     made = draw(*args, **kwargs)
