@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import socket
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from flows.recipe.loading import load
+from tests.end_to_end.readme import README, block, shell
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 TEXTS = {
     f"{number}.txt": f"The {animal} of {town}\n\n"
     + " ".join(f"On day {day} the {animal} went from {town} to the river." for day in range(40))
@@ -24,45 +19,8 @@ TEXTS = {
 }
 
 
-def block(heading: str) -> list[str]:
-    """Return the commands of the first shell block under a heading, without their comments."""
-    section = README.split(f"## {heading}\n", 1)[1]
-    found = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
-    assert found, heading
-    return [line.split("  #")[0].strip() for line in found.group(1).splitlines() if line.strip()]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A new folio home and free ports, in an environment without settings of Prefect or MLflow."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_", "FOLIO_"))}
-    paths = {"FOLIO_HOME": str(tmp_path_factory.mktemp("home")), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    ports = {"FOLIO_PREFECT_PORT": str(free_port()), "FOLIO_MLFLOW_PORT": str(free_port())}
-    environment = {**kept, **paths, **ports, "PREFECT_WORKER_QUERY_SECONDS": "1", "COLUMNS": "200"}
-    yield environment
-    subprocess.run(["folio", "down"], env=environment, check=True, cwd=ROOT)
-
-
-def shell(command: str, environment: dict[str, str], timeout: float = 600) -> str:
-    """Run one line in a shell at the root of the repository. Return its output; fail with it if the line fails."""
-    done = subprocess.run(["bash", "-c", command], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
-def test_the_quick_commands_do_what_their_comments_say(environment: dict[str, str]) -> None:
-    commands = block("Try it in seconds")
-    assert commands[0] == "source .venv/bin/activate"
-    outputs = {command: [] for command in commands[1:]}
-    for command in commands[1:]:
-        outputs[command].append(shell(command, environment))
-    listed, first, plan, reply, funnel, shown, lineage, holding, differing = (outputs[command] for command in dict.fromkeys(commands[1:]))
+def test_the_quick_commands_do_what_their_comments_say(quick_commands: dict[str, list[str]]) -> None:
+    listed, first, plan, reply, funnel, shown, lineage, holding, differing = quick_commands.values()
     assert "universe" in listed[0] and "four_books" in listed[0]
     assert "pretrain: done" in first[0] and "P the_cat.sat" in first[0]
     assert "done in" not in first[1] and first[1].count(": reused") == 22

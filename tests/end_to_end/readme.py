@@ -1,0 +1,32 @@
+"""The README's shell blocks, and how its lines are run."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def block(heading: str) -> list[str]:
+    """Return the commands of the first shell block under a heading, without their comments."""
+    section = README.split(f"## {heading}\n", 1)[1]
+    found = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert found, heading
+    return [line.split("  #")[0].strip() for line in found.group(1).splitlines() if line.strip()]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def shell(command: str, environment: dict[str, str], timeout: float = 600) -> str:
+    """Run one line in a shell at the root of the repository. Return its output; fail with it if the line fails."""
+    done = subprocess.run(["bash", "-c", command], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
