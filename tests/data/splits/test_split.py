@@ -103,14 +103,14 @@ def test_counts_take_whole_clusters_and_a_new_book_moves_at_most_one_of_them_at_
 @few
 @given(shelves(fewest=12, editions=1), NAME, st.sampled_from("abc"))
 def test_counts_by_source_follow_the_sizes_and_a_new_book_moves_one_at_each_boundary_of_two_sources(
-    books: Books, name: str, source: str
+    shelf: Books, name: str, source: str
 ) -> None:
-    assume(name not in books)
+    assume(name not in shelf)
     config = SplitConfig(mode="counts", val_documents=3, test_documents=4, stratify="source")
-    before, after = assignments(books, config), assignments(books | {name: Book(source=source)}, config)
-    sizes = Counter(book.source for book in books.values())
-    assert Counter(books[book].source for book, part in before.items() if part == "test") == apportion(sizes, 4)
-    moved = [(books[book].source, before[book], after[book]) for book in books if before[book] != after[book]]
+    before, after = assignments(shelf, config), assignments(shelf | {name: Book(source=source)}, config)
+    sizes = Counter(book.source for book in shelf.values())
+    assert Counter(shelf[book].source for book, part in before.items() if part == "test") == apportion(sizes, 4)
+    moved = [(shelf[book].source, before[book], after[book]) for book in shelf if before[book] != after[book]]
     for part in ("val", "test"):
         sources = [where for where, *move in moved if part in move]
         assert len(sources) == len(set(sources)) <= 2
