@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from data.decontamination.config import DecontaminateConfig
-from data.decontamination.cut import Cut, cut
+from data.decontamination.cut import CutText, cut
 from data.decontamination.evaluation import ItemText, read_texts
 from data.decontamination.sql import SQL
 from data.documents.database import Database, open_database
@@ -165,7 +165,7 @@ def _contaminated_row(match: Mapping[str, Any], text: str) -> dict[str, Any]:
             "excerpt": text[:EXCERPT]}  # fmt: skip
 
 
-def _account(name: str, text: str, passages: int, result: Cut, removed: RemovalWriter) -> Iterator[dict[str, Any]]:
+def _account(name: str, text: str, passages: int, result: CutText, removed: RemovalWriter) -> Iterator[dict[str, Any]]:
     """Yield the ledger rows of a document that was cut or dropped, and write what it lost to `removed`."""
     if result.dropped:
         removed.write(RULE, name, 0, text, result.dropped)

@@ -10,7 +10,7 @@ import re
 from itertools import groupby
 
 from data.filtering.batch import Batch, Step, TrackedDocument
-from data.filtering.heuristics import Bound, remove_failing
+from data.filtering.heuristics import Threshold, remove_failing
 from data.filtering.published import C4, POLICIES
 from data.filtering.sql import SQL
 
@@ -20,8 +20,8 @@ CUTS = ("c4 terminal punctuation", "c4 line words", "c4 javascript", "c4 policie
 def c4(config: C4) -> Step:
     """Return the step that applies C4's rules."""
     whole = (
-        *((Bound("c4 lorem ipsum", "lorem_ipsum", ">", 0),) if config.lorem_ipsum else ()),
-        *((Bound("c4 curly brackets", "curly_brackets", ">", 0),) if config.curly_brackets else ()),
+        *((Threshold("c4 lorem ipsum", "lorem_ipsum", ">", 0),) if config.lorem_ipsum else ()),
+        *((Threshold("c4 curly brackets", "curly_brackets", ">", 0),) if config.curly_brackets else ()),
     )
     enough = " +".join(["[^ ]+"] * config.minimum_line_words)
 

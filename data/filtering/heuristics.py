@@ -24,7 +24,7 @@ COMPARE: dict[str, Callable[[float, float], bool]] = {"<": operator.lt, "<=": op
 
 
 @dataclass(frozen=True)
-class Bound:
+class Threshold:
     """A document fails `rule` if `measure` `sign` `limit` is true; a limit of None switches the rule off."""
 
     rule: str
@@ -51,7 +51,7 @@ class MeasuredRules:
     """A step that applies bounds to the measures of one .sql file."""
 
     script: str
-    bounds: Sequence[Bound]
+    bounds: Sequence[Threshold]
 
     def __call__(self, batch: Batch) -> None:
         """Remove the documents that fail a rule."""
@@ -60,7 +60,7 @@ class MeasuredRules:
         remove_failing(batch, self.bounds)
 
 
-def remove_failing(batch: Batch, bounds: Sequence[Bound]) -> None:
+def remove_failing(batch: Batch, bounds: Sequence[Threshold]) -> None:
     """Remove documents by the first bound that they fail, according to table `measured`."""
     for document, row in batch.rows("SELECT * FROM measured ORDER BY n"):
         failed = next((bound for bound in bounds if bound.failed(row[bound.measure])), None)
@@ -71,32 +71,32 @@ def remove_failing(batch: Batch, bounds: Sequence[Bound]) -> None:
 def length(config: LengthConfig) -> MeasuredRules:
     """Return the step that bounds the length of documents."""
     bounds = (
-        Bound("length characters", "characters", "<", config.minimum_characters),
-        Bound("length characters", "characters", ">", config.maximum_characters),
-        Bound("length words", "words", "<", config.minimum_words),
-        Bound("length words", "words", ">", config.maximum_words),
+        Threshold("length characters", "characters", "<", config.minimum_characters),
+        Threshold("length characters", "characters", ">", config.maximum_characters),
+        Threshold("length words", "words", "<", config.minimum_words),
+        Threshold("length words", "words", ">", config.maximum_words),
     )
     return MeasuredRules("length.sql", bounds)
 
 
 def symbols(config: SymbolsConfig) -> MeasuredRules:
     """Return the step that bounds the share of symbols."""
-    return MeasuredRules("symbols.sql", (Bound("symbols", "symbols", ">", config.maximum),))
+    return MeasuredRules("symbols.sql", (Threshold("symbols", "symbols", ">", config.maximum),))
 
 
 def gopher_quality(config: GopherQuality) -> MeasuredRules:
     """Return the step with Gopher's quality rules, in the order of the paper."""
     bounds = (
-        Bound("gopher words", "words", "<", config.minimum_words),
-        Bound("gopher words", "words", ">", config.maximum_words),
-        Bound("gopher word length", "mean_word_length", "<", config.minimum_word_length),
-        Bound("gopher word length", "mean_word_length", ">", config.maximum_word_length),
-        Bound("gopher hashes", "hashes_a_word", ">", config.maximum_hashes),
-        Bound("gopher ellipses", "ellipses_a_word", ">", config.maximum_ellipses),
-        Bound("gopher bullet lines", "bullet_lines", ">", config.maximum_bullet_lines),
-        Bound("gopher ellipsis lines", "ellipsis_lines", ">", config.maximum_ellipsis_lines),
-        Bound("gopher alphabetic words", "alphabetic_words", "<", config.minimum_alphabetic_words),
-        Bound("gopher stop words", "stop_words", "<", config.minimum_stop_words),
+        Threshold("gopher words", "words", "<", config.minimum_words),
+        Threshold("gopher words", "words", ">", config.maximum_words),
+        Threshold("gopher word length", "mean_word_length", "<", config.minimum_word_length),
+        Threshold("gopher word length", "mean_word_length", ">", config.maximum_word_length),
+        Threshold("gopher hashes", "hashes_a_word", ">", config.maximum_hashes),
+        Threshold("gopher ellipses", "ellipses_a_word", ">", config.maximum_ellipses),
+        Threshold("gopher bullet lines", "bullet_lines", ">", config.maximum_bullet_lines),
+        Threshold("gopher ellipsis lines", "ellipsis_lines", ">", config.maximum_ellipsis_lines),
+        Threshold("gopher alphabetic words", "alphabetic_words", "<", config.minimum_alphabetic_words),
+        Threshold("gopher stop words", "stop_words", "<", config.minimum_stop_words),
     )
     return MeasuredRules("gopher_quality.sql", bounds)
 
@@ -104,9 +104,9 @@ def gopher_quality(config: GopherQuality) -> MeasuredRules:
 def fineweb(config: FineWeb) -> Step:
     """Return the step with FineWeb's rules."""
     bounds = (
-        Bound("fineweb punctuated lines", "punctuated_lines", "<=", config.minimum_punctuated_lines),
-        Bound("fineweb duplicate characters", "duplicate_characters", ">=", config.maximum_duplicate_characters),
-        Bound("fineweb short lines", "short_lines", ">=", config.maximum_short_lines),
+        Threshold("fineweb punctuated lines", "punctuated_lines", "<=", config.minimum_punctuated_lines),
+        Threshold("fineweb duplicate characters", "duplicate_characters", ">=", config.maximum_duplicate_characters),
+        Threshold("fineweb short lines", "short_lines", ">=", config.maximum_short_lines),
     )
     measure = MeasuredRules("fineweb.sql", bounds)
 
@@ -120,12 +120,15 @@ def fineweb(config: FineWeb) -> Step:
 def gopher_repetition(config: GopherRepetition) -> Step:
     """Return the step with Gopher's repetition rules, lines and paragraphs first."""
     bounds = (
-        Bound("gopher duplicate lines", "duplicate_lines", ">", config.lines),
-        Bound("gopher duplicate paragraphs", "duplicate_paragraphs", ">", config.paragraphs),
-        Bound("gopher duplicate line characters", "duplicate_line_characters", ">", config.line_characters),
-        Bound("gopher duplicate paragraph characters", "duplicate_paragraph_characters", ">", config.paragraph_characters),
-        *(Bound(f"gopher top {n}-grams", f"top_{n}_grams", ">", getattr(config, f"top_{n}_grams")) for n in TOP_SIZES),
-        *(Bound(f"gopher repeated {n}-grams", f"repeated_{n}_grams", ">", getattr(config, f"repeated_{n}_grams")) for n in REPEATED_SIZES),
+        Threshold("gopher duplicate lines", "duplicate_lines", ">", config.lines),
+        Threshold("gopher duplicate paragraphs", "duplicate_paragraphs", ">", config.paragraphs),
+        Threshold("gopher duplicate line characters", "duplicate_line_characters", ">", config.line_characters),
+        Threshold("gopher duplicate paragraph characters", "duplicate_paragraph_characters", ">", config.paragraph_characters),
+        *(Threshold(f"gopher top {n}-grams", f"top_{n}_grams", ">", getattr(config, f"top_{n}_grams")) for n in TOP_SIZES),
+        *(
+            Threshold(f"gopher repeated {n}-grams", f"repeated_{n}_grams", ">", getattr(config, f"repeated_{n}_grams"))
+            for n in REPEATED_SIZES
+        ),
     )
 
     def step(batch: Batch) -> None:
@@ -135,7 +138,7 @@ def gopher_repetition(config: GopherRepetition) -> Step:
     return step
 
 
-def remove_by_shares(batch: Batch, n_D: Int64s, measured_RD: Shares, bounds: Sequence[Bound]) -> None:
+def remove_by_shares(batch: Batch, n_D: Int64s, measured_RD: Shares, bounds: Sequence[Threshold]) -> None:
     """Remove the documents numbered `n_D` by the first upper bound that they fail; row r of `measured_RD` belongs to bound r."""
     failed_RD = measured_RD > np.array([[bound.limit] for bound in bounds])
     for column in np.flatnonzero(failed_RD.any(axis=0)).tolist():

@@ -25,7 +25,7 @@ _ROWS = 256
 
 
 @dataclass(frozen=True, order=True)
-class Document:
+class IngestedDocument:
     """A document as ingest named it: `path` is its name within its source, `parts` the number of files it was joined from."""
 
     id: str
@@ -44,11 +44,11 @@ class Document:
         return text in (self.id, self.title, self.path, self.name, PurePosixPath(self.path).name)
 
 
-def documents(stream: IO[bytes]) -> Iterator[Document]:
+def documents(stream: IO[bytes]) -> Iterator[IngestedDocument]:
     """Yield the documents of a file that ingest wrote, in its order, without their texts."""
     for row in _rows(stream, ("id", "source", "title", "metadata")):
         metadata = json.loads(row["metadata"])
-        yield Document(row["id"], row["source"], str(metadata.get("path", "")), row["title"], int(metadata.get("parts", 1)))
+        yield IngestedDocument(row["id"], row["source"], str(metadata.get("path", "")), row["title"], int(metadata.get("parts", 1)))
 
 
 def quarantined(stream: IO[bytes]) -> Iterator[tuple[str, str, str]]:

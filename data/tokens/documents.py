@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Document:
+class SplitDocument:
     """One document of a split."""
 
     id: str
@@ -20,7 +20,7 @@ class Document:
     text: str
 
 
-def read_documents(path: Path, batch_rows: int = 16) -> Iterator[Document]:
+def read_documents(path: Path, batch_rows: int = 16) -> Iterator[SplitDocument]:
     """Yield the documents of a Parquet file in its order (by id, as every stage writes them)."""
     import pyarrow.parquet as pq
 
@@ -34,7 +34,7 @@ def read_documents(path: Path, batch_rows: int = 16) -> Iterator[Document]:
         for batch in file.iter_batches(batch_size=batch_rows, columns=["id", "source", "text"]):
             columns = (batch.column(name).to_pylist() for name in ("id", "source", "text"))
             for identity, source, text in zip(*columns, strict=True):
-                yield Document(identity, source, text or "")
+                yield SplitDocument(identity, source, text or "")
 
 
 def shuffle_key(seed: int, *parts: object) -> int:

@@ -2,7 +2,7 @@
 
 In both, every token is in some row, and every token except each `<|bos|>` is a target exactly once. Where a document continues in another
 row, that row begins with the last token of the part before, as an input only: so positions = tokens + repeated + padding.
-`Cut` needs no memory besides the rows asked for; `BestFit` about 100 bytes and two microseconds for each part of a document, linear.
+`CutLayout` needs no memory besides the rows asked for; `BestFit` about 100 bytes and two microseconds for each part of a document, linear.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from data.tokens.special import PAD
 from data.tokens.stream import Numbers, Stream
 
 
-class Layout(Protocol):
+class RowLayout(Protocol):
     """Rows that can be built in any number at a time."""
 
     @property
@@ -28,7 +28,7 @@ class Layout(Protocol):
         ...
 
 
-class TextLayout(Layout, Protocol):
+class TextLayout(RowLayout, Protocol):
     """The layout of a stream, with its effect on each document; every array is int64 [documents]."""
 
     stream: Stream
@@ -39,7 +39,7 @@ class TextLayout(Layout, Protocol):
     padding: Numbers  # padding between the end of the document and the end of its row
 
 
-class Cut:
+class CutLayout:
     """Concatenate and cut: a new row begins every `sequence_length` tokens; only the last row is padded."""
 
     def __init__(self, stream: Stream, sequence_length: int) -> None:
@@ -129,4 +129,4 @@ def _plan(length: Numbers, width: int) -> tuple[Numbers, Numbers]:
 
 def make_layout(stream: Stream, method: str, sequence_length: int) -> TextLayout:
     """Return the layout for a packing method."""
-    return BestFit(stream, sequence_length) if method == "best_fit" else Cut(stream, sequence_length)
+    return BestFit(stream, sequence_length) if method == "best_fit" else CutLayout(stream, sequence_length)

@@ -26,7 +26,7 @@ from data.tokens.chat import LineLedger
 from data.tokens.config import CONVERSATIONS, PackConfig
 from data.tokens.document_index import documents_table, write_documents
 from data.tokens.encoder import TextEncoder
-from data.tokens.layout import Layout, make_layout
+from data.tokens.layout import RowLayout, make_layout
 from data.tokens.mixing import ConversationRows, conversation_rows, spread_evenly
 from data.tokens.rows import Columns
 from data.tokens.shard_writer import ShardWriter
@@ -65,7 +65,7 @@ def pack(
                 file = conversations / "instructions_train.jsonl" if conversations.is_dir() else conversations
                 conversation_part = conversation_rows(encoder, file, sum(text.rows for text in texts), config, ledger)
                 metrics |= {"instruction_rows": float(conversation_part.rows), "instruction_rounds": conversation_part.rounds}
-            layouts: list[Layout] = [*texts, *([conversation_part] if conversation_part.rows else [])]
+            layouts: list[RowLayout] = [*texts, *([conversation_part] if conversation_part.rows else [])]
             which = _order(layouts, config)
             writer = ShardWriter(output / name, "pretrain", config.sequence_length, encoder, config.shard_rows, stream.unknown_size)
             _write_rows(writer, layouts, which)
@@ -99,14 +99,14 @@ def _parts(stream: Stream, config: PackConfig) -> list[Stream]:
     return list(parts.values())
 
 
-def _order(layouts: Sequence[Layout], config: PackConfig) -> NDArray[np.int64]:
+def _order(layouts: Sequence[RowLayout], config: PackConfig) -> NDArray[np.int64]:
     """Return the layout of each row: source after source, or conversations spread evenly among the text; int64 [rows]."""
     if config.by_source or len(layouts) == 1:
         return np.repeat(np.arange(len(layouts)), [layout.rows for layout in layouts])
     return spread_evenly(layouts[0].rows, layouts[1].rows).astype(np.int64)
 
 
-def _write_rows(writer: ShardWriter, layouts: Sequence[Layout], which: NDArray[np.int64]) -> None:
+def _write_rows(writer: ShardWriter, layouts: Sequence[RowLayout], which: NDArray[np.int64]) -> None:
     """Write the rows of all layouts in order, a few million tokens at a time."""
     done = [0] * len(layouts)
     some = max(1, TOKENS_AT_ONCE // writer.width)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Trial:
+class SizeTrial:
     """The measurement of one size on held-out text; `vocab_size` is the size that the sample allowed.
 
     `bytes` excludes those lost to unknown tokens. `gain`: relative gain in bytes per token over the previous size, for each doubling; None
@@ -60,7 +60,7 @@ def fit_best(sample: Sample, config: TokenizerConfig) -> tuple[Tokenizer, list[d
     return best, [asdict(row) | {"bytes_per_token": row.bytes_per_token, "chosen": index == chosen} for index, row in enumerate(tried)]
 
 
-def _measure(fitted: Tokenizer, size: int, texts: list[str], before: Trial | None) -> Trial:
+def _measure(fitted: Tokenizer, size: int, texts: list[str], before: SizeTrial | None) -> SizeTrial:
     fitted.encode_special_tokens = True
     reached, unknown = fitted.get_vocab_size(with_added_tokens=True), fitted.token_to_id(UNKNOWN)
     uses = np.zeros(reached, dtype=np.int64)
@@ -72,4 +72,4 @@ def _measure(fitted: Tokenizer, size: int, texts: list[str], before: Trial | Non
     if before is not None:
         doublings = math.log2(reached / before.vocab_size)
         gain = (size_in_bytes / tokens / before.bytes_per_token - 1) / doublings if doublings > 0 else 0.0
-    return Trial(size, reached, size_in_bytes, tokens, lost / tokens, gain)
+    return SizeTrial(size, reached, size_in_bytes, tokens, lost / tokens, gain)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from data.tokens.documents import Document, read_documents, shuffle_key
+from data.tokens.documents import SplitDocument, read_documents, shuffle_key
 from data.tokens.encoder import TextEncoder, batches
 from data.tokens.special import SPECIAL_TOKENS
 
@@ -62,7 +62,7 @@ def measure(encoder: TextEncoder, split: Path, seed: int) -> Measurement:
     whole, sources = Tally(), defaultdict[str, Tally](Tally)
     uses = np.zeros(encoder.vocab_size, dtype=np.int64)
     errors = 0
-    chosen: list[tuple[int, Document]] = []
+    chosen: list[tuple[int, SplitDocument]] = []
     for group in batches(_texts(split, seed, chosen)):
         texts = [text for _, text in group]
         encodings = encoder.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
@@ -115,17 +115,19 @@ def report_metrics(report: dict[str, Any]) -> dict[str, float]:
     return flat | {f"sweep_{row['size']}_bytes_per_token": row["bytes_per_token"] for row in report["sweep"]}
 
 
-def _texts(split: Path, seed: int, chosen: list[tuple[int, Document]]) -> Iterator[tuple[str, str]]:
+def _texts(split: Path, seed: int, chosen: list[tuple[int, SplitDocument]]) -> Iterator[tuple[str, str]]:
     """Yield (source, text) of each document with text; collect in `chosen` the documents whose beginnings become samples."""
     for document in read_documents(split):
-        chosen.append((shuffle_key(seed, "shown", document.id), Document(document.id, document.source, document.text[:SAMPLE_CHARACTERS])))
+        chosen.append(
+            (shuffle_key(seed, "shown", document.id), SplitDocument(document.id, document.source, document.text[:SAMPLE_CHARACTERS]))
+        )
         chosen.sort(key=lambda one: one[0])
         del chosen[SAMPLES:]
         if document.text:
             yield document.source, document.text
 
 
-def _sample(encoder: TextEncoder, document: Document) -> dict[str, Any]:
+def _sample(encoder: TextEncoder, document: SplitDocument) -> dict[str, Any]:
     """Return the beginning of a document as [id, text] for each token; a character's text belongs to its first token."""
     encoding = encoder.tokenizer.encode(document.text, add_special_tokens=False)
     cuts: list[list[Any]] = []

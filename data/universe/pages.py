@@ -16,7 +16,7 @@ from data.universe.faults import Fault, break_word, curl_quotes, garbage, misrea
 
 
 @dataclass
-class Line:
+class PrintedLine:
     """A printed line: its text, the words [start, end) that begin on it, and whether it starts inside a hyphenated word."""
 
     text: str
@@ -108,15 +108,15 @@ def _corrupt_words(words: list[list[str]], scan: ScanProfile, config: UniverseSo
 def _break_lines(
     words: list[list[str]], dirty: list[list[str]], scan: ScanProfile, config: UniverseSource, rng: Random,
     faults: list[Fault], blocks: set[int],
-) -> list[Line]:  # fmt: skip
+) -> list[PrintedLine]:  # fmt: skip
     """Return lines of at most `width` columns, a blank one after each paragraph, long words hyphenated at some line ends."""
-    lines: list[Line] = []
+    lines: list[PrintedLine] = []
     at = 0
     for number, row in enumerate(dirty):
         if number in blocks:
             block = garbage(rng)
             faults.append(Fault("corrupted_block", number, at, at, "\n".join(block), ""))
-            lines += [Line(text, at, at, number) for text in (*block, "")]
+            lines += [PrintedLine(text, at, at, number) for text in (*block, "")]
         first, current, column, start = len(lines), list[str](), 0, at
         broken = False
         for offset, (clean, word) in enumerate(zip(words[number], row, strict=True)):
@@ -124,28 +124,28 @@ def _break_lines(
             if scan.width and column and len(word) > room:
                 cut = break_word(word, room)
                 if clean == word and cut and rng.random() < config.hyphen_rate:
-                    lines.append(Line(" ".join([*current, word[:cut] + "-"]), start, at + offset, number, broken))
+                    lines.append(PrintedLine(" ".join([*current, word[:cut] + "-"]), start, at + offset, number, broken))
                     faults.append(Fault("hyphenation", number, at + offset, at + offset + 1, f"{word[:cut]}-\n{word[cut:]}", word))
                     word, broken = word[cut:], True
                 else:
-                    lines.append(Line(" ".join(current), start, at + offset, number, broken))
+                    lines.append(PrintedLine(" ".join(current), start, at + offset, number, broken))
                     broken = False
                 current, column, start = [], 0, at + offset
             column += len(word) + (1 if current else 0)
             current.append(word)
-        lines.append(Line(" ".join(current), start, at + len(row), number, broken))
+        lines.append(PrintedLine(" ".join(current), start, at + len(row), number, broken))
         if len(lines) - first > 1:
             faults.append(Fault("hard_wrap", number, at, at + len(row), str(len(lines) - first), ""))
         at += len(row)
-        lines.append(Line("", at, at, number))
+        lines.append(PrintedLine("", at, at, number))
     return lines[:-1]
 
 
-def _paginate(lines: list[Line], title: str, scan: ScanProfile, config: UniverseSource, rng: Random, faults: list[Fault]) -> str:
+def _paginate(lines: list[PrintedLine], title: str, scan: ScanProfile, config: UniverseSource, rng: Random, faults: list[Fault]) -> str:
     """Return the lines as pages with numbers, perhaps running heads, and one page twice where the profile says so."""
     if scan.pages == "none":
         return "\n".join(line.text for line in lines)
-    pages: list[list[Line]] = []
+    pages: list[list[PrintedLine]] = []
     at = 0
     while at < len(lines):
         size = config.lines_per_page + rng.randint(-2, 2)

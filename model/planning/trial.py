@@ -28,7 +28,7 @@ class TrialError(RuntimeError):
     """The trial failed; the message ends with the process's last line."""
 
 
-class Trial(BaseModel, frozen=True):
+class TrainingTrial(BaseModel, frozen=True):
     """What a trial measured."""
 
     seconds: float = Field(description="median of one update; seconds")
@@ -44,7 +44,7 @@ class Trial(BaseModel, frozen=True):
         return self.tokens / self.seconds
 
 
-def run_trial(job: Job, updates: int = 4) -> Trial:
+def run_trial(job: Job, updates: int = 4) -> TrainingTrial:
     """Time `updates` updates of the job's model, batch and optimizer with one worker. Raise TrialError if that fails.
 
     The job's paths are not read.
@@ -64,7 +64,7 @@ def run_trial(job: Job, updates: int = 4) -> Trial:
     if ended.returncode:
         last = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
         raise TrialError(f"the trial of {job.decoder} failed: {last[-1]}")
-    return Trial.model_validate_json(ended.stdout.strip().splitlines()[-1])
+    return TrainingTrial.model_validate_json(ended.stdout.strip().splitlines()[-1])
 
 
 def measure(job: Job, updates: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from data.provenance.tables import Document, documents, text_digests
+from data.provenance.tables import IngestedDocument, documents, text_digests
 from tasks.lineage.graph import without_shard
 from tasks.lineage.inspections import DOCUMENTS
 from tasks.lineage.snapshot import StoreSnapshot
@@ -65,9 +65,9 @@ class RunSide:
 class DocumentChanges:
     """How the documents that were read differ. `problem`: why that cannot be told, if it cannot."""
 
-    added: tuple[Document, ...] = ()
-    removed: tuple[Document, ...] = ()
-    changed: tuple[Document, ...] = ()
+    added: tuple[IngestedDocument, ...] = ()
+    removed: tuple[IngestedDocument, ...] = ()
+    changed: tuple[IngestedDocument, ...] = ()
     problem: str = ""
 
 
@@ -153,9 +153,9 @@ def _documents(snapshot: StoreSnapshot, one: RunSide, two: RunSide) -> DocumentC
     )
 
 
-def _read(snapshot: StoreSnapshot, artifacts: Iterable[Artifact]) -> dict[str, tuple[Document, str]]:
+def _read(snapshot: StoreSnapshot, artifacts: Iterable[Artifact]) -> dict[str, tuple[IngestedDocument, str]]:
     """Id -> the document and the digest of its text."""
-    found: dict[str, tuple[Document, str]] = {}
+    found: dict[str, tuple[IngestedDocument, str]] = {}
     for artifact in artifacts:
         with snapshot.open(artifact, DOCUMENTS) as stream:
             known = {document.id: document for document in documents(stream)}
@@ -212,7 +212,7 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         money = {"money": side.rates.price(cost), "currency": side.rates.currency}
         return fields | {"places": positions, "cost": cost.model_dump() | money, "gone": side.missing}
 
-    def named(group: Iterable[Document]) -> list[dict[str, str]]:
+    def named(group: Iterable[IngestedDocument]) -> list[dict[str, str]]:
         return [{"id": document.id, "name": document.name, "title": document.title} for document in group]
 
     def pair(difference: tuple[Any, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import Any
 from data.documents.ledger import CLOSING
 from data.documents.schema import document_id
 from data.provenance.edits import EDITS_FILE, Change, merge_changes, removed_file, split_lines
-from data.provenance.tables import Document, SharedText, find_shared_text, quarantined, rows_of, text_of
+from data.provenance.tables import IngestedDocument, SharedText, find_shared_text, quarantined, rows_of, text_of
 from tasks.lineage.corpus_run import CorpusRun, find_corpus_run, has_file, newest_corpus_runs
 from tasks.lineage.documents import MAX_CANDIDATES, describe_document, find_document, read_documents
 from tasks.lineage.inspections import DOCUMENT_TABLES, DOCUMENTS, LEDGER, SPLITS
@@ -54,7 +54,7 @@ class DocumentHistory:
     """A document's steps through the corpus of a run. `names`: id -> name of the other documents that its ledgers mention."""
 
     corpus: CorpusRun
-    document: Document
+    document: IngestedDocument
     metadata: dict[str, Any]
     steps: tuple[Step, ...]
     names: dict[str, str]
@@ -93,11 +93,11 @@ def find_history(snapshot: StoreSnapshot, text: str, recipe: str = "") -> Docume
     raise LookupError(_not_found(corpora, text))
 
 
-def _quarantined(corpus: CorpusRun) -> Iterable[tuple[Document, str]]:
+def _quarantined(corpus: CorpusRun) -> Iterable[tuple[IngestedDocument, str]]:
     for artifact in corpus.sources:
         if has_file(artifact, QUARANTINE):
             for source, path, reason in corpus.read(artifact, QUARANTINE, lambda stream: list(quarantined(stream))):
-                yield Document(document_id(source, path), source, path, PurePosixPath(path).name), reason
+                yield IngestedDocument(document_id(source, path), source, path, PurePosixPath(path).name), reason
 
 
 def _not_found(corpora: list[CorpusRun], text: str) -> str:
@@ -112,7 +112,7 @@ def _not_found(corpora: list[CorpusRun], text: str) -> str:
     return f"No document that {recipes} read is called {text!r}; give its id, its path, its file's name or its title.{hint}"
 
 
-def document_history(corpus: CorpusRun, document: Document, quarantine: str = "") -> DocumentHistory:
+def document_history(corpus: CorpusRun, document: IngestedDocument, quarantine: str = "") -> DocumentHistory:
     """Read the history of a document. `quarantine`: the reason, if it is a quarantined file."""
     steps: list[Step] = []
     for stage in corpus.stages:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from data.provenance.tables import Document, documents
+from data.provenance.tables import IngestedDocument, documents
 from tasks.lineage.inspections import DOCUMENTS
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact
@@ -14,20 +14,20 @@ from tasks.stage.store.artifact import Artifact
 MAX_CANDIDATES = 12
 
 
-def describe_document(document: Document) -> str:
+def describe_document(document: IngestedDocument) -> str:
     """Return a document's id, name and title on one line."""
     return f"document {document.id}: {document.name}, {document.title!r}"
 
 
 def find_document(
     snapshot: StoreSnapshot, text: str, artifacts: Iterable[Artifact] | None = None
-) -> tuple[Document, list[Artifact]] | None:
+) -> tuple[IngestedDocument, list[Artifact]] | None:
     """Return the document with this id, path, title or file name and the artifacts that read it, newest first; None if there is none.
 
     `artifacts`: where to look, by default in all. Raise LookupError with the candidates if several documents match.
     """
     path = Path(text).expanduser().resolve()
-    found: dict[str, tuple[Document, list[Artifact]]] = {}
+    found: dict[str, tuple[IngestedDocument, list[Artifact]]] = {}
     for artifact, document in read_documents(snapshot, snapshot.graph.newest_first if artifacts is None else artifacts):
         if document.is_called(text) or (path.is_file() and f"{path.as_posix()}".endswith(f"/{document.path}")):
             found.setdefault(document.id, (document, []))[1].append(artifact)
@@ -38,7 +38,7 @@ def find_document(
     return next(iter(found.values()), None)
 
 
-def read_documents(snapshot: StoreSnapshot, artifacts: Iterable[Artifact]) -> Iterator[tuple[Artifact, Document]]:
+def read_documents(snapshot: StoreSnapshot, artifacts: Iterable[Artifact]) -> Iterator[tuple[Artifact, IngestedDocument]]:
     """Yield the documents of those artifacts that read sources; the others name none. Files that are gone are skipped."""
     for artifact in artifacts:
         if snapshot.hook(artifact).reads_sources:

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from data.provenance.tables import Document, text_of
+from data.provenance.tables import IngestedDocument, text_of
 from tasks.lineage.hook import Holding, Inspection
 from tasks.lineage.inspections import DOCUMENT_TABLES
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact, InputRecord
 
 
-def find_holdings(snapshot: StoreSnapshot, document: Document) -> list[Holding]:
+def find_holdings(snapshot: StoreSnapshot, document: IngestedDocument) -> list[Holding]:
     """Judge every artifact of the store; return the findings in order of creation."""
     known: dict[str, Holding] = {}
     texts: list[str] = []

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import IO, TypeVar
 
-from data.provenance.tables import Document
+from data.provenance.tables import IngestedDocument
 from tasks.stage.stage import Hook
 from tasks.stage.store.artifact import Artifact
 
@@ -45,7 +45,7 @@ class Inspection:
     `inputs`: what is known of the artifact's inputs, with paths as this stage sees them; `text`: returns the document's text, or "".
     """
 
-    document: Document
+    document: IngestedDocument
     artifact: Artifact
     inputs: Mapping[str, Holding]
     open: Callable[[Artifact, str], IO[bytes]]

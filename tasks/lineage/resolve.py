@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from data.provenance.tables import Document
+from data.provenance.tables import IngestedDocument
 from tasks.lineage.documents import MAX_CANDIDATES, describe_document, find_document
 from tasks.lineage.graph import sinks
 from tasks.lineage.snapshot import StoreSnapshot
@@ -26,7 +26,7 @@ class Subject:
     kind: Literal["artifact", "file", "run", "model", "document"]
     description: str
     roots: tuple[Artifact, ...]
-    document: Document | None = None
+    document: IngestedDocument | None = None
     run: RunRecord | None = None
     registered: RegisteredModel | None = None
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from data.provenance.tables import Document, find_shared_text
+from data.provenance.tables import IngestedDocument, find_shared_text
 from tasks.lineage.documents import read_documents
 from tasks.lineage.holdings import find_holdings, holding_json
 from tasks.lineage.hook import Holding
@@ -40,7 +40,7 @@ class Takedown:
     `rerun`: recipe -> positions that may run again; `sources`: the recipe's sources that read it.
     """
 
-    document: Document
+    document: IngestedDocument
     read_by: tuple[Artifact, ...]
     holdings: tuple[Holding, ...]
     left_corpus: tuple[Holding, ...]
@@ -74,7 +74,7 @@ class Takedown:
         return [self.document.id, *(identity for identity, relation in self.related.items() if relation.whole)]
 
 
-def plan_takedown(snapshot: StoreSnapshot, document: Document, read_by: Iterable[Artifact]) -> Takedown:
+def plan_takedown(snapshot: StoreSnapshot, document: IngestedDocument, read_by: Iterable[Artifact]) -> Takedown:
     """Judge every artifact, run and registered model of a store. Nothing is changed."""
     readers = tuple(read_by)
     holdings = find_holdings(snapshot, document)
@@ -109,11 +109,11 @@ def _left(holding: Holding) -> bool:
     return bool(holding.detail) and not holding.parts & {"", *DOCUMENT_TABLES}
 
 
-def _is_of(source: dict[str, Any], document: Document) -> bool:
+def _is_of(source: dict[str, Any], document: IngestedDocument) -> bool:
     return document.source in (source.get("name") or source.get("package") or source.get("kind"), source.get("kind"))
 
 
-def _related(snapshot: StoreSnapshot, holdings: Iterable[Holding], document: Document) -> dict[str, Relation]:
+def _related(snapshot: StoreSnapshot, holdings: Iterable[Holding], document: IngestedDocument) -> dict[str, Relation]:
     found: dict[str, Relation] = {}
     for artifact in (holding.artifact for holding in holdings if snapshot.hook(holding.artifact).finds_duplicates):
         if not any(file.path == LEDGER for file in artifact.files):
@@ -131,9 +131,9 @@ def _related(snapshot: StoreSnapshot, holdings: Iterable[Holding], document: Doc
     return found
 
 
-def _documents(snapshot: StoreSnapshot, ids: set[str]) -> dict[str, Document]:
+def _documents(snapshot: StoreSnapshot, ids: set[str]) -> dict[str, IngestedDocument]:
     """The documents with these ids, as far as they are still in the store."""
-    found: dict[str, Document] = {}
+    found: dict[str, IngestedDocument] = {}
     for artifact in snapshot.graph.newest_first:
         if snapshot.hook(artifact).reads_sources and ids - set(found):
             found |= {document.id: document for _, document in read_documents(snapshot, [artifact]) if document.id in ids}

@@ -8,7 +8,7 @@ from typing import Any
 from model.evaluation.config import Probe
 from tasks.reporting.charts import Bar, Share
 from tasks.reporting.hook import Topic
-from tasks.reporting.parts import Figure, Passage, Row, Section, Table, Talk, bars_figure, shares_figure
+from tasks.reporting.parts import Figure, ModelText, Row, Section, Table, Talk, bars_figure, shares_figure
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, number, plural, share
 
@@ -71,15 +71,15 @@ def _talk(sample: Mapping[str, Any]) -> Talk:
     return Talk(f"{asked} question".strip(), turns, mark, tone)
 
 
-def _beginning(position: str, sample: Mapping[str, Any]) -> Passage:
-    return Passage(f"written from nothing by the {model_name(position)} model, at temperature 1", "", str(sample["text"]))
+def _beginning(position: str, sample: Mapping[str, Any]) -> ModelText:
+    return ModelText(f"written from nothing by the {model_name(position)} model, at temperature 1", "", str(sample["text"]))
 
 
-def _continuation(position: str, sample: Mapping[str, Any]) -> Passage:
+def _continuation(position: str, sample: Mapping[str, Any]) -> ModelText:
     copied = sample.get("copied_tokens")
     same = f"; {plural(copied, 'token')} as in the book" if copied is not None else ""
     prompt, text, book = str(sample["prompt"]).lstrip(), str(sample["continuation"]), str(sample.get("text", ""))
-    return Passage(f"a passage of train, continued by the {model_name(position)} model{same}", prompt, text, book)
+    return ModelText(f"a passage of train, continued by the {model_name(position)} model{same}", prompt, text, book)
 
 
 def _questions(results: Results, positions: Mapping[str, str]) -> Figure | None:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tasks.lineage.graph import ProvenanceGraph, without_shard
 from tasks.lineage.tree import TreeLine, fold_shards
 from tasks.reporting.drawing_cache import cached
-from tasks.reporting.lineage_layout import Item, Layout, arrange
+from tasks.reporting.lineage_layout import Item, LineageLayout, arrange
 from tasks.reporting.svg import drawing, tag, text
 from tasks.stage.store.artifact import Artifact, InputRecord
 
@@ -132,14 +132,14 @@ def _left(item: Item, pitch: float) -> float:
     return MARGIN + item[1] * pitch
 
 
-def _link(layout: Layout, start: Item, end: Item, pitch: float) -> Markup:
+def _link(layout: LineageLayout, start: Item, end: Item, pitch: float) -> Markup:
     x1, y1 = _left(start, pitch) + BOX, layout.y[start] + MARGIN
     x2, y2 = _left(end, pitch), layout.y[end] + MARGIN
     half = (x2 - x1) * 0.6
     return tag("path", d=f"M{x1:.1f},{y1:.1f} C{x1 + half:.1f},{y1:.1f} {x2 - half:.1f},{y2:.1f} {x2:.1f},{y2:.1f}", class_="edge")
 
 
-def _lane(layout: Layout, item: Item, pitch: float) -> Markup:
+def _lane(layout: LineageLayout, item: Item, pitch: float) -> Markup:
     x, y = _left(item, pitch), layout.y[item] + MARGIN
     return tag("path", d=f"M{x:.1f},{y:.1f} H{x + BOX:.1f}", class_="edge")
 

@@ -19,7 +19,7 @@ SWEEPS = 24
 
 
 @dataclass(frozen=True)
-class Layout:
+class LineageLayout:
     """Columns of items with the y of each centre; `links` join items of neighbouring columns."""
 
     columns: tuple[tuple[Item, ...], ...]
@@ -33,7 +33,7 @@ class Layout:
         return self.column_of[item[0]] != item[1]
 
 
-def arrange(nodes: Sequence[str], edges: Sequence[tuple[str, str]], *, node: float, lane: float, gap: float) -> Layout:
+def arrange(nodes: Sequence[str], edges: Sequence[tuple[str, str]], *, node: float, lane: float, gap: float) -> LineageLayout:
     """Lay a graph out; `node` and `lane` are heights, `gap` is the least space between two items of a column.
 
     The same graph gives the same layout. Raises ValueError if the graph has a cycle.
@@ -45,7 +45,7 @@ def arrange(nodes: Sequence[str], edges: Sequence[tuple[str, str]], *, node: flo
     y = _heights(columns, links, heights, gap)
     top = min((y[item] - height / 2 for item, height in heights.items()), default=0.0)
     bottom = max((y[item] + height / 2 for item, height in heights.items()), default=0.0)
-    return Layout(tuple(map(tuple, columns)), column_of, {item: y[item] - top for item in y}, tuple(links), bottom - top)
+    return LineageLayout(tuple(map(tuple, columns)), column_of, {item: y[item] - top for item in y}, tuple(links), bottom - top)
 
 
 def _columns(nodes: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:

@@ -107,7 +107,7 @@ class Talk:
 
 
 @dataclass(frozen=True)
-class Passage:
+class ModelText:
     """A text that the model wrote after a prompt; `book` is how the book continues."""
 
     label: str
@@ -142,7 +142,7 @@ class Section:
     lead: str
     figures: tuple[Figure, ...] = ()
     talks: tuple[Talk, ...] = ()
-    passages: tuple[Passage, ...] = ()
+    passages: tuple[ModelText, ...] = ()
     drawing: Markup | None = None
     tables: tuple[Table, ...] = ()
     tokenized: tuple[TokenizedText, ...] = ()

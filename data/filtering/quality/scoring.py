@@ -14,7 +14,7 @@ import numpy as np
 
 from data.filtering.batch import Batch, Step
 from data.filtering.config import QualityConfig
-from data.filtering.heuristics import Bound
+from data.filtering.heuristics import Threshold
 from data.filtering.quality.classifier import CARD, WEIGHTS, vectorizer
 from data.filtering.quality.config import ClassifierConfig
 from data.filtering.quality.examples import chunks
@@ -48,7 +48,7 @@ def load_scorer(folder: Path) -> Callable[[list[str]], list[float]]:
 def quality(config: QualityConfig, classifier: Path) -> Step:
     """Return the step that labels documents with the probability that they are good, and removes those below the threshold."""
     probabilities = load_scorer(classifier)
-    bound = Bound("quality", "quality", "<", config.threshold)
+    bound = Threshold("quality", "quality", "<", config.threshold)
 
     def step(batch: Batch) -> None:
         alive = batch.remaining

@@ -12,7 +12,7 @@ from typing import IO
 
 from data.sources.errors import Unreadable
 from data.sources.readers.fields import build_record, name_by_number, require_columns
-from data.sources.readers.lines import Line, read_lines
+from data.sources.readers.lines import TextLine, read_lines
 from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
 
 DELIMITERS = ",\t;|"
@@ -75,7 +75,7 @@ def _header(line: str, options: ReaderOptions) -> tuple[str, list[str]]:
 class _RowLines:
     """Passes lines to the csv parser and limits how many characters one row may take."""
 
-    def __init__(self, lines: Iterator[Line], limit: int) -> None:
+    def __init__(self, lines: Iterator[TextLine], limit: int) -> None:
         self._lines, self._limit, self._size = lines, limit, 0
         self.began, self.fault, self._at_row_start = 0, "", True
 

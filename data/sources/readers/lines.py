@@ -18,7 +18,7 @@ from data.sources.readers.record import ReaderOptions
 UNDECODED = re.compile("[\udc80-\udcff\ufffd]")
 
 
-class Line(NamedTuple):
+class TextLine(NamedTuple):
     """A line with its line end, its number from 1, and why it can't be used, else ""."""
 
     text: str
@@ -26,7 +26,7 @@ class Line(NamedTuple):
     fault: str = ""
 
 
-def read_lines(stream: IO[bytes], options: ReaderOptions) -> tuple[Iterator[Line], str]:
+def read_lines(stream: IO[bytes], options: ReaderOptions) -> tuple[Iterator[TextLine], str]:
     """Return the lines and the name of their encoding. Raise NotText for binary content."""
     head = stream.read(SAMPLE)
     complete = len(head) < SAMPLE
@@ -44,7 +44,7 @@ def read_lines(stream: IO[bytes], options: ReaderOptions) -> tuple[Iterator[Line
     return _lines(text, options.limit, encoding, wide or not lenient), encoding
 
 
-def _lines(stream: io.TextIOWrapper, limit: int, encoding: str, strict: bool) -> Iterator[Line]:
+def _lines(stream: io.TextIOWrapper, limit: int, encoding: str, strict: bool) -> Iterator[TextLine]:
     number = 0
     while line := stream.readline(limit + 1):
         number += 1
@@ -56,4 +56,4 @@ def _lines(stream: io.TextIOWrapper, limit: int, encoding: str, strict: bool) ->
             fault = f"too large: a line of {size} characters, the limit is {limit}"
         elif strict and (undecoded := UNDECODED.search(line)):
             fault = f"not {encoding}: at character {undecoded.start() + 1} of the line"
-        yield Line(line, number, fault)
+        yield TextLine(line, number, fault)

@@ -35,13 +35,13 @@ def plan(
 ) -> None:
     """Show what a run would do, stage by stage, and why. Changes nothing."""
     from flows.cli.planning import plan_recipe, stages_to_refresh
-    from flows.cli.views.plan_table import Estimate, plan_table
+    from flows.cli.views.plan_table import TimeEstimate, plan_table
 
     settings = tuple(changes or ())
     plan = plan_recipe(recipe, settings, stages_to_refresh(refresh, recipe, settings), verify)
     cores = plan.recipe.resources.cores
     if as_json:
-        estimate = asdict(Estimate.of(plan.decisions, cores))
+        estimate = asdict(TimeEstimate.of(plan.decisions, cores))
         print(json.dumps({"stages": [d.row() for d in plan.decisions], "estimate": estimate, "stopped": plan.stopped}, indent=1))
     else:
         print(plan_table(plan.decisions, plan.stopped, cores))

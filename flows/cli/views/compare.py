@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
-from data.provenance.tables import Document
+from data.provenance.tables import IngestedDocument
 from flows.cli.snapshot import open_snapshot
 from flows.cli.views.columns import columns
 from tasks.lineage.compare import Comparison, Difference, compare, comparison_json
@@ -71,7 +71,7 @@ def _fate(change: Difference) -> str:
     return "was added" if change[0] is None else "is gone" if change[1] is None else "changed"
 
 
-def _names(books: Sequence[Document], most: int = 8) -> str:
+def _names(books: Sequence[IngestedDocument], most: int = 8) -> str:
     more = f" and {len(books) - most} more" if len(books) > most else ""
     return f"{', '.join(book.name for book in books[:most])}{more} ({len(books)})"
 

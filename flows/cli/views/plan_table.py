@@ -18,7 +18,7 @@ MOST_CAUSES = 6
 
 
 @dataclass(frozen=True)
-class Estimate:
+class TimeEstimate:
     """Wall seconds of what will certainly run and of all that may, and how many stages or shards of that never ran."""
 
     seconds: float
@@ -26,7 +26,7 @@ class Estimate:
     unmeasured: int
 
     @classmethod
-    def of(cls, decisions: Sequence[Decision], cores: int) -> Estimate:
+    def of(cls, decisions: Sequence[Decision], cores: int) -> TimeEstimate:
         """Return the estimate from what each stage took when it last ran."""
         ahead = [d for d in decisions if d.action != "reuse"]
         certain = [d for d in ahead if d.action == "run"]
@@ -70,7 +70,7 @@ def plan_table(decisions: Sequence[Decision], stopped: str, cores: int) -> str:
         if rest:
             lines.append(f"{'':{width}}  {'':8} {'':>8}  and {len(rest)} more (folio plan --json)")
     counts = {word: sum(WORDS[d.action] == word for d in decisions) for word in WORDS.values()}
-    lines.append(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}; {Estimate.of(decisions, cores).words()}")
+    lines.append(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}; {TimeEstimate.of(decisions, cores).words()}")
     return "\n".join([*lines, stopped] if stopped else lines)
 
 

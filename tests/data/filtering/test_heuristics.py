@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from data.documents.database import Database, open_database
 from data.filtering import heuristics
 from data.filtering.batch import WHITE, Batch
-from data.filtering.heuristics import Bound, format_number
+from data.filtering.heuristics import Threshold, format_number
 from data.filtering.published import FineWeb, GopherQuality, GopherRepetition
 from tests.data.filtering import reference
 from tests.data.filtering.filter_runner import run
@@ -73,7 +73,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def _expected(text: str, config: Any, rules: list[tuple[str, str, str, str]], measure: Measure) -> tuple[str, str] | None:
     measured = measure(text)
     for rule, name, sign, key in rules:
-        bound = Bound(rule, name, sign, getattr(config, key))
+        bound = Threshold(rule, name, sign, getattr(config, key))
         value = measured[name]
         if value is not None and bound.failed(value):
             return rule, bound.detail(value)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from data.documents.schema import document_id
-from data.provenance.tables import Document
+from data.provenance.tables import IngestedDocument
 from data.synthetic.text_table import COLUMNS
 from tasks.lineage.documents import find_document
 from tasks.lineage.holdings import find_holdings
@@ -23,7 +23,7 @@ def _holding_of_synthetic(tmp_path: Path, source: str, path: str, kind: str) -> 
     corpus.version, corpus.texts = "1", {}
     row = {"path": PATH, "maker": kind, "text": "Words of a machine."}
     corpus.commit("synthesize", {"texts.parquet": (COLUMNS, [row])}, config={"name": "robot", "maker": {"kind": kind}})
-    (held,) = find_holdings(corpus.snapshot, Document(document_id(source, path), source, path, "A title"))
+    (held,) = find_holdings(corpus.snapshot, IngestedDocument(document_id(source, path), source, path, "A title"))
     return held
 
 
