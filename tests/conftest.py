@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from xdist.scheduler import LoadFileScheduling
 if "PYTEST_XDIST_WORKER" in os.environ or "FOLIO_HOME" not in os.environ:  # what runs side by side shares no home
     os.environ["FOLIO_HOME"] = tempfile.mkdtemp(prefix="folio-tests-")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A suite started in the background of a script inherits an ignored Ctrl-C, and tests send some.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from flows.services import servers
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.launching import ROOT, Bench
-from tests.end_to_end.test_readme import free_port
+from tests.end_to_end.readme import free_port
 from tests.tasks.conftest import database, migrated, workshop
 
 __all__ = ["database", "migrated", "workshop"]

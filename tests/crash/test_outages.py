@@ -16,7 +16,7 @@ import pytest
 
 from tests.crash.disks import fill_up, read_only, small_disk
 from tests.crash.launching import RECIPE, ROOT, Bench
-from tests.end_to_end.test_readme import free_port
+from tests.end_to_end.readme import free_port
 
 pytestmark = pytest.mark.crash
 TRACKED = ("--set", 'tracking=""')

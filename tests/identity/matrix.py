@@ -392,7 +392,7 @@ ARTIFACTS = [
         "a byte flipped and its time restored",
         Damaged("split/tiny", "val.parquet", flipped, kept=True),
         "split",
-        "val.parquet has other content",
+        "val.parquet does not match its record",
     ),
     Line(
         "a byte flipped and its time restored, and all read again",
