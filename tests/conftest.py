@@ -17,12 +17,12 @@ from xdist.scheduler import LoadFileScheduling
 if "PYTEST_XDIST_WORKER" in os.environ or "FOLIO_HOME" not in os.environ:  # what runs side by side shares no home
     os.environ["FOLIO_HOME"] = tempfile.mkdtemp(prefix="folio-tests-")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# A suite started in the background of a script inherits an ignored Ctrl-C, and tests send some.
-signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from flows.services import servers
 
 servers.configure()
+# A suite started in the background of a script inherits an ignored Ctrl-C, and tests send some.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # A busy machine is slow, not wrong; and a suite that passed passes again.
 settings.register_profile("folio", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None, derandomize=True)
 settings.load_profile("folio")
