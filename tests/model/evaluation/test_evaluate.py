@@ -29,7 +29,7 @@ from model.loading.passages import draw_passages
 from model.loading.shards import ShardError, ShardReader
 from model.networks.decoder import Decoder
 from model.networks.directory import ModelError, save_model
-from model.quantization.config import QuantizeConfig
+from model.quantization.int8 import Int8Config
 from model.quantization.quantize import quantize
 from model.release.card import ModelCard
 from model.release.config import ExportConfig
@@ -160,7 +160,7 @@ def test_everything_requested_is_measured_and_the_files_are_reproducible(
 def test_an_int8_model_is_evaluated_like_any_other_and_close_to_its_source(
     model_dir: Path, tokenizer_dir: Path, packed: Path, tmp_path: Path
 ) -> None:
-    quantize(model_dir, tmp_path / "int8", QuantizeConfig())
+    quantize(model_dir, tmp_path / "int8", Int8Config())
     config = EvaluateConfig(splits=("val",), resamples=100, samples=0)
     exact, rounded = (
         evaluate(directory, tokenizer_dir, packed, None, tmp_path / "out", config, threads=1)["val.bits_per_byte"]

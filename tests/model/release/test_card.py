@@ -12,7 +12,14 @@ from pydantic import ValidationError
 
 from model.release.card import CorpusFact, ModelCard, escape_markdown, figure, render_card
 
-FACTS = {"parameters": 1_234_567, "vocabulary": 900, "context": 128, "dtype": "float32", "int8": True, "differences": ()}
+FACTS = {
+    "parameters": 1_234_567,
+    "vocabulary": 900,
+    "context": 128,
+    "dtype": "float32",
+    "variants": [{"label": "INT8", "folder": "int8", "tools": []}],
+    "differences": (),
+}
 PLAIN = ModelCard(name="x", summary="s", recipe="r", intended_use=("u",), limits=("l",))
 
 
