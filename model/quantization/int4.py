@@ -3,8 +3,8 @@
 Each row of a weight [out, in] is cut into groups of `group_size` neighbouring inputs; the last may be shorter. A group w becomes integers
 q in -7..7 and one scale s = max|w| / 7, so q x s is within s / 2 of w. One large weight spoils the resolution of its own group only.
 
-Symmetric, because trained weights lie evenly around zero: at equal size (groups of 64 with a minimum and a scale against groups of 32 with
-a scale alone) asymmetric steps are about a tenth smaller, and in return zero would no longer be stored exactly, and every kernel that
+Symmetric, because trained weights lie evenly around zero. At equal size, groups of 64 with a minimum and a scale have steps 7 % smaller
+than groups of 32 with a scale alone (normally distributed weights); in return zero would not be stored exactly, and a kernel that
 multiplies packed weights would need a second term. -8 is not used: with it, a weight of the other sign would be out of reach.
 
 Scales are bfloat16, rounded before the weights are, so their rounding costs the largest weight at most 0.03 steps and the others nothing;

@@ -8,6 +8,7 @@ each row.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
@@ -53,6 +54,7 @@ class Int8Config(BaseModel, frozen=True, extra="forbid"):
         return cls(embeddings=entry.get("embeddings", True))
 
 
+@dataclass(frozen=True)
 class RowCodec:
     """Rounds each row by a scale of its own."""
 
