@@ -230,7 +230,7 @@ CODE = [
             "class Int8Config(BaseModel, frozen=True",
             "class Int8Config(BaseModel, frozen=not False",
         ),
-        "quantize.int8",
+        f"evaluate.base evaluate.chat quantize.int8 {CARD} evaluate.int8",
         "code model/quantization/int8.py Int8Config changed",
     ),
     Line(

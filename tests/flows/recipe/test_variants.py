@@ -54,5 +54,5 @@ def test_a_list_that_cannot_be_released_is_refused_by_name(change: str, message:
 
 def test_the_short_and_the_long_form_together_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("extends: universe\nquantize: {embeddings: false}\nrelease: {variants: [{kind: int8}]}\n")
-    with pytest.raises(RecipeError, match="quantize stands for release.variants .* keep release.variants"):
+    with pytest.raises(RecipeError, match=r"quantize stands for release\.variants .* keep release\.variants"):
         load(str(tmp_path / "mine.yaml"))
