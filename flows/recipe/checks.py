@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 # Names that a variant would share with a position of evaluate, or with an input of export or of a gate.
-TAKEN = frozenset({"base", "chat", "release", "config", "work", "model", "tokenizer", "measured", "verdict", "funnel"})
+TAKEN = frozenset({"base", "chat", "release", "config", "work", "model", "rows", "tokenizer", "measured", "verdict", "funnel"})
 
 
 def contradictions(recipe: Recipe) -> Iterator[str]:

@@ -20,6 +20,7 @@ from model.inference.config import SamplingConfig
 from model.networks.decoder import Decoder
 from model.networks.directory import save_model
 from model.quantization.config import quantizer_of
+from model.quantization.int8 import Int8Config
 from model.quantization.quantize import quantize
 from tasks.lineage.documents import find_document
 from tasks.lineage.holdings import find_holdings
@@ -53,6 +54,13 @@ def test_a_changed_variant_reruns_itself_and_a_renamed_one_nothing_of_its_own(va
     bounds = "gates.release.bounds=[{metric: tiny.test.bits_per_byte, maximum: 2.7}]"
     renamed = plan_recipe(RECIPE, ("release.variants[1].name=tiny", bounds), frozenset(), False).decisions
     assert {decision.position: decision.action for decision in renamed}["quantize.tiny"] == "reuse"
+
+
+def test_a_kind_that_calibrates_gets_the_training_rows(variants: FinishedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Int8Config, "CALIBRATES", True)
+    decided = {decision.position: decision for decision in plan_recipe(RECIPE, (), frozenset(), False).decisions}
+    assert decided["quantize.int8"].action == "run" and "rows" in "; ".join(decided["quantize.int8"].causes)
+    assert decided["quantize.small"].action == "reuse"
 
 
 def test_the_gate_judges_every_variant_and_random_weights_fail_it(variants: FinishedRun, tmp_path: Path) -> None:
@@ -96,9 +104,8 @@ def test_card_summary_report_and_lineage_name_both(variants: FinishedRun) -> Non
     text = summary(variants.recipe, variants.artifacts, 5.0)
     assert "its INT8 form" in text and "its small form" in text
     page = (home() / "reports" / "variants.html").read_text(encoding="utf-8")
-    assert all(
-        shown in page for shown in ("quantize.int8", "quantize.small", "INT8 costs", "small costs", "small changes its bits per byte")
-    )
+    for shown in ("quantize.int8", "quantize.small", "INT8 costs", "small costs", "small changes its bits per byte"):
+        assert shown in page, shown
     lineage = json.loads(show_lineage(str(variants.folder("export")), as_json=True))
     assert sum(node["stage"] == "quantize" for node in lineage["nodes"]) == 2
 
