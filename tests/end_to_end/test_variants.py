@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,19 +26,24 @@ from model.quantization.int8 import Int8Config
 from model.quantization.quantize import quantize
 from tasks.lineage.documents import find_document
 from tasks.lineage.holdings import find_holdings
+from tasks.stage.store.store import Store
 from tests.end_to_end.conftest import FinishedRun
 
 RECIPE = str(Path(__file__).with_name("variants.yaml"))
 
 
 @pytest.fixture(scope="module")
-def variants(four_books: FinishedRun) -> FinishedRun:
-    """The recipe's run, which reuses what `four_books` made before its release."""
+def variants(four_books: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedRun]:
+    """The recipe's run, in a home with a copy of the store of `four_books`, so it reuses what that made before its release."""
     from flows.pipeline import pipeline
 
-    recipe = load(RECIPE)
-    before = plan_recipe(RECIPE, (), frozenset(), False).decisions
-    return FinishedRun(recipe, pipeline(recipe), four_books.store, before)
+    own_home = tmp_path_factory.mktemp("variants")
+    shutil.copytree(four_books.store.root, own_home / "store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOLIO_HOME", str(own_home))
+        recipe = load(RECIPE)
+        before = plan_recipe(RECIPE, (), frozenset(), False).decisions
+        yield FinishedRun(recipe, pipeline(recipe), Store(store_url(), own_home / "cache" / "artifacts"), before)
 
 
 def test_each_variant_is_a_stage_and_only_what_depends_on_the_list_runs(variants: FinishedRun) -> None:
