@@ -3,7 +3,7 @@
 corpus   sources -> cleaned, deduplicated, leak-checked splits -> gate, examples
 base     splits -> tokenizer -> packed rows -> pretrained model -> gate
 chat     base model -> instruction tuning -> preference tuning -> gate
-release  chat model -> INT8, Hugging Face directory -> gate -> registry
+release  chat model -> quantized variants, Hugging Face directory -> gate -> registry
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Chat model -> INT8, Hugging Face directory -> gate -> registry."""
+"""Chat model -> quantized variants, Hugging Face directory -> gate -> registry."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from flows.base import Base
@@ -17,19 +18,22 @@ from tasks.stage.store.artifact import StageOutput
 
 
 class Release(NamedTuple):
-    """What a user gets: the exported model and its INT8 form."""
+    """What a user gets: the exported model, and its quantized variants by name."""
 
     model: StageOutput
-    int8: StageOutput
+    variants: Mapping[str, StageOutput]
 
 
 def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
-    """Quantize and export, evaluate both forms on the test split, and register the model if the gate passes."""
-    int8 = quantize(recipe.quantize, model=chat.model)
+    """Quantize and export, evaluate every form on the test split, and register the model if the gate passes."""
+    variants = {
+        variant.name: quantize.at(variant.name)(variant, model=chat.model, rows=base.packed.part("train") if variant.CALIBRATES else None)
+        for variant in recipe.release.variants
+    }
     exported = export(
         recipe.exporting,
         model=chat.model,
-        int8=int8,
+        **variants,
         tokenizer=base.tokenizer,
         measured=chat.measured.part("metrics.json"),
         verdict=chat.verdict.part("verdict.json"),
@@ -37,8 +41,8 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
     )
     measured_on = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
     full = evaluate.at("release")(recipe.evaluate.release, model=exported, **measured_on)
-    small = evaluate.at("int8")(recipe.evaluate.release, model=int8, **measured_on)
-    verdict = gate.at("release")(recipe.gates.release, release=full, int8=small)
+    small = {name: evaluate.at(name)(recipe.evaluate.release, model=variant, **measured_on) for name, variant in variants.items()}
+    verdict = gate.at("release")(recipe.gates.release, release=full, **small)
     require(verdict)
     register(recipe.register_as, exported, verdict)
-    return Release(exported, int8)
+    return Release(exported, variants)

@@ -32,7 +32,7 @@ def _inspect(inspection: Inspection) -> Holding:
 
 @stage(libraries=("torch", "tokenizers"), hooks=(LineageHook(_inspect, quoted_in_report=True), ReportHook(SAMPLES, MEASUREMENTS)))
 def evaluate(config: EvaluateConfig, work: Workspace, model: Path, tokenizer: Path, packed: Path, examples: Path) -> Metrics:
-    """A model directory, full precision or INT8 -> metrics.json, samples.jsonl, answers_*.jsonl."""
+    """A model directory, full precision or quantized -> metrics.json, samples.jsonl, answers_*.jsonl."""
     from model.evaluation.evaluate import evaluate as measure
 
     return measure(model, tokenizer, packed, examples, work.output, config, threads=work.resources.cores)

@@ -14,7 +14,7 @@ from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Store
 
 
-def talk(model: str, int8: bool, sampling: dict[str, Any], seed: int | None, question: str | None) -> None:
+def talk(model: str, variant: str | None, sampling: dict[str, Any], seed: int | None, question: str | None) -> None:
     """Talk on the terminal until the input ends, or ask one question. Raises LookupError if there is no such model."""
     if sampling["temperature"] == 0 and (sampling["top_k"], sampling["top_p"], seed) != (None, None, None):
         raise ValueError("--seed, --top-k and --top-p choose what is drawn, and --temperature 0 draws nothing; give one such as 0.8.")
@@ -22,7 +22,7 @@ def talk(model: str, int8: bool, sampling: dict[str, Any], seed: int | None, que
     from model.inference.chat import ChatModel
     from model.inference.config import SamplingConfig
 
-    session = ChatModel.open(directory / "int8" if int8 else directory)
+    session = ChatModel.open(variant_directory(directory, variant) if variant else directory)
     config, seed = SamplingConfig(**sampling), seed or 0
     if question is not None:
         _reply(session, question, config, seed)
@@ -69,6 +69,14 @@ def model_directory(model: str) -> Path:
     if path.is_dir():
         raise LookupError(f"{model} is a folder without config.json, so no model; give an exported model's folder or a recipe's name.")
     raise LookupError(f"There is no released model {name!r} in {store.url}; make one with: folio run {model}")
+
+
+def variant_directory(directory: Path, name: str) -> Path:
+    """Return the folder of a quantized variant beside an exported model. Raises LookupError naming those there are."""
+    names = sorted(path.parent.name for path in directory.glob("*/config.json"))
+    if name not in names:
+        raise LookupError(f"{directory} has no variant {name!r}; it has {', '.join(names) or 'none'}.")
+    return directory / name
 
 
 def _store_of(model: str) -> tuple[str, Store]:

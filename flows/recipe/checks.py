@@ -15,11 +15,16 @@ if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
 
 
+# Names that a variant would share with a position of evaluate, or with an input of export or of a gate.
+TAKEN = frozenset({"base", "chat", "release", "config", "work", "model", "rows", "tokenizer", "measured", "verdict", "funnel"})
+
+
 def contradictions(recipe: Recipe) -> Iterator[str]:
     """Yield one sentence for each pair of keys that do not fit together."""
     yield from _lengths(recipe)
     yield from _training(recipe)
     yield from _export(recipe)
+    yield from _variants(recipe)
     yield from _sources(recipe)
     yield from _mixture(recipe)
 
@@ -52,6 +57,21 @@ def _export(recipe: Recipe) -> Iterator[str]:
         )
     if not differences and form == "folio":
         yield "export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface"
+
+
+def _variants(recipe: Recipe) -> Iterator[str]:
+    names = [variant.name for variant in recipe.release.variants]
+    if double := sorted({name for name in names if names.count(name) > 1}):
+        yield f"release.variants has {names.count(double[0])} called {double[0]!r}; give each a name of its own"
+    if taken := sorted(TAKEN.intersection(names)):
+        yield f"release.variants has one called {taken[0]!r}, a name that the flow itself uses; choose another"
+    for number, bound in enumerate(recipe.gates.release.bounds):
+        for metric in filter(None, (bound.metric, bound.relative_to)):
+            if metric.partition(".")[0] not in ("release", *names):
+                yield (
+                    f"gates.release.bounds[{number}] names {metric!r}, but what is measured there is release and release.variants "
+                    f"({', '.join(names) or 'none'}); change the bound, or add the variant"
+                )
 
 
 def _sources(recipe: Recipe) -> Iterator[str]:

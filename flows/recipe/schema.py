@@ -24,12 +24,14 @@ from data.synthetic.config import SyntheticSource
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
 from data.universe.config import UniverseSource
 from flows.recipe.checks import contradictions
+from flows.recipe.shorthands import expand_shorthands
 from flows.recipe.unused_keys import unused_keys
 from flows.services.home import home, store_url, tracking_url
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import Bound, GateConfig
 from model.networks.config import DecoderConfig
-from model.quantization.config import QuantizeConfig
+from model.quantization.config import VariantConfig
+from model.quantization.int8 import Int8Config
 from model.release.config import CardConfig, ExportConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from tasks.release.export import Exporting
@@ -49,7 +51,7 @@ class Evaluations(BaseModel, frozen=True, extra="forbid"):
 
     base: EvaluateConfig = Field(EvaluateConfig(), description="of the pretrained model")
     chat: EvaluateConfig = Field(EvaluateConfig(), description="of the aligned model")
-    release: ReleaseEvaluation = Field(ReleaseEvaluation(), description="of what is released, in full precision and in INT8")
+    release: ReleaseEvaluation = Field(ReleaseEvaluation(), description="of what is released, in full precision and quantized")
 
 
 def _bounds(*bounds: Bound) -> Any:
@@ -90,7 +92,16 @@ class Gates(BaseModel, frozen=True, extra="forbid"):
     corpus: CorpusGate = Field(CorpusGate(), description="of the audited corpus; metrics are named corpus.<metric>")
     base: BaseGate = Field(BaseGate(), description="of the pretrained model and its shards; base.<metric>, pack.<metric>")
     chat: ChatGate = Field(ChatGate(), description="of the aligned model; chat.<metric>")
-    release: ReleaseGate = Field(ReleaseGate(), description="of the release; release.<metric> and int8.<metric>")
+    release: ReleaseGate = Field(ReleaseGate(), description="of the release; release.<metric>, and <variant>.<metric> for each variant")
+
+
+class Releasing(BaseModel, frozen=True, extra="forbid"):
+    """What is released beside the model in full precision."""
+
+    variants: tuple[VariantConfig, ...] = Field(
+        (Int8Config(kind="int8", name="int8"),),
+        description="quantized forms; each gets a folder of its name, is evaluated, and may be named in gates.release",
+    )
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):
@@ -117,7 +128,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     dpo: DpoConfig = DpoConfig()
     evaluate: Evaluations = Evaluations()
     gates: Gates = Gates()
-    quantize: QuantizeConfig = QuantizeConfig()
+    release: Releasing = Releasing()
     export: ExportConfig = ExportConfig()
     card: CardConfig = CardConfig()
 
@@ -126,6 +137,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     root: str = Field(".", description="folder that relative paths start from; never identity")
     store: str = Field("", description="where artifacts live: a path or an fsspec URL; empty: in folio's home; never identity")
     tracking: str = Field("", description="MLflow's database, a URL; empty: in folio's home; none: no tracking; never identity")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthands(cls, given: Any) -> Any:
+        return expand_shorthands(given) if isinstance(given, dict) else given
 
     @field_validator("examples", mode="before")
     @classmethod

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from flows.recipe.schema import Recipe
+from flows.recipe.shorthands import written_key
 
 
 class RecipeError(ValueError):
@@ -22,7 +23,7 @@ def validate(data: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        raise RecipeError(f"{where} is not a valid recipe:\n" + "\n".join(_explain(item) for item in error.errors())) from error
+        raise RecipeError(f"{where} is not a valid recipe:\n" + "\n".join(_explain(item, data) for item in error.errors())) from error
 
 
 def did_you_mean(word: str, known: list[str]) -> str:
@@ -31,8 +32,8 @@ def did_you_mean(word: str, known: list[str]) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
-def _explain(item: Any) -> str:
-    key, value = ".".join(str(part) for part in item["loc"]), item["input"]
+def _explain(item: Any, data: dict[str, Any]) -> str:
+    key, value = ".".join(str(part) for part in written_key(item["loc"], data)), item["input"]
     if item["type"] == "extra_forbidden":
         known = _sibling_keys(item["loc"])
         hint = did_you_mean(str(item["loc"][-1]), known) or f"; known keys here: {', '.join(known)}."

@@ -1,8 +1,8 @@
 """Evaluate one model: loss, answers to questions, memorization, probes, and samples for people to read.
 
 The same model, shards and config give the same files for the same number of threads, and the same numbers to rounding for any number.
-fp32 and INT8 directories are both accepted. A model trained with another tokenizer than the shards' is refused. Cost: one forward pass
-over the rows and greedy answers, a few seconds for a thousand questions.
+Directories in full precision and quantized ones are both accepted. A model trained with another tokenizer than the shards' is refused.
+Cost: one forward pass over the rows and greedy answers, a few seconds for a thousand questions.
 
 Files: metrics.json, samples.jsonl, and with questions answers_seen.jsonl and answers_heldout.jsonl.
 """

@@ -1,6 +1,6 @@
 """A conversation with a model, as `folio chat` holds it.
 
-It opens any exported directory, full precision or INT8, and streams replies in whole characters. The history holds exactly what was
+It opens any exported directory, full precision or quantized, and streams replies in whole characters. The history holds exactly what was
 written, even if the caller stops in the middle of a reply. Each turn computes its whole prompt again; a thousand tokens take well under
 a second with a small model.
 

@@ -1,11 +1,11 @@
-"""Open any model directory, in full precision or INT8; its config.json says which."""
+"""Open any model directory, in full precision or quantized; its config.json says which."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.quantization.int8 import load_int8, read_quantization
+from model.quantization.config import quantizer_of
 
 if TYPE_CHECKING:
     from model.networks.decoder import Decoder
@@ -15,6 +15,5 @@ def open_model(directory: Path) -> Decoder:
     """Load the decoder that training, quantization or export wrote into `directory`: fp32, on the CPU, in evaluation mode."""
     from model.networks.directory import load_model
 
-    if read_quantization(directory) is not None:
-        return load_int8(directory)
-    return load_model(directory)
+    quantizer = quantizer_of(directory)
+    return load_model(directory) if quantizer is None else quantizer.load(directory)

@@ -1,13 +1,30 @@
-"""Settings of quantization. Cheap to import: pydantic only."""
+"""The kinds of quantization: the settings that a recipe may give, and which kind wrote a directory. Cheap to import: no torch."""
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from pathlib import Path
+from typing import Annotated, get_args
+
+from pydantic import Field
+
+from model.networks.directory import ModelError
+from model.quantization.entry import read_quantization
+from model.quantization.int4 import Int4Config
+from model.quantization.int8 import Int8Config
+from model.quantization.protocol import Quantizer, QuantizerConfig
+
+AnyKind = Int8Config | Int4Config
+VariantConfig = Annotated[AnyKind, Field(discriminator="kind")]
+"""A quantized form of the released model, by `kind`."""
+KINDS: dict[str, type[QuantizerConfig]] = {kind.FORMAT: kind for kind in get_args(AnyKind)}
 
 
-class QuantizeConfig(BaseModel, frozen=True, extra="forbid"):
-    """INT8, weights only, symmetric, with one scale for each output channel."""
-
-    embeddings: bool = Field(
-        True, description="also quantize token and position embeddings and the head, with one scale for each token; yes or no"
-    )
+def quantizer_of(directory: Path) -> Quantizer | None:
+    """Return the quantizer that wrote `directory`; None for a model in full precision. Raise ModelError for an unknown format."""
+    entry = read_quantization(directory)
+    if entry is None:
+        return None
+    kind = KINDS.get(str(entry.get("format")))
+    if kind is None:
+        raise ModelError(f"{directory}: quantization format is {entry.get('format')!r}; known formats are {', '.join(KINDS)}")
+    return kind.from_entry(entry).build()

@@ -4,20 +4,22 @@ In format `huggingface`, `transformers` loads it and computes the same logits an
 card says. float32 weights are exported bit by bit, and the same inputs give the same bytes. The result is loaded again as users would
 load it, and its logits are compared with the source's before the function returns.
 
-Files: model.safetensors, config.json, generation_config.json, the tokenizer's files, README.md; with a quantized model also `int8/`, a
-complete directory that `folio chat` opens.
+Files: model.safetensors, config.json, generation_config.json, the tokenizer's files, README.md; and for each quantized variant a folder
+of its name, a complete directory with its own tokenizer, which `folio chat --variant NAME` opens.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.networks.directory import CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, config_fields, load_model
 from model.networks.tokenizer_binding import require_tokenizer
-from model.quantization.int8 import INT8_WEIGHTS, read_quantization
+from model.quantization.config import quantizer_of
+from model.quantization.protocol import Quantizer
 from model.release.card import ModelCard, render_card
 from model.release.config import ExportConfig
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from model.networks.decoder import Decoder
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
-INT8_FOLDER = "int8"
 
 
 def export(
@@ -36,9 +37,9 @@ def export(
     config: ExportConfig,
     card: ModelCard,
     *,
-    quantized: Path | None = None,
+    variants: Mapping[str, Path] | None = None,
 ) -> dict[str, float]:
-    """Write the release of `model_dir` into `output`, with the INT8 model `quantized` in it if given; return its metrics.
+    """Write the release of `model_dir` into `output`, with each quantized variant in a folder of its name; return its metrics.
 
     Metrics: parameters (count), bytes (of all files), logits_difference (largest between source and release: 0 for float32, rounding for
     bfloat16). Raise ModelError if the format does not suit the model, model and tokenizer do not match, or the release computes other
@@ -46,10 +47,9 @@ def export(
     """
     from model.inference.chat_format import ChatFormat
 
-    if read_quantization(model_dir) is not None:
-        raise ModelError(f"{model_dir} is quantized: export the full-precision model, and pass this one as quantized")
-    if quantized is not None and read_quantization(quantized) is None:
-        raise ModelError(f"{quantized} is not quantized; quantize it, or leave it out")
+    if quantizer_of(model_dir) is not None:
+        raise ModelError(f"{model_dir} is quantized: export the full-precision model, and pass this one as a variant")
+    quantized = {name: (directory, _quantizer(directory)) for name, directory in (variants or {}).items()}
     decoder, chat_format = load_model(model_dir), ChatFormat(tokenizer_dir)
     differences = decoder.config.llama_differences()
     if differences and config.format == "huggingface":
@@ -71,15 +71,15 @@ def export(
         {**special, "do_sample": False, "max_new_tokens": min(config.max_new_tokens, decoder.config.context // 2)},
     )
     copy_tokenizer(tokenizer_dir, output)
-    if quantized is not None:
-        copy_quantized(quantized, tokenizer_dir, output / INT8_FOLDER, special)
+    for name, (directory, quantizer) in quantized.items():
+        copy_variant(directory, quantizer.files, tokenizer_dir, output / name, special)
     parameters = sum(parameter.numel() for parameter in decoder.parameters())
     facts = {
         "parameters": parameters,
         "vocabulary": decoder.vocab_size,
         "context": decoder.config.context,
         "dtype": config.dtype,
-        "int8": quantized is not None,
+        "variants": [card_facts(name, quantizer) for name, (_, quantizer) in quantized.items()],
         "differences": differences,
     }
     (output / "README.md").write_text(render_card(card, facts), encoding="utf-8")
@@ -105,13 +105,19 @@ def copy_tokenizer(tokenizer_dir: Path, output: Path) -> None:
         shutil.copyfile(tokenizer_dir / name, output / name)
 
 
-def copy_quantized(quantized: Path, tokenizer_dir: Path, output: Path, special: dict[str, Any]) -> None:
-    """Write the INT8 model as a complete directory, with its own tokenizer."""
+def copy_variant(variant: Path, files: tuple[str, ...], tokenizer_dir: Path, output: Path, special: dict[str, Any]) -> None:
+    """Write a quantized variant, whose weights are in `files`, as a complete directory with its own tokenizer."""
     output.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(quantized / INT8_WEIGHTS, output / INT8_WEIGHTS)
-    fields = json.loads((quantized / CONFIG).read_text(encoding="utf-8"))
+    for name in files:
+        shutil.copyfile(variant / name, output / name)
+    fields = json.loads((variant / CONFIG).read_text(encoding="utf-8"))
     _write_json(output / CONFIG, {**fields, **special})
     copy_tokenizer(tokenizer_dir, output)
+
+
+def card_facts(name: str, quantizer: Quantizer) -> dict[str, Any]:
+    """Return what the card says of a variant. Every kind of ours opens in folio, so only other tools are named."""
+    return {"label": quantizer.label, "folder": name, "tools": [tool for tool in quantizer.opened_by if tool != "folio"]}
 
 
 def logits_difference(decoder: Decoder, output: Path) -> float:
@@ -123,6 +129,13 @@ def logits_difference(decoder: Decoder, output: Path) -> float:
     with torch.no_grad():
         difference = decoder(tokens_BT) - load_model(output)(tokens_BT)
     return float(difference.abs().max())
+
+
+def _quantizer(directory: Path) -> Quantizer:
+    quantizer = quantizer_of(directory)
+    if quantizer is None:
+        raise ModelError(f"{directory} is not quantized; quantize it, or leave it out")
+    return quantizer
 
 
 def _write_weights(decoder: Decoder, path: Path, config: ExportConfig) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from data.provenance.edits import is_edit_file
 from data.provenance.tables import closing_row, has_document
 from tasks.lineage.hook import Holding, Inspection
+from tasks.stage.stage import STAGES
 
 DOCUMENTS, LEDGER = "documents.parquet", "ledger.parquet"
 SPLITS = ("train", "val", "test")
@@ -36,8 +37,10 @@ def trained_model(inspection: Inspection) -> Holding:
 
 
 def derived_model(inspection: Inspection) -> Holding:
-    """A stage that converts a model: the result learned what the model did."""
-    before = [model for model in inspection.inputs_named("model", "int8") if model.learned]
+    """A stage that converts models, or calibrates one on rows: the result learned what they did or hold."""
+    makers = {name: STAGES.get(known.artifact.stage) for name, known in inspection.inputs.items()}
+    models = [known for name, known in inspection.inputs.items() if name == "model" or ((maker := makers[name]) and maker.model)]
+    before = [known for known in models if known.learned] + [rows for rows in inspection.inputs_named("rows") if rows.parts]
     detail = _from("made", before) if before else ""
     return inspection.holding(learned=bool(before), certain=not before or any(model.certain for model in before), detail=detail)
 

@@ -1,4 +1,4 @@
-"""Export: write a Hugging Face model directory with the INT8 model and a model card."""
+"""Export: write a Hugging Face model directory with its quantized variants and a model card."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Exporting(BaseModel, frozen=True, extra="forbid"):
 
 @stage(libraries=("torch", "tokenizers", "jinja2"), model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
 def export(
-    config: Exporting, work: Workspace, model: Path, int8: Path, tokenizer: Path, measured: Path, verdict: Path, funnel: Path
+    config: Exporting, work: Workspace, model: Path, tokenizer: Path, measured: Path, verdict: Path, funnel: Path, **variants: Path
 ) -> Metrics:
-    """An aligned model, its INT8 form, tokenizer, metrics, gate verdict and corpus funnel -> a release directory."""
+    """An aligned model, its variants by name, tokenizer, metrics, gate verdict and corpus funnel -> a release directory."""
     from model.networks.directory import read_config
     from model.release.card import CorpusFact, ModelCard, training_facts
     from model.release.export import export as export_model
@@ -49,4 +49,4 @@ def export(
         gates=tuple((r["metric"], r["value"], r["bound"], r["margin"], r["verdict"]) for r in rows),
         lineage={name: f"sha256 {digest}" for name, digest in work.digests.items()},
     )
-    return export_model(model, tokenizer, work.output, config.export, card, quantized=int8)
+    return export_model(model, tokenizer, work.output, config.export, card, variants=variants)

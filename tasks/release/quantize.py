@@ -1,10 +1,10 @@
-"""Quantize: INT8 weights, one scale per output channel. Evaluation and the release gate measure what that costs in quality."""
+"""Quantize: one smaller form of the model, of the kind that the recipe names. Evaluation and the release gate measure its cost."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from model.quantization.config import QuantizeConfig
+from model.quantization.config import VariantConfig
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import derived_model
 from tasks.reporting.hook import ReportHook
@@ -13,8 +13,8 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 
 @stage(libraries=("torch",), model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
-def quantize(config: QuantizeConfig, work: Workspace, model: Path) -> Metrics:
-    """A model directory -> an INT8 model directory."""
+def quantize(config: VariantConfig, work: Workspace, model: Path, rows: Path | None = None) -> Metrics:
+    """A model directory, and packed rows for a kind that calibrates -> a quantized model directory."""
     from model.quantization.quantize import quantize as quantize_model
 
-    return quantize_model(model, work.output, config)
+    return quantize_model(model, work.output, config, rows)

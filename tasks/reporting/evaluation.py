@@ -10,24 +10,28 @@ from tasks.reporting.charts import Bar, Share
 from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Figure, ModelText, Row, Section, Table, Talk, bars_figure, shares_figure
 from tasks.reporting.summary import Results, RunSummary
-from tasks.reporting.wording import count, number, plural, share
+from tasks.reporting.wording import count, model_form, number, plural, share
 
-BEST_FIRST = ("evaluate.release", "evaluate.chat", "evaluate.int8", "evaluate.base")
 SETS = {"seen": "seen", "heldout": "held out"}
 SPLITS = ("train", "val", "test")
 
 
 def model_name(position: str) -> str:
     """Return the model that was evaluated at a position."""
-    name = position.partition(".")[2] or position
-    return {"int8": "INT8"}.get(name, name)
+    return model_form(position.partition(".")[2] or position)
+
+
+def best_first(results: Results) -> list[str]:
+    """Return the positions of evaluations: the released model's, the chat model's, those of its variants, and then the others."""
+    variants = [f"evaluate.{name}" for name in results.variants()]
+    return results.positions("evaluate", ["evaluate.release", "evaluate.chat", *variants])
 
 
 def samples_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
     """Build conversations with the best model that has any, and text by the earliest, since tuned models answer and don't continue."""
     results = run.results
     samples = {position: results.lines(position, "samples.jsonl") for position in positions}
-    best = {position: samples[position] for position in results.positions("evaluate", BEST_FIRST)}
+    best = {position: samples[position] for position in best_first(results)}
     talks = _first(best, "conversation")
     passages = [_beginning(position, sample) for position, sample in _first(samples, "beginning")]
     passages += [_continuation(position, sample) for position, sample in _first(samples, "continuation")]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tasks.reporting.evaluation import BEST_FIRST, model_name
+from tasks.reporting.evaluation import best_first, model_name
 from tasks.reporting.gates import Gate, gates_of, outcome, worst
-from tasks.reporting.sizes import int8_cost, parameters_of, signed
+from tasks.reporting.sizes import parameters_of, signed, variant_cost
 from tasks.reporting.summary import Results, RunSummary
-from tasks.reporting.wording import count, joined, number, rough, seconds, share
+from tasks.reporting.wording import count, joined, model_form, number, rough, seconds, share
 from tasks.stage.tracking.cost import total_cost
 
 VERDICTS = {"passed": "passed", "overruled": "overruled", "failed": "failed", "unjudged": "not judged"}
@@ -68,7 +68,8 @@ def _reasons(gates: list[Gate]) -> list[str]:
 def key_figures(run: RunSummary) -> list[KeyFigure]:
     """Return the figures that the run has, in the order in which they were made."""
     results = run.results
-    figures = [_books(results), _tokens(results), _parameters(results), _questions(results), _bits(results), _int8(results)]
+    figures = [_books(results), _tokens(results), _parameters(results), _questions(results), _bits(results)]
+    figures += [_variant(results, name) for name in results.variants()]
     whole = total_cost(results.artifacts.values())
     time = KeyFigure("this run took", seconds(run.seconds), f"{seconds(whole.cpu_seconds)} of CPU for everything in it")
     return [*(figure for figure in figures if figure is not None), time]
@@ -94,7 +95,7 @@ def _parameters(results: Results) -> KeyFigure | None:
 
 
 def _questions(results: Results) -> KeyFigure | None:
-    for position in results.positions("evaluate", BEST_FIRST):
+    for position in best_first(results):
         metrics = results.metrics(position)
         if "questions.heldout" in metrics:
             seen = f"; seen ones {share(metrics['questions.seen'])}" if "questions.seen" in metrics else ""
@@ -104,7 +105,7 @@ def _questions(results: Results) -> KeyFigure | None:
 
 
 def _bits(results: Results) -> KeyFigure | None:
-    for position in results.positions("evaluate", BEST_FIRST):
+    for position in best_first(results):
         for split in ("test", "val", "train"):
             value = results.metrics(position).get(f"{split}.bits_per_byte")
             if value is not None:
@@ -112,8 +113,9 @@ def _bits(results: Results) -> KeyFigure | None:
     return None
 
 
-def _int8(results: Results) -> KeyFigure | None:
-    cost, ratio = int8_cost(results), results.metrics("quantize").get("size_ratio")
+def _variant(results: Results, name: str) -> KeyFigure | None:
+    cost, ratio = variant_cost(results, name), results.metrics(f"quantize.{name}").get("size_ratio")
     if cost is None:
         return None
-    return KeyFigure("INT8 costs", signed(cost[1]), f"bits per byte, at {share(ratio)} of the size" if ratio else "bits per byte")
+    remark = f"bits per byte, at {share(ratio)} of the size" if ratio else "bits per byte"
+    return KeyFigure(f"{model_form(name)} costs", signed(cost[1]), remark)

@@ -1,4 +1,4 @@
-"""How large the model is, in full precision and in INT8, and what the smaller one costs."""
+"""How large the model and its quantized variants are, and what the smaller ones cost."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from tasks.reporting.charts import Bar
 from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Row, Section, Table, bars_figure
 from tasks.reporting.summary import Results, RunSummary
-from tasks.reporting.wording import count, number, share, size
+from tasks.reporting.wording import count, model_form, number, share, size
 
 
 def sizes_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
-    """Build the size of the weights in both precisions, and every file of the release."""
+    """Build the size of the weights in each precision, and every file of the release."""
     results = run.results
-    quantized = results.metrics("quantize")
     exported = results.artifacts.get("export")
     figures, tables = [], []
-    if "bytes_before" in quantized:
-        before, after = quantized["bytes_before"], quantized["bytes_after"]
-        bars = [Bar("full precision", before, size(before)), Bar("INT8", after, size(after), share(after / before), "other")]
+    quantized = {name: metrics for name in results.variants() if "bytes_before" in (metrics := results.metrics(f"quantize.{name}"))}
+    if quantized:
+        before = next(iter(quantized.values()))["bytes_before"]
+        sizes = {model_form(name): metrics["bytes_after"] for name, metrics in quantized.items()}
+        bars = [Bar("full precision", before, size(before))]
+        bars += [Bar(name, after, size(after), share(after / before), "other") for name, after in sizes.items()]
         figures.append(bars_figure("Weights on disk", bars))
     if exported is not None:
         files = sorted(exported.files, key=lambda file: (-file.size, file.path))
@@ -41,25 +43,26 @@ def _lead(results: Results) -> str:
     if parameters:
         form = f": {shape['layers']} layers of width {shape['width']}, {shape['context']} tokens of context" if shape else ""
         sentences.append(f"The model has {count(parameters)} parameters{form}.")
-    cost = int8_cost(results)
-    if cost is not None:
-        split, change = cost
-        sentences.append(f"INT8 changes its bits per byte on {split} by {signed(change)}.")
-    worst = results.metrics("quantize").get("error_max")
-    if worst is not None:
-        sentences.append(f"No weight moved by more than {number(worst)}.")
+    for name in results.variants():
+        cost = variant_cost(results, name)
+        if cost is not None:
+            split, change = cost
+            sentences.append(f"{model_form(name)} changes its bits per byte on {split} by {signed(change)}.")
+        worst = results.metrics(f"quantize.{name}").get("error_max")
+        if worst is not None:
+            sentences.append(f"No weight moved by more than {number(worst)}.")
     return " ".join(sentences)
 
 
 def parameters_of(results: Results) -> float | None:
     """Return the parameters of the released model, by the last stage that counted them."""
-    counted = (results.metrics(position).get("parameters") for position in ("export", "quantize"))
+    counted = (results.metrics(position).get("parameters") for position in ("export", *results.positions("quantize")))
     return next((parameters for parameters in counted if parameters is not None), None)
 
 
-def int8_cost(results: Results) -> tuple[str, float] | None:
-    """Return (split, relative change of bits per byte) from full precision to INT8, on the least seen split that both were measured on."""
-    full, small = results.metrics("evaluate.release"), results.metrics("evaluate.int8")
+def variant_cost(results: Results, name: str) -> tuple[str, float] | None:
+    """Return (split, relative change of bits per byte) from full precision to a variant, on the least seen split that both have."""
+    full, small = results.metrics("evaluate.release"), results.metrics(f"evaluate.{name}")
     for split in ("test", "val", "train"):
         name = f"{split}.bits_per_byte"
         if full.get(name) and name in small:

@@ -45,6 +45,10 @@ class Results:
         found = [position for position, artifact in self.artifacts.items() if artifact.stage == stage]
         return [p for p in first if p in found] + [p for p in found if p not in set(first)]
 
+    def variants(self) -> list[str]:
+        """Return the names of the model's quantized variants, in the recipe's order."""
+        return [position.partition(".")[2] for position in self.positions("quantize")]
+
     def path(self, position: str, file: str) -> Path | None:
         """Return a file of a position, or None if the run doesn't have it. Raises FileNotFoundError if the artifact lacks the file."""
         artifact = self.artifacts.get(position)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 SCALES = ((1e9, "billion"), (1e6, "million"))
 UNITS = ("bytes", "kB", "MB", "GB", "TB")
 
@@ -54,6 +56,11 @@ def seconds(value: float) -> str:
 def words(name: str) -> str:
     """The name of a metric or a rule as words: `hard_wrap` -> `hard wrap`."""
     return name.replace("_", " ")
+
+
+def model_form(name: str) -> str:
+    """The name of a model's form, a number format in capitals: `int8` -> `INT8`; `chat` stays."""
+    return name.upper() if re.match(r"[a-z]{1,4}\d", name) else name
 
 
 def plural(value: float, noun: str) -> str:

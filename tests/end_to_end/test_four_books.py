@@ -16,7 +16,7 @@ from tests.end_to_end.conftest import FinishedRun
 
 STAGES = (
     "ingest[0]", "clean[0]", "dedup", "split", "audit", "gate.corpus", "examples", "tokenizer", "pack", "pretrain", "evaluate.base",
-    "gate.base", "encode", "sft", "dpo", "evaluate.chat", "gate.chat", "quantize", "export", "evaluate.release", "evaluate.int8",
+    "gate.base", "encode", "sft", "dpo", "evaluate.chat", "gate.chat", "quantize.int8", "export", "evaluate.release", "evaluate.int8",
     "gate.release",
 )  # fmt: skip
 

@@ -58,7 +58,7 @@ def both(*changes: Change) -> Change:
 SHARDS = "ingest[0] ingest[1] clean[0] clean[1]"
 CLEANED = "clean[0] clean[1]"
 TRAINED = "pretrain sft dpo"
-MODELS = "evaluate.chat gate.chat quantize export evaluate.release evaluate.int8 gate.release"
+MODELS = "evaluate.chat gate.chat quantize.int8 export evaluate.release evaluate.int8 gate.release"
 TUNED = f"sft dpo {MODELS}"
 FROM_MODEL = f"pretrain evaluate.base gate.base {TUNED}"
 MEASURED = "evaluate.base evaluate.chat evaluate.release evaluate.int8"
@@ -116,7 +116,7 @@ CONFIG = [
     Line(
         "quantize: the embeddings stay",
         keys("quantize.embeddings=false"),
-        f"quantize {CARD} evaluate.int8 gate.release",
+        f"quantize.int8 {CARD} evaluate.int8 gate.release",
         "embeddings: true -> false",
     ),
     Line("export: the length of a reply", keys("export.max_new_tokens=31"), CARD, "export.max_new_tokens: 256 -> 31"),
@@ -226,12 +226,12 @@ CODE = [
     Line(
         "a base class",
         code(
-            "model/quantization/config.py",
-            "class QuantizeConfig(BaseModel, frozen=True",
-            "class QuantizeConfig(BaseModel, frozen=not False",
+            "model/quantization/int8.py",
+            "class Int8Config(BaseModel, frozen=True",
+            "class Int8Config(BaseModel, frozen=not False",
         ),
-        "quantize",
-        "code model/quantization/config.py QuantizeConfig changed",
+        f"evaluate.base evaluate.chat quantize.int8 {CARD} evaluate.int8",
+        "code model/quantization/int8.py Int8Config changed",
     ),
     Line(
         "a decorator",
@@ -252,7 +252,7 @@ CODE = [
     Line(
         "a helper of every model",
         code("model/layers/norms.py", "self.weight.to(x_XD.dtype), self.epsilon)", "self.weight.to(x_XD.dtype), self.epsilon + 0.0)"),
-        f"{TRAINED} evaluate.base evaluate.chat quantize {CARD} evaluate.int8".replace(
+        f"{TRAINED} evaluate.base evaluate.chat quantize.int8 {CARD} evaluate.int8".replace(
             "pretrain sft dpo evaluate.base", "pretrain evaluate.base sft dpo"
         ),
         "code model/layers/norms.py RMSNorm changed",

@@ -12,7 +12,8 @@ chat_app = typer.Typer()
 @chat_app.command(rich_help_panel="Make a model")
 def chat(
     model: Annotated[str, typer.Argument(help="a recipe whose released model to talk to, or a model directory")] = "universe",
-    int8: Annotated[bool, typer.Option("--int8", help="use the INT8 model")] = False,
+    variant: Annotated[str | None, typer.Option("--variant", help="use a quantized variant, by its name in the recipe")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="short for --variant int8")] = False,
     temperature: Annotated[float, typer.Option(help="randomness of the reply; 0 always takes the likeliest token")] = 0.0,
     top_k: Annotated[int | None, typer.Option(help="choose among the k likeliest tokens only")] = None,
     top_p: Annotated[float | None, typer.Option(help="choose among the likeliest tokens that add up to this probability")] = None,
@@ -23,4 +24,6 @@ def chat(
     """Talk to a model."""
     from flows.cli.chat_session import talk
 
-    talk(model, int8, {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}, seed, question)
+    if int8:
+        variant = variant or "int8"
+    talk(model, variant, {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}, seed, question)

@@ -12,6 +12,7 @@ from flows.cli.views.diff_rendering import printable
 from flows.recipe.schema import Recipe
 from flows.services import servers
 from flows.services.home import home
+from tasks.reporting.wording import model_form
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.system.progress import format_duration
@@ -31,7 +32,7 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float) -> s
     rows = (
         ("the flow took", format_duration(seconds) + f" ({seconds:.1f} s)"),
         ("the model", str(folders["export"])),
-        ("its INT8 form", str(folders["export"] / "int8")),
+        *((f"its {model_form(variant.name)} form", str(folders["export"] / variant.name)) for variant in recipe.release.variants),
         ("the report", f"{page}   (open it in a browser)"),
         ("Prefect", f"{servers.prefect_server().url}   ({folio} up)"),
         ("MLflow", f"{servers.mlflow_page().url}   ({folio} up)"),

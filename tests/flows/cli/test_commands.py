@@ -195,6 +195,18 @@ def test_top_k_top_p_and_a_seed_without_a_temperature_are_refused_since_nothing_
         talk("four_books", False, {"temperature": 0.0, "top_k": None, "top_p": None, "max_new_tokens": 8}, 3, "Continue: The cat")
 
 
+@pytest.mark.parametrize("words", [("--variant", "small"), ("--int8",)])
+def test_a_variant_that_a_model_does_not_have_is_answered_with_those_it_has(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for folder in (tmp_path, tmp_path / "int4", tmp_path / "tiny"):
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text("{}")
+    assert f"has no variant {words[-1].removeprefix('--')!r}; it has int4, tiny." in failed(
+        capsys, monkeypatch, "chat", str(tmp_path), *words, "--ask", "?"
+    )
+
+
 def test_an_unknown_position_cannot_be_refreshed_and_json_cannot_be_unfolded(tmp_path: Path) -> None:
     for asked in ("clean[7]", "evaluate.bsae", "universe"):
         refused = folio(tmp_path / "home", "plan", "four_books", "--refresh", asked)

@@ -29,7 +29,8 @@ from model.loading.passages import draw_passages
 from model.loading.shards import ShardError, ShardReader
 from model.networks.decoder import Decoder
 from model.networks.directory import ModelError, save_model
-from model.quantization.config import QuantizeConfig
+from model.quantization.int4 import Int4Config
+from model.quantization.int8 import Int8Config
 from model.quantization.quantize import quantize
 from model.release.card import ModelCard
 from model.release.config import ExportConfig
@@ -157,16 +158,17 @@ def test_everything_requested_is_measured_and_the_files_are_reproducible(
     assert kinds == ["conversation"] * 4 + ["continuation"] * 2 + ["beginning"] * 2
 
 
-def test_an_int8_model_is_evaluated_like_any_other_and_close_to_its_source(
-    model_dir: Path, tokenizer_dir: Path, packed: Path, tmp_path: Path
+@pytest.mark.parametrize(("variant", "cost"), [(Int8Config(), 0.01), (Int4Config(group_size=16), 0.2)], ids=["int8", "int4"])
+def test_a_quantized_model_is_evaluated_like_any_other_and_close_to_its_source(
+    variant: Int8Config | Int4Config, cost: float, model_dir: Path, tokenizer_dir: Path, packed: Path, tmp_path: Path
 ) -> None:
-    quantize(model_dir, tmp_path / "int8", QuantizeConfig())
+    quantize(model_dir, tmp_path / "variant", variant)
     config = EvaluateConfig(splits=("val",), resamples=100, samples=0)
     exact, rounded = (
         evaluate(directory, tokenizer_dir, packed, None, tmp_path / "out", config, threads=1)["val.bits_per_byte"]
-        for directory in (model_dir, tmp_path / "int8")
+        for directory in (model_dir, tmp_path / "variant")
     )
-    assert exact != rounded and rounded / exact == pytest.approx(1, abs=0.01)
+    assert exact != rounded and rounded / exact == pytest.approx(1, abs=cost)
 
 
 def test_the_number_of_threads_is_restored(model_dir: Path, tokenizer_dir: Path, packed: Path, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from model.layers.attention_plan import AttentionInputs
 from model.layers.norms import BatchNorm
 from model.networks.decoder import Decoder
 from model.networks.directory import load_model, read_config, save_model
-from model.quantization.config import QuantizeConfig
+from model.quantization.int4 import Int4Config
+from model.quantization.int8 import Int8Config
 from model.quantization.quantize import quantize
 from tests.model.networks.decoders import EVERY, LLAMA, OWN, VOCABULARY, first_block_inputs, small_config, spread_decoder, tokens
 
@@ -148,8 +149,10 @@ def test_flex_attention_computes_what_the_other_kernels_compute(
 def test_an_int8_model_opens_with_logits_close_to_the_original(choice: dict[str, Any], tmp_path: Path) -> None:
     decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
     save_model(decoder, tmp_path / "full")
-    metrics = quantize(tmp_path / "full", tmp_path / "int8", QuantizeConfig())
+    metrics = quantize(tmp_path / "full", tmp_path / "int8", Int8Config())
     assert metrics["error_max_steps"] <= 0.5 + 1e-4
+    assert quantize(tmp_path / "full", tmp_path / "int4", Int4Config(group_size=8))["error_max_steps"] <= 0.5 + 1e-4
+    assert open_model(tmp_path / "int4").config == decoder.config
     with torch.no_grad():
         exact, near = decoder(row), open_model(tmp_path / "int8")(row)
     assert 0 < float((exact - near).abs().mean()) < 0.05 * float(exact.std())

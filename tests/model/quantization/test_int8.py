@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.networks.directory import ModelError
-from model.quantization.int8 import dequantize, dequantize_rows, quantize_rows
+from model.quantization.int8 import Int8Config, dequantize_rows, quantize_rows
 
 
 @settings(max_examples=150, deadline=None)
@@ -46,4 +46,4 @@ def test_weights_that_are_not_finite_are_refused(broken: float) -> None:
 
 def test_integers_without_their_scales_are_refused() -> None:
     with pytest.raises(ModelError, match="weight_scale"):
-        dequantize({"a.weight": torch.zeros(2, 2, dtype=torch.int8)})
+        Int8Config().build().decode({"a.weight": torch.zeros(2, 2, dtype=torch.int8)}, {"a.weight": torch.Size([2, 2])})

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from model.release.card import CorpusFact, ModelCard, escape_markdown, figure, render_card
 
-FACTS = {"parameters": 1_234_567, "vocabulary": 900, "context": 128, "dtype": "float32", "int8": True, "differences": ()}
+VARIANTS = [{"label": "INT8", "folder": "int8", "tools": []}, {"label": "INT4", "folder": "small", "tools": ["vllm"]}]
+FACTS = {"parameters": 1_234_567, "vocabulary": 900, "context": 128, "dtype": "float32", "variants": VARIANTS, "differences": ()}
 PLAIN = ModelCard(name="x", summary="s", recipe="r", intended_use=("u",), limits=("l",))
 
 
@@ -27,7 +28,7 @@ def test_a_full_card_holds_every_fact() -> None:
     )  # fmt: skip
     text = render_card(card, FACTS)
     for fact in ("1,234,567", "moon is made of glass", "| universe | 100 | 1,800,000 | CC0 |", "3,300,000", "1.235",
-                 "passed", "3f9a2c1e", "> **assistant**: Ada.", "INT8 in `int8/`"):  # fmt: skip
+                 "passed", "3f9a2c1e", "> **assistant**: Ada.", "float32; INT8 in `int8/`; INT4 in `small/` for vllm |"):  # fmt: skip
         assert fact in text.replace("\\", ""), fact
     assert "\n\n\n" not in text
 

@@ -16,7 +16,7 @@ from model.inference.generation import generate
 from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
 from model.networks.directory import ModelError, save_model
-from model.quantization.config import QuantizeConfig
+from model.quantization.int8 import Int8Config
 from model.quantization.quantize import quantize
 from model.release.card import ModelCard
 from model.release.config import ExportConfig
@@ -29,14 +29,14 @@ MESSAGES = [{"role": "user", "content": "Who walked from Avel?"}]
 @pytest.fixture(scope="module")
 def int8_dir(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("int8")
-    quantize(model_dir, folder, QuantizeConfig())
+    quantize(model_dir, folder, Int8Config())
     return folder
 
 
 @pytest.fixture(scope="module")
 def release(model_dir: Path, tokenizer_dir: Path, int8_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("release")
-    metrics = export(model_dir, tokenizer_dir, folder, ExportConfig(), CARD, quantized=int8_dir)
+    metrics = export(model_dir, tokenizer_dir, folder, ExportConfig(), CARD, variants={"int8": int8_dir})
     assert metrics["logits_difference"] == 0
     return folder
 
@@ -86,7 +86,7 @@ def test_the_int8_folder_works_on_its_own(release: Path, tmp_path: Path) -> None
 
 
 def test_the_same_inputs_give_the_same_bytes(release: Path, model_dir: Path, tokenizer_dir: Path, int8_dir: Path, tmp_path: Path) -> None:
-    export(model_dir, tokenizer_dir, tmp_path, ExportConfig(), CARD, quantized=int8_dir)
+    export(model_dir, tokenizer_dir, tmp_path, ExportConfig(), CARD, variants={"int8": int8_dir})
     files = sorted(path.relative_to(release) for path in release.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file())
     assert all((release / path).read_bytes() == (tmp_path / path).read_bytes() for path in files)
@@ -114,8 +114,8 @@ def own(chat_format: ChatFormat, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def test_a_model_that_is_not_a_llama_is_exported_for_folio_alone_and_its_card_says_so(
     own: Path, tokenizer_dir: Path, tmp_path: Path
 ) -> None:
-    quantize(own, tmp_path / "int8", QuantizeConfig())
-    metrics = export(own, tokenizer_dir, tmp_path / "out", ExportConfig(format="folio"), CARD, quantized=tmp_path / "int8")
+    quantize(own, tmp_path / "int8", Int8Config())
+    metrics = export(own, tokenizer_dir, tmp_path / "out", ExportConfig(format="folio"), CARD, variants={"int8": tmp_path / "int8"})
     assert metrics["logits_difference"] == 0
     for directory in (tmp_path / "out", tmp_path / "out" / "int8"):
         chat = ChatModel.open(directory)
@@ -145,5 +145,5 @@ def test_models_and_tokenizers_that_do_not_match_are_refused(model_dir: Path, to
     with pytest.raises(ModelError, match="is quantized: export the full"):
         export(int8_dir, tokenizer_dir, tmp_path / "out", ExportConfig(), CARD)
     with pytest.raises(ModelError, match="is not quantized"):
-        export(model_dir, tokenizer_dir, tmp_path / "out", ExportConfig(), CARD, quantized=model_dir)
+        export(model_dir, tokenizer_dir, tmp_path / "out", ExportConfig(), CARD, variants={"int8": model_dir})
     assert not (tmp_path / "out").exists()

@@ -211,11 +211,11 @@ def whole_run(maker: RunMaker, said: str = "Runa keeps a goose.") -> None:
     samples = [going_on, {"kind": "beginning", "text": said}]
     maker.made("evaluate.base", {"samples.jsonl": samples}, metrics={"probe.x": 0.25}, inputs=["pretrain"])
     sizes = {"bytes_before": 3_960_000.0, "bytes_after": 1_030_000.0, "size_ratio": 0.26}
-    maker.made("quantize", metrics=sizes, inputs=["dpo"])
+    maker.made("quantize.int8", metrics=sizes, inputs=["dpo"])
     weights = {"model.safetensors": "w" * 1234}
-    maker.made("export", weights, metrics={"parameters": 988_288.0}, config={"card": CARD}, inputs=["dpo", "quantize"])
+    maker.made("export", weights, metrics={"parameters": 988_288.0}, config={"card": CARD}, inputs=["dpo", "quantize.int8"])
     maker.made("evaluate.release", {"samples.jsonl": [talk]}, metrics=predicted(1.5) | QUESTIONS, inputs=["export"])
-    maker.made("evaluate.int8", {"samples.jsonl": []}, metrics=predicted(1.503), inputs=["quantize"])
+    maker.made("evaluate.int8", {"samples.jsonl": []}, metrics=predicted(1.503), inputs=["quantize.int8"])
     maker.gate("base", PASSED)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.reporting.wording import joined, number, plural, rough, seconds, share, size
+from tasks.reporting.wording import joined, model_form, number, plural, rough, seconds, share, size
 
 WORDED = [
     (share(0.931), "93.1 %"),
@@ -19,6 +19,9 @@ WORDED = [
     (seconds(75), "1:15 min"),
     (seconds(3700), "1:01:40 h"),
     (plural(1, "book"), "1 book"),
+    (model_form("int8"), "INT8"),
+    (model_form("q4_k_m"), "Q4_K_M"),
+    (model_form("chat"), "chat"),
     (joined(["a", "b", "c"]), "a, b and c"),
 ]
 

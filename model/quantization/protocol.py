@@ -1,0 +1,64 @@
+"""What a kind of quantization promises, so that no other file asks which kind it is.
+
+A kind is one file: a config, tagged by `kind`, that builds its quantizer. `config.py` lists the kinds; a new one is its own file and its
+name there. The recipe, the chapter, the card, the gates, the report and `open_model` work from this protocol alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    from model.networks.decoder import Decoder
+
+# Also the name of a folder and the first part of metric names, such as int8.test.bits_per_byte.
+NAME_PATTERN = r"^[a-z0-9][a-z0-9_]*$"
+# The same settings give the same bytes under any name, so a renamed variant is reused.
+NOT_IDENTITY: dict[str, Any] = {"identity": False}
+
+
+class Quantizer(Protocol):
+    """Turns a model directory into a smaller one, and loads what it wrote."""
+
+    @property
+    def label(self) -> str:
+        """What the model card calls this kind."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files that it writes beside config.json."""
+
+    @property
+    def opened_by(self) -> tuple[str, ...]:
+        """Tools that open the directory."""
+
+    def write(self, model_dir: Path, output: Path, rows: Path | None) -> dict[str, float]:
+        """Write the quantized model of `model_dir` into `output` and return its metrics.
+
+        `rows`: the packed training rows, for a kind that calibrates; else None. config.json gets an entry `quantization` with `format`.
+        """
+
+    def load(self, directory: Path) -> Decoder:
+        """Load the decoder of a directory that this kind wrote, on the CPU, in evaluation mode. Raise ModelError for a damaged one."""
+
+
+class QuantizerConfig(Protocol):
+    """The settings of one quantized form of a model, as a recipe gives them."""
+
+    FORMAT: ClassVar[str]
+    """Value of `quantization.format` in config.json, by which a directory is recognized."""
+    CALIBRATES: ClassVar[bool]
+    """Whether `write` needs rows."""
+
+    @property
+    def name(self) -> str:
+        """Name of this form: its folder in the release, and the first part of its metrics' names."""
+
+    def build(self) -> Quantizer:
+        """Return the quantizer that these settings describe."""
+
+    @classmethod
+    def from_entry(cls, entry: Mapping[str, Any]) -> QuantizerConfig:
+        """Return the settings that config.json's entry `quantization` records."""

@@ -1,0 +1,162 @@
+"""Weight-only rounding: each matrix of a decoder is stored as integers and scales; norms and biases stay fp32.
+
+Kinds that round one matrix at a time share this file and bring a codec. The same model gives the same bytes. The file is read back and
+compared before `write` returns. On loading, weights become fp32 again: the smaller form saves disk and download, speed and memory are
+those of the fp32 model, and any loss of quality comes from the rounding alone. Unpacking at each use instead would save the memory, but on
+one CPU core it takes 3 to 8 times as long as the rest of a token (INT4, models of 1 to 28 million parameters).
+
+The file is deliberately not called `model.safetensors`: a library that knows nothing of the scales must find no weights rather than load
+integers as weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from model.networks.directory import CONFIG, WEIGHTS, ModelError, load_model, read_config
+from model.quantization.entry import write_quantization
+
+if TYPE_CHECKING:
+    from torch import Size, Tensor
+
+    from model.networks.decoder import Decoder
+
+SCALE = "_scale"
+EMBEDDINGS = ("model.embed_tokens.weight", "model.embed_positions.weight", "lm_head.weight")
+BIASES = ("model.position_bias.weight",)  # a few numbers for each head, and every attention score depends on them
+
+
+class Codec(Protocol):
+    """Rounds one matrix to integers and scales, and back."""
+
+    def encode(self, weight_OI: Tensor) -> tuple[Tensor, Tensor]:
+        """Return integers and scales as they are stored. Raise ValueError if the matrix holds NaN or infinity."""
+
+    def decode(self, integers: Tensor, scales: Tensor, shape: Size) -> Tensor:
+        """Return the matrix of this shape as fp32. Raise ModelError if the stored tensors are not of such a matrix."""
+
+    def steps(self, scales: Tensor, shape: Size) -> Tensor:
+        """Return the distance between neighbouring values of each weight, in a shape that broadcasts to the matrix's."""
+
+
+@dataclass(frozen=True)
+class WeightOnlyQuantizer:
+    """A quantizer of matrices. `settings`: the entry of config.json, with `format`; `embeddings`: whether embeddings and head take part."""
+
+    label: str
+    file: str
+    codec: Codec
+    settings: dict[str, Any]
+    embeddings: bool
+    opened_by: ClassVar[tuple[str, ...]] = ("folio",)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The one file of weights."""
+        return (self.file,)
+
+    def write(self, model_dir: Path, output: Path, rows: Path | None) -> dict[str, float]:
+        """Write the rounded model of `model_dir` into `output` and return its metrics. Rows are not used.
+
+        Metrics: parameters and quantized_parameters (count), bytes_before and bytes_after (of the weight files), size_ratio, error_max
+        (largest absolute error of a weight), error_max_steps (the same in steps of its scale, at most 0.5), error_relative (mean over
+        quantized matrices of |error| / |weight|, Frobenius norms).
+
+        Raise ValueError, with the parameter's name, for weights that are not finite.
+        """
+        from safetensors.torch import load_file, save_file
+
+        decoder = load_model(model_dir)
+        stored: dict[str, Tensor] = {}
+        errors: list[tuple[float, float, float]] = []
+        quantized = 0
+        for name, weight in decoder.state_dict().items():
+            if weight.dim() != 2 or name in BIASES or (name in EMBEDDINGS and not self.embeddings):
+                stored[name] = weight.contiguous()
+                continue
+            try:
+                stored[name], stored[name + SCALE] = self.codec.encode(weight)
+            except ValueError as error:
+                raise ValueError(f"{name} in {model_dir}: {error}") from error
+            errors.append(self._errors(weight, stored[name], stored[name + SCALE]))
+            quantized += weight.numel()
+        output.mkdir(parents=True, exist_ok=True)
+        save_file(stored, output / self.file, metadata={"format": "pt"})
+        write_quantization(model_dir, output, self.settings)
+        back = load_file(output / self.file)
+        changed = [name for name, tensor in stored.items() if not tensor.equal(back[name])]
+        if changed:
+            raise OSError(f"{output / self.file}: {changed[0]} reads back changed, so the disk cannot be trusted")
+        before = (model_dir / WEIGHTS).stat().st_size
+        after = (output / self.file).stat().st_size
+        return {
+            "parameters": float(sum(parameter.numel() for parameter in decoder.parameters())),
+            "quantized_parameters": float(quantized),
+            "bytes_before": float(before),
+            "bytes_after": float(after),
+            "size_ratio": after / before,
+            "error_max": max(error[0] for error in errors),
+            "error_max_steps": max(error[1] for error in errors),
+            "error_relative": sum(error[2] for error in errors) / len(errors),
+        }
+
+    def load(self, directory: Path) -> Decoder:
+        """Load the decoder of a directory as fp32, on the CPU, in evaluation mode; raise ModelError if its files do not match."""
+        from safetensors.torch import load_file
+
+        from model.networks.decoder import Decoder
+
+        path = Path(directory) / self.file
+        if not path.is_file():
+            raise ModelError(f"{path} does not exist: {directory} has a configuration but no weights")
+        config, vocab_size = read_config(directory)
+        decoder = Decoder(config, vocab_size)
+        shapes = {name: tensor.shape for name, tensor in decoder.state_dict().items()}
+        try:
+            decoder.load_state_dict(self.decode(load_file(path), shapes), strict=True)
+        except RuntimeError as error:
+            raise ModelError(f"{path} does not match the {CONFIG} beside it: {error}") from error
+        return decoder.eval()
+
+    def decode(self, tensors: Mapping[str, Tensor], shapes: Mapping[str, Size]) -> dict[str, Tensor]:
+        """Return fp32 tensors by parameter name; each pair of integers and scales becomes one weight.
+
+        A tensor without a shape is passed on as it is, so that loading it into the decoder names it as unexpected.
+        """
+        import torch
+
+        fp32: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            if name.endswith(SCALE):
+                continue
+            if tensor.is_floating_point() or name not in shapes:
+                fp32[name] = tensor.to(torch.float32)
+                continue
+            scales = tensors.get(name + SCALE)
+            if scales is None:
+                raise ModelError(f"{self.file} holds {name} as integers without {name + SCALE}; quantize the model again")
+            fp32[name] = self.codec.decode(tensor, scales, shapes[name])
+        return fp32
+
+    def _errors(self, weight: Tensor, integers: Tensor, scales: Tensor) -> tuple[float, float, float]:
+        """Return (largest error, largest error in steps, relative error) of one matrix."""
+        # Weights stored as zeros have step 0; they are left out of the steps, and the clamp only avoids dividing by it.
+        difference = (self.codec.decode(integers, scales, weight.shape) - weight).abs()
+        step = self.codec.steps(scales, weight.shape).expand_as(weight)
+        steps = (difference / step.clamp_min(1e-38))[step > 0]
+        norm = float(weight.norm())
+        relative = float(difference.norm()) / norm if norm else 0.0
+        return float(difference.max()), float(steps.max()) if steps.numel() else 0.0, relative
+
+
+def finite_fp32(weight: Tensor) -> Tensor:
+    """Return a weight as fp32 on the CPU; raise ValueError if it holds NaN or infinity."""
+    import torch
+
+    weight = weight.detach().to("cpu", torch.float32)
+    if not bool(torch.isfinite(weight).all()):
+        raise ValueError(f"a weight of shape {tuple(weight.shape)} holds NaN or infinity and cannot be quantized")
+    return weight

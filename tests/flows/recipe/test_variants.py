@@ -1,0 +1,58 @@
+"""The list of quantized variants in a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.recipe.loading import built_in, load
+from flows.recipe.validation import RecipeError
+from model.quantization.int4 import Int4Config
+from model.quantization.int8 import Int8Config
+
+SMALL = "{kind: int4, name: small}"
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_a_recipe_that_says_nothing_releases_one_int8_variant(name: str) -> None:
+    assert load(name).release.variants == (Int8Config(name="int8", embeddings=True),)
+
+
+def test_variants_are_released_in_the_order_of_the_list() -> None:
+    assert load("universe", (f"release.variants=[{{kind: int8}}, {SMALL}]",)).release.variants == (Int8Config(), Int4Config(name="small"))
+    assert load("universe", ("release.variants[0].embeddings=false",)).release.variants == (Int8Config(embeddings=False),)
+
+
+def test_the_section_quantize_stands_for_one_int8_variant() -> None:
+    short = load("universe", ("quantize.embeddings=false",))
+    assert short == load("universe", ("release.variants=[{kind: int8, embeddings: false}]",))
+    bound = "gates.release.bounds=[{metric: int4.test.bits_per_byte, maximum: 2}]"
+    assert load("universe", ("quantize={kind: int4, group_size: 64}", bound)).release.variants == (Int4Config(group_size=64),)
+
+
+WRONG = [
+    (f"release.variants=[{{kind: int8}}, {SMALL}, {SMALL}]", "release.variants has 2 called 'small'; give each a name of its own"),
+    ("release.variants=[{kind: int8}, {kind: int8, embeddings: false}]", "release.variants has 2 called 'int8'"),
+    ("release.variants=[{kind: int8}, {kind: int4, name: tokenizer}]", "called 'tokenizer', a name that the flow itself uses"),
+    ("release.variants=[{kind: int8, group_size: 32}]", "release.variants.0.int8.group_size: unknown key (value 32); known keys here"),
+    ("release.variants=[{kind: int4, group_sise: 32}]", "group_sise: unknown key (value 32); did you mean group_size?"),
+    ("release.variants=[{kind: int3}]", "Input tag 'int3' found using 'kind' does not match any of the expected tags: 'int8', 'int4'"),
+    ("release.variants=[{name: int8}]", "release.variants.0: no kind"),
+    ("release.variants=[{kind: int8, name: ../x}]", "name: String should match pattern"),
+    (f"release.variants=[{SMALL}]", "names 'int8.questions.heldout', but what is measured there is release and release.variants (small)"),
+    ("release.variants=[]", "release.variants (none); change the bound, or add the variant"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG, ids=[change for change, _ in WRONG])
+def test_a_list_that_cannot_be_released_is_refused_by_name(change: str, message: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        load("universe", (change,))
+    assert message in str(error.value)
+
+
+def test_the_short_and_the_long_form_together_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("extends: universe\nquantize: {embeddings: false}\nrelease: {variants: [{kind: int8}]}\n")
+    with pytest.raises(RecipeError, match=r"quantize stands for release\.variants .* keep release\.variants"):
+        load(str(tmp_path / "mine.yaml"))
