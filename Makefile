@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: run test check proofs crash up down clean
+.PHONY: run test check proofs identity crash up down clean
 
 run: .venv/installed
 	$(BIN)/folio run universe
@@ -12,6 +12,9 @@ test: .venv/installed-dev
 
 proofs: .venv/installed-proofs  # what takes minutes: every ZeRO stage, kills, the whole default recipe
 	$(BIN)/python -m pytest -m slow
+
+identity: .venv/installed-dev  # every change of the matrix, and which stages it runs
+	$(BIN)/python -m pytest -m 'not crash' tests/identity
 
 crash: .venv/installed-dev  # kill -9 at every point of every stage, and what comes of it, as a table
 	$(BIN)/python -m pytest -m crash tests/crash

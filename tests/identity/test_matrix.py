@@ -7,8 +7,12 @@ import pytest
 from tests.identity.conftest import Outcomes
 from tests.identity.matrix import MATRIX, Line
 
+# Like lines stand together, so each third one is of every kind. `make identity` runs all of them.
+OFTEN = 3
+LINES = [pytest.param(line, id=line.name, marks=() if number % OFTEN == 0 else pytest.mark.slow) for number, line in enumerate(MATRIX)]
 
-@pytest.mark.parametrize("line", MATRIX, ids=lambda line: line.name)
+
+@pytest.mark.parametrize("line", LINES)
 def test_a_change_runs_exactly_what_it_must(line: Line, outcomes: Outcomes) -> None:
     outcome = outcomes(line)
     decided = {word: {position for position, (action, _) in outcome.planned.items() if action == word} for word in ("run", "wait", "reuse")}
