@@ -6,16 +6,23 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.end_to_end.test_readme import ROOT, environment, say
+from tests.end_to_end.readme import ROOT, own_servers, shell
 
-__all__ = ["environment"]
 STEPS = 600
 RUN = f"folio run four_books --set pretrain.steps={STEPS} --set resources.training.checkpoint_every_steps=20"
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A new home with servers of its own."""
+    with own_servers(tmp_path / "servers") as environment:
+        yield environment
 
 
 def pretrained(home: Path) -> Path:
@@ -30,10 +37,10 @@ def mentioning(text: str) -> list[psutil.Process]:
 @pytest.mark.slow
 def test_a_pipeline_killed_during_pretraining_ends_with_the_same_bytes(environment: dict[str, str], tmp_path: Path) -> None:
     homes = {name: tmp_path / name for name in ("undisturbed", "killed")}
-    say("folio up", environment)
+    shell("folio up", environment)
     # One Prefect server for both; each has a store and a database of its own.
     settings = {name: {**environment, "FOLIO_HOME": str(home), "PREFECT_HOME": environment["FOLIO_HOME"]} for name, home in homes.items()}
-    say(RUN, settings["undisturbed"])
+    shell(RUN, settings["undisturbed"])
     process = subprocess.Popen(RUN.split(), env=settings["killed"], cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 300
     while not (found := list((homes["killed"] / "store" / ".staging").glob("pretrain-*/resume/latest.json"))):
@@ -47,6 +54,6 @@ def test_a_pipeline_killed_during_pretraining_ends_with_the_same_bytes(environme
     while mentioning(str(homes["killed"] / "store")):
         assert time.monotonic() < gone, "a worker outlived the pipeline"
         time.sleep(0.1)
-    assert "continuing from the checkpoint" in say(RUN, settings["killed"])
+    assert "continuing from the checkpoint" in shell(RUN, settings["killed"])
     for name in ("model.safetensors", "history.jsonl"):
         assert (pretrained(homes["killed"]) / name).read_bytes() == (pretrained(homes["undisturbed"]) / name).read_bytes(), name

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ from flows.services.home import home, store_url
 from tasks.stage.execution.plan import Decision
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Store
-from tests.end_to_end.readme import block, free_port, shell
+from tests.end_to_end.readme import block, own_servers, shell
 
 
 @dataclass(frozen=True)
@@ -45,13 +43,9 @@ def first_plan() -> list[Decision]:
 
 @pytest.fixture(scope="session")
 def environment(first_plan: list[Decision]) -> Iterator[dict[str, str]]:
-    """The session's folio home with servers of its own, in an environment without settings of Prefect or MLflow."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_", "FOLIO_"))}
-    paths = {"FOLIO_HOME": str(home()), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    ports = {"FOLIO_PREFECT_PORT": str(free_port()), "FOLIO_MLFLOW_PORT": str(free_port())}
-    environment = {**kept, **paths, **ports, "PREFECT_WORKER_QUERY_SECONDS": "1", "COLUMNS": "200"}
-    yield environment
-    shell("folio down", environment)
+    """The session's folio home with servers of its own."""
+    with own_servers(home()) as environment:
+        yield environment
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -30,3 +34,14 @@ def shell(command: str, environment: dict[str, str], timeout: float = 600) -> st
     done = subprocess.run(["bash", "-c", command], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+@contextmanager
+def own_servers(folder: Path) -> Iterator[dict[str, str]]:
+    """An environment with `folder` as folio's home and servers of its own, without settings of Prefect or MLflow."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PREFECT_", "MLFLOW_", "FOLIO_"))}
+    paths = {"FOLIO_HOME": str(folder), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    ports = {"FOLIO_PREFECT_PORT": str(free_port()), "FOLIO_MLFLOW_PORT": str(free_port())}
+    environment = {**kept, **paths, **ports, "PREFECT_WORKER_QUERY_SECONDS": "1", "COLUMNS": "200"}
+    yield environment
+    shell("folio down", environment)
