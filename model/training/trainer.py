@@ -9,7 +9,6 @@ Cost besides the computing: one all-reduce of a few numbers per step, and a chec
 from __future__ import annotations
 
 import shutil
-import signal
 from types import FrameType
 from typing import Any
 
@@ -57,9 +56,7 @@ class Trainer:
         self.stop_requested = False
 
     def train(self) -> None:
-        """Train to the last step and write the model directory; raise Interrupted if a signal stops the run before."""
-        signal.signal(signal.SIGTERM, self._request_stop)
-        signal.signal(signal.SIGINT, self._request_stop)
+        """Train to the last step and write the model directory; raise Interrupted if a stop was requested before."""
         total, step = self.job.total_steps, self._begin()
         while step < total:
             step += 1
@@ -192,5 +189,6 @@ class Trainer:
         for name in ("timing.jsonl", *([SAMPLES] if self.samples and self.samples.written else [])):
             shutil.copyfile(job.checkpoints / name, job.output / "logs" / name)
 
-    def _request_stop(self, number: int, frame: FrameType | None) -> None:
+    def request_stop(self, number: int, frame: FrameType | None) -> None:
+        """Handle a signal: save a checkpoint after the current step and stop there."""
         self.stop_requested = True

@@ -32,7 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
     }
-    start = "from flows import services; services.configure(); services.{}()"
+    start = "from flows.services import servers; servers.configure(); servers.{}()"
     subprocess.run(
         [sys.executable, "-c", start.format("ensure_prefect")], env=environment | {"FOLIO_HOME": str(home)}, cwd=ROOT, check=True
     )

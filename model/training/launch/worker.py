@@ -7,6 +7,7 @@ and the traceback on stderr.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import traceback
@@ -57,7 +58,10 @@ def main(path: Path) -> int:
     from model.training.trainer import Interrupted, Trainer
 
     try:
-        Trainer(job, worker).train()
+        trainer = Trainer(job, worker)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, trainer.request_stop)
+        trainer.train()
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         return STOPPED
