@@ -3,7 +3,8 @@
     python -m tests.golden record STORE GOLDEN.json
     python -m tests.golden compare STORE GOLDEN.json
 
-STORE is a folder such as .folio/store. Compare before and after on one machine: training is bit-exact on one kind of processor only.
+STORE is a folder such as .folio/store. `tests/golden/digests.json` holds four_books and universe whole, and classics up to packing.
+Compare before and after on one machine: training is bit-exact on one kind of processor only.
 Files below logs/ differ between two equal executions and are left out.
 """
 
