@@ -24,7 +24,6 @@ def interrupts_recorded() -> Iterator[None]:
         yield
         return
     global _received
-    _received = None
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     for number, handler in before.items():
         if callable(handler):
@@ -32,6 +31,7 @@ def interrupts_recorded() -> Iterator[None]:
     try:
         yield
     finally:
+        _received = None
         for number, handler in before.items():
             if callable(handler):
                 signal.signal(number, handler)
