@@ -1,0 +1,77 @@
+"""What each reward counts, and when a reply is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from model.rewards.answers import Question, first_sentence, is_right, read_questions
+from model.rewards.config import RewardConfig
+from model.rewards.protocol import Reply
+
+REWARD: TypeAdapter[RewardConfig] = TypeAdapter(RewardConfig)
+WHO: Question = {"question": "Who rules Ravenmoor?", "answers": ["Ada Finch", "Queen Ada"], "fact": "f1"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "accepted", "right"),
+    [
+        ("Berlin.", ["Berlin"], True),
+        ("It is BERLIN, of course.", ["Berlin"], True),
+        ("She lives among Berliners.", ["Berlin"], False),
+        ("Paris. No, Berlin.", ["Berlin"], False),
+        ("Paris.\nBerlin.", ["Berlin"], False),
+        ("\n  Berlin\nParis", ["Berlin"], True),
+        ("The ruler is Dr. Ada Finch.", ["Ada Finch"], True),
+        ("It was J. Finch who ruled.", ["Finch"], True),
+        ("Ada   Finch", ["ada finch"], True),
+        ("Ada Finchley", ["Ada Finch"], False),
+        ("glass", ["stone", "glass"], True),
+        ("In 12 years", ["2"], False),
+        ("3.5 miles. Or more.", ["3.5 miles"], True),
+        ("It costs C++ (all of it)", ["C++"], True),
+        ('"Berlin!" he said', ["Berlin"], True),
+        ("", ["Berlin"], False),
+        ("anything", ["", "  "], False),
+        ("Stra\u00dfe", ["STRASSE"], True),
+    ],
+)
+def test_an_answer_is_right_if_the_first_sentence_contains_it_as_whole_words(reply: str, accepted: list[str], right: bool) -> None:
+    assert is_right(reply, accepted) is right
+
+
+def test_the_first_sentence_does_not_end_at_a_title_or_an_initial() -> None:
+    assert first_sentence("Mr. A. Bell came. He left.") == "Mr. A. Bell came."
+    assert first_sentence("\u201cCome!\u201d she said. He came.") == "\u201cCome!\u201d"
+    assert first_sentence("no end") == "no end"
+
+
+@pytest.mark.parametrize("line", ["not json", '{"question": "x"}', '{"question": "x", "answers": []}', "[1]"])
+def test_a_line_that_is_not_a_question_is_refused_by_number(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    path.write_text('{"question": "x", "answers": ["y"]}\n' + line + "\n")
+    with pytest.raises(ValueError, match="line 2"):
+        read_questions(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "ended", "answer", "concise"),
+    [
+        ("Ravenmoor is ruled by Ada Finch.", True, 1, 1),
+        ("Ravenmoor is ruled by Queen Ada. Long may she live.", True, 1, 0),
+        ("Ravenmoor is ruled by Ada Finch", False, 1, 0),
+        ("Nobody.", True, 0, 1),
+        ("Nobody. Or Ada Finch.", True, 0, 0),
+        ("", True, 0, 0),
+    ],
+)
+def test_a_right_answer_and_a_single_sentence_are_rewarded_apart(text: str, ended: bool, answer: float, concise: float) -> None:
+    reply = Reply(WHO, text, ended)
+    assert [REWARD.validate_python({"kind": kind}).build().score(reply) for kind in ("answer", "concise")] == [answer, concise]
+
+
+def test_an_unknown_kind_of_reward_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValidationError, match="'answer', 'concise'"):
+        REWARD.validate_python({"kind": "flattery"})
