@@ -35,7 +35,7 @@ def attend(
         out: Tensor = kernel(q_BHTK, k_BGSK, v_BGSK, score_mod=plan.score_mod, block_mask=plan.block_mask, scale=scale, enable_gqa=shared)
         return out
     time = q_BHTK.shape[2]
-    causal = plan.mask is None and time == k_BGSK.shape[2] and time > 1
+    causal = plan.causal and plan.mask is None and time == k_BGSK.shape[2] and time > 1
     return functional.scaled_dot_product_attention(
         q_BHTK, k_BGSK, v_BGSK, attn_mask=plan.mask, dropout_p=dropout, is_causal=causal, scale=scale, enable_gqa=shared
     )

@@ -2,6 +2,7 @@
 
 Rows of one document, and a single new token, need no mask and take the fused kernel, unless a pattern, a bias or a soft cap asks for
 more. Packed rows cost a mask of B T S bits; ALiBi and relative bias cost H T S numbers more, or H B T S with packed rows.
+Attention is causal unless `causal` is off: then a token sees all of its document, in rows of one document without any mask.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ FLEX_WIDTH = 16  # FlexAttention takes no narrower heads
 class AttentionPlan:
     """How every layer of one forward pass attends.
 
-    mask: for fused: bool (true: may see) or a bias on scores, broadcasting to [B, H, T, S]; None: plainly causal, or one new token
-    that sees everything. For plain: the bias from `additive_mask`. block_mask and score_mod: for flex.
+    mask: for fused: bool (true: may see) or a bias on scores, broadcasting to [B, H, T, S]; None: plainly causal if `causal`, else
+    every token sees everything, as one new token does. For plain: the bias from `additive_mask`. block_mask and score_mod: for flex.
     """
 
     kernel: Kernel = "fused"
@@ -38,12 +39,14 @@ class AttentionPlan:
     soft_cap: float = 0.0
     block_mask: Any = None
     score_mod: Callable[..., Tensor] | None = None
+    causal: bool = True
 
 
 class AttentionInputs:
     """What one forward pass knows about its tokens before any layer has run: positions, documents, cached tokens, type and device.
 
-    Raise ValueError for `positions_BT` together with a cache (`start` above 0) where distances to cached tokens count.
+    Raise ValueError for `positions_BT` together with a cache (`start` above 0) where distances to cached tokens count, and for attention
+    that is not causal with a cache, a pattern or a bias, which look back alone.
     """
 
     def __init__(
@@ -55,8 +58,14 @@ class AttentionInputs:
         documents_BT: Tensor | None,
         *,
         training: bool,
+        causal: bool = True,
     ) -> None:
-        self.config, self.documents_BT, self.training = config, documents_BT, training
+        self.config, self.documents_BT, self.training, self.causal = config, documents_BT, training, causal
+        if not causal and (start or config.pattern != "full" or config.positions in ("alibi", "relative")):
+            raise ValueError(
+                f"attention to later tokens with {start} cached ones, pattern={config.pattern} and positions={config.positions}: caches, "
+                "patterns and biases look back alone"
+            )
         self.batch, self.time, self.start, self.stop = x_BTD.shape[0], x_BTD.shape[1], start, start + x_BTD.shape[1]
         self.device, self.dtype = x_BTD.device, x_BTD.dtype
         if torch.is_autocast_enabled(self.device.type):
@@ -91,11 +100,11 @@ class AttentionInputs:
                 mask = causal_mask(self.start, self.time, self.device)
             mask = (bias_XHTS if mask is None else bias_XHTS.masked_fill(~mask, float("-inf"))).to(self.dtype)
         if kernel == "plain":
-            if mask is None and self.time > 1:
+            if mask is None and self.causal and self.time > 1:
                 mask = causal_mask(self.start, self.time, self.device)
             groups = self.config.kv_heads if self.config.attention == "grouped" else 1 if cached else self.config.heads
             mask = None if mask is None else additive_mask(mask, self.batch, self.config.heads, groups, self.dtype)
-        return AttentionPlan(kernel, mask, self.config.attention_soft_cap)
+        return AttentionPlan(kernel, mask, self.config.attention_soft_cap, causal=self.causal)
 
     def _kernel(self, *, learned: bool, biased: bool, cached: bool) -> Kernel:
         capped, config = self.config.attention_soft_cap > 0, self.config
@@ -115,9 +124,9 @@ class AttentionInputs:
         return "plain" if capped or short else "fused"
 
     def _mask(self) -> Tensor | None:
-        """Return bool [B or 1, 1, T, S]; None: plainly causal, or one new token that sees everything."""
+        """Return bool [B or 1, 1, T, S]; None: plainly causal, or every token sees everything."""
         if self.documents_BT is not None:
-            mask = document_mask(self.documents_BT)
+            mask = document_mask(self.documents_BT, causal=self.causal)
         elif self.sparse or (self.start and self.time > 1):
             mask = causal_mask(self.start, self.time, self.device)
         else:
@@ -142,13 +151,13 @@ class AttentionInputs:
     def _flex_plan(self, bias: Alibi | RelativeBias | None) -> AttentionPlan:
         from torch.nn.attention.flex_attention import create_block_mask
 
-        documents_BT, cap = self.documents_BT, self.config.attention_soft_cap
+        documents_BT, cap, causal = self.documents_BT, self.config.attention_soft_cap, self.causal
         rule = pattern_rule(self.config) if self.sparse else None
         positions_BT = self.positions().expand(self.batch, -1).contiguous()
         slope_H = -bias.table(2, self.device)[:, 1] if isinstance(bias, Alibi) else None
 
         def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            seen = query >= key
+            seen = query >= key if causal else key >= 0
             if documents_BT is not None:
                 seen = seen & (documents_BT[batch, query] == documents_BT[batch, key])
             if rule is not None:

@@ -1,6 +1,6 @@
 """Attention masks: causal, inside documents, and sparse patterns.
 
-A token sees itself and earlier tokens of its own document, nothing else. Patterns count positions inside the document, so a packed
+A token sees itself and earlier tokens of its own document, nothing else; without the causal mask, all of its document. Patterns count positions inside the document, so a packed
 document is masked as it would be alone.
 """
 
@@ -16,10 +16,12 @@ from model.layers.config import AttentionConfig
 Rule = Callable[[Tensor, Tensor], Tensor]
 
 
-def document_mask(documents_BT: Tensor) -> Tensor:
-    """Return the block-diagonal causal mask of packed rows, bool [B, 1, T, S]: true where query t may see key s."""
+def document_mask(documents_BT: Tensor, *, causal: bool = True) -> Tensor:
+    """Return the block-diagonal mask of packed rows, bool [B, 1, T, S]: true where query t may see key s."""
     time = documents_BT.shape[1]
     same_BTS = documents_BT[:, :, None] == documents_BT[:, None, :]
+    if not causal:
+        return same_BTS[:, None]
     return (same_BTS & torch.ones(time, time, dtype=torch.bool, device=documents_BT.device).tril())[:, None]
 
 
