@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.inference.batch_generation import generate_batch
+from model.inference.batch_generation import generate_batch, sample_batch
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.networks.decoder import Decoder
@@ -94,3 +94,49 @@ def test_three_hundred_questions_are_answered_together_in_seconds(decoder: Decod
     start = time.perf_counter()
     assert len(generate_batch(decoder, prompts, 24)) == 300
     assert time.perf_counter() - start < 10
+
+
+WARM = SamplingConfig(temperature=0.8, max_new_tokens=12)
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    prompts=st.lists(st.lists(st.integers(0, 319), min_size=1, max_size=60), min_size=1, max_size=8),
+    stops=st.sets(st.integers(0, 319), max_size=40),
+    batch=st.integers(1, 9),
+)
+def test_a_sampled_text_depends_on_its_own_prompt_and_seed_whatever_it_is_sampled_with(
+    decoder: Decoder, prompts: list[list[int]], stops: set[int], batch: int
+) -> None:
+    prompts = [[token % decoder.vocab_size for token in prompt] for prompt in prompts]
+    seeds = [7 * number + 1 for number in range(len(prompts))]
+    found = sample_batch(decoder, prompts, seeds, WARM, stops, batch)
+    alone = [list(generate(decoder, prompt, WARM, stops, seed)) for prompt, seed in zip(prompts, seeds, strict=True)]
+    assert [one.tokens[:-1] if one.ended else one.tokens for one in found] == alone
+    assert all(one.ended == (one.tokens[-1] in stops) for one in found)
+
+
+def test_the_log_probabilities_of_sampled_tokens_are_those_of_a_forward_pass_over_the_text(decoder: Decoder) -> None:
+    (one,) = sample_batch(decoder, [[3, 4]], [5], WARM)
+    with torch.no_grad():
+        logits_TV = decoder(torch.tensor([[3, 4, *one.tokens]]))[0, 1:-1]
+    expected = (logits_TV.double() / WARM.temperature).log_softmax(-1).gather(1, torch.tensor(one.tokens)[:, None])[:, 0]
+    torch.testing.assert_close(torch.tensor(one.log_probabilities, dtype=torch.float64), expected, atol=1e-5, rtol=0)
+
+
+def test_a_stop_token_is_part_of_a_sampled_text_since_it_was_drawn_too(decoder: Decoder) -> None:
+    (whole,) = sample_batch(decoder, [[3, 4]], [5], WARM)
+    stop = whole.tokens[4]
+    (ended,) = sample_batch(decoder, [[3, 4]], [5], WARM, {stop})
+    assert ended.ended and ended.tokens == whole.tokens[: whole.tokens.index(stop) + 1]
+    assert len(ended.log_probabilities) == len(ended.tokens) and not whole.ended
+
+
+def test_tokens_are_drawn_as_often_as_their_probability_says(decoder: Decoder) -> None:
+    config = SamplingConfig(temperature=1.0, max_new_tokens=1)
+    drawn = sample_batch(decoder, [[3, 4]] * 4000, list(range(4000)), config, batch=4000)
+    with torch.no_grad():
+        probabilities_V = decoder(torch.tensor([[3, 4]]))[0, -1].double().softmax(0)
+    likeliest = int(probabilities_V.argmax())
+    share, expected = sum(one.tokens == [likeliest] for one in drawn) / 4000, float(probabilities_V[likeliest])
+    assert abs(share - expected) < 4 * (expected * (1 - expected) / 4000) ** 0.5
