@@ -38,7 +38,7 @@ def _lengths(recipe: Recipe) -> Iterator[str]:
 
 def _training(recipe: Recipe) -> Iterator[str]:
     for section, train in (("pretrain.", recipe.pretrain), ("sft.", recipe.sft), ("dpo.", recipe.dpo)):
-        resources = recipe.resources.training.for_objective(train.objective)
+        resources = recipe.resources.training.for_training(train)
         yield from incompatibilities(recipe.model, train, resources, section=section, shape="model.", spread="resources.training.parallel.")
     default = DecoderConfig.model_fields["initial_std"].default
     if recipe.pretrain.initial and recipe.model.initial_std != default:

@@ -106,7 +106,7 @@ def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
     last_norm = FP32 * 2 * shape.width + _product_bytes(job) * shape.width + FP32
     # Log-probabilities, then the gradients of their sum and of the logits.
     # Rows of several documents have a mask: a boolean one, and in each block the same as numbers.
-    masks = shape.context * (1 + _product_bytes(job) * layers) if job.train.objective != "dpo" and job.train.within_documents else 0
+    masks = shape.context * (1 + _product_bytes(job) * layers) if job.train.masks_documents else 0
     return tokens * (saved * in_flight + last_norm + masks), tokens * FP32 * 3 * job.vocab_size
 
 

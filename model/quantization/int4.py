@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
+from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.networks.directory import ModelError
-from model.quantization.protocol import NAME_PATTERN, NOT_IDENTITY
 from model.quantization.weight_only import WeightOnlyQuantizer, finite_fp32
 
 if TYPE_CHECKING:

@@ -13,11 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 if TYPE_CHECKING:
     from model.networks.decoder import Decoder
 
-# Also the name of a folder and the first part of metric names, such as int8.test.bits_per_byte.
-NAME_PATTERN = r"^[a-z0-9][a-z0-9_]*$"
-# The same settings give the same bytes under any name, so a renamed variant is reused.
-NOT_IDENTITY: dict[str, Any] = {"identity": False}
-
 
 class Quantizer(Protocol):
     """Turns a model directory into a smaller one, and loads what it wrote."""

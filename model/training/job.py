@@ -42,8 +42,8 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     def _sections_fit(self) -> Job:
         if problems := list(incompatibilities(self.decoder, self.train, self.resources)):
             raise ValueError("; ".join(problems))
-        if self.train.objective == "dpo" and self.initial_model is None:
-            raise ValueError("initial_model is missing: DPO needs the model that it starts from, which is also its reference")
+        if self.train.MODELS and self.initial_model is None:
+            raise ValueError(f"initial_model is missing: kind={self.train.kind} needs it as {' and '.join(self.train.MODELS)}")
         if self.train.select == "best" and self.val_shards is None:
             raise ValueError("select=best needs val_shards to find the best weights; give them, or select=last")
         return self
@@ -76,7 +76,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
         parts = {
             "decoder": self.decoder.model_dump(mode="json"),
             "vocab_size": self.vocab_size,
-            "train": self.train.model_dump(mode="json"),
+            "train": self.train.model_dump(mode="json", exclude={"name"}),
             "seed": self.seed,
             "tokenizer": self.tokenizer_digest,
             "train_shards": _sha256(self.train_shards / "shards.json"),

@@ -36,7 +36,7 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
         decoder=decoder,
         vocab_size=index["vocab_size"],
         train=config.train,
-        resources=resources.for_objective(config.train.objective),
+        resources=resources.for_training(config.train),
         seed=config.seed,
         tokenizer_digest=index["tokenizer_digest"],
         train_shards=shards / "train",

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 from model.networks.config import DecoderConfig
 
 if TYPE_CHECKING:
-    from model.training.config import TrainConfig, TrainResources
     from model.training.parallel.config import ParallelConfig
+    from model.training.resources import TrainResources
+    from model.training.train_config import TrainConfig
 
 WHOLE_MATRICES = ("muon", "adafactor")  # optimizers that need each weight as a whole matrix
 
@@ -103,8 +104,8 @@ def _pipeline(
         yield f"{changed} with {spread}pipeline={stages} is not offered; use pipeline=1, or its default"
     if passages := getattr(train, "copy_rows", 0):
         yield f"{section}copy_rows={passages} with {spread}pipeline={stages} needs a whole model; use pipeline=1, or copy_rows=0"
-    if getattr(train, "objective", "") == "dpo":
-        yield f"{section}objective=dpo with {spread}pipeline={stages}: it needs a whole reference model; use pipeline=1"
+    if train.MODELS:
+        yield f"{section}kind={train.kind} with {spread}pipeline={stages}: it needs a whole {train.MODELS[0]} model; use pipeline=1"
     if share < stages:
         yield (
             f"{section}global_batch={train.global_batch} gives each pipeline {share} sequences, fewer than the {spread}pipeline="

@@ -40,8 +40,7 @@ class Telemetry:
 
     def __init__(self, job: Job, device: torch.device, waiting: WaitTimer) -> None:
         self._job, self._device, self._waiting = job, device, waiting
-        # A preference pair is two sequences read by two models, for which the usual count of operations does not hold.
-        self._has_mfu = job.train.objective != "dpo"
+        self._has_mfu = job.train.COUNTS_OPERATIONS
         peak = peak_of(device, job.train.precision, job.resources.mfu_peak) if self._has_mfu else None
         self._peak = peak.flops * job.resources.parallel.workers if peak else 0.0
         self.peak_source = peak.source if peak else ""

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
-from model.training.config import DpoConfig, TrainResources
+from model.training.config import DpoConfig, PretrainConfig, TrainResources
 from model.training.distributed import WorkerRank, import_deepspeed, select_device
 from model.training.job import Job, JobError
 from model.training.launch.launch import launch
@@ -129,14 +129,14 @@ def test_a_layout_that_does_not_fit_model_or_batch_is_refused_by_name(
 def test_preferences_are_not_learned_in_a_pipeline(make_job: JobMaker, shards: Path) -> None:
     job = follow_up(make_job(), shards, DpoConfig(steps=1, tokens=0, global_batch=4), "dpo")
     parallel = ParallelConfig(workers=2, pipeline=2)
-    with pytest.raises(ValidationError, match=r"objective=dpo with pipeline=2: it needs a whole reference model; use pipeline=1"):
+    with pytest.raises(ValidationError, match=r"kind=dpo with pipeline=2: it needs a whole reference model; use pipeline=1"):
         Job.model_validate(job.model_dump() | {"resources": TrainResources(parallel=parallel)})
 
 
 def test_a_flow_with_a_pipeline_aligns_without_one() -> None:
     resources = TrainResources(parallel=ParallelConfig(workers=2, pipeline=2))
-    assert resources.for_objective("next_token") == resources
-    assert resources.for_objective("dpo").parallel == ParallelConfig(workers=2)
+    assert resources.for_training(PretrainConfig()) == resources
+    assert resources.for_training(DpoConfig()).parallel == ParallelConfig(workers=2)
     assert load("four_books", ("resources.training.parallel.workers=2", "resources.training.parallel.pipeline=2"))
 
 

@@ -1,0 +1,209 @@
+"""The settings of every kind of training that affect the weights; `resources` holds those that affect only speed.
+
+Steps count optimizer updates from 1; a batch is counted in sequences of the model's context. A key that the chosen optimizer, schedule or
+precision does not read is refused (`NEEDS`). Cheap to import (pydantic alone).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from bisect import bisect_left
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from model.training.guards.config import GuardsConfig
+
+if TYPE_CHECKING:
+    from model.objectives.objective import Objective
+
+RowKind = Literal["sft", "preference", "questions"]
+
+_WITH_BETAS = ("optimizer=adamw", "optimizer=adam", "optimizer=lion", "optimizer=sophia", "optimizer=muon")
+_WITH_MOMENTUM = ("optimizer=momentum", "optimizer=muon")
+
+
+class TrainConfig(BaseModel, frozen=True, extra="forbid"):
+    """Settings common to all kinds of training. Each can change the weights.
+
+    `MODELS`: frozen models that its loss needs beside the trained one, such as "reference", the model before this training.
+    `HAS_NEXT_TOKENS`: its targets are next tokens, which can also be drawn from the model itself.
+    `COUNTS_OPERATIONS`: the usual count of operations for a token holds, so that utilization (MFU) is known.
+    """
+
+    MODELS: ClassVar[tuple[str, ...]] = ()
+    HAS_NEXT_TOKENS: ClassVar[bool] = True
+    COUNTS_OPERATIONS: ClassVar[bool] = True
+
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
+        "batch_warmup_from": ("batch_warmup_steps",),
+        "muon_learning_rate": ("optimizer=muon",),
+        "min_learning_rate_ratio": ("schedule=cosine", "schedule=linear", "schedule=wsd"),
+        "decay_share": ("schedule=wsd",),
+        "decay_shape": ("schedule=wsd",),
+        "beta1": _WITH_BETAS,
+        "beta2": _WITH_BETAS,
+        "epsilon": tuple(need for need in _WITH_BETAS if need != "optimizer=lion"),
+        "momentum": _WITH_MOMENTUM,
+        "nesterov": _WITH_MOMENTUM,
+        "sophia_gamma": ("optimizer=sophia",),
+        "sophia_every": ("optimizer=sophia",),
+        "loss_scale": ("precision=fp16",),
+        "loss_scale_window": ("precision=fp16",),
+        "eval_every": ("eval_rows",),
+        "select": ("eval_every",),
+    }
+
+    kind: str = Field(description="training objective")
+    steps: int = Field(0, ge=0, description="optimizer steps; 0: as many as `tokens` needs")
+    tokens: int = Field(0, ge=0, description="tokens to train on, padding included, instead of steps; tokens")
+    global_batch: int = Field(32, ge=1, description="sequences (or preference pairs) per step, over all workers")
+    batch_warmup_steps: int = Field(0, ge=0, description="steps over which the batch grows to global_batch; 0: no growth")
+    batch_warmup_from: int = Field(
+        0, ge=0, description="sequences in the first step of that growth, and in each increment; a divisor of global_batch"
+    )
+    optimizer: Literal["adamw", "adam", "sgd", "momentum", "adafactor", "lion", "sophia", "muon"] = Field(
+        "adamw", description="optimizer; muon and adafactor need whole matrices, so ZeRO stage 0"
+    )
+    learning_rate: float = Field(2e-3, gt=0, description="peak learning rate")
+    muon_learning_rate: float = Field(0.0, ge=0, description="peak learning rate for the blocks' matrices under muon; 0: learning_rate")
+    schedule: Literal["cosine", "linear", "wsd", "inverse_sqrt", "constant"] = Field(
+        "cosine", description="learning rate after the warm-up; wsd: constant, then decaying at the end (warmup-stable-decay)"
+    )
+    warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to its peak; 0: none")
+    min_learning_rate_ratio: float = Field(0.1, ge=0, le=1, description="final learning rate as a share of the peak")
+    decay_share: float = Field(0.2, gt=0, le=1, description="share of all steps over which wsd decays")
+    decay_shape: Literal["linear", "sqrt"] = Field("linear", description="shape of wsd's decay: linear, or 1 - sqrt(progress)")
+    weight_decay: float = Field(0.1, ge=0, description="weight decay of matrices, embeddings included; none for norms and biases")
+    beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the gradient's running mean")
+    beta2: float = Field(
+        0.95,
+        ge=0,
+        lt=1,
+        description="decay rate of the squared gradient's running mean; under lion of the momentum, under sophia of the curvature",
+    )
+    epsilon: float = Field(1e-8, gt=0, description="added to the denominator; under sophia its minimum")
+    momentum: float = Field(0.95, ge=0, lt=1, description="decay rate of the momentum in momentum and muon")
+    nesterov: bool = Field(True, description="Nesterov momentum in momentum and muon")
+    sophia_gamma: float = Field(0.05, gt=0, description="sophia's factor on the curvature; smaller values clip more of the update")
+    sophia_every: int = Field(
+        10, ge=1, description="updates between sophia's estimates of the curvature; each costs one more backward pass"
+    )
+    clip: float = Field(1.0, ge=0, description="largest gradient norm; larger gradients are scaled down; 0: no limit")
+    precision: Literal["fp32", "bf16", "fp16", "fp8"] = Field(
+        "fp32",
+        description="type of matrix products; everything else stays fp32, the saved model too; fp8 within blocks, on cards that support it",
+    )
+    loss_scale: float = Field(65536.0, ge=1, description="initial loss scale under fp16; halved on overflow")
+    loss_scale_window: int = Field(1000, ge=1, description="updates without overflow after which the loss scale doubles")
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="decay rate of the moving average of weights, which is then validated and saved; 0: no average"
+    )
+    eval_every: int = Field(0, ge=0, description="steps between measurements of validation loss; 0: only at the end")
+    eval_rows: int = Field(256, ge=0, description="validation rows per measurement, evenly spaced; 0: no validation")
+    select: Literal["last", "best"] = Field(
+        "last", description="which weights become the model: the last, or those of the lowest validation loss"
+    )
+    guards: GuardsConfig = Field(GuardsConfig(), description="what to do when training goes wrong, and when to stop early")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainConfig:
+        if (self.steps > 0) == (self.tokens > 0):
+            raise ValueError(f"steps={self.steps} and tokens={self.tokens}: set exactly one of them above 0")
+        return self
+
+    @model_validator(mode="after")
+    def _patience_has_measurements(self) -> TrainConfig:
+        if self.guards.patience and not self.eval_every:
+            raise ValueError(
+                f"guards.patience={self.guards.patience} does nothing while eval_every=0: validation loss is measured only at the end; "
+                "set eval_every, or patience=0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _batch_grows(self) -> TrainConfig:
+        if self.batch_warmup_steps and (self.batch_warmup_from < 1 or self.global_batch % self.batch_warmup_from):
+            raise ValueError(
+                f"batch_warmup_from={self.batch_warmup_from} does not divide global_batch={self.global_batch}, the batch after "
+                f"batch_warmup_steps={self.batch_warmup_steps}; choose a divisor, or batch_warmup_steps=0"
+            )
+        if self.batch_warmup_steps and self.batch_warmup_from == self.global_batch:
+            raise ValueError(
+                f"batch_warmup_from={self.batch_warmup_from} equals global_batch, so batch_warmup_steps={self.batch_warmup_steps} "
+                "does nothing; choose a smaller divisor, or batch_warmup_steps=0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _labels_can_be_drawn(self) -> TrainConfig:
+        if self.optimizer == "sophia" and not self.HAS_NEXT_TOKENS:
+            raise ValueError(
+                f"optimizer=sophia estimates curvature from sampled next tokens, which kind={self.kind} does not have; choose another "
+                "optimizer"
+            )
+        return self
+
+    @abstractmethod
+    def build_objective(self) -> Objective:
+        """Return the objective that this config describes."""
+
+    @property
+    def objective(self) -> str:
+        """The kind, by its older name."""
+        return self.kind
+
+    @property
+    def masks_documents(self) -> bool:
+        """Whether a row holds several documents that do not see each other."""
+        return False
+
+    @property
+    def smallest_batch(self) -> int:
+        """Sequences in the first update; every batch is a multiple of it."""
+        return self.batch_warmup_from if self.batch_warmup_steps else self.global_batch
+
+    def total_steps(self, context: int) -> int:
+        """Return the number of optimizer steps for sequences of `context` tokens, at least 1; as close to `tokens` as possible."""
+        if self.steps:
+            return self.steps
+        wanted, grown = self.tokens / context, self.sequences_before(self.batch_warmup_steps)
+        if wanted >= grown:
+            return max(1, self.batch_warmup_steps + round((wanted - grown) / self.global_batch))
+        after = bisect_left(range(self.batch_warmup_steps), wanted, key=self.sequences_before)
+        return max(1, min(after, after - 1, key=lambda steps: abs(self.sequences_before(steps) - wanted)))
+
+    def batch_at(self, update: int) -> int:
+        """Sequences in update number `update`, from 0. During the warm-up they grow by `batch_warmup_from` at even intervals."""
+        if update >= self.batch_warmup_steps:
+            return self.global_batch
+        increments = self.global_batch // self.batch_warmup_from - 1
+        return self.batch_warmup_from * (1 + increments * update // self.batch_warmup_steps)
+
+    def sequences_before(self, update: int) -> int:
+        """Sequences in all updates before number `update`, from 0: its position in the order of rows."""
+        growing = min(update, self.batch_warmup_steps)
+        rest = (update - growing) * self.global_batch
+        if not growing:
+            return rest
+        increments = self.global_batch // self.batch_warmup_from - 1
+        # Increment number s begins at the first update with increments * update >= s * batch_warmup_steps.
+        begins = (-(-increment * self.batch_warmup_steps // increments) for increment in range(1, increments + 1))
+        return rest + self.batch_warmup_from * (growing + sum(max(0, growing - begin) for begin in begins))
+
+
+class TuningConfig(TrainConfig):
+    """A step of tuning: training that goes on from a model.
+
+    `READS`: the rows that it learns from. `TITLE`: what the model card and the report call this kind.
+    """
+
+    READS: ClassVar[RowKind]
+    TITLE: ClassVar[str]
+
+    name: str = Field(description="its position is tune.<name>; name")
+
+    @property
+    def title(self) -> str:
+        """What people call this step: its kind's title, and its own name if that is another than the kind's."""
+        return self.TITLE if self.name == self.kind else f"{self.TITLE} ({self.name})"
