@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from data.tokens.layout import TextLayout
-from data.tokens.shard_writer import ShardWriter
+from data.tokens.token_shards import TokenShardWriter
 
 
 class PackError(RuntimeError):
@@ -57,7 +57,7 @@ def count_tokens(split: str, layout: TextLayout) -> list[TokenCounts]:
     return [TokenCounts(split, *values) for values in counts]
 
 
-def require_balance(split: str, counts: Iterable[TokenCounts], writer: ShardWriter) -> None:
+def require_balance(split: str, counts: Iterable[TokenCounts], writer: TokenShardWriter) -> None:
     """Raise PackError unless the written rows hold exactly what was counted."""
     counts = list(counts)
     kept, repeated, padding = (sum(getattr(one, name) for one in counts) for name in ("kept", "repeated", "padding"))

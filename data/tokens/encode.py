@@ -25,7 +25,7 @@ from data.tokens.config import EncodeConfig
 from data.tokens.documents import shuffle_key
 from data.tokens.encoder import TextEncoder
 from data.tokens.rows import Columns, best_fit, fill_rows
-from data.tokens.shard_writer import ShardWriter
+from data.tokens.token_shards import TokenShardWriter
 
 TOO_LONG = "longer than a row"
 
@@ -65,7 +65,7 @@ def _write_sft(path: Path, directory: Path, encoder: TextEncoder, config: Encode
         else:
             kept.append(conversation)
     kept.sort(key=lambda conversation: shuffle_key(config.seed, "sft", conversation.line))
-    writer = ShardWriter(directory, "sft", config.sequence_length, encoder, config.shard_rows)
+    writer = TokenShardWriter(directory, "sft", config.sequence_length, encoder, config.shard_rows)
     plan = best_fit([len(conversation.ids) for conversation in kept], width)
     for start in range(0, len(plan), config.shard_rows):
         rows = [[(kept[n].ids, kept[n].answer) for n in numbers] for numbers in plan[start : start + config.shard_rows]]
@@ -90,7 +90,7 @@ def _write_pairs(path: Path, directory: Path, encoder: TextEncoder, config: Enco
             ledger.note(path.name, chosen.line, "removed", TOO_LONG, longest)
         else:
             kept.append((chosen, rejected))
-    writer = ShardWriter(directory, "preference", config.sequence_length, encoder, config.shard_rows)
+    writer = TokenShardWriter(directory, "preference", config.sequence_length, encoder, config.shard_rows)
     for start in range(0, len(kept), config.shard_rows):
         part = kept[start : start + config.shard_rows]
         columns: Columns = {}

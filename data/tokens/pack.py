@@ -29,8 +29,8 @@ from data.tokens.encoder import TextEncoder
 from data.tokens.layout import RowLayout, make_layout
 from data.tokens.mixing import ConversationRows, conversation_rows, spread_evenly
 from data.tokens.rows import Columns
-from data.tokens.shard_writer import ShardWriter
 from data.tokens.stream import Stream, read_stream
+from data.tokens.token_shards import TokenShardWriter
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,7 +67,7 @@ def pack(
                 metrics |= {"instruction_rows": float(conversation_part.rows), "instruction_rounds": conversation_part.rounds}
             layouts: list[RowLayout] = [*texts, *([conversation_part] if conversation_part.rows else [])]
             which = _order(layouts, config)
-            writer = ShardWriter(output / name, "pretrain", config.sequence_length, encoder, config.shard_rows, stream.unknown_size)
+            writer = TokenShardWriter(output / name, "pretrain", config.sequence_length, encoder, config.shard_rows, stream.unknown_size)
             _write_rows(writer, layouts, which)
             token_counts = [counted for text in texts for counted in count_tokens(name, text)]
             token_counts += [conversation_part.count_tokens(name)] if conversation_part.kept or conversation_part.too_long else []
@@ -106,7 +106,7 @@ def _order(layouts: Sequence[RowLayout], config: PackConfig) -> NDArray[np.int64
     return spread_evenly(layouts[0].rows, layouts[1].rows).astype(np.int64)
 
 
-def _write_rows(writer: ShardWriter, layouts: Sequence[RowLayout], which: NDArray[np.int64]) -> None:
+def _write_rows(writer: TokenShardWriter, layouts: Sequence[RowLayout], which: NDArray[np.int64]) -> None:
     """Write the rows of all layouts in order, a few million tokens at a time."""
     done = [0] * len(layouts)
     some = max(1, TOKENS_AT_ONCE // writer.width)

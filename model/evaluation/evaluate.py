@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.shards.reader import ShardReader
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.intervals import proportion
 from model.evaluation.loss import evaluate_loss
 from model.evaluation.memorization import Continuation, measure_memorization
 from model.evaluation.probes import probabilities
 from model.evaluation.questions import Answer, ask, write_records
-from model.loading.shards import ShardReader
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.shards.reader import ShardReader
 from model.evaluation.intervals import bootstrap_ratio
-from model.loading.shards import ShardReader
 
 if TYPE_CHECKING:
     from model.networks.decoder import Decoder

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from data.shards.reader import ShardReader
 from model.loading.passages import draw_passages
-from model.loading.shards import ShardReader
 
 if TYPE_CHECKING:
     from model.networks.decoder import Decoder

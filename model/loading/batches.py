@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from data.shards.reader import ShardReader
 from model.loading.order import Indices, rank_share
 from model.loading.passages import draw_passages
 from model.loading.prefetch import Prefetcher
-from model.loading.shards import ShardReader
 from model.objectives.objective import Objective, Rows
 
 Batch = dict[str, Tensor]

@@ -17,9 +17,9 @@ from functools import lru_cache
 
 import numpy as np
 
+from data.shards.schema import ShardError
 from model.loading.mixture_config import PARTS, MixturePhase, mixture_problem
 from model.loading.order import Indices, sample_order
-from model.loading.shards import ShardError
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.loading.shards import ShardReader
+from data.shards.reader import ShardReader
 
 
 def draw_passages(reader: ShardReader, passages: int, prompt_tokens: int, copy_tokens: int, seed: int) -> list[list[int]]:

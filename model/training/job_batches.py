@@ -7,10 +7,11 @@ from pathlib import Path
 
 import torch
 
+from data.shards.metadata import ShardMetadata, read_metadata
+from data.shards.reader import ShardReader
 from model.loading.batches import Batches, BatchShare
 from model.loading.mixture import MixtureOrder
 from model.loading.order import batch_indices
-from model.loading.shards import ShardMetadata, ShardReader, read_metadata
 from model.objectives.objective import Objective
 from model.training.config import PretrainConfig
 from model.training.job import Job, JobError

@@ -27,10 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data.shards.metadata import read_metadata
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.services.home import home
-from model.loading.shards import read_metadata
 from model.networks.config import DecoderConfig
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job

@@ -13,12 +13,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data.documents.schema import DOCUMENTS
+from data.shards.metadata import read_metadata
+from data.shards.reader import ShardReader
 from data.tokens.documents import read_documents
 from data.tokens.pack import pack
-from data.tokens.shard_writer import ShardWriter
+from data.tokens.token_shards import TokenShardWriter
 from data.tokens.tokenizer import fit_tokenizer
 from flows.recipe.schema import Recipe
-from model.loading.shards import ShardReader, read_metadata
 from model.networks.config import DecoderConfig
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
@@ -118,7 +119,7 @@ class _Vocabulary:
 def write_random_shards(directory: Path, vocabulary: int, context: int, rows: int) -> Path:
     """Rows of tokens drawn at random, a document each: where speed alone is asked for, any vocabulary will do."""
     words = _Vocabulary(vocabulary)
-    writer = ShardWriter(directory, "pretrain", context, words, rows)  # type: ignore[arg-type]
+    writer = TokenShardWriter(directory, "pretrain", context, words, rows)  # type: ignore[arg-type]
     drawn = np.random.default_rng(0).integers(7, vocabulary, (rows, context + 1)).astype(words.dtype)
     writer.add({"tokens": drawn, "document": np.zeros_like(drawn), "loss": np.ones(drawn.shape, dtype=np.bool_)})
     writer.close()

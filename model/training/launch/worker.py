@@ -51,7 +51,7 @@ def main(path: Path) -> int:
     join(worker, job.resources.parallel.meet_seconds)
     start_heartbeat(path.parent, worker.rank)
 
-    from model.loading.shards import ShardError
+    from data.shards.schema import ShardError
     from model.networks.directory import ModelError
     from model.training.guards.faults import TrainingError
     from model.training.optimizers.state import StateError

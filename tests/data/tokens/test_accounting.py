@@ -10,14 +10,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from data.shards.reader import ShardReader
 from data.tokens.accounting import PackError, count_tokens, require_balance
 from data.tokens.config import PackConfig
 from data.tokens.encoder import TextEncoder
 from data.tokens.layout import make_layout
 from data.tokens.pack import pack
-from data.tokens.shard_writer import ShardWriter
 from data.tokens.stream import read_stream
-from model.loading.shards import ShardReader
+from data.tokens.token_shards import TokenShardWriter
 from tests.data.tokens.corpora import conversation, prose, write_lines, write_split
 from tests.data.tokens.test_pack import every_row
 
@@ -97,7 +97,7 @@ def test_a_source_named_conversations_is_refused(tokenizer: Path, tmp_path: Path
 
 def test_a_missing_token_is_an_error_that_names_both_counts(split: Path, encoder: TextEncoder, tmp_path: Path) -> None:
     layout = make_layout(read_stream(encoder, split, 0, tmp_path), "cut", 32)
-    writer = ShardWriter(tmp_path / "out", "pretrain", 32, encoder, 64)
+    writer = TokenShardWriter(tmp_path / "out", "pretrain", 32, encoder, 64)
     writer.add(layout.build_rows(0, layout.rows - 1)[0])
     writer.close()
     with pytest.raises(PackError, match=rf"{layout.stream.lengths.sum() + layout.rows - 1} tokens, the rows hold"):

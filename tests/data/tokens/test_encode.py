@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data.shards.reader import ShardReader
 from data.tokens.config import EncodeConfig
 from data.tokens.encode import encode
 from data.tokens.encoder import TextEncoder
-from model.loading.shards import ShardReader
 from tests.data.tokens.corpora import conversation, prose, write_lines
 
 CONFIG = EncodeConfig(sequence_length=96, seed=1)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.shards.reader import ShardReader
 from data.tokens.chat import encode_conversations
 from data.tokens.config import RESERVED, Kind, PackConfig, TokenizerConfig
 from data.tokens.encoder import TextEncoder
@@ -20,7 +21,6 @@ from data.tokens.pack import pack
 from data.tokens.special import SPECIAL_TOKENS, UNKNOWN
 from data.tokens.tokenizer import fit_tokenizer
 from model.inference.chat_format import ChatFormat
-from model.loading.shards import ShardReader
 from tests.data.tokens.corpora import prose, texts_of, write_split
 
 KINDS: tuple[Kind, ...] = ("character", "word", "bpe", "byte_level_bpe", "wordpiece", "unigram")

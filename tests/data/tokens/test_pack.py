@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from data.shards.reader import ShardReader
 from data.tokens.config import PackConfig
 from data.tokens.encoder import TextEncoder
 from data.tokens.pack import pack
-from model.loading.shards import ShardReader
 from tests.data.tokens.corpora import conversation, prose, texts_of, write_lines, write_split
 
 CONFIG = PackConfig(sequence_length=32, instruction_fraction=0.25, seed=3, shard_rows=7)

@@ -14,6 +14,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from data.shards.reader import ShardReader
+from data.shards.schema import ShardError
 from data.tokens.config import TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
 from model.evaluation.config import EvaluateConfig, Probe
@@ -26,7 +28,6 @@ from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.sampling_texts import sample_texts
 from model.loading.passages import draw_passages
-from model.loading.shards import ShardError, ShardReader
 from model.networks.decoder import Decoder
 from model.networks.directory import ModelError, save_model
 from model.quantization.int4 import Int4Config

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from data.shards.schema import ShardError
 from model.loading.prefetch import Prefetcher
-from model.loading.shards import ShardError
 from model.objectives.next_token import NextToken
 from model.training.distributed import WorkerRank
 from model.training.job import Job

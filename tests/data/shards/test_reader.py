@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model.loading.shards import ShardError, ShardReader, SourceRows
+from data.shards.metadata import SourceRows
+from data.shards.reader import ShardReader
+from data.shards.schema import ShardError
 from tests.model.jobs import write_shards
 
 LENGTH = 12

@@ -1,0 +1,1 @@
+"""The one format of packed rows, which `data` writes and `model` reads."""
