@@ -1,7 +1,8 @@
 """Self-attention with grouped queries (Ainslie et al., 2023): MHA, GQA or MQA by the number of key and value heads.
 
-A token sees itself and earlier tokens of its own document, or all of it if the plan is not causal; nothing else, so changing one document
-of a packed row leaves the others' outputs bit-equal. With a cache, only the new tokens are computed; keys and values of earlier ones come from it.
+A token sees itself and earlier tokens of its own document, or all of it if the plan is not causal; nothing else, so changing one
+document of a packed row leaves the others' outputs bit-equal. With a cache, only the new tokens are computed; keys and values of earlier
+ones come from it.
 """
 
 from __future__ import annotations

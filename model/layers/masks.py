@@ -1,7 +1,7 @@
 """Attention masks: causal, inside documents, and sparse patterns.
 
-A token sees itself and earlier tokens of its own document, nothing else; without the causal mask, all of its document. Patterns count positions inside the document, so a packed
-document is masked as it would be alone.
+A token sees itself and earlier tokens of its own document, nothing else; without the causal mask, all of its document. Patterns count
+positions inside the document, so a packed document is masked as it would be alone.
 """
 
 from __future__ import annotations
