@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from model.loading.mixture_config import MixturePhase, check_phases
 from model.training.guards.config import GuardsConfig
 
 if TYPE_CHECKING:
@@ -190,6 +191,30 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
         # Increment number s begins at the first update with increments * update >= s * batch_warmup_steps.
         begins = (-(-increment * self.batch_warmup_steps // increments) for increment in range(1, increments + 1))
         return rest + self.batch_warmup_from * (growing + sum(max(0, growing - begin) for begin in begins))
+
+
+class CorpusTrainConfig(TrainConfig):
+    """Training on the packed corpus, from fresh weights or from a model that is named."""
+
+    tokens: int = Field(2_000_000, ge=0, description="tokens to train on, padding included, instead of steps; tokens")
+    within_documents: bool = Field(True, description="restrict attention to the same document within a packed row")
+    initial: str = Field(
+        "", description="folder of a model to start from, folio's or a Hugging Face Llama; relative to the root; empty: fresh weights"
+    )
+    mixture: tuple[MixturePhase, ...] = Field(
+        (),
+        description="source weights by phase, for shards packed with pack.by_source=true; empty: every row once per epoch; list of phases",
+    )
+
+    @model_validator(mode="after")
+    def _phases_follow(self) -> CorpusTrainConfig:
+        check_phases(self.mixture)
+        return self
+
+    @property
+    def masks_documents(self) -> bool:
+        """Whether a row holds several documents that do not see each other."""
+        return self.within_documents
 
 
 class TuningConfig(TrainConfig):
