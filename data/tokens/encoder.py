@@ -77,7 +77,8 @@ class TextEncoder:
                 raise TokenizerError(f"{path}: {token} has id {self.tokenizer.token_to_id(token)}, must be {index}")
         self.tokenizer.encode_special_tokens = True
         self.unknown: int | None = self.tokenizer.token_to_id(UNKNOWN)
-        self.token_bytes = token_bytes(self.tokenizer)
+        self.spellings = token_spellings(self.tokenizer)
+        self.token_bytes = byte_counts(self.spellings)
         self.dtype = np.dtype(np.uint16 if self.vocab_size <= 65_536 else np.uint32)
 
     def unknown_bytes(self, size: int, ids: Ids) -> int:
@@ -122,26 +123,39 @@ class TextEncoder:
         return np.concatenate(arrays) if arrays else np.empty(0, dtype=self.dtype)
 
 
-def token_bytes(tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """Return the UTF-8 bytes of each token, int64 [vocab_size]; 0 for special tokens and for `<|unk|>`, which has no fixed size."""
+def token_spellings(tokenizer: Tokenizer) -> list[bytes]:
+    """Return the UTF-8 bytes that each token writes, by id; none for special tokens and `<|unk|>`."""
     from tokenizers import decoders, models
 
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-    sizes = np.zeros(len(vocabulary), dtype=np.int64)
+    spellings = [b""] * len(vocabulary)
     special = {*SPECIAL_TOKENS, UNKNOWN}
-    by_byte = isinstance(tokenizer.decoder, decoders.ByteLevel)  # one character of its alphabet a byte
+    by_byte = isinstance(tokenizer.decoder, decoders.ByteLevel)
     fallback = isinstance(tokenizer.decoder, decoders.ByteFallback)
     continued = tokenizer.model.continuing_subword_prefix if isinstance(tokenizer.model, models.WordPiece) else ""
+    byte_of = byte_alphabet() if by_byte else {}
     for token, index in vocabulary.items():
         if token in special:
             continue
-        if by_byte:
-            sizes[index] = len(token)
+        if by_byte and byte_of.keys() >= set(token):
+            spellings[index] = bytes(byte_of[character] for character in token)
         elif fallback and _BYTE.fullmatch(token):
-            sizes[index] = 1
+            spellings[index] = bytes([int(token[3:5], 16)])
         else:
-            sizes[index] = len((token.removeprefix(continued) if continued else token).encode())
-    return sizes
+            spellings[index] = (token.removeprefix(continued) if continued else token).encode()
+    return spellings
+
+
+def byte_counts(spellings: list[bytes]) -> NDArray[np.int64]:
+    """Return the UTF-8 bytes of each token, int64 [vocab_size]; 0 for special tokens and for `<|unk|>`, which has no fixed size."""
+    return np.array([len(spelling) for spelling in spellings], dtype=np.int64)
+
+
+def byte_alphabet() -> dict[str, int]:
+    """Return the byte of each character of byte-level tokens: GPT-2's alphabet, in which every byte has a visible character."""
+    visible = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in visible]
+    return {chr(byte): byte for byte in visible} | {chr(256 + number): byte for number, byte in enumerate(hidden)}
 
 
 def batches(texts: Iterable[tuple[Owner, str]]) -> Iterator[list[tuple[Owner, str]]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from data.tokens.config import TokenizerConfig
-from data.tokens.encoder import token_bytes
+from data.tokens.encoder import byte_counts, token_spellings
 from data.tokens.kinds import fit_kind
 from data.tokens.sampling import Sample
 from data.tokens.special import UNKNOWN
@@ -66,7 +66,7 @@ def _measure(fitted: Tokenizer, size: int, texts: list[str], before: SizeTrial |
     uses = np.zeros(reached, dtype=np.int64)
     for encoding in fitted.encode_batch_fast(texts, add_special_tokens=False):
         uses += np.bincount(np.array(encoding.ids, dtype=np.int64), minlength=reached)
-    tokens, size_in_bytes = int(uses.sum()), int(uses @ token_bytes(fitted))
+    tokens, size_in_bytes = int(uses.sum()), int(uses @ byte_counts(token_spellings(fitted)))
     lost = 0 if unknown is None else int(uses[unknown])
     gain = None
     if before is not None:
