@@ -80,6 +80,13 @@ class PackConfig(BaseModel, frozen=True, extra="forbid"):
     )
     instruction_fraction: float = Field(0.125, ge=0, le=0.9, description="share of training rows that hold conversations; fraction of rows")
     seed: int = Field(0, ge=0, description="seed of the order of documents and conversations; integer")
+    spelling: int = Field(
+        0,
+        ge=0,
+        le=4096,
+        description="width of the column `spelling` beside the tokens: hashed character n-grams of each token, for a model with such an "
+        "input; a row needs 2 bytes for each of them and each token; 0: no such column; buckets",
+    )
     shard_rows: int = Field(8192, ge=1, description="rows in one shard file; rows")
 
 

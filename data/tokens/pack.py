@@ -29,6 +29,8 @@ from data.tokens.encoder import TextEncoder
 from data.tokens.layout import RowLayout, make_layout
 from data.tokens.mixing import ConversationRows, conversation_rows, spread_evenly
 from data.tokens.rows import Columns
+from data.tokens.spelling import COLUMN as SPELLING
+from data.tokens.spelling import spelling_table
 from data.tokens.stream import Stream, read_stream
 from data.tokens.token_shards import TokenShardWriter
 
@@ -50,6 +52,7 @@ def pack(
     often the conversations were repeated), removed, quarantined.
     """
     encoder = TextEncoder(tokenizer)
+    tables = {SPELLING: spelling_table(encoder.spellings, config.spelling)} if config.spelling else {}
     ledger = LineLedger("pack")
     metrics: dict[str, float] = {"instruction_rows": 0.0, "instruction_rounds": 0.0}
     documents: list[pa.Table] = []
@@ -68,11 +71,11 @@ def pack(
             layouts: list[RowLayout] = [*texts, *([conversation_part] if conversation_part.rows else [])]
             which = _order(layouts, config)
             writer = TokenShardWriter(output / name, "pretrain", config.sequence_length, encoder, config.shard_rows, stream.unknown_size)
-            _write_rows(writer, layouts, which)
+            _write_rows(writer, layouts, which, tables)
             token_counts = [counted for text in texts for counted in count_tokens(name, text)]
             token_counts += [conversation_part.count_tokens(name)] if conversation_part.kept or conversation_part.too_long else []
             names = [*dict.fromkeys(counted.source for counted in token_counts)] if config.by_source else []
-            counts = writer.close({source: layout.rows for source, layout in zip(names, layouts, strict=False)})
+            counts = writer.close({source: layout.rows for source, layout in zip(names, layouts, strict=False)}, tables)
             require_balance(name, token_counts, writer)
             metrics |= {f"{name}_{key}": value for key, value in counts.items()}
             metrics[f"{name}_documents"] = float(len(stream.ids))
@@ -106,10 +109,11 @@ def _order(layouts: Sequence[RowLayout], config: PackConfig) -> NDArray[np.int64
     return spread_evenly(layouts[0].rows, layouts[1].rows).astype(np.int64)
 
 
-def _write_rows(writer: TokenShardWriter, layouts: Sequence[RowLayout], which: NDArray[np.int64]) -> None:
-    """Write the rows of all layouts in order, a few million tokens at a time."""
+def _write_rows(writer: TokenShardWriter, layouts: Sequence[RowLayout], which: NDArray[np.int64], tables: Columns) -> None:
+    """Write the rows of all layouts in order, a few million tokens at a time, with the columns that `tables` gives for each token."""
     done = [0] * len(layouts)
-    some = max(1, TOKENS_AT_ONCE // writer.width)
+    values_at_once = writer.width * (1 + sum(table.shape[1] for table in tables.values()))
+    some = max(1, TOKENS_AT_ONCE // values_at_once)
     for start in range(0, len(which), some):
         here = which[start : start + some]
         numbers = np.unique(here).tolist()
@@ -125,4 +129,5 @@ def _write_rows(writer: TokenShardWriter, layouts: Sequence[RowLayout], which: N
                     columns.setdefault(name, np.empty((len(here), writer.width), dtype=values.dtype))[rows] = values
                 else:
                     columns[name] = values
+        columns |= {name: table[columns["tokens"]] for name, table in tables.items()}
         writer.add(columns, shared=shared)
