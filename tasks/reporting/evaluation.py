@@ -48,9 +48,13 @@ def measurements_section(run: RunSummary, positions: Mapping[str, str]) -> Secti
     """Build the questions with their intervals, the probabilities that the recipe asks for, and each model's losses on each split."""
     results = run.results
     figures = [drawn for drawn in (_questions(results, positions), *(_probes(results, position) for position in positions)) if drawn]
-    rows = [row for position in positions for row in _losses(results, position)]
-    header = ("model", "split", "bits per byte", "interval", "perplexity", "loss")
-    tables = (Table("How well it predicts text", header, tuple(rows), frozenset({2, 3, 4, 5}), half=True),) if rows else ()
+    predicted = ("model", "split", "bits per byte", "interval", "perplexity", "loss")
+    filled = ("model", "split", "hidden tokens found", "interval", "of", "masked loss")
+    tables = tuple(
+        Table(caption, header, tuple(rows), frozenset({2, 3, 4, 5}), half=True)
+        for caption, header, measured in (("How well it predicts text", predicted, _losses), ("How well it fills gaps", filled, _gaps))
+        if (rows := [row for position in positions for row in measured(results, position)])
+    )
     lead = " ".join(_memorized(results, position) for position in positions if "copying.share" in results.metrics(position))
     return Section("measured", "How good it is", lead, tuple(figures), tables=tables) if figures or tables else None
 
@@ -127,6 +131,17 @@ def _losses(results: Results, position: str) -> list[Row]:
         interval = "" if low is None or high is None else f"{number(low)} to {number(high)}"
         losses = ("" if bits is None else number(bits), interval, number(metrics[f"{split}.perplexity"]), number(metrics[f"{split}.loss"]))
         rows.append(Row((model_name(position), split, *losses)))
+    return rows
+
+
+def _gaps(results: Results, position: str) -> list[Row]:
+    metrics, rows = results.metrics(position), []
+    for split in SPLITS:
+        if f"{split}.masked_accuracy" not in metrics:
+            continue
+        found, low, high = (share(metrics[f"{split}.masked_accuracy{end}"]) for end in ("", "_low", "_high"))
+        hidden, loss = count(metrics[f"{split}.hidden"]), number(metrics[f"{split}.masked_loss"])
+        rows.append(Row((model_name(position), split, found, f"{low} to {high}", hidden, loss)))
     return rows
 
 

@@ -68,7 +68,7 @@ def _reasons(gates: list[Gate]) -> list[str]:
 def key_figures(run: RunSummary) -> list[KeyFigure]:
     """Return the figures that the run has, in the order in which they were made."""
     results = run.results
-    figures = [_books(results), _tokens(results), _parameters(results), _questions(results), _bits(results)]
+    figures = [_books(results), _tokens(results), _parameters(results), _questions(results), _quality(results)]
     figures += [_variant(results, name) for name in results.variants()]
     whole = total_cost(results.artifacts.values())
     time = KeyFigure("this run took", seconds(run.seconds), f"{seconds(whole.cpu_seconds)} of CPU for everything in it")
@@ -104,12 +104,17 @@ def _questions(results: Results) -> KeyFigure | None:
     return None
 
 
-def _bits(results: Results) -> KeyFigure | None:
+def _quality(results: Results) -> KeyFigure | None:
+    """Return how well the released model does on the least seen split: bits per byte, or the hidden tokens that it finds."""
     for position in best_first(results):
+        metrics = results.metrics(position)
         for split in ("test", "val", "train"):
-            value = results.metrics(position).get(f"{split}.bits_per_byte")
-            if value is not None:
-                return KeyFigure("bits per byte", number(value), f"{model_name(position)} model on {split}")
+            bits, found = metrics.get(f"{split}.bits_per_byte"), metrics.get(f"{split}.masked_accuracy")
+            if bits is not None:
+                return KeyFigure("bits per byte", number(bits), f"{model_name(position)} model on {split}")
+            if found is not None:
+                loss = number(metrics[f"{split}.masked_loss"])
+                return KeyFigure("hidden tokens found", share(found), f"{model_name(position)} model on {split}; masked loss {loss}")
     return None
 
 
@@ -117,5 +122,5 @@ def _variant(results: Results, name: str) -> KeyFigure | None:
     cost, ratio = variant_cost(results, name), results.metrics(f"quantize.{name}").get("size_ratio")
     if cost is None:
         return None
-    remark = f"bits per byte, at {share(ratio)} of the size" if ratio else "bits per byte"
-    return KeyFigure(f"{model_form(name)} costs", signed(cost[1]), remark)
+    remark = f"{cost.measure}, at {share(ratio)} of the size" if ratio else cost.measure
+    return KeyFigure(f"{model_form(name)} costs", signed(cost.change), remark)

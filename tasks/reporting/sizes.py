@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from tasks.reporting.charts import Bar
 from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Row, Section, Table, bars_figure
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, model_form, number, share, size
+
+# How well a model does on a split, by what it can do: one that predicts next tokens, one that fills gaps.
+MEASURES = {"bits_per_byte": "bits per byte", "masked_loss": "masked loss"}
 
 
 def sizes_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
@@ -46,8 +50,7 @@ def _lead(results: Results) -> str:
     for name in results.variants():
         cost = variant_cost(results, name)
         if cost is not None:
-            split, change = cost
-            sentences.append(f"{model_form(name)} changes its bits per byte on {split} by {signed(change)}.")
+            sentences.append(f"{model_form(name)} changes its {cost.measure} on {cost.split} by {signed(cost.change)}.")
         worst = results.metrics(f"quantize.{name}").get("error_max")
         if worst is not None:
             sentences.append(f"No weight moved by more than {number(worst)}.")
@@ -60,13 +63,22 @@ def parameters_of(results: Results) -> float | None:
     return next((parameters for parameters in counted if parameters is not None), None)
 
 
-def variant_cost(results: Results, name: str) -> tuple[str, float] | None:
-    """Return (split, relative change of bits per byte) from full precision to a variant, on the least seen split that both have."""
+class VariantCost(NamedTuple):
+    """What a variant costs: the split and the measure by which it was compared, and the measure's relative change."""
+
+    split: str
+    measure: str
+    change: float
+
+
+def variant_cost(results: Results, name: str) -> VariantCost | None:
+    """Return what a variant costs beside full precision, on the least seen split and the first measure that both have."""
     full, small = results.metrics("evaluate.release"), results.metrics(f"evaluate.{name}")
     for split in ("test", "val", "train"):
-        name = f"{split}.bits_per_byte"
-        if full.get(name) and name in small:
-            return split, small[name] / full[name] - 1
+        for metric, measure in MEASURES.items():
+            metric = f"{split}.{metric}"
+            if full.get(metric) and metric in small:
+                return VariantCost(split, measure, small[metric] / full[metric] - 1)
     return None
 
 

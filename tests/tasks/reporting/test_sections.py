@@ -85,3 +85,20 @@ def test_a_text_is_shown_as_tokens_with_their_numbers_and_unknown_ones_are_marke
         ("token odd", "token 302"),
     ]
     assert "Runa Runa keeps a goose. ↵ ·" in maker.page().sections["tokenizer"]
+
+
+def test_a_model_that_fills_gaps_is_shown_by_the_hidden_tokens_that_it_finds(maker: RunMaker) -> None:
+    def filled(accuracy: float, loss: float) -> dict[str, float]:
+        metrics = {"test.masked_accuracy": accuracy, "test.masked_accuracy_low": accuracy - 0.01, "test.masked_accuracy_high": accuracy + 0.01}
+        return metrics | {"test.masked_loss": loss, "test.hidden": 1234.0}
+
+    maker.made("export", {"config.json": "{}"}, metrics={"parameters": 10.0})
+    maker.made("quantize.int8", {"model": "1"}, metrics={"bytes_before": 4.0, "bytes_after": 1.0, "size_ratio": 0.25})
+    maker.made("evaluate.release", {"samples.jsonl": []}, metrics=filled(0.62, 1.5))
+    maker.made("evaluate.int8", {"samples.jsonl": []}, metrics=filled(0.61, 1.53))
+    sections = maker.page().sections
+    assert "hidden tokens found 62 % release model on test; masked loss 1.5" in sections[""]
+    assert "INT8 costs +2.00 % masked loss, at 25 % of the size" in sections[""]
+    assert "How well it fills gaps" in sections["measured"] and "release test 62 % 61 % to 63 % 1,234 1.5" in sections["measured"]
+    assert "How well it predicts text" not in sections["measured"]
+    assert "INT8 changes its masked loss on test by +2.00 %" in sections["sizes"]
