@@ -78,9 +78,17 @@ class LatentAttention(nn.Module):
     def _absorbed(self, q_BHTK: Tensor, q_BHTR: Tensor, new_B1TC: Tensor, plan: AttentionPlan, cache: AttentionCache) -> Tensor:
         """Attend in the latent space, to C = L + R cached numbers of each token."""
         cached_B1SC, _ = cache.update(self.layer, new_B1TC, new_B1TC[..., :0])
-        weight_HXL = self.kv_b_proj.weight.view(self.heads, 2 * self.head_width, self.latent)
+        weight_HXL = _matrix(self.kv_b_proj, self.latent).view(self.heads, 2 * self.head_width, self.latent)
         key_HKL, value_HKL = weight_HXL.to(q_BHTK.dtype).chunk(2, dim=1)
         q_BHTC = torch.cat((q_BHTK @ key_HKL, q_BHTR), dim=-1)
         dropout = self.dropout if self.training else 0.0
         out_BHTC = attend(q_BHTC, cached_B1SC, cached_B1SC, plan, scale=self.scale, dropout=dropout)
         return out_BHTC[..., : self.latent] @ value_HKL.transpose(1, 2)
+
+
+def _matrix(layer: nn.Module, inputs: int) -> Tensor:
+    """The matrix [out, inputs] that a layer multiplies by: its weight, or, if an adapter wraps it, what it makes of each unit vector."""
+    if isinstance(layer, nn.Linear):
+        return layer.weight
+    weight_IO: Tensor = layer(torch.eye(inputs, device=next(layer.parameters()).device))
+    return weight_IO.t()

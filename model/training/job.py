@@ -44,6 +44,8 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("; ".join(problems))
         if self.train.MODELS and self.initial_model is None:
             raise ValueError(f"initial_model is missing: kind={self.train.kind} needs it as {' and '.join(self.train.MODELS)}")
+        if self.train.adapter.KEEPS_BASE and self.initial_model is None:
+            raise ValueError(f"initial_model is missing: adapter.kind={self.train.adapter.kind} trains changes of its weights")
         if self.train.select == "best" and self.val_shards is None:
             raise ValueError("select=best needs val_shards to find the best weights; give them, or select=last")
         return self

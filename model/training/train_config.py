@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
+from model.adapters.config import AdapterConfig
+from model.adapters.full import FullConfig
 from model.loading.mixture_config import MixturePhase, check_phases
 from model.training.guards.config import GuardsConfig
 
@@ -104,6 +106,10 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     eval_rows: int = Field(256, ge=0, description="validation rows per measurement, evenly spaced; 0: no validation")
     select: Literal["last", "best"] = Field(
         "last", description="which weights become the model: the last, or those of the lowest validation loss"
+    )
+    adapter: AdapterConfig = Field(
+        FullConfig(kind="full"),
+        description="what is trained of the model: all its weights (full), or changes of them; kind and its settings",
     )
     guards: GuardsConfig = Field(GuardsConfig(), description="what to do when training goes wrong, and when to stop early")
 
@@ -209,6 +215,15 @@ class CorpusTrainConfig(TrainConfig):
     @model_validator(mode="after")
     def _phases_follow(self) -> CorpusTrainConfig:
         check_phases(self.mixture)
+        return self
+
+    @model_validator(mode="after")
+    def _base_is_given(self) -> CorpusTrainConfig:
+        if self.adapter.KEEPS_BASE and not self.initial:
+            raise ValueError(
+                f"adapter.kind={self.adapter.kind} trains changes of a model, but initial is empty, so the weights would stay random; "
+                "name a model, or use adapter.kind=full"
+            )
         return self
 
     @property

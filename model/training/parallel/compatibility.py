@@ -34,6 +34,7 @@ def incompatibilities(
         return
     if decoder.norm == "batch":
         yield from _batch_norm(train, resources, section, shape, spread)
+    yield from _adapter(train, parallel, section, spread)
     if train.optimizer in WHOLE_MATRICES:
         yield from _matrix_optimizer(train.optimizer, parallel, section, spread)
     if parallel.tensor > 1:
@@ -58,6 +59,21 @@ def _batch_norm(train: TrainConfig, resources: TrainResources, section: str, sha
         yield f"{shape}norm=batch with {section}batch_warmup_steps={train.batch_warmup_steps}: its batch can't grow; set 0, or another norm"
     if resources.recompute != "none":
         yield f"{shape}norm=batch with recompute={resources.recompute}: its statistics would be updated twice; set recompute=none"
+
+
+def _adapter(train: TrainConfig, parallel: ParallelConfig, section: str, spread: str) -> Iterator[str]:
+    adapter = train.adapter
+    supported, chosen = adapter.supports(), f"{section}adapter.kind={adapter.kind}"
+    for feature, used, what, way in (
+        ("tensor", parallel.tensor > 1, f"{spread}tensor={parallel.tensor}", f"{spread}tensor=1"),
+        ("pipeline", parallel.pipeline > 1, f"{spread}pipeline={parallel.pipeline}", f"{spread}pipeline=1"),
+        ("zero_3", parallel.zero_stage == 3, f"{spread}zero_stage=3", f"{spread}zero_stage 0 to 2"),
+        ("fp8", train.precision == "fp8", f"{section}precision=fp8", f"{section}precision=bf16"),
+    ):
+        if used and feature not in supported:
+            yield f"{chosen} with {what} is not offered; use {way}, or another adapter"
+    for package in adapter.missing():
+        yield f"{chosen} needs {package}: pip install 'folio[adapters]', or use adapter.kind=full"
 
 
 def _matrix_optimizer(optimizer: str, parallel: ParallelConfig, section: str, spread: str) -> Iterator[str]:

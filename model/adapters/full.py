@@ -1,0 +1,55 @@
+"""No adapter: all weights are trained, as in pretraining."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from model.adapters.protocol import FEATURES, AdapterBase, AdapterError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.networks.network import Network
+
+
+class FullConfig(AdapterBase):
+    """All weights are trained."""
+
+    kind: Literal["full"] = Field("full", description="names this kind of adapter: none, all weights are trained")
+
+    def supports(self) -> frozenset[str]:
+        """Return every feature."""
+        return frozenset(FEATURES)
+
+    def build(self) -> FullAdapter:
+        """Return the adapter that adds nothing."""
+        return FullAdapter()
+
+
+@dataclass(frozen=True)
+class FullAdapter:
+    """Adds nothing and freezes nothing."""
+
+    def inject(self, network: Network, seed: int) -> None:
+        """Do nothing: every parameter is trained already."""
+
+    def disabled(self, network: Network) -> AbstractContextManager[None]:
+        """Raise AdapterError: training changes the weights themselves."""
+        raise AdapterError("training changes all weights, so the model from before is not in the network; load it again")
+
+    def merged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the tensors as they are."""
+        return dict(tensors)
+
+    def own(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return an empty mapping."""
+        return {}
+
+    def save(self, own: Mapping[str, Tensor], directory: Path) -> None:
+        """Write nothing."""

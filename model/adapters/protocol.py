@@ -1,0 +1,71 @@
+"""What an adapter promises, so that no other file asks which kind it is.
+
+An adapter decides which weights of a network are trained. Low-rank ones add a few parameters and freeze the rest, so that optimizer and
+checkpoints hold those few alone, and the model from before training needs no second copy. A kind is one file: a config, tagged by `kind`,
+that builds its adapter. `config.py` lists the kinds; a new one is its own file and its name there. Cheap to import: no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.networks.network import Network
+
+FOLDER = "adapter"  # in a model directory, beside the merged weights
+FEATURES = ("tensor", "pipeline", "zero_3", "fp8")
+
+
+class AdapterError(ValueError):
+    """This network can't be adapted as configured."""
+
+
+class Adapter(Protocol):
+    """Decides which weights of a network are trained. It holds no tensors: they are the network's."""
+
+    def inject(self, network: Network, seed: int) -> None:
+        """Add the adapter's parameters and freeze all others; what the network computes stays the same.
+
+        Random initial values depend on the seed and the parameter's name alone. Raise AdapterError if the network has nothing to adapt.
+        """
+
+    def disabled(self, network: Network) -> AbstractContextManager[None]:
+        """Inside, the network computes what it did before `inject`, without gradients. Only where `KEEPS_BASE`."""
+
+    def merged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the network's whole weights under its own names, from whole tensors named as after `inject`."""
+
+    def own(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the adapter's tensors among those of the network, named as its file names them; empty if it adds none."""
+
+    def save(self, own: Mapping[str, Tensor], directory: Path) -> None:
+        """Write what `own` returned into `directory`, creating it; write nothing if the adapter adds no parameter."""
+
+
+class AdapterBase(BaseModel, frozen=True, extra="forbid"):
+    """The settings of an adapter, as a recipe gives them. A kind adds `kind` and its own."""
+
+    LIBRARIES: ClassVar[tuple[str, ...]] = ()
+    """Packages beyond folio's own that it needs; their versions can change the weights."""
+    KEEPS_BASE: ClassVar[bool] = False
+    """Whether training leaves the network's own weights as they are: they must come from a model, and `disabled` shows it again."""
+
+    def supports(self) -> frozenset[str]:
+        """Return which of `FEATURES` it works with: tensor and pipeline parallelism, ZeRO 3, matrix products in fp8."""
+        return frozenset()
+
+    def build(self) -> Adapter:
+        """Return the adapter that these settings describe."""
+        raise NotImplementedError
+
+    def missing(self) -> tuple[str, ...]:
+        """Return the packages that it needs and that are not installed."""
+        return tuple(name for name in self.LIBRARIES if find_spec(name) is None)

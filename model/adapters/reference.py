@@ -1,0 +1,37 @@
+"""The model from before training, seen through the network that is being trained: its adapter off, no second copy of weights."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from model.adapters.protocol import Adapter
+from model.networks.network import GenerationState, Inputs, Network
+
+
+class Reference(Network):
+    """Computes what `network` did before its adapter was injected, in evaluation mode and without gradients."""
+
+    def __init__(self, network: Network, adapter: Adapter) -> None:
+        super().__init__(network.config, network.vocab_size)
+        self._adapter = adapter
+        # Inside a tuple the network is not a submodule: this view owns none of its parameters.
+        self._network = (network,)
+
+    def forward(self, inputs: Inputs, state: GenerationState | None = None) -> Tensor:
+        """Return the base model's hidden x_BTD."""
+        with self._adapter.disabled(self._network[0]):
+            hidden_BTD: Tensor = self._network[0](inputs, state)
+        return hidden_BTD
+
+    def read(self, x_ND: Tensor) -> Tensor:
+        """Return the base model's logits_NV."""
+        with self._adapter.disabled(self._network[0]):
+            return self._network[0].read(x_ND)
+
+    def blocks(self) -> nn.ModuleList:
+        """Return the blocks of the network that is seen through."""
+        return self._network[0].blocks()
+
+    def new_state(self, rows: int) -> GenerationState:
+        """Return an empty state for `rows` texts."""
+        return self._network[0].new_state(rows)
