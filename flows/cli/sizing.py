@@ -85,12 +85,12 @@ def with_measured_speed(machine: Machine, job: Job) -> Machine:
     from model.hardware.flops import training_flops
     from model.planning.trial import run_trial
 
-    shape = job.decoder
+    shape = job.network
     if shape.parameters(job.vocab_size) > TRIAL_PARAMETERS:
         shape = shape.model_copy(update={"layers": min(shape.layers, TRIAL_LAYERS)})
     batch = job.micro_batch * min(2, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
     train = job.train.model_copy(update={"global_batch": batch})
-    trial = run_trial(job.model_copy(update={"decoder": shape, "train": train}))
+    trial = run_trial(job.model_copy(update={"network": shape, "train": train}))
     share = trial.tokens_per_second * training_flops(shape, job.vocab_size) / machine.peak
     return replace(machine, utilization=share, utilization_source=f"measured: {trial.tokens_per_second:,.0f} tokens/s in a trial")
 
@@ -147,7 +147,7 @@ def _as_data(recipe: Recipe, found: Proposal) -> dict[str, Any]:
         job = plan.job
         return {
             "vocab_size": job.vocab_size,
-            "model": job.decoder.model_dump(mode="json"),
+            "model": job.network.model_dump(mode="json"),
             "parameters": plan.parameters,
             "tokens": plan.tokens,
             "tokens_a_parameter": plan.tokens_per_parameter,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from data.splits.config import SplitConfig
 from data.tokens.config import CONVERSATIONS
 from model.loading.mixture_config import mixture_problem
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
 from model.training.parallel.compatibility import incompatibilities
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _training(recipe: Recipe) -> Iterator[str]:
 
 
 def _export(recipe: Recipe) -> Iterator[str]:
-    differences, form = recipe.model.llama_differences(), recipe.export.format
+    differences, form = recipe.model.hub_differences(), recipe.export.format
     if differences and form == "huggingface":
         yield (
             f"export.format=huggingface writes a Llama, and model.{', model.'.join(differences)} makes another decoder; "

@@ -21,7 +21,7 @@ from flows.recipe.differences import differences
 from flows.recipe.schema import Evaluations, Recipe, ReleaseEvaluation
 from flows.recipe.validation import RecipeError
 from model.evaluation.config import EvaluateConfig
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
 from model.release.config import CardConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 

@@ -29,7 +29,7 @@ from flows.recipe.unused_keys import unused_keys
 from flows.services.home import home, store_url, tracking_url
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import Bound, GateConfig
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
 from model.quantization.config import VariantConfig
 from model.quantization.int8 import Int8Config
 from model.release.config import CardConfig, ExportConfig

@@ -25,7 +25,7 @@ from model.evaluation.questions import Answer, ask, write_records
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
-    from model.networks.decoder import Decoder
+    from model.networks.network import Network
 
 SETS = ("seen", "heldout")
 
@@ -80,7 +80,7 @@ def evaluate(
 
 
 def _answer_questions(
-    model: Decoder, chat_format: ChatFormat, examples: Path, output: Path, config: EvaluateConfig, samples: list[dict[str, Any]]
+    model: Network, chat_format: ChatFormat, examples: Path, output: Path, config: EvaluateConfig, samples: list[dict[str, Any]]
 ) -> dict[str, float]:
     """Ask both sets of questions and write the answers; append conversations to `samples` and return the metrics."""
     metrics: dict[str, float] = {}
@@ -102,7 +102,7 @@ def _evenly_spaced(records: list[Answer], count: int) -> list[Answer]:
 
 
 def _measure_copying(
-    model: Decoder, chat_format: ChatFormat, packed: Path, config: EvaluateConfig, samples: list[dict[str, Any]]
+    model: Network, chat_format: ChatFormat, packed: Path, config: EvaluateConfig, samples: list[dict[str, Any]]
 ) -> dict[str, float]:
     """Measure memorization on train, and on val as a baseline; append continuations to `samples` and return the metrics."""
     metrics: dict[str, float] = {}
@@ -128,7 +128,7 @@ def _measure_copying(
     return metrics
 
 
-def _sample_documents(model: Decoder, chat_format: ChatFormat, config: EvaluateConfig) -> list[dict[str, Any]]:
+def _sample_documents(model: Network, chat_format: ChatFormat, config: EvaluateConfig) -> list[dict[str, Any]]:
     """Sample `samples` documents from the model without a prompt, at temperature 1."""
     from model.inference.config import SamplingConfig
     from model.inference.generation import generate

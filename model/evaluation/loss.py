@@ -22,11 +22,11 @@ from data.shards.reader import ShardReader
 from model.evaluation.intervals import bootstrap_ratio
 
 if TYPE_CHECKING:
-    from model.networks.decoder import Decoder
+    from model.networks.network import Network
 
 
 def evaluate_loss(
-    model: Decoder,
+    model: Network,
     shards_dir: Path,
     *,
     rows: int | None = None,
@@ -65,7 +65,7 @@ def choose_rows(available: int, limit: int | None, seed: int) -> NDArray[np.int6
     return np.sort(generator.choice(available, size=limit, replace=False)).astype(np.int64)
 
 
-def row_losses(model: Decoder, reader: ShardReader, chosen: NDArray[np.int64], batch: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def row_losses(model: Network, reader: ShardReader, chosen: NDArray[np.int64], batch: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return each chosen row's summed nats and number of targets, both float64 [rows]."""
     import torch
     from torch.nn.functional import cross_entropy
@@ -76,7 +76,7 @@ def row_losses(model: Decoder, reader: ShardReader, chosen: NDArray[np.int64], b
     with torch.no_grad():
         for start in range(0, len(chosen), batch):
             row = {name: torch.from_numpy(a).to(device) for name, a in reader.rows(chosen[start : start + batch]).items()}
-            logits_BTV = model(row["tokens"][:, :-1], documents_BT=row["document"][:, :-1])
+            logits_BTV = model.logits({"tokens": row["tokens"][:, :-1], "documents": row["document"][:, :-1]})
             counted_BT = row["loss"][:, 1:]
             nats_BT = cross_entropy(logits_BTV.float().mT, row["tokens"][:, 1:], reduction="none").double()
             nats.append(torch.where(counted_BT, nats_BT, 0.0).sum(1).cpu().numpy())

@@ -18,7 +18,7 @@ from data.shards.reader import ShardReader
 from model.loading.passages import draw_passages
 
 if TYPE_CHECKING:
-    from model.networks.decoder import Decoder
+    from model.networks.network import Network
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Continuation:
 
 
 def measure_memorization(
-    model: Decoder, reader: ShardReader, *, passages: int, prompt_tokens: int, copy_tokens: int, seed: int = 0
+    model: Network, reader: ShardReader, *, passages: int, prompt_tokens: int, copy_tokens: int, seed: int = 0
 ) -> list[Continuation]:
     """Let the model continue up to `passages` passages greedily; those with `copied_tokens >= copy_tokens` are memorized."""
     from model.inference.batch_generation import generate_batch

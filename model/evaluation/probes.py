@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
-    from model.networks.decoder import Decoder
+    from model.networks.network import Network
 
 
-def probabilities(model: Decoder, chat_format: ChatFormat, prompt: str, words: Sequence[str]) -> list[float]:
+def probabilities(model: Network, chat_format: ChatFormat, prompt: str, words: Sequence[str]) -> list[float]:
     """Return the probability of each word after `prompt` and a space, at the cost of a forward pass each.
 
     Raise ValueError if prompt and word share a token, since then P(word | prompt) is not a product of the model's outputs.
@@ -31,7 +31,7 @@ def probabilities(model: Decoder, chat_format: ChatFormat, prompt: str, words: S
         if len(ids) > model.config.context:
             raise ValueError(f"{prompt!r} and {word!r} are {len(ids)} tokens; the context is {model.config.context}")
         with torch.no_grad():
-            logits_TV = model(torch.tensor([ids[:-1]], device=device))[0, len(prompt_ids) - 1 :]
+            logits_TV = model.logits({"tokens": torch.tensor([ids[:-1]], device=device)})[0, len(prompt_ids) - 1 :]
         chosen = torch.tensor(ids[len(prompt_ids) :], device=device)
         logs = logits_TV.double().log_softmax(-1).gather(1, chosen[:, None])
         found.append(float(logs.sum().exp()))

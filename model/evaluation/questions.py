@@ -15,7 +15,7 @@ from model.rewards.answers import is_right, read_questions
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
-    from model.networks.decoder import Decoder
+    from model.networks.network import Network
 
 
 class Answer(TypedDict):
@@ -30,7 +30,7 @@ class Answer(TypedDict):
 
 
 def ask(
-    model: Decoder, chat_format: ChatFormat, questions: Path, *, answer_tokens: int = 32, batch: int = 128
+    model: Network, chat_format: ChatFormat, questions: Path, *, answer_tokens: int = 32, batch: int = 128
 ) -> tuple[float, list[Answer]]:
     """Ask each question of a JSON lines file as the only user message; return the share answered right and a record of each."""
     from model.inference.batch_generation import generate_batch

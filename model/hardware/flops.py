@@ -8,7 +8,7 @@ there. Recomputing activations takes time but does not count as the model's oper
 
 from __future__ import annotations
 
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
 
 
 def product_weights(decoder: DecoderConfig, vocab_size: int) -> int:

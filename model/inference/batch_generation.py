@@ -18,11 +18,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from model.inference.cache import KeyValueCache
 from model.inference.config import SamplingConfig
 from model.inference.generation import room_for_reply
 from model.inference.sampling import distribution
-from model.networks.decoder import Decoder
+from model.networks.network import Network
 
 Choose = Callable[[Tensor, Sequence[int]], list[int]]  # logits_NV, and the prompt that each row continues -> N tokens
 
@@ -39,7 +38,7 @@ class Completion(NamedTuple):
 
 
 def generate_batch(
-    model: Decoder,
+    model: Network,
     prompts: Sequence[Sequence[int]],
     max_new_tokens: int,
     stop_ids: Collection[int] = (),
@@ -55,7 +54,7 @@ def generate_batch(
 
 
 def sample_batch(
-    model: Decoder,
+    model: Network,
     prompts: Sequence[Sequence[int]],
     seeds: Sequence[int],
     config: SamplingConfig,
@@ -84,7 +83,7 @@ def sample_batch(
 
 
 def _generate(
-    model: Decoder, prompts: Sequence[Sequence[int]], max_new_tokens: int, stops: frozenset[int], batch: int, choose: Choose
+    model: Network, prompts: Sequence[Sequence[int]], max_new_tokens: int, stops: frozenset[int], batch: int, choose: Choose
 ) -> list[list[int]]:
     """Return each prompt's continuation, in order; a stop token is its last."""
     limits = [min(max_new_tokens, room_for_reply(model, len(prompt))) for prompt in prompts]
@@ -106,17 +105,17 @@ def _choose_by_number(choose: Choose, numbers: Sequence[int], logits_NV: Tensor,
 
 @torch.no_grad()
 def _generate_sorted(
-    model: Decoder, prompts: list[Sequence[int]], limits: list[int], stops: frozenset[int], choose: Choose
+    model: Network, prompts: list[Sequence[int]], limits: list[int], stops: frozenset[int], choose: Choose
 ) -> list[list[int]]:
     """Generate for prompts sorted by length, shortest first, as the module's docstring describes."""
     device = next(model.parameters()).device
-    cache = KeyValueCache(model.config.layers)
+    state = model.new_state(len(prompts))
     replies: list[list[int]] = [[] for _ in prompts]
     active = list(range(len(prompts)))
     position = len(prompts[0])
     feed = [list(prompt[:position]) for prompt in prompts]
     while True:
-        logits_BV = model(torch.tensor(feed, device=device), cache=cache)[:, -1]
+        logits_BV = model.logits({"tokens": torch.tensor(feed, device=device)}, state)[:, -1]
         slots = [slot for slot, row in enumerate(active) if position >= len(prompts[row])]
         chosen = dict(zip(slots, choose(logits_BV[slots], [active[slot] for slot in slots]), strict=True))
         remaining: list[int] = []
@@ -133,6 +132,6 @@ def _generate_sorted(
         if not remaining:
             return replies
         if len(remaining) < len(active):
-            cache.keep_rows(torch.tensor(remaining, device=device))
+            state.keep_rows(torch.tensor(remaining, device=device))
             active = [active[slot] for slot in remaining]
         position += 1

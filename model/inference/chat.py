@@ -19,13 +19,13 @@ from model.inference.chat_format import ChatFormat, Message
 from model.inference.config import SamplingConfig
 
 if TYPE_CHECKING:
-    from model.networks.decoder import Decoder
+    from model.networks.network import Network
 
 
 class ChatModel:
     """A model, its chat format, and one conversation's history."""
 
-    def __init__(self, model: Decoder, chat_format: ChatFormat, system: str | None = None) -> None:
+    def __init__(self, model: Network, chat_format: ChatFormat, system: str | None = None) -> None:
         self.model = model
         self.format = chat_format
         self.system = system

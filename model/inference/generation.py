@@ -10,14 +10,13 @@ from collections.abc import Collection, Generator, Sequence
 
 import torch
 
-from model.inference.cache import KeyValueCache
 from model.inference.config import SamplingConfig
 from model.inference.sampling import next_token
-from model.networks.decoder import Decoder
+from model.networks.network import Network
 
 
 def generate(
-    model: Decoder, prompt_ids: Sequence[int], config: SamplingConfig, stop_ids: Collection[int] = (), seed: int = 0
+    model: Network, prompt_ids: Sequence[int], config: SamplingConfig, stop_ids: Collection[int] = (), seed: int = 0
 ) -> Generator[int, None, None]:
     """Yield up to `config.max_new_tokens` tokens after `prompt_ids`.
 
@@ -28,7 +27,7 @@ def generate(
     return _tokens(model, list(prompt_ids), config, frozenset(stop_ids), seed, min(config.max_new_tokens, room))
 
 
-def room_for_reply(model: Decoder, prompt_length: int) -> int:
+def room_for_reply(model: Network, prompt_length: int) -> int:
     """Return how many tokens fit after a prompt; raise ValueError if it is empty or leaves no room."""
     context = model.config.context
     if not 0 < prompt_length < context:
@@ -40,16 +39,16 @@ def room_for_reply(model: Decoder, prompt_length: int) -> int:
 
 
 def _tokens(
-    model: Decoder, prompt: list[int], config: SamplingConfig, stops: frozenset[int], seed: int, limit: int
+    model: Network, prompt: list[int], config: SamplingConfig, stops: frozenset[int], seed: int, limit: int
 ) -> Generator[int, None, None]:
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(seed)
-    cache = KeyValueCache(model.config.layers)
+    state = model.new_state(1)
     feed = prompt
     for _ in range(limit):
         # Leave no_grad before each yield, or a paused generator would switch off gradients for its caller.
         with torch.no_grad():
-            logits_BTV = model(torch.tensor([feed], device=device), cache=cache)
+            logits_BTV = model.logits({"tokens": torch.tensor([feed], device=device)}, state)
             token = next_token(logits_BTV[0, -1], config, generator)
         if token in stops:
             return

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from model.quantization.config import quantizer_of
 
 if TYPE_CHECKING:
-    from model.networks.decoder import Decoder
+    from model.networks.network import Network
 
 
-def open_model(directory: Path) -> Decoder:
-    """Load the decoder that training, quantization or export wrote into `directory`: fp32, on the CPU, in evaluation mode."""
+def open_model(directory: Path) -> Network:
+    """Load the network that training, quantization or export wrote into `directory`: fp32, on the CPU, in evaluation mode."""
     from model.networks.directory import load_model
 
     quantizer = quantizer_of(directory)

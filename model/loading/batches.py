@@ -18,9 +18,11 @@ from data.shards.reader import ShardReader
 from model.loading.order import Indices, rank_share
 from model.loading.passages import draw_passages
 from model.loading.prefetch import Prefetcher
-from model.objectives.objective import Objective, Rows
+from model.objectives.protocol import Objective, Rows
 
 Batch = dict[str, Tensor]
+Measured = tuple[dict[str, float], Batch]
+POSITION = "position"
 RowOrder = Callable[[int, int], Indices]  # (position, size) -> the rows at `size` positions from `position` on
 
 
@@ -34,6 +36,14 @@ class BatchSchedule(Protocol):
     def sequences_before(self, update: int) -> int:
         """Sequences in all updates before number `update`."""
         ...
+
+
+class StepRows(NamedTuple):
+    """What a worker computes of one step: its units and statistics by name, and its micro-batches."""
+
+    units: dict[str, float]
+    globals: dict[str, float]
+    micro_batches: list[Batch]
 
 
 class BatchShare(NamedTuple):
@@ -65,8 +75,8 @@ class Batches:
         self._share, self._total_steps, self._eval_rows, self._loader_threads = share, total_steps, eval_rows, loader_threads
         self._prefetcher = Prefetcher(self._read, loader_threads)
 
-    def step(self, update: int, skipped: int = 0) -> tuple[int, list[Batch]]:
-        """Return this worker's units in update number `update` (from 0), and its micro-batches.
+    def step(self, update: int, skipped: int = 0) -> StepRows:
+        """Return this worker's part of update number `update`, from 0.
 
         `skipped`: rows of the order left out before it. Prefetching assumes that no more will be.
         """
@@ -77,15 +87,19 @@ class Batches:
             upcoming.append((begin, self._schedule.batch_at(later)))
         return self._prefetcher.get(wanted, upcoming)
 
-    def _read(self, wanted: tuple[int, int]) -> tuple[int, list[Batch]]:
-        """The units and micro-batches of this worker in the batch of `wanted[1]` rows at position `wanted[0]`."""
-        indices = rank_share(self._order(*wanted), self._share.rank, self._share.world_size)
-        rows, size = self._train.rows(indices), self._share.micro_batch
+    def _read(self, wanted: tuple[int, int]) -> StepRows:
+        """This worker's part of the batch of `wanted[1]` rows at position `wanted[0]`."""
+        begin, count = wanted
+        indices, positions = (
+            rank_share(numbers, self._share.rank, self._share.world_size)
+            for numbers in (self._order(begin, count), np.arange(begin, begin + count))
+        )
+        rows, size = {**self._train.rows(indices), POSITION: positions}, self._share.micro_batch
         parts = ({name: column[start : start + size] for name, column in rows.items()} for start in range(0, len(indices), size))
-        return self._objective.units(rows), [self._tensors(part) for part in parts]
+        return StepRows(self._objective.units(rows), self._objective.globals(rows), [self._tensors(part) for part in parts])
 
-    def validation(self) -> Iterator[tuple[int, Batch]]:
-        """Yield (units, batch) over this worker's part of `eval_rows` validation rows; units 0: compute it, but do not count it.
+    def validation(self) -> Iterator[Measured]:
+        """Yield (units, batch) over this worker's part of `eval_rows` validation rows; no units: compute it, but do not count it.
 
         Every worker gets equally many batches, because under ZeRO 3 each forward pass is a collective.
         """
@@ -96,16 +110,18 @@ class Batches:
         size, share = self._share.micro_batch, self._share
         for start in range(0, len(indices), size * share.world_size):
             mine = indices[start + share.rank * size : start + (share.rank + 1) * size]
-            found = self._val.rows(mine if len(mine) else indices[:1])
-            yield (self._objective.units(found) if len(mine) else 0), self._tensors(found)
+            numbers = mine if len(mine) else indices[:1]
+            found = {**self._val.rows(numbers), POSITION: numbers}
+            yield (self._objective.units(found) if len(mine) else {}), self._tensors(found) | self._own_globals(found)
 
-    def memorization_passages(self, passages: int, copy_tokens: int, seed: int) -> Iterator[tuple[int, Batch]]:
-        """Yield (passages, batch) of training text to test for memorization; every worker gets equally many batches."""
+    def memorization_passages(self, passages: int, copy_tokens: int, seed: int) -> Iterator[Measured]:
+        """Yield (units, batch) of training text to test for memorization; every worker gets equally many batches."""
         size, share = self._share.micro_batch, self._share
         drawn = draw_passages(self._train, passages, copy_tokens, copy_tokens, seed)
         for start in range(0, len(drawn), size * share.world_size):
             mine = drawn[start + share.rank * size : start + (share.rank + 1) * size]
-            yield len(mine), {"tokens": torch.tensor(mine or drawn[:1], dtype=torch.int64, device=share.device)}
+            tokens = torch.tensor(mine or drawn[:1], dtype=torch.int64, device=share.device)
+            yield {"passages": float(len(mine))} if mine else {}, {"tokens": tokens}
 
     def prompts(self, count: int, length: int) -> Tensor | None:
         """Return the first `length` tokens of `count` rows, evenly spread over validation rows or, without them, training rows.
@@ -118,6 +134,13 @@ class Batches:
         if "tokens" not in rows:
             return None
         return torch.from_numpy(rows["tokens"][:, :length].astype(np.int64)).to(self._share.device)
+
+    def _own_globals(self, rows: Rows) -> Batch:
+        """The statistics of these rows alone, as a validation batch has no others."""
+        return {
+            name: torch.tensor(value, dtype=torch.float32, device=self._share.device)
+            for name, value in self._objective.globals(rows).items()
+        }
 
     def _tensors(self, rows: Rows) -> Batch:
         arrays = self._objective.batch(rows)

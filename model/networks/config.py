@@ -1,49 +1,9 @@
-"""A decoder's shape: everything that decides how many parameters it has and what it computes from them.
-
-Cheap to import (no torch), so that a recipe can be read at start-up. A shape that cannot be built is refused here, with the
-field that is wrong, before anything runs. The defaults are Llama's choices; `llama_differences` names all others.
-"""
+"""Every kind of network, as one type: the `model:` section of a recipe, and a field of config.json."""
 
 from __future__ import annotations
 
-import json
-from typing import Literal
+from model.networks.base import NetworkBase
+from model.networks.decoder_config import DecoderConfig
 
-from pydantic import Field
-
-from model.layers.config import GATED, AttentionConfig, FeedForwardConfig, NormConfig
-
-
-class DecoderConfig(FeedForwardConfig, NormConfig, AttentionConfig, frozen=True, extra="forbid"):
-    """A decoder-only Transformer; by default pre-norm, rotary positions, RMSNorm, SwiGLU, grouped-query attention."""
-
-    norm_place: Literal["pre", "post"] = Field(
-        "pre", description="pre: before each sublayer and after the last block; post: on the stream after each addition, no last norm"
-    )
-    logit_soft_cap: float = Field(0.0, ge=0, description="logits become cap x tanh(logit / cap), as in Gemma 2; 0: off")
-    tied_embeddings: bool = Field(True, description="compute logits with the token embeddings instead of a second matrix")
-    initial_std: float = Field(0.02, gt=0, description="standard deviation of initial weights; residual outputs get less")
-
-    def parameters(self, vocab_size: int) -> int:
-        """Number of weights of a decoder of this shape over `vocab_size` tokens, embeddings included."""
-        embeddings = vocab_size * self.width * (1 if self.tied_embeddings else 2) + self.position_parameters()
-        block = self.attention_parameters() + self.feed_forward_parameters() + 2 * self.norm_parameters()
-        return embeddings + self.layers * block + (self.norm_parameters() if self.norm_place == "pre" else 0)
-
-    def llama_differences(self) -> tuple[str, ...]:
-        """Return each setting, as key=value, that Hugging Face's Llama does not compute; if empty, it loads there with the same logits."""
-        llama = {
-            "attention": ("grouped",),
-            "pattern": ("full",),
-            "positions": ("rope",),
-            "norm": ("rms",),
-            "norm_place": ("pre",),
-            "activation": GATED,
-            "qk_norm": (False,),
-            "attention_soft_cap": (0.0,),
-            "logit_soft_cap": (0.0,),
-        }
-        chosen = {name: getattr(self, name) for name in llama}
-        return tuple(
-            f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in chosen.items() if value not in llama[name]
-        )
+NetworkConfig = DecoderConfig
+KINDS: dict[str, type[NetworkBase]] = {"decoder": DecoderConfig}

@@ -1,31 +1,31 @@
 """The decoder: tokens in, logits of each next token out. Parameters have Hugging Face's Llama names.
 
 `transformers.LlamaForCausalLM` loaded with the same tensors computes the same logits (1e-5 in fp32), for every choice that
-`DecoderConfig.llama_differences` does not name. Initial weights are drawn for each tensor from the seed and the tensor's name, so adding
+`DecoderConfig.hub_differences` does not name. Initial weights are drawn for each tensor from the seed and the tensor's name, so adding
 a layer changes no other. Cost: about 6 floating point operations a parameter and token to train, 2 to evaluate; 8 to train with
 `recompute`.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from model.layers.attention import Attention, AttentionCache
 from model.layers.attention_plan import AttentionInputs, AttentionPlan
+from model.layers.cache import KeyValueCache
 from model.layers.feed_forward import FeedForward
 from model.layers.latent_attention import LatentAttention
 from model.layers.norms import make_norm
 from model.layers.positions.bias import Alibi, RelativeBias
 from model.layers.positions.embeddings import LearnedPositions, SinusoidalPositions
 from model.layers.positions.rotary import Rotary, RotaryTable
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
+from model.networks.network import CutPlan, GenerationState, Inputs, Network, Role, draw_normal
 
 
 @dataclass(frozen=True)
@@ -77,21 +77,16 @@ class Trunk(nn.Module):
         if config.positions in ("alibi", "relative"):
             self.position_bias = (Alibi if config.positions == "alibi" else RelativeBias)(config)
 
-    def forward(
-        self,
-        tokens_BT: Tensor,
-        positions_BT: Tensor | None = None,
-        documents_BT: Tensor | None = None,
-        cache: AttentionCache | None = None,
-    ) -> Tensor:
+    def forward(self, inputs: Inputs, cache: AttentionCache | None = None) -> Tensor:
         """Return x_BTD after the last norm. See `Decoder.forward` for the arguments."""
+        tokens_BT, documents_BT = inputs["tokens"], inputs.get("documents")
         if documents_BT is not None and cache is not None:
-            raise ValueError("documents_BT and cache cannot be combined: packed rows are for training, a cache holds one text a row")
+            raise ValueError("documents and a state cannot be combined: packed rows are for training, a state holds one text a row")
         x_BTD = self.embed_tokens(tokens_BT)
         start = cache.length if cache is not None else 0
-        inputs = AttentionInputs(self.config, x_BTD, start, positions_BT, documents_BT, training=self.training)
-        x_BTD = self.embed(x_BTD, inputs)
-        shared = self.block_inputs(x_BTD, inputs, cached=cache is not None)
+        seen = AttentionInputs(self.config, x_BTD, start, inputs.get("positions"), documents_BT, training=self.training)
+        x_BTD = self.embed(x_BTD, seen)
+        shared = self.block_inputs(x_BTD, seen, cached=cache is not None)
         for block in self.layers:
             if self.recompute and self.training and cache is None:
                 x_BTD = checkpoint(block, x_BTD, shared, use_reentrant=False)
@@ -120,24 +115,19 @@ class Trunk(nn.Module):
         return cos_PR[positions_BT][:, None], sin_PR[positions_BT][:, None]
 
 
-class Decoder(nn.Module):
+class Decoder(Network):
     """A decoder-only Transformer over `vocab_size` tokens, initialized from `seed`."""
 
     def __init__(self, config: DecoderConfig, vocab_size: int, *, seed: int = 0) -> None:
-        super().__init__()
-        self.config = config
-        self.vocab_size = vocab_size
+        super().__init__(config, vocab_size)
+        self.config: DecoderConfig = config
         self.model = Trunk(config, vocab_size)
         self.lm_head = None if config.tied_embeddings else nn.Linear(config.width, vocab_size, bias=False)
         initialize(self, seed)
 
     @property
     def recompute(self) -> bool:
-        """Whether training keeps only each block's input and recomputes the block in the backward pass: less memory, more time.
-
-        Gradients are bit-equal either way, dropout included. Setting it raises ValueError with batch norm, whose running statistics
-        would be updated twice.
-        """
+        """As in `Network`. Setting it raises ValueError with batch norm, whose running statistics would be updated twice."""
         return self.model.recompute
 
     @recompute.setter
@@ -146,24 +136,44 @@ class Decoder(nn.Module):
             raise ValueError("recompute=true with norm=batch: recomputing a block would update its running statistics twice")
         self.model.recompute = on
 
-    def forward(
-        self,
-        tokens_BT: Tensor,
-        positions_BT: Tensor | None = None,
-        documents_BT: Tensor | None = None,
-        cache: AttentionCache | None = None,
-    ) -> Tensor:
-        """Return logits_BTV for the token after each of tokens_BT (int64).
+    def forward(self, inputs: Inputs, state: GenerationState | None = None) -> Tensor:
+        """Return x_BTD after the last norm.
 
-        positions_BT: explicit positions, from 0. By default they count from the start of each document, or from `cache.length`.
-        documents_BT: the document that each token of a packed row belongs to; attention stays inside it. None (faster): each row is
-        one document.
-        cache: keys and values of the tokens before these; the new ones are appended.
+        `tokens` int64 [B, T]. `positions` [B, T]: explicit positions, from 0; by default they count from the start of each document, or
+        from `state.length`. `documents` [B, T]: the document that each token of a packed row belongs to; attention stays inside it;
+        without it (faster) each row is one document. `state`: from `new_state`; the new keys and values are appended.
         """
-        return self.unembed(self.model(tokens_BT, positions_BT, documents_BT, cache))
+        out_BTD: Tensor = self.model(inputs, state)
+        return out_BTD
 
-    def unembed(self, x_ND: Tensor) -> Tensor:
-        """Return logits_NV for the trunk's output."""
+    def read_weights(self) -> tuple[Tensor, ...]:
+        table: nn.Embedding | nn.Linear = self.model.embed_tokens if self.lm_head is None else self.lm_head
+        return (table.weight,)
+
+    def tied_names(self) -> tuple[str, ...]:
+        return ("lm_head.weight",) if self.config.tied_embeddings else ()
+
+    def blocks(self) -> nn.ModuleList:
+        return self.model.layers
+
+    def new_state(self, rows: int) -> KeyValueCache:
+        return KeyValueCache(self.config.layers)
+
+    def roles(self) -> dict[str, Role]:
+        """As in `Network`; a relative bias, a few numbers a head that every attention score depends on, is no embedding."""
+        return {name: "vector" if name == "model.position_bias.weight" else role for name, role in super().roles().items()}
+
+    def cut_plan(self) -> CutPlan:
+        """As Megatron-LM (Shoeybi et al., 2019): the first matrices of attention and feed-forward by outputs, the last ones by inputs."""
+        return CutPlan((r".*\.(q|k|v|gate|up)_proj\.(weight|bias)$",), (r".*\.(o|down)_proj\.weight$",))
+
+    def divide_heads(self, parts: int) -> None:
+        for attention in self.model.layers.modules():
+            if isinstance(attention, Attention):
+                attention.heads //= parts
+                attention.kv_heads //= parts
+
+    def read(self, x_ND: Tensor) -> Tensor:
         weight_VD = self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
         return soft_cap(functional.linear(x_ND, weight_VD), self.config.logit_soft_cap)
 
@@ -186,8 +196,4 @@ def initialize(decoder: Decoder, seed: int) -> None:
             continue
         residual = name.endswith(("o_proj.weight", "down_proj.weight"))
         std = config.initial_std / math.sqrt(2 * config.layers) if residual else config.initial_std
-        # A generator for each tensor, so that adding a layer or a tensor changes no other.
-        digest = hashlib.sha256(f"{seed}\0{name}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
-        with torch.no_grad():
-            parameter.copy_(torch.empty(parameter.shape).normal_(0.0, std, generator=generator))
+        draw_normal(parameter, std, seed, name)

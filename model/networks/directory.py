@@ -1,10 +1,10 @@
-"""Save and load a decoder as a directory: `model.safetensors` (fp32) and `config.json`.
+"""Save and load a network as a directory: `model.safetensors` (fp32) and `config.json`.
 
-A decoder that a Llama can express gets Hugging Face's Llama fields, and `transformers` loads it with the same logits. Any other (see
-`DecoderConfig.llama_differences`) gets model_type `folio`, which transformers refuses to open. The same weights give the same bytes, each
+A network that transformers can express gets its fields, and `transformers` loads it with the same logits. Any other (see
+`hub_differences`) gets model_type `folio`, which transformers refuses to open. The same weights give the same bytes, each
 file is written atomically, nothing is unpickled, and tied embeddings are stored once.
 
-ModelError means that a directory holds no such model, or one that needs what this decoder does not compute; it names the file, the
+ModelError means that a directory holds no such model, or one that needs what no network here computes; it names the file, the
 field and its value.
 """
 
@@ -18,14 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from model.networks.config import DecoderConfig
-from model.networks.llama import ModelError as ModelError
-from model.networks.llama import decoder_config, llama_config
+from model.networks.base import NetworkBase
+from model.networks.config import KINDS
+from model.networks.errors import ModelError as ModelError
+from model.networks.llama import decoder_config
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from model.networks.decoder import Decoder
+    from model.networks.network import Network
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -34,47 +35,57 @@ FOLIO = "folio"
 TOKENIZER_DIGEST = "tokenizer_digest"
 
 
-def config_fields(config: DecoderConfig, vocab_size: int) -> dict[str, Any]:
-    """Return the fields of config.json: Llama's where they describe this decoder, else every setting under model_type `folio`."""
-    differences = config.llama_differences()
+def config_fields(config: NetworkBase, vocab_size: int) -> dict[str, Any]:
+    """Return the fields of config.json: those of a class of transformers where one computes this network, else every setting.
+
+    The settings stand under the network's kind, with model_type `folio`.
+    """
+    differences = config.hub_differences()
     if not differences:
-        return llama_config(config, vocab_size)
+        return config.hub_config(vocab_size)
     return {
         "model_type": FOLIO,
         "vocab_size": vocab_size,
-        "decoder": config.model_dump(mode="json"),
+        config.kind: config.model_dump(mode="json", exclude={"kind"}),
         "differs_from_llama_in": list(differences),
         "torch_dtype": "float32",
     }
 
 
-def read_config(directory: Path) -> tuple[DecoderConfig, int]:
-    """Return the decoder's shape and vocabulary size from `directory/config.json`; raise ModelError if it is no such decoder."""
+def read_config(directory: Path) -> tuple[NetworkBase, int]:
+    """Return the network's config and vocabulary size from `directory/config.json`; raise ModelError if it names none."""
     path = Path(directory) / CONFIG
     try:
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{path} does not exist: {directory} is not a model directory") from None
-    kind = fields.get("model_type")
-    if kind not in (FOLIO, "llama"):
-        raise ModelError(f"{path}: model_type is {kind!r}; only 'llama' and {FOLIO!r} can be loaded")
+    model_type = fields.get("model_type")
+    if model_type not in (FOLIO, "llama"):
+        raise ModelError(f"{path}: model_type is {model_type!r}; only 'llama' and {FOLIO!r} can be loaded")
     try:
-        config = DecoderConfig.model_validate(fields["decoder"]) if kind == FOLIO else decoder_config(fields, path)
+        config = _own_config(fields, path) if model_type == FOLIO else decoder_config(fields, path)
         return config, int(fields["vocab_size"])
     except KeyError as missing:
         raise ModelError(f"{path}: {missing} is missing") from None
     except ValidationError as error:
-        raise ModelError(f"{path} does not describe a decoder of this version: {error}") from error
+        raise ModelError(f"{path} does not describe a network of this version: {error}") from error
 
 
-def save_model(decoder: Decoder, directory: Path, *, extra: Mapping[str, Any] | None = None) -> None:
-    """Write the decoder into `directory`, creating it if needed; `extra` adds fields to config.json, such as token ids."""
-    save_tensors(decoder.state_dict(), decoder.config, decoder.vocab_size, directory, extra=extra)
+def _own_config(fields: Mapping[str, Any], path: Path) -> NetworkBase:
+    kind = next((kind for kind in KINDS if kind in fields), None)
+    if kind is None:
+        raise ModelError(f"{path}: none of the networks {', '.join(KINDS)} is described; it was written by another version of folio")
+    return KINDS[kind].model_validate(fields[kind])
+
+
+def save_model(network: Network, directory: Path, *, extra: Mapping[str, Any] | None = None) -> None:
+    """Write the network into `directory`, creating it if needed; `extra` adds fields to config.json, such as token ids."""
+    save_tensors(network.state_dict(), network.config, network.vocab_size, directory, extra=extra)
 
 
 def save_tensors(
     tensors: Mapping[str, Tensor],
-    config: DecoderConfig,
+    config: NetworkBase,
     vocab_size: int,
     directory: Path,
     *,
@@ -118,23 +129,21 @@ def model_files(directory: Path) -> list[Path]:
     return [config, *weight_files(directory), *([tokenizer] if tokenizer.exists() else [])]
 
 
-def load_model(directory: Path) -> Decoder:
-    """Load the decoder in `directory`, whose weights are one file or several with an index, as fp32, on the CPU, in evaluation mode."""
+def load_model(directory: Path) -> Network:
+    """Load the network in `directory`, whose weights are one file or several with an index, as fp32, on the CPU, in evaluation mode."""
     from safetensors.torch import load_file
-
-    from model.networks.decoder import Decoder
 
     config, vocab_size = read_config(directory)
     files = weight_files(directory)
-    decoder = Decoder(config, vocab_size)
+    network = config.build(vocab_size)
     tensors = {name: tensor for path in files for name, tensor in load_file(path).items()}
-    if config.tied_embeddings:
-        tensors.pop("lm_head.weight", None)
+    for copied in network.tied_names():
+        tensors.pop(copied, None)
     try:
-        decoder.load_state_dict(tensors, strict=True)
+        network.load_state_dict(tensors, strict=True)
     except RuntimeError as error:
         raise ModelError(f"{files[0]} does not match the {CONFIG} beside it: {error}") from error
-    return decoder.eval()
+    return network.eval()
 
 
 def write_atomically(path: Path, content: bytes) -> None:

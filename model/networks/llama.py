@@ -1,6 +1,6 @@
 """Convert between a decoder's config and the fields of Hugging Face's LlamaConfig.
 
-`decoder_config(llama_config(c)) == c` for every c without `llama_differences`.
+`decoder_config(llama_config(c)) == c` for every c without `hub_differences`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
+from model.networks.errors import ModelError
 
 ACTIVATIONS = {"silu": "swiglu", "gelu": "geglu"}
 SCALINGS: dict[str, dict[str, str]] = {
@@ -31,13 +32,9 @@ SCALINGS: dict[str, dict[str, str]] = {
 DROPOUTS = ("attention_dropout", "resid_pdrop", "embd_pdrop")
 
 
-class ModelError(ValueError):
-    """A directory holds no model that this decoder can load or compute."""
-
-
 def llama_config(config: DecoderConfig, vocab_size: int) -> dict[str, Any]:
     """Return the LlamaConfig fields of this decoder; raise ModelError if Llama cannot express it."""
-    if differences := config.llama_differences():
+    if differences := config.hub_differences():
         raise ModelError(f"not expressible as a Hugging Face Llama, which does not compute {', '.join(differences)}")
     rope = {"rope_type": "default" if config.rope_scaling == "none" else config.rope_scaling, "rope_theta": config.rope_theta}
     for theirs, ours in SCALINGS[str(rope["rope_type"])].items():

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from model.networks.decoder import Decoder
-from model.objectives.objective import Rows, as_int64
+from model.networks.base import Ability
+from model.networks.network import Network
+from model.objectives.protocol import LOSS, POLICY, REFERENCE, Rows, Term, as_int64
 
 
 @dataclass(frozen=True)
@@ -32,12 +33,19 @@ class Dpo:
     """
 
     beta: float = 0.1
-    shard_kinds: ClassVar[tuple[str, ...]] = ("preference",)
-    needs_reference: ClassVar[bool] = True
-    metrics: ClassVar[tuple[str, ...]] = ("loss", "chosen_logp", "rejected_logp", "margin", "accuracy")
+    reads: ClassVar[tuple[str, ...]] = ("preference",)
+    needs: ClassVar[frozenset[Ability]] = frozenset({"causal"})
+    models: ClassVar[tuple[str, ...]] = (REFERENCE,)
+    terms: ClassVar[tuple[Term, ...]] = (
+        Term(LOSS, "pairs", 1.0),
+        *(Term(name, "pairs") for name in ("chosen_logp", "rejected_logp", "margin", "accuracy")),
+    )
 
-    def units(self, rows: Rows) -> int:
-        return len(rows["chosen"])
+    def units(self, rows: Rows) -> dict[str, float]:
+        return {"pairs": float(len(rows["chosen"]))}
+
+    def globals(self, rows: Rows) -> dict[str, float]:
+        return {}
 
     def batch(self, rows: Rows) -> dict[str, NDArray[Any]]:
         """Stack chosen and rejected rows, cut off after the longest answer, so that short pairs are cheap."""
@@ -50,21 +58,19 @@ class Dpo:
             "counts": counts[:, :length],
         }
 
-    def sums(self, decoder: Decoder, batch: Mapping[str, Tensor], reference: Decoder | None) -> tuple[Tensor, Tensor]:
-        if reference is None:
-            raise ValueError("DPO needs a frozen reference model; give the job an initial model")
-        chosen_B, rejected_B = answer_log_probability(decoder, batch).chunk(2)
+    def sums(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
+        chosen_B, rejected_B = answer_log_probability(models[POLICY], batch).chunk(2)
         with torch.no_grad():
-            reference_chosen_B, reference_rejected_B = answer_log_probability(reference, batch).chunk(2)
+            reference_chosen_B, reference_rejected_B = answer_log_probability(models[REFERENCE], batch).chunk(2)
         margin_B = self.beta * ((chosen_B - reference_chosen_B) - (rejected_B - reference_rejected_B))
         loss = -functional.logsigmoid(margin_B).sum()
-        sums = (loss, chosen_B.sum(), rejected_B.sum(), margin_B.sum(), (margin_B > 0).sum())
-        return loss, torch.stack([value.detach().float() for value in sums])
+        reported = (chosen_B.sum(), rejected_B.sum(), margin_B.sum(), (margin_B > 0).sum())
+        return torch.stack([loss, *(value.detach().float() for value in reported)])
 
 
-def answer_log_probability(decoder: Decoder, batch: Mapping[str, Tensor]) -> Tensor:
+def answer_log_probability(network: Network, batch: Mapping[str, Tensor]) -> Tensor:
     """Return the summed log-probability, in nats, of each row's counted targets; fp32 [rows]."""
-    logits_BTV = decoder(batch["tokens"]).float()
+    logits_BTV = network.logits({"tokens": batch["tokens"]}).float()
     targets_BT = batch["targets"]
     nats_BT = functional.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), reduction="none")
     return -(nats_BT.view_as(targets_BT) * batch["counts"]).sum(dim=1)

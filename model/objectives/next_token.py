@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from model.networks.decoder import Decoder
-from model.objectives.objective import Rows, as_int64
+from model.networks.base import Ability
+from model.networks.network import Network
+from model.objectives.protocol import LOSS, POLICY, Rows, Term, as_int64
 
 IGNORED = -100  # cross_entropy's default for a target that does not count
 
@@ -26,12 +28,16 @@ class NextToken:
     """Rows: `tokens`, `document`, `loss`, each [B, C + 1]; units are tokens."""
 
     within_documents: bool = True
-    shard_kinds: ClassVar[tuple[str, ...]] = ("pretrain",)
-    needs_reference: ClassVar[bool] = False
-    metrics: ClassVar[tuple[str, ...]] = ("loss",)
+    reads: ClassVar[tuple[str, ...]] = ("pretrain",)
+    needs: ClassVar[frozenset[Ability]] = frozenset({"causal"})
+    models: ClassVar[tuple[str, ...]] = ()
+    terms: ClassVar[tuple[Term, ...]] = (Term(LOSS, "tokens", 1.0),)
 
-    def units(self, rows: Rows) -> int:
-        return int(np.count_nonzero(rows["loss"][:, 1:]))
+    def units(self, rows: Rows) -> dict[str, float]:
+        return {"tokens": float(np.count_nonzero(rows["loss"][:, 1:]))}
+
+    def globals(self, rows: Rows) -> dict[str, float]:
+        return {}
 
     def batch(self, rows: Rows) -> dict[str, NDArray[Any]]:
         tokens, documents = as_int64(rows["tokens"]), rows["document"][:, :-1]
@@ -40,10 +46,17 @@ class NextToken:
             out["documents"] = as_int64(documents)
         return out
 
-    def sums(self, decoder: Decoder, batch: Mapping[str, Tensor], reference: Decoder | None) -> tuple[Tensor, Tensor]:
-        return self.sums_of(decoder(batch["tokens"], documents_BT=batch.get("documents")), batch["targets"])
+    def sums(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
+        return self.sums_of(models[POLICY].logits(batch), batch["targets"])
 
-    def sums_of(self, logits_BTV: Tensor, targets_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """As `sums`, from logits computed elsewhere."""
+    def sums_of(self, logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
+        """As `sums`, from logits computed elsewhere, as by the last stage of a pipeline."""
         nats = functional.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), ignore_index=IGNORED, reduction="sum")
-        return nats, nats.detach()[None]
+        return nats[None]
+
+    def drawn(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the batch with each counted target sampled from the model's own probabilities, for estimates of curvature."""
+        targets_BT = batch["targets"]
+        with torch.no_grad():
+            drawn_N = torch.multinomial(models[POLICY].logits(batch).float().softmax(-1).flatten(0, 1), 1)
+        return {**batch, "targets": torch.where(targets_BT == IGNORED, IGNORED, drawn_N.view_as(targets_BT))}

@@ -17,4 +17,4 @@ from model.objectives.next_token import NextToken
 class Sft(NextToken):
     """`NextToken` over rows of conversations; units are answer tokens."""
 
-    shard_kinds: ClassVar[tuple[str, ...]] = ("sft",)
+    reads: ClassVar[tuple[str, ...]] = ("sft",)

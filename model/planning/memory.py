@@ -56,7 +56,7 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     """
     parallel, train = job.resources.parallel, job.train
     stage = parallel.zero_stage
-    whole = FP32 * -(-job.decoder.parameters(job.vocab_size) // parallel.pipeline)
+    whole = FP32 * -(-job.network.parameters(job.vocab_size) // parallel.pipeline)
     part = -(-whole // parallel.data_workers)
     weights = part if stage == 3 else whole
     gradients = part if stage >= 2 else whole
@@ -98,7 +98,7 @@ def _buffers(job: Job, whole: int, part: int, accelerator: bool) -> int:
 
 def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
     """Bytes of the tensors saved for the backward pass: of the blocks, and of the logits."""
-    shape, tokens, stages = job.decoder, job.micro_batch * job.decoder.context, job.resources.parallel.pipeline
+    shape, tokens, stages = job.network, job.micro_batch * job.network.context, job.resources.parallel.pipeline
     block, layers = block_activations(job, accelerator), -(-shape.layers // stages)
     saved = FP32 * shape.width * layers + block if job.resources.recompute == "blocks" else block * layers
     # The first stage of a pipeline has as many micro-batches in flight as there are stages, if a batch has that many.
@@ -112,7 +112,7 @@ def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
 
 def block_activations(job: Job, accelerator: bool) -> int:
     """Bytes that one block saves per token: norms, queries, keys, values, attention output, feed-forward."""
-    shape, number = job.decoder, _product_bytes(job)
+    shape, number = job.network, _product_bytes(job)
     heads = shape.heads if shape.attention == "latent" else shape.kv_heads
     inner, shared = shape.heads * shape.head_width, heads * shape.head_width
     norms = 2 * (2 * FP32 * shape.width + number * shape.width + FP32)

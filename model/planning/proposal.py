@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.hardware.flops import training_flops
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
 from model.planning import rules
 from model.planning.machine import Machine
 from model.planning.memory import Memory, worker_memory
@@ -59,7 +59,7 @@ class SizedJob:
     @property
     def parameters(self) -> int:
         """Number of weights, embeddings included."""
-        return self.job.decoder.parameters(self.job.vocab_size)
+        return self.job.network.parameters(self.job.vocab_size)
 
     @property
     def tokens_per_parameter(self) -> float:
@@ -100,10 +100,10 @@ def fitting_parameters(text: Text, machine: Machine, hours: float | None, contex
 
 def propose(text: Text, machine: Machine, present: Job, *, parameters: float | None = None, hours: float | None = None) -> Proposal:
     """Propose sizes for a text and a machine; everything that is not a size stays as in the present job."""
-    wanted, reason = (parameters, "as asked") if parameters else fitting_parameters(text, machine, hours, present.decoder.context)
-    width = rules.shape_for(wanted, 1024, present.decoder).width
+    wanted, reason = (parameters, "as asked") if parameters else fitting_parameters(text, machine, hours, present.network.context)
+    width = rules.shape_for(wanted, 1024, present.network).width
     vocabulary = rules.vocabulary_for(text.bytes, wanted, width)
-    shape = rules.shape_for(wanted, vocabulary, present.decoder)
+    shape = rules.shape_for(wanted, vocabulary, present.network)
     size = shape.parameters(vocabulary)
     candidates = [estimate(proposed_job(shape, vocabulary, factor * size, machine, present), text, machine) for factor in FACTORS]
     first = candidates[FACTORS.index(rules.TOKENS_PER_PARAMETER)]
@@ -154,7 +154,7 @@ def described_job(shape: DecoderConfig, vocabulary: int, train: PretrainConfig, 
     """Return a job that is only described, never run: its paths do not exist."""
     nowhere = Path("/nonexistent")
     return Job(
-        decoder=shape,
+        network=shape,
         vocab_size=vocabulary,
         train=train,
         resources=resources,
@@ -181,19 +181,19 @@ def _with_layout(job: Job, stage: int, micro_batch: int) -> Job:
 
 def estimate(job: Job, text: Text, machine: Machine) -> SizedJob:
     """Estimate what a job costs."""
-    tokens = float(job.train.sequences_before(job.total_steps) * job.decoder.context)
-    flops = tokens * training_flops(job.decoder, job.vocab_size)
+    tokens = float(job.train.sequences_before(job.total_steps) * job.network.context)
+    flops = tokens * training_flops(job.network, job.vocab_size)
     memory = {
         stage: worker_memory(_with_layout(job, stage, job.micro_batch), accelerator=machine.accelerator) for stage in possible_stages(job)
     }
     # Recomputing is a second forward pass: two more operations per six.
     seconds = flops * (4 / 3 if job.resources.recompute != "none" else 1) / machine.flops
     if machine.accelerator:
-        blocks = job.decoder.layers * job.train.global_batch / job.resources.parallel.data_workers / job.micro_batch
+        blocks = job.network.layers * job.train.global_batch / job.resources.parallel.data_workers / job.micro_batch
         seconds = max(seconds, job.total_steps * blocks * MIN_BLOCK_SECONDS)
     epochs = tokens / text.tokens
     stage = job.resources.parallel.zero_stage
-    warnings = [*warnings_of(job.decoder.parameters(job.vocab_size), tokens, text), *_memory_warnings(memory, stage, machine)]
+    warnings = [*warnings_of(job.network.parameters(job.vocab_size), tokens, text), *_memory_warnings(memory, stage, machine)]
     return SizedJob(job, tokens, epochs, flops, seconds, memory, tuple(warnings))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
 
 TOKENS_PER_PARAMETER = 20  # Hoffmann et al. 2022, "Training compute-optimal large language models"
 GOOD_EPOCHS = 4  # Muennighoff et al. 2023, "Scaling data-constrained language models": up to here, repeated text is nearly as good as new

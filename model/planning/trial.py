@@ -60,10 +60,10 @@ def run_trial(job: Job, updates: int = 4) -> TrainingTrial:
                 command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=WAIT_SECONDS, stdin=subprocess.DEVNULL
             )
         except subprocess.TimeoutExpired:
-            raise TrialError(f"the trial of {job.decoder} took more than {WAIT_SECONDS} s; try a smaller shape") from None
+            raise TrialError(f"the trial of {job.network} took more than {WAIT_SECONDS} s; try a smaller shape") from None
     if ended.returncode:
         last = ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"]
-        raise TrialError(f"the trial of {job.decoder} failed: {last[-1]}")
+        raise TrialError(f"the trial of {job.network} failed: {last[-1]}")
     return TrainingTrial.model_validate_json(ended.stdout.strip().splitlines()[-1])
 
 
@@ -83,7 +83,6 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     os.environ["LOCAL_RANK"] = "0"
     worker = WorkerRank(0, 0, 1)
     join(worker)
-    from model.networks.decoder import Decoder
     from model.objectives.next_token import NextToken
     from model.training.engine import Engine
     from model.training.train_module import TrainModule
@@ -92,10 +91,10 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", 0) if cuda else torch.device("cpu")
     baseline = resident_bytes()
-    decoder = Decoder(job.decoder, job.vocab_size, seed=0).train().to(device)
-    engine = Engine(TrainModule(decoder, NextToken(), job.train.precision, None), job, worker)
+    network = job.network.build(job.vocab_size, seed=0).train().to(device)
+    engine = Engine(TrainModule(network, NextToken(), job.train.precision), job, worker)
     generator = torch.Generator().manual_seed(0)
-    rows, context = job.train.batch_at(0), job.decoder.context
+    rows, context = job.train.batch_at(0), job.network.context
     seconds, cpu = [], []
     for _ in range(WARM_UP + updates):
         batches = []
@@ -103,7 +102,7 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
             drawn = torch.randint(0, job.vocab_size, (job.micro_batch, context + 1), generator=generator)
             batches.append({"tokens": drawn[:, :-1].to(device), "targets": drawn[:, 1:].to(device)})
         began, before = time.perf_counter(), time.process_time()
-        engine.update(batches, rows * context)
+        engine.update(batches, {"tokens": float(rows * context)})
         if cuda:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from model.networks.decoder import Decoder
+    from model.networks.network import Network
 
 
 class Quantizer(Protocol):
@@ -35,8 +35,8 @@ class Quantizer(Protocol):
         `rows`: the packed training rows, for a kind that calibrates; else None. config.json gets an entry `quantization` with `format`.
         """
 
-    def load(self, directory: Path) -> Decoder:
-        """Load the decoder of a directory that this kind wrote, on the CPU, in evaluation mode. Raise ModelError for a damaged one."""
+    def load(self, directory: Path) -> Network:
+        """Load the network of a directory that this kind wrote, on the CPU, in evaluation mode. Raise ModelError for a damaged one."""
 
 
 class QuantizerConfig(Protocol):

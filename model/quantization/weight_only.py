@@ -1,4 +1,4 @@
-"""Weight-only rounding: each matrix of a decoder is stored as integers and scales; norms and biases stay fp32.
+"""Weight-only rounding: each matrix of a network is stored as integers and scales; norms and biases stay fp32.
 
 Kinds that round one matrix at a time share this file and bring a codec. The same model gives the same bytes. The file is read back and
 compared before `write` returns. On loading, weights become fp32 again: the smaller form saves disk and download, speed and memory are
@@ -22,11 +22,10 @@ from model.quantization.entry import write_quantization
 if TYPE_CHECKING:
     from torch import Size, Tensor
 
-    from model.networks.decoder import Decoder
+    from model.networks.network import Network, Role
 
 SCALE = "_scale"
-EMBEDDINGS = ("model.embed_tokens.weight", "model.embed_positions.weight", "lm_head.weight")
-BIASES = ("model.position_bias.weight",)  # a few numbers for each head, and every attention score depends on them
+LOOKED_UP: frozenset[Role] = frozenset({"embedding", "head"})
 
 
 class Codec(Protocol):
@@ -69,12 +68,13 @@ class WeightOnlyQuantizer:
         """
         from safetensors.torch import load_file, save_file
 
-        decoder = load_model(model_dir)
+        network = load_model(model_dir)
+        rounded = {name for name, role in network.roles().items() if role == "matrix" or (role in LOOKED_UP and self.embeddings)}
         stored: dict[str, Tensor] = {}
         errors: list[tuple[float, float, float]] = []
         quantized = 0
-        for name, weight in decoder.state_dict().items():
-            if weight.dim() != 2 or name in BIASES or (name in EMBEDDINGS and not self.embeddings):
+        for name, weight in network.state_dict().items():
+            if name not in rounded:
                 stored[name] = weight.contiguous()
                 continue
             try:
@@ -93,7 +93,7 @@ class WeightOnlyQuantizer:
         before = (model_dir / WEIGHTS).stat().st_size
         after = (output / self.file).stat().st_size
         return {
-            "parameters": float(sum(parameter.numel() for parameter in decoder.parameters())),
+            "parameters": float(sum(parameter.numel() for parameter in network.parameters())),
             "quantized_parameters": float(quantized),
             "bytes_before": float(before),
             "bytes_after": float(after),
@@ -103,28 +103,26 @@ class WeightOnlyQuantizer:
             "error_relative": sum(error[2] for error in errors) / len(errors),
         }
 
-    def load(self, directory: Path) -> Decoder:
-        """Load the decoder of a directory as fp32, on the CPU, in evaluation mode; raise ModelError if its files do not match."""
+    def load(self, directory: Path) -> Network:
+        """Load the network of a directory as fp32, on the CPU, in evaluation mode; raise ModelError if its files do not match."""
         from safetensors.torch import load_file
-
-        from model.networks.decoder import Decoder
 
         path = Path(directory) / self.file
         if not path.is_file():
             raise ModelError(f"{path} does not exist: {directory} has a configuration but no weights")
         config, vocab_size = read_config(directory)
-        decoder = Decoder(config, vocab_size)
-        shapes = {name: tensor.shape for name, tensor in decoder.state_dict().items()}
+        network = config.build(vocab_size)
+        shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
         try:
-            decoder.load_state_dict(self.decode(load_file(path), shapes), strict=True)
+            network.load_state_dict(self.decode(load_file(path), shapes), strict=True)
         except RuntimeError as error:
             raise ModelError(f"{path} does not match the {CONFIG} beside it: {error}") from error
-        return decoder.eval()
+        return network.eval()
 
     def decode(self, tensors: Mapping[str, Tensor], shapes: Mapping[str, Size]) -> dict[str, Tensor]:
         """Return fp32 tensors by parameter name; each pair of integers and scales becomes one weight.
 
-        A tensor without a shape is passed on as it is, so that loading it into the decoder names it as unexpected.
+        A tensor without a shape is passed on as it is, so that loading it into the network names it as unexpected.
         """
         import torch
 

@@ -25,7 +25,7 @@ from model.release.config import ExportConfig
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
-    from model.networks.decoder import Decoder
+    from model.networks.network import Network
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
@@ -50,40 +50,40 @@ def export(
     if quantizer_of(model_dir) is not None:
         raise ModelError(f"{model_dir} is quantized: export the full-precision model, and pass this one as a variant")
     quantized = {name: (directory, _quantizer(directory)) for name, directory in (variants or {}).items()}
-    decoder, chat_format = load_model(model_dir), ChatFormat(tokenizer_dir)
-    differences = decoder.config.llama_differences()
+    network, chat_format = load_model(model_dir), ChatFormat(tokenizer_dir)
+    differences = network.config.hub_differences()
     if differences and config.format == "huggingface":
         raise ModelError(f"{model_dir} is not a Hugging Face Llama: {', '.join(differences)}; export it with format: folio")
     if not differences and config.format == "folio":
         raise ModelError(f"{model_dir} is a Hugging Face Llama, which more tools open: export it with format: huggingface")
     tokens = chat_format.tokenizer.get_vocab_size(with_added_tokens=True)
-    if tokens > decoder.vocab_size:
-        raise ModelError(f"{tokenizer_dir} has {tokens} tokens but {model_dir} has {decoder.vocab_size}: they do not match")
+    if tokens > network.vocab_size:
+        raise ModelError(f"{tokenizer_dir} has {tokens} tokens but {model_dir} has {network.vocab_size}: they do not match")
     require_tokenizer(model_dir, chat_format.digest)
     output.mkdir(parents=True, exist_ok=True)
     special = special_ids(chat_format)
-    _write_weights(decoder, output / WEIGHTS, config)
-    fields = config_fields(decoder.config, decoder.vocab_size)
+    _write_weights(network, output / WEIGHTS, config)
+    fields = config_fields(network.config, network.vocab_size)
     # transformers 4 reads torch_dtype; transformers 5 writes dtype and reads both.
     _write_json(output / CONFIG, {**fields, **special, "torch_dtype": config.dtype, "dtype": config.dtype})
     _write_json(
         output / "generation_config.json",
-        {**special, "do_sample": False, "max_new_tokens": min(config.max_new_tokens, decoder.config.context // 2)},
+        {**special, "do_sample": False, "max_new_tokens": min(config.max_new_tokens, network.config.context // 2)},
     )
     copy_tokenizer(tokenizer_dir, output)
     for name, (directory, quantizer) in quantized.items():
         copy_variant(directory, quantizer.files, tokenizer_dir, output / name, special)
-    parameters = sum(parameter.numel() for parameter in decoder.parameters())
+    parameters = sum(parameter.numel() for parameter in network.parameters())
     facts = {
         "parameters": parameters,
-        "vocabulary": decoder.vocab_size,
-        "context": decoder.config.context,
+        "vocabulary": network.vocab_size,
+        "context": network.config.context,
         "dtype": config.dtype,
         "variants": [card_facts(name, quantizer) for name, (_, quantizer) in quantized.items()],
         "differences": differences,
     }
     (output / "README.md").write_text(render_card(card, facts), encoding="utf-8")
-    difference = logits_difference(decoder, output)
+    difference = logits_difference(network, output)
     if config.dtype == "float32" and difference != 0:
         raise ModelError(f"{output} computes other logits than {model_dir}, by up to {difference}; do not use it")
     size = sum(path.stat().st_size for path in sorted(output.rglob("*")) if path.is_file())
@@ -120,14 +120,14 @@ def card_facts(name: str, quantizer: Quantizer) -> dict[str, Any]:
     return {"label": quantizer.label, "folder": name, "tools": [tool for tool in quantizer.opened_by if tool != "folio"]}
 
 
-def logits_difference(decoder: Decoder, output: Path) -> float:
-    """Return the largest difference between the decoder's logits and the directory's, over tokens from the whole vocabulary."""
+def logits_difference(network: Network, output: Path) -> float:
+    """Return the largest difference between the network's logits and the directory's, over tokens from the whole vocabulary."""
     import torch
 
-    length = min(decoder.config.context, 64)  # enough to use every layer and position scheme, and still quick
-    tokens_BT = torch.linspace(0, decoder.vocab_size - 1, length).round().long()[None]
+    length = min(network.config.context, 64)  # enough to use every layer and position scheme, and still quick
+    tokens_BT = torch.linspace(0, network.vocab_size - 1, length).round().long()[None]
     with torch.no_grad():
-        difference = decoder(tokens_BT) - load_model(output)(tokens_BT)
+        difference = network.logits({"tokens": tokens_BT}) - load_model(output).logits({"tokens": tokens_BT})
     return float(difference.abs().max())
 
 
@@ -138,12 +138,12 @@ def _quantizer(directory: Path) -> Quantizer:
     return quantizer
 
 
-def _write_weights(decoder: Decoder, path: Path, config: ExportConfig) -> None:
+def _write_weights(network: Network, path: Path, config: ExportConfig) -> None:
     import torch
     from safetensors.torch import save_file
 
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.dtype]
-    tensors = {name: tensor.to(dtype).contiguous() for name, tensor in decoder.state_dict().items()}
+    tensors = {name: tensor.to(dtype).contiguous() for name, tensor in network.state_dict().items()}
     save_file(tensors, path, metadata={"format": "pt"})
 
 

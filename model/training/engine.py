@@ -1,4 +1,4 @@
-"""A typed interface to DeepSpeed: an engine that trains a decoder with an objective.
+"""A typed interface to DeepSpeed: an engine that trains a network with an objective.
 
 Guarantee: the same configuration gives the same losses (within 1e-3 in fp32, 5e-3 in bf16) in every ZeRO stage on any number of workers.
 bf16 means bf16 matrix products under autocast: weights, gradients, their reduction and the optimizer stay fp32 in all stages, so the stage
@@ -17,7 +17,7 @@ import torch
 from deepspeed.utils import safe_get_full_fp32_param
 from torch import Tensor, nn
 
-from model.objectives.objective import Objective
+from model.objectives.protocol import Objective, mean_loss, unit_names
 from model.training.distributed import WorkerRank
 from model.training.job import Job
 from model.training.optimizers.averaging import KEY as AVERAGE
@@ -30,7 +30,7 @@ from model.training.parallel.compile import cut_along, deepspeed_config
 from model.training.parallel.tensor import finish_cut, join_parts
 from model.training.precision import LossScale
 from model.training.schedule import rate_factor
-from model.training.train_module import TrainModule, dropout_seed, require_compiler
+from model.training.train_module import Purpose, TrainModule, dropout_seed, require_compiler
 
 CHANGE_EVERY = 50
 
@@ -50,7 +50,7 @@ class Update(NamedTuple):
 
 
 class LocalParameter(NamedTuple):
-    """A parameter as this worker holds it: its name in the decoder, and which of `parts` equal parts of the whole along `dim` it is.
+    """A parameter as this worker holds it: its name in the network, and which of `parts` equal parts of the whole along `dim` it is.
 
     Only tensor parallelism cuts a parameter into parts. ZeRO's partitions are not parts, as DeepSpeed gathers them by itself.
     """
@@ -63,17 +63,17 @@ class LocalParameter(NamedTuple):
 
 
 class Engine:
-    """A decoder being trained. The process group must have been joined; every method is a collective, called by all workers."""
+    """A network being trained. The process group must have been joined; every method is a collective, called by all workers."""
 
     def __init__(self, module: TrainModule, job: Job, worker: WorkerRank) -> None:
         self.job, self.worker, self.objective = job, worker, module.objective
         self.updates = 0
-        train, decoder, self._stage = job.train, module.decoder, job.resources.parallel.zero_stage
-        decoder.recompute = job.resources.recompute == "blocks"
-        if self._stage == 3 and decoder.lm_head is None:
-            # The tied matrix is used twice, the second time outside the module that owns it.
-            deepspeed.zero.register_external_parameter(decoder, decoder.model.embed_tokens.weight)
-        self._optimizer = build_optimizer(decoder, train)
+        train, network, self._stage = job.train, module.network, job.resources.parallel.zero_stage
+        network.recompute = job.resources.recompute == "blocks"
+        if self._stage == 3:
+            for weight in network.read_weights():
+                deepspeed.zero.register_external_parameter(module, weight)
+        self._optimizer = build_optimizer(network, train)
         self._loss_scale = LossScale(train)
         self._update_ratio = UpdateRatio(self._optimizer)
         self._sophia = self._optimizer if isinstance(self._optimizer, Sophia) else None
@@ -83,8 +83,8 @@ class Engine:
         self.deepspeed, *_ = deepspeed.initialize(
             model=module, optimizer=self._optimizer, config=deepspeed_config(job), dist_init_required=False
         )
-        finish_cut(self.deepspeed, decoder, job.resources.parallel.tensor)
-        self._parameters = list(decoder.parameters())
+        finish_cut(self.deepspeed, network, job.resources.parallel.tensor)
+        self._parameters = list(network.parameters())
         if self._stage == 0 and self.data_workers == 1:
             # DeepSpeed copies all gradients to reduce them even when there is only one worker.
             self.deepspeed.enable_backward_allreduce = False
@@ -107,8 +107,8 @@ class Engine:
         """Whether this worker's units and metrics enter the sum over workers: one worker per share of a batch."""
         return self.worker.rank % self.job.resources.parallel.tensor == 0
 
-    def update(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float) -> Update:
-        """Make one optimizer update from this worker's micro-batches; the loss is divided by `units`, the sum over all workers."""
+    def update(self, micro_batches: Sequence[Mapping[str, Tensor]], units: Mapping[str, float]) -> Update:
+        """Make one optimizer update from this worker's micro-batches; each term is divided by its `units`, the sum over all workers."""
         train, update = self.job.train, self.updates
         torch.manual_seed(dropout_seed(self.job.seed, update, self.data_rank))
         factor = rate_factor(update, self.job.total_steps, train)
@@ -130,20 +130,22 @@ class Engine:
         self.updates = update + 1
         return Update(sums, norm, train.learning_rate * factor, metrics, not overflow)
 
-    def _differentiate(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float, *, drawn: bool = False) -> Tensor:
-        """Compute the gradients of the loss / `units` times the loss scale; return the summed metrics, fp64."""
+    def _differentiate(
+        self, micro_batches: Sequence[Mapping[str, Tensor]], units: Mapping[str, float], *, purpose: Purpose = "sums"
+    ) -> Tensor:
+        """Compute the gradients of the mean loss times the loss scale; return the summed terms, fp64."""
         engine, scale = self.deepspeed, self._loss_scale.scale
         if self._stage:
             engine.optimizer.override_loss_scale(scale)
         # DeepSpeed takes the mean over workers. Dividing the loss, not the gradients, gives a plain loop's result bit for bit.
-        divisor, last = units / self.data_workers, len(micro_batches) - 1
+        divisors, last = {name: count / self.data_workers for name, count in units.items()}, len(micro_batches) - 1
         sums: Tensor | None = None
         for number, batch in enumerate(micro_batches):
             engine.set_gradient_accumulation_boundary(number == last)
-            loss, metrics = engine(batch, drawn)
-            loss = loss / divisor
+            terms = engine(batch, purpose)
+            loss = mean_loss(self.objective, terms, divisors)
             engine.backward(loss if self._stage else loss * scale, scale_wrt_gas=False)
-            sums = metrics.double() if sums is None else sums + metrics
+            sums = terms.detach().double() if sums is None else sums + terms.detach()
         assert sums is not None, "an update has at least one micro-batch"
         return sums.cpu()
 
@@ -165,11 +167,11 @@ class Engine:
             engine.zero_grad()
         return norm
 
-    def _estimate(self, sophia: Sophia, micro_batches: Sequence[Mapping[str, Tensor]], units: float) -> None:
+    def _estimate(self, sophia: Sophia, micro_batches: Sequence[Mapping[str, Tensor]], units: Mapping[str, float]) -> None:
         """Update Sophia's estimate of the curvature: a backward pass with drawn targets, whose gradients change no weight."""
-        self._differentiate(micro_batches, units, drawn=True)
+        self._differentiate(micro_batches, units, purpose="drawn")
         self._estimating = True
-        with sophia.estimating(units):
+        with sophia.estimating(next(units[term.unit] for term in self.objective.terms if term.weight)):
             self._step(0.0)
         self._estimating = False
 
@@ -183,22 +185,23 @@ class Engine:
         scale, self.updates = self._loss_scale, int(scalars["updates"])
         scale.scale, scale.good, scale.skipped = scalars["loss_scale"], int(scalars["good_updates"]), int(scalars["skipped_updates"])
 
-    def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]], objective: Objective | None = None) -> Tensor:
-        """Return units and metrics summed over this worker's (units, batch), without learning; units 0: computed, not counted.
+    def measure(self, batches: Iterable[tuple[Mapping[str, float], Mapping[str, Tensor]]], objective: Objective | None = None) -> Tensor:
+        """Return units, then terms, summed over this worker's (units, batch), without learning; no units: computed, not counted.
 
         `objective`: measured instead of the one that is trained. With `ema_decay` the moving average of the weights is measured, which is
         the model that will be saved.
         """
         module, measured = self.deepspeed.module, objective or self.objective
-        sums = torch.zeros(1 + len(measured.metrics), dtype=torch.float64)
+        names = unit_names(measured)
+        sums = torch.zeros(len(names) + len(measured.terms), dtype=torch.float64)
         self.deepspeed.eval()
         module.objective = measured
         try:
             with torch.no_grad(), self._averaged():
                 for units, batch in batches:
-                    _, metrics = self.deepspeed(batch)
+                    terms = self.deepspeed(batch)
                     if units:
-                        sums += torch.cat((torch.tensor([float(units)]), metrics.cpu())).double()
+                        sums += torch.cat((torch.tensor([units[name] for name in names]), terms.cpu())).double()
         finally:
             module.objective = self.objective
             self.deepspeed.train()
@@ -208,13 +211,13 @@ class Engine:
         """Return logits_BV of the token after each row, in fp32 arithmetic, without learning."""
         self.deepspeed.eval()
         with torch.no_grad(), self._averaged():
-            logits_BTV: Tensor = self.deepspeed.module.decoder(tokens_BT)
+            logits_BTV: Tensor = self.deepspeed.module({"tokens": tokens_BT}, "logits")
         self.deepspeed.train()
         return logits_BTV[:, -1]
 
     @contextmanager
     def _averaged(self) -> Iterator[None]:
-        """Inside, the decoder computes with the moving average of its weights, if there is one; costs one more copy of them in memory."""
+        """Inside, the network computes with the moving average of its weights, if there is one; costs one more copy of them in memory."""
         if not self._has_average:
             yield
             return
@@ -250,8 +253,8 @@ class Engine:
         return whole_state(self.deepspeed, parameter, AVERAGE)
 
     def local_parameters(self) -> Iterator[LocalParameter]:
-        """Yield the parameters that this worker holds, in the decoder's order."""
-        for name, parameter in self.deepspeed.module.decoder.named_parameters():
+        """Yield the parameters that this worker holds, in the network's order."""
+        for name, parameter in self.deepspeed.module.network.named_parameters():
             tensor, dim = self.job.resources.parallel.tensor, cut_along(name)
             if tensor > 1 and dim is not None:
                 yield LocalParameter(name, parameter, dim, self.worker.rank % tensor, tensor)
@@ -259,13 +262,13 @@ class Engine:
                 yield LocalParameter(name, parameter)
 
     def buffers(self) -> dict[str, Tensor]:
-        """Return the decoder's saved buffers, such as a batch norm's running means; each worker has its own."""
-        decoder = self.deepspeed.module.decoder
-        saved = decoder.state_dict(keep_vars=True)
-        return {name: buffer for name, buffer in decoder.named_buffers() if name in saved}
+        """Return the network's saved buffers, such as a batch norm's running means; each worker has its own."""
+        network = self.deepspeed.module.network
+        saved = network.state_dict(keep_vars=True)
+        return {name: buffer for name, buffer in network.named_buffers() if name in saved}
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the decoder's whole fp32 weights, or their moving average if there is one, and its buffers, by name; on rank 0 only.
+        """Return the network's whole fp32 weights, or their moving average if there is one, and its buffers, by name; on rank 0 only.
 
         Distributed tensors are gathered one at a time, so memory holds one whole tensor more.
         """

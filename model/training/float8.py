@@ -15,16 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.networks.decoder import Decoder
+from model.networks.network import Network
 from model.training.job import JobError
 
 ACTIVATION, GRADIENT = torch.float8_e4m3fn, torch.float8_e5m2
 MULTIPLE = 16  # the kernels accept no other sizes
 
 
-def use_float8(decoder: Decoder) -> None:
+def use_float8(network: Network) -> None:
     """Make the linear layers inside the blocks compute in eight bits; embeddings and the output head stay bf16."""
-    for name, module in decoder.model.layers.named_modules():
+    for name, module in network.blocks().named_modules():
         if type(module) is nn.Linear:
             if module.in_features % MULTIPLE or module.out_features % MULTIPLE:
                 raise JobError(

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from model.networks.config import DecoderConfig
-from model.networks.decoder import Decoder
+from model.networks.base import NetworkBase
 from model.networks.directory import load_model, read_config
+from model.networks.network import Network
 from model.networks.tokenizer_binding import read_tokenizer_digest
 from model.training.job import Job, JobError
 
 
-def initial_decoder(job: Job) -> Decoder:
+def initial_network(job: Job) -> Network:
     """Return fresh weights from the seed, or the initial model; raise JobError unless it has the job's shape and tokenizer."""
     directory = job.initial_model
     if directory is None:
-        return Decoder(job.decoder, job.vocab_size, seed=job.seed)
+        return job.network.build(job.vocab_size, seed=job.seed)
     shape, vocab_size = read_config(directory)
     if differing := _differences(shape, vocab_size, job):
         raise JobError(f"{directory} differs from the recipe's model: {', '.join(differing)}; give the recipe the model's values")
@@ -24,10 +24,10 @@ def initial_decoder(job: Job) -> Decoder:
     return load_model(directory)
 
 
-def _differences(shape: DecoderConfig, vocab_size: int, job: Job) -> list[str]:
+def _differences(shape: NetworkBase, vocab_size: int, job: Job) -> list[str]:
     """Each field that differs; the spread of initial weights does not matter to a trained model."""
-    fields = (name for name in DecoderConfig.model_fields if name != "initial_std")
-    pairs = {name: (getattr(shape, name), getattr(job.decoder, name)) for name in fields}
+    fields = (name for name in type(job.network).model_fields if name != "initial_std")
+    pairs = {name: (getattr(shape, name, None), getattr(job.network, name)) for name in fields}
     pairs["vocab_size"] = (vocab_size, job.vocab_size)
     return [f"{name} is {theirs!r} there and {ours!r} here" for name, (theirs, ours) in pairs.items() if theirs != ours]
 

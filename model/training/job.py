@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, model_validator
 
-from model.networks.config import DecoderConfig
+from model.networks.config import NetworkConfig
 from model.networks.directory import TOKENIZER_DIGEST, weight_files
 from model.training.config import ObjectiveConfig, TrainResources
 from model.training.parallel.compatibility import incompatibilities
@@ -25,7 +25,7 @@ class JobError(ValueError):
 class Job(BaseModel, frozen=True, extra="forbid"):
     """One training run. Paths are absolute or relative to the launching process."""
 
-    decoder: DecoderConfig
+    network: NetworkConfig
     vocab_size: int = Field(ge=2, description="tokens in the vocabulary")
     train: ObjectiveConfig
     resources: TrainResources = TrainResources()
@@ -40,7 +40,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Job:
-        if problems := list(incompatibilities(self.decoder, self.train, self.resources)):
+        if problems := list(incompatibilities(self.network, self.train, self.resources)):
             raise ValueError("; ".join(problems))
         if self.train.MODELS and self.initial_model is None:
             raise ValueError(f"initial_model is missing: kind={self.train.kind} needs it as {' and '.join(self.train.MODELS)}")
@@ -53,19 +53,19 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     @property
     def total_steps(self) -> int:
         """Optimizer steps of the whole job."""
-        return self.train.total_steps(self.decoder.context)
+        return self.train.total_steps(self.network.context)
 
     @property
     def micro_batch(self) -> int:
         """Sequences computed at once: the largest divisor of a worker's share up to `resources.micro_batch`, or up to 2,048 tokens.
 
         Activations of about 2,048 tokens stay in a core's cache; larger micro-batches ran slower on a CPU. A pipeline needs at least as
-        many micro-batches as stages. Batch norm needs the share whole.
+        many micro-batches as stages. A network with statistics of the whole batch needs the share whole.
         """
         share = self.train.smallest_batch // self.resources.parallel.data_workers
-        if self.decoder.norm == "batch":
+        if self.network.whole_batch:
             return share
-        most = min(self.resources.micro_batch or 2048 // self.decoder.context, share // self.resources.parallel.pipeline)
+        most = min(self.resources.micro_batch or 2048 // self.network.context, share // self.resources.parallel.pipeline)
         return max(size for size in range(1, share + 1) if share % size == 0 and size <= max(1, most))
 
     @property
@@ -76,7 +76,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     def identity(self) -> str:
         """Return the SHA-256 of what the weights depend on: configs, seed, and the digests of the inputs."""
         parts = {
-            "decoder": self.decoder.model_dump(mode="json"),
+            "network": self.network.model_dump(mode="json"),
             "vocab_size": self.vocab_size,
             "train": self.train.model_dump(mode="json", exclude={"name"}),
             "seed": self.seed,

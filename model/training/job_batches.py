@@ -12,7 +12,7 @@ from data.shards.reader import ShardReader
 from model.loading.batches import Batches, BatchShare
 from model.loading.mixture import MixtureOrder
 from model.loading.order import batch_indices
-from model.objectives.objective import Objective
+from model.objectives.protocol import Objective
 from model.training.config import PretrainConfig
 from model.training.job import Job, JobError
 
@@ -51,11 +51,11 @@ def _open_shards(directory: Path, job: Job, objective: Objective) -> ShardReader
     reader = ShardReader(directory)
     metadata = reader.metadata
     reader.expect(job.tokenizer_digest, job.vocab_size)
-    if metadata.kind not in objective.shard_kinds:
-        kinds = " or ".join(objective.shard_kinds)
+    if metadata.kind not in objective.reads:
+        kinds = " or ".join(objective.reads)
         raise JobError(f"{directory} holds {metadata.kind} rows; {job.train.objective} reads {kinds} rows")
-    if metadata.sequence_length > job.decoder.context:
-        raise JobError(f"{directory} has rows of {metadata.sequence_length} tokens, the decoder's context is {job.decoder.context}")
+    if metadata.sequence_length > job.network.context:
+        raise JobError(f"{directory} has rows of {metadata.sequence_length} tokens, the model's context is {job.network.context}")
     if not len(reader):
         raise JobError(f"{directory} has no rows, so there is nothing to train on; see what packing left out")
     return reader

@@ -18,7 +18,7 @@ from model.loading.mixture_config import MixturePhase, check_phases
 from model.training.guards.config import GuardsConfig
 
 if TYPE_CHECKING:
-    from model.objectives.objective import Objective
+    from model.objectives.protocol import Objective
 
 RowKind = Literal["sft", "preference", "questions"]
 
@@ -164,6 +164,11 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     def masks_documents(self) -> bool:
         """Whether a row holds several documents that do not see each other."""
         return False
+
+    @property
+    def memorization_passages(self) -> tuple[int, int]:
+        """How many training passages are tested for memorization at each measurement, and of how many tokens their halves are."""
+        return 0, 0
 
     @property
     def smallest_batch(self) -> int:

@@ -1,64 +1,57 @@
-"""The module that DeepSpeed's engine wraps: a decoder with its objective, computed in the chosen precision."""
+"""The module that DeepSpeed's engine wraps: a network with its objective, computed in the chosen precision."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.networks.decoder import Decoder
-from model.objectives.dpo import Dpo
-from model.objectives.next_token import IGNORED, NextToken
-from model.objectives.objective import Objective
-from model.objectives.sft import Sft
-from model.training.config import ObjectiveConfig
+from model.networks.network import Network
+from model.objectives.protocol import POLICY, Objective
 from model.training.float8 import require_float8, use_float8
 from model.training.job import JobError
 from model.training.precision import AUTOCAST
 
+Purpose = Literal["sums", "drawn", "logits"]
+
 
 class TrainModule(nn.Module):
-    """A decoder with its objective; the forward pass returns the objective's sums."""
+    """A network with its objective; the forward pass returns the objective's sums."""
 
-    def __init__(self, decoder: Decoder, objective: Objective, precision: str, reference: Decoder | None) -> None:
+    def __init__(self, network: Network, objective: Objective, precision: str, frozen: Mapping[str, Network] | None = None) -> None:
+        """`frozen`: the models that the objective needs beside the policy, by name."""
         super().__init__()
         if precision == "fp8":
             require_float8()
-            use_float8(decoder)
-        self.decoder = decoder
+            use_float8(network)
+        self.network = network
         self.objective = objective
         self.precision = precision
-        # Inside a tuple the reference is not a submodule: it is not trained, partitioned or saved.
-        self._reference = (reference,)
+        # Inside a tuple the frozen models are no submodules: they are not trained, partitioned or saved.
+        self._frozen = (dict(frozen or {}),)
 
-    def forward(self, batch: Mapping[str, Tensor], drawn: bool = False) -> tuple[Tensor, Tensor]:
-        """Return the objective's sums; `drawn`: with targets sampled from the model itself."""
+    @property
+    def models(self) -> dict[str, Network]:
+        """The policy, which is trained, and the frozen models, by name."""
+        return {POLICY: self.network, **self._frozen[0]}
+
+    def forward(self, batch: Mapping[str, Tensor], purpose: Purpose = "sums") -> Tensor:
+        """Return the objective's sums; `drawn`: with targets sampled from the policy itself; `logits`: the policy's logits_BTV, in fp32.
+
+        All that the policy computes passes through here, where ZeRO 3 gathers weights that are read outside the module that owns them.
+        """
+        if purpose == "logits":
+            return self.network.logits(batch)
         device_type = next(iter(batch.values())).device.type
         with torch.autocast(device_type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST):
-            if drawn:
-                batch = drawn_targets(self.decoder, batch)
-            return self.objective.sums(self.decoder, batch, self._reference[0])
-
-
-def build_objective(config: ObjectiveConfig) -> Objective:
-    """Return the objective that a training configuration names."""
-    if config.objective == "dpo":
-        return Dpo(beta=config.beta)
-    kind = NextToken if config.objective == "next_token" else Sft
-    return kind(within_documents=config.within_documents)
-
-
-def drawn_targets(decoder: Decoder, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the batch of a next-token objective with each counted target sampled from the model's own probabilities."""
-    targets_BT = batch["targets"]
-    with torch.no_grad():
-        logits_BTV = decoder(batch["tokens"], documents_BT=batch.get("documents"))
-        drawn_N = torch.multinomial(logits_BTV.float().softmax(-1).flatten(0, 1), 1)
-    return {**batch, "targets": torch.where(targets_BT == IGNORED, IGNORED, drawn_N.view_as(targets_BT))}
+            if purpose == "drawn":
+                batch = self.objective.drawn(self.models, batch)  # type: ignore[attr-defined]  # the config refuses objectives without it
+            return self.objective.sums(self.models, batch)
 
 
 def dropout_seed(seed: int, update: int, rank: int) -> int:

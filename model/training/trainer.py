@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, distributed
 
 from model.networks.directory import save_tensors
+from model.objectives.protocol import Objective, term_means, unit_names
 from model.training.checkpoint.checkpoints import Checkpoints
 from model.training.checkpoint.retained import RetainedModels, read_best, write_best
 from model.training.distributed import WorkerRank
@@ -23,7 +24,7 @@ from model.training.engine import Engine
 from model.training.guards.faults import Faults, TrainingError
 from model.training.guards.memorization import MemorizationProbe
 from model.training.guards.validation import Validation
-from model.training.initial import initial_decoder
+from model.training.initial import initial_network
 from model.training.job import Job
 from model.training.job_batches import job_batches
 from model.training.parallel.engines import build_engine
@@ -31,7 +32,6 @@ from model.training.telemetry.records import Records
 from model.training.telemetry.samples import FILE as SAMPLES
 from model.training.telemetry.samples import Samples
 from model.training.telemetry.telemetry import WaitTimer
-from model.training.train_module import build_objective
 
 
 class Interrupted(Exception):
@@ -43,12 +43,12 @@ class Trainer:
 
     def __init__(self, job: Job, worker: WorkerRank) -> None:
         self.job, self.worker = job, worker
-        self.objective = build_objective(job.train)
+        self.objective: Objective = job.train.build_objective()
         self.device = torch.device("cuda", worker.local_rank) if torch.cuda.is_available() else torch.device("cpu")
         self.checkpoints, self.retained = Checkpoints(job), RetainedModels(job)
         self.faults, self.validation = Faults(job.train), Validation(job.train.guards)
-        reference = initial_decoder(job) if self.objective.needs_reference else None
-        self.engine = build_engine(job, worker, self.objective, initial_decoder(job), reference, self.device)
+        frozen = {name: initial_network(job) for name in self.objective.models}
+        self.engine = build_engine(job, worker, self.objective, initial_network(job), frozen, self.device)
         self.batches = job_batches(job, self.objective, self.device, self.engine.data_rank, self.engine.data_workers)
         self.records: Records | None = None
         self.samples: Samples | None = None
@@ -96,17 +96,20 @@ class Trainer:
     def _step(self, step: int) -> tuple[dict[str, float], bool]:
         """Make one optimizer update; return its line of the step log, and whether any worker was asked to stop."""
         with self.waiting:
-            units, micro_batches = self.batches.step(step - 1, self.faults.skipped_rows(step - 1))
-        # All workers must divide by the same number, the units of all, and act on a stop or a finished checkpoint at the same step.
-        shared = torch.tensor([units * self.engine.counts, self.stop_requested, self.checkpoints.written], dtype=torch.float64)
-        all_units, stop, written = self._sum(shared).tolist()
+            rows = self.batches.step(step - 1, self.faults.skipped_rows(step - 1))
+        # All workers must divide by the same numbers, the units of all, and act on a stop or a finished checkpoint at the same step.
+        counted = [count * self.engine.counts for count in (*rows.units.values(), *rows.globals.values())]
+        shared = torch.tensor([*counted, self.stop_requested, self.checkpoints.written], dtype=torch.float64)
+        *counted, stop, written = self._sum(shared).tolist()
+        units = dict(zip(rows.units, counted, strict=False))
+        statistics = dict(zip(rows.globals, counted[len(units) :], strict=True))
         if written == self.worker.world_size:
             self.checkpoints.make_current(self.engine)
-        if all_units == 0:
+        if any(term.weight and not units[term.unit] for term in self.objective.terms):
             raise TrainingError(f"step {step}: none of its {self.job.train.batch_at(step - 1)} rows has a target that counts in the loss")
-        update = self.engine.update(micro_batches, all_units)
-        means = (self._sum(update.sums * self.engine.counts) / all_units).tolist()
-        line = dict(zip(self.objective.metrics, means, strict=True))
+        everywhere = {name: torch.tensor(value, dtype=torch.float32, device=self.device) for name, value in statistics.items()}
+        update = self.engine.update([{**batch, **everywhere} for batch in rows.micro_batches], units)
+        line = term_means(self.objective, self._sum(update.sums * self.engine.counts).tolist(), units)
         norm = {"grad_norm": update.norm} if update.applied else {}
         return {**line, "learning_rate": update.rate, **norm, **update.metrics}, bool(stop)
 
@@ -117,8 +120,10 @@ class Trainer:
         """
         every, metrics, best = self.job.train.eval_every, {}, False
         if step == self.job.total_steps or (every and step % every == 0):
-            units, *values = self._sum(self.engine.measure(self.batches.validation()) * self.engine.counts).tolist()
-            metrics = {f"val_{name}": value / units for name, value in zip(self.objective.metrics, values, strict=True) if units}
+            names = unit_names(self.objective)
+            values = self._sum(self.engine.measure(self.batches.validation()) * self.engine.counts).tolist()
+            means = term_means(self.objective, values[len(names) :], dict(zip(names, values, strict=False)))
+            metrics = {f"val_{name}": value for name, value in means.items()}
             if metrics:
                 metrics |= self.validation.measured(step, metrics["val_loss"])
                 best = self.validation.best_step == step
@@ -133,10 +138,10 @@ class Trainer:
 
     def _copy_rate(self) -> dict[str, float]:
         """The share of training passages that the model has memorized, if asked for and some row has a passage long enough."""
-        train = self.job.train
-        if train.objective != "next_token" or not train.copy_rows or not isinstance(self.engine, Engine):
+        wanted, tokens = self.job.train.memorization_passages
+        if not wanted or not isinstance(self.engine, Engine):
             return {}
-        drawn = self.batches.memorization_passages(train.copy_rows, train.copy_tokens, self.job.seed)
+        drawn = self.batches.memorization_passages(wanted, tokens, self.job.seed)
         passages, copied = self._sum(self.engine.measure(drawn, MemorizationProbe()) * self.engine.counts).tolist()
         return {"copy_rate": copied / passages} if passages else {}
 
@@ -183,7 +188,7 @@ class Trainer:
             return
         self.records.close()
         weights = weights or read_best(job.checkpoints, best)
-        save_tensors(weights, job.decoder, job.vocab_size, job.output, extra=job.model_metadata)
+        save_tensors(weights, job.network, job.vocab_size, job.output, extra=job.model_metadata)
         (job.output / "logs").mkdir(exist_ok=True)
         shutil.copyfile(job.checkpoints / "history.jsonl", job.output / "history.jsonl")
         for name in ("timing.jsonl", *([SAMPLES] if self.samples and self.samples.written else [])):

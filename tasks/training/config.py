@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 
 

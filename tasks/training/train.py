@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from model.networks.base import NetworkBase
 from tasks.stage.stage import Metrics, Workspace
 from tasks.training.config import Pretraining, Tuning
 from tasks.training.epochs import report_epochs
@@ -23,17 +24,18 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
     from model.training.launch.launch import launch
     from model.training.telemetry.progress import Progress
 
+    network: NetworkBase
     if isinstance(config, Pretraining):
-        decoder = config.model
+        network = config.model
     elif initial is not None:
-        decoder = read_config(initial)[0]
+        network = read_config(initial)[0]
     else:
         raise ValueError("initial: tuning needs the model directory to start from")
     index = json.loads((shards / "train" / "shards.json").read_text())
     assert isinstance(work.resources, PipelineResources)
     resources = work.resources.training
     job = Job(
-        decoder=decoder,
+        network=network,
         vocab_size=index["vocab_size"],
         train=config.train,
         resources=resources.for_training(config.train),

@@ -31,7 +31,7 @@ from data.shards.metadata import read_metadata
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.services.home import home
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
 from model.training.launch.launch import launch
@@ -86,7 +86,7 @@ class Course:
         shared = {"steps": self.steps, "tokens": 0, "global_batch": self.batch, "warmup_steps": self.warmup, "learning_rate": rate}
         measured = {"eval_every": 0, "eval_rows": min(self.rows or self.val.rows, self.val.rows)}
         job = Job(
-            decoder=contender.decoder,
+            network=contender.decoder,
             vocab_size=self.train.vocab_size,
             train=PretrainConfig.model_validate({**contender.train, **shared, **measured}),
             resources=TrainResources(threads=self.threads),

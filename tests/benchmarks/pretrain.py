@@ -132,11 +132,11 @@ class Training:
             )
         self.threads, self.rounds, self.updates = given.threads, given.rounds, given.updates
         job = shop.job("shape", threads=self.threads, steps=ENDLESS)
-        self.tokens = job.train.global_batch * job.decoder.context
-        width, layers, parameters = job.decoder.width, job.decoder.layers, job.decoder.parameters(job.vocab_size)
+        self.tokens = job.train.global_batch * job.network.context
+        width, layers, parameters = job.network.width, job.network.layers, job.network.parameters(job.vocab_size)
         print(
             f"{parameters:,} parameters (width {width}, {layers} layers, vocabulary {job.vocab_size:,}), {self.tokens:,} tokens an update "
-            f"in micro-batches of {job.micro_batch} x {job.decoder.context}, {job.train.precision}",
+            f"in micro-batches of {job.micro_batch} x {job.network.context}, {job.train.precision}",
             flush=True,
         )
 

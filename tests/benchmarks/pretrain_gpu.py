@@ -10,7 +10,7 @@ import torch
 
 from model.hardware.devices import DEVICES, TERA, device_of_driver
 from model.hardware.flops import training_flops
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
 from model.training.config import PretrainConfig
 from tests.benchmarks.contest import Contestant, Table
 from tests.benchmarks.pretrain_jobs import make_job, write_random_shards

@@ -20,7 +20,7 @@ from data.tokens.pack import pack
 from data.tokens.token_shards import TokenShardWriter
 from data.tokens.tokenizer import fit_tokenizer
 from flows.recipe.schema import Recipe
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
 from tests.benchmarks.pile import Pile
@@ -95,7 +95,7 @@ def make_job(folder: Path, shards: Path, decoder: DecoderConfig, train: Pretrain
     """A job that trains on `shards`, with its output and checkpoints below `folder`."""
     metadata = read_metadata(shards)
     job = Job(
-        decoder=decoder,
+        network=decoder,
         vocab_size=metadata.vocab_size,
         train=train,
         resources=TrainResources.model_validate(resources),

@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 
 from model.networks.decoder import Decoder
+from model.objectives.protocol import POLICY
 from model.training.distributed import WorkerRank, import_deepspeed, join
 from model.training.job import Job
 from model.training.job_batches import job_batches
-from model.training.train_module import build_objective
 from tests.benchmarks.rounds import WARM_UP, Rounds
 
 ALONE = WorkerRank(rank=0, local_rank=0, world_size=1)
@@ -35,8 +35,8 @@ def folio(job: Job) -> tuple[Step, int]:
     trainer = Trainer(job, ALONE)
 
     def step(update: int) -> float:
-        units, micro_batches = trainer.batches.step(update)
-        return float(trainer.engine.update(micro_batches, units).sums[0]) / units
+        units, _, micro_batches = trainer.batches.step(update)
+        return float(trainer.engine.update(micro_batches, units).sums[0]) / units["tokens"]
 
     return step, sum(weights.numel() for weights in trainer.engine.weights().values())
 
@@ -44,8 +44,8 @@ def folio(job: Job) -> tuple[Step, int]:
 def plain(job: Job) -> tuple[Step, int]:
     """The same without folio's engine."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    objective, train = build_objective(job.train), job.train
-    decoder = Decoder(job.decoder, job.vocab_size, seed=job.seed).train().to(device)
+    objective, train = job.train.build_objective(), job.train
+    decoder = Decoder(job.network, job.vocab_size, seed=job.seed).train().to(device)
     batches = job_batches(job, objective, device)
     groups: list[dict[str, object]] = [
         {"params": [p for p in decoder.parameters() if p.dim() > 1], "weight_decay": train.weight_decay},
@@ -56,25 +56,25 @@ def plain(job: Job) -> tuple[Step, int]:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, job.total_steps)
 
     def step(update: int) -> float:
-        units, micro_batches = batches.step(update)
+        units, _, micro_batches = batches.step(update)
         total = torch.zeros((), device=device)
         for batch in micro_batches:
             with torch.autocast(device.type, torch.bfloat16, enabled=train.precision == "bf16"):
-                nats, _ = sums(decoder, batch, None)
-            (nats / units).backward()
+                (nats,) = sums({POLICY: decoder}, batch)
+            (nats / units["tokens"]).backward()
             total += nats.detach()
         torch.nn.utils.clip_grad_norm_(decoder.parameters(), train.clip)
         optimizer.step()
         optimizer.zero_grad()
         schedule.step()
-        return float(total) / units
+        return float(total) / units["tokens"]
 
     return step, sum(p.numel() for p in decoder.parameters())
 
 
 def loader(job: Job) -> tuple[Step, int]:
     """Rows to tensors, and nothing else; its loss is 0."""
-    batches = job_batches(job, build_objective(job.train), torch.device("cpu"))
+    batches = job_batches(job, job.train.build_objective(), torch.device("cpu"))
 
     def step(update: int) -> float:
         batches.step(update)

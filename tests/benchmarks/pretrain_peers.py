@@ -50,7 +50,7 @@ def transformers_trainer(job: dict[str, Any], rows: np.ndarray[Any, Any], rounds
     """`Trainer.train` over rows of `context` tokens; labels are the tokens, which the model shifts by itself."""
     from transformers import LlamaConfig, LlamaForCausalLM, Trainer, TrainerCallback, TrainingArguments
 
-    shape, train = job["decoder"], job["train"]
+    shape, train = job["network"], job["train"]
     model = LlamaForCausalLM._from_config(
         LlamaConfig(
             vocab_size=job["vocab_size"],
@@ -115,7 +115,7 @@ def litgpt_pretrain(job: dict[str, Any], rows: np.ndarray[Any, Any], rounds: Rou
     from litgpt.pretrain import fit, initialize_weights
     from litgpt.utils import instantiate_torch_optimizer
 
-    shape, train = job["decoder"], job["train"]
+    shape, train = job["network"], job["train"]
     config = Config(
         name="benchmark",
         block_size=shape["context"],

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig, TrainResources
 from model.training.job import Job
 from model.training.parallel.config import ParallelConfig
@@ -104,7 +104,7 @@ def make_job(shards: Path, tmp_path: Path) -> JobMaker:
         parallel = {name: options.pop(name) for name in ParallelConfig.model_fields if name in options}
         fields = {"steps": 6, "tokens": 0, "global_batch": 8, "learning_rate": 1e-2, "warmup_steps": 2, "eval_rows": 7, **train}
         return Job(
-            decoder=SHAPE,
+            network=SHAPE,
             vocab_size=VOCABULARY,
             train=PretrainConfig(**fields),
             seed=5,

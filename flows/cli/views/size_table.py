@@ -52,7 +52,7 @@ def _indented(lines: list[str]) -> Iterator[str]:
 
 def _compared(found: Proposal) -> list[str]:
     def row(plan: SizedJob) -> dict[str, str]:
-        job, shape = plan.job, plan.job.decoder
+        job, shape = plan.job, plan.job.network
         return {
             "parameters": short(plan.parameters),
             "vocabulary (tokens)": f"{job.vocab_size:,}",
@@ -114,7 +114,7 @@ def _memory(found: Proposal) -> list[str]:
 
 
 def _changes(plan: SizedJob, present: SizedJob) -> list[str]:
-    job, shape, before = plan.job, plan.job.decoder, present.job
+    job, shape, before = plan.job, plan.job.network, present.job
     changes = [
         f"tokenizer.vocab_size={job.vocab_size}",
         *(f"model.{key}={getattr(shape, key)}" for key in ("width", "layers", "heads", "kv_heads", "feed_forward")),

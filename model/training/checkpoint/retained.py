@@ -48,7 +48,7 @@ class RetainedModels:
         return bool(self._rule.keep_every_steps) and step % self._rule.keep_every_steps == 0
 
     def _write(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
-        save_tensors(weights, self._job.decoder, self._job.vocab_size, folder, extra=self._job.model_metadata)
+        save_tensors(weights, self._job.network, self._job.vocab_size, folder, extra=self._job.model_metadata)
 
 
 def write_best(directory: Path, step: int, weights: Mapping[str, Tensor]) -> None:

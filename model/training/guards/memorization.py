@@ -12,31 +12,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.networks.decoder import Decoder
-from model.objectives.objective import Rows
+from model.networks.base import Ability
+from model.networks.network import Network
+from model.objectives.protocol import POLICY, Rows, Term
 
 
 class MemorizationProbe:
     """An objective that only measures: units are passages, and the metric is how many of them are memorized."""
 
-    shard_kinds: ClassVar[tuple[str, ...]] = ("pretrain",)
-    needs_reference: ClassVar[bool] = False
-    metrics: ClassVar[tuple[str, ...]] = ("copied",)
+    reads: ClassVar[tuple[str, ...]] = ("pretrain",)
+    needs: ClassVar[frozenset[Ability]] = frozenset({"causal"})
+    models: ClassVar[tuple[str, ...]] = ()
+    terms: ClassVar[tuple[Term, ...]] = (Term("copied", "passages"),)
 
-    def units(self, rows: Rows) -> int:
-        return len(rows["tokens"])
+    def units(self, rows: Rows) -> dict[str, float]:
+        return {"passages": float(len(rows["tokens"]))}
+
+    def globals(self, rows: Rows) -> dict[str, float]:
+        return {}
 
     def batch(self, rows: Rows) -> dict[str, NDArray[Any]]:
         return {"tokens": rows["tokens"]}
 
-    def sums(self, decoder: Decoder, batch: Mapping[str, Tensor], reference: Decoder | None) -> tuple[Tensor, Tensor]:
-        """Return no loss, and how many passages of `tokens` [passages, 2 x copy_tokens] continue their first half with the second."""
+    def sums(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
+        """Return how many passages of `tokens` [passages, 2 x copy_tokens] continue their first half with the second."""
         tokens_BT = batch["tokens"]
         half = tokens_BT.shape[1] // 2
-        predicted_BT = decoder(tokens_BT[:, :-1])[:, half - 1 :].argmax(-1)
+        predicted_BT = models[POLICY].logits({"tokens": tokens_BT[:, :-1]})[:, half - 1 :].argmax(-1)
         copied = (predicted_BT == tokens_BT[:, half:]).all(dim=1).sum().float()
-        return torch.zeros((), device=tokens_BT.device), copied[None]
+        return copied[None]

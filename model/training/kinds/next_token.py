@@ -21,6 +21,10 @@ class PretrainConfig(CorpusTrainConfig):
     copy_rows: int = Field(0, ge=0, description="training passages tested for memorization at each measurement (copy_rate); 0: none")
     copy_tokens: int = Field(32, ge=1, description="length of such a passage's prompt, and of the continuation that must match; tokens")
 
+    @property
+    def memorization_passages(self) -> tuple[int, int]:
+        return self.copy_rows, self.copy_tokens
+
     def build_objective(self) -> NextToken:
         """Return the objective that this config describes."""
         from model.objectives.next_token import NextToken

@@ -1,4 +1,4 @@
-"""Build the optimizer that a configuration names, over a decoder's parameters in groups.
+"""Build the optimizer that a configuration names, over a network's parameters in groups.
 
 Guarantee: `optimizer.state[parameter]` holds only tensors of the parameter's shape and scalars (Adafactor: its rows and columns); each
 group has its peak learning rate as `initial_lr`. All but Muon and Adafactor work element by element, so on ZeRO's flat partitions they
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from model.networks.network import Network
 from model.training.config import TrainConfig
 from model.training.optimizers.lion import Lion
 from model.training.optimizers.muon import Muon
@@ -21,12 +22,12 @@ from model.training.optimizers.sophia import Sophia
 Groups = list[dict[str, Any]]
 
 
-def build_optimizer(decoder: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
     """Return the optimizer named in `config`; under `muon`, blocks' matrices get Muon and the rest AdamW.
 
     Sources: Adam, Kingma and Ba, 2015; Adafactor, Shazeer and Stern, 2018 (its learning rate is relative to a weight's size).
     """
-    rate, betas, groups = config.learning_rate, (config.beta1, config.beta2), decay_groups(list(decoder.parameters()), config)
+    rate, betas, groups = config.learning_rate, (config.beta1, config.beta2), decay_groups(list(network.parameters()), config)
     optimizer: torch.optim.Optimizer
     match config.optimizer:
         case "sgd":
@@ -44,8 +45,9 @@ def build_optimizer(decoder: nn.Module, config: TrainConfig) -> torch.optim.Opti
         case "sophia":
             optimizer = Sophia(groups, lr=rate, betas=betas, gamma=config.sophia_gamma, epsilon=config.epsilon)
         case "muon":
-            matrices = block_matrices(decoder)
-            rest = [parameter for parameter in decoder.parameters() if not any(parameter is matrix for matrix in matrices)]
+            assert isinstance(network, Network), "a layout refuses Muon where the network is divided"
+            matrices = block_matrices(network)
+            rest = [parameter for parameter in network.parameters() if not any(parameter is matrix for matrix in matrices)]
             optimizer = Muon(
                 torch.optim.Muon(
                     matrices,
@@ -70,6 +72,7 @@ def decay_groups(parameters: list[nn.Parameter], config: TrainConfig) -> Groups:
     ]
 
 
-def block_matrices(decoder: nn.Module) -> list[Tensor]:
-    """Return the weights of the linear layers inside the blocks, for which Muon was designed; not embeddings or the output head."""
-    return [module.weight for module in decoder.get_submodule("model.layers").modules() if isinstance(module, nn.Linear)]
+def block_matrices(network: Network) -> list[Tensor]:
+    """Return the matrices inside the blocks, for which Muon was designed; not embeddings or the output head."""
+    roles = network.roles()
+    return [parameter for name, parameter in network.named_parameters() if roles[name] == "matrix"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
 
 if TYPE_CHECKING:
     from model.training.parallel.config import ParallelConfig

@@ -1,11 +1,13 @@
-"""Choose the engine for a job: data parallelism over whole decoders, or a pipeline of stages."""
+"""Choose the engine for a job: data parallelism over whole networks, or a pipeline of stages."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
-from model.networks.decoder import Decoder
-from model.objectives.objective import Objective
+from model.networks.network import Network
+from model.objectives.protocol import Objective
 from model.training.distributed import WorkerRank
 from model.training.engine import Engine
 from model.training.job import Job
@@ -17,12 +19,14 @@ AnyEngine = Engine | PipelineEngine
 
 
 def build_engine(
-    job: Job, worker: WorkerRank, objective: Objective, decoder: Decoder, reference: Decoder | None, device: torch.device
+    job: Job, worker: WorkerRank, objective: Objective, network: Network, frozen: Mapping[str, Network], device: torch.device
 ) -> AnyEngine:
-    """Return an engine that trains `decoder`; the process group must have been joined. `reference`: the frozen copy that DPO needs."""
+    """Return an engine that trains `network`; the process group must have been joined.
+
+    `frozen`: the models that the objective needs beside it, by name.
+    """
     require_async_io(job.resources.parallel)
     if job.resources.parallel.pipeline > 1:
-        return PipelineEngine(decoder.train(), objective, job, worker)
-    if reference is not None:
-        reference = reference.requires_grad_(False).to(device)
-    return Engine(TrainModule(decoder.train().to(device), objective, job.train.precision, reference), job, worker)
+        return PipelineEngine(network.train(), objective, job, worker)
+    still = {name: model.requires_grad_(False).to(device) for name, model in frozen.items()}
+    return Engine(TrainModule(network.train().to(device), objective, job.train.precision, still), job, worker)

@@ -19,8 +19,9 @@ from deepspeed.pipe import PipelineModule
 from torch import Tensor, distributed, nn
 
 from model.networks.decoder import Decoder
+from model.networks.network import Network
 from model.objectives.next_token import NextToken
-from model.objectives.objective import Objective
+from model.objectives.protocol import Objective, unit_names
 from model.training.distributed import WorkerRank
 from model.training.engine import LocalParameter, Update
 from model.training.job import Job, JobError
@@ -34,15 +35,17 @@ from model.training.train_module import dropout_seed
 class PipelineEngine:
     """`Engine` for a decoder divided into pipeline stages. Every method is a collective, called by all workers."""
 
-    def __init__(self, decoder: Decoder, objective: object, job: Job, worker: WorkerRank) -> None:
+    def __init__(self, decoder: Network, objective: object, job: Job, worker: WorkerRank) -> None:
         if not isinstance(objective, NextToken):
             raise JobError(
                 f"objective={job.train.objective} with pipeline={job.resources.parallel.pipeline}: it needs a whole model; use pipeline=1"
             )
+        assert isinstance(decoder, Decoder), "the job refuses a pipeline of other networks"
         self.job, self.worker, self.objective = job, worker, objective
         self.updates, stages = 0, job.resources.parallel.pipeline
         self._names = {parameter: (name, parameter.shape) for name, parameter in decoder.named_parameters()}
         self._loss = StageLoss(objective)
+        (self._unit,) = unit_names(objective)
         module = PipelineModule(
             stage_layers(decoder, stages, job.train.precision),
             num_stages=stages,
@@ -74,12 +77,12 @@ class PipelineEngine:
         """Whether this worker's metrics are those of its pipeline: only the last stage has the loss."""
         return bool(self.deepspeed.is_last_stage())
 
-    def update(self, micro_batches: Sequence[Mapping[str, Tensor]], units: float) -> Update:
+    def update(self, micro_batches: Sequence[Mapping[str, Tensor]], units: Mapping[str, float]) -> Update:
         """Make one optimizer update; metrics are zero except on the last stage."""
         engine = self.deepspeed
         if len(micro_batches) != engine.micro_batches:
             engine.set_train_batch_size(len(micro_batches) * engine.micro_batch_size * self.data_workers)
-        self._loss.scale = self.data_workers * len(micro_batches) / units
+        self._loss.scale = self.data_workers * len(micro_batches) / units[self._unit]
         torch.manual_seed(dropout_seed(self.job.seed, self.updates, self.worker.rank))
         factor = rate_factor(self.updates, self.job.total_steps, self.job.train)
         for group in self._optimizer.param_groups:
@@ -102,7 +105,7 @@ class PipelineEngine:
         """Return an empty mapping: models with buffers are not divided into stages."""
         return {}
 
-    def measure(self, batches: Iterable[tuple[int, Mapping[str, Tensor]]], objective: Objective | None = None) -> Tensor:
+    def measure(self, batches: Iterable[tuple[Mapping[str, float], Mapping[str, Tensor]]], objective: Objective | None = None) -> Tensor:
         """Return units and metrics summed over (units, batch), without learning; zeros except on the last stage.
 
         An `objective` other than the trained one can't be measured in stages.
@@ -110,7 +113,7 @@ class PipelineEngine:
         if objective is not None:
             raise ValueError(f"{type(objective).__name__} can't be measured with pipeline={self.job.resources.parallel.pipeline}")
         listed = list(batches)
-        sums = torch.zeros(1 + len(self.objective.metrics), dtype=torch.float64)
+        sums = torch.zeros(1 + len(self.objective.terms), dtype=torch.float64)
         if not listed:
             return sums
         self.deepspeed.eval_batch(
@@ -120,7 +123,7 @@ class PipelineEngine:
         metrics = self._loss.take_metrics()
         if metrics:
             counted = [(units, values) for (units, _), values in zip(listed, metrics, strict=True) if units]
-            sums[0] = sum(units for units, _ in counted)
+            sums[0] = sum(units[self._unit] for units, _ in counted)
             sums[1:] = self._sums([values for _, values in counted])
         return sums
 
@@ -149,7 +152,7 @@ class PipelineEngine:
         return weights
 
     def _sums(self, metrics: list[Tensor]) -> Tensor:
-        sums = torch.zeros(len(self.objective.metrics), dtype=torch.float64)
+        sums = torch.zeros(len(self.objective.terms), dtype=torch.float64)
         for values in metrics:
             sums += values.double().cpu()
         return sums

@@ -141,9 +141,9 @@ class StageLoss:
         self._metrics: list[Tensor] = []
 
     def __call__(self, logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
-        loss, metrics = self.objective.sums_of(logits_BTV, targets_BT)
-        self._metrics.append(metrics)
-        return loss * self.scale
+        sums = self.objective.sums_of(logits_BTV, targets_BT)
+        self._metrics.append(sums.detach())
+        return sums[0] * self.scale
 
     def take_metrics(self) -> list[Tensor]:
         """Return the metrics collected since the last call."""

@@ -12,18 +12,14 @@ import torch
 from deepspeed.utils import groups
 from torch import Tensor, distributed
 
-from model.layers.attention import Attention
-from model.networks.decoder import Decoder
+from model.networks.network import Network
 
 
-def finish_cut(engine: deepspeed.DeepSpeedEngine, decoder: Decoder, tensor: int) -> None:
+def finish_cut(engine: deepspeed.DeepSpeedEngine, network: Network, tensor: int) -> None:
     """Give each attention its share of the heads, after DeepSpeed has cut the matrices."""
     if tensor == 1:
         return
-    for attention in decoder.model.layers.modules():
-        if isinstance(attention, Attention):
-            attention.heads //= tensor
-            attention.kv_heads //= tensor
+    network.divide_heads(tensor)
     # DeepSpeed would compare the first batch across workers, which fails for a mapping of tensors. Ours follows from the step, so it is
     # equal.
     engine.first_dataloader_check.remove()

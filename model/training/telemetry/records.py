@@ -38,4 +38,4 @@ class Records:
 
     def _tokens_at(self, step: int) -> int:
         """Tokens in all steps up to this one, padding included."""
-        return self._job.train.sequences_before(step) * self._job.decoder.context
+        return self._job.train.sequences_before(step) * self._job.network.context

@@ -28,7 +28,7 @@ class Samples:
 
     def __init__(self, job: Job, engine: AnyEngine, batches: Batches, *, start: int, write: bool) -> None:
         self._job, self._engine = job, engine
-        self._prompts = batches.prompts(PROMPTS, min(PROMPT_TOKENS, job.decoder.context // 2)) if job.resources.sample_every else None
+        self._prompts = batches.prompts(PROMPTS, min(PROMPT_TOKENS, job.network.context // 2)) if job.resources.sample_every else None
         self._lines = JsonLines(job.checkpoints / FILE, after_step=start) if write and self._prompts is not None else None
 
     def after(self, step: int) -> None:
@@ -36,7 +36,7 @@ class Samples:
         every, total = self._job.resources.sample_every, self._job.total_steps
         if self._prompts is None or not isinstance(self._engine, Engine) or (step % every and step != total):
             return
-        count = min(NEW_TOKENS, self._job.decoder.context - self._prompts.shape[1])
+        count = min(NEW_TOKENS, self._job.network.context - self._prompts.shape[1])
         continuations = continue_prompts(
             self._engine, self._prompts, count, torch.Generator().manual_seed(self._job.seed * 1_000_003 + step)
         )

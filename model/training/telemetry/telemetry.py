@@ -51,11 +51,11 @@ class Telemetry:
         now = time.perf_counter()
         seconds, self._since = now - self._since, now
         job, waited = self._job, self._waiting.take()
-        speed = job.train.batch_at(step - 1) * job.decoder.context / seconds
+        speed = job.train.batch_at(step - 1) * job.network.context / seconds
         timing = {"seconds": round(seconds, 4), "data_seconds": round(waited, 5), "tokens_per_second": round(speed, 1)}
         timing["memory_bytes"] = float(self._memory())
         if self._has_mfu:
-            timing["mfu"] = round(utilization(job.decoder, job.vocab_size, speed, self._peak), 5)
+            timing["mfu"] = round(utilization(job.network, job.vocab_size, speed, self._peak), 5)
         return timing
 
     def _memory(self) -> int:

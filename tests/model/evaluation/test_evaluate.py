@@ -55,7 +55,7 @@ def test_the_loss_counts_marked_targets_each_in_its_own_document(decoder: Decode
         for number in np.unique(document):
             inside = np.flatnonzero(document == number)
             with torch.no_grad():
-                logs = decoder(torch.from_numpy(tokens[inside])[None])[0].double().log_softmax(-1)
+                logs = decoder.logits({"tokens": torch.from_numpy(tokens[inside])[None]})[0].double().log_softmax(-1)
             for place in range(1, len(inside)):
                 if loss[inside[place]]:
                     nats -= float(logs[place - 1, tokens[inside[place]]])
@@ -81,7 +81,7 @@ def test_a_word_of_several_tokens_has_the_product_of_their_probabilities(decoder
     expected = 1.0
     for end in range(len(given), len(whole)):
         with torch.no_grad():
-            expected *= float(decoder(torch.tensor([whole[:end]]))[0, -1].double().softmax(-1)[whole[end]])
+            expected *= float(decoder.logits({"tokens": torch.tensor([whole[:end]])})[0, -1].double().softmax(-1)[whole[end]])
     assert len(whole) - len(given) > 2
     assert probabilities(decoder, chat_format, prompt, [word, word])[1] == pytest.approx(expected, rel=1e-3)
 
@@ -89,7 +89,7 @@ def test_a_word_of_several_tokens_has_the_product_of_their_probabilities(decoder
 def test_the_probabilities_of_all_continuations_sum_to_one(decoder: Decoder, chat_format: ChatFormat) -> None:
     given = chat_format.encode_document("Ada walked")
     with torch.no_grad():
-        total = float(decoder(torch.tensor([given]))[0, -1].double().softmax(-1).sum())
+        total = float(decoder.logits({"tokens": torch.tensor([given])})[0, -1].double().softmax(-1).sum())
     assert total == pytest.approx(1)
 
 
@@ -131,7 +131,7 @@ def test_a_model_that_memorized_a_passage_is_detected(chat_format: ChatFormat, d
     passages = torch.tensor(draw_passages(reader, 2, 8, 16, seed=0))
     for _ in range(120):
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(learner(passages[:, :-1]).mT, passages[:, 1:])
+        loss = torch.nn.functional.cross_entropy(learner.logits({"tokens": passages[:, :-1]}).mT, passages[:, 1:])
         loss.backward()
         optimizer.step()
     arguments = {"passages": 2, "prompt_tokens": 8, "copy_tokens": 16, "seed": 0}

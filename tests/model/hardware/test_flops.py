@@ -9,8 +9,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from model.hardware.devices import DEVICES, device_of_driver, find_device
 from model.hardware.flops import attention_flops, product_weights, training_flops, utilization
 from model.hardware.peak import measured_peak, peak_of
-from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
+from model.networks.decoder_config import DecoderConfig
 
 SHAPE = DecoderConfig(width=64, layers=2, heads=4, kv_heads=2, feed_forward=192, context=32)
 
@@ -20,7 +20,7 @@ def test_training_operations_are_those_that_torch_counts(tied: bool) -> None:
     shape = SHAPE.model_copy(update={"tied_embeddings": tied})
     decoder = Decoder(shape, 100)
     with FlopCounterMode(display=False) as counted, torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
-        decoder(torch.zeros(1, shape.context, dtype=torch.long)).sum().backward()
+        decoder.logits({"tokens": torch.zeros(1, shape.context, dtype=torch.long)}).sum().backward()
     # Norms' gains are counted among the weights and are no products: less than a hundredth.
     assert training_flops(shape, 100) * shape.context == pytest.approx(counted.get_total_flops(), rel=0.01)
 

@@ -22,7 +22,7 @@ def slow_greedy(decoder: Decoder, prompt: list[int], count: int, stops: set[int]
     made: list[int] = []
     for _ in range(min(count, decoder.config.context - len(prompt))):
         with torch.no_grad():
-            token = int(decoder(torch.tensor([prompt + made]))[0, -1].argmax())
+            token = int(decoder.logits({"tokens": torch.tensor([prompt + made])})[0, -1].argmax())
         if token in stops:
             break
         made.append(token)
@@ -79,7 +79,7 @@ def test_a_paused_generator_leaves_gradients_enabled(decoder: Decoder) -> None:
 
 def test_a_model_can_be_trained_after_it_has_generated(decoder: Decoder) -> None:
     list(generate(decoder, [3, 4], GREEDY))
-    decoder(torch.tensor([[3, 4]])).sum().backward()
+    decoder.logits({"tokens": torch.tensor([[3, 4]])}).sum().backward()
     decoder.zero_grad(set_to_none=True)
 
 

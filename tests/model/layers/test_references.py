@@ -14,7 +14,7 @@ from model.layers.attention_plan import AttentionInputs
 from model.layers.feed_forward import FeedForward
 from model.layers.positions.bias import Alibi, RelativeBias, alibi_slopes, relative_buckets
 from model.layers.positions.embeddings import SinusoidalPositions
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
 from tests.model.layers.tensors import normal
 from tests.model.networks.decoders import small_config
 

@@ -39,10 +39,10 @@ def seen(job: Job, worker: WorkerRank, updates: range) -> list[list[int]]:
     batches = job_batches(job, NextToken(), torch.device("cpu"), worker.rank, worker.world_size)
     found = []
     for update in updates:
-        units, parts = batches.step(update)
+        units, _, parts = batches.step(update)
         assert {len(part["tokens"]) for part in parts} == {job.micro_batch}
         rows = [int(row[0]) - 10 for part in parts for row in part["tokens"]]
-        assert units == len(rows) * CONTEXT
+        assert units == {"tokens": len(rows) * CONTEXT}
         found.append(rows)
     return found
 
@@ -84,7 +84,7 @@ def test_skipped_rows_shift_all_later_ones(make_job: JobMaker, numbered: Path) -
     job = make_job(steps=STEPS, global_batch=8, eval_rows=0).model_copy(update={"train_shards": numbered})
     batches = job_batches(job, NextToken(), torch.device("cpu"))
     batches.step(0)
-    moved, later = batches.step(1, skipped=8)[1], batches.step(2)[1]
+    moved, later = batches.step(1, skipped=8).micro_batches, batches.step(2).micro_batches
     assert all(torch.equal(one["tokens"], other["tokens"]) for one, other in zip(moved, later, strict=True))
 
 

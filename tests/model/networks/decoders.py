@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from model.layers.attention_plan import AttentionInputs
-from model.networks.config import DecoderConfig
 from model.networks.decoder import BlockInputs, Decoder
+from model.networks.decoder_config import DecoderConfig
 
 VOCABULARY = 61
 SMALL = DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, feed_forward=48, context=32, initial_std=0.2)

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from model.inference.batch_generation import generate_batch
-from model.inference.cache import KeyValueCache
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.inference.open_model import open_model
 from model.layers.attention_plan import AttentionInputs
+from model.layers.cache import KeyValueCache
 from model.layers.norms import BatchNorm
 from model.networks.decoder import Decoder
 from model.networks.directory import load_model, read_config, save_model
@@ -45,7 +45,7 @@ def test_changing_one_packed_document_leaves_its_neighbours_logits_bit_equal(cho
         for batch in (before, after):
             torch.manual_seed(5)
             with torch.no_grad():
-                outcomes.append(decoder(batch, documents_BT=DOCUMENTS))
+                outcomes.append(decoder.logits({"tokens": batch, "documents": DOCUMENTS}))
         one, two = outcomes
         assert torch.equal(one[0, :7], two[0, :7]) and torch.equal(one[0, 19:], two[0, 19:]) and torch.equal(one[1], two[1])
         assert not torch.equal(one[0, 7:19], two[0, 7:19])
@@ -55,7 +55,7 @@ def test_changing_one_packed_document_leaves_its_neighbours_logits_bit_equal(cho
 def test_a_packed_document_gets_the_logits_that_it_gets_alone(choice: dict[str, Any]) -> None:
     decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
     with torch.no_grad():
-        packed, alone = decoder(row, documents_BT=DOCUMENTS)[:1, 7:19], decoder(row[:1, 7:19])
+        packed, alone = decoder.logits({"tokens": row, "documents": DOCUMENTS})[:1, 7:19], decoder.logits({"tokens": row[:1, 7:19]})
     assert alone.std() > 0.3, "logits this small would agree whatever is computed"
     torch.testing.assert_close(packed, alone, atol=2e-5, rtol=1e-5)
 
@@ -66,8 +66,8 @@ def test_logits_through_a_cache_equal_those_of_one_forward_pass(choice: dict[str
     decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
     cache = KeyValueCache(decoder.config.layers)
     with torch.no_grad():
-        pieces = [decoder(piece, cache=cache) for piece in row.split(chunks, dim=1)]
-        torch.testing.assert_close(torch.cat(pieces, dim=1), decoder(row), atol=2e-5, rtol=1e-5)
+        pieces = [decoder.logits({"tokens": piece}, cache) for piece in row.split(chunks, dim=1)]
+        torch.testing.assert_close(torch.cat(pieces, dim=1), decoder.logits({"tokens": row}), atol=2e-5, rtol=1e-5)
 
 
 @each
@@ -76,7 +76,7 @@ def test_no_logit_depends_on_a_later_token(choice: dict[str, Any]) -> None:
     other = row.clone()
     other[0, 12:] = (other[0, 12:] + 1) % VOCABULARY
     with torch.no_grad():
-        assert torch.equal(decoder(row)[:, :12], decoder(other)[:, :12])
+        assert torch.equal(decoder.logits({"tokens": row})[:, :12], decoder.logits({"tokens": other})[:, :12])
 
 
 @each
@@ -86,7 +86,7 @@ def test_a_saved_decoder_loads_bit_equal_with_its_config(choice: dict[str, Any],
     assert read_config(tmp_path) == (decoder.config, VOCABULARY)
     back = load_model(tmp_path)
     assert not back.training
-    assert torch.equal(decoder(tokens(1, 9)), back(tokens(1, 9)))
+    assert torch.equal(decoder.logits({"tokens": tokens(1, 9)}), back.logits({"tokens": tokens(1, 9)}))
 
 
 @each
@@ -101,7 +101,7 @@ def test_recomputing_blocks_gives_bit_equal_gradients(choice: dict[str, Any]) ->
         decoder = spread_decoder(config).train()
         decoder.recompute = recompute
         torch.manual_seed(7)
-        decoder(tokens(2, 30), documents_BT=DOCUMENTS).square().sum().backward()
+        decoder.logits({"tokens": tokens(2, 30), "documents": DOCUMENTS}).square().sum().backward()
         gradients.append({name: parameter.grad for name, parameter in decoder.named_parameters()})
     for name, gradient in gradients[0].items():
         assert gradient is not None and gradient.abs().sum() > 0, f"{name} learns nothing"
@@ -113,9 +113,9 @@ def test_recomputing_runs_each_block_twice_in_training_only() -> None:
     for number, block in enumerate(decoder.model.layers):
         block.mlp.register_forward_pre_hook(lambda *_, number=number: calls.append(number))
     decoder.recompute = True
-    decoder(tokens(1, 9)).sum().backward()
+    decoder.logits({"tokens": tokens(1, 9)}).sum().backward()
     assert calls == [0, 1]
-    decoder.train()(tokens(1, 9)).sum().backward()
+    decoder.train().logits({"tokens": tokens(1, 9)}).sum().backward()
     assert calls[2:] == [0, 1, 1, 0]
 
 
@@ -123,9 +123,9 @@ def test_recomputing_runs_each_block_twice_in_training_only() -> None:
 def test_bf16_changes_the_logits_by_rounding_only(choice: dict[str, Any]) -> None:
     decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
     with torch.no_grad():
-        exact = decoder(row, documents_BT=DOCUMENTS)
+        exact = decoder.logits({"tokens": row, "documents": DOCUMENTS})
         with torch.autocast("cpu", torch.bfloat16):
-            rounded = decoder(row, documents_BT=DOCUMENTS)
+            rounded = decoder.logits({"tokens": row, "documents": DOCUMENTS})
     assert float((exact - rounded.float()).abs().mean()) < 0.03 * float(exact.std())
 
 
@@ -140,9 +140,9 @@ def test_flex_attention_computes_what_the_other_kernels_compute(
 ) -> None:
     decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
     with torch.no_grad():
-        expected = decoder(row, documents_BT=documents)
+        expected = decoder.logits({"tokens": row, "documents": documents})
         monkeypatch.setattr(AttentionInputs, "_kernel", lambda *_, **__: "flex")
-        torch.testing.assert_close(decoder(row, documents_BT=documents), expected, atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(decoder.logits({"tokens": row, "documents": documents}), expected, atol=2e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("choice", OWN.values(), ids=OWN.keys())
@@ -154,7 +154,7 @@ def test_an_int8_model_opens_with_logits_close_to_the_original(choice: dict[str,
     assert quantize(tmp_path / "full", tmp_path / "int4", Int4Config(group_size=8))["error_max_steps"] <= 0.5 + 1e-4
     assert open_model(tmp_path / "int4").config == decoder.config
     with torch.no_grad():
-        exact, near = decoder(row), open_model(tmp_path / "int8")(row)
+        exact, near = decoder.logits({"tokens": row}), open_model(tmp_path / "int8").logits({"tokens": row})
     assert 0 < float((exact - near).abs().mean()) < 0.05 * float(exact.std())
 
 
@@ -166,22 +166,22 @@ def test_batched_prompts_get_the_replies_that_they_get_alone(name: str) -> None:
     assert generate_batch(decoder, prompts, 12, {5}) == alone
 
 
-def test_llama_differences_names_exactly_the_choices_that_llama_lacks() -> None:
-    assert small_config(norm="layer", qk_norm=True, logit_soft_cap=2).llama_differences() == (
+def test_hub_differences_names_exactly_the_choices_that_llama_lacks() -> None:
+    assert small_config(norm="layer", qk_norm=True, logit_soft_cap=2).hub_differences() == (
         "norm=layer",
         "qk_norm=true",
         "logit_soft_cap=2.0",
     )
-    assert all(small_config(**choice).llama_differences() == () for choice in LLAMA.values())
-    assert all(small_config(**choice).llama_differences() for choice in OWN.values())
+    assert all(small_config(**choice).hub_differences() == () for choice in LLAMA.values())
+    assert all(small_config(**choice).hub_differences() for choice in OWN.values())
 
 
 def test_dropout_drops_its_share_in_training_and_nothing_in_evaluation() -> None:
     decoder, row = spread_decoder(small_config(dropout=0.25)), tokens(2, 30)
-    assert torch.equal(decoder(row), decoder(row))
+    assert torch.equal(decoder.logits({"tokens": row}), decoder.logits({"tokens": row}))
     x_BTD, _ = first_block_inputs(decoder.train(), row)
     assert float((x_BTD == 0).float().mean()) == pytest.approx(0.25, abs=0.04)
-    assert not torch.equal(decoder(row), decoder(row))
+    assert not torch.equal(decoder.logits({"tokens": row}), decoder.logits({"tokens": row}))
 
 
 @pytest.mark.parametrize("choice", [{}, {"attention_soft_cap": 5.0}, OWN["latent"]], ids=["fused", "plain", "latent"])
@@ -210,7 +210,7 @@ def test_batch_norm_normalizes_over_all_tokens_in_training_and_keeps_running_sta
 
 def test_learned_positions_end_with_the_context() -> None:
     with pytest.raises(ValueError, match="positions=learned ends with context=32"):
-        spread_decoder(small_config(positions="learned"))(tokens(1, 33))
+        spread_decoder(small_config(positions="learned")).logits({"tokens": tokens(1, 33)})
 
 
 def test_gains_start_at_one_and_biases_at_zero() -> None:
@@ -239,6 +239,6 @@ def test_incompatible_choices_are_refused_with_their_values(changes: dict[str, A
 
 def test_explicit_positions_with_a_cache_are_refused_where_distances_matter() -> None:
     decoder, cache = spread_decoder(small_config(positions="alibi")), KeyValueCache(2)
-    decoder(tokens(1, 4), cache=cache)
+    decoder.logits({"tokens": tokens(1, 4)}, cache)
     with pytest.raises(ValueError, match="positions_BT together with a cache: positions=alibi"):
-        decoder(tokens(1, 1), positions_BT=torch.tensor([[9]]), cache=cache)
+        decoder.logits({"tokens": tokens(1, 1), "positions": torch.tensor([[9]])}, cache)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from model.layers.positions.documents import positions_in_documents
-from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
+from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import ModelError, load_model, read_config, save_model
 
 VOCABULARY = 97
@@ -48,7 +48,7 @@ def test_logits_equal_those_of_transformers_loaded_from_the_saved_directory(tmp_
     reference = LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
     batch = tokens(3, 40)
     with torch.no_grad():
-        ours, theirs = decoder(batch), reference(batch).logits
+        ours, theirs = decoder.logits({"tokens": batch}), reference(batch).logits
     assert ours.std() > 0.5, "logits this small would agree whatever is computed"
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
 
@@ -59,7 +59,7 @@ def test_a_saved_decoder_loads_bit_equal_and_saves_to_the_same_bytes(tmp_path: P
     back = load_model(tmp_path / "one")
     save_model(back, tmp_path / "two")
     assert read_config(tmp_path / "two") == (SMALL, VOCABULARY)
-    assert torch.equal(decoder(tokens(1, 9)), back(tokens(1, 9)))
+    assert torch.equal(decoder.logits({"tokens": tokens(1, 9)}), back.logits({"tokens": tokens(1, 9)}))
     for name in ("model.safetensors", "config.json"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
@@ -77,7 +77,7 @@ def test_changing_one_packed_document_leaves_its_neighbours_logits_bit_equal() -
     after = before.clone()
     after[0, 10:25] = (after[0, 10:25] + 1) % VOCABULARY
     with torch.no_grad():
-        one, two = (decoder(batch, documents_BT=documents) for batch in (before, after))
+        one, two = (decoder.logits({"tokens": batch, "documents": documents}) for batch in (before, after))
     assert torch.equal(one[0, :10], two[0, :10])
     assert torch.equal(one[0, 25:], two[0, 25:])
     assert torch.equal(one[1], two[1])
@@ -89,7 +89,7 @@ def test_a_packed_document_gets_the_logits_that_it_gets_alone() -> None:
     row = tokens(1, 40)
     documents = torch.tensor([[0] * 10 + [1] * 30])
     with torch.no_grad():
-        packed, alone = decoder(row, documents_BT=documents)[:, 10:], decoder(row[:, 10:])
+        packed, alone = decoder.logits({"tokens": row, "documents": documents})[:, 10:], decoder.logits({"tokens": row[:, 10:]})
     torch.testing.assert_close(packed, alone, atol=1e-5, rtol=1e-5)
 
 
@@ -104,7 +104,7 @@ def test_no_logit_depends_on_a_later_token() -> None:
     other = row.clone()
     other[0, 12:] = (other[0, 12:] + 1) % VOCABULARY
     with torch.no_grad():
-        assert torch.equal(decoder(row)[:, :12], decoder(other)[:, :12])
+        assert torch.equal(decoder.logits({"tokens": row})[:, :12], decoder.logits({"tokens": other})[:, :12])
 
 
 @pytest.mark.parametrize("chunks", [[1] * 30, [12, 1, 1, 8, 8], [30]])
@@ -113,8 +113,8 @@ def test_logits_through_a_cache_equal_those_of_one_forward_pass(chunks: list[int
     row = tokens(2, 30)
     cache = GrowingCache()
     with torch.no_grad():
-        pieces = [decoder(piece, cache=cache) for piece in row.split(chunks, dim=1)]
-        torch.testing.assert_close(torch.cat(pieces, dim=1), decoder(row), atol=1e-5, rtol=1e-5)
+        pieces = [decoder.logits({"tokens": piece}, cache) for piece in row.split(chunks, dim=1)]
+        torch.testing.assert_close(torch.cat(pieces, dim=1), decoder.logits({"tokens": row}), atol=1e-5, rtol=1e-5)
     assert cache.length == 30
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
+from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import ModelError, load_model, save_model
 from tests.model.networks.decoders import LLAMA, OWN, VOCABULARY, first_block_inputs, small_config, spread_decoder, tokens
 
@@ -21,7 +21,7 @@ def assert_same(decoder: Decoder, theirs: nn.Module) -> None:
     """Assert equal logits on rows as long as the context."""
     batch = tokens(2, decoder.config.context)
     with torch.no_grad():
-        ours, reference = decoder(batch), theirs.eval()(batch).logits
+        ours, reference = decoder.logits({"tokens": batch}), theirs.eval()(batch).logits
     assert ours.std() > 0.3, "logits this small would agree whatever is computed"
     torch.testing.assert_close(ours, reference, atol=1e-5, rtol=1e-5)
 
@@ -167,7 +167,7 @@ def test_latent_attention_matches_deepseek_v3(latent_query: int, scaling: str) -
 def test_capped_logits_are_the_cap_times_the_tanh_of_logit_over_cap() -> None:
     free, capped = spread_decoder(small_config()), spread_decoder(small_config(logit_soft_cap=2.0))
     with torch.no_grad():
-        torch.testing.assert_close(capped(tokens(1, 9)), 2.0 * torch.tanh(free(tokens(1, 9)) / 2.0))
+        torch.testing.assert_close(capped.logits({"tokens": tokens(1, 9)}), 2.0 * torch.tanh(free.logits({"tokens": tokens(1, 9)}) / 2.0))
 
 
 @pytest.mark.parametrize("kind", ["rms", "layer"])
@@ -180,7 +180,7 @@ def test_post_norm_normalizes_the_stream_after_each_addition_and_nothing_at_the_
         for block in trunk.layers:
             x = normed(kind, x + block.self_attn(x, None, shared.plan), block.input_layernorm)
             x = normed(kind, x + block.mlp(x), block.post_attention_layernorm)
-        torch.testing.assert_close(decoder(row), x @ trunk.embed_tokens.weight.t(), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(decoder.logits({"tokens": row}), x @ trunk.embed_tokens.weight.t(), atol=1e-5, rtol=1e-5)
 
 
 def normed(kind: str, x: Tensor, norm: Any) -> Tensor:

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
+from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import save_model
 from model.objectives.dpo import Dpo
 from model.objectives.next_token import NextToken
+from model.objectives.protocol import POLICY, REFERENCE
 from model.objectives.sft import Sft
 
 VOCABULARY, CONTEXT = 61, 24
@@ -50,11 +51,11 @@ def test_the_next_token_loss_is_that_of_transformers(policy: Decoder, tmp_path: 
     loss_mask = draws(2, 4).random(tokens.shape) < 0.6
     rows = {"tokens": tokens, "document": np.zeros_like(tokens), "loss": loss_mask}
     with torch.no_grad():
-        ours, _ = NextToken().sums(policy, tensors(NextToken(), rows), None)
+        (ours,) = NextToken().sums({POLICY: policy}, tensors(NextToken(), rows))
         labels = torch.from_numpy(np.where(loss_mask, tokens, -100))
         labels[:, 0] = -100
         theirs = llama(policy, tmp_path)(input_ids=torch.from_numpy(tokens), labels=labels).loss
-    assert float(ours) / NextToken().units(rows) == pytest.approx(float(theirs), abs=1e-5)
+    assert float(ours) / NextToken().units(rows)["tokens"] == pytest.approx(float(theirs), abs=1e-5)
 
 
 def test_packed_documents_have_the_same_loss_as_alone(policy: Decoder) -> None:
@@ -63,10 +64,10 @@ def test_packed_documents_have_the_same_loss_as_alone(policy: Decoder) -> None:
     counted = np.ones_like(tokens, dtype=bool)
     counted[:, 10] = False
     with torch.no_grad():
-        together, _ = NextToken().sums(policy, tensors(NextToken(), {"tokens": tokens, "document": document, "loss": counted}), None)
+        (together,) = NextToken().sums({POLICY: policy}, tensors(NextToken(), {"tokens": tokens, "document": document, "loss": counted}))
         alone = 0.0
         for part in (tokens[:, :10], tokens[:, 10:]):
-            logits = policy(torch.from_numpy(part[:, :-1]))
+            logits = policy.logits({"tokens": torch.from_numpy(part[:, :-1])})
             alone += float(functional.cross_entropy(logits[0], torch.from_numpy(part[0, 1:]), reduction="sum"))
     assert float(together) == pytest.approx(alone, rel=1e-5)
 
@@ -76,9 +77,9 @@ def test_fine_tuning_learns_nothing_from_the_question_and_something_from_the_sto
     answer = np.zeros((1, CONTEXT + 1), dtype=bool)
     answer[:, 15:19] = True  # three words and the token that ends them
     rows = {"tokens": tokens.numpy(), "document": np.zeros((1, CONTEXT + 1), dtype=np.int64), "loss": answer}
-    assert Sft().units(rows) == 4
+    assert Sft().units(rows) == {"tokens": 4}
     policy.zero_grad()
-    logits = policy(tokens[:, :-1])
+    logits = policy.logits({"tokens": tokens[:, :-1]})
     logits.retain_grad()
     batch = tensors(Sft(), rows)
     functional.cross_entropy(logits.flatten(0, 1), batch["targets"].flatten(), ignore_index=-100, reduction="sum").backward()
@@ -106,8 +107,8 @@ def test_dpo_is_the_formula_of_the_paper_over_transformers_log_probabilities(pol
         theirs, frozen = llama(policy, tmp_path / "policy"), llama(reference, tmp_path / "reference")
         ratio = {side: log_probability(theirs, side) - log_probability(frozen, side) for side in ("chosen", "rejected")}
         expected = -torch.log(torch.sigmoid(beta * (ratio["chosen"] - ratio["rejected"]))).sum()
-        ours, sums = objective.sums(policy, tensors(objective, rows), reference)
-        measured = dict(zip(objective.metrics, sums.tolist(), strict=True))
-        assert float(ours) == pytest.approx(float(expected), rel=1e-4)
+        sums = objective.sums({POLICY: policy, REFERENCE: reference}, tensors(objective, rows))
+        measured = {term.name: value for term, value in zip(objective.terms, sums.tolist(), strict=True)}
+        assert measured["loss"] == pytest.approx(float(expected), rel=1e-4)
         assert measured["chosen_logp"] == pytest.approx(float(log_probability(theirs, "chosen").sum()), rel=1e-4)
         assert measured["rejected_logp"] == pytest.approx(float(log_probability(theirs, "rejected").sum()), rel=1e-4)

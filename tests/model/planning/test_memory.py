@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from model.hardware.flops import training_flops
-from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
+from model.networks.decoder_config import DecoderConfig
 from model.objectives.next_token import NextToken
+from model.objectives.protocol import POLICY
 from model.planning.memory import block_activations, worker_memory
 from model.planning.proposal import described_job
 from model.planning.trial import run_trial
@@ -45,7 +46,7 @@ def saved_bytes(shape: DecoderConfig, rows: int, precision: str) -> int:
     tokens = torch.zeros(rows, shape.context, dtype=torch.long)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-            NextToken().sums(decoder, {"tokens": tokens, "targets": tokens}, None)
+            NextToken().sums({POLICY: decoder}, {"tokens": tokens, "targets": tokens})
         return sum(storage.nbytes() for storage in kept.values())
 
 
@@ -120,7 +121,7 @@ def test_memory_and_time_of_runs_are_predicted_within_fifteen_and_thirty_percent
     for shape, vocabulary, batch, micro in shapes:
         asked = job(shape, vocabulary, batch, micro, zero_stage=1)
         # A run of two of the layers tells how fast the machine is; processor time, since others may want the machine meanwhile.
-        short = run_trial(asked.model_copy(update={"decoder": short_shape(shape)}))
+        short = run_trial(asked.model_copy(update={"network": short_shape(shape)}))
         speed = short.tokens * training_flops(short_shape(shape), vocabulary) / short.cpu_seconds
         run = run_trial(asked, updates=6)
         assert worker_memory(asked, accelerator=False, framework=run.baseline_bytes).total == pytest.approx(run.peak_bytes, rel=0.15)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.networks.config import DecoderConfig
+from model.networks.decoder_config import DecoderConfig
 from model.planning import rules
 from model.planning.machine import Machine, machine_for
 from model.planning.proposal import Proposal, Text, described_job, propose, warnings_of

@@ -11,8 +11,8 @@ import torch
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from model.inference.open_model import open_model
-from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
+from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import ModelError, save_model
 from model.quantization.config import KINDS, VariantConfig, quantizer_of
 from model.quantization.quantize import quantize
@@ -39,7 +39,7 @@ def test_a_directory_opens_with_logits_close_to_the_original(config: VariantConf
     metrics = quantize(tmp_path / "model", tmp_path / "variant", config)
     row = torch.arange(40)[None] * 7 % 330
     with torch.no_grad():
-        exact, near = decoder(row), open_model(tmp_path / "variant")(row)
+        exact, near = decoder.logits({"tokens": row}), open_model(tmp_path / "variant").logits({"tokens": row})
     assert 0 < float((exact - near).abs().mean()) < COST[kind_of(config)] * float(exact.std())
     assert 0 < metrics["error_max_steps"] <= 0.5 + 1e-4
     assert metrics["bytes_after"] < metrics["bytes_before"] == (tmp_path / "model" / "model.safetensors").stat().st_size

@@ -14,10 +14,8 @@ from typing import Any
 
 import torch
 
-from model.networks.decoder import Decoder
 from model.training.distributed import WorkerRank, import_deepspeed, join, leave
 from model.training.job import Job
-from model.training.train_module import build_objective
 from tests.model.jobs import free_port
 
 ROOT = Path(__file__).parents[3]
@@ -67,8 +65,8 @@ def engine_of(job: Job) -> Any:
     from model.training.engine import Engine
     from model.training.train_module import TrainModule
 
-    decoder = Decoder(job.decoder, job.vocab_size, seed=job.seed).train()
-    return Engine(TrainModule(decoder, build_objective(job.train), job.train.precision, None), job, ALONE)
+    network = job.network.build(job.vocab_size, seed=job.seed).train()
+    return Engine(TrainModule(network, job.train.build_objective(), job.train.precision), job, ALONE)
 
 
 def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> None:

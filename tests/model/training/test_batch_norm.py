@@ -22,7 +22,7 @@ def with_batch_norm(job: Job, **resources: Any) -> Job:
     """The same job for a decoder with batch norm, validated again."""
     parallel = job.resources.parallel.model_copy(update={name: resources.pop(name) for name in ("workers",) if name in resources})
     changed = job.resources.model_copy(update={"micro_batch": 0, "parallel": parallel, **resources})
-    return Job.model_validate({**dict(job), "decoder": NORMED, "resources": changed})
+    return Job.model_validate({**dict(job), "network": NORMED, "resources": changed})
 
 
 def test_micro_batches_are_refused_by_name(make_job: JobMaker) -> None:

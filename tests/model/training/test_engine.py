@@ -12,11 +12,12 @@ from torch import Tensor
 
 from model.networks.decoder import Decoder
 from model.objectives.next_token import NextToken
+from model.objectives.protocol import POLICY
 from model.training.job import Job, JobError
 from model.training.job_batches import job_batches
 from model.training.optimizers.sophia import Sophia
 from model.training.schedule import rate_factor
-from model.training.train_module import drawn_targets, dropout_seed, require_compiler
+from model.training.train_module import dropout_seed, require_compiler
 from tests.model.jobs import SHAPE, VOCABULARY, JobMaker
 
 from .alone import engine_of, train_here
@@ -30,8 +31,8 @@ def losses_of(job: Job, engine: Any = None) -> tuple[list[float], Any]:
     engine = engine or engine_of(job)
     losses = []
     while engine.updates < job.total_steps:
-        units, micro_batches = batches.step(engine.updates)
-        losses.append(float(engine.update(micro_batches, units).sums[0]) / units)
+        units, _, micro_batches = batches.step(engine.updates)
+        losses.append(float(engine.update(micro_batches, units).sums[0]) / units["tokens"])
     return losses, engine
 
 
@@ -50,17 +51,17 @@ def plain_loop(job: Job) -> tuple[list[float], dict[str, Tensor]]:
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda update: rate_factor(update, job.total_steps, job.train))
     batches, losses = job_batches(job, objective, torch.device("cpu")), []
     for update in range(job.total_steps):
-        units, micro_batches = batches.step(update)
+        units, _, micro_batches = batches.step(update)
         nats = 0.0
         for batch in micro_batches:
-            loss, _ = objective.sums(decoder, batch, None)
-            (loss / units).backward()
+            (loss,) = objective.sums({POLICY: decoder}, batch)
+            (loss / units["tokens"]).backward()
             nats += float(loss.detach())
         torch.nn.utils.clip_grad_norm_(decoder.parameters(), job.train.clip)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        losses.append(nats / units)
+        losses.append(nats / units["tokens"])
     return losses, {name: parameter.detach() for name, parameter in decoder.named_parameters()}
 
 
@@ -102,12 +103,12 @@ def test_a_matrix_optimizer_works_in_stage_0_and_is_refused_in_others(make_job: 
 def test_sophia_estimates_curvature_from_targets_sampled_from_the_model(make_job: JobMaker) -> None:
     """Compared with gradients computed by hand: h = (1 - beta2) B g^2, and an estimate changes no weight."""
     job = make_job(resources={"zero_stage": 0, "micro_batch": 8}, optimizer="sophia", steps=1)
-    units, (batch,) = job_batches(job, NextToken(), torch.device("cpu")).step(0)
+    units, _, (batch,) = job_batches(job, NextToken(), torch.device("cpu")).step(0)
     _, engine = losses_of(job)
     decoder = Decoder(SHAPE, VOCABULARY, seed=job.seed)
     torch.manual_seed(dropout_seed(job.seed, 0, 0))
-    drawn = drawn_targets(decoder, batch)
-    (NextToken().sums(decoder, drawn, None)[0] / units).backward()
+    drawn = NextToken().drawn({POLICY: decoder}, batch)
+    (NextToken().sums({POLICY: decoder}, drawn)[0] / units["tokens"]).backward()
     ignored = batch["targets"] < 0
     assert torch.equal(drawn["targets"] < 0, ignored) and not torch.equal(drawn["targets"], batch["targets"])
     optimizer = engine.deepspeed.optimizer
@@ -115,7 +116,7 @@ def test_sophia_estimates_curvature_from_targets_sampled_from_the_model(make_job
     for local, parameter in zip(engine.local_parameters(), decoder.parameters(), strict=True):
         assert parameter.grad is not None
         torch.testing.assert_close(
-            optimizer.state[local.parameter]["hessian"], 0.05 * units * parameter.grad.square(), rtol=1e-5, atol=1e-12
+            optimizer.state[local.parameter]["hessian"], 0.05 * units["tokens"] * parameter.grad.square(), rtol=1e-5, atol=1e-12
         )
 
 
@@ -128,8 +129,8 @@ def test_averaged_weights_are_measured_and_saved_but_not_trained_on(make_job: Jo
     averages: dict[str, Tensor] = {}
     losses = []
     for update in range(6):
-        units, micro_batches = batches.step(update)
-        losses.append(float(engine.update(micro_batches, units).sums[0]) / units)
+        units, _, micro_batches = batches.step(update)
+        losses.append(float(engine.update(micro_batches, units).sums[0]) / units["tokens"])
         decay = min(0.5, (1 + update) / (10 + update))
         now = current_weights(engine, stage)
         averages = {name: decay * averages[name] + (1 - decay) * now[name] for name in now} if averages else now
@@ -156,8 +157,8 @@ def plain_validation(job: Job, decoder: Decoder) -> float:
     objective, nats, counted = NextToken(), 0.0, 0
     with torch.no_grad():
         for units, batch in job_batches(job, objective, torch.device("cpu")).validation():
-            nats += float(objective.sums(decoder, batch, None)[0])
-            counted += units
+            nats += float(objective.sums({POLICY: decoder}, batch)[0])
+            counted += units["tokens"]
     return nats / counted
 
 
@@ -168,7 +169,7 @@ def test_an_fp16_update_that_overflows_is_skipped_and_the_scale_halved(make_job:
     batches, engine = job_batches(job, NextToken(), torch.device("cpu")), engine_of(job)
     before = engine.weights()
     before = {name: tensor.clone() for name, tensor in before.items()}
-    units, micro_batches = batches.step(0)
+    units, _, micro_batches = batches.step(0)
     update = engine.update(micro_batches, units)
     assert not update.applied and update.metrics["skipped"] == 1 and not math.isfinite(update.norm)
     assert all(torch.equal(tensor, before[name]) for name, tensor in engine.weights().items())
@@ -184,7 +185,7 @@ def test_an_fp16_update_that_overflows_is_skipped_and_the_scale_halved(make_job:
 def test_every_row_of_a_growing_batch_is_learned_in_every_stage(make_job: JobMaker) -> None:
     keys = {"batch_warmup_steps": 4, "batch_warmup_from": 2, "steps": 6}
     job = make_job(resources={"zero_stage": 0, "micro_batch": 2}, **keys)
-    sizes = [len(micro_batches) for _, micro_batches in map(job_batches(job, NextToken(), torch.device("cpu")).step, range(6))]
+    sizes = [len(micro_batches) for _, _, micro_batches in map(job_batches(job, NextToken(), torch.device("cpu")).step, range(6))]
     assert sizes == [1, 1, 2, 3, 4, 4]
     losses, _ = losses_of(job)
     assert losses == plain_loop(job)[0]
@@ -206,7 +207,7 @@ def test_random_draws_of_an_update_depend_only_on_seed_update_and_worker(make_jo
     engine.deepspeed.module.register_forward_pre_hook(lambda module, arguments: drawn.append(float(torch.rand(()))))
     for scalars in ({}, {"updates": 1}, {"updates": 2}, {"updates": 1}):
         engine.set_scalars(engine.scalars() | scalars)
-        units, micro_batches = batches.step(1)
+        units, _, micro_batches = batches.step(1)
         torch.manual_seed(len(drawn))
         engine.update(micro_batches, units)
     first, second, third, again = drawn[0::2], drawn[2:4], drawn[4:6], drawn[6:8]
@@ -220,7 +221,7 @@ def test_the_update_norm_is_measured_at_intervals(make_job: JobMaker) -> None:
         job = make_job(resources={"zero_stage": stage, "micro_batch": 8}, steps=2, warmup_steps=0)
         engine, batches = engine_of(job), job_batches(job, NextToken(), torch.device("cpu"))
         before = {name: tensor.clone() for name, tensor in engine.weights().items()}
-        units, micro_batches = batches.step(0)
+        units, _, micro_batches = batches.step(0)
         norms[stage] = engine.update(micro_batches, units).metrics["update_norm"]
         after = engine.weights()
         change = math.sqrt(sum(float((after[name] - tensor).double().square().sum()) for name, tensor in before.items()))
@@ -232,7 +233,7 @@ def test_the_update_norm_is_measured_at_intervals(make_job: JobMaker) -> None:
 def test_recomputed_blocks_learn_the_same(make_job: JobMaker, stage: int) -> None:
     kept, _ = losses_of(make_job(resources={"zero_stage": stage}))
     again, engine = losses_of(make_job(resources={"zero_stage": stage, "recompute": "blocks"}))
-    assert engine.deepspeed.module.decoder.recompute
+    assert engine.deepspeed.module.network.recompute
     assert again == pytest.approx(kept, abs=1e-6)
 
 

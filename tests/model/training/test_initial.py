@@ -10,7 +10,7 @@ import torch
 
 from model.networks.decoder import Decoder
 from model.networks.directory import CONFIG, ModelError, save_model, weight_files
-from model.training.initial import initial_decoder
+from model.training.initial import initial_network
 from model.training.job import Job, JobError
 from model.training.telemetry.step_log import read_lines
 from tasks.base.pretrain import initial_state
@@ -52,10 +52,10 @@ def test_a_hugging_face_llama_in_several_bf16_files_gives_the_weights_it_holds(m
 
     assert len(weight_files(llama)) > 1
     speaking = {"tokenizer_digest": hashlib.sha256(b"{}").hexdigest()}
-    decoder = initial_decoder(started_from(make_job(), llama).model_copy(update=speaking))
+    decoder = initial_network(started_from(make_job(), llama).model_copy(update=speaking))
     tokens_BT = torch.arange(12).reshape(1, 12)
     reference = transformers.LlamaForCausalLM.from_pretrained(llama, dtype=torch.float32)(tokens_BT).logits
-    torch.testing.assert_close(decoder(tokens_BT), reference, atol=1e-5, rtol=0)
+    torch.testing.assert_close(decoder.logits({"tokens": tokens_BT}), reference, atol=1e-5, rtol=0)
 
 
 def test_pretraining_continues_from_a_pretrained_model(make_job: JobMaker) -> None:
@@ -69,14 +69,14 @@ def test_pretraining_continues_from_a_pretrained_model(make_job: JobMaker) -> No
 
 def test_another_tokenizer_another_shape_and_missing_weights_are_refused_by_name(make_job: JobMaker, llama: Path, tmp_path: Path) -> None:
     with pytest.raises(JobError, match=rf"llama uses tokenizer 44136fa355b3, but the shards were encoded by tokenizer {DIGEST[:12]}"):
-        initial_decoder(started_from(make_job(), llama))
+        initial_network(started_from(make_job(), llama))
     (llama / "tokenizer.json").unlink()
     with pytest.raises(JobError, match=r"does not say which tokenizer.*put its tokenizer.json there"):
-        initial_decoder(started_from(make_job(), llama))
+        initial_network(started_from(make_job(), llama))
     other = tmp_path / "other"
     save_model(Decoder(SHAPE.model_copy(update={"feed_forward": 48}), 60), other)
     with pytest.raises(JobError, match=r"feed_forward is 48 there and 64 here, vocab_size is 60 there and 64 here"):
-        initial_decoder(started_from(make_job(), other))
+        initial_network(started_from(make_job(), other))
     weight_files(llama)[0].unlink()
     with pytest.raises(ModelError, match=r"index.json names model-.*which is not a file in that directory"):
         weight_files(llama)

@@ -10,6 +10,7 @@ import torch
 
 from model.networks.decoder import Decoder
 from model.objectives.next_token import NextToken
+from model.objectives.protocol import POLICY
 from model.training.config import DpoConfig, SftConfig
 from model.training.job_batches import job_batches
 from model.training.launch.launch import launch
@@ -37,8 +38,8 @@ def test_the_loss_curve_is_that_of_a_plain_torch_loop_over_whole_batches(make_jo
     for update in range(job.total_steps):
         for group in optimizer.param_groups:
             group["lr"] = job.train.learning_rate * rate_factor(update, job.total_steps, job.train)
-        units, (batch,) = batches.step(update)
-        loss = objective.sums(decoder, batch, None)[0] / units
+        units, _, (batch,) = batches.step(update)
+        loss = objective.sums({POLICY: decoder}, batch)[0] / units["tokens"]
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(decoder.parameters(), job.train.clip)
         optimizer.step()

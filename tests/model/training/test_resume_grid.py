@@ -54,7 +54,7 @@ CHANGES = [
 def test_a_run_that_changes_its_layout_keeps_order_and_loss(make_job: JobMaker, tmp_path: Path, layouts: list[tuple[int, int]]) -> None:
     def made(name: str) -> Job:
         job = make_job(name, {"micro_batch": 2, "checkpoint_every_steps": 1000}, steps=30, eval_every=10)
-        return job.model_copy(update={"decoder": job.decoder.model_copy(update=ODD)})
+        return job.model_copy(update={"network": job.network.model_copy(update=ODD)})
 
     undisturbed, moved = made("undisturbed"), made("moved")
     train_here(undisturbed)

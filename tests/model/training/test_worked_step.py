@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
+from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import TOKENIZER_DIGEST, save_model
 from model.training.distributed import import_deepspeed, join
 from model.training.job import Job
@@ -34,7 +34,7 @@ def undecided() -> Decoder:
 
 def probability(decoder: Decoder) -> float:
     with torch.no_grad():
-        return float(decoder.eval()(torch.tensor([SENTENCE[:-1]]))[0, -1].softmax(-1)[SENTENCE[-1]])
+        return float(decoder.eval().logits({"tokens": torch.tensor([SENTENCE[:-1]])})[0, -1].softmax(-1)[SENTENCE[-1]])
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def job(make_job: JobMaker, tmp_path: Path) -> Job:
     base = make_job(resources={"micro_batch": 1}, steps=2, global_batch=1, warmup_steps=0, eval_rows=0)
     return base.model_copy(
         update={
-            "decoder": SHAPE,
+            "network": SHAPE,
             "vocab_size": WORDS,
             "initial_model": tmp_path / "undecided",
             "train_shards": write_shards(tmp_path / "sentence", "pretrain", columns, WORDS),
@@ -62,8 +62,8 @@ def test_probability_a_twentieth_costs_three_nats_and_one_step_raises_it(job: Jo
 
     assert probability(undecided()) == pytest.approx(0.05)
     trainer = Trainer(job, ALONE)
-    units, micro_batches = trainer.batches.step(0)
-    assert units == 1
+    units, _, micro_batches = trainer.batches.step(0)
+    assert units == {"tokens": 1}
     before = float(trainer.engine.update(micro_batches, units).sums[0])
     assert before == pytest.approx(-math.log(0.05), abs=1e-6) and round(before, 1) == 3.0
     taught = undecided()

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.networks.config import DecoderConfig
 from model.networks.decoder import Decoder
+from model.networks.decoder_config import DecoderConfig
 from model.training.config import PretrainConfig
 from model.training.optimizers.averaging import average_weights
 from model.training.optimizers.build import block_matrices, build_optimizer

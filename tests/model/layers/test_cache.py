@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.inference.cache import KeyValueCache
+from model.layers.cache import KeyValueCache
 from model.networks.decoder import Decoder
 
 
@@ -20,8 +20,8 @@ def test_logits_with_the_cache_equal_the_full_forward_pass_however_the_text_is_s
     tokens_BT = torch.randint(decoder.vocab_size, (rows, sum(parts)), generator=generator)
     cache = KeyValueCache(decoder.config.layers)
     with torch.no_grad():
-        whole = decoder(tokens_BT)
-        pieces = [decoder(piece, cache=cache) for piece in tokens_BT.split(parts, dim=1)]
+        whole = decoder.logits({"tokens": tokens_BT})
+        pieces = [decoder.logits({"tokens": piece}, cache) for piece in tokens_BT.split(parts, dim=1)]
     assert cache.length == sum(parts)
     torch.testing.assert_close(torch.cat(pieces, dim=1), whole, rtol=1e-4, atol=1e-4)
 
@@ -41,10 +41,12 @@ def test_rows_that_are_kept_do_not_depend_on_rows_that_were_dropped(decoder: Dec
     kept = torch.tensor([2, 0])
     alone, together = KeyValueCache(2), KeyValueCache(2)
     with torch.no_grad():
-        decoder(tokens_BT, cache=together)
+        decoder.logits({"tokens": tokens_BT}, together)
         together.keep_rows(kept)
-        decoder(tokens_BT[kept], cache=alone)
-        torch.testing.assert_close(decoder(next_B1[kept], cache=together), decoder(next_B1[kept], cache=alone), rtol=1e-5, atol=1e-5)
+        decoder.logits({"tokens": tokens_BT[kept]}, alone)
+        torch.testing.assert_close(
+            decoder.logits({"tokens": next_B1[kept]}, together), decoder.logits({"tokens": next_B1[kept]}, alone), rtol=1e-5, atol=1e-5
+        )
 
 
 def test_another_batch_size_or_a_layer_out_of_turn_is_refused() -> None:

@@ -1,0 +1,126 @@
+"""The base class of every network: what the trainer, planner, generation and export may ask, whatever its kind."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from model.networks.base import NetworkBase
+
+# The columns of a batch by name: `tokens` [B, T] int64; `documents` [B, T], the document of each token of packed rows; `positions` [B, T].
+Inputs = Mapping[str, Tensor]
+# matrix: of a linear layer inside a block, which Muon orthogonalizes and fp8 multiplies. embedding: a lookup table, tied or not.
+# head: an output matrix of its own. vector: gains, biases, tables of position biases, and whatever else decays with none of these.
+Role = Literal["matrix", "embedding", "head", "vector"]
+
+
+class GenerationState(Protocol):
+    """What a network keeps of the tokens before the new ones: keys and values, a window of them, or a recurrent state."""
+
+    length: int  # tokens seen before the current forward pass
+
+    def keep_rows(self, rows: Tensor) -> None:
+        """Keep only these rows of the batch (int64 [rows kept]), in this order."""
+        ...
+
+
+@dataclass(frozen=True)
+class CutPlan:
+    """How tensor parallelism cuts weights: patterns of parameter names cut along their outputs (dim 0) or inputs (dim 1).
+
+    A parameter that matches neither is whole on every worker.
+    """
+
+    outputs: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+
+
+class Network(nn.Module):
+    """A model over `vocab_size` tokens: inputs to hidden vectors, hidden vectors to logits."""
+
+    config: NetworkBase
+
+    def __init__(self, config: NetworkBase, vocab_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocab_size = vocab_size
+        self._recompute = False
+
+    @abstractmethod
+    def forward(self, inputs: Inputs, state: GenerationState | None = None) -> Tensor:
+        """Return hidden vectors x_BTD, one for each token.
+
+        `state`: what was kept of earlier tokens; the new ones are added. ValueError for packed rows with a state.
+        """
+
+    @abstractmethod
+    def read(self, x_ND: Tensor) -> Tensor:
+        """Return logits_NV over the vocabulary for hidden vectors."""
+
+    def logits(self, inputs: Inputs, state: GenerationState | None = None) -> Tensor:
+        """Return logits_BTV: `read` of `forward`."""
+        return self.read(self(inputs, state))
+
+    @abstractmethod
+    def blocks(self) -> nn.ModuleList:
+        """Return the repeated blocks, first to last."""
+
+    @abstractmethod
+    def new_state(self, rows: int) -> GenerationState:
+        """Return an empty state for generating `rows` texts at once."""
+
+    def roles(self) -> dict[str, Role]:
+        """Return the role of each parameter by its name: by default from the modules that own them."""
+        inside = {id(weight) for module in self.blocks().modules() if isinstance(module, nn.Linear) for weight in (module.weight,)}
+        tables = {id(module.weight) for module in self.modules() if isinstance(module, nn.Embedding)}
+        heads = {id(module.weight) for module in self.modules() if isinstance(module, nn.Linear)} - inside
+        named: dict[str, Role] = {}
+        for name, parameter in self.named_parameters():
+            known = id(parameter)
+            named[name] = "matrix" if known in inside else "embedding" if known in tables else "head" if known in heads else "vector"
+        return named
+
+    def read_weights(self) -> tuple[Tensor, ...]:
+        """Return the weights that `read` uses outside the module that owns them; ZeRO 3 must be told of them."""
+        return ()
+
+    def tied_names(self) -> tuple[str, ...]:
+        """Return the names under which files from elsewhere may hold a second copy of a tied weight."""
+        return ()
+
+    def cut_plan(self) -> CutPlan:
+        """Return how tensor parallelism cuts the weights; by default nothing is cut."""
+        return CutPlan()
+
+    def divide_heads(self, parts: int) -> None:
+        """Compute with one part of the heads, after the matrices were cut into `parts`."""
+        raise NotImplementedError(f"{type(self).__name__} has no heads to divide; use tensor=1")
+
+    @property
+    def recompute(self) -> bool:
+        """Whether training keeps only each block's input and recomputes the block in the backward pass: less memory, more time.
+
+        Gradients are bit-equal either way, dropout included. Setting it raises ValueError where that would not hold.
+        """
+        return self._recompute
+
+    @recompute.setter
+    def recompute(self, on: bool) -> None:
+        self._recompute = on
+
+
+def draw_normal(parameter: nn.Parameter, std: float, seed: int, name: str) -> None:
+    """Draw a parameter's weights from the seed and its name, so that adding a layer or a tensor changes no other."""
+    if parameter.is_meta:
+        return
+    digest = hashlib.sha256(f"{seed}\0{name}".encode()).digest()
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
+    with torch.no_grad():
+        parameter.copy_(torch.empty(parameter.shape).normal_(0.0, std, generator=generator))

@@ -1,0 +1,102 @@
+"""The interface between the trainer and an objective.
+
+An objective sums; the trainer divides. Every micro-batch on every worker returns the SUM of each of its terms, and the trainer divides each
+by the units (tokens, pairs, sequences) of the whole global batch. A mean of means would weigh a token by how few others share its
+micro-batch, and would change with the number of workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.networks.base import Ability
+    from model.networks.network import Network
+
+Rows = Mapping[str, NDArray[Any]]
+Prepare = Callable[[NDArray[Any]], "Tensor"]
+POLICY, REFERENCE = "policy", "reference"
+LOSS = "loss"
+
+
+class Term(NamedTuple):
+    """A sum that an objective returns: what it is divided by, and its weight in the loss; weight 0 is only reported."""
+
+    name: str
+    unit: str
+    weight: float = 0.0
+
+
+class Objective(Protocol):
+    """A loss that is a weighted sum of terms, each a sum over units.
+
+    The step log holds `loss`, the whole, and the mean of each term by its name; a term that is the loss alone is called `loss`.
+    """
+
+    reads: ClassVar[tuple[str, ...]]  # kinds of shards that it reads
+    needs: ClassVar[frozenset[Ability]]  # what the network must support
+    models: ClassVar[tuple[str, ...]]  # frozen models that it needs beside the policy, such as the reference: the model before training
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The terms, in the order of `sums`."""
+        ...
+
+    def units(self, rows: Rows) -> dict[str, float]:
+        """Count the units in these rows, by name."""
+        ...
+
+    def globals(self, rows: Rows) -> dict[str, float]:
+        """Sum statistics over these rows, a worker's part of a step, that `sums` needs over the whole global batch.
+
+        The trainer adds them over workers and puts them into each `batch` as 0-dimensional fp32 tensors under their names.
+        """
+        ...
+
+    def batch(self, rows: Rows) -> dict[str, NDArray[Any]]:
+        """Turn rows of the shards into the arrays that `sums` takes; columns that hold only padding are cut off.
+
+        `rows["position"]` (int64 [B]) is each row's place in the order of rows: randomness that follows from the seed and it alone is
+        the same on any number of workers.
+        """
+        ...
+
+    def sums(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
+        """Return each term's sum, fp32 [len(terms)], differentiable where its weight is not 0; `models["policy"]` is trained."""
+        ...
+
+
+def unit_names(objective: Objective) -> tuple[str, ...]:
+    """Return the names of the units that the terms are divided by, each once."""
+    return tuple(dict.fromkeys(term.unit for term in objective.terms))
+
+
+def mean_loss(objective: Objective, sums: Tensor, units: Mapping[str, float]) -> Tensor:
+    """Return the loss: each term's sum over its units, times its weight; a 0-dimensional tensor."""
+    total: Tensor | None = None
+    for place, term in enumerate(objective.terms):
+        if term.weight:
+            part = sums[place] / units[term.unit]
+            part = part if term.weight == 1 else part * term.weight
+            total = part if total is None else total + part
+    assert total is not None, f"{type(objective).__name__} has no term with a weight, so there is nothing to learn"
+    return total
+
+
+def term_means(objective: Objective, sums: Sequence[float], units: Mapping[str, float]) -> dict[str, float]:
+    """Return the mean of each term by its name, and `loss`, their weighted sum, first; terms without any unit are left out."""
+    means = {term.name: value / units[term.unit] for term, value in zip(objective.terms, sums, strict=True) if units[term.unit]}
+    if LOSS in means or not any(term.weight and term.name in means for term in objective.terms):
+        return means
+    return {LOSS: sum(term.weight * means.get(term.name, 0.0) for term in objective.terms if term.weight), **means}
+
+
+def as_int64(array: NDArray[Any]) -> NDArray[np.int64]:
+    """Convert to the type that torch indexes with; no copy if it has that type."""
+    return array.astype(np.int64, copy=False)
