@@ -119,7 +119,7 @@ def test_a_sampled_text_depends_on_its_own_prompt_and_seed_whatever_it_is_sample
 def test_the_log_probabilities_of_sampled_tokens_are_those_of_a_forward_pass_over_the_text(decoder: Decoder) -> None:
     (one,) = sample_batch(decoder, [[3, 4]], [5], WARM)
     with torch.no_grad():
-        logits_TV = decoder(torch.tensor([[3, 4, *one.tokens]]))[0, 1:-1]
+        logits_TV = decoder.logits({"tokens": torch.tensor([[3, 4, *one.tokens]])})[0, 1:-1]
     expected = (logits_TV.double() / WARM.temperature).log_softmax(-1).gather(1, torch.tensor(one.tokens)[:, None])[:, 0]
     torch.testing.assert_close(torch.tensor(one.log_probabilities, dtype=torch.float64), expected, atol=1e-5, rtol=0)
 
@@ -136,7 +136,7 @@ def test_tokens_are_drawn_as_often_as_their_probability_says(decoder: Decoder) -
     config = SamplingConfig(temperature=1.0, max_new_tokens=1)
     drawn = sample_batch(decoder, [[3, 4]] * 4000, list(range(4000)), config, batch=4000)
     with torch.no_grad():
-        probabilities_V = decoder(torch.tensor([[3, 4]]))[0, -1].double().softmax(0)
+        probabilities_V = decoder.logits({"tokens": torch.tensor([[3, 4]])})[0, -1].double().softmax(0)
     likeliest = int(probabilities_V.argmax())
     share, expected = sum(one.tokens == [likeliest] for one in drawn) / 4000, float(probabilities_V[likeliest])
     assert abs(share - expected) < 4 * (expected * (1 - expected) / 4000) ** 0.5
