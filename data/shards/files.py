@@ -66,17 +66,17 @@ class MappedFile:
             if opened.num_record_batches != 1:
                 raise ShardError(f"{self.path} has {opened.num_record_batches} record batches, not one; write the rows again")
             batch = opened.get_batch(0)
-        except (OSError, pa.ArrowInvalid) as error:
+        except (OSError, pa.ArrowException) as error:
             raise ShardError(f"{self.path} cannot be read ({error}); write the rows again") from error
         try:
             batch.validate()
-        except pa.ArrowInvalid as error:
+            self.columns = {column.name: column for column in read_columns(batch.schema, self.path)}
+            if batch.num_rows != file.rows:
+                raise ShardError(f"{self.path} has {batch.num_rows} rows, shards.json says {file.rows}; write the rows again")
+            self._values = {name: self._map(column, batch) for name, column in self.columns.items()}
+        except (pa.ArrowException, UnicodeDecodeError, KeyError) as error:
             require_digest(directory, file)
             raise ShardError(f"{self.path} cannot be read ({error}); write the rows again") from error
-        if batch.num_rows != file.rows:
-            raise ShardError(f"{self.path} has {batch.num_rows} rows, shards.json says {file.rows}; write the rows again")
-        self.columns = {column.name: column for column in read_columns(batch.schema, self.path)}
-        self._values = {name: self._map(column, batch) for name, column in self.columns.items()}
 
     def view(self, name: str) -> Array:
         """Return a column as stored, [rows, *shape], without a copy; KeyError for flags, which are stored as bits."""

@@ -64,16 +64,18 @@ def usual_modality(dtype: np.dtype[Any], shape: tuple[int, ...]) -> str:
 def describe(columns: Columns, modalities: Mapping[str, str]) -> tuple[Column, ...]:
     """Return the description of arrays [rows, *shape]; `modalities` names those that are not the usual ones.
 
-    Raise ValueError for a type that shards don't hold, a dimension of 0, or a modality of no column.
+    Raise ValueError for a name, type or shape that shards don't hold, or a modality of no column.
     """
     if unknown := sorted(modalities.keys() - columns.keys()):
         raise ValueError(f"modalities are given for {unknown}, which are not among the columns {sorted(columns)}")
     found = []
     for name, values in columns.items():
+        if not name.isidentifier():
+            raise ValueError(f"a column is named {name!r}; its name needs to be of letters, digits and _, and not begin with a digit")
         if values.dtype.name not in TYPES or values.dtype.byteorder == ">":
             raise ValueError(f"column {name!r} has type {values.dtype}; shards hold {', '.join(sorted(TYPES))}")
         if values.ndim == 0 or 0 in values.shape[1:]:
-            raise ValueError(f"column {name!r} has shape {values.shape}; it needs a row for each row, and no dimension of 0")
+            raise ValueError(f"column {name!r} has shape {values.shape}; it needs one value for each row, or several in a shape without 0")
         shape = tuple(int(size) for size in values.shape[1:])
         found.append(Column(name, values.dtype, shape, modalities.get(name) or usual_modality(values.dtype, shape)))
     return tuple(found)
