@@ -69,6 +69,7 @@ class Engine:
         self.job, self.worker, self.objective = job, worker, module.objective
         self.updates = 0
         train, network, self._stage = job.train, module.network, job.resources.parallel.zero_stage
+        self._adapter = train.adapter.build()
         network.recompute = job.resources.recompute == "blocks"
         if self._stage == 3:
             for weight in network.read_weights():
@@ -253,7 +254,10 @@ class Engine:
         return whole_state(self.deepspeed, parameter, AVERAGE)
 
     def local_parameters(self) -> Iterator[LocalParameter]:
-        """Yield the parameters that this worker holds, in the network's order."""
+        """Yield the trained parameters that this worker holds, in the network's order."""
+        return (local for local in self._all_parameters() if local.parameter.requires_grad)
+
+    def _all_parameters(self) -> Iterator[LocalParameter]:
         for name, parameter in self.deepspeed.module.network.named_parameters():
             tensor, dim = self.job.resources.parallel.tensor, cut_along(name)
             if tensor > 1 and dim is not None:
@@ -270,14 +274,24 @@ class Engine:
     def weights(self) -> dict[str, Tensor]:
         """Return the network's whole fp32 weights, or their moving average if there is one, and its buffers, by name; on rank 0 only.
 
-        Distributed tensors are gathered one at a time, so memory holds one whole tensor more.
+        An adapter is merged into them. Distributed tensors are gathered one at a time, so memory holds one whole tensor more.
         """
-        weights: dict[str, Tensor] = {}
-        for name, parameter, dim, _, parts in self.local_parameters():
-            with deepspeed.zero.GatheredParameters([parameter], enabled=self._stage == 3 and not self._has_average):
-                part = (self._average(parameter) if self._has_average else parameter).detach()
-                whole = part if parts == 1 else join_parts(part, dim, parts)
-                if self.worker.is_first:
-                    weights[name] = whole.to("cpu", torch.float32, copy=True)
+        weights = self._adapter.merged(self._gather(self._all_parameters()))
         buffers = self.buffers() if self.worker.is_first else {}
         return weights | {name: buffer.to("cpu", copy=True) for name, buffer in buffers.items()}
+
+    def adapter_weights(self) -> dict[str, Tensor]:
+        """Return the adapter's own tensors, which `weights` has merged; empty without an adapter, and on other ranks than 0."""
+        return self._adapter.own(self._gather(self.local_parameters())) if self.job.train.adapter.KEEPS_BASE else {}
+
+    def _gather(self, parameters: Iterator[LocalParameter]) -> dict[str, Tensor]:
+        """Return whole tensors by name, in CPU memory; on rank 0 only."""
+        tensors: dict[str, Tensor] = {}
+        for name, parameter, dim, _, parts in parameters:
+            averaged = self._has_average and parameter.requires_grad
+            with deepspeed.zero.GatheredParameters([parameter], enabled=self._stage == 3 and not averaged):
+                part = (self._average(parameter) if averaged else parameter).detach()
+                whole = part if parts == 1 else join_parts(part, dim, parts)
+                if self.worker.is_first:
+                    tensors[name] = whole.to("cpu", torch.float32, copy=True)
+        return tensors

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from model.adapters.reference import Reference
 from model.networks.base import NetworkBase
 from model.networks.directory import load_model, read_config
 from model.networks.network import Network
 from model.networks.tokenizer_binding import read_tokenizer_digest
+from model.objectives.protocol import Objective
 from model.training.job import Job, JobError
 
 
@@ -22,6 +24,17 @@ def initial_network(job: Job) -> Network:
         raise JobError(f"{directory} differs from the recipe's model: {', '.join(differing)}; give the recipe the model's values")
     _require_tokenizer(directory, job)
     return load_model(directory)
+
+
+def initial_models(job: Job, objective: Objective) -> tuple[Network, dict[str, Network]]:
+    """Return the network to train, with its adapter, and by name the frozen models that the objective needs: the model before training.
+
+    That is the trained network with its adapter off; where training changes all weights it is a second copy.
+    """
+    network, adapter = initial_network(job), job.train.adapter.build()
+    adapter.inject(network, job.seed)
+    kept = job.train.adapter.KEEPS_BASE
+    return network, {name: Reference(network, adapter) if kept else initial_network(job) for name in objective.models}
 
 
 def _differences(shape: NetworkBase, vocab_size: int, job: Job) -> list[str]:

@@ -15,16 +15,15 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from model.networks.directory import save_tensors
 from model.objectives.protocol import Objective, term_means, unit_names
 from model.training.checkpoint.checkpoints import Checkpoints
-from model.training.checkpoint.retained import RetainedModels, read_best, write_best
+from model.training.checkpoint.retained import ADAPTER, RetainedModels, read_best, save_directory, write_best
 from model.training.distributed import WorkerRank
 from model.training.engine import Engine
 from model.training.guards.faults import Faults, TrainingError
 from model.training.guards.memorization import MemorizationProbe
 from model.training.guards.validation import Validation
-from model.training.initial import initial_network
+from model.training.initial import initial_models
 from model.training.job import Job
 from model.training.job_batches import job_batches
 from model.training.parallel.engines import build_engine
@@ -47,8 +46,8 @@ class Trainer:
         self.device = torch.device("cuda", worker.local_rank) if torch.cuda.is_available() else torch.device("cpu")
         self.checkpoints, self.retained = Checkpoints(job), RetainedModels(job)
         self.faults, self.validation = Faults(job.train), Validation(job.train.guards)
-        frozen = {name: initial_network(job) for name in self.objective.models}
-        self.engine = build_engine(job, worker, self.objective, initial_network(job), frozen, self.device)
+        network, frozen = initial_models(job, self.objective)
+        self.engine = build_engine(job, worker, self.objective, network, frozen, self.device)
         self.batches = job_batches(job, self.objective, self.device, self.engine.data_rank, self.engine.data_workers)
         self.records: Records | None = None
         self.samples: Samples | None = None
@@ -129,7 +128,7 @@ class Trainer:
                 best = self.validation.best_step == step
             metrics |= self._copy_rate()
         selected, retained = best and self.job.train.select == "best", self.retained.wants(step, best)
-        weights = self.engine.weights() if selected or retained else {}
+        weights = self._weights() if selected or retained else {}
         if self.worker.is_first and selected:
             write_best(self.job.checkpoints, step, weights)
         if self.worker.is_first and retained:
@@ -159,6 +158,10 @@ class Trainer:
     def _guard_state(self) -> dict[str, Any]:
         return {"faults": self.faults.state(), "validation": self.validation.state()}
 
+    def _weights(self) -> dict[str, Tensor]:
+        """The whole weights, with the adapter's own beside them, on rank 0."""
+        return self.engine.weights() | {f"{ADAPTER}{name}": tensor for name, tensor in self.engine.adapter_weights().items()}
+
     def _sum(self, numbers: Tensor) -> Tensor:
         """The sum over workers."""
         if self.worker.world_size > 1:
@@ -183,12 +186,12 @@ class Trainer:
         if self.samples:
             self.samples.close()
         best = self.validation.best_step if job.train.select == "best" else step
-        weights = self.engine.weights() if best == step else {}
+        weights = self._weights() if best == step else {}
         if not self.records:
             return
         self.records.close()
         weights = weights or read_best(job.checkpoints, best)
-        save_tensors(weights, job.network, job.vocab_size, job.output, extra=job.model_metadata)
+        save_directory(job, weights, job.output)
         (job.output / "logs").mkdir(exist_ok=True)
         shutil.copyfile(job.checkpoints / "history.jsonl", job.output / "history.jsonl")
         for name in ("timing.jsonl", *([SAMPLES] if self.samples and self.samples.written else [])):

@@ -16,12 +16,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from model.adapters.protocol import FOLDER
 from model.networks.directory import save_tensors, write_atomically
 from model.training.checkpoint.record import CheckpointRecord, folder_of
 from model.training.job import Job
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+ADAPTER = f"{FOLDER}/"  # before the names of an adapter's own tensors, among whole weights
 
 
 class RetainedModels:
@@ -48,7 +52,15 @@ class RetainedModels:
         return bool(self._rule.keep_every_steps) and step % self._rule.keep_every_steps == 0
 
     def _write(self, folder: Path, weights: Mapping[str, Tensor]) -> None:
-        save_tensors(weights, self._job.network, self._job.vocab_size, folder, extra=self._job.model_metadata)
+        save_directory(self._job, weights, folder)
+
+
+def save_directory(job: Job, weights: Mapping[str, Tensor], folder: Path) -> None:
+    """Write a job's model directory from whole weights, and into `adapter/` its adapter from those named `adapter/...`, if it has one."""
+    adapter = {name.removeprefix(ADAPTER): tensor for name, tensor in weights.items() if name.startswith(ADAPTER)}
+    whole = {name: tensor for name, tensor in weights.items() if not name.startswith(ADAPTER)}
+    save_tensors(whole, job.network, job.vocab_size, folder, extra=job.model_metadata)
+    job.train.adapter.build().save(adapter, folder / FOLDER)
 
 
 def write_best(directory: Path, step: int, weights: Mapping[str, Tensor]) -> None:

@@ -23,11 +23,12 @@ Groups = list[dict[str, Any]]
 
 
 def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """Return the optimizer named in `config`; under `muon`, blocks' matrices get Muon and the rest AdamW.
+    """Return the optimizer named in `config` for what is trained; under `muon`, blocks' matrices get Muon and the rest AdamW.
 
     Sources: Adam, Kingma and Ba, 2015; Adafactor, Shazeer and Stern, 2018 (its learning rate is relative to a weight's size).
     """
-    rate, betas, groups = config.learning_rate, (config.beta1, config.beta2), decay_groups(list(network.parameters()), config)
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    rate, betas, groups = config.learning_rate, (config.beta1, config.beta2), decay_groups(trained, config)
     optimizer: torch.optim.Optimizer
     match config.optimizer:
         case "sgd":
@@ -47,7 +48,7 @@ def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Opti
         case "muon":
             assert isinstance(network, Network), "a layout refuses Muon where the network is divided"
             matrices = block_matrices(network)
-            rest = [parameter for parameter in network.parameters() if not any(parameter is matrix for matrix in matrices)]
+            rest = [parameter for parameter in trained if not any(parameter is matrix for matrix in matrices)]
             optimizer = Muon(
                 torch.optim.Muon(
                     matrices,
@@ -65,14 +66,15 @@ def build_optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Opti
 
 
 def decay_groups(parameters: list[nn.Parameter], config: TrainConfig) -> Groups:
-    """Group the parameters: those with weight decay, then those without."""
-    return [
+    """Group the parameters: those with weight decay, then those without. Of two groups, an empty one is left out."""
+    groups: Groups = [
         {"params": [parameter for parameter in parameters if parameter.dim() > 1], "weight_decay": config.weight_decay},
         {"params": [parameter for parameter in parameters if parameter.dim() <= 1], "weight_decay": 0.0},
     ]
+    return [group for group in groups if group["params"]] or groups[:1]
 
 
 def block_matrices(network: Network) -> list[Tensor]:
-    """Return the matrices inside the blocks, for which Muon was designed; not embeddings or the output head."""
+    """Return the trained matrices inside the blocks, for which Muon was designed; not embeddings or the output head."""
     roles = network.roles()
-    return [parameter for name, parameter in network.named_parameters() if roles[name] == "matrix"]
+    return [parameter for name, parameter in network.named_parameters() if roles[name] == "matrix" and parameter.requires_grad]

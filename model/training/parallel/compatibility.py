@@ -35,6 +35,8 @@ def incompatibilities(
     if decoder.norm == "batch":
         yield from _batch_norm(train, resources, section, shape, spread)
     yield from _adapter(train, parallel, section, spread)
+    if decoder.whole_batch and train.adapter.KEEPS_BASE:
+        yield f"{section}adapter.kind={train.adapter.kind} with {shape}norm=batch: training changes its statistics; use adapter.kind=full"
     if train.optimizer in WHOLE_MATRICES:
         yield from _matrix_optimizer(train.optimizer, parallel, section, spread)
     if parallel.tensor > 1:

@@ -151,6 +151,10 @@ class PipelineEngine:
                 distributed.send(held[name].detach().float().contiguous(), 0)
         return weights
 
+    def adapter_weights(self) -> dict[str, Tensor]:
+        """Return an empty mapping: a model with an adapter is not divided into stages."""
+        return {}
+
     def _sums(self, metrics: list[Tensor]) -> Tensor:
         sums = torch.zeros(len(self.objective.terms), dtype=torch.float64)
         for values in metrics:

@@ -40,7 +40,8 @@ class Telemetry:
 
     def __init__(self, job: Job, device: torch.device, waiting: WaitTimer) -> None:
         self._job, self._device, self._waiting = job, device, waiting
-        self._has_mfu = job.train.COUNTS_OPERATIONS
+        # With frozen weights the usual count, which includes their gradients, would be too high.
+        self._has_mfu = job.train.COUNTS_OPERATIONS and not job.train.adapter.KEEPS_BASE
         peak = peak_of(device, job.train.precision, job.resources.mfu_peak) if self._has_mfu else None
         self._peak = peak.flops * job.resources.parallel.workers if peak else 0.0
         self.peak_source = peak.source if peak else ""
