@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from data.splits.config import SplitConfig
 from data.tokens.config import CONVERSATIONS
 from model.loading.mixture_config import mixture_problem
-from model.networks.decoder_config import DecoderConfig
 from model.training.parallel.compatibility import incompatibilities
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def _training(recipe: Recipe) -> Iterator[str]:
     for section, train in (("pretrain.", recipe.pretrain), ("sft.", recipe.sft), ("dpo.", recipe.dpo)):
         resources = recipe.resources.training.for_training(train)
         yield from incompatibilities(recipe.model, train, resources, section=section, shape="model.", spread="resources.training.parallel.")
-    default = DecoderConfig.model_fields["initial_std"].default
+    default = type(recipe.model).model_fields["initial_std"].default
     if recipe.pretrain.initial and recipe.model.initial_std != default:
         yield (
             f"model.initial_std={recipe.model.initial_std} does nothing with pretrain.initial={recipe.pretrain.initial!r}, which brings "

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from data.audit.config import AuditConfig
 from data.cleaning.config import CleanConfig
@@ -29,6 +29,7 @@ from flows.recipe.unused_keys import unused_keys
 from flows.services.home import home, store_url, tracking_url
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import Bound, GateConfig
+from model.networks.config import NetworkConfig
 from model.networks.decoder_config import DecoderConfig
 from model.quantization.config import VariantConfig
 from model.quantization.int8 import Int8Config
@@ -121,7 +122,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     examples: ExamplesConfig = CorpusExamples()
     tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()
-    model: DecoderConfig = DecoderConfig()
+    model: NetworkConfig = DecoderConfig()
     pretrain: PretrainConfig = PretrainConfig()
     encode: EncodeConfig = EncodeConfig()
     sft: SftConfig = SftConfig()
@@ -143,11 +144,12 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     def _shorthands(cls, given: Any) -> Any:
         return expand_shorthands(given) if isinstance(given, dict) else given
 
-    @field_validator("examples", mode="before")
+    @field_validator("examples", "model", "pretrain", mode="before")
     @classmethod
-    def _corpus_by_default(cls, given: Any) -> Any:
-        """Let a recipe change one key of the default examples without naming their kind."""
-        return {"kind": "corpus", **given} if isinstance(given, dict) else given
+    def _kind_by_default(cls, given: Any, info: ValidationInfo) -> Any:
+        """Let a recipe change one key of a section without naming its kind, which is then the default's."""
+        default = cls.model_fields[str(info.field_name)].default
+        return {"kind": default.kind, **given} if isinstance(given, dict) else given
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Recipe:

@@ -33,7 +33,7 @@ def did_you_mean(word: str, known: list[str]) -> str:
 
 
 def _explain(item: Any, data: dict[str, Any]) -> str:
-    key, value = ".".join(str(part) for part in written_key(item["loc"], data)), item["input"]
+    key, value = ".".join(str(part) for part in _without_kinds(written_key(item["loc"], data))), item["input"]
     if item["type"] == "extra_forbidden":
         known = _sibling_keys(item["loc"])
         hint = did_you_mean(str(item["loc"][-1]), known) or f"; known keys here: {', '.join(known)}."
@@ -46,15 +46,35 @@ def _explain(item: Any, data: dict[str, Any]) -> str:
     return f"  {key or 'recipe'}: {item['msg'].removeprefix('Value error, ')}{given}"
 
 
+def _without_kinds(location: tuple[Any, ...]) -> list[Any]:
+    """Return an error's location without the kind of a section, which is no key of the recipe; that of an entry in a list helps find it."""
+    models: list[type[BaseModel]] = [Recipe]
+    kept: list[Any] = []
+    for part in location:
+        inside, chosen = _entered(models, part)
+        kept += [] if chosen and not isinstance(kept[-1], int) else [part]
+        models = inside or chosen or models
+    return kept
+
+
 def _sibling_keys(location: tuple[Any, ...]) -> list[str]:
     """Return the keys that exist beside the last part of an error's location."""
     models: list[type[BaseModel]] = [Recipe]
     for part in location[:-1]:
-        inside = [found for model in models if part in model.model_fields for found in _models(model.model_fields[part].annotation)]
-        # A part that is no field is an index in a list, or the kind that chose among several models.
-        kinds = [model for model in models if "kind" in model.model_fields and model.model_fields["kind"].default == part]
-        models = inside or kinds or models
+        inside, chosen = _entered(models, part)
+        models = inside or chosen or models
     return sorted({name for model in models for name in model.model_fields})
+
+
+def _entered(models: list[type[BaseModel]], part: Any) -> tuple[list[type[BaseModel]], list[type[BaseModel]]]:
+    """Return the models inside the field that a part of a location names and, if it names none, those of the kind that it is.
+
+    A part that is neither is an index in a list.
+    """
+    inside = [found for model in models if part in model.model_fields for found in _models(model.model_fields[part].annotation)]
+    field = any(part in model.model_fields for model in models)
+    chosen = [model for model in models if "kind" in model.model_fields and model.model_fields["kind"].default == part]
+    return inside, [] if field else chosen
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import NetworkConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 
 
 class Pretraining(BaseModel, frozen=True, extra="forbid"):
     """Everything that decides a pretrained model besides its tokens."""
 
-    model: DecoderConfig
+    model: NetworkConfig
     train: PretrainConfig
     seed: int = Field(description="of initial weights and sample order")
 
