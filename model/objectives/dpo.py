@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from model.networks.base import Ability
 from model.networks.network import Network
 from model.objectives.protocol import LOSS, POLICY, REFERENCE, Rows, Term, as_int64
 
@@ -34,7 +33,6 @@ class Dpo:
 
     beta: float = 0.1
     reads: ClassVar[tuple[str, ...]] = ("preference",)
-    needs: ClassVar[frozenset[Ability]] = frozenset({"causal"})
     models: ClassVar[tuple[str, ...]] = (REFERENCE,)
     terms: ClassVar[tuple[Term, ...]] = (
         Term(LOSS, "pairs", 1.0),

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from model.networks.base import Ability
 from model.networks.network import Network
 from model.objectives.protocol import LOSS, POLICY, Rows, Term, as_int64
 
@@ -29,7 +28,6 @@ class NextToken:
 
     within_documents: bool = True
     reads: ClassVar[tuple[str, ...]] = ("pretrain",)
-    needs: ClassVar[frozenset[Ability]] = frozenset({"causal"})
     models: ClassVar[tuple[str, ...]] = ()
     terms: ClassVar[tuple[Term, ...]] = (Term(LOSS, "tokens", 1.0),)
 

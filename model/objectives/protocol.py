@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from model.networks.base import Ability
     from model.networks.network import Network
 
 Rows = Mapping[str, NDArray[Any]]
@@ -40,7 +39,6 @@ class Objective(Protocol):
     """
 
     reads: ClassVar[tuple[str, ...]]  # kinds of shards that it reads
-    needs: ClassVar[frozenset[Ability]]  # what the network must support
     models: ClassVar[tuple[str, ...]]  # frozen models that it needs beside the policy, such as the reference: the model before training
 
     @property

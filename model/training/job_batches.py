@@ -13,8 +13,8 @@ from model.loading.batches import Batches, BatchShare
 from model.loading.mixture import MixtureOrder
 from model.loading.order import batch_indices
 from model.objectives.protocol import Objective
-from model.training.config import PretrainConfig
 from model.training.job import Job, JobError
+from model.training.train_config import CorpusTrainConfig
 
 
 def job_batches(job: Job, objective: Objective, device: torch.device, rank: int = 0, world_size: int = 1) -> Batches:
@@ -63,7 +63,7 @@ def _open_shards(directory: Path, job: Job, objective: Objective) -> ShardReader
 
 def _mixture_order(job: Job, shards: ShardMetadata) -> MixtureOrder | None:
     """The order that the job's mixture asks for; None without one."""
-    phases = job.train.mixture if isinstance(job.train, PretrainConfig) else ()
+    phases = job.train.mixture if isinstance(job.train, CorpusTrainConfig) else ()
     if not phases:
         return None
     sequences = job.train.sequences_before(job.total_steps)

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field, model_validator
 from model.adapters.config import AdapterConfig
 from model.adapters.full import FullConfig
 from model.loading.mixture_config import MixturePhase, check_phases
+from model.networks.base import Ability
 from model.training.guards.config import GuardsConfig
 
 if TYPE_CHECKING:
@@ -29,11 +30,13 @@ _WITH_MOMENTUM = ("optimizer=momentum", "optimizer=muon")
 class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     """Settings common to all kinds of training. Each can change the weights.
 
+    `REQUIRES`: what the network must be able to do.
     `MODELS`: frozen models that its loss needs beside the trained one, such as "reference", the model before this training.
     `HAS_NEXT_TOKENS`: its targets are next tokens, which can also be drawn from the model itself.
     `COUNTS_OPERATIONS`: the usual count of operations for a token holds, so that utilization (MFU) is known.
     """
 
+    REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"causal"})
     MODELS: ClassVar[tuple[str, ...]] = ()
     HAS_NEXT_TOKENS: ClassVar[bool] = True
     COUNTS_OPERATIONS: ClassVar[bool] = True

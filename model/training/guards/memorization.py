@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.networks.base import Ability
 from model.networks.network import Network
 from model.objectives.protocol import POLICY, Rows, Term
 
@@ -24,7 +23,6 @@ class MemorizationProbe:
     """An objective that only measures: units are passages, and the metric is how many of them are memorized."""
 
     reads: ClassVar[tuple[str, ...]] = ("pretrain",)
-    needs: ClassVar[frozenset[Ability]] = frozenset({"causal"})
     models: ClassVar[tuple[str, ...]] = ()
     terms: ClassVar[tuple[Term, ...]] = (Term("copied", "passages"),)
 

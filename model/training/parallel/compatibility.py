@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from model.networks.base import NetworkBase
 from model.networks.decoder_config import DecoderConfig
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def incompatibilities(
         return
     if decoder.norm == "batch":
         yield from _batch_norm(train, resources, section, shape, spread)
+    yield from _abilities(decoder, train, resources, section, shape)
     yield from _adapter(train, parallel, section, spread)
     if decoder.whole_batch and train.adapter.KEEPS_BASE:
         yield f"{section}adapter.kind={train.adapter.kind} with {shape}norm=batch: training changes its statistics; use adapter.kind=full"
@@ -61,6 +63,17 @@ def _batch_norm(train: TrainConfig, resources: TrainResources, section: str, sha
         yield f"{shape}norm=batch with {section}batch_warmup_steps={train.batch_warmup_steps}: its batch can't grow; set 0, or another norm"
     if resources.recompute != "none":
         yield f"{shape}norm=batch with recompute={resources.recompute}: its statistics would be updated twice; set recompute=none"
+
+
+def _abilities(network: NetworkBase, train: TrainConfig, resources: TrainResources, section: str, shape: str) -> Iterator[str]:
+    """A kind of training teaches what only some networks can do."""
+    kind = f"{shape}kind={network.kind}"
+    for ability in sorted(train.REQUIRES - network.SUPPORTS):
+        yield f"{section}kind={train.kind} needs a network that supports {ability}, and {kind} does not; choose another kind of one of them"
+    if train.masks_documents and "packed" not in network.SUPPORTS:
+        yield f"{section}within_documents=true with {kind}: it can't keep the documents of a row apart; set within_documents=false"
+    if resources.sample_every and "generation" not in network.SUPPORTS:
+        yield f"sample_every={resources.sample_every} with {kind}, which writes no text; set sample_every=0"
 
 
 def _adapter(train: TrainConfig, parallel: ParallelConfig, section: str, spread: str) -> Iterator[str]:
