@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from data.shards.reader import ShardReader
 from model.evaluation.intervals import bootstrap_ratio
+from model.inputs.columns import input_columns
 
 if TYPE_CHECKING:
     from model.networks.network import Network
@@ -76,7 +77,8 @@ def row_losses(model: Network, reader: ShardReader, chosen: NDArray[np.int64], b
     with torch.no_grad():
         for start in range(0, len(chosen), batch):
             row = {name: torch.from_numpy(a).to(device) for name, a in reader.rows(chosen[start : start + batch]).items()}
-            logits_BTV = model.logits({"tokens": row["tokens"][:, :-1], "documents": row["document"][:, :-1]})
+            read = {**input_columns(row), "tokens": row["tokens"][:, :-1], "documents": row["document"][:, :-1]}
+            logits_BTV = model.logits(read)
             counted_BT = row["loss"][:, 1:]
             nats_BT = cross_entropy(logits_BTV.float().mT, row["tokens"][:, 1:], reduction="none").double()
             nats.append(torch.where(counted_BT, nats_BT, 0.0).sum(1).cpu().numpy())

@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from model.inputs.config import ReadsInputs
 
 if TYPE_CHECKING:
     from model.networks.network import Network
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 Ability = Literal["causal", "bidirectional", "generation", "packed", "recompute", "tensor", "pipeline"]
 
 
-class NetworkBase(BaseModel, frozen=True, extra="forbid"):
-    """The sizes that every network has, and what it can do."""
+class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
+    """The sizes and inputs that every network has, and what it can do."""
 
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset()
 

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from model.inputs.protocol import add_inputs, embed_inputs
+from model.inputs.tokens import TokenEmbedding
 from model.layers.attention import Attention, AttentionCache
 from model.layers.attention_plan import AttentionInputs, AttentionPlan
 from model.layers.cache import KeyValueCache
@@ -61,12 +63,14 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Embedding, blocks and last norm: everything but the output head."""
+    """Inputs, blocks and last norm: everything but the output head."""
+
+    embed_tokens: TokenEmbedding
 
     def __init__(self, config: DecoderConfig, vocab_size: int) -> None:
         super().__init__()
         self.config, self.recompute = config, False
-        self.embed_tokens = nn.Embedding(vocab_size, config.width)
+        add_inputs(self, config.all_inputs, vocab_size, config.width)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = make_norm(config) if config.norm_place == "pre" else nn.Identity()
         self.rotary = RotaryTable(config, config.rotary_width) if config.positions == "rope" else None
@@ -79,10 +83,10 @@ class Trunk(nn.Module):
 
     def forward(self, inputs: Inputs, cache: AttentionCache | None = None) -> Tensor:
         """Return x_BTD after the last norm. See `Decoder.forward` for the arguments."""
-        tokens_BT, documents_BT = inputs["tokens"], inputs.get("documents")
+        documents_BT = inputs.get("documents")
         if documents_BT is not None and cache is not None:
             raise ValueError("documents and a state cannot be combined: packed rows are for training, a state holds one text a row")
-        x_BTD = self.embed_tokens(tokens_BT)
+        x_BTD = embed_inputs(self, inputs)
         start = cache.length if cache is not None else 0
         seen = AttentionInputs(self.config, x_BTD, start, inputs.get("positions"), documents_BT, training=self.training)
         x_BTD = self.embed(x_BTD, seen)
@@ -96,7 +100,7 @@ class Trunk(nn.Module):
         return out_BTD
 
     def embed(self, x_BTD: Tensor, inputs: AttentionInputs) -> Tensor:
-        """Return the input of the first block: token embeddings `x_BTD` plus position embeddings, after dropout."""
+        """Return the input of the first block: the inputs' vectors `x_BTD` plus position embeddings, after dropout."""
         if self.embed_positions is not None:
             x_BTD = self.embed_positions.add(x_BTD, inputs.positions(), inputs.end)
         return functional.dropout(x_BTD, self.config.dropout) if self.config.dropout and self.training else x_BTD
@@ -139,9 +143,10 @@ class Decoder(Network):
     def forward(self, inputs: Inputs, state: GenerationState | None = None) -> Tensor:
         """Return x_BTD after the last norm.
 
-        `tokens` int64 [B, T]. `positions` [B, T]: explicit positions, from 0; by default they count from the start of each document, or
-        from `state.length`. `documents` [B, T]: the document that each token of a packed row belongs to; attention stays inside it;
-        without it (faster) each row is one document. `state`: from `new_state`; the new keys and values are appended.
+        `tokens` int64 [B, T], and the columns of other inputs (see `model.inputs`). `positions` [B, T]: explicit positions, from 0; by
+        default they count from the start of each document, or from `state.length`. `documents` [B, T]: the document that each token of a
+        packed row belongs to; attention stays inside it; without it (faster) each row is one document. `state`: from `new_state`; the new
+        keys and values are appended.
         """
         out_BTD: Tensor = self.model(inputs, state)
         return out_BTD

@@ -44,7 +44,8 @@ class DecoderConfig(FeedForwardConfig, NormConfig, AttentionConfig, NetworkBase,
 
     def parameters(self, vocab_size: int) -> int:
         """Number of weights of a decoder of this shape over `vocab_size` tokens, embeddings included."""
-        embeddings = vocab_size * self.width * (1 if self.tied_embeddings else 2) + self.position_parameters()
+        head = 0 if self.tied_embeddings else vocab_size * self.width
+        embeddings = self.input_parameters(vocab_size, self.width) + head + self.position_parameters()
         block = self.attention_parameters() + self.feed_forward_parameters() + 2 * self.norm_parameters()
         return embeddings + self.layers * block + (self.norm_parameters() if self.norm_place == "pre" else 0)
 
@@ -67,7 +68,8 @@ class DecoderConfig(FeedForwardConfig, NormConfig, AttentionConfig, NetworkBase,
             "attention_soft_cap": (0.0,),
             "logit_soft_cap": (0.0,),
         }
-        chosen = {name: getattr(self, name) for name in llama}
-        return tuple(
+        chosen: dict[str, Any] = {name: getattr(self, name) for name in llama}
+        differing = [
             f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in chosen.items() if value not in llama[name]
-        )
+        ]
+        return (*differing, *([f"inputs={json.dumps([config.kind for config in self.inputs])}"] if self.inputs else []))

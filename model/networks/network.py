@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import torch
 from torch import Tensor, nn
 
+from model.inputs.protocol import inputs_of
+
 if TYPE_CHECKING:
     from model.networks.base import NetworkBase
 
 # The columns of a batch by name: `tokens` [B, T] int64; `documents` [B, T], the document of each token of packed rows; `positions` [B, T].
 Inputs = Mapping[str, Tensor]
-# matrix: of a linear layer inside a block, which Muon orthogonalizes and fp8 multiplies. embedding: a lookup table, tied or not.
+# matrix: of a linear layer inside a block, which Muon orthogonalizes and fp8 multiplies. embedding: a lookup table, tied or not, or any
+# other matrix of an input.
 # head: an output matrix of its own. vector: gains, biases, tables of position biases, and whatever else decays with none of these.
 Role = Literal["matrix", "embedding", "head", "vector"]
 
@@ -80,6 +83,7 @@ class Network(nn.Module):
         """Return the role of each parameter by its name: by default from the modules that own them."""
         inside = {id(weight) for module in self.blocks().modules() if isinstance(module, nn.Linear) for weight in (module.weight,)}
         tables = {id(module.weight) for module in self.modules() if isinstance(module, nn.Embedding)}
+        tables |= {id(weight) for module in inputs_of(self) for weight in module.parameters() if weight.dim() > 1}
         heads = {id(module.weight) for module in self.modules() if isinstance(module, nn.Linear)} - inside
         named: dict[str, Role] = {}
         for name, parameter in self.named_parameters():

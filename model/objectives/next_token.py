@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from model.inputs.columns import input_columns
 from model.networks.network import Network
 from model.objectives.protocol import LOSS, POLICY, Rows, Term, as_int64
 
@@ -24,7 +25,7 @@ IGNORED = -100  # cross_entropy's default for a target that does not count
 
 @dataclass(frozen=True)
 class NextToken:
-    """Rows: `tokens`, `document`, `loss`, each [B, C + 1]; units are tokens."""
+    """Rows: `tokens`, `document`, `loss`, each [B, C + 1], and what else the network reads at each token; units are tokens."""
 
     within_documents: bool = True
     reads: ClassVar[tuple[str, ...]] = ("pretrain",)
@@ -39,7 +40,8 @@ class NextToken:
 
     def batch(self, rows: Rows) -> dict[str, NDArray[Any]]:
         tokens, documents = as_int64(rows["tokens"]), rows["document"][:, :-1]
-        out = {"tokens": tokens[:, :-1], "targets": np.where(rows["loss"][:, 1:], tokens[:, 1:], IGNORED)}
+        targets = np.where(rows["loss"][:, 1:], tokens[:, 1:], IGNORED)
+        out = {**input_columns(rows), "tokens": tokens[:, :-1], "targets": targets}
         if self.within_documents and (documents != documents[:, :1]).any():
             out["documents"] = as_int64(documents)
         return out

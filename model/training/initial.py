@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from data.shards.reader import ShardReader
 from model.adapters.reference import Reference
+from model.inputs.protocol import inputs_of
 from model.networks.base import NetworkBase
 from model.networks.directory import load_model, read_config
 from model.networks.network import Network
@@ -15,10 +17,19 @@ from model.training.job import Job, JobError
 
 
 def initial_network(job: Job) -> Network:
-    """Return fresh weights from the seed, or the initial model; raise JobError unless it has the job's shape and tokenizer."""
-    directory = job.initial_model
-    if directory is None:
-        return job.network.build(job.vocab_size, seed=job.seed)
+    """Return fresh weights from the seed, or the initial model; raise JobError unless it has the job's shape and tokenizer.
+
+    Raise ShardError if the training rows lack what an input needs to know of them.
+    """
+    network = _load_initial(job, job.initial_model) if job.initial_model else job.network.build(job.vocab_size, seed=job.seed)
+    if job.network.inputs:
+        shards = ShardReader(job.train_shards)
+        for module in inputs_of(network):
+            module.bind(shards)
+    return network
+
+
+def _load_initial(job: Job, directory: Path) -> Network:
     shape, vocab_size = read_config(directory)
     if differing := _differences(shape, vocab_size, job):
         raise JobError(f"{directory} differs from the recipe's model: {', '.join(differing)}; give the recipe the model's values")

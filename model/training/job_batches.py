@@ -56,6 +56,8 @@ def _open_shards(directory: Path, job: Job, objective: Objective) -> ShardReader
         raise JobError(f"{directory} holds {metadata.kind} rows; {job.train.objective} reads {kinds} rows")
     if metadata.sequence_length > job.network.context:
         raise JobError(f"{directory} has rows of {metadata.sequence_length} tokens, the model's context is {job.network.context}")
+    for wanted in job.network.inputs:
+        wanted.require(reader)
     if not len(reader):
         raise JobError(f"{directory} has no rows, so there is nothing to train on; see what packing left out")
     return reader

@@ -125,6 +125,8 @@ def _pipeline(
     if decoder.positions in ("learned", "relative") or decoder.norm == "batch":
         what = f"positions={decoder.positions}" if decoder.norm != "batch" else "norm=batch"
         yield f"{shape}{what} with {spread}pipeline={stages}: its state belongs to no single stage; use pipeline=1"
+    if decoder.inputs:
+        yield f"{shape}inputs with {spread}pipeline={stages}: stages are sent tokens alone; use pipeline=1, or no other inputs"
     if changed := _first_changed(train, {"ema_decay": 0.0, "batch_warmup_steps": 0}) or (
         train.optimizer == "sophia" and "optimizer=sophia"
     ):

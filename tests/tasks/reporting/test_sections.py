@@ -89,7 +89,11 @@ def test_a_text_is_shown_as_tokens_with_their_numbers_and_unknown_ones_are_marke
 
 def test_a_model_that_fills_gaps_is_shown_by_the_hidden_tokens_that_it_finds(maker: RunMaker) -> None:
     def filled(accuracy: float, loss: float) -> dict[str, float]:
-        metrics = {"test.masked_accuracy": accuracy, "test.masked_accuracy_low": accuracy - 0.01, "test.masked_accuracy_high": accuracy + 0.01}
+        metrics = {
+            "test.masked_accuracy": accuracy,
+            "test.masked_accuracy_low": accuracy - 0.01,
+            "test.masked_accuracy_high": accuracy + 0.01,
+        }
         return metrics | {"test.masked_loss": loss, "test.hidden": 1234.0}
 
     maker.made("export", {"config.json": "{}"}, metrics={"parameters": 10.0})

@@ -1,0 +1,1 @@
+"""Inputs: from the columns of rows to vectors, one kind a file."""

@@ -1,0 +1,39 @@
+"""What every input's config has and answers. Cheap to import (no torch)."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import BaseModel
+
+if TYPE_CHECKING:
+    from data.shards.reader import ShardReader
+    from model.inputs.protocol import Input
+
+
+class InputBase(BaseModel, frozen=True, extra="forbid"):
+    """One of a network's inputs: a column of its rows, and what turns it into vectors."""
+
+    kind: str
+    VOCABULARY: ClassVar[bool] = False  # whether its weight has a vector for each token, which tied logits are read with
+
+    @property
+    @abstractmethod
+    def module(self) -> str:
+        """The name of its module in a network, with which its weights' names begin."""
+
+    def columns(self) -> dict[str, int]:
+        """Return the columns that rows need beside their tokens, each with the width of its vectors."""
+        return {}
+
+    @abstractmethod
+    def parameters(self, vocab_size: int, width: int) -> int:
+        """Return how many weights it learns in a network of this width."""
+
+    @abstractmethod
+    def build(self, vocab_size: int, width: int) -> Input:
+        """Make the module. The network draws its weights."""
+
+    def require(self, shards: ShardReader) -> None:
+        """Raise ShardError, naming the column, if it can't read these rows."""

@@ -1,0 +1,36 @@
+"""The kinds of inputs, as one type: an item of a network's `inputs`. Cheap to import (no torch)."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, Field, field_validator
+
+from model.inputs.base import InputBase
+from model.inputs.tokens_config import TokensConfig
+
+InputConfig = TokensConfig
+
+
+class ReadsInputs(BaseModel, frozen=True, extra="forbid"):
+    """The inputs of a network, in the order in which their vectors are added up."""
+
+    inputs: tuple[InputConfig, ...] = Field((), description="what it reads of each row, tokens among them; empty: the tokens alone")
+
+    @field_validator("inputs")
+    @classmethod
+    def _inputs_fit(cls, inputs: tuple[InputConfig, ...]) -> tuple[InputConfig, ...]:
+        """Refuse a list that can't be read; one that says no more than the default becomes the default."""
+        modules = [config.module for config in inputs]
+        if double := sorted({module for module in modules if modules.count(module) > 1}):
+            raise ValueError(f"inputs has {modules.count(double[0])} for {double[0].removeprefix('embed_')}; keep one")
+        if inputs and not any(config.VOCABULARY for config in inputs):
+            raise ValueError("inputs lacks the tokens, which the network predicts; add {kind: tokens}")
+        return () if inputs == (TokensConfig(),) else inputs
+
+    @property
+    def all_inputs(self) -> tuple[InputBase, ...]:
+        """Every input, the tokens where none is named."""
+        return self.inputs or (TokensConfig(),)
+
+    def input_parameters(self, vocab_size: int, width: int) -> int:
+        """Return how many weights the inputs learn."""
+        return sum(config.parameters(vocab_size, width) for config in self.all_inputs)
