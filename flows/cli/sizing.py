@@ -83,10 +83,11 @@ def present_job(recipe: Recipe, workers: int) -> Job:
 def with_measured_speed(machine: Machine, job: Job) -> Machine:
     """Return the machine with the utilization measured in a short trial of the job's shape."""
     from model.hardware.flops import training_flops
+    from model.networks.meta import count_parameters
     from model.planning.trial import run_trial
 
     shape = job.network
-    if shape.parameters(job.vocab_size) > TRIAL_PARAMETERS:
+    if count_parameters(shape, job.vocab_size) > TRIAL_PARAMETERS:
         shape = shape.model_copy(update={"layers": min(shape.layers, TRIAL_LAYERS)})
     batch = job.micro_batch * min(2, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
     train = job.train.model_copy(update={"global_batch": batch})

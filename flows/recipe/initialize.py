@@ -22,6 +22,7 @@ from flows.recipe.schema import Evaluations, Recipe, ReleaseEvaluation
 from flows.recipe.validation import RecipeError
 from model.evaluation.config import EvaluateConfig
 from model.networks.decoder_config import DecoderConfig
+from model.networks.meta import count_parameters
 from model.release.config import CardConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 
@@ -59,7 +60,7 @@ def write_recipe(folder: Path) -> str:
     count = f"{texts} texts" if texts == len(files) else f"about {texts} texts in {len(files)} file{'s' if len(files) > 1 else ''}"
     found = f"{count}, {amount}"
     recipe = propose(folder, texts, size)
-    parameters = recipe.model.parameters(recipe.tokenizer.vocab_size)
+    parameters = count_parameters(recipe.model, recipe.tokenizer.vocab_size)
     head = f"""{recipe.description}
 Written by `folio init`, which found {found}: enough for a model of about {parameters / 1e6:.1f} million parameters.
 Only what differs from the defaults is here. Every key with its meaning: folio recipe show {target}

@@ -1,44 +1,64 @@
-"""How many operations training takes, counted from the model's shape. An addition and a multiplication are two operations.
+"""How many operations training takes, counted from the network itself. An addition and a multiplication are two operations.
 
-Counted as usual in the field: six per weight and token (two forward, four backward: Kaplan et al. 2020, "Scaling laws for neural language
-models", section 2.1), and 12 L A T for attention, with L layers of A = heads x head width over T tokens of context (Chowdhery et al. 2022,
-"PaLM", appendix B, which defines MFU: these operations per second, as a share of a device's peak). Causal attention is counted in full, as
-there. Recomputing activations takes time but does not count as the model's operations, so it lowers MFU.
+Torch counts the matrix products of one forward pass over fake tensors, which have no numbers. What a token costs in a row of any length is
+products with weights, and what it costs more in a longer row is attention. A backward pass takes twice as many. So a decoder's numbers are
+those usual in the field: six operations per weight and token (Kaplan et al. 2020, "Scaling laws for neural language models", section 2.1),
+and 12 L A T for attention, with L layers of A = heads x head width over T tokens of context (Chowdhery et al. 2022, "PaLM", appendix B,
+which defines MFU: these operations per second, as a share of a device's peak). Causal attention is counted in full, as there; a pattern
+that hides tokens counts the most that a token attends to. Recomputing activations takes time but does not count as the model's operations,
+so it lowers MFU. Norms' gains and biases, which are no products, are not counted.
 """
 
 from __future__ import annotations
 
-from model.networks.decoder_config import DecoderConfig
+from functools import lru_cache
+
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from model.networks.base import NetworkBase
+from model.networks.meta import example_inputs, fake_network
 
 
-def product_weights(decoder: DecoderConfig, vocab_size: int) -> int:
-    """Count the weights that every token is multiplied with: all but lookup tables. A tied embedding is also the output matrix."""
-    looked_up = 0 if decoder.tied_embeddings else vocab_size * decoder.width
-    looked_up += decoder.context * decoder.width if decoder.positions == "learned" else 0
-    return decoder.parameters(vocab_size) - looked_up
+def product_weights(config: NetworkBase, vocab_size: int) -> float:
+    """Count the weights that every token is multiplied with: not lookup tables. A tied embedding is also the output matrix."""
+    return _forward_per_token(config, vocab_size)[0] / 2
 
 
-def attention_span(decoder: DecoderConfig) -> int:
-    """The largest number of tokens that one token attends to."""
-    spans = {
-        "full": decoder.context,
-        "sliding": decoder.window,
-        "block_sparse": decoder.block * (decoder.local_blocks + decoder.global_blocks),
-    }
-    return min(decoder.context, spans[decoder.pattern])
+def attention_flops(config: NetworkBase, vocab_size: int) -> float:
+    """Operations of attention's products for one trained token: 12 L A T, where T is at most what a pattern lets it attend to."""
+    return 3 * _forward_per_token(config, vocab_size)[1] * config.attended
 
 
-def attention_flops(decoder: DecoderConfig) -> float:
-    """Operations of attention's two products for one trained token: 12 L A T, where T is at most the attention window."""
-    rotary = decoder.heads * decoder.rotary_width if decoder.attention == "latent" else 0
-    return 12.0 * decoder.layers * (decoder.heads * decoder.head_width + rotary / 2) * attention_span(decoder)
-
-
-def training_flops(decoder: DecoderConfig, vocab_size: int) -> float:
+def training_flops(config: NetworkBase, vocab_size: int) -> float:
     """Operations of the forward and backward pass for one token."""
-    return 6.0 * product_weights(decoder, vocab_size) + attention_flops(decoder)
+    return 6 * product_weights(config, vocab_size) + attention_flops(config, vocab_size)
 
 
-def utilization(decoder: DecoderConfig, vocab_size: int, tokens_per_second: float, peak: float) -> float:
+def utilization(config: NetworkBase, vocab_size: int, tokens_per_second: float, peak: float) -> float:
     """Return the MFU of a training speed, 0 to 1; `peak`: operations per second of all devices together."""
-    return tokens_per_second * training_flops(decoder, vocab_size) / peak
+    return tokens_per_second * training_flops(config, vocab_size) / peak
+
+
+@lru_cache(maxsize=1024)
+def _forward_per_token(config: NetworkBase, vocab_size: int) -> tuple[float, float]:
+    """Return a token's operations of a forward pass: in a row of any length, and those more for each token of the row."""
+    short, long = config.context // 2, config.context
+    in_short, in_long = (_forward_flops(config, vocab_size, length) / length for length in (short, long))
+    growing = (in_long - in_short) / (long - short)
+    return in_short - growing * short, growing
+
+
+def _forward_flops(config: NetworkBase, vocab_size: int, length: int) -> int:
+    """Count the operations of a forward pass of one row."""
+    counts = list[int]()
+    # Fused attention kernels of a CPU have no entry in torch's table of operations; as plain products they are counted in full.
+    counter = FlopCounterMode(display=False)
+    with fake_network(config.shallow, vocab_size) as network, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:
+        for block in network.blocks():
+            block.register_forward_pre_hook(lambda *_: counts.append(-counter.get_total_flops()))
+            block.register_forward_hook(lambda *_: counts.append(counter.get_total_flops()))
+        network.logits(example_inputs(config, 1, length))
+    last_block = counts[-2] + counts[-1]
+    return counter.get_total_flops() + last_block * (config.layers - config.shallow.layers)

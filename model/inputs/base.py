@@ -28,10 +28,6 @@ class InputBase(BaseModel, frozen=True, extra="forbid"):
         return {}
 
     @abstractmethod
-    def parameters(self, vocab_size: int, width: int) -> int:
-        """Return how many weights it learns in a network of this width."""
-
-    @abstractmethod
     def build(self, vocab_size: int, width: int) -> Input:
         """Make the module. The network draws its weights."""
 

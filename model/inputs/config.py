@@ -30,7 +30,3 @@ class ReadsInputs(BaseModel, frozen=True, extra="forbid"):
     def all_inputs(self) -> tuple[InputBase, ...]:
         """Every input, the tokens where none is named."""
         return self.inputs or (TokensConfig(),)
-
-    def input_parameters(self, vocab_size: int, width: int) -> int:
-        """Return how many weights the inputs learn."""
-        return sum(config.parameters(vocab_size, width) for config in self.all_inputs)

@@ -23,9 +23,6 @@ class TokensConfig(InputBase, frozen=True, extra="forbid"):
     def module(self) -> str:
         return "embed_tokens"
 
-    def parameters(self, vocab_size: int, width: int) -> int:
-        return vocab_size * width
-
     def build(self, vocab_size: int, width: int) -> TokenEmbedding:
         from model.inputs.tokens import TokenEmbedding
 

@@ -93,11 +93,6 @@ class PositionsConfig(SizeConfig, frozen=True, extra="forbid"):
             )
         return self
 
-    def position_parameters(self) -> int:
-        """Number of weights that positions have in the whole network."""
-        sizes = {"learned": self.context * self.width, "relative": self.relative_buckets * self.heads}
-        return sizes.get(self.positions, 0)
-
 
 class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
     """How tokens attend to one another."""
@@ -143,6 +138,12 @@ class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
             return 0
         return self.latent_rope_width if self.attention == "latent" else self.head_width
 
+    @property
+    def attended(self) -> int:
+        """The most tokens that one token attends to, itself included."""
+        blocks = self.block * (self.local_blocks + self.global_blocks + 1)
+        return min(self.context, {"full": self.context, "sliding": self.window, "block_sparse": blocks}[self.pattern])
+
     @model_validator(mode="after")
     def _check_attention(self) -> AttentionConfig:
         rotated = self.attention == "grouped" and self.positions == "rope"
@@ -167,29 +168,11 @@ class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
             )
         return self
 
-    def attention_parameters(self) -> int:
-        """Number of weights of one attention layer."""
-        inner = self.heads * self.head_width
-        if self.attention == "grouped":
-            shared = self.kv_heads * self.head_width
-            biases = inner + 2 * shared + self.width if self.attention_bias else 0
-            return self.width * 2 * (inner + shared) + biases + (2 * self.head_width if self.qk_norm else 0)
-        rotary, latent, latent_query = self.rotary_width, self.latent_width, self.latent_query_width
-        queries = self.heads * (self.head_width + rotary)
-        query = self.width * latent_query + latent_query + latent_query * queries if latent_query else self.width * queries
-        key_value = self.width * (latent + rotary) + latent + latent * 2 * inner
-        biases = latent_query + latent + rotary + self.width if self.attention_bias else 0
-        return query + key_value + inner * self.width + biases
-
 
 class NormConfig(SizeConfig, frozen=True, extra="forbid"):
     """How the residual stream is normalized."""
 
     norm: Literal["rms", "layer", "batch"] = Field("rms", description="RMSNorm, LayerNorm, or BatchNorm over the tokens of a batch")
-
-    def norm_parameters(self) -> int:
-        """Number of weights of one norm."""
-        return self.width * (1 if self.norm == "rms" else 2)
 
 
 class FeedForwardConfig(SizeConfig, frozen=True, extra="forbid"):
@@ -199,9 +182,3 @@ class FeedForwardConfig(SizeConfig, frozen=True, extra="forbid"):
         "swiglu", description="of the feed-forward; swiglu and geglu gate (three matrices), the others have two; GELU is the exact one"
     )
     feed_forward_bias: bool = Field(False, description="biases on the feed-forward's projections")
-
-    def feed_forward_parameters(self) -> int:
-        """Number of weights of one feed-forward layer."""
-        inputs = 2 if self.activation in GATED else 1
-        biases = inputs * self.feed_forward + self.width if self.feed_forward_bias else 0
-        return (inputs + 1) * self.width * self.feed_forward + biases

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from model.inputs.config import ReadsInputs
+from model.networks.layout import Layout
 
 if TYPE_CHECKING:
     from model.networks.network import Network
@@ -22,6 +24,7 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
     """The sizes and inputs that every network has, and what it can do."""
 
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset()
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "layers")  # the keys that `resized` sets
 
     kind: str
     width: int = Field(128, ge=8, description="size of the residual stream; numbers")
@@ -37,6 +40,39 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
     def whole_batch(self) -> bool:
         """Whether a step's rows must be computed at once, because statistics of the whole batch enter the forward pass."""
         return False
+
+    @property
+    def attended(self) -> int:
+        """The most tokens that one token attends to, itself included."""
+        return self.context
+
+    @property
+    def shallow(self) -> Self:
+        """The same network with as few blocks as tell the sizes of any number of them: two, where all are alike."""
+        return self.model_copy(update={"layers": min(self.layers, 2)})
+
+    @classmethod
+    def width_step(cls, width: int) -> int:
+        """Return what widths near `width` must be multiples of, for `resized`."""
+        return 32
+
+    def resized(self, width: int, layers: int) -> Self:
+        """Return the network at another size, everything but `SIZES` as it is; ValueError for a kind without a rule for its inner sizes."""
+        raise ValueError(
+            f"kind={self.kind} has no rule for its inner sizes, so no size can be proposed; choose the keys of model: yourself"
+        )
+
+    def layout_problems(self, layout: Layout) -> Iterator[str]:
+        """Yield why this network can't be trained in a layout; each problem names the keys, their values and what to do."""
+        kind, pipeline = f"{layout.shape}kind={self.kind}", f"{layout.spread}pipeline={layout.pipeline}"
+        if layout.recompute != "none" and "recompute" not in self.SUPPORTS:
+            yield f"{kind} with recompute={layout.recompute} is not offered; set recompute=none"
+        if layout.tensor > 1 and "tensor" not in self.SUPPORTS:
+            yield f"{kind} with {layout.spread}tensor={layout.tensor}: its matrices can't be cut; use tensor=1"
+        if layout.pipeline > 1 and "pipeline" not in self.SUPPORTS:
+            yield f"{kind} with {pipeline}: it can't be divided into stages; use pipeline=1"
+        elif layout.pipeline > self.layers:
+            yield f"{layout.shape}layers={self.layers} with {pipeline}: each stage needs at least one block; use fewer stages"
 
     def hub_differences(self) -> tuple[str, ...]:
         """Return each setting, as key=value, that no class of transformers computes; empty: it opens there with the same logits."""

@@ -7,12 +7,15 @@ field that is wrong, before anything runs. The defaults are Llama's choices; `hu
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from model.layers.config import GATED, AttentionConfig, FeedForwardConfig, NormConfig
 from model.networks.base import Ability, NetworkBase
+from model.networks.decoder_layout import decoder_layout_problems
+from model.networks.layout import Layout
 
 if TYPE_CHECKING:
     from model.networks.decoder import Decoder
@@ -22,6 +25,8 @@ class DecoderConfig(FeedForwardConfig, NormConfig, AttentionConfig, NetworkBase,
     """A decoder-only Transformer; by default pre-norm, rotary positions, RMSNorm, SwiGLU, grouped-query attention."""
 
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "recompute", "tensor", "pipeline"})
+
+    SIZES: ClassVar[tuple[str, ...]] = ("width", "layers", "heads", "kv_heads", "feed_forward")
 
     kind: Literal["decoder"] = Field("decoder", description="which network: a decoder-only Transformer")
     norm_place: Literal["pre", "post"] = Field(
@@ -42,12 +47,28 @@ class DecoderConfig(FeedForwardConfig, NormConfig, AttentionConfig, NetworkBase,
         """Batch norm's statistics are those of all rows of a step."""
         return self.norm == "batch"
 
-    def parameters(self, vocab_size: int) -> int:
-        """Number of weights of a decoder of this shape over `vocab_size` tokens, embeddings included."""
-        head = 0 if self.tied_embeddings else vocab_size * self.width
-        embeddings = self.input_parameters(vocab_size, self.width) + head + self.position_parameters()
-        block = self.attention_parameters() + self.feed_forward_parameters() + 2 * self.norm_parameters()
-        return embeddings + self.layers * block + (self.norm_parameters() if self.norm_place == "pre" else 0)
+    @classmethod
+    def width_step(cls, width: int) -> int:
+        """Return a step of whole heads, of which two or four share a key and value head."""
+        return _head_width(width) * (2 if width < 768 else 4)
+
+    def resized(self, width: int, layers: int) -> DecoderConfig:
+        """Return the decoder of another size; every choice that is no size stays.
+
+        Head width is 32 to 128; two to four query heads share a key and value head; feed-forward is 8/3 of the width (Shazeer 2020), so
+        that its three matrices cost as much as two of four times the width.
+        """
+        heads = width // _head_width(width)
+        wanted = heads // 4 if heads >= 8 else heads // 2
+        shared = max(number for number in range(1, max(1, wanted) + 1) if heads % number == 0)
+        inner = max(64, round(width * 8 / 3 / 64) * 64)
+        sizes = {"width": width, "layers": layers, "heads": heads, "kv_heads": shared, "feed_forward": inner}
+        return DecoderConfig(**{**self.model_dump(), **sizes})
+
+    def layout_problems(self, layout: Layout) -> Iterator[str]:
+        """Yield also what norm, heads, positions and biases do not allow."""
+        yield from super().layout_problems(layout)
+        yield from decoder_layout_problems(self, layout)
 
     def hub_config(self, vocab_size: int) -> dict[str, Any]:
         """Return Hugging Face's LlamaConfig."""
@@ -73,3 +94,7 @@ class DecoderConfig(FeedForwardConfig, NormConfig, AttentionConfig, NetworkBase,
             f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in chosen.items() if value not in llama[name]
         ]
         return (*differing, *([f"inputs={json.dumps([config.kind for config in self.inputs])}"] if self.inputs else []))
+
+
+def _head_width(width: int) -> int:
+    return 32 if width < 512 else 64 if width < 2048 else 128

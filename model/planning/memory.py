@@ -3,9 +3,8 @@
 Weights, gradients and optimizer state are fp32 in every precision of the trainer: 16 bytes per parameter for AdamW. ZeRO (Rajbhandari et
 al. 2020) partitions them over the workers: in stage 1 the optimizer state, in 2 also gradients, in 3 also weights. Added to these are what
 DeepSpeed 0.19 was seen to hold besides (a flat copy of gradients, a master copy of weights in stages 1 and 2, gathered weights in stage 3),
-the activations saved for the backward pass, and the process itself. For decoders with Llama's choices every tensor that autograd saves is
-counted; other kinds of attention and norm are assumed to save as much. Within 15 % of measured runs on CPU in fp32. What is offloaded is
-not counted for an accelerator, nor anywhere else.
+the activations that the network saves for the backward pass (`activations.py`), and the process itself. Within 15 % of measured runs on CPU
+in fp32. What is offloaded is not counted for an accelerator, nor anywhere else.
 """
 
 from __future__ import annotations
@@ -13,15 +12,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from model.hardware.devices import GIB
-from model.layers.config import GATED
+from model.networks.meta import parameters_by_role
+from model.planning.activations import Rounding, row_activations
 from model.training.job import Job
 
-FP32, BF16 = 4, 2
-# Numbers that an optimizer keeps per weight. Adafactor's rows and columns are negligible.
-STATE = {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2, "adafactor": 0, "lion": 1, "sophia": 2, "muon": 1}
+FP32 = 4
+# Numbers that an optimizer keeps per weight, those in blocks' matrices apart. Adafactor's rows and columns are negligible.
+STATE = {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2, "adafactor": 0, "lion": 1, "sophia": 2, "muon": 2}
+MATRIX_STATE = {**STATE, "muon": 1}
 BUCKET = 500_000_000  # DeepSpeed's reduce_bucket_size, numbers
 GATHERED = 1_000_000_000  # DeepSpeed's stage3_max_live_parameters, numbers
-PLAIN_LIMIT = 512  # model/layers/attention_plan.py: up to this many tokens bf16 on a CPU keeps its attention scores
 # Measured on Linux with torch 2.13 and DeepSpeed 0.19: interpreter and libraries; then what the engine loads, without and with ZeRO.
 CPU_PROCESS = 290_000_000
 CPU_ENGINE = {False: 97_000_000, True: 153_000_000}
@@ -56,12 +56,14 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     """
     parallel, train = job.resources.parallel, job.train
     stage = parallel.zero_stage
-    whole = FP32 * -(-job.network.parameters(job.vocab_size) // parallel.pipeline)
+    roles = parameters_by_role(job.network, job.vocab_size)
+    whole = FP32 * -(-sum(roles.values()) // parallel.pipeline)
     part = -(-whole // parallel.data_workers)
     weights = part if stage == 3 else whole
     gradients = part if stage >= 2 else whole
     copies = STATE[train.optimizer] + (1 if train.ema_decay else 0)
     optimizer = copies * (part if stage else whole) + (part if stage else 0)
+    optimizer -= (STATE[train.optimizer] - MATRIX_STATE[train.optimizer]) * FP32 * roles["matrix"]
     if accelerator and stage and parallel.offload_optimizer != "none":
         optimizer = 0
     if accelerator and stage == 3 and parallel.offload_weights != "none":
@@ -97,30 +99,19 @@ def _buffers(job: Job, whole: int, part: int, accelerator: bool) -> int:
 
 
 def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
-    """Bytes of the tensors saved for the backward pass: of the blocks, and of the logits."""
-    shape, tokens, stages = job.network, job.micro_batch * job.network.context, job.resources.parallel.pipeline
-    block, layers = block_activations(job, accelerator), -(-shape.layers // stages)
-    saved = FP32 * shape.width * layers + block if job.resources.recompute == "blocks" else block * layers
+    """Bytes of the tensors saved for the backward pass: of the network, and of the logits."""
+    shape, stages = job.network, job.resources.parallel.pipeline
+    row = row_activations(shape, job.vocab_size, _rounding(job, accelerator), packed=job.train.masks_documents)
+    kept = row.most(-(-shape.layers // stages), recompute=job.resources.recompute == "blocks")
     # The first stage of a pipeline has as many micro-batches in flight as there are stages, if a batch has that many.
     in_flight = min(stages, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
-    last_norm = FP32 * 2 * shape.width + _product_bytes(job) * shape.width + FP32
     # Log-probabilities, then the gradients of their sum and of the logits.
-    # Rows of several documents have a mask: a boolean one, and in each block the same as numbers.
-    masks = shape.context * (1 + _product_bytes(job) * layers) if job.train.masks_documents else 0
-    return tokens * (saved * in_flight + last_norm + masks), tokens * FP32 * 3 * job.vocab_size
+    logits = shape.context * FP32 * 3 * job.vocab_size
+    return job.micro_batch * (kept * in_flight + row.outside), job.micro_batch * logits
 
 
-def block_activations(job: Job, accelerator: bool) -> int:
-    """Bytes that one block saves per token: norms, queries, keys, values, attention output, feed-forward."""
-    shape, number = job.network, _product_bytes(job)
-    heads = shape.heads if shape.attention == "latent" else shape.kv_heads
-    inner, shared = shape.heads * shape.head_width, heads * shape.head_width
-    norms = 2 * (2 * FP32 * shape.width + number * shape.width + FP32)
-    products = number * (2 * inner + 2 * shared + (4 if shape.activation in GATED else 2) * shape.feed_forward)
-    plain = number == BF16 and not accelerator and shape.context <= PLAIN_LIMIT
-    scores = number * shape.heads * shape.context if plain else FP32 * shape.heads
-    return norms + products + scores
-
-
-def _product_bytes(job: Job) -> int:
-    return FP32 if job.train.precision == "fp32" else BF16
+def _rounding(job: Job, accelerator: bool) -> Rounding:
+    """The type of matrix products whose kernels are those of the job: an accelerator's bf16 takes the ones that fp16 takes."""
+    if job.train.precision == "fp32":
+        return "none"
+    return "fp16" if accelerator or job.train.precision == "fp16" else "bf16"

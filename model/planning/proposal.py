@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.hardware.flops import training_flops
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import NetworkConfig
+from model.networks.meta import count_parameters
 from model.planning import rules
 from model.planning.machine import Machine
 from model.planning.memory import Memory, worker_memory
@@ -59,7 +60,7 @@ class SizedJob:
     @property
     def parameters(self) -> int:
         """Number of weights, embeddings included."""
-        return self.job.network.parameters(self.job.vocab_size)
+        return count_parameters(self.job.network, self.job.vocab_size)
 
     @property
     def tokens_per_parameter(self) -> float:
@@ -104,14 +105,14 @@ def propose(text: Text, machine: Machine, present: Job, *, parameters: float | N
     width = rules.shape_for(wanted, 1024, present.network).width
     vocabulary = rules.vocabulary_for(text.bytes, wanted, width)
     shape = rules.shape_for(wanted, vocabulary, present.network)
-    size = shape.parameters(vocabulary)
+    size = count_parameters(shape, vocabulary)
     candidates = [estimate(proposed_job(shape, vocabulary, factor * size, machine, present), text, machine) for factor in FACTORS]
     first = candidates[FACTORS.index(rules.TOKENS_PER_PARAMETER)]
     return Proposal(text, machine, estimate(present, text, machine), first, tuple(candidates), reason)
 
 
 def proposed_job(
-    shape: DecoderConfig,
+    shape: NetworkConfig,
     vocabulary: int,
     tokens: float,
     machine: Machine,
@@ -150,7 +151,7 @@ def proposed_job(
     return job
 
 
-def described_job(shape: DecoderConfig, vocabulary: int, train: PretrainConfig, resources: TrainResources) -> Job:
+def described_job(shape: NetworkConfig, vocabulary: int, train: PretrainConfig, resources: TrainResources) -> Job:
     """Return a job that is only described, never run: its paths do not exist."""
     nowhere = Path("/nonexistent")
     return Job(
@@ -193,7 +194,7 @@ def estimate(job: Job, text: Text, machine: Machine) -> SizedJob:
         seconds = max(seconds, job.total_steps * blocks * MIN_BLOCK_SECONDS)
     epochs = tokens / text.tokens
     stage = job.resources.parallel.zero_stage
-    warnings = [*warnings_of(job.network.parameters(job.vocab_size), tokens, text), *_memory_warnings(memory, stage, machine)]
+    warnings = [*warnings_of(count_parameters(job.network, job.vocab_size), tokens, text), *_memory_warnings(memory, stage, machine)]
     return SizedJob(job, tokens, epochs, flops, seconds, memory, tuple(warnings))
 
 

@@ -1,4 +1,4 @@
-"""The rules of thumb that a proposal follows, each with its source. Pure arithmetic.
+"""The rules of thumb that a proposal follows, each with its source.
 
 They were fitted on runs far larger than a book: below about 1e17 operations they are extrapolations, good for the order of magnitude.
 """
@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 
-from model.networks.decoder_config import DecoderConfig
+from model.networks.config import NetworkConfig
+from model.networks.meta import count_parameters
 
 TOKENS_PER_PARAMETER = 20  # Hoffmann et al. 2022, "Training compute-optimal large language models"
 GOOD_EPOCHS = 4  # Muennighoff et al. 2023, "Scaling data-constrained language models": up to here, repeated text is nearly as good as new
@@ -45,42 +46,29 @@ def vocabulary_for(text_bytes: float, parameters: float, width: int) -> int:
     return by_text
 
 
-def shape_for(parameters: float, vocab_size: int, like: DecoderConfig) -> DecoderConfig:
-    """Return a decoder of about `parameters` parameters, embeddings included; context and every other choice as in `like`.
+def shape_for(parameters: float, vocab_size: int, like: NetworkConfig) -> NetworkConfig:
+    """Return a network of about `parameters` parameters, embeddings included; context and every other choice as in `like`.
 
-    Width / layers grows from 32 to 128, about as in GPT-3's table 2.1 (Brown et al. 2020; Kaplan et al. 2020 found that it matters little);
-    head width is 32 to 128; two to four query heads share a key and value head; feed-forward is 8/3 of the width (Shazeer 2020), so that
-    its three matrices cost as much as two of four times the width.
+    Width / layers grows from 32 to 128, about as in GPT-3's table 2.1 (Brown et al. 2020; Kaplan et al. 2020 found that it matters little).
+    Every other size follows from the width as the network's kind says. Raise ValueError for a kind that has no such rule.
     """
     aspect = min(128.0, 32 * max(1.0, (parameters / 1e7) ** 0.22))
-    found: tuple[float, DecoderConfig] | None = None
-    for layers in range(2, 129):
-        for width in _widths(layers, aspect):
-            shape = _shape(width, layers, like)
-            size = shape.parameters(vocab_size)
-            error = abs(math.log(size / parameters)) + 0.3 * abs(math.log(width / layers / aspect))
-            if found is None or error < found[0]:
-                found = error, shape
+    candidates = sorted(
+        (0.3 * abs(math.log(width / layers / aspect)), layers, width) for layers in range(2, 129) for width in _widths(layers, aspect, like)
+    )
+    found: tuple[float, NetworkConfig] | None = None
+    for unlikely, layers, width in candidates:
+        if found is not None and unlikely >= found[0]:
+            break  # no later one can come closer
+        shape = like.resized(width, layers)
+        error = abs(math.log(count_parameters(shape, vocab_size) / parameters)) + unlikely
+        if found is None or error < found[0]:
+            found = error, shape
     assert found is not None
     return found[1]
 
 
-def _widths(layers: int, aspect: float) -> range:
-    width = round(layers * aspect)
-    step = head_width(width) * (2 if width < 768 else 4)
+def _widths(layers: int, aspect: float, like: NetworkConfig) -> range:
+    step = like.width_step(round(layers * aspect))
     low = max(step, math.floor(0.5 * layers * aspect / step) * step)
     return range(low, math.ceil(2 * layers * aspect / step) * step + 1, step)
-
-
-def head_width(width: int) -> int:
-    """Return the head width for a decoder of this width."""
-    return 32 if width < 512 else 64 if width < 2048 else 128
-
-
-def _shape(width: int, layers: int, like: DecoderConfig) -> DecoderConfig:
-    heads = width // head_width(width)
-    wanted = heads // 4 if heads >= 8 else heads // 2
-    shared = max(number for number in range(1, max(1, wanted) + 1) if heads % number == 0)
-    inner = max(64, round(width * 8 / 3 / 64) * 64)
-    sizes = {"width": width, "layers": layers, "heads": heads, "kv_heads": shared, "feed_forward": inner}
-    return DecoderConfig(**{**like.model_dump(), **sizes})

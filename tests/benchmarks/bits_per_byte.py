@@ -32,6 +32,7 @@ from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.services.home import home
 from model.networks.decoder_config import DecoderConfig
+from model.networks.meta import count_parameters
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
 from model.training.launch.launch import launch
@@ -136,7 +137,9 @@ def main() -> int:
     print(f"{course.shards}: {course.tokens:,} tokens a run in {course.steps} steps of {course.batch} rows, warm-up {course.warmup}")
     for one in (ours, theirs):
         shape = one.decoder
-        print(f"  {one.name:12} {shape.parameters(course.train.vocab_size):,} parameters, width {shape.width}, {shape.layers} layers")
+        print(
+            f"  {one.name:12} {count_parameters(shape, course.train.vocab_size):,} parameters, width {shape.width}, {shape.layers} layers"
+        )
     print(f"\n  {'':12} {'rate':>10} {'seed':>5} {'train loss':>11} {'val loss':>10} {'bits a byte':>11}", flush=True)
     told(*(best(course, one, recipe.seed, given.seeds) for one in (ours, theirs)))
     return 0
@@ -162,12 +165,12 @@ def told(ours: Sequence[Result], theirs: Sequence[Result]) -> None:
 
 def gpt2(ours: DecoderConfig, vocabulary: int) -> DecoderConfig:
     """The GPT-2-style decoder of as many layers and heads whose parameters are nearest to ours. Raises ValueError beyond 2 %."""
-    wanted = ours.parameters(vocabulary)
+    wanted = count_parameters(ours, vocabulary)
     shared = {"layers": ours.layers, "heads": ours.heads, "kv_heads": ours.heads, "context": ours.context, **GPT2}
     widths = range(2 * ours.heads, 2 * ours.width + 1, 2 * ours.heads)
     shapes = [DecoderConfig.model_validate({"width": width, "feed_forward": 4 * width, **shared}) for width in widths]
-    nearest = min(shapes, key=lambda shape: abs(shape.parameters(vocabulary) - wanted))
-    apart = nearest.parameters(vocabulary) / wanted - 1
+    nearest = min(shapes, key=lambda shape: abs(count_parameters(shape, vocabulary) - wanted))
+    apart = count_parameters(nearest, vocabulary) / wanted - 1
     if abs(apart) > LARGEST_DIFFERENCE:
         raise ValueError(
             f"the nearest GPT-2-style decoder has width {nearest.width} and {apart:+.1%} parameters, more than "

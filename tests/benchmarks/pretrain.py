@@ -38,6 +38,7 @@ from typing import Any
 from data.tokens.documents import read_documents
 from data.tokens.pack import pack
 from flows.recipe.loading import load
+from model.networks.meta import count_parameters
 from model.training.config import TrainResources
 from model.training.job import Job
 from model.training.launch.launch import launch
@@ -133,7 +134,7 @@ class Training:
         self.threads, self.rounds, self.updates = given.threads, given.rounds, given.updates
         job = shop.job("shape", threads=self.threads, steps=ENDLESS)
         self.tokens = job.train.global_batch * job.network.context
-        width, layers, parameters = job.network.width, job.network.layers, job.network.parameters(job.vocab_size)
+        width, layers, parameters = job.network.width, job.network.layers, count_parameters(job.network, job.vocab_size)
         print(
             f"{parameters:,} parameters (width {width}, {layers} layers, vocabulary {job.vocab_size:,}), {self.tokens:,} tokens an update "
             f"in micro-batches of {job.micro_batch} x {job.network.context}, {job.train.precision}",

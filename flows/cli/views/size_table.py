@@ -57,8 +57,7 @@ def _compared(found: Proposal) -> list[str]:
             "parameters": short(plan.parameters),
             "vocabulary (tokens)": f"{job.vocab_size:,}",
             "width x layers": f"{shape.width} x {shape.layers}",
-            "heads, of keys and values": f"{shape.heads}, {shape.kv_heads}",
-            "feed-forward": f"{shape.feed_forward:,}",
+            **{key.replace("_", " "): f"{getattr(shape, key):,}" for key in shape.SIZES if key not in ("width", "layers")},
             "context (tokens)": f"{shape.context:,}",
             "tokens trained on": short(plan.tokens),
             "tokens a parameter (20 is the rule)": f"{plan.tokens_per_parameter:.1f}",
@@ -117,7 +116,7 @@ def _changes(plan: SizedJob, present: SizedJob) -> list[str]:
     job, shape, before = plan.job, plan.job.network, present.job
     changes = [
         f"tokenizer.vocab_size={job.vocab_size}",
-        *(f"model.{key}={getattr(shape, key)}" for key in ("width", "layers", "heads", "kv_heads", "feed_forward")),
+        *(f"model.{key}={getattr(shape, key)}" for key in shape.SIZES),
         f"pretrain.learning_rate={job.train.learning_rate:g}",
         f"pretrain.tokens={job.train.tokens}",
         f"pretrain.global_batch={job.train.global_batch}",

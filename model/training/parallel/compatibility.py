@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from model.networks.base import NetworkBase
-from model.networks.decoder_config import DecoderConfig
+from model.networks.layout import Layout
 
 if TYPE_CHECKING:
     from model.training.parallel.config import ParallelConfig
@@ -20,9 +20,9 @@ WHOLE_MATRICES = ("muon", "adafactor")  # optimizers that need each weight as a 
 
 
 def incompatibilities(
-    decoder: DecoderConfig, train: TrainConfig, resources: TrainResources, *, section: str = "", shape: str = "", spread: str = ""
+    network: NetworkBase, train: TrainConfig, resources: TrainResources, *, section: str = "", shape: str = "", spread: str = ""
 ) -> Iterator[str]:
-    """Yield what can't be combined; `section`, `shape` and `spread` prefix the keys of train, decoder and parallel."""
+    """Yield what can't be combined; `section`, `shape` and `spread` prefix the keys of train, network and parallel."""
     parallel = resources.parallel
     key, least = ("batch_warmup_from" if train.batch_warmup_steps else "global_batch"), train.smallest_batch
     share, rest = divmod(least, parallel.data_workers)
@@ -33,36 +33,33 @@ def incompatibilities(
             f"{parallel.data_workers}"
         )
         return
-    if decoder.norm == "batch":
-        yield from _batch_norm(train, resources, section, shape, spread)
-    yield from _abilities(decoder, train, resources, section, shape)
+    yield from network.layout_problems(_layout(train, resources, section, shape, spread))
+    yield from _abilities(network, train, resources, section, shape)
     yield from _adapter(train, parallel, section, spread)
-    if decoder.whole_batch and train.adapter.KEEPS_BASE:
+    if network.whole_batch and train.adapter.KEEPS_BASE:
         yield f"{section}adapter.kind={train.adapter.kind} with {shape}norm=batch: training changes its statistics; use adapter.kind=full"
     if train.optimizer in WHOLE_MATRICES:
         yield from _matrix_optimizer(train.optimizer, parallel, section, spread)
-    if parallel.tensor > 1:
-        yield from _tensor_parallel(decoder, parallel.tensor, shape, spread)
-        if train.precision == "fp8":
-            yield f"{section}precision=fp8 with {spread}tensor={parallel.tensor} is not offered; use bf16, or tensor=1"
+    if parallel.tensor > 1 and train.precision == "fp8":
+        yield f"{section}precision=fp8 with {spread}tensor={parallel.tensor} is not offered; use bf16, or tensor=1"
     if parallel.pipeline > 1:
-        yield from _pipeline(decoder, train, resources, share, section, shape, spread)
+        yield from _pipeline(train, resources, share, section, spread)
 
 
-def _batch_norm(train: TrainConfig, resources: TrainResources, section: str, shape: str, spread: str) -> Iterator[str]:
-    """Batch norm needs the whole batch at once; otherwise its statistics would depend on how the batch is divided."""
-    if resources.parallel.workers > 1:
-        workers = f"{spread}workers={resources.parallel.workers}"
-        yield f"{shape}norm=batch with {workers}: each would normalize its own part; use one worker, or another norm"
-    if 0 < resources.micro_batch < train.global_batch:
-        yield (
-            f"{shape}norm=batch with micro_batch={resources.micro_batch}: each micro-batch of {section}global_batch={train.global_batch} "
-            "would have its own statistics; set micro_batch=0, or use another norm"
-        )
-    if train.batch_warmup_steps:
-        yield f"{shape}norm=batch with {section}batch_warmup_steps={train.batch_warmup_steps}: its batch can't grow; set 0, or another norm"
-    if resources.recompute != "none":
-        yield f"{shape}norm=batch with recompute={resources.recompute}: its statistics would be updated twice; set recompute=none"
+def _layout(train: TrainConfig, resources: TrainResources, section: str, shape: str, spread: str) -> Layout:
+    parallel = resources.parallel
+    return Layout(
+        workers=parallel.workers,
+        tensor=parallel.tensor,
+        pipeline=parallel.pipeline,
+        micro_batch=resources.micro_batch,
+        global_batch=train.global_batch,
+        batch_warmup_steps=train.batch_warmup_steps,
+        recompute=resources.recompute,
+        section=section,
+        shape=shape,
+        spread=spread,
+    )
 
 
 def _abilities(network: NetworkBase, train: TrainConfig, resources: TrainResources, section: str, shape: str) -> Iterator[str]:
@@ -100,33 +97,13 @@ def _matrix_optimizer(optimizer: str, parallel: ParallelConfig, section: str, sp
             )
 
 
-def _tensor_parallel(decoder: DecoderConfig, tensor: int, shape: str, spread: str) -> Iterator[str]:
-    for name in ("heads", "kv_heads", "feed_forward"):
-        count = getattr(decoder, name)
-        if count % tensor:
-            yield f"{shape}{name}={count} is not divisible by {spread}tensor={tensor}; choose a multiple, or a divisor of it for tensor"
-    if changed := _first_changed(decoder, {"attention": "grouped", "attention_bias": False, "feed_forward_bias": False}):
-        yield f"{shape}{changed} with {spread}tensor={tensor}: only plain matrices can be cut; use tensor=1, or its default"
-    if decoder.positions in ("alibi", "relative"):
-        yield f"{shape}positions={decoder.positions} with {spread}tensor={tensor}: its parameters per head can't be cut; use tensor=1"
-
-
-def _first_changed(config: DecoderConfig | TrainConfig | TrainResources, plain: dict[str, object]) -> str:
+def _first_changed(config: TrainConfig | TrainResources, plain: dict[str, object]) -> str:
     """Return the first key whose value differs from `plain`, with that value; empty if none does."""
     return next((f"{name}={getattr(config, name)}" for name, value in plain.items() if getattr(config, name) != value), "")
 
 
-def _pipeline(
-    decoder: DecoderConfig, train: TrainConfig, resources: TrainResources, share: int, section: str, shape: str, spread: str
-) -> Iterator[str]:
+def _pipeline(train: TrainConfig, resources: TrainResources, share: int, section: str, spread: str) -> Iterator[str]:
     stages = resources.parallel.pipeline
-    if decoder.layers < stages:
-        yield f"{shape}layers={decoder.layers} with {spread}pipeline={stages}: each stage needs at least one block; use fewer stages"
-    if decoder.positions in ("learned", "relative") or decoder.norm == "batch":
-        what = f"positions={decoder.positions}" if decoder.norm != "batch" else "norm=batch"
-        yield f"{shape}{what} with {spread}pipeline={stages}: its state belongs to no single stage; use pipeline=1"
-    if decoder.inputs:
-        yield f"{shape}inputs with {spread}pipeline={stages}: stages are sent tokens alone; use pipeline=1, or no other inputs"
     if changed := _first_changed(train, {"ema_decay": 0.0, "batch_warmup_steps": 0}) or (
         train.optimizer == "sophia" and "optimizer=sophia"
     ):

@@ -11,7 +11,7 @@ from types import TracebackType
 
 import torch
 
-from model.hardware.flops import utilization
+from model.hardware.flops import training_flops, utilization
 from model.hardware.peak import peak_of
 from model.hardware.resident import resident_bytes
 from model.training.job import Job
@@ -43,6 +43,8 @@ class Telemetry:
         # With frozen weights the usual count, which includes their gradients, would be too high.
         self._has_mfu = job.train.COUNTS_OPERATIONS and not job.train.adapter.KEEPS_BASE
         peak = peak_of(device, job.train.precision, job.resources.mfu_peak) if self._has_mfu else None
+        if peak:
+            training_flops(job.network, job.vocab_size)  # counted now, so that it takes no time of the first step
         self._peak = peak.flops * job.resources.parallel.workers if peak else 0.0
         self.peak_source = peak.source if peak else ""
         self._since = time.perf_counter()

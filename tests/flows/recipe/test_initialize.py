@@ -12,6 +12,7 @@ from data.sources.files import find_files
 from flows.recipe.initialize import propose, write_recipe
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
+from model.networks.meta import count_parameters
 
 
 def library(folder: Path, names: tuple[str, ...], size: int = 2000) -> Path:
@@ -59,7 +60,7 @@ def test_more_text_makes_a_larger_model(tmp_path: Path) -> None:
     for name, size in (("small", 10_000), ("large", 3_000_000)):
         write_recipe(library(tmp_path / name, NAMES, size))
         recipe = load(str(tmp_path / name))
-        sizes[name] = (recipe.model.parameters(recipe.tokenizer.vocab_size), recipe.tokenizer.vocab_size)
+        sizes[name] = (count_parameters(recipe.model, recipe.tokenizer.vocab_size), recipe.tokenizer.vocab_size)
     assert sizes["small"] < sizes["large"]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -9,8 +11,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from model.hardware.devices import DEVICES, device_of_driver, find_device
 from model.hardware.flops import attention_flops, product_weights, training_flops, utilization
 from model.hardware.peak import measured_peak, peak_of
+from model.layers.masks import causal_mask, pattern_rule
 from model.networks.decoder import Decoder
 from model.networks.decoder_config import DecoderConfig
+from model.networks.meta import parameters_by_role
+from model.planning.activations import row_activations
 
 SHAPE = DecoderConfig(width=64, layers=2, heads=4, kv_heads=2, feed_forward=192, context=32)
 
@@ -27,10 +32,37 @@ def test_training_operations_are_those_that_torch_counts(tied: bool) -> None:
 
 def test_the_count_is_six_per_weight_and_twelve_times_layers_times_heads_times_context() -> None:
     gpt3 = DecoderConfig(width=12288, layers=96, heads=96, kv_heads=96, feed_forward=49152, context=2048)
-    assert attention_flops(gpt3) == 12 * 96 * 12288 * 2048
-    assert training_flops(gpt3, 50257) == 6 * product_weights(gpt3, 50257) + attention_flops(gpt3)
+    assert attention_flops(gpt3, 50257) == 12 * 96 * 12288 * 2048
+    assert training_flops(gpt3, 50257) == 6 * product_weights(gpt3, 50257) + attention_flops(gpt3, 50257)
     untied = gpt3.model_copy(update={"tied_embeddings": False})
     assert product_weights(untied, 50257) == product_weights(gpt3, 50257)
+
+
+def test_norms_gains_apart_every_weight_of_a_tied_decoder_is_in_a_product() -> None:
+    counts = parameters_by_role(SHAPE, 100)
+    assert product_weights(SHAPE, 100) == counts["matrix"] + counts["embedding"]
+    assert counts == {"matrix": 2 * (2 * 64 * 64 + 2 * 64 * 32 + 3 * 64 * 192), "embedding": 100 * 64, "vector": 5 * 64}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "attended"),
+    [({"pattern": "sliding", "window": 5}, 5), ({"pattern": "block_sparse", "block": 3, "local_blocks": 1, "global_blocks": 1}, 9)],
+)
+def test_attention_counts_the_most_tokens_that_a_token_sees(pattern: dict[str, Any], attended: int) -> None:
+    shape = DecoderConfig.model_validate({**SHAPE.model_dump(), **pattern})
+    positions = torch.arange(shape.context)
+    seen = causal_mask(0, shape.context, torch.device("cpu"))[0, 0] & pattern_rule(shape)(positions[:, None], positions[None, :])
+    assert shape.attended == seen.sum(dim=1).max() == attended
+    assert attention_flops(shape, 100) == 12 * 2 * 64 * attended
+    assert product_weights(shape, 100) == product_weights(SHAPE, 100)
+
+
+def test_measuring_a_network_leaves_random_numbers_as_they_were() -> None:
+    before = torch.random.get_rng_state()
+    shape = SHAPE.model_copy(update={"dropout": 0.1, "width": 96})
+    training_flops(shape, 101)
+    row_activations(shape, 101, "none", packed=False)
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_mfu_is_the_share_of_the_peak() -> None:

@@ -17,6 +17,7 @@ from model.layers.cache import KeyValueCache
 from model.layers.norms import BatchNorm
 from model.networks.decoder import Decoder
 from model.networks.directory import load_model, read_config, save_model
+from model.networks.meta import count_parameters
 from model.quantization.int4 import Int4Config
 from model.quantization.int8 import Int8Config
 from model.quantization.quantize import quantize
@@ -29,7 +30,7 @@ each = pytest.mark.parametrize("choice", EVERY.values(), ids=EVERY.keys())
 @each
 def test_the_config_counts_the_parameters_that_the_decoder_has(choice: dict[str, Any]) -> None:
     config = small_config(**choice)
-    assert config.parameters(VOCABULARY) == sum(parameter.numel() for parameter in Decoder(config, VOCABULARY).parameters())
+    assert count_parameters(config, VOCABULARY) == sum(parameter.numel() for parameter in Decoder(config, VOCABULARY).parameters())
 
 
 @each

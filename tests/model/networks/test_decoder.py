@@ -12,6 +12,7 @@ from model.layers.positions.documents import positions_in_documents
 from model.networks.decoder import Decoder
 from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import ModelError, load_model, read_config, save_model
+from model.networks.meta import count_parameters
 
 VOCABULARY = 97
 SMALL = DecoderConfig(width=32, layers=3, heads=4, kv_heads=2, feed_forward=48, context=64, initial_std=0.2)
@@ -138,7 +139,7 @@ def test_residual_outputs_start_smaller_than_other_weights() -> None:
 def test_the_config_counts_the_parameters_that_the_decoder_has() -> None:
     for tied in (True, False):
         config = SMALL.model_copy(update={"tied_embeddings": tied})
-        assert config.parameters(VOCABULARY) == sum(p.numel() for p in Decoder(config, VOCABULARY).parameters())
+        assert count_parameters(config, VOCABULARY) == sum(p.numel() for p in Decoder(config, VOCABULARY).parameters())
 
 
 @pytest.mark.parametrize(("field", "value"), [("width", 30), ("kv_heads", 3)])

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.networks.decoder_config import DecoderConfig
+from model.networks.meta import count_parameters
 from model.planning import rules
 from model.planning.machine import Machine, machine_for
 from model.planning.proposal import Proposal, Text, described_job, propose, warnings_of
@@ -79,4 +80,4 @@ def test_rate_and_batch_are_those_of_the_published_fit() -> None:
 def test_a_shape_has_about_the_requested_parameters(parameters: float, vocabulary: int) -> None:
     if vocabulary * 128 < parameters / 3:
         shape = rules.shape_for(parameters, vocabulary, DecoderConfig())
-        assert shape.parameters(vocabulary) == pytest.approx(parameters, rel=0.25)
+        assert count_parameters(shape, vocabulary) == pytest.approx(parameters, rel=0.25)

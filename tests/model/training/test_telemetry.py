@@ -26,7 +26,7 @@ def test_every_step_reports_speed_mfu_memory_and_wait_and_samples_change_nothing
         assert line["tokens_per_second"] == pytest.approx(8 * CONTEXT / line["seconds"], rel=0.02)
         assert 0 <= line["data_seconds"] < line["seconds"]
         assert 100e6 < line["memory_bytes"] < 8e9
-        assert line["mfu"] == pytest.approx(line["tokens_per_second"] * training_flops(plain.decoder, VOCABULARY) / 67e12, abs=1e-5)
+        assert line["mfu"] == pytest.approx(line["tokens_per_second"] * training_flops(plain.network, VOCABULARY) / 67e12, abs=1e-5)
     assert "h100-sxm fp32" in heard[0].note
     assert [line["step"] for line in read_lines(plain.output / "logs" / "timing.jsonl")] == [1, 2, 3, 4, 5, 6]
     assert not (plain.output / "logs" / "samples.jsonl").exists()

@@ -1,0 +1,78 @@
+"""A network built without numbers, on torch's meta device, to ask it for its sizes instead of computing them from a formula.
+
+Where blocks are alike, one and two of them tell what any number of them takes, so a shape of billions costs milliseconds. A forward pass
+runs on fake tensors: those have no numbers either, but answer for the device that they stand for, so autocast and the choice of kernels
+are those of a real pass. Neither touches the state of torch's random numbers.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from model.networks.base import NetworkBase
+from model.networks.network import Network, Role
+
+FILLS = frozenset(fill for name, fill in vars(nn.init).items() if name.endswith("_") and not name.startswith("_"))
+
+
+class _Unfilled(TorchFunctionMode):
+    """Skips `torch.nn.init`: tensors of shapes alone have nothing to initialize."""
+
+    def __torch_function__(self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        if func in FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+def meta_network(config: NetworkBase, vocab_size: int) -> Network:
+    """Return the network on the meta device, with shapes and types and no memory."""
+    with torch.device("meta"), _Unfilled():
+        return config.build(vocab_size)
+
+
+@contextmanager
+def fake_network(config: NetworkBase, vocab_size: int) -> Iterator[Network]:
+    """Inside, tensors are fake ones of a CPU; yield the network as such, in evaluation mode. It can't be used outside."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    network = meta_network(config, vocab_size)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield network.to_empty(device="cpu").eval()
+
+
+def example_inputs(config: NetworkBase, rows: int, length: int) -> dict[str, Tensor]:
+    """Return the columns that the network reads, of rows that are one text each."""
+    widths = {name: width for reads in config.all_inputs for name, width in reads.columns().items()}
+    columns = {name: torch.zeros(rows, length, width) for name, width in widths.items()}
+    return {"tokens": torch.zeros(rows, length, dtype=torch.long), **columns}
+
+
+def parameters_by_role(config: NetworkBase, vocab_size: int) -> Mapping[Role, int]:
+    """Count the parameters of a network by their role."""
+    counts, last_block = _counted(config.shallow, vocab_size)
+    return {role: count + last_block[role] * (config.layers - config.shallow.layers) for role, count in counts.items()}
+
+
+def count_parameters(config: NetworkBase, vocab_size: int) -> int:
+    """Count all parameters of a network, embeddings included."""
+    return sum(parameters_by_role(config, vocab_size).values())
+
+
+@lru_cache(maxsize=4096)
+def _counted(config: NetworkBase, vocab_size: int) -> tuple[Mapping[Role, int], Mapping[Role, int]]:
+    """Count the parameters by role: of the whole network, and of its last block."""
+    network = meta_network(config, vocab_size)
+    roles, last = network.roles(), {id(parameter) for parameter in network.blocks()[-1].parameters()}
+    whole, block = Counter[Role](), Counter[Role]()
+    for name, parameter in network.named_parameters():
+        whole[roles[name]] += parameter.numel()
+        block[roles[name]] += parameter.numel() if id(parameter) in last else 0
+    return whole, block
