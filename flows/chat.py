@@ -1,4 +1,4 @@
-"""Base model -> instruction tuning -> preference tuning -> gate."""
+"""Base model -> tuning, step by step -> gate."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import NamedTuple
 from flows.base import Base
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
-from tasks.chat.dpo import dpo
 from tasks.chat.encode import encode
-from tasks.chat.sft import sft
+from tasks.chat.tune import tune
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
-from tasks.stage.store.artifact import StageOutput
+from tasks.stage.store.artifact import StageInput, StageOutput
+
+QUESTIONS = "questions"
 
 
 class Chat(NamedTuple):
@@ -24,13 +25,26 @@ class Chat(NamedTuple):
 
 
 def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
-    """Tune on instructions, then on preferences, evaluate; stop the flow unless the gate passes."""
-    encoded = encode(recipe.encode, conversations=corpus.examples, tokenizer=base.tokenizer)
-    tuned = sft(recipe.instruction_tuning, model=base.model, shards=encoded.part("sft"))
-    aligned = dpo(recipe.preference_tuning, model=tuned, shards=encoded.part("preference"))
+    """Tune by each step of the recipe, evaluate; stop the flow unless the gate passes."""
+    rows = tuning_rows(recipe, corpus, base)
+    model = base.model
+    for step in recipe.tuning:
+        model = tune.at(step.name)(recipe.tuning_by(step), model=model, **rows[step.READS])
     measured = evaluate.at("chat")(
-        recipe.evaluate.chat, model=aligned, tokenizer=base.tokenizer, packed=base.packed, examples=corpus.examples
+        recipe.evaluate.chat, model=model, tokenizer=base.tokenizer, packed=base.packed, examples=corpus.examples
     )
     verdict = gate.at("chat")(recipe.gates.chat, chat=measured)
     require(verdict)
-    return Chat(aligned, measured, verdict)
+    return Chat(model, measured, verdict)
+
+
+def tuning_rows(recipe: Recipe, corpus: Corpus, base: Base) -> dict[str, dict[str, StageInput]]:
+    """Return the inputs of tuning by what a step reads: questions as they are, or a kind of rows that `encode` makes."""
+    kinds = {step.READS for step in recipe.tuning}
+    rows: dict[str, dict[str, StageInput]] = {}
+    if shard_kinds := sorted(kinds - {QUESTIONS}):
+        encoded = encode(recipe.encode, conversations=corpus.examples, tokenizer=base.tokenizer)
+        rows = {kind: {"shards": encoded.part(kind)} for kind in shard_kinds}
+    if QUESTIONS in kinds:
+        rows[QUESTIONS] = {"questions": corpus.examples.part("questions_seen.jsonl"), "tokenizer": base.tokenizer}
+    return rows

@@ -1,4 +1,7 @@
-"""Changes from the command line: `--set key.path=value` applied to a recipe's plain data."""
+"""Changes from the command line: `--set key.path=value` applied to a recipe's plain data.
+
+An entry of a list goes by its number or its name: `tuning[0].steps=40` or `tuning.sft.steps=40`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from flows.recipe.schema import Recipe
+from flows.recipe.shorthands import LISTS, expand_shorthands
 from flows.recipe.validation import RecipeError
 
 NUMBER = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]+")
@@ -20,8 +24,13 @@ def apply_change(data: dict[str, Any], change: str) -> None:
     key, sign, text = change.partition("=")
     if not sign or not key:
         raise RecipeError(f"--set {change!r}: write key=value, such as sft.learning_rate=0.001.")
-    target: Any = data
     parts = key.replace("[", ".").replace("]", "").split(".")
+    if any(tuple(parts[: len(path)]) == path for path in LISTS.values()):
+        # What the file gives by a shorthand is an entry of the list that is changed.
+        expanded = _expanded(data, change)
+        data.clear()
+        data.update(expanded)
+    target: Any = data
     for depth, part in enumerate(parts[:-1], start=1):
         # What the file does not give starts from its default, so an entry of a default list can be changed.
         inside = parts[:depth]
@@ -33,6 +42,13 @@ def apply_change(data: dict[str, Any], change: str) -> None:
         target[_index(target, parts[-1], change)] = value
     else:
         target[parts[-1]] = value
+
+
+def _expanded(data: dict[str, Any], change: str) -> dict[str, Any]:
+    try:
+        return expand_shorthands(data)
+    except ValueError as error:
+        raise RecipeError(f"--set {change!r}: {error}") from error
 
 
 def parse_value(text: str, change: str) -> Any:
@@ -47,6 +63,9 @@ def parse_value(text: str, change: str) -> Any:
 
 
 def _index(target: list[Any], part: str, change: str) -> int:
+    names = [item.get("name", item.get("kind")) if isinstance(item, dict) else None for item in target]
+    if part in names:
+        return names.index(part)
     if not part.isdigit() or int(part) >= len(target):
         raise RecipeError(f"--set {change!r}: {part!r} is not one of the {len(target)} entries; they count from 0.")
     return int(part)

@@ -12,20 +12,30 @@ from model.training.parallel.compatibility import incompatibilities
 
 if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
+    from model.training.config import TrainConfig
 
 
-# Names that a variant would share with a position of evaluate, or with an input of export or of a gate.
+# Names that a step of tuning or a variant would share with a position of evaluate, or with an input of export or of a gate.
 TAKEN = frozenset({"base", "chat", "release", "config", "work", "model", "rows", "tokenizer", "measured", "verdict", "funnel"})
 
 
 def contradictions(recipe: Recipe) -> Iterator[str]:
     """Yield one sentence for each pair of keys that do not fit together."""
     yield from _lengths(recipe)
+    yield from _names("tuning", [step.name for step in recipe.tuning])
+    yield from _names("release.variants", [variant.name for variant in recipe.release.variants])
     yield from _training(recipe)
     yield from _export(recipe)
     yield from _variants(recipe)
     yield from _sources(recipe)
     yield from _mixture(recipe)
+
+
+def _names(section: str, names: list[str]) -> Iterator[str]:
+    if double := sorted({name for name in names if names.count(name) > 1}):
+        yield f"{section} has {names.count(double[0])} called {double[0]!r}; give each a name of its own"
+    if taken := sorted(TAKEN.intersection(names)):
+        yield f"{section} has one called {taken[0]!r}, a name that the flow itself uses; choose another"
 
 
 def _lengths(recipe: Recipe) -> Iterator[str]:
@@ -36,7 +46,8 @@ def _lengths(recipe: Recipe) -> Iterator[str]:
 
 
 def _training(recipe: Recipe) -> Iterator[str]:
-    for section, train in (("pretrain.", recipe.pretrain), ("sft.", recipe.sft), ("dpo.", recipe.dpo)):
+    steps: list[tuple[str, TrainConfig]] = [(f"tuning[{number}].", step) for number, step in enumerate(recipe.tuning)]
+    for section, train in [("pretrain.", recipe.pretrain), *steps]:
         resources = recipe.resources.training.for_training(train)
         yield from incompatibilities(recipe.model, train, resources, section=section, shape="model.", spread="resources.training.parallel.")
     default = type(recipe.model).model_fields["initial_std"].default
@@ -60,10 +71,6 @@ def _export(recipe: Recipe) -> Iterator[str]:
 
 def _variants(recipe: Recipe) -> Iterator[str]:
     names = [variant.name for variant in recipe.release.variants]
-    if double := sorted({name for name in names if names.count(name) > 1}):
-        yield f"release.variants has {names.count(double[0])} called {double[0]!r}; give each a name of its own"
-    if taken := sorted(TAKEN.intersection(names)):
-        yield f"release.variants has one called {taken[0]!r}, a name that the flow itself uses; choose another"
     for number, bound in enumerate(recipe.gates.release.bounds):
         for metric in filter(None, (bound.metric, bound.relative_to)):
             if metric.partition(".")[0] not in ("release", *names):

@@ -38,6 +38,12 @@ def commented_key(model: BaseModel, name: str) -> str:
     return "\n".join(_field(model, name, 0)) + "\n"
 
 
+def commented_section(name: str, model: BaseModel) -> str:
+    """Return an entry of a list as `commented` shows a section called `name`."""
+    meaning = (type(model).__doc__ or "").strip().splitlines()[0]
+    return "\n".join([*_comment(meaning), *_value(name, model, 0)]) + "\n"
+
+
 def short_yaml(recipe: BaseModel, head: str, reasons: Mapping[str, str]) -> str:
     """Return YAML of the keys in `reasons` alone, each with its reason beside it. Keys are dotted paths, in the recipe's order."""
     lines, open_sections = [*_comment(head), ""], list[str]()

@@ -7,10 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from flows.recipe.commented_yaml import MARK, commented, commented_key
+from flows.recipe.commented_yaml import MARK, commented, commented_key, commented_section
 from flows.recipe.differences import compare_recipes
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
+from flows.recipe.shorthands import QUANTIZE, STEPS, TUNING
 from flows.recipe.validation import RecipeError, did_you_mean
 
 
@@ -19,17 +20,33 @@ def show_recipe(name: str, section: str = "", changes: tuple[str, ...] = ()) -> 
     recipe = load(name, changes)
     if not section:
         return commented(recipe, f"Recipe {recipe.name}, every key. Those marked {MARK} differ from their default.")
-    model: BaseModel = recipe
-    *parents, last = section.split(".")
-    for depth, part in enumerate([*parents, last]):
-        known = list(type(model).model_fields) if isinstance(model, BaseModel) else []
-        if part not in known:
-            where = ".".join(section.split(".")[:depth]) or "a recipe"
-            hint = did_you_mean(part, known) or (f"; it has {', '.join(known)}." if known else "; it is a single value.")
-            raise RecipeError(f"{section!r}: {where} has no key {part!r}{hint}")
-        if depth < len(parents):
-            model = getattr(model, part)
-    return commented_key(model, last)
+    *parents, last = section.replace("[", ".").replace("]", "").split(".")
+    holder: Any = recipe
+    for depth, part in enumerate(parents):
+        holder = _inside(holder, part, section, depth)
+    value = _inside(holder, last, section, len(parents))
+    return commented_key(holder, last) if last in _fields(holder) else commented_section(last, value)
+
+
+def _inside(holder: Any, part: str, section: str, depth: int) -> Any:
+    """Return the key `part` of a model, or the entry of a list by its number or its name. Raises RecipeError if it is not there."""
+    inside: dict[str, Any] = {name: getattr(holder, name) for name in _fields(holder)}
+    if isinstance(holder, tuple):
+        inside = {str(number): item for number, item in enumerate(holder)} | {item.name: item for item in holder if hasattr(item, "name")}
+    known = [name for name in inside if not name.isdigit()]
+    if isinstance(holder, Recipe):
+        # A step of tuning can be given as a section of its name.
+        inside |= {step.name: step for step in holder.tuning if step.name in STEPS}
+        known = list(inside)
+    if part not in inside:
+        where = ".".join(section.split(".")[:depth]) or "a recipe"
+        hint = did_you_mean(part, known) or (f"; it has {', '.join(known)}." if known else "; it is a single value.")
+        raise RecipeError(f"{section!r}: {where} has no key {part!r}{hint}")
+    return inside[part]
+
+
+def _fields(holder: Any) -> list[str]:
+    return list(type(holder).model_fields) if isinstance(holder, BaseModel) else []
 
 
 def diff_recipes(first: str, second: str) -> str:
@@ -47,6 +64,9 @@ def recipe_schema() -> str:
         "title": "Extends",
         "description": "recipe that this one builds on: a name that comes with folio, or a path relative to this file",
     }
+    for step in TUNING:
+        schema["properties"][step.name] = {"$ref": f"#/$defs/{type(step).__name__}"}
+    schema["properties"][QUANTIZE] = {"oneOf": schema["$defs"]["Releasing"]["properties"]["variants"]["items"]["oneOf"]}
     # What a recipe extends may bring what it must have.
     schema["anyOf"] = [{"required": ["extends"]}, {"required": schema.pop("required")}]
     schema["$defs"]["IngestConfig"].pop("required")

@@ -15,6 +15,7 @@ import yaml
 
 from flows.recipe.changes import apply_change
 from flows.recipe.schema import Recipe
+from flows.recipe.shorthands import without_replaced
 from flows.recipe.validation import RecipeError, did_you_mean, validate
 
 BUILT_IN = Path(__file__).parent
@@ -73,7 +74,7 @@ def _read_with_bases(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
         found = find_recipe(base, path.parent)
     except RecipeError as error:
         raise RecipeError(f"{path}: extends={base!r}: {error}") from error
-    return _merged(_read_with_bases(found, chain), data)
+    return _merged(without_replaced(_read_with_bases(found, chain), data), data)
 
 
 def _merged(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from data.synthetic.config import SyntheticSource
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
 from data.universe.config import UniverseSource
 from flows.recipe.checks import contradictions
-from flows.recipe.shorthands import expand_shorthands
+from flows.recipe.shorthands import TUNING, expand_shorthands
 from flows.recipe.unused_keys import unused_keys
 from flows.services.home import home, store_url, tracking_url
 from model.evaluation.config import EvaluateConfig
@@ -34,7 +34,7 @@ from model.networks.decoder_config import DecoderConfig
 from model.quantization.config import VariantConfig
 from model.quantization.int8 import Int8Config
 from model.release.config import CardConfig, ExportConfig
-from model.training.config import DpoConfig, PretrainConfig, SftConfig
+from model.training.config import PretrainConfig, PretrainStep, TuningStep
 from tasks.release.export import Exporting
 from tasks.stage.tracking.cost import Rates
 from tasks.training.config import Pretraining, Tuning
@@ -123,10 +123,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()
     model: NetworkConfig = DecoderConfig()
-    pretrain: PretrainConfig = PretrainConfig()
+    pretrain: PretrainStep = PretrainConfig()
     encode: EncodeConfig = EncodeConfig()
-    sft: SftConfig = SftConfig()
-    dpo: DpoConfig = DpoConfig()
+    tuning: tuple[TuningStep, ...] = Field(
+        TUNING, description="steps of training that follow each other, each from the model before it; [] leaves the base model as it is"
+    )
     evaluate: Evaluations = Evaluations()
     gates: Gates = Gates()
     release: Releasing = Releasing()
@@ -174,15 +175,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         """The pretraining stage's config."""
         return Pretraining(model=self.model, train=self.pretrain, seed=self.seed)
 
-    @property
-    def instruction_tuning(self) -> Tuning:
-        """The SFT stage's config."""
-        return Tuning(train=self.sft, seed=self.seed)
-
-    @property
-    def preference_tuning(self) -> Tuning:
-        """The DPO stage's config."""
-        return Tuning(train=self.dpo, seed=self.seed)
+    def tuning_by(self, step: TuningStep) -> Tuning:
+        """Return the config of the stage that tunes by `step`."""
+        return Tuning(train=step, seed=self.seed)
 
     @property
     def exporting(self) -> Exporting:
@@ -194,8 +189,8 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             export=self.export,
             card=self.card.completed(self.name, self.description),
             pretrain=self.pretrain,
-            sft=self.sft,
-            dpo=self.dpo,
+            tuning=self.tuning,
+            titles=tuple(step.title for step in self.tuning),
         )
 
     @property

@@ -1,7 +1,8 @@
-"""Sections that stand for longer ones.
+"""Sections that stand for entries of lists, and keys that a section of training may call by an older name.
 
+`sft: {steps: 40}` stands for the step of that name in the default `tuning`, so `tuning: [{kind: sft, steps: 40}, {kind: dpo}]`.
 `quantize: {embeddings: false}` stands for `release: {variants: [{kind: int8, embeddings: false}]}`: one variant, INT8 unless it names its
-kind.
+kind. A section of training may say `objective` for `kind`; pretraining that names none predicts the next token.
 """
 
 from __future__ import annotations
@@ -9,32 +10,68 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from model.training.config import DpoConfig, PretrainConfig, SftConfig, TuningStep
+
+TUNING: tuple[TuningStep, ...] = (SftConfig(), DpoConfig())
+STEPS = {step.name: number for number, step in enumerate(TUNING)}
 QUANTIZE = "quantize"
-TRAINING = ("pretrain", "sft", "dpo")
+# The list that each shorthand stands for an entry of, as a path of keys.
+LISTS = {**{name: ("tuning",) for name in STEPS}, QUANTIZE: ("release", "variants")}
 
 
 def expand_shorthands(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return a recipe's plain data without shorthands. Raise ValueError if it gives a section in both forms."""
-    data = {name: _renamed(section) if name in TRAINING else section for name, section in given.items()}
-    if QUANTIZE not in data:
-        return data
-    variant, release = data.pop(QUANTIZE), data.get("release", {})
-    if not isinstance(release, Mapping) or "variants" in release:
-        raise ValueError("quantize stands for release.variants with one entry, and both are given; keep release.variants")
-    data["release"] = {**release, "variants": [{"kind": "int8", **variant} if isinstance(variant, Mapping) else variant]}
+    data = dict(given)
+    if "pretrain" in data:
+        data["pretrain"] = _of_kind("pretrain", data["pretrain"], PretrainConfig.model_fields["kind"].default)
+    if steps := {name: data.pop(name) for name in STEPS if name in data}:
+        if "tuning" in data:
+            raise ValueError(f"{next(iter(steps))} stands for an entry of tuning, and both are given; keep tuning")
+        data["tuning"] = [_of_kind(step.name, steps.get(step.name, {}), step.kind) for step in TUNING]
+        if other := next((name for name, step in zip(STEPS, data["tuning"], strict=True) if _kind_of(step) not in (None, name)), None):
+            raise ValueError(f"{other}.kind: {other} stands for a step of that kind; for a step of another kind give the list tuning")
+    if QUANTIZE in data:
+        variant, release = data.pop(QUANTIZE), data.get("release", {})
+        if not isinstance(release, Mapping) or "variants" in release:
+            raise ValueError("quantize stands for release.variants with one entry, and both are given; keep release.variants")
+        data["release"] = {**release, "variants": [{"kind": "int8", **variant} if isinstance(variant, Mapping) else variant]}
     return data
 
 
-def _renamed(section: Any) -> Any:
-    """Return a section of training with its kind called `kind`, if it calls it `objective`."""
-    if not isinstance(section, Mapping) or "objective" not in section:
-        return section
-    return {"kind" if name == "objective" else name: value for name, value in section.items()}
+def without_replaced(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a recipe builds on without the shorthands for entries of a list that the recipe gives itself."""
+    return {name: value for name, value in base.items() if name not in LISTS or not _gives(own, LISTS[name])}
+
+
+def _gives(data: Any, path: tuple[str, ...]) -> bool:
+    return not path or (isinstance(data, Mapping) and path[0] in data and _gives(data[path[0]], path[1:]))
 
 
 def written_key(location: tuple[Any, ...], data: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return the location of an error as the recipe writes it, with a shorthand in place of what it stands for."""
-    within_variant = ("release", "variants", 0)
-    if QUANTIZE in data and location[:3] == within_variant:
-        return (QUANTIZE, *location[4:])  # the part after the index is the variant's kind
+    for name, path in LISTS.items():
+        entry = (*path, STEPS.get(name, 0))
+        if name in data and location[: len(entry)] == entry:
+            return (name, *location[len(entry) + 1 :])  # the part after the index is the entry's kind
     return location
+
+
+def written_text(message: str, data: Mapping[str, Any]) -> str:
+    """Return a message about a recipe with its keys as the recipe writes them."""
+    for name, path in LISTS.items():
+        if name in data:
+            message = message.replace(f"{'.'.join(path)}[{STEPS.get(name, 0)}].", f"{name}.")
+    return message
+
+
+def _kind_of(section: Any) -> Any:
+    return section.get("kind") if isinstance(section, Mapping) else None
+
+
+def _of_kind(name: str, section: Any, kind: str) -> Any:
+    """Return a section of training with its kind, by default `kind`, which it may call `objective`."""
+    if not isinstance(section, Mapping):
+        return section
+    if "kind" in section and "objective" in section:
+        raise ValueError(f"{name}.objective is the older name of {name}.kind, and both are given; keep kind")
+    return {"kind": kind, **{"kind" if name == "objective" else name: value for name, value in section.items()}}

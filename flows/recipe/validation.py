@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from flows.recipe.schema import Recipe
-from flows.recipe.shorthands import written_key
+from flows.recipe.shorthands import LISTS, written_key, written_text
 
 
 class RecipeError(ValueError):
@@ -33,7 +33,7 @@ def did_you_mean(word: str, known: list[str]) -> str:
 
 
 def _explain(item: Any, data: dict[str, Any]) -> str:
-    key, value = ".".join(str(part) for part in _without_kinds(written_key(item["loc"], data))), item["input"]
+    key, value = ".".join(str(part) for part in written_key(tuple(_without_kinds(item["loc"])), data)), item["input"]
     if item["type"] == "extra_forbidden":
         known = _sibling_keys(item["loc"])
         hint = did_you_mean(str(item["loc"][-1]), known) or f"; known keys here: {', '.join(known)}."
@@ -43,7 +43,7 @@ def _explain(item: Any, data: dict[str, Any]) -> str:
     if item["type"] == "union_tag_not_found":
         return f"  {key}: no kind; say which it is, such as `kind: files`"
     given = "" if isinstance(value, (dict, BaseModel)) else f" (given: {value!r})"
-    return f"  {key or 'recipe'}: {item['msg'].removeprefix('Value error, ')}{given}"
+    return f"  {key or 'recipe'}: {written_text(item['msg'].removeprefix('Value error, '), data)}{given}"
 
 
 def _without_kinds(location: tuple[Any, ...]) -> list[Any]:
@@ -63,7 +63,8 @@ def _sibling_keys(location: tuple[Any, ...]) -> list[str]:
     for part in location[:-1]:
         inside, chosen = _entered(models, part)
         models = inside or chosen or models
-    return sorted({name for model in models for name in model.model_fields})
+    shorthands = LISTS if models == [Recipe] else ()
+    return sorted({*shorthands, *(name for model in models for name in model.model_fields)})
 
 
 def _entered(models: list[type[BaseModel]], part: Any) -> tuple[list[type[BaseModel]], list[type[BaseModel]]]:

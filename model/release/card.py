@@ -7,12 +7,13 @@ facts give the same bytes. A missing fact is shown as missing. A card without li
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from model.training.config import DpoConfig, PretrainConfig, SftConfig
+from model.training.config import PretrainStep, TuningStep
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$-])")
 
@@ -57,10 +58,10 @@ def render_card(card: ModelCard, facts: dict[str, Any]) -> str:
     return template.render(card=card, facts=facts, measured=with_intervals(card.metrics))
 
 
-def training_facts(pretrain: PretrainConfig, sft: SftConfig, dpo: DpoConfig, context: int, seed: int) -> dict[str, str | int | float]:
-    """Return how a model was trained, by the card's labels."""
+def training_facts(pretrain: PretrainStep, tuning: Mapping[str, TuningStep], context: int, seed: int) -> dict[str, str | int | float]:
+    """Return how a model was trained, by the card's labels. `tuning`: the steps by title, in order."""
     facts: dict[str, str | int | float] = {"seed": seed}
-    for name, config in (("pretraining", pretrain), ("instruction tuning", sft), ("preference tuning", dpo)):
+    for name, config in {"pretraining": pretrain, **tuning}.items():
         steps = config.total_steps(context)
         facts |= {f"{name}, steps": steps, f"{name}, rows a step": config.global_batch, f"{name}, learning rate": config.learning_rate}
     facts |= {"pretraining, tokens": pretrain.total_steps(context) * pretrain.global_batch * context, "precision": pretrain.precision}

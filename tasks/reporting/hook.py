@@ -17,6 +17,7 @@ from tasks.stage.stage import STAGES, Hook
 if TYPE_CHECKING:
     from tasks.reporting.parts import Section
     from tasks.reporting.summary import RunSummary
+    from tasks.stage.store.artifact import Artifact
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,23 @@ class Topic:
 
 
 class ReportHook(Hook):
-    """The topics under which the page shows a stage, and what it calls the stage there: by default the stage's name."""
+    """The topics under which the page shows a stage, and what it calls the stage there: by default its position.
 
-    def __init__(self, *topics: Topic, title: str = "") -> None:
+    `title` may also be found out from a position and its artifact.
+    """
+
+    def __init__(self, *topics: Topic, title: str | Callable[[str, Artifact], str] = "") -> None:
         self.topics = topics
-        self.title = title
+        self._title = title
+
+    @property
+    def title(self) -> str:
+        """What the page calls the stage at every position; "" if that differs or is not said."""
+        return self._title if isinstance(self._title, str) else ""
+
+    def title_at(self, position: str, artifact: Artifact) -> str:
+        """Return what the page calls the stage at a position."""
+        return (self._title if isinstance(self._title, str) else self._title(position, artifact)) or position
 
 
 def report_hook(stage: str) -> ReportHook:

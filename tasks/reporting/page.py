@@ -59,6 +59,6 @@ def _positions(run: RunSummary) -> dict[Topic, dict[str, str]]:
     for position, artifact in artifacts.items():
         reported = report_hook(artifact.stage)
         for topic in reported.topics:
-            shown[topic][position] = reported.title or position
+            shown[topic][position] = reported.title_at(position, artifact)
     every = dict.fromkeys([*run.causes, *artifacts], "")
     return shown | {LINEAGE: every, STAGE_TABLE: every}

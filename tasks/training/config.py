@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field, ValidationError
 
 from model.networks.config import NetworkConfig
-from model.training.config import DpoConfig, PretrainConfig, SftConfig
+from model.training.config import PretrainStep, TuningStep
+
+if TYPE_CHECKING:
+    from tasks.stage.store.artifact import Artifact
 
 
 class Pretraining(BaseModel, frozen=True, extra="forbid"):
     """Everything that decides a pretrained model besides its tokens."""
 
     model: NetworkConfig
-    train: PretrainConfig
+    train: PretrainStep
     seed: int = Field(description="of initial weights and sample order")
 
 
 class Tuning(BaseModel, frozen=True, extra="forbid"):
-    """Everything that decides a tuned model besides its tokens and the model it starts from."""
+    """Everything that decides a tuned model besides its rows and the model it starts from."""
 
-    train: SftConfig | DpoConfig
+    train: TuningStep
     seed: int = Field(description="of sample order")
+
+
+def step_title(position: str, artifact: Artifact) -> str:
+    """Return what the report calls the step of tuning at `position`; the position for a record that today's config can't read."""
+    try:
+        step = Tuning.model_validate(artifact.config).train
+    except ValidationError:
+        return position
+    # The record of a step that was renamed since holds its old name.
+    title = step.model_copy(update={"name": position.partition(".")[2]}).title
+    return title[:1].upper() + title[1:]

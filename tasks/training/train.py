@@ -17,7 +17,15 @@ from tasks.training.resources import PipelineResources
 SERIES_ROWS = 1000  # the most that MLflow takes in one call
 
 
-def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initial: Path | None = None) -> Metrics:
+def train(
+    config: Pretraining | Tuning,
+    work: Workspace,
+    *,
+    shards: Path | None,
+    initial: Path | None = None,
+    questions: Path | None = None,
+    tokenizer: Path | None = None,
+) -> Metrics:
     """Train on `shards/train`, validate on `shards/val`, write a model directory. Return the last value of each metric."""
     from model.networks.directory import read_config
     from model.training.job import Job
@@ -31,6 +39,8 @@ def train(config: Pretraining | Tuning, work: Workspace, *, shards: Path, initia
         network = read_config(initial)[0]
     else:
         raise ValueError("initial: tuning needs the model directory to start from")
+    if shards is None:
+        raise ValueError(f"kind={config.train.kind} reads {questions} with {tokenizer}, and nothing makes rows of them; give shards")
     index = json.loads((shards / "train" / "shards.json").read_text())
     assert isinstance(work.resources, PipelineResources)
     resources = work.resources.training

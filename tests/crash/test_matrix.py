@@ -10,7 +10,7 @@ from tests.crash.conftest import TABLE
 from tests.crash.driver import POINTS
 from tests.crash.launching import Bench, Kill, Launch
 
-TRAINED = ("pretrain", "sft", "dpo")
+TRAINED = ("pretrain", "tune.sft", "tune.dpo")
 pytestmark = pytest.mark.crash
 
 

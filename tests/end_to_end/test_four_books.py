@@ -16,8 +16,8 @@ from tests.end_to_end.conftest import FinishedRun
 
 STAGES = (
     "ingest[0]", "clean[0]", "dedup", "split", "audit", "gate.corpus", "examples", "tokenizer", "pack", "pretrain", "evaluate.base",
-    "gate.base", "encode", "sft", "dpo", "evaluate.chat", "gate.chat", "quantize.int8", "export", "evaluate.release", "evaluate.int8",
-    "gate.release",
+    "gate.base", "encode", "tune.sft", "tune.dpo", "evaluate.chat", "gate.chat", "quantize.int8", "export", "evaluate.release",
+    "evaluate.int8", "gate.release",
 )  # fmt: skip
 
 
@@ -46,8 +46,8 @@ def test_a_second_run_reuses_every_stage_and_makes_no_artifact(four_books: Finis
 def test_a_changed_key_is_named_with_old_and_new_value_and_reruns_only_what_follows(four_books: FinishedRun) -> None:
     decisions = plan_recipe("four_books", ("sft.learning_rate=0.002",), frozenset(), False).decisions
     by_place = {decision.position: decision for decision in decisions}
-    assert by_place["sft"].causes == ("train.learning_rate: 0.003 -> 0.002",)
-    assert [place for place in STAGES if by_place[place].action == "reuse"] == list(STAGES[: STAGES.index("sft")])
+    assert by_place["tune.sft"].causes == ("train.learning_rate: 0.003 -> 0.002",)
+    assert [place for place in STAGES if by_place[place].action == "reuse"] == list(STAGES[: STAGES.index("tune.sft")])
 
 
 def test_transformers_computes_the_exported_model_s_logits_and_chat_format(four_books: FinishedRun) -> None:
@@ -58,7 +58,7 @@ def test_transformers_computes_the_exported_model_s_logits_and_chat_format(four_
 
     exported = four_books.folder("export")
     theirs, tokenizer = AutoModelForCausalLM.from_pretrained(exported).eval(), AutoTokenizer.from_pretrained(exported)
-    ours = load_model(four_books.folder("dpo")).eval()
+    ours = load_model(four_books.folder("tune.dpo")).eval()
     tokens = torch.tensor([tokenizer.encode("The cat sat.")])
     with torch.no_grad():
         torch.testing.assert_close(theirs(tokens).logits, ours.logits({"tokens": tokens}), atol=1e-5, rtol=0)

@@ -25,7 +25,7 @@ def test_a_copy_of_the_exported_model_file_leads_to_everything_it_was_made_from(
     copied = tmp_path / "someone's model.bin"
     copied.write_bytes((four_books.folder("export") / "model.safetensors").read_bytes())
     lineage = json.loads(show_lineage(str(copied), as_json=True))
-    assert {node["stage"] for node in lineage["nodes"]} >= {"ingest", "clean", "dedup", "tokenizer", "pretrain", "sft", "dpo", "export"}
+    assert {node["stage"] for node in lineage["nodes"]} >= {"ingest", "clean", "dedup", "tokenizer", "pretrain", "tune", "export"}
     assert lineage["cost"]["cpu_seconds"] > 0
     assert any(node["seeds"] for node in lineage["nodes"])
     drawing = tmp_path / "lineage.svg"

@@ -76,7 +76,7 @@ def test_the_gate_judges_every_variant_and_random_weights_fail_it(variants: Fini
 
     verdict = json.loads((variants.folder("gate.release") / "verdict.json").read_text())
     assert [row["verdict"] for row in verdict["rows"]] == ["passed"] * 3
-    config, vocab_size = read_config(variants.folder("dpo"))
+    config, vocab_size = read_config(variants.folder("tune.dpo"))
     save_model(Decoder(config, vocab_size, seed=3), tmp_path / "random")
     measured = {}
     for variant in variants.recipe.release.variants:

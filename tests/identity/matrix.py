@@ -57,15 +57,13 @@ def both(*changes: Change) -> Change:
 
 SHARDS = "ingest[0] ingest[1] clean[0] clean[1]"
 CLEANED = "clean[0] clean[1]"
-TRAINED = "pretrain sft dpo"
+TRAINED = "pretrain tune.sft tune.dpo"
 MODELS = "evaluate.chat gate.chat quantize.int8 export evaluate.release evaluate.int8 gate.release"
-TUNED = f"sft dpo {MODELS}"
+TUNED = f"tune.sft tune.dpo {MODELS}"
 FROM_MODEL = f"pretrain evaluate.base gate.base {TUNED}"
 MEASURED = "evaluate.base evaluate.chat evaluate.release evaluate.int8"
 CARD = "export evaluate.release"
-EVERYTHING = (
-    f"universe {SHARDS} dedup split audit gate.corpus examples tokenizer pack pretrain evaluate.base gate.base encode sft dpo {MODELS}"
-)
+EVERYTHING = f"universe {SHARDS} dedup split audit gate.corpus examples tokenizer pack pretrain evaluate.base gate.base encode {TUNED}"
 AFTER_CLEAN = EVERYTHING.partition("clean[1] ")[2]
 COUNTED = f"dedup split audit gate.corpus {CARD}"
 BOOK = "The harbour of the river was near the bridge. The lantern of the winter was near the market.\n\nA letter came to the orchard.\n"
@@ -91,7 +89,7 @@ CONFIG = [
     Line(
         "examples: more preferences",
         keys("examples.preference_pairs=2"),
-        f"examples evaluate.base encode dpo {MODELS}",
+        f"examples evaluate.base encode tune.dpo {MODELS}",
         "preference_pairs: 1 -> 2",
     ),
     Line(
@@ -104,7 +102,7 @@ CONFIG = [
     Line("model: other initial weights", keys("model.initial_std=0.03"), FROM_MODEL, "model.initial_std: 0.02 -> 0.03"),
     Line("encode: larger shards than there are rows", keys("encode.shard_rows=8191"), "encode", "shard_rows: 8192 -> 8191"),
     Line("sft: the learning rate", keys("sft.learning_rate=0.0004"), TUNED, "train.learning_rate: 0.001 -> 0.0004"),
-    Line("dpo: the strength", keys("dpo.beta=0.2"), f"dpo {MODELS}", "train.beta: 0.1 -> 0.2"),
+    Line("dpo: the strength", keys("dpo.beta=0.2"), f"tune.dpo {MODELS}", "train.beta: 0.1 -> 0.2"),
     Line("evaluate.base: the resamples", keys("evaluate.base.resamples=101"), "evaluate.base gate.base", "resamples: 100 -> 101"),
     Line("evaluate.chat: the resamples", keys("evaluate.chat.resamples=101"), f"evaluate.chat gate.chat {CARD}", "resamples: 100 -> 101"),
     Line(
@@ -253,7 +251,7 @@ CODE = [
         "a helper of every model",
         code("model/layers/norms.py", "self.weight.to(x_XD.dtype), self.epsilon)", "self.weight.to(x_XD.dtype), self.epsilon + 0.0)"),
         f"{TRAINED} evaluate.base evaluate.chat quantize.int8 {CARD} evaluate.int8".replace(
-            "pretrain sft dpo evaluate.base", "pretrain evaluate.base sft dpo"
+            "pretrain tune.sft tune.dpo evaluate.base", "pretrain evaluate.base tune.sft tune.dpo"
         ),
         "code model/layers/norms.py RMSNorm changed",
     ),
@@ -420,6 +418,8 @@ ASKED = [
         "",
         "it changes no byte",
     ),
-    Line("a setting accepted, which the card tells", both(keys("dpo.beta=0.2"), Accepted("dpo")), "export", "dpo.beta: 0.1 -> 0.2"),
+    Line(
+        "a setting accepted, which the card tells", both(keys("dpo.beta=0.2"), Accepted("tune.dpo")), "export", "tuning[1].beta: 0.1 -> 0.2"
+    ),
 ]
 MATRIX = [*CONFIG, *GATES, *RESOURCES, *LIBRARIES, *CODE, *BOOKS, *ARTIFACTS, *SURROUNDINGS, *ASKED]

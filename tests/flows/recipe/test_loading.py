@@ -32,7 +32,7 @@ def test_relative_places_are_taken_from_the_recipes_own_folder(tmp_path: Path, m
 
 
 SETTINGS = [
-    ("sft.learning_rate=1e-3", lambda r: r.sft.learning_rate, 0.001),
+    ("sft.learning_rate=1e-3", lambda r: r.tuning[0].learning_rate, 0.001),
     ("pretrain.tokens=2e6", lambda r: r.pretrain.tokens, 2_000_000),
     ("ingest.sources[0].books=7", lambda r: r.ingest.sources[0].books, 7),
     ("ingest.sources.0.books=7", lambda r: r.ingest.sources[0].books, 7),

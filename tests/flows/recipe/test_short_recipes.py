@@ -12,6 +12,7 @@ from flows.recipe.explaining import diff_recipes, recipe_schema, show_recipe
 from flows.recipe.initialize import propose, reasons
 from flows.recipe.loading import built_in, load
 from flows.recipe.schema import Recipe
+from flows.recipe.shorthands import LISTS
 from flows.recipe.validation import RecipeError
 
 SHORT = "name: mine\ningest: {sources: [{kind: files, name: mine, paths: [books]}]}\n"
@@ -68,8 +69,9 @@ def test_extends_merges_mappings_key_by_key_and_replaces_lists(tmp_path: Path) -
         middle="extends: universe\nname: middle\nsft: {steps: 5, global_batch: 8}\n",
     )
     recipe, universe = load(path), load("universe")
-    assert (recipe.name, recipe.sft.steps, recipe.sft.global_batch) == ("mine", 7, 8)
-    assert recipe.sft.learning_rate == universe.sft.learning_rate
+    sft, _ = recipe.tuning
+    assert (recipe.name, sft.steps, sft.global_batch) == ("mine", 7, 8)
+    assert sft.learning_rate == universe.tuning[0].learning_rate
     assert recipe.evaluate.base == universe.evaluate.base.model_copy(update={"splits": ("val",)})
 
 
@@ -130,13 +132,13 @@ def test_a_section_that_is_not_there_is_answered_with_the_nearest(section: str, 
 
 def test_two_recipes_are_compared_key_by_key(tmp_path: Path) -> None:
     mine = write(tmp_path, mine="extends: universe\nname: mine\nsft: {steps: 7}\n")
-    assert diff_recipes("universe", mine).splitlines() == ['name: "universe" -> "mine"', "sft.steps: 40 -> 7"]
+    assert diff_recipes("universe", mine).splitlines() == ['name: "universe" -> "mine"', "tuning[0].steps: 40 -> 7"]
     assert diff_recipes("universe", "universe") == "universe and universe say the same."
 
 
 def test_the_schema_names_every_key_with_its_description_and_allows_extends() -> None:
     schema = json.loads(recipe_schema())
-    assert set(schema["properties"]) == {*Recipe.model_fields, "extends"}
+    assert set(schema["properties"]) == {*Recipe.model_fields, *LISTS, "extends"}
     assert schema["$defs"]["SftConfig"]["properties"]["steps"]["description"].startswith("optimizer steps")
     assert {"required": ["extends"]} in schema["anyOf"]
     assert set(MACHINE) <= set(schema["properties"])

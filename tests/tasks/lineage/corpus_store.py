@@ -175,7 +175,7 @@ class Corpus:
         encoded = {f"{kind}/{split}/shards.json": "{}" for kind in ("sft", "preference") for split in ("train", "val")}
         self.commit("encode", encoded, {"conversations": examples.reference(), "tokenizer": tokenizer.reference()})
         sft = {"model": made["pretrain"].reference(), "shards": made["encode"].part("sft").reference()}
-        self.commit("sft", {"model.bin": f"tuned from {made['pretrain'].digest}"}, sft)
+        self.commit("tune.sft", {"model.bin": f"tuned from {made['pretrain'].digest}"}, sft)
         samples = [
             {
                 "kind": "continuation",
@@ -185,11 +185,11 @@ class Corpus:
             }
         ]
         against = {"tokenizer": tokenizer.reference(), "packed": made["pack"].reference(), "examples": examples.reference()}
-        self.commit("evaluate.base", {"samples.jsonl": samples}, {"model": made["sft"].reference(), **against},
+        self.commit("evaluate.base", {"samples.jsonl": samples}, {"model": made["tune.sft"].reference(), **against},
                     config={"splits": ["train", "val"]}, metrics={"val.loss": 2 * rate, "diverged": float("nan")})  # fmt: skip
         self.commit("gate.base", {"verdict.txt": "passed"}, {"base": made["evaluate.base"].reference()},
                     metrics={"passed": float(rate < 1), "overruled": 0.0})  # fmt: skip
-        self.commit("export", {"model.safetensors": f"weights of {made['sft'].digest}"}, {"model": made["sft"].reference()})
+        self.commit("export", {"model.safetensors": f"weights of {made['sft'].digest}"}, {"model": made["tune.sft"].reference()})
 
     def _row(self, name: str) -> dict[str, str]:
         return {"id": _id(name), "title": name.removesuffix(".txt").capitalize(), "source": self.source_name, "text": self.texts[name],

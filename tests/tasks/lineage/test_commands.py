@@ -65,7 +65,7 @@ def test_lineage_json_has_nodes_edges_and_what_each_artifact_was_made_with(corpu
     assert found["thing"]["kind"] == "model"
     assert found["roots"] == [corpus.made["export"].key]
     assert {(nodes[e["from"]]["stage"], nodes[e["to"]]["stage"], e["as"]) for e in found["edges"]} >= {
-        ("sft", "export", "model"),
+        ("tune", "export", "model"),
         ("ingest", "clean", "documents"),
         ("clean", "dedup", "documents[1]"),
     }

@@ -39,7 +39,7 @@ def test_a_training_document_is_in_its_shard_and_all_parts_made_from_it_and_ever
         "encode": {"sft/train", "preference/train"},
         "evaluate.base": {"samples.jsonl"},
     }
-    assert set(positions(corpus, found, "learned")) == {"tokenizer", "pretrain", "sft", "export"}
+    assert set(positions(corpus, found, "learned")) == {"tokenizer", "pretrain", "tune.sft", "export"}
     assert found.measured == []
     assert all(held.certain for held in found.holdings)
 
@@ -86,7 +86,7 @@ def test_a_removed_duplicate_was_learned_through_the_document_kept_instead(corpu
     ]
     assert found.related[ALICE].kept_instead
     assert found.names[ALICE] == "books/alice.txt, 'Alice'"
-    assert set(positions(corpus, found, "learned_elsewhere")) == {"tokenizer", "pretrain", "sft", "export"}
+    assert set(positions(corpus, found, "learned_elsewhere")) == {"tokenizer", "pretrain", "tune.sft", "export"}
     assert found.without == [COPY, ALICE]
     assert [model.name for model, _ in found.registered] == ["folio-books"]
 
@@ -122,7 +122,7 @@ def test_a_missing_input_makes_a_holding_uncertain_never_absent(corpus: Corpus) 
     corpus.store.fs.rm(f"{corpus.store.root}/{corpus.made['pack'].location}", recursive=True)
     found = takedown_of(corpus, PRIDE)
     judged = {held.artifact.stage: held for held in found.learned}
-    assert set(judged) == {"pretrain", "sft", "export"}
+    assert set(judged) == {"pretrain", "tune.sft", "export"}
     assert not any(held.certain for held in judged.values())
     assert judged["pretrain"].detail == "trained on it" or "is gone" in judged["pretrain"].detail
 
@@ -209,6 +209,6 @@ def test_a_takedown_as_json(corpus: Corpus) -> None:
     assert found["document"]["id"] == COPY
     assert {held["stage"] for held in found["contains"]} == {"ingest", "clean", "dedup"}
     assert [held["stage"] for held in found["left_the_corpus"]] == ["dedup"]
-    assert {held["stage"] for held in found["learned_from_what_was_kept_in_its_place"]} == {"tokenizer", "pretrain", "sft", "export"}
+    assert {held["stage"] for held in found["learned_from_what_was_kept_in_its_place"]} == {"tokenizer", "pretrain", "tune", "export"}
     assert found["registered"][0]["alias"] == "champion"
     assert found["shares_text"][0]["id"] == ALICE

@@ -204,16 +204,17 @@ def whole_run(maker: RunMaker, said: str = "Runa keeps a goose.") -> None:
     shape = {"model": {"layers": 4, "width": 128, "context": 256}}
     maker.made("pretrain", {"history.jsonl": HISTORY}, metrics={"steps": 100.0, "val_loss": 5.1}, config=shape, inputs=["pack"])
     pairs = [{"step": n, "loss": 0.7, "chosen_logp": -1.0, "rejected_logp": -2.0, "margin": 0.1 * n} for n in (1, 2, 3)]
-    maker.made("dpo", {"history.jsonl": pairs}, metrics={"steps": 3.0}, inputs=["pretrain"])
+    tuned = {"seed": 1, "train": {"kind": "dpo", "steps": 3}}
+    maker.made("tune.dpo", {"history.jsonl": pairs}, metrics={"steps": 3.0}, config=tuned, inputs=["pretrain"])
     turns = [{"role": "user", "content": "Who?"}, {"role": "assistant", "content": said}]
     talk = {"kind": "conversation", "set": "heldout", "right": False, "messages": turns}
     going_on = {"kind": "continuation", "copied_tokens": 3, "prompt": "Once", "continuation": f" there {said}", "text": " upon a time"}
     samples = [going_on, {"kind": "beginning", "text": said}]
     maker.made("evaluate.base", {"samples.jsonl": samples}, metrics={"probe.x": 0.25}, inputs=["pretrain"])
     sizes = {"bytes_before": 3_960_000.0, "bytes_after": 1_030_000.0, "size_ratio": 0.26}
-    maker.made("quantize.int8", metrics=sizes, inputs=["dpo"])
+    maker.made("quantize.int8", metrics=sizes, inputs=["tune.dpo"])
     weights = {"model.safetensors": "w" * 1234}
-    maker.made("export", weights, metrics={"parameters": 988_288.0}, config={"card": CARD}, inputs=["dpo", "quantize.int8"])
+    maker.made("export", weights, metrics={"parameters": 988_288.0}, config={"card": CARD}, inputs=["tune.dpo", "quantize.int8"])
     maker.made("evaluate.release", {"samples.jsonl": [talk]}, metrics=predicted(1.5) | QUESTIONS, inputs=["export"])
     maker.made("evaluate.int8", {"samples.jsonl": []}, metrics=predicted(1.503), inputs=["quantize.int8"])
     maker.gate("base", PASSED)

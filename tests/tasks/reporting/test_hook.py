@@ -37,7 +37,7 @@ def test_every_topic_has_a_rank_of_its_own() -> None:
 
 
 def test_a_stage_goes_by_its_title_or_else_by_its_name() -> None:
-    assert (title_of("sft"), title_of("encode"), title_of("of another program")) == ("Instruction tuning", "encode", "of another program")
+    assert (title_of("pretrain"), title_of("encode"), title_of("of another program")) == ("Pretraining", "encode", "of another program")
     assert report_hook("of another program").topics == ()
 
 

@@ -1,0 +1,21 @@
+"""Tune: one step of tuning, of the kind that the recipe names, such as supervised fine-tuning or preference optimization."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tasks.lineage.hook import LineageHook
+from tasks.lineage.inspections import trained_model
+from tasks.reporting.hook import ReportHook
+from tasks.reporting.learning import LEARNING
+from tasks.stage.stage import Metrics, Workspace, stage
+from tasks.training.config import Tuning, step_title
+from tasks.training.train import train
+
+
+@stage(libraries=("torch", "deepspeed"), model=True, hooks=(LineageHook(trained_model), ReportHook(LEARNING, title=step_title)))
+def tune(
+    config: Tuning, work: Workspace, model: Path, shards: Path | None = None, questions: Path | None = None, tokenizer: Path | None = None
+) -> Metrics:
+    """A model and what the step reads, shards or else questions with the tokenizer -> a model directory."""
+    return train(config, work, shards=shards, initial=model, questions=questions, tokenizer=tokenizer)
