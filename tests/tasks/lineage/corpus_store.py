@@ -189,7 +189,7 @@ class Corpus:
                     config={"splits": ["train", "val"]}, metrics={"val.loss": 2 * rate, "diverged": float("nan")})  # fmt: skip
         self.commit("gate.base", {"verdict.txt": "passed"}, {"base": made["evaluate.base"].reference()},
                     metrics={"passed": float(rate < 1), "overruled": 0.0})  # fmt: skip
-        self.commit("export", {"model.safetensors": f"weights of {made['sft'].digest}"}, {"model": made["tune.sft"].reference()})
+        self.commit("export", {"model.safetensors": f"weights of {made['tune.sft'].digest}"}, {"model": made["tune.sft"].reference()})
 
     def _row(self, name: str) -> dict[str, str]:
         return {"id": _id(name), "title": name.removesuffix(".txt").capitalize(), "source": self.source_name, "text": self.texts[name],

@@ -122,7 +122,7 @@ def test_a_missing_input_makes_a_holding_uncertain_never_absent(corpus: Corpus) 
     corpus.store.fs.rm(f"{corpus.store.root}/{corpus.made['pack'].location}", recursive=True)
     found = takedown_of(corpus, PRIDE)
     judged = {held.artifact.stage: held for held in found.learned}
-    assert set(judged) == {"pretrain", "tune.sft", "export"}
+    assert set(judged) == {"pretrain", "tune", "export"}
     assert not any(held.certain for held in judged.values())
     assert judged["pretrain"].detail == "trained on it" or "is gone" in judged["pretrain"].detail
 
