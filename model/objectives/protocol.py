@@ -39,7 +39,11 @@ class Objective(Protocol):
     """
 
     reads: ClassVar[tuple[str, ...]]  # kinds of shards that it reads
-    models: ClassVar[tuple[str, ...]]  # frozen models that it needs beside the policy, such as the reference: the model before training
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Frozen models that it needs beside the policy, such as the reference: the model before training."""
+        ...
 
     @property
     def terms(self) -> tuple[Term, ...]:

@@ -17,6 +17,7 @@ import torch
 from deepspeed.utils import safe_get_full_fp32_param
 from torch import Tensor, nn
 
+from model.networks.network import Network
 from model.objectives.protocol import Objective, mean_loss, unit_names
 from model.training.distributed import WorkerRank
 from model.training.job import Job
@@ -28,7 +29,7 @@ from model.training.optimizers.sophia import Sophia
 from model.training.optimizers.state import whole_state
 from model.training.parallel.compile import cut_along, deepspeed_config
 from model.training.parallel.tensor import finish_cut, join_parts
-from model.training.precision import LossScale
+from model.training.precision import AUTOCAST, LossScale
 from model.training.schedule import rate_factor
 from model.training.train_module import Purpose, TrainModule, dropout_seed, require_compiler
 
@@ -284,14 +285,40 @@ class Engine:
         """Return the adapter's own tensors, which `weights` has merged; empty without an adapter, and on other ranks than 0."""
         return self._adapter.own(self._gather(self.local_parameters())) if self.job.train.adapter.KEEPS_BASE else {}
 
-    def _gather(self, parameters: Iterator[LocalParameter]) -> dict[str, Tensor]:
-        """Return whole tensors by name, in CPU memory; on rank 0 only."""
+    def _gather(self, parameters: Iterator[LocalParameter], *, averaged: bool = True, everywhere: bool = False) -> dict[str, Tensor]:
+        """Return whole tensors by name, in CPU memory: with `averaged` moving averages where there are any; on rank 0, or everywhere."""
         tensors: dict[str, Tensor] = {}
         for name, parameter, dim, _, parts in parameters:
-            averaged = self._has_average and parameter.requires_grad
-            with deepspeed.zero.GatheredParameters([parameter], enabled=self._stage == 3 and not averaged):
-                part = (self._average(parameter) if averaged else parameter).detach()
+            average = averaged and self._has_average and parameter.requires_grad
+            with deepspeed.zero.GatheredParameters([parameter], enabled=self._stage == 3 and not average):
+                part = (self._average(parameter) if average else parameter).detach()
                 whole = part if parts == 1 else join_parts(part, dim, parts)
-                if self.worker.is_first:
+                if everywhere or self.worker.is_first:
                     tensors[name] = whole.to("cpu", torch.float32, copy=True)
         return tensors
+
+    @contextmanager
+    def whole_network(self) -> Iterator[Network]:
+        """Yield the network with its whole weights as they are now, to compute with on this worker alone, without learning.
+
+        Where weights are divided (ZeRO 3, tensor parallelism) it is a copy, gathered once, for which there must be memory.
+        """
+        network, precision = self.deepspeed.module.network, self.job.train.precision
+        device = next(iter(network.parameters())).device
+        self.deepspeed.eval()
+        try:
+            whole = self._copied(network, device) if self._stage == 3 or self.job.resources.parallel.tensor > 1 else network
+            with torch.no_grad(), torch.autocast(device.type, AUTOCAST.get(precision), enabled=precision in AUTOCAST):
+                yield whole
+        finally:
+            self.deepspeed.train()
+
+    def _copied(self, network: Network, device: torch.device) -> Network:
+        """A network of its own with the whole weights of one that is divided over workers."""
+        tensors = self._adapter.merged(self._gather(self._all_parameters(), averaged=False, everywhere=True)) | self.buffers()
+        whole = network.config.build(network.vocab_size).to(device).eval()
+        with torch.no_grad():
+            for name, target in (*whole.named_parameters(), *whole.named_buffers()):
+                if name in tensors:  # buffers that are not saved, such as rotary tables, follow from the config
+                    target.copy_(tensors[name])
+        return whole

@@ -22,7 +22,7 @@ def initial_network(job: Job) -> Network:
     Raise ShardError if the training rows lack what an input needs to know of them.
     """
     network = _load_initial(job, job.initial_model) if job.initial_model else job.network.build(job.vocab_size, seed=job.seed)
-    if job.network.inputs:
+    if job.network.inputs and job.train_shards:
         shards = ShardReader(job.train_shards)
         for module in inputs_of(network):
             module.bind(shards)

@@ -31,8 +31,10 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     resources: TrainResources = TrainResources()
     seed: int = Field(0, ge=0, description="decides initial weights and the order of rows")
     tokenizer_digest: str = Field(description="SHA-256 of tokenizer.json; shards made with another are refused")
-    train_shards: Path
+    train_shards: Path | None = Field(None, description="packed rows to learn from, for a kind of training that reads them")
     val_shards: Path | None = None
+    questions: Path | None = Field(None, description="JSON lines of questions with answers, for a kind of training that samples replies")
+    tokenizer: Path | None = Field(None, description="the tokenizer's directory, in whose chat format questions are asked")
     initial_model: Path | None = Field(None, description="model directory to start from; None: fresh weights")
     output: Path = Field(description="where the model directory is written at the end")
     retained: Path | None = Field(None, description="where model directories are retained that resources ask for; None: nowhere")
@@ -42,6 +44,13 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     def _sections_fit(self) -> Job:
         if problems := list(incompatibilities(self.network, self.train, self.resources)):
             raise ValueError("; ".join(problems))
+        if missing := [name for name in self.train.INPUTS if getattr(self, name) is None]:
+            raise ValueError(f"{missing[0]} is missing: kind={self.train.kind} learns from {' and '.join(self.train.INPUTS)}")
+        unread = {"train_shards", "val_shards", "questions", "tokenizer"}.difference(self.train.INPUTS)
+        if "train_shards" in self.train.INPUTS:
+            unread.discard("val_shards")
+        if given := sorted(name for name in unread if getattr(self, name) is not None):
+            raise ValueError(f"{given[0]} is given, but kind={self.train.kind} reads {' and '.join(self.train.INPUTS)}; leave it out")
         if self.train.MODELS and self.initial_model is None:
             raise ValueError(f"initial_model is missing: kind={self.train.kind} needs it as {' and '.join(self.train.MODELS)}")
         if self.train.adapter.KEEPS_BASE and self.initial_model is None:
@@ -81,8 +90,10 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             "train": self.train.model_dump(mode="json", exclude={"name"}),
             "seed": self.seed,
             "tokenizer": self.tokenizer_digest,
-            "train_shards": _sha256(self.train_shards / "shards.json"),
+            "train_shards": _sha256(self.train_shards / "shards.json") if self.train_shards else None,
             "val_shards": _sha256(self.val_shards / "shards.json") if self.val_shards else None,
+            "questions": _sha256(self.questions) if self.questions else None,
+            "chat_template": _sha256(self.tokenizer / "chat_template.jinja") if self.tokenizer else None,
             "initial_model": [_sha256(path) for path in weight_files(self.initial_model)] if self.initial_model else None,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -9,23 +9,26 @@ import torch
 
 from data.shards.metadata import ShardMetadata, read_metadata
 from data.shards.reader import ShardReader
-from model.loading.batches import Batches, BatchShare
 from model.loading.mixture import MixtureOrder
 from model.loading.order import batch_indices
+from model.loading.packed_rows import PackedRows
+from model.loading.source import BatchShare
 from model.objectives.protocol import Objective
 from model.training.job import Job, JobError
 from model.training.train_config import CorpusTrainConfig
 
 
-def job_batches(job: Job, objective: Objective, device: torch.device, rank: int = 0, world_size: int = 1) -> Batches:
+def job_batches(job: Job, objective: Objective, device: torch.device, rank: int = 0, world_size: int = 1) -> PackedRows:
     """Return the batches of worker `rank` of the `world_size` that share each global batch.
 
     Raise JobError or ShardError if the shards are not what the job needs.
     """
+    if job.train_shards is None:
+        raise JobError(f"train_shards is missing: there are no packed rows for kind={job.train.kind}")
     train = _open_shards(job.train_shards, job, objective)
     val = _open_shards(job.val_shards, job, objective) if job.val_shards and job.train.eval_rows else None
     mixture = _mixture_order(job, train.metadata)
-    return Batches(
+    return PackedRows(
         train,
         val,
         objective,
@@ -39,7 +42,12 @@ def job_batches(job: Job, objective: Objective, device: torch.device, rank: int 
 
 
 def count_epochs(job: Job) -> dict[str, float]:
-    """Return how many times the whole job goes through its rows: `epochs_<source>` for each source of a mixture, else `epochs`."""
+    """Return how many times the whole job goes through its rows: `epochs_<source>` for each source of a mixture, else `epochs`.
+
+    Empty for a kind of training that makes its rows itself.
+    """
+    if job.train_shards is None:
+        return {}
     shards, sequences = read_metadata(job.train_shards), job.train.sequences_before(job.total_steps)
     mixture = _mixture_order(job, shards)
     if mixture is None:

@@ -19,7 +19,10 @@ from model.networks.base import Ability
 from model.training.guards.config import GuardsConfig
 
 if TYPE_CHECKING:
+    from model.loading.source import BatchShare, Source
     from model.objectives.protocol import Objective
+    from model.rollouts.policy import Policy
+    from model.training.job import Job
 
 RowKind = Literal["sft", "preference", "questions"]
 
@@ -31,12 +34,14 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     """Settings common to all kinds of training. Each can change the weights.
 
     `REQUIRES`: what the network must be able to do.
+    `INPUTS`: what a job must give it to learn from.
     `MODELS`: frozen models that its loss needs beside the trained one, such as "reference", the model before this training.
     `HAS_NEXT_TOKENS`: its targets are next tokens, which can also be drawn from the model itself.
     `COUNTS_OPERATIONS`: the usual count of operations for a token holds, so that utilization (MFU) is known.
     """
 
     REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"causal"})
+    INPUTS: ClassVar[tuple[str, ...]] = ("train_shards",)
     MODELS: ClassVar[tuple[str, ...]] = ()
     HAS_NEXT_TOKENS: ClassVar[bool] = True
     COUNTS_OPERATIONS: ClassVar[bool] = True
@@ -157,6 +162,15 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     @abstractmethod
     def build_objective(self) -> Objective:
         """Return the objective that this config describes."""
+
+    def build_source(self, job: Job, objective: Objective, share: BatchShare, policy: Policy) -> Source:
+        """Return what a worker's rows come from: by default the job's packed shards.
+
+        `policy`: the model as it is trained, for a source that samples from it. Raise JobError or ShardError for inputs that do not fit.
+        """
+        from model.training.job_batches import job_batches
+
+        return job_batches(job, objective, share.device, share.rank, share.world_size)
 
     @property
     def objective(self) -> str:

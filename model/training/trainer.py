@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from model.loading.source import BatchShare, Source
 from model.objectives.protocol import Objective, term_means, unit_names
 from model.training.checkpoint.checkpoints import Checkpoints
 from model.training.checkpoint.retained import ADAPTER, RetainedModels, read_best, save_directory, write_best
@@ -25,8 +26,8 @@ from model.training.guards.memorization import MemorizationProbe
 from model.training.guards.validation import Validation
 from model.training.initial import initial_models
 from model.training.job import Job
-from model.training.job_batches import job_batches
 from model.training.parallel.engines import build_engine
+from model.training.policy import TrainedPolicy
 from model.training.telemetry.records import Records
 from model.training.telemetry.samples import FILE as SAMPLES
 from model.training.telemetry.samples import Samples
@@ -48,7 +49,9 @@ class Trainer:
         self.faults, self.validation = Faults(job.train), Validation(job.train.guards)
         network, frozen = initial_models(job, self.objective)
         self.engine = build_engine(job, worker, self.objective, network, frozen, self.device)
-        self.batches = job_batches(job, self.objective, self.device, self.engine.data_rank, self.engine.data_workers)
+        share = BatchShare(self.engine.data_rank, self.engine.data_workers, job.micro_batch, self.device)
+        policy = TrainedPolicy(self.engine, self.device)
+        self.batches: Source = job.train.build_source(job, self.objective, share, policy)
         self.records: Records | None = None
         self.samples: Samples | None = None
         self.waiting = WaitTimer()
@@ -192,6 +195,7 @@ class Trainer:
         self.records.close()
         weights = weights or read_best(job.checkpoints, best)
         save_directory(job, weights, job.output)
+        self.batches.finish(job.output)
         (job.output / "logs").mkdir(exist_ok=True)
         shutil.copyfile(job.checkpoints / "history.jsonl", job.output / "history.jsonl")
         for name in ("timing.jsonl", *([SAMPLES] if self.samples and self.samples.written else [])):

@@ -116,7 +116,7 @@ def _follow(job: Job, processes: WorkerProcesses, on_progress: Callable[[Progres
 
 
 def _paths(job: Job) -> list[str]:
-    names = ("train_shards", "val_shards", "initial_model", "output", "checkpoints")
+    names = ("train_shards", "val_shards", "questions", "tokenizer", "initial_model", "output", "checkpoints")
     return [name for name in names if getattr(job, name) is not None]
 
 

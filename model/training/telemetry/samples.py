@@ -12,7 +12,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from model.loading.batches import Batches
+from model.loading.source import Source
 from model.training.engine import Engine
 from model.training.job import Job
 from model.training.parallel.engines import AnyEngine
@@ -26,7 +26,7 @@ FILE = "samples.jsonl"
 class Samples:
     """Writes `samples.jsonl` in the checkpoint directory, on rank 0; all workers take part in the computing."""
 
-    def __init__(self, job: Job, engine: AnyEngine, batches: Batches, *, start: int, write: bool) -> None:
+    def __init__(self, job: Job, engine: AnyEngine, batches: Source, *, start: int, write: bool) -> None:
         self._job, self._engine = job, engine
         self._prompts = batches.prompts(PROMPTS, min(PROMPT_TOKENS, job.network.context // 2)) if job.resources.sample_every else None
         self._lines = JsonLines(job.checkpoints / FILE, after_step=start) if write and self._prompts is not None else None

@@ -8,7 +8,7 @@ global batch. Threads read the coming steps while one is computed; their number 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Protocol
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,45 +18,14 @@ from data.shards.reader import ShardReader
 from model.loading.order import Indices, rank_share
 from model.loading.passages import draw_passages
 from model.loading.prefetch import Prefetcher
+from model.loading.source import POSITION, Batch, BatchSchedule, BatchShare, Measured, StepRows, as_tensors, step_rows
 from model.objectives.protocol import Objective, Rows
 
-Batch = dict[str, Tensor]
-Measured = tuple[dict[str, float], Batch]
-POSITION = "position"
 RowOrder = Callable[[int, int], Indices]  # (position, size) -> the rows at `size` positions from `position` on
 
 
-class BatchSchedule(Protocol):
-    """The size of each update's batch, and its position in the order of rows."""
-
-    def batch_at(self, update: int) -> int:
-        """Sequences in update number `update`, from 0."""
-        ...
-
-    def sequences_before(self, update: int) -> int:
-        """Sequences in all updates before number `update`."""
-        ...
-
-
-class StepRows(NamedTuple):
-    """What a worker computes of one step: its units and statistics by name, and its micro-batches."""
-
-    units: dict[str, float]
-    globals: dict[str, float]
-    micro_batches: list[Batch]
-
-
-class BatchShare(NamedTuple):
-    """Which part of each global batch a worker computes: the `rank`-th of `world_size` equal parts, in micro-batches on a device."""
-
-    rank: int
-    world_size: int
-    micro_batch: int
-    device: torch.device
-
-
-class Batches:
-    """The training and validation rows of one worker."""
+class PackedRows:
+    """The training and validation rows of one worker, from packed shards."""
 
     def __init__(
         self,
@@ -94,9 +63,7 @@ class Batches:
             rank_share(numbers, self._share.rank, self._share.world_size)
             for numbers in (self._order(begin, count), np.arange(begin, begin + count))
         )
-        rows, size = {**self._train.rows(indices), POSITION: positions}, self._share.micro_batch
-        parts = ({name: column[start : start + size] for name, column in rows.items()} for start in range(0, len(indices), size))
-        return StepRows(self._objective.units(rows), self._objective.globals(rows), [self._tensors(part) for part in parts])
+        return step_rows(self._objective, self._train.rows(indices), positions, self._share)
 
     def validation(self) -> Iterator[Measured]:
         """Yield (units, batch) over this worker's part of `eval_rows` validation rows; no units: compute it, but do not count it.
@@ -112,7 +79,8 @@ class Batches:
             mine = indices[start + share.rank * size : start + (share.rank + 1) * size]
             numbers = mine if len(mine) else indices[:1]
             found = {**self._val.rows(numbers), POSITION: numbers}
-            yield (self._objective.units(found) if len(mine) else {}), self._tensors(found) | self._own_globals(found)
+            batch = as_tensors(self._objective, found, share.device) | self._own_globals(found)
+            yield (self._objective.units(found) if len(mine) else {}), batch
 
     def memorization_passages(self, passages: int, copy_tokens: int, seed: int) -> Iterator[Measured]:
         """Yield (units, batch) of training text to test for memorization; every worker gets equally many batches."""
@@ -135,13 +103,12 @@ class Batches:
             return None
         return torch.from_numpy(rows["tokens"][:, :length].astype(np.int64)).to(self._share.device)
 
+    def finish(self, output: Path) -> None:
+        """Copy nothing: the shards are an artifact of their own."""
+
     def _own_globals(self, rows: Rows) -> Batch:
         """The statistics of these rows alone, as a validation batch has no others."""
         return {
             name: torch.tensor(value, dtype=torch.float32, device=self._share.device)
             for name, value in self._objective.globals(rows).items()
         }
-
-    def _tensors(self, rows: Rows) -> Batch:
-        arrays = self._objective.batch(rows)
-        return {name: torch.from_numpy(np.ascontiguousarray(array)).to(self._share.device) for name, array in arrays.items()}

@@ -1,0 +1,85 @@
+"""The interface between the trainer and the rows it learns from: packed shards, or replies that the model samples while it is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.loading.order import Indices
+from model.objectives.protocol import Objective, Rows
+
+Batch = dict[str, Tensor]
+Measured = tuple[dict[str, float], Batch]
+POSITION = "position"
+
+
+class BatchSchedule(Protocol):
+    """The size of each update's batch, and its position in the order of rows."""
+
+    def batch_at(self, update: int) -> int:
+        """Sequences in update number `update`, from 0."""
+        ...
+
+    def sequences_before(self, update: int) -> int:
+        """Sequences in all updates before number `update`."""
+        ...
+
+
+class BatchShare(NamedTuple):
+    """Which part of each global batch a worker computes: the `rank`-th of `world_size` equal parts, in micro-batches on a device."""
+
+    rank: int
+    world_size: int
+    micro_batch: int
+    device: torch.device
+
+
+class StepRows(NamedTuple):
+    """What a worker computes of one step: its units and statistics by name, and its micro-batches."""
+
+    units: dict[str, float]
+    globals: dict[str, float]
+    micro_batches: list[Batch]
+
+
+class Source(Protocol):
+    """Rows for each update, which follow from its number and the seed. All workers call each method at the same update."""
+
+    def step(self, update: int, skipped: int = 0) -> StepRows:
+        """Return this worker's part of update number `update`, from 0. `skipped`: rows of the order left out before it."""
+        ...
+
+    def validation(self) -> Iterator[Measured]:
+        """Yield (units, batch) over this worker's validation rows, if there are any; no units: compute it, but do not count it."""
+        ...
+
+    def memorization_passages(self, passages: int, copy_tokens: int, seed: int) -> Iterator[Measured]:
+        """Yield (units, batch) of training text to test for memorization, if rows are text."""
+        ...
+
+    def prompts(self, count: int, length: int) -> Tensor | None:
+        """Return beginnings of rows to sample from, int64 [count, length]; None if rows offer none."""
+        ...
+
+    def finish(self, output: Path) -> None:
+        """Copy into the model's directory what the source itself has made, if anything; called on the first worker alone."""
+        ...
+
+
+def step_rows(objective: Objective, rows: Rows, positions: Indices, share: BatchShare) -> StepRows:
+    """Return a worker's part of a step from its rows, which stand at these positions of the order."""
+    placed, size = {**rows, POSITION: positions}, share.micro_batch
+    parts = ({name: column[start : start + size] for name, column in placed.items()} for start in range(0, len(positions), size))
+    micro_batches = [as_tensors(objective, part, share.device) for part in parts]
+    return StepRows(objective.units(placed), objective.globals(placed), micro_batches)
+
+
+def as_tensors(objective: Objective, rows: Rows, device: torch.device) -> Batch:
+    """Return the batch that an objective makes of rows."""
+    arrays = objective.batch(rows)
+    return {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}

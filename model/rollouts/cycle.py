@@ -1,0 +1,124 @@
+"""The rollouts of one cycle: sampled replies, their rewards, and the rows that the objective learns from.
+
+    cycle-000000/shards.json, 00000.arrow   a row for each reply: prompt and reply, which tokens were drawn and with what log-probability,
+                                            the reward, and mean and standard deviation of the rewards of its group
+    cycle-000000/replies.jsonl              the same for people: question, reply, reward
+
+Guarantee: a folder of this name is complete and flushed to disk, because it is written under another name and renamed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from data.shards.metadata import ShardCounts
+from data.shards.reader import ShardReader
+from data.shards.schema import Array, ShardError
+from data.shards.writer import token_dtype, write_shards
+from model.inference.batch_generation import Completion
+from model.rollouts.prompts import Prompt
+
+KIND = "rollout"
+PAD = 0
+REPLIES = "replies.jsonl"
+
+
+class TokenizerBinding(NamedTuple):
+    """The tokenizer that tokens are of: SHA-256 of tokenizer.json, and its vocabulary's size."""
+
+    digest: str
+    vocab_size: int
+
+
+class Rollout(NamedTuple):
+    """A reply to a prompt, as sampled and as text, with its weighted rewards by kind."""
+
+    prompt: Prompt
+    group: int
+    completion: Completion
+    text: str
+    rewards: dict[str, float]
+
+    @property
+    def reward(self) -> float:
+        """The sum of its weighted rewards."""
+        return sum(self.rewards.values())
+
+
+def open_cycle(folder: Path, tokenizer: TokenizerBinding) -> ShardReader | None:
+    """Return the rows of a complete cycle; None if there is none. Raise ShardError if they are damaged or of another tokenizer."""
+    if not folder.exists():
+        return None
+    reader = ShardReader(folder)
+    reader.verify()
+    reader.expect(*tokenizer)
+    if reader.metadata.kind != KIND:
+        raise ShardError(f"{folder} holds {reader.metadata.kind} rows, not rollouts; remove {folder.parent.parent} to start afresh")
+    return reader
+
+
+def write_cycle(folder: Path, rollouts: Sequence[Rollout], width: int, tokenizer: TokenizerBinding) -> None:
+    """Write `folder`, complete or not at all; rows are `width` tokens wide."""
+    partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    rows = columns(rollouts, width, token_dtype(tokenizer.vocab_size))
+    drawn = int(np.count_nonzero(rows["loss"]))
+    counts = ShardCounts(tokens=sum(len(rollout.prompt.tokens) for rollout in rollouts) + drawn, targets=drawn)
+    digest, vocab_size = tokenizer
+    write_shards(partial, KIND, rows, sequence_length=width - 1, tokenizer_digest=digest, vocab_size=vocab_size, counts=counts)
+    _write_replies(partial / REPLIES, rollouts)
+    for path in (*sorted(partial.iterdir()), partial):
+        _flush_to_disk(path)
+    partial.rename(folder)
+    _flush_to_disk(folder.parent)
+
+
+def columns(rollouts: Sequence[Rollout], width: int, token_type: np.dtype[np.unsignedinteger]) -> dict[str, Array]:
+    """Return the rows of rollouts: per token [rows, width], per reply [rows].
+
+    `loss` is true for the tokens of the reply, its stop token included. A group's deviation is that of a sample (divided by n - 1).
+    """
+    count = len(rollouts)
+    tokens = np.full((count, width), PAD, dtype=token_type)
+    drawn = np.zeros((count, width), dtype=np.bool_)
+    log_probability = np.zeros((count, width), dtype=np.float32)
+    for row, rollout in enumerate(rollouts):
+        start = len(rollout.prompt.tokens)
+        end = start + len(rollout.completion.tokens)
+        tokens[row, :end] = [*rollout.prompt.tokens, *rollout.completion.tokens]
+        drawn[row, start:end] = True
+        log_probability[row, start:end] = rollout.completion.log_probabilities
+    group = np.array([rollout.group for rollout in rollouts], dtype=np.int32)
+    reward = np.array([rollout.reward for rollout in rollouts], dtype=np.float64)
+    mean, deviation = np.empty_like(reward), np.empty_like(reward)
+    for number in np.unique(group).tolist():
+        same = group == number
+        mean[same], deviation[same] = reward[same].mean(), reward[same].std(ddof=1)
+    numbers = {"reward": reward, "group_mean": mean, "group_deviation": deviation}
+    single = {name: values.astype(np.float32) for name, values in numbers.items()}
+    return {"tokens": tokens, "loss": drawn, "log_probability": log_probability, "group": group, **single}
+
+
+def _write_replies(path: Path, rollouts: Sequence[Rollout]) -> None:
+    """Write a line of JSON for each reply."""
+    lines = []
+    for rollout in rollouts:
+        question, ended = rollout.prompt.question, rollout.completion.ended
+        said = {"question": question["question"], "fact": question["fact"], "reply": rollout.text, "ended": ended}
+        lines.append(json.dumps({**said, "reward": rollout.reward, "rewards": rollout.rewards}, ensure_ascii=False) + "\n")
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def _flush_to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

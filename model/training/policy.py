@@ -1,0 +1,82 @@
+"""The model being trained, as rollouts use it: each worker samples its share of the replies, and all get all of them.
+
+Guarantee: what a prompt and its seed give does not depend on the number of workers or the ZeRO stage, up to rounding.
+Cost: where weights are divided (ZeRO 3, tensor parallelism) they are gathered once for a rollout, so a whole model must fit beside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, distributed
+
+from model.inference.batch_generation import Completion, sample_batch
+from model.inference.config import SamplingConfig
+from model.training.engine import Engine
+from model.training.parallel.engines import AnyEngine
+
+
+class TrainedPolicy:
+    """The policy of one worker. Every method is a collective."""
+
+    def __init__(self, engine: AnyEngine, device: torch.device) -> None:
+        self._engine, self._device = engine, device
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the one worker that writes."""
+        return self._engine.worker.is_first
+
+    def sample(
+        self, prompts: Sequence[Sequence[int]], seeds: Sequence[int], config: SamplingConfig, stop_ids: frozenset[int]
+    ) -> list[Completion]:
+        """Return a completion of each prompt, in order, on every worker."""
+        engine = self._engine
+        if not isinstance(engine, Engine):
+            raise TypeError("a pipeline has no whole model to sample from")  # the job refuses it before
+        shares = [range(len(prompts))[number :: engine.data_workers] for number in range(engine.data_workers)]
+        mine = shares[engine.data_rank]
+        with engine.whole_network() as network:
+            completions = sample_batch(network, [prompts[n] for n in mine], [seeds[n] for n in mine], config, stop_ids)
+        if engine.worker.world_size == 1:
+            return completions
+        parts = self._gather(pack(completions, len(shares[0]), config.max_new_tokens))
+        found: dict[int, Completion] = {}
+        for share, part in zip(shares, parts, strict=True):
+            found |= zip(share, unpack(part[: len(share)], stop_ids), strict=True)
+        return [found[number] for number in range(len(prompts))]
+
+    def wait(self) -> None:
+        """Wait until all workers have come here."""
+        distributed.barrier()
+
+    def _gather(self, mine: Tensor) -> list[Tensor]:
+        """Return the tensor of each share of the data, in order, on the CPU."""
+        world = self._engine.worker.world_size
+        sent = mine.to(self._device)  # NCCL takes no CPU tensors
+        parts = [torch.empty_like(sent) for _ in range(world)]
+        distributed.all_gather(parts, sent)
+        return [part.cpu() for part in parts[:: world // self._engine.data_workers]]
+
+
+def pack(completions: Sequence[Completion], rows: int, longest: int) -> Tensor:
+    """Return completions as numbers, fp64 [rows, 1 + 2 * longest], which holds all of them exactly: length, tokens, log-probabilities."""
+    packed = torch.zeros((rows, 1 + 2 * longest), dtype=torch.float64)
+    for row, completion in enumerate(completions):
+        length = len(completion.tokens)
+        packed[row, 0] = length
+        packed[row, 1 : 1 + length] = torch.tensor(completion.tokens, dtype=torch.float64)
+        packed[row, 1 + longest : 1 + longest + length] = torch.tensor(completion.log_probabilities, dtype=torch.float64)
+    return packed
+
+
+def unpack(packed: Tensor, stop_ids: frozenset[int]) -> list[Completion]:
+    """Return the completions that `pack` was given."""
+    longest = (packed.shape[1] - 1) // 2
+    found = []
+    for row in packed:
+        length = int(row[0])
+        tokens = row[1 : 1 + length].long().tolist()
+        found.append(Completion(tokens, row[1 + longest : 1 + longest + length].tolist(), tokens[-1] in stop_ids))
+    return found
