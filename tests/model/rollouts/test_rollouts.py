@@ -1,0 +1,182 @@
+"""Rollouts are made once, written, then learned from; what they hold follows from seed, cycle, prompt and sample alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from data.shards.reader import ShardReader
+from data.shards.schema import ShardError
+from model.inference.batch_generation import sample_batch
+from model.inference.chat_format import ChatFormat
+from model.inference.config import SamplingConfig
+from model.loading.source import BatchShare
+from model.networks.network import Network
+from model.objectives.grpo import Grpo
+from model.rewards.answers import is_right
+from model.rollouts.config import RolloutConfig
+from model.rollouts.cycle import TokenizerBinding
+from model.rollouts.prompts import read_prompts
+from model.rollouts.rollouts import Rollouts, completion_seed
+from tests.model.rollouts.policies import OneWorker
+
+CONFIG = RolloutConfig(prompts=3, group=4, inner_epochs=2, max_new_tokens=6, temperature=0.7)
+PER_UPDATE = 6  # so a cycle of 12 replies, learned from twice, is 4 updates
+PLACES = ("Avel", "Brin", "Corve", "Dunmere")
+
+
+@dataclass(frozen=True)
+class Schedule:
+    def batch_at(self, update: int) -> int:
+        return PER_UPDATE
+
+    def sequences_before(self, update: int) -> int:
+        return update * PER_UPDATE
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    path = tmp_path / "questions.jsonl"
+    lines = [{"question": f"Who walked to {place}?", "answers": ["a", "e"], "fact": place} for place in PLACES]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+def source(policy: OneWorker, questions: Path, chat_format: ChatFormat, folder: Path, rank: int = 0, workers: int = 1) -> Rollouts:
+    return Rollouts(
+        read_prompts(questions, chat_format, policy.network.config.context, CONFIG.max_new_tokens),
+        CONFIG,
+        policy,
+        Grpo(max_new_tokens=CONFIG.max_new_tokens, temperature=CONFIG.temperature),
+        Schedule(),
+        BatchShare(rank, workers, 3, torch.device("cpu")),
+        seed=5,
+        chat_format=chat_format,
+        tokenizer=TokenizerBinding(chat_format.digest, policy.network.vocab_size),
+        folder=folder,
+    )
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def replies_of(folder: Path, cycle: int) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / f"cycle-{cycle:06d}" / "replies.jsonl").read_text().splitlines()]
+
+
+def test_a_row_holds_prompt_and_reply_and_with_what_log_probability_each_of_its_tokens_was_drawn(
+    decoder: Network, chat_format: ChatFormat, questions: Path, tmp_path: Path
+) -> None:
+    source(OneWorker(decoder), questions, chat_format, tmp_path / "rollouts").step(0)
+    rows = ShardReader(tmp_path / "rollouts" / "cycle-000000")
+    found, replies = rows.rows(range(12)), replies_of(tmp_path / "rollouts", 0)
+    assert len(rows) == len(replies) == 12 and found["group"].tolist() == [0] * 4 + [1] * 4 + [2] * 4
+    for row, reply in enumerate(replies):
+        prompt = chat_format.encode_chat([{"role": "user", "content": str(reply["question"])}])
+        seed = completion_seed(5, 0, row // 4, row % 4)
+        (alone,) = sample_batch(decoder, [prompt], [seed], SamplingConfig(temperature=0.7, max_new_tokens=6), chat_format.stop_ids)
+        end = len(prompt) + len(alone.tokens)
+        assert found["tokens"][row, :end].tolist() == [*prompt, *alone.tokens]
+        assert np.flatnonzero(found["loss"][row]).tolist() == list(range(len(prompt), end))
+        np.testing.assert_allclose(found["log_probability"][row, len(prompt) : end], alone.log_probabilities, atol=1e-4)
+        assert found["reward"][row] == float(is_right(str(reply["reply"]), ["a", "e"])) == reply["reward"]
+        assert reply["reply"] == chat_format.decode(alone.tokens) and reply["ended"] == alone.ended
+    for group in range(3):
+        same = slice(4 * group, 4 * group + 4)
+        np.testing.assert_allclose(found["group_mean"][same], np.mean(found["reward"][same]), atol=1e-6)
+        np.testing.assert_allclose(found["group_deviation"][same], np.std(found["reward"][same], ddof=1), atol=1e-6)
+
+
+def test_a_cycle_is_sampled_once_and_each_inner_epoch_holds_each_of_its_replies_once(
+    decoder: Network, chat_format: ChatFormat, questions: Path, tmp_path: Path
+) -> None:
+    policy = OneWorker(decoder)
+    rollouts = source(policy, questions, chat_format, tmp_path / "rollouts")
+    for cycle in range(2):
+        orders: list[list[float]] = []
+        for epoch in range(2):
+            updates = [rollouts.step(4 * cycle + 2 * epoch + half) for half in range(2)]
+            batches = [batch for rows in updates for batch in rows.micro_batches]
+            assert policy.calls == cycle + 1 and [len(batch["tokens"]) for batch in batches] == [3] * 4
+            orders.append([value for batch in batches for value in batch["log_probability"].sum(1).tolist()])
+        written = ShardReader(tmp_path / "rollouts" / f"cycle-{cycle:06d}").rows(range(12))["log_probability"].sum(1)
+        assert orders[0] != orders[1]
+        for order in orders:
+            np.testing.assert_allclose(sorted(order), sorted(written), rtol=1e-5)
+
+
+def test_every_question_is_asked_once_before_any_is_asked_again(
+    decoder: Network, chat_format: ChatFormat, questions: Path, tmp_path: Path
+) -> None:
+    rollouts = source(OneWorker(decoder), questions, chat_format, tmp_path / "rollouts")
+    for cycle in range(4):
+        rollouts.step(4 * cycle)
+    asked = [str(reply["fact"]) for cycle in range(4) for reply in replies_of(tmp_path / "rollouts", cycle)[::4]]
+    assert [sorted(asked[at : at + 4]) for at in (0, 4, 8)] == [list(PLACES)] * 3
+
+
+@pytest.mark.parametrize("killed_in", [1, 2])
+def test_rollouts_killed_while_sampling_are_made_again_and_written_ones_read_again(
+    decoder: Network, chat_format: ChatFormat, questions: Path, tmp_path: Path, killed_in: int
+) -> None:
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    whole = source(OneWorker(decoder), questions, chat_format, undisturbed)
+    for update in range(8):
+        whole.step(update)
+    first = source(OneWorker(decoder, killed_in), questions, chat_format, killed)
+    with pytest.raises(KeyboardInterrupt):
+        for update in range(8):
+            first.step(update)
+    partial = killed / f"cycle-{killed_in - 1:06d}.partial"  # what a kill while writing leaves
+    partial.mkdir(parents=True)
+    (partial / "shards.json").write_text("{")
+    policy = OneWorker(decoder)
+    again = source(policy, questions, chat_format, killed)
+    for update in range(8):
+        again.step(update)
+    assert policy.calls == 3 - killed_in
+    again.finish(tmp_path / "output")
+    assert files(undisturbed) == files(killed) == files(tmp_path / "output" / "rollouts")
+
+
+def test_workers_share_the_rows_of_one_worker_in_rank_order(
+    decoder: Network, chat_format: ChatFormat, questions: Path, tmp_path: Path
+) -> None:
+    alone = source(OneWorker(decoder), questions, chat_format, tmp_path / "rollouts")
+    two = [source(OneWorker(decoder), questions, chat_format, tmp_path / "rollouts", rank, workers=2) for rank in range(2)]
+    for update in range(4):
+        whole, parts = alone.step(update), [worker.step(update) for worker in two]
+        assert whole.units == {name: sum(part.units[name] for part in parts) for name in whole.units}
+        assert whole.globals == {name: sum(part.globals[name] for part in parts) for name in whole.globals}
+        together = [batch["reward"] for part in parts for batch in part.micro_batches]
+        torch.testing.assert_close(torch.cat(together), torch.cat([batch["reward"] for batch in whole.micro_batches]))
+
+
+def test_damaged_rollouts_and_those_missing_in_the_middle_of_a_cycle_are_refused(
+    decoder: Network, chat_format: ChatFormat, questions: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ShardError, match=r"cycle-000001 is missing.* remove .* to start afresh"):
+        source(OneWorker(decoder), questions, chat_format, tmp_path / "rollouts").step(5)
+    source(OneWorker(decoder), questions, chat_format, tmp_path / "rollouts").step(4)
+    path = tmp_path / "rollouts" / "cycle-000001" / "00000.arrow"
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(ShardError, match="was changed or damaged"):
+        source(OneWorker(decoder), questions, chat_format, tmp_path / "rollouts").step(5)
+
+
+def test_a_question_without_room_for_a_reply_is_refused_by_number(decoder: Network, chat_format: ChatFormat, questions: Path) -> None:
+    with pytest.raises(ValueError, match=r"question 1 is \d+ tokens .* max_new_tokens=60 .* lower max_new_tokens"):
+        read_prompts(questions, chat_format, decoder.config.context, 60)
+
+
+def test_a_kind_of_reward_stands_once_in_the_list() -> None:
+    with pytest.raises(ValueError, match="names kind=answer twice"):
+        RolloutConfig.model_validate({"rewards": [{"kind": "answer"}, {"kind": "answer", "weight": 2}]})
