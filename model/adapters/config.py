@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from model.adapters.full import FullConfig
+from typing import Annotated
 
-AdapterConfig = FullConfig  # with a second kind: Annotated[FullConfig | ..., Field(discriminator="kind")]
+from pydantic import Field
+
+from model.adapters.full import FullConfig
+from model.adapters.lora import LoraConfig
+
+AnyAdapter = FullConfig | LoraConfig
+AdapterConfig = Annotated[AnyAdapter, Field(discriminator="kind")]
 """What is trained of a network, by `kind`."""

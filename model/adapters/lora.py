@@ -1,0 +1,178 @@
+"""Low-rank adaptation (Hu et al., 2021): of each adapted matrix W [out, in] only a change of small rank is trained.
+
+    W' = W + alpha / rank x B A      A [rank, in] drawn at random, B [out, rank] zero, so training starts from W
+
+With `dora` (Liu et al., 2024) also the norm m [out] of each row: W' = m x V / |V| with V = W + alpha / rank x B A, m = |W| at the start.
+peft injects the layers; the file that `save` writes is one that peft loads. Cost in a step: two narrow products for each adapted matrix
+(DoRA: also A and B multiplied out). Gained: gradients, optimizer state and checkpoints of a few percent of the weights.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from model.adapters.protocol import AdapterBase, AdapterError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.networks.network import Network
+
+NAME = "default"  # peft's name of the only adapter in the network
+DOWN, UP, NORM = f".lora_A.{NAME}.weight", f".lora_B.{NAME}.weight", f".lora_magnitude_vector.{NAME}.weight"
+BASE = ".base_layer."  # what peft puts into the names of an adapted layer's own parameters
+SAVED = {DOWN: ".lora_A.weight", UP: ".lora_B.weight", NORM: ".lora_magnitude_vector"}
+PREFIX = "base_model.model."  # of all names in peft's file
+
+
+class LoraConfig(AdapterBase):
+    """Low-rank changes of the matrices inside the blocks; everything else stays as it was."""
+
+    LIBRARIES: ClassVar[tuple[str, ...]] = ("peft",)
+    KEEPS_BASE: ClassVar[bool] = True
+
+    kind: Literal["lora"] = Field("lora", description="names this kind of adapter: low-rank changes of matrices")
+    rank: int = Field(8, ge=1, description="rank of each change; more: more to learn with, and more to store; count")
+    alpha: float = Field(16.0, gt=0, description="changes are multiplied by alpha / rank; factor")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of a layer's inputs that the change does not see in training; probability")
+    targets: tuple[str, ...] = Field(
+        (), description="which matrices inside the blocks, by the last part of their layer's name; empty: all; list of names"
+    )
+    dora: bool = Field(False, description="also train the norm of each adapted row, apart from its direction (DoRA); yes or no")
+
+    def supports(self) -> frozenset[str]:
+        """Return what was tested: any ZeRO stage; DoRA reads whole matrices outside their layers, which ZeRO 3 does not gather."""
+        return frozenset() if self.dora else frozenset({"zero_3"})
+
+    def build(self) -> LoraAdapter:
+        """Return the adapter that these settings describe."""
+        return LoraAdapter(self)
+
+
+@dataclass(frozen=True)
+class LoraAdapter:
+    """Adapts the linear layers whose weight has the role `matrix`."""
+
+    config: LoraConfig
+
+    def inject(self, network: Network, seed: int) -> None:
+        """Wrap the targets. Raise AdapterError without peft, for a target that is no such layer, and for running statistics."""
+        import torch
+
+        from model.networks.network import draw_normal
+
+        targets = self._targets(network)
+        parameters = {name for name, _ in network.named_parameters()}
+        if state := sorted(set(network.state_dict()) - parameters):
+            raise AdapterError(f"adapter.kind=lora can't freeze {state[0]}, a running statistic; use another network, or adapter.kind=full")
+        try:
+            from peft import LoraConfig as PeftConfig
+            from peft import inject_adapter_in_model
+        except ImportError:
+            raise AdapterError("adapter.kind=lora needs peft: pip install 'folio[adapters]', or use adapter.kind=full") from None
+        config = self.config
+        settings = PeftConfig(
+            r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=targets, use_dora=config.dora
+        )  # fmt: skip
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            inject_adapter_in_model(settings, network, NAME)
+            for name, parameter in network.named_parameters():
+                if name.endswith(DOWN):
+                    # As wide as peft draws them.
+                    draw_normal(parameter, 1 / math.sqrt(3 * parameter.shape[1]), seed, _saved(name))
+
+    @contextmanager
+    def disabled(self, network: Network) -> Iterator[None]:
+        """Compute with the base weights alone, in evaluation mode, so that dropout is off too."""
+        import torch
+
+        layers, training = list(_adapted(network)), network.training
+        network.eval()
+        for layer in layers:
+            layer.enable_adapters(False)
+        try:
+            with torch.no_grad():
+                yield
+        finally:
+            for layer in layers:
+                layer.enable_adapters(True)
+            network.train(training)
+
+    def merged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return W' for each adapted W, bit for bit what peft's own merging gives for plain LoRA."""
+        weights: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            if name.endswith(tuple(SAVED)):
+                continue
+            layer, inside, rest = name.partition(BASE)
+            weights[f"{layer}.{rest}" if inside else name] = self._merge(tensor, layer, tensors) if rest == "weight" else tensor
+        return weights
+
+    def _merge(self, weight_OI: Tensor, layer: str, tensors: Mapping[str, Tensor]) -> Tensor:
+        down_RI, up_OR = tensors[layer + DOWN], tensors[layer + UP]
+        changed_OI = weight_OI + (up_OR @ down_RI) * (self.config.alpha / self.config.rank)
+        if not self.config.dora:
+            return changed_OI
+        factor_O: Tensor = tensors[layer + NORM] / changed_OI.norm(dim=1)
+        return factor_O[:, None] * changed_OI
+
+    def own(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return A and B, and with `dora` m, of each adapted layer, under peft's names."""
+        return {_saved(name): tensor for name, tensor in tensors.items() if name.endswith(tuple(SAVED))}
+
+    def save(self, own: Mapping[str, Tensor], directory: Path) -> None:
+        """Write adapter_model.safetensors and adapter_config.json; the same tensors give the same bytes."""
+        from importlib.metadata import version
+
+        from safetensors.torch import save_file
+
+        layers = sorted(name.removeprefix(PREFIX).removesuffix(SAVED[DOWN]) for name in own if name.endswith(SAVED[DOWN]))
+        config = self.config
+        fields: dict[str, Any] = {
+            "peft_type": "LORA",
+            "peft_version": version("peft"),
+            "r": config.rank,
+            "lora_alpha": config.alpha,
+            "lora_dropout": config.dropout,
+            "use_dora": config.dora,
+            "target_modules": layers,
+            "bias": "none",
+            "inference_mode": True,
+        }
+        directory.mkdir(parents=True, exist_ok=True)
+        contiguous = {name: own[name].detach().contiguous() for name in sorted(own)}
+        save_file(contiguous, directory / "adapter_model.safetensors", metadata={"format": "pt"})
+        (directory / "adapter_config.json").write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+    def _targets(self, network: Network) -> list[str]:
+        """Names of the linear layers to adapt."""
+        from torch import nn
+
+        roles, wanted = network.roles(), self.config.targets
+        layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear) and roles[f"{name}.weight"] == "matrix"]
+        if not layers:
+            raise AdapterError(f"adapter.kind=lora finds no linear layer in the blocks of {type(network).__name__}; use adapter.kind=full")
+        last = sorted({name.rpartition(".")[2] for name in layers})
+        if unknown := [name for name in wanted if name not in last]:
+            raise AdapterError(f"adapter.targets names {unknown[0]!r}; the linear layers inside the blocks are {', '.join(last)}")
+        return [name for name in layers if not wanted or name.rpartition(".")[2] in wanted]
+
+
+def _adapted(network: Network) -> Iterator[Any]:
+    """The layers that peft has put into the network."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return (module for module in network.modules() if isinstance(module, BaseTunerLayer))
+
+
+def _saved(name: str) -> str:
+    """A parameter's name in peft's file."""
+    return PREFIX + next(name.removesuffix(end) + saved for end, saved in SAVED.items() if name.endswith(end))
