@@ -22,6 +22,7 @@ ALLOWED = {
 HOMES = {
     "deepspeed": ("model/training/",),
     "mlflow": ("tasks/stage/tracking/",),
+    "peft": ("model/adapters/",),
     "prefect": ("flows/", "tasks/"),
     "prefect_dask": ("tasks/stage/execution/clusters.py",),
     "prefect_ray": ("tasks/stage/execution/clusters.py",),
