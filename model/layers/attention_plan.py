@@ -45,6 +45,7 @@ class AttentionPlan:
 class AttentionInputs:
     """What one forward pass knows about its tokens before any layer has run: positions, documents, cached tokens, type and device.
 
+    parts: workers of tensor parallelism that share the heads evenly; this one computes its part of them.
     Raise ValueError for `positions_BT` together with a cache (`start` above 0) where distances to cached tokens count, and for attention
     that is not causal with a cache, a pattern or a bias, which look back alone.
     """
@@ -59,8 +60,10 @@ class AttentionInputs:
         *,
         training: bool,
         causal: bool = True,
+        parts: int = 1,
     ) -> None:
         self.config, self.documents_BT, self.training, self.causal = config, documents_BT, training, causal
+        self.heads, self.kv_heads = config.heads // parts, config.kv_heads // parts
         if not causal and (start or config.pattern != "full" or config.positions in ("alibi", "relative")):
             raise ValueError(
                 f"attention to later tokens with {start} cached ones, pattern={config.pattern} and positions={config.positions}: caches, "
@@ -102,8 +105,8 @@ class AttentionInputs:
         if kernel == "plain":
             if mask is None and self.causal and self.time > 1:
                 mask = causal_mask(self.start, self.time, self.device)
-            groups = self.config.kv_heads if self.config.attention == "grouped" else 1 if cached else self.config.heads
-            mask = None if mask is None else additive_mask(mask, self.batch, self.config.heads, groups, self.dtype)
+            groups = self.kv_heads if self.config.attention == "grouped" else 1 if cached else self.heads
+            mask = None if mask is None else additive_mask(mask, self.batch, self.heads, groups, self.dtype)
         return AttentionPlan(kernel, mask, self.config.attention_soft_cap, causal=self.causal)
 
     def _kernel(self, *, learned: bool, biased: bool, cached: bool) -> Kernel:

@@ -26,8 +26,9 @@ from model.layers.norms import make_norm
 from model.layers.positions.bias import Alibi, RelativeBias
 from model.layers.positions.embeddings import LearnedPositions, SinusoidalPositions
 from model.layers.positions.rotary import Rotary, RotaryTable
+from model.networks.cut_plan import CutPlan
 from model.networks.decoder_config import DecoderConfig
-from model.networks.network import CutPlan, GenerationState, Inputs, Network, Role, draw_normal
+from model.networks.network import GenerationState, Inputs, Network, Role, draw_normal
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Trunk(nn.Module):
 
     def __init__(self, config: DecoderConfig, vocab_size: int) -> None:
         super().__init__()
-        self.config, self.recompute = config, False
+        self.config, self.recompute, self.parts = config, False, 1
         add_inputs(self, config.all_inputs, vocab_size, config.width)
         self.layers = nn.ModuleList(Block(config, layer) for layer in range(config.layers))
         self.norm = make_norm(config) if config.norm_place == "pre" else nn.Identity()
@@ -88,7 +89,7 @@ class Trunk(nn.Module):
             raise ValueError("documents and a state cannot be combined: packed rows are for training, a state holds one text a row")
         x_BTD = embed_inputs(self, inputs)
         start = cache.length if cache is not None else 0
-        seen = AttentionInputs(self.config, x_BTD, start, inputs.get("positions"), documents_BT, training=self.training)
+        seen = AttentionInputs(self.config, x_BTD, start, inputs.get("positions"), documents_BT, training=self.training, parts=self.parts)
         x_BTD = self.embed(x_BTD, seen)
         shared = self.block_inputs(x_BTD, seen, cached=cache is not None)
         for block in self.layers:
@@ -170,9 +171,14 @@ class Decoder(Network):
 
     def cut_plan(self) -> CutPlan:
         """As Megatron-LM (Shoeybi et al., 2019): the first matrices of attention and feed-forward by outputs, the last ones by inputs."""
-        return CutPlan((r".*\.(q|k|v|gate|up)_proj\.(weight|bias)$",), (r".*\.(o|down)_proj\.weight$",))
+        return CutPlan(
+            outputs=(r".*\.(q|k|v|gate|up)_proj\.(weight|bias)$",),
+            inputs=(r".*\.(o|down)_proj\.weight$",),
+            summed=(r".*\.self_attn\.(q|k)_norm\.weight$",),
+        )
 
     def divide_heads(self, parts: int) -> None:
+        self.model.parts = parts
         for attention in self.model.layers.modules():
             if isinstance(attention, Attention):
                 attention.heads //= parts

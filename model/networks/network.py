@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from model.inputs.protocol import inputs_of
+from model.networks.cut_plan import CutPlan
 
 if TYPE_CHECKING:
     from model.networks.base import NetworkBase
@@ -32,17 +32,6 @@ class GenerationState(Protocol):
     def keep_rows(self, rows: Tensor) -> None:
         """Keep only these rows of the batch (int64 [rows kept]), in this order."""
         ...
-
-
-@dataclass(frozen=True)
-class CutPlan:
-    """How tensor parallelism cuts weights: patterns of parameter names cut along their outputs (dim 0) or inputs (dim 1).
-
-    A parameter that matches neither is whole on every worker.
-    """
-
-    outputs: tuple[str, ...] = ()
-    inputs: tuple[str, ...] = ()
 
 
 class Network(nn.Module):

@@ -27,7 +27,7 @@ from model.training.optimizers.build import build_optimizer
 from model.training.optimizers.change import UpdateRatio
 from model.training.optimizers.sophia import Sophia
 from model.training.optimizers.state import whole_state
-from model.training.parallel.compile import cut_along, deepspeed_config
+from model.training.parallel.compile import deepspeed_config
 from model.training.parallel.tensor import finish_cut, join_parts
 from model.training.precision import AUTOCAST, LossScale
 from model.training.schedule import rate_factor
@@ -83,7 +83,7 @@ class Engine:
             average_weights(self._optimizer, train.ema_decay, lambda: None if self._estimating else self.updates)
         self._estimating = False
         self.deepspeed, *_ = deepspeed.initialize(
-            model=module, optimizer=self._optimizer, config=deepspeed_config(job), dist_init_required=False
+            model=module, optimizer=self._optimizer, config=deepspeed_config(job, network.cut_plan()), dist_init_required=False
         )
         finish_cut(self.deepspeed, network, job.resources.parallel.tensor)
         self._parameters = list(network.parameters())
@@ -259,8 +259,9 @@ class Engine:
         return (local for local in self._all_parameters() if local.parameter.requires_grad)
 
     def _all_parameters(self) -> Iterator[LocalParameter]:
+        tensor, plan = self.job.resources.parallel.tensor, self.deepspeed.module.network.cut_plan()
         for name, parameter in self.deepspeed.module.network.named_parameters():
-            tensor, dim = self.job.resources.parallel.tensor, cut_along(name)
+            dim = plan.along(name)
             if tensor > 1 and dim is not None:
                 yield LocalParameter(name, parameter, dim, self.worker.rank % tensor, tensor)
             else:

@@ -5,22 +5,17 @@ DeepSpeed's defaults stand, except where they would be wrong here. Cheap to impo
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from model.networks.cut_plan import CutPlan
 from model.training.parallel.config import ParallelConfig
 
 if TYPE_CHECKING:
     from model.training.job import Job
 
-# Which matrices tensor parallelism cuts, and along which dimension (Shoeybi et al., 2019): the first ones of attention and feed-forward
-# along their outputs, the last ones along their inputs. Every other parameter is whole on every worker.
-CUT_OUTPUTS = r".*\.(q|k|v|gate|up)_proj\.(weight|bias)$"
-CUT_INPUTS = r".*\.(o|down)_proj\.weight$"
 
-
-def deepspeed_config(job: Job) -> dict[str, Any]:
-    """Return the DeepSpeed configuration of a job."""
+def deepspeed_config(job: Job, plan: CutPlan) -> dict[str, Any]:
+    """Return the DeepSpeed configuration of a job whose network is cut by this plan."""
     parallel = job.resources.parallel
     # Without a pipeline our engine marks where an update ends, because the batch may grow.
     accumulated = job.train.global_batch // parallel.data_workers // job.micro_batch if parallel.pipeline > 1 else 1
@@ -37,19 +32,21 @@ def deepspeed_config(job: Job) -> dict[str, Any]:
         "steps_per_print": 2**31,
     }
     if parallel.tensor > 1:
-        specs = [{"patterns": [CUT_OUTPUTS], "partition_type": "column"}, {"patterns": [CUT_INPUTS], "partition_type": "row"}]
         compiled["tensor_parallel"] = {
             "autotp_size": parallel.tensor,
-            "partition_config": {"use_default_specs": False, "layer_specs": specs},
+            "partition_config": {"use_default_specs": False, "layer_specs": _cut(plan)},
         }
     return compiled
 
 
-def cut_along(name: str) -> int | None:
-    """Return the dimension along which tensor parallelism cuts the parameter of this name; None if it stays whole."""
-    if re.match(CUT_OUTPUTS, name):
-        return 0
-    return 1 if re.match(CUT_INPUTS, name) else None
+def _cut(plan: CutPlan) -> list[dict[str, Any]]:
+    """Return DeepSpeed's form of the plan: which parameters it cuts, leaves whole, or leaves whole and sums the gradients of."""
+    specs = (
+        {"patterns": [*plan.outputs], "partition_type": "column"},
+        {"patterns": [*plan.inputs], "partition_type": "row"},
+        {"patterns": [*plan.summed], "partition_type": "skip", "grad_allreduce": True},
+    )
+    return [spec for spec in specs if spec["patterns"]]
 
 
 def _zero(parallel: ParallelConfig) -> dict[str, Any]:

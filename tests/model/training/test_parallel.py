@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
+from model.networks.cut_plan import CutPlan
 from model.training.config import DpoConfig, PretrainConfig, TrainResources
 from model.training.distributed import WorkerRank, import_deepspeed, select_device
 from model.training.job import Job, JobError
@@ -168,7 +169,7 @@ def test_the_typed_section_compiles_to_a_configuration_that_deepspeed_reads_back
     import_deepspeed()
     from deepspeed.runtime.config import DeepSpeedConfig
 
-    compiled = deepspeed_config(make_job(resources=keys))
+    compiled = deepspeed_config(make_job(resources=keys), CutPlan())
     assert compiled["zero_optimization"] == zero
     read = DeepSpeedConfig(compiled)
     assert read.train_micro_batch_size_per_gpu == 4
