@@ -61,7 +61,7 @@ def _open_shards(directory: Path, job: Job, objective: Objective) -> ShardReader
     reader.expect(job.tokenizer_digest, job.vocab_size)
     if metadata.kind not in objective.reads:
         kinds = " or ".join(objective.reads)
-        raise JobError(f"{directory} holds {metadata.kind} rows; {job.train.objective} reads {kinds} rows")
+        raise JobError(f"{directory} holds {metadata.kind} rows; {job.train.kind} reads {kinds} rows")
     if metadata.sequence_length > job.network.context:
         raise JobError(f"{directory} has rows of {metadata.sequence_length} tokens, the model's context is {job.network.context}")
     for wanted in job.network.inputs:

@@ -173,11 +173,6 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
         return job_batches(job, objective, share.device, share.rank, share.world_size)
 
     @property
-    def objective(self) -> str:
-        """The kind, by its older name."""
-        return self.kind
-
-    @property
     def masks_documents(self) -> bool:
         """Whether a row holds several documents that do not see each other."""
         return False

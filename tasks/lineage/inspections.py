@@ -26,9 +26,10 @@ def document_tables(inspection: Inspection) -> Holding:
 
 
 def trained_model(inspection: Inspection) -> Holding:
-    """A training stage: its model learned from the document by its training rows or through the model it started from."""
+    """A training stage: its model learned from the document by its training rows or questions, or through the model it started from."""
     shards, before = inspection.inputs_named("shards"), [model for model in inspection.inputs_named("model") if model.learned]
     trained = [holding for holding in shards if any(part == "" or part.split("/")[0] == "train" for part in holding.parts)]
+    trained += [holding for holding in inspection.inputs_named("questions") if holding.parts]
     validated = any(part == "" or part.split("/")[0] == "val" for holding in shards for part in holding.parts)
     causes = [*trained, *before]
     detail = "trained on it" if trained else _from("tuned", before) if before else "validated on it" if validated else ""

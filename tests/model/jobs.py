@@ -121,7 +121,7 @@ def make_job(shards: Path, tmp_path: Path) -> JobMaker:
 
 def follow_up(job: Job, shards: Path, config: SftConfig | DpoConfig, name: str) -> Job:
     """A job that starts from the model of `job`."""
-    kind = "sft" if config.objective == "sft" else "preference"
+    kind = config.READS
     folder = job.checkpoints.parent.parent / name
     return job.model_copy(
         update={

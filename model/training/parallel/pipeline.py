@@ -37,9 +37,7 @@ class PipelineEngine:
 
     def __init__(self, decoder: Network, objective: object, job: Job, worker: WorkerRank) -> None:
         if not isinstance(objective, NextToken):
-            raise JobError(
-                f"objective={job.train.objective} with pipeline={job.resources.parallel.pipeline}: it needs a whole model; use pipeline=1"
-            )
+            raise JobError(f"kind={job.train.kind} with pipeline={job.resources.parallel.pipeline}: it needs a whole model; use pipeline=1")
         assert isinstance(decoder, Decoder), "the job refuses a pipeline of other networks"
         self.job, self.worker, self.objective = job, worker, objective
         self.updates, stages = 0, job.resources.parallel.pipeline

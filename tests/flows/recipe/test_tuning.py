@@ -1,0 +1,108 @@
+"""The list of tuning steps in a recipe, and the sections that stand for entries of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.pipeline import compose
+from flows.recipe.explaining import show_recipe
+from flows.recipe.loading import built_in, load
+from flows.recipe.validation import RecipeError
+from model.training.config import DpoConfig, SftConfig
+from tasks.stage.execution.plan import Decision
+from tasks.stage.execution.run import RunOptions, use_options
+from tasks.stage.execution.run_context import open_run
+
+SECOND = "{kind: sft, name: second, steps: 5}"
+
+
+def planned(changes: tuple[str, ...], home: Path) -> dict[str, Decision]:
+    """The plan of the smallest recipe in an empty home, by position."""
+    recipe = load("four_books", changes)
+    settings = {**recipe.run_settings(), "home": home, "store": str(home / "store")}
+    with use_options(RunOptions(planning=True)), open_run(**settings) as run:
+        compose(recipe)
+    return {decision.position: decision for decision in run.decisions}
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_a_recipe_that_gives_no_list_tunes_on_instructions_then_on_preferences(name: str) -> None:
+    assert [(step.kind, step.name) for step in load(name).tuning] == [("sft", "sft"), ("dpo", "dpo")]
+
+
+def test_each_step_is_a_stage_at_a_position_of_its_name_and_goes_on_from_the_one_before(tmp_path: Path) -> None:
+    plan = planned((f"tuning=[{{kind: dpo}}, {SECOND}]",), tmp_path)
+    tuned = [position for position in plan if position.startswith("tune")]
+    assert tuned == ["tune.dpo", "tune.second"] and {plan[position].stage for position in tuned} == {"tune"}
+    assert plan["tune.dpo"].causes[-1] == "waits on pretrain, encode"
+    assert plan["tune.second"].causes[-1] == "waits on tune.dpo, encode"
+    assert "waits on tune.second" in plan["evaluate.chat"].causes[-1] and "waits on tune.second" in plan["export"].causes[-1]
+
+
+def test_an_empty_list_leaves_the_base_model_as_it_is_and_encodes_nothing(tmp_path: Path) -> None:
+    plan = planned(("tuning=[]",), tmp_path)
+    assert not [position for position in plan if position.startswith(("tune", "encode"))]
+    assert "waits on pretrain" in plan["evaluate.chat"].causes[-1] and "waits on pretrain" in plan["export"].causes[-1]
+
+
+def test_a_name_is_no_part_of_a_step_s_identity_and_titles_are(tmp_path: Path) -> None:
+    named, renamed = (planned((f"tuning=[{{kind: sft, name: {name}}}]",), tmp_path) for name in ("sft", "other"))
+    assert named["tune.sft"].ingredients == renamed["tune.other"].ingredients
+    assert named["export"].ingredients["export.titles"] == '["instruction tuning"]'
+    assert renamed["export"].ingredients["export.titles"] == '["instruction tuning (other)"]'
+
+
+def test_sections_stand_for_steps_of_their_name() -> None:
+    sections = ("sft={steps: 7}", "dpo={beta: 0.2, steps: 3}")
+    assert load("universe", sections) == load("universe", ("tuning=[{kind: sft, steps: 7}, {kind: dpo, beta: 0.2, steps: 3}]",))
+    assert load("universe", ("sft={objective: sft}", "dpo={objective: dpo}")).tuning == (SftConfig(), DpoConfig())
+    assert load("universe", ("pretrain.objective=next_token",)) == load("universe")
+
+
+def test_an_entry_is_changed_by_its_number_its_name_or_its_section() -> None:
+    entry = {load("universe", (f"{key}.learning_rate=0.5",)).tuning for key in ("tuning[0]", "tuning.0", "tuning.sft", "sft")}
+    assert [[step.learning_rate for step in steps] for steps in entry] == [[0.5, 5e-5]]
+
+
+def test_a_list_replaces_the_sections_of_the_recipe_that_it_builds_on(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(f"extends: universe\ntuning: [{SECOND}]\n")
+    (tmp_path / "heir.yaml").write_text("extends: mine.yaml\nsft: {steps: 9}\n")
+    assert load(str(tmp_path / "mine.yaml")).tuning == (SftConfig(name="second", steps=5),)
+    with pytest.raises(RecipeError, match="sft stands for an entry of tuning, and both are given; keep tuning"):
+        load(str(tmp_path / "heir.yaml"))
+
+
+def test_a_step_is_shown_by_its_path_or_its_section() -> None:
+    assert (
+        show_recipe("universe", "tuning.sft")
+        == show_recipe("universe", "sft")
+        == show_recipe("universe", "tuning[0]").replace("\n0:", "\nsft:")
+    )
+    assert show_recipe("universe", "tuning.dpo.beta") == show_recipe("universe", "dpo.beta")
+    with pytest.raises(RecipeError, match=r"tuning has no key 'spo'; did you mean dpo"):
+        show_recipe("universe", "tuning.spo")
+
+
+WRONG = [
+    ("tuning=[{kind: sft}, {kind: sft}]", "tuning has 2 called 'sft'; give each a name of its own"),
+    ("tuning=[{kind: sft, name: release}]", "tuning has one called 'release', a name that the flow itself uses"),
+    ("tuning=[{kind: sft, beta: 1}]", "tuning.0.sft.beta: unknown key (value 1)"),
+    ("tuning=[{kind: sfr}]", "Input tag 'sfr' found using 'kind' does not match any of the expected tags"),
+    ("tuning=[{name: sft}]", "tuning.0: no kind"),
+    ("tuning=[{kind: sft, name: a.b}]", "tuning.0.sft.name: String should match pattern"),
+    ("tuning=[{kind: dpo, optimizer: sophia}]", "optimizer=sophia estimates curvature from sampled next tokens"),
+    ("tuning=[{kind: sft, eval_rows: 0, eval_every: 5}]", "tuning[0].eval_every=5 does nothing while tuning[0].eval_rows=0"),
+    ("sft={kind: dpo}", "sft.kind: sft stands for a step of that kind; for a step of another kind give the list tuning"),
+    ("sft={kind: sft, objective: sft}", "sft.objective is the older name of sft.kind, and both are given; keep kind"),
+    ("dpo.batas=1", "dpo.batas: unknown key (value 1); did you mean beta"),
+    ("pretrain.objective=sft", "pretrain"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG, ids=[change for change, _ in WRONG])
+def test_steps_that_cannot_be_tuned_by_are_refused_by_name(change: str, message: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        load("universe", (change,))
+    assert message in str(error.value)
