@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Annotated, get_args
+
+from pydantic import Field
+
 from model.networks.base import NetworkBase
 from model.networks.decoder_config import DecoderConfig
+from model.networks.recurrent_config import RecurrentConfig
 
-NetworkConfig = DecoderConfig
-KINDS: dict[str, type[NetworkBase]] = {"decoder": DecoderConfig}
+AnyKind = DecoderConfig | RecurrentConfig
+NetworkConfig = Annotated[AnyKind, Field(discriminator="kind")]
+KINDS: dict[str, type[NetworkBase]] = {kind.model_fields["kind"].default: kind for kind in get_args(AnyKind)}
