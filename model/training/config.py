@@ -11,18 +11,20 @@ from pydantic import Field
 
 from model.training.kinds.dpo import DpoConfig
 from model.training.kinds.grpo import GrpoConfig
+from model.training.kinds.masked import MaskedConfig
 from model.training.kinds.next_token import PretrainConfig
 from model.training.kinds.sft import SftConfig
 from model.training.resources import TrainResources
 from model.training.train_config import TrainConfig, TuningConfig
 
-PretrainStep = PretrainConfig  # with a second kind: Annotated[PretrainConfig | ..., Field(discriminator="kind")]
+PretrainStep = Annotated[PretrainConfig | MaskedConfig, Field(discriminator="kind")]
 TuningStep = Annotated[SftConfig | DpoConfig | GrpoConfig, Field(discriminator="kind")]
 ObjectiveConfig = Annotated[PretrainStep | TuningStep, Field(discriminator="kind")]
 
 __all__ = [
     "DpoConfig",
     "GrpoConfig",
+    "MaskedConfig",
     "ObjectiveConfig",
     "PretrainConfig",
     "PretrainStep",
