@@ -145,7 +145,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     def _shorthands(cls, given: Any) -> Any:
         return expand_shorthands(given) if isinstance(given, dict) else given
 
-    @field_validator("examples", "model", "pretrain", mode="before")
+    @field_validator("examples", "model", mode="before")
     @classmethod
     def _kind_by_default(cls, given: Any, info: ValidationInfo) -> Any:
         """Let a recipe change one key of a section without naming its kind, which is then the default's."""

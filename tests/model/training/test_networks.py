@@ -1,0 +1,138 @@
+"""Every kind of network trains by the same rules as a decoder: in each ZeRO stage, after a kill, with optimizers that ask for roles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from model.networks.directory import load_model
+from model.networks.encoder_config import EncoderConfig
+from model.networks.recurrent_config import RecurrentConfig
+from model.training.config import SftConfig
+from model.training.job import Job
+from model.training.kinds.masked import MaskedConfig
+from model.training.launch.launch import launch
+from model.training.optimizers.build import block_matrices
+from model.training.telemetry.step_log import read_lines
+from tests.model.jobs import CONTEXT, JobMaker, follow_up
+from tests.model.training.alone import train_here, train_together
+from tests.model.training.test_killed import killed_after_a_checkpoint
+
+RECURRENT = RecurrentConfig(width=32, layers=2, context=CONTEXT)
+ENCODER = EncoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT)
+KINDS = ("recurrent", "encoder")
+
+
+def of_kind(job: Job, kind: str) -> Job:
+    """The job with another network, which learns what it can: next tokens, or those that are hidden."""
+    fields = job.model_dump()
+    if kind == "recurrent":
+        return Job.model_validate({**fields, "network": RECURRENT})
+    train = {name: value for name, value in fields["train"].items() if name in MaskedConfig.model_fields}
+    return Job.model_validate({**fields, "network": ENCODER, "train": {**train, "kind": "masked", "share": 0.3}})
+
+
+def curve(job: Job, name: str = "loss") -> list[float]:
+    return [line[name] for line in read_lines(job.output / "history.jsonl") if name in line]
+
+
+@pytest.mark.parametrize("stages", [(3,), pytest.param((0, 1, 2), marks=pytest.mark.slow)], ids=["ZeRO 3", "ZeRO 0 to 2"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_workers_learn_in_every_zero_stage_what_one_learns(
+    make_job: JobMaker, tmp_path: Path, kind: str, stages: tuple[int, ...]
+) -> None:
+    alone = of_kind(make_job("alone", {"micro_batch": 8}, steps=20), kind)
+    train_here(alone)
+    names = [(f"stage_{stage}", {"workers": 2, "zero_stage": stage, "micro_batch": 2}) for stage in stages]
+    shared = [of_kind(make_job(name, resources, steps=20), kind) for name, resources in names]
+    train_together([(job, None) for job in shared], tmp_path)
+    expected, weights = curve(alone), load_model(alone.output).state_dict()
+    assert expected[-1] < expected[0] - 0.1, "nothing was learned, so equal curves would prove nothing"
+    for job in shared:
+        assert curve(job) == pytest.approx(expected, abs=1e-4)
+        assert curve(job, "val_loss")[-1] == pytest.approx(curve(alone, "val_loss")[-1], abs=1e-4)
+        for name, tensor in load_model(job.output).state_dict().items():
+            torch.testing.assert_close(tensor, weights[name], atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_killed_with_signal_9_continues_and_ends_with_the_same_bytes(make_job: JobMaker, tmp_path: Path, kind: str) -> None:
+    resources = {"checkpoint_every_steps": 10}
+    undisturbed, killed = (of_kind(make_job(name, resources, steps=200, eval_rows=0), kind) for name in ("undisturbed", "killed"))
+    launch(undisturbed)
+    step = killed_after_a_checkpoint(killed, tmp_path)
+    notes: list[str] = []
+    launch(killed, on_progress=lambda progress: notes.append(progress.note))
+    assert any(note.startswith(f"continuing from the checkpoint of step {step};") for note in notes) and 0 < step < 200
+    for name in ("model.safetensors", "history.jsonl"):
+        assert (killed.output / name).read_bytes() == (undisturbed.output / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_muon_takes_the_matrices_inside_the_blocks_and_learns(make_job: JobMaker, kind: str) -> None:
+    job = of_kind(make_job("muon", steps=30, optimizer="muon", learning_rate=1e-2), kind)
+    network = job.network.build(job.vocab_size)
+    inside = {id(parameter) for parameter in network.blocks().parameters() if parameter.dim() == 2}
+    assert {id(matrix) for matrix in block_matrices(network)} == inside
+    train_here(job)
+    losses = curve(job)
+    assert losses[-1] < losses[0] - 0.3
+
+
+@pytest.mark.parametrize("resources", [{"recompute": "blocks"}, {"loader_threads": 0}], ids=lambda given: next(iter(given)))
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_only_takes_time_changes_no_bit(make_job: JobMaker, kind: str, resources: dict[str, object]) -> None:
+    plain, other = of_kind(make_job("plain"), kind), of_kind(make_job("other", resources), kind)
+    train_here(plain)
+    train_here(other)
+    assert (plain.output / "model.safetensors").read_bytes() == (other.output / "model.safetensors").read_bytes()
+
+
+def test_masked_training_reports_how_many_hidden_tokens_are_found(make_job: JobMaker) -> None:
+    job = of_kind(make_job("accuracy", steps=60), "encoder")
+    train_here(job)
+    lines = read_lines(job.output / "history.jsonl")
+    assert 0 <= lines[0]["accuracy"] < 0.2 and lines[-1]["accuracy"] > lines[0]["accuracy"]
+    assert 0 <= lines[-1]["val_accuracy"] <= 1 and lines[-1]["val_loss"] > 0
+
+
+def test_a_recurrent_network_is_tuned_on_conversations(make_job: JobMaker, shards: Path) -> None:
+    base = of_kind(make_job("base"), "recurrent")
+    train_here(base)
+    tuned = follow_up(base, shards, SftConfig(steps=8, tokens=0, global_batch=4, learning_rate=1e-2, warmup_steps=0, eval_rows=4), "sft")
+    train_here(tuned)
+    losses = curve(tuned)
+    assert losses[-1] < losses[0] and load_model(tuned.output).config == RECURRENT
+
+
+REFUSED = [
+    ("encoder", {"kind": "next_token"}, {}, "kind=next_token needs a network that supports causal, and kind=encoder does not"),
+    ("recurrent", {"kind": "masked"}, {}, "kind=masked needs a network that supports bidirectional, and kind=recurrent does not"),
+    ("encoder", {}, {"sample_every": 5}, "sample_every=5 with kind=encoder, which writes no text; set sample_every=0"),
+    (
+        "recurrent",
+        {},
+        {"parallel": {"workers": 2, "tensor": 2, "zero_stage": 1}},
+        "kind=recurrent with tensor=2: its matrices can't be cut",
+    ),
+    ("encoder", {}, {"parallel": {"workers": 2, "pipeline": 2}}, "kind=encoder with pipeline=2: it can't be divided into stages"),
+    ("encoder", {"optimizer": "sophia"}, {}, "optimizer=sophia estimates curvature from sampled next tokens, which kind=masked does not"),
+]
+
+
+@pytest.mark.parametrize(("kind", "train", "resources", "message"), REFUSED, ids=lambda given: given if isinstance(given, str) else "")
+def test_what_a_network_cannot_learn_or_how_is_refused_by_name(
+    make_job: JobMaker, kind: str, train: dict[str, str], resources: dict[str, object], message: str
+) -> None:
+    fields = of_kind(make_job(), kind).model_dump()
+    changed = {name: value for name, value in fields["train"].items() if train.get("kind") is None or name in {"steps", "tokens"}}
+    with pytest.raises(ValidationError, match=message):
+        Job.model_validate({**fields, "train": {**changed, **train}, "resources": {**fields["resources"], **resources}})
+
+
+def test_shares_that_exceed_the_chosen_tokens_are_refused() -> None:
+    with pytest.raises(ValidationError, match=r"masked_share=0\.9 and random_share=0\.2 are more than all chosen tokens"):
+        MaskedConfig(masked_share=0.9, random_share=0.2)
