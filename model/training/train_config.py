@@ -35,6 +35,7 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
 
     `REQUIRES`: what the network must be able to do.
     `INPUTS`: what a job must give it to learn from.
+    `LIBRARIES`: packages, beyond those of every training, whose version can change the weights.
     `MODELS`: frozen models that its loss needs beside the trained one, such as "reference", the model before this training.
     `HAS_NEXT_TOKENS`: its targets are next tokens, which can also be drawn from the model itself.
     `COUNTS_OPERATIONS`: the usual count of operations for a token holds, so that utilization (MFU) is known.
@@ -42,6 +43,7 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
 
     REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"causal"})
     INPUTS: ClassVar[tuple[str, ...]] = ("train_shards",)
+    LIBRARIES: ClassVar[tuple[str, ...]] = ()
     MODELS: ClassVar[tuple[str, ...]] = ()
     HAS_NEXT_TOKENS: ClassVar[bool] = True
     COUNTS_OPERATIONS: ClassVar[bool] = True

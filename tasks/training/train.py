@@ -26,7 +26,10 @@ def train(
     questions: Path | None = None,
     tokenizer: Path | None = None,
 ) -> Metrics:
-    """Train on `shards/train`, validate on `shards/val`, write a model directory. Return the last value of each metric."""
+    """Train and write a model directory; return the last value of each metric.
+
+    Rows are `shards/train`, validated on `shards/val`, or replies sampled to `questions` in the chat format of `tokenizer`.
+    """
     from model.networks.directory import read_config
     from model.training.job import Job
     from model.training.launch.launch import launch
@@ -39,20 +42,20 @@ def train(
         network = read_config(initial)[0]
     else:
         raise ValueError("initial: tuning needs the model directory to start from")
-    if shards is None:
-        raise ValueError(f"kind={config.train.kind} reads {questions} with {tokenizer}, and nothing makes rows of them; give shards")
-    index = json.loads((shards / "train" / "shards.json").read_text())
+    vocab_size, tokenizer_digest = _vocabulary(shards, initial)
     assert isinstance(work.resources, PipelineResources)
     resources = work.resources.training
     job = Job(
         network=network,
-        vocab_size=index["vocab_size"],
+        vocab_size=vocab_size,
         train=config.train,
         resources=resources.for_training(config.train),
         seed=config.seed,
-        tokenizer_digest=index["tokenizer_digest"],
-        train_shards=shards / "train",
-        val_shards=shards / "val",
+        tokenizer_digest=tokenizer_digest,
+        train_shards=shards and shards / "train",
+        val_shards=shards and shards / "val",
+        questions=questions,
+        tokenizer=tokenizer,
         initial_model=initial,
         retained=work.root / resources.keep_in if resources.keep_in else None,
         output=work.output,
@@ -74,3 +77,19 @@ def train(
     metrics = report_epochs(job, work) | launch(job, on_progress=show)
     work.series(rows)
     return metrics
+
+
+def _vocabulary(shards: Path | None, initial: Path | None) -> tuple[int, str]:
+    """Return the size of the vocabulary and the digest of the tokenizer that the rows are of, or without rows the model."""
+    from model.networks.directory import read_config
+    from model.networks.tokenizer_binding import read_tokenizer_digest
+
+    if shards is not None:
+        index = json.loads((shards / "train" / "shards.json").read_text())
+        return index["vocab_size"], index["tokenizer_digest"]
+    if initial is None:
+        raise ValueError("shards: training needs rows to learn from, or a model that makes them")
+    digest = read_tokenizer_digest(initial)
+    if digest is None:
+        raise ValueError(f"{initial} does not say which tokenizer it uses; train it on shards first")
+    return read_config(initial)[1], digest
