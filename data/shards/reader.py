@@ -77,15 +77,19 @@ class ShardReader:
         """Return a column of one file as stored, [rows, *shape], without a copy; KeyError for flags, which are stored as bits."""
         return self._files[file].view(name)
 
+    def has_table(self, name: str) -> bool:
+        """Return whether the column `name` follows from the tokens, by a table of these shards."""
+        return any(Path(file.name).stem == name for file in self.metadata.tables)
+
     def table(self, name: str) -> Array:
         """Return the value of the column `name` for each token of the vocabulary, [vocab_size, *shape].
 
         Raise ShardError if the column does not follow from the tokens, so there is no such table.
         """
-        found = [file for file in self.metadata.tables if Path(file.name).stem == name]
-        if not found:
+        if not self.has_table(name):
             raise ShardError(f"{self.directory} has no table of {name!r}: nothing says how that column follows from tokens")
-        mapped = MappedFile(self.directory, found[0])
+        file = next(file for file in self.metadata.tables if Path(file.name).stem == name)
+        mapped = MappedFile(self.directory, file)
         if name not in mapped.columns or mapped.rows != self.metadata.vocab_size:
             raise ShardError(f"{mapped.path} has no {name!r} for each of {self.metadata.vocab_size} tokens; write the rows again")
         return mapped.read(name, np.arange(mapped.rows)).astype(mapped.columns[name].read_dtype)

@@ -89,6 +89,10 @@ class PackConfig(BaseModel, frozen=True, extra="forbid"):
     )
     shard_rows: int = Field(8192, ge=1, description="rows in one shard file; rows")
 
+    def vector_columns(self) -> dict[str, int]:
+        """Return the columns of vectors that rows get beside their tokens, each with its width."""
+        return {"spelling": self.spelling} if self.spelling else {}
+
 
 class EncodeConfig(BaseModel, frozen=True, extra="forbid"):
     """How conversations and preference pairs become rows for tuning."""

@@ -24,6 +24,7 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _lengths(recipe)
     yield from _names("tuning", [step.name for step in recipe.tuning])
     yield from _names("release.variants", [variant.name for variant in recipe.release.variants])
+    yield from _inputs(recipe)
     yield from _training(recipe)
     yield from _export(recipe)
     yield from _variants(recipe)
@@ -43,6 +44,23 @@ def _lengths(recipe: Recipe) -> Iterator[str]:
     for section, length in (("pack", recipe.pack.sequence_length), ("encode", recipe.encode.sequence_length)):
         if length != context:
             yield f"{section}.sequence_length={length} and model.context={context} differ; rows and model need one length"
+
+
+def _inputs(recipe: Recipe) -> Iterator[str]:
+    written, read = recipe.pack.vector_columns(), dict[str, int]()
+    for config in recipe.model.inputs:
+        read |= config.columns()
+        if not config.generated:
+            yield (
+                f"model.inputs reads {', '.join(config.columns())}, which doesn't follow from the tokens, so tuning and generation would lack "
+                "it; read a column that does, or leave it out"
+            )
+    for name in sorted(written.keys() | read.keys()):
+        if written.get(name, 0) != read.get(name, 0):
+            yield (
+                f"pack.{name}={written.get(name, 0)} is the width of a column that rows get, and model.inputs reads {read.get(name, 0)} "
+                f"numbers of it; give both one size, or neither"
+            )
 
 
 def _training(recipe: Recipe) -> Iterator[str]:

@@ -27,6 +27,11 @@ class InputBase(BaseModel, frozen=True, extra="forbid"):
         """Return the columns that rows need beside their tokens, each with the width of its vectors."""
         return {}
 
+    @property
+    def generated(self) -> bool:
+        """Whether its column follows from the tokens, so that a model with it can read rows without the column, and generate."""
+        return True
+
     @abstractmethod
     def build(self, vocab_size: int, width: int) -> Input:
         """Make the module. The network draws its weights."""
