@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, Field, field_validator
 
 from model.inputs.base import InputBase
 from model.inputs.tokens_config import TokensConfig
+from model.inputs.vectors_config import VectorsConfig
 
-InputConfig = TokensConfig
+InputConfig = Annotated[TokensConfig | VectorsConfig, Field(discriminator="kind")]
 
 
 class ReadsInputs(BaseModel, frozen=True, extra="forbid"):
