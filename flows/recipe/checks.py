@@ -52,14 +52,14 @@ def _inputs(recipe: Recipe) -> Iterator[str]:
         read |= config.columns()
         if not config.generated:
             yield (
-                f"model.inputs reads {', '.join(config.columns())}, which doesn't follow from the tokens, so tuning and generation would lack "
-                "it; read a column that does, or leave it out"
+                f"model.inputs reads {', '.join(config.columns())}, which doesn't follow from the tokens, so tuning and generation would "
+                "lack it; read a column that does, or leave it out"
             )
     for name in sorted(written.keys() | read.keys()):
         if written.get(name, 0) != read.get(name, 0):
             yield (
                 f"pack.{name}={written.get(name, 0)} is the width of a column that rows get, and model.inputs reads {read.get(name, 0)} "
-                f"numbers of it; give both one size, or neither"
+                "numbers of it; give both one size, or neither"
             )
 
 
