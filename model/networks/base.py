@@ -73,6 +73,8 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
             yield f"{kind} with {pipeline}: it can't be divided into stages; use pipeline=1"
         elif layout.pipeline > self.layers:
             yield f"{layout.shape}layers={self.layers} with {pipeline}: each stage needs at least one block; use fewer stages"
+        if layout.pipeline > 1 and self.inputs:
+            yield f"{layout.shape}inputs with {pipeline}: stages are sent tokens alone; use pipeline=1, or no other inputs"
 
     def hub_differences(self) -> tuple[str, ...]:
         """Return each setting, as key=value, that no class of transformers computes; empty: it opens there with the same logits."""
