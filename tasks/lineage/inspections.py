@@ -10,6 +10,7 @@ from tasks.lineage.hook import Holding, Inspection
 from tasks.stage.stage import STAGES
 
 DOCUMENTS, LEDGER = "documents.parquet", "ledger.parquet"
+ROLLOUTS = "rollouts"
 SPLITS = ("train", "val", "test")
 DOCUMENT_TABLES = (DOCUMENTS, *(f"{split}.parquet" for split in SPLITS))
 
@@ -26,15 +27,20 @@ def document_tables(inspection: Inspection) -> Holding:
 
 
 def trained_model(inspection: Inspection) -> Holding:
-    """A training stage: its model learned from the document by its training rows or questions, or through the model it started from."""
+    """A training stage: its model learned from the document by its training rows or questions, or through the model it started from.
+
+    Replies that it sampled to questions are kept with the questions' words.
+    """
     shards, before = inspection.inputs_named("shards"), [model for model in inspection.inputs_named("model") if model.learned]
     trained = [holding for holding in shards if any(part == "" or part.split("/")[0] == "train" for part in holding.parts)]
-    trained += [holding for holding in inspection.inputs_named("questions") if holding.parts]
+    asked = [holding for holding in inspection.inputs_named("questions") if holding.parts]
+    trained += asked
     validated = any(part == "" or part.split("/")[0] == "val" for holding in shards for part in holding.parts)
     causes = [*trained, *before]
     detail = "trained on it" if trained else _from("tuned", before) if before else "validated on it" if validated else ""
     certain = any(cause.certain for cause in causes) if causes else all(holding.certain for holding in shards)
-    return inspection.holding(learned=bool(causes), measured=validated, certain=certain, detail=detail)
+    parts = {ROLLOUTS} if asked else set[str]()
+    return inspection.holding(parts, learned=bool(causes), measured=validated, certain=certain, detail=detail)
 
 
 def derived_model(inspection: Inspection) -> Holding:

@@ -49,7 +49,7 @@ def _summary(results: Results, position: str, title: str) -> str:
 
 
 def _curves(results: Results, position: str, title: str, first: bool) -> list[Figure]:
-    """Draw a stage's losses, for preferences their margins, and for the first stage learning rate and gradients."""
+    """Draw a stage's losses, for preferences their margins, for sampled replies their rewards, and first of all rate and gradients."""
     lines = results.lines(position, "history.jsonl")
     if not lines:
         return []
@@ -69,6 +69,8 @@ def _curves(results: Results, position: str, title: str, first: bool) -> list[Fi
         figures.append(_chart(f"{title}: log-probability of answers", "nats", [chosen, rejected], "Running means."))
         margins = [*_trained(lines, "margin"), *_validated(lines, "val_margin")]
         figures.append(_chart(f"{title}: margin of chosen over rejected", "nats", margins))
+    if series(lines, "reward"):
+        figures.append(_chart(f"{title}: reward of the replies that it sampled", "mean reward", _trained(lines, "reward")))
     return figures
 
 
