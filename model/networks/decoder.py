@@ -9,6 +9,7 @@ a layer changes no other. Cost: about 6 floating point operations a parameter an
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -29,6 +30,7 @@ from model.layers.positions.rotary import Rotary, RotaryTable
 from model.networks.cut_plan import CutPlan
 from model.networks.decoder_config import DecoderConfig
 from model.networks.network import GenerationState, Inputs, Network, Role, draw_normal
+from model.networks.stage_parts import StageParts
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Trunk(nn.Module):
             raise ValueError("documents and a state cannot be combined: packed rows are for training, a state holds one text a row")
         x_BTD = embed_inputs(self, inputs)
         start = cache.length if cache is not None else 0
-        seen = AttentionInputs(self.config, x_BTD, start, inputs.get("positions"), documents_BT, training=self.training, parts=self.parts)
+        seen = self.seen(x_BTD, inputs, start)
         x_BTD = self.embed(x_BTD, seen)
         shared = self.block_inputs(x_BTD, seen, cached=cache is not None)
         for block in self.layers:
@@ -99,6 +101,11 @@ class Trunk(nn.Module):
                 x_BTD = block(x_BTD, shared, cache)
         out_BTD: Tensor = self.norm(x_BTD)
         return out_BTD
+
+    def seen(self, x_BTD: Tensor, inputs: Inputs, start: int = 0) -> AttentionInputs:
+        """Return what attention knows of the tokens, of which `start` came before these."""
+        documents_BT, positions_BT = inputs.get("documents"), inputs.get("positions")
+        return AttentionInputs(self.config, x_BTD, start, positions_BT, documents_BT, training=self.training, parts=self.parts)
 
     def embed(self, x_BTD: Tensor, inputs: AttentionInputs) -> Tensor:
         """Return the input of the first block: the inputs' vectors `x_BTD` plus position embeddings, after dropout."""
@@ -176,6 +183,22 @@ class Decoder(Network):
             inputs=(r".*\.(o|down)_proj\.weight$",),
             summed=(r".*\.self_attn\.(q|k)_norm\.weight$",),
         )
+
+    def stage_parts(self) -> StageParts:
+        """Return the trunk's own modules; each stage makes its masks and rotary tables from the columns that it is sent."""
+        trunk = self.model
+
+        def embed(columns: Inputs) -> Tensor:
+            x_BTD = embed_inputs(trunk, columns)
+            return trunk.embed(x_BTD, trunk.seen(x_BTD, columns))
+
+        def run(blocks: Iterable[nn.Module], x_BTD: Tensor, columns: Inputs) -> Tensor:
+            shared = trunk.block_inputs(x_BTD, trunk.seen(x_BTD, columns))
+            for block in blocks:
+                x_BTD = block(x_BTD, shared)
+            return x_BTD
+
+        return StageParts(trunk.embed_tokens, embed, run, trunk.norm, self.lm_head)
 
     def divide_heads(self, parts: int) -> None:
         self.model.parts = parts

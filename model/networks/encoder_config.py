@@ -71,6 +71,11 @@ class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
             )
         return self
 
+    @classmethod
+    def width_step(cls, width: int) -> int:
+        """Return the widest head, so that every width has whole heads of an even number of channels."""
+        return 64
+
     def resized(self, width: int, layers: int) -> EncoderConfig:
         """Return the encoder of another size, with heads of 32 to 64 and a feed-forward of 8/3 of the width."""
         heads = max(1, width // (32 if width < 512 else 64))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from model.inputs.protocol import inputs_of
 from model.networks.cut_plan import CutPlan
+from model.networks.stage_parts import StageParts
 
 if TYPE_CHECKING:
     from model.networks.base import NetworkBase
@@ -95,6 +96,10 @@ class Network(nn.Module):
     def divide_heads(self, parts: int) -> None:
         """Compute with one part of the heads, after the matrices were cut into `parts`."""
         raise NotImplementedError(f"{type(self).__name__} has no heads to divide; use tensor=1")
+
+    def stage_parts(self) -> StageParts:
+        """Return the parts that a pipeline divides the network into."""
+        raise NotImplementedError(f"{type(self).__name__} can't be divided into stages; use pipeline=1")
 
     @property
     def recompute(self) -> bool:

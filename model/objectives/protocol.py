@@ -8,7 +8,7 @@ micro-batch, and would change with the number of workers.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,15 @@ class Objective(Protocol):
 
     def sums(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
         """Return each term's sum, fp32 [len(terms)], differentiable where its weight is not 0; `models["policy"]` is trained."""
+        ...
+
+
+@runtime_checkable
+class FromLogits(Objective, Protocol):
+    """An objective whose sums follow from the policy's logits and a batch's targets alone, so that a pipeline's last stage computes them."""
+
+    def sums_of(self, logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
+        """As `sums`."""
         ...
 
 

@@ -50,8 +50,8 @@ class TrainResources(BaseModel, frozen=True, extra="forbid"):
     stall_seconds: float = Field(600, gt=0, description="time without progress after which the workers are considered dead; seconds")
 
     def for_training(self, train: TrainConfig) -> TrainResources:
-        """Return the resources that a training stage uses: a loss that needs more whole models runs without a pipeline."""
-        if not train.MODELS or self.parallel.pipeline == 1:
+        """Return the resources that a training stage uses: a loss that needs more than the last stage's logits runs without a pipeline."""
+        if train.FROM_LOGITS or self.parallel.pipeline == 1:
             return self
         return self.model_copy(update={"parallel": self.parallel.model_copy(update={"pipeline": 1})})
 

@@ -38,6 +38,7 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     `LIBRARIES`: packages, beyond those of every training, whose version can change the weights.
     `MODELS`: frozen models that its loss needs beside the trained one, such as "reference", the model before this training.
     `HAS_NEXT_TOKENS`: its targets are next tokens, which can also be drawn from the model itself.
+    `FROM_LOGITS`: its loss follows from the logits and the targets of a batch alone, so that a pipeline's last stage can compute it.
     `COUNTS_OPERATIONS`: the usual count of operations for a token holds, so that utilization (MFU) is known.
     """
 
@@ -46,6 +47,7 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     LIBRARIES: ClassVar[tuple[str, ...]] = ()
     MODELS: ClassVar[tuple[str, ...]] = ()
     HAS_NEXT_TOKENS: ClassVar[bool] = True
+    FROM_LOGITS: ClassVar[bool] = False
     COUNTS_OPERATIONS: ClassVar[bool] = True
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class PretrainConfig(CorpusTrainConfig):
     """Next-token prediction over packed documents."""
 
+    FROM_LOGITS: ClassVar[bool] = True
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {**CorpusTrainConfig.NEEDS, "copy_rows": ("eval_rows",), "copy_tokens": ("copy_rows",)}
 
     kind: Literal["next_token"] = Field("next_token", description="training objective: the next token of every document")

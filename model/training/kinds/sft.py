@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class SftConfig(TuningConfig):
     """Supervised fine-tuning: next-token prediction on the assistant's words only."""
 
+    FROM_LOGITS: ClassVar[bool] = True
     READS: ClassVar[RowKind] = "sft"
     TITLE: ClassVar[str] = "instruction tuning"
 

@@ -114,8 +114,9 @@ def _pipeline(train: TrainConfig, resources: TrainResources, share: int, section
         yield f"{changed} with {spread}pipeline={stages} is not offered; use pipeline=1, or its default"
     if passages := getattr(train, "copy_rows", 0):
         yield f"{section}copy_rows={passages} with {spread}pipeline={stages} needs a whole model; use pipeline=1, or copy_rows=0"
-    if train.MODELS:
-        yield f"{section}kind={train.kind} with {spread}pipeline={stages}: it needs a whole {train.MODELS[0]} model; use pipeline=1"
+    if not train.FROM_LOGITS:
+        what = f"a whole {train.MODELS[0]} model" if train.MODELS else "a whole model"
+        yield f"{section}kind={train.kind} with {spread}pipeline={stages}: it needs {what}; use pipeline=1"
     if share < stages:
         yield (
             f"{section}global_batch={train.global_batch} gives each pipeline {share} sequences, fewer than the {spread}pipeline="

@@ -3,7 +3,7 @@
 Guarantee: the loss curve equals a single process's (within 1e-3 in fp32 over 20 steps). The workers of one pipeline compute the same share
 of a batch; only the last stage has its metrics.
 Cost: each stage idles (stages - 1) / (micro-batches + stages - 1) of the time; each micro-batch sends x_BTD once forward and its gradient
-once back. Every worker builds the whole decoder in memory at the start, then frees what other stages hold.
+once back. Every worker builds the whole network in memory at the start, then frees what other stages hold.
 Limits: no ZeRO 2 and 3 (DeepSpeed partitions gradients and weights only among whole models), and no objective with a reference model; the
 job refuses both.
 """
@@ -18,10 +18,8 @@ import torch
 from deepspeed.pipe import PipelineModule
 from torch import Tensor, distributed, nn
 
-from model.networks.decoder import Decoder
 from model.networks.network import Network
-from model.objectives.next_token import NextToken
-from model.objectives.protocol import Objective, unit_names
+from model.objectives.protocol import FromLogits, Objective, unit_names
 from model.training.distributed import WorkerRank
 from model.training.engine import LocalParameter, Update
 from model.training.job import Job, JobError
@@ -33,31 +31,30 @@ from model.training.train_module import dropout_seed
 
 
 class PipelineEngine:
-    """`Engine` for a decoder divided into pipeline stages. Every method is a collective, called by all workers."""
+    """`Engine` for a network divided into pipeline stages. Every method is a collective, called by all workers."""
 
-    def __init__(self, decoder: Network, objective: object, job: Job, worker: WorkerRank) -> None:
-        if not isinstance(objective, NextToken):
+    def __init__(self, network: Network, objective: Objective, job: Job, worker: WorkerRank) -> None:
+        if not isinstance(objective, FromLogits):
             raise JobError(f"kind={job.train.kind} with pipeline={job.resources.parallel.pipeline}: it needs a whole model; use pipeline=1")
-        assert isinstance(decoder, Decoder), "the job refuses a pipeline of other networks"
         self.job, self.worker, self.objective = job, worker, objective
         self.updates, stages = 0, job.resources.parallel.pipeline
-        self._names = {parameter: (name, parameter.shape) for name, parameter in decoder.named_parameters()}
+        self._names = {parameter: (name, parameter.shape) for name, parameter in network.named_parameters()}
         self._loss = StageLoss(objective)
         (self._unit,) = unit_names(objective)
         module = PipelineModule(
-            stage_layers(decoder, stages, job.train.precision),
+            stage_layers(network, stages, job.train.precision),
             num_stages=stages,
             loss_fn=self._loss,
             partition_method="type:Blocks",
             dynamic_shape=True,  # rows with one document send no documents_BT, and the last validation batch is shorter
         )
-        _free_other_stages(decoder, module)
+        _free_other_stages(network, module)
         self._optimizer = build_optimizer(module, job.train)
         if job.resources.parallel.zero_stage == 0:
             self._optimizer.register_step_pre_hook(self._clip)
         self._norm = 0.0
         self.deepspeed, *_ = deepspeed.initialize(
-            model=module, optimizer=self._optimizer, config=deepspeed_config(job), dist_init_required=False
+            model=module, optimizer=self._optimizer, config=deepspeed_config(job, network.cut_plan()), dist_init_required=False
         )
 
     @property
@@ -133,7 +130,7 @@ class PipelineEngine:
                 yield LocalParameter(name, parameter)
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the decoder's whole fp32 weights by name, on rank 0: the lowest rank that holds a tensor sends it."""
+        """Return the network's whole fp32 weights by name, on rank 0: the lowest rank that holds a tensor sends it."""
         held = {local.name: local.parameter for local in self.local_parameters()}
         holders: list[list[str]] = [[] for _ in range(self.worker.world_size)]
         distributed.all_gather_object(holders, list(held))
@@ -175,10 +172,10 @@ class PipelineEngine:
                 gradient.mul_(limit / (self._norm + 1e-6))
 
 
-def _free_other_stages(decoder: Decoder, module: nn.Module) -> None:
+def _free_other_stages(network: Network, module: nn.Module) -> None:
     """Free the parameters that other stages hold."""
     own = set(module.parameters())
-    for parameter in decoder.parameters():
+    for parameter in network.parameters():
         if parameter not in own:
             parameter.data = parameter.data.new_empty(0)
 

@@ -1,39 +1,39 @@
-"""A decoder divided into stages for DeepSpeed's pipeline: embedding, consecutive blocks, final norm and output head.
+"""A network divided into stages for DeepSpeed's pipeline: embedding, consecutive blocks, final norm and output head.
 
-The stages use the decoder's own modules, so in sequence they compute what it computes, and each parameter keeps its name and initial value.
-Stages send each other x_BTD and, where rows hold several documents, documents_BT (int64): each builds its own mask and positions from
-them, which is cheaper than sending a T x T mask. Tied embeddings exist on the first and the last stage; DeepSpeed sums their gradients.
+The stages use the network's own modules (`Network.stage_parts`), so in sequence they compute what it computes, and each parameter keeps its
+name and initial value. Stages send each other x_BTD and, where rows hold several documents, documents_BT (int64): each builds its own mask
+and positions from them, which is cheaper than sending a T x T mask. Tied embeddings exist on the first and the last stage; DeepSpeed sums
+their gradients.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import cast
+from typing import Self, cast
 
 import torch
 from deepspeed.pipe import LayerSpec, TiedLayerSpec
 from torch import Tensor, nn
 
-from model.layers.attention_plan import AttentionInputs
-from model.networks.decoder import Decoder, soft_cap
-from model.objectives.next_token import NextToken
+from model.networks.network import Network
+from model.objectives.protocol import FromLogits, mean_loss, unit_names
 
 Carried = Tensor | tuple[Tensor, ...]
 TIED = "tokens"
 
 
-def stage_layers(decoder: Decoder, stages: int, precision: str) -> list[LayerSpec]:
+def stage_layers(network: Network, stages: int, precision: str) -> list[LayerSpec]:
     """Return the layers of the pipeline: the embedding, one `Blocks` per stage, the final norm and output head."""
     output: list[LayerSpec]
-    if decoder.lm_head is None:
-        embedding: LayerSpec = TiedLayerSpec(TIED, Embedding, decoder, precision, tied_weight_attr="table.weight")
-        tied_head = TiedLayerSpec(TIED, Embedding, decoder, precision, forward_fn=Embedding.read, tied_weight_attr="table.weight")
-        output = [LayerSpec(Norm, decoder, precision), tied_head]
+    if network.stage_parts().head is None:
+        embedding: LayerSpec = TiedLayerSpec(TIED, Embedding, network, precision, tied_weight_attr="table.weight")
+        tied_head = TiedLayerSpec(TIED, Embedding, network, precision, forward_fn=Embedding.read, tied_weight_attr="table.weight")
+        output = [LayerSpec(Norm, network, precision), tied_head]
     else:
-        embedding = LayerSpec(Embedding, decoder, precision)
-        output = [LayerSpec(Norm, decoder, precision), LayerSpec(Head, decoder, precision)]
-    return [embedding, *(LayerSpec(Blocks, decoder, precision, *bounds) for bounds in block_ranges(decoder.config.layers, stages)), *output]
+        embedding = LayerSpec(Embedding, network, precision)
+        output = [LayerSpec(Norm, network, precision), LayerSpec(Head, network, precision)]
+    return [embedding, *(LayerSpec(Blocks, network, precision, *bounds) for bounds in block_ranges(network.config.layers, stages)), *output]
 
 
 def block_ranges(layers: int, stages: int) -> list[tuple[int, int]]:
@@ -46,66 +46,64 @@ def block_ranges(layers: int, stages: int) -> list[tuple[int, int]]:
 
 
 class _Layer(nn.Module):
-    """A part of the decoder with its precision. It owns only the modules that it computes with."""
+    """A part of the network with its precision. It owns only the modules that it computes with."""
 
-    def __init__(self, decoder: Decoder, precision: str) -> None:
+    def __init__(self, network: Network, precision: str) -> None:
         super().__init__()
         self.precision = precision
-        # Inside a tuple the trunk is not a submodule, as this layer must own only some of its parameters.
-        self._trunk = (decoder.model,)
+        # Inside a tuple the network is not a submodule, as this layer must own only some of its parameters.
+        self._network, self._parts = (network,), network.stage_parts()
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of the whole network: what it computes outside of this layer's modules, such as dropout, follows it too."""
+        self._network[0].train(mode)
+        return super().train(mode)
 
     def autocast(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
-    def view(self, x_BTD: Tensor, documents: list[Tensor]) -> AttentionInputs:
-        """Whole texts, or the documents of packed rows."""
-        return AttentionInputs(self._trunk[0].config, x_BTD, 0, None, documents[0] if documents else None, training=self.training)
+    def read(self, carried: Carried) -> Tensor:
+        """x_BTD -> logits_BTV, with the embedding's or the head's matrix, whichever this layer owns."""
+        x_BTD, _ = _unpack(carried)
+        with self.autocast(x_BTD.device):
+            return self._network[0].read(x_BTD)
 
 
 class Embedding(_Layer):
     """tokens_BT -> x_BTD and, tied, x_BTD -> logits_BTV."""
 
-    def __init__(self, decoder: Decoder, precision: str) -> None:
-        super().__init__(decoder, precision)
-        self.table = decoder.model.embed_tokens
+    def __init__(self, network: Network, precision: str) -> None:
+        super().__init__(network, precision)
+        self.table = self._parts.table
 
     def forward(self, carried: Carried) -> Carried:
-        tokens_BT, *documents = carried if isinstance(carried, tuple) else (carried,)
+        tokens_BT, columns = _unpack(carried)
         with self.autocast(tokens_BT.device):
-            x_BTD = self.table(tokens_BT)
-            return _carry(self._trunk[0].embed(x_BTD, self.view(x_BTD, documents)), documents)
-
-    def read(self, carried: Carried) -> Tensor:
-        x_BTD, *_ = carried if isinstance(carried, tuple) else (carried,)
-        with self.autocast(x_BTD.device):
-            return soft_cap(nn.functional.linear(x_BTD, self.table.weight), self._trunk[0].config.logit_soft_cap)
+            return _pack(self._parts.embed({"tokens": tokens_BT, **columns}), columns)
 
 
 class Blocks(_Layer):
     """x_BTD -> x_BTD through the blocks of one stage."""
 
-    def __init__(self, decoder: Decoder, precision: str, first: int, end: int) -> None:
-        super().__init__(decoder, precision)
-        self.blocks = nn.ModuleList(list(decoder.model.layers)[first:end])
+    def __init__(self, network: Network, precision: str, first: int, end: int) -> None:
+        super().__init__(network, precision)
+        self.blocks = nn.ModuleList(list(network.blocks())[first:end])
 
     def forward(self, carried: Carried) -> Carried:
-        x_BTD, *documents = carried if isinstance(carried, tuple) else (carried,)
+        x_BTD, columns = _unpack(carried)
         with self.autocast(x_BTD.device):
-            shared = self._trunk[0].block_inputs(x_BTD, self.view(x_BTD, documents))
-            for block in self.blocks:
-                x_BTD = block(x_BTD, shared)
-            return _carry(x_BTD, documents)
+            return _pack(self._parts.run(self.blocks, x_BTD, columns), columns)
 
 
 class Norm(_Layer):
     """The final norm."""
 
-    def __init__(self, decoder: Decoder, precision: str) -> None:
-        super().__init__(decoder, precision)
-        self.norm = decoder.model.norm
+    def __init__(self, network: Network, precision: str) -> None:
+        super().__init__(network, precision)
+        self.norm = self._parts.norm
 
     def forward(self, carried: Carried) -> Carried:
-        x_BTD, *_ = carried if isinstance(carried, tuple) else (carried,)
+        x_BTD, _ = _unpack(carried)
         with self.autocast(x_BTD.device):
             return cast(Tensor, self.norm(x_BTD))
 
@@ -113,18 +111,22 @@ class Norm(_Layer):
 class Head(_Layer):
     """x_BTD -> logits_BTV by an untied matrix."""
 
-    def __init__(self, decoder: Decoder, precision: str) -> None:
-        super().__init__(decoder, precision)
-        self.lm_head = decoder.lm_head
+    def __init__(self, network: Network, precision: str) -> None:
+        super().__init__(network, precision)
+        self.head = self._parts.head
 
     def forward(self, carried: Carried) -> Tensor:
-        x_BTD, *_ = carried if isinstance(carried, tuple) else (carried,)
-        with self.autocast(x_BTD.device):
-            return soft_cap(cast(nn.Linear, self.lm_head)(x_BTD), self._trunk[0].config.logit_soft_cap)
+        return self.read(carried)
 
 
-def _carry(x_BTD: Tensor, documents: list[Tensor]) -> Carried:
-    return (x_BTD, *documents) if documents else x_BTD
+def _unpack(carried: Carried) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return what a stage was sent: tokens_BT or x_BTD, and the columns beside it."""
+    first, *documents = carried if isinstance(carried, tuple) else (carried,)
+    return first, {"documents": documents[0]} if documents else {}
+
+
+def _pack(x_BTD: Tensor, columns: Mapping[str, Tensor]) -> Carried:
+    return (x_BTD, *columns.values()) if columns else x_BTD
 
 
 def first_input(batch: Mapping[str, Tensor]) -> Carried:
@@ -135,7 +137,7 @@ def first_input(batch: Mapping[str, Tensor]) -> Carried:
 class StageLoss:
     """The loss function of the last stage; it collects the metrics of each micro-batch, in order, until `take_metrics`."""
 
-    def __init__(self, objective: NextToken) -> None:
+    def __init__(self, objective: FromLogits) -> None:
         self.objective = objective
         self.scale = 1.0
         self._metrics: list[Tensor] = []
@@ -143,7 +145,7 @@ class StageLoss:
     def __call__(self, logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
         sums = self.objective.sums_of(logits_BTV, targets_BT)
         self._metrics.append(sums.detach())
-        return sums[0] * self.scale
+        return mean_loss(self.objective, sums, dict.fromkeys(unit_names(self.objective), 1.0)) * self.scale
 
     def take_metrics(self) -> list[Tensor]:
         """Return the metrics collected since the last call."""
