@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 
 from model.networks.base import NetworkBase
@@ -41,8 +42,6 @@ def meta_network(config: NetworkBase, vocab_size: int) -> Network:
 @contextmanager
 def fake_network(config: NetworkBase, vocab_size: int) -> Iterator[Network]:
     """Inside, tensors are fake ones of a CPU; yield the network as such, in evaluation mode. It can't be used outside."""
-    from torch._subclasses.fake_tensor import FakeTensorMode
-
     network = meta_network(config, vocab_size)
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield network.to_empty(device="cpu").eval()

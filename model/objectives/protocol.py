@@ -76,7 +76,7 @@ class Objective(Protocol):
 
 @runtime_checkable
 class FromLogits(Objective, Protocol):
-    """An objective whose sums follow from the policy's logits and a batch's targets alone, so that a pipeline's last stage computes them."""
+    """An objective whose sums follow from the policy's logits and the targets alone, so that a pipeline's last stage computes them."""
 
     def sums_of(self, logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
         """As `sums`."""

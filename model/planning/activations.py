@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, UntypedStorage, nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 from torch.autograd.graph import saved_tensors_hooks
 
 from model.networks.base import NetworkBase
@@ -46,7 +47,13 @@ def row_activations(config: NetworkBase, vocab_size: int, rounding: Rounding, *,
     bf16 takes the kernels that a CPU takes; fp16, whose numbers are as large, those of an accelerator.
     """
     shallow = config.shallow
-    one, two = (_saved(shallow, vocab_size, rows, rounding, packed) for rows in (1, 2))
+    try:
+        one, two = (_saved(shallow, vocab_size, rows, rounding, packed) for rows in (1, 2))
+    except (DataDependentOutputException, DynamicOutputShapeException):
+        if not packed:
+            raise
+        # What the network makes of documents depends on where they end, so a row of one stands for them.
+        return row_activations(config, vocab_size, rounding, packed=False)
     each = {part: two[part] - one[part] for part in two}
     blocks = [each[number] for number in range(shallow.layers)]
     # The second of two blocks stands for the others: the first may save what all of them share.

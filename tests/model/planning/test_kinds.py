@@ -1,0 +1,87 @@
+"""Sizes of every kind of network, asked of the network without numbers, are those of the network with numbers."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from model.hardware.flops import training_flops
+from model.networks.base import NetworkBase
+from model.networks.config import KINDS
+from model.networks.meta import count_parameters, example_inputs, parameters_by_role
+from model.planning.activations import row_activations
+from model.planning.rules import shape_for
+from tests.model.networks.decoders import EVERY, small_config
+
+VOCABULARY, CONTEXT = 61, 24
+OTHERS = {name: kind for name, kind in KINDS.items() if name != "decoder"}
+SHAPES: dict[str, NetworkBase] = {
+    **{name: small_config(**choice, layers=3) for name, choice in EVERY.items()},
+    **{name: kind(width=32, layers=3, context=CONTEXT) for name, kind in OTHERS.items()},  # type: ignore[call-arg]
+}
+each = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+
+
+def saved_bytes(shape: NetworkBase, rows: int, *, packed: bool) -> int:
+    """What autograd saves of a real forward pass besides the weights, each storage counted once."""
+    network = shape.build(VOCABULARY).train()
+    weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    inputs = example_inputs(shape, rows, shape.context)
+    if packed:
+        inputs["documents"] = inputs["tokens"]
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        network.logits(inputs)
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+@each
+def test_parameters_are_those_of_the_network(shape: NetworkBase) -> None:
+    network = shape.build(VOCABULARY)
+    assert count_parameters(shape, VOCABULARY) == sum(parameter.numel() for parameter in network.parameters())
+    assert parameters_by_role(shape, VOCABULARY).keys() == set(network.roles().values())
+
+
+@each
+@pytest.mark.parametrize("packed", [False, True], ids=["alone", "packed"])
+def test_what_a_row_keeps_is_what_autograd_saves(shape: NetworkBase, packed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    # ZeRO 3, once begun in a process, puts a linear map of its own in place, which saves the same and more.
+    monkeypatch.setattr(torch.nn.functional, "linear", torch._C._nn.linear)
+    counted = row_activations(shape, VOCABULARY, "none", packed=packed)
+    real = saved_bytes(shape, 3, packed=packed) - saved_bytes(shape, 2, packed=packed)
+    assert counted.outside + sum(counted.blocks) == pytest.approx(real, rel=0.01)
+    assert counted.block_input == 4 * shape.width * shape.context
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
+def test_training_operations_are_those_that_torch_counts(kind: type[NetworkBase]) -> None:
+    shape = kind(width=32, layers=3, context=CONTEXT)  # type: ignore[call-arg]
+    network = shape.build(VOCABULARY)
+    counter = FlopCounterMode(display=False)
+    with counter, torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        network.logits(example_inputs(shape, 1, CONTEXT)).sum().backward()
+    # Torch counts no product for the gradient of the first state, which is zeros and learns nothing.
+    assert training_flops(shape, VOCABULARY) * CONTEXT == pytest.approx(counter.get_total_flops(), rel=0.01)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS.keys())
+@pytest.mark.parametrize("parameters", [1e6, 3e7, 2e9])
+def test_a_shape_of_about_so_many_parameters_is_found_for_every_kind_with_a_rule(kind: type[NetworkBase], parameters: float) -> None:
+    found = shape_for(parameters, 4096, kind(context=CONTEXT))  # type: ignore[arg-type, call-arg]
+    assert count_parameters(found, 4096) == pytest.approx(parameters, rel=0.25)
+
+
+def test_a_kind_without_a_rule_is_refused_by_name() -> None:
+    class Bare(KINDS["recurrent"]):  # type: ignore[misc]
+        resized = NetworkBase.resized
+
+    with pytest.raises(ValueError, match="kind=recurrent has no rule for its inner sizes"):
+        shape_for(1e6, 4096, Bare())
