@@ -19,6 +19,7 @@ from model.inputs.columns import input_columns
 from model.inputs.protocol import InputError, inputs_of
 from model.inputs.tokens_config import TokensConfig
 from model.inputs.vectors_config import VectorsConfig
+from model.networks.config import KINDS
 from model.networks.decoder import Decoder
 from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import load_model, save_model
@@ -73,6 +74,27 @@ def test_adding_the_input_changes_no_other_initial_weight_and_its_matrix_is_an_e
     assert names[:2] == ["model.embed_tokens.weight", "model.embed_spelling.weight"]
     assert all(torch.equal(wide.state_dict()[name], weight) for name, weight in plain.state_dict().items())
     assert wide.roles() == {**plain.roles(), "model.embed_spelling.weight": "embedding"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_network_reads_the_column_and_learns_its_projection_or_refuses_it_by_name(
+    kind: str, shards: ShardReader, tokens: Tensor
+) -> None:
+    given = {"kind": kind, "width": 32, "layers": 2, "context": CONTEXT, "inputs": READS}
+    if "causal" not in KINDS[kind].SUPPORTS:
+        with pytest.raises(ValidationError, match=f"inputs=tokens, vectors with kind={kind}"):
+            KINDS[kind].model_validate(given)
+        return
+    network = KINDS[kind].model_validate(given).build(VOCABULARY)
+    for module in inputs_of(network):
+        module.bind(shards)
+    network.eval()
+    x_BTD = network({"tokens": tokens, "spelling": vectors_of(tokens)})
+    assert torch.equal(x_BTD, network({"tokens": tokens}))
+    assert not torch.equal(x_BTD, network({"tokens": tokens, "spelling": vectors_of(tokens - 1)}))
+    x_BTD.square().sum().backward()  # type: ignore[no-untyped-call]
+    (gradient,) = (weight.grad for name, weight in network.named_parameters() if name.endswith("embed_spelling.weight"))
+    assert gradient is not None and gradient.abs().sum() > 0
 
 
 def test_the_gradient_reaches_the_projection_through_an_objective_that_knows_nothing_of_it(network: Decoder, shards: ShardReader) -> None:
