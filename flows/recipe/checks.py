@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from data.splits.config import SplitConfig
 from data.tokens.config import CONVERSATIONS
+from model.evaluation.config import unmeasured
 from model.loading.mixture_config import mixture_problem
 from model.training.parallel.compatibility import incompatibilities
 
@@ -28,6 +29,7 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _training(recipe)
     yield from _export(recipe)
     yield from _variants(recipe)
+    yield from _measured(recipe)
     yield from _sources(recipe)
     yield from _mixture(recipe)
 
@@ -80,11 +82,14 @@ def _export(recipe: Recipe) -> Iterator[str]:
     differences, form = recipe.model.hub_differences(), recipe.export.format
     if differences and form == "huggingface":
         yield (
-            f"export.format=huggingface writes a Llama, and model.{', model.'.join(differences)} makes another decoder; "
+            f"export.format=huggingface writes a Llama, and model.{', model.'.join(differences)} makes another network; "
             "set export.format: folio, or leave those at their defaults"
         )
     if not differences and form == "folio":
         yield "export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface"
+    tokens, default = recipe.export.max_new_tokens, type(recipe.export).model_fields["max_new_tokens"].default
+    if tokens != default and "generation" not in recipe.model.SUPPORTS:
+        yield f"export.max_new_tokens={tokens} does nothing: kind={recipe.model.kind} writes no text; give it its default, {default}"
 
 
 def _variants(recipe: Recipe) -> Iterator[str]:
@@ -96,6 +101,19 @@ def _variants(recipe: Recipe) -> Iterator[str]:
                     f"gates.release.bounds[{number}] names {metric!r}, but what is measured there is release and release.variants "
                     f"({', '.join(names) or 'none'}); change the bound, or add the variant"
                 )
+
+
+def _measured(recipe: Recipe) -> Iterator[str]:
+    """What no network of this kind can be asked, and bounds on what is not measured of it."""
+    for chapter in ("base", "chat", "release"):
+        yield from getattr(recipe.evaluate, chapter).problems(recipe.model, f"evaluate.{chapter}.")
+    evaluated = {"base": {"base"}, "chat": {"chat"}, "release": {"release", *(variant.name for variant in recipe.release.variants)}}
+    for chapter, positions in evaluated.items():
+        for number, bound in enumerate(getattr(recipe.gates, chapter).bounds):
+            for metric in filter(None, (bound.metric, bound.relative_to)):
+                position, _, measured = metric.partition(".")
+                if position in positions and (why := unmeasured(measured, recipe.model)):
+                    yield f"gates.{chapter}.bounds[{number}] names {metric!r}, but {why}"
 
 
 def _sources(recipe: Recipe) -> Iterator[str]:

@@ -4,9 +4,24 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import ClassVar
 
 from pydantic import BaseModel, Field, field_validator
+
+from model.networks.base import Ability, NetworkBase
+
+# What a network must support for a metric, by the first or the last part of its name. Metrics that are not here need nothing of it.
+MEASURED_BY: dict[str, Ability] = {
+    "loss": "causal",
+    "perplexity": "causal",
+    "bits_per_byte": "causal",
+    "probe": "causal",
+    "questions": "generation",
+    "copying": "generation",
+    "masked_loss": "bidirectional",
+    "masked_accuracy": "bidirectional",
+}
 
 
 class Probe(BaseModel, frozen=True, extra="forbid"):
@@ -44,7 +59,9 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
         24, ge=1, description="a passage counts as memorized if this many tokens after the prompt are verbatim; tokens"
     )
     probes: tuple[Probe, ...] = Field((), description="words whose probability after a prompt is measured; prompt and word each")
-    samples: int = Field(4, ge=0, description="conversations and continuations kept for people to read; count of each")
+    samples: int = Field(
+        4, ge=0, description="conversations and continuations kept for people to read, of a model that writes text; count of each"
+    )
     seed: int = Field(0, ge=0, description="seed of the rows, passages and resamples; integer")
 
     @field_validator("splits")
@@ -61,3 +78,25 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
         if repeated:
             raise ValueError(f"probes share the metric {repeated[0]}: they differ only in case or punctuation; drop one")
         return probes
+
+    def problems(self, network: NetworkBase, section: str = "") -> Iterator[str]:
+        """Yield what such a network can't be asked, each with its key, which `section` precedes, and what to do."""
+        asked: dict[str, tuple[Ability, bool]] = {
+            "questions": ("generation", self.questions),
+            "copying": ("generation", self.copying),
+            "probes": ("causal", bool(self.probes)),
+            "samples": ("generation", self.samples not in (0, type(self).model_fields["samples"].default)),
+        }
+        for key, (ability, wanted) in asked.items():
+            if wanted and ability not in network.SUPPORTS:
+                yield f"{section}{key} needs a network that supports {ability}, and kind={network.kind} does not; leave {section}{key} out"
+
+
+def unmeasured(metric: str, network: NetworkBase) -> str:
+    """Return why no evaluation of such a network has this metric, such as val.bits_per_byte; empty if one may have it."""
+    parts = re.sub(r"_(low|high|error)$", "", metric).split(".")
+    ability = next((MEASURED_BY[part] for part in (parts[0], parts[-1]) if part in MEASURED_BY), None)
+    if ability is None or ability in network.SUPPORTS:
+        return ""
+    others = [name for name in ("bits_per_byte", "masked_loss", "masked_accuracy") if MEASURED_BY[name] in network.SUPPORTS]
+    return f"that takes a network that supports {ability}, and kind={network.kind} does not; a split of it has {', '.join(others)}"

@@ -10,7 +10,7 @@ Files: metrics.json, samples.jsonl, and with questions answers_seen.jsonl and an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,15 +19,19 @@ from data.shards.reader import ShardReader
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.intervals import proportion
 from model.evaluation.loss import evaluate_loss
+from model.evaluation.masked import evaluate_masked
 from model.evaluation.memorization import Continuation, measure_memorization
 from model.evaluation.probes import probabilities
 from model.evaluation.questions import Answer, ask, write_records
+from model.networks.base import Ability
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
     from model.networks.network import Network
 
 SETS = ("seen", "heldout")
+# How well a model does on a split, by what it supports.
+MEASURES: dict[Ability, Callable[..., dict[str, float]]] = {"causal": evaluate_loss, "bidirectional": evaluate_masked}
 
 
 def evaluate(
@@ -42,11 +46,13 @@ def evaluate(
 ) -> dict[str, float]:
     """Measure the model in `model_dir` on `packed/<split>` and on `examples/questions_*.jsonl`; write into `output`.
 
-    Metrics: `<split>.loss`, `.perplexity`, `.bits_per_byte` (each with `_low`, `_high`), `.rows`, `.targets`; `questions.seen` and
-    `questions.heldout` (share answered right, with a Wilson interval), each with `_count` and `_unasked` (too long for the context);
-    `copying.share` and `copying.longest` (tokens) on the training split, `copying.baseline` on validation; `probe.<prompt>.<word>`.
+    Metrics: of a causal network `<split>.loss`, `.perplexity`, `.bits_per_byte` (each with `_low`, `_high`), `.rows`, `.targets`; of a
+    bidirectional one `<split>.masked_loss`, `.masked_accuracy`, `.rows`, `.hidden`; `questions.seen` and `questions.heldout` (share
+    answered right, with a Wilson interval), each with `_count` and `_unasked` (too long for the context); `copying.share` and
+    `copying.longest` (tokens) on the training split, `copying.baseline` on validation; `probe.<prompt>.<word>`.
 
-    Raise before the model runs if a split is missing, or if questions are asked for without examples.
+    Raise before the model runs if a split is missing, if questions are asked for without examples, or if the network can't do what is
+    asked.
     """
     from model.inference.chat_format import ChatFormat
     from model.inference.open_model import open_model
@@ -56,6 +62,8 @@ def evaluate(
     if config.questions and examples is None:
         raise ValueError("questions=true needs examples with questions, and none were given; give them or set questions=false")
     chat_format, model = ChatFormat(tokenizer), open_model(model_dir)
+    if problem := next(config.problems(model.config), None):
+        raise ValueError(f"{model_dir}: {problem}")
     require_tokenizer(model_dir, chat_format.digest)
     for reader in readers.values():
         reader.expect(chat_format.digest, model.vocab_size)
@@ -64,16 +72,18 @@ def evaluate(
     samples: list[dict[str, Any]] = []
     with torch_threads(threads):
         for split in config.splits:
-            measured = evaluate_loss(model, packed / split, rows=config.rows, seed=config.seed,
-                                     resamples=config.resamples, confidence=config.confidence)  # fmt: skip
-            metrics |= {f"{split}.{name}": value for name, value in measured.items()}
+            for measure in (MEASURES[ability] for ability in MEASURES if ability in model.config.SUPPORTS):
+                measured = measure(model, packed / split, rows=config.rows, seed=config.seed,
+                                   resamples=config.resamples, confidence=config.confidence)  # fmt: skip
+                metrics |= {f"{split}.{name}": value for name, value in measured.items()}
         if config.questions and examples is not None:
             metrics |= _answer_questions(model, chat_format, examples, output, config, samples)
         if config.copying:
             metrics |= _measure_copying(model, chat_format, packed, config, samples)
         for probe in config.probes:
             metrics[probe.metric] = probabilities(model, chat_format, probe.prompt, [probe.word])[0]
-        samples += _sample_documents(model, chat_format, config)
+        if "generation" in model.config.SUPPORTS:
+            samples += _sample_documents(model, chat_format, config)
     (output / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     write_records(output / "samples.jsonl", samples)
     return metrics

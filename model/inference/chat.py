@@ -34,10 +34,16 @@ class ChatModel:
 
     @classmethod
     def open(cls, directory: Path, *, tokenizer: Path | None = None, system: str | None = None) -> ChatModel:
-        """Load an exported directory; `tokenizer` is the tokenizer's directory if it is another one."""
+        """Load an exported directory; `tokenizer` is the tokenizer's directory if it is another one.
+
+        Raise ValueError, before its weights are read, for a network that writes no text.
+        """
+        from model.inference.generation import require_generation
         from model.inference.open_model import open_model
+        from model.networks.directory import read_config
         from model.networks.tokenizer_binding import require_tokenizer
 
+        require_generation(read_config(directory)[0])
         chat_format = ChatFormat(tokenizer or directory)
         require_tokenizer(directory, chat_format.digest)
         return cls(open_model(directory), chat_format, system)

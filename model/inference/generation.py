@@ -12,6 +12,7 @@ import torch
 
 from model.inference.config import SamplingConfig
 from model.inference.sampling import next_token
+from model.networks.base import NetworkBase
 from model.networks.network import Network
 
 
@@ -28,7 +29,8 @@ def generate(
 
 
 def room_for_reply(model: Network, prompt_length: int) -> int:
-    """Return how many tokens fit after a prompt; raise ValueError if it is empty or leaves no room."""
+    """Return how many tokens fit after a prompt; raise ValueError if it is empty or leaves no room, or if the network does not generate."""
+    require_generation(model.config)
     context = model.config.context
     if not 0 < prompt_length < context:
         raise ValueError(
@@ -36,6 +38,12 @@ def room_for_reply(model: Network, prompt_length: int) -> int:
             f"give between 1 and {context - 1}"
         )
     return context - prompt_length
+
+
+def require_generation(config: NetworkBase) -> None:
+    """Raise ValueError unless a network of this config continues texts."""
+    if "generation" not in config.SUPPORTS:
+        raise ValueError(f"a network of kind={config.kind} writes no text: it can be neither asked nor talked to")
 
 
 def _tokens(

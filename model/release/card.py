@@ -48,7 +48,7 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
 def render_card(card: ModelCard, facts: dict[str, Any]) -> str:
     """Return the README.md of a release.
 
-    `facts` comes from export: parameters, vocabulary, context, dtype, variants, differences (from a Llama).
+    `facts` comes from export: parameters, vocabulary, context, dtype, variants, differences (from a Llama), supports.
     """
     from jinja2 import Environment, StrictUndefined
 

@@ -4,8 +4,8 @@ In format `huggingface`, `transformers` loads it and computes the same logits an
 card says. float32 weights are exported bit by bit, and the same inputs give the same bytes. The result is loaded again as users would
 load it, and its logits are compared with the source's before the function returns.
 
-Files: model.safetensors, config.json, generation_config.json, the tokenizer's files, README.md; and for each quantized variant a folder
-of its name, a complete directory with its own tokenizer, which `folio chat --variant NAME` opens.
+Files: model.safetensors, config.json, generation_config.json (of a network that writes text), the tokenizer's files, README.md; and for
+each quantized variant a folder of its name, a complete directory with its own tokenizer, which `folio chat --variant NAME` opens.
 """
 
 from __future__ import annotations
@@ -66,10 +66,11 @@ def export(
     fields = config_fields(network.config, network.vocab_size)
     # transformers 4 reads torch_dtype; transformers 5 writes dtype and reads both.
     _write_json(output / CONFIG, {**fields, **special, "torch_dtype": config.dtype, "dtype": config.dtype})
-    _write_json(
-        output / "generation_config.json",
-        {**special, "do_sample": False, "max_new_tokens": min(config.max_new_tokens, network.config.context // 2)},
-    )
+    if "generation" in network.config.SUPPORTS:
+        _write_json(
+            output / "generation_config.json",
+            {**special, "do_sample": False, "max_new_tokens": min(config.max_new_tokens, network.config.context // 2)},
+        )
     copy_tokenizer(tokenizer_dir, output)
     for name, (directory, quantizer) in quantized.items():
         copy_variant(directory, quantizer.files, tokenizer_dir, output / name, special)
@@ -81,6 +82,7 @@ def export(
         "dtype": config.dtype,
         "variants": [card_facts(name, quantizer) for name, (_, quantizer) in quantized.items()],
         "differences": differences,
+        "supports": network.config.SUPPORTS,
     }
     (output / "README.md").write_text(render_card(card, facts), encoding="utf-8")
     difference = logits_difference(network, output)

@@ -27,7 +27,8 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float) -> s
     for position in ("gate.base", "gate.chat", "gate.release"):
         lines += [position, (folders[position] / "verdict.txt").read_text(), ""]
     lines += probes(artifacts["evaluate.base"])
-    lines += [*(conversation(folders["evaluate.release"]) or beginnings(folders["evaluate.base"])), ""]
+    writes = "generation" in recipe.model.SUPPORTS
+    lines += [*(conversation(folders["evaluate.release"]) or beginnings(folders["evaluate.base"])), ""] if writes else []
     page, folio = home() / "reports" / f"{recipe.name}.html", command()
     rows = (
         ("the flow took", format_duration(seconds) + f" ({seconds:.1f} s)"),
@@ -36,7 +37,7 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float) -> s
         ("the report", f"{page}   (open it in a browser)"),
         ("Prefect", f"{servers.prefect_server().url}   ({folio} up)"),
         ("MLflow", f"{servers.mlflow_page().url}   ({folio} up)"),
-        ("talk to it", f"{folio} chat {recipe.name}"),
+        *([("talk to it", f"{folio} chat {recipe.name}")] if writes else []),
     )
     return "\n".join([*lines, *(f"{name:14} {value}" for name, value in rows)])
 

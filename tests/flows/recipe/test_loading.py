@@ -86,7 +86,7 @@ CONTRADICTIONS = [
     (("split.train=0.5",), "split.train + split.val + split.test is 0.6; the three shares must add up to 1"),
     (
         ("model.norm=layer", "model.qk_norm=true"),
-        "export.format=huggingface writes a Llama, and model.norm=layer, model.qk_norm=true makes another decoder; set export.format",
+        "export.format=huggingface writes a Llama, and model.norm=layer, model.qk_norm=true makes another network; set export.format",
     ),
     (("export.format=folio",), "export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface"),
     (

@@ -1,0 +1,109 @@
+"""A recipe's model may be any kind of network; what a kind cannot do is refused by name before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.recipe.explaining import diff_recipes, show_recipe
+from flows.recipe.loading import load
+from flows.recipe.validation import RecipeError
+from model.networks.encoder_config import EncoderConfig
+from model.networks.recurrent_config import RecurrentConfig
+
+GATES = {
+    "base": {"bounds": [{"metric": "base.val.masked_accuracy", "minimum": 0.2}]},
+    "chat": {"bounds": [{"metric": "chat.val.masked_loss", "maximum": 6}]},
+    "release": {"bounds": [{"metric": "int8.test.masked_loss", "relative_to": "release.test.masked_loss", "maximum": 1.1}]},
+}
+RECURRENT: dict[str, Any] = {"model": {"kind": "recurrent", "width": 64}, "export": {"format": "folio"}}
+ENCODER: dict[str, Any] = {
+    "model": {"kind": "encoder", "width": 64}, "pretrain": {"kind": "masked"}, "tuning": [], "gates": GATES, "export": {"format": "folio"},
+}  # fmt: skip
+
+
+def recipe(folder: Path, sections: dict[str, Any], **changes: Any) -> str:
+    path = folder / "mine.yaml"
+    ingest = {"sources": [{"kind": "universe"}]}
+    path.write_text(yaml.safe_dump({"name": "mine", "ingest": ingest, **sections, **changes}), encoding="utf-8")
+    return str(path)
+
+
+def test_a_kind_is_chosen_by_its_name_and_brings_its_own_keys(tmp_path: Path) -> None:
+    assert load(recipe(tmp_path, RECURRENT)).model == RecurrentConfig(width=64)
+    assert load(recipe(tmp_path, ENCODER)).model == EncoderConfig(width=64)
+    shown = show_recipe(recipe(tmp_path, ENCODER), "model")
+    assert 'kind: "encoder"' in shown and "heads: 4" in shown and "kv_heads" not in shown
+
+
+@pytest.mark.parametrize("sections", [RECURRENT, ENCODER], ids=["recurrent", "encoder"])
+def test_what_is_shown_of_a_recipe_is_the_recipe(tmp_path: Path, sections: dict[str, Any]) -> None:
+    original = recipe(tmp_path, sections)
+    loaded = load(original)
+    (tmp_path / "shown.yaml").write_text(show_recipe(original), encoding="utf-8")
+    assert load(str(tmp_path / "shown.yaml")) == loaded
+    assert "say the same" in diff_recipes(original, str(tmp_path / "shown.yaml"))
+
+
+WRONG = [
+    (RECURRENT, {"model": {"kind": "recurrent", "heads": 4}}, "model.heads: unknown key (value 4)"),
+    (
+        RECURRENT,
+        {"model": {"kind": "reccurent"}},
+        "model: Input tag 'reccurent' found using 'kind' does not match any of the expected tags",
+    ),
+    (RECURRENT, {"export": {}}, "export.format=huggingface writes a Llama, and model.kind=recurrent makes another network"),
+    (
+        RECURRENT,
+        {"pretrain": {"kind": "masked"}},
+        "pretrain.kind=masked needs a network that supports bidirectional, and model.kind=recurrent",
+    ),
+    (
+        RECURRENT,
+        {"resources": {"training": {"parallel": {"workers": 2, "tensor": 2, "zero_stage": 1}}}},
+        "model.kind=recurrent with resources.training.parallel.tensor=2: its matrices can't be cut; use tensor=1",
+    ),
+    (
+        RECURRENT,
+        {"gates": {"base": {"bounds": [{"metric": "base.val.masked_loss", "maximum": 1}]}}},
+        "gates.base.bounds[0] names 'base.val.masked_loss', but that takes a network that supports bidirectional, and kind=recurrent does "
+        "not; a split of it has bits_per_byte",
+    ),
+    (ENCODER, {"pretrain": {}}, "pretrain.kind=next_token needs a network that supports causal, and model.kind=encoder does not"),
+    (ENCODER, {"tuning": [{"kind": "sft"}]}, "tuning[0].kind=sft needs a network that supports causal, and model.kind=encoder does not"),
+    (
+        ENCODER,
+        {"evaluate": {"chat": {"questions": True}}},
+        "evaluate.chat.questions needs a network that supports generation, and kind=encoder",
+    ),
+    (
+        ENCODER,
+        {"evaluate": {"base": {"copying": True}}},
+        "evaluate.base.copying needs a network that supports generation, and kind=encoder",
+    ),
+    (ENCODER, {"evaluate": {"base": {"samples": 9}}}, "evaluate.base.samples needs a network that supports generation, and kind=encoder"),
+    (
+        ENCODER,
+        {"evaluate": {"base": {"probes": [{"prompt": "The", "word": "cat"}]}}},
+        "evaluate.base.probes needs a network that supports causal, and kind=encoder does not; leave evaluate.base.probes out",
+    ),
+    (
+        ENCODER,
+        {"gates": {**GATES, "release": {}}},
+        "gates.release.bounds[0] names 'release.test.bits_per_byte', but that takes a network that supports causal, and kind=encoder does "
+        "not; a split of it has masked_loss, masked_accuracy",
+    ),
+    (ENCODER, {"export": {"format": "folio", "max_new_tokens": 9}}, "export.max_new_tokens=9 does nothing: kind=encoder writes no text"),
+    (ENCODER, {"resources": {"training": {"sample_every": 5}}}, "sample_every=5 with model.kind=encoder, which writes no text"),
+    (ENCODER, {"pretrain": {"kind": "masked", "copy_rows": 5}}, "pretrain.copy_rows: unknown key (value 5)"),
+]
+
+
+@pytest.mark.parametrize(("sections", "changes", "message"), WRONG, ids=[message[:60] for _, _, message in WRONG])
+def test_what_a_kind_cannot_do_is_refused_by_name(tmp_path: Path, sections: dict[str, Any], changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        load(recipe(tmp_path, {**sections, **changes}))
+    assert message in str(error.value)

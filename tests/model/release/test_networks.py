@@ -1,0 +1,141 @@
+"""Networks that are no decoders: what is measured of them, how they are released, and what they are not asked."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from model.evaluation.config import EvaluateConfig, Probe
+from model.evaluation.evaluate import evaluate
+from model.inference.batch_generation import generate_batch
+from model.inference.chat import ChatModel
+from model.inference.chat_format import ChatFormat
+from model.inference.config import SamplingConfig
+from model.inference.generation import generate
+from model.inference.open_model import open_model
+from model.networks.directory import load_model, save_model
+from model.networks.encoder_config import EncoderConfig
+from model.networks.network import Network
+from model.networks.recurrent_config import RecurrentConfig
+from model.quantization.int4 import Int4Config
+from model.quantization.int8 import Int8Config
+from model.quantization.quantize import quantize
+from model.release.card import ModelCard
+from model.release.config import ExportConfig
+from model.release.export import export
+from tests.model.conftest import CONTEXT
+from tests.model.networks.spread import spread
+
+ROOT = Path(__file__).parents[3]
+CONFIGS: dict[str, Any] = {
+    "recurrent": RecurrentConfig(width=32, layers=2, context=CONTEXT, initial_std=0.4),
+    "encoder": EncoderConfig(width=32, layers=2, heads=4, feed_forward=64, context=CONTEXT, initial_std=0.4),
+}
+CARD = ModelCard(name="small", summary="A small network.", recipe="small", intended_use=("Testing.",), limits=("It knows nothing.",))
+
+
+@pytest.fixture(params=CONFIGS)
+def saved(request: pytest.FixtureRequest, tmp_path: Path, chat_format: ChatFormat) -> Path:
+    """A directory of each kind, named as the kind."""
+    return made(request.param, tmp_path, chat_format)
+
+
+def made(kind: str, folder: Path, chat_format: ChatFormat) -> Path:
+    save_model(spread(CONFIGS[kind].build(chat_format.tokenizer.get_vocab_size(), seed=2)), folder / kind)
+    return folder / kind
+
+
+def logits(network: Network) -> torch.Tensor:
+    with torch.no_grad():
+        return network.logits({"tokens": torch.arange(40)[None]})
+
+
+def test_each_is_measured_by_what_it_can_do(saved: Path, tokenizer_dir: Path, packed: Path, tmp_path: Path) -> None:
+    config = EvaluateConfig(splits=("val",), rows=8)
+    metrics = evaluate(saved, tokenizer_dir, packed, None, tmp_path / "out", config, threads=1)
+    names = {name.removeprefix("val.") for name in metrics if not name.endswith(("_low", "_high", "_error"))}
+    samples = (tmp_path / "out" / "samples.jsonl").read_text()
+    if saved.name == "recurrent":
+        assert names == {"loss", "perplexity", "bits_per_byte", "rows", "targets"} and len(samples.splitlines()) == config.samples
+    else:
+        assert names == {"masked_loss", "masked_accuracy", "rows", "hidden"} and samples == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "key"),
+    [({"questions": True}, "questions"), ({"copying": True}, "copying"), ({"probes": (Probe(prompt="a", word="b"),)}, "probes")],
+)
+def test_what_an_encoder_cannot_be_asked_is_refused_by_name(
+    asked: dict[str, Any], key: str, chat_format: ChatFormat, tokenizer_dir: Path, packed: Path, tmp_path: Path
+) -> None:
+    directory = made("encoder", tmp_path, chat_format)
+    with pytest.raises(ValueError, match=rf"{key} needs a network that supports \w+, and kind=encoder does not; leave {key} out"):
+        evaluate(directory, tokenizer_dir, packed, tmp_path, tmp_path / "out", EvaluateConfig(splits=("val",), **asked), threads=1)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("variant", [Int8Config(kind="int8"), Int4Config(kind="int4", group_size=16)], ids=lambda variant: variant.kind)
+def test_matrices_of_every_kind_are_quantized_by_their_role(saved: Path, tmp_path: Path, variant: Any) -> None:
+    metrics = quantize(saved, tmp_path / "small", variant)
+    network, small = load_model(saved), open_model(tmp_path / "small")
+    two_dimensional = sum(parameter.numel() for parameter in network.parameters() if parameter.dim() == 2)
+    assert metrics["quantized_parameters"] == two_dimensional and metrics["size_ratio"] < 0.4
+    difference = (logits(small) - logits(network)).std() / logits(network).std()
+    assert 0 < difference < {"int8": 0.1, "int4": 0.8}[variant.kind]
+
+
+def test_a_release_computes_the_same_logits_and_its_card_says_how_to_use_it(saved: Path, tokenizer_dir: Path, tmp_path: Path) -> None:
+    quantize(saved, tmp_path / "small", Int8Config(kind="int8"))
+    with pytest.raises(ValueError, match=rf"is not a Hugging Face Llama: kind={saved.name}; export it with format: folio"):
+        export(saved, tokenizer_dir, tmp_path / "refused", ExportConfig(), CARD)
+    release = tmp_path / "release"
+    metrics = export(saved, tokenizer_dir, release, ExportConfig(format="folio"), CARD, variants={"int8": tmp_path / "small"})
+    assert metrics["logits_difference"] == 0 and logits(load_model(release)).equal(logits(load_model(saved)))
+    fields = json.loads((release / "config.json").read_text())
+    assert fields["model_type"] == "folio" and fields[saved.name]["width"] == 32 and "kind" not in fields[saved.name]
+    card = (release / "README.md").read_text()
+    writes = saved.name == "recurrent"
+    assert (release / "generation_config.json").exists() == ("folio chat ." in card) == ("text-generation" in card) == writes
+    assert open_model(release / "int8").config == CONFIGS[saved.name]
+
+
+def test_the_cards_code_for_an_encoder_runs(chat_format: ChatFormat, tokenizer_dir: Path, tmp_path: Path) -> None:
+    export(made("encoder", tmp_path, chat_format), tokenizer_dir, tmp_path / "release", ExportConfig(format="folio"), CARD)
+    (code,) = re.findall(r"```python\n(.*?)```", (tmp_path / "release" / "README.md").read_text(), re.DOTALL)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "release", env={"PYTHONPATH": str(ROOT), "PATH": ""}, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, ran.stderr
+
+
+def test_an_encoder_is_neither_talked_to_nor_continued(chat_format: ChatFormat, tokenizer_dir: Path, tmp_path: Path) -> None:
+    directory = made("encoder", tmp_path, chat_format)
+    with pytest.raises(ValueError, match="kind=encoder writes no text: it can be neither asked nor talked to"):
+        ChatModel.open(directory, tokenizer=tokenizer_dir)
+    with pytest.raises(ValueError, match="kind=encoder writes no text"):
+        generate(load_model(directory), [1], SamplingConfig())
+    with pytest.raises(ValueError, match="kind=encoder writes no text"):
+        generate_batch(load_model(directory), [[1]], 4)
+
+
+def test_a_recurrent_network_continues_many_prompts_as_it_does_each_alone(
+    chat_format: ChatFormat, tokenizer_dir: Path, tmp_path: Path
+) -> None:
+    directory = made("recurrent", tmp_path, chat_format)
+    network = load_model(directory)
+    prompts = [[1, 5, 9, 30], [1, 7], [1, 40, 41, 42, 43, 44]]
+    alone = [list(generate(network, prompt, SamplingConfig(max_new_tokens=12), {17})) for prompt in prompts]
+    assert generate_batch(network, prompts, 12, {17}) == alone and max(map(len, alone)) == 12
+    by_forward_passes = list(prompts[0])
+    for _ in range(12):
+        with torch.no_grad():
+            by_forward_passes.append(int(network.logits({"tokens": torch.tensor([by_forward_passes])})[0, -1].argmax()))
+    assert by_forward_passes[4:][: len(alone[0])] == alone[0]
+    assert "".join(ChatModel.open(directory, tokenizer=tokenizer_dir).say("Who?", SamplingConfig(max_new_tokens=8)))
