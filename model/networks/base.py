@@ -47,6 +47,11 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
         return self.context
 
     @property
+    def masks_documents(self) -> bool:
+        """Whether a mask, which takes memory, keeps the documents of packed rows apart."""
+        return True
+
+    @property
     def shallow(self) -> Self:
         """The same network with as few blocks as tell the sizes of any number of them: two, where all are alike."""
         return self.model_copy(update={"layers": min(self.layers, 2)})

@@ -26,6 +26,11 @@ class RecurrentConfig(NetworkBase, frozen=True, extra="forbid"):
     tied_embeddings: bool = Field(True, description="compute logits with the token embeddings instead of a second matrix")
     initial_std: float = Field(0.02, gt=0, description="standard deviation of initial embeddings and head; layers start as wide as torch's")
 
+    @property
+    def masks_documents(self) -> bool:
+        """Documents of packed rows are sequences of their own."""
+        return False
+
     def resized(self, width: int, layers: int) -> RecurrentConfig:
         """Return the network of another size; it has no inner sizes."""
         return RecurrentConfig(**{**self.model_dump(), "width": width, "layers": layers})

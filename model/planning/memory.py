@@ -101,7 +101,9 @@ def _buffers(job: Job, whole: int, part: int, accelerator: bool) -> int:
 def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
     """Bytes of the tensors saved for the backward pass: of the network, and of the logits."""
     shape, stages = job.network, job.resources.parallel.pipeline
-    row = row_activations(shape, job.vocab_size, _rounding(job, accelerator), packed=job.train.masks_documents)
+    row = row_activations(
+        shape, job.vocab_size, _rounding(job, accelerator), packed=job.train.masks_documents and job.network.masks_documents
+    )
     kept = row.most(-(-shape.layers // stages), recompute=job.resources.recompute == "blocks")
     # The first stage of a pipeline has as many micro-batches in flight as there are stages, if a batch has that many.
     in_flight = min(stages, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)

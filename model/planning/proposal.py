@@ -18,7 +18,7 @@ from model.networks.meta import count_parameters
 from model.planning import rules
 from model.planning.machine import Machine
 from model.planning.memory import Memory, worker_memory
-from model.training.config import PretrainConfig, TrainResources
+from model.training.config import ObjectiveConfig, TrainResources
 from model.training.job import Job
 from model.training.parallel.compatibility import WHOLE_MATRICES
 
@@ -126,8 +126,8 @@ def proposed_job(
         stages = stages[1:] or stages  # with several workers, stage 1 costs no more than stage 0
     most = max(1.0, tokens / (shape.context * MIN_STEPS))
     share = max(1, round(2 ** round(math.log2(max(1.0, min(most, rules.batch_tokens(flops) / shape.context) / workers)))))
-    train = PretrainConfig(
-        **{
+    train = type(like.train).model_validate(
+        {
             **like.train.model_dump(),
             "steps": 0,
             "batch_warmup_steps": 0,
@@ -151,7 +151,7 @@ def proposed_job(
     return job
 
 
-def described_job(shape: NetworkConfig, vocabulary: int, train: PretrainConfig, resources: TrainResources) -> Job:
+def described_job(shape: NetworkConfig, vocabulary: int, train: ObjectiveConfig, resources: TrainResources) -> Job:
     """Return a job that is only described, never run: its paths do not exist."""
     nowhere = Path("/nonexistent")
     return Job(

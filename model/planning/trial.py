@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     import os
     import statistics
 
+    import numpy as np
     import torch
 
     from model.training.distributed import WorkerRank, import_deepspeed, join
@@ -83,7 +85,6 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     os.environ["LOCAL_RANK"] = "0"
     worker = WorkerRank(0, 0, 1)
     join(worker)
-    from model.objectives.next_token import NextToken
     from model.training.engine import Engine
     from model.training.train_module import TrainModule
     from model.training.trainer import Trainer  # noqa: F401  # loaded for its memory, as in a worker of a real run
@@ -91,18 +92,22 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     cuda = torch.cuda.is_available()
     device = torch.device("cuda", 0) if cuda else torch.device("cpu")
     baseline = resident_bytes()
-    network = job.network.build(job.vocab_size, seed=0).train().to(device)
-    engine = Engine(TrainModule(network, NextToken(), job.train.precision), job, worker)
+    network, objective = job.network.build(job.vocab_size, seed=0).train().to(device), job.train.build_objective()
+    engine = Engine(TrainModule(network, objective, job.train.precision), job, worker)
     generator = torch.Generator().manual_seed(0)
     rows, context = job.train.batch_at(0), job.network.context
     seconds, cpu = [], []
     for _ in range(WARM_UP + updates):
-        batches = []
+        batches, units = [], Counter[str]()
         for _ in range(rows // job.micro_batch):
-            drawn = torch.randint(0, job.vocab_size, (job.micro_batch, context + 1), generator=generator)
-            batches.append({"tokens": drawn[:, :-1].to(device), "targets": drawn[:, 1:].to(device)})
+            drawn = torch.randint(0, job.vocab_size, (job.micro_batch, context + 1), generator=generator).numpy()
+            columns = {"tokens": drawn, "document": np.zeros_like(drawn), "loss": np.ones(drawn.shape, np.bool_)}
+            micro_batch = {**columns, "position": np.arange(job.micro_batch)}
+            units.update(objective.units(micro_batch))  # type: ignore[arg-type]  # a Counter adds up any numbers
+            arrays = objective.batch(micro_batch)
+            batches.append({name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()})
         began, before = time.perf_counter(), time.process_time()
-        engine.update(batches, {"tokens": float(rows * context)})
+        engine.update(batches, {name: float(count) for name, count in units.items()})
         if cuda:
             torch.cuda.synchronize()
         seconds.append(time.perf_counter() - began)
