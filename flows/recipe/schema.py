@@ -33,6 +33,7 @@ from model.networks.config import NetworkConfig
 from model.networks.decoder_config import DecoderConfig
 from model.quantization.config import VariantConfig
 from model.quantization.int8 import Int8Config
+from model.release.card import TrainingFact
 from model.release.config import CardConfig, ExportConfig
 from model.training.config import PretrainConfig, PretrainStep, TuningStep
 from tasks.release.export import Exporting
@@ -188,9 +189,10 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             licences={source.label: source.licence for source in self.ingest.sources},
             export=self.export,
             card=self.card.completed(self.name, self.description),
-            pretrain=self.pretrain,
-            tuning=self.tuning,
-            titles=tuple(step.title for step in self.tuning),
+            training=tuple(
+                TrainingFact(title=step.title, length=step.length, learning_rate=step.learning_rate, precision=step.precision)
+                for step in (self.pretrain, *self.tuning)
+            ),
         )
 
     @property

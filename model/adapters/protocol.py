@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -68,4 +68,12 @@ class AdapterBase(BaseModel, frozen=True, extra="forbid"):
 
     def missing(self) -> tuple[str, ...]:
         """Return the packages that it needs and that are not installed."""
-        return tuple(name for name in self.LIBRARIES if find_spec(name) is None)
+        return tuple(name for name in self.LIBRARIES if not _is_installed(name))
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True

@@ -7,13 +7,13 @@ facts give the same bytes. A missing fact is shown as missing. A card without li
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
-from model.training.config import PretrainStep, TuningStep
+from model.training.length import TrainingLength
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$-])")
 
@@ -25,6 +25,15 @@ class CorpusFact(BaseModel, frozen=True, extra="forbid"):
     documents: int = Field(ge=0, description="documents kept of it; count")
     characters: int = Field(ge=0, description="characters kept of it; count")
     licence: str = Field("not stated", description="under what terms it may be used; text")
+
+
+class TrainingFact(BaseModel, frozen=True, extra="forbid"):
+    """What a card says of pretraining, or of a step of tuning."""
+
+    title: str = Field(description="what it is called; text")
+    length: TrainingLength = Field(description="its updates and the rows in each")
+    learning_rate: float = Field(description="peak learning rate")
+    precision: str = Field(description="type of its matrix products")
 
 
 class ModelCard(BaseModel, frozen=True, extra="forbid"):
@@ -58,14 +67,15 @@ def render_card(card: ModelCard, facts: dict[str, Any]) -> str:
     return template.render(card=card, facts=facts, measured=with_intervals(card.metrics))
 
 
-def training_facts(pretrain: PretrainStep, tuning: Mapping[str, TuningStep], context: int, seed: int) -> dict[str, str | int | float]:
-    """Return how a model was trained, by the card's labels. `tuning`: the steps by title, in order."""
+def training_facts(training: Sequence[TrainingFact], context: int, seed: int) -> dict[str, str | int | float]:
+    """Return how a model was trained, by the card's labels: pretraining, then the steps of tuning, in order."""
     facts: dict[str, str | int | float] = {"seed": seed}
-    for name, config in {"pretraining": pretrain, **tuning}.items():
-        steps = config.total_steps(context)
-        facts |= {f"{name}, steps": steps, f"{name}, rows a step": config.global_batch, f"{name}, learning rate": config.learning_rate}
-    facts |= {"pretraining, tokens": pretrain.total_steps(context) * pretrain.global_batch * context, "precision": pretrain.precision}
-    return facts
+    for fact in training:
+        steps, rows = fact.length.total_steps(context), fact.length.global_batch
+        facts |= {f"{fact.title}, steps": steps, f"{fact.title}, rows a step": rows, f"{fact.title}, learning rate": fact.learning_rate}
+    first = training[0]
+    tokens = first.length.total_steps(context) * first.length.global_batch * context
+    return facts | {f"{first.title}, tokens": tokens, "precision": first.precision}
 
 
 def with_intervals(metrics: dict[str, float]) -> dict[str, str]:

@@ -7,16 +7,16 @@ precision does not read is refused (`NEEDS`). Cheap to import (pydantic alone).
 from __future__ import annotations
 
 from abc import abstractmethod
-from bisect import bisect_left
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import Field, model_validator
 
 from model.adapters.config import AdapterConfig
 from model.adapters.full import FullConfig
 from model.loading.mixture_config import MixturePhase, check_phases
 from model.networks.base import Ability
 from model.training.guards.config import GuardsConfig
+from model.training.length import TrainingLength
 
 if TYPE_CHECKING:
     from model.loading.source import BatchShare, Source
@@ -30,9 +30,10 @@ _WITH_BETAS = ("optimizer=adamw", "optimizer=adam", "optimizer=lion", "optimizer
 _WITH_MOMENTUM = ("optimizer=momentum", "optimizer=muon")
 
 
-class TrainConfig(BaseModel, frozen=True, extra="forbid"):
+class TrainConfig(TrainingLength):
     """Settings common to all kinds of training. Each can change the weights.
 
+    `TITLE`: what the model card and the report call this kind.
     `REQUIRES`: what the network must be able to do.
     `INPUTS`: what a job must give it to learn from.
     `LIBRARIES`: packages, beyond those of every training, whose version can change the weights.
@@ -42,6 +43,7 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     `COUNTS_OPERATIONS`: the usual count of operations for a token holds, so that utilization (MFU) is known.
     """
 
+    TITLE: ClassVar[str]
     REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"causal"})
     INPUTS: ClassVar[tuple[str, ...]] = ("train_shards",)
     LIBRARIES: ClassVar[tuple[str, ...]] = ()
@@ -70,13 +72,6 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     }
 
     kind: str = Field(description="training objective")
-    steps: int = Field(0, ge=0, description="optimizer steps; 0: as many as `tokens` needs")
-    tokens: int = Field(0, ge=0, description="tokens to train on, padding included, instead of steps; tokens")
-    global_batch: int = Field(32, ge=1, description="sequences (or preference pairs) per step, over all workers")
-    batch_warmup_steps: int = Field(0, ge=0, description="steps over which the batch grows to global_batch; 0: no growth")
-    batch_warmup_from: int = Field(
-        0, ge=0, description="sequences in the first step of that growth, and in each increment; a divisor of global_batch"
-    )
     optimizer: Literal["adamw", "adam", "sgd", "momentum", "adafactor", "lion", "sophia", "muon"] = Field(
         "adamw", description="optimizer; muon and adafactor need whole matrices, so ZeRO stage 0"
     )
@@ -126,31 +121,11 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
     guards: GuardsConfig = Field(GuardsConfig(), description="what to do when training goes wrong, and when to stop early")
 
     @model_validator(mode="after")
-    def _one_length(self) -> TrainConfig:
-        if (self.steps > 0) == (self.tokens > 0):
-            raise ValueError(f"steps={self.steps} and tokens={self.tokens}: set exactly one of them above 0")
-        return self
-
-    @model_validator(mode="after")
     def _patience_has_measurements(self) -> TrainConfig:
         if self.guards.patience and not self.eval_every:
             raise ValueError(
                 f"guards.patience={self.guards.patience} does nothing while eval_every=0: validation loss is measured only at the end; "
                 "set eval_every, or patience=0"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _batch_grows(self) -> TrainConfig:
-        if self.batch_warmup_steps and (self.batch_warmup_from < 1 or self.global_batch % self.batch_warmup_from):
-            raise ValueError(
-                f"batch_warmup_from={self.batch_warmup_from} does not divide global_batch={self.global_batch}, the batch after "
-                f"batch_warmup_steps={self.batch_warmup_steps}; choose a divisor, or batch_warmup_steps=0"
-            )
-        if self.batch_warmup_steps and self.batch_warmup_from == self.global_batch:
-            raise ValueError(
-                f"batch_warmup_from={self.batch_warmup_from} equals global_batch, so batch_warmup_steps={self.batch_warmup_steps} "
-                "does nothing; choose a smaller divisor, or batch_warmup_steps=0"
             )
         return self
 
@@ -162,6 +137,16 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
                 "optimizer"
             )
         return self
+
+    @property
+    def title(self) -> str:
+        """What people call this training."""
+        return self.TITLE
+
+    @property
+    def length(self) -> TrainingLength:
+        """What of these settings decides how long training lasts."""
+        return TrainingLength(**{name: getattr(self, name) for name in TrainingLength.model_fields})
 
     @abstractmethod
     def build_objective(self) -> Objective:
@@ -186,42 +171,11 @@ class TrainConfig(BaseModel, frozen=True, extra="forbid"):
         """How many training passages are tested for memorization at each measurement, and of how many tokens their halves are."""
         return 0, 0
 
-    @property
-    def smallest_batch(self) -> int:
-        """Sequences in the first update; every batch is a multiple of it."""
-        return self.batch_warmup_from if self.batch_warmup_steps else self.global_batch
-
-    def total_steps(self, context: int) -> int:
-        """Return the number of optimizer steps for sequences of `context` tokens, at least 1; as close to `tokens` as possible."""
-        if self.steps:
-            return self.steps
-        wanted, grown = self.tokens / context, self.sequences_before(self.batch_warmup_steps)
-        if wanted >= grown:
-            return max(1, self.batch_warmup_steps + round((wanted - grown) / self.global_batch))
-        after = bisect_left(range(self.batch_warmup_steps), wanted, key=self.sequences_before)
-        return max(1, min(after, after - 1, key=lambda steps: abs(self.sequences_before(steps) - wanted)))
-
-    def batch_at(self, update: int) -> int:
-        """Sequences in update number `update`, from 0. During the warm-up they grow by `batch_warmup_from` at even intervals."""
-        if update >= self.batch_warmup_steps:
-            return self.global_batch
-        increments = self.global_batch // self.batch_warmup_from - 1
-        return self.batch_warmup_from * (1 + increments * update // self.batch_warmup_steps)
-
-    def sequences_before(self, update: int) -> int:
-        """Sequences in all updates before number `update`, from 0: its position in the order of rows."""
-        growing = min(update, self.batch_warmup_steps)
-        rest = (update - growing) * self.global_batch
-        if not growing:
-            return rest
-        increments = self.global_batch // self.batch_warmup_from - 1
-        # Increment number s begins at the first update with increments * update >= s * batch_warmup_steps.
-        begins = (-(-increment * self.batch_warmup_steps // increments) for increment in range(1, increments + 1))
-        return rest + self.batch_warmup_from * (growing + sum(max(0, growing - begin) for begin in begins))
-
 
 class CorpusTrainConfig(TrainConfig):
     """Training on the packed corpus, from fresh weights or from a model that is named."""
+
+    TITLE: ClassVar[str] = "pretraining"
 
     tokens: int = Field(2_000_000, ge=0, description="tokens to train on, padding included, instead of steps; tokens")
     within_documents: bool = Field(True, description="restrict attention to the same document within a packed row")
@@ -256,11 +210,10 @@ class CorpusTrainConfig(TrainConfig):
 class TuningConfig(TrainConfig):
     """A step of tuning: training that goes on from a model.
 
-    `READS`: the rows that it learns from. `TITLE`: what the model card and the report call this kind.
+    `READS`: the rows that it learns from.
     """
 
     READS: ClassVar[RowKind]
-    TITLE: ClassVar[str]
 
     name: str = Field(description="its position is tune.<name>; name")
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from model.release.card import TrainingFact
 from model.release.config import CardConfig, ExportConfig
-from model.training.config import PretrainStep, TuningStep
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import derived_model
 from tasks.reporting.hook import ReportHook
@@ -24,9 +24,7 @@ class Exporting(BaseModel, frozen=True, extra="forbid"):
     licences: dict[str, str] = Field(description="terms of use by source")
     export: ExportConfig
     card: CardConfig
-    pretrain: PretrainStep
-    tuning: tuple[TuningStep, ...]
-    titles: tuple[str, ...] = Field(description="what the card calls each step of tuning")
+    training: tuple[TrainingFact, ...] = Field(description="pretraining, then each step of tuning")
 
 
 @stage(libraries=("torch", "tokenizers", "jinja2"), model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
@@ -39,13 +37,12 @@ def export(
     from model.release.export import export as export_model
 
     (train,) = (part for part in json.loads(funnel.read_text())["splits"] if part["split"] == "train")
-    tuning = dict(zip(config.titles, config.tuning, strict=True))
     rows = json.loads(verdict.read_text())["rows"]
     card = ModelCard(
         **config.card.model_dump(),
         recipe=config.recipe,
         corpus=tuple(CorpusFact(name=name, licence=config.licences[name], **sizes) for name, sizes in train["sources"].items()),
-        training=training_facts(config.pretrain, tuning, read_config(model)[0].context, config.seed),
+        training=training_facts(config.training, read_config(model)[0].context, config.seed),
         metrics=json.loads(measured.read_text()),
         gates=tuple((r["metric"], r["value"], r["bound"], r["margin"], r["verdict"]) for r in rows),
         lineage={name: f"sha256 {digest}" for name, digest in work.digests.items()},

@@ -419,7 +419,10 @@ ASKED = [
         "it changes no byte",
     ),
     Line(
-        "a setting accepted, which the card tells", both(keys("dpo.beta=0.2"), Accepted("tune.dpo")), "export", "tuning[1].beta: 0.1 -> 0.2"
+        "a setting accepted, which the card tells",
+        both(keys("dpo.learning_rate=0.00006"), Accepted("tune.dpo")),
+        "export",
+        "training[2].learning_rate: 5e-05 -> 6e-05",
     ),
 ]
 MATRIX = [*CONFIG, *GATES, *RESOURCES, *LIBRARIES, *CODE, *BOOKS, *ARTIFACTS, *SURROUNDINGS, *ASKED]

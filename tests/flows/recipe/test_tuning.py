@@ -50,8 +50,8 @@ def test_an_empty_list_leaves_the_base_model_as_it_is_and_encodes_nothing(tmp_pa
 def test_a_name_is_no_part_of_a_step_s_identity_and_titles_are(tmp_path: Path) -> None:
     named, renamed = (planned((f"tuning=[{{kind: sft, name: {name}}}]",), tmp_path) for name in ("sft", "other"))
     assert named["tune.sft"].ingredients == renamed["tune.other"].ingredients
-    assert named["export"].ingredients["export.titles"] == '["instruction tuning"]'
-    assert renamed["export"].ingredients["export.titles"] == '["instruction tuning (other)"]'
+    assert named["export"].ingredients["export.training[1].title"] == '"instruction tuning"'
+    assert renamed["export"].ingredients["export.training[1].title"] == '"instruction tuning (other)"'
 
 
 def test_sections_stand_for_steps_of_their_name() -> None:

@@ -26,7 +26,7 @@ from model.training.parallel.compatibility import incompatibilities
 from model.training.resources import TrainResources
 from model.training.schedule import rate_factor
 from model.training.telemetry.step_log import read_lines
-from tests.model.jobs import SHAPE, VOCABULARY, JobMaker, follow_up, packed_rows, write_shards
+from tests.model.jobs import SHAPE, JobMaker, follow_up, packed_rows, write_shards
 
 from .alone import train_here, train_together
 from .test_checkpoints import losses, on, same_bytes, stored
