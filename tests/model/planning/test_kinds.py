@@ -18,6 +18,7 @@ VOCABULARY, CONTEXT = 61, 24
 OTHERS = {name: kind for name, kind in KINDS.items() if name != "decoder"}
 SHAPES: dict[str, NetworkBase] = {
     **{name: small_config(**choice, layers=3) for name, choice in EVERY.items()},
+    "vector-input": small_config(layers=3, inputs=[{"kind": "tokens"}, {"kind": "vectors", "column": "spelling", "size": 12}]),
     **{name: kind(width=32, layers=3, context=CONTEXT) for name, kind in OTHERS.items()},  # type: ignore[call-arg]
 }
 each = pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())

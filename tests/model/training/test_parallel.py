@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
 from model.networks.cut_plan import CutPlan
-from model.training.config import DpoConfig, PretrainConfig, TrainResources
+from model.objectives.protocol import FromLogits
+from model.training.config import DpoConfig, PretrainConfig, PretrainStep, TrainConfig, TrainResources, TuningStep
 from model.training.distributed import WorkerRank, import_deepspeed, select_device
 from model.training.job import Job, JobError
 from model.training.launch.launch import launch
@@ -21,7 +22,9 @@ from model.training.parallel.compile import deepspeed_config
 from model.training.parallel.config import ParallelConfig
 from model.training.telemetry.progress import Progress
 from model.training.telemetry.step_log import read_lines
-from tests.model.jobs import JobMaker, follow_up
+from tests.model.jobs import SHAPE, JobMaker, follow_up
+
+TRAINING_KINDS: list[type[TrainConfig]] = [kind for step in (PretrainStep, TuningStep) for kind in get_args(get_args(step)[0])]
 
 
 def curve(job: Job) -> list[float]:
@@ -132,6 +135,24 @@ def test_preferences_are_not_learned_in_a_pipeline(make_job: JobMaker, shards: P
     parallel = ParallelConfig(workers=2, pipeline=2)
     with pytest.raises(ValidationError, match=r"kind=dpo with pipeline=2: it needs a whole reference model; use pipeline=1"):
         Job.model_validate(job.model_dump() | {"resources": TrainResources(parallel=parallel)})
+
+
+@pytest.mark.parametrize("kind", TRAINING_KINDS, ids=lambda kind: kind.__name__)
+def test_a_kind_of_training_says_whether_its_objective_needs_the_logits_alone(kind: type[TrainConfig]) -> None:
+    config = kind(steps=1, tokens=0)  # type: ignore[call-arg]
+    assert isinstance(config.build_objective(), FromLogits) == kind.FROM_LOGITS
+
+
+@pytest.mark.slow
+def test_validation_drops_nothing_in_a_pipeline(make_job: JobMaker) -> None:
+    """Embeddings are dropped by code outside of the stages' own modules."""
+    once: dict[str, Any] = {"steps": 1, "learning_rate": 1e-9}
+    dropping = {"network": SHAPE.model_copy(update={"dropout": 0.5})}
+    alone = make_job("alone", **once).model_copy(update=dropping)
+    cut = make_job("cut", {"workers": 2, "pipeline": 2}, **once).model_copy(update=dropping)
+    for job in (alone, cut):
+        launch(job)
+    assert curve(cut)[-1] == pytest.approx(curve(alone)[-1], abs=1e-5)
 
 
 def test_a_flow_with_a_pipeline_aligns_without_one() -> None:
