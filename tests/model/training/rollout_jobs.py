@@ -18,7 +18,7 @@ from model.training.job import Job
 from model.training.parallel.config import ParallelConfig
 
 RolloutJobMaker = Callable[..., Job]
-FIELDS = {"steps": 6, "global_batch": 8, "learning_rate": 1e-2, "warmup_steps": 1, "scale": "batch"}
+FIELDS = {"steps": 6, "global_batch": 8, "learning_rate": 1e-3, "warmup_steps": 1, "scale": "batch"}
 # A cycle of 16 replies, learned from twice in updates of 8: 4 updates, so a job of 6 makes two cycles.
 ROLLOUTS = {"prompts": 4, "group": 4, "inner_epochs": 2, "max_new_tokens": 8}
 # What a random model says now and then: single letters, and words that its vocabulary holds whole.
