@@ -1,0 +1,61 @@
+"""A run that tunes by an adapter: the untuned model fails the gate that the tuned one passes, and the adapter is part of the artifact."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from flows.cli.planning import plan_recipe
+from flows.recipe.loading import load
+from flows.services.home import store_url
+from model.evaluation.gate import judge
+from model.networks.directory import load_model, read_config
+from tasks.stage.store.store import Store
+from tests.end_to_end.conftest import FinishedRun
+
+RECIPE = str(Path(__file__).with_name("adapted.yaml"))
+
+
+@pytest.fixture(scope="module")
+def adapted(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedRun]:
+    """The recipe's run, in a home of its own."""
+    from flows.pipeline import pipeline
+
+    own_home = tmp_path_factory.mktemp("adapted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOLIO_HOME", str(own_home))
+        recipe = load(RECIPE)
+        yield FinishedRun(recipe, pipeline(recipe), Store(store_url(), own_home / "cache" / "artifacts"), [])
+
+
+def test_the_gate_passes_the_tuned_model_and_would_stop_the_untuned_one(adapted: FinishedRun) -> None:
+    bounds = adapted.recipe.gates.chat.bounds
+    tuned, untuned = (adapted.artifacts[f"evaluate.{name}"].metrics for name in ("chat", "base"))
+    assert all(verdict.passed for verdict in judge({f"chat.{name}": value for name, value in tuned.items()}, bounds))
+    assert not any(verdict.passed for verdict in judge({f"chat.{name}": value for name, value in untuned.items()}, bounds))
+
+
+def test_the_adapter_lies_beside_the_merged_weights_and_gives_them_from_the_base(adapted: FinishedRun) -> None:
+    from peft import PeftModel
+    from transformers import LlamaForCausalLM
+
+    files = {known.path for known in adapted.artifacts["tune.answers"].files}
+    assert {"model.safetensors", "config.json", "adapter/adapter_config.json", "adapter/adapter_model.safetensors"} <= files
+    base, tuned = adapted.folder("pretrain"), adapted.folder("tune.answers")
+    assert read_config(base) == read_config(tuned)
+    llama = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(base), tuned / "adapter").eval()
+    tokens_BT = torch.arange(100, 164).view(2, 32)
+    torch.testing.assert_close(llama(input_ids=tokens_BT).logits, load_model(tuned).logits({"tokens": tokens_BT}), atol=1e-4, rtol=1e-4)
+
+
+def test_another_rank_reruns_the_step_and_what_follows_alone(adapted: FinishedRun) -> None:
+    tuning = json.loads(adapted.recipe.tuning[0].model_dump_json())
+    tuning["adapter"]["rank"] = 4
+    decisions = plan_recipe(RECIPE, (f"tuning=[{json.dumps(tuning)}]",), frozenset(), False).decisions
+    (first, *_) = (decision for decision in decisions if decision.action != "reuse")
+    assert first.position == "tune.answers" and "adapter.rank" in "; ".join(first.causes)
+    assert "library.peft" in "; ".join(adapted.artifacts["tune.answers"].ingredients)
