@@ -49,8 +49,8 @@ class LoraConfig(AdapterBase):
     dora: bool = Field(False, description="also train the norm of each adapted row, apart from its direction (DoRA); yes or no")
 
     def supports(self) -> frozenset[str]:
-        """Return what was tested: any ZeRO stage; DoRA reads whole matrices outside their layers, which ZeRO 3 does not gather."""
-        return frozenset() if self.dora else frozenset({"zero_3"})
+        """Return what was tested; DoRA reads whole matrices outside their layers, which ZeRO 3 does not gather."""
+        return frozenset({"pipeline"} if self.dora else {"pipeline", "zero_3"})
 
     def build(self) -> LoraAdapter:
         """Return the adapter that these settings describe."""

@@ -38,6 +38,7 @@ class PipelineEngine:
             raise JobError(f"kind={job.train.kind} with pipeline={job.resources.parallel.pipeline}: it needs a whole model; use pipeline=1")
         self.job, self.worker, self.objective = job, worker, objective
         self.updates, stages = 0, job.resources.parallel.pipeline
+        self._adapter = job.train.adapter.build()
         self._names = {parameter: (name, parameter.shape) for name, parameter in network.named_parameters()}
         self._loss = StageLoss(objective)
         (self._unit,) = unit_names(objective)
@@ -123,19 +124,32 @@ class PipelineEngine:
         return sums
 
     def local_parameters(self) -> Iterator[LocalParameter]:
-        """Yield the parameters of this worker's stage; tied embeddings are on the first and the last."""
+        """Yield the trained parameters of this worker's stage; tied embeddings are on the first and the last."""
+        return (local for local in self._all_parameters() if local.parameter.requires_grad)
+
+    def _all_parameters(self) -> Iterator[LocalParameter]:
         held = {parameter for parameter in self.deepspeed.module.parameters()}
         for parameter, (name, _) in self._names.items():
             if parameter in held:
                 yield LocalParameter(name, parameter)
 
     def weights(self) -> dict[str, Tensor]:
-        """Return the network's whole fp32 weights by name, on rank 0: the lowest rank that holds a tensor sends it."""
-        held = {local.name: local.parameter for local in self.local_parameters()}
+        """Return the network's whole fp32 weights by name, with an adapter merged into them; on rank 0."""
+        return self._adapter.merged(self._gather(frozen=True))
+
+    def adapter_weights(self) -> dict[str, Tensor]:
+        """Return the adapter's own tensors, which `weights` has merged; empty without an adapter, and on other ranks than 0."""
+        return self._adapter.own(self._gather(frozen=False)) if self.job.train.adapter.KEEPS_BASE else {}
+
+    def _gather(self, *, frozen: bool) -> dict[str, Tensor]:
+        """Return tensors by name, on rank 0: the lowest rank that holds one sends it. `frozen`: also those that are not trained."""
+        held = {local.name: local.parameter for local in self._all_parameters()}
         holders: list[list[str]] = [[] for _ in range(self.worker.world_size)]
         distributed.all_gather_object(holders, list(held))
         weights: dict[str, Tensor] = {}
-        for name, shape in self._names.values():
+        for parameter, (name, shape) in self._names.items():
+            if not (frozen or parameter.requires_grad):
+                continue
             owner = next(rank for rank, names in enumerate(holders) if name in names)
             if self.worker.is_first:
                 whole = held[name].detach().float() if owner == 0 else torch.empty(shape, device=self.deepspeed.device)
@@ -145,10 +159,6 @@ class PipelineEngine:
             elif self.worker.rank == owner:
                 distributed.send(held[name].detach().float().contiguous(), 0)
         return weights
-
-    def adapter_weights(self) -> dict[str, Tensor]:
-        """Return an empty mapping: a model with an adapter is not divided into stages."""
-        return {}
 
     def _sums(self, metrics: list[Tensor]) -> Tensor:
         sums = torch.zeros(len(self.objective.terms), dtype=torch.float64)

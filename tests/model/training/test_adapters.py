@@ -119,6 +119,8 @@ def test_checkpoints_hold_the_adapter_alone_and_the_model_directory_opens_as_bef
     assert changed == {name for name in before if name.endswith("_proj.weight")}
     assert sorted(path.name for path in (job.output / "adapter").iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
     assert (job.output / "config.json").read_bytes() == (base.output / "config.json").read_bytes()
+    (line, *_) = read_lines(job.output / "logs" / "timing.jsonl")
+    assert "mfu" not in line and line["tokens_per_second"] > 0  # gradients of frozen weights are not computed, but would be counted
 
 
 def test_the_adapter_beside_the_model_gives_it_from_the_base_with_peft(tuned: Any, base: Job) -> None:
@@ -192,7 +194,6 @@ def adapter_of(directory: Path) -> dict[str, Tensor]:
 
 REFUSED: list[tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
     ({}, {"workers": 2, "tensor": 2, "zero_stage": 1}, {}, r"adapter.kind=lora with tensor=2 is not offered; use tensor=1"),
-    ({}, {"workers": 2, "pipeline": 2}, {}, r"adapter.kind=lora with pipeline=2 is not offered; use pipeline=1"),
     ({"dora": True}, {"zero_stage": 3}, {}, r"adapter.kind=lora with zero_stage=3 is not offered; use zero_stage 0 to 2"),
     ({}, {}, {"precision": "fp8"}, r"adapter.kind=lora with precision=fp8 is not offered; use precision=bf16"),
 ]
@@ -241,6 +242,20 @@ def test_two_workers_lose_what_one_does_and_go_on_from_its_checkpoint(tuned: Any
         train_together([(moved, None)], tmp_path)
         assert losses(two) == pytest.approx(losses(one), abs=1e-4) and losses(one)[-1] < losses(one)[0] - 0.1
         assert losses(moved) == pytest.approx(losses(one), abs=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dora", [False, True])
+@pytest.mark.parametrize("zero_stage", [0, 1])
+def test_a_pipeline_learns_the_same_and_saves_the_same_adapter(tuned: Any, tmp_path: Path, zero_stage: int, dora: bool) -> None:
+    adapter, layout = {**LORA, "dora": dora}, {"workers": 2, "pipeline": 2, "zero_stage": zero_stage}
+    one, cut = tuned("one", {"micro_batch": 2}, adapter=adapter), tuned("cut", {"micro_batch": 2, **layout}, adapter=adapter)
+    train_here(one)
+    train_together([(cut, 4), (cut, None)], tmp_path)
+    assert losses(cut) == pytest.approx(losses(one), abs=1e-4)
+    for name, tensor in adapter_of(one.output).items():
+        torch.testing.assert_close(adapter_of(cut.output)[name], tensor, atol=1e-4, rtol=0)
+    assert load_model(cut.output).state_dict().keys() == load_model(one.output).state_dict().keys()
 
 
 @pytest.mark.slow
