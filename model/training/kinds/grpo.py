@@ -46,9 +46,7 @@ class GrpoConfig(TuningConfig):
         0.2, gt=0, lt=1, description="largest fall of a token's probability, relative to sampling, that is learned from"
     )
     clip_high: float = Field(0.2, gt=0, description="largest rise of a token's probability, relative to sampling, that is learned from")
-    kl_weight: float = Field(
-        0.04, gt=0, description="strength of the pull towards the reference model; larger keeps the model closer to it"
-    )
+    kl_weight: float = Field(0.04, ge=0, description="strength of the pull towards the reference model; 0: none, and no reference")
     aggregation: Literal["sequence", "token", "constant"] = Field(
         "sequence", description="mean over each reply's tokens, then replies (GRPO); over all tokens (DAPO); over max_new_tokens (Dr. GRPO)"
     )
