@@ -27,6 +27,8 @@ from model.training.resources import TrainResources
 from model.training.schedule import rate_factor
 from model.training.telemetry.step_log import read_lines
 from tests.model.jobs import SHAPE, JobMaker, follow_up, packed_rows, write_shards
+from tests.model.training.rollout_jobs import RolloutJobMaker
+from tests.model.training.rollout_jobs import make_rollout_job as make_rollout_job
 
 from .alone import train_here, train_together
 from .test_checkpoints import losses, on, same_bytes, stored
@@ -103,6 +105,19 @@ def test_the_reference_is_the_policy_with_its_adapter_off_and_learns_as_with_a_s
     assert losses(job) == expected and expected[-1] < expected[0] == pytest.approx(math.log(2), abs=1e-6)
     _, frozen = initial_models(job, job.train.build_objective())
     assert isinstance(frozen[REFERENCE], Reference) and not list(frozen[REFERENCE].parameters())
+
+
+def test_replies_are_sampled_and_learned_from_through_an_adapter(make_rollout_job: RolloutJobMaker) -> None:
+    """Where weights are whole the adapted network samples; in ZeRO 3 a copy with merged weights does."""
+    curves = []
+    for stage in (0, 3):
+        job = make_rollout_job(f"stage{stage}", {"zero_stage": stage}, adapter=LORA, learning_rate=1e-2)
+        train_here(job)
+        history = read_lines(job.output / "history.jsonl")
+        assert history[0]["kl"] == pytest.approx(0, abs=1e-5) and history[-1]["kl"] > 1e-5
+        assert sorted(path.name for path in (job.output / "adapter").iterdir()) == ["adapter_config.json", "adapter_model.safetensors"]
+        curves.append([line["loss"] for line in history])
+    assert curves[1] == pytest.approx(curves[0], abs=1e-4)
 
 
 def test_checkpoints_hold_the_adapter_alone_and_the_model_directory_opens_as_before(tuned: Any, base: Job) -> None:
