@@ -12,7 +12,7 @@ from typing import Any
 
 from model.training.config import DpoConfig, PretrainConfig, SftConfig, TuningStep
 
-TUNING: tuple[TuningStep, ...] = (SftConfig(), DpoConfig())
+TUNING: tuple[TuningStep, ...] = (SftConfig(kind="sft"), DpoConfig(kind="dpo"))
 STEPS = {step.name: number for number, step in enumerate(TUNING)}
 QUANTIZE = "quantize"
 # The list that each shorthand stands for an entry of, as a path of keys.

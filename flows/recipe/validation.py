@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import LISTS, written_key, written_text
+from model.training.flat_keys import IDLE
 
 
 class RecipeError(ValueError):
@@ -42,6 +43,8 @@ def _explain(item: Any, data: dict[str, Any]) -> str:
         return f"  {key}: missing; every recipe needs it"
     if item["type"] == "union_tag_not_found":
         return f"  {key}: no kind; say which it is, such as `kind: files`"
+    if item["type"] == IDLE:
+        return f"  {key}.{item['msg'].replace(' while ', f' while {key}.', 1)}"
     given = "" if isinstance(value, (dict, BaseModel)) else f" (given: {value!r})"
     return f"  {key or 'recipe'}: {written_text(item['msg'].removeprefix('Value error, '), data)}{given}"
 

@@ -17,9 +17,6 @@ from model.planning.activations import Rounding, row_activations
 from model.training.job import Job
 
 FP32 = 4
-# Numbers that an optimizer keeps per weight, those in blocks' matrices apart. Adafactor's rows and columns are negligible.
-STATE = {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2, "adafactor": 0, "lion": 1, "sophia": 2, "muon": 2}
-MATRIX_STATE = {**STATE, "muon": 1}
 BUCKET = 500_000_000  # DeepSpeed's reduce_bucket_size, numbers
 GATHERED = 1_000_000_000  # DeepSpeed's stage3_max_live_parameters, numbers
 # Measured on Linux with torch 2.13 and DeepSpeed 0.19: interpreter and libraries; then what the engine loads, without and with ZeRO.
@@ -61,9 +58,9 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
     part = -(-whole // parallel.data_workers)
     weights = part if stage == 3 else whole
     gradients = part if stage >= 2 else whole
-    copies = STATE[train.optimizer] + (1 if train.ema_decay else 0)
+    copies = train.optimizer.STATE + (1 if train.ema_decay else 0)
     optimizer = copies * (part if stage else whole) + (part if stage else 0)
-    optimizer -= (STATE[train.optimizer] - MATRIX_STATE[train.optimizer]) * FP32 * roles["matrix"]
+    optimizer -= (train.optimizer.STATE - train.optimizer.matrix_state) * FP32 * roles["matrix"]
     if accelerator and stage and parallel.offload_optimizer != "none":
         optimizer = 0
     if accelerator and stage == 3 and parallel.offload_weights != "none":

@@ -20,7 +20,6 @@ from model.planning.machine import Machine
 from model.planning.memory import Memory, worker_memory
 from model.training.config import ObjectiveConfig, TrainResources
 from model.training.job import Job
-from model.training.parallel.compatibility import WHOLE_MATRICES
 
 FACTORS = (10, 20, 100)
 MIN_PARAMETERS = 100_000
@@ -169,7 +168,7 @@ def described_job(shape: NetworkConfig, vocabulary: int, train: ObjectiveConfig,
 def possible_stages(job: Job) -> tuple[int, ...]:
     """The ZeRO stages that work with the job's optimizer, tensor parallelism and pipeline."""
     parallel = job.resources.parallel
-    if job.train.optimizer in WHOLE_MATRICES:
+    if job.train.optimizer.WHOLE_MATRICES:
         return (0,)
     stages = (0, 1) if parallel.pipeline > 1 else (0, 1, 2, 3)
     return stages[1:] if parallel.tensor > 1 else stages

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import deepspeed
 import torch
@@ -23,9 +23,9 @@ from model.training.distributed import WorkerRank
 from model.training.job import Job
 from model.training.optimizers.averaging import KEY as AVERAGE
 from model.training.optimizers.averaging import average_weights
+from model.training.optimizers.base import EstimatesCurvature
 from model.training.optimizers.build import build_optimizer
 from model.training.optimizers.change import UpdateRatio
-from model.training.optimizers.sophia import Sophia
 from model.training.optimizers.state import whole_state
 from model.training.parallel.compile import deepspeed_config
 from model.training.parallel.tensor import finish_cut, join_parts
@@ -78,7 +78,6 @@ class Engine:
         self._optimizer = build_optimizer(network, train)
         self._loss_scale = LossScale(train)
         self._update_ratio = UpdateRatio(self._optimizer)
-        self._sophia = self._optimizer if isinstance(self._optimizer, Sophia) else None
         if train.ema_decay:
             average_weights(self._optimizer, train.ema_decay, lambda: None if self._estimating else self.updates)
         self._estimating = False
@@ -116,8 +115,8 @@ class Engine:
         factor = rate_factor(update, self.job.total_steps, train)
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
-        if self._sophia and update % train.sophia_every == 0:
-            self._estimate(self._sophia, micro_batches, units)
+        if (every := train.optimizer.curvature_every) and update % every == 0:
+            self._estimate(micro_batches, units)
         sums = self._differentiate(micro_batches, units)
         with self._update_ratio.watched(update % CHANGE_EVERY == 0):
             norm = self._step(train.clip)
@@ -169,11 +168,11 @@ class Engine:
             engine.zero_grad()
         return norm
 
-    def _estimate(self, sophia: Sophia, micro_batches: Sequence[Mapping[str, Tensor]], units: Mapping[str, float]) -> None:
-        """Update Sophia's estimate of the curvature: a backward pass with drawn targets, whose gradients change no weight."""
+    def _estimate(self, micro_batches: Sequence[Mapping[str, Tensor]], units: Mapping[str, float]) -> None:
+        """Update the optimizer's estimate of the curvature: a backward pass with drawn targets, whose gradients change no weight."""
         self._differentiate(micro_batches, units, purpose="drawn")
         self._estimating = True
-        with sophia.estimating(next(units[term.unit] for term in self.objective.terms if term.weight)):
+        with cast(EstimatesCurvature, self._optimizer).estimating(next(units[term.unit] for term in self.objective.terms if term.weight)):
             self._step(0.0)
         self._estimating = False
 

@@ -7,7 +7,8 @@ precision does not read is refused (`NEEDS`). Cheap to import (pydantic alone).
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -15,8 +16,13 @@ from model.adapters.config import AdapterConfig
 from model.adapters.full import FullConfig
 from model.loading.mixture_config import MixturePhase, check_phases
 from model.networks.base import Ability
+from model.training.flat_keys import SECTIONS, place_flat_keys
 from model.training.guards.config import GuardsConfig
 from model.training.length import TrainingLength
+from model.training.optimizers.config import OptimizerConfig
+from model.training.optimizers.kinds.adamw import AdamWConfig
+from model.training.schedules.config import ScheduleConfig
+from model.training.schedules.cosine import CosineConfig
 
 if TYPE_CHECKING:
     from model.loading.source import BatchShare, Source
@@ -25,9 +31,6 @@ if TYPE_CHECKING:
     from model.training.job import Job
 
 RowKind = Literal["sft", "preference", "questions"]
-
-_WITH_BETAS = ("optimizer=adamw", "optimizer=adam", "optimizer=lion", "optimizer=sophia", "optimizer=muon")
-_WITH_MOMENTUM = ("optimizer=momentum", "optimizer=muon")
 
 
 class TrainConfig(TrainingLength):
@@ -54,17 +57,6 @@ class TrainConfig(TrainingLength):
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "batch_warmup_from": ("batch_warmup_steps",),
-        "muon_learning_rate": ("optimizer=muon",),
-        "min_learning_rate_ratio": ("schedule=cosine", "schedule=linear", "schedule=wsd"),
-        "decay_share": ("schedule=wsd",),
-        "decay_shape": ("schedule=wsd",),
-        "beta1": _WITH_BETAS,
-        "beta2": _WITH_BETAS,
-        "epsilon": tuple(need for need in _WITH_BETAS if need != "optimizer=lion"),
-        "momentum": _WITH_MOMENTUM,
-        "nesterov": _WITH_MOMENTUM,
-        "sophia_gamma": ("optimizer=sophia",),
-        "sophia_every": ("optimizer=sophia",),
         "loss_scale": ("precision=fp16",),
         "loss_scale_window": ("precision=fp16",),
         "eval_every": ("eval_rows",),
@@ -72,33 +64,15 @@ class TrainConfig(TrainingLength):
     }
 
     kind: str = Field(description="training objective")
-    optimizer: Literal["adamw", "adam", "sgd", "momentum", "adafactor", "lion", "sophia", "muon"] = Field(
-        "adamw", description="optimizer; muon and adafactor need whole matrices, so ZeRO stage 0"
+    optimizer: OptimizerConfig = Field(
+        AdamWConfig(), description="optimizer and its settings; muon and adafactor need whole matrices, so ZeRO stage 0"
     )
     learning_rate: float = Field(2e-3, gt=0, description="peak learning rate")
-    muon_learning_rate: float = Field(0.0, ge=0, description="peak learning rate for the blocks' matrices under muon; 0: learning_rate")
-    schedule: Literal["cosine", "linear", "wsd", "inverse_sqrt", "constant"] = Field(
-        "cosine", description="learning rate after the warm-up; wsd: constant, then decaying at the end (warmup-stable-decay)"
+    schedule: ScheduleConfig = Field(
+        CosineConfig(), description="learning rate after the warm-up; wsd: constant, then decaying at the end (warmup-stable-decay)"
     )
     warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to its peak; 0: none")
-    min_learning_rate_ratio: float = Field(0.1, ge=0, le=1, description="final learning rate as a share of the peak")
-    decay_share: float = Field(0.2, gt=0, le=1, description="share of all steps over which wsd decays")
-    decay_shape: Literal["linear", "sqrt"] = Field("linear", description="shape of wsd's decay: linear, or 1 - sqrt(progress)")
     weight_decay: float = Field(0.1, ge=0, description="weight decay of matrices, embeddings included; none for norms and biases")
-    beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the gradient's running mean")
-    beta2: float = Field(
-        0.95,
-        ge=0,
-        lt=1,
-        description="decay rate of the squared gradient's running mean; under lion of the momentum, under sophia of the curvature",
-    )
-    epsilon: float = Field(1e-8, gt=0, description="added to the denominator; under sophia its minimum")
-    momentum: float = Field(0.95, ge=0, lt=1, description="decay rate of the momentum in momentum and muon")
-    nesterov: bool = Field(True, description="Nesterov momentum in momentum and muon")
-    sophia_gamma: float = Field(0.05, gt=0, description="sophia's factor on the curvature; smaller values clip more of the update")
-    sophia_every: int = Field(
-        10, ge=1, description="updates between sophia's estimates of the curvature; each costs one more backward pass"
-    )
     clip: float = Field(1.0, ge=0, description="largest gradient norm; larger gradients are scaled down; 0: no limit")
     precision: Literal["fp32", "bf16", "fp16", "fp8"] = Field(
         "fp32",
@@ -120,6 +94,12 @@ class TrainConfig(TrainingLength):
     )
     guards: GuardsConfig = Field(GuardsConfig(), description="what to do when training goes wrong, and when to stop early")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _settings_in_their_sections(cls, given: Any) -> Any:
+        defaults = {section: cls.model_fields[section].default.kind for section in SECTIONS}
+        return place_flat_keys(given, defaults) if isinstance(given, Mapping) else given
+
     @model_validator(mode="after")
     def _patience_has_measurements(self) -> TrainConfig:
         if self.guards.patience and not self.eval_every:
@@ -131,10 +111,10 @@ class TrainConfig(TrainingLength):
 
     @model_validator(mode="after")
     def _labels_can_be_drawn(self) -> TrainConfig:
-        if self.optimizer == "sophia" and not self.HAS_NEXT_TOKENS:
+        if self.optimizer.DRAWS_TARGETS and not self.HAS_NEXT_TOKENS:
             raise ValueError(
-                f"optimizer=sophia estimates curvature from sampled next tokens, which kind={self.kind} does not have; choose another "
-                "optimizer"
+                f"optimizer={self.optimizer.kind} estimates curvature from sampled next tokens, which kind={self.kind} does not have; "
+                "choose another optimizer"
             )
         return self
 

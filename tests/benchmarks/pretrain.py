@@ -126,10 +126,10 @@ class Training:
     def __init__(self, table: Table, shop: Workshop, given: argparse.Namespace) -> None:
         self.table, self.shop, self.given = table, shop, given
         train = shop.recipe.pretrain
-        if train.optimizer != "adamw" or train.ema_decay or train.batch_warmup_steps:
+        if train.optimizer.kind != "adamw" or train.ema_decay or train.batch_warmup_steps:
             raise SystemExit(
-                f"pretrain.optimizer={train.optimizer}, ema_decay={train.ema_decay}, batch_warmup_steps={train.batch_warmup_steps}: the "
-                "loops compared with have AdamW at one batch size and keep no average; choose a recipe that does the same, or --set them"
+                f"pretrain.optimizer={train.optimizer.kind}, ema_decay={train.ema_decay}, batch_warmup_steps={train.batch_warmup_steps}: "
+                "the loops compared with have AdamW at one batch size and keep no average; choose a recipe like that, or --set them"
             )
         self.threads, self.rounds, self.updates = given.threads, given.rounds, given.updates
         job = shop.job("shape", threads=self.threads, steps=ENDLESS)

@@ -19,6 +19,7 @@ from model.objectives.protocol import POLICY
 from model.training.distributed import WorkerRank, import_deepspeed, join
 from model.training.job import Job
 from model.training.job_batches import job_batches
+from model.training.optimizers.kinds.adamw import AdamWConfig
 from tests.benchmarks.rounds import WARM_UP, Rounds
 
 ALONE = WorkerRank(rank=0, local_rank=0, world_size=1)
@@ -51,7 +52,9 @@ def plain(job: Job) -> tuple[Step, int]:
         {"params": [p for p in decoder.parameters() if p.dim() > 1], "weight_decay": train.weight_decay},
         {"params": [p for p in decoder.parameters() if p.dim() <= 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, betas=(train.beta1, train.beta2), eps=train.epsilon, fused=True)
+    adam = train.optimizer
+    assert isinstance(adam, AdamWConfig)
+    optimizer = torch.optim.AdamW(groups, lr=train.learning_rate, betas=(adam.beta1, adam.beta2), eps=adam.epsilon, fused=True)
     sums = torch.compile(objective.sums) if job.resources.compile else objective.sums
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, job.total_steps)
 

@@ -91,9 +91,9 @@ def transformers_trainer(job: dict[str, Any], rows: np.ndarray[Any, Any], rounds
         lr_scheduler_type="cosine",
         warmup_steps=train["warmup_steps"],
         weight_decay=train["weight_decay"],
-        adam_beta1=train["beta1"],
-        adam_beta2=train["beta2"],
-        adam_epsilon=train["epsilon"],
+        adam_beta1=train["optimizer"]["beta1"],
+        adam_beta2=train["optimizer"]["beta2"],
+        adam_epsilon=train["optimizer"]["epsilon"],
         max_grad_norm=train["clip"],
         optim="adamw_torch_fused",
         bf16=train["precision"] == "bf16",
@@ -144,8 +144,12 @@ def litgpt_pretrain(job: dict[str, Any], rows: np.ndarray[Any, Any], rounds: Rou
         model.transformer.wte.weight = model.lm_head.weight
     parameters = sum(parameter.numel() for parameter in model.parameters())
     model = fabric.setup(model)
-    values = {"lr": train["learning_rate"], "betas": (train["beta1"], train["beta2"]), "weight_decay": train["weight_decay"]}
-    adamw = {"class_path": "torch.optim.AdamW", "init_args": {**values, "eps": train["epsilon"]}}
+    values = {
+        "lr": train["learning_rate"],
+        "betas": (train["optimizer"]["beta1"], train["optimizer"]["beta2"]),
+        "weight_decay": train["weight_decay"],
+    }
+    adamw = {"class_path": "torch.optim.AdamW", "init_args": {**values, "eps": train["optimizer"]["epsilon"]}}
     optimizer = fabric.setup_optimizers(instantiate_torch_optimizer(adamw, model.parameters(), fused=True))
     micro = job["resources"]["micro_batch"]
     accumulated = train["global_batch"] // micro

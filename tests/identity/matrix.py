@@ -257,9 +257,9 @@ CODE = [
     ),
     Line(
         "the training worker, which is started by name",
-        code("model/training/schedule.py", "progress = min(1.0, (update - warmup)", "progress = min(0 + 1.0, (update - warmup)"),
+        code("model/training/schedules/cosine.py", "floor + (1 - floor) * 0.5 *", "0 + floor + (1 - floor) * 0.5 *"),
         TRAINED,
-        "code model/training/schedule.py rate_factor changed",
+        "code model/training/schedules/cosine.py CosineConfig changed",
     ),
     Line(
         "a query",

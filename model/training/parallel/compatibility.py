@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from model.training.resources import TrainResources
     from model.training.train_config import TrainConfig
 
-WHOLE_MATRICES = ("muon", "adafactor")  # optimizers that need each weight as a whole matrix
-
 
 def incompatibilities(
     network: NetworkBase, train: TrainConfig, resources: TrainResources, *, section: str = "", shape: str = "", spread: str = ""
@@ -38,8 +36,8 @@ def incompatibilities(
     yield from _adapter(train, parallel, section, spread)
     if network.whole_batch and train.adapter.KEEPS_BASE:
         yield f"{section}adapter.kind={train.adapter.kind} with {shape}norm=batch: training changes its statistics; use adapter.kind=full"
-    if train.optimizer in WHOLE_MATRICES:
-        yield from _matrix_optimizer(train.optimizer, parallel, section, spread)
+    if train.optimizer.WHOLE_MATRICES:
+        yield from _matrix_optimizer(train.optimizer.kind, parallel, section, spread)
     if parallel.tensor > 1 and train.precision == "fp8":
         yield f"{section}precision=fp8 with {spread}tensor={parallel.tensor} is not offered; use bf16, or tensor=1"
     if parallel.pipeline > 1:
@@ -105,7 +103,7 @@ def _first_changed(config: TrainConfig | TrainResources, plain: dict[str, object
 def _pipeline(train: TrainConfig, resources: TrainResources, share: int, section: str, spread: str) -> Iterator[str]:
     stages = resources.parallel.pipeline
     if changed := _first_changed(train, {"ema_decay": 0.0, "batch_warmup_steps": 0}) or (
-        train.optimizer == "sophia" and "optimizer=sophia"
+        train.optimizer.DRAWS_TARGETS and f"optimizer={train.optimizer.kind}"
     ):
         yield f"{section}{changed} with {spread}pipeline={stages} is not offered; use pipeline=1, or its default"
     if train.precision in ("fp16", "fp8"):

@@ -61,9 +61,11 @@ def test_sections_stand_for_steps_of_their_name() -> None:
     assert load("universe", ("pretrain.objective=next_token",)) == load("universe")
 
 
-def test_an_entry_is_changed_by_its_number_its_name_or_its_section() -> None:
+def test_an_entry_is_changed_by_its_number_its_name_or_its_section(tmp_path: Path) -> None:
     entry = {load("universe", (f"{key}.learning_rate=0.5",)).tuning for key in ("tuning[0]", "tuning.0", "tuning.sft", "sft")}
     assert [[step.learning_rate for step in steps] for steps in entry] == [[0.5, 5e-5]]
+    (tmp_path / "mine.yaml").write_text("name: mine\ningest: {sources: [{kind: universe}]}\n")
+    assert load(str(tmp_path / "mine.yaml"), ("tuning.dpo.beta=0.3",)).tuning == (SftConfig(), DpoConfig(beta=0.3))
 
 
 def test_a_list_replaces_the_sections_of_the_recipe_that_it_builds_on(tmp_path: Path) -> None:

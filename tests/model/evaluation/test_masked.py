@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from model.evaluation.masked import evaluate_masked
 
 from data.shards.reader import ShardReader
+from model.evaluation.masked import evaluate_masked
 from model.networks.encoder import Encoder
 from model.networks.encoder_config import EncoderConfig
 from model.objectives.masked import Masked

@@ -15,7 +15,7 @@ from model.training.config import SftConfig
 from model.training.job import Job
 from model.training.kinds.masked import MaskedConfig
 from model.training.launch.launch import launch
-from model.training.optimizers.build import block_matrices
+from model.training.optimizers.groups import block_matrices
 from model.training.telemetry.step_log import read_lines
 from tests.model.jobs import CONTEXT, JobMaker, follow_up
 from tests.model.training.alone import train_here, train_together

@@ -13,7 +13,8 @@ from model.networks.decoder import Decoder
 from model.networks.decoder_config import DecoderConfig
 from model.training.config import PretrainConfig
 from model.training.optimizers.averaging import average_weights
-from model.training.optimizers.build import block_matrices, build_optimizer
+from model.training.optimizers.build import build_optimizer
+from model.training.optimizers.groups import block_matrices
 from model.training.optimizers.lion import Lion
 from model.training.optimizers.sophia import Sophia
 

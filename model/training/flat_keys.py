@@ -1,0 +1,71 @@
+"""Settings of the optimizer and the schedule that are written beside them, as in `optimizer: muon` and `momentum: 0.9`.
+
+They are placed where they belong, `optimizer: {kind: muon, momentum: 0.9}`. A setting that the chosen kind does not have is refused, unless
+it is given its default.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel
+from pydantic_core import PydanticCustomError
+
+from model.training.optimizers.config import OptimizerConfig
+from model.training.schedules.config import ScheduleConfig
+
+IDLE, TWICE = "idle_key", "key_given_twice"
+# Section -> its kinds, and what a setting is called beside the section and inside it.
+SECTIONS: dict[str, tuple[Any, dict[str, str]]] = {
+    "optimizer": (
+        OptimizerConfig,
+        {name: name for name in ("beta1", "beta2", "epsilon", "momentum", "nesterov")}
+        | {"muon_learning_rate": "learning_rate", "sophia_gamma": "gamma", "sophia_every": "every"},
+    ),
+    "schedule": (ScheduleConfig, {name: name for name in ("min_learning_rate_ratio", "decay_share", "decay_shape")}),
+}
+
+
+def place_flat_keys(given: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, Any]:
+    """Return a training's plain data with settings where they belong. `defaults`: the kind of each section that names none.
+
+    Raise PydanticCustomError `idle_key` for a setting that the chosen kind does not have, `key_given_twice` for one in both places.
+    """
+    data = dict(given)
+    for section, (union, names) in SECTIONS.items():
+        flat = {key: data.pop(key) for key in names if key in data}
+        if section in data or flat:
+            data[section] = _section(section, data.get(section, {}), flat, names, _kinds(union), defaults[section])
+    return data
+
+
+def _section(
+    section: str, chosen: Any, flat: Mapping[str, Any], names: Mapping[str, str], kinds: Mapping[str, type[BaseModel]], default: str
+) -> Any:
+    settings = {"kind": chosen} if isinstance(chosen, str) else chosen.model_dump() if isinstance(chosen, BaseModel) else chosen
+    if not isinstance(settings, Mapping):
+        return settings
+    settings = {"kind": default, **settings}
+    config = kinds.get(settings["kind"])
+    for key, value in flat.items():
+        name = names[key]
+        if config is None or name not in config.model_fields:
+            usual = next(kind.model_fields[name].default for kind in kinds.values() if name in kind.model_fields)
+            if value != usual:
+                shown = type(usual)(value) if isinstance(value, int) else value
+                words = {"key": key, "value": json.dumps(shown), "section": section, "kind": settings["kind"], "usual": json.dumps(usual)}
+                message = '{key}={value} does nothing while {section}="{kind}"; change that, or give it its default, {usual}'
+                raise PydanticCustomError(IDLE, message, words)
+        elif name in settings:
+            words = {"key": key, "section": section, "name": name}
+            raise PydanticCustomError(TWICE, "{key} is {section}.{name}, and both are given; keep {section}.{name}", words)
+        else:
+            settings[name] = value
+    return settings
+
+
+def _kinds(union: Any) -> dict[str, type[BaseModel]]:
+    """Return the members of an annotated union by their kind."""
+    return {member.model_fields["kind"].default: member for member in get_args(get_args(union)[0])}

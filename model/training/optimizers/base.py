@@ -1,0 +1,49 @@
+"""What the config of an optimizer promises, so that no other file asks which kind it is. Cheap to import: no torch."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from pydantic import BaseModel, Field
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+
+class EstimatesCurvature(Protocol):
+    """An optimizer that now and then is given gradients of the loss on drawn targets, for its estimate of the curvature."""
+
+    def estimating(self, tokens: float) -> AbstractContextManager[None]:
+        """Inside, `step` only updates the curvature, from gradients of the mean loss on `tokens` drawn targets."""
+
+
+class OptimizerBase(BaseModel, frozen=True, extra="forbid"):
+    """The settings of an optimizer, beside the learning rate and weight decay, which every training has. A kind adds `kind` and its own.
+
+    `WHOLE_MATRICES`: it needs each weight as a whole matrix, so nothing may divide weights among workers.
+    `DRAWS_TARGETS`: it learns the loss's curvature from targets drawn from the model itself.
+    `STATE`: numbers that it keeps for each weight; `MATRIX_STATE`: for each weight of a matrix inside the blocks, if that differs.
+    """
+
+    WHOLE_MATRICES: ClassVar[bool] = False
+    DRAWS_TARGETS: ClassVar[bool] = False
+    STATE: ClassVar[int] = 0
+    MATRIX_STATE: ClassVar[int | None] = None
+
+    kind: str = Field(description="optimizer")
+
+    @property
+    def curvature_every(self) -> int:
+        """Updates between estimates of the curvature; 0: none. One that has some is an `EstimatesCurvature`."""
+        return 0
+
+    @property
+    def matrix_state(self) -> int:
+        """Numbers that it keeps for each weight of a matrix inside the blocks."""
+        return self.STATE if self.MATRIX_STATE is None else self.MATRIX_STATE
+
+    def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
+        """Return the optimizer of what is trained of a network. `learning_rate`: its peak."""
+        raise NotImplementedError
