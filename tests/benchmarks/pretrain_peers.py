@@ -144,11 +144,8 @@ def litgpt_pretrain(job: dict[str, Any], rows: np.ndarray[Any, Any], rounds: Rou
         model.transformer.wte.weight = model.lm_head.weight
     parameters = sum(parameter.numel() for parameter in model.parameters())
     model = fabric.setup(model)
-    values = {
-        "lr": train["learning_rate"],
-        "betas": (train["optimizer"]["beta1"], train["optimizer"]["beta2"]),
-        "weight_decay": train["weight_decay"],
-    }
+    adam = train["optimizer"]
+    values = {"lr": train["learning_rate"], "betas": (adam["beta1"], adam["beta2"]), "weight_decay": train["weight_decay"]}
     adamw = {"class_path": "torch.optim.AdamW", "init_args": {**values, "eps": train["optimizer"]["epsilon"]}}
     optimizer = fabric.setup_optimizers(instantiate_torch_optimizer(adamw, model.parameters(), fused=True))
     micro = job["resources"]["micro_batch"]
