@@ -82,9 +82,12 @@ def with_shape(job: Job, shape: DecoderConfig) -> Job:
     return job.model_copy(update={"network": shape})
 
 
+def losses(job: Job) -> list[float]:
+    return [line["loss"] for line in read_lines(job.output / "history.jsonl")]
+
+
 def curve(job: Job) -> list[float]:
-    lines = read_lines(job.output / "history.jsonl")
-    return [line[name] for name in ("loss", "grad_norm") for line in lines]
+    return [*losses(job), *(line["grad_norm"] for line in read_lines(job.output / "history.jsonl"))]
 
 
 def test_every_choice_but_those_with_parameters_per_head_or_biases_is_admitted() -> None:
@@ -115,22 +118,34 @@ def test_gradients_of_gains_within_heads_are_summed_and_matrices_of_blocks_are_c
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("zero_stage", "precision"), [(1, "fp32"), (3, "fp32"), (1, "bf16")])
+@pytest.mark.parametrize("zero_stage", [1, 3])
 def test_two_tensor_parallel_workers_learn_what_one_process_learns_in_every_admitted_shape(
-    make_job: JobMaker, tmp_path: Path, zero_stage: int, precision: str
+    make_job: JobMaker, tmp_path: Path, zero_stage: int
 ) -> None:
-    shapes, tolerance = [*covering_shapes()], 1e-3 if precision == "fp32" else 3e-2
-    layout = {"workers": 2, "tensor": 2, "zero_stage": zero_stage, "micro_batch": 2}
-    cut = [with_shape(make_job(f"cut{number}", layout, precision=precision), shape) for number, shape in enumerate(shapes)]
-    train_together([(job, None) for job in cut], tmp_path)
-    for number, (shape, job) in enumerate(zip(shapes, cut, strict=True)):
-        alone = with_shape(make_job(f"alone{number}", {"micro_batch": 2}, precision=precision), shape)
-        train_here(alone)
-        expected = curve(alone)
-        assert expected[5] < expected[0] - 0.1, f"nothing was learned by {shape}"
-        assert curve(job) == pytest.approx(expected, abs=tolerance), shape
-        whole, joined = (load_file(one.output / "model.safetensors") for one in (alone, job))
+    for shape, alone, cut in trained(make_job, tmp_path, zero_stage, "fp32"):
+        assert curve(cut) == pytest.approx(curve(alone), abs=1e-3), shape
+        whole, joined = (load_file(job.output / "model.safetensors") for job in (alone, cut))
         assert whole.keys() == joined.keys()
         for name, tensor in whole.items():
             apart = float((joined[name] - tensor).abs().max())
-            assert apart < tolerance, f"{name} of {shape}"
+            assert apart < 1e-3, f"{name} of {shape}"
+
+
+@pytest.mark.slow
+def test_in_bf16_their_losses_differ_by_rounding(make_job: JobMaker, tmp_path: Path) -> None:
+    for shape, alone, cut in trained(make_job, tmp_path, 1, "bf16"):
+        assert losses(cut)[0] == pytest.approx(losses(alone)[0], abs=5e-3), shape
+        assert losses(cut) == pytest.approx(losses(alone), abs=3e-2), shape  # each step adds to what rounding began
+
+
+def trained(make_job: JobMaker, folder: Path, zero_stage: int, precision: str) -> Iterator[tuple[DecoderConfig, Job, Job]]:
+    """Each shape, with a job of one process and one of two workers that have learned it."""
+    shapes = [*covering_shapes()]
+    layout = {"workers": 2, "tensor": 2, "zero_stage": zero_stage, "micro_batch": 2}
+    cut = [with_shape(make_job(f"cut{number}", layout, precision=precision), shape) for number, shape in enumerate(shapes)]
+    train_together([(job, None) for job in cut], folder)
+    for number, shape in enumerate(shapes):
+        alone = with_shape(make_job(f"alone{number}", {"micro_batch": 2}, precision=precision), shape)
+        train_here(alone)
+        assert losses(alone)[-1] < losses(alone)[0] - 0.1, f"nothing was learned by {shape}"
+        yield shape, alone, cut[number]
