@@ -96,12 +96,14 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     engine = Engine(TrainModule(network, objective, job.train.precision), job, worker)
     generator = torch.Generator().manual_seed(0)
     rows, context = job.train.batch_at(0), job.network.context
+    widths = {name: width for reads in job.network.all_inputs for name, width in reads.columns().items()}
+    beside = {name: np.zeros((job.micro_batch, context + 1, width), np.float32) for name, width in widths.items()}
     seconds, cpu = [], []
     for _ in range(WARM_UP + updates):
         batches, units = [], Counter[str]()
         for _ in range(rows // job.micro_batch):
             drawn = torch.randint(0, job.vocab_size, (job.micro_batch, context + 1), generator=generator).numpy()
-            columns = {"tokens": drawn, "document": np.zeros_like(drawn), "loss": np.ones(drawn.shape, np.bool_)}
+            columns = {**beside, "tokens": drawn, "document": np.zeros_like(drawn), "loss": np.ones(drawn.shape, np.bool_)}
             micro_batch = {**columns, "position": np.arange(job.micro_batch)}
             units.update(objective.units(micro_batch))  # type: ignore[arg-type]  # a Counter adds up any numbers
             arrays = objective.batch(micro_batch)
