@@ -20,6 +20,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from model.networks.base import NetworkBase
 from model.networks.meta import example_inputs, fake_network
 
+LONGEST = 64  # tokens of a row that operations are counted in
+
 
 def product_weights(config: NetworkBase, vocab_size: int) -> float:
     """Count the weights that every token is multiplied with: not lookup tables. A tied embedding is also the output matrix."""
@@ -44,7 +46,9 @@ def utilization(config: NetworkBase, vocab_size: int, tokens_per_second: float, 
 @lru_cache(maxsize=1024)
 def _forward_per_token(config: NetworkBase, vocab_size: int) -> tuple[float, float]:
     """Return a token's operations of a forward pass: in a row of any length, and those more for each token of the row."""
-    short, long = config.context // 2, config.context
+    # Two lengths tell the straight line, and short ones are counted sooner where tokens are computed one after the other.
+    long = min(config.context, LONGEST)
+    short = long // 2
     in_short, in_long = (_forward_flops(config, vocab_size, length) / length for length in (short, long))
     growing = (in_long - in_short) / (long - short)
     return in_short - growing * short, growing
