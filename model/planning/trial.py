@@ -105,7 +105,7 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
             drawn = torch.randint(0, job.vocab_size, (job.micro_batch, context + 1), generator=generator).numpy()
             columns = {**beside, "tokens": drawn, "document": np.zeros_like(drawn), "loss": np.ones(drawn.shape, np.bool_)}
             micro_batch = {**columns, "position": np.arange(job.micro_batch)}
-            units.update(objective.units(micro_batch))  # type: ignore[arg-type]  # a Counter adds up any numbers
+            units.update(objective.units(micro_batch))
             arrays = objective.batch(micro_batch)
             batches.append({name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()})
         began, before = time.perf_counter(), time.process_time()
