@@ -23,15 +23,20 @@ MULTIPLE = 16  # the kernels accept no other sizes
 
 
 def use_float8(network: Network) -> None:
-    """Make the linear layers inside the blocks compute in eight bits; embeddings and the output head stay bf16."""
-    for name, module in network.blocks().named_modules():
-        if type(module) is nn.Linear:
-            if module.in_features % MULTIPLE or module.out_features % MULTIPLE:
-                raise JobError(
-                    f"precision=fp8 needs sizes in multiples of {MULTIPLE}, but layers.{name} maps {module.in_features} to "
-                    f"{module.out_features}; change the model's widths, or use precision=bf16"
-                )
-            module.__class__ = Float8Linear
+    """Make the linear layers inside the blocks compute in eight bits; embeddings and the output head stay bf16.
+
+    Raise JobError for layers of other sizes than the kernels take, and for a network without any.
+    """
+    layers = {name: module for name, module in network.blocks().named_modules() if type(module) is nn.Linear}
+    if not layers:
+        raise JobError(f"precision=fp8 with kind={network.config.kind}: its blocks have no linear layers; use precision=bf16")
+    for name, module in layers.items():
+        if module.in_features % MULTIPLE or module.out_features % MULTIPLE:
+            raise JobError(
+                f"precision=fp8 needs sizes in multiples of {MULTIPLE}, but layers.{name} maps {module.in_features} to "
+                f"{module.out_features}; change the model's widths, or use precision=bf16"
+            )
+        module.__class__ = Float8Linear
 
 
 def require_float8() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 from model.layers.attention_plan import AttentionInputs
 from model.networks.decoder import BlockInputs, Decoder
 from model.networks.decoder_config import DecoderConfig
+from tests.model.networks.spread import spread
 
 VOCABULARY = 61
 SMALL = DecoderConfig(width=32, layers=2, heads=4, kv_heads=2, feed_forward=48, context=32, initial_std=0.2)
@@ -61,14 +62,7 @@ def small_config(**changes: Any) -> DecoderConfig:
 
 def spread_decoder(config: DecoderConfig, seed: int = 3) -> Decoder:
     """Return a decoder in evaluation mode whose gains, biases and running statistics differ from their initial values."""
-    decoder = Decoder(config, VOCABULARY, seed=seed).eval()
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, tensor in (*decoder.named_parameters(), *decoder.named_buffers()):
-            if tensor.dim() == 1:
-                centred = name.endswith((".bias", "running_mean"))
-                tensor.copy_(torch.empty(tensor.shape).uniform_(-0.5, 0.5, generator=generator) + (0.0 if centred else 1.0))
-    return decoder
+    return spread(Decoder(config, VOCABULARY, seed=seed), seed)
 
 
 def first_block_inputs(decoder: Decoder, row: Tensor) -> tuple[Tensor, BlockInputs]:

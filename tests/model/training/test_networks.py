@@ -12,7 +12,8 @@ from model.networks.directory import load_model
 from model.networks.encoder_config import EncoderConfig
 from model.networks.recurrent_config import RecurrentConfig
 from model.training.config import SftConfig
-from model.training.job import Job
+from model.training.float8 import use_float8
+from model.training.job import Job, JobError
 from model.training.kinds.masked import MaskedConfig
 from model.training.launch.launch import launch
 from model.training.optimizers.groups import block_matrices
@@ -136,3 +137,16 @@ def test_what_a_network_cannot_learn_or_how_is_refused_by_name(
 def test_shares_that_exceed_the_chosen_tokens_are_refused() -> None:
     with pytest.raises(ValidationError, match=r"masked_share=0\.9 and random_share=0\.2 are more than all chosen tokens"):
         MaskedConfig(masked_share=0.9, random_share=0.2)
+
+
+def test_eight_bits_need_linear_layers() -> None:
+    with pytest.raises(JobError, match="precision=fp8 with kind=recurrent: its blocks have no linear layers; use precision=bf16"):
+        use_float8(RECURRENT.build(64))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bf16_products_give_nearly_the_same_losses(make_job: JobMaker, kind: str) -> None:
+    plain, rounded = (of_kind(make_job(precision, steps=12, precision=precision), kind) for precision in ("fp32", "bf16"))
+    train_here(plain)
+    train_here(rounded)
+    assert curve(rounded) == pytest.approx(curve(plain), abs=2e-2)
