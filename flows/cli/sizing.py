@@ -57,7 +57,7 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
             f"--params {request.parameters:g} decides the size, so --budget-hours {request.hours:g} would do nothing; leave one of them out"
         )
     workers = request.devices or recipe.resources.training.parallel.workers
-    machine = machine_for(request.device, workers, recipe.pretrain.precision)
+    machine = machine_for(request.device, workers, recipe.pretrain.precision.kind)
     text = corpus_text(recipe, request.text_bytes)
     present = present_job(recipe, workers)
     found = propose(text, machine, present, parameters=request.parameters, hours=request.hours)

@@ -190,7 +190,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             export=self.export,
             card=self.card.completed(self.name, self.description),
             training=tuple(
-                TrainingFact(title=step.title, length=step.length, learning_rate=step.learning_rate, precision=step.precision)
+                TrainingFact(title=step.title, length=step.length, learning_rate=step.learning_rate, precision=step.precision.kind)
                 for step in (self.pretrain, *self.tuning)
             ),
         )

@@ -67,7 +67,7 @@ def worker_memory(job: Job, *, accelerator: bool, framework: int | None = None) 
         weights = 0
     activations, logits = _forward(job, accelerator)
     # Autocast holds a rounded copy of each weight until the backward pass is done.
-    rounded = 0 if train.precision == "fp32" else whole // 2
+    rounded = 0 if train.precision.PRODUCTS == "fp32" else whole // 2
     buffers = _buffers(job, whole, part, accelerator)
     if stage < 2:
         # The flat copy of gradients is made after the activations are freed.
@@ -111,6 +111,7 @@ def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
 
 def _rounding(job: Job, accelerator: bool) -> Rounding:
     """The type of matrix products whose kernels are those of the job: an accelerator's bf16 takes the ones that fp16 takes."""
-    if job.train.precision == "fp32":
+    products = job.train.precision.PRODUCTS
+    if products == "fp32":
         return "none"
-    return "fp16" if accelerator or job.train.precision == "fp16" else "bf16"
+    return "fp16" if accelerator else products

@@ -124,7 +124,7 @@ class Engine:
         metrics = {}
         if self._update_ratio.ratio is not None and not overflow:
             metrics["update_norm"] = self._update_ratio.ratio
-        if train.precision == "fp16":
+        if self._loss_scale.dynamic:
             metrics["loss_scale"] = self._loss_scale.scale
             self._loss_scale.after(overflow)
             metrics["skipped"] = float(self._loss_scale.skipped)
@@ -303,12 +303,12 @@ class Engine:
 
         Where weights are divided (ZeRO 3, tensor parallelism) it is a copy, gathered once, for which there must be memory.
         """
-        network, precision = self.deepspeed.module.network, self.job.train.precision
+        network, products = self.deepspeed.module.network, self.job.train.precision.PRODUCTS
         device = next(iter(network.parameters())).device
         self.deepspeed.eval()
         try:
             whole = self._copied(network, device) if self._stage == 3 or self.job.resources.parallel.tensor > 1 else network
-            with torch.no_grad(), torch.autocast(device.type, AUTOCAST.get(precision), enabled=precision in AUTOCAST):
+            with torch.no_grad(), torch.autocast(device.type, AUTOCAST.get(products), enabled=products in AUTOCAST):
                 yield whole
         finally:
             self.deepspeed.train()

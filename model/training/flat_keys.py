@@ -1,4 +1,4 @@
-"""Settings of the optimizer and the schedule that are written beside them, as in `optimizer: muon` and `momentum: 0.9`.
+"""Settings of optimizer, schedule and precision that are written beside them, as in `optimizer: muon` and `momentum: 0.9`.
 
 They are placed where they belong, `optimizer: {kind: muon, momentum: 0.9}`. A setting that the chosen kind does not have is refused, unless
 it is given its default.
@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticCustomError
 
 from model.training.optimizers.config import OptimizerConfig
+from model.training.precisions.config import PrecisionConfig
 from model.training.schedules.config import ScheduleConfig
 
 IDLE, TWICE = "idle_key", "key_given_twice"
@@ -24,6 +25,7 @@ SECTIONS: dict[str, tuple[Any, dict[str, str]]] = {
         {name: name for name in ("beta1", "beta2", "epsilon", "momentum", "nesterov")}
         | {"muon_learning_rate": "learning_rate", "sophia_gamma": "gamma", "sophia_every": "every"},
     ),
+    "precision": (PrecisionConfig, {name: name for name in ("loss_scale", "loss_scale_window")}),
     "schedule": (ScheduleConfig, {name: name for name in ("min_learning_rate_ratio", "decay_share", "decay_shape")}),
 }
 

@@ -11,27 +11,28 @@ import torch
 
 from model.training.config import TrainConfig
 
-AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp8": torch.bfloat16}
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class LossScale:
     """Dynamic loss scale (Micikevicius et al., 2018): halved when a gradient overflows, doubled after `loss_scale_window` good updates.
 
-    A power of two leaves a gradient's digits unchanged. In other precisions the scale stays 1.
+    A power of two leaves a gradient's digits unchanged. Where the precision asks for none, the scale stays 1.
     """
 
     SMALLEST = 1.0
 
     def __init__(self, config: TrainConfig) -> None:
-        self._dynamic, self._window = config.precision == "fp16", config.loss_scale_window
-        self.scale = config.loss_scale if self._dynamic else 1.0
+        scaling = config.precision.loss_scaling
+        self.dynamic = scaling is not None
+        self.scale, self._window = scaling or (1.0, 1)
         self.good = 0
         self.skipped = 0
 
     @property
     def can_shrink(self) -> bool:
         """Whether an overflow may be due to the scale; if not, the gradient itself is not finite."""
-        return self._dynamic and self.scale > self.SMALLEST
+        return self.dynamic and self.scale > self.SMALLEST
 
     def after(self, overflow: bool) -> None:
         """Adapt the scale after an update."""
@@ -39,5 +40,5 @@ class LossScale:
             self.scale, self.good, self.skipped = max(self.SMALLEST, self.scale / 2), 0, self.skipped + 1
             return
         self.good += 1
-        if self._dynamic and self.good % self._window == 0:
+        if self.dynamic and self.good % self._window == 0:
             self.scale *= 2

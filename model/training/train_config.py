@@ -21,6 +21,8 @@ from model.training.guards.config import GuardsConfig
 from model.training.length import TrainingLength
 from model.training.optimizers.config import OptimizerConfig
 from model.training.optimizers.kinds.adamw import AdamWConfig
+from model.training.precisions.config import PrecisionConfig
+from model.training.precisions.fp32 import Fp32Config
 from model.training.schedules.config import ScheduleConfig
 from model.training.schedules.cosine import CosineConfig
 
@@ -57,8 +59,6 @@ class TrainConfig(TrainingLength):
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "batch_warmup_from": ("batch_warmup_steps",),
-        "loss_scale": ("precision=fp16",),
-        "loss_scale_window": ("precision=fp16",),
         "eval_every": ("eval_rows",),
         "select": ("eval_every",),
     }
@@ -74,12 +74,10 @@ class TrainConfig(TrainingLength):
     warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to its peak; 0: none")
     weight_decay: float = Field(0.1, ge=0, description="weight decay of matrices, embeddings included; none for norms and biases")
     clip: float = Field(1.0, ge=0, description="largest gradient norm; larger gradients are scaled down; 0: no limit")
-    precision: Literal["fp32", "bf16", "fp16", "fp8"] = Field(
-        "fp32",
+    precision: PrecisionConfig = Field(
+        Fp32Config(),
         description="type of matrix products; everything else stays fp32, the saved model too; fp8 within blocks, on cards that support it",
     )
-    loss_scale: float = Field(65536.0, ge=1, description="initial loss scale under fp16; halved on overflow")
-    loss_scale_window: int = Field(1000, ge=1, description="updates without overflow after which the loss scale doubles")
     ema_decay: float = Field(
         0.0, ge=0, lt=1, description="decay rate of the moving average of weights, which is then validated and saved; 0: no average"
     )

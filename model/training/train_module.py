@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from model.networks.network import Network
 from model.objectives.protocol import POLICY, Objective
-from model.training.float8 import require_float8, use_float8
 from model.training.job import JobError
 from model.training.precision import AUTOCAST
+from model.training.precisions.base import PrecisionBase
 
 Purpose = Literal["sums", "drawn", "logits"]
 
@@ -23,15 +23,15 @@ Purpose = Literal["sums", "drawn", "logits"]
 class TrainModule(nn.Module):
     """A network with its objective; the forward pass returns the objective's sums."""
 
-    def __init__(self, network: Network, objective: Objective, precision: str, frozen: Mapping[str, Network] | None = None) -> None:
+    def __init__(
+        self, network: Network, objective: Objective, precision: PrecisionBase, frozen: Mapping[str, Network] | None = None
+    ) -> None:
         """`frozen`: the models that the objective needs beside the policy, by name."""
         super().__init__()
-        if precision == "fp8":
-            require_float8()
-            use_float8(network)
+        precision.prepare(network)
         self.network = network
         self.objective = objective
-        self.precision = precision
+        self.products = precision.PRODUCTS
         # Inside a tuple the frozen models are no submodules: they are not trained, partitioned or saved.
         self._frozen = (dict(frozen or {}),)
 
@@ -48,7 +48,7 @@ class TrainModule(nn.Module):
         if purpose == "logits":
             return self.network.logits(batch)
         device_type = next(iter(batch.values())).device.type
-        with torch.autocast(device_type, AUTOCAST.get(self.precision), enabled=self.precision in AUTOCAST):
+        with torch.autocast(device_type, AUTOCAST.get(self.products), enabled=self.products in AUTOCAST):
             if purpose == "drawn":
                 batch = self.objective.drawn(self.models, batch)  # type: ignore[attr-defined]  # the config refuses objectives without it
             return self.objective.sums(self.models, batch)

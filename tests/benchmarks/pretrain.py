@@ -137,7 +137,7 @@ class Training:
         width, layers, parameters = job.network.width, job.network.layers, count_parameters(job.network, job.vocab_size)
         print(
             f"{parameters:,} parameters (width {width}, {layers} layers, vocabulary {job.vocab_size:,}), {self.tokens:,} tokens an update "
-            f"in micro-batches of {job.micro_batch} x {job.network.context}, {job.train.precision}",
+            f"in micro-batches of {job.micro_batch} x {job.network.context}, {job.train.precision.kind}",
             flush=True,
         )
 

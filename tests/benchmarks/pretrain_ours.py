@@ -62,7 +62,7 @@ def plain(job: Job) -> tuple[Step, int]:
         units, _, micro_batches = batches.step(update)
         total = torch.zeros((), device=device)
         for batch in micro_batches:
-            with torch.autocast(device.type, torch.bfloat16, enabled=train.precision == "bf16"):
+            with torch.autocast(device.type, torch.bfloat16, enabled=train.precision.PRODUCTS == "bf16"):
                 (nats,) = sums({POLICY: decoder}, batch)
             (nats / units["tokens"]).backward()
             total += nats.detach()

@@ -96,7 +96,7 @@ def transformers_trainer(job: dict[str, Any], rows: np.ndarray[Any, Any], rounds
         adam_epsilon=train["optimizer"]["epsilon"],
         max_grad_norm=train["clip"],
         optim="adamw_torch_fused",
-        bf16=train["precision"] == "bf16",
+        bf16=train["precision"]["kind"] == "bf16",
         use_cpu=not torch.cuda.is_available(),
         save_strategy="no",
         logging_strategy="no",
@@ -135,7 +135,7 @@ def litgpt_pretrain(job: dict[str, Any], rows: np.ndarray[Any, Any], rounds: Rou
         rope_base=int(shape["rope_theta"]),
     )
     gpu = torch.cuda.is_available()
-    precision = "bf16-mixed" if train["precision"] == "bf16" else "32-true"
+    precision = "bf16-mixed" if train["precision"]["kind"] == "bf16" else "32-true"
     fabric = lightning.Fabric(accelerator="cuda" if gpu else "cpu", devices=1, precision=precision)
     with fabric.init_module(empty_init=True):
         model = GPT(config)

@@ -42,7 +42,7 @@ def _lines(name: str, argument: str, found: Proposal, currency: str, price: Pric
     yield from ("", "to run what would fit:", f"  folio run {argument} \\")
     changes = _changes(found.proposed, found.present)
     yield from (f"    --set {change}" + (" \\" if change != changes[-1] else "") for change in changes)
-    if machine.accelerator and found.proposed.job.train.precision == "fp32":
+    if machine.accelerator and found.proposed.job.train.precision.PRODUCTS == "fp32":
         yield from ("", "in fp32 most of this device is idle; try: --set pretrain.precision=bf16")
 
 

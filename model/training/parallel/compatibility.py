@@ -38,8 +38,8 @@ def incompatibilities(
         yield f"{section}adapter.kind={train.adapter.kind} with {shape}norm=batch: training changes its statistics; use adapter.kind=full"
     if train.optimizer.WHOLE_MATRICES:
         yield from _matrix_optimizer(train.optimizer.kind, parallel, section, spread)
-    if parallel.tensor > 1 and train.precision == "fp8":
-        yield f"{section}precision=fp8 with {spread}tensor={parallel.tensor} is not offered; use bf16, or tensor=1"
+    if parallel.tensor > 1 and "tensor" not in train.precision.SUPPORTS:
+        yield f"{section}precision={train.precision.kind} with {spread}tensor={parallel.tensor} is not offered; use bf16, or tensor=1"
     if parallel.pipeline > 1:
         yield from _pipeline(train, resources, share, section, spread)
 
@@ -78,7 +78,7 @@ def _adapter(train: TrainConfig, parallel: ParallelConfig, section: str, spread:
         ("tensor", parallel.tensor > 1, f"{spread}tensor={parallel.tensor}", f"{spread}tensor=1"),
         ("pipeline", parallel.pipeline > 1, f"{spread}pipeline={parallel.pipeline}", f"{spread}pipeline=1"),
         ("zero_3", parallel.zero_stage == 3, f"{spread}zero_stage=3", f"{spread}zero_stage 0 to 2"),
-        ("fp8", train.precision == "fp8", f"{section}precision=fp8", f"{section}precision=bf16"),
+        ("fp8", train.precision.EIGHT_BITS, f"{section}precision={train.precision.kind}", f"{section}precision=bf16"),
     ):
         if used and feature not in supported:
             yield f"{chosen} with {what} is not offered; use {way}, or another adapter"
@@ -106,8 +106,8 @@ def _pipeline(train: TrainConfig, resources: TrainResources, share: int, section
         train.optimizer.DRAWS_TARGETS and f"optimizer={train.optimizer.kind}"
     ):
         yield f"{section}{changed} with {spread}pipeline={stages} is not offered; use pipeline=1, or its default"
-    if train.precision in ("fp16", "fp8"):
-        yield f"{section}precision={train.precision} with {spread}pipeline={stages} is not offered; use bf16, or pipeline=1"
+    if "pipeline" not in train.precision.SUPPORTS:
+        yield f"{section}precision={train.precision.kind} with {spread}pipeline={stages} is not offered; use bf16, or pipeline=1"
     if changed := _first_changed(resources, {"recompute": "none", "compile": False}):
         yield f"{changed} with {spread}pipeline={stages} is not offered; use pipeline=1, or its default"
     if passages := getattr(train, "copy_rows", 0):

@@ -43,7 +43,7 @@ class PipelineEngine:
         self._loss = StageLoss(objective)
         (self._unit,) = unit_names(objective)
         module = PipelineModule(
-            stage_layers(network, stages, job.train.precision),
+            stage_layers(network, stages, job.train.precision.PRODUCTS),
             num_stages=stages,
             loss_fn=self._loss,
             partition_method="type:Blocks",

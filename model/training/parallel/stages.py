@@ -23,17 +23,17 @@ Carried = Tensor | tuple[Tensor, ...]
 TIED = "tokens"
 
 
-def stage_layers(network: Network, stages: int, precision: str) -> list[LayerSpec]:
+def stage_layers(network: Network, stages: int, products: str) -> list[LayerSpec]:
     """Return the layers of the pipeline: the embedding, one `Blocks` per stage, the final norm and output head."""
     output: list[LayerSpec]
     if network.stage_parts().head is None:
-        embedding: LayerSpec = TiedLayerSpec(TIED, Embedding, network, precision, tied_weight_attr="table.weight")
-        tied_head = TiedLayerSpec(TIED, Embedding, network, precision, forward_fn=Embedding.read, tied_weight_attr="table.weight")
-        output = [LayerSpec(Norm, network, precision), tied_head]
+        embedding: LayerSpec = TiedLayerSpec(TIED, Embedding, network, products, tied_weight_attr="table.weight")
+        tied_head = TiedLayerSpec(TIED, Embedding, network, products, forward_fn=Embedding.read, tied_weight_attr="table.weight")
+        output = [LayerSpec(Norm, network, products), tied_head]
     else:
-        embedding = LayerSpec(Embedding, network, precision)
-        output = [LayerSpec(Norm, network, precision), LayerSpec(Head, network, precision)]
-    return [embedding, *(LayerSpec(Blocks, network, precision, *bounds) for bounds in block_ranges(network.config.layers, stages)), *output]
+        embedding = LayerSpec(Embedding, network, products)
+        output = [LayerSpec(Norm, network, products), LayerSpec(Head, network, products)]
+    return [embedding, *(LayerSpec(Blocks, network, products, *bounds) for bounds in block_ranges(network.config.layers, stages)), *output]
 
 
 def block_ranges(layers: int, stages: int) -> list[tuple[int, int]]:
@@ -48,9 +48,9 @@ def block_ranges(layers: int, stages: int) -> list[tuple[int, int]]:
 class _Layer(nn.Module):
     """A part of the network with its precision. It owns only the modules that it computes with."""
 
-    def __init__(self, network: Network, precision: str) -> None:
+    def __init__(self, network: Network, products: str) -> None:
         super().__init__()
-        self.precision = precision
+        self.products = products
         # Inside a tuple the network is not a submodule, as this layer must own only some of its parameters.
         self._network, self._parts = (network,), network.stage_parts()
 
@@ -60,7 +60,7 @@ class _Layer(nn.Module):
         return super().train(mode)
 
     def autocast(self, device: torch.device) -> torch.autocast:
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bf16")
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.products == "bf16")
 
     def read(self, carried: Carried) -> Tensor:
         """x_BTD -> logits_BTV, with the embedding's or the head's matrix, whichever this layer owns."""
@@ -72,8 +72,8 @@ class _Layer(nn.Module):
 class Embedding(_Layer):
     """tokens_BT -> x_BTD and, tied, x_BTD -> logits_BTV."""
 
-    def __init__(self, network: Network, precision: str) -> None:
-        super().__init__(network, precision)
+    def __init__(self, network: Network, products: str) -> None:
+        super().__init__(network, products)
         self.table = self._parts.table
 
     def forward(self, carried: Carried) -> Carried:
@@ -85,8 +85,8 @@ class Embedding(_Layer):
 class Blocks(_Layer):
     """x_BTD -> x_BTD through the blocks of one stage."""
 
-    def __init__(self, network: Network, precision: str, first: int, end: int) -> None:
-        super().__init__(network, precision)
+    def __init__(self, network: Network, products: str, first: int, end: int) -> None:
+        super().__init__(network, products)
         self.blocks = nn.ModuleList(list(network.blocks())[first:end])
 
     def forward(self, carried: Carried) -> Carried:
@@ -98,8 +98,8 @@ class Blocks(_Layer):
 class Norm(_Layer):
     """The final norm."""
 
-    def __init__(self, network: Network, precision: str) -> None:
-        super().__init__(network, precision)
+    def __init__(self, network: Network, products: str) -> None:
+        super().__init__(network, products)
         self.norm = self._parts.norm
 
     def forward(self, carried: Carried) -> Carried:
@@ -111,8 +111,8 @@ class Norm(_Layer):
 class Head(_Layer):
     """x_BTD -> logits_BTV by an untied matrix."""
 
-    def __init__(self, network: Network, precision: str) -> None:
-        super().__init__(network, precision)
+    def __init__(self, network: Network, products: str) -> None:
+        super().__init__(network, products)
         self.head = self._parts.head
 
     def forward(self, carried: Carried) -> Tensor:

@@ -1,4 +1,4 @@
-"""Settings of optimizer and schedule written beside them are placed where they belong, or refused by name."""
+"""Settings of optimizer, precision and schedule written beside them are placed where they belong, or refused by name."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from model.training.optimizers.config import OptimizerConfig
 from model.training.optimizers.kinds.adamw import AdamWConfig
 from model.training.optimizers.kinds.muon import MuonConfig
 from model.training.optimizers.kinds.sophia import SophiaConfig
+from model.training.precisions.bf16 import Bf16Config
+from model.training.precisions.fp16 import Fp16Config
 from model.training.schedules.wsd import WsdConfig
 
 PLACED: list[tuple[dict[str, Any], str, Any]] = [
@@ -23,6 +25,8 @@ PLACED: list[tuple[dict[str, Any], str, Any]] = [
     ({"beta1": 0.8}, "optimizer", AdamWConfig(beta1=0.8)),
     ({"optimizer": {"beta1": 0.8}}, "optimizer", AdamWConfig(beta1=0.8)),
     ({"momentum": 0.95, "sophia_every": 10}, "optimizer", AdamWConfig()),  # defaults of other kinds
+    ({"precision": "fp16", "loss_scale": 8}, "precision", Fp16Config(loss_scale=8.0)),
+    ({"precision": "bf16", "loss_scale_window": 1000}, "precision", Bf16Config()),
     ({"schedule": "wsd", "decay_share": 0.5}, "schedule", WsdConfig(decay_share=0.5)),
 ]
 
@@ -49,6 +53,7 @@ WRONG = [
         "momentum is optimizer.momentum, and both are given; keep optimizer.momentum",
     ),
     ({"optimizer": "adamx"}, "Input tag 'adamx' found using 'kind' does not match any of the expected tags: 'adamw', 'adam'"),
+    ({"loss_scale": 8}, 'loss_scale=8.0 does nothing while precision="fp32"; change that, or give it its default, 65536.0'),
     ({"optimizer": 3}, "optimizer"),
     ({"beta1": 1.0}, "Input should be less than 1"),
 ]

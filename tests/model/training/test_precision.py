@@ -7,10 +7,12 @@ from pydantic import ValidationError
 
 from model.training.config import PretrainConfig
 from model.training.precision import LossScale
+from model.training.precisions.bf16 import Bf16Config
+from model.training.precisions.fp16 import Fp16Config
 
 
 def test_the_scale_halves_at_an_overflow_and_doubles_after_a_window_of_good_updates() -> None:
-    scale = LossScale(PretrainConfig(precision="fp16", loss_scale=8, loss_scale_window=3))
+    scale = LossScale(PretrainConfig(precision=Fp16Config(loss_scale=8, loss_scale_window=3)))
     seen = []
     for overflow in (True, False, False, True, False, False, False, False, False, False, False):
         scale.after(overflow)
@@ -20,17 +22,17 @@ def test_the_scale_halves_at_an_overflow_and_doubles_after_a_window_of_good_upda
 
 
 def test_at_the_smallest_scale_an_overflow_is_not_due_to_the_scale() -> None:
-    scale = LossScale(PretrainConfig(precision="fp16", loss_scale=2))
+    scale = LossScale(PretrainConfig(precision=Fp16Config(loss_scale=2)))
     assert scale.can_shrink
     scale.after(True)
     assert scale.scale == 1 and not scale.can_shrink
 
 
 def test_other_types_have_no_scale() -> None:
-    scale = LossScale(PretrainConfig(precision="bf16"))
+    scale = LossScale(PretrainConfig(precision=Bf16Config()))
     assert scale.scale == 1 and not scale.can_shrink
 
 
 def test_a_type_that_is_not_offered_is_refused() -> None:
-    with pytest.raises(ValidationError, match=r"precision\n.*'fp32', 'bf16', 'fp16' or 'fp8'"):
+    with pytest.raises(ValidationError, match=r"precision\n.*'fp32', 'bf16', 'fp16', 'fp8'"):
         PretrainConfig.model_validate({"precision": "int8"})
