@@ -1,0 +1,95 @@
+"""What every kind of network promises, and that no file asks which kind it is."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from model.networks.base import NetworkBase
+from model.networks.config import KINDS, NetworkConfig
+from model.networks.directory import load_model, save_model
+from model.networks.meta import count_parameters
+from tests.model.networks.decoders import VOCABULARY, tokens
+from tests.model.networks.spread import spread
+
+ROOT = Path(__file__).parents[3]
+CONTEXT = 16
+OBJECTIVES = {"next_token", "masked"}
+
+
+@pytest.fixture(params=KINDS)
+def config(request: pytest.FixtureRequest) -> NetworkBase:
+    found: NetworkBase = TypeAdapter(NetworkConfig).validate_python({"kind": request.param, "width": 32, "layers": 3, "context": CONTEXT})
+    return found
+
+
+def test_each_says_what_it_supports_and_sees_either_the_past_or_all(config: NetworkBase) -> None:
+    assert len(config.SUPPORTS & {"causal", "bidirectional"}) == 1
+    assert "generation" not in config.SUPPORTS or "causal" in config.SUPPORTS
+
+
+def test_hidden_vectors_are_read_as_logits_of_the_vocabulary(config: NetworkBase) -> None:
+    network, batch = config.build(VOCABULARY), {"tokens": tokens(2, CONTEXT)}
+    hidden = network(batch)
+    assert hidden.shape == (2, CONTEXT, config.width)
+    assert network.logits(batch).equal(network.read(hidden)) and network.read(hidden).shape == (2, CONTEXT, VOCABULARY)
+
+
+def test_every_parameter_has_a_role_and_each_block_has_matrices(config: NetworkBase) -> None:
+    network = config.build(VOCABULARY)
+    roles, blocks = network.roles(), network.blocks()
+    assert set(roles) == {name for name, _ in network.named_parameters()} and len(blocks) == config.layers
+    matrices = [{id(p) for p in block.parameters() if p.dim() == 2} for block in blocks]
+    named = {id(parameter) for name, parameter in network.named_parameters() if roles[name] == "matrix"}
+    assert all(matrices) and named == set().union(*matrices)
+
+
+def test_what_is_read_outside_its_module_is_said(config: NetworkBase) -> None:
+    network = config.build(VOCABULARY)
+    outside = {id(weight) for weight in network.read_weights()}
+    assert outside <= {id(parameter) for parameter in network.parameters()} and outside
+
+
+def test_its_size_is_known_without_building_it(config: NetworkBase) -> None:
+    assert count_parameters(config, VOCABULARY) == sum(parameter.numel() for parameter in config.build(VOCABULARY).parameters())
+    larger = config.resized(64, 4)
+    assert (larger.kind, larger.width, larger.layers, larger.context) == (config.kind, 64, 4, CONTEXT)
+
+
+def test_a_directory_gives_back_the_network_and_one_of_no_known_kind_is_refused(config: NetworkBase, tmp_path: Path) -> None:
+    network, batch = spread(config.build(VOCABULARY)), {"tokens": tokens(2, CONTEXT)}
+    save_model(network, tmp_path)
+    back = load_model(tmp_path)
+    assert back.config == config and back.logits(batch).equal(network.logits(batch))
+
+
+def test_packed_documents_are_computed_as_they_are_alone(config: NetworkBase) -> None:
+    network, batch = spread(config.build(VOCABULARY)), tokens(1, CONTEXT)
+    documents = torch.tensor([[0] * 5 + [1] * 11])
+    packed = network.logits({"tokens": batch, "documents": documents})
+    for part in (slice(0, 5), slice(5, CONTEXT)):
+        torch.testing.assert_close(packed[:, part], network.logits({"tokens": batch[:, part]}), atol=1e-5, rtol=1e-5)
+
+
+def test_a_kind_takes_its_own_keys_alone() -> None:
+    for kind in KINDS:
+        with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+            TypeAdapter(NetworkConfig).validate_python({"kind": kind, "kernel": 3})
+    with pytest.raises(ValidationError, match="does not match any of the expected tags: 'decoder', 'recurrent', 'encoder'"):
+        TypeAdapter(NetworkConfig).validate_python({"kind": "convolutional"})
+
+
+def test_no_source_compares_a_value_with_the_name_of_a_kind() -> None:
+    """What a network or an objective can do is asked of it, by `SUPPORTS` and `REQUIRES`."""
+    asking = []
+    for room in ("flows", "tasks", "model", "data"):
+        for path in sorted((ROOT / room).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Compare | ast.MatchValue):
+                    constants = {part.value for part in ast.walk(node) if isinstance(part, ast.Constant)}
+                    asking += [f"{path.relative_to(ROOT)}:{node.lineno}"] if constants & {*KINDS, *OBJECTIVES} else []
+    assert not asking
