@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
@@ -11,6 +11,8 @@ from data.universe.config import UniverseExamples
 
 class CorpusExamples(BaseModel, frozen=True, extra="forbid"):
     """Examples made from the books themselves: continue, which book, who says it, who speaks next."""
+
+    OF_UNIVERSE: ClassVar[bool] = False
 
     kind: Literal["corpus"] = Field("corpus", description="names this kind of examples")
     seed: int = Field(0, ge=0, description="seed of which passages are used and held out, and of every choice of words")

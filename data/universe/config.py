@@ -40,6 +40,8 @@ class UniverseSource(BaseModel, frozen=True, extra="forbid"):
 class UniverseExamples(BaseModel, frozen=True, extra="forbid"):
     """Questions, instructions and preferences about the world, made from its facts."""
 
+    OF_UNIVERSE: ClassVar[bool] = True  # its answers are the facts of a generated universe
+
     kind: Literal["universe"] = Field("universe", description="names this kind of examples")
     seed: int = Field(7, description="seed of the held-out facts and of every choice of words", ge=0)
     seen_fraction: float = Field(0.5, description="share of each entity's facts that examples may use", gt=0, lt=1)

@@ -123,8 +123,8 @@ def _sources(recipe: Recipe) -> Iterator[str]:
             f"resources.runner={recipe.resources.runner} does nothing while ingest.shards=1, since workers share shards; raise it, or set "
             "runner=threads"
         )
-    if recipe.examples.kind == "universe" and recipe.universe is None:
-        yield "examples.kind=universe needs a source of kind universe in ingest.sources; use kind corpus for other books"
+    if recipe.examples.OF_UNIVERSE and recipe.universe is None:
+        yield f"examples.kind={recipe.examples.kind} needs a source of kind universe in ingest.sources; use kind corpus for other books"
     if strange := [name for name in recipe.dedup.prefer_sources if name not in labels]:
         yield f"dedup.prefer_sources={strange[0]!r} names no source; ingest.sources has {', '.join(labels)}"
     if recipe.split.stratify == "source" and len(labels) == 1:
