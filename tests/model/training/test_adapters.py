@@ -245,32 +245,39 @@ def test_pretraining_goes_on_from_a_model_by_an_adapter(make_job: JobMaker, base
 
 
 @pytest.mark.slow
-@STAGES
-def test_two_workers_lose_what_one_does_and_go_on_from_its_checkpoint(tuned: Any, tmp_path: Path, zero_stage: int) -> None:
+def test_two_workers_lose_what_one_does_in_every_zero_stage_and_go_on_from_its_checkpoint(tuned: Any, tmp_path: Path) -> None:
     rare = {"checkpoint_every_steps": 1000}
-    for dpo in (False, True):
-        one = tuned(f"one{dpo}", rare, dpo=dpo)
-        train_here(one)
-        two, moved = (tuned(f"{name}{dpo}", {"workers": 2, "zero_stage": zero_stage, **rare}, dpo=dpo) for name in ("two", "moved"))
-        train_together([(two, None)], tmp_path)
-        train_here(on(moved, 1, 0), stop_after=4)
-        train_together([(moved, None)], tmp_path)
-        assert losses(two) == pytest.approx(losses(one), abs=1e-4) and losses(one)[-1] < losses(one)[0] - 0.1
-        assert losses(moved) == pytest.approx(losses(one), abs=1e-4)
+    alone = {dpo: tuned(f"alone{dpo}", rare, dpo=dpo) for dpo in (False, True)}
+    for job in alone.values():
+        train_here(job)
+    together, moved = [], []
+    for zero_stage in (0, 1, 2, 3):
+        layout = {"workers": 2, "zero_stage": zero_stage, **rare}
+        together += [(dpo, tuned(f"two{dpo}{zero_stage}", layout, dpo=dpo)) for dpo in alone]
+        moved.append((False, tuned(f"moved{zero_stage}", layout)))
+        train_here(on(moved[-1][1], 1, 0), stop_after=4)
+    train_together([(job, None) for _, job in together + moved], tmp_path)
+    for dpo, job in together + moved:
+        assert losses(job) == pytest.approx(losses(alone[dpo]), abs=1e-4), job.output
+    assert all(losses(job)[-1] < losses(job)[0] - 0.1 for job in alone.values())
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dora", [False, True])
-@pytest.mark.parametrize("zero_stage", [0, 1])
-def test_a_pipeline_learns_the_same_and_saves_the_same_adapter(tuned: Any, tmp_path: Path, zero_stage: int, dora: bool) -> None:
-    adapter, layout = {**LORA, "dora": dora}, {"workers": 2, "pipeline": 2, "zero_stage": zero_stage}
-    one, cut = tuned("one", {"micro_batch": 2}, adapter=adapter), tuned("cut", {"micro_batch": 2, **layout}, adapter=adapter)
-    train_here(one)
-    train_together([(cut, 4), (cut, None)], tmp_path)
-    assert losses(cut) == pytest.approx(losses(one), abs=1e-4)
-    for name, tensor in adapter_of(one.output).items():
-        torch.testing.assert_close(adapter_of(cut.output)[name], tensor, atol=1e-4, rtol=0)
-    assert load_model(cut.output).state_dict().keys() == load_model(one.output).state_dict().keys()
+def test_a_pipeline_learns_the_same_and_saves_the_same_adapter(tuned: Any, tmp_path: Path) -> None:
+    pairs = []
+    for dora in (False, True):
+        adapter = {**LORA, "dora": dora}
+        one = tuned(f"one{dora}", {"micro_batch": 2}, adapter=adapter)
+        train_here(one)
+        for zero_stage in (0, 1):
+            layout = {"workers": 2, "pipeline": 2, "zero_stage": zero_stage, "micro_batch": 2}
+            pairs.append((one, tuned(f"cut{dora}{zero_stage}", layout, adapter=adapter)))
+    train_together([(cut, stop) for _, cut in pairs for stop in (4, None)], tmp_path)
+    for one, cut in pairs:
+        assert losses(cut) == pytest.approx(losses(one), abs=1e-4), cut.output
+        for name, tensor in adapter_of(one.output).items():
+            torch.testing.assert_close(adapter_of(cut.output)[name], tensor, atol=1e-4, rtol=0)
+        assert load_model(cut.output).state_dict().keys() == load_model(one.output).state_dict().keys()
 
 
 @pytest.mark.slow
