@@ -58,7 +58,7 @@ def test_the_gate_passes_and_fails_the_model_before_rewards(rewarded: FinishedRu
 def test_what_it_learned_from_is_part_of_the_artifact_and_the_report_shows_the_reward(rewarded: FinishedRun) -> None:
     files = {file.path for file in rewarded.artifacts["tune.grpo"].files}
     assert {
-        f"rollouts/cycle-{cycle:06d}/{name}" for cycle in range(80) for name in ("shards.json", "00000.arrow", "replies.jsonl")
+        f"rollouts/cycle-{cycle:06d}/{name}" for cycle in range(100) for name in ("shards.json", "00000.arrow", "replies.jsonl")
     } <= files
     asked = {json.loads(line)["question"] for line in (rewarded.folder("examples") / "questions_seen.jsonl").read_text().splitlines()}
     replies = (rewarded.folder("tune.grpo") / "rollouts" / "cycle-000000" / "replies.jsonl").read_text().splitlines()

@@ -188,4 +188,5 @@ def test_the_loss_is_that_of_trl(
     with torch.no_grad():
         expected = trainer.compute_loss(theirs.eval(), inputs)
         found, _ = loss_of(objective, {"policy": policy, "reference": frozen}, rows)
-    assert float(found) == pytest.approx(float(expected), abs=1e-5)
+    print(f"ours {float(found):.7f}, TRL's {float(expected):.7f}")
+    assert float(found) == pytest.approx(float(expected), abs=2e-6)

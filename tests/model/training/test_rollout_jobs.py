@@ -65,6 +65,7 @@ def test_a_run_killed_with_signal_9_continues_and_ends_with_the_same_bytes(
         "updating": lambda: (rollouts / "cycle-000002").exists(),
     }
     killed_when(killed, tmp_path, conditions[moment])
+    assert (rollouts / "cycle-000000").exists() == (moment != "sampling")
     launch(killed)
     assert_same_result(killed, undisturbed)
 
