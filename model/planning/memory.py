@@ -105,7 +105,7 @@ def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
     # The first stage of a pipeline has as many micro-batches in flight as there are stages, if a batch has that many.
     in_flight = min(stages, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
     # Log-probabilities, then the gradients of their sum and of the logits.
-    logits = shape.context * FP32 * 3 * job.vocab_size
+    logits = round(shape.context * job.train.read_share) * FP32 * 3 * job.vocab_size
     return job.micro_batch * (kept * in_flight + row.outside), job.micro_batch * logits
 
 

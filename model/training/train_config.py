@@ -145,6 +145,11 @@ class TrainConfig(TrainingLength):
         return False
 
     @property
+    def read_share(self) -> float:
+        """The share of tokens whose logits the loss needs."""
+        return 1.0
+
+    @property
     def memorization_passages(self) -> tuple[int, int]:
         """How many training passages are tested for memorization at each measurement, and of how many tokens their halves are."""
         return 0, 0

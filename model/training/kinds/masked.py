@@ -37,6 +37,10 @@ class MaskedConfig(CorpusTrainConfig):
             )
         return self
 
+    @property
+    def read_share(self) -> float:
+        return self.share
+
     def build_objective(self) -> Masked:
         """Return the objective that this config describes."""
         from model.objectives.masked import Masked

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from model.hardware.flops import training_flops
+from model.networks.config import KINDS
 from model.networks.decoder import Decoder
 from model.networks.decoder_config import DecoderConfig
 from model.networks.meta import count_parameters
@@ -19,6 +20,7 @@ from model.planning.proposal import described_job
 from model.planning.trial import run_trial
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
+from model.training.kinds.masked import MaskedConfig
 
 SMALL = DecoderConfig(width=64, layers=3, heads=4, kv_heads=2, feed_forward=192, context=32)
 
@@ -133,3 +135,14 @@ def test_memory_and_time_of_runs_are_predicted_within_fifteen_and_thirty_percent
 def short_shape(shape: DecoderConfig) -> DecoderConfig:
     """Two of its layers."""
     return shape.model_copy(update={"layers": 2})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_memory_of_every_kind_of_network_is_known_without_building_it(kind: str) -> None:
+    network = KINDS[kind].model_validate({"width": 64, "layers": 2, "context": 32})
+    train: Any = MaskedConfig(global_batch=64) if "bidirectional" in network.SUPPORTS else PretrainConfig(global_batch=64)
+    described = described_job(network, 500, train, TrainResources(threads=1))  # type: ignore[arg-type]  # KINDS holds the members
+    memory = worker_memory(described, accelerator=False)
+    assert memory.weights == 4 * count_parameters(network, 500) and memory.activations > 0
+    # Log-probabilities, their gradients and those of the logits, of the tokens that the loss reads.
+    assert memory.logits == 3 * 4 * 500 * described.micro_batch * round(32 * (0.15 if "bidirectional" in network.SUPPORTS else 1))
