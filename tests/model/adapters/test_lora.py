@@ -15,7 +15,9 @@ from model.adapters.protocol import AdapterError
 from model.adapters.reference import Reference
 from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import save_model
+from model.networks.encoder_config import EncoderConfig
 from model.networks.network import Network
+from model.networks.recurrent_config import RecurrentConfig
 from tests.model.jobs import SHAPE, VOCABULARY
 
 TOKENS = torch.randint(0, VOCABULARY, (3, 16), generator=torch.Generator().manual_seed(1))
@@ -179,6 +181,16 @@ def test_an_adapted_matrix_is_used_whole_with_and_without_a_cache() -> None:
     with torch.no_grad():
         parts = [network.logits({"tokens": TOKENS[:, first : first + 4]}, state) for first in range(0, 16, 4)]
         torch.testing.assert_close(torch.cat(parts, dim=1), network.logits(INPUTS), atol=1e-5, rtol=1e-5)
+
+
+def test_a_network_of_another_kind_is_adapted_where_its_blocks_have_linear_layers() -> None:
+    network, adapter = adapted(lora(), EncoderConfig().build(VOCABULARY, seed=3).eval())
+    before = EncoderConfig().build(VOCABULARY, seed=3).eval()
+    assert torch.equal(Reference(network, adapter).logits(INPUTS), before.logits(INPUTS))
+    before.load_state_dict(adapter.merged(network.state_dict()))
+    torch.testing.assert_close(before.logits(INPUTS), network.logits(INPUTS), atol=1e-5, rtol=1e-5)
+    with pytest.raises(AdapterError, match=r"adapter.kind=lora finds no linear layer in the blocks of Recurrent; use adapter.kind=full"):
+        lora().build().inject(RecurrentConfig().build(VOCABULARY), 0)
 
 
 def test_running_statistics_that_training_would_change_are_refused() -> None:
