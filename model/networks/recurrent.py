@@ -132,8 +132,7 @@ class Recurrent(Network):
 
     def new_state(self, rows: int) -> RecurrentState:
         """Return a state of zeros, from which every document begins."""
-        weight = self.embed_tokens.weight
-        return RecurrentState(weight.new_zeros(len(self.layers), rows, weight.shape[1]))
+        return RecurrentState(self.embed_tokens.weight.new_zeros(len(self.layers), rows, self.config.width))
 
     def roles(self) -> dict[str, Role]:
         """The three gates' weights, stacked as torch has them, are one matrix for the input and one for the state."""
