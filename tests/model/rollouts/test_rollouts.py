@@ -158,6 +158,17 @@ def test_workers_share_the_rows_of_one_worker_in_rank_order(
         torch.testing.assert_close(torch.cat(together), torch.cat([batch["reward"] for batch in whole.micro_batches]))
 
 
+def test_rows_left_out_by_a_rollback_are_those_of_its_updates_and_later_ones_move_up(
+    decoder: Network, chat_format: ChatFormat, questions: Path, tmp_path: Path
+) -> None:
+    plain = source(OneWorker(decoder), questions, chat_format, tmp_path / "rollouts")
+    back = source(OneWorker(decoder), questions, chat_format, tmp_path / "rollouts")
+    for update in range(3, 6):
+        later = plain.step(update + 1)
+        for found, expected in zip(back.step(update, skipped=PER_UPDATE).micro_batches, later.micro_batches, strict=True):
+            assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
 def test_damaged_rollouts_and_those_missing_in_the_middle_of_a_cycle_are_refused(
     decoder: Network, chat_format: ChatFormat, questions: Path, tmp_path: Path
 ) -> None:

@@ -71,18 +71,19 @@ def test_a_run_killed_with_signal_9_continues_and_ends_with_the_same_bytes(
 
 
 @pytest.mark.slow
-def test_every_zero_stage_on_two_workers_samples_the_same_replies_and_has_the_same_losses(make_rollout_job: RolloutJobMaker) -> None:
+def test_every_layout_of_two_workers_samples_the_same_replies_and_has_the_same_losses(make_rollout_job: RolloutJobMaker) -> None:
     alone = make_rollout_job("alone", steps=4)
     launch(alone)
     expected = [line["loss"] for line in read_lines(alone.output / "history.jsonl")]
     written = (alone.output / "rollouts" / "cycle-000000" / "replies.jsonl").read_bytes()
-    for stage in range(4):
-        job = make_rollout_job(f"zero{stage}", {"workers": 2, "zero_stage": stage}, steps=4)
+    layouts = {f"zero{stage}": {"zero_stage": stage} for stage in range(4)} | {"tensor": {"zero_stage": 1, "tensor": 2}}
+    for name, layout in layouts.items():
+        job = make_rollout_job(name, {"workers": 2, **layout}, steps=4)
         launch(job)
-        assert (job.output / "rollouts" / "cycle-000000" / "replies.jsonl").read_bytes() == written, stage
+        assert (job.output / "rollouts" / "cycle-000000" / "replies.jsonl").read_bytes() == written, name
         found = [line["loss"] for line in read_lines(job.output / "history.jsonl")]
-        print(f"ZeRO {stage}: largest difference {max(abs(a - b) for a, b in zip(found, expected, strict=True)):.1e}")
-        assert found == pytest.approx(expected, abs=1e-4), stage
+        print(f"{name}: largest difference {max(abs(a - b) for a, b in zip(found, expected, strict=True)):.1e}")
+        assert found == pytest.approx(expected, abs=1e-4), name
 
 
 @pytest.mark.slow
