@@ -13,7 +13,7 @@ from tasks.lineage.holdings import find_holdings
 from tasks.lineage.hook import Holding
 from tasks.stage.stage import STAGES
 from tasks.stage.store.store import Store
-from tests.tasks.lineage.corpus_store import MOBY, Corpus
+from tests.tasks.lineage.corpus_store import MOBY, PRIDE, Corpus
 
 PATH = "templates/abc.txt"
 
@@ -54,3 +54,20 @@ def test_a_stage_that_is_unknown_or_has_no_hook_may_hold_whatever_it_read(tmp_pa
     assert not by_stage["grade"].affected
     hookless = replace(corpus.snapshot, stages={name: replace(stage, hooks=()) for name, stage in STAGES.items()})
     assert all(holding.affected and not holding.certain for holding in find_holdings(hookless, found[0]))
+
+
+def test_replies_that_a_model_sampled_to_questions_are_kept_with_the_words_of_the_questions(tmp_path: Path) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    corpus.run()
+    lines = {"questions_seen.jsonl": [{"question": "Who called?", "answers": ["Ishmael"], "books": [MOBY]}]}
+    examples = corpus.commit("examples", lines, {"splits": corpus.made["split"].reference()}, config={"kind": "corpus"})
+    inputs = {"model": corpus.made["tune.sft"].reference(), "questions": examples.part("questions_seen.jsonl").reference()}
+    learned = {"model.bin": "rewarded", "rollouts/cycle-000000/replies.jsonl": [{"question": "Who called?", "reply": "Ishmael."}]}
+    rewarded = corpus.commit("tune.grpo", learned, inputs)
+    held = {}
+    for book in (MOBY, PRIDE):
+        found = find_document(corpus.snapshot, book)
+        assert found is not None
+        held[book] = next(one for one in find_holdings(corpus.snapshot, found[0]) if one.artifact.key == rewarded.key)
+    assert set(held[MOBY].parts) == {"rollouts"} and held[MOBY].learned and held[MOBY].detail == "trained on it"
+    assert not held[PRIDE].parts
