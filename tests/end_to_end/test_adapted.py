@@ -19,6 +19,8 @@ from tests.end_to_end.conftest import FinishedRun
 
 RECIPE = str(Path(__file__).with_name("adapted.yaml"))
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def adapted(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedRun]:

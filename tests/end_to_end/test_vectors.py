@@ -45,11 +45,13 @@ def vectors(four_books: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -
         yield FinishedRun(recipe, pipeline(recipe), Store(store_url(), own_home / "cache" / "artifacts"), before)
 
 
+@pytest.mark.slow
 def test_only_what_depends_on_the_rows_runs(vectors: FinishedRun) -> None:
     reused = [decision.position for decision in vectors.before if decision.action == "reuse"]
     assert {"ingest[0]", "split", "examples", "tokenizer", "encode"} <= set(reused) and "pack" not in reused
 
 
+@pytest.mark.slow
 def test_packed_rows_hold_how_each_token_is_spelled_and_the_model_keeps_the_table(vectors: FinishedRun) -> None:
     reader = ShardReader(vectors.folder("pack") / "train")
     rows = reader.rows(np.arange(len(reader)))
@@ -59,6 +61,7 @@ def test_packed_rows_hold_how_each_token_is_spelled_and_the_model_keeps_the_tabl
         assert np.array_equal(load_model(vectors.folder(position)).get_buffer("model.embed_spelling.table").numpy(), table), position
 
 
+@pytest.mark.slow
 def test_the_model_has_learned_to_read_it_and_is_the_worse_without(vectors: FinishedRun) -> None:
     network, rows = load_model(vectors.folder("pretrain")), vectors.folder("pack") / "train"
     whole = evaluate_loss(network, rows)["bits_per_byte"]
@@ -71,6 +74,7 @@ def test_the_model_has_learned_to_read_it_and_is_the_worse_without(vectors: Fini
     assert evaluate_loss(network, rows)["bits_per_byte"] > whole + 0.1
 
 
+@pytest.mark.slow
 def test_random_weights_fail_the_gate_that_the_model_passes(vectors: FinishedRun, tmp_path: Path) -> None:
     verdict = json.loads((vectors.folder("gate.release") / "verdict.json").read_text())
     assert [row["verdict"] for row in verdict["rows"]] == ["passed"] * 2
@@ -88,6 +92,7 @@ def test_random_weights_fail_the_gate_that_the_model_passes(vectors: FinishedRun
     assert not outcome.passed and found["test.bits_per_byte"] > 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", ["", "int8"])
 def test_the_release_can_be_talked_to(vectors: FinishedRun, folder: str) -> None:
     said = ChatModel.open(vectors.folder("export") / folder).say("Continue: The cat", SamplingConfig(temperature=0.0, max_new_tokens=32), 0)

@@ -79,7 +79,7 @@ def test_without_a_card_it_is_refused_with_the_way_out(make_job: JobMaker) -> No
 def test_a_model_learns_in_eight_bits(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch, stage: int) -> None:
     """Without a suitable card, torch computes these products on the CPU, slowly."""
     import_deepspeed()
-    monkeypatch.setattr("model.training.train_module.require_float8", lambda: None)
+    monkeypatch.setattr("model.training.float8.require_float8", lambda: None)
     near, engine = losses_of(job := make_job(resources={"zero_stage": stage}, precision="fp8"))
     assert any(isinstance(module, Float8Linear) for module in engine.deepspeed.module.modules())
     exact, _ = losses_of(job.model_copy(update={"train": job.train.model_copy(update={"precision": "fp32"})}), None)

@@ -40,7 +40,8 @@ def curve(job: Job, name: str = "loss") -> list[float]:
     return [line[name] for line in read_lines(job.output / "history.jsonl") if name in line]
 
 
-@pytest.mark.parametrize("stages", [(3,), pytest.param((0, 1, 2), marks=pytest.mark.slow)], ids=["ZeRO 3", "ZeRO 0 to 2"])
+@pytest.mark.slow
+@pytest.mark.parametrize("stages", [(3,), (0, 1, 2)], ids=["ZeRO 3", "ZeRO 0 to 2"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_workers_learn_in_every_zero_stage_what_one_learns(
     make_job: JobMaker, tmp_path: Path, kind: str, stages: tuple[int, ...]
@@ -59,6 +60,7 @@ def test_two_workers_learn_in_every_zero_stage_what_one_learns(
             torch.testing.assert_close(tensor, weights[name], atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_killed_with_signal_9_continues_and_ends_with_the_same_bytes(make_job: JobMaker, tmp_path: Path, kind: str) -> None:
     resources = {"checkpoint_every_steps": 10}

@@ -38,10 +38,8 @@ def make_vector_job(make_job: JobMaker, tmp_path: Path) -> JobMaker:
     return make
 
 
-STAGES = [pytest.param(stage, marks=[pytest.mark.slow] if stage in (0, 1, 2) else []) for stage in range(4)]
-
-
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", range(4))
 def test_two_workers_learn_what_one_learns_at_every_zero_stage(make_vector_job: JobMaker, stage: int) -> None:
     alone, divided = make_vector_job("alone", steps=12), make_vector_job("divided", {"workers": 2, "zero_stage": stage}, steps=12)
     launch(alone)
@@ -55,6 +53,7 @@ def test_two_workers_learn_what_one_learns_at_every_zero_stage(make_vector_job: 
     torch.testing.assert_close(second["model.embed_spelling.weight"], first["model.embed_spelling.weight"], atol=1e-3, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_run_killed_with_signal_9_ends_with_the_same_bytes(make_vector_job: JobMaker, tmp_path: Path) -> None:
     slow = {"steps": 120, "eval_rows": 0}
     undisturbed, killed = (make_vector_job(name, {"checkpoint_every_steps": 10}, **slow) for name in ("undisturbed", "killed"))
