@@ -38,10 +38,7 @@ def evaluate_loss(
 ) -> dict[str, float]:
     """Return loss (nats), perplexity and bits_per_byte, each also as _low and _high from a bootstrap over rows; loss_error and
     bits_per_byte_error (standard errors); the number of rows and targets measured. Raise ValueError for an empty split."""
-    reader = ShardReader(shards_dir)
-    chosen = choose_rows(len(reader), rows, seed)
-    if not len(chosen):
-        raise ValueError(f"{shards_dir} has no rows to measure: the split is empty or shorter than one sequence")
+    reader, chosen = open_rows(shards_dir, rows, seed)
     nats, targets = row_losses(model, reader, chosen, batch)
     loss = bootstrap_ratio(nats, targets, seed=seed, resamples=resamples, confidence=confidence)
     metrics = loss.metrics("loss") | {
@@ -56,6 +53,14 @@ def evaluate_loss(
         unknown = (split.unknown_bytes + split.unknown) * math.log2(257) / split.bytes
         metrics |= loss.scaled(split.targets / split.bytes / math.log(2)).plus(unknown).metrics("bits_per_byte")
     return metrics
+
+
+def open_rows(shards_dir: Path, limit: int | None, seed: int) -> tuple[ShardReader, NDArray[np.int64]]:
+    """Return a split's shards and the numbers of the rows to measure; raise ValueError for an empty split."""
+    reader = ShardReader(shards_dir)
+    if not len(reader):
+        raise ValueError(f"{shards_dir} has no rows to measure: the split is empty or shorter than one sequence")
+    return reader, choose_rows(len(reader), limit, seed)
 
 
 def choose_rows(available: int, limit: int | None, seed: int) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from data.shards.reader import ShardReader
 from model.evaluation.intervals import bootstrap_ratio
-from model.evaluation.loss import choose_rows
+from model.evaluation.loss import open_rows
 
 if TYPE_CHECKING:
     from model.networks.network import Network
@@ -33,10 +33,7 @@ def evaluate_masked(
 ) -> dict[str, float]:
     """Return masked_loss (nats a hidden token) and masked_accuracy (share found), each also as _error, _low and _high from a bootstrap over
     rows, and the number of rows and hidden tokens. Raise ValueError for an empty split."""
-    reader = ShardReader(shards_dir)
-    chosen = choose_rows(len(reader), rows, seed)
-    if not len(chosen):
-        raise ValueError(f"{shards_dir} has no rows to measure: the split is empty or shorter than one sequence")
+    reader, chosen = open_rows(shards_dir, rows, seed)
     nats, right, hidden = row_sums(model, reader, chosen, batch, seed)
     metrics = {"rows": float(len(chosen)), "hidden": float(hidden.sum())}
     for name, sums in (("masked_loss", nats), ("masked_accuracy", right)):
@@ -51,7 +48,8 @@ def row_sums(
     import torch
     from torch.nn.functional import cross_entropy
 
-    from model.objectives.masked import IGNORED, Masked, hide
+    from model.objectives.masked import Masked, hide
+    from model.objectives.protocol import IGNORED
 
     device, objective = next(model.parameters()).device, Masked(seed=seed)
     sums: list[NDArray[Any]] = []

@@ -182,3 +182,11 @@ class FeedForwardConfig(SizeConfig, frozen=True, extra="forbid"):
         "swiglu", description="of the feed-forward; swiglu and geglu gate (three matrices), the others have two; GELU is the exact one"
     )
     feed_forward_bias: bool = Field(False, description="biases on the feed-forward's projections")
+
+
+class BlockConfig(FeedForwardConfig, NormConfig, AttentionConfig, frozen=True, extra="forbid"):
+    """Every setting of a Transformer's block."""
+
+    norm_place: Literal["pre", "post"] = Field(
+        "pre", description="pre: before each sublayer and after the last block; post: on the stream after each addition, no last norm"
+    )

@@ -8,9 +8,7 @@ a layer changes no other. Cost: about 6 floating point operations a parameter an
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -19,50 +17,17 @@ from torch.utils.checkpoint import checkpoint
 from model.inputs.protocol import add_inputs, embed_inputs
 from model.inputs.tokens import TokenEmbedding
 from model.layers.attention import Attention, AttentionCache
-from model.layers.attention_plan import AttentionInputs, AttentionPlan
+from model.layers.attention_plan import AttentionInputs
+from model.layers.block import Block, BlockInputs, rotary_of
 from model.layers.cache import KeyValueCache
-from model.layers.feed_forward import FeedForward
-from model.layers.latent_attention import LatentAttention
 from model.layers.norms import make_norm
 from model.layers.positions.bias import Alibi, RelativeBias
 from model.layers.positions.embeddings import LearnedPositions, SinusoidalPositions
-from model.layers.positions.rotary import Rotary, RotaryTable
+from model.layers.positions.rotary import RotaryTable
 from model.networks.cut_plan import CutPlan
 from model.networks.decoder_config import DecoderConfig
-from model.networks.network import GenerationState, Inputs, Network, Role, draw_normal
+from model.networks.network import GenerationState, Inputs, Network, Role, initialize
 from model.networks.stage_parts import StageParts
-
-
-@dataclass(frozen=True)
-class BlockInputs:
-    """What all blocks of one forward pass share besides the residual stream. Not a tuple, since ZeRO unpacks a block's tuples."""
-
-    rotary: Rotary | None
-    plan: AttentionPlan
-
-
-class Block(nn.Module):
-    """Attention, then feed-forward, each added to the residual stream; a norm before each, or after each addition."""
-
-    def __init__(self, config: DecoderConfig, layer: int) -> None:
-        super().__init__()
-        self.post, self.dropout = config.norm_place == "post", config.dropout
-        self.input_layernorm = make_norm(config, rounded=not self.post)
-        self.self_attn = (Attention if config.attention == "grouped" else LatentAttention)(config, layer)
-        self.post_attention_layernorm = make_norm(config, rounded=not self.post)
-        self.mlp = FeedForward(config)
-
-    def forward(self, x_BTD: Tensor, shared: BlockInputs, cache: AttentionCache | None = None) -> Tensor:
-        if self.post:
-            x_BTD = self.input_layernorm(x_BTD + self._dropout(self.self_attn(x_BTD, shared.rotary, shared.plan, cache)))
-            out_BTD: Tensor = self.post_attention_layernorm(x_BTD + self._dropout(self.mlp(x_BTD)))
-            return out_BTD
-        x_BTD = x_BTD + self._dropout(self.self_attn(self.input_layernorm(x_BTD), shared.rotary, shared.plan, cache))
-        out_BTD = x_BTD + self._dropout(self.mlp(self.post_attention_layernorm(x_BTD)))
-        return out_BTD
-
-    def _dropout(self, x_BTD: Tensor) -> Tensor:
-        return functional.dropout(x_BTD, self.dropout) if self.dropout and self.training else x_BTD
 
 
 class Trunk(nn.Module):
@@ -115,16 +80,7 @@ class Trunk(nn.Module):
 
     def block_inputs(self, x_BTD: Tensor, inputs: AttentionInputs, *, cached: bool = False) -> BlockInputs:
         """Compute what all blocks share: rotary tables and the attention plan."""
-        return BlockInputs(self._rotary(x_BTD, inputs), inputs.plan(self.position_bias, cached=cached))
-
-    def _rotary(self, x_BTD: Tensor, inputs: AttentionInputs) -> Rotary | None:
-        if self.rotary is None:
-            return None
-        cos_PR, sin_PR = (table.to(inputs.dtype) for table in self.rotary.cos_sin(inputs.end, x_BTD))
-        positions_BT = inputs.positions_BT
-        if positions_BT is None:
-            return cos_PR[inputs.start : inputs.stop], sin_PR[inputs.start : inputs.stop]
-        return cos_PR[positions_BT][:, None], sin_PR[positions_BT][:, None]
+        return BlockInputs(rotary_of(self.rotary, inputs, x_BTD), inputs.plan(self.position_bias, cached=cached))
 
 
 class Decoder(Network):
@@ -208,26 +164,10 @@ class Decoder(Network):
                 attention.kv_heads //= parts
 
     def read(self, x_ND: Tensor) -> Tensor:
-        weight_VD = self.model.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+        (weight_VD,) = self.read_weights()
         return soft_cap(functional.linear(x_ND, weight_VD), self.config.logit_soft_cap)
 
 
 def soft_cap(logits_NV: Tensor, cap: float) -> Tensor:
     """Bound logits smoothly between -cap and cap, as Gemma 2 does; 0 leaves them unchanged."""
     return cap * (logits_NV / cap).tanh() if cap else logits_NV
-
-
-def initialize(decoder: Decoder, seed: int) -> None:
-    """Draw normal weights; set gains to 1 and biases to 0.
-
-    Weights whose output is added to the residual stream are scaled down by sqrt(2 layers), as in GPT-2: so many outputs add up there,
-    and the scale keeps the stream's variance from growing with depth.
-    """
-    config = decoder.config
-    for name, parameter in decoder.named_parameters():
-        if parameter.dim() == 1:
-            nn.init.constant_(parameter, 0.0 if name.endswith(".bias") else 1.0)
-            continue
-        residual = name.endswith(("o_proj.weight", "down_proj.weight"))
-        std = config.initial_std / math.sqrt(2 * config.layers) if residual else config.initial_std
-        draw_normal(parameter, std, seed, name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from model.layers.config import GATED, AttentionConfig, FeedForwardConfig, NormConfig
+from model.layers.config import GATED, BlockConfig
 from model.networks.base import Ability, NetworkBase
 from model.networks.decoder_layout import decoder_layout_problems
 from model.networks.layout import Layout
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from model.networks.decoder import Decoder
 
 
-class DecoderConfig(FeedForwardConfig, NormConfig, AttentionConfig, NetworkBase, frozen=True, extra="forbid"):
+class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
     """A decoder-only Transformer; by default pre-norm, rotary positions, RMSNorm, SwiGLU, grouped-query attention."""
 
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "recompute", "tensor", "pipeline"})
@@ -29,9 +29,6 @@ class DecoderConfig(FeedForwardConfig, NormConfig, AttentionConfig, NetworkBase,
     SIZES: ClassVar[tuple[str, ...]] = ("width", "layers", "heads", "kv_heads", "feed_forward")
 
     kind: Literal["decoder"] = Field("decoder", description="which network: a decoder-only Transformer")
-    norm_place: Literal["pre", "post"] = Field(
-        "pre", description="pre: before each sublayer and after the last block; post: on the stream after each addition, no last norm"
-    )
     logit_soft_cap: float = Field(0.0, ge=0, description="logits become cap x tanh(logit / cap), as in Gemma 2; 0: off")
     tied_embeddings: bool = Field(True, description="compute logits with the token embeddings instead of a second matrix")
     initial_std: float = Field(0.02, gt=0, description="standard deviation of initial weights; residual outputs get less")

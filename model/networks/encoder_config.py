@@ -10,15 +10,11 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from model.layers.config import AttentionConfig, FeedForwardConfig, NormConfig
+from model.layers.config import BlockConfig
 from model.networks.base import Ability, NetworkBase
 
 if TYPE_CHECKING:
     from model.networks.encoder import Encoder
-
-
-class EncoderLayers(FeedForwardConfig, NormConfig, AttentionConfig, frozen=True, extra="forbid"):
-    """Every setting of the layers that an encoder is built of."""
 
 
 class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
@@ -48,10 +44,10 @@ class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
     initial_std: float = Field(0.02, gt=0, description="standard deviation of initial weights; residual outputs get less")
 
     @property
-    def layer_config(self) -> EncoderLayers:
+    def layer_config(self) -> BlockConfig:
         """The settings of the layers: pre-norm blocks of multi-head attention and a feed-forward."""
-        shared = set(EncoderLayers.model_fields).intersection(type(self).model_fields)
-        return EncoderLayers(kv_heads=self.heads, **{name: getattr(self, name) for name in shared})
+        shared = set(BlockConfig.model_fields).intersection(type(self).model_fields)
+        return BlockConfig(kv_heads=self.heads, **{name: getattr(self, name) for name in shared})
 
     @model_validator(mode="after")
     def _nothing_shows_what_is_hidden(self) -> EncoderConfig:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -122,3 +123,19 @@ def draw_normal(parameter: nn.Parameter, std: float, seed: int, name: str) -> No
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "little", signed=True))
     with torch.no_grad():
         parameter.copy_(torch.empty(parameter.shape).normal_(0.0, std, generator=generator))
+
+
+def initialize(network: Network, seed: int) -> None:
+    """Draw a Transformer's normal weights; set gains to 1 and biases to 0.
+
+    Weights whose output is added to the residual stream are scaled down by sqrt(2 layers), as in GPT-2: so many outputs add up there,
+    and the scale keeps the stream's variance from growing with depth.
+    """
+    config = network.config
+    for name, parameter in network.named_parameters():
+        if parameter.dim() == 1:
+            nn.init.constant_(parameter, 0.0 if name.endswith(".bias") else 1.0)
+            continue
+        residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+        std = config.initial_std / math.sqrt(2 * config.layers) if residual else config.initial_std
+        draw_normal(parameter, std, seed, name)

@@ -20,10 +20,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.networks.network import Network
-from model.objectives.protocol import LOSS, POLICY, Rows, Term, as_int64
+from model.objectives.protocol import IGNORED, LOSS, POLICY, Rows, Term, as_int64
 
 KEPT, MASKED = -1, -2  # what becomes of a token; 0 and above: it is replaced by that number modulo the vocabulary
-IGNORED = -100  # cross_entropy's default for a target that does not count
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,7 @@ from torch.nn import functional
 
 from model.inputs.columns import input_columns
 from model.networks.network import Network
-from model.objectives.protocol import LOSS, POLICY, Rows, Term, as_int64
-
-IGNORED = -100  # cross_entropy's default for a target that does not count
+from model.objectives.protocol import IGNORED, LOSS, POLICY, Rows, Term, as_int64
 
 
 @dataclass(frozen=True)

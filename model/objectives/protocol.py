@@ -7,7 +7,7 @@ micro-batch, and would change with the number of workers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from model.networks.network import Network
 
 Rows = Mapping[str, NDArray[Any]]
-Prepare = Callable[[NDArray[Any]], "Tensor"]
 POLICY, REFERENCE = "policy", "reference"
 LOSS = "loss"
+IGNORED = -100  # cross_entropy's default for a target that does not count
 
 
 class Term(NamedTuple):

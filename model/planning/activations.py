@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, UntypedStorage, nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException
 from torch.autograd.graph import saved_tensors_hooks
 
 from model.networks.base import NetworkBase
 from model.networks.meta import example_inputs, fake_network
+from model.training.precision import autocast
 
 Rounding = Literal["none", "bf16", "fp16"]
-TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 OUTSIDE, INPUT = -1, -2  # in place of a block's number: what is in none (embeddings, the last norm, the head); a block's input
 
 
@@ -91,6 +90,6 @@ def _saved(config: NetworkBase, vocab_size: int, rows: int, rounding: Rounding, 
         inputs = example_inputs(config, rows, config.context)
         if packed:
             inputs["documents"] = inputs["tokens"]
-        with saved_tensors_hooks(keep, lambda tensor: tensor), torch.autocast("cpu", TYPES.get(rounding), enabled=rounding in TYPES):
+        with saved_tensors_hooks(keep, lambda tensor: tensor), autocast("cpu", rounding):
             network.logits(inputs)
     return sizes

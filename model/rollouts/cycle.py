@@ -10,7 +10,6 @@ Guarantee: a folder of this name is complete and flushed to disk, because it is 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from data.shards.reader import ShardReader
 from data.shards.schema import Array, ShardError
 from data.shards.writer import token_dtype, write_shards
 from model.inference.batch_generation import Completion
+from model.networks.directory import flush_to_disk
 from model.rollouts.prompts import Prompt
 
 KIND = "rollout"
@@ -75,9 +75,9 @@ def write_cycle(folder: Path, rollouts: Sequence[Rollout], width: int, tokenizer
     write_shards(partial, KIND, rows, sequence_length=width - 1, tokenizer_digest=digest, vocab_size=vocab_size, counts=counts)
     _write_replies(partial / REPLIES, rollouts)
     for path in (*sorted(partial.iterdir()), partial):
-        _flush_to_disk(path)
+        flush_to_disk(path)
     partial.rename(folder)
-    _flush_to_disk(folder.parent)
+    flush_to_disk(folder.parent)
 
 
 def columns(rollouts: Sequence[Rollout], width: int, token_type: np.dtype[np.unsignedinteger]) -> dict[str, Array]:
@@ -114,11 +114,3 @@ def _write_replies(path: Path, rollouts: Sequence[Rollout]) -> None:
         said = {"question": question["question"], "fact": question["fact"], "reply": rollout.text, "ended": ended}
         lines.append(json.dumps({**said, "reward": rollout.reward, "rewards": rollout.rewards}, ensure_ascii=False) + "\n")
     path.write_text("".join(lines), encoding="utf-8")
-
-
-def _flush_to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

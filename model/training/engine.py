@@ -29,7 +29,7 @@ from model.training.optimizers.change import UpdateRatio
 from model.training.optimizers.state import whole_state
 from model.training.parallel.compile import deepspeed_config
 from model.training.parallel.tensor import finish_cut, join_parts
-from model.training.precision import AUTOCAST, LossScale
+from model.training.precision import LossScale, autocast
 from model.training.schedule import rate_factor
 from model.training.train_module import Purpose, TrainModule, dropout_seed, require_compiler
 
@@ -308,7 +308,7 @@ class Engine:
         self.deepspeed.eval()
         try:
             whole = self._copied(network, device) if self._stage == 3 or self.job.resources.parallel.tensor > 1 else network
-            with torch.no_grad(), torch.autocast(device.type, AUTOCAST.get(products), enabled=products in AUTOCAST):
+            with torch.no_grad(), autocast(device.type, products):
                 yield whole
         finally:
             self.deepspeed.train()

@@ -14,6 +14,11 @@ from model.training.config import TrainConfig
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
+def autocast(device_type: str, products: str) -> torch.autocast:
+    """Return the context in which matrix products have this type; any other name than those of `AUTOCAST` changes nothing."""
+    return torch.autocast(device_type, AUTOCAST.get(products), enabled=products in AUTOCAST)
+
+
 class LossScale:
     """Dynamic loss scale (Micikevicius et al., 2018): halved when a gradient overflows, doubled after `loss_scale_window` good updates.
 

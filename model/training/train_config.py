@@ -1,7 +1,7 @@
 """The settings of every kind of training that affect the weights; `resources` holds those that affect only speed.
 
-Steps count optimizer updates from 1; a batch is counted in sequences of the model's context. A key that the chosen optimizer, schedule or
-precision does not read is refused (`NEEDS`). Cheap to import (pydantic alone).
+Steps count optimizer updates from 1; a batch is counted in sequences of the model's context. A setting that the chosen optimizer,
+schedule or precision does not have is refused (`flat_keys`), a key that does nothing too (`NEEDS`). Cheap to import (pydantic alone).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import Field, model_validator
 from model.adapters.config import AdapterConfig
 from model.adapters.full import FullConfig
 from model.loading.mixture_config import MixturePhase, check_phases
+from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.networks.base import Ability
 from model.training.flat_keys import SECTIONS, place_flat_keys
 from model.training.guards.config import GuardsConfig
@@ -190,6 +191,11 @@ class CorpusTrainConfig(TrainConfig):
         return self.within_documents
 
 
+def step_name(kind: str) -> Any:
+    """Return the field `name` of a step of tuning, which is its kind unless it is given."""
+    return Field(kind, pattern=NAME_PATTERN, json_schema_extra=NOT_IDENTITY, description="its position is tune.<name>; name")
+
+
 class TuningConfig(TrainConfig):
     """A step of tuning: training that goes on from a model.
 
@@ -198,7 +204,7 @@ class TuningConfig(TrainConfig):
 
     READS: ClassVar[RowKind]
 
-    name: str = Field(description="its position is tune.<name>; name")
+    name: str
 
     @property
     def title(self) -> str:

@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from model.networks.network import Network
 from model.objectives.protocol import POLICY, Objective
 from model.training.job import JobError
-from model.training.precision import AUTOCAST
+from model.training.precision import autocast
 from model.training.precisions.base import PrecisionBase
 
 Purpose = Literal["sums", "drawn", "logits"]
@@ -48,7 +47,7 @@ class TrainModule(nn.Module):
         if purpose == "logits":
             return self.network.logits(batch)
         device_type = next(iter(batch.values())).device.type
-        with torch.autocast(device_type, AUTOCAST.get(self.products), enabled=self.products in AUTOCAST):
+        with autocast(device_type, self.products):
             if purpose == "drawn":
                 batch = self.objective.drawn(self.models, batch)  # type: ignore[attr-defined]  # the config refuses objectives without it
             return self.objective.sums(self.models, batch)

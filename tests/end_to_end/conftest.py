@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,21 @@ class FinishedRun:
     def folder(self, position: str) -> Path:
         """Return the folder of the artifact at a position."""
         return self.store.local(self.artifacts[position])
+
+
+@contextmanager
+def run_at_home(recipe_file: str, own_home: Path, reused: Store | None = None) -> Iterator[FinishedRun]:
+    """Plan and run a recipe in a home of its own, which stays the home inside; `reused`: it begins with a copy of this store."""
+    from flows.cli.planning import plan_recipe
+    from flows.pipeline import pipeline
+
+    if reused is not None:
+        shutil.copytree(reused.root, own_home / "store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FOLIO_HOME", str(own_home))
+        recipe = load(recipe_file)
+        before = plan_recipe(recipe_file, (), frozenset(), False).decisions
+        yield FinishedRun(recipe, pipeline(recipe), Store(store_url(), own_home / "cache" / "artifacts"), before)
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,9 @@ import pytest
 import torch
 
 from flows.cli.planning import plan_recipe
-from flows.recipe.loading import load
-from flows.services.home import store_url
 from model.evaluation.gate import judge
 from model.networks.directory import load_model, read_config
-from tasks.stage.store.store import Store
-from tests.end_to_end.conftest import FinishedRun
+from tests.end_to_end.conftest import FinishedRun, run_at_home
 
 RECIPE = str(Path(__file__).with_name("adapted.yaml"))
 
@@ -25,13 +22,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def adapted(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedRun]:
     """The recipe's run, in a home of its own."""
-    from flows.pipeline import pipeline
-
-    own_home = tmp_path_factory.mktemp("adapted")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOLIO_HOME", str(own_home))
-        recipe = load(RECIPE)
-        yield FinishedRun(recipe, pipeline(recipe), Store(store_url(), own_home / "cache" / "artifacts"), [])
+    with run_at_home(RECIPE, tmp_path_factory.mktemp("adapted")) as finished:
+        yield finished
 
 
 def test_the_gate_passes_the_tuned_model_and_would_stop_the_untuned_one(adapted: FinishedRun) -> None:

@@ -13,13 +13,12 @@ from flows.cli.chat_session import talk
 from flows.cli.planning import plan_recipe
 from flows.cli.views.run_summary import summary
 from flows.recipe.loading import load
-from flows.services.home import home, store_url
+from flows.services.home import home
 from model.evaluation.evaluate import evaluate
 from model.evaluation.gate import judge
 from model.inference.open_model import open_model
 from model.networks.directory import load_model, read_config, save_model
-from tasks.stage.store.store import Store
-from tests.end_to_end.conftest import FinishedRun
+from tests.end_to_end.conftest import FinishedRun, run_at_home
 
 KINDS = ("recurrent", "encoder")
 GREEDY = {"temperature": 0.0, "top_k": None, "top_p": None, "max_new_tokens": 24}
@@ -32,12 +31,8 @@ def recipe_file(kind: str) -> str:
 @pytest.fixture(scope="module", params=KINDS)
 def finished(request: pytest.FixtureRequest, prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedRun]:
     """The recipe's run, in a home of its own."""
-    from flows.pipeline import pipeline
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOLIO_HOME", str(tmp_path_factory.mktemp(request.param)))
-        recipe = load(recipe_file(request.param))
-        yield FinishedRun(recipe, pipeline(recipe), Store(store_url(), home() / "cache" / "artifacts"), [])
+    with run_at_home(recipe_file(request.param), tmp_path_factory.mktemp(request.param)) as finished:
+        yield finished
 
 
 @pytest.mark.slow

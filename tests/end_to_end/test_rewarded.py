@@ -9,11 +9,9 @@ from statistics import mean
 
 import pytest
 
-from flows.recipe.loading import load
-from flows.services.home import home, store_url
+from flows.services.home import home
 from model.evaluation.gate import judge
-from tasks.stage.store.store import Store
-from tests.end_to_end.conftest import FinishedRun
+from tests.end_to_end.conftest import FinishedRun, run_at_home
 
 RECIPE = str(Path(__file__).with_name("rewarded.yaml"))
 
@@ -23,13 +21,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def rewarded(prefect: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedRun]:
     """The recipe's run, in a home of its own."""
-    from flows.pipeline import pipeline
-
-    own_home = tmp_path_factory.mktemp("rewarded")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOLIO_HOME", str(own_home))
-        recipe = load(RECIPE)
-        yield FinishedRun(recipe, pipeline(recipe), Store(store_url(), own_home / "cache" / "artifacts"), [])
+    with run_at_home(RECIPE, tmp_path_factory.mktemp("rewarded")) as finished:
+        yield finished
 
 
 def test_the_reward_of_sampled_replies_rises(rewarded: FinishedRun) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from flows.cli.planning import plan_recipe
 from flows.cli.snapshot import open_snapshot
 from flows.cli.views.lineage import show_lineage
 from flows.cli.views.run_summary import summary
-from flows.recipe.loading import load
 from flows.services.home import home, store_url
 from model.evaluation.gate import judge
 from model.inference.chat import ChatModel
@@ -26,8 +24,7 @@ from model.quantization.int8 import Int8Config
 from model.quantization.quantize import quantize
 from tasks.lineage.documents import find_document
 from tasks.lineage.holdings import find_holdings
-from tasks.stage.store.store import Store
-from tests.end_to_end.conftest import FinishedRun
+from tests.end_to_end.conftest import FinishedRun, run_at_home
 
 RECIPE = str(Path(__file__).with_name("variants.yaml"))
 
@@ -35,15 +32,8 @@ RECIPE = str(Path(__file__).with_name("variants.yaml"))
 @pytest.fixture(scope="module")
 def variants(four_books: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedRun]:
     """The recipe's run, in a home with a copy of the store of `four_books`, so it reuses what that made before its release."""
-    from flows.pipeline import pipeline
-
-    own_home = tmp_path_factory.mktemp("variants")
-    shutil.copytree(four_books.store.root, own_home / "store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOLIO_HOME", str(own_home))
-        recipe = load(RECIPE)
-        before = plan_recipe(RECIPE, (), frozenset(), False).decisions
-        yield FinishedRun(recipe, pipeline(recipe), Store(store_url(), own_home / "cache" / "artifacts"), before)
+    with run_at_home(RECIPE, tmp_path_factory.mktemp("variants"), four_books.store) as finished:
+        yield finished
 
 
 def test_each_variant_is_a_stage_and_only_what_depends_on_the_list_runs(variants: FinishedRun) -> None:

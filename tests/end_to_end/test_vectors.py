@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +13,8 @@ import torch
 from data.shards.reader import ShardReader
 from data.tokens.encoder import TextEncoder
 from data.tokens.spelling import spelling_table
-from flows.cli.planning import plan_recipe
 from flows.recipe.loading import load
 from flows.recipe.validation import RecipeError
-from flows.services.home import store_url
 from model.evaluation.evaluate import evaluate
 from model.evaluation.gate import judge
 from model.evaluation.loss import evaluate_loss
@@ -25,8 +22,7 @@ from model.inference.chat import ChatModel
 from model.inference.config import SamplingConfig
 from model.inputs.protocol import inputs_of
 from model.networks.directory import load_model, read_config, save_model
-from tasks.stage.store.store import Store
-from tests.end_to_end.conftest import FinishedRun
+from tests.end_to_end.conftest import FinishedRun, run_at_home
 
 RECIPE = str(Path(__file__).with_name("vectors.yaml"))
 
@@ -34,15 +30,8 @@ RECIPE = str(Path(__file__).with_name("vectors.yaml"))
 @pytest.fixture(scope="module")
 def vectors(four_books: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Iterator[FinishedRun]:
     """The recipe's run, in a home with a copy of the store of `four_books`, so it reuses what that made before its rows."""
-    from flows.pipeline import pipeline
-
-    own_home = tmp_path_factory.mktemp("vectors")
-    shutil.copytree(four_books.store.root, own_home / "store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FOLIO_HOME", str(own_home))
-        recipe = load(RECIPE)
-        before = plan_recipe(RECIPE, (), frozenset(), False).decisions
-        yield FinishedRun(recipe, pipeline(recipe), Store(store_url(), own_home / "cache" / "artifacts"), before)
+    with run_at_home(RECIPE, tmp_path_factory.mktemp("vectors"), four_books.store) as finished:
+        yield finished
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from typing import Any
 
 from torch import distributed
 
+from model.networks.directory import flush_to_disk
 from model.training.checkpoint import files
 from model.training.checkpoint.record import RECORD, CheckpointRecord, folder_of
 from model.training.checkpoint.retained import remove_stale_best
@@ -139,7 +140,7 @@ class _PendingWrite:
             if rank == 0:
                 self.record.write(folder)
                 for path in self._directory.glob("*.jsonl"):
-                    files.flush_to_disk(path)
+                    flush_to_disk(path)
         except Exception as error:  # noqa: BLE001  # `wait` raises it, whatever it is
             self._error = error
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.networks.directory import write_atomically
+from model.networks.directory import flush_to_disk, write_atomically
 from model.training.engine import LocalParameter
 from model.training.job import JobError
 from model.training.optimizers.state import read_state, restoring, write_state
@@ -136,15 +135,6 @@ class StoredTensors:
     @staticmethod
     def _cut(whole: Tensor, local: LocalParameter) -> Tensor:
         return whole if local.parts == 1 or not whole.dim() else whole.chunk(local.parts, dim=local.dim)[local.part].contiguous()
-
-
-def flush_to_disk(path: Path) -> None:
-    """Wait until a file, or a folder's list of files, is on the disk itself."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read_counters(engine: AnyEngine) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Weights saved for their validation loss or their step, apart from the checkpoints that a run resumes from.
 
     <checkpoints>/best-000001000.safetensors      the lowest validation loss, until the run ends: with `select: best` it becomes the model
-    <keep_in>/<kind>-<job>/step-000001000/   a model directory retained for good; it outlives the run and is no part of its result
-    <keep_in>/<kind>-<job>/best/             the lowest validation loss so far, and best.json: its step
+    <keep_in>/<kind>-<job>/step-000001000/        a model directory retained for good; it outlives the run and is no part of its result
+    <keep_in>/<kind>-<job>/best/                  the lowest validation loss so far, and best.json: its step
 
 A retained directory loads as any model does: with `folio chat`, as `pretrain.initial`, in transformers.
 Guarantee: a run that resumes from any checkpoint still present finds the best weights from before it.

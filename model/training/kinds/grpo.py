@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.networks.base import Ability
 from model.rollouts.config import RolloutConfig
-from model.training.train_config import RowKind, TuningConfig
+from model.training.train_config import RowKind, TuningConfig, step_name
 
 if TYPE_CHECKING:
     from model.loading.source import BatchShare
@@ -34,7 +33,7 @@ class GrpoConfig(TuningConfig):
     COUNTS_OPERATIONS: ClassVar[bool] = False
 
     kind: Literal["grpo"] = Field("grpo", description="training objective: replies that earn a higher reward than others to their question")
-    name: str = Field("grpo", pattern=NAME_PATTERN, json_schema_extra=NOT_IDENTITY, description="its position is tune.<name>; name")
+    name: str = step_name("grpo")
     steps: int = Field(100, ge=1, description="optimizer steps; each learns from global_batch replies")
     global_batch: int = Field(64, ge=1, description="replies per step, over all workers; a divisor of rollouts.prompts * rollouts.group")
     learning_rate: float = Field(1e-5, gt=0, description="peak learning rate")

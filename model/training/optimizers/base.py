@@ -47,3 +47,13 @@ class OptimizerBase(BaseModel, frozen=True, extra="forbid"):
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
         """Return the optimizer of what is trained of a network. `learning_rate`: its peak."""
         raise NotImplementedError
+
+
+class MomentsConfig(OptimizerBase):
+    """An optimizer with running means of each weight's gradient and of its square."""
+
+    STATE: ClassVar[int] = 2
+
+    beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the gradient's running mean")
+    beta2: float = Field(0.95, ge=0, lt=1, description="decay rate of the squared gradient's running mean")
+    epsilon: float = Field(1e-8, gt=0, description="added to the denominator")

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Self, cast
 
-import torch
 from deepspeed.pipe import LayerSpec, TiedLayerSpec
 from torch import Tensor, nn
 
 from model.networks.network import Network
 from model.objectives.protocol import FromLogits, mean_loss, unit_names
+from model.training.precision import autocast
 
 Carried = Tensor | tuple[Tensor, ...]
 TIED = "tokens"
@@ -59,13 +59,10 @@ class _Layer(nn.Module):
         self._network[0].train(mode)
         return super().train(mode)
 
-    def autocast(self, device: torch.device) -> torch.autocast:
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.products == "bf16")
-
     def read(self, carried: Carried) -> Tensor:
         """x_BTD -> logits_BTV, with the embedding's or the head's matrix, whichever this layer owns."""
         x_BTD, _ = _unpack(carried)
-        with self.autocast(x_BTD.device):
+        with autocast(x_BTD.device.type, self.products):
             return self._network[0].read(x_BTD)
 
 
@@ -78,7 +75,7 @@ class Embedding(_Layer):
 
     def forward(self, carried: Carried) -> Carried:
         tokens_BT, columns = _unpack(carried)
-        with self.autocast(tokens_BT.device):
+        with autocast(tokens_BT.device.type, self.products):
             return _pack(self._parts.embed({"tokens": tokens_BT, **columns}), columns)
 
 
@@ -91,7 +88,7 @@ class Blocks(_Layer):
 
     def forward(self, carried: Carried) -> Carried:
         x_BTD, columns = _unpack(carried)
-        with self.autocast(x_BTD.device):
+        with autocast(x_BTD.device.type, self.products):
             return _pack(self._parts.run(self.blocks, x_BTD, columns), columns)
 
 
@@ -104,7 +101,7 @@ class Norm(_Layer):
 
     def forward(self, carried: Carried) -> Carried:
         x_BTD, _ = _unpack(carried)
-        with self.autocast(x_BTD.device):
+        with autocast(x_BTD.device.type, self.products):
             return cast(Tensor, self.norm(x_BTD))
 
 

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from model.layers.attention_plan import AttentionInputs
-from model.networks.decoder import BlockInputs, Decoder
+from model.layers.block import BlockInputs
+from model.networks.decoder import Decoder
 from model.networks.decoder_config import DecoderConfig
 from tests.model.networks.spread import spread
 

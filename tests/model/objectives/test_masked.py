@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from model.networks.encoder import Encoder
 from model.networks.encoder_config import EncoderConfig
-from model.objectives.masked import IGNORED, KEPT, MASKED, Masked, hide
+from model.objectives.masked import KEPT, MASKED, Masked, hide
+from model.objectives.protocol import IGNORED
 
 VOCABULARY, CONTEXT = 37, 24
 

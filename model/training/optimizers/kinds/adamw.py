@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from model.training.optimizers.base import OptimizerBase
+from model.training.optimizers.base import MomentsConfig
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
 
 
-class AdamWConfig(OptimizerBase):
+class AdamWConfig(MomentsConfig):
     """AdamW: Adam with decoupled weight decay (Loshchilov and Hutter, 2019)."""
 
-    STATE: ClassVar[int] = 2
-
     kind: Literal["adamw"] = Field("adamw", description="optimizer")
-    beta1: float = Field(0.9, ge=0, lt=1, description="decay rate of the gradient's running mean")
-    beta2: float = Field(0.95, ge=0, lt=1, description="decay rate of the squared gradient's running mean")
-    epsilon: float = Field(1e-8, gt=0, description="added to the denominator")
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
         """Return the optimizer of what is trained of a network."""

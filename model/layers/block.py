@@ -1,0 +1,59 @@
+"""A Transformer's block, and what all blocks of one forward pass share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.layers.attention import Attention, AttentionCache
+from model.layers.attention_plan import AttentionInputs, AttentionPlan
+from model.layers.config import BlockConfig
+from model.layers.feed_forward import FeedForward
+from model.layers.latent_attention import LatentAttention
+from model.layers.norms import make_norm
+from model.layers.positions.rotary import Rotary, RotaryTable
+
+
+@dataclass(frozen=True)
+class BlockInputs:
+    """What all blocks of one forward pass share besides the residual stream. Not a tuple, since ZeRO unpacks a block's tuples."""
+
+    rotary: Rotary | None
+    plan: AttentionPlan
+
+
+class Block(nn.Module):
+    """Attention, then feed-forward, each added to the residual stream; a norm before each, or after each addition."""
+
+    def __init__(self, config: BlockConfig, layer: int) -> None:
+        super().__init__()
+        self.post, self.dropout = config.norm_place == "post", config.dropout
+        self.input_layernorm = make_norm(config, rounded=not self.post)
+        self.self_attn = (Attention if config.attention == "grouped" else LatentAttention)(config, layer)
+        self.post_attention_layernorm = make_norm(config, rounded=not self.post)
+        self.mlp = FeedForward(config)
+
+    def forward(self, x_BTD: Tensor, shared: BlockInputs, cache: AttentionCache | None = None) -> Tensor:
+        if self.post:
+            x_BTD = self.input_layernorm(x_BTD + self._dropout(self.self_attn(x_BTD, shared.rotary, shared.plan, cache)))
+            out_BTD: Tensor = self.post_attention_layernorm(x_BTD + self._dropout(self.mlp(x_BTD)))
+            return out_BTD
+        x_BTD = x_BTD + self._dropout(self.self_attn(self.input_layernorm(x_BTD), shared.rotary, shared.plan, cache))
+        out_BTD = x_BTD + self._dropout(self.mlp(self.post_attention_layernorm(x_BTD)))
+        return out_BTD
+
+    def _dropout(self, x_BTD: Tensor) -> Tensor:
+        return functional.dropout(x_BTD, self.dropout) if self.dropout and self.training else x_BTD
+
+
+def rotary_of(table: RotaryTable | None, inputs: AttentionInputs, x_BTD: Tensor) -> Rotary | None:
+    """Return the cosines and sines of the tokens' positions, in the type that attention computes in; None without a table."""
+    if table is None:
+        return None
+    cos_PR, sin_PR = (values.to(inputs.dtype) for values in table.cos_sin(inputs.end, x_BTD))
+    positions_BT = inputs.positions_BT
+    if positions_BT is None:
+        return cos_PR[inputs.start : inputs.stop], sin_PR[inputs.start : inputs.stop]
+    return cos_PR[positions_BT][:, None], sin_PR[positions_BT][:, None]
