@@ -50,10 +50,12 @@ def _section(
     if not isinstance(settings, Mapping):
         return settings
     settings = {"kind": default, **settings}
-    config = kinds.get(settings["kind"])
+    config = next((config for kind, config in kinds.items() if kind == settings["kind"]), None)
+    if config is None:
+        return settings  # the union names the kinds that there are
     for key, value in flat.items():
         name = names[key]
-        if config is None or name not in config.model_fields:
+        if name not in config.model_fields:
             usual = next(kind.model_fields[name].default for kind in kinds.values() if name in kind.model_fields)
             if value != usual:
                 shown = type(usual)(value) if isinstance(value, int) else value

@@ -81,3 +81,10 @@ def test_an_optimizer_says_what_it_needs_and_keeps() -> None:
     assert {name: (config.STATE, config.matrix_state) for name, config in kinds.items()} == {
         "adamw": (2, 2), "lion": (1, 1), "muon": (2, 1), "sophia": (2, 2), "adafactor": (0, 0),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("kind", [["muon"], {"muon": 1}, 3, None], ids=str)
+def test_a_kind_that_is_no_name_is_refused_as_a_fault_of_the_recipe(section: str, kind: Any) -> None:
+    with pytest.raises(ValidationError, match="does not match any of the expected tags"):
+        PretrainConfig.model_validate({section: {"kind": kind}})
