@@ -22,7 +22,7 @@ def talk(model: str, variant: str | None, sampling: dict[str, Any], seed: int | 
     from model.inference.chat import ChatModel
     from model.inference.config import SamplingConfig
 
-    session = ChatModel.open(variant_directory(directory, variant) if variant else directory)
+    session = ChatModel.open(directory if variant is None else variant_directory(directory, variant))
     config, seed = SamplingConfig(**sampling), seed or 0
     if question is not None:
         _reply(session, question, config, seed)

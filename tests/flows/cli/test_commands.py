@@ -190,12 +190,17 @@ def test_top_k_top_p_and_a_seed_without_a_temperature_are_refused_since_nothing_
     for name, value in (("top_k", 5), ("top_p", 0.9)):
         sampling = {"temperature": 0.0, "top_k": None, "top_p": None, "max_new_tokens": 8, name: value}
         with pytest.raises(ValueError, match=r"--top-k and --top-p .*--temperature 0 draws nothing; give one"):
-            talk("four_books", False, sampling, None, "Continue: The cat")
+            talk("four_books", None, sampling, None, "Continue: The cat")
     with pytest.raises(ValueError, match=r"--seed.*--temperature 0 draws nothing; give one"):
-        talk("four_books", False, {"temperature": 0.0, "top_k": None, "top_p": None, "max_new_tokens": 8}, 3, "Continue: The cat")
+        talk("four_books", None, {"temperature": 0.0, "top_k": None, "top_p": None, "max_new_tokens": 8}, 3, "Continue: The cat")
 
 
-@pytest.mark.parametrize("words", [("--variant", "small"), ("--int8",)])
+def test_two_variants_at_once_are_refused(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked = failed(capsys, monkeypatch, "chat", str(tmp_path), "--int8", "--variant", "small", "--ask", "?")
+    assert "--int8 is short for --variant int8, and --variant small is given too; keep one" in asked
+
+
+@pytest.mark.parametrize("words", [("--variant", "small"), ("--variant", ""), ("--int8",)])
 def test_a_variant_that_a_model_does_not_have_is_answered_with_those_it_has(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
