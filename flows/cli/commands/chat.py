@@ -25,7 +25,7 @@ def chat(
     from flows.cli.chat_session import talk
 
     if int8:
-        if variant not in (None, "int8"):
+        if variant is not None:
             raise ValueError(f"--int8 is short for --variant int8, and --variant {variant} is given too; keep one")
         variant = "int8"
     talk(model, variant, {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}, seed, question)
