@@ -1,0 +1,155 @@
+"""Import the repository's modules from a snapshot, instrumented, and note which were asked for by name at run time.
+
+It stands before Python's own finders. A module looks as always (`__file__`, `__spec__`, loader, resources); only its builtins are copies in
+which `getattr` and `hasattr` note the names asked for, and its class notes what is read of it as an object.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from pathlib import Path
+from types import CodeType, FrameType, ModuleType
+from typing import Any
+
+from tasks.stage.identity.tracing.instrument import MARK, instrumented
+from tasks.stage.identity.tracing.mark_file import MarkFile
+from tasks.stage.identity.tracing.source import Source
+
+STATIC = frozenset({"IMPORT_NAME", "IMPORT_FROM", "IMPORT_STAR"})
+FROZEN = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
+# These read a class's module to evaluate its annotations, whose names count already.
+NAMESPACE_READERS = ("/pydantic/", "/typing.py", "/typing_extensions.py", "/dataclasses.py", "/pydantic_settings/")
+PLAIN = frozenset({"__spec__", "__path__", "__name__", "__file__", "__loader__", "__package__", "__class__", "__builtins__", "__cached__"})
+
+
+class Importer:
+    """A finder for `sys.meta_path`."""
+
+    def __init__(self, marks: MarkFile, source: Source, cache: Path | None) -> None:
+        """Import from `source`, marking in `marks`; `cache`: folder for compiled code."""
+        self.marks, self.source, self.cache = marks, source, cache
+        self.builtins = builtins.__dict__ | {"getattr": self._getattr, "hasattr": self._hasattr}
+        self._module_type = _recorded_type(self)
+        self._paths: dict[str, str] = {}
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Return the spec of a module of the repository; None for a library's, whose first name is noted."""
+        if path is not None and not any(self.source.relative(str(folder)) is not None for folder in path):
+            return None
+        base = name.replace(".", "/")
+        for relative, package in ((f"{base}/__init__.py", True), (f"{base}.py", False)):
+            if self.source.is_file(relative):
+                if not _is_static(sys._getframe(1), str(self.source.root)):
+                    self.marks.log("root", name)
+                return self._spec(name, relative, package)
+        if self.source.is_folder(base) and any(part.endswith(".py") for part in self.source.walk(base)):
+            return None  # a namespace package: Python's own finder makes it
+        self.marks.log("library", name.partition(".")[0])
+        return None
+
+    def _spec(self, name: str, relative: str, package: bool) -> ModuleSpec:
+        filename = str(self.source.root / relative)
+        spec = ModuleSpec(name, Loader(name, filename, self, relative), origin=filename, is_package=package)
+        spec.has_location = True
+        if package:
+            spec.submodule_search_locations = [str(Path(filename).parent)]
+        return spec
+
+    def compile(self, relative: str) -> tuple[CodeType, list[str]]:
+        """Return a module's instrumented code and its definitions."""
+        return instrumented(self.source.text(relative) or b"", relative, str(self.source.root / relative), self.cache)
+
+    def run(self, module: ModuleType, relative: str) -> None:
+        """Execute a module with builtins of its own."""
+        code, names = self.compile(relative)
+        own = dict(self.builtins)
+        module.__dict__["__builtins__"] = own
+        self._paths[module.__name__] = relative
+        self.marks.module(module.__name__, relative, names, lambda region: own.__setitem__(MARK, region))
+        module.__class__ = self._module_type
+        exec(code, module.__dict__)
+
+    def read(self, module: ModuleType, name: str, frame: FrameType) -> None:
+        """Note that a name of a module was read as an attribute."""
+        if frame.f_code.co_filename.startswith("<frozen importlib") or name in PLAIN or _operation(frame) == "IMPORT_FROM":
+            return
+        if name == "__dict__" and any(part in frame.f_code.co_filename for part in NAMESPACE_READERS):
+            return
+        if (path := self._paths.get(ModuleType.__getattribute__(module, "__name__"))) is not None:
+            self.marks.log("read", path, name)
+
+    def _getattr(self, owner: Any, name: str, *default: Any) -> Any:
+        self._asked(owner, name)
+        return getattr(owner, name, *default)
+
+    def _hasattr(self, owner: Any, name: str) -> bool:
+        self._asked(owner, name)
+        return hasattr(owner, name)
+
+    def _asked(self, owner: Any, name: object) -> None:
+        if not isinstance(owner, ModuleType) and isinstance(name, str):
+            self.marks.log("attribute", name)
+
+
+class Loader(SourceFileLoader):
+    """Loads one module of the repository from the snapshot."""
+
+    def __init__(self, name: str, filename: str, importer: Importer, relative: str) -> None:
+        """Load `relative` as `name`."""
+        super().__init__(name, filename)
+        self._importer, self._relative = importer, relative
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute the module."""
+        self._importer.run(module, self._relative)
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the instrumented code, as `python -m` asks for it; what it defines marks itself in `__main__`."""
+        code, names = self._importer.compile(self._relative)
+        self._importer.marks.log("program", fullname, self._relative)
+        self._importer.marks.module("__main__", self._relative, names, lambda region: setattr(builtins, MARK, region))
+        return code
+
+    def get_data(self, path: str) -> bytes:
+        """Return a file's bytes, those of the snapshot where it has them."""
+        relative = self._importer.source.relative(str(path))
+        found = None if relative is None else self._importer.source.text(relative)
+        if relative is None or found is None:
+            return super().get_data(path)
+        if relative != self._relative:
+            self._importer.marks.log("file", relative)
+        return found
+
+
+def _recorded_type(importer: Importer) -> type[ModuleType]:
+    class RecordedModule(ModuleType):
+        """A module that notes what is read of it."""
+
+        def __getattribute__(self, name: str) -> Any:
+            importer.read(self, name, sys._getframe(1))
+            return super().__getattribute__(name)
+
+    RecordedModule.__name__ = RecordedModule.__qualname__ = "module"
+    RecordedModule.__module__ = "builtins"
+    return RecordedModule
+
+
+_operations: dict[tuple[CodeType, int], str] = {}
+
+
+def _operation(frame: FrameType) -> str:
+    key = (frame.f_code, frame.f_lasti)
+    if key not in _operations:
+        _operations[key] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+    return _operations[key]
+
+
+def _is_static(frame: FrameType | None, root: str) -> bool:
+    """Return whether a module is being imported by an import statement of the repository."""
+    while frame is not None and frame.f_code.co_filename in FROZEN:
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename.startswith(root) and _operation(frame) in STATIC

@@ -1,0 +1,76 @@
+"""The file in which a process marks what it does: one byte a definition, mapped into memory, and a log of everything rarer.
+
+Both survive any kill, since a write reaches the kernel at once. A forked child opens files of its own. This module imports nothing but the
+standard library, since it works before anything else of ours is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import sys
+import threading
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+CAPACITY = 1 << 17  # definitions in one process; the file is sparse
+VERSION = 1
+
+
+class MarkFile:
+    """The marks of this process. `log` writes each different line once."""
+
+    def __init__(self, folder: Path, snapshot: str) -> None:
+        """Open new files in `folder` and shake hands."""
+        self.folder, self.snapshot = folder, snapshot
+        self._modules: list[tuple[list[object], Callable[[memoryview], None]]] = []
+        self._used = 0
+        self._seen: set[str] = set()
+        self._lock = threading.Lock()
+        self._open()
+        os.register_at_fork(after_in_child=self._forked)
+
+    def _open(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        flags = os.open(self.folder / f"{name}.flags", os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        os.ftruncate(flags, CAPACITY)
+        self.flags = memoryview(mmap.mmap(flags, CAPACITY))
+        os.close(flags)
+        self._log = os.open(self.folder / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self.log("start", VERSION, os.getpid(), os.getppid(), self.snapshot, ".".join(map(str, sys.version_info[:3])))
+
+    def _forked(self) -> None:
+        """Go on in files of this process; what it had loaded is written again."""
+        self._lock, self._seen = threading.Lock(), set()
+        self._open()
+        for module, renew in self._modules:
+            renew(self._region(module))
+
+    def log(self, kind: str, *values: object) -> None:
+        """Write one line, unless this process has written it before."""
+        line = json.dumps([kind, *values])
+        if line in self._seen:
+            return
+        with self._lock:
+            self._seen.add(line)
+            os.write(self._log, f"{line}\n".encode())
+
+    def module(self, name: str, path: str, qualnames: list[str], renew: Callable[[memoryview], None]) -> None:
+        """Give `renew` the bytes in which a module's definitions mark themselves, now and after a fork."""
+        known: list[object] = [name, path, qualnames]
+        with self._lock:
+            first, self._used = self._used, self._used + len(qualnames)
+        if self._used > CAPACITY:
+            raise RuntimeError(f"{path}: more than {CAPACITY} definitions in one process; raise CAPACITY in {__name__}")
+        known.append(first)
+        self._modules.append((known, renew))
+        renew(self._region(known))
+
+    def _region(self, module: list[object]) -> memoryview:
+        name, path, qualnames, first = module
+        self.log("module", name, path, qualnames, first)
+        assert isinstance(first, int) and isinstance(qualnames, list)
+        return self.flags[first : first + len(qualnames)]

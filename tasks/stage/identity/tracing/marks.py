@@ -1,0 +1,122 @@
+"""Marks: what an execution ran and read, as its processes wrote it down. Kept with the record; a trace is computed of them.
+
+Marks are facts of the past and hold no hash of code: what the same marks mean on another source is `trace_of`'s question.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from tasks.stage.identity.tracing.mark_file import VERSION
+
+
+class MissingMarks(RuntimeError):
+    """A process of an execution left no marks, or not all, so nothing can be said about what it ran."""
+
+
+class Marks(BaseModel, frozen=True, extra="forbid"):
+    """What was entered, imported, read and missed. Paths are relative to the repository.
+
+    `modules`: module name -> path, of all that were imported. `roots`: modules that were asked for by name at run time. `programs`: modules
+    that ran as `__main__`. `entered`: "path:qualname". `reads`: "path:name" read of a module object at run time. `attributes`: names asked
+    for by `getattr`. `files`, `exists`, `absent`, `listings`: of the repository. `libraries`: first names of modules that were imported
+    after the beginning; `present`: all there were. `processes`: how many have marked. `snapshot`: the source it ran.
+    """
+
+    modules: dict[str, str] = {}
+    roots: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    entered: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    exists: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    listings: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    present: tuple[str, ...] = ()
+    python: str = ""
+    processes: int = 0
+    snapshot: str = ""
+
+    @classmethod
+    def read(cls, folder: Path) -> Marks:
+        """Unite the marks of all processes that marked in a folder. Raises MissingMarks if one of them is missing or its marks are torn."""
+        collected = _Collected()
+        for log in sorted(folder.glob("*.log")):
+            collected.add(log)
+        collected.require_all(folder)
+        return collected.marks()
+
+    def union(self, other: Marks) -> Marks:
+        """Return the marks of two executions that together made one artifact, such as one that continued from the other's checkpoint."""
+        mine, theirs = self.model_dump(), other.model_dump()
+        merged: dict[str, object] = {
+            name: tuple(sorted({*value, *theirs[name]})) for name, value in mine.items() if isinstance(value, tuple)
+        }
+        return Marks.model_validate(
+            {**theirs, **merged, "modules": self.modules | other.modules, "processes": self.processes + other.processes}
+        )
+
+
+class _Collected:
+    def __init__(self) -> None:
+        self.sets: dict[str, set[str]] = {}
+        self.modules: dict[str, str] = {}
+        self.started: dict[int, int] = {}
+        self.parents: list[int] = []
+        self.python = self.snapshot = ""
+
+    def add(self, log: Path) -> None:
+        text = log.read_text(encoding="utf-8")
+        flags = log.with_suffix(".flags").read_bytes()
+        if not text.endswith("\n"):
+            raise MissingMarks(f"{log}: its last line is torn")
+        lines = [json.loads(line) for line in text.splitlines()]
+        if lines[0][:2] != ["start", VERSION]:
+            raise MissingMarks(f"{log}: begins with {lines[0]}, not with a handshake of version {VERSION}")
+        _, _, pid, parent, self.snapshot, self.python = lines[0]
+        self.parents.append(parent)
+        for kind, *values in lines[1:]:
+            if kind == "module":
+                name, path, qualnames, first = values
+                self.modules[path if name == "__main__" else name] = path
+                entered = (f"{path}:{q}" for q, flag in zip(qualnames, flags[first : first + len(qualnames)], strict=True) if flag)
+                self.sets.setdefault("entered", set()).update(entered)
+            elif kind == "started":
+                self.started[pid] = self.started.get(pid, 0) + 1
+            else:
+                self.sets.setdefault(kind, set()).add(":".join(map(str, values)))
+
+    def require_all(self, folder: Path) -> None:
+        if not self.parents:
+            raise MissingMarks(f"{folder}: no process has marked")
+        for pid, count in self.started.items():
+            if self.parents.count(pid) < count:
+                raise MissingMarks(
+                    f"{folder}: process {pid} started {count} Python processes, of which {self.parents.count(pid)} have marked; "
+                    "a process that imports this repository must start with FOLIO_MARKS, FOLIO_SNAPSHOT and PYTHONPATH as its parent has them"
+                )
+
+    def marks(self) -> Marks:
+        of = {kind: tuple(sorted(values)) for kind, values in self.sets.items()}
+        return Marks(
+            modules=dict(sorted(self.modules.items())),
+            roots=tuple(sorted({*of.get("root", ()), *(name.partition(":")[0] for name in of.get("named", ()))})),
+            programs=tuple(sorted(value.partition(":")[2] for value in of.get("program", ()))),
+            entered=of.get("entered", ()),
+            reads=of.get("read", ()),
+            attributes=of.get("attribute", ()),
+            files=of.get("file", ()),
+            exists=of.get("exists", ()),
+            absent=of.get("absent", ()),
+            listings=of.get("listing", ()),
+            libraries=of.get("library", ()),
+            present=tuple(sorted({*of.get("preloaded", ()), *of.get("present", ()), *of.get("library", ())})),
+            python=self.python,
+            processes=len(self.parents),
+            snapshot=self.snapshot,
+        )

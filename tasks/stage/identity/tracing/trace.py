@@ -1,0 +1,81 @@
+"""The trace of an execution: what it read, as name -> hash; computed of its marks and a source, so it can be asked of today's."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel
+
+from tasks.stage.identity.tracing.marks import Marks
+from tasks.stage.identity.tracing.source import Source
+
+Kind = Literal["ran", "mentioned", "statement", "import", "file", "listing", "exists", "absent", "library", "python"]
+
+
+class Trace(BaseModel, frozen=True, extra="forbid"):
+    """What an execution read: "kind path:name" -> hash."""
+
+    entries: dict[str, str]
+
+    @property
+    def hash(self) -> str:
+        """Hex sha256 of all entries."""
+        text = json.dumps(sorted(self.entries.items()), ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class Change(BaseModel, frozen=True):
+    """One entry in which two traces differ; `str(change)` says it as a sentence."""
+
+    kind: str
+    path: str
+    name: str
+    change: Literal["changed", "added", "gone"]
+    old: str = ""
+    new: str = ""
+
+    def __str__(self) -> str:
+        """Return a sentence such as "ran `spans` in data/dedup/words.py, which changed"."""
+        what = {"changed": "which changed", "added": "which was added", "gone": "which is gone"}[self.change]
+        if self.kind in ("ran", "mentioned"):
+            return f"{'ran' if self.kind == 'ran' else 'mentions'} `{self.name}` in {self.path}, {what}"
+        if self.kind == "file":
+            return f"reads {self.path}, {what}"
+        if self.kind == "library":
+            return f"library {self.path}: {self.old or 'none'} -> {self.new or 'none'}"
+        if self.kind == "python":
+            return f"Python: {self.old} -> {self.new}"
+        return f"{self.kind} {self.path}{f' `{self.name}`' if self.name else ''}, {what}"
+
+
+def trace_of(marks: Marks, source: Source, *, cache: Path | None = None) -> Trace:
+    """Return the trace that an execution with these marks has on a source; a pure function of the two and the installed libraries.
+
+    `cache`: folder, such as `home / "cache" / "traces"`, that keeps what is known of a file by its content.
+    """
+    entries = {f"file {path}": source.digest_of(path) for path in marks.modules.values()}
+    entries |= {f"file {path}": source.digest_of(path) for path in marks.files}
+    entries |= {f"listing {path}": " ".join(source.listing(path)) for path in marks.listings}
+    entries["python"] = marks.python
+    return Trace(entries=dict(sorted(entries.items())))
+
+
+def changes(old: Trace, marks: Marks, source: Source, *, cache: Path | None = None) -> tuple[Change, ...]:
+    """Return how the trace of these marks on a source differs from one that was recorded; empty if and only if they are equal."""
+    return differences(old, trace_of(marks, source, cache=cache))
+
+
+def differences(old: Trace, new: Trace) -> tuple[Change, ...]:
+    """Return the entries in which two traces differ."""
+    found = []
+    for entry in sorted({*old.entries, *new.entries}):
+        before, after = old.entries.get(entry), new.entries.get(entry)
+        if before != after:
+            kind, _, rest = entry.partition(" ")
+            path, _, name = rest.partition(":")
+            change: Literal["changed", "added", "gone"] = "added" if before is None else "gone" if after is None else "changed"
+            found.append(Change(kind=kind, path=path, name=name, change=change, old=before or "", new=after or ""))
+    return tuple(found)
