@@ -15,7 +15,7 @@ every shard. A stage that takes shards without being sharded gets a list of path
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,13 +23,12 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from tasks.stage.execution.execute import execute
 from tasks.stage.execution.plan import decide, position_names
 from tasks.stage.execution.run import STAGE_BODIES, PipelineRun, current_run
 from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.fingerprint import changed_definitions, fingerprint
 from tasks.stage.identity.key import flatten, library_versions, stable
-from tasks.stage.store.artifact import PendingArtifact, ShardedArtifact, StageInput, StageOutput, expand_shards
+from tasks.stage.store.artifact import Artifact, PendingArtifact, ShardedArtifact, StageInput, StageOutput, expand_shards
 from tasks.stage.workspace import Body, Metrics, ShardIndex, Workspace
 
 __all__ = ["STAGES", "Hook", "Metrics", "ShardIndex", "ShardedStage", "Stage", "Workspace", "stage"]
@@ -83,7 +82,14 @@ class Stage:
         call = self.decide_call(run, config, {name: value for name, value in inputs.items() if value is not None}, None)
         if run.options.planning:
             return call.decision.artifact or PendingArtifact(position=self.position)
-        return execute(run, self.position, [call])[0]
+        return self.execute(run, [call])[0]
+
+    def execute(self, run: PipelineRun, calls: Sequence[StageCall]) -> list[Artifact]:
+        """Return the artifacts of decided calls, reused or made."""
+        # A body's process imports this module as well, and needs nothing of Prefect.
+        from tasks.stage.execution.execute import execute
+
+        return execute(run, self.position, calls)
 
     def decide_call(self, run: PipelineRun, config: BaseModel, given: Inputs, shard: ShardIndex | None) -> StageCall:
         """Decide about one call, and return it with all that is needed to execute it."""
@@ -140,7 +146,7 @@ class ShardedStage:
         if run.options.planning:
             planned = tuple(call.decision.artifact or PendingArtifact(position=call.decision.position) for call in calls)
             return ShardedArtifact(position=self.stage.position, items=planned)
-        return ShardedArtifact(position=self.stage.position, items=tuple(execute(run, self.stage.position, calls)))
+        return ShardedArtifact(position=self.stage.position, items=tuple(self.stage.execute(run, calls)))
 
     def _input_of_shard(self, name: str, value: StageInput | ShardedArtifact, number: int) -> StageInput:
         if not isinstance(value, ShardedArtifact):

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from typing import TYPE_CHECKING, Any
 
 from tasks.stage.execution.resources import ClusterError, Resources
+
+if TYPE_CHECKING:
+    from prefect.task_runners import TaskRunner
 
 LIBRARIES = ("distributed", "ray")
 LOOPBACK = "127.0.0.1"
@@ -47,6 +48,8 @@ def start_workers(resources: Resources, folder: Path) -> AbstractContextManager[
 
 @contextmanager
 def _threads(resources: Resources) -> Iterator[WorkerGroup]:
+    from prefect.task_runners import ThreadPoolTaskRunner
+
     runner: ThreadPoolTaskRunner[Any] = ThreadPoolTaskRunner(max_workers=resources.cores)
     with runner:
         yield WorkerGroup("threads", runner, lambda: resources.cores)

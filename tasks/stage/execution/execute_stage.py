@@ -1,4 +1,4 @@
-"""Execute one call of a stage: run its body in a workspace and commit what it wrote.
+"""Execute one call of a stage: run its body in a fresh process and a workspace, and commit what it wrote.
 
 A body that raises commits nothing. Work in progress of a killed stage stays under `.staging/<stage>-<key>/resume`, where the same key
 finds it again, and is deleted when the artifact is committed. Nothing here depends on a run, so it works in any process that sees the same
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tasks.stage.execution.job import JobContext, Reporter
 from tasks.stage.execution.resources import Resources
+from tasks.stage.execution.run_body import BodyCall, Listener, run_body
 from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.key import stable
 from tasks.stage.store.artifact import Artifact, PendingArtifact, ShardedArtifact, StageInput, content_digest, list_files
@@ -19,7 +20,6 @@ from tasks.stage.store.origin import origin
 from tasks.stage.store.store import Store
 from tasks.stage.system.progress import ProgressMeter
 from tasks.stage.tracking.cost import Stopwatch
-from tasks.stage.workspace import Workspace
 
 
 class SourceEdited(RuntimeError):
@@ -44,11 +44,14 @@ def _execute(context: JobContext, call: StageCall, resources: Resources, reporte
         )
     run_id = reporter.start()
     base = context.store.scratch(f"{stage}-{key[:16]}")
-    work = _workspace(context, call, base, resources, reporter, watch)
-    metrics = call.body(call.config, work, **{name: _local(context.store, value) for name, value in call.inputs.items()})
-    files = list_files(work.output)
+    body = _body_call(context, call, base, resources)
+    meter = ProgressMeter(position, on_terminal=reporter.on_terminal)
+    executed = run_body(body, Listener(meter, reporter.series, watch.use))
+    watch.add(executed.cpu_seconds)
+    output, metrics = body.folders["output"], executed.metrics
+    files = list_files(output)
     digest, location = content_digest(files), context.store.location_of(stage, call.label, key)
-    model_id, outage = reporter.model(call, digest, location, work.output) if call.is_model else ("", None)
+    model_id, outage = reporter.model(call, digest, location, output) if call.is_model else ("", None)
     stored = stable(call.config, position)
     artifact = Artifact(
         stage=stage,
@@ -64,7 +67,7 @@ def _execute(context: JobContext, call: StageCall, resources: Resources, reporte
         cost=watch.stop(),
         origin=origin(run_id, model_id),
     )
-    context.store.commit(work.output, artifact)
+    context.store.commit(output, artifact)
     shutil.rmtree(base)
     # Raised only now, so that an unreachable database does not cost a finished artifact.
     if outage is not None:
@@ -80,23 +83,20 @@ def _local(store: Store, value: StageInput | ShardedArtifact) -> Path | list[Pat
     return store.local(value)
 
 
-def _workspace(context: JobContext, call: StageCall, base: Path, resources: Resources, reporter: Reporter, watch: Stopwatch) -> Workspace:
+def _body_call(context: JobContext, call: StageCall, base: Path, resources: Resources) -> BodyCall:
     output, scratch, resume = base / "output", base / "scratch", base / "resume"
     for path in (output, scratch):
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir()
     resume.mkdir(exist_ok=True)
-    return Workspace(
-        output=output,
-        scratch=scratch,
-        resume=resume,
-        root=context.root,
-        cache=context.home / "cache",
+    return BodyCall(
+        position=call.decision.position,
+        body=call.body,
+        config=call.config,
+        inputs={name: _local(context.store, value) for name, value in call.inputs.items()},
+        folders={"output": output, "scratch": scratch, "resume": resume, "root": context.root, "cache": context.home / "cache"},
         resources=resources,
-        meter=ProgressMeter(call.decision.position, on_terminal=reporter.on_terminal),
         digests=call.digests(),
         observed=call.observed(),
         shard=call.shard,
-        series=reporter.series,
-        uses=watch.use,
     )

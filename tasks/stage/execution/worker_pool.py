@@ -14,10 +14,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
-from typing import Self
-
-from prefect import Task
-from prefect.futures import PrefectFuture
+from typing import TYPE_CHECKING, Self
 
 from tasks.stage.execution.clusters import LIBRARIES, WorkerGroup, start_workers
 from tasks.stage.execution.job import Outcome, StageJob
@@ -26,7 +23,11 @@ from tasks.stage.store.store import Store
 from tasks.stage.system.interrupts import raise_if_interrupted
 from tasks.stage.system.progress import log
 
-Future = PrefectFuture[Outcome]
+if TYPE_CHECKING:
+    from prefect import Task
+    from prefect.futures import PrefectFuture
+
+    Future = PrefectFuture[Outcome]
 
 
 class WorkerPool:
@@ -65,7 +66,9 @@ class WorkerPool:
         Raises the first error, once the jobs that are running have ended.
         """
         workers = self._start(jobs)
-        queued, running, ended = list(jobs), dict[Future, StageJob](), SimpleQueue[Future]()
+        queued = list(jobs)
+        running: dict[Future, StageJob] = {}
+        ended: SimpleQueue[Future] = SimpleQueue()
         try:
             while queued or running:
                 raise_if_interrupted()

@@ -43,6 +43,17 @@ def raise_if_interrupted() -> None:
         _received()
 
 
+def was_interrupted() -> bool:
+    """Return whether a signal has arrived in the block."""
+    return _received is not None
+
+
+def record_interrupt() -> None:
+    """Record an interrupt that arrived in another process of the run; `raise_if_interrupted` will raise KeyboardInterrupt."""
+    global _received
+    _received = partial(signal.default_int_handler, signal.SIGINT, None)
+
+
 def _record(handler: Callable[[int, FrameType | None], object], number: int, frame: FrameType | None) -> None:
     global _received
     _received = partial(handler, number, None)

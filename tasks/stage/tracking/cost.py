@@ -17,13 +17,14 @@ class Stopwatch:
     """Measures the cost of an execution from its creation until it is stopped.
 
     It counts wall time; processor time of this process and of its ended children, shared evenly among stopwatches that run at the same
-    time, so that the sum over concurrent executions is what was spent; and time on accelerators, from when they are taken into use.
+    time, so that the sum over concurrent executions is what was spent, and what is added of other processes; and time on accelerators,
+    from when they are taken into use.
     """
 
     def __init__(self) -> None:
         self._began = time.monotonic()
         self._using: tuple[int, float] = (0, self._began)
-        self._gpu = 0.0
+        self._gpu = self._elsewhere = 0.0
         self._cost: Cost | None = None
         _PROCESSOR.start(self)
 
@@ -35,12 +36,17 @@ class Stopwatch:
             self._gpu += before * (moment - since)
             self._using = (devices, moment)
 
+    def add(self, cpu_seconds: float) -> None:
+        """Count processor time that a process spent which is no child of this one."""
+        self._elsewhere += cpu_seconds
+
     def stop(self) -> Cost:
         """Stop and return the cost; further calls return the same."""
         if self._cost is None:
             self.use(0)
             wall = time.monotonic() - self._began
-            self._cost = Cost(wall_seconds=round(wall, 3), cpu_seconds=round(_PROCESSOR.stop(self), 3), gpu_seconds=round(self._gpu, 3))
+            cpu = _PROCESSOR.stop(self) + self._elsewhere
+            self._cost = Cost(wall_seconds=round(wall, 3), cpu_seconds=round(cpu, 3), gpu_seconds=round(self._gpu, 3))
         return self._cost
 
 

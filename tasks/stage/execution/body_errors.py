@@ -1,0 +1,90 @@
+"""Errors that cross from one process to another: described as plain data, and made again from that.
+
+Nothing is unpickled. The error that is made again has the class, the message and the notes of the first, so that whoever handles it sees no
+difference; its cause is a `BodyTraceback`, the traceback as text. A class that can't be made from the arguments of its error (or is not
+importable) is replaced by a subclass of it, or of its nearest base, with the same name and message.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import traceback
+from typing import Any
+
+
+class BodyTraceback(Exception):
+    """Where an error was raised in the process that executed a stage."""
+
+    def __str__(self) -> str:
+        """Return the traceback."""
+        return f"\n{self.args[0]}"
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """Return an error as plain data."""
+    arguments = list(error.args)
+    if isinstance(error, OSError) and error.filename is not None and len(arguments) == 2:
+        arguments.append(error.filename)
+    return {
+        "classes": [[kind.__module__, kind.__qualname__] for kind in type(error).__mro__[:-1]],
+        "arguments": arguments if _is_plain(arguments) else None,
+        "message": str(error),
+        "notes": [str(note) for note in getattr(error, "__notes__", ())],
+        "traceback": "".join(traceback.format_exception(error)),
+    }
+
+
+def rebuild(description: dict[str, Any]) -> BaseException:
+    """Return the error that was described, its traceback as its cause."""
+    error = _made(description)
+    for note in description["notes"]:
+        error.add_note(note)
+    error.__cause__ = BodyTraceback(description["traceback"])
+    return error
+
+
+def _made(description: dict[str, Any]) -> BaseException:
+    name, message, arguments = description["classes"][0], description["message"], description["arguments"]
+    for number, (module, qualname) in enumerate(description["classes"]):
+        kind = _find(module, qualname)
+        if kind is None:
+            continue
+        if number == 0 and arguments is not None and (error := _same(kind, arguments, message)) is not None:
+            return error
+        try:
+            stand_in = type(kind.__name__, (kind,), {"__str__": lambda self: message, "__module__": kind.__module__})
+            if number:
+                stand_in.__name__, stand_in.__module__ = name[1].rpartition(".")[2], name[0]
+            error = stand_in.__new__(stand_in, message)
+        except TypeError:  # a class that nothing may derive from
+            continue
+        error.args = (message,)
+        return error
+    return RuntimeError(message)
+
+
+def _find(module: str, qualname: str) -> type[BaseException] | None:
+    try:
+        found: Any = importlib.import_module(module)
+        for part in qualname.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError):
+        return None
+    return found if isinstance(found, type) and issubclass(found, BaseException) else None
+
+
+def _same(kind: type[BaseException], arguments: list[Any], message: str) -> BaseException | None:
+    """Return the error made from its arguments, if it then says the same."""
+    try:
+        error = kind(*arguments)
+    except Exception:  # noqa: BLE001  # whatever its constructor wants, these are not it
+        return None
+    return error if str(error) == message else None
+
+
+def _is_plain(value: object) -> bool:
+    try:
+        return bool(json.loads(json.dumps(value)) == value)
+    except (TypeError, ValueError):
+        return False

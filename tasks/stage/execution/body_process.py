@@ -1,0 +1,123 @@
+"""What runs in the forked process: the body of one stage, for a run that waits for it.
+
+The request names the body and the class of its config by module and name, so both are imported here; the config is rebuilt from what the
+key serialized. What the body reports (log lines, progress, metric rows, accelerators in use) goes to the run at once; its metrics or its
+error end the conversation. Ctrl-C and SIGTERM raise KeyboardInterrupt in the body, whose error then says what was kept.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import signal
+import socket
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from pydantic import BaseModel
+
+from tasks.stage.execution.body_errors import describe
+from tasks.stage.execution.channel import Channel, Message, Outbox
+from tasks.stage.execution.resources import Resources
+from tasks.stage.system.interrupts import interrupts_recorded, was_interrupted
+from tasks.stage.system.progress import ProgressMeter
+from tasks.stage.workspace import ShardIndex, Workspace
+
+SHOWN_SECONDS = 0.05
+"""Progress is sent at most this often; the run decides what of it is shown."""
+
+
+def main(connection: socket.socket, request: Message) -> None:
+    """Execute a body and send what becomes of it."""
+    outbox = Outbox(Channel(connection))
+    _relay_logs(outbox)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with interrupts_recorded():
+            metrics = _execute(outbox, request)
+            answer: Message = {"kind": "done", "metrics": metrics, "interrupted": was_interrupted()}
+    except BaseException as error:  # noqa: BLE001  # whatever it is, the run raises it
+        answer = {"kind": "failed", **describe(error)}
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+    outbox.put(answer)
+    outbox.close()
+
+
+def _execute(outbox: Outbox, request: Message) -> dict[str, float]:
+    stage = _imported(*request["body"])
+    config_class = _imported(*request["config"]["class"])
+    config: BaseModel = config_class.model_validate_json(request["config"]["value"])
+    inputs = {name: [Path(item) for item in value] if isinstance(value, list) else Path(value) for name, value in request["inputs"].items()}
+    metrics = getattr(stage, "body", stage)(config, _workspace(outbox, request), **inputs)
+    return {str(name): float(value) for name, value in metrics.items()}
+
+
+def _workspace(outbox: Outbox, request: Message) -> Workspace:
+    given = request["workspace"]
+    resources: Resources = _imported(*request["resources"]["class"]).model_validate_json(request["resources"]["value"])
+
+    def series(rows: list[tuple[str, float, int]]) -> None:
+        outbox.put({"kind": "series", "rows": [(name, float(value), int(step)) for name, value, step in rows]})
+
+    def uses(devices: int) -> None:
+        outbox.put({"kind": "uses", "devices": devices})
+
+    return Workspace(
+        **{name: Path(given[name]) for name in ("output", "scratch", "resume", "root", "cache")},
+        resources=resources,
+        meter=_RelayedMeter(outbox, given["label"]),
+        digests=given["digests"],
+        observed=given["observed"],
+        shard=ShardIndex(*given["shard"]) if given["shard"] else None,
+        series=series,
+        uses=uses,
+    )
+
+
+def _imported(module: str, qualname: str) -> Any:
+    found: Any = importlib.import_module(module)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+class _RelayedMeter(ProgressMeter):
+    """Sends progress to the run."""
+
+    def __init__(self, outbox: Outbox, label: str) -> None:
+        super().__init__(label, on_terminal=False)
+        self._outbox = outbox
+
+    def show(self, done: int, total: int, note: str = "", seconds_left: float | None = None) -> None:
+        """Send `done` of `total` steps."""
+        now = time.monotonic()
+        if done < total and now - self.shown < SHOWN_SECONDS:
+            return
+        self.shown = now
+        self._outbox.put({"kind": "progress", "done": done, "total": total, "note": note, "seconds_left": seconds_left})
+
+
+class _Relay(logging.Handler):
+    """Sends log records to the run."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        super().__init__()
+        self._outbox = outbox
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one record."""
+        self._outbox.put({"kind": "log", "logger": record.name, "level": record.levelno, "text": record.getMessage()})
+
+
+def _relay_logs(outbox: Outbox) -> None:
+    """Send what is logged to the run, warnings of libraries included."""
+    logging.getLogger().addHandler(_Relay(outbox))
+    logging.getLogger("folio").setLevel(logging.INFO)

@@ -1,0 +1,190 @@
+"""The program that forks a fresh process for each execution of a stage; it has loaded libraries and nothing of ours.
+
+So a body finds nothing of ours imported, cached or changed by what ran before it, and starts within some 0.1 s although it uses torch and
+DuckDB. Bodies share the libraries' memory, some 300 MB.
+
+Nothing outlives the process that started the server: when that is gone in whatever way, the server kills each body with its process group
+and exits; when the server is killed, the kernel kills the bodies. A body's group is also killed when the body itself has ended.
+
+`forked_process` starts this file by its path and talks to it. It imports the standard library alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+import types
+from contextlib import suppress
+from typing import Any, NoReturn
+
+LIBRARIES = (
+    "numpy",
+    "pydantic",
+    "fsspec",
+    "pyarrow",
+    "pyarrow.compute",
+    "pyarrow.parquet",
+    "duckdb",
+    "ftfy",
+    "tokenizers",
+    "torch",
+    "safetensors.torch",
+)
+"""What most stages use. What is not here is imported by each body that uses it."""
+ROOMS = ("flows", "tasks", "data", "model")
+BODY = "tasks.stage.execution.body_process"
+PR_SET_PDEATHSIG = 1
+
+
+class Server:
+    """Forks processes until the control socket closes."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control, self._pid = control, os.getpid()
+        # A run's signals are for the run, which passes on what concerns a body.
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        self._woken, self._wake = os.pipe()
+        os.set_blocking(self._woken, False)
+        os.set_blocking(self._wake, False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self._wake)
+        self._prctl = ctypes.CDLL(None).prctl if sys.platform.startswith("linux") else None
+        self._children: dict[int, int] = {}
+
+    def serve(self) -> None:
+        """Handle commands: `fork` with four descriptors, and `signal PID NUMBER`. In a forked process it does not return."""
+        while True:
+            ready = select.select([self._control, self._woken], [], [])[0]
+            if self._woken in ready:
+                os.read(self._woken, 1 << 16)
+                self._reap()
+            if self._control in ready:
+                message, descriptors, _, _ = socket.recv_fds(self._control, 256, 4)
+                if not message:
+                    break
+                if message == b"fork":
+                    self._fork(*descriptors)
+                else:
+                    _, pid, number = message.split()
+                    if int(pid) in self._children:
+                        _kill(int(pid), int(number))
+        for pid in self._children:
+            _kill(pid, signal.SIGKILL)
+
+    def _fork(self, channel: int, reports: int, output: int, errors: int) -> None:
+        pid = os.fork()
+        if pid == 0:
+            self._leave(reports)
+            for descriptor, target in ((output, 1), (errors, 2)):
+                os.dup2(descriptor, target)
+                os.close(descriptor)
+            os.set_inheritable(channel, False)
+            _become_body(socket.socket(fileno=channel))
+        with suppress(ProcessLookupError, PermissionError):  # it has done so itself
+            os.setpgid(pid, pid)
+        for descriptor in (channel, output, errors):
+            os.close(descriptor)
+        os.set_inheritable(reports, False)
+        self._children[pid] = reports
+        _tell(reports, {"pid": pid})
+
+    def _leave(self, reports: int) -> None:
+        """Cut a forked process off from the server, except that it dies with it."""
+        signal.set_wakeup_fd(-1)
+        if self._prctl is not None:
+            self._prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != self._pid:
+            os._exit(1)
+        os.setpgid(0, 0)
+        for descriptor in (self._control.detach(), self._woken, self._wake, reports, *self._children.values()):
+            os.close(descriptor)
+
+    def _reap(self) -> None:
+        while self._children:
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            # What the body has left behind goes with it.
+            _kill(pid, signal.SIGKILL)
+            reports = self._children.pop(pid)
+            _tell(reports, {"status": status, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_bytes": usage.ru_maxrss << 10})
+            os.close(reports)
+
+
+def load_libraries() -> None:
+    """Import what bodies share. Raises RuntimeError if one of the libraries imports anything of ours."""
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    if ours := [name for name in ROOMS if name in sys.modules]:
+        raise RuntimeError(f"a library has imported {', '.join(ours)} before any stage could be seen to; remove that package")
+    gc.collect()
+    # A collection in a forked process would copy every page that it shares with this one.
+    gc.freeze()
+
+
+def _kill(pid: int, number: int) -> None:
+    """Send a signal to a process; SIGKILL to its group."""
+    with suppress(ProcessLookupError):
+        (os.killpg if number == signal.SIGKILL else os.kill)(pid, number)
+
+
+def _tell(reports: int, message: dict[str, float]) -> None:
+    with suppress(BrokenPipeError):  # the thread that asked was interrupted
+        os.write(reports, json.dumps(message).encode() + b"\n")
+
+
+def _become_body(connection: socket.socket) -> NoReturn:
+    """Read the request, take on the surroundings of the run, and hand over to the body process."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    code = 1
+    try:
+        sys.modules["__main__"] = types.ModuleType("__main__")
+        request = _request(connection)
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        os.chdir(request["directory"])
+        sys.path[:] = request["path"]
+        importlib.import_module(BODY).main(connection, request)
+        code = 0
+    except (EOFError, KeyboardInterrupt):
+        pass  # the run was interrupted before the body began
+    except BaseException:  # noqa: BLE001  # the exit code tells the run, and the traceback why
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        # An interpreter that has loaded torch takes long to end, and the run has its answer.
+        os._exit(code)
+
+
+def _request(connection: socket.socket) -> dict[str, Any]:
+    size = int.from_bytes(_read(connection, 8), "big")
+    request: dict[str, Any] = json.loads(_read(connection, size))
+    return request
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    parts = bytearray()
+    while len(parts) < size:
+        part = connection.recv(size - len(parts))
+        if not part:
+            raise EOFError("the run is gone")
+        parts += part
+    return bytes(parts)
+
+
+if __name__ == "__main__":
+    load_libraries()
+    Server(socket.socket(fileno=int(sys.argv[1]))).serve()

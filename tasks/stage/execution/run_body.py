@@ -1,0 +1,156 @@
+"""Execute the body of a stage in a fresh process, and stand in for it in this one.
+
+What the body logs, shows and measures is passed on as it comes; its metrics are returned, its error is raised. An exception here meanwhile
+(Ctrl-C, Prefect's termination) first interrupts the body, waits for it to end, and takes over its notes, which say what was kept. When
+`run_body` has returned or raised, nothing that the body started is alive.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from tasks.stage.execution.body_errors import rebuild
+from tasks.stage.execution.channel import Channel, Message
+from tasks.stage.execution.forked_process import ForkedProcess, ServerLost, fork_server
+from tasks.stage.execution.resources import Resources
+from tasks.stage.system.interrupts import record_interrupt
+from tasks.stage.system.progress import ProgressMeter
+from tasks.stage.workspace import Body, Metrics, ShardIndex
+
+
+class BodyLost(RuntimeError):
+    """The process that executed a stage was killed."""
+
+
+class ConfigNotPortable(TypeError):
+    """A config that can't be rebuilt in another process as it is."""
+
+
+@dataclass(frozen=True)
+class BodyCall:
+    """A body and what it is given. `folders`: the folders of its workspace by name."""
+
+    position: str
+    body: Body
+    config: BaseModel
+    inputs: Mapping[str, Path | list[Path]]
+    folders: Mapping[str, Path]
+    resources: Resources
+    digests: Mapping[str, str]
+    observed: Mapping[str, str]
+    shard: ShardIndex | None
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What a body reports to while it works."""
+
+    meter: ProgressMeter
+    series: Callable[[list[tuple[str, float, int]]], None]
+    uses: Callable[[int], None]
+
+
+class Executed(NamedTuple):
+    """What a body returned, and the processor time and memory that its process took."""
+
+    metrics: Metrics
+    cpu_seconds: float
+    peak_bytes: int
+
+
+def run_body(call: BodyCall, listener: Listener) -> Executed:
+    """Execute a body and return its metrics. Raises what the body raises, and BodyLost if its process is killed."""
+    request = _request(call)
+    with fork_server().fork() as process:
+        channel = Channel(process.connection)
+        try:
+            channel.send(request)
+            answer = _follow(channel, listener)
+        except BaseException as error:
+            _stop(process, channel, listener, error)
+            raise
+        try:
+            ended = process.wait()
+        except ServerLost as error:
+            raise BodyLost(f"{call.position}: {error}") from error
+    if answer is None:
+        how = f"was ended by signal {-ended.code} ({signal.strsignal(-ended.code)})" if ended.code < 0 else f"ended with code {ended.code}"
+        raise BodyLost(
+            f"{call.position}: the process that executed it {how}. If memory ran short, lower resources.memory or resources.threads. "
+            "What was made before is kept; run the same command again to go on."
+        )
+    if answer["kind"] == "failed":
+        raise rebuild(answer)
+    if answer["interrupted"]:
+        # It arrived where Python loses it, so the run has to stop before its next stage.
+        record_interrupt()
+    return Executed(answer["metrics"], ended.cpu_seconds, ended.peak_bytes)
+
+
+def _follow(channel: Channel, listener: Listener) -> Message | None:
+    """Pass on what a body reports; return its last message, or None if it died."""
+    while (message := channel.receive()) is not None:
+        kind = message["kind"]
+        if kind in ("done", "failed"):
+            return message
+        if kind == "progress":
+            listener.meter.show(message["done"], message["total"], message["note"], message["seconds_left"])
+        elif kind == "series":
+            listener.series([(name, value, step) for name, value, step in message["rows"]])
+        elif kind == "uses":
+            listener.uses(message["devices"])
+        else:
+            logging.getLogger(message["logger"]).log(message["level"], "%s", message["text"])
+    return None
+
+
+def _stop(process: ForkedProcess, channel: Channel, listener: Listener, error: BaseException) -> None:
+    """Interrupt a body and wait until it has stopped."""
+    process.signal(signal.SIGINT)
+    answer = _follow(channel, listener)
+    if answer is not None and answer["kind"] == "failed":
+        for note in answer["notes"]:
+            error.add_note(note)
+
+
+def _request(call: BodyCall) -> Message:
+    return {
+        "environment": {**os.environ, "FOLIO_RUN": str(os.getpid())},
+        "directory": os.getcwd(),  # noqa: PTH109  # as text
+        "path": sys.path,
+        "body": [call.body.__module__, call.body.__qualname__],
+        "config": _value(call.config, call.position),
+        "resources": _value(call.resources.model_copy(update={"threads": call.resources.cores}), call.position),
+        "inputs": {name: [str(i) for i in value] if isinstance(value, list) else str(value) for name, value in call.inputs.items()},
+        "workspace": {
+            **{name: str(path) for name, path in call.folders.items()},
+            "label": call.position,
+            "digests": dict(call.digests),
+            "observed": dict(call.observed),
+            "shard": [call.shard.number, call.shard.count] if call.shard else None,
+        },
+    }
+
+
+def _value(model: BaseModel, position: str) -> Message:
+    """Return a pydantic value with its class; the members of every mapping in the order in which a key has them.
+
+    Raises ConfigNotPortable if what is read back is not equal.
+    """
+    kind = type(model)
+    text = json.dumps(model.model_dump(mode="json", by_alias=False, round_trip=True), sort_keys=True)
+    if "<locals>" in kind.__qualname__:
+        raise ConfigNotPortable(f"{position}: {kind.__qualname__} is defined inside a function; move it to the top of its module")
+    if kind.model_validate_json(text) != model:
+        raise ConfigNotPortable(f"{position}: a {kind.__qualname__} changes when it is written as JSON and read again, so no process can get it")
+    return {"class": [kind.__module__, kind.__qualname__], "value": text}
