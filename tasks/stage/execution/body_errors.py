@@ -45,23 +45,28 @@ def rebuild(description: dict[str, Any]) -> BaseException:
 
 
 def _made(description: dict[str, Any]) -> BaseException:
-    name, message, arguments = description["classes"][0], description["message"], description["arguments"]
+    message, arguments = description["message"], description["arguments"]
     for number, (module, qualname) in enumerate(description["classes"]):
         kind = _find(module, qualname)
         if kind is None:
             continue
-        if number == 0 and arguments is not None and (error := _same(kind, arguments, message)) is not None:
-            return error
-        try:
-            stand_in = type(kind.__name__, (kind,), {"__str__": lambda self: message, "__module__": kind.__module__})
-            if number:
-                stand_in.__name__, stand_in.__module__ = name[1].rpartition(".")[2], name[0]
-            error = stand_in.__new__(stand_in, message)
-        except TypeError:  # a class that nothing may derive from
-            continue
-        error.args = (message,)
-        return error
+        if number == 0 and arguments is not None and (same := _same(kind, arguments, message)) is not None:
+            return same
+        if (stand_in := _stand_in(kind, description["classes"][0], message)) is not None:
+            return stand_in
     return RuntimeError(message)
+
+
+def _stand_in(kind: type[BaseException], name: list[str], message: str) -> BaseException | None:
+    """Return an error of a subclass of `kind` that goes by the name of another; None if nothing may derive from `kind`."""
+    module, qualname = name
+    try:
+        named = type(qualname.rpartition(".")[2], (kind,), {"__str__": lambda self: message, "__module__": module})
+        error: BaseException = named.__new__(named, message)
+    except TypeError:
+        return None
+    error.args = (message,)
+    return error
 
 
 def _find(module: str, qualname: str) -> type[BaseException] | None:

@@ -25,7 +25,7 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
     """Return the artifacts of a stage's calls, in their order, reused or made. Raises what a body raises."""
     raise_if_interrupted()
     reporter = RunReporter(run, position, calls[0].decision.key, flatten_parameters({"config": stable(calls[0].config, position)}))
-    context = JobContext(run.store, run.root, run.home, run.started)
+    context = JobContext(run.store, run.root, run.home, run.started, run.snapshot())
     task = run_task.with_options(name=position, result_storage=run.home / "prefect-results")
     uncached_task = task.with_options(refresh_cache=True)
     to_run = [call for call in calls if call.decision.action == "run"]

@@ -84,13 +84,15 @@ def _local(store: Store, value: StageInput | ShardedArtifact) -> Path | list[Pat
 
 
 def _body_call(context: JobContext, call: StageCall, base: Path, resources: Resources) -> BodyCall:
-    output, scratch, resume = base / "output", base / "scratch", base / "resume"
-    for path in (output, scratch):
+    output, scratch, resume, marks = (base / name for name in ("output", "scratch", "resume", "marks"))
+    for path in (output, scratch, marks):
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir()
     resume.mkdir(exist_ok=True)
     return BodyCall(
         position=call.decision.position,
+        snapshot=context.snapshot,
+        marks=marks,
         body=call.body,
         config=call.config,
         inputs={name: _local(context.store, value) for name, value in call.inputs.items()},

@@ -23,6 +23,7 @@ import sys
 import traceback
 import types
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NoReturn
 
 LIBRARIES = (
@@ -40,6 +41,7 @@ LIBRARIES = (
 )
 """What most stages use. What is not here is imported by each body that uses it."""
 ROOMS = ("flows", "tasks", "data", "model")
+RECORDER = "tasks.stage.identity.tracing.recorder"
 BODY = "tasks.stage.execution.body_process"
 PR_SET_PDEATHSIG = 1
 
@@ -63,7 +65,7 @@ class Server:
     def serve(self) -> None:
         """Handle commands: `fork` with four descriptors, and `signal PID NUMBER`. In a forked process it does not return."""
         while True:
-            ready = select.select([self._control, self._woken], [], [])[0]
+            ready: list[Any] = select.select([self._control, self._woken], [], [])[0]
             if self._woken in ready:
                 os.read(self._woken, 1 << 16)
                 self._reap()
@@ -74,11 +76,11 @@ class Server:
                 if message == b"fork":
                     self._fork(*descriptors)
                 else:
-                    _, pid, number = message.split()
-                    if int(pid) in self._children:
-                        _kill(int(pid), int(number))
-        for pid in self._children:
-            _kill(pid, signal.SIGKILL)
+                    pid, number = map(int, message.split()[1:])
+                    if pid in self._children:
+                        _kill(pid, number)
+        for child in self._children:
+            _kill(child, signal.SIGKILL)
 
     def _fork(self, channel: int, reports: int, output: int, errors: int) -> None:
         pid = os.fork()
@@ -143,7 +145,7 @@ def _tell(reports: int, message: dict[str, float]) -> None:
 
 
 def _become_body(connection: socket.socket) -> NoReturn:
-    """Read the request, take on the surroundings of the run, and hand over to the body process."""
+    """Read the request, take on the surroundings of the run, begin to record, and hand over to the body process."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -155,7 +157,10 @@ def _become_body(connection: socket.socket) -> NoReturn:
         os.environ.update(request["environment"])
         os.chdir(request["directory"])
         sys.path[:] = request["path"]
+        recorder = importlib.import_module(RECORDER)
+        recorder.install(Path(request["marks"]), Path(request["snapshot"]))
         importlib.import_module(BODY).main(connection, request)
+        recorder.settle()
         code = 0
     except (EOFError, KeyboardInterrupt):
         pass  # the run was interrupted before the body began

@@ -63,7 +63,7 @@ class ForkedProcess:
         """Return how the process ended, once it has and its process group is gone. Raises ServerLost."""
         report = self._report()
         self._ended = True
-        return Ended(os.waitstatus_to_exitcode(report["status"]), report["cpu_seconds"], int(report["peak_bytes"]))
+        return Ended(os.waitstatus_to_exitcode(int(report["status"])), report["cpu_seconds"], int(report["peak_bytes"]))
 
     def _report(self) -> dict[str, float]:
         line = self._reports.readline()
@@ -136,5 +136,3 @@ def fork_server() -> ForkServer:
             _server = ForkServer()
             atexit.register(_server.close)
         return _server
-
-

@@ -17,12 +17,13 @@ from tasks.stage.store.store import Store
 
 @dataclass(frozen=True)
 class JobContext:
-    """The store and the folders of a run. `started`: when the run began, UTC, ISO 8601."""
+    """The store and the folders of a run. `started`: when the run began, UTC, ISO 8601; `snapshot`: the source as it was then."""
 
     store: Store
     root: Path
     home: Path
     started: str
+    snapshot: Path
 
 
 class Reporter(Protocol):

@@ -23,6 +23,7 @@ from tasks.stage.execution.body_errors import rebuild
 from tasks.stage.execution.channel import Channel, Message
 from tasks.stage.execution.forked_process import ForkedProcess, ServerLost, fork_server
 from tasks.stage.execution.resources import Resources
+from tasks.stage.identity.tracing.marks import Marks
 from tasks.stage.system.interrupts import record_interrupt
 from tasks.stage.system.progress import ProgressMeter
 from tasks.stage.workspace import Body, Metrics, ShardIndex
@@ -38,9 +39,13 @@ class ConfigNotPortable(TypeError):
 
 @dataclass(frozen=True)
 class BodyCall:
-    """A body and what it is given. `folders`: the folders of its workspace by name."""
+    """A body and what it is given. `snapshot`: the source to execute; `marks`: where to mark what is executed of it; `folders`: the folders
+    of its workspace by name.
+    """
 
     position: str
+    snapshot: Path
+    marks: Path
     body: Body
     config: BaseModel
     inputs: Mapping[str, Path | list[Path]]
@@ -61,15 +66,16 @@ class Listener:
 
 
 class Executed(NamedTuple):
-    """What a body returned, and the processor time and memory that its process took."""
+    """What a body returned, what it executed and read, and the processor time and memory that its process took."""
 
     metrics: Metrics
+    marks: Marks
     cpu_seconds: float
     peak_bytes: int
 
 
 def run_body(call: BodyCall, listener: Listener) -> Executed:
-    """Execute a body and return its metrics. Raises what the body raises, and BodyLost if its process is killed."""
+    """Execute a body and return its metrics. Raises what the body raises, BodyLost if its process is killed, and MissingMarks."""
     request = _request(call)
     with fork_server().fork() as process:
         channel = Channel(process.connection)
@@ -94,7 +100,7 @@ def run_body(call: BodyCall, listener: Listener) -> Executed:
     if answer["interrupted"]:
         # It arrived where Python loses it, so the run has to stop before its next stage.
         record_interrupt()
-    return Executed(answer["metrics"], ended.cpu_seconds, ended.peak_bytes)
+    return Executed(answer["metrics"], Marks.read(call.marks), ended.cpu_seconds, ended.peak_bytes)
 
 
 def _follow(channel: Channel, listener: Listener) -> Message | None:
@@ -128,6 +134,8 @@ def _request(call: BodyCall) -> Message:
         "environment": {**os.environ, "FOLIO_RUN": str(os.getpid())},
         "directory": os.getcwd(),  # noqa: PTH109  # as text
         "path": sys.path,
+        "snapshot": str(call.snapshot),
+        "marks": str(call.marks),
         "body": [call.body.__module__, call.body.__qualname__],
         "config": _value(call.config, call.position),
         "resources": _value(call.resources.model_copy(update={"threads": call.resources.cores}), call.position),
@@ -152,5 +160,7 @@ def _value(model: BaseModel, position: str) -> Message:
     if "<locals>" in kind.__qualname__:
         raise ConfigNotPortable(f"{position}: {kind.__qualname__} is defined inside a function; move it to the top of its module")
     if kind.model_validate_json(text) != model:
-        raise ConfigNotPortable(f"{position}: a {kind.__qualname__} changes when it is written as JSON and read again, so no process can get it")
+        raise ConfigNotPortable(
+            f"{position}: a {kind.__qualname__} changes when it is written as JSON and read again, so no process can get it"
+        )
     return {"class": [kind.__module__, kind.__qualname__], "value": text}

@@ -22,6 +22,7 @@ from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.identity.code.source_tree import ROOMS
 from tasks.stage.identity.digests import DigestCache
 from tasks.stage.identity.fingerprint import freeze
+from tasks.stage.identity.tracing.source import ROOT, Source
 from tasks.stage.recovery.watchdog import sweep_dead_runs, watched
 from tasks.stage.store.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.store.origin import git_state, now
@@ -60,7 +61,8 @@ def open_run(
     record = new_run_record(name, parameters)
     rates = Rates.model_validate(parameters.get("rates", {}))
     pool = WorkerPool(resources, home, opened)
-    run = PipelineRun(name, root, home, opened, resources, pool, options, None, record, rates, journal.latest_positions(name))
+    source = _source(home, opened, planning=options.planning)
+    run = PipelineRun(name, root, home, opened, resources, pool, options, None, record, source, rates, journal.latest_positions(name))
     if options.planning:
         with use_run(run):
             yield run
@@ -85,6 +87,12 @@ def open_run(
             _close_failed(run, error)
             raise
         _close(run, "finished", "")
+
+
+def _source(home: Path, store: Store, *, planning: bool) -> Source:
+    """Return the repository's source; for a run frozen, so that an edit made meanwhile changes nothing of it."""
+    exclude = [home, *([store.local_root] if store.local_root else [])]
+    return Source.of(exclude=exclude) if planning else Source.snapshot(ROOT, home / "cache" / "source", exclude=exclude)
 
 
 def new_run_record(name: str, parameters: Mapping[str, object]) -> RunRecord:
