@@ -58,7 +58,7 @@ def model_directory(model: str) -> Path:
         return path
     name, store = _store_of(model)
     graph = ProvenanceGraph.load(store)
-    exports = sorted((a for a in graph.by_key.values() if a.stage == "export" and a.label == name), key=lambda a: a.origin.created)
+    exports = sorted((a for a in graph.by_address.values() if a.stage == "export" and a.label == name), key=lambda a: a.origin.created)
     # The newest export may have failed its gate; an older one that passed is still released.
     for artifact in reversed(exports):
         if is_released(graph, artifact):

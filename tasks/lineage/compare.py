@@ -34,8 +34,8 @@ class RunSide:
     @classmethod
     def of(cls, snapshot: StoreSnapshot, run: RunRecord) -> RunSide:
         """Look up the artifacts of a run."""
-        by_key = snapshot.graph.by_key
-        return cls(run, {position: by_key[recorded.key] for position, recorded in run.positions.items() if recorded.key in by_key})
+        known = snapshot.graph.by_address
+        return cls(run, {position: known[recorded.address] for position, recorded in run.positions.items() if recorded.address in known})
 
     @property
     def missing(self) -> list[str]:

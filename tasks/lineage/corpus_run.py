@@ -73,14 +73,14 @@ def find_corpus_run(snapshot: StoreSnapshot, recipe: str = "", stage: str = "") 
 
 def corpus_runs(snapshot: StoreSnapshot, recipe: str = "") -> Iterator[CorpusRun]:
     """Yield the corpora of a recipe's runs, of one run, or of all runs, newest first. Runs without a corpus are left out."""
-    by_key = snapshot.graph.by_key
+    by_address = snapshot.graph.by_address
     for run in _runs(snapshot, recipe):
         stages: dict[str, tuple[Artifact, ...]] = {}
         audit = None
         for recorded in run.positions.values():
-            if recorded.key not in by_key:
+            if recorded.address not in by_address:
                 continue
-            artifact = by_key[recorded.key]
+            artifact = by_address[recorded.address]
             if snapshot.hook(artifact).in_corpus:
                 stages[artifact.stage] = (*stages.get(artifact.stage, ()), artifact)
             elif snapshot.hook(artifact).audits_corpus:

@@ -1,6 +1,6 @@
 """The provenance graph: which artifact was made from which, read from the records of a store alone.
 
-It needs neither MLflow nor Prefect. Edges are followed by key; an input whose record has been deleted is reported as missing.
+It needs neither MLflow nor Prefect. Edges are followed by address; an input whose record has been deleted is reported as missing.
 Loading reads every record: about 1.5 s for 10,000 of them on a local disk.
 """
 
@@ -21,9 +21,9 @@ MIN_PREFIX = 8
 
 @dataclass(frozen=True)
 class ProvenanceGraph:
-    """Every record of a store by key. `accepted`: an artifact's key -> (key it was accepted for, reason)."""
+    """Every record of a store by address. `accepted`: an artifact's address -> (key it was accepted for, reason)."""
 
-    by_key: Mapping[str, Artifact]
+    by_address: Mapping[str, Artifact]
     accepted: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     @classmethod
@@ -32,24 +32,24 @@ class ProvenanceGraph:
         accepted: dict[str, tuple[tuple[str, str], ...]] = {}
         for acceptance in acceptances(store):
             accepted[acceptance.instead] = (*accepted.get(acceptance.instead, ()), (acceptance.key, acceptance.reason))
-        return cls({artifact.key: artifact for artifact in store.records()}, accepted)
+        return cls({artifact.address: artifact for artifact in store.records()}, accepted)
 
     @cached_property
     def newest_first(self) -> list[Artifact]:
         """Every artifact, newest first."""
-        return sorted(self.by_key.values(), key=lambda a: a.origin.created, reverse=True)
+        return sorted(self.by_address.values(), key=lambda a: a.origin.created, reverse=True)
 
     @cached_property
     def consumers(self) -> Mapping[str, list[tuple[str, Artifact]]]:
-        """Key -> (input's name, artifact) of everything made from it, oldest first."""
+        """Address -> (input's name, artifact) of everything made from it, oldest first."""
         found: dict[str, list[tuple[str, Artifact]]] = {}
         for artifact in reversed(self.newest_first):
             for name, source in artifact.inputs.items():
-                found.setdefault(source.key, []).append((name, artifact))
+                found.setdefault(source.address, []).append((name, artifact))
         return found
 
     def find(self, text: str) -> tuple[Artifact, ...]:
-        """Return the artifact with this location, key, digest (or 8 or more digits of either), or MLflow run or model id; () if none.
+        """Return the artifact with this location, address, key, digest (or 8 or more digits of one), or MLflow run or model id; () if none.
 
         A location without a key, such as clean/universe, means the newest artifact; for a sharded stage, the newest of every shard.
         """
@@ -63,7 +63,7 @@ class ProvenanceGraph:
             if shard_of(artifact) and text == unversioned.rpartition("-")[0]:
                 return self._all_shards(artifact)
         size = len(text)
-        prefixed = (a for a in self.newest_first if size >= MIN_PREFIX and text in (a.key[:size], a.digest[:size]))
+        prefixed = (a for a in self.newest_first if size >= MIN_PREFIX and text in (a.address[:size], a.key[:size], a.digest[:size]))
         return tuple(prefixed)[:1]
 
     def _all_shards(self, artifact: Artifact) -> tuple[Artifact, ...]:
@@ -89,34 +89,34 @@ class ProvenanceGraph:
         queue = list(artifacts)
         while queue:
             current = queue.pop(0)
-            if current.key not in seen:
-                seen[current.key] = current
-                queue += [self.by_key[i.key] for i in current.inputs.values() if i.key in self.by_key]
+            if current.address not in seen:
+                seen[current.address] = current
+                queue += [self.by_address[i.address] for i in current.inputs.values() if i.address in self.by_address]
         return list(seen.values())
 
     def descendants(self, *artifacts: Artifact) -> list[Artifact]:
         """Return some artifacts, then everything made from them, each once, in order of creation."""
-        found = {artifact.key: artifact for artifact in artifacts}
+        found = {artifact.address: artifact for artifact in artifacts}
         queue = list(found)
         while queue:
             for _, consumer in self.consumers.get(queue.pop(), ()):
-                if consumer.key not in found:
-                    found[consumer.key] = consumer
-                    queue.append(consumer.key)
-        first = {artifact.key for artifact in artifacts}
-        return [*artifacts, *sorted((a for a in found.values() if a.key not in first), key=lambda a: a.origin.created)]
+                if consumer.address not in found:
+                    found[consumer.address] = consumer
+                    queue.append(consumer.address)
+        first = {artifact.address for artifact in artifacts}
+        return [*artifacts, *sorted((a for a in found.values() if a.address not in first), key=lambda a: a.origin.created)]
 
     def missing_inputs(self, artifacts: Iterable[Artifact]) -> list[InputRecord]:
         """Return the inputs of some artifacts whose records are not in the store, each once."""
         inputs = (source for artifact in artifacts for source in artifact.inputs.values())
-        return list({source.key: source for source in inputs if source.key not in self.by_key}.values())
+        return list({source.address: source for source in inputs if source.address not in self.by_address}.values())
 
 
 def sinks(artifacts: Iterable[Artifact]) -> list[Artifact]:
     """Return those of some artifacts that none of the others was made from."""
     candidates = list(artifacts)
-    consumed = {source.key for artifact in candidates for source in artifact.inputs.values()}
-    return [artifact for artifact in candidates if artifact.key not in consumed]
+    consumed = {source.address for artifact in candidates for source in artifact.inputs.values()}
+    return [artifact for artifact in candidates if artifact.address not in consumed]
 
 
 def without_shard(name: str) -> str:
@@ -130,6 +130,6 @@ def shard_of(artifact: Artifact) -> str:
 
 
 def shard_group(artifact: Artifact) -> tuple[str, ...]:
-    """Return what the shards of one stage have in common: stage, recipe and shard count. For any other artifact, its key."""
+    """Return what the shards of one stage have in common: stage, recipe and shard count. For any other artifact, its address."""
     shard = shard_of(artifact)
-    return (artifact.stage, artifact.label.rpartition("-")[0], shard.rpartition(" ")[2]) if shard else (artifact.key,)
+    return (artifact.stage, artifact.label.rpartition("-")[0], shard.rpartition(" ")[2]) if shard else (artifact.address,)

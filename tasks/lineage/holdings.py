@@ -31,24 +31,24 @@ def find_holdings(snapshot: StoreSnapshot, document: IngestedDocument) -> list[H
         inputs = {name: _as_input(source, known, artifact) for name, source in artifact.inputs.items()}
         inspection = Inspection(document, artifact, inputs, snapshot.open, text)
         try:
-            known[artifact.key] = snapshot.hook(artifact).inspect(inspection)
+            known[artifact.address] = snapshot.hook(artifact).inspect(inspection)
         except FileNotFoundError as error:
             parts = {""} if inspection.reached else set[str]()
-            known[artifact.key] = inspection.holding(parts, certain=False, detail=f"{error.filename or error} is gone")
+            known[artifact.address] = inspection.holding(parts, certain=False, detail=f"{error.filename or error} is gone")
     return sorted(known.values(), key=lambda holding: holding.artifact.origin.created)
 
 
 def _inputs_first(snapshot: StoreSnapshot) -> list[Artifact]:
     """Every artifact after its inputs. Dates do not give that order: an artifact made again is newer than what was made from it."""
     ordered: dict[str, Artifact] = {}
-    by_key = snapshot.graph.by_key
+    by_address = snapshot.graph.by_address
     for first in reversed(snapshot.graph.newest_first):
         stack = [first]
         while stack:
             current = stack[-1]
-            before = [by_key[i.key] for i in current.inputs.values() if i.key in by_key and i.key not in ordered]
-            if current.key in ordered or not before:
-                ordered.setdefault(current.key, stack.pop())
+            before = [by_address[i.address] for i in current.inputs.values() if i.address in by_address and i.address not in ordered]
+            if current.address in ordered or not before:
+                ordered.setdefault(current.address, stack.pop())
             else:
                 stack += before
     return list(ordered.values())
@@ -56,7 +56,7 @@ def _inputs_first(snapshot: StoreSnapshot) -> list[Artifact]:
 
 def _as_input(source: InputRecord, known: Mapping[str, Holding], reader: Artifact) -> Holding:
     """What is known of an input, with paths relative to the part of it that the reader was given."""
-    holding = known.get(source.key)
+    holding = known.get(source.address)
     if holding is None:
         return Holding(reader, frozenset({""}), learned=True, certain=False, detail=f"the record of {source.location} is gone")
     if not source.part:
@@ -83,6 +83,6 @@ def _find_text(snapshot: StoreSnapshot, identity: str) -> str:
 def holding_json(holding: Holding) -> dict[str, object]:
     """Return a holding as plain data."""
     artifact = holding.artifact
-    named = {"stage": artifact.stage, "location": artifact.location, "key": artifact.key, "digest": artifact.digest}
+    named = {"stage": artifact.stage, "location": artifact.location, "address": artifact.address, "digest": artifact.digest}
     judged = {"learned": holding.learned, "measured": holding.measured, "certain": holding.certain, "detail": holding.detail}
     return named | {"parts": sorted(holding.parts)} | judged

@@ -16,13 +16,13 @@ from tasks.stage.tracking.cost import Rates, total_cost
 
 def lineage_json(graph: ProvenanceGraph, subject: Subject, artifacts: list[Artifact], forward: bool, rates: Rates) -> dict[str, Any]:
     """Return a lineage as nodes and edges. `artifacts`: all that belong to the lineage of `subject`, itself included."""
-    inside = {artifact.key for artifact in artifacts}
+    inside = {artifact.address for artifact in artifacts}
     missing = [] if forward else graph.missing_inputs(artifacts)
     edges = [
-        {"from": source.key, "to": artifact.key, "as": name, "part": source.part, "digest": source.digest}
+        {"from": source.address, "to": artifact.address, "as": name, "part": source.part, "digest": source.digest}
         for artifact in artifacts
         for name, source in artifact.inputs.items()
-        if source.key in inside or not forward
+        if source.address in inside or not forward
     ]
     lost = [{**source.model_dump(exclude={"part"}), "gone": True} for source in missing]
     cost = total_cost(artifacts)
@@ -30,7 +30,7 @@ def lineage_json(graph: ProvenanceGraph, subject: Subject, artifacts: list[Artif
         "thing": {"kind": subject.kind, "words": subject.description, "document": subject.document.id if subject.document else None,
                   "run": subject.run.id if subject.run else None},
         "direction": "forward" if forward else "back",
-        "roots": [artifact.key for artifact in subject.roots],
+        "roots": [artifact.address for artifact in subject.roots],
         "nodes": [*(_node(graph, artifact) for artifact in artifacts), *lost],
         "edges": edges,
         "cost": cost.model_dump() | {"money": rates.price(cost), "currency": rates.currency},
@@ -39,10 +39,10 @@ def lineage_json(graph: ProvenanceGraph, subject: Subject, artifacts: list[Artif
 
 
 def _node(graph: ProvenanceGraph, artifact: Artifact) -> dict[str, Any]:
-    names = {"stage", "label", "key", "digest", "location", "config", "metrics", "cost", "origin"}
+    names = {"stage", "label", "key", "address", "trace", "digest", "location", "config", "metrics", "cost", "origin"}
     # Through JSON, since plain data cannot hold NaN: there it is the text "NaN".
     fields: dict[str, Any] = json.loads(artifact.model_dump_json(include=names))
-    accepted = [{"key": key, "reason": reason} for key, reason in graph.accepted.get(artifact.key, ())]
+    accepted = [{"key": key, "reason": reason} for key, reason in graph.accepted.get(artifact.address, ())]
     return fields | {"shard": shard_of(artifact), "seeds": seeds(artifact), "accepted": accepted, "gone": False}
 
 
@@ -63,8 +63,8 @@ def commit_counts(artifacts: Iterable[Artifact]) -> dict[str, int]:
 
 def rates_of(runs: Iterable[RunRecord], artifacts: Iterable[Artifact]) -> Rates:
     """Return the prices of the newest run that had one of these artifacts; no prices if no run had any."""
-    keys = {artifact.key for artifact in artifacts}
+    addresses = {artifact.address for artifact in artifacts}
     for run in runs:
-        if keys & {recorded.key for recorded in run.positions.values()}:
+        if addresses & {recorded.address for recorded in run.positions.values()}:
             return Rates.model_validate(run.configuration.get("rates", {}))
     return Rates()

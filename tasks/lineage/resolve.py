@@ -56,8 +56,8 @@ def resolve(snapshot: StoreSnapshot, text: str) -> Subject:
 
 
 def _run(snapshot: StoreSnapshot, run: RunRecord) -> Subject:
-    by_key = snapshot.graph.by_key
-    known = [by_key[recorded.key] for recorded in run.positions.values() if recorded.key in by_key]
+    by_address = snapshot.graph.by_address
+    known = [by_address[recorded.address] for recorded in run.positions.values() if recorded.address in by_address]
     missing = len(run.positions) - len(known)
     lost = f"; the records of {missing} of its {len(run.positions)} artifacts are gone" if missing else ""
     alive = "" if run.status != "running" or snapshot.journal.alive(run) else ", but its process is gone"

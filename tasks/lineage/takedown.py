@@ -81,10 +81,10 @@ def plan_takedown(snapshot: StoreSnapshot, document: IngestedDocument, read_by: 
     related = _related(snapshot, holdings, document)
     names = _documents(snapshot, set(related))
     kept = [names[identity] for identity, relation in related.items() if relation.kept_instead and identity in names]
-    elsewhere = {h.artifact.key: h for other in kept for h in find_holdings(snapshot, other) if h.learned}
-    affected = elsewhere | {h.artifact.key: h for h in holdings if h.affected}
+    elsewhere = {h.artifact.address: h for other in kept for h in find_holdings(snapshot, other) if h.learned}
+    affected = elsewhere | {h.artifact.address: h for h in holdings if h.affected}
     journal = snapshot.journal.records()
-    runs = [run for run in journal if any(recorded.key in affected for recorded in run.positions.values())]
+    runs = [run for run in journal if any(recorded.address in affected for recorded in run.positions.values())]
     to_retire = {h.artifact.digest for h in affected.values() if h.learned or h.parts}
     registered = tuple((model, run) for model, run in registered_versions(journal) if model.digest in to_retire)
     sources = {json.dumps(s, sort_keys=True): s for reader in readers for s in reader.config.get("sources", ()) if _is_of(s, document)}
@@ -142,13 +142,13 @@ def _documents(snapshot: StoreSnapshot, ids: set[str]) -> dict[str, IngestedDocu
 
 def _rerun(snapshot: StoreSnapshot, runs: Iterable[RunRecord], readers: tuple[Artifact, ...]) -> dict[str, tuple[str, ...]]:
     """Recipe -> the positions of its newest affected run whose artifacts are made from what read the document."""
-    below = {artifact.key for artifact in snapshot.graph.descendants(*readers)}
+    below = {artifact.address for artifact in snapshot.graph.descendants(*readers)}
     found: dict[str, tuple[str, ...]] = {}
     for run in runs:
-        found.setdefault(run.recipe, tuple(position for position, recorded in run.positions.items() if recorded.key in below))
+        found.setdefault(run.recipe, tuple(position for position, recorded in run.positions.items() if recorded.address in below))
     if not found:
         # Without a journal, positions are read from the artifacts' labels.
-        for artifact in sorted((a for a in snapshot.graph.by_key.values() if a.key in below), key=lambda a: a.origin.created):
+        for artifact in sorted((a for a in snapshot.graph.by_address.values() if a.address in below), key=lambda a: a.origin.created):
             recipe, _, where = artifact.label.partition("-")
             position = f"{artifact.stage}[{where}]" if artifact.ingredients.get("shard") else f"{artifact.stage}{where and '.'}{where}"
             found[recipe] = tuple(dict.fromkeys((*found.get(recipe, ()), position)))

@@ -29,9 +29,9 @@ class TreeLine:
         return [*self.artifacts, *self.missing]
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        """Keys of all members."""
-        return tuple(member.key for member in self.members)
+    def addresses(self) -> tuple[str, ...]:
+        """Addresses of all members."""
+        return tuple(member.address for member in self.members)
 
     @property
     def stage(self) -> str:
@@ -41,10 +41,10 @@ class TreeLine:
     def text(self, graph: ProvenanceGraph) -> str:
         """Return the line without its role."""
         accepted = _accepted(graph, self.artifacts)
-        if len(self.keys) > 1:
+        if len(self.addresses) > 1:
             lost = f"  ({len(self.missing)} of their records are gone)" if self.missing else ""
             recipe = self.members[0].location.rpartition("-")[0].rpartition("-")[0].partition("/")[2]
-            return f"{self.stage} x {len(self.keys)}  {recipe}{lost}{accepted}"
+            return f"{self.stage} x {len(self.addresses)}  {recipe}{lost}{accepted}"
         if self.missing:
             return f"{self.missing[0].location} (its record is gone)"
         return f"{self.artifacts[0].location}  digest {self.artifacts[0].digest[:DIGEST_DIGITS]}{accepted}"
@@ -53,7 +53,7 @@ class TreeLine:
 def render_tree(
     graph: ProvenanceGraph, roots: Iterable[Artifact], *, forward: bool = False, unfold: bool = False, only: Set[str] | None = None
 ) -> list[str]:
-    """Return the lineage of some artifacts as lines. `only`: the keys that a forward tree may show, by default all."""
+    """Return the lineage of some artifacts as lines. `only`: the addresses that a forward tree may show, by default all."""
     shown: set[str] = set()
     return [text for line in fold_shards("", roots, unfold) for text in _branch(graph, line, 0, shown, forward, unfold, only)]
 
@@ -77,11 +77,11 @@ def _inputs(graph: ProvenanceGraph, line: TreeLine, unfold: bool) -> list[TreeLi
     by_role: dict[str, dict[str, InputRecord]] = {}
     for artifact in line.artifacts:
         for name, source in artifact.inputs.items():
-            by_role.setdefault(name if unfold else without_shard(name), {}).setdefault(source.key, source)
+            by_role.setdefault(name if unfold else without_shard(name), {}).setdefault(source.address, source)
     found = []
     for role, sources in by_role.items():
-        artifacts = tuple(graph.by_key[key] for key in sources if key in graph.by_key)
-        missing = tuple(source for key, source in sources.items() if key not in graph.by_key)
+        artifacts = tuple(graph.by_address[address] for address in sources if address in graph.by_address)
+        missing = tuple(source for address, source in sources.items() if address not in graph.by_address)
         found.append(TreeLine(role, artifacts, missing))
     return found
 
@@ -90,14 +90,14 @@ def _outputs(graph: ProvenanceGraph, line: TreeLine, unfold: bool, only: Set[str
     """What was made from a line, in order of creation."""
     consumers: dict[str, Artifact] = {}
     roles: dict[str, list[str]] = {}
-    for key in line.keys:
-        for name, consumer in graph.consumers.get(key, ()):
-            if only is None or consumer.key in only:
-                consumers[consumer.key] = consumer
-                roles.setdefault(consumer.key, []).append(without_shard(name))
+    for address in line.addresses:
+        for name, consumer in graph.consumers.get(address, ()):
+            if only is None or consumer.address in only:
+                consumers[consumer.address] = consumer
+                roles.setdefault(consumer.address, []).append(without_shard(name))
     by_role: dict[str, list[Artifact]] = {}
-    for key, consumer in consumers.items():
-        by_role.setdefault(", ".join(dict.fromkeys(roles[key])), []).append(consumer)
+    for address, consumer in consumers.items():
+        by_role.setdefault(", ".join(dict.fromkeys(roles[address])), []).append(consumer)
     found = [output for role, artifacts in by_role.items() for output in fold_shards(role, artifacts, unfold)]
     return sorted(found, key=lambda output: min(a.origin.created for a in output.artifacts))
 
@@ -107,15 +107,15 @@ def _branch(
 ) -> Iterator[str]:
     role = f"{'as ' if forward else ''}{line.role}: " if line.role else ""
     text = f"{'  ' * depth}{role}{line.text(graph)}"
-    if shown.issuperset(line.keys):
+    if shown.issuperset(line.addresses):
         yield f"{text}  (above)"
         return
-    shown.update(a.key for a in line.artifacts)
+    shown.update(a.address for a in line.artifacts)
     yield text
     for child in _outputs(graph, line, unfold, only) if forward else _inputs(graph, line, unfold):
         yield from _branch(graph, child, depth + 1, shown, forward, unfold, only)
 
 
 def _accepted(graph: ProvenanceGraph, artifacts: Iterable[Artifact]) -> str:
-    accepted = (entry for artifact in artifacts for entry in graph.accepted.get(artifact.key, ()))
+    accepted = (entry for artifact in artifacts for entry in graph.accepted.get(artifact.address, ()))
     return "".join(f"  (accepted for key {key[:DIGEST_DIGITS]}: {reason})" for key, reason in accepted)

@@ -53,18 +53,18 @@ def draw_graph(graph: ProvenanceGraph, artifacts: Iterable[Artifact], *, forward
     """Draw the lineage of anything in a store; inputs whose records are gone are dashed."""
     drawn = list(artifacts)
     boxes: list[Box] = []
-    of_key: dict[str, str] = {}
+    of_address: dict[str, str] = {}
     for number, line in enumerate(fold_shards("", reversed(drawn), unfold)):
-        of_key |= dict.fromkeys(line.keys, str(number))
+        of_address |= dict.fromkeys(line.addresses, str(number))
         boxes.append(_box_of(str(number), line))
     for missing in [] if forward else graph.missing_inputs(drawn):
-        of_key[missing.key] = missing.location
+        of_address[missing.address] = missing.location
         boxes.append(_missing(missing.location))
     edges = dict.fromkeys(
-        (of_key[reference.key], of_key[artifact.key])
+        (of_address[reference.address], of_address[artifact.address])
         for artifact in drawn
         for reference in artifact.inputs.values()
-        if reference.key in of_key
+        if reference.address in of_address
     )
     return draw(boxes, list(edges), f"lineage of {len(drawn)} artifacts")
 
@@ -101,9 +101,9 @@ def edges_of(artifacts: Mapping[str, Artifact]) -> list[tuple[str, str]]:
 
 def maker(reference: InputRecord, artifacts: Mapping[str, Artifact]) -> str | None:
     """Return the position that made an input: the same execution, or another of the same stage that made the same bytes."""
-    same_key = (position for position, artifact in artifacts.items() if artifact.key == reference.key)
+    same_address = (position for position, artifact in artifacts.items() if artifact.address == reference.address)
     same_bytes = (p for p, artifact in artifacts.items() if artifact.stage == reference.stage and _has_bytes(artifact, reference))
-    return next(same_key, None) or next(same_bytes, None)
+    return next(same_address, None) or next(same_bytes, None)
 
 
 def _has_bytes(artifact: Artifact, reference: InputRecord) -> bool:

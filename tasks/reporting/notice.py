@@ -39,17 +39,17 @@ def lineage_notice(run: RunSummary) -> str:
     drawn = base64.b64encode(as_file(draw_run(artifacts, run.reused)).encode()).decode()
     # An input may name another execution that made the same bytes; the tree shows it at its position in this run.
     moved = [artifact.model_copy(update={"inputs": _here(artifact, run)}) for artifact in artifacts.values()]
-    lines = render_tree(ProvenanceGraph({artifact.key: artifact for artifact in moved}), sinks(moved))
+    lines = render_tree(ProvenanceGraph({artifact.address: artifact for artifact in moved}), sinks(moved))
     whole = spent(total_cost(artifacts.values()), run.rates)
     image = f"![lineage of {len(artifacts)} artifacts](data:image/svg+xml;base64,{drawn})"
     return "\n".join([image, "", f"Everything took {whole}. `folio lineage` shows more.", "", "```", *lines, "```"])
 
 
 def _here(artifact: Artifact, run: RunSummary) -> dict[str, object]:
-    """Return an artifact's inputs by the keys that they have in this run."""
+    """Return an artifact's inputs by the addresses that they have in this run."""
     artifacts = run.results.artifacts
     makers = {name: maker(reference, artifacts) for name, reference in artifact.inputs.items()}
     return {
-        name: reference if position is None else reference.model_copy(update={"key": artifacts[position].key})
+        name: reference if position is None else reference.model_copy(update={"address": artifacts[position].address})
         for (name, reference), position in zip(artifact.inputs.items(), makers.values(), strict=True)
     }

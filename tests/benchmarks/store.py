@@ -98,7 +98,7 @@ def huge(folder: Path) -> None:
     time.sleep(0.1)
     files = tuple(File(path=f"{number}.parquet", size=HUGE_BYTES, sha256="0" * 64) for number in range(HUGE))
     made = record("pack", "universe", "0" * 64, location, files, {})
-    (place / RECORD).write_text(made.model_dump_json(indent=1))
+    (place / RECORD).write_bytes(made.sealed())
     print(f"\n{HUGE} files of {HUGE_BYTES / 1e9:g} GB")
     row("verify, untouched", lambda: store.check(made, digests=False), lambda: statted(folder / "huge", [made]))
 
@@ -133,7 +133,7 @@ def write_store(root: Path, count: int) -> list[Artifact]:
         files = tuple(File(path=name, size=len(text), sha256=hashlib.sha256(text).hexdigest()) for name, text in content.items())
         inputs = {"documents": made[-1].reference()} if number % STAGES else {}
         made.append(record(stage, label, key, location, files, inputs))
-        (folder / RECORD).write_text(made[-1].model_dump_json(indent=1))
+        (folder / RECORD).write_bytes(made[-1].sealed())
         if number % STAGES == STAGES - 1:
             Journal(store).write(run(number, label, made[-STAGES:]))
     return made

@@ -40,7 +40,7 @@ def test_a_takedown_agrees_with_the_tables_of_a_real_run(four_books: FinishedRun
     for identity in ids(four_books, "dedup", "documents.parquet"):
         found = find_document(snapshot, identity)
         assert found is not None
-        held = {h.artifact.key: h for h in find_holdings(snapshot, found[0])}
+        held = {h.artifact.address: h for h in find_holdings(snapshot, found[0])}
         assert all(h.certain for h in held.values()), [h for h in held.values() if not h.certain]
         split = held[four_books.artifacts["split"].key].parts
         assert split == {f"{name}.parquet" for name in ("train", "val", "test") if identity in ids(four_books, "split", f"{name}.parquet")}

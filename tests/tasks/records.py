@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tasks.stage.store.acceptance import ACCEPTED, Acceptance
+from tasks.stage.store.acceptance import Acceptance, save
 from tasks.stage.store.artifact import Artifact, Cost, InputRecord, Origin, content_digest, list_files
+from tasks.stage.store.index import ADDRESS_DIGITS
 from tasks.stage.store.journal import Journal, PositionRecord, RunRecord
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
@@ -35,7 +36,7 @@ def artifact(
     config: Mapping[str, Any] | None = None,
     ingredients: Mapping[str, str] | None = None,
 ) -> Artifact:
-    """The record of a folder; `name` decides its key."""
+    """The record of a folder; `name` decides its key, which is its address, too."""
     key = hashlib.sha256(f"{stage} {name}".encode()).hexdigest()
     files = list_files(folder)
     return Artifact(
@@ -43,7 +44,7 @@ def artifact(
         label=label,
         key=key,
         digest=content_digest(files),
-        location=f"{stage}/{label}-{key[:8]}",
+        location=f"{stage}/{label}-{key[:ADDRESS_DIGITS]}",
         files=files,
         config=dict(config or {}),
         ingredients=dict(ingredients or {}),
@@ -61,14 +62,16 @@ def accepted(store: Store, made: Artifact, key: str, reason: str) -> Acceptance:
         position=made.stage,
         recipe=made.label,
         key=key,
-        instead=made.key,
+        instead=made.address,
+        trace="t" * 64,
+        changes={},
         ingredients={},
         causes=(),
         reason=reason,
         who="me",
         when=now(),
     )
-    store.put(f"{ACCEPTED}/{made.stage}-{key}.json", acceptance.model_dump_json().encode())
+    save(store, acceptance)
     return acceptance
 
 
@@ -80,7 +83,10 @@ def committed(store: Store, contents: Mapping[str, bytes], **described: object) 
 
 def ran(store: Store, number: int, *artifacts: Artifact, recipe: str = "toys", status: str = "finished", **more: object) -> RunRecord:
     """A run in the journal, long before anything that tests make; a higher number is a later one."""
-    places = {a.stage: PositionRecord(stage=a.stage, key=a.key, digest=a.digest, location=a.location, action="executed") for a in artifacts}
+    places = {
+        a.stage: PositionRecord(stage=a.stage, key=a.key, address=a.address, digest=a.digest, location=a.location, action="executed")
+        for a in artifacts
+    }
     described = {
         "id": f"20200101T00{number:04}-000000",
         "started": f"2020-01-01T00:{number // 60:02}:{number % 60:02}.000000+00:00",

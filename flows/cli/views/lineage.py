@@ -33,7 +33,7 @@ def show_lineage(
     rates = rates_of(snapshot.journal.records(), artifacts)
     if as_json:
         return json.dumps(lineage_json(snapshot.graph, found, artifacts, forward, rates), indent=1)
-    only = {artifact.key for artifact in artifacts}
+    only = {artifact.address for artifact in artifacts}
     lines = [
         *([found.description] if found.description else []),
         *render_tree(snapshot.graph, found.roots, forward=forward, unfold=unfold, only=only),
@@ -52,5 +52,5 @@ def _lineage(snapshot: StoreSnapshot, found: Subject, forward: bool) -> list[Art
         return snapshot.graph.ancestors(*found.roots)
     if found.document is None:
         return snapshot.graph.descendants(*found.roots)
-    holding = {held.artifact.key for held in find_holdings(snapshot, found.document) if held.affected}
-    return [artifact for artifact in snapshot.graph.descendants(*found.roots) if artifact.key in holding]
+    holding = {held.artifact.address for held in find_holdings(snapshot, found.document) if held.affected}
+    return [artifact for artifact in snapshot.graph.descendants(*found.roots) if artifact.address in holding]

@@ -14,7 +14,7 @@ from typing import Literal
 
 from tasks.stage.identity.code.reach import PERHAPS
 from tasks.stage.identity.key import compute_key
-from tasks.stage.store.acceptance import acceptances, accepted
+from tasks.stage.store.acceptance import acceptances, acceptances_of
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import PositionRecord
 from tasks.stage.store.store import Damaged, Store
@@ -108,16 +108,16 @@ def find_reusable(
     found = store.find(stage, key, digests=verify, label=label)
     if found is not None:
         return found, "", ()
-    acceptance = accepted(store, stage, key)
-    instead = store.find(stage, acceptance.instead, digests=verify) if acceptance else None
-    if acceptance is None or not isinstance(instead, Artifact):
-        return None, "", ()
-    return instead, acceptance.reason, (f"accepted by {acceptance.who}: {acceptance.reason}", *acceptance.causes)
+    for acceptance in acceptances_of(store, stage, key):
+        instead = store.find(stage, acceptance.instead, digests=verify)
+        if isinstance(instead, Artifact):
+            return instead, acceptance.reason, (f"accepted by {acceptance.who}: {acceptance.reason}", *acceptance.causes)
+    return None, "", ()
 
 
 def _last_record(store: Store, stage: str, label: str, before: PositionRecord | None) -> Artifact | None:
     """Return the record to compare with."""
-    found = store.find(stage, before.key, label=label) if before else None
+    found = store.find(stage, before.address, label=label) if before else None
     return found if isinstance(found, Artifact) else store.latest(stage, label)
 
 

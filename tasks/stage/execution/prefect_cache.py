@@ -1,8 +1,8 @@
 """Prefect's cache, keyed by our identity: the key is computed before the task is called, and a hit is trusted only after verification.
 
 Prefect's own policies see only the text of the decorated function (`TASK_SOURCE`) or put the run into the key (`DEFAULT`); here the key
-comes with the call. The stored result is just a stage and a key. Loading it asks the store, and an artifact that is gone or damaged counts
-as a miss, so the cache heals itself.
+comes with the call. The stored result is just a stage and an address. Loading it asks the store, and an artifact that is gone or damaged
+counts as a miss, so the cache heals itself.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ class VerifiedRecord(Serializer):
     type: Literal["folio-record"] = "folio-record"
 
     def dumps(self, obj: Outcome) -> bytes:
-        """Return `{"stage": ..., "key": ...}`."""
+        """Return `{"stage": ..., "address": ...}`."""
         if not isinstance(obj, Outcome):
             raise TypeError(f"A stage's task returned {type(obj).__name__}; only an Outcome passes between tasks.")
-        return json.dumps({"stage": obj.artifact.stage, "key": obj.artifact.key}).encode()
+        return json.dumps({"stage": obj.artifact.stage, "address": obj.artifact.address}).encode()
 
     def loads(self, blob: bytes) -> Outcome:
         """Return the verified artifact, not executed. Raises LookupError, a cache miss to Prefect, when it is gone or damaged."""
         reference = json.loads(blob)
-        found = current_run().store.find(reference["stage"], reference["key"])
+        found = current_run().store.find(reference["stage"], reference["address"])
         if not isinstance(found, Artifact):
-            raise LookupError(f"{reference['stage']} {reference['key'][:8]} is gone or damaged")
+            raise LookupError(f"{reference['stage']} {reference['address'][:8]} is gone or damaged")
         return Outcome(found, executed=False)

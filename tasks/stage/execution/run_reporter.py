@@ -76,6 +76,7 @@ class RunReporter:
             run.positions[position] = PositionRecord(
                 stage=artifact.stage,
                 key=decision.key,
+                address=artifact.address,
                 digest=artifact.digest,
                 location=artifact.location,
                 action="executed" if position in executed else "reused",

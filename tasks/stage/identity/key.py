@@ -1,9 +1,10 @@
-"""The key of a stage execution and its ingredients.
+"""The key of a stage execution and its ingredients, and the address of what it made.
 
-key = H(stage name, own config, input digests, code fingerprint, versions of the libraries it declares, state of outside files it reads).
+key = H(stage name, own config, input digests, state of outside files it reads): what is known before the stage runs.
+address = H(key, trace): the trace says which code, files and libraries the execution read, and is known afterwards.
 
-The key is a function of those alone, equal in every process and on every machine; a value without a stable serialization is refused by
-name. The ingredients are kept by name, so that two keys can be compared and the difference shown. A config field with
+The key is a function of its ingredients alone, equal in every process and on every machine; a value without a stable serialization is
+refused by name. The ingredients are kept by name, so that two keys can be compared and the difference shown. A config field with
 `json_schema_extra=NOT_IDENTITY` is left out: what it selects is observed instead, or it changes no byte.
 """
 
@@ -21,6 +22,8 @@ from pydantic import BaseModel, JsonValue
 
 LARGEST = 1024
 SURROGATE = re.compile("[\ud800-\udfff]")
+KEY_DIGITS = 6
+"""Digits of its key that an address begins with, so that the names of folders say which artifacts a key may find."""
 NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 
 
@@ -85,3 +88,8 @@ def compute_key(stage: str, ingredients: Mapping[str, str]) -> str:
     text = json.dumps([stage, sorted(ingredients.items())], ensure_ascii=False, separators=(",", ":"))
     # A file name may hold bytes that are not text.
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def compute_address(key: str, trace: str) -> str:
+    """Return the identity of an execution from its key and the hash of its trace, 64 hex digits of which the first are the key's."""
+    return key[:KEY_DIGITS] + hashlib.sha256(json.dumps([key, trace]).encode()).hexdigest()[KEY_DIGITS:]

@@ -1,8 +1,8 @@
 """The record of an artifact, the only thing that passes between tasks.
 
-A record is frozen, plain JSON and complete lineage by itself. `digest` hashes only the names and contents of the files, so equal bytes
-have equal digests wherever and whenever they were made. Files under `logs/` (timings, process output) are kept and checked but left out of
-the digest, because they differ between two equal executions.
+A record is frozen, plain JSON, complete lineage by itself, and ends in its own checksum. `digest` hashes only the names and contents of
+the files, so equal bytes have equal digests wherever and whenever they were made. Files under `logs/` (timings, process output) are kept
+and checked but left out of the digest, because they differ between two equal executions.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tasks.stage.identity.digests import UNREADABLE, hash_files
+from tasks.stage.store.sealed import seal, unseal
 
 LOGS = "logs/"
 RECORD = "artifact.json"
+FORMAT = 2
 
 
 class File(BaseModel, frozen=True, extra="forbid"):
@@ -33,10 +35,18 @@ class InputRecord(BaseModel, frozen=True, extra="forbid"):
     """A reference to an input of a stage: an artifact, or the part of it below a prefix."""
 
     stage: str
-    key: str
+    address: str
     digest: str = Field(description="digest of the files that the stage was given; of the part alone, if it was given a part")
     location: str
     part: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_by_key(cls, data: Any) -> Any:
+        """Before traces were recorded, an artifact was known by its key."""
+        if isinstance(data, dict) and "key" in data:
+            data = {"address" if name == "key" else name: value for name, value in data.items()}
+        return data
 
 
 class Cost(BaseModel, frozen=True, extra="forbid"):
@@ -66,10 +76,13 @@ class Artifact(BaseModel):
     # A metric may be NaN, which plain JSON can't hold.
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
-    format: int = 1
+    format: int = FORMAT
     stage: str
     label: str = Field(description="recipe name and position in the flow, for people; not identity")
-    key: str = Field(description="identity of the execution, hex sha256")
+    key: str = Field(description="what was known before the execution: stage, config and inputs, hex sha256; lists candidates for reuse")
+    address: str = Field("", description="identity of the execution: of its key and its trace")
+    trace: str = Field("", description="hash of what the execution read; empty in records from before traces, which are not reused")
+    marks: str = Field("", description="name of the file in the store's .traces that says what was executed and opened")
     digest: str = Field(description="identity of the content, hex sha256")
     location: str = Field(description="path inside the store")
     files: tuple[File, ...]
@@ -80,9 +93,29 @@ class Artifact(BaseModel):
     cost: Cost
     origin: Origin
 
+    @model_validator(mode="after")
+    def _known_by_key(self) -> Artifact:
+        """Before traces were recorded, an artifact was known by its key."""
+        if not self.address:
+            object.__setattr__(self, "address", self.key)
+        return self
+
+    def sealed(self) -> bytes:
+        """Return the content of the record's file."""
+        return seal(self.model_dump_json(indent=1))
+
+    @classmethod
+    def unsealed(cls, content: bytes) -> Artifact:
+        """Return the record in a file. Raise ValueError if the file is damaged."""
+        text, checked = unseal(content)
+        found = cls.model_validate_json(text)
+        if found.format >= FORMAT and not checked:
+            raise ValueError("it does not end in its checksum")
+        return found
+
     @property
     def name(self) -> str:
-        """Readable name, such as `clean/universe-3f9a2c1e`."""
+        """Readable name, such as `clean/universe-3f9a2c1e77b0`."""
         return self.location
 
     def part(self, prefix: str) -> ArtifactPart:
@@ -94,7 +127,7 @@ class Artifact(BaseModel):
 
     def reference(self) -> InputRecord:
         """Return this artifact as another stage's input."""
-        return InputRecord(stage=self.stage, key=self.key, digest=self.digest, location=self.location)
+        return InputRecord(stage=self.stage, address=self.address, digest=self.digest, location=self.location)
 
 
 class ArtifactPart(BaseModel, frozen=True, extra="forbid"):

@@ -1,8 +1,8 @@
 """Find what a store does not need any more; delete it only when asked.
 
 Artifacts that no retained run needs go (`retention` decides), except in a store whose journal is empty and, unless asked for, artifacts
-older than the journal's first run. So do the remains of interrupted work, old quarantined artifacts, locks that nobody holds and
-acceptances whose artifact goes.
+older than the journal's first run. So do the remains of interrupted work, old quarantined artifacts, locks that nobody holds,
+acceptances whose artifact goes and traces that no kept artifact names.
 
 An artifact goes before what it was made from, and a record before its files, so a collection that is killed leaves whole artifacts with
 complete lineage, and folders that the next one deletes. Nothing is deleted while a run is under way, nor anything that a living run may
@@ -24,18 +24,19 @@ from typing import Literal
 
 from tasks.stage.store.acceptance import ACCEPTED, acceptances
 from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.index import NAME
 from tasks.stage.store.journal import RUNS, Journal, RunRecord
-from tasks.stage.store.retention import RetainedRun, needed_keys, retained_runs
+from tasks.stage.store.retention import RetainedRun, needed_addresses, retained_runs
 from tasks.stage.store.store import DAMAGE_REPORT, STORE_LOCK, Store, StoreError
+from tasks.stage.store.traces import TRACES
 from tasks.stage.system.locks import is_leased, is_locked
 
 IDLE = timedelta(days=1)
 QUARANTINE = timedelta(weeks=1)
-LOCATION = re.compile(r".+-[0-9a-f]{8}")
-REPLACED = re.compile(r"\..+-[0-9a-f]{8}-[0-9a-f]{6}")
+REPLACED = re.compile(rf"\.{NAME.pattern}-[0-9a-f]{{6}}")
 WORK = re.compile(r"(?P<stage>.+)-(?P<key>[0-9a-f]{16})")
 
-Kind = Literal["artifact", "folder without record", "work in progress", "quarantined", "lock", "acceptance", "half-written file"]
+Kind = Literal["artifact", "folder without record", "work in progress", "quarantined", "lock", "acceptance", "trace", "half-written file"]
 
 
 @dataclass(frozen=True)
@@ -88,15 +89,14 @@ def survey_garbage(store: Store, *, keep: int, named: Sequence[str] = (), unreco
     users = {recorded.location: run for run in reversed(runs) for recorded in run.positions.values()}
     older = [] if unrecorded else [a for a in artifacts if a.location not in users and a.origin.created < runs[-1].started]
     roots = {recorded.location for found in retained for recorded in found.run.positions.values()}
-    roots |= {recorded.key for found in retained for recorded in found.run.positions.values()}
+    roots |= {recorded.address for found in retained for recorded in found.run.positions.values()}
     roots |= {registered.location for run in runs for registered in run.registered} | {artifact.location for artifact in older}
-    roots |= {acceptance.instead for acceptance in acceptances(store) if acceptance.key in roots}
-    needed = needed_keys(artifacts, roots)
-    staying = [artifact for artifact in artifacts if artifact.key in needed]
-    going = sorted((a for a in artifacts if a.key not in needed), key=lambda a: a.origin.created, reverse=True)
+    needed = needed_addresses(artifacts, roots)
+    staying = [artifact for artifact in artifacts if artifact.address in needed]
+    going = sorted((a for a in artifacts if a.address not in needed), key=lambda a: a.origin.created, reverse=True)
     unfinished = [datetime.fromisoformat(found.run.started).timestamp() for found in retained if found.run.status != "finished"]
     stages = {artifact.stage for artifact in artifacts} | {recorded.stage for run in runs for recorded in run.positions.values()}
-    rest = other_garbage(store, stages, {artifact.key for artifact in staying}, min(unfinished, default=float("inf")))
+    rest = other_garbage(store, stages, staying, min(unfinished, default=float("inf")))
     garbage = (*(Garbage("artifact", a.location, _size(a), _why(users.get(a.location))) for a in going), *rest)
     return GarbageSurvey(True, tuple(retained), len(staying), sum(map(_size, staying)), len(older), garbage)
 
@@ -130,16 +130,17 @@ def _refusal(store: Store, runs: list[str]) -> str:
     return f"{store.url} is in use: {', '.join(runs)} is under way, so nothing is deleted. Wait for it to end, then give the command again."
 
 
-def other_garbage(store: Store, stages: Collection[str], keys: Collection[str], wanted_since: float) -> Iterator[Garbage]:
+def other_garbage(store: Store, stages: Collection[str], staying: Collection[Artifact], wanted_since: float) -> Iterator[Garbage]:
     """Yield garbage other than artifacts.
 
-    `stages`: names of stages that make artifacts; `keys`: keys of the artifacts that are kept; `wanted_since`: keep work in progress from
-    this time on.
+    `stages`: names of stages that make artifacts; `staying`: the artifacts that are kept; `wanted_since`: keep work in progress from this
+    time on.
     """
     yield from folders_without_record(store, stages)
     yield from _idle_work(store, wanted_since)
     yield from _quarantined(store)
-    yield from _acceptances(store, keys)
+    yield from _acceptances(store, {artifact.address for artifact in staying})
+    yield from _traces(store, {name for artifact in staying for name in (artifact.trace, artifact.marks)})
     yield from _locks(store)
     yield from _partial_files(store)
 
@@ -148,7 +149,7 @@ def folders_without_record(store: Store, stages: Collection[str]) -> Iterator[Ga
     """Yield folders of a stage without a record: left by a killed commit or collection, or their record was removed."""
     for stage in sorted(stages):
         for location in store.index.locations(stage):
-            if LOCATION.fullmatch(location.rpartition("/")[2]) and store.index.read(location) is None:
+            if NAME.fullmatch(location.rpartition("/")[2]) and store.index.read(location) is None:
                 yield Garbage(
                     "folder without record",
                     location,
@@ -187,11 +188,16 @@ def _quarantined(store: Store) -> Iterator[Garbage]:
             yield Garbage("quarantined", path, _bytes_below(store, path), f"damaged, and quarantined {_days(since)} ago")
 
 
-def _acceptances(store: Store, keys: Collection[str]) -> Iterator[Garbage]:
+def _acceptances(store: Store, addresses: Collection[str]) -> Iterator[Garbage]:
     for acceptance in acceptances(store):
-        if acceptance.instead not in keys:
-            path = f"{ACCEPTED}/{acceptance.stage}-{acceptance.key}.json"
-            yield Garbage("acceptance", path, 0, f"the {acceptance.stage} that it refers to is not kept")
+        if acceptance.instead not in addresses:
+            yield Garbage("acceptance", acceptance.file, 0, f"the {acceptance.stage} that it refers to is not kept")
+
+
+def _traces(store: Store, named: Collection[str]) -> Iterator[Garbage]:
+    for name in store.names(TRACES):
+        if name.removesuffix(".json") not in named:
+            yield Garbage("trace", f"{TRACES}/{name}", _bytes_below(store, f"{TRACES}/{name}"), "no artifact that is kept names it")
 
 
 def _locks(store: Store) -> Iterator[Garbage]:
@@ -211,7 +217,7 @@ def _partial_files(store: Store) -> Iterator[Garbage]:
     """Yield files whose writer was killed; their names begin with a dot until they are complete."""
     if store.local_root is None:
         return
-    for folder in (RUNS, ACCEPTED):
+    for folder in (RUNS, ACCEPTED, TRACES):
         for path in sorted((store.local_root / folder).glob(".*.json-*")):
             yield Garbage("half-written file", f"{folder}/{path.name}", path.stat().st_size, "its writer was killed")
 

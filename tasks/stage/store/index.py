@@ -10,6 +10,7 @@ ms when it is not.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,11 +19,14 @@ from datetime import datetime
 from pathlib import Path
 
 import fsspec
-from pydantic import ValidationError
 
+from tasks.stage.identity.key import KEY_DIGITS
 from tasks.stage.store.artifact import RECORD, Artifact
+from tasks.stage.store.sealed import BrokenSeal
 
-KEY_LENGTH = 8
+ADDRESS_DIGITS = 12
+"""Digits of its address in the name of an artifact's folder; 8 of its key before traces were recorded."""
+NAME = re.compile(r"(?P<label>.+)-(?P<digits>[0-9a-f]{8}(?:[0-9a-f]{4})?)")
 SETTLE_SECONDS = 2.0
 READERS = 16
 
@@ -65,8 +69,8 @@ class StoreIndex:
         return self._stage_folder(stage).locations
 
     def with_key(self, stage: str, key: str) -> list[str]:
-        """Return the folders whose names carry this key."""
-        return self._stage_folder(stage).by_key.get(key[:KEY_LENGTH], [])
+        """Return the folders whose names begin as this key or an address of it does."""
+        return self._stage_folder(stage).by_key.get(key[:KEY_DIGITS], [])
 
     def read(self, location: str) -> Artifact | Damaged | None:
         """Return the record of a folder; `Damaged` when it can't be read, None when there is none."""
@@ -166,29 +170,24 @@ def stat_signature(found: os.stat_result) -> StatSignature:
     return found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino
 
 
-def label_of(location: str) -> str:
-    """Return the label in `stage/label-key`."""
-    return location.partition("/")[2][: -KEY_LENGTH - 1]
-
-
 def _index_names(stage: str, names: list[str]) -> _StageFolder:
     found = _StageFolder(tuple(f"{stage}/{name}" for name in names))
-    for location in found.locations:
-        if location[-KEY_LENGTH - 1 : -KEY_LENGTH] == "-":
-            found.by_key.setdefault(location[-KEY_LENGTH:], []).append(location)
-            found.by_label.setdefault(label_of(location), []).append(location)
+    for location, name in zip(found.locations, names, strict=True):
+        if parts := NAME.fullmatch(name):
+            found.by_key.setdefault(parts["digits"][:KEY_DIGITS], []).append(location)
+            found.by_label.setdefault(parts["label"], []).append(location)
     return found
 
 
 def _parse(location: str, content: bytes) -> Artifact | Damaged:
     try:
-        return Artifact.model_validate_json(content)
-    except ValidationError as error:
+        return Artifact.unsealed(content)
+    except ValueError as error:
         return _unreadable_record(location, error)
 
 
 def _unreadable_record(location: str, error: Exception) -> Damaged:
-    return Damaged(location, (f"{RECORD} can't be read ({type(error).__name__})",))
+    return Damaged(location, (f"{RECORD} can't be read ({error if isinstance(error, BrokenSeal) else type(error).__name__})",))
 
 
 def _created(artifact: Artifact) -> str:

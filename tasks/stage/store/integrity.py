@@ -1,19 +1,21 @@
 """Check whether the files of an artifact match its record.
 
-Existence and size are always checked. On a disk content is checked too, but read only if needed: a file is trusted unread if both its
-modification and its change time are older than its artifact and the artifact's record. A file that was edited and had its modification
-time set back is read, since its change time is newer. So is every file of a store that was copied here, once: the hashes are cached in
-`DigestCache`. A cached digest never condemns a file; the file is read again first.
+Existence and size are always checked, and a file that the record does not list is damage, since something could read it. On a disk
+content is checked too, but read only if needed: a file is trusted unread if both its modification and its change time are older than its
+artifact and the artifact's record. A file that was edited and had its modification time set back is read, since its change time is newer.
+So is every file of a store that was copied here, once: the hashes are cached in `DigestCache`. A cached digest never condemns a file; the
+file is read again first.
 With `digests` every file is read, whatever is cached. On an object store sizes are trusted unless digests are asked for.
-The cost is one `stat` a file, or one listing an artifact on an object store.
+The cost is one `stat` a file and one listing a folder, or one listing an artifact on an object store.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -63,30 +65,23 @@ class IntegrityChecker:
         problems: dict[str, str] = {}
         suspects: dict[Path, File] = {}
         folder = f"{self.root}/{artifact.location}"
-        measure = self._measure_remote(artifact) if self.local_root is None else _measure_local(folder, artifact)
+        found = self._list_remote(folder) if self.local_root is None else _list_local(folder, artifact)
         for file in artifact.files:
-            try:
-                size, touched = measure(file.path)
-            except (FileNotFoundError, NotADirectoryError):
+            if file.path not in found:
                 problems[file.path] = f"{file.path} is missing"
                 continue
+            size, touched = found[file.path]
             if size != file.size:
                 problems[file.path] = f"{file.path} has {size} bytes instead of {file.size}"
             elif touched or every:
-                suspects[Path(f"{self.root}/{artifact.location}/{file.path}")] = file
+                suspects[Path(f"{folder}/{file.path}")] = file
+        for path in sorted(found.keys() - {RECORD, *(file.path for file in artifact.files)}):
+            problems[path] = f"{path} is not in its record"
         return problems, suspects
 
-    def _measure_remote(self, artifact: Artifact) -> Callable[[str], tuple[int, bool]]:
-        base = f"{self.root}/{artifact.location}"
-        self.fs.invalidate_cache(base)
-        sizes = {path[len(base) + 1 :]: int(entry["size"]) for path, entry in self.fs.find(base, detail=True).items()}
-
-        def measure(path: str) -> tuple[int, bool]:
-            if path not in sizes:
-                raise FileNotFoundError(path)
-            return sizes[path], False
-
-        return measure
+    def _list_remote(self, folder: str) -> dict[str, tuple[int, bool]]:
+        self.fs.invalidate_cache(folder)
+        return {path[len(folder) + 1 :]: (int(entry["size"]), False) for path, entry in self.fs.find(folder, detail=True).items()}
 
     def _read_digests(self, paths: Iterable[Path]) -> Iterator[tuple[Path, str]]:
         if self.local_root is not None:
@@ -107,20 +102,29 @@ class IntegrityChecker:
         return digest.hexdigest()
 
 
-def _measure_local(folder: str, artifact: Artifact) -> Callable[[str], tuple[int, bool]]:
-    """Return a function that gives the size of an artifact file on a disk and whether it looks touched."""
+def _list_local(folder: str, artifact: Artifact) -> dict[str, tuple[int, bool]]:
+    """Return the size of each file of an artifact on a disk and whether it looks touched."""
     # Plain strings, since making a Path costs several times its stat.
     try:
         written = os.stat(f"{folder}/{RECORD}").st_mtime_ns  # noqa: PTH116
     except OSError:
         written = 0
-    find_reusable = min(written, int(datetime.fromisoformat(artifact.origin.created).timestamp() * 1e9)) - TICK_NS
+    untouched = min(written, int(datetime.fromisoformat(artifact.origin.created).timestamp() * 1e9)) - TICK_NS
+    return {path: (stat.st_size, max(stat.st_mtime_ns, stat.st_ctime_ns) > untouched) for path, stat in _walk(folder, "")}
 
-    def measure(path: str) -> tuple[int, bool]:
-        found = os.stat(f"{folder}/{path}")  # noqa: PTH116
-        return found.st_size, max(found.st_mtime_ns, found.st_ctime_ns) > find_reusable
 
-    return measure
+def _walk(folder: str, below: str) -> Iterator[tuple[str, os.stat_result]]:
+    try:
+        with os.scandir(f"{folder}/{below}") as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from _walk(folder, f"{below}{entry.name}/")
+                else:
+                    # What a broken link or a file that goes away leads to is missing.
+                    with suppress(FileNotFoundError):
+                        yield f"{below}{entry.name}", entry.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
 
 
 def _content_problems(files: Mapping[Path, File], digests: Mapping[Path, str]) -> dict[str, str]:
@@ -134,4 +138,5 @@ def _content_problems(files: Mapping[Path, File], digests: Mapping[Path, str]) -
 
 
 def _in_order(artifact: Artifact, problems: Mapping[str, str]) -> Problems:
-    return tuple(problems[file.path] for file in artifact.files if file.path in problems)
+    order = {file.path: number for number, file in enumerate(artifact.files)}
+    return tuple(problems[path] for path in sorted(problems, key=lambda path: (order.get(path, len(order)), path)))

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from itertools import groupby, islice
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from tasks.stage.store.store import Store, StoreError
 from tasks.stage.system.locks import is_leased, is_locked, lease_lock, local_lock
@@ -32,11 +32,19 @@ class PositionRecord(BaseModel, frozen=True, extra="forbid"):
 
     stage: str
     key: str
+    address: str = ""
     digest: str
     location: str
     action: Literal["reused", "executed"]
     causes: tuple[str, ...] = Field((), description="why it ran; empty when it was reused")
     accepted: str = Field("", description="reason given when a changed identity was accepted as giving the same output; empty: none was")
+
+    @model_validator(mode="after")
+    def _known_by_key(self) -> PositionRecord:
+        """Before traces were recorded, an artifact was known by its key."""
+        if not self.address:
+            object.__setattr__(self, "address", self.key)
+        return self
 
 
 class RegisteredModel(BaseModel, frozen=True, extra="forbid"):

@@ -48,18 +48,18 @@ def retained_runs(runs: Iterable[RunRecord], keep: int, named: set[str], alive: 
     return kept
 
 
-def needed_keys(artifacts: Iterable[Artifact], roots: set[str]) -> set[str]:
-    """Return the keys of the roots, given by location or key, and of everything that they were made from."""
+def needed_addresses(artifacts: Iterable[Artifact], roots: set[str]) -> set[str]:
+    """Return the addresses of the roots, given by location or address, and of everything that they were made from."""
     inputs: dict[str, set[str]] = {}
     waiting = []
     for artifact in artifacts:
-        inputs.setdefault(artifact.key, set()).update(given.key for given in artifact.inputs.values())
-        if artifact.location in roots or artifact.key in roots:
-            waiting.append(artifact.key)
+        inputs.setdefault(artifact.address, set()).update(given.address for given in artifact.inputs.values())
+        if artifact.location in roots or artifact.address in roots:
+            waiting.append(artifact.address)
     needed: set[str] = set()
     while waiting:
-        key = waiting.pop()
-        if key in inputs and key not in needed:
-            needed.add(key)
-            waiting += inputs[key]
+        address = waiting.pop()
+        if address in inputs and address not in needed:
+            needed.add(address)
+            waiting += inputs[address]
     return needed

@@ -8,6 +8,7 @@ a local cache and checked against its digests. Raises StoreError naming the stor
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import time
 import uuid
@@ -19,7 +20,7 @@ import fsspec
 
 from tasks.stage.identity.digests import DigestCache, hash_file, hash_files
 from tasks.stage.store.artifact import RECORD, Artifact, ArtifactPart
-from tasks.stage.store.index import KEY_LENGTH, Damaged, StoreIndex
+from tasks.stage.store.index import ADDRESS_DIGITS, Damaged, StoreIndex
 from tasks.stage.store.integrity import IntegrityChecker
 from tasks.stage.system.atomic_files import fsync_tree, move_if_absent, remove, replace_directory, write_atomically
 from tasks.stage.system.locks import is_leased, lease_lock, local_lock, shared_lock, try_lock
@@ -61,23 +62,29 @@ class Store:
         """Pickle as the arguments, so that another process opens the store for itself."""
         return Store, (self.url, self.cache, self._digests)
 
-    def location_of(self, stage: str, label: str, key: str) -> str:
-        """Return the readable location of an artifact: the key decides, the label is for people."""
-        return f"{stage}/{label}-{key[:KEY_LENGTH]}"
+    def location_of(self, stage: str, label: str, address: str) -> str:
+        """Return the readable location of an artifact: the address decides, the label is for people."""
+        return f"{stage}/{label}-{address[:ADDRESS_DIGITS]}"
 
-    def find(self, stage: str, key: str, *, digests: bool = False, label: str | None = None) -> Artifact | Damaged | None:
-        """Return the artifact of a key if it exists and is intact, `Damaged` if it exists and is not, None if there is none.
+    def find(self, stage: str, address: str, *, digests: bool = False, label: str | None = None) -> Artifact | Damaged | None:
+        """Return the artifact at an address if it exists and is intact, `Damaged` if it exists and is not, None if there is none.
 
         `label`: its probable label; if that is right, nothing needs to be listed.
         """
-        for location in self._candidates(stage, key, label):
+        for location in self._locations(stage, address, label):
             artifact = self.index.read(location)
             if isinstance(artifact, Damaged):
                 return artifact
-            if artifact is not None and artifact.key == key:
+            if artifact is not None and artifact.address == address:
                 problems = self.check(artifact, digests=digests)
                 return Damaged(location, problems) if problems else artifact
         return None
+
+    def candidates(self, stage: str, key: str) -> list[Artifact | Damaged]:
+        """Return the records of a key, newest first, then those that can't be read; their files are not checked."""
+        found = [record for location in self.index.with_key(stage, key) if (record := self.index.read(location)) is not None]
+        readable = [record for record in found if isinstance(record, Artifact) and record.key == key]
+        return [*sorted(readable, key=lambda a: a.origin.created, reverse=True), *(d for d in found if isinstance(d, Damaged))]
 
     def check(self, artifact: Artifact, *, digests: bool) -> tuple[str, ...]:
         """Return the problems of an artifact's files, in words; empty when it is intact."""
@@ -125,7 +132,7 @@ class Store:
     def commit(self, made: Path, artifact: Artifact) -> Artifact:
         """Move a directory of files into the store, record last; a previous artifact there is deleted first, starting with its record."""
         target = f"{self.root}/{artifact.location}"
-        record = artifact.model_dump_json(indent=1).encode()
+        record = artifact.sealed()
         with self._store_errors(artifact.location):
             if self.local_root is not None:
                 # The files reach the disk before the record, or a power cut could leave a record of lost bytes.
@@ -158,6 +165,18 @@ class Store:
             for old in (f"{self.root}/{path}/{RECORD}", f"{self.root}/{path}"):
                 if self.fs.exists(old):
                     self.fs.rm(old, recursive=True)
+
+    def read(self, artifact: Artifact, path: str) -> bytes:
+        """Return the content of an artifact's file if it has the digest in the record. Raise StoreError naming the file otherwise."""
+        (sha256,) = (file.sha256 for file in artifact.files if file.path == path)
+        content = (self.local(artifact) / path).read_bytes()
+        if hashlib.sha256(content).hexdigest() != sha256 and self.local_root is None:
+            # The copy went bad, not the store.
+            shutil.rmtree(self.cache / artifact.digest)
+            content = (self.local(artifact) / path).read_bytes()
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise StoreError(f"{artifact.location}/{path} in {self.url} does not match its record; run with --verify to make it again.")
+        return content
 
     def local(self, given: Artifact | ArtifactPart) -> Path:
         """Return a local directory with the files (or the one file, for a part that names a file), downloading them if needed."""
@@ -232,11 +251,13 @@ class Store:
             message = f"store: {self.url} can't write {what} ({error}). Free space or make it writable; nothing was committed."
             raise StoreError(message) from error
 
-    def _candidates(self, stage: str, key: str, label: str | None) -> Iterator[str]:
-        likely = self.location_of(stage, label, key) if label is not None else None
+    def _locations(self, stage: str, address: str, label: str | None) -> Iterator[str]:
+        likely = self.location_of(stage, label, address) if label is not None else None
         if likely is not None:
             yield likely
-        yield from (location for location in self.index.with_key(stage, key) if location != likely)
+        digits = address[:ADDRESS_DIGITS]
+        named = (location for location in self.index.with_key(stage, address) if digits.startswith(location.rpartition("-")[2]))
+        yield from (location for location in named if location != likely)
 
     def _download(self, artifact: Artifact) -> Path:
         final = self.cache / artifact.digest

@@ -104,7 +104,7 @@ class Rates(BaseModel, frozen=True, extra="forbid"):
 
 def total_cost(artifacts: Iterable[Artifact]) -> Cost:
     """Add up the cost of artifacts, each execution once."""
-    costs = [artifact.cost for artifact in {artifact.key: artifact for artifact in artifacts}.values()]
+    costs = [artifact.cost for artifact in {artifact.address: artifact for artifact in artifacts}.values()]
     return Cost(
         wall_seconds=round(sum(c.wall_seconds for c in costs), 1),
         cpu_seconds=round(sum(c.cpu_seconds for c in costs), 1),

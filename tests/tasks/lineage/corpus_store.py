@@ -71,7 +71,8 @@ class Corpus:
         """Write the journal's record of the last run."""
         places = {
             place: PositionRecord(
-                stage=a.stage, key=a.key, digest=a.digest, location=a.location, action="reused" if place in reused else "executed",
+                stage=a.stage, key=a.key, address=a.address, digest=a.digest, location=a.location,
+                action="reused" if place in reused else "executed",
                 causes=tuple(filter(None, [(causes or {}).get(place, "")])), accepted=more.get("accepted", {}).get(place, ""),
             )
             for place, a in self.made.items()

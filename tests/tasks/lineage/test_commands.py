@@ -61,7 +61,7 @@ def test_a_forward_lineage_of_a_document_follows_its_words_and_what_learned_from
 
 def test_lineage_json_has_nodes_edges_and_what_each_artifact_was_made_with(corpus: Corpus) -> None:
     found = json.loads(show_lineage("folio-books@champion", as_json=True, store=corpus.store.url))
-    nodes = {node["key"]: node for node in found["nodes"]}
+    nodes = {node["address"]: node for node in found["nodes"]}
     assert found["thing"]["kind"] == "model"
     assert found["roots"] == [corpus.made["export"].key]
     assert {(nodes[e["from"]]["stage"], nodes[e["to"]]["stage"], e["as"]) for e in found["edges"]} >= {

@@ -23,7 +23,7 @@ def takedown_of(corpus: Corpus, name: str) -> Takedown:
 def positions(corpus: Corpus, found: Takedown, group: str) -> dict[str, set[str]]:
     """Return position -> parts, of one group of holdings."""
     names = {artifact.key: position for position, artifact in corpus.made.items()}
-    return {names[held.artifact.key]: set(held.parts) for held in getattr(found, group)}
+    return {names[held.artifact.address]: set(held.parts) for held in getattr(found, group)}
 
 
 def test_a_training_document_is_in_its_shard_and_all_parts_made_from_it_and_every_model_learned_it(corpus: Corpus) -> None:
@@ -112,7 +112,7 @@ def test_each_version_of_an_artifact_is_judged_by_its_own_files(corpus: Corpus) 
     first = dict(corpus.made)
     second = corpus.run("2", {name: text for name, text in TEXTS.items() if name != "moby.txt"})
     found = takedown_of(corpus, MOBY)
-    holding = {held.artifact.key for held in (*found.contains, *found.learned)}
+    holding = {held.artifact.address for held in (*found.contains, *found.learned)}
     assert first["export"].key in holding
     assert second["export"].key not in holding
     assert second["pack"].key not in holding

@@ -17,6 +17,7 @@ from tasks.stage.execution.run import PipelineRun, RunOptions
 from tasks.stage.execution.run_context import new_run_record
 from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.store.artifact import Artifact, Cost, Origin, content_digest, list_files
+from tasks.stage.store.index import ADDRESS_DIGITS
 from tasks.stage.store.store import Store
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>{{ 7 * 7 }}"""
@@ -130,7 +131,7 @@ class RunMaker:
             label=label,
             key=key,
             digest=content_digest(list_files(output)),
-            location=f"{stage}/{label}-{key[-8:]}",
+            location=f"{stage}/{label}-{key[-ADDRESS_DIGITS:]}",
             files=list_files(output),
             config=dict(config or {}),
             ingredients={"shard": f"{where} of 8"} if place.endswith("]") else {},

@@ -85,7 +85,7 @@ def test_the_lineage_in_prefect_is_a_drawing_that_loads_nothing_and_a_tree(maker
 def test_the_lineage_in_prefect_shows_an_input_with_equal_bytes_at_its_position_in_this_run(maker: RunMaker) -> None:
     clean = maker.made("clean")
     split = maker.made("split", inputs=["clean"])
-    earlier = clean.reference().model_copy(update={"key": "e" * 64})
+    earlier = clean.reference().model_copy(update={"address": "e" * 64})
     maker.run.artifacts["split"] = split.model_copy(update={"inputs": {"clean": earlier}})
     assert f"  clean: {clean.location}  digest {clean.digest[:8]}" in lineage_notice(RunSummary.of(maker.run)).splitlines()
 
@@ -99,7 +99,7 @@ def test_an_execution_at_two_positions_costs_once(maker: RunMaker) -> None:
 def test_an_input_that_another_execution_made_with_equal_bytes_is_drawn_from_its_position_in_this_run(maker: RunMaker) -> None:
     clean = maker.made("clean")
     split = maker.made("split", inputs=["clean"])
-    earlier = clean.reference().model_copy(update={"key": "e" * 64})
+    earlier = clean.reference().model_copy(update={"address": "e" * 64})
     gone = InputRecord(stage="world", key="f" * 64, digest="f" * 64, location="world/other-ffffffff")
     maker.run.artifacts["split"] = split.model_copy(update={"inputs": {"clean": earlier, "world": gone}})
     page = maker.page()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tasks.stage.identity.digests import DigestCache
-from tasks.stage.store.acceptance import Acceptance
+from tasks.stage.store.acceptance import Acceptance, acceptances, save
 from tasks.stage.store.artifact import RECORD, Artifact, InputRecord
 from tasks.stage.store.garbage import GarbageSurvey, collect_garbage
 from tasks.stage.store.journal import Journal, RegisteredModel
@@ -158,16 +158,18 @@ def test_an_acceptance_stays_as_long_as_what_it_lets_stand_in(store: Store) -> N
             position="clean",
             recipe="toys",
             key=f"{artifact.key[::-1]}",
-            instead=artifact.key,
+            instead=artifact.address,
+            trace="0" * 64,
+            changes={},
             ingredients={},
             causes=(),
             reason="r",
             who="w",
             when="t",
         )
-        store.put(f".accepted/clean-{acceptance.key}.json", acceptance.model_dump_json().encode())
+        save(store, acceptance)
     collect_garbage(store, delete=True, keep=1)
-    assert store.names(".accepted") == [f"clean-{new.key[::-1]}.json"]
+    assert [acceptance.instead for acceptance in acceptances(store)] == [new.address]
 
 
 def test_what_an_accepted_run_had_stays(store: Store) -> None:
@@ -280,10 +282,10 @@ def test_a_collection_that_is_killed_leaves_whole_artifacts_with_whole_lineage_a
     ran(local, 2, kept)
     with killed_after(monkeypatch, after):
         collect_garbage(local, delete=True, keep=1)
-    left = {record.key: record for record in local.records()}
+    left = {record.address: record for record in local.records()}
     for record in left.values():
         assert local.check(record, digests=True) == ()
-        assert all(given.key in left for given in record.inputs.values())
+        assert all(given.address in left for given in record.inputs.values())
     collect_garbage(local, delete=True, keep=1)
     assert [record.key for record in local.records()] == [kept.key]
     assert [path.name for path in sorted(Path(local.root).glob("[!.]*/*"))] == [kept.location.partition("/")[2]]
@@ -291,7 +293,7 @@ def test_a_collection_that_is_killed_leaves_whole_artifacts_with_whole_lineage_a
 
 def test_an_input_is_followed_by_its_key_although_it_lies_under_another_label(local: Store) -> None:
     book = committed(local, {"a.txt": b"a"}, stage="ingest", label="others")
-    reference = InputRecord(stage="ingest", key=book.key, digest=book.digest, location="ingest/toys-gone")
+    reference = InputRecord(stage="ingest", address=book.address, digest=book.digest, location="ingest/toys-gone")
     clean = committed(local, {"a.txt": b"b"}, stage="clean", inputs={"documents": reference})
     ran(local, 1, clean)
     assert going(collect_garbage(local, delete=False, keep=1)) == {}

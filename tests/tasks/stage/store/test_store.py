@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -101,12 +102,15 @@ HARMS = [
     ("a.txt", b"alph", "a.txt has 4 bytes instead of 5"),
     ("a.txt", b"", "a.txt has 0 bytes instead of 5"),
     ("folder/b.txt", None, "folder/b.txt is missing"),
+    ("folder/c.txt", b"gamma", "folder/c.txt is not in its record"),
     (RECORD, b"{", "artifact.json can't be read"),
 ]
 
 
 @pytest.mark.parametrize(("name", "content", "problem"), HARMS)
-def test_a_wrong_size_a_missing_file_and_a_broken_record_are_damage(store: Store, name: str, content: bytes | None, problem: str) -> None:
+def test_a_wrong_size_a_missing_file_a_file_too_many_and_a_broken_record_are_damage(
+    store: Store, name: str, content: bytes | None, problem: str
+) -> None:
     made = committed(store, FILES)
     harm(store, made, name, content)
     found = store.find("clean", made.key)
@@ -204,7 +208,7 @@ def test_an_artifact_under_another_label_is_found_and_the_probable_one_first(sto
 
 def test_where_the_label_is_known_nothing_is_listed(local: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = committed(local, FILES)
-    monkeypatch.setattr(os, "scandir", None)
+    monkeypatch.setattr(index.StoreIndex, "_folders", None)
     assert local.find("clean", made.key, label="toys") == made
 
 
@@ -255,6 +259,46 @@ def test_a_collection_has_a_store_on_a_disk_to_itself_or_not_at_all(local: Store
         pass
     with local.exclusive():
         pass
+
+
+def test_every_flipped_bit_of_a_record_is_damage(local: Store) -> None:
+    made = committed(local, {"a.txt": b"alpha"})
+    path = local.local(made) / RECORD
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        for bit in range(8):
+            with pytest.raises(ValueError):  # of json, pydantic or the checksum
+                Artifact.unsealed(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :])
+    assert Artifact.unsealed(whole) == made
+    path.write_bytes(whole.replace(b"alpha", b"alpha").replace(b'"size": 5', b'"size": 6'))
+    assert local.find("clean", made.key) == Damaged(
+        made.location, ("artifact.json can't be read (its checksum is not that of its content)",)
+    )
+
+
+def test_a_record_from_before_checksums_and_traces_can_be_read_and_is_known_by_its_key(local: Store) -> None:
+    made = committed(local, FILES)
+    fields = json.loads((local.local(made) / RECORD).read_bytes())
+    source = {"stage": "ingest", "key": "k", "digest": "d", "location": "ingest/toys-k"}
+    for name in ("checksum", "address", "trace", "marks"):
+        del fields[name]
+    (local.local(made) / RECORD).write_text(json.dumps({**fields, "format": 1, "inputs": {"documents": source}}))
+    (old,) = local.records()
+    assert (old.address, old.trace, old.inputs["documents"].address) == (made.key, "", "k")
+    (local.local(made) / RECORD).write_text(json.dumps(fields))
+    assert list(local.records()) == []
+
+
+def test_a_file_is_read_only_with_the_content_of_its_record(store: Store) -> None:
+    made = committed(store, FILES)
+    assert store.read(made, "a.txt") == b"alpha"
+    path = store.local(made) / "a.txt"
+    path.write_bytes(b"ALPHA")
+    if store.local_root is None:
+        assert store.read(made, "a.txt") == b"alpha", "a copy that went bad is fetched again"
+    else:
+        with pytest.raises(StoreError, match=rf"{made.location}/a.txt in .* does not match its record; run with --verify"):
+            store.read(made, "a.txt")
 
 
 def test_a_touched_file_with_its_own_content_is_whole(store: Store) -> None:

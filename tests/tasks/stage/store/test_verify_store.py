@@ -39,6 +39,7 @@ DAMAGES: dict[str, tuple[Callable[[Store, Artifact], object], str]] = {
     "changed": (lambda s, a: change(s, f"{a.location}/folder/b.txt", b"BETA"), "folder/b.txt does not match its record"),
     "cut": (lambda s, a: change(s, f"{a.location}/a.txt", b"al"), "a.txt has 2 bytes instead of 5"),
     "lost": (lambda s, a: lose(s, f"{a.location}/a.txt"), "a.txt is missing"),
+    "a stray file": (lambda s, a: change(s, f"{a.location}/folder/c.txt", b""), "folder/c.txt is not in its record"),
     "its record changed": (lambda s, a: change(s, f"{a.location}/{RECORD}", b"{"), "artifact.json can't be read (ValidationError)"),
     "its record lost": (lambda s, a: lose(s, f"{a.location}/{RECORD}"), "artifact.json is missing"),
     "all of it lost": (lambda s, a: lose(s, a.location), "it is gone, and the newest run of toys used it"),
@@ -66,8 +67,7 @@ def test_a_record_that_lies_elsewhere_than_it_says_is_damage(store: Store) -> No
 
 def test_a_record_whose_digest_is_not_that_of_its_files_is_damage(store: Store) -> None:
     made = committed(store, FILES)
-    content = store.fs.cat_file(f"{store.root}/{made.location}/{RECORD}")
-    change(store, f"{made.location}/{RECORD}", content.replace(made.digest.encode(), b"0" * 64))
+    change(store, f"{made.location}/{RECORD}", made.model_copy(update={"digest": "0" * 64}).sealed())
     assert verify_artifacts(store).damaged == (Damaged(made.location, ("the digest in artifact.json does not match its list of files",)),)
 
 
