@@ -10,6 +10,8 @@ EXECUTION: dict[str, str] = {
     "tasks/stage/": "the stage machinery moves bytes and decides nothing about them",
 }
 
+FOLDERS = tuple(name for name in EXECUTION if name.endswith("/"))
+
 
 def is_execution(path: str, qualname: str = "") -> bool:
     """Return whether a file, or a definition in it, is execution code."""
@@ -18,8 +20,9 @@ def is_execution(path: str, qualname: str = "") -> bool:
     outer = qualname.rpartition(".")[0]
     if outer and f"{path}:{outer}" in EXECUTION:
         return True
-    folder = path
-    while folder := folder.rpartition("/")[0]:
-        if f"{folder}/" in EXECUTION:
-            return True
-    return False
+    return path.startswith(FOLDERS)
+
+
+def is_execution_module(module: str) -> bool:
+    """Return whether a module, by its dotted name, lies in a folder of execution code."""
+    return f"{module.replace('.', '/')}/".startswith(FOLDERS)

@@ -66,12 +66,32 @@ class Importer:
     def run(self, module: ModuleType, relative: str) -> None:
         """Execute a module with builtins of its own."""
         code, names = self.compile(relative)
-        own = dict(self.builtins)
-        module.__dict__["__builtins__"] = own
+        own, namespace = dict(self.builtins), module.__dict__
+        namespace["__builtins__"] = own
         self._paths[module.__name__] = relative
         self.marks.module(module.__name__, relative, names, lambda region: own.__setitem__(MARK, region))
         module.__class__ = self._module_type
-        exec(code, module.__dict__)
+        exec(code, namespace)
+
+    def note_classes(self) -> None:
+        """Note what the classes of all imported modules inherit from libraries."""
+        for name, path in list(self._paths.items()):
+            module = sys.modules.get(name)
+            if module is not None:
+                for value in list(ModuleType.__getattribute__(module, "__dict__").values()):
+                    if isinstance(value, type) and value.__module__ == name:
+                        self._note_class(path, value)
+
+    def _note_class(self, path: str, owner: type) -> None:
+        foreign = [base for base in owner.__mro__[1:] if base is not object and base.__module__ not in self._paths]
+        if foreign:
+            names = [f"{base.__module__}.{base.__qualname__}" for base in foreign]
+            self.marks.log("derives", f"{path}:{owner.__qualname__}", names)
+            for name, base in zip(names, foreign, strict=True):
+                self.marks.log("interface", name, sorted(key for key in vars(base) if not key.startswith("__")))
+        for value in list(vars(owner).values()):
+            if isinstance(value, type) and value.__module__ == owner.__module__ and value.__qualname__.startswith(f"{owner.__qualname__}."):
+                self._note_class(path, value)
 
     def read(self, module: ModuleType, name: str, frame: FrameType) -> None:
         """Note that a name of a module was read as an attribute."""

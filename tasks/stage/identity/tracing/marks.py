@@ -6,11 +6,18 @@ Marks are facts of the past and hold no hash of code: what the same marks mean o
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from pydantic import BaseModel
 
 from tasks.stage.identity.tracing.mark_file import VERSION
+
+# Classes of libraries that find a method of a subclass by no name but those that they have themselves.
+KNOWN = re.compile(
+    r"(builtins|abc|enum|typing|typing_extensions|collections(\.abc)?|contextlib|dataclasses|threading|logging|io|_io|json\.\w+|string|"
+    r"argparse|pydantic[\w.]*|torch\.nn\.modules[\w.]*|torch\.optim[\w.]*|torch\.utils\.data[\w.]*|torch\.autograd[\w.]*)\.[\w.]+$"
+)
 
 
 class MissingMarks(RuntimeError):
@@ -22,7 +29,8 @@ class Marks(BaseModel, frozen=True, extra="forbid"):
 
     `modules`: module name -> path, of all that were imported. `roots`: modules that were asked for by name at run time. `programs`: modules
     that ran as `__main__`. `entered`: "path:qualname". `reads`: "path:name" read of a module object at run time. `attributes`: names asked
-    for by `getattr`. `files`, `exists`, `absent`, `listings`: of the repository. `libraries`: first names of modules that were imported
+    for by `getattr`. `named`: "module:name" that a pickle named. `derived`: "path:class" -> what it inherits from libraries; `interfaces`:
+    the names that each of those has. `files`, `exists`, `absent`, `listings`: of the repository. `libraries`: first names of modules that were imported
     after the beginning; `present`: all there were. `processes`: how many have marked. `snapshot`: the source it ran.
     """
 
@@ -31,6 +39,9 @@ class Marks(BaseModel, frozen=True, extra="forbid"):
     programs: tuple[str, ...] = ()
     entered: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    derived: dict[str, tuple[str, ...]] = {}
+    interfaces: dict[str, tuple[str, ...]] = {}
     attributes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     exists: tuple[str, ...] = ()
@@ -55,16 +66,25 @@ class Marks(BaseModel, frozen=True, extra="forbid"):
         """Return the marks of two executions that together made one artifact, such as one that continued from the other's checkpoint."""
         mine, theirs = self.model_dump(), other.model_dump()
         merged: dict[str, object] = {
-            name: tuple(sorted({*value, *theirs[name]})) for name, value in mine.items() if isinstance(value, tuple)
+            name: tuple(dict.fromkeys([*value, *theirs[name]])) for name, value in mine.items() if isinstance(value, tuple)
         }
-        return Marks.model_validate(
-            {**theirs, **merged, "modules": self.modules | other.modules, "processes": self.processes + other.processes}
-        )
+        merged |= {name: tuple(sorted(value)) for name, value in merged.items() if name != "roots" and isinstance(value, tuple)}
+        merged |= {name: {**value, **theirs[name]} for name, value in mine.items() if isinstance(value, dict)}
+        return Marks.model_validate({**theirs, **merged, "processes": self.processes + other.processes})
+
+    def inherited(self, path: str, qualname: str) -> frozenset[str] | None:
+        """Return the names that a class has from libraries; None if it isn't known, or the library looks names up as it likes."""
+        found = self.derived.get(f"{path}:{qualname}")
+        if found is None or not all(KNOWN.match(interface) for interface in found):
+            return None
+        return frozenset(name for interface in found for name in self.interfaces.get(interface, ()))
 
 
 class _Collected:
     def __init__(self) -> None:
-        self.sets: dict[str, set[str]] = {}
+        self.sets: dict[str, dict[str, None]] = {}  # in the order in which they were written
+        self.derived: dict[str, tuple[str, ...]] = {}
+        self.interfaces: dict[str, tuple[str, ...]] = {}
         self.modules: dict[str, str] = {}
         self.started: dict[int, int] = {}
         self.parents: list[int] = []
@@ -85,11 +105,15 @@ class _Collected:
                 name, path, qualnames, first = values
                 self.modules[path if name == "__main__" else name] = path
                 entered = (f"{path}:{q}" for q, flag in zip(qualnames, flags[first : first + len(qualnames)], strict=True) if flag)
-                self.sets.setdefault("entered", set()).update(entered)
+                self.sets.setdefault("entered", {}).update(dict.fromkeys(entered))
+            elif kind == "derives":
+                self.derived[values[0]] = tuple(values[1])
+            elif kind == "interface":
+                self.interfaces[values[0]] = tuple(values[1])
             elif kind == "started":
                 self.started[pid] = self.started.get(pid, 0) + 1
             else:
-                self.sets.setdefault(kind, set()).add(":".join(map(str, values)))
+                self.sets.setdefault(kind, {})[":".join(map(str, values))] = None
 
     def require_all(self, folder: Path) -> None:
         if not self.parents:
@@ -105,7 +129,10 @@ class _Collected:
         of = {kind: tuple(sorted(values)) for kind, values in self.sets.items()}
         return Marks(
             modules=dict(sorted(self.modules.items())),
-            roots=tuple(sorted({*of.get("root", ()), *(name.partition(":")[0] for name in of.get("named", ()))})),
+            roots=tuple(self.sets.get("root", ())),
+            named=of.get("named", ()),
+            derived=dict(sorted(self.derived.items())),
+            interfaces=dict(sorted(self.interfaces.items())),
             programs=tuple(sorted(value.partition(":")[2] for value in of.get("program", ()))),
             entered=of.get("entered", ()),
             reads=of.get("read", ()),

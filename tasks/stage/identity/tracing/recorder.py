@@ -83,6 +83,7 @@ def settle() -> None:
     for name, module in list(sys.modules.items()):
         if "." not in name and not _recorder._ours(module):
             _recorder.file.log("present", name)
+    _recorder.importer.note_classes()
 
 
 def install_from_environment() -> None:

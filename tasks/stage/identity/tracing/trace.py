@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 from pathlib import Path
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
+from tasks.stage.identity.tracing.closure import Closure
+from tasks.stage.identity.tracing.data_files import data_hash
+from tasks.stage.identity.tracing.libraries import installed
 from tasks.stage.identity.tracing.marks import Marks
+from tasks.stage.identity.tracing.modules import Modules
+from tasks.stage.identity.tracing.purity import Purity
 from tasks.stage.identity.tracing.source import Source
 
 Kind = Literal["ran", "mentioned", "statement", "import", "file", "listing", "exists", "absent", "library", "python"]
@@ -56,11 +63,47 @@ def trace_of(marks: Marks, source: Source, *, cache: Path | None = None) -> Trac
 
     `cache`: folder, such as `home / "cache" / "traces"`, that keeps what is known of a file by its content.
     """
-    entries = {f"file {path}": source.digest_of(path) for path in marks.modules.values()}
-    entries |= {f"file {path}": source.digest_of(path) for path in marks.files}
-    entries |= {f"listing {path}": " ".join(source.listing(path)) for path in marks.listings}
-    entries["python"] = marks.python
+    modules = _modules(source, cache)
+    closure = Closure(marks, modules[0], modules[1])
+    entries = closure.entries() | _files(marks, source)
+    for name, version in installed(cache).counted({*closure.libraries, *marks.libraries} - source_names(source), marks.present).items():
+        entries[f"library {name}"] = version
+    entries["python"] = platform.python_version()
     return Trace(entries=dict(sorted(entries.items())))
+
+
+def source_names(source: Source) -> set[str]:
+    """Return the first names of the repository's own modules."""
+    return {name.removesuffix("/").removesuffix(".py") for name in source.listing("")}
+
+
+def _modules(source: Source, cache: Path | None) -> tuple[Modules, Purity]:
+    """Return what is known of a source, which all traces on it share."""
+    known = _known.get(source)
+    if known is None:
+        modules = Modules(source, cache)
+        known = _known[source] = (modules, Purity(modules))
+    return known
+
+
+_known: WeakKeyDictionary[Source, tuple[Modules, Purity]] = WeakKeyDictionary()
+
+
+def _files(marks: Marks, source: Source) -> dict[str, str]:
+    found = {f"file {path}": data_hash(path, source.text(path)) for path in marks.files}
+    found |= {f"listing {path}": " ".join(source.listing(path)) for path in marks.listings}
+    for path in {*marks.exists, *marks.absent}:
+        found[f"exists {path}"] = "file" if source.is_file(path) else "folder" if source.is_folder(path) else ""
+    for name, path in marks.modules.items():
+        base = name.replace(".", "/")
+        first = next((one for one in (f"{base}/__init__.py", f"{base}.py") if source.is_file(one)), "")
+        if first != path and "/" not in name:
+            found[f"module {name}"] = first
+    for name in {*marks.libraries, *marks.present}:
+        shadow = next((one for one in (f"{name}/__init__.py", f"{name}.py") if source.is_file(one)), "")
+        if shadow and not any(module.partition(".")[0] == name for module in marks.modules):
+            found[f"module {name}"] = shadow
+    return found
 
 
 def changes(old: Trace, marks: Marks, source: Source, *, cache: Path | None = None) -> tuple[Change, ...]:

@@ -1,0 +1,140 @@
+"""What is known of a source file by itself, without any other: its statements, what each mentions, and hashes of what it does.
+
+It depends on the file's bytes and path alone, so it is kept in a cache by their hash, as JSON beside its own checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.stage.identity.tracing.source import write_whole
+
+Chain = tuple[str, ...]
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of code: hashes of what it does, and what it mentions.
+
+    `plain` leaves out annotations that nothing reads, `annotated` keeps them, `described` keeps docstrings too. `names`: names of the
+    module with the attributes asked of them; `far`: the same from imports of its own, beginning with a module's name. `imports`: the
+    modules and attributes that it imports when it runs. `values`: names, and attributes after a dot, that are used otherwise than called.
+    `words`: strings that could name something.
+    """
+
+    plain: str = ""
+    annotated: str = ""
+    described: str = ""
+    names: tuple[Chain, ...] = ()
+    far: tuple[Chain, ...] = ()
+    imports: tuple[Chain, ...] = ()
+    attributes: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+    words: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A statement of a module or a class.
+
+    `kind`: "def", "class", "bind" (gives names a value), "import", "typing" (imports for the type checker), "effect" (anything else) or
+    "program" (what runs under `__name__ == "__main__"`). `piece`: of a definition, its header with decorators and defaults. `imports`:
+    (local name, module, attribute) of import statements in it. `needs`: what must hold so that executing it has no effect beyond binding
+    its names. `registered`: decorated by something that may keep it.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    piece: Piece
+    body: Piece | None = None
+    members: tuple[Item, ...] = ()
+    imports: tuple[tuple[str, str, str], ...] = ()
+    needs: tuple[Chain, ...] = ()
+    bases: tuple[Chain, ...] = ()
+    keywords: tuple[str, ...] = ()
+    registered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """A module: its name, its statements in order, and whether Python could read it."""
+
+    items: tuple[Item, ...] = ()
+    documentation: str = ""
+    broken: str = ""
+
+    def defining(self, name: str) -> tuple[Item, ...]:
+        """Return the statements that bind a name."""
+        return tuple(item for item in self.items if name in item.names)
+
+
+def kept_facts(cache: Path | None, key: str) -> FileFacts | None:
+    """Return cached facts; None if there are none or they are damaged."""
+    if cache is None:
+        return None
+    try:
+        digest, _, text = (cache / f"{key}.facts").read_bytes().partition(b"\n")
+    except OSError:
+        return None
+    if hashlib.sha256(text).hexdigest().encode() != digest:
+        return None
+    found = json.loads(text)
+    return FileFacts(tuple(_item(item) for item in found["items"]), found["documentation"], found["broken"])
+
+
+def keep_facts(cache: Path | None, key: str, facts: FileFacts) -> None:
+    """Put facts into the cache."""
+    if cache is None:
+        return
+    text = json.dumps(asdict(facts), separators=(",", ":")).encode("utf-8", "surrogatepass")
+    cache.mkdir(parents=True, exist_ok=True)
+    write_whole(cache / f"{key}.facts", hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+
+
+def facts_key(path: str, digest: str, rules: str) -> str:
+    """Return the name under which a file's facts are kept; `rules`: hash of the tables that they depend on."""
+    return hashlib.sha256(json.dumps([VERSION, sys.version_info[:2], path, digest, rules]).encode()).hexdigest()
+
+
+def _item(data: dict[str, Any]) -> Item:
+    return Item(
+        data["kind"],
+        tuple(data["names"]),
+        _piece(data["piece"]),
+        None if data["body"] is None else _piece(data["body"]),
+        tuple(_item(member) for member in data["members"]),
+        tuple((local, module, attribute) for local, module, attribute in data["imports"]),
+        _chains(data["needs"]),
+        _chains(data["bases"]),
+        tuple(data["keywords"]),
+        data["registered"],
+    )
+
+
+def _piece(data: dict[str, Any]) -> Piece:
+    return Piece(
+        data["plain"],
+        data["annotated"],
+        data["described"],
+        _chains(data["names"]),
+        _chains(data["far"]),
+        _chains(data["imports"]),
+        tuple(data["attributes"]),
+        tuple(data["values"]),
+        tuple(data["words"]),
+    )
+
+
+def _chains(data: list[list[str]]) -> tuple[Chain, ...]:
+    return tuple(tuple(chain) for chain in data)
+
+
+def short_hash(text: str) -> str:
+    """Return 24 hex digits of a hash: enough to tell any two pieces of code apart."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]

@@ -1,0 +1,154 @@
+"""The libraries that count: distributions that counted code imports, with what they require, as far as it was loaded.
+
+Left out are those that can't change what a stage makes, each with its reason. A module that belongs to no distribution counts by its file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+
+from tasks.stage.identity.tracing.source import write_whole
+
+UNCOUNTED = {
+    "folio": "it is what the rest of the trace is about",
+    "pip": "it fetches archives whose digests are in the key",
+    "prefect": "it orchestrates; stages run in processes of their own",
+    "mlflow": "it records",
+    "psutil": "it measures processes",
+    "tqdm": "progress on a terminal",
+    "rich": "tables on a terminal",
+    "typer": "command line",
+    "click": "command line",
+    "colorama": "colours on a terminal",
+    "setuptools": "it installs",
+    "packaging": "it compares versions",
+    "filelock": "locks of caches",
+    "typing-extensions": "names of types",
+    "typing-inspection": "names of types",
+    "annotated-types": "names of types",
+}
+UNUSED = {
+    ("torch", "jinja2"): "templates of kernels that it compiles itself",
+    ("torch", "networkx"): "graphs that it compiles",
+    ("torch", "fsspec"): "checkpoints that it writes itself, which we don't use",
+    ("torch", "sympy"): "shapes of graphs that it compiles",
+}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What is installed: versions, which distribution has which top-level modules, and what each requires."""
+
+    versions: dict[str, str]
+    modules: dict[str, list[str]]
+    requires: dict[str, list[str]]
+
+    def counted(self, roots: Iterable[str], present: Iterable[str]) -> dict[str, str]:
+        """Return version by distribution for modules that counted code imports; `present`: all modules that were loaded."""
+        loaded = frozenset(present)
+        belongs: dict[str, set[str]] = {}
+        for module, owners in self.modules.items():
+            for owner in owners:
+                belongs.setdefault(owner, set()).add(module)
+        found: dict[str, str] = {}
+        waiting = [(owner, "") for root in sorted(set(roots)) for owner in self.modules.get(root, [])]
+        while waiting:
+            name, by = waiting.pop()
+            if name in found or name in UNCOUNTED or (by, name) in UNUSED or (by and loaded.isdisjoint(belongs.get(name, ()))):
+                continue
+            found[name] = self.versions[name]
+            waiting += [(other, name) for other in self.requires.get(name, [])]
+        for root in sorted(set(roots)):
+            if root not in self.modules and root not in sys.stdlib_module_names and not root.startswith("_"):
+                found[root] = _loose(root)
+        return found
+
+
+def installed(cache: Path | None = None) -> Installed:
+    """Return what is installed now; read once a process, and kept in a cache by the names and times of the metadata folders."""
+    return _installed(tuple(sys.path), cache)
+
+
+@lru_cache(maxsize=4)
+def _installed(path: tuple[str, ...], cache: Path | None) -> Installed:
+    folders = [
+        (entry.name, entry.stat().st_mtime_ns)
+        for place in path
+        if place and Path(place).is_dir()
+        for entry in sorted(Path(place).iterdir())
+        if entry.name.endswith((".dist-info", ".egg-info"))
+    ]
+    key = hashlib.sha256(json.dumps([folders, path]).encode()).hexdigest()
+    kept = cache / f"{key}.libraries" if cache is not None else None
+    if kept is not None and kept.is_file():
+        digest, _, text = kept.read_bytes().partition(b"\n")
+        if hashlib.sha256(text).hexdigest().encode() == digest:
+            return Installed(**json.loads(text))
+    found = _read()
+    if kept is not None:
+        text = json.dumps({"versions": found.versions, "modules": found.modules, "requires": found.requires}).encode()
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(kept, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+    return found
+
+
+def _read() -> Installed:
+    versions: dict[str, str] = {}
+    modules: dict[str, list[str]] = {}
+    requires: dict[str, list[str]] = {}
+    for one in distributions():
+        name = _normal(one.metadata["Name"] or "")
+        if not name or name in versions:
+            continue
+        versions[name] = one.version.split("+")[0]
+        requires[name] = sorted(
+            {_normal(found[0]) for text in one.requires or [] if "extra ==" not in text and (found := NAME.match(text))}
+        )
+        for module in _top_level(one):
+            modules.setdefault(module, []).append(name)
+    known = frozenset(versions)
+    return Installed(
+        versions,
+        {module: sorted(names) for module, names in sorted(modules.items())},
+        {name: [other for other in others if other in known] for name, others in requires.items()},
+    )
+
+
+def _top_level(one: Distribution) -> set[str]:
+    listed = (one.read_text("top_level.txt") or "").split()
+    if listed:
+        return set(listed)
+    names = {
+        file.parts[0] if len(file.parts) > 1 else file.name.partition(".")[0]
+        for file in one.files or []
+        if file.suffix in (".py", ".so", ".pyd")
+    }
+    return {name for name in names if name.isidentifier()}
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@lru_cache(maxsize=512)
+def _loose(module: str) -> str:
+    """Return the hash of a module that belongs to no distribution, or "absent"."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        return "absent"
+    if spec.origin is None or not Path(spec.origin).is_file():
+        return "present"
+    return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:24]

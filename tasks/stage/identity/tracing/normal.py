@@ -1,0 +1,147 @@
+"""Write syntax trees as text that shows what code does, and nothing of how it is written.
+
+Two texts are equal if and only if the trees are, apart from comments, docstrings, formatting, line numbers, annotations that nothing
+reads, `Field(description=)` and the words of log messages. They are equal on every Python that parses the code. What is left out of the
+text is kept aside, for the rare code that reads it.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+UNREAD = frozenset({"type_comment", "kind", "ctx", "type_ignores", "returns", "annotation", "decorator_list"})
+LOGGING = frozenset({"debug", "info", "warning", "warn", "error", "exception", "critical", "log", "fatal"})
+
+
+@dataclass(frozen=True)
+class Style:
+    """Names of a module that its code is written by.
+
+    `loggers`: log. `fields`: are pydantic's `Field`. `blind`: decorators that read no annotation. `quiet`: decorators left out.
+    """
+
+    loggers: frozenset[str] = frozenset()
+    fields: frozenset[str] = frozenset()
+    blind: frozenset[str] = frozenset()
+    quiet: frozenset[str] = frozenset()
+
+    def decorators(self, node: ast.AST) -> list[ast.expr]:
+        """Return the decorators that count."""
+        return [decorator for decorator in getattr(node, "decorator_list", []) if _root(decorator) not in self.quiet]
+
+    def reads_annotations(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+        """Return whether a decorator may read the function's annotations."""
+        return not all((_root(d) in self.blind and not _dispatches(d)) or _is_accessor(d) for d in self.decorators(node))
+
+
+@dataclass
+class Writer:
+    """Writes one piece of code. `shown`: functions whose annotations may be read, because they are handed on as values.
+
+    `annotations` and `documentation` are what was left out.
+    """
+
+    style: Style
+    in_class: bool = False
+    shown: frozenset[str] = frozenset()
+    annotations: list[str] = field(default_factory=list)
+    documentation: list[str] = field(default_factory=list)
+
+    def header(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+        """Return a function without its body."""
+        return self._function(node, frozenset({"body"}))
+
+    def write(self, node: object) -> str:
+        """Return a node, a list of nodes or a plain value as text."""
+        if isinstance(node, list):
+            return "[" + ",".join([self.write(item) for item in node if not self._is_docstring(item)]) + "]"
+        if not isinstance(node, ast.AST):
+            return ascii(node)  # which characters `repr` escapes differs between versions of Python
+        if isinstance(node, FUNCTIONS):
+            return self._function(node, frozenset())
+        if isinstance(node, ast.AnnAssign) and not self.in_class:
+            self.annotations.append(self.write(node.annotation))
+            if node.value is None:
+                return f"Declare({self.write(node.target)})"
+            return f"Assign(targets=[{self.write(node.target)}],value={self.write(node.value)})"
+        if isinstance(node, ast.ClassDef):
+            self.in_class, before = True, self.in_class
+            text = self._fields(node, frozenset())
+            self.in_class = before
+            return text + self.write(self.style.decorators(node))
+        if isinstance(node, ast.Call):
+            return self._call(node)
+        return self._fields(node, frozenset())
+
+    def _fields(self, node: ast.AST, drop: frozenset[str]) -> str:
+        skipped = UNREAD - {"annotation"} if isinstance(node, ast.AnnAssign) else UNREAD
+        parts = []
+        for name, value in ast.iter_fields(node):
+            if value is None or name in skipped or name in drop or value == []:
+                continue
+            parts.append(f"{name}={self.write(value)}")
+        return f"{type(node).__name__}({','.join(parts)})"
+
+    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef, drop: frozenset[str]) -> str:
+        self.in_class, before = False, self.in_class
+        text = self._fields(node, drop) + self.write(self.style.decorators(node))
+        if drop:
+            self.documentation.append(ascii(ast.get_docstring(node, clean=False)))
+        arguments = node.args
+        every = (*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg)
+        annotations = self.write([*(argument.annotation for argument in every if argument), node.returns])
+        if node.name in self.shown or self.style.reads_annotations(node):
+            text += annotations
+        else:
+            self.annotations.append(annotations)
+        self.in_class = before
+        return text
+
+    def _call(self, node: ast.Call) -> str:
+        root = _root(node.func)
+        if root in self.style.fields and _last(node.func) in ("", "Field"):
+            self.documentation += [self.write(keyword.value) for keyword in node.keywords if keyword.arg == "description"]
+            node = ast.Call(node.func, node.args, [keyword for keyword in node.keywords if keyword.arg != "description"])
+        elif root in self.style.loggers and (isinstance(node.func, ast.Name) or _last(node.func) in LOGGING):
+            node = ast.Call(node.func, [_without_words(argument) for argument in node.args], node.keywords)
+        return self._fields(node, frozenset())
+
+    def _is_docstring(self, node: object) -> bool:
+        if not is_docstring(node):
+            return False
+        self.documentation.append(ast.dump(node))  # type: ignore[arg-type]
+        return True
+
+
+def is_docstring(node: object) -> bool:
+    """Return whether a statement is a bare string."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _without_words(node: ast.expr) -> ast.expr:
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return ast.Constant("")
+    if isinstance(node, ast.JoinedStr):
+        return ast.JoinedStr([value for value in node.values if not isinstance(value, ast.Constant)])
+    return node
+
+
+def _root(node: ast.expr) -> str:
+    while isinstance(node, (ast.Attribute, ast.Call, ast.Subscript)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _last(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def _is_accessor(node: ast.expr) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr in ("setter", "getter", "deleter")
+
+
+def _dispatches(node: ast.expr) -> bool:
+    """Return whether a decorator chooses by the type that an annotation names."""
+    return any(isinstance(part, ast.Attribute) and (part.attr == "register" or "dispatch" in part.attr) for part in ast.walk(node))
