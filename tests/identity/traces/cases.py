@@ -1,4 +1,4 @@
-"""Edits of tiny programs, as tables in `edits/`: what must make a stage run again, and what must not.
+"""Edits of tiny programs, as tables in `edits/`: what must make a stage run again, what must not, and what our code must not do.
 
 After `#` stands what is edited, after `@` a file (`@+` one that is added, `@-` one that goes, `@ path -> target` a link), and before each
 of its lines a blank, `-` or `+` as in any diff. The stage is `work` in data/near.py; `data` is a package whether a case says so or not.
@@ -48,9 +48,14 @@ class Case:
 
     name: str
     table: str
-    must_rerun: bool
+    kind: str
     before: Program = field(default_factory=lambda: Program({"data/__init__.py": ""}))
     after: Program = field(default_factory=lambda: Program({"data/__init__.py": ""}))
+
+    @property
+    def must_rerun(self) -> bool:
+        """Whether the edit changes what the stage does."""
+        return self.kind != "same"
 
     @property
     def id(self) -> str:
@@ -65,7 +70,7 @@ def read_table(path: Path) -> list[Case]:
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         mark, text = line[:1], line[2:]
         if mark == "#":
-            found.append(Case(text, path.stem, path.parent.name == "rerun"))
+            found.append(Case(text, path.stem, path.parent.name))
         elif mark == "@":
             name = text.strip()
             sides = {"+": [found[-1].after], "-": [found[-1].before]}.get(line[1], [found[-1].before, found[-1].after])

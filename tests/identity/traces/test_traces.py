@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import pytest
 
+from tests.identity.lint import unseen
 from tests.identity.traces.cases import Case, read_all
 from tests.identity.traces.conftest import Outcomes
 
 CASES = read_all()
 
 
-def table(must_rerun: bool) -> pytest.MarkDecorator:
-    """A test for each case of a kind."""
-    return pytest.mark.parametrize("case", [case for case in CASES if case.must_rerun == must_rerun], ids=lambda case: case.id)
+def table(*kinds: str) -> pytest.MarkDecorator:
+    """A test for each case of some kinds."""
+    return pytest.mark.parametrize("case", [case for case in CASES if case.kind in kinds], ids=lambda case: case.id)
 
 
-@table(must_rerun=True)
+@table("rerun")
 def test_an_edit_that_changes_what_a_stage_does_runs_it_again(case: Case, outcomes: Outcomes) -> None:
     found = outcomes(case)
     assert found.before != found.after, "the edit changes what the program gives"
     assert found.causes
 
 
-@table(must_rerun=False)
+@table("same")
 def test_an_edit_that_changes_nothing_a_stage_does_runs_nothing(case: Case, outcomes: Outcomes) -> None:
     found = outcomes(case)
     assert found.before == found.after, "the edit changes nothing that the program gives"
     assert not found.causes
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+@table("refused")
+def test_an_edit_that_a_trace_may_not_see_needs_code_that_is_refused(case: Case, outcomes: Outcomes) -> None:
+    found = outcomes(case)
+    assert found.before != found.after, "the edit changes what the program gives"
+    assert found.causes or any(unseen(path, text) for path, text in case.before.files.items() if path.endswith(".py"))
+
+
+@table("rerun", "same")
 def test_a_program_does_the_same_when_it_is_recorded(case: Case, outcomes: Outcomes) -> None:
     found = outcomes(case)
     assert found.recorded_before == found.before
@@ -37,6 +45,6 @@ def test_a_program_does_the_same_when_it_is_recorded(case: Case, outcomes: Outco
 
 
 def test_there_are_many_cases_and_none_twice() -> None:
-    assert sum(case.must_rerun for case in CASES) >= 200
-    assert sum(not case.must_rerun for case in CASES) >= 100
+    assert sum(case.kind == "rerun" for case in CASES) >= 200
+    assert sum(case.kind == "same" for case in CASES) >= 100
     assert len({case.id for case in CASES}) == len(CASES)
