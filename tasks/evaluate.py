@@ -35,4 +35,4 @@ def evaluate(config: EvaluateConfig, work: Workspace, model: Path, tokenizer: Pa
     """A model directory, full precision or quantized -> metrics.json, samples.jsonl, answers_*.jsonl."""
     from model.evaluation.evaluate import evaluate as measure
 
-    return measure(model, tokenizer, packed, examples, work.output, config, threads=work.resources.cores)
+    return measure(model, tokenizer, packed, examples, work.output, config, threads=work.threads)

@@ -35,7 +35,8 @@ class Workspace:
     """Folders, resources and reporting for the body of a stage.
 
     `output` becomes the artifact; `scratch` is deleted afterwards; `resume` survives a kill, for the same key; `digests` are those of the
-    inputs. `uses(n)` reports that n accelerators are in use from now on, for the cost.
+    inputs. `uses(n)` reports that n accelerators are in use from now on, for the cost. `threads` and `memory` are the body's share of the
+    machine.
     """
 
     output: Path
@@ -43,7 +44,9 @@ class Workspace:
     resume: Path
     root: Path
     cache: Path
-    resources: Resources
+    threads: int
+    memory: str
+    load_resources: Callable[[], Resources]
     meter: ProgressMeter
     digests: Mapping[str, str]
     observed: Mapping[str, str]
@@ -54,4 +57,9 @@ class Workspace:
     @property
     def limits(self) -> Limits:
         """What DuckDB may use, as keyword arguments."""
-        return Limits(threads=self.resources.cores, memory=self.resources.memory, scratch=self.scratch)
+        return Limits(threads=self.threads, memory=self.memory, scratch=self.scratch)
+
+    @property
+    def resources(self) -> Resources:
+        """What a pipeline's own stages may use besides; loaded when a body asks, since its class may import much that others don't need."""
+        return self.load_resources()

@@ -61,8 +61,8 @@ def _stand_in(kind: type[BaseException], name: list[str], message: str) -> BaseE
     """Return an error of a subclass of `kind` that goes by the name of another; None if nothing may derive from `kind`."""
     module, qualname = name
     try:
-        named = type(qualname.rpartition(".")[2], (kind,), {"__str__": lambda self: message, "__module__": module})
-        error: BaseException = named.__new__(named, message)
+        named: type[BaseException] = type(qualname.rpartition(".")[2], (kind,), {"__str__": lambda self: message, "__module__": module})
+        error = named.__new__(named, message)
     except TypeError:
         return None
     error.args = (message,)

@@ -58,7 +58,10 @@ def _execute(outbox: Outbox, request: Message) -> dict[str, float]:
 
 def _workspace(outbox: Outbox, request: Message) -> Workspace:
     given = request["workspace"]
-    resources: Resources = _imported(*request["resources"]["class"]).model_validate_json(request["resources"]["value"])
+
+    def resources() -> Resources:
+        found: Resources = _imported(*request["resources"]["class"]).model_validate_json(request["resources"]["value"])
+        return found
 
     def series(rows: list[tuple[str, float, int]]) -> None:
         outbox.put({"kind": "series", "rows": [(name, float(value), int(step)) for name, value, step in rows]})
@@ -68,7 +71,9 @@ def _workspace(outbox: Outbox, request: Message) -> Workspace:
 
     return Workspace(
         **{name: Path(given[name]) for name in ("output", "scratch", "resume", "root", "cache")},
-        resources=resources,
+        threads=given["threads"],
+        memory=given["memory"],
+        load_resources=resources,
         meter=_RelayedMeter(outbox, given["label"]),
         digests=given["digests"],
         observed=given["observed"],

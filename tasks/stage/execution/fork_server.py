@@ -27,14 +27,23 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 LIBRARIES = (
+    "sqlite3",
+    "zoneinfo",
+    "xml.etree.ElementTree",
+    "psutil",
     "numpy",
-    "pydantic",
+    "pydantic.main",
+    "pydantic.types",
+    "pydantic.functional_validators",
+    "pydantic.type_adapter",
     "fsspec",
     "pyarrow",
     "pyarrow.compute",
     "pyarrow.parquet",
+    "pandas",  # pyarrow imports it by itself, at the first conversion
     "duckdb",
     "ftfy",
+    "jinja2",
     "tokenizers",
     "torch",
     "safetensors.torch",
@@ -65,7 +74,8 @@ class Server:
     def serve(self) -> None:
         """Handle commands: `fork` with four descriptors, and `signal PID NUMBER`. In a forked process it does not return."""
         while True:
-            ready: list[Any] = select.select([self._control, self._woken], [], [])[0]
+            watched: list[Any] = [self._control, self._woken]
+            ready = select.select(watched, [], [])[0]
             if self._woken in ready:
                 os.read(self._woken, 1 << 16)
                 self._reap()
@@ -123,9 +133,10 @@ class Server:
 
 
 def load_libraries() -> None:
-    """Import what bodies share. Raises RuntimeError if one of the libraries imports anything of ours."""
+    """Import what bodies share, as far as it is installed. Raises RuntimeError if one of the libraries imports anything of ours."""
     for name in LIBRARIES:
-        importlib.import_module(name)
+        with suppress(ModuleNotFoundError):
+            importlib.import_module(name)
     if ours := [name for name in ROOMS if name in sys.modules]:
         raise RuntimeError(f"a library has imported {', '.join(ours)} before any stage could be seen to; remove that package")
     gc.collect()

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, get_type_hints
 
 from pydantic import BaseModel
 
@@ -130,6 +130,7 @@ def _stop(process: ForkedProcess, channel: Channel, listener: Listener, error: B
 
 
 def _request(call: BodyCall) -> Message:
+    resources = call.resources.model_copy(update={"threads": call.resources.cores})
     return {
         "environment": {**os.environ, "FOLIO_RUN": str(os.getpid())},
         "directory": os.getcwd(),  # noqa: PTH109  # as text
@@ -137,11 +138,13 @@ def _request(call: BodyCall) -> Message:
         "snapshot": str(call.snapshot),
         "marks": str(call.marks),
         "body": [call.body.__module__, call.body.__qualname__],
-        "config": _value(call.config, call.position),
-        "resources": _value(call.resources.model_copy(update={"threads": call.resources.cores}), call.position),
+        "config": _value(call.config, _config_class(call), call.position),
+        "resources": _value(resources, type(resources), call.position),
         "inputs": {name: [str(i) for i in value] if isinstance(value, list) else str(value) for name, value in call.inputs.items()},
         "workspace": {
             **{name: str(path) for name, path in call.folders.items()},
+            "threads": resources.threads,
+            "memory": resources.memory,
             "label": call.position,
             "digests": dict(call.digests),
             "observed": dict(call.observed),
@@ -150,16 +153,27 @@ def _request(call: BodyCall) -> Message:
     }
 
 
-def _value(model: BaseModel, position: str) -> Message:
+def _config_class(call: BodyCall) -> type[BaseModel]:
+    """Return the class that the body declares, if the config adds no field to it: a recipe's own, with other defaults, is not needed."""
+    own = type(call.config)
+    try:
+        declared = get_type_hints(call.body).get("config")
+    except NameError:  # a name that only type checkers see
+        return own
+    fits = isinstance(declared, type) and issubclass(declared, BaseModel) and issubclass(own, declared)
+    return declared if fits and declared.model_fields.keys() == own.model_fields.keys() else own
+
+
+def _value(model: BaseModel, kind: type[BaseModel], position: str) -> Message:
     """Return a pydantic value with its class; the members of every mapping in the order in which a key has them.
 
     Raises ConfigNotPortable if what is read back is not equal.
     """
-    kind = type(model)
-    text = json.dumps(model.model_dump(mode="json", by_alias=False, round_trip=True), sort_keys=True)
+    plain = model.model_dump(mode="json", by_alias=False, round_trip=True)
+    text = json.dumps(plain, sort_keys=True)
     if "<locals>" in kind.__qualname__:
         raise ConfigNotPortable(f"{position}: {kind.__qualname__} is defined inside a function; move it to the top of its module")
-    if kind.model_validate_json(text) != model:
+    if kind.model_validate_json(text).model_dump(mode="json", by_alias=False, round_trip=True) != plain:
         raise ConfigNotPortable(
             f"{position}: a {kind.__qualname__} changes when it is written as JSON and read again, so no process can get it"
         )
