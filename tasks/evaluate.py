@@ -30,7 +30,7 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding(set(quotes), measured=bool(measured), certain=certain, detail="; ".join(detail))
 
 
-@stage(libraries=("torch", "tokenizers"), hooks=(LineageHook(_inspect, quoted_in_report=True), ReportHook(SAMPLES, MEASUREMENTS)))
+@stage(hooks=(LineageHook(_inspect, quoted_in_report=True), ReportHook(SAMPLES, MEASUREMENTS)))
 def evaluate(config: EvaluateConfig, work: Workspace, model: Path, tokenizer: Path, packed: Path, examples: Path) -> Metrics:
     """A model directory, full precision or quantized -> metrics.json, samples.jsonl, answers_*.jsonl."""
     from model.evaluation.evaluate import evaluate as measure

@@ -1,13 +1,14 @@
 """Gate: compare measured values with the recipe's bounds, and stop the flow if one is out of bounds. Fails closed.
 
-The comparison is a stage, so it is cached and tracked like any other; `require` stops the flow. A recipe can overrule a failed gate by
-giving a reason, which is recorded.
+The comparison is a stage, so it is cached and tracked like any other; `require` stops the flow. Both judge by files that were just read and
+have the digests in their records. A recipe can overrule a failed gate by giving a reason, which is recorded.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 from model.evaluation.gate import GateConfig, judge, passed
 from model.evaluation.gate_table import HEADER, as_markdown, as_text, rows
@@ -25,7 +26,7 @@ class GateFailed(RuntimeError):
     """A measured value is out of bounds. The message is the table of values, bounds and margins."""
 
 
-@stage(hooks=(LineageHook(holds_nothing, is_gate=True), ReportHook(GATES)))
+@stage(judges=True, hooks=(LineageHook(holds_nothing, is_gate=True), ReportHook(GATES)))
 def gate(config: GateConfig, work: Workspace, **measured: Path) -> Metrics:
     """metrics.json of each input, named `<input>.<metric>` -> verdict.json, verdict.txt, verdict.md."""
     metrics = {f"{name}.{m}": v for name, path in measured.items() for m, v in json.loads((path / "metrics.json").read_text()).items()}
@@ -41,10 +42,26 @@ def require(verdict: StageOutput) -> None:
     """Raise GateFailed unless the gate passed or was overruled. Does nothing for a gate that is only planned."""
     if not isinstance(verdict, Artifact):
         return
-    table = (current_run().store.local(verdict) / "verdict.txt").read_text()
-    if verdict.metrics["passed"] == 1.0:
-        log(table)
-    elif verdict.metrics["overruled"] == 1.0:
-        log(f"{table}\nThis gate failed and was overruled: {verdict.config['overrule']}")
+    judged = read_verdict(verdict)
+    if judged.passed:
+        log(judged.table)
+    elif judged.overruled:
+        log(f"{judged.table}\nThis gate failed and was overruled: {judged.overruled}")
     else:
-        raise GateFailed(f"{verdict.name}: the gate failed, so the flow stops here.\n{table}")
+        raise GateFailed(f"{verdict.name}: the gate failed, so the flow stops here.\n{judged.table}")
+
+
+class Judged(NamedTuple):
+    """A verdict. `overruled`: the reason for which a failed gate was overruled; empty if it was not."""
+
+    passed: bool
+    overruled: str
+    table: str
+
+
+def read_verdict(verdict: Artifact) -> Judged:
+    """Return the verdict of a gate from its files. Raise StoreError if they are not those of its record."""
+    store = current_run().store
+    found = json.loads(store.read(verdict, "verdict.json"))
+    holds = [row["verdict"] == "passed" for row in found["rows"]]
+    return Judged(bool(holds) and all(holds), found["overruled"] or "", store.read(verdict, "verdict.txt").decode())

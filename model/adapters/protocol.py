@@ -54,7 +54,7 @@ class AdapterBase(BaseModel, frozen=True, extra="forbid"):
     """The settings of an adapter, as a recipe gives them. A kind adds `kind` and its own."""
 
     LIBRARIES: ClassVar[tuple[str, ...]] = ()
-    """Packages beyond folio's own that it needs; their versions can change the weights."""
+    """Packages beyond folio's own that it needs."""
     KEEPS_BASE: ClassVar[bool] = False
     """Whether training leaves the network's own weights as they are: they must come from a model, and `disabled` shows it again."""
 

@@ -42,7 +42,6 @@ class TrainConfig(TrainingLength):
     `TITLE`: what the model card and the report call this kind.
     `REQUIRES`: what the network must be able to do.
     `INPUTS`: what a job must give it to learn from.
-    `LIBRARIES`: packages, beyond those of every training, whose version can change the weights.
     `MODELS`: frozen models that its loss needs beside the trained one, such as "reference", the model before this training.
     `HAS_NEXT_TOKENS`: its targets are next tokens, which can also be drawn from the model itself.
     `FROM_LOGITS`: its loss follows from the logits and the targets of a batch alone, so that a pipeline's last stage can compute it.
@@ -52,7 +51,6 @@ class TrainConfig(TrainingLength):
     TITLE: ClassVar[str]
     REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"causal"})
     INPUTS: ClassVar[tuple[str, ...]] = ("train_shards",)
-    LIBRARIES: ClassVar[tuple[str, ...]] = ()
     MODELS: ClassVar[tuple[str, ...]] = ()
     HAS_NEXT_TOKENS: ClassVar[bool] = True
     FROM_LOGITS: ClassVar[bool] = False

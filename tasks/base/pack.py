@@ -24,7 +24,7 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding({*rows, *(("train",) if mixed else ())}, detail=detail)
 
 
-@stage(libraries=("tokenizers", "pyarrow", "numpy"), hooks=(LineageHook(_inspect), ReportHook(CORPUS, PACKING)))
+@stage(hooks=(LineageHook(_inspect), ReportHook(CORPUS, PACKING)))
 def pack(config: PackConfig, work: Workspace, splits: Path, tokenizer: Path, conversations: Path) -> Metrics:
     """Splits -> train/ val/ test/ token shards, accounting/."""
     paths = {name: splits / f"{name}.parquet" for name in SPLITS}

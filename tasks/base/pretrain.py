@@ -12,23 +12,21 @@ from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import trained_model
 from tasks.reporting.hook import ReportHook
 from tasks.reporting.learning import LEARNING
-from tasks.stage.identity.key import library_versions
 from tasks.stage.stage import DigestOf, Metrics, ShardIndex, Workspace, stage
 from tasks.training.config import Pretraining
 from tasks.training.train import train
 
 
 def initial_state(config: Pretraining, root: Path, shard: ShardIndex | None, digest_of: DigestOf) -> dict[str, str]:
-    """Return {initial/file: digest} of the model that pretraining starts from, and libraries of its adapter; nothing for random weights."""
+    """Return {initial/file: digest} of the model that pretraining starts from; nothing for random weights."""
     if not config.train.initial:
         return {}
     files = model_files(root / config.train.initial)
     digests = digest_of(files)
-    return {**{f"initial/{path.name}": digests[path] for path in files}, **library_versions(config.train.adapter.LIBRARIES)}
+    return {f"initial/{path.name}": digests[path] for path in files}
 
 
 @stage(
-    libraries=("torch", "deepspeed"),
     model=True,
     observes=initial_state,
     hooks=(LineageHook(trained_model), ReportHook(LEARNING, title="Pretraining")),

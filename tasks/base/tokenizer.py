@@ -30,7 +30,7 @@ def _quotes(report: IO[bytes], identity: str) -> bool:
     return any(sample["id"] == identity for sample in json.load(report)["samples"])
 
 
-@stage(libraries=("tokenizers",), hooks=(LineageHook(_inspect), ReportHook(TOKENIZER)))
+@stage(hooks=(LineageHook(_inspect), ReportHook(TOKENIZER)))
 def tokenizer(config: TokenizerConfig, work: Workspace, train: Path) -> Metrics:
     """train.parquet -> a Hugging Face tokenizer directory."""
     return fit_tokenizer(train, work.output, config)

@@ -19,7 +19,7 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding(parts, certain=all(holding.certain for holding in conversations))
 
 
-@stage(libraries=("tokenizers", "pyarrow", "numpy"), hooks=(LineageHook(_inspect),))
+@stage(hooks=(LineageHook(_inspect),))
 def encode(config: EncodeConfig, work: Workspace, conversations: Path, tokenizer: Path) -> Metrics:
     """Instructions and preferences -> sft/ and preference/ token shards."""
     return encode_conversations(conversations, tokenizer, work.output, config)

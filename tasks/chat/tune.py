@@ -9,14 +9,12 @@ from tasks.lineage.inspections import trained_model
 from tasks.reporting.hook import ReportHook
 from tasks.reporting.learning import LEARNING
 from tasks.stage.stage import Metrics, Workspace, stage
-from tasks.training.config import Tuning, own_libraries, step_title
+from tasks.training.config import Tuning, step_title
 from tasks.training.train import train
 
 
 @stage(
-    libraries=("torch", "deepspeed"),
     model=True,
-    observes=own_libraries,
     hooks=(LineageHook(trained_model), ReportHook(LEARNING, title=step_title)),
 )
 def tune(

@@ -28,7 +28,7 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding(quoted, detail="quoted as a leak" if quoted else "")
 
 
-@stage(libraries=("duckdb", "pyarrow"), hooks=(LineageHook(_inspect, audits_corpus=True), ReportHook(CORPUS, RULES, HELD_OUT, SCORED)))
+@stage(hooks=(LineageHook(_inspect, audits_corpus=True), ReportHook(CORPUS, RULES, HELD_OUT, SCORED)))
 def audit(
     config: AuditConfig,
     work: Workspace,

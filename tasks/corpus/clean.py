@@ -12,7 +12,7 @@ from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("duckdb", "pyarrow", "ftfy"), hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="cleaned")))
+@stage(hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="cleaned")))
 def clean(config: CleanConfig, work: Workspace, documents: Path) -> Metrics:
     """documents.parquet of a shard -> documents.parquet, ledger.parquet."""
     return clean_documents(documents, work.output, config, **work.limits, progress=work.meter.show)

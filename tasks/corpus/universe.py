@@ -15,7 +15,7 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding({document.path, "truth"} if is_ours else ())
 
 
-@stage(libraries=("pyarrow",), hooks=(LineageHook(_inspect),))
+@stage(hooks=(LineageHook(_inspect),))
 def universe(config: UniverseSource, work: Workspace) -> Metrics:
     """Nothing -> books/, truth/, world.json."""
     return write_universe(work.output, config)

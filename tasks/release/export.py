@@ -27,7 +27,7 @@ class Exporting(BaseModel, frozen=True, extra="forbid"):
     training: tuple[TrainingFact, ...] = Field(description="pretraining, then each step of tuning")
 
 
-@stage(libraries=("torch", "tokenizers", "jinja2"), model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
+@stage(model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
 def export(
     config: Exporting, work: Workspace, model: Path, tokenizer: Path, measured: Path, verdict: Path, funnel: Path, **variants: Path
 ) -> Metrics:

@@ -12,7 +12,7 @@ from tasks.reporting.sizes import SIZES
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
-@stage(libraries=("torch",), model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
+@stage(model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
 def quantize(config: VariantConfig, work: Workspace, model: Path, rows: Path | None = None) -> Metrics:
     """A model directory, and packed rows for a kind that calibrates -> a quantized model directory."""
     from model.quantization.quantize import quantize as quantize_model

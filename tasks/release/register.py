@@ -6,6 +6,7 @@ lost. The alias moves only here; a release whose gate was overruled gets a versi
 
 from __future__ import annotations
 
+from tasks.gate import read_verdict
 from tasks.stage.execution.run import current_run
 from tasks.stage.store.artifact import Artifact, StageOutput
 
@@ -16,4 +17,4 @@ def register(name: str, exported: StageOutput, verdict: StageOutput) -> None:
     """Register an exported model under `name`, unless planning or without tracking. The run learns the version when it closes."""
     run = current_run()
     if isinstance(exported, Artifact) and isinstance(verdict, Artifact) and run.exporter is not None:
-        run.exporter.register(name, exported, CHAMPION if verdict.metrics["passed"] == 1.0 else None)
+        run.exporter.register(name, exported, CHAMPION if read_verdict(verdict).passed else None)

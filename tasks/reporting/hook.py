@@ -1,6 +1,6 @@
 """Topics of the page, and the hook by which a stage asks to be shown under some of them.
 
-    @stage(libraries=("tokenizers",), hooks=(ReportHook(TOKENIZER),))
+    @stage(hooks=(ReportHook(TOKENIZER),))
     def tokenizer(config, work, train): ...
 
 Several stages can share a topic: every training stage adds its curves to one section. Imports nothing heavy, since stages import it.

@@ -1,6 +1,6 @@
 """The decorator that makes a library function a stage: decide, then reuse or execute, commit and report.
 
-    @stage(libraries=("duckdb",))
+    @stage()
     def clean(config: CleanConfig, work: Workspace, documents: Path) -> Metrics: ...
 
     cleaned = clean(recipe.clean, documents=ingested)
@@ -17,17 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from tasks.stage.execution.plan import decide, position_names
-from tasks.stage.execution.run import STAGE_BODIES, PipelineRun, current_run
+from tasks.stage.execution.run import PipelineRun, current_run
 from tasks.stage.execution.stage_call import StageCall
-from tasks.stage.identity.fingerprint import changed_definitions, fingerprint
-from tasks.stage.identity.key import flatten, library_versions, stable
+from tasks.stage.identity.key import flatten, stable
 from tasks.stage.store.artifact import Artifact, PendingArtifact, ShardedArtifact, StageInput, StageOutput, expand_shards
 from tasks.stage.workspace import Body, Metrics, ShardIndex, Workspace
 
@@ -51,9 +49,9 @@ class Stage:
 
     name: str
     body: Body
-    libraries: tuple[str, ...]
     observes: Observer | None
     model: bool
+    judges: bool
     hooks: tuple[Hook, ...] = ()
     where: str = ""
 
@@ -99,6 +97,7 @@ class Stage:
         label = "-".join(parts)
         decision = decide(
             run.store,
+            run.traces,
             position=position,
             stage=self.name,
             label=label,
@@ -109,8 +108,7 @@ class Stage:
             before=run.before.get(position),
         )
         run.decisions.append(decision)
-        edited = partial(changed_definitions, self.body.__module__, self.body.__name__)
-        return StageCall(self.body, self.model, label, config, given, ingredients, decision, edited, shard)
+        return StageCall(self.body, self.model, self.judges, label, config, given, ingredients, decision, shard)
 
     def ingredients(self, run: PipelineRun, config: BaseModel, given: Inputs, shard: ShardIndex | None) -> dict[str, str]:
         """Return everything the key is made of, by name; inputs that do not exist yet are left out."""
@@ -119,8 +117,6 @@ class Stage:
             **flatten(stable(config, self.position), self.name),
             **({"shard": f"{shard.number} of {shard.count}"} if shard else {}),
             **{f"input.{name}": value.digest for name, value in expand_shards(given).items() if not isinstance(value, PendingArtifact)},
-            **{f"code.{name}": value for name, value in fingerprint(self.body.__module__, self.body.__name__).items()},
-            **library_versions(self.libraries),
             **{f"observed.{name}": value for name, value in observed.items()},
         }
 
@@ -157,18 +153,18 @@ class ShardedStage:
 
 
 def stage(
-    *, libraries: tuple[str, ...] = (), observes: Observer | None = None, model: bool = False, hooks: tuple[Hook, ...] = ()
+    *, observes: Observer | None = None, model: bool = False, judges: bool = False, hooks: tuple[Hook, ...] = ()
 ) -> Callable[[Body], Stage]:
     """Make a function a stage.
 
-    `libraries`: packages whose version can change the bytes. `observes`: what the body reads outside the store, as name -> digest; it is
-    given the config, the recipe's root, the shard and a function that hashes files. `model`: whether the output directory is a model, to be
-    shown as a LoggedModel. `hooks`: what other folders may ask about its artifacts; editing one reruns nothing.
+    `observes`: what the body reads outside the store and the repository, as name -> digest; it is given the config, the recipe's root, the
+    shard and a function that hashes files. `model`: whether the output directory is a model, to be shown as a LoggedModel. `judges`:
+    whether its inputs are read again and compared with their digests first, whatever is cached. `hooks`: what other folders may ask about
+    its artifacts; editing one reruns nothing.
     """
 
     def decorate(body: Body) -> Stage:
-        STAGE_BODIES.append((body.__module__, body.__name__))
-        made = Stage(name=body.__name__, body=body, libraries=libraries, observes=observes, model=model, hooks=hooks)
+        made = Stage(name=body.__name__, body=body, observes=observes, model=model, judges=judges, hooks=hooks)
         STAGES[made.name] = made
         return made
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field, ValidationError
 
 from model.networks.config import NetworkConfig
 from model.training.config import PretrainStep, TuningStep
-from tasks.stage.identity.key import library_versions
-from tasks.stage.stage import DigestOf, ShardIndex
 
 if TYPE_CHECKING:
     from tasks.stage.store.artifact import Artifact
@@ -29,11 +26,6 @@ class Tuning(BaseModel, frozen=True, extra="forbid"):
 
     train: TuningStep
     seed: int = Field(description="of sample order")
-
-
-def own_libraries(config: Tuning, root: Path, shard: ShardIndex | None, digest_of: DigestOf) -> dict[str, str]:
-    """Return {name: version} of the packages that this kind of tuning and its adapter use beyond those of every training."""
-    return library_versions((*config.train.LIBRARIES, *config.train.adapter.LIBRARIES))
 
 
 def step_title(position: str, artifact: Artifact) -> str:

@@ -26,7 +26,6 @@ class GrpoConfig(TuningConfig):
     TITLE: ClassVar[str] = "reinforcement learning"
     REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation"})
     INPUTS: ClassVar[tuple[str, ...]] = ("questions", "tokenizer")
-    LIBRARIES: ClassVar[tuple[str, ...]] = ("tokenizers", "Jinja2")  # they make the prompts
     MODELS: ClassVar[tuple[str, ...]] = ("reference",)
     HAS_NEXT_TOKENS: ClassVar[bool] = False
     # Two models read each reply, and sampling it is not counted.

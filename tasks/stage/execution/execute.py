@@ -14,6 +14,7 @@ from tasks.stage.execution.run_reporter import RunReporter
 from tasks.stage.execution.run_task import run_task
 from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.key import stable
+from tasks.stage.identity.tracing.libraries import installed
 from tasks.stage.store.artifact import Artifact, ArtifactPart
 from tasks.stage.system.interrupts import raise_if_interrupted
 from tasks.stage.system.progress import format_duration, log
@@ -25,7 +26,7 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
     """Return the artifacts of a stage's calls, in their order, reused or made. Raises what a body raises."""
     raise_if_interrupted()
     reporter = RunReporter(run, position, calls[0].decision.key, flatten_parameters({"config": stable(calls[0].config, position)}))
-    context = JobContext(run.store, run.root, run.home, run.started, run.snapshot())
+    context = JobContext(run.store, run.root, run.home, run.started, run.traces, installed(run.traces.cache).versions)
     task = run_task.with_options(name=position, result_storage=run.home / "prefect-results")
     uncached_task = task.with_options(refresh_cache=True)
     to_run = [call for call in calls if call.decision.action == "run"]

@@ -1,33 +1,32 @@
 """Execute one call of a stage: run its body in a fresh process and a workspace, and commit what it wrote.
 
-A body that raises commits nothing. Work in progress of a killed stage stays under `.staging/<stage>-<key>/resume`, where the same key
-finds it again, and is deleted when the artifact is committed. Nothing here depends on a run, so it works in any process that sees the same
-paths.
+A body that raises commits nothing. Work in progress of a killed stage stays under `.staging/<stage>-<key>/`, where the same key finds it
+again, and is deleted when the artifact is committed. Nothing here depends on a run, so it works in any process that sees the same paths.
 """
 
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 
-from tasks.stage.execution.job import JobContext, Reporter
+from tasks.stage.execution.job import JobContext, Reporter, WorkerMismatch
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run_body import BodyCall, Listener, run_body
 from tasks.stage.execution.stage_call import StageCall
-from tasks.stage.identity.key import stable
-from tasks.stage.store.artifact import Artifact, PendingArtifact, ShardedArtifact, StageInput, content_digest, list_files
+from tasks.stage.execution.work_folder import WorkFolder
+from tasks.stage.identity.key import compute_address, stable
+from tasks.stage.identity.tracing.libraries import installed
+from tasks.stage.identity.tracing.trace import Trace
+from tasks.stage.store.artifact import Artifact, ArtifactPart, PendingArtifact, ShardedArtifact, StageInput, content_digest, list_files
 from tasks.stage.store.origin import origin
 from tasks.stage.store.store import Store
 from tasks.stage.system.progress import ProgressMeter
 from tasks.stage.tracking.cost import Stopwatch
 
 
-class SourceEdited(RuntimeError):
-    """The code of a stage has changed since its key was computed."""
-
-
 def execute_stage(context: JobContext, call: StageCall, resources: Resources, reporter: Reporter) -> Artifact:
-    """Run a stage's body and commit what it wrote. Raises SourceEdited before anything is made, and what the body raises."""
+    """Run a stage's body and commit what it wrote. Raises what the body raises, and WorkerMismatch if it loaded other libraries here."""
     watch = Stopwatch()
     try:
         return _execute(context, call, resources, reporter, watch)
@@ -37,26 +36,28 @@ def execute_stage(context: JobContext, call: StageCall, resources: Resources, re
 
 def _execute(context: JobContext, call: StageCall, resources: Resources, reporter: Reporter, watch: Stopwatch) -> Artifact:
     position, stage, key = call.decision.position, call.decision.stage, call.decision.key
-    if edited := call.edited(seen=call.of_kind("code")):
-        raise SourceEdited(
-            f"{position}: {', '.join(edited)} changed on disk since this run began, so its key would describe other code than what runs. "
-            "Start the run again."
-        )
+    if call.judges:
+        _read_again(context.store, call)
     run_id = reporter.start()
-    base = context.store.scratch(f"{stage}-{key[:16]}")
-    body = _body_call(context, call, base, resources)
+    work = WorkFolder(context.store.scratch(f"{stage}-{key[:16]}"), position, context.traces)
+    body = _body_call(context, call, work.base, resources)
     meter = ProgressMeter(position, on_terminal=reporter.on_terminal)
     executed = run_body(body, Listener(meter, reporter.series, watch.use))
     watch.add(executed.cpu_seconds)
     output, metrics = body.folders["output"], executed.metrics
-    files = list_files(output)
-    digest, location = content_digest(files), context.store.location_of(stage, call.label, key)
+    trace, marks = context.traces.save(work.all_marks(executed.marks))
+    _require_same_libraries(context, position, trace)
+    files, address = list_files(output), compute_address(key, trace.hash)
+    digest, location = content_digest(files), context.store.location_of(stage, call.label, address)
     model_id, outage = reporter.model(call, digest, location, output) if call.is_model else ("", None)
     stored = stable(call.config, position)
     artifact = Artifact(
         stage=stage,
         label=call.label,
         key=key,
+        address=address,
+        trace=trace.hash,
+        marks=marks,
         digest=digest,
         location=location,
         files=files,
@@ -68,11 +69,27 @@ def _execute(context: JobContext, call: StageCall, resources: Resources, reporte
         origin=origin(run_id, model_id),
     )
     context.store.commit(output, artifact)
-    shutil.rmtree(base)
+    shutil.rmtree(work.base)
     # Raised only now, so that an unreachable database does not cost a finished artifact.
     if outage is not None:
         raise outage
     return artifact
+
+
+def _read_again(store: Store, call: StageCall) -> None:
+    """Raise StoreError for an input that is not what its record says."""
+    for given in call.given().values():
+        artifact = given.artifact if isinstance(given, ArtifactPart) else given
+        for file in given.files:
+            store.read(artifact, file.path)
+
+
+def _require_same_libraries(context: JobContext, position: str, trace: Trace) -> None:
+    """Raise WorkerMismatch if the body has loaded a library in another version than the run's process has installed."""
+    here, wanted = installed(context.traces.cache).versions, context.packages
+    loaded = [name for kind, _, name in (entry.partition(" ") for entry in trace.entries) if kind == "library" and name in here]
+    if strange := [f"{name} {here[name]} instead of {wanted.get(name, 'none')}" for name in loaded if here[name] != wanted.get(name)]:
+        raise WorkerMismatch(f"{position}: the worker on {socket.gethostname()} has {', '.join(strange)}; install the same versions there.")
 
 
 def _local(store: Store, value: StageInput | ShardedArtifact) -> Path | list[Path]:
@@ -84,19 +101,15 @@ def _local(store: Store, value: StageInput | ShardedArtifact) -> Path | list[Pat
 
 
 def _body_call(context: JobContext, call: StageCall, base: Path, resources: Resources) -> BodyCall:
-    output, scratch, resume, marks = (base / name for name in ("output", "scratch", "resume", "marks"))
-    for path in (output, scratch, marks):
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir()
-    resume.mkdir(exist_ok=True)
+    folders = {name: base / name for name in ("output", "scratch", "resume")}
     return BodyCall(
         position=call.decision.position,
         snapshot=context.snapshot,
-        marks=marks,
+        marks=base / "marks",
         body=call.body,
         config=call.config,
         inputs={name: _local(context.store, value) for name, value in call.inputs.items()},
-        folders={"output": output, "scratch": scratch, "resume": resume, "root": context.root, "cache": context.home / "cache"},
+        folders={**folders, "root": context.root, "cache": context.home / "cache"},
         resources=resources,
         digests=call.digests(),
         observed=call.observed(),

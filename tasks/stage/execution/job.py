@@ -5,25 +5,42 @@ It can be pickled, unless it reports to a run of this process.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.stage_call import StageCall
+from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Store
 
 
+class WorkerMismatch(RuntimeError):
+    """A cluster's worker differs from the run in paths, source or libraries."""
+
+
 @dataclass(frozen=True)
 class JobContext:
-    """The store and the folders of a run. `started`: when the run began, UTC, ISO 8601; `snapshot`: the source as it was then."""
+    """The store and the folders of a run. `started`: when the run began, UTC, ISO 8601; `traces`: on the source as it was then.
+
+    `packages`: the distributions that the run's process finds installed, with their versions.
+    """
 
     store: Store
     root: Path
     home: Path
     started: str
-    snapshot: Path
+    traces: TraceChecker
+    packages: Mapping[str, str]
+
+    @property
+    def snapshot(self) -> Path:
+        """The manifest of the source. Raises RuntimeError for a plan, which freezes nothing."""
+        if self.traces.source.manifest is None:
+            raise RuntimeError("a plan executes nothing, so its source is not frozen")
+        return self.traces.source.manifest
 
 
 class Reporter(Protocol):

@@ -1,19 +1,20 @@
 """Decide for each stage whether it is reused or run, and exactly why; `folio plan` and a run act on the same decision.
 
+A key finds candidates, the artifacts that such a call has made before. The newest one whose trace holds on the run's source is reused.
 `decide` reads the store and changes nothing. A plan says `run` only of what is certain to run; where that depends on bytes not made yet,
-it says `may run`. The causes compare the ingredients of the key with those that the last run of the recipe had at the same position, or
-else with the newest record made there.
+it says `may run`. The causes compare the ingredients of the key, and all that the execution read, with those that the last run of the
+recipe had at the same position, or else with the newest record made there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Literal
 
-from tasks.stage.identity.code.reach import PERHAPS
+from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.identity.key import compute_key
+from tasks.stage.identity.tracing.trace import Change
 from tasks.stage.store.acceptance import acceptances, acceptances_of
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import PositionRecord
@@ -26,7 +27,11 @@ WORDS = {"reuse": "reuse", "run": "run", "wait": "may run"}
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do about one stage, or one shard of it. `reason`: why another key's artifact is accepted, in the words of who did."""
+    """What to do about one stage, or one shard of it.
+
+    `last`: the record that is compared with; `changes`: what differs of what its execution read, `today`: the hash of its trace now.
+    `reason`: why another trace's artifact is accepted, in the words of who did.
+    """
 
     position: str
     stage: str
@@ -36,9 +41,17 @@ class Decision:
     artifact: Artifact | None = None
     damaged: Damaged | None = None
     last: Artifact | None = None
+    changes: tuple[Change, ...] = ()
+    today: str = ""
     refresh: bool = False
     reason: str = ""
     ingredients: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def acceptable(self) -> Artifact | None:
+        """The artifact that an acceptance of `changes` alone would reuse; None if something else has changed, or it can't be reused."""
+        same = self.last is not None and self.last.key == self.key
+        return self.last if self.action == "run" and same and self.changes and not self.damaged and not self.refresh else None
 
     def row(self) -> dict[str, object]:
         """Return the decision as plain data, for `folio plan --json`."""
@@ -48,7 +61,9 @@ class Decision:
             "action": self.action,
             "causes": list(self.causes),
             "accepted": self.reason,
+            "acceptable": self.acceptable.location if self.acceptable else "",
             "key": self.key,
+            "address": self.artifact.address if self.artifact else "",
             "artifact": self.artifact.location if self.artifact else "",
             "last": None if cost is None else cost.cost.model_dump(),
         }
@@ -62,6 +77,7 @@ def position_names(position: str) -> tuple[str, ...]:
 
 def decide(
     store: Store,
+    traces: TraceChecker,
     *,
     position: str,
     stage: str,
@@ -80,16 +96,14 @@ def decide(
     if waits_on:
         last = _last_record(store, stage, label, before)
         unknown = tuple(f"input.{name}" for name in waits_on)
-        known = (*requested, *(compare(last.ingredients, ingredients, unknown) if last else _causes_without_record(before)))
-        made = (record.ingredients for record in store.records(stage))
-        accepted_as = (acceptance.ingredients for acceptance in acceptances(store) if acceptance.stage == stage)
+        known = (*requested, *(_differences(traces, last, ingredients, unknown) if last else _causes_without_record(before)))
         # It runs for certain if no candidate matches, whatever the missing inputs turn out to be.
-        certain = refresh or all(compare(other, ingredients, unknown) for other in chain(made, accepted_as))
+        certain = refresh or not _may_be_reused(store, traces, stage, ingredients, unknown)
         waiting = f"waits on {', '.join(dict.fromkeys(waits_on.values()))}"
         action: Action = "run" if certain else "wait"
         return Decision(position, stage, action, (*known, waiting), last=last, refresh=refresh, ingredients=ingredients)
     key = compute_key(stage, ingredients)
-    found, reason, lines = find_reusable(store, stage, key, verify=verify, label=label)
+    found, reason, lines = find_reusable(store, traces, stage, key, verify=verify)
     if isinstance(found, Artifact) and not refresh:
         return Decision(position, stage, "reuse", lines, key, artifact=found, reason=reason, ingredients=ingredients)
     last = _last_record(store, stage, label, before)
@@ -98,21 +112,49 @@ def decide(
         return Decision(position, stage, "run", causes, key, damaged=found, last=last, ingredients=ingredients)
     if refresh:
         return Decision(position, stage, "run", requested, key, last=last, refresh=True, ingredients=ingredients)
-    return Decision(position, stage, "run", _causes(key, last, before, ingredients), key, last=last, ingredients=ingredients)
+    today = traces.today(last) if last else None
+    return Decision(
+        position,
+        stage,
+        "run",
+        _causes(traces, key, last, before, ingredients),
+        key,
+        last=last,
+        changes=traces.changes(last) if last else (),
+        today=today.hash if today else "",
+        ingredients=ingredients,
+    )
 
 
 def find_reusable(
-    store: Store, stage: str, key: str, *, verify: bool, label: str
+    store: Store, traces: TraceChecker, stage: str, key: str, *, verify: bool
 ) -> tuple[Artifact | Damaged | None, str, tuple[str, ...]]:
-    """Return the artifact of a key, or the one accepted in its place, with the reason and the lines that a plan shows."""
-    found = store.find(stage, key, digests=verify, label=label)
-    if found is not None:
-        return found, "", ()
+    """Return the artifact to reuse for a key, with the reason if it was accepted and the lines that a plan shows.
+
+    It is the newest intact one whose trace holds, or else one that was accepted; `Damaged` if there is only one that is not intact.
+    """
+    damaged: Damaged | None = None
+    for record in store.candidates(stage, key):
+        if isinstance(record, Damaged):
+            damaged = damaged or record
+        elif traces.holds(record):
+            if not (problems := store.check(record, digests=verify)):
+                return record, "", ()
+            damaged = damaged or Damaged(record.location, problems)
     for acceptance in acceptances_of(store, stage, key):
         instead = store.find(stage, acceptance.instead, digests=verify)
-        if isinstance(instead, Artifact):
+        today = traces.today(instead) if isinstance(instead, Artifact) else None
+        if isinstance(instead, Artifact) and today is not None and today.hash == acceptance.trace:
             return instead, acceptance.reason, (f"accepted by {acceptance.who}: {acceptance.reason}", *acceptance.causes)
-    return None, "", ()
+    return damaged, "", ()
+
+
+def _may_be_reused(store: Store, traces: TraceChecker, stage: str, ingredients: Mapping[str, str], unknown: tuple[str, ...]) -> bool:
+    """Return whether there is a candidate that some value of the unknown ingredients would find."""
+    for record in store.records(stage):
+        if not compare(record.ingredients, ingredients, unknown) and traces.holds(record):
+            return True
+    return any(one.stage == stage and not compare(one.ingredients, ingredients, unknown) for one in acceptances(store))
 
 
 def _last_record(store: Store, stage: str, label: str, before: PositionRecord | None) -> Artifact | None:
@@ -121,10 +163,21 @@ def _last_record(store: Store, stage: str, label: str, before: PositionRecord | 
     return found if isinstance(found, Artifact) else store.latest(stage, label)
 
 
-def _causes(key: str, last: Artifact | None, before: PositionRecord | None, ingredients: Mapping[str, str]) -> tuple[str, ...]:
-    if before is not None and before.key == key:
+def _causes(
+    traces: TraceChecker, key: str, last: Artifact | None, before: PositionRecord | None, ingredients: Mapping[str, str]
+) -> tuple[str, ...]:
+    if before is not None and before.key == key and (last is None or last.address != before.address):
         return (f"its artifact {before.location} is gone",)
-    return (compare(last.ingredients, ingredients) or ("its last artifact is gone",)) if last else _causes_without_record(before)
+    return _differences(traces, last, ingredients) or ("its last artifact is gone",) if last else _causes_without_record(before)
+
+
+def _differences(traces: TraceChecker, last: Artifact, ingredients: Mapping[str, str], ignore: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Describe how a call differs from the execution that made a record: in what went in, and in what it read."""
+    if not last.trace:
+        return (f"{last.location} was made before traces were recorded, so nothing says what it read",)
+    if traces.today(last) is None or traces.recorded(last) is None:
+        return (*compare(last.ingredients, ingredients, ignore), f"what {last.location} has read is missing or damaged in the store")
+    return (*compare(last.ingredients, ingredients, ignore), *map(str, traces.changes(last)))
 
 
 def _causes_without_record(before: PositionRecord | None) -> tuple[str, ...]:
@@ -144,14 +197,9 @@ def compare(before: Mapping[str, str], ingredients: Mapping[str, str], ignore: t
 
 def _describe(name: str, old: str | None, new: str | None) -> str:
     kind, _, rest = name.partition(".")
-    if kind == "code":
-        where, _, definition = rest.partition(":")
-        change = "is newly reached" if old is None else "is no longer reached" if new is None else "changed"
-        doubt = (new or old or "").partition(PERHAPS)[2]
-        return f"code {where}{' ' + definition if definition else ''} {change}{f' (perhaps not reached: {doubt})' if doubt else ''}"
     if kind == "input":
         return f"input {rest}: {(old or 'none')[:8]} -> {(new or 'none')[:8]}"
     if kind == "observed":
         change = "was added" if old is None else "is gone" if new is None else "changed"
         return f"{rest if rest.startswith('document ') else f'file {rest}'} {change}"
-    return f"{'library ' if kind == 'library' else ''}{rest or kind}: {old or 'unset'} -> {new or 'unset'}"
+    return f"{rest or kind}: {old or 'unset'} -> {new or 'unset'}"

@@ -1,7 +1,8 @@
 """Prefect's cache, keyed by our identity: the key is computed before the task is called, and a hit is trusted only after verification.
 
 Prefect's own policies see only the text of the decorated function (`TASK_SOURCE`) or put the run into the key (`DEFAULT`); here the key
-comes with the call. The stored result is just a stage and an address. Loading it asks the store, and an artifact that is gone or damaged
+comes with the call. A key may have several artifacts, and which of them is reused depends on what they have read: that is decided before
+the task is called, too. The stored result is just a stage and an address. One that the run does not reuse, or that is gone or damaged,
 counts as a miss, so the cache heals itself.
 """
 
@@ -16,7 +17,6 @@ from prefect.serializers import Serializer
 
 from tasks.stage.execution.job import Outcome
 from tasks.stage.execution.run import current_run
-from tasks.stage.store.artifact import Artifact
 
 
 class StageKey(CachePolicy):
@@ -28,7 +28,7 @@ class StageKey(CachePolicy):
 
 
 class VerifiedRecord(Serializer):
-    """Serializes a reference to an artifact; deserializes it only if the store verifies the artifact."""
+    """Serializes a reference to an artifact; deserializes it only if the run has decided to reuse that artifact and it is still intact."""
 
     type: Literal["folio-record"] = "folio-record"
 
@@ -39,9 +39,10 @@ class VerifiedRecord(Serializer):
         return json.dumps({"stage": obj.artifact.stage, "address": obj.artifact.address}).encode()
 
     def loads(self, blob: bytes) -> Outcome:
-        """Return the verified artifact, not executed. Raises LookupError, a cache miss to Prefect, when it is gone or damaged."""
-        reference = json.loads(blob)
-        found = current_run().store.find(reference["stage"], reference["address"])
-        if not isinstance(found, Artifact):
-            raise LookupError(f"{reference['stage']} {reference['address'][:8]} is gone or damaged")
+        """Return the verified artifact, not executed. Raises LookupError, a cache miss to Prefect, if it is not the one to reuse."""
+        reference, run = json.loads(blob), current_run()
+        wanted = (decision.artifact for decision in reversed(run.decisions) if decision.artifact is not None)
+        found = next((artifact for artifact in wanted if artifact.address == reference["address"]), None)
+        if found is None or run.store.check(found, digests=False):
+            raise LookupError(f"{reference['stage']} {reference['address'][:8]} is gone or damaged, or what it has read has changed")
         return Outcome(found, executed=False)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
+from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.execution.worker_pool import WorkerPool
-from tasks.stage.identity.tracing.source import Source
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, RunRecord
 from tasks.stage.store.store import Store
@@ -35,7 +35,7 @@ class RunOptions:
 class PipelineRun:
     """The current run: where it reads and writes, and what it has decided so far.
 
-    `source`: the repository, frozen when the run opened, for a plan as it is; `before`: what the run before it had, by position.
+    `traces`: on the repository's source, frozen when the run opened, for a plan as it is. `before`: what the last run had, by position.
     """
 
     name: str
@@ -47,7 +47,7 @@ class PipelineRun:
     options: RunOptions
     exporter: ExporterProcess | None
     record: RunRecord
-    source: Source = field(default_factory=Source.of)
+    traces: TraceChecker
     rates: Rates = field(default_factory=Rates)
     before: Mapping[str, PositionRecord] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
@@ -55,12 +55,6 @@ class PipelineRun:
     reused: set[str] = field(default_factory=set)
     positions: dict[str, PositionRecord] = field(default_factory=dict)
     registered: tuple[RegisteredModel, ...] = ()
-
-    def snapshot(self) -> Path:
-        """Return the manifest of the source as it was when the run opened. Raises RuntimeError while planning, which freezes nothing."""
-        if self.source.manifest is None:
-            raise RuntimeError("a plan executes nothing, so its source is not frozen")
-        return self.source.manifest
 
     @property
     def started(self) -> str:
@@ -74,8 +68,6 @@ class PipelineRun:
         Journal(self.store).write(self.record)
 
 
-STAGE_BODIES: list[tuple[str, str]] = []
-"""Module and function of every stage that this process has imported."""
 _options: ContextVar[RunOptions | None] = ContextVar("folio_options", default=None)
 _current: ContextVar[PipelineRun | None] = ContextVar("folio_run", default=None)
 

@@ -1,8 +1,8 @@
 """Open and close a run: its store, journal, exporter and final messages.
 
 A run that raises is closed as failed, one that was interrupted as stopped, in the journal and in MLflow, and the error is raised on. While
-planning, nothing is opened for writing and nothing is recorded. Code is fingerprinted when the run opens, so an edit made meanwhile enters
-no key. While a run is open its store is in use, so that none of it is deleted as garbage.
+planning, nothing is opened for writing and nothing is recorded. The repository's source is frozen when the run opens, so an edit made
+meanwhile changes nothing of it. While a run is open its store is in use, so that none of it is deleted as garbage.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from pathlib import Path
 from prefect.runtime import flow_run
 
 from tasks.stage.execution.resources import Resources
-from tasks.stage.execution.run import STAGE_BODIES, PipelineRun, current_options, use_run
+from tasks.stage.execution.run import PipelineRun, current_options, use_run
+from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.execution.worker_pool import WorkerPool
-from tasks.stage.identity.code.source_tree import ROOMS
 from tasks.stage.identity.digests import DigestCache
-from tasks.stage.identity.fingerprint import freeze
 from tasks.stage.identity.tracing.source import ROOT, Source
 from tasks.stage.recovery.watchdog import sweep_dead_runs, watched
 from tasks.stage.store.journal import Journal, RunRecord, Status, new_id
@@ -33,6 +32,7 @@ from tasks.stage.tracking.cost import Rates, total_cost
 from tasks.stage.tracking.exporter_process import ExporterProcess
 from tasks.stage.tracking.mlflow_exporter import flatten_parameters
 
+ROOMS = ("flows", "tasks", "data", "model")
 MLFLOW = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
 
 
@@ -55,14 +55,13 @@ def open_run(
     """Make a run current for the block; `parameters` is the whole recipe as plain data, for the journal and MLflow."""
     logging.getLogger("folio").setLevel(logging.INFO)
     options = current_options()
-    freeze(STAGE_BODIES, home / "cache" / "fingerprints")
     opened = open_store(store, root, home)
     journal = Journal(opened)
     record = new_run_record(name, parameters)
     rates = Rates.model_validate(parameters.get("rates", {}))
     pool = WorkerPool(resources, home, opened)
-    source = _source(home, opened, planning=options.planning)
-    run = PipelineRun(name, root, home, opened, resources, pool, options, None, record, source, rates, journal.latest_positions(name))
+    traces = TraceChecker(opened, _source(home, opened, planning=options.planning), home / "cache" / "traces")
+    run = PipelineRun(name, root, home, opened, resources, pool, options, None, record, traces, rates, journal.latest_positions(name))
     if options.planning:
         with use_run(run):
             yield run

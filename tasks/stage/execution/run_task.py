@@ -1,7 +1,7 @@
 """Run one job as a Prefect task, in this process or in a worker of a cluster.
 
 A key is executed once at a time, wherever that happens; if its artifact has appeared meanwhile, that one is returned. A worker elsewhere
-must see the same root, home and store, and have the same code and libraries. If not, what it made would not be what the key stands for, so
+must see the same root, home and store; it executes the run's own source, and must have the same libraries as far as it loads them. If not,
 it raises WorkerMismatch and makes nothing.
 """
 
@@ -9,24 +9,17 @@ from __future__ import annotations
 
 import logging
 import socket
-from importlib.metadata import PackageNotFoundError
 
 from prefect import task
 
 from tasks.stage.execution.execute_stage import execute_stage
-from tasks.stage.execution.job import BufferedReporter, JobContext, Outcome, StageJob
+from tasks.stage.execution.job import BufferedReporter, JobContext, Outcome, StageJob, WorkerMismatch
 from tasks.stage.execution.plan import find_reusable
 from tasks.stage.execution.prefect_cache import StageKey, VerifiedRecord
 from tasks.stage.execution.stage_call import StageCall
-from tasks.stage.identity.fingerprint import freeze
-from tasks.stage.identity.key import library_versions
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Damaged
 from tasks.stage.system.progress import log
-
-
-class WorkerMismatch(RuntimeError):
-    """A cluster's worker differs from the run in paths, code or libraries."""
 
 
 @task(task_run_name="{position}", cache_policy=StageKey(), persist_result=True, result_serializer=VerifiedRecord())
@@ -45,7 +38,7 @@ def run_job(job: StageJob) -> Outcome:
     with context.store.lock(key, lambda: log(f"{position}: another run is making this; waiting for it")):
         # Another run may have replaced a damaged artifact meanwhile, so check it again, by digest.
         verify = call.decision.damaged is not None
-        found, _, _ = find_reusable(context.store, call.decision.stage, key, verify=verify, label=call.label)
+        found, _, _ = find_reusable(context.store, context.traces, call.decision.stage, key, verify=verify)
         # For a refresh, an artifact is new enough if another run has made it since this run began.
         if isinstance(found, Artifact) and (not call.decision.refresh or found.origin.created > context.started):
             return Outcome(found, executed=False)
@@ -58,22 +51,10 @@ def run_job(job: StageJob) -> Outcome:
 
 
 def _require_same_setup(context: JobContext, call: StageCall) -> None:
-    """Raise WorkerMismatch if paths, code or libraries differ from the run's."""
-    who = f"{call.decision.position}: the worker on {socket.gethostname()}"
-    paths = (context.root, context.home, *([context.store.local_root] if context.store.local_root else []))
-    if unseen := [str(path) for path in paths if not path.is_dir()]:
-        raise WorkerMismatch(f"{who} has no {', '.join(unseen)}; workers must see the root, folio's home and the store at the same paths.")
-    freeze([(call.body.__module__, call.body.__name__)], context.home / "cache" / "fingerprints")
-    if other := call.edited(seen=call.of_kind("code")):
+    """Raise WorkerMismatch if this process does not see the run's folders."""
+    paths = (context.root, context.home, context.snapshot, *([context.store.local_root] if context.store.local_root else []))
+    if unseen := [str(path) for path in paths if not path.exists()]:
         raise WorkerMismatch(
-            f"{who} runs other code than this run: {', '.join(other[:5])}. Restart the cluster's workers from this checkout."
+            f"{call.decision.position}: the worker on {socket.gethostname()} has no {', '.join(unseen)}; workers must see the root, "
+            "folio's home and the store at the same paths."
         )
-    wanted = call.of_kind("library")
-    try:
-        versions = library_versions(tuple(wanted))
-    except PackageNotFoundError as error:
-        raise WorkerMismatch(f"{who} lacks a library: {error}.") from error
-    if strange := [
-        f"{name} {versions[f'library.{name}']} instead of {value}" for name, value in wanted.items() if versions[f"library.{name}"] != value
-    ]:
-        raise WorkerMismatch(f"{who} has {', '.join(strange)}; install the same versions there.")

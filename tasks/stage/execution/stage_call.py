@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from pydantic import BaseModel
 
@@ -13,25 +12,18 @@ from tasks.stage.store.artifact import Artifact, ArtifactPart, PendingArtifact, 
 from tasks.stage.workspace import Body, ShardIndex
 
 
-class Edited(Protocol):
-    """Names the definitions of a stage that differ from a given fingerprint, in memory or on disk."""
-
-    def __call__(self, *, seen: Mapping[str, str]) -> tuple[str, ...]:
-        """Return the definitions as `path:definition`."""
-
-
 @dataclass(frozen=True)
 class StageCall:
     """A call of a stage with the decision about it. It can be pickled if its body can."""
 
     body: Body
     is_model: bool
+    judges: bool
     label: str
     config: BaseModel
     inputs: Mapping[str, StageInput | ShardedArtifact]
     ingredients: Mapping[str, str]
     decision: Decision
-    edited: Edited
     shard: ShardIndex | None
 
     def given(self) -> dict[str, Artifact | ArtifactPart]:
@@ -47,5 +39,5 @@ class StageCall:
         return self.of_kind("observed")
 
     def of_kind(self, kind: str) -> dict[str, str]:
-        """Return the ingredients of one kind, such as `code`, by the rest of their names."""
+        """Return the ingredients of one kind, such as `input`, by the rest of their names."""
         return {name.removeprefix(f"{kind}."): value for name, value in self.ingredients.items() if name.startswith(f"{kind}.")}

@@ -1,1 +1,1 @@
-"""The identity of an execution: its key, the fingerprint of its code, and digests of files."""
+"""The identity of an execution: its key, the trace of what it read, and digests of files."""

@@ -16,7 +16,6 @@ import math
 import re
 from collections.abc import Mapping
 from enum import Enum
-from importlib.metadata import PackageNotFoundError, version
 
 from pydantic import BaseModel, JsonValue
 
@@ -70,17 +69,6 @@ def flatten(value: object, where: str) -> dict[str, str]:
 
 def _member(name: str) -> str:
     return f".{name}" if name.isidentifier() else f"[{json.dumps(name, ensure_ascii=False)}]"
-
-
-def library_versions(names: tuple[str, ...]) -> dict[str, str]:
-    """Return installed versions, without local suffixes such as `+cpu`. Raises PackageNotFoundError naming a missing one."""
-    found = {}
-    for name in names:
-        try:
-            found[f"library.{name}"] = version(name).split("+")[0]
-        except PackageNotFoundError as error:
-            raise PackageNotFoundError(f"{name} (declared by a stage as part of its identity; install it)") from error
-    return found
 
 
 def compute_key(stage: str, ingredients: Mapping[str, str]) -> str:

@@ -1,1 +1,0 @@
-"""Static analysis of our own source: what a function reaches, and hashes of it."""
