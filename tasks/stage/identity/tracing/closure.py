@@ -54,6 +54,9 @@ class Closure:
                 if item.kind == "program":
                     self._count(f"statement {path}:__main__", path, item.piece)
                     self._imports(item.piece)
+        for path in self.marks.whole:
+            self._reach_file(path)
+            self._all_names(path)
         for entered in self.marks.entered:
             path, _, qualname = entered.partition(":")
             if not is_execution(path, qualname):
@@ -65,8 +68,8 @@ class Closure:
             self._read(path, name)
         for named in self.marks.named:
             module, _, name = named.partition(":")
-            if path := self.modules.path_of(module):
-                self._read(path, name.partition(".")[0])
+            if found := self.modules.path_of(module):
+                self._read(found, name.partition(".")[0])
         size = -1
         while size != (size := len(self.counted) + len(self._classes) + len(self.attributes) + len(self._reached)):
             for (path, qualname), item in list(self._classes.items()):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import builtins
 import dis
+import os
 import sys
 from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, SourceFileLoader
@@ -32,24 +33,50 @@ class Importer:
     def __init__(self, marks: MarkFile, source: Source, cache: Path | None) -> None:
         """Import from `source`, marking in `marks`; `cache`: folder for compiled code."""
         self.marks, self.source, self.cache = marks, source, cache
+        _catch_foreign_loaders(self)
         self.builtins = builtins.__dict__ | {"getattr": self._getattr, "hasattr": self._hasattr}
         self._module_type = _recorded_type(self)
         self._paths: dict[str, str] = {}
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Return the spec of a module of the repository; None for a library's, whose first name is noted."""
-        if path is not None and not any(self.source.relative(str(folder)) is not None for folder in path):
+        folders = [relative for one in (path if path is not None else ["", *sys.path]) if (relative := self._folder(str(one))) is not None]
+        if not folders:
             return None
-        base = name.replace(".", "/")
-        for relative, package in ((f"{base}/__init__.py", True), (f"{base}.py", False)):
-            if self.source.is_file(relative):
-                if not _is_static(sys._getframe(1), str(self.source.root)):
-                    self.marks.log("root", name)
-                return self._spec(name, relative, package)
-        if self.source.is_folder(base) and any(part.endswith(".py") for part in self.source.walk(base)):
-            return None  # a namespace package: Python's own finder makes it
-        self.marks.log("library", name.partition(".")[0])
+        last = name.rpartition(".")[2]
+        for folder in dict.fromkeys(folders):
+            base = f"{folder}/{last}" if folder else last
+            for relative, package in ((f"{base}/__init__.py", True), (f"{base}.py", False)):
+                if self.source.is_file(relative):
+                    if not _is_static(sys._getframe(1), str(self.source.root)):
+                        self.marks.log("root", name)
+                    return self._spec(name, relative, package)
+                if folder:
+                    self.marks.log("absent", relative)
+            if self.source.is_folder(base) and any(part.endswith(".py") for part in self.source.walk(base)):
+                return None  # a namespace package: Python's own finder makes it
+        if path is None:
+            self.marks.log("library", name)
         return None
+
+    def _folder(self, path: str) -> str | None:
+        """Return where modules of the repository are looked for; the root stands before all libraries."""
+        relative = "" if path == "" else self.source.relative(os.path.abspath(path))  # noqa: PTH100
+        return relative if relative is not None and self.source.is_folder(relative) else None
+
+    def foreign_code(self, path: str) -> CodeType | None:
+        """Return the code of a file of the repository that another loader loads; it counts whole."""
+        relative = self.source.relative(os.path.abspath(path))  # noqa: PTH100
+        content = None if relative is None else self.source.text(relative)
+        if relative is None or content is None:
+            return None
+        self.whole(relative)
+        return compile(content, path, "exec", dont_inherit=True)
+
+    def whole(self, relative: str) -> None:
+        """Note that a file runs and can't be followed name by name."""
+        self.marks.log("file", relative)
+        self.marks.log("whole", relative)
 
     def _spec(self, name: str, relative: str, package: bool) -> ModuleSpec:
         filename = str(self.source.root / relative)
@@ -61,7 +88,11 @@ class Importer:
 
     def compile(self, relative: str) -> tuple[CodeType, list[str]]:
         """Return a module's instrumented code and its definitions."""
-        return instrumented(self.source.text(relative) or b"", relative, str(self.source.root / relative), self.cache)
+        try:
+            return instrumented(self.source.text(relative) or b"", relative, str(self.source.root / relative), self.cache)
+        except (SyntaxError, ValueError):
+            self.marks.log("file", relative)
+            raise
 
     def run(self, module: ModuleType, relative: str) -> None:
         """Execute a module with builtins of its own."""
@@ -69,6 +100,8 @@ class Importer:
         own, namespace = dict(self.builtins), module.__dict__
         namespace["__builtins__"] = own
         self._paths[module.__name__] = relative
+        if relative.removesuffix(".py").removesuffix("/__init__").replace("/", ".") != module.__name__:
+            self.whole(relative)
         self.marks.module(module.__name__, relative, names, lambda region: own.__setitem__(MARK, region))
         module.__class__ = self._module_type
         exec(code, namespace)
@@ -129,6 +162,9 @@ class Loader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         """Return the instrumented code, as `python -m` asks for it; what it defines marks itself in `__main__`."""
+        if not _starts(sys._getframe(1)):
+            self._importer.whole(self._relative)
+            return compile(self._importer.source.text(self._relative) or b"", self.path, "exec", dont_inherit=True)
         code, names = self._importer.compile(self._relative)
         self._importer.marks.log("program", fullname, self._relative)
         self._importer.marks.module("__main__", self._relative, names, lambda region: setattr(builtins, MARK, region))
@@ -143,6 +179,17 @@ class Loader(SourceFileLoader):
         if relative != self._relative:
             self._importer.marks.log("file", relative)
         return found
+
+
+def _catch_foreign_loaders(importer: Importer) -> None:
+    """Give loaders that others make for files of the repository the source of the snapshot, never a compiled file beside it."""
+    original = SourceFileLoader.get_code
+
+    def get_code(loader: SourceFileLoader, fullname: str) -> CodeType | None:
+        code = importer.foreign_code(str(loader.path))
+        return original(loader, fullname) if code is None else code
+
+    SourceFileLoader.get_code = get_code  # type: ignore[method-assign,assignment]
 
 
 def _recorded_type(importer: Importer) -> type[ModuleType]:
@@ -166,6 +213,15 @@ def _operation(frame: FrameType) -> str:
     if key not in _operations:
         _operations[key] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
     return _operations[key]
+
+
+def _starts(frame: FrameType | None) -> bool:
+    """Return whether a process is being started by `python -m`."""
+    while frame is not None and frame.f_code.co_filename == "<frozen runpy>":
+        if frame.f_code.co_name == "_run_module_as_main":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _is_static(frame: FrameType | None, root: str) -> bool:

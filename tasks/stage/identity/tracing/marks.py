@@ -30,7 +30,8 @@ class Marks(BaseModel, frozen=True, extra="forbid"):
     `modules`: module name -> path, of all that were imported. `roots`: modules that were asked for by name at run time. `programs`: modules
     that ran as `__main__`. `entered`: "path:qualname". `reads`: "path:name" read of a module object at run time. `attributes`: names asked
     for by `getattr`. `named`: "module:name" that a pickle named. `derived`: "path:class" -> what it inherits from libraries; `interfaces`:
-    the names that each of those has. `files`, `exists`, `absent`, `listings`: of the repository. `libraries`: first names of modules that were imported
+    the names that each of those has. `files`, `exists`, `absent`, `listings`: of the repository. `whole`: files of code that
+    another loader ran, all of whose names count. `libraries`: first names of modules that were imported
     after the beginning; `present`: all there were. `processes`: how many have marked. `snapshot`: the source it ran.
     """
 
@@ -47,6 +48,7 @@ class Marks(BaseModel, frozen=True, extra="forbid"):
     exists: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     listings: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     present: tuple[str, ...] = ()
     python: str = ""
@@ -121,7 +123,7 @@ class _Collected:
         for pid, count in self.started.items():
             if self.parents.count(pid) < count:
                 raise MissingMarks(
-                    f"{folder}: process {pid} started {count} Python processes, of which {self.parents.count(pid)} have marked; "
+                    f"{folder}: process {pid} started {count} Python processes, {self.parents.count(pid)} marked; "
                     "a process that imports this repository must start with FOLIO_MARKS, FOLIO_SNAPSHOT and PYTHONPATH as its parent has them"
                 )
 
@@ -141,6 +143,7 @@ class _Collected:
             exists=of.get("exists", ()),
             absent=of.get("absent", ()),
             listings=of.get("listing", ()),
+            whole=of.get("whole", ()),
             libraries=of.get("library", ()),
             present=tuple(sorted({*of.get("preloaded", ()), *of.get("present", ()), *of.get("library", ())})),
             python=self.python,

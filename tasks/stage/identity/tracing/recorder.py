@@ -55,7 +55,7 @@ class Recorder:
 def install(marks: Path, snapshot: Path) -> None:
     """Record from now on what this process and its children run and read; `snapshot` is a `Source.manifest`.
 
-    Modules of the repository that were imported before are forgotten, so that they are imported again, marked; objects made of them live on.
+    Modules of the repository that were imported before are forgotten, so that they are imported again, marked; what was made of them stays.
     Raises SourceMissing if there is no such snapshot, and RuntimeError when called twice.
     """
     global _recorder

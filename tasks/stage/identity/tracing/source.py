@@ -1,7 +1,8 @@
 """The repository's files as of one moment: as they lie on disk now, or frozen when a run opened.
 
 Paths are relative to the root, with `/`. Only what a version control system would track counts: no hidden folder, no environment, no
-`__pycache__`, no folder named in `exclude` (the store, folio's home). A top-level folder counts if it holds Python code.
+`__pycache__`, no folder named in `exclude` (the store, folio's home). A top-level folder counts if it holds Python code, a file beside them
+if it is small.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[4]
+LARGEST_AT_ROOT = 1 << 20
 SKIPPED = frozenset({"__pycache__", "node_modules", "build", "dist"})
 
 
@@ -137,7 +139,7 @@ class Source:
         above, parts = "", relative.split("/")
         for number, part in enumerate(parts):
             above = f"{above}/{part}" if above else part
-            if part.startswith(".") or part in SKIPPED or part.endswith((".pyc", ".egg-info")) or str(self.root / above) in self._exclude:
+            if _skipped(part, number == 0) or str(self.root / above) in self._exclude:
                 return None
             if number == 0 and len(parts) > 1 and not self.is_folder(part):
                 return None
@@ -176,14 +178,20 @@ class Source:
         except OSError:
             return (), ()
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in SKIPPED or entry.name.endswith((".pyc", "~", ".egg-info")):
+            if _skipped(entry.name, not folder):
                 continue
             if not entry.is_dir():
-                if folder or entry.name.endswith(".py"):
+                if folder or (entry.is_file() and entry.stat().st_size <= LARGEST_AT_ROOT):
                     files.append(entry.name)
             elif entry.path not in self._exclude and (folder or _holds_code(entry.path)):
                 folders.append(entry.name)
         return tuple(sorted(folders)), tuple(sorted(files))
+
+
+def _skipped(name: str, at_root: bool) -> bool:
+    """Return whether a name is of what no version control system would track: caches, environments, an editor's copies."""
+    hidden = name.startswith(".") and (at_root or name.endswith(("cache", "checkpoints", ".swp", ".DS_Store")) or name.startswith(".#"))
+    return hidden or name in SKIPPED or name.endswith((".pyc", "~", ".egg-info"))
 
 
 def _holds_code(folder: str) -> bool:

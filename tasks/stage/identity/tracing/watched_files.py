@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Any
 
@@ -17,10 +18,14 @@ from tasks.stage.identity.tracing.mark_file import MarkFile
 from tasks.stage.identity.tracing.source import Source
 
 WRITING = os.O_WRONLY | os.O_RDWR
-# These look for modules and lines of tracebacks; what they find out is no input of any code.
-ASIDE = ("/linecache.py", "/tracing/importer.py", "/tracing/source.py")
+# Who asks for them is who calls these.
+NEUTRAL = ("<frozen os>", "<frozen genericpath>", "<frozen posixpath>", "<frozen codecs>", "<frozen io>", "<frozen runpy>", "/linecache.py")
+MACHINERY = ("<frozen", "/tasks/stage/identity/tracing/")
+# Lines of source that these show are no input of any code.
+TELLING = ("/logging/__init__.py", "/warnings.py", "/tasks/stage/")
+# These ask whether a path exists and leave its status aside.
+ASKING = frozenset({"exists", "lexists", "isfile", "isdir", "islink", "is_file", "is_dir", "is_symlink", "ismount", "is_mount"})
 DEEP = 12
-ISOLATED = ("-I", "-S", "-E")
 
 
 class SourceEdited(RuntimeError):
@@ -40,6 +45,7 @@ class WatchedFiles:
         sys.addaudithook(self._audit)
         for name in ("stat", "lstat", "access"):
             _wrap(name, self._looked)
+        _wrap("open", self._opened_in_folder)
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
@@ -49,7 +55,17 @@ class WatchedFiles:
         elif event == "pickle.find_class":
             self.marks.log("named", *arguments[:2])
         elif event == "subprocess.Popen":
-            self._started(arguments[0], arguments[1])
+            self._started(*arguments)
+        elif event in ("os.exec", "os.posix_spawn"):
+            self._started(arguments[0], arguments[1], None, arguments[2], counted=event == "os.posix_spawn")
+        elif event == "os.system":
+            self._started(b"sh", arguments[0], None, None)
+
+    def _opened_in_folder(self, path: object, named: dict[str, Any]) -> None:
+        """Note what is opened from the number of a folder, of which audit hooks are not told."""
+        folder = named.get("dir_fd")
+        if isinstance(folder, int):
+            self._opened(_inside(folder, path), 0)
 
     def _opened(self, path: object, flags: object) -> None:
         relative = self._relative(path)
@@ -71,21 +87,34 @@ class WatchedFiles:
                     raise SourceEdited(f"{relative} was edited since this run began, and is read by it. Start the run again.")
         self.marks.log("file", relative)
 
-    def _looked(self, path: object) -> None:
-        relative = self._relative(path)
-        if relative and _heard(sys._getframe(2)):
-            self.marks.log("exists" if self.source.exists(relative) else "absent", relative)
+    def _looked(self, path: object, named: dict[str, Any]) -> None:
+        folder = named.get("dir_fd")
+        relative = self._relative(path if not isinstance(folder, int) else _inside(folder, path))
+        frame = sys._getframe(2)
+        if relative and _heard(frame):
+            there = self.source.exists(relative)
+            self.marks.log("exists" if there else "absent", relative)
+            if there and not _only_asks(frame):
+                self._read(relative)
 
     def _listed(self, path: object) -> None:
         relative = self._relative("." if path is None else path)
-        if relative is not None and self.source.is_folder(relative) and _heard(sys._getframe(1)):
-            self.marks.log("listing", relative or ".")
+        if relative is not None and _heard(sys._getframe(1)):
+            self.marks.log("listing" if self.source.is_folder(relative) else "absent", relative or ".")
 
-    def _started(self, executable: object, arguments: object) -> None:
-        words = [os.fsdecode(word) for word in arguments] if isinstance(arguments, (list, tuple)) else [str(arguments)]
+    def _started(self, executable: object, arguments: object, folder: object, environment: object, *, counted: bool = True) -> None:
+        """Note a process, and the files of ours that it is given by name; those it opens it must mark itself."""
+        words = _words(arguments)
+        for word in words:
+            relative = self._relative(os.path.join(os.fsdecode(folder or "."), word))  # type: ignore[arg-type]  # noqa: PTH118
+            if relative and self.source.is_file(relative):
+                self._read(relative)
         program = os.path.basename(os.fsdecode(executable) if isinstance(executable, (str, bytes)) else words[0])  # noqa: PTH119
-        if program.startswith("python") and not any(word in ISOLATED for word in words[1:3]):
-            self.marks.log("started", os.getpid(), len(self.marks._seen), program)
+        # An isolated Python finds no module of ours, and what it is given by name is noted.
+        if program.startswith("python") and "-I" not in words[1:3]:
+            told = environment is None or any(os.fsdecode(name) == "FOLIO_MARKS" for name in environment)  # type: ignore[attr-defined]
+            if counted or not told:
+                self.marks.log("started", os.getpid(), len(self.marks._seen), program)
 
     def _relative(self, path: object) -> str | None:
         if isinstance(path, int):
@@ -98,23 +127,58 @@ class WatchedFiles:
 
 
 def _heard(frame: FrameType | None) -> bool:
-    """Return whether a file is asked for by code, and not by Python's own machinery; source that `inspect` reads counts."""
-    aside = False
-    for _ in range(DEEP):
-        if frame is None or (name := frame.f_code.co_filename).startswith("<frozen"):
-            return frame is None and not aside
-        if name.endswith("/inspect.py"):
-            return True
-        aside = aside or name.endswith(ASIDE)
+    """Return whether a file is asked for by code, and not by Python's own machinery."""
+    shown = False
+    while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
-    return not aside
+    for _ in range(DEEP):
+        if frame is None:
+            break
+        name = frame.f_code.co_filename
+        if name.startswith(NEUTRAL) or name.endswith(NEUTRAL):
+            shown = shown or name.endswith("/linecache.py")
+        elif not shown:
+            return not any(part in name for part in MACHINERY)
+        elif any(part in name for part in TELLING):
+            return False
+        frame = frame.f_back
+    return True
 
 
-def _wrap(name: str, looked: Callable[[object], None]) -> None:
+def _only_asks(frame: FrameType | None) -> bool:
+    names: list[str] = []
+    while frame is not None and len(names) < 2:
+        names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return not ASKING.isdisjoint(names)
+
+
+def _inside(folder: int, path: object) -> object:
+    """Return the path of what lies in a folder that is open."""
+    try:
+        return os.path.join(os.readlink(f"/proc/self/fd/{folder}"), os.fsdecode(path))  # type: ignore[arg-type]  # noqa: PTH115, PTH118
+    except (OSError, TypeError):
+        return path
+
+
+def _words(arguments: object) -> list[str]:
+    """Return a command as words, also those of a shell's."""
+    given: Sequence[Any] = arguments if isinstance(arguments, (list, tuple)) else [arguments]
+    return [word for one in given for word in _split(os.fsdecode(one))]
+
+
+def _split(text: str) -> list[str]:
+    try:
+        return [text, *shlex.split(text)] if " " in text else [text]
+    except ValueError:
+        return [text]
+
+
+def _wrap(name: str, looked: Callable[[object, dict[str, Any]], None]) -> None:
     original = getattr(os, name)
 
     def asked(path: Any, *arguments: Any, **named: Any) -> Any:
-        looked(path)
+        looked(path, named)
         return original(path, *arguments, **named)
 
     asked.__name__ = asked.__qualname__ = name
