@@ -124,7 +124,7 @@ class _Collected:
             if self.parents.count(pid) < count:
                 raise MissingMarks(
                     f"{folder}: process {pid} started {count} Python processes, {self.parents.count(pid)} marked; "
-                    "a process that imports this repository must start with FOLIO_MARKS, FOLIO_SNAPSHOT and PYTHONPATH as its parent has them"
+                    "who imports this repository must start with FOLIO_MARKS, FOLIO_SNAPSHOT and PYTHONPATH as its parent has them"
                 )
 
     def marks(self) -> Marks:
