@@ -20,6 +20,7 @@ from tasks.stage.identity.tracing.instrument import MARK, instrumented
 from tasks.stage.identity.tracing.mark_file import MarkFile
 from tasks.stage.identity.tracing.source import Source
 
+BOOTSTRAP = "tasks/stage/identity/tracing/bootstrap"
 STATIC = frozenset({"IMPORT_NAME", "IMPORT_FROM", "IMPORT_STAR"})
 FROZEN = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
 # These read a class's module to evaluate its annotations, whose names count already.
@@ -51,10 +52,10 @@ class Importer:
                     if not _is_static(sys._getframe(1), str(self.source.root)):
                         self.marks.log("root", name)
                     return self._spec(name, relative, package)
-                if folder:
-                    self.marks.log("absent", relative)
             if self.source.is_folder(base) and any(part.endswith(".py") for part in self.source.walk(base)):
                 return None  # a namespace package: Python's own finder makes it
+            for relative in (f"{base}/__init__.py", f"{base}.py") if folder else ():
+                self.marks.log("absent", relative)
         if path is None:
             self.marks.log("library", name)
         return None
@@ -62,7 +63,7 @@ class Importer:
     def _folder(self, path: str) -> str | None:
         """Return where modules of the repository are looked for; the root stands before all libraries."""
         relative = "" if path == "" else self.source.relative(os.path.abspath(path))  # noqa: PTH100
-        return relative if relative is not None and self.source.is_folder(relative) else None
+        return relative if relative is not None and relative != BOOTSTRAP and self.source.is_folder(relative) else None
 
     def foreign_code(self, path: str) -> CodeType | None:
         """Return the code of a file of the repository that another loader loads; it counts whole."""

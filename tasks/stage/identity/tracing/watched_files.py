@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -19,13 +20,15 @@ from tasks.stage.identity.tracing.source import Source
 
 WRITING = os.O_WRONLY | os.O_RDWR
 # Who asks for them is who calls these.
-NEUTRAL = ("<frozen os>", "<frozen genericpath>", "<frozen posixpath>", "<frozen codecs>", "<frozen io>", "<frozen runpy>", "/linecache.py")
-MACHINERY = ("<frozen", "/tasks/stage/identity/tracing/")
-# Lines of source that these show are no input of any code.
-TELLING = ("/logging/__init__.py", "/warnings.py", "/tasks/stage/")
+NEUTRAL = re.compile(r"<frozen (os|genericpath|posixpath|codecs|io|runpy)>|/pathlib(/\w+)?\.py$")
+# These look for modules, distributions and the lines of a stack; what they find out is no input of any code.
+MACHINERY = re.compile(
+    r"<frozen|/tasks/stage/identity/tracing/|/importlib/metadata/|/(pkg_resources|setuptools)/|/(inspect|traceback)\.py$"
+)
+SHOWING = ("/linecache.py", "/tokenize.py", "/inspect.py", "/traceback.py")
+READING = frozenset({"getsource", "getsourcelines"})
 # These ask whether a path exists and leave its status aside.
 ASKING = frozenset({"exists", "lexists", "isfile", "isdir", "islink", "is_file", "is_dir", "is_symlink", "ismount", "is_mount"})
-DEEP = 12
 
 
 class SourceEdited(RuntimeError):
@@ -71,7 +74,7 @@ class WatchedFiles:
         relative = self._relative(path)
         if relative is None or (isinstance(flags, int) and flags & WRITING):
             return
-        if _heard(sys._getframe(1)):
+        if _heard(sys._getframe(1), self.source):
             self._read(relative)
 
     def _read(self, relative: str) -> None:
@@ -91,7 +94,7 @@ class WatchedFiles:
         folder = named.get("dir_fd")
         relative = self._relative(path if not isinstance(folder, int) else _inside(folder, path))
         frame = sys._getframe(2)
-        if relative and _heard(frame):
+        if relative and _heard(frame, self.source):
             there = self.source.exists(relative)
             self.marks.log("exists" if there else "absent", relative)
             if there and not _only_asks(frame):
@@ -99,7 +102,7 @@ class WatchedFiles:
 
     def _listed(self, path: object) -> None:
         relative = self._relative("." if path is None else path)
-        if relative is not None and _heard(sys._getframe(1)):
+        if relative is not None and _heard(sys._getframe(1), self.source):
             self.marks.log("listing" if self.source.is_folder(relative) else "absent", relative or ".")
 
     def _started(self, executable: object, arguments: object, folder: object, environment: object, *, counted: bool = True) -> None:
@@ -126,23 +129,24 @@ class WatchedFiles:
         return self.source.relative(os.path.abspath(text))  # noqa: PTH100
 
 
-def _heard(frame: FrameType | None) -> bool:
+def _heard(frame: FrameType | None, source: Source) -> bool:
     """Return whether a file is asked for by code, and not by Python's own machinery."""
-    shown = False
-    while frame is not None and frame.f_code.co_filename == __file__:
+    while frame is not None and (frame.f_code.co_filename == __file__ or NEUTRAL.search(frame.f_code.co_filename)):
         frame = frame.f_back
-    for _ in range(DEEP):
-        if frame is None:
-            break
-        name = frame.f_code.co_filename
-        if name.startswith(NEUTRAL) or name.endswith(NEUTRAL):
-            shown = shown or name.endswith("/linecache.py")
-        elif not shown:
-            return not any(part in name for part in MACHINERY)
-        elif any(part in name for part in TELLING):
-            return False
+    if frame is None:
+        return True
+    if frame.f_code.co_filename.endswith(SHOWING[:2]):
+        return _shown(frame, source)
+    return not MACHINERY.search(frame.f_code.co_filename)
+
+
+def _shown(frame: FrameType | None, source: Source) -> bool:
+    """Return whether lines of source are asked for by code of ours, or as source, and not for a library's account of a stack."""
+    while frame is not None and frame.f_code.co_filename.endswith(SHOWING):
+        if frame.f_code.co_name in READING:
+            return True
         frame = frame.f_back
-    return True
+    return frame is not None and source.relative(frame.f_code.co_filename) is not None
 
 
 def _only_asks(frame: FrameType | None) -> bool:
@@ -186,4 +190,4 @@ def _wrap(name: str, looked: Callable[[object, dict[str, Any]], None]) -> None:
     setattr(os, name, asked)
     for group in (os.supports_dir_fd, os.supports_effective_ids, os.supports_fd, os.supports_follow_symlinks):
         if original in group:
-            group.add(asked)  # type: ignore[attr-defined]
+            group.add(asked)
