@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from data.provenance.tables import IngestedDocument, documents, text_digests
+from tasks.lineage.code_changes import CodeChanges, code_changes
 from tasks.lineage.graph import without_shard
 from tasks.lineage.inspections import DOCUMENTS
 from tasks.lineage.snapshot import StoreSnapshot
@@ -47,18 +48,10 @@ class RunSide:
         """The prices of the run's recipe."""
         return Rates.model_validate(self.run.configuration.get("rates", {}))
 
-    def ingredients(self, kind: str) -> dict[str, dict[str, str]]:
-        """Return ingredient -> position -> value, of one kind such as `code`. The shards of a stage count as one position."""
-        found: dict[str, dict[str, str]] = {}
-        for position, artifact in self.artifacts.items():
-            for name, value in artifact.ingredients.items():
-                if name.startswith(f"{kind}."):
-                    found.setdefault(name.removeprefix(f"{kind}."), {})[without_shard(position)] = value
-        return found
-
-    def values(self, kind: str) -> dict[str, str]:
-        """Return ingredient -> value, of a kind that has the same value at every position."""
-        return {name: next(iter(by_position.values())) for name, by_position in self.ingredients(kind).items()}
+    def observed(self) -> dict[str, str]:
+        """Return name -> digest of what was observed of files outside the store."""
+        names = ((name, value) for artifact in self.artifacts.values() for name, value in artifact.ingredients.items())
+        return {name.removeprefix("observed."): value for name, value in names if name.startswith("observed.")}
 
 
 @dataclass(frozen=True)
@@ -73,16 +66,12 @@ class DocumentChanges:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that differs between two runs.
-
-    `code`: definition -> (changed, new or no longer reached; the positions it affects); `gates`: gate -> its verdict in both runs.
-    """
+    """All that differs between two runs. `gates`: gate -> its verdict in both runs."""
 
     first: RunSide
     second: RunSide
     configuration: dict[str, Difference]
-    code: dict[str, tuple[str, tuple[str, ...]]]
-    libraries: dict[str, Difference]
+    read: CodeChanges
     files: dict[str, Difference]
     documents: DocumentChanges
     metrics: dict[str, tuple[float | None, float | None]]
@@ -108,9 +97,8 @@ def compare(snapshot: StoreSnapshot, first: RunRecord, second: RunRecord) -> Com
         first=one,
         second=two,
         configuration=differences(_leaves(first.configuration), _leaves(second.configuration)),
-        code=_code(one, two),
-        libraries=differences(one.values("library"), two.values("library")),
-        files=differences(one.values("observed"), two.values("observed")),
+        read=code_changes(snapshot.store, one.artifacts, two.artifacts),
+        files=differences(one.observed(), two.observed()),
         documents=_documents(snapshot, one, two),
         metrics=_metrics(one, two),
         gates=_gates(snapshot, one, two),
@@ -125,18 +113,6 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str
 
 def _leaves(configuration: Mapping[str, Any]) -> dict[str, str]:
     return {name.removeprefix("."): value for name, value in flatten(dict(configuration), "").items()}
-
-
-def _code(one: RunSide, two: RunSide) -> dict[str, tuple[str, tuple[str, ...]]]:
-    before, after = one.ingredients("code"), two.ingredients("code")
-    shared = {without_shard(at) for at in one.artifacts} & {without_shard(at) for at in two.artifacts}
-    found = {}
-    for name in sorted({*before, *after}):
-        old, new = before.get(name, {}), after.get(name, {})
-        affected = tuple(at for at in sorted({*old, *new}) if at in shared and old.get(at) != new.get(at))
-        if affected:
-            found[name] = ("changed" if old and new else "new" if new else "no longer reached", affected)
-    return found
 
 
 def _documents(snapshot: StoreSnapshot, one: RunSide, two: RunSide) -> DocumentChanges:
@@ -222,8 +198,9 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
         "first": side_json(comparison.first),
         "second": side_json(comparison.second),
         "configuration": {name: pair((_value(old), _value(new))) for name, (old, new) in comparison.configuration.items()},
-        "code": {name: {"change": change, "stages": list(stages)} for name, (change, stages) in comparison.code.items()},
-        "libraries": {name: pair(difference) for name, difference in comparison.libraries.items()},
+        "code": [{**change.model_dump(), "stages": list(stages)} for change, stages in comparison.read.code.items()],
+        "libraries": [{**change.model_dump(), "stages": list(stages)} for change, stages in comparison.read.libraries.items()],
+        "code_unknown": list(comparison.read.unknown),
         "files": {name: pair(difference) for name, difference in comparison.files.items()},
         "documents": {
             "added": named(comparison.documents.added),

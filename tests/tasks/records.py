@@ -35,6 +35,7 @@ def artifact(
     seconds: float = 1.0,
     config: Mapping[str, Any] | None = None,
     ingredients: Mapping[str, str] | None = None,
+    trace: str = "",
 ) -> Artifact:
     """The record of a folder; `name` decides its key, which is its address, too."""
     key = hashlib.sha256(f"{stage} {name}".encode()).hexdigest()
@@ -43,6 +44,8 @@ def artifact(
         stage=stage,
         label=label,
         key=key,
+        trace=trace,
+        marks=trace,
         digest=content_digest(files),
         location=f"{stage}/{label}-{key[:ADDRESS_DIGITS]}",
         files=files,

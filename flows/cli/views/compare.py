@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from data.provenance.tables import IngestedDocument
 from flows.cli.snapshot import open_snapshot
@@ -11,6 +11,7 @@ from flows.cli.views.columns import columns
 from tasks.lineage.compare import Comparison, Difference, compare, comparison_json
 from tasks.reporting.stages import spent
 from tasks.reporting.wording import number
+from tasks.stage.identity.tracing.trace import Change
 from tasks.stage.tracking.cost import total_cost
 
 MOST = 60
@@ -31,9 +32,10 @@ def _lines(comparison: Comparison) -> Iterator[str]:
         lost = f", records gone: {', '.join(side.missing)}" if side.missing else ""
         yield f"{run.id}  {run.recipe}, {run.status}, started {run.started[:19]}, ran {ran} of {len(run.positions)} stages{lost}"
     yield from _section("configuration", _changes(comparison.configuration))
-    code = [f"{name} {change} ({', '.join(stages)})" for name, (change, stages) in comparison.code.items()]
-    yield from _section("code", code)
-    yield from _section("libraries", _changes(comparison.libraries))
+    yield from _section("code", _affected(comparison.read.code))
+    yield from _section("libraries", _affected(comparison.read.libraries))
+    if comparison.read.unknown:
+        yield f"  (nothing says what ran at {', '.join(comparison.read.unknown)})"
     books = comparison.documents
     groups = (("added", books.added), ("removed", books.removed), ("changed", books.changed))
     documents = [f"{title}: {_names(group)}" for title, group in groups if group]
@@ -65,6 +67,10 @@ def _section(title: str, lines: Sequence[str]) -> Iterator[str]:
 
 def _changes(found: dict[str, Difference]) -> list[str]:
     return [f"{name}: {'unset' if a is None else a} -> {'unset' if b is None else b}" for name, (a, b) in found.items()]
+
+
+def _affected(found: Mapping[Change, tuple[str, ...]]) -> list[str]:
+    return [f"{change} ({', '.join(stages)})" for change, stages in found.items()]
 
 
 def _fate(change: Difference) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tasks.reporting.wording import plural
 from tasks.stage.execution.plan import WORDS, Decision
 from tasks.stage.system.progress import format_duration
 
@@ -69,9 +70,24 @@ def plan_table(decisions: Sequence[Decision], stopped: str, cores: int) -> str:
         lines += [f"{'':{width}}  {'':8} {'':>8}  {cause}" for cause in shown]
         if rest:
             lines.append(f"{'':{width}}  {'':8} {'':>8}  and {len(rest)} more (folio plan --json)")
+    lines += _acceptable_lines(decisions)
     counts = {word: sum(WORDS[d.action] == word for d in decisions) for word in WORDS.values()}
     lines.append(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}; {TimeEstimate.of(decisions, cores).words()}")
     return "\n".join([*lines, stopped] if stopped else lines)
+
+
+def _acceptable_lines(decisions: Sequence[Decision]) -> list[str]:
+    """Return what acceptances of changed code would keep, a line for each stage."""
+    kept: dict[str, list[Decision]] = {}
+    for decision in decisions:
+        if decision.acceptable is not None:
+            kept.setdefault(_stage(decision.position), []).append(decision)
+    lines = []
+    for stage, group in kept.items():
+        artifact, changes = group[0].acceptable, {change for decision in group for change in decision.changes}
+        what = artifact.location if artifact is not None and len(group) == 1 else f"what {len(group)} shards have made"
+        lines.append(f"{stage}: folio accept {stage} would keep {what} in spite of {plural(len(changes), 'change')} of what it read")
+    return ["", *lines] if lines else []
 
 
 def _name(group: Sequence[Decision], size: int) -> str:

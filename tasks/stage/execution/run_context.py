@@ -50,9 +50,20 @@ def open_store(url: str, root: Path, home: Path) -> Store:
 
 @contextmanager
 def open_run(
-    *, name: str, root: Path, home: Path, store: str, tracking: str, resources: Resources, parameters: Mapping[str, object]
+    *,
+    name: str,
+    root: Path,
+    home: Path,
+    store: str,
+    tracking: str,
+    resources: Resources,
+    parameters: Mapping[str, object],
+    code: Path = ROOT,
 ) -> Iterator[PipelineRun]:
-    """Make a run current for the block; `parameters` is the whole recipe as plain data, for the journal and MLflow."""
+    """Make a run current for the block.
+
+    `parameters`: the whole recipe as plain data, for the journal and MLflow; `code`: the repository whose code is executed.
+    """
     logging.getLogger("folio").setLevel(logging.INFO)
     options = current_options()
     opened = open_store(store, root, home)
@@ -60,7 +71,7 @@ def open_run(
     record = new_run_record(name, parameters)
     rates = Rates.model_validate(parameters.get("rates", {}))
     pool = WorkerPool(resources, home, opened)
-    traces = TraceChecker(opened, _source(home, opened, planning=options.planning), home / "cache" / "traces")
+    traces = TraceChecker(opened, _source(code, home, opened, planning=options.planning), home / "cache" / "traces")
     run = PipelineRun(name, root, home, opened, resources, pool, options, None, record, traces, rates, journal.latest_positions(name))
     if options.planning:
         with use_run(run):
@@ -88,10 +99,10 @@ def open_run(
         _close(run, "finished", "")
 
 
-def _source(home: Path, store: Store, *, planning: bool) -> Source:
+def _source(code: Path, home: Path, store: Store, *, planning: bool) -> Source:
     """Return the repository's source; for a run frozen, so that an edit made meanwhile changes nothing of it."""
     exclude = [home, *([store.local_root] if store.local_root else [])]
-    return Source.of(exclude=exclude) if planning else Source.snapshot(ROOT, home / "cache" / "source", exclude=exclude)
+    return Source.of(code, exclude=exclude) if planning else Source.snapshot(code, home / "cache" / "source", exclude=exclude)
 
 
 def new_run_record(name: str, parameters: Mapping[str, object]) -> RunRecord:

@@ -1,9 +1,9 @@
 """Verify a whole store against its records by reading every file again, whatever is cached.
 
-Reported are: artifacts with files that are missing, unreadable or differ from their record; records that can't be read or belong
-elsewhere; folders without a record; and artifacts that the newest runs used and that are gone. While a run is under way, folders without a
-record are ignored, since one may be about to get it. Nothing is changed. The store is read once, several files at a time, as fast as disk
-and cores allow.
+Reported are: artifacts with files that are missing, unreadable, differ from their record or are not in it, or whose trace is; records that
+can't be read or belong elsewhere; folders without a record; and artifacts that the newest runs used and that are gone. While a run is under
+way, folders without a record are ignored, since one may be about to get it. Nothing is changed. The store is read once, several files at a
+time, as fast as disk and cores allow.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from tasks.stage.store.garbage import folders_without_record
 from tasks.stage.store.index import Damaged
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
+from tasks.stage.store.traces import TRACES, read_trace
 from tasks.stage.system.progress import ProgressMeter
 
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """How much was read, and what is damaged."""
+    """How much was read, and what is damaged. `untraced`: artifacts from before traces were recorded, which are not reused."""
 
     artifacts: int
     size: int
+    untraced: int
     damaged: tuple[Damaged, ...]
 
 
@@ -37,7 +39,7 @@ def verify_artifacts(store: Store) -> VerificationReport:
     artifacts = [artifact for artifact in found.values() if isinstance(artifact, Artifact)]
     damaged = {location: read for location, read in found.items() if isinstance(read, Damaged)}
     for location, artifact in found.items():
-        if isinstance(artifact, Artifact) and (problems := tuple(_record_problems(location, artifact))):
+        if isinstance(artifact, Artifact) and (problems := tuple(_record_problems(store, location, artifact))):
             damaged[location] = Damaged(location, problems)
     meter = ProgressMeter("verify")
     sound = [artifact for location, artifact in found.items() if isinstance(artifact, Artifact) and location not in damaged]
@@ -53,11 +55,16 @@ def verify_artifacts(store: Store) -> VerificationReport:
             if store.index.read(recorded.location) is None and recorded.location not in damaged:
                 damaged[recorded.location] = Damaged(recorded.location, (f"it is gone, and the newest run of {recipe} used it",))
     size = sum(file.size for artifact in artifacts for file in artifact.files)
-    return VerificationReport(len(artifacts), size, tuple(damaged[location] for location in sorted(damaged)))
+    untraced = sum(not artifact.trace for artifact in artifacts)
+    return VerificationReport(len(artifacts), size, untraced, tuple(damaged[location] for location in sorted(damaged)))
 
 
-def _record_problems(location: str, artifact: Artifact) -> Iterator[str]:
+def _record_problems(store: Store, location: str, artifact: Artifact) -> Iterator[str]:
     if artifact.location != location:
         yield f"{RECORD} belongs to {artifact.location}"
     elif artifact.digest != content_digest(artifact.files):
         yield f"the digest in {RECORD} does not match its list of files"
+    elif artifact.trace:
+        for name in dict.fromkeys((artifact.trace, artifact.marks)):
+            if read_trace(store, name) is None:
+                yield f"{TRACES}/{name}.json, which says what it has read, is missing or damaged"

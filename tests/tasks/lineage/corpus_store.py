@@ -20,6 +20,7 @@ from tasks.stage.store.artifact import Artifact, InputRecord
 from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, RunRecord
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
+from tasks.stage.store.traces import save_trace
 from tests.tasks.records import artifact
 
 SHARDS = 2
@@ -152,6 +153,11 @@ class Corpus:
         }
         self.commit("split", parts, {"documents": dedup.part("documents.parquet").reference()})
 
+    def _trace(self, rate: float) -> str:
+        """Keep the trace of a training that a change of rate is also a change of code and of a library for."""
+        entries = {"library torch": f"{rate}", "python": "3.11.1", "ran model/loss.py:loss": f"{rate}"}
+        return save_trace(self.store, json.dumps(sorted(entries.items()), separators=(",", ":")).encode())
+
     def _trained(self, rate: float) -> None:
         made, splits = self.made, self.made["split"]
         quoted = [identity for identity in (ALICE, MOBY) if NAMES[identity] in self.texts]
@@ -171,7 +177,7 @@ class Corpus:
         self.commit("pack", {"documents.parquet": (ROWS, self._rows()), **shards}, packed)
         self.commit("pretrain", {"model.bin": f"base {rate} {sorted(self.texts.values())}"}, {"shards": made["pack"].reference()},
                     config={"seed": 1, "train": {"rate": rate}},
-                    ingredients={"train.rate": f"{rate}", "code.model/loss.py:loss": f"{rate}"},
+                    ingredients={"train.rate": f"{rate}"}, trace=self._trace(rate),
                     metrics={"loss": rate})  # fmt: skip
         encoded = {f"{kind}/{split}/shards.json": "{}" for kind in ("sft", "preference") for split in ("train", "val")}
         self.commit("encode", encoded, {"conversations": examples.reference(), "tokenizer": tokenizer.reference()})

@@ -36,8 +36,11 @@ def test_configuration_differs_by_dotted_keys_with_old_and_new_value(two: Corpus
     assert compared(two).configuration == {"sft.rate": ("0.5", "2.0"), "sft.warm": (None, "true")}
 
 
-def test_code_that_differs_is_named_with_the_stages_that_reach_it(two: Corpus) -> None:
-    assert compared(two).code == {"model/loss.py:loss": ("changed", ("pretrain",))}
+def test_code_and_libraries_that_differ_are_named_with_the_stages_that_read_them(two: Corpus) -> None:
+    read = compared(two).read
+    assert {str(change): stages for change, stages in read.code.items()} == {"ran `loss` in model/loss.py, which changed": ("pretrain",)}
+    assert {str(change): stages for change, stages in read.libraries.items()} == {"library torch: 0.5 -> 2.0": ("pretrain",)}
+    assert "ingest" in read.unknown
 
 
 def test_added_removed_and_changed_documents_are_named_and_equal_ones_are_not(two: Corpus) -> None:
@@ -84,7 +87,15 @@ def test_equal_runs_differ_in_nothing(corpus: Corpus) -> None:
     corpus.record(SECOND, configuration=SLOW)
     found = compared(corpus)
     assert not any(
-        (found.configuration, found.code, found.libraries, found.files, found.outputs, found.documents.added, found.documents.changed)
+        (
+            found.configuration,
+            found.read.code,
+            found.read.libraries,
+            found.files,
+            found.outputs,
+            found.documents.added,
+            found.documents.changed,
+        )
     )
     assert {a == b or str(a) == str(b) for a, b in found.metrics.values()} == {True}
 
@@ -97,7 +108,8 @@ def test_the_text_has_all_differences_and_leaves_equal_metrics_out(two: Corpus) 
         f"{FIRST}  books, finished",
         "sft.rate: 0.5 -> 2.0",
         "sft.warm: unset -> true",
-        "model/loss.py:loss changed (pretrain)",
+        "ran `loss` in model/loss.py, which changed (pretrain)",
+        "library torch: 0.5 -> 2.0 (pretrain)",
         "added: books/new.txt (1)",
         "pack in 20261125T140000-000000: only a comment",
         "+3 (+300.0%)",
@@ -113,4 +125,4 @@ def test_a_missing_record_is_named(two: Corpus) -> None:
     two.store.fs.rm(f"{two.store.root}/{two.made['pretrain'].location}", recursive=True)
     found = compared(two)
     assert found.second.missing == ["pretrain"]
-    assert found.code == {}
+    assert found.read.code == {}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 EXECUTION: dict[str, str] = {
     "tasks/stage/": "the stage machinery moves bytes and decides nothing about them",
+    "tasks/lineage/": "what lineage asks of artifacts that are made",
+    "tasks/reporting/": "what the report shows of artifacts that are made",
 }
 
 FOLDERS = tuple(name for name in EXECUTION if name.endswith("/"))

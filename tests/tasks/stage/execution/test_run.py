@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.execution.execute_stage import SourceEdited
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.identity.digests import DigestCache, _row, _signature
 from tasks.stage.store.artifact import RECORD
-from tests.tasks.toys import BODIES, POSITIONS, Collect, Judge, Learn, Toys, Workshop, unheld
+from tests.tasks.toys import BODIES, POSITIONS, Collect, Judge, Learn, Toys, Workshop
 
 
 def prefect_states(since: float, positions: Sequence[str] = POSITIONS) -> dict[str, str]:
@@ -35,7 +34,7 @@ def prefect_states(since: float, positions: Sequence[str] = POSITIONS) -> dict[s
 
 def made(run: PipelineRun) -> dict[str, tuple[str, str, str]]:
     """Return execution, bytes, location and time of the artifact at each position of a run."""
-    return {position: (artifact.key, artifact.digest, artifact.origin.created) for position, artifact in run.artifacts.items()}
+    return {position: (artifact.address, artifact.digest, artifact.origin.created) for position, artifact in run.artifacts.items()}
 
 
 def test_a_second_run_reuses_every_artifact_and_prefect_shows_its_tasks_as_cached(workshop: Workshop) -> None:
@@ -133,20 +132,24 @@ def test_a_refresh_runs_the_stage_it_names_and_equal_bytes_stop_there(worked: Wo
 class ReleasesOnWaiting(logging.Handler):
     """Releases held bodies once a run logs that it waits for another."""
 
+    def __init__(self, workshop: Workshop) -> None:
+        super().__init__()
+        self.workshop = workshop
+
     def emit(self, record: logging.LogRecord) -> None:
         if "another run is making this; waiting for it" in record.getMessage():
-            unheld.set()
+            self.workshop.release()
 
 
 def test_two_runs_that_want_one_key_at_once_make_it_once(workshop: Workshop) -> None:
-    handler, logger = ReleasesOnWaiting(), logging.getLogger("folio")
+    handler, logger = ReleasesOnWaiting(workshop), logging.getLogger("folio")
     logger.addHandler(handler)
-    unheld.clear()
+    workshop.hold()
     try:
         with ThreadPoolExecutor(2) as pool:
             first, second = pool.map(lambda _: workshop.run(), range(2))
     finally:
-        unheld.set()
+        workshop.release()
         logger.removeHandler(handler)
     assert sorted(workshop.executed) == sorted(BODIES)
     assert made(first) == made(second)
@@ -175,13 +178,19 @@ def test_a_stage_called_outside_of_a_run_says_where_to_call_it(workshop: Worksho
         workshop.stages.collect(Collect())
 
 
-def test_a_stage_whose_code_was_edited_while_the_run_was_under_way_is_refused_by_name_and_makes_nothing(workshop: Workshop) -> None:
-    workshop.plan()
-    workshop.code.write_text(workshop.source.replace("json.dumps([counts, rate])", "json.dumps([rate, counts])"))
-    with pytest.raises(SourceEdited, match=r"learn: tasks/toys.py:weights changed on disk since this run began.*Start the run again"):
-        workshop.run()
-    assert workshop.executed == ["collect", "count"], "what comes before does not reach the edited function"
-    assert {path.parent.name for path in Path(workshop.store).glob("[a-z]*/*/")} == {"collect", "count"}
+def test_an_edit_made_while_a_run_is_under_way_changes_nothing_of_that_run(workshop: Workshop) -> None:
+    workshop.hold()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(workshop.run)
+        while not workshop.begun:
+            time.sleep(0.01)
+        workshop.code.write_text(workshop.source.replace("json.dumps([counts, rate])", "json.dumps([rate, counts])"))
+        workshop.release()
+        run = running.result()
+    assert (workshop.folder_of(run.artifacts["learn"]) / "model.bin").read_text().endswith("0.5].")
+    planned = {decision.position: decision for decision in workshop.plan()}
+    assert [position for position in POSITIONS if planned[position].action != "reuse"] == ["learn", "judge.small"]
+    assert planned["learn"].causes == ("ran `weights` in toystages.py, which changed",)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -19,7 +19,7 @@ from tests.tasks.toys import Toys, Workshop
 
 SOURCE = """
 from tasks.stage.stage import stage
-from tests.tasks.toys import executed
+from tests.tasks.toy_bodies import executed
 
 def books(config, root, shard, digest_of):
     found = [path for path in sorted((root / config.folder).glob("*.txt")) if len(path.stem) % shard.count == shard.number]

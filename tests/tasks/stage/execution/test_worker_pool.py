@@ -32,7 +32,7 @@ SOURCE = """
 import os, signal, time
 from tasks.stage.stage import stage
 
-@stage(libraries=("pydantic",))
+@stage()
 def read(config, work):
     book = work.root / f"{work.shard.number}.txt"
     text = book.read_text()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
+from pathlib import Path
 
 import pytest
 from mlflow.tracking import MlflowClient
 
+from flows.cli.views.plan_table import plan_table
 from tasks.stage.execution.accept import NotAcceptable, accept
 from tasks.stage.execution.plan import Decision
 from tasks.stage.store.acceptance import acceptances
@@ -30,17 +33,50 @@ def test_an_accepted_change_is_reused_and_everything_after_it_stays(worked: Work
     before = worked.made()["learn"]
     worked.edit(*FASTER)
     acceptance = accept(kept(worked), "toys", planned(worked, "learn"), REASON)
-    assert acceptance.causes == ("code tasks/toys.py weights changed",)
+    assert acceptance.causes == ("ran `weights` in toystages.py, which changed",)
+    (change,) = acceptance.changes.values()
+    assert len({change.old, change.new, ""}) == 3
     decision = planned(worked, "learn")
-    assert (decision.action, decision.artifact and decision.artifact.key) == ("reuse", before.key)
-    assert decision.causes == (f"accepted by {acceptance.who}: {REASON}", "code tasks/toys.py weights changed")
+    assert (decision.action, decision.artifact and decision.artifact.address) == ("reuse", before.address)
+    assert decision.causes == (f"accepted by {acceptance.who}: {REASON}", "ran `weights` in toystages.py, which changed")
     run = worked.run()
     assert worked.executed == []
-    assert run.artifacts["learn"].key == before.key
+    assert run.artifacts["learn"].address == before.address
     record = Journal(kept(worked)).latest("toys")
     assert record is not None
     assert record.positions["learn"].accepted == REASON
-    assert [a.instead for a in acceptances(kept(worked))] == [before.key]
+    assert [(a.instead, a.key) for a in acceptances(kept(worked))] == [(before.address, before.key)]
+
+
+def test_an_acceptance_covers_exactly_the_change_that_it_was_given_for(worked: Workshop) -> None:
+    worked.edit(*FASTER)
+    accept(kept(worked), "toys", planned(worked, "learn"), REASON)
+    worked.edit('MARK = "."', 'MARK = "!"')
+    decision = planned(worked, "learn")
+    assert decision.action == "run"
+    assert len(decision.causes) == 2
+    worked.edit('MARK = "!"', 'MARK = "."')
+    assert planned(worked, "learn").reason == REASON
+    worked.edit("[counts, 1 * rate]", "[counts, 2 * rate]")
+    assert planned(worked, "learn").action == "run"
+
+
+def test_a_plan_says_what_an_acceptance_would_reuse_and_that_is_never_offered_for_settings(worked: Workshop) -> None:
+    before = worked.made()["learn"]
+    assert planned(worked, "learn", Toys(learn=Learn(rate=0.25))).acceptable is None
+    worked.edit(*FASTER)
+    decision = planned(worked, "learn")
+    assert decision.row()["acceptable"] == before.location
+    assert f"learn: folio accept learn would keep {before.location}" in plan_table([decision], "", 1)
+
+
+def test_a_damaged_acceptance_is_ignored_with_a_line_that_names_it(worked: Workshop, caplog: pytest.LogCaptureFixture) -> None:
+    worked.edit(*FASTER)
+    path = Path(worked.store) / accept(kept(worked), "toys", planned(worked, "learn"), REASON).file
+    path.write_bytes(path.read_bytes().replace(b'"who"', b'"whO"'))
+    with caplog.at_level(logging.INFO, "folio"):
+        assert planned(worked, "learn").action == "run"
+    assert f"the acceptance .accepted/{path.name} can't be read" in caplog.text
 
 
 def test_a_later_change_is_compared_with_what_stood_in_and_runs(worked: Workshop) -> None:
@@ -80,7 +116,7 @@ def test_an_acceptance_whose_artifact_is_gone_counts_for_nothing(worked: Worksho
         ("no reason", "learn: an acceptance needs a reason"),
         ("other input", r"collect: observed.words.txt changed: its input differs"),
         ("waits", "learn: there is nothing to accept, since waits on count"),
-        ("gone", "learn: there is nothing to accept, since its artifact learn/toys-.* is gone, and so is"),
+        ("gone", "learn: there is nothing to accept, since its artifact learn/toys-.* is gone"),
     ],
 )
 def test_what_nobody_can_vouch_for_is_refused(worked: Workshop, harm: str, words: str) -> None:

@@ -18,6 +18,7 @@ from tasks.stage.store.artifact import RECORD, Artifact, InputRecord
 from tasks.stage.store.garbage import GarbageSurvey, collect_garbage
 from tasks.stage.store.journal import Journal, RegisteredModel
 from tasks.stage.store.store import Damaged, Store, StoreError
+from tasks.stage.store.traces import save_trace
 from tasks.stage.system import atomic_files
 from tests.tasks.records import committed, ran, written
 
@@ -170,6 +171,15 @@ def test_an_acceptance_stays_as_long_as_what_it_lets_stand_in(store: Store) -> N
         save(store, acceptance)
     collect_garbage(store, delete=True, keep=1)
     assert [acceptance.instead for acceptance in acceptances(store)] == [new.address]
+
+
+def test_a_trace_stays_as_long_as_an_artifact_names_it(store: Store) -> None:
+    traces = {name: save_trace(store, name.encode()) for name in ("old", "new")}
+    old, new = (committed(store, {"a.txt": b"a"}, name=name, trace=trace) for name, trace in traces.items())
+    ran(store, 1, old)
+    ran(store, 2, new)
+    collect_garbage(store, delete=True, keep=1)
+    assert store.names(".traces") == [f"{new.trace}.json"]
 
 
 def test_what_an_accepted_run_had_stays(store: Store) -> None:

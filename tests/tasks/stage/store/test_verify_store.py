@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import uuid
 from collections.abc import Callable
@@ -14,10 +15,12 @@ from tasks.stage.store.artifact import RECORD, Artifact
 from tasks.stage.store.index import Damaged
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
+from tasks.stage.store.traces import save_trace
 from tasks.stage.store.verify_store import verify_artifacts
 from tests.tasks.records import committed, ran
 
 FILES = {"a.txt": b"alpha", "folder/b.txt": b"beta"}
+TRACE = hashlib.sha256(b"[[]]").hexdigest()
 
 
 @pytest.fixture(params=["disk", "memory"])
@@ -40,6 +43,10 @@ DAMAGES: dict[str, tuple[Callable[[Store, Artifact], object], str]] = {
     "cut": (lambda s, a: change(s, f"{a.location}/a.txt", b"al"), "a.txt has 2 bytes instead of 5"),
     "lost": (lambda s, a: lose(s, f"{a.location}/a.txt"), "a.txt is missing"),
     "a stray file": (lambda s, a: change(s, f"{a.location}/folder/c.txt", b""), "folder/c.txt is not in its record"),
+    "its trace changed": (
+        lambda s, a: change(s, f".traces/{a.trace}.json", b"[]"),
+        f".traces/{TRACE}.json, which says what it has read, is missing or damaged",
+    ),
     "its record changed": (lambda s, a: change(s, f"{a.location}/{RECORD}", b"{"), "artifact.json can't be read (ValidationError)"),
     "its record lost": (lambda s, a: lose(s, f"{a.location}/{RECORD}"), "artifact.json is missing"),
     "all of it lost": (lambda s, a: lose(s, a.location), "it is gone, and the newest run of toys used it"),
@@ -48,9 +55,11 @@ DAMAGES: dict[str, tuple[Callable[[Store, Artifact], object], str]] = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_damage_is_named_with_the_artifact_and_the_file(store: Store, damage: str) -> None:
-    made, sound = committed(store, FILES), committed(store, FILES, stage="dedup")
+    trace = save_trace(store, b"[[]]")
+    made, sound = committed(store, FILES, trace=trace), committed(store, FILES, stage="dedup")
     ran(store, 1, made, sound)
     assert verify_artifacts(store).damaged == ()
+    assert verify_artifacts(store).untraced == 1
     harm, problem = DAMAGES[damage]
     harm(store, made)
     found = verify_artifacts(store)
