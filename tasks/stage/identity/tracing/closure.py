@@ -18,7 +18,10 @@ from tasks.stage.identity.tracing.syntax import module_name
 
 READS_NAMES = frozenset({"globals", "locals", "eval", "exec"})
 READS_TEXT = frozenset({"__doc__", "getdoc", "cleandoc", "model_json_schema", "json_schema", "description"})
-READS_CODE = frozenset({"__code__", "getsource", "getsourcelines", "script", "cloudpickle", "dill"})
+READS_CODE = frozenset({"__code__", "getsource", "getsourcelines", "script", "cloudpickle", "dill", "co_consts", "co_code"})
+READS_CLASSES = frozenset(
+    {"__annotations__", "get_annotations", "get_type_hints", "__dict__", "getmembers", "getmembers_static", "dir", "vars"}
+)
 PLAIN_BASES = frozenset({"abc.ABC", "typing.Protocol", "typing.Generic"})
 GONE = "gone"
 
@@ -40,27 +43,30 @@ class Closure:
         self._followed: set[tuple[str, int]] = set()
         self._mentioned: set[tuple[str, Chain]] = set()
         self._classes: dict[tuple[str, str], Item] = {}
-        self._reached: set[str] = set()
+        self._shaped: set[tuple[str, str]] = set()
+        self.asked: set[str] = set()
+        self.spoken: set[str] = set()
+        self._functions: list[tuple[str, str, Item]] = []
+        self._reached: dict[str, None] = {}
         self._effects: list[str] = []
         self._whole: set[str] = set()
         self._run()
 
     def _run(self) -> None:
         for name in self.marks.roots:
-            self._reach(name)
+            if name.endswith(".py"):
+                self._reach_file(name)
+            else:
+                self._reach(name)
         for path in self.marks.programs:
             self._reach_file(path)
             for item in self.modules.facts(path).items:
                 if item.kind == "program":
                     self._count(f"statement {path}:__main__", path, item.piece)
                     self._imports(item.piece)
-        for path in self.marks.whole:
-            self._reach_file(path)
-            self._all_names(path)
         for entered in self.marks.entered:
             path, _, qualname = entered.partition(":")
             if not is_execution(path, qualname):
-                self._reach_file(path)
                 self.attributes.add(qualname.rpartition(".")[2])
                 self._ran(path, qualname.split("."))
         for read in self.marks.reads:
@@ -71,20 +77,42 @@ class Closure:
             if found := self.modules.path_of(module):
                 self._read(found, name.partition(".")[0])
         size = -1
-        while size != (size := len(self.counted) + len(self._classes) + len(self.attributes) + len(self._reached)):
+        while size != (size := self._size()):
+            self.spoken = {name.lstrip(".") for name in self.values}
+            self.spoken |= {attribute for name, attribute in self.renamed.items() if name in self.spoken}
+            self.asked = self.attributes | {chain[0] for _, chain in self._mentioned if len(chain) == 1 or chain[0] != "__doc__"}
+            if "__subclasses__" in self.asked:
+                self._subclasses()
             for (path, qualname), item in list(self._classes.items()):
                 self._members(path, qualname, item)
+            for entry, path, item in list(self._functions):
+                if item.notes is not None and item.names[0] in self.spoken:
+                    self._count(entry, path, item.notes)
+                if item.body is not None and not self.asked.isdisjoint(READS_CODE):
+                    self._count(entry, path, item.body)
         if len(self._effects) > 1:
-            self.facts["order of effects"] = short_hash("\n".join(self._effects))
+            self.facts["order "] = short_hash("\n".join(self._effects))
         self._orders()
+
+    def _size(self) -> int:
+        names = len(self.attributes) + len(self.words) + len(self.values)
+        return len(self.counted) + len(self._classes) + len(self._reached) + names
+
+    def _subclasses(self) -> None:
+        """Count all classes of imported modules that inherit, since one asks a class for its subclasses."""
+        found = []
+        for path in self._reached:
+            for item in self.modules.facts(path).items:
+                if item.kind == "class" and item.bases and not is_execution(path, item.names[0]):
+                    self._class(path, item.names[0], item)
+                    found.append(f"{path}:{item.names[0]}")
+        self.facts["order of subclasses"] = short_hash("\n".join(found))
 
     def _read(self, path: str, name: str) -> None:
         if is_execution(path, name):
             return
         if name == "__dict__":
             self._all_names(path)
-        elif name == "__doc__":
-            self.facts[f"mentioned {path}:__doc__"] = self.modules.facts(path).documentation
         else:
             self._mention(path, (name,))
 
@@ -100,6 +128,7 @@ class Closure:
         for item in items:
             found = True
             if item.kind == "def":
+                self._functions.append((f"ran {path}:{prefix}", path, item))
                 self._count(f"ran {path}:{prefix}", path, item.piece)
                 if item.body is not None:
                     self._count(f"ran {path}:{prefix}", path, item.body)
@@ -146,6 +175,12 @@ class Closure:
     def _mention(self, path: str, chain: Chain) -> None:
         if (path, chain) not in self._mentioned:
             self._mentioned.add((path, chain))
+            facts = self.modules.facts(path)
+            if chain[0] == "__doc__":
+                self.facts[f"mentioned {path}:__doc__"] = facts.documentation
+            elif chain[0] == "__annotations__":
+                described = [item.piece.described for item in facts.items if item.kind == "bind"]
+                self.facts[f"mentioned {path}:__annotations__"] = short_hash("\n".join(described))
             self._steps(self.modules.follow(path, chain))
 
     def _steps(self, steps: Iterable[Step]) -> None:
@@ -160,6 +195,7 @@ class Closure:
 
     def _item(self, path: str, name: str, item: Item) -> None:
         if item.kind == "def":
+            self._functions.append((f"mentioned {path}:{name}", path, item))
             self._count(f"mentioned {path}:{name}", path, item.piece)
         elif item.kind == "class":
             self._class(path, name, item)
@@ -186,6 +222,8 @@ class Closure:
         self._classes[known] = item
         self._count(f"mentioned {path}:{qualname}", path, item.piece)
         plain = self.is_plain(path, item)
+        if not plain:
+            self._shaped.add((path, qualname))
         for member in item.members:
             if member.kind == "class":
                 self._class(path, f"{qualname}.{member.names[0]}", member)
@@ -198,6 +236,13 @@ class Closure:
 
     def _members(self, path: str, qualname: str, item: Item) -> None:
         asked = frozenset[str]() if self.is_own(path, item) else self.marks.inherited(path, qualname)
+        if item.registered and ("Protocol",) in item.bases:
+            asked = None
+        if (path, qualname) not in self._shaped and not self.asked.isdisjoint(READS_CLASSES):
+            self._shaped.add((path, qualname))
+            for member in item.members:
+                if member.kind == "bind":
+                    self._count(f"mentioned {path}:{qualname}", path, member.piece)
         for member in item.members:
             for name in member.names:
                 if is_execution(path, f"{qualname}.{name}"):
@@ -205,6 +250,7 @@ class Closure:
                 wanted = name in self.attributes or name in self.words or (name.startswith("__") and name.endswith("__"))
                 if wanted or asked is None or name in asked:
                     if member.kind == "def":
+                        self._functions.append((f"mentioned {path}:{qualname}.{name}", path, member))
                         self._count(f"mentioned {path}:{qualname}.{name}", path, member.piece)
                     elif member.kind == "bind":
                         self._count(f"statement {path}:{qualname}.{name}", path, member.piece)
@@ -245,7 +291,13 @@ class Closure:
         """Count what importing a file does, in the order in which it is done."""
         if path in self._reached:
             return
-        self._reached.add(path)
+        self._reached[path] = None
+        facts = self.modules.facts(path)
+        if facts.broken:
+            self.facts[f"module {path}"] = facts.broken
+        for name in ("__getattr__", "__dir__"):
+            if not is_execution(path):
+                self._mention(path, (name,))
         for above in self.modules.executed(module_name(path).rpartition(".")[0]):
             self._reach_file(above)
         for number, item in enumerate(self.modules.facts(path).items):
@@ -263,6 +315,7 @@ class Closure:
     def _effect(self, path: str, item: Item, number: int) -> None:
         label = ",".join(item.names) or item.piece.plain
         self._effects.append(f"{path}:{label}")
+        self.facts[f"effect {path}:{label}"] = ""
         if item.names:
             for name in item.names:
                 if not is_execution(path, name):
@@ -293,18 +346,14 @@ class Closure:
 
     def entries(self) -> dict[str, str]:
         """Return entry -> hash of all code that counts."""
-        spoken = {name.lstrip(".") for name in self.values}
-        spoken |= {attribute for name, attribute in self.renamed.items() if name in spoken}
-        asked = self.attributes | {chain[0] for _, chain in self._mentioned}
-        described = not READS_TEXT.isdisjoint(asked)
+        described = not READS_TEXT.isdisjoint(self.asked)
         ran = {entry.partition(" ")[2] for entry in self.counted if entry.startswith("ran ")}
         found = dict(self.facts)
         for entry, pieces in self.counted.items():
             kind, _, rest = entry.partition(" ")
             if kind == "mentioned" and rest in ran:
                 continue
-            annotated = rest.rpartition(":")[2].rpartition(".")[2] in spoken
-            hashes = [piece.described if described else piece.annotated if annotated else piece.plain for piece in pieces]
+            hashes = [piece.described if described else piece.plain for piece in pieces]
             if kind != "mentioned":
                 hashes.sort()  # their order counts by an entry of its own
             found[entry] = hashes[0] if len(hashes) == 1 else short_hash("\n".join(hashes))

@@ -15,21 +15,20 @@ from typing import Any
 from tasks.stage.identity.tracing.source import write_whole
 
 Chain = tuple[str, ...]
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A piece of code: hashes of what it does, and what it mentions.
 
-    `plain` leaves out annotations that nothing reads, `annotated` keeps them, `described` keeps docstrings too. `names`: names of the
+    `plain` leaves out docstrings and annotations that nothing reads, `described` keeps them. `names`: names of the
     module with the attributes asked of them; `far`: the same from imports of its own, beginning with a module's name. `imports`: the
     modules and attributes that it imports when it runs. `values`: names, and attributes after a dot, that are used otherwise than called.
     `words`: strings that could name something.
     """
 
     plain: str = ""
-    annotated: str = ""
     described: str = ""
     names: tuple[Chain, ...] = ()
     far: tuple[Chain, ...] = ()
@@ -44,7 +43,8 @@ class Item:
     """A statement of a module or a class.
 
     `kind`: "def", "class", "bind" (gives names a value), "import", "typing" (imports for the type checker), "effect" (anything else) or
-    "program" (what runs under `__name__ == "__main__"`). `piece`: of a definition, its header with decorators and defaults. `imports`:
+    "program" (what runs under `__name__ == "__main__"`). `piece`: of a definition, its header with decorators and defaults. `notes`: a
+    function's annotations, if its decorators don't read them. `imports`:
     (local name, module, attribute) of import statements in it. `needs`: what must hold so that executing it has no effect beyond binding
     its names. `registered`: decorated by something that may keep it.
     """
@@ -53,6 +53,7 @@ class Item:
     names: tuple[str, ...]
     piece: Piece
     body: Piece | None = None
+    notes: Piece | None = None
     members: tuple[Item, ...] = ()
     imports: tuple[tuple[str, str, str], ...] = ()
     needs: tuple[Chain, ...] = ()
@@ -108,6 +109,7 @@ def _item(data: dict[str, Any]) -> Item:
         tuple(data["names"]),
         _piece(data["piece"]),
         None if data["body"] is None else _piece(data["body"]),
+        None if data["notes"] is None else _piece(data["notes"]),
         tuple(_item(member) for member in data["members"]),
         tuple((local, module, attribute) for local, module, attribute in data["imports"]),
         _chains(data["needs"]),
@@ -120,7 +122,6 @@ def _item(data: dict[str, Any]) -> Item:
 def _piece(data: dict[str, Any]) -> Piece:
     return Piece(
         data["plain"],
-        data["annotated"],
         data["described"],
         _chains(data["names"]),
         _chains(data["far"]),

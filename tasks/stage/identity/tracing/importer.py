@@ -10,12 +10,13 @@ import builtins
 import dis
 import os
 import sys
-from collections.abc import Sequence
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any
 
+from tasks.stage.identity.tracing.execution_code import is_execution
 from tasks.stage.identity.tracing.instrument import MARK, instrumented
 from tasks.stage.identity.tracing.mark_file import MarkFile
 from tasks.stage.identity.tracing.source import Source
@@ -34,50 +35,40 @@ class Importer:
     def __init__(self, marks: MarkFile, source: Source, cache: Path | None) -> None:
         """Import from `source`, marking in `marks`; `cache`: folder for compiled code."""
         self.marks, self.source, self.cache = marks, source, cache
-        _catch_foreign_loaders(self)
         self.builtins = builtins.__dict__ | {"getattr": self._getattr, "hasattr": self._hasattr}
         self._module_type = _recorded_type(self)
         self._paths: dict[str, str] = {}
+        self._loaded: set[str] = set()
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Return the spec of a module of the repository; None for a library's, whose first name is noted."""
-        folders = [relative for one in (path if path is not None else ["", *sys.path]) if (relative := self._folder(str(one))) is not None]
-        if not folders:
-            return None
-        last = name.rpartition(".")[2]
-        for folder in dict.fromkeys(folders):
-            base = f"{folder}/{last}" if folder else last
+        before: list[str] = []
+        for folder, place in self._places(path):
+            if folder is None:
+                before.append(place)
+                continue
+            base = "/".join(part for part in (folder, name.rpartition(".")[2]) if part)
             for relative, package in ((f"{base}/__init__.py", True), (f"{base}.py", False)):
-                if self.source.is_file(relative):
-                    if not _is_static(sys._getframe(1), str(self.source.root)):
+                if self.source.is_file(relative) and not (before and PathFinder.find_spec(name, before)):
+                    if not self._is_static(sys._getframe(1)):
                         self.marks.log("root", name)
                     return self._spec(name, relative, package)
-            if self.source.is_folder(base) and any(part.endswith(".py") for part in self.source.walk(base)):
-                return None  # a namespace package: Python's own finder makes it
-            for relative in (f"{base}/__init__.py", f"{base}.py") if folder else ():
-                self.marks.log("absent", relative)
+                if folder:
+                    self.marks.log("unfound", relative)
         if path is None:
             self.marks.log("library", name)
         return None
 
-    def _folder(self, path: str) -> str | None:
-        """Return where modules of the repository are looked for; the root stands before all libraries."""
-        relative = "" if path == "" else self.source.relative(os.path.abspath(path))  # noqa: PTH100
-        return relative if relative is not None and relative != BOOTSTRAP and self.source.is_folder(relative) else None
-
-    def foreign_code(self, path: str) -> CodeType | None:
-        """Return the code of a file of the repository that another loader loads; it counts whole."""
-        relative = self.source.relative(os.path.abspath(path))  # noqa: PTH100
-        content = None if relative is None else self.source.text(relative)
-        if relative is None or content is None:
-            return None
-        self.whole(relative)
-        return compile(content, path, "exec", dont_inherit=True)
-
-    def whole(self, relative: str) -> None:
-        """Note that a file runs and can't be followed name by name."""
-        self.marks.log("file", relative)
-        self.marks.log("whole", relative)
+    def _places(self, path: Sequence[str] | None) -> Iterator[tuple[str | None, str]]:
+        """Yield where a module may lie, in order: a folder of the repository, or None with a place elsewhere."""
+        if path is None:
+            yield "", ""
+        for place in sys.path if path is None else path:
+            relative = self.source.relative(os.path.abspath(place))  # noqa: PTH100
+            if relative is None:
+                yield None, place
+            elif relative != BOOTSTRAP and (relative or path is not None):
+                yield relative, place
 
     def _spec(self, name: str, relative: str, package: bool) -> ModuleSpec:
         filename = str(self.source.root / relative)
@@ -101,8 +92,7 @@ class Importer:
         own, namespace = dict(self.builtins), module.__dict__
         namespace["__builtins__"] = own
         self._paths[module.__name__] = relative
-        if relative.removesuffix(".py").removesuffix("/__init__").replace("/", ".") != module.__name__:
-            self.whole(relative)
+        self._loaded.add(relative)
         self.marks.module(module.__name__, relative, names, lambda region: own.__setitem__(MARK, region))
         module.__class__ = self._module_type
         exec(code, namespace)
@@ -148,6 +138,29 @@ class Importer:
         if not isinstance(owner, ModuleType) and isinstance(name, str):
             self.marks.log("attribute", name)
 
+    def _is_static(self, frame: FrameType | None) -> bool:
+        """Return whether a module is being imported by an import statement of counted code."""
+        while frame is not None and frame.f_code.co_filename in FROZEN:
+            frame = frame.f_back
+        if frame is None or _operation(frame) not in STATIC:
+            return False
+        relative = self.source.relative(frame.f_code.co_filename)
+        return relative in self._loaded and not is_execution(relative or "", frame.f_code.co_qualname)
+
+    def whole(self, relative: str) -> CodeType:
+        """Return the code of a file that runs where it can't be followed name by name; it counts as it is."""
+        self.marks.log("file", relative)
+        return compile(self.source.text(relative) or b"", str(self.source.root / relative), "exec", dont_inherit=True)
+
+    def execute_file(self, loader: SourceFileLoader, module: ModuleType) -> bool:
+        """Execute a module that another finder has found, if it is the repository's; return whether it is."""
+        relative = self.source.relative(os.path.abspath(loader.path))  # noqa: PTH100
+        if relative is None or not self.source.is_file(relative):
+            return False
+        self.marks.log("root", relative)
+        self.run(module, relative)
+        return True
+
 
 class Loader(SourceFileLoader):
     """Loads one module of the repository from the snapshot."""
@@ -163,11 +176,11 @@ class Loader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         """Return the instrumented code, as `python -m` asks for it; what it defines marks itself in `__main__`."""
-        if not _starts(sys._getframe(1)):
-            self._importer.whole(self._relative)
-            return compile(self._importer.source.text(self._relative) or b"", self.path, "exec", dont_inherit=True)
+        if not _starts_program(sys._getframe(1)):
+            return self._importer.whole(self._relative)
         code, names = self._importer.compile(self._relative)
         self._importer.marks.log("program", fullname, self._relative)
+        self._importer._loaded.add(self._relative)
         self._importer.marks.module("__main__", self._relative, names, lambda region: setattr(builtins, MARK, region))
         return code
 
@@ -180,17 +193,6 @@ class Loader(SourceFileLoader):
         if relative != self._relative:
             self._importer.marks.log("file", relative)
         return found
-
-
-def _catch_foreign_loaders(importer: Importer) -> None:
-    """Give loaders that others make for files of the repository the source of the snapshot, never a compiled file beside it."""
-    original = SourceFileLoader.get_code
-
-    def get_code(loader: SourceFileLoader, fullname: str) -> CodeType | None:
-        code = importer.foreign_code(str(loader.path))
-        return original(loader, fullname) if code is None else code
-
-    SourceFileLoader.get_code = get_code  # type: ignore[method-assign,assignment]
 
 
 def _recorded_type(importer: Importer) -> type[ModuleType]:
@@ -216,8 +218,8 @@ def _operation(frame: FrameType) -> str:
     return _operations[key]
 
 
-def _starts(frame: FrameType | None) -> bool:
-    """Return whether a process is being started by `python -m`."""
+def _starts_program(frame: FrameType | None) -> bool:
+    """Return whether this process is being started by `python -m`."""
     while frame is not None and frame.f_code.co_filename == "<frozen runpy>":
         if frame.f_code.co_name == "_run_module_as_main":
             return True
@@ -225,8 +227,17 @@ def _starts(frame: FrameType | None) -> bool:
     return False
 
 
-def _is_static(frame: FrameType | None, root: str) -> bool:
-    """Return whether a module is being imported by an import statement of the repository."""
-    while frame is not None and frame.f_code.co_filename in FROZEN:
-        frame = frame.f_back
-    return frame is not None and frame.f_code.co_filename.startswith(root) and _operation(frame) in STATIC
+def execute_files_with(importer: Importer) -> None:
+    """Let modules that are loaded by their file, such as by `spec_from_file_location`, be executed by the importer."""
+    execute, compiled = SourceFileLoader.exec_module, SourceFileLoader.get_code
+
+    def exec_module(self: SourceFileLoader, module: ModuleType) -> None:
+        if isinstance(self, Loader) or not importer.execute_file(self, module):
+            execute(self, module)
+
+    def get_code(self: SourceFileLoader, fullname: str) -> CodeType | None:
+        relative = importer.source.relative(os.path.abspath(self.path))  # noqa: PTH100
+        ours = relative is not None and importer.source.is_file(relative)
+        return importer.whole(relative or "") if ours else compiled(self, fullname)
+
+    SourceFileLoader.exec_module, SourceFileLoader.get_code = exec_module, get_code  # type: ignore[method-assign,assignment]

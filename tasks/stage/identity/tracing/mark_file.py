@@ -22,9 +22,9 @@ VERSION = 1
 class MarkFile:
     """The marks of this process. `log` writes each different line once."""
 
-    def __init__(self, folder: Path, snapshot: str) -> None:
+    def __init__(self, folder: Path, snapshot: str, root: Path) -> None:
         """Open new files in `folder` and shake hands."""
-        self.folder, self.snapshot = folder, snapshot
+        self.folder, self.snapshot, self.root = folder, snapshot, root
         self._modules: list[tuple[list[object], Callable[[memoryview], None]]] = []
         self._used = 0
         self._seen: set[str] = set()
@@ -40,7 +40,7 @@ class MarkFile:
         self.flags = memoryview(mmap.mmap(flags, CAPACITY))
         os.close(flags)
         self._log = os.open(self.folder / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        self.log("start", VERSION, os.getpid(), os.getppid(), self.snapshot, ".".join(map(str, sys.version_info[:3])))
+        self.log("start", VERSION, os.getpid(), os.getppid(), self.snapshot, ".".join(map(str, sys.version_info[:3])), str(self.root))
 
     def _forked(self) -> None:
         """Go on in files of this process; what it had loaded is written again."""

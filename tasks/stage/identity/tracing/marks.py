@@ -5,6 +5,7 @@ Marks are facts of the past and hold no hash of code: what the same marks mean o
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from tasks.stage.identity.tracing.mark_file import VERSION
+from tasks.stage.identity.tracing.watched_files import SourceEdited
 
 # Classes of libraries that find a method of a subclass by no name but those that they have themselves.
 KNOWN = re.compile(
@@ -30,8 +32,9 @@ class Marks(BaseModel, frozen=True, extra="forbid"):
     `modules`: module name -> path, of all that were imported. `roots`: modules that were asked for by name at run time. `programs`: modules
     that ran as `__main__`. `entered`: "path:qualname". `reads`: "path:name" read of a module object at run time. `attributes`: names asked
     for by `getattr`. `named`: "module:name" that a pickle named. `derived`: "path:class" -> what it inherits from libraries; `interfaces`:
-    the names that each of those has. `files`, `exists`, `absent`, `listings`: of the repository. `whole`: files of code that
-    another loader ran, all of whose names count. `libraries`: first names of modules that were imported
+    the names that each of those has. `files`, `exists`, `absent`, `listings`: of the repository, and `status` of those whose
+    size or kind was asked for; `unfound`: where a module was looked for
+    in vain. `libraries`: first names of modules that were imported
     after the beginning; `present`: all there were. `processes`: how many have marked. `snapshot`: the source it ran.
     """
 
@@ -46,9 +49,10 @@ class Marks(BaseModel, frozen=True, extra="forbid"):
     attributes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     exists: tuple[str, ...] = ()
+    status: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
+    unfound: tuple[str, ...] = ()
     listings: tuple[str, ...] = ()
-    whole: tuple[str, ...] = ()
     libraries: tuple[str, ...] = ()
     present: tuple[str, ...] = ()
     python: str = ""
@@ -82,6 +86,16 @@ class Marks(BaseModel, frozen=True, extra="forbid"):
         return frozenset(name for interface in found for name in self.interfaces.get(interface, ()))
 
 
+def _require_unchanged(root: str, path: str, digest: str) -> None:
+    """Raise SourceEdited if a file that no snapshot holds isn't as it was when it was read."""
+    try:
+        found = hashlib.sha256((Path(root) / path).read_bytes()).hexdigest()
+    except OSError:
+        found = "nothing"
+    if found != digest:
+        raise SourceEdited(f"{path} was edited after this execution had read it. Start the run again.")
+
+
 class _Collected:
     def __init__(self) -> None:
         self.sets: dict[str, dict[str, None]] = {}  # in the order in which they were written
@@ -89,6 +103,8 @@ class _Collected:
         self.interfaces: dict[str, tuple[str, ...]] = {}
         self.modules: dict[str, str] = {}
         self.started: dict[int, int] = {}
+        self.replaced: list[int] = []
+        self.pids: list[int] = []
         self.parents: list[int] = []
         self.python = self.snapshot = ""
 
@@ -100,32 +116,38 @@ class _Collected:
         lines = [json.loads(line) for line in text.splitlines()]
         if lines[0][:2] != ["start", VERSION]:
             raise MissingMarks(f"{log}: begins with {lines[0]}, not with a handshake of version {VERSION}")
-        _, _, pid, parent, self.snapshot, self.python = lines[0]
+        _, _, pid, parent, self.snapshot, self.python, root = lines[0]
         self.parents.append(parent)
+        self.pids.append(pid)
         for kind, *values in lines[1:]:
             if kind == "module":
                 name, path, qualnames, first = values
                 self.modules[path if name == "__main__" else name] = path
                 entered = (f"{path}:{q}" for q, flag in zip(qualnames, flags[first : first + len(qualnames)], strict=True) if flag)
                 self.sets.setdefault("entered", {}).update(dict.fromkeys(entered))
+            elif kind == "unfrozen":
+                _require_unchanged(root, *values)
             elif kind == "derives":
                 self.derived[values[0]] = tuple(values[1])
             elif kind == "interface":
                 self.interfaces[values[0]] = tuple(values[1])
             elif kind == "started":
                 self.started[pid] = self.started.get(pid, 0) + 1
+            elif kind == "replaced":
+                self.replaced.append(pid)
             else:
                 self.sets.setdefault(kind, {})[":".join(map(str, values))] = None
 
     def require_all(self, folder: Path) -> None:
         if not self.parents:
             raise MissingMarks(f"{folder}: no process has marked")
-        for pid, count in self.started.items():
-            if self.parents.count(pid) < count:
-                raise MissingMarks(
-                    f"{folder}: process {pid} started {count} Python processes, {self.parents.count(pid)} marked; "
-                    "who imports this repository must start with FOLIO_MARKS, FOLIO_SNAPSHOT and PYTHONPATH as its parent has them"
-                )
+        missing = [pid for pid, count in self.started.items() if self.parents.count(pid) < count]
+        missing += [pid for pid in self.replaced if self.pids.count(pid) <= self.replaced.count(pid)]
+        if missing:
+            raise MissingMarks(
+                f"{folder}: process {missing[0]} started a Python process that has not marked; "
+                "who imports this repository must start with FOLIO_MARKS, FOLIO_SNAPSHOT and PYTHONPATH as its parent has them"
+            )
 
     def marks(self) -> Marks:
         of = {kind: tuple(sorted(values)) for kind, values in self.sets.items()}
@@ -141,11 +163,14 @@ class _Collected:
             attributes=of.get("attribute", ()),
             files=of.get("file", ()),
             exists=of.get("exists", ()),
+            status=of.get("status", ()),
             absent=of.get("absent", ()),
+            unfound=of.get("unfound", ()),
             listings=of.get("listing", ()),
-            whole=of.get("whole", ()),
             libraries=of.get("library", ()),
-            present=tuple(sorted({*of.get("preloaded", ()), *of.get("present", ()), *of.get("library", ())})),
+            present=tuple(
+                sorted({*of.get("preloaded", ()), *of.get("present", ()), *(name.partition(".")[0] for name in of.get("library", ()))})
+            ),
             python=self.python,
             processes=len(self.parents),
             snapshot=self.snapshot,

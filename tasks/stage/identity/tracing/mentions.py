@@ -71,7 +71,8 @@ class Reader:
             self.found.imports |= set(imported(node, self.package))
         elif isinstance(node, ast.AnnAssign):
             self.read([node.target, node.value], scopes)
-            self.annotation(node.annotation, scopes)
+            if scopes and scopes[-1].is_class:
+                self.annotation(node.annotation, scopes)
         elif isinstance(node, (ast.Name, ast.Attribute)):
             self._chain(node, scopes, called=called)
         elif isinstance(node, ast.Constant):
@@ -88,9 +89,13 @@ class Reader:
         scopes = scopes or []
         self.read([*self.style.decorators(node), *node.args.defaults, *node.args.kw_defaults], scopes)
         if self.style.reads_annotations(node):
-            every = (*node.args.posonlyargs, *node.args.args, node.args.vararg, *node.args.kwonlyargs, node.args.kwarg)
-            for annotation in (*(argument.annotation for argument in every if argument), node.returns):
-                self.annotation(annotation, scopes)
+            self.notes(node, scopes)
+
+    def notes(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scopes: list[_Scope] | None = None) -> None:
+        """Read a function's annotations."""
+        every = (*node.args.posonlyargs, *node.args.args, node.args.vararg, *node.args.kwonlyargs, node.args.kwarg)
+        for annotation in (*(argument.annotation for argument in every if argument), node.returns):
+            self.annotation(annotation, scopes or [])
 
     def body(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scopes: list[_Scope] | None = None) -> None:
         """Read what runs when a function is called."""
@@ -120,6 +125,7 @@ class Reader:
 
     def annotation(self, node: ast.AST | None, scopes: list[_Scope] | None = None) -> None:
         """Read an annotation, in which strings are code."""
+        scopes = scopes or []
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             try:
                 body = parse(node.value.strip(), "<annotation>").body

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +29,11 @@ class Step:
 
 
 class Modules:
-    """The modules of one source. `programs`: files that ran as `__main__`."""
+    """The modules of one source."""
 
-    def __init__(self, source: Source, cache: Path | None = None) -> None:
-        """Read nothing yet; `cache`: folder of facts."""
-        self.source, self.cache = source, cache
+    def __init__(self, source: Source, cache: Path | None = None, elsewhere: Mapping[str, str] | None = None) -> None:
+        """Read nothing yet. `cache`: folder of facts; `elsewhere`: modules that lie where their names don't say, with their paths."""
+        self.source, self.cache, self.elsewhere = source, cache, elsewhere or {}
         self._facts: dict[str, FileFacts] = {}
         self._paths: dict[str, str | None] = {}
         self._bound: dict[str, dict[str, tuple[Item, ...]]] = {}
@@ -50,6 +50,9 @@ class Modules:
         """Return the file of a module, or None when the name is not the repository's."""
         if module not in self._paths:
             base = module.replace(".", "/")
+            if self.source.is_file(other := self.elsewhere.get(module, "")):
+                self._paths[module] = other
+                return other
             found = (path for path in (f"{base}/__init__.py", f"{base}.py") if self.source.is_file(path))
             self._paths[module] = next(found, None) if base else None
         return self._paths[module]

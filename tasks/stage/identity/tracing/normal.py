@@ -40,7 +40,7 @@ class Style:
 class Writer:
     """Writes one piece of code. `shown`: functions whose annotations may be read, because they are handed on as values.
 
-    `annotations` and `documentation` are what was left out.
+    `annotations` and `documentation` are what was left out; `notes` are the annotations of the function written last.
     """
 
     style: Style
@@ -48,6 +48,7 @@ class Writer:
     shown: frozenset[str] = frozenset()
     annotations: list[str] = field(default_factory=list)
     documentation: list[str] = field(default_factory=list)
+    notes: str = ""
 
     def header(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
         """Return a function without its body."""
@@ -92,6 +93,7 @@ class Writer:
         arguments = node.args
         every = (*arguments.posonlyargs, *arguments.args, arguments.vararg, *arguments.kwonlyargs, arguments.kwarg)
         annotations = self.write([*(argument.annotation for argument in every if argument), node.returns])
+        self.notes = annotations
         if node.name in self.shown or self.style.reads_annotations(node):
             text += annotations
         else:

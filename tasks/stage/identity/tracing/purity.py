@@ -18,7 +18,10 @@ HARMLESS = re.compile(
     "math|numpy|operator|pathlib|pyarrow|pydantic|re|string|struct|textwrap|types|typing|typing_extensions|uuid|zlib|importlib.resources|"
     r"logging.getLogger|threading.(Lock|RLock|local|Event)|os.(path|environ.get|getenv|fspath)|torch.(no_grad|inference_mode|device|Size))(\.|$)"
 )
-HARMFUL = re.compile(r"numpy\.random|functools\.reduce|re\.(sub|subn)$|uuid\.uuid|pathlib\.Path\.\w+\.(write|mkdir|touch|unlink)")
+HARMFUL = re.compile(
+    r"numpy\.random|functools\.reduce|re\.(sub|subn)$|uuid\.uuid|(.+\.)?(set|enable|disable|register|install|add|filter|use|patch|seed|config|"
+    r"init|load|save|write|read|open|mkdir|touch|unlink|remove|rename|replace|append|extend|update|pop|clear|insert|delete|del)_?[a-z]*$"
+)
 BASES = re.compile(r"(pydantic|torch|numpy|pyarrow|typing_extensions|deepspeed)\.")
 ACTING = frozenset(
     {"exec", "eval", "setattr", "delattr", "__import__", "globals", "vars", "print", "open", "input", "compile", "super", "next"}

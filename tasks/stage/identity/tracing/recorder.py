@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from tasks.stage.identity.tracing.importer import Importer
+from tasks.stage.identity.tracing.importer import Importer, execute_files_with
 from tasks.stage.identity.tracing.mark_file import MarkFile
 from tasks.stage.identity.tracing.source import ROOT, Source
 from tasks.stage.identity.tracing.watched_files import WatchedFiles
@@ -33,19 +33,20 @@ class Recorder:
     def __init__(self, marks: Path, snapshot: Path) -> None:
         """Begin to record in the folder `marks`."""
         self.source = Source.opened(snapshot)
-        self.file = MarkFile(marks, snapshot.stem)
+        self.file = MarkFile(marks, snapshot.stem, self.source.root)
         self.importer = Importer(self.file, self.source, snapshot.parent / "code")
         (snapshot.parent / "code").mkdir(exist_ok=True)
 
     def start(self) -> None:
         """Forget the repository's modules that are imported already, and watch from now on."""
         for name, module in list(sys.modules.items()):
-            if self._ours(module):
+            if self._ours(module) and not name.startswith(__name__.rpartition(".")[0]):
                 del sys.modules[name]
             elif "." not in name:
                 self.file.log("preloaded", name)
         sys.meta_path.insert(0, self.importer)
-        WatchedFiles(self.file, self.source).install()
+        execute_files_with(self.importer)
+        WatchedFiles(self.file, self.source, settle).install()
 
     def _ours(self, module: ModuleType | None) -> bool:
         place = getattr(module, "__file__", None) or next(iter(getattr(module, "__path__", [])), None)

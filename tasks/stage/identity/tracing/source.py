@@ -1,13 +1,14 @@
 """The repository's files as of one moment: as they lie on disk now, or frozen when a run opened.
 
-Paths are relative to the root, with `/`. Only what a version control system would track counts: no hidden folder, no environment, no
-`__pycache__`, no folder named in `exclude` (the store, folio's home). A top-level folder counts if it holds Python code, a file beside them
-if it is small.
+Paths are relative to the root, with `/`. Only what git would track counts: nothing that `.gitignore` names, no environment, no cache, no
+folder named in `exclude` (the store, folio's home). Folders that hold Python code are frozen whole; any other file of the repository, such
+as a pile of documents, is read as it lies there, and whoever records reads of it records its digest too.
 """
 
 from __future__ import annotations
 
 import ast
+import fnmatch
 import hashlib
 import json
 import os
@@ -16,8 +17,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[4]
-LARGEST_AT_ROOT = 1 << 20
-SKIPPED = frozenset({"__pycache__", "node_modules", "build", "dist"})
+NEVER = (".git", "__pycache__", "*.pyc", "*.egg-info", "node_modules", ".venv", ".folio", ".*_cache", ".hypothesis", "*~", ".*.sw?")
+STAT = os.stat  # as it was before a recorder listens to it
+Names = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 class SourceMissing(RuntimeError):
@@ -27,37 +29,39 @@ class SourceMissing(RuntimeError):
 class Source:
     """Files by path. Each is read at most once, so every question is answered from the same bytes."""
 
-    def __init__(self, root: Path, files: dict[str, str] | None = None, blobs: Path | None = None, exclude: Iterable[Path] = ()) -> None:
-        """Use `of`, `snapshot` or `opened`. `files`: digests by path, kept below `blobs`."""
-        self.root = root
+    def __init__(self, root: Path, ignored: tuple[str, ...], exclude: Iterable[str], frozen: dict[str, str] | None, blobs: Path) -> None:
+        """Use `of`, `snapshot` or `opened`. `frozen`: digests by path, kept below `blobs`."""
+        self.root, self.ignored, self.exclude = root, ignored, frozenset(exclude)
         self.manifest: Path | None = None
-        self._given, self._blobs = files, blobs
-        self._exclude = frozenset(str(path) for path in exclude)
+        self._frozen, self._blobs = frozen, blobs
+        self._rooms = None if frozen is None else {path.partition("/")[0] for path in frozen}
+        self._listed: dict[str, Names] = {} if frozen is None else _folders(frozen)
         self._read: dict[str, bytes | None] = {}
         self._digests: dict[str, str] = {}
-        self._listed: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {}
-        self._trees: dict[str, ast.Module] = {}
+        self._relative: dict[str, str | None] = {}
 
     @classmethod
     def of(cls, root: Path = ROOT, *, exclude: Iterable[Path] = ()) -> Source:
         """Return the files as they lie on disk; each is read when it is first asked for."""
-        return cls(root.resolve(), exclude=exclude)
+        root = root.resolve()
+        return cls(root, (*NEVER, *_ignored(root)), map(str, exclude), None, root)
 
     @classmethod
     def snapshot(cls, root: Path, folder: Path, *, exclude: Iterable[Path] = ()) -> Source:
-        """Freeze all files of the repository into a content-addressed folder; `manifest` is the file that `opened` reads."""
+        """Freeze the repository's code, and the files beside it, in a content-addressed folder; `manifest` is what `opened` reads."""
         live = cls.of(root, exclude=exclude)
         blobs = folder / "files"
         blobs.mkdir(parents=True, exist_ok=True)
         files: dict[str, str] = {}
-        for path in live.walk():
+        for path in live.rooms():
             content = live.text(path)
             if content is None:
                 continue  # an editor's temporary file that vanished meanwhile
             files[path] = digest = live.digest_of(path)
             if not (blobs / digest).exists():
                 write_whole(blobs / digest, content)
-        text = json.dumps({"root": str(live.root), "files": files}, sort_keys=True).encode()
+        found = {"root": str(live.root), "ignored": live.ignored, "exclude": sorted(live.exclude), "files": files}
+        text = json.dumps(found, sort_keys=True).encode()
         manifest = folder / f"{hashlib.sha256(text).hexdigest()}.json"
         if not manifest.exists():
             write_whole(manifest, text)
@@ -73,7 +77,7 @@ class Source:
         if hashlib.sha256(text).hexdigest() != manifest.stem:
             raise SourceMissing(f"{manifest}: the snapshot of the source is damaged; delete it and start the run again")
         found = json.loads(text)
-        source = cls(Path(found["root"]), files=found["files"], blobs=manifest.parent / "files")
+        source = cls(Path(found["root"]), tuple(found["ignored"]), found["exclude"], found["files"], manifest.parent / "files")
         source.manifest = manifest
         return source
 
@@ -85,18 +89,20 @@ class Source:
 
     def digest_of(self, path: str) -> str:
         """Return the hex sha256 of a file, "" if there is none."""
-        if self._given is not None:
-            return self._given.get(path, "")
+        if self._frozen is not None and self.is_frozen(path):
+            return self._frozen.get(path, "")
         if path not in self._digests:
             content = self.text(path)
             self._digests[path] = "" if content is None else hashlib.sha256(content).hexdigest()
         return self._digests[path]
 
+    def is_frozen(self, path: str) -> bool:
+        """Return whether a path lies where this snapshot has all there is; in a live source nothing is."""
+        return self._rooms is not None and path.partition("/")[0] in self._rooms
+
     def tree(self, path: str) -> ast.Module:
         """Return a file as a syntax tree. Raises SyntaxError or ValueError as Python's import would."""
-        if path not in self._trees:
-            self._trees[path] = parse(self.text(path) or b"", path)
-        return self._trees[path]
+        return parse(self.text(path) or b"", path)
 
     def exists(self, path: str) -> bool:
         """Return whether there is such a file or folder of the repository."""
@@ -128,31 +134,43 @@ class Source:
             else:
                 yield prefix + name
 
+    def rooms(self) -> Iterator[str]:
+        """Yield the paths of all files in top-level folders that hold Python code, and of modules at the root."""
+        for name in self.listing(""):
+            if name.endswith(".py"):
+                yield name
+            elif name.endswith("/") and _holds_code(self, name[:-1]):
+                yield from self.walk(name[:-1])
+
     def relative(self, path: str) -> str | None:
         """Return an absolute path relative to the root, or None if it is not one that the repository could hold."""
+        if path not in self._relative:
+            self._relative[path] = self._relative_of(path)
+        return self._relative[path]
+
+    def _relative_of(self, path: str) -> str | None:
         root = str(self.root)
-        if path == root:
-            return ""
         if not path.startswith(root + os.sep):
-            return None
+            return "" if path == root else None
         relative = path[len(root) + 1 :].replace(os.sep, "/")
-        above, parts = "", relative.split("/")
-        for number, part in enumerate(parts):
+        above = ""
+        for part in relative.split("/"):
             above = f"{above}/{part}" if above else part
-            if _skipped(part, number == 0) or str(self.root / above) in self._exclude:
-                return None
-            if number == 0 and len(parts) > 1 and not self.is_folder(part):
+            if self._is_ignored(part, f"{root}/{above}") or _is_environment(f"{root}/{above}"):
                 return None
         return relative
 
+    def _is_ignored(self, name: str, path: str) -> bool:
+        return path in self.exclude or any(fnmatch.fnmatchcase(name, pattern) for pattern in self.ignored)
+
     def _load(self, path: str) -> bytes | None:
-        if self._given is None:
+        if self._frozen is None or not self.is_frozen(path):
             try:
                 return (self.root / path).read_bytes() if self.is_file(path) else None
             except OSError:
                 return None
-        digest = self._given.get(path)
-        if digest is None or self._blobs is None:
+        digest = self._frozen.get(path)
+        if digest is None:
             return None
         try:
             content = (self._blobs / digest).read_bytes()
@@ -162,49 +180,60 @@ class Source:
             raise SourceMissing(f"{path}: its copy {self._blobs / digest} is damaged; delete it and start the run again")
         return content
 
-    def _list(self, folder: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    def _list(self, folder: str) -> Names:
+        if self._frozen is not None and folder and self.is_frozen(folder):
+            return self._listed.get(folder, ((), ()))
+        if self._frozen is not None and not folder:
+            folders, files = self._listed.get("", ((), ()))
+            others = self._scan("")
+            rooms = self._rooms or set()
+            return tuple(sorted({*folders, *(set(others[0]) - rooms)})), tuple(sorted({*files, *(set(others[1]) - rooms)}))
         if folder not in self._listed:
-            if self._given is not None and not self._listed:
-                self._listed = _folders(self._given)
-            self._listed[folder] = self._listed.get(folder, ((), ())) if self._given is not None else self._scan(folder)
+            self._listed[folder] = self._scan(folder)
         return self._listed[folder]
 
-    def _scan(self, folder: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        if folder and not self.is_folder(folder):
-            return (), ()
+    def _scan(self, folder: str) -> Names:
         folders, files = [], []
         try:
             entries = list(os.scandir(self.root / folder))
         except OSError:
             return (), ()
         for entry in entries:
-            if _skipped(entry.name, not folder):
+            if self._is_ignored(entry.name, entry.path):
                 continue
             if not entry.is_dir():
-                if folder or (entry.is_file() and entry.stat().st_size <= LARGEST_AT_ROOT):
-                    files.append(entry.name)
-            elif entry.path not in self._exclude and (folder or _holds_code(entry.path)):
+                files.append(entry.name)
+            elif not _is_environment(entry.path):
                 folders.append(entry.name)
         return tuple(sorted(folders)), tuple(sorted(files))
 
 
-def _skipped(name: str, at_root: bool) -> bool:
-    """Return whether a name is of what no version control system would track: caches, environments, an editor's copies."""
-    hidden = name.startswith(".") and (at_root or name.endswith(("cache", "checkpoints", ".swp", ".DS_Store")) or name.startswith(".#"))
-    return hidden or name in SKIPPED or name.endswith((".pyc", "~", ".egg-info"))
-
-
-def _holds_code(folder: str) -> bool:
-    """Return whether a top-level folder is Python code, and not a pile of documents or an environment."""
-    if os.path.exists(os.path.join(folder, "pyvenv.cfg")):  # noqa: PTH110, PTH118
+def _is_environment(folder: str) -> bool:
+    try:
+        STAT(f"{folder}/pyvenv.cfg")
+    except OSError:
         return False
-    with os.scandir(folder) as entries:
-        found = list(entries)
-    inner = (e for e in found if e.is_dir() and not e.name.startswith("."))
-    return any(e.name.endswith(".py") for e in found) or any(os.path.exists(os.path.join(e.path, "__init__.py")) for e in inner)  # noqa: PTH110, PTH118
+    return True
 
 
-def _folders(files: Iterable[str]) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+def _holds_code(source: Source, folder: str) -> bool:
+    names = source.listing(folder)
+    return any(name.endswith(".py") or (name.endswith("/") and source.is_file(f"{folder}/{name}__init__.py")) for name in names)
+
+
+def _ignored(root: Path) -> Iterator[str]:
+    """Yield the patterns of `.gitignore` that name files or folders wherever they lie."""
+    try:
+        lines = (root / ".gitignore").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        pattern = line.strip().strip("/")
+        if pattern and "/" not in pattern and not pattern.startswith(("#", "!")):
+            yield pattern
+
+
+def _folders(files: Iterable[str]) -> dict[str, Names]:
     folders: dict[str, set[str]] = {}
     names: dict[str, list[str]] = {}
     for path in files:

@@ -74,7 +74,10 @@ class _Syntax:
         needs = tuple(dict.fromkeys(self.needs.statement(node, local)))
         if isinstance(node, FUNCTIONS):
             registered = self.style.reads_annotations(node)
-            return Item("def", (node.name,), self._header(node), self._body(node), needs=needs, registered=registered)
+            if any(self._is_overload(decorator) for decorator in node.decorator_list):
+                return None
+            header, notes = self._header(node)
+            return Item("def", (node.name,), header, self._body(node), None if registered else notes, needs=needs, registered=registered)
         if isinstance(node, ast.ClassDef):
             return self._class(node, needs, local)
         if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -97,12 +100,20 @@ class _Syntax:
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
             names.add(node.target.id)
         reader, writer = Reader(self.package, self.style), Writer(self.style, in_class)
+        if in_class and isinstance(node, ast.AnnAssign):
+            reader.annotation(node.annotation)
         return tuple(sorted(names)), _piece(writer.write(node), writer, reader.read([node])), imports
 
-    def _header(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Piece:
+    def _is_overload(self, decorator: ast.expr) -> bool:
+        return (chain_of(decorator) or ("",))[-1] == "overload" and (chain_of(decorator)[0] in self.style.blind)
+
+    def _header(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[Piece, Piece]:
         reader, writer = Reader(self.package, self.style), Writer(self.style)
         reader.header(node)
-        return _piece(writer.header(node), writer, reader.found)
+        header = _piece(writer.header(node), writer, reader.found)
+        reader = Reader(self.package, self.style)
+        reader.notes(node)
+        return header, _piece(writer.notes, Writer(self.style), reader.found)
 
     def _body(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Piece:
         reader, writer = Reader(self.package, self.style), Writer(self.style, shown=_handed_on(node))
@@ -120,16 +131,24 @@ class _Syntax:
         keywords = tuple(keyword.arg or "**" for keyword in node.keywords)
         registered = bool(self.style.decorators(node))
         return Item(
-            "class", (node.name,), _piece(writer.write(bare), writer, reader.found), None, members, (), needs, bases, keywords, registered
+            "class",
+            (node.name,),
+            _piece(writer.write(bare), writer, reader.found),
+            None,
+            None,
+            members,
+            (),
+            needs,
+            bases,
+            keywords,
+            registered,
         )
 
 
 def _piece(text: str, writer: Writer, found: Found) -> Piece:
-    annotated = "\n".join([text, *writer.annotations])
     return Piece(
         short_hash(text),
-        short_hash(annotated),
-        short_hash("\n".join([annotated, "", *writer.documentation])),
+        short_hash("\n".join([text, *writer.annotations, "", *writer.documentation])),
         tuple(sorted(found.names)),
         tuple(sorted(found.far)),
         tuple(sorted(found.imports)),

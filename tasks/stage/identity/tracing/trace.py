@@ -63,8 +63,7 @@ def trace_of(marks: Marks, source: Source, *, cache: Path | None = None) -> Trac
 
     `cache`: folder, such as `home / "cache" / "traces"`, that keeps what is known of a file by its content.
     """
-    modules = _modules(source, cache)
-    closure = Closure(marks, modules[0], modules[1])
+    closure = Closure(marks, *_modules(marks, source, cache))
     entries = closure.entries() | _files(marks, source)
     for name, version in installed(cache).counted({*closure.libraries, *marks.libraries} - source_names(source), marks.present).items():
         entries[f"library {name}"] = version
@@ -77,16 +76,20 @@ def source_names(source: Source) -> set[str]:
     return {name.removesuffix("/").removesuffix(".py") for name in source.listing("")}
 
 
-def _modules(source: Source, cache: Path | None) -> tuple[Modules, Purity]:
-    """Return what is known of a source, which all traces on it share."""
-    known = _known.get(source)
-    if known is None:
-        modules = Modules(source, cache)
-        known = _known[source] = (modules, Purity(modules))
-    return known
+def _modules(marks: Marks, source: Source, cache: Path | None) -> tuple[Modules, Purity]:
+    """Return what is known of a source; all traces on it share that, unless a module lies where its name doesn't say."""
+    standard = ("{}.py", "{}/__init__.py")
+    elsewhere = {name: path for name, path in marks.modules.items() if path not in [one.format(name.replace(".", "/")) for one in standard]}
+    elsewhere = {name: path for name, path in elsewhere.items() if name != path}
+    known = _known.setdefault(source, {})
+    key = tuple(sorted(elsewhere.items()))
+    if key not in known:
+        modules = Modules(source, cache, elsewhere)
+        known[key] = (modules, Purity(modules))
+    return known[key]
 
 
-_known: WeakKeyDictionary[Source, tuple[Modules, Purity]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Source, dict[tuple[tuple[str, str], ...], tuple[Modules, Purity]]] = WeakKeyDictionary()
 
 
 def _files(marks: Marks, source: Source) -> dict[str, str]:
@@ -94,6 +97,10 @@ def _files(marks: Marks, source: Source) -> dict[str, str]:
     found |= {f"listing {path}": " ".join(source.listing(path)) for path in marks.listings}
     for path in {*marks.exists, *marks.absent}:
         found[f"exists {path}"] = "file" if source.is_file(path) else "folder" if source.is_folder(path) else ""
+    found |= {f"size {path}": str(len(source.text(path) or b"")) for path in marks.status}
+    for path in marks.unfound:
+        if source.is_file(path):
+            found[f"module {path}"] = "added"
     for name, path in marks.modules.items():
         base = name.replace(".", "/")
         first = next((one for one in (f"{base}/__init__.py", f"{base}.py") if source.is_file(one)), "")

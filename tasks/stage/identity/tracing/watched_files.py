@@ -1,7 +1,7 @@
-"""Note which files of the repository a process opens, looks for and lists, by whatever route Python code takes.
+"""Note which files of the repository a process opens, looks for, lists and hands to other programs, by whatever route Python code takes.
 
-Python announces every open and every listing to audit hooks; whether a path exists is asked of `os`, whose functions are wrapped. A file
-that no longer is as the snapshot has it raises SourceEdited, since the record would describe other bytes than those read.
+Python announces opens, listings and starts of programs to audit hooks; whether a path exists is asked of `os`, whose functions are wrapped.
+A file that no longer is as the snapshot has it raises SourceEdited, since the record would describe other bytes than those read.
 """
 
 from __future__ import annotations
@@ -11,24 +11,27 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from tasks.stage.identity.tracing.execution_code import is_execution
 from tasks.stage.identity.tracing.mark_file import MarkFile
 from tasks.stage.identity.tracing.source import Source
 
 WRITING = os.O_WRONLY | os.O_RDWR
-# Who asks for them is who calls these.
+# Who asks for something is who calls these.
 NEUTRAL = re.compile(r"<frozen (os|genericpath|posixpath|codecs|io|runpy)>|/pathlib(/\w+)?\.py$")
-# These look for modules, distributions and the lines of a stack; what they find out is no input of any code.
-MACHINERY = re.compile(
-    r"<frozen|/tasks/stage/identity/tracing/|/importlib/metadata/|/(pkg_resources|setuptools)/|/(inspect|traceback)\.py$"
-)
-SHOWING = ("/linecache.py", "/tokenize.py", "/inspect.py", "/traceback.py")
-READING = frozenset({"getsource", "getsourcelines"})
-# These ask whether a path exists and leave its status aside.
-ASKING = frozenset({"exists", "lexists", "isfile", "isdir", "islink", "is_file", "is_dir", "is_symlink", "ismount", "is_mount"})
+# These look for modules and distributions; what they find out is no input of any code.
+MACHINERY = re.compile(r"<frozen importlib|/importlib/metadata/|/(pkg_resources|setuptools)/|/tasks/stage/identity/tracing/\w+\.py$")
+# These read the lines of source for whoever asks them.
+LINES = re.compile(r"/(linecache|tokenize|inspect|traceback)\.py$")
+# These leave the status aside of what is there.
+ASKING = frozenset({"exists", "lexists", "isfile", "isdir", "islink", "ismount", "is_file", "is_dir", "is_symlink", "is_mount", "realpath"})
+STARTS = frozenset({"subprocess.Popen", "os.posix_spawn", "os.exec", "os.spawn"})
+EVENTS = STARTS | {"open", "os.listdir", "os.scandir", "os.system", "pickle.find_class"}
 
 
 class SourceEdited(RuntimeError):
@@ -38,156 +41,182 @@ class SourceEdited(RuntimeError):
 class WatchedFiles:
     """Hooks of one process."""
 
-    def __init__(self, marks: MarkFile, source: Source) -> None:
-        """Note in `marks` what is read of `source`."""
-        self.marks, self.source = marks, source
+    def __init__(self, marks: MarkFile, source: Source, leaving: Callable[[], None]) -> None:
+        """Note in `marks` what is read of `source`; `leaving` is called before the process becomes another program."""
+        self.marks, self.source, self._leaving = marks, source, leaving
         self._equal: set[str] = set()
+        self._started = 0
+        self._thread = threading.local()
 
     def install(self) -> None:
         """Begin; it can't be undone."""
         sys.addaudithook(self._audit)
-        for name in ("stat", "lstat", "access"):
-            _wrap(name, self._looked)
-        _wrap("open", self._opened_in_folder)
+        for name in ("stat", "lstat", "access", "open"):
+            self._wrap(name)
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in EVENTS or getattr(self._thread, "busy", False):
+            return
+        self._thread.busy = True  # what is opened below is opened by the recorder
+        try:
+            self._hear(event, arguments)
+        finally:
+            self._thread.busy = False
+
+    def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
-            self._opened(arguments[0], arguments[2])
+            if not (isinstance(arguments[2], int) and arguments[2] & WRITING):
+                self._opened(arguments[0])
         elif event in ("os.listdir", "os.scandir"):
-            self._listed(arguments[0])
+            self._listed("." if arguments[0] is None else arguments[0])
         elif event == "pickle.find_class":
             self.marks.log("named", *arguments[:2])
-        elif event == "subprocess.Popen":
-            self._started(*arguments)
-        elif event in ("os.exec", "os.posix_spawn"):
-            self._started(arguments[0], arguments[1], None, arguments[2], counted=event == "os.posix_spawn")
+        elif event in STARTS:
+            if event == "os.exec":
+                self._leaving()
+            self._starts(event, arguments[0], arguments[1], arguments[2] if event == "subprocess.Popen" else None)
         elif event == "os.system":
-            self._started(b"sh", arguments[0], None, None)
+            self._starts(event, "sh", [arguments[0]], None)
 
-    def _opened_in_folder(self, path: object, named: dict[str, Any]) -> None:
-        """Note what is opened from the number of a folder, of which audit hooks are not told."""
-        folder = named.get("dir_fd")
-        if isinstance(folder, int):
-            self._opened(_inside(folder, path), 0)
-
-    def _opened(self, path: object, flags: object) -> None:
+    def _opened(self, path: object) -> None:
         relative = self._relative(path)
-        if relative is None or (isinstance(flags, int) and flags & WRITING):
-            return
-        if _heard(sys._getframe(1), self.source):
-            self._read(relative)
+        if relative is not None and self._heard(_caller()):
+            self.read(relative)
 
-    def _read(self, relative: str) -> None:
-        content = self.source.text(relative)
-        if content is None:
+    def read(self, relative: str) -> None:
+        """Note that a file was read. Raises SourceEdited if it isn't as it was when the run opened."""
+        if not self.source.is_file(relative):
             self.marks.log("listing" if self.source.is_folder(relative) else "absent", relative or ".")
             return
         if relative not in self._equal:
             self._equal.add(relative)
-            handle = os.open(self.source.root / relative, os.O_RDONLY)
-            with os.fdopen(handle, "rb") as stream:
-                if hashlib.sha256(stream.read()).digest() != hashlib.sha256(content).digest():
+            try:
+                handle = os.open(self.source.root / relative, os.O_RDONLY)
+            except OSError:
+                handle = -1  # whoever opens it hears of that
+            if handle >= 0:
+                with os.fdopen(handle, "rb") as stream:
+                    digest = hashlib.file_digest(stream, "sha256").hexdigest()
+                if not self.source.is_frozen(relative):
+                    self.marks.log("unfrozen", relative, digest)
+                elif digest != self.source.digest_of(relative):
                     raise SourceEdited(f"{relative} was edited since this run began, and is read by it. Start the run again.")
         self.marks.log("file", relative)
 
-    def _looked(self, path: object, named: dict[str, Any]) -> None:
-        folder = named.get("dir_fd")
-        relative = self._relative(path if not isinstance(folder, int) else _inside(folder, path))
-        frame = sys._getframe(2)
-        if relative and _heard(frame, self.source):
-            there = self.source.exists(relative)
-            self.marks.log("exists" if there else "absent", relative)
-            if there and not _only_asks(frame):
-                self._read(relative)
+    def _looked(self, path: object, folder: object) -> None:
+        relative = self._relative(path, folder)
+        caller = _caller()
+        if relative and self._heard(caller):
+            kind = "absent" if not self.source.exists(relative) else "exists" if _only_asks(caller) else "status"
+            self.marks.log(kind, relative)
 
     def _listed(self, path: object) -> None:
-        relative = self._relative("." if path is None else path)
-        if relative is not None and _heard(sys._getframe(1), self.source):
+        relative = self._relative(path)
+        if relative is not None and self._heard(_caller()):
             self.marks.log("listing" if self.source.is_folder(relative) else "absent", relative or ".")
 
-    def _started(self, executable: object, arguments: object, folder: object, environment: object, *, counted: bool = True) -> None:
-        """Note a process, and the files of ours that it is given by name; those it opens it must mark itself."""
-        words = _words(arguments)
-        for word in words:
-            relative = self._relative(os.path.join(os.fsdecode(folder or "."), word))  # type: ignore[arg-type]  # noqa: PTH118
-            if relative and self.source.is_file(relative):
-                self._read(relative)
-        program = os.path.basename(os.fsdecode(executable) if isinstance(executable, (str, bytes)) else words[0])  # noqa: PTH119
-        # An isolated Python finds no module of ours, and what it is given by name is noted.
-        if program.startswith("python") and "-I" not in words[1:3]:
-            told = environment is None or any(os.fsdecode(name) == "FOLIO_MARKS" for name in environment)  # type: ignore[attr-defined]
-            if counted or not told:
-                self.marks.log("started", os.getpid(), len(self.marks._seen), program)
+    def _starts(self, event: str, executable: object, arguments: object, folder: object) -> None:
+        """Note the start of a program, and the files of the repository that its command names."""
+        given = arguments if isinstance(arguments, (list, tuple)) else [arguments]
+        words = [os.fsdecode(word) for word in given if isinstance(word, (str, bytes, os.PathLike))]
+        here = self._absolute("." if folder is None else folder, None)
+        parts = [part for word in words for part in (word, *_split(word), word.rpartition("=")[2])]
+        named = [relative for part in dict.fromkeys(parts) if (relative := self.source.relative(os.path.normpath(f"{here}/{part}")))]
+        named += [relative for part in parts if part.startswith("/") and (relative := self.source.relative(os.path.normpath(part)))]
+        for relative in named:
+            if self.source.is_file(relative):
+                self.read(relative)
+            elif self.source.is_folder(relative) and relative.partition("/")[2]:
+                for inner in self.source.walk(relative):
+                    self.read(inner)
+        program = os.path.basename(words[0] if words else os.fsdecode(executable))  # type: ignore[arg-type]  # noqa: PTH119
+        if program.startswith("python"):
+            flags = "".join(word[1:] for word in words[1:4] if word.startswith("-") and not word.startswith("--") and "m" not in word)
+            ours = any(relative.endswith(".py") for relative in named)
+            if not (set(flags) & set("ISE")) or (ours and "I" not in flags):
+                self._started += 1
+                self.marks.log("replaced" if event == "os.exec" else "started", os.getpid(), self._started, " ".join(words[:4]))
 
-    def _relative(self, path: object) -> str | None:
-        if isinstance(path, int):
-            return None
+    def _relative(self, path: object, folder: object = None) -> str | None:
+        absolute = self._absolute(path, folder)
+        return None if absolute is None else self.source.relative(absolute)
+
+    def _absolute(self, path: object, folder: object) -> str | None:
+        if isinstance(path, int) and not isinstance(path, bool):
+            return _opened_folder(path)
         try:
             text = os.fsdecode(path)  # type: ignore[arg-type]
         except TypeError:
             return None
-        return self.source.relative(os.path.abspath(text))  # noqa: PTH100
+        if isinstance(folder, int) and not os.path.isabs(text):  # noqa: PTH117
+            text = f"{_opened_folder(folder)}/{text}"
+        return os.path.abspath(text)  # noqa: PTH100
+
+    def _heard(self, frame: FrameType | None) -> bool:
+        """Return whether a file is asked for by code, and not by Python's machinery or for a library's account of a stack."""
+        while frame is not None and NEUTRAL.search(frame.f_code.co_filename):
+            frame = frame.f_back
+        if frame is None or not LINES.search(frame.f_code.co_filename):
+            return frame is None or not MACHINERY.search(frame.f_code.co_filename)
+        while frame is not None and LINES.search(frame.f_code.co_filename):
+            if frame.f_code.co_name in ("getsource", "getsourcelines"):
+                return True
+            frame = frame.f_back
+        relative = None if frame is None else self.source.relative(frame.f_code.co_filename)
+        return relative is not None and not is_execution(relative)
+
+    def _wrap(self, name: str) -> None:
+        original = getattr(os, name)
+
+        def asked(path: Any, *arguments: Any, dir_fd: int | None = None, **named: Any) -> Any:
+            self._asked(name, path, arguments, dir_fd)
+            return original(path, *arguments, **named) if dir_fd is None else original(path, *arguments, dir_fd=dir_fd, **named)
+
+        asked.__name__ = asked.__qualname__ = name
+        asked.__doc__ = original.__doc__
+        setattr(os, name, asked)
+        for group in (os.supports_dir_fd, os.supports_effective_ids, os.supports_fd, os.supports_follow_symlinks):
+            if original in group:
+                group.add(asked)
+
+    def _asked(self, name: str, path: object, arguments: tuple[Any, ...], folder: int | None) -> None:
+        if getattr(self._thread, "busy", False):
+            return
+        self._thread.busy = True
+        try:
+            if name != "open":
+                self._looked(path, folder)
+            elif folder is not None and not (arguments and arguments[0] & WRITING):
+                relative = self._relative(path, folder)
+                if relative is not None:
+                    self.read(relative)
+        finally:
+            self._thread.busy = False
 
 
-def _heard(frame: FrameType | None, source: Source) -> bool:
-    """Return whether a file is asked for by code, and not by Python's own machinery."""
-    while frame is not None and (frame.f_code.co_filename == __file__ or NEUTRAL.search(frame.f_code.co_filename)):
+def _caller() -> FrameType | None:
+    """Return the frame that does what is heard of; None at the start of a program, and what the recorder does has none either."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename == __file__:
         frame = frame.f_back
-    if frame is None:
-        return True
-    if frame.f_code.co_filename.endswith(SHOWING[:2]):
-        return _shown(frame, source)
-    return not MACHINERY.search(frame.f_code.co_filename)
-
-
-def _shown(frame: FrameType | None, source: Source) -> bool:
-    """Return whether lines of source are asked for by code of ours, or as source, and not for a library's account of a stack."""
-    while frame is not None and frame.f_code.co_filename.endswith(SHOWING):
-        if frame.f_code.co_name in READING:
-            return True
-        frame = frame.f_back
-    return frame is not None and source.relative(frame.f_code.co_filename) is not None
+    return frame
 
 
 def _only_asks(frame: FrameType | None) -> bool:
-    names: list[str] = []
-    while frame is not None and len(names) < 2:
-        names.append(frame.f_code.co_name)
-        frame = frame.f_back
+    """Return whether a path's status is asked for only to see whether it is there."""
+    names = [one.f_code.co_name for one in (frame, frame and frame.f_back) if one]
     return not ASKING.isdisjoint(names)
 
 
-def _inside(folder: int, path: object) -> object:
-    """Return the path of what lies in a folder that is open."""
+def _opened_folder(descriptor: int) -> str | None:
     try:
-        return os.path.join(os.readlink(f"/proc/self/fd/{folder}"), os.fsdecode(path))  # type: ignore[arg-type]  # noqa: PTH115, PTH118
-    except (OSError, TypeError):
-        return path
+        return str(Path(f"/proc/self/fd/{descriptor}").readlink())
+    except OSError:
+        return None
 
 
-def _words(arguments: object) -> list[str]:
-    """Return a command as words, also those of a shell's."""
-    given: Sequence[Any] = arguments if isinstance(arguments, (list, tuple)) else [arguments]
-    return [word for one in given for word in _split(os.fsdecode(one))]
-
-
-def _split(text: str) -> list[str]:
+def _split(command: str) -> list[str]:
     try:
-        return [text, *shlex.split(text)] if " " in text else [text]
+        return shlex.split(command) if " " in command else []
     except ValueError:
-        return [text]
-
-
-def _wrap(name: str, looked: Callable[[object, dict[str, Any]], None]) -> None:
-    original = getattr(os, name)
-
-    def asked(path: Any, *arguments: Any, **named: Any) -> Any:
-        looked(path, named)
-        return original(path, *arguments, **named)
-
-    asked.__name__ = asked.__qualname__ = name
-    asked.__doc__ = original.__doc__
-    setattr(os, name, asked)
-    for group in (os.supports_dir_fd, os.supports_effective_ids, os.supports_fd, os.supports_follow_symlinks):
-        if original in group:
-            group.add(asked)
+        return command.split()
