@@ -32,8 +32,8 @@ class Marks(BaseModel, frozen=True, extra="forbid"):
     `modules`: module name -> path, of all that were imported. `roots`: modules that were asked for by name at run time. `programs`: modules
     that ran as `__main__`. `entered`: "path:qualname". `reads`: "path:name" read of a module object at run time. `attributes`: names asked
     for by `getattr`. `named`: "module:name" that a pickle named. `derived`: "path:class" -> what it inherits from libraries; `interfaces`:
-    the names that each of those has. `files`, `exists`, `absent`, `listings`: of the repository, and `status` of those whose
-    size or kind was asked for; `unfound`: where a module was looked for
+    the names that each of those has. `files`, `exists`, `absent`, `listings`: of the repository, and `status` of those whose size or kind
+    was asked for, each with the definition of ours that asked, as "path:asking path:qualname"; `unfound`: where a module was looked for
     in vain. `libraries`: first names of modules that were imported
     after the beginning; `present`: all there were. `processes`: how many have marked. `snapshot`: the source it ran.
     """

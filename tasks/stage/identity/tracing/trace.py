@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 from weakref import WeakKeyDictionary
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 
 from tasks.stage.identity.tracing.closure import Closure
 from tasks.stage.identity.tracing.data_files import data_hash
+from tasks.stage.identity.tracing.execution_code import is_execution
 from tasks.stage.identity.tracing.libraries import installed
 from tasks.stage.identity.tracing.marks import Marks
 from tasks.stage.identity.tracing.modules import Modules
@@ -93,11 +95,11 @@ _known: WeakKeyDictionary[Source, dict[tuple[tuple[str, str], ...], tuple[Module
 
 
 def _files(marks: Marks, source: Source) -> dict[str, str]:
-    found = {f"file {path}": data_hash(path, source.text(path)) for path in marks.files}
-    found |= {f"listing {path}": " ".join(source.listing(path)) for path in marks.listings}
-    for path in {*marks.exists, *marks.absent}:
+    found = {f"file {path}": data_hash(path, source.text(path)) for path in _counted(marks.files)}
+    found |= {f"listing {path}": " ".join(source.listing(path)) for path in _counted(marks.listings)}
+    for path in _counted((*marks.exists, *marks.absent)):
         found[f"exists {path}"] = "file" if source.is_file(path) else "folder" if source.is_folder(path) else ""
-    found |= {f"size {path}": str(len(source.text(path) or b"")) for path in marks.status}
+    found |= {f"size {path}": str(len(source.text(path) or b"")) for path in _counted(marks.status)}
     for path in marks.unfound:
         if source.is_file(path):
             found[f"module {path}"] = "added"
@@ -111,6 +113,12 @@ def _files(marks: Marks, source: Source) -> dict[str, str]:
         if shadow and not any(module.partition(".")[0] == name for module in marks.modules):
             found[f"module {name}"] = shadow
     return found
+
+
+def _counted(asked: Iterable[str]) -> set[str]:
+    """Return the paths that more than execution code asked for."""
+    parts = (one.split(":") for one in asked)
+    return {path for path, *reader in parts if not (reader and is_execution(reader[0], ":".join(reader[1:])))}
 
 
 def changes(old: Trace, marks: Marks, source: Source, *, cache: Path | None = None) -> tuple[Change, ...]:

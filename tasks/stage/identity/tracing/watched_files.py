@@ -23,9 +23,9 @@ from tasks.stage.identity.tracing.source import Source
 
 WRITING = os.O_WRONLY | os.O_RDWR
 # Who asks for something is who calls these.
-NEUTRAL = re.compile(r"<frozen (os|genericpath|posixpath|codecs|io|runpy)>|/pathlib(/\w+)?\.py$")
+NEUTRAL = re.compile(r"<frozen (os|genericpath|posixpath|codecs|io|runpy)>|/(pathlib(/\w+)?|zipfile)\.py$")
 # These look for modules and distributions; what they find out is no input of any code.
-MACHINERY = re.compile(r"<frozen importlib|/importlib/metadata/|/(pkg_resources|setuptools)/|/tasks/stage/identity/tracing/\w+\.py$")
+MACHINERY = re.compile(r"<frozen importlib|/(importlib/metadata|pkg_resources|setuptools|tasks/stage/identity/tracing)/|/sysconfig\.py$")
 # These read the lines of source for whoever asks them.
 LINES = re.compile(r"/(linecache|tokenize|inspect|traceback)\.py$")
 # These leave the status aside of what is there.
@@ -83,10 +83,21 @@ class WatchedFiles:
         if relative is not None and self._heard(_caller()):
             self.read(relative)
 
+    def _log(self, kind: str, relative: str) -> None:
+        """Note what was found out of a path, and which definition of ours wanted it, whose result may not count."""
+        frame = _caller()
+        while frame is not None:
+            path = self.source.relative(frame.f_code.co_filename)
+            if path is not None and not path.startswith("tasks/stage/identity/tracing/"):
+                self.marks.log(kind, relative, path, frame.f_code.co_qualname)
+                return
+            frame = frame.f_back
+        self.marks.log(kind, relative)
+
     def read(self, relative: str) -> None:
         """Note that a file was read. Raises SourceEdited if it isn't as it was when the run opened."""
         if not self.source.is_file(relative):
-            self.marks.log("listing" if self.source.is_folder(relative) else "absent", relative or ".")
+            self._log("listing" if self.source.is_folder(relative) else "absent", relative or ".")
             return
         if relative not in self._equal:
             self._equal.add(relative)
@@ -101,19 +112,19 @@ class WatchedFiles:
                     self.marks.log("unfrozen", relative, digest)
                 elif digest != self.source.digest_of(relative):
                     raise SourceEdited(f"{relative} was edited since this run began, and is read by it. Start the run again.")
-        self.marks.log("file", relative)
+        self._log("file", relative)
 
     def _looked(self, path: object, folder: object) -> None:
         relative = self._relative(path, folder)
         caller = _caller()
         if relative and self._heard(caller):
             kind = "absent" if not self.source.exists(relative) else "exists" if _only_asks(caller) else "status"
-            self.marks.log(kind, relative)
+            self._log(kind, relative)
 
     def _listed(self, path: object) -> None:
         relative = self._relative(path)
         if relative is not None and self._heard(_caller()):
-            self.marks.log("listing" if self.source.is_folder(relative) else "absent", relative or ".")
+            self._log("listing" if self.source.is_folder(relative) else "absent", relative or ".")
 
     def _starts(self, event: str, executable: object, arguments: object, folder: object) -> None:
         """Note the start of a program, and the files of the repository that its command names."""
