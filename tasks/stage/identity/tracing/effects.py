@@ -11,7 +11,7 @@ import ast
 from collections.abc import Iterable, Iterator
 
 from tasks.stage.identity.tracing.facts import Chain
-from tasks.stage.identity.tracing.mentions import bound_names, own_nodes
+from tasks.stage.identity.tracing.mentions import COMPREHENSIONS, bound_names, own_nodes
 from tasks.stage.identity.tracing.normal import FUNCTIONS, Style, is_docstring
 
 IMPURE: Chain = ("impure",)
@@ -125,6 +125,9 @@ class Needs:
                 ):
                     for child in children:
                         yield from () if (found := chain_of(child)) and found[0] in local else self._operand(child)
+                if isinstance(node, COMPREHENSIONS):
+                    targets = [generator.target for generator in node.generators]
+                    local = local | bound_names(own_nodes(targets))
                 yield from self.values(children, local)
 
     def _call(self, node: ast.Call, local: frozenset[str]) -> Iterator[Chain]:

@@ -10,6 +10,22 @@ EXECUTION: dict[str, str] = {
     "tasks/stage/": "the stage machinery moves bytes and decides nothing about them",
     "tasks/lineage/": "what lineage asks of artifacts that are made",
     "tasks/reporting/": "what the report shows of artifacts that are made",
+    "model/training/telemetry/progress.py": "progress and heartbeats: lines for the launcher, and files that are touched",
+    "model/training/telemetry/telemetry.py": "times, speed and memory of steps, which go to logs that are no part of an artifact's digest",
+    "model/training/launch/commands.py": "command lines of workers; what they compute follows from the job file alone",
+    "model/training/launch/lifeline.py": "workers end with their launcher, and report why",
+    "model/training/launch/processes.py": "starts workers, collects their last words, and ends them",
+    "model/training/launch/torchrun.py": "starts workers of one machine",
+    "model/training/launch/launch.py:_follow": "waits for workers; the speed that it returns is telemetry",
+    "model/training/launch/launch.py:_waiting": "a line of progress",
+    "model/training/launch/launch.py:_reason": "the text of an error",
+    "model/training/launch/launch.py:_resume_point": "a note on an error",
+    "model/training/launch/launch.py:_let_others_end": "a wait before an error",
+    "model/training/launch/launch.py:_sigterm_raises": "a signal becomes an error",
+    "model/training/launch/launch.py:_Terminated": "that error",
+    "model/hardware/peak.py": "the peak that MFU is relative to",
+    "model/hardware/flops.py": "the operations that MFU counts",
+    "model/hardware/resident.py": "memory of a process",
 }
 
 FOLDERS = tuple(name for name in EXECUTION if name.endswith("/"))

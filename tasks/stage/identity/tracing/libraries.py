@@ -35,12 +35,18 @@ UNCOUNTED = {
     "typing-extensions": "names of types",
     "typing-inspection": "names of types",
     "annotated-types": "names of types",
+    "hypothesis": "tests of libraries",
+    "pytest": "tests of libraries",
+    "cloudpickle": "objects on their way between processes",
+    "networkx": "graphs that torch compiles, and drawings",
+    "sympy": "shapes of graphs that torch compiles",
+    "mpmath": "a part of sympy",
+    "sitecustomize": "it runs when Python starts, and differs between parent and child",
+    "usercustomize": "it runs when Python starts",
 }
 UNUSED = {
     ("torch", "jinja2"): "templates of kernels that it compiles itself",
-    ("torch", "networkx"): "graphs that it compiles",
     ("torch", "fsspec"): "checkpoints that it writes itself, which we don't use",
-    ("torch", "sympy"): "shapes of graphs that it compiles",
 }
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -69,8 +75,9 @@ class Installed:
             found[name] = self.versions[name]
             waiting += [(other, name) for other in self.requires.get(name, [])]
         for root in sorted(set(roots)):
-            if root not in self.modules and root not in sys.stdlib_module_names and not root.startswith("_"):
-                found[root] = _loose(root)
+            ours = root in UNCOUNTED or root in sys.stdlib_module_names or root.startswith("_")
+            if root not in self.modules and not ours and (loose := _loose(root)):
+                found[root] = loose
         return found
 
 
@@ -142,13 +149,13 @@ def _normal(name: str) -> str:
 
 @lru_cache(maxsize=512)
 def _loose(module: str) -> str:
-    """Return the hash of a module that belongs to no distribution, or "absent"."""
+    """Return the hash of a module that belongs to no distribution; "" if there is none."""
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         spec = None
     if spec is None:
-        return "absent"
+        return ""
     if spec.origin is None or not Path(spec.origin).is_file():
         return "present"
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:24]

@@ -118,6 +118,8 @@ class Purity:
         return False
 
     def _built_in(self, path: str, handed: bool, passed: tuple[Chain, ...], chain: Chain) -> bool:
+        if chain[0] == "vars" and passed and all(end.library for one in passed for end in self._ends(path, one)):
+            return True
         if chain[0] in ACTING or not hasattr(builtins, chain[0]):
             return False
         calls = handed or any(item.kind in ("def", "class") for one in passed for s in self.modules.follow(path, one) for item in s.items)

@@ -29,7 +29,8 @@ MACHINERY = re.compile(r"<frozen importlib|/(importlib/metadata|pkg_resources|se
 # These read the lines of source for whoever asks them.
 LINES = re.compile(r"/(linecache|tokenize|inspect|traceback)\.py$")
 # These leave the status aside of what is there.
-ASKING = frozenset({"exists", "lexists", "isfile", "isdir", "islink", "ismount", "is_file", "is_dir", "is_symlink", "is_mount", "realpath"})
+ASKING = frozenset({"exists", "lexists", "isfile", "isdir", "islink", "ismount", "is_file", "is_dir", "is_symlink", "is_mount"})
+RESOLVING = frozenset({"realpath", "_joinrealpath", "resolve"})
 STARTS = frozenset({"subprocess.Popen", "os.posix_spawn", "os.exec", "os.spawn"})
 EVENTS = STARTS | {"open", "os.listdir", "os.scandir", "os.system", "pickle.find_class"}
 
@@ -118,6 +119,8 @@ class WatchedFiles:
         relative = self._relative(path, folder)
         caller = _caller()
         if relative and self._heard(caller):
+            if _only_finds_its_way(caller) and self.source.exists(relative):
+                return
             kind = "absent" if not self.source.exists(relative) else "exists" if _only_asks(caller) else "status"
             self._log(kind, relative)
 
@@ -168,13 +171,17 @@ class WatchedFiles:
         while frame is not None and NEUTRAL.search(frame.f_code.co_filename):
             frame = frame.f_back
         if frame is None or not LINES.search(frame.f_code.co_filename):
-            return frame is None or not MACHINERY.search(frame.f_code.co_filename)
+            return frame is None or not (MACHINERY.search(frame.f_code.co_filename) or self._is_execution(frame))
         while frame is not None and LINES.search(frame.f_code.co_filename):
             if frame.f_code.co_name in ("getsource", "getsourcelines"):
                 return True
             frame = frame.f_back
-        relative = None if frame is None else self.source.relative(frame.f_code.co_filename)
-        return relative is not None and not is_execution(relative)
+        ours = frame is not None and self.source.relative(frame.f_code.co_filename) is not None
+        return ours and frame is not None and not self._is_execution(frame)
+
+    def _is_execution(self, frame: FrameType) -> bool:
+        relative = self.source.relative(frame.f_code.co_filename)
+        return relative is not None and is_execution(relative, frame.f_code.co_qualname)
 
     def _wrap(self, name: str) -> None:
         original = getattr(os, name)
@@ -217,6 +224,12 @@ def _only_asks(frame: FrameType | None) -> bool:
     """Return whether a path's status is asked for only to see whether it is there."""
     names = [one.f_code.co_name for one in (frame, frame and frame.f_back) if one]
     return not ASKING.isdisjoint(names)
+
+
+def _only_finds_its_way(frame: FrameType | None) -> bool:
+    """Return whether a path is looked at only to follow links on the way."""
+    names = [one.f_code.co_name for one in (frame, frame and frame.f_back) if one]
+    return not RESOLVING.isdisjoint(names)
 
 
 def _opened_folder(descriptor: int) -> str | None:
