@@ -15,6 +15,10 @@ from flows.recipe.schema import Recipe
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
+from tasks.stage.execution.trace_check import TraceChecker
+from tasks.stage.identity.key import compute_address
+from tasks.stage.identity.tracing.marks import Marks
+from tasks.stage.identity.tracing.source import Source
 from tasks.stage.store.artifact import Artifact, content_digest, list_files
 from tasks.stage.store.origin import origin
 from tasks.stage.store.store import Store
@@ -27,8 +31,9 @@ PARTS = (
     *("books/one.txt", "truth/clean.parquet", "world.json"),
     *("sft/rows", "preference/rows", "metrics.json", "verdict.json", "verdict.txt"),
 )
-# What a gate and the check of the sources ask for.
-METRICS = {"passed": 1.0, "overruled": 0.0, "documents.universe": 1.0}
+# What the check of the sources and a gate ask for.
+METRICS = {"documents.universe": 1.0}
+VERDICT = b'{"rows": [{"verdict": "passed"}], "overruled": ""}'
 
 
 def planned(recipe: Recipe, home: Path) -> list[Decision]:
@@ -41,9 +46,13 @@ def planned(recipe: Recipe, home: Path) -> list[Decision]:
 
 def stand_in(store: Store, decision: Decision) -> None:
     """Commit an artifact with the decided key, so that the plan knows the keys of later stages."""
-    made = written(store.scratch("stand-in") / "output", {name: f"{decision.key} {name}".encode() for name in PARTS})
-    files, location = list_files(made), store.location_of(decision.stage, "universe", decision.key)
+    contents = {name: f"{decision.key} {name}".encode() for name in PARTS}
+    made = written(store.scratch("stand-in") / "output", {**contents, "verdict.json": VERDICT})
+    trace, marks = TraceChecker(store, Source.of(), None).save(Marks())
+    address = compute_address(decision.key, trace.hash)
+    files, location = list_files(made), store.location_of(decision.stage, "universe", address)
     made_by = {"stage": decision.stage, "label": "universe", "key": decision.key, "location": location, "origin": origin("", "")}
+    made_by |= {"address": address, "trace": trace.hash, "marks": marks}
     given: dict[str, Any] = {"config": {}, "ingredients": {}, "inputs": {}, "cost": {}, "metrics": METRICS}
     store.commit(made, Artifact(files=files, digest=content_digest(files), **made_by, **given))
 

@@ -13,22 +13,22 @@ from tasks.stage.identity.tracing.source import Source
 from tasks.stage.store.store import Store
 from tests.tasks.toys import Learn, Toys, Workshop
 
-INTERRUPTED = '''
+INTERRUPTED = """
     executed("learn")
     begun = work.resume / "begun.txt"
     if not begun.exists():
         begun.write_text(first())
         raise KeyboardInterrupt
     begun.write_text(begun.read_text() + second())
-    (work.output / "begun.txt").write_text(begun.read_text())'''
-PARTS = '''
+    (work.output / "begun.txt").write_text(begun.read_text())"""
+PARTS = """
 def first():
     return "first"
 
 def second():
     return " second"
 
-@stage(model=True)'''
+@stage(model=True)"""
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from uuid import UUID
 
@@ -20,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from tasks.stage.identity.key import UnstableValue, compute_key, flatten, library_versions, stable
+from tasks.stage.identity.key import KEY_DIGITS, UnstableValue, compute_address, compute_key, flatten, stable
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=4)
 NAMES = st.text(st.sampled_from('ab.[]0"é '), max_size=4)
@@ -162,7 +161,9 @@ def test_a_key_changes_with_the_stage_and_with_every_ingredient() -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_a_library_counts_by_its_version_without_the_build_and_a_missing_one_is_named() -> None:
-    assert library_versions(("torch",)) == {"library.torch": version("torch").split("+")[0]}
-    with pytest.raises(PackageNotFoundError, match=r"no-such-library .*install it"):
-        library_versions(("no-such-library",))
+def test_an_address_begins_as_its_key_does_and_differs_with_key_and_trace() -> None:
+    keys, traces = [f"{number:064x}" for number in range(2)], ["a" * 64, "b" * 64]
+    addresses = {compute_address(key, trace) for key in keys for trace in traces}
+    assert len(addresses) == 4
+    assert {len(address) for address in addresses} == {64}
+    assert all(compute_address(key, "a" * 64).startswith(key[:KEY_DIGITS]) for key in keys)
