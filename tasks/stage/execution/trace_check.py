@@ -15,6 +15,10 @@ from tasks.stage.store.store import Store
 from tasks.stage.store.traces import read_trace, save_trace
 
 
+TELLING = {kind: number for number, kind in enumerate(("ran", "file", "listing", "library", "python", "statement", "mentioned"))}
+"""Kinds of changes that say most, in this order; what follows from them comes after."""
+
+
 class TraceChecker:
     """Says whether the traces of records hold on `source`. Equal marks are looked up and computed once. `cache`: a folder, or None."""
 
@@ -58,9 +62,10 @@ class TraceChecker:
         return today is not None and today.hash == record.trace
 
     def changes(self, record: Artifact) -> tuple[Change, ...]:
-        """Return what has changed of all that the execution read; nothing if either trace is missing."""
+        """Return what has changed of all that the execution read, the most telling first; nothing if either trace is missing."""
         recorded, today = self.recorded(record), self.today(record)
-        return () if recorded is None or today is None else differences(recorded, today)
+        found = () if recorded is None or today is None else differences(recorded, today)
+        return tuple(sorted(found, key=lambda change: TELLING.get(change.kind, len(TELLING))))
 
     def manifest(self, snapshot: str) -> Path:
         """Return the manifest of another snapshot beside that of the source."""
