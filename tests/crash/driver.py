@@ -51,7 +51,9 @@ class Death:
     def find_workers(self) -> None:
         """Have the workers at hand, since looking for them takes longer than a checkpoint."""
         if self.victim == "workers" and not self.workers and (self.resume / "run" / "worker-0.log").exists():
-            self.workers = [child for child in psutil.Process().children() if "model.training.launch.worker" in child.cmdline()]
+            self.workers = [
+                child for child in psutil.Process().children(recursive=True) if "model.training.launch.worker" in child.cmdline()
+            ]
 
     def hook(self, event: str, arguments: tuple[Any, ...]) -> None:
         """Called by Python at every event of its own, this one's file operations included."""

@@ -1,7 +1,7 @@
 """The toy pipeline in a process of its own: `python -m tests.crash.toy FOLDER STORE DATABASE WHAT [LOG]`.
 
 WHAT: `sleep`: `learn` works until it is ended; `compute`: `learn` is deep in a library, where Python handles no signal; a number: as many
-rounds, each of other words, in step with others that share FOLDER's parent. LOG: the file that every body writes a line into.
+rounds, each of other words, in step with others that share FOLDER's parent. LOG: a file for a line of each body that was executed.
 """
 
 from __future__ import annotations
@@ -23,17 +23,8 @@ COMPUTE = 'executed("learn"); print("learning", flush=True); __import__("hashlib
 
 def main(folder: Path, store: str, database: str, what: str, log: str = "") -> None:
     """Run the pipeline."""
-    round_ = [0]
-
-    def note(stage: str) -> None:
-        if log:
-            with Path(log).open("a") as stream:
-                stream.write(f"{stage} {round_[0]}\n")
-            time.sleep(0.05)
-
     folder.mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
-        patch.setattr(toys, "executed", note)
         workshop = toys.Workshop(folder, patch)
         workshop.store, workshop.tracking, workshop.home = store, database, Path(store).parent / "home"
         if what in ("sleep", "compute"):
@@ -41,9 +32,12 @@ def main(folder: Path, store: str, database: str, what: str, log: str = "") -> N
             with stoppable():
                 workshop.run()
             return
-        for round_[0] in range(int(what)):
-            _meet(folder.parent / f"round-{round_[0]}")
-            run = workshop.run(toys.Toys(collect=toys.Collect(words=f"the cat {round_[0]}")))
+        for number in range(int(what)):
+            _meet(folder.parent / f"round-{number}")
+            run = workshop.run(toys.Toys(collect=toys.Collect(words=f"the cat {number}")))
+            if log:
+                with Path(log).open("a") as stream:
+                    stream.writelines(f"{stage} {number}\n" for stage in workshop.executed)
             print(*(f"{place}={artifact.digest}" for place, artifact in sorted(run.artifacts.items())), flush=True)
 
 

@@ -74,7 +74,7 @@ def process_of(record: RunRecord) -> psutil.Process | None:
 
 
 def kill_workers(record: RunRecord) -> None:
-    """Kill the process groups that a dead run launched; their environment carries the run's process id."""
+    """Kill the process groups of the bodies and workers that a dead run started; their environment carries the run's process id."""
     if record.host == socket.gethostname() and process_of(record) is None:
         for process in _launched_by(record.pid):
             with suppress(ProcessLookupError):
@@ -84,7 +84,7 @@ def kill_workers(record: RunRecord) -> None:
 def _launched_by(pid: int) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.environ().get("FOLIO_LAUNCHER") == str(pid):
+            if process.environ().get("FOLIO_RUN") == str(pid):
                 yield process
 
 
