@@ -14,6 +14,9 @@ from pathlib import Path
 
 import psutil
 
+from tasks.stage.identity.key import KEY_DIGITS
+from tasks.stage.store.index import ADDRESS_DIGITS
+
 ROOT = Path(__file__).parents[2]
 RECIPE = Path(__file__).parent / "recipe.yaml"
 GONE_SECONDS = 60.0
@@ -64,8 +67,8 @@ class Bench:
         record = self.known.get(kill.position)
         if record and kill.position in self.whole():
             # A shard that came in beside the one that was killed: it is to be made under this launch's eyes.
-            shutil.rmtree(self.store / record.location)
-        target = self.store / record.location if record else self.store
+            shutil.rmtree(self.store / self.records()[kill.position].location)
+        target = self.store / record.location[: KEY_DIGITS - ADDRESS_DIGITS] if record else self.store
         staging = self.store / ".staging" / f"{record.stage}-{record.key[:16]}" if record else self.store
         command = [
             sys.executable,
