@@ -20,9 +20,10 @@ from typing import Any
 
 from model.training.checkpoint.record import CheckpointRecord
 from model.training.job import Job
-from model.training.launch.commands import ROOT, commands, torchrun_command
+from model.training.launch.commands import ROOT, WORKER, commands, torchrun_command
 from model.training.launch.lifeline import STOPPED
 from model.training.launch.processes import WorkerProcesses
+from model.training.launch.recording import expect_workers
 from model.training.telemetry.progress import Progress, ProgressReader, have_joined, silent_workers
 from model.training.telemetry.step_log import read_lines
 
@@ -56,6 +57,7 @@ def launch(
     directory.mkdir(parents=True)
     job_file = directory / "job.json"
     job_file.write_text(job.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    expect_workers(directory, WORKER, job.resources.parallel.workers)
     with _sigterm_raises(), WorkerProcesses(commands(job, job_file), directory) as processes:
         try:
             if launcher == "torchrun" and job.resources.parallel.nodes > 1:

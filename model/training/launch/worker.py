@@ -15,6 +15,7 @@ import warnings
 from pathlib import Path
 
 from model.training.launch.lifeline import STOPPED, die_with_launcher, report_error
+from model.training.launch.recording import require_recording
 
 
 class JobNotVisibleError(OSError):
@@ -74,6 +75,7 @@ def main(path: Path) -> int:
 
 
 if __name__ == "__main__":
+    require_recording(Path(sys.argv[1]).parent, "model.training.launch.worker", sys.argv[1:])
     try:
         code = main(Path(sys.argv[1]))
     except BaseException as error:  # noqa: BLE001  # whatever it is, it is reported, printed, and made an exit code

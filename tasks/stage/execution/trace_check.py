@@ -14,7 +14,6 @@ from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Store
 from tasks.stage.store.traces import read_trace, save_trace
 
-
 TELLING = {kind: number for number, kind in enumerate(("ran", "file", "listing", "library", "python", "statement", "mentioned"))}
 """Kinds of changes that say most, in this order; what follows from them comes after."""
 

@@ -15,6 +15,7 @@ EXECUTION: dict[str, str] = {
     "model/training/launch/commands.py": "command lines of workers; what they compute follows from the job file alone",
     "model/training/launch/lifeline.py": "workers end with their launcher, and report why",
     "model/training/launch/processes.py": "starts workers, collects their last words, and ends them",
+    "model/training/launch/recording.py": "has workers recorded",
     "model/training/launch/torchrun.py": "starts workers of one machine",
     "model/training/launch/launch.py:_follow": "waits for workers; the speed that it returns is telemetry",
     "model/training/launch/launch.py:_waiting": "a line of progress",

@@ -41,6 +41,8 @@ class MarkFile:
         os.close(flags)
         self._log = os.open(self.folder / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self.log("start", VERSION, os.getpid(), os.getppid(), self.snapshot, ".".join(map(str, sys.version_info[:3])), str(self.root))
+        if rank := os.environ.get("RANK") or os.environ.get("SLURM_PROCID"):
+            self.log("rank", rank)
 
     def _forked(self) -> None:
         """Go on in files of this process; what it had loaded is written again."""

@@ -105,6 +105,7 @@ class _Collected:
         self.started: dict[int, int] = {}
         self.replaced: list[int] = []
         self.pids: list[int] = []
+        self.ranks: set[tuple[str, str]] = set()
         self.parents: list[int] = []
         self.python = self.snapshot = ""
 
@@ -119,6 +120,8 @@ class _Collected:
         _, _, pid, parent, self.snapshot, self.python, root = lines[0]
         self.parents.append(parent)
         self.pids.append(pid)
+        ranks = [values[0] for kind, *values in lines if kind == "rank"]
+        self.ranks |= {(values[0], rank) for kind, *values in lines if kind == "program" for rank in ranks}
         for kind, *values in lines[1:]:
             if kind == "module":
                 name, path, qualnames, first = values
@@ -133,6 +136,8 @@ class _Collected:
                 self.interfaces[values[0]] = tuple(values[1])
             elif kind == "started":
                 self.started[pid] = self.started.get(pid, 0) + 1
+            elif kind == "rank":
+                continue  # it is known by now
             elif kind == "replaced":
                 self.replaced.append(pid)
             else:
@@ -141,6 +146,13 @@ class _Collected:
     def require_all(self, folder: Path) -> None:
         if not self.parents:
             raise MissingMarks(f"{folder}: no process has marked")
+        for expected in folder.glob("*.expected"):
+            for worker in json.loads(expected.read_text(encoding="utf-8")):
+                if (worker["program"], str(worker["rank"])) not in self.ranks:
+                    raise MissingMarks(
+                        f"{worker['name']} ({worker['program']}) has left no marks in {folder}, so what it ran is not known: it must see "
+                        "that folder under this name"
+                    )
         missing = [pid for pid, count in self.started.items() if self.parents.count(pid) < count]
         missing += [pid for pid in self.replaced if self.pids.count(pid) <= self.replaced.count(pid)]
         if missing:
