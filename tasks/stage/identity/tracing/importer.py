@@ -25,7 +25,7 @@ BOOTSTRAP = "tasks/stage/identity/tracing/bootstrap"
 STATIC = frozenset({"IMPORT_NAME", "IMPORT_FROM", "IMPORT_STAR"})
 FROZEN = ("<frozen importlib._bootstrap>", "<frozen importlib._bootstrap_external>")
 # These read a class's module to evaluate its annotations, whose names count already.
-NAMESPACE_READERS = ("/pydantic/", "/typing.py", "/typing_extensions.py", "/dataclasses.py", "/pydantic_settings/")
+NAMESPACE_READERS = ("/torch/_dynamo/", "/pydantic/", "/typing.py", "/typing_extensions.py", "/dataclasses.py", "/pydantic_settings/")
 PLAIN = frozenset({"__spec__", "__path__", "__name__", "__file__", "__loader__", "__package__", "__class__", "__builtins__", "__cached__"})
 
 
@@ -39,6 +39,7 @@ class Importer:
         self._module_type = _recorded_type(self)
         self._paths: dict[str, str] = {}
         self._loaded: set[str] = set()
+        self._namespaces: dict[str, dict[str, Any]] = {}
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
         """Return the spec of a module of the repository; None for a library's, whose first name is noted."""
@@ -93,9 +94,15 @@ class Importer:
         namespace["__builtins__"] = own
         self._paths[module.__name__] = relative
         self._loaded.add(relative)
+        self._namespaces[str(self.source.root / relative)] = own
         self.marks.module(module.__name__, relative, names, lambda region: own.__setitem__(MARK, region))
         module.__class__ = self._module_type
         exec(code, namespace)
+
+    def mark(self, filename: str, number: int) -> None:
+        """Mark a definition of a file that is imported."""
+        region = self._namespaces[filename][MARK] if filename in self._namespaces else builtins.__dict__[MARK]
+        region[number] = 1
 
     def note_classes(self) -> None:
         """Note what the classes of all imported modules inherit from libraries."""
@@ -133,6 +140,8 @@ class Importer:
     def _hasattr(self, owner: Any, name: str) -> bool:
         self._asked(owner, name)
         return hasattr(owner, name)
+
+    _getattr._torchdynamo_disable = _hasattr._torchdynamo_disable = True  # type: ignore[attr-defined]
 
     def _asked(self, owner: Any, name: object) -> None:
         if not isinstance(owner, ModuleType) and isinstance(name, str):

@@ -11,12 +11,13 @@ import mmap
 import os
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
 
 CAPACITY = 1 << 17  # definitions in one process; the file is sparse
-VERSION = 1
+VERSION = 2
 
 
 class MarkFile:
@@ -40,7 +41,8 @@ class MarkFile:
         self.flags = memoryview(mmap.mmap(flags, CAPACITY))
         os.close(flags)
         self._log = os.open(self.folder / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        self.log("start", VERSION, os.getpid(), os.getppid(), self.snapshot, ".".join(map(str, sys.version_info[:3])), str(self.root))
+        python = ".".join(map(str, sys.version_info[:3]))
+        self.log("start", VERSION, os.getpid(), os.getppid(), time.time_ns(), self.snapshot, python, str(self.root))
         if rank := os.environ.get("RANK") or os.environ.get("SLURM_PROCID"):
             self.log("rank", rank)
 

@@ -63,8 +63,8 @@ class Marks(BaseModel, frozen=True, extra="forbid"):
     def read(cls, folder: Path) -> Marks:
         """Unite the marks of all processes that marked in a folder. Raises MissingMarks if one of them is missing or its marks are torn."""
         collected = _Collected()
-        for log in sorted(folder.glob("*.log")):
-            collected.add(log)
+        for log, text in sorted(((log, log.read_text(encoding="utf-8")) for log in folder.glob("*.log")), key=lambda one: _started(one[1])):
+            collected.add(log, text)
         collected.require_all(folder)
         return collected.marks()
 
@@ -96,6 +96,12 @@ def _require_unchanged(root: str, path: str, digest: str) -> None:
         raise SourceEdited(f"{path} was edited after this execution had read it. Start the run again.")
 
 
+def _started(text: str) -> int:
+    """Return when the process of a log began; what it read first comes first."""
+    first = json.loads(text.partition("\n")[0] or "[]")
+    return int(first[4]) if first[:2] == ["start", VERSION] else 0
+
+
 class _Collected:
     def __init__(self) -> None:
         self.sets: dict[str, dict[str, None]] = {}  # in the order in which they were written
@@ -109,15 +115,14 @@ class _Collected:
         self.parents: list[int] = []
         self.python = self.snapshot = ""
 
-    def add(self, log: Path) -> None:
-        text = log.read_text(encoding="utf-8")
+    def add(self, log: Path, text: str) -> None:
         flags = log.with_suffix(".flags").read_bytes()
         if not text.endswith("\n"):
-            raise MissingMarks(f"{log}: its last line is torn")
+            raise MissingMarks(f"{log}: its last line is torn" if text else f"{log}: a process was ended before it could mark")
         lines = [json.loads(line) for line in text.splitlines()]
         if lines[0][:2] != ["start", VERSION]:
             raise MissingMarks(f"{log}: begins with {lines[0]}, not with a handshake of version {VERSION}")
-        _, _, pid, parent, self.snapshot, self.python, root = lines[0]
+        _, _, pid, parent, _, self.snapshot, self.python, root = lines[0]
         self.parents.append(parent)
         self.pids.append(pid)
         ranks = [values[0] for kind, *values in lines if kind == "rank"]

@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+from tasks.stage.identity.tracing.compiled_code import DynamoPatch
 from tasks.stage.identity.tracing.importer import Importer, execute_files_with
 from tasks.stage.identity.tracing.mark_file import MarkFile
 from tasks.stage.identity.tracing.source import ROOT, Source
@@ -44,7 +45,7 @@ class Recorder:
                 del sys.modules[name]
             elif "." not in name:
                 self.file.log("preloaded", name)
-        sys.meta_path.insert(0, self.importer)
+        sys.meta_path[:0] = [self.importer, DynamoPatch(self.importer.mark)]
         execute_files_with(self.importer)
         WatchedFiles(self.file, self.source, settle).install()
 

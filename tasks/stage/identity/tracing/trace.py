@@ -7,21 +7,21 @@ import json
 import platform
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
 
-from tasks.stage.identity.tracing.closure import Closure
-from tasks.stage.identity.tracing.data_files import data_hash
+from tasks.stage.identity.tracing.changes import Change, differences_of
+from tasks.stage.identity.tracing.code.closure import Closure
+from tasks.stage.identity.tracing.code.modules import Modules
+from tasks.stage.identity.tracing.code.normal import data_hash
+from tasks.stage.identity.tracing.code.purity import Purity
 from tasks.stage.identity.tracing.execution_code import is_execution
 from tasks.stage.identity.tracing.libraries import installed
 from tasks.stage.identity.tracing.marks import Marks
-from tasks.stage.identity.tracing.modules import Modules
-from tasks.stage.identity.tracing.purity import Purity
 from tasks.stage.identity.tracing.source import Source
 
-Kind = Literal["ran", "mentioned", "statement", "import", "file", "listing", "exists", "absent", "library", "python"]
+__all__ = ["Change", "Trace", "changes", "differences", "trace_of"]
 
 
 class Trace(BaseModel, frozen=True, extra="forbid"):
@@ -34,30 +34,6 @@ class Trace(BaseModel, frozen=True, extra="forbid"):
         """Hex sha256 of all entries."""
         text = json.dumps(sorted(self.entries.items()), ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-class Change(BaseModel, frozen=True):
-    """One entry in which two traces differ; `str(change)` says it as a sentence."""
-
-    kind: str
-    path: str
-    name: str
-    change: Literal["changed", "added", "gone"]
-    old: str = ""
-    new: str = ""
-
-    def __str__(self) -> str:
-        """Return a sentence such as "ran `spans` in data/dedup/words.py, which changed"."""
-        what = {"changed": "which changed", "added": "which was added", "gone": "which is gone"}[self.change]
-        if self.kind in ("ran", "mentioned"):
-            return f"{'ran' if self.kind == 'ran' else 'mentions'} `{self.name}` in {self.path}, {what}"
-        if self.kind == "file":
-            return f"reads {self.path}, {what}"
-        if self.kind == "library":
-            return f"library {self.path}: {self.old or 'none'} -> {self.new or 'none'}"
-        if self.kind == "python":
-            return f"Python: {self.old} -> {self.new}"
-        return f"{self.kind} {self.path}{f' `{self.name}`' if self.name else ''}, {what}"
 
 
 def trace_of(marks: Marks, source: Source, *, cache: Path | None = None) -> Trace:
@@ -96,7 +72,7 @@ _known: WeakKeyDictionary[Source, dict[tuple[tuple[str, str], ...], tuple[Module
 
 def _files(marks: Marks, source: Source) -> dict[str, str]:
     found = {f"file {path}": data_hash(path, source.text(path)) for path in _counted(marks.files)}
-    found |= {f"listing {path}": " ".join(source.listing(path)) for path in _counted(marks.listings)}
+    found |= {f"listing {path}": "\n".join(source.listing(path)) for path in _counted(marks.listings)}
     for path in _counted((*marks.exists, *marks.absent)):
         found[f"exists {path}"] = "file" if source.is_file(path) else "folder" if source.is_folder(path) else ""
     found |= {f"size {path}": str(len(source.text(path) or b"")) for path in _counted(marks.status)}
@@ -127,13 +103,5 @@ def changes(old: Trace, marks: Marks, source: Source, *, cache: Path | None = No
 
 
 def differences(old: Trace, new: Trace) -> tuple[Change, ...]:
-    """Return the entries in which two traces differ."""
-    found = []
-    for entry in sorted({*old.entries, *new.entries}):
-        before, after = old.entries.get(entry), new.entries.get(entry)
-        if before != after:
-            kind, _, rest = entry.partition(" ")
-            path, _, name = rest.partition(":")
-            change: Literal["changed", "added", "gone"] = "added" if before is None else "gone" if after is None else "changed"
-            found.append(Change(kind=kind, path=path, name=name, change=change, old=before or "", new=after or ""))
-    return tuple(found)
+    """Return the entries in which two traces differ, the most telling first."""
+    return differences_of(old.entries, new.entries)

@@ -31,6 +31,8 @@ LINES = re.compile(r"/(linecache|tokenize|inspect|traceback)\.py$")
 # These leave the status aside of what is there.
 ASKING = frozenset({"exists", "lexists", "isfile", "isdir", "islink", "ismount", "is_file", "is_dir", "is_symlink", "is_mount"})
 RESOLVING = frozenset({"realpath", "_joinrealpath", "resolve"})
+# These ask for source to show it in messages.
+SHOWN = re.compile(r"/torch/(_dynamo|fx|_logging|utils)/")
 STARTS = frozenset({"subprocess.Popen", "os.posix_spawn", "os.exec", "os.spawn"})
 EVENTS = STARTS | {"open", "os.listdir", "os.scandir", "os.system", "pickle.find_class"}
 
@@ -172,10 +174,12 @@ class WatchedFiles:
             frame = frame.f_back
         if frame is None or not LINES.search(frame.f_code.co_filename):
             return frame is None or not (MACHINERY.search(frame.f_code.co_filename) or self._is_execution(frame))
+        source = False
         while frame is not None and LINES.search(frame.f_code.co_filename):
-            if frame.f_code.co_name in ("getsource", "getsourcelines"):
-                return True
+            source |= frame.f_code.co_name in ("getsource", "getsourcelines")
             frame = frame.f_back
+        if source:
+            return frame is None or not SHOWN.search(frame.f_code.co_filename)
         ours = frame is not None and self.source.relative(frame.f_code.co_filename) is not None
         return ours and frame is not None and not self._is_execution(frame)
 

@@ -10,13 +10,15 @@ import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from tasks.stage.identity.tracing.facts import Chain
-from tasks.stage.identity.tracing.normal import FUNCTIONS, Style, is_docstring
+from tasks.stage.identity.tracing.code.facts import Chain
+from tasks.stage.identity.tracing.code.normal import FUNCTIONS, Style, is_docstring
 from tasks.stage.identity.tracing.source import parse
 
 SCOPES = (*FUNCTIONS, ast.ClassDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 LONGEST = 120
+# These take types, which may be written as text.
+TYPED = frozenset({"ForwardRef", "TypeAdapter", "NewType", "TypeVar", "create_model"})
 
 
 @dataclass
@@ -81,6 +83,14 @@ class Reader:
         elif isinstance(node, ast.Call):
             self._read(node.func, scopes, called=True)
             self.read([*node.args, *node.keywords], scopes)
+            name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if name in TYPED:
+                for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
+                    self.annotation(argument, scopes)
+        elif isinstance(node, ast.Subscript):
+            self.read([node.value, node.slice], scopes)
+            if _is_type(node.slice):
+                self.annotation(node.slice, scopes)
         else:
             self.read(ast.iter_child_nodes(node), scopes)
 
@@ -169,6 +179,12 @@ class Reader:
         self.found.names.add((name, *chain))
         if not called and not chain:
             self.found.values.add(name)
+
+
+def _is_type(node: ast.expr) -> bool:
+    """Return whether text in a subscript may be the name of a type."""
+    parts = node.elts if isinstance(node, ast.Tuple) else [node]
+    return any(isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value[:1].isupper() for part in parts)
 
 
 def words(text: str) -> Iterator[str]:

@@ -10,8 +10,8 @@ import builtins
 import re
 import sys
 
-from tasks.stage.identity.tracing.facts import Chain, Item
-from tasks.stage.identity.tracing.modules import Modules, Step
+from tasks.stage.identity.tracing.code.facts import Chain, Item
+from tasks.stage.identity.tracing.code.modules import Modules, Step
 
 HARMLESS = re.compile(
     "(__future__|abc|base64|collections|contextlib|contextvars|dataclasses|datetime|decimal|enum|fractions|functools|hashlib|itertools|json|"

@@ -5,16 +5,16 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from tasks.stage.identity.tracing.effects import Needs, chain_of
+from tasks.stage.identity.tracing.code.effects import Needs, chain_of
+from tasks.stage.identity.tracing.code.facts import FileFacts, Item, Piece, facts_key, keep_facts, kept_facts, short_hash
+from tasks.stage.identity.tracing.code.mentions import Found, Reader, aliases, bound_names, imported, own_nodes
+from tasks.stage.identity.tracing.code.normal import FUNCTIONS, Style, Writer, is_docstring
 from tasks.stage.identity.tracing.execution_code import EXECUTION, is_execution_module
-from tasks.stage.identity.tracing.facts import FileFacts, Item, Piece, facts_key, keep_facts, kept_facts, short_hash
-from tasks.stage.identity.tracing.mentions import Found, Reader, aliases, bound_names, imported, own_nodes
-from tasks.stage.identity.tracing.normal import FUNCTIONS, Style, Writer, is_docstring
 from tasks.stage.identity.tracing.source import Source
 
 READS_NO_ANNOTATION = frozenset({"functools", "contextlib", "abc", "typing", "typing_extensions", "torch", "dataclasses", "enum"})
 # Facts that other rules have found are none.
-RULES = short_hash("\n".join([repr(sorted(EXECUTION)), *(path.read_text() for path in sorted(Path(__file__).parent.glob("*.py")))]))
+RULES = short_hash("\n".join([repr(sorted(EXECUTION)), *(path.read_text("utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))]))
 
 
 def module_name(path: str) -> str:

@@ -2,16 +2,30 @@
 
 Two texts are equal if and only if the trees are, apart from comments, docstrings, formatting, line numbers, annotations that nothing
 reads, `Field(description=)` and the words of log messages. They are equal on every Python that parses the code. What is left out of the
-text is kept aside, for the rare code that reads it.
+text is kept aside, for the rare code that reads it. Of SQL, neither comments nor white space count; of other files that code reads, every
+byte does.
 """
 
 from __future__ import annotations
 
 import ast
+import hashlib
+import re
 from dataclasses import dataclass, field
+
+from tasks.stage.identity.tracing.code.facts import short_hash
 
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 UNREAD = frozenset({"type_comment", "kind", "ctx", "type_ignores", "returns", "annotation", "decorator_list"})
+SQL = re.compile(
+    r"""
+    (?P<text> [eE]'(?:\\.|''|[^'\\])*' | '(?:''|[^'])*' | "(?:""|[^"])*" | \$(?P<tag>\w*)\$.*?\$(?P=tag)\$ )
+    | (?P<blank> (?: --[^\n]* | /\*.*?\*/ | \s )+ )
+    | (?P<part> \w+ | [(),;\[\]] | [^\w\s(),;\[\]'"$-]+ | . )
+    """,
+    re.DOTALL | re.VERBOSE,
+)
+
 LOGGING = frozenset({"debug", "info", "warning", "warn", "error", "exception", "critical", "log", "fatal"})
 
 
@@ -147,3 +161,17 @@ def _is_accessor(node: ast.expr) -> bool:
 def _dispatches(node: ast.expr) -> bool:
     """Return whether a decorator chooses by the type that an annotation names."""
     return any(isinstance(part, ast.Attribute) and (part.attr == "register" or "dispatch" in part.attr) for part in ast.walk(node))
+
+
+def data_hash(path: str, content: bytes | None) -> str:
+    """Return the hash of a file, "" if it is gone."""
+    if content is None:
+        return ""
+    if path.endswith(".sql"):
+        try:
+            text = content.decode("utf-8")
+        except UnicodeDecodeError:
+            pass
+        else:
+            return short_hash("\0".join(found[0] for found in SQL.finditer(text) if found["blank"] is None))
+    return hashlib.sha256(content).hexdigest()[:24]

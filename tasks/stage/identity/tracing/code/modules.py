@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.stage.identity.tracing.facts import Chain, FileFacts, Item
+from tasks.stage.identity.tracing.code.facts import Chain, FileFacts, Item
+from tasks.stage.identity.tracing.code.reading import facts_of, module_name
 from tasks.stage.identity.tracing.source import Source
-from tasks.stage.identity.tracing.syntax import facts_of, module_name
 
 MOST_STEPS = 30
 
@@ -124,6 +124,7 @@ class Modules:
                         yield from self.follow_module(module, (attribute, *rest) if attribute else rest, left - 1)
         if not items and left:
             for star in self.stars(path):
+                yield Step(star, "__all__", self.bound(star, "__all__"))
                 yield from self._follow(star, chain, left - 1)
             if path.endswith("/__init__.py") and self.path_of(f"{module_name(path)}.{name}"):
                 yield from self.follow_module(f"{module_name(path)}.{name}", rest, left - 1)

@@ -10,9 +10,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 
-from tasks.stage.identity.tracing.facts import Chain
-from tasks.stage.identity.tracing.mentions import COMPREHENSIONS, bound_names, own_nodes
-from tasks.stage.identity.tracing.normal import FUNCTIONS, Style, is_docstring
+from tasks.stage.identity.tracing.code.facts import Chain
+from tasks.stage.identity.tracing.code.mentions import COMPREHENSIONS, bound_names, own_nodes
+from tasks.stage.identity.tracing.code.normal import FUNCTIONS, Style, is_docstring
 
 IMPURE: Chain = ("impure",)
 BUILT = (ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp, ast.Call)
@@ -20,6 +20,8 @@ PLAIN_METHODS = frozenset(
     {"join", "split", "splitlines", "items", "keys", "values", "lower", "upper", "strip", "rstrip", "lstrip", "format", "encode", "copy"}
     | {
         "union",
+        "startswith",
+        "endswith",
         "replace",
         "get",
         "title",
