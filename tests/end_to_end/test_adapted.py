@@ -12,6 +12,8 @@ import torch
 from flows.cli.planning import plan_recipe
 from model.evaluation.gate import judge
 from model.networks.directory import load_model, read_config
+from tasks.stage.execution.trace_check import TraceChecker
+from tasks.stage.identity.tracing.source import Source
 from tests.end_to_end.conftest import FinishedRun, run_at_home
 
 RECIPE = str(Path(__file__).with_name("adapted.yaml"))
@@ -52,4 +54,9 @@ def test_another_rank_reruns_the_step_and_what_follows_alone(adapted: FinishedRu
     decisions = plan_recipe(RECIPE, (f"tuning=[{json.dumps(tuning)}]",), frozenset(), False).decisions
     (first, *_) = (decision for decision in decisions if decision.action != "reuse")
     assert first.position == "tune.answers" and "adapter.rank" in "; ".join(first.causes)
-    assert "library.peft" in "; ".join(adapted.artifacts["tune.answers"].ingredients)
+    traces = TraceChecker(adapted.store, Source.of(), None)
+    counted = {position: traces.recorded(adapted.artifacts[position]) for position in ("pretrain", "tune.answers")}
+    assert {position: trace is not None and "library peft" in trace.entries for position, trace in counted.items()} == {
+        "pretrain": False,
+        "tune.answers": True,
+    }

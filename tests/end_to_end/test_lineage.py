@@ -42,10 +42,10 @@ def test_a_takedown_agrees_with_the_tables_of_a_real_run(four_books: FinishedRun
         assert found is not None
         held = {h.artifact.address: h for h in find_holdings(snapshot, found[0])}
         assert all(h.certain for h in held.values()), [h for h in held.values() if not h.certain]
-        split = held[four_books.artifacts["split"].key].parts
+        split = held[four_books.artifacts["split"].address].parts
         assert split == {f"{name}.parquet" for name in ("train", "val", "test") if identity in ids(four_books, "split", f"{name}.parquet")}
-        assert held[four_books.artifacts["export"].key].learned == ("train.parquet" in split)
-        examples = held[four_books.artifacts["examples"].key]
+        assert held[four_books.artifacts["export"].address].learned == ("train.parquet" in split)
+        examples = held[four_books.artifacts["examples"].address]
         lines = (four_books.folder("examples") / "instructions_train.jsonl").read_text().splitlines()
         named = any(identity in json.loads(line)["books"] for line in lines)
         assert ("instructions_train.jsonl" in examples.parts) == named

@@ -114,5 +114,5 @@ def test_a_takedown_finds_what_both_variants_learned(variants: FinishedRun) -> N
     identity = pq.read_table(variants.folder("split") / "train.parquet", columns=["id"])["id"][0].as_py()
     found = find_document(snapshot, identity)
     assert found is not None
-    held = {holding.artifact.key: holding for holding in find_holdings(snapshot, found[0])}
-    assert all(held[variants.artifacts[position].key].learned for position in ("quantize.int8", "quantize.small", "export"))
+    held = {holding.artifact.address: holding for holding in find_holdings(snapshot, found[0])}
+    assert all(held[variants.artifacts[position].address].learned for position in ("quantize.int8", "quantize.small", "export"))

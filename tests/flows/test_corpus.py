@@ -140,8 +140,8 @@ def test_a_corpus_made_by_worker_processes_has_the_plan_keys_and_bytes_of_one_ma
     assert {decision.action for decision in planned(spread).values()} == {"reuse"}
     again = make(spread.model_copy(update={"store": str(tmp_path / "store")}))
     before = make(made)
-    assert {place: (artifact.key, artifact.digest) for place, artifact in again.items()} == {
-        place: (artifact.key, artifact.digest) for place, artifact in before.items()
+    assert {place: (artifact.address, artifact.digest) for place, artifact in again.items()} == {
+        place: (artifact.address, artifact.digest) for place, artifact in before.items()
     }
 
 

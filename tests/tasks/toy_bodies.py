@@ -6,7 +6,9 @@ import os
 import time
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+
+from tasks.stage.identity.key import NOT_IDENTITY
 
 FOLDER = "FOLIO_TOYS"
 
@@ -25,6 +27,15 @@ class Learn(BaseModel, frozen=True):
 
 class Judge(BaseModel, frozen=True):
     limit: int = 1
+
+
+class Nothing(BaseModel, frozen=True):
+    pass
+
+
+class Read(BaseModel, frozen=True):
+    folder: str = Field("books", json_schema_extra=NOT_IDENTITY)
+    tone: int = 0
 
 
 def executed(stage: str) -> None:

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
-from pydantic import BaseModel, Field
 
-from tasks.stage.identity.key import NOT_IDENTITY
 from tasks.stage.store.artifact import ShardedArtifact
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
+from tests.tasks.toy_bodies import Nothing, Read
 from tests.tasks.toys import Toys, Workshop
 
 SOURCE = """
@@ -52,15 +51,6 @@ def bind(config, work, text):
     (work.output / "book.txt").write_text("".join(path.read_text() for path in text))
     return {}
 """
-
-
-class Nothing(BaseModel, frozen=True):
-    pass
-
-
-class Read(BaseModel, frozen=True):
-    folder: str = Field("books", json_schema_extra=NOT_IDENTITY)
-    tone: int = 0
 
 
 class Library(Workshop):

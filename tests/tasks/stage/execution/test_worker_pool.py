@@ -27,6 +27,7 @@ from tasks.stage.stage import stage
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
 from tests.tasks.stage.execution.test_run import prefect_states
+from tests.tasks.toy_bodies import Nothing
 from tests.tasks.toys import Toys, Workshop
 
 SOURCE = """
@@ -60,10 +61,6 @@ def bind(config, work, text):
 """
 SHARDS = 3
 POSITIONS = [*(f"read[{number}]" for number in range(SHARDS)), "bind"]
-
-
-class Nothing(BaseModel, frozen=True):
-    pass
 
 
 class Library(Workshop):
