@@ -90,14 +90,14 @@ class Outcome:
     seconds: float
 
 
-def build(folder: Path, prefect: str) -> Outcome:
-    """A finished run to start from."""
+def build(folder: Path, prefect: str, recipe: Path | None = None) -> Outcome:
+    """A finished run to start from; `recipe`: another than the smallest."""
     for room in ROOMS:
         shutil.copytree(ROOT / room, folder / "rooms" / room, ignore=shutil.ignore_patterns("__pycache__"))
     compileall.compile_dir(folder / "rooms", quiet=1)
     here = Path(__file__).parent
     shutil.copytree(here / "books", folder / "books")
-    shutil.copy2(here / "recipe.yaml", folder / "recipe.yaml")
+    shutil.copy2(recipe or here / "recipe.yaml", folder / "recipe.yaml")
     return run_change(folder, prefect, lambda _: None)
 
 
@@ -113,9 +113,25 @@ def copy_and_run_change(base: Path, folder: Path, prefect: str, change: Change) 
     return outcome
 
 
-def run_change(folder: Path, prefect: str, change: Change) -> Outcome:
-    """Apply one change, then plan, run and plan again."""
-    began = time.monotonic()
+def copy_and_plan_change(base: Path, folder: Path, prefect: str, change: Change) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """What a plan says in a copy of the code of the run at `base`, which is looked at where it is."""
+    folder.mkdir()
+    for name in ("home", "books"):
+        (folder / name).symlink_to(base / name)
+    shutil.copytree(base / "rooms", folder / "rooms")
+    shutil.copy2(base / "recipe.yaml", folder / "recipe.yaml")
+    try:
+        site = enter(folder, prefect)
+        change(site)
+        planned, _ = plan(site)
+    except Exception:  # noqa: BLE001  # told as what it is, whatever it is
+        raise AssertionError(traceback.format_exc()) from None
+    shutil.rmtree(folder)
+    return planned
+
+
+def enter(folder: Path, prefect: str) -> Site:
+    """Make this process one that works in a folder, with the code there."""
     site = Site(folder, prefect)
     told = os.open(folder / "output.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for descriptor in (1, 2):
@@ -125,6 +141,13 @@ def run_change(folder: Path, prefect: str, change: Change) -> Outcome:
     sys.path[:0] = [str(site.packages), str(site.rooms)]
     held = [name for name in sys.modules if name.split(".")[0] in ROOMS]
     assert not held, f"imported before the copy was entered: {held[:3]}"
+    return site
+
+
+def run_change(folder: Path, prefect: str, change: Change) -> Outcome:
+    """Apply one change, then plan, run and plan again."""
+    began = time.monotonic()
+    site = enter(folder, prefect)
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     with temporary_settings({PREFECT_API_URL: prefect, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):

@@ -1,0 +1,222 @@
+"""Edits of the code that trains, and of what it reads: those that a finished run of `universe` need not notice, and those that it must."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class TrainingEdit(NamedTuple):
+    """Text replaced in one file. `runs`: a position that must run again first; "" if nothing may."""
+
+    name: str
+    path: str
+    before: str
+    after: str
+    runs: str = ""
+
+
+UNUSED = [
+    TrainingEdit(
+        "another objective",
+        "model/objectives/grpo.py",
+        "clipped_N = ratio_N.clamp(1 - self.clip_low, 1 + self.clip_high)",
+        "clipped_N = ratio_N.clamp(1 - self.clip_high, 1 + self.clip_low)",
+    ),
+    TrainingEdit("another objective's constant", "model/objectives/grpo.py", "EPSILON = 1e-4", "EPSILON = 1e-5"),
+    TrainingEdit(
+        "another optimizer",
+        "model/training/optimizers/lion.py",
+        "average.lerp_(gradient, 1 - beta2)",
+        "average.lerp_(gradient, 1 - beta1)",
+    ),
+    TrainingEdit(
+        "how another optimizer is built",
+        "model/training/optimizers/kinds/muon.py",
+        'adjust_lr_fn="match_rms_adamw"',
+        'adjust_lr_fn="original"',
+    ),
+    TrainingEdit(
+        "another schedule",
+        "model/training/schedules/wsd.py",
+        "progress = min(1.0, max(0, update + 1 - (total - decay)) / decay)",
+        "progress = min(1.0, max(0, update - (total - decay)) / decay)",
+    ),
+    TrainingEdit(
+        "another network",
+        "model/networks/encoder.py",
+        "return functional.linear(x_ND, weight_WD[: self.vocab_size])",
+        "return functional.linear(x_ND, weight_WD[: self.vocab_size]) * 2",
+    ),
+    TrainingEdit("a recurrent network", "model/networks/recurrent.py", "y_BTD, _ = self.gru(y_BTD)\n", "y_BTD, _ = self.gru(2 * y_BTD)\n"),
+    TrainingEdit(
+        "another attention",
+        "model/layers/latent_attention.py",
+        "self.scale = (self.head_width + self.rotary_width) ** -0.5",
+        "self.scale = self.head_width**-0.5",
+    ),
+    TrainingEdit(
+        "another norm",
+        "model/layers/norms.py",
+        "return _rounded(functional.layer_norm(x_XD, self.weight.shape, weight_D, bias_D, self.epsilon), self.rounded)",
+        "return _rounded(functional.layer_norm(x_XD, self.weight.shape, weight_D, None, self.epsilon), self.rounded)",
+    ),
+    TrainingEdit("a norm's constant", "model/layers/norms.py", "MOMENTUM = 0.1", "MOMENTUM = 0.2"),
+    TrainingEdit(
+        "other positions",
+        "model/layers/positions/bias.py",
+        "slopes = [2.0 ** (-8 * number / power)",
+        "slopes = [2.0 ** (-4 * number / power)",
+    ),
+    TrainingEdit(
+        "another precision",
+        "model/training/precisions/fp8.py",
+        "        require_float8()\n        use_float8(network)",
+        "        use_float8(network)",
+    ),
+    TrainingEdit(
+        "an average of weights that is not asked for",
+        "model/training/optimizers/averaging.py",
+        "weight = 1 - min(decay, (1 + done) / (10 + done))",
+        "weight = 1 - decay",
+    ),
+    TrainingEdit(
+        "a reward",
+        "model/rewards/answer.py",
+        'return float(is_right(reply.text, reply.question["answers"]))',
+        'return 2 * float(is_right(reply.text, reply.question["answers"]))',
+    ),
+    TrainingEdit(
+        "what is done after a spike",
+        "model/training/guards/faults.py",
+        "first = max(base, step - self._guards.skip_steps)",
+        "first = max(base, step - 1 - self._guards.skip_steps)",
+    ),
+    TrainingEdit(
+        "the order of a mixture",
+        "model/loading/mixture.py",
+        "return sum(phase.count_before(position, source) for phase in self._patterns)",
+        "return sum(phase.count_before(position, source) for phase in reversed(self._patterns))",
+    ),
+    TrainingEdit(
+        "telemetry",
+        "model/training/telemetry/telemetry.py",
+        '"seconds": round(seconds, 4)',
+        '"seconds": round(seconds, 6)',
+    ),
+    TrainingEdit(
+        "a new measurement of telemetry",
+        "model/training/telemetry/telemetry.py",
+        '        timing["memory_bytes"] = float(self._memory())\n',
+        '        timing["memory_bytes"] = float(self._memory())\n        timing["memory_gigabytes"] = self._memory() / 1e9\n',
+    ),
+    TrainingEdit("how often progress is shown", "model/training/telemetry/progress.py", "self._shown >= 0.5", "self._shown >= 1.5"),
+    TrainingEdit("the heartbeat", "model/training/telemetry/progress.py", "HEARTBEAT_SECONDS = 1.0", "HEARTBEAT_SECONDS = 2.0"),
+    TrainingEdit("the grace of the launcher", "model/training/launch/processes.py", "GRACE_SECONDS = ", "GRACE_SECONDS = 1 + "),
+    TrainingEdit(
+        "another launcher",
+        "model/training/launch/torchrun.py",
+        "key=lambda item: (item[1].timestamp, item[1].exitcode >= 0 or item[1].exitcode == -signal.SIGTERM)",
+        "key=lambda item: (item[1].timestamp, item[1].exitcode >= 0)",
+    ),
+    TrainingEdit(
+        "a hostfile's form",
+        "model/training/launch/hosts.py",
+        'words = line.partition("#")[0].split()',
+        'words = line.partition(";")[0].split()',
+    ),
+    TrainingEdit(
+        "the peak that utilization is relative to",
+        "model/hardware/peak.py",
+        "from __future__ import annotations\n",
+        "from __future__ import annotations\n\nUNUSED = 1\n",
+    ),
+    TrainingEdit(
+        "another adapter",
+        "model/adapters/lora.py",
+        'frozenset({"pipeline"} if self.dora else {"pipeline", "zero_3"})',
+        'frozenset({"pipeline", "zero_3"})',
+    ),
+    TrainingEdit(
+        "another way to quantize",
+        "model/quantization/weight_only.py",
+        "from __future__ import annotations\n",
+        "from __future__ import annotations\n\nUNUSED = 1\n",
+    ),
+]
+USED = [
+    TrainingEdit(
+        "the schedule",
+        "model/training/schedules/cosine.py",
+        "floor + (1 - floor) * 0.5 *",
+        "floor + (1 - floor) * 0.6 *",
+        "pretrain",
+    ),
+    TrainingEdit("the objective", "model/objectives/next_token.py", "return nats[None]", "return 2 * nats[None]", "pretrain"),
+    TrainingEdit(
+        "the loss of preferences",
+        "model/objectives/dpo.py",
+        "loss = -functional.logsigmoid(margin_B).sum()",
+        "loss = -functional.logsigmoid(2 * margin_B).sum()",
+        "tune.dpo",
+    ),
+    TrainingEdit("a default of the loss of preferences", "model/objectives/dpo.py", "beta: float = 0.1", "beta: float = 0.2", "tune.dpo"),
+    TrainingEdit(
+        "the optimizer",
+        "model/training/optimizers/kinds/adamw.py",
+        "decay_groups(trained_parameters(network), weight_decay)",
+        "decay_groups(trained_parameters(network), 2 * weight_decay)",
+        "pretrain",
+    ),
+    TrainingEdit(
+        "the norm",
+        "model/layers/norms.py",
+        "self.weight.to(x_XD.dtype), self.epsilon), self.rounded)",
+        "self.weight.to(x_XD.dtype), 2 * self.epsilon), self.rounded)",
+        "pretrain",
+    ),
+    TrainingEdit(
+        "the activation, named in a table",
+        "model/layers/feed_forward.py",
+        '"swiglu": functional.silu',
+        '"swiglu": functional.gelu',
+        "pretrain",
+    ),
+    TrainingEdit(
+        "the feed-forward layer",
+        "model/layers/feed_forward.py",
+        "inner_BTF = self.activation(self.gate_proj(x_BTD)) * self.up_proj(x_BTD)",
+        "inner_BTF = self.activation(self.up_proj(x_BTD)) * self.gate_proj(x_BTD)",
+        "pretrain",
+    ),
+    TrainingEdit(
+        "the order of rows",
+        "model/loading/order.py",
+        'order = np.argsort(keys, kind="stable")',
+        'order = np.argsort(-keys, kind="stable")',
+        "pretrain",
+    ),
+    TrainingEdit(
+        "a seed's mixing",
+        "model/training/train_module.py",
+        "generate_state(1, np.uint64)[0] >> 1",
+        "generate_state(1, np.uint64)[0] >> 2",
+        "pretrain",
+    ),
+    TrainingEdit(
+        "what only a worker runs",
+        "model/training/launch/worker.py",
+        "torch.set_flush_denormal(True)",
+        "torch.set_flush_denormal(False)",
+        "pretrain",
+    ),
+    TrainingEdit("a query", "data/cleaning/sql/quotes.sql", "straight AS line", "straight || '' AS line", "clean[0]"),
+    TrainingEdit(
+        "where words begin",
+        "data/documents/words.py",
+        "return [match.span() for match in _WORD.finditer(text.translate(_BLANK))]",
+        "return [match.span() for match in _WORD.finditer(text)]",
+        "dedup",
+    ),
+    TrainingEdit("a mixing of bits", "data/dedup/minhash.py", "(1, rows), dtype=np.uint64) | odd", "(1, rows), dtype=np.uint64)", "dedup"),
+]
+EDITS = [*UNUSED, *USED]
