@@ -160,8 +160,9 @@ def _config_class(call: BodyCall) -> type[BaseModel]:
         declared = get_type_hints(call.body).get("config")
     except NameError:  # a name that only type checkers see
         return own
-    fits = isinstance(declared, type) and issubclass(declared, BaseModel) and issubclass(own, declared)
-    return declared if fits and declared.model_fields.keys() == own.model_fields.keys() else own
+    if not isinstance(declared, type) or not issubclass(declared, BaseModel) or not issubclass(own, declared):
+        return own
+    return declared if declared.model_fields.keys() == own.model_fields.keys() else own
 
 
 def _value(model: BaseModel, kind: type[BaseModel], position: str) -> Message:

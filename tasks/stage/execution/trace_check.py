@@ -14,9 +14,6 @@ from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Store
 from tasks.stage.store.traces import read_trace, save_trace
 
-TELLING = {kind: number for number, kind in enumerate(("ran", "file", "listing", "library", "python", "statement", "mentioned"))}
-"""Kinds of changes that say most, in this order; what follows from them comes after."""
-
 
 class TraceChecker:
     """Says whether the traces of records hold on `source`. Equal marks are looked up and computed once. `cache`: a folder, or None."""
@@ -63,8 +60,7 @@ class TraceChecker:
     def changes(self, record: Artifact) -> tuple[Change, ...]:
         """Return what has changed of all that the execution read, the most telling first; nothing if either trace is missing."""
         recorded, today = self.recorded(record), self.today(record)
-        found = () if recorded is None or today is None else differences(recorded, today)
-        return tuple(sorted(found, key=lambda change: TELLING.get(change.kind, len(TELLING))))
+        return () if recorded is None or today is None else differences(recorded, today)
 
     def manifest(self, snapshot: str) -> Path:
         """Return the manifest of another snapshot beside that of the source."""
