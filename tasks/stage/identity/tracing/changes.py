@@ -8,7 +8,22 @@ from pydantic import BaseModel
 
 GONE = "gone"
 # The most telling kinds of entries first.
-KINDS = ("ran", "statement", "file", "mentioned", "import", "effect", "module", "exists", "size", "listing", "library", "python", "order")
+KINDS = (
+    "rules",
+    "ran",
+    "statement",
+    "file",
+    "mentioned",
+    "import",
+    "effect",
+    "module",
+    "exists",
+    "size",
+    "listing",
+    "library",
+    "python",
+    "order",
+)
 How = Literal["changed", "added", "gone"]
 WHAT: dict[How, str] = {"changed": "which changed", "added": "which was added", "gone": "which is gone"}
 
@@ -27,6 +42,8 @@ class Change(BaseModel, frozen=True):
         """Return a sentence such as "ran `spans` in data/dedup/words.py, which changed"."""
         what, name = WHAT[self.change], f"`{self.name}` in {self.path}"
         match self.kind:
+            case "rules":
+                return f"traces are computed by other rules now: {self.old or 'none'} -> {self.new or 'none'}"
             case "ran":
                 return f"ran {name}, {what}"
             case "mentioned" if self.change == "added" and "." in self.name:
@@ -44,7 +61,9 @@ class Change(BaseModel, frozen=True):
             case "module" if self.path.endswith(".py"):
                 return f"{self.path} {'was added and would be imported first' if self.new == 'added' else 'can be read otherwise'}"
             case "module":
-                return f"{self.path} would be imported from {self.new or 'elsewhere'}"
+                return (
+                    f"{self.path} would be imported from {self.new or 'elsewhere'}" if self.new != "missing" else f"{self.path} is missing"
+                )
             case "file":
                 return f"reads {self.path}, {what if self.new else WHAT['gone']}"
             case "exists":

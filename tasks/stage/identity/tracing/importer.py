@@ -36,6 +36,9 @@ class Importer:
         """Import from `source`, marking in `marks`; `cache`: folder for compiled code."""
         self.marks, self.source, self.cache = marks, source, cache
         self.builtins = builtins.__dict__ | {"getattr": self._getattr, "hasattr": self._hasattr}
+        self.known: set[tuple[int, str]] = set()
+        self._names: set[str] = set()
+        self._modules: list[ModuleType] = []  # kept, so that no other gets the number of one that is gone
         self._module_type = _recorded_type(self)
         self._paths: dict[str, str] = {}
         self._loaded: set[str] = set()
@@ -97,6 +100,7 @@ class Importer:
         self._namespaces[str(self.source.root / relative)] = own
         self.marks.module(module.__name__, relative, names, lambda region: own.__setitem__(MARK, region))
         module.__class__ = self._module_type
+        self._modules.append(module)
         exec(code, namespace)
 
     def mark(self, filename: str, number: int) -> None:
@@ -132,6 +136,7 @@ class Importer:
             return
         if (path := self._paths.get(ModuleType.__getattribute__(module, "__name__"))) is not None:
             self.marks.log("read", path, name)
+            self.known.add((id(module), name))
 
     def _getattr(self, owner: Any, name: str, *default: Any) -> Any:
         self._asked(owner, name)
@@ -144,8 +149,9 @@ class Importer:
     _getattr._torchdynamo_disable = _hasattr._torchdynamo_disable = True  # type: ignore[attr-defined]
 
     def _asked(self, owner: Any, name: object) -> None:
-        if not isinstance(owner, ModuleType) and isinstance(name, str):
+        if name not in self._names and not isinstance(owner, ModuleType) and isinstance(name, str):
             self.marks.log("attribute", name)
+            self._names.add(name)
 
     def _is_static(self, frame: FrameType | None) -> bool:
         """Return whether a module is being imported by an import statement of counted code."""
@@ -205,12 +211,15 @@ class Loader(SourceFileLoader):
 
 
 def _recorded_type(importer: Importer) -> type[ModuleType]:
+    known, read = importer.known, ModuleType.__getattribute__
+
     class RecordedModule(ModuleType):
-        """A module that notes what is read of it."""
+        """A module that notes what is read of it, each name once."""
 
         def __getattribute__(self, name: str) -> Any:
-            importer.read(self, name, sys._getframe(1))
-            return super().__getattribute__(name)
+            if (id(self), name) not in known:
+                importer.read(self, name, sys._getframe(1))
+            return read(self, name)
 
     RecordedModule.__name__ = RecordedModule.__qualname__ = "module"
     RecordedModule.__module__ = "builtins"

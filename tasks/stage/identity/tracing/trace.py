@@ -23,6 +23,8 @@ from tasks.stage.identity.tracing.source import Source
 
 __all__ = ["Change", "Trace", "changes", "differences", "trace_of"]
 
+RULES = "1"  # of what counts and how it is hashed; with others an old trace can't be compared
+
 
 class Trace(BaseModel, frozen=True, extra="forbid"):
     """What an execution read: "kind path:name" -> hash."""
@@ -46,6 +48,7 @@ def trace_of(marks: Marks, source: Source, *, cache: Path | None = None) -> Trac
     for name, version in installed(cache).counted({*closure.libraries, *marks.libraries} - source_names(source), marks.present).items():
         entries[f"library {name}"] = version
     entries["python"] = platform.python_version()
+    entries["rules"] = RULES
     return Trace(entries=dict(sorted(entries.items())))
 
 
@@ -81,8 +84,8 @@ def _files(marks: Marks, source: Source) -> dict[str, str]:
             found[f"module {path}"] = "added"
     for name, path in marks.modules.items():
         base = name.replace(".", "/")
-        first = next((one for one in (f"{base}/__init__.py", f"{base}.py") if source.is_file(one)), "")
-        if first != path and "/" not in name:
+        first = next((one for one in (f"{base}/__init__.py", f"{base}.py") if source.is_file(one)), path)
+        if first != path and "/" not in name and not is_execution(path):
             found[f"module {name}"] = first
     for name in {*marks.libraries, *marks.present}:
         shadow = next((one for one in (f"{name}/__init__.py", f"{name}.py") if source.is_file(one)), "")

@@ -116,6 +116,7 @@ class Closure:
         if "__subclasses__" in self._asked:
             self.facts["order subclasses"] = short_hash("\n".join(f"{path}:{item.names[0]}" for path, item in self.importing.subclasses()))
         self.facts |= {f"order {path}": order for path, order in self.importing.orders(self._counts)}
+        self.facts |= {f"module {module}": "missing" for module in self.importing.missing}
         self.facts |= {f"module {path}": broken for path in self.importing.reached if (broken := self.modules.facts(path).broken)}
 
     def _words_of_templates(self) -> set[str]:

@@ -12,13 +12,16 @@ from tasks.stage.identity.tracing.execution_code import FOLDERS, is_execution
 
 
 class Importing:
-    """The modules that are imported, from what is asked for. `effects`: statements that may act, in the order in which they run."""
+    """The modules that are imported, from what is asked for. `effects`: statements that may act, in the order in which they run; `missing`:
+    modules of the repository that are imported and not there.
+    """
 
     def __init__(self, modules: Modules, purity: Purity) -> None:
         """Nothing is imported yet."""
         self.modules, self.purity = modules, purity
         self.reached: dict[str, None] = {}
         self.effects: list[tuple[str, Item]] = []
+        self.missing: set[str] = set()
 
     def module(self, name: str) -> None:
         """Import a module, packages first."""
@@ -39,6 +42,8 @@ class Importing:
                 continue
             for piece in (item.piece, *(member.piece for member in item.members)):
                 for module, *attribute in piece.imports:
+                    if self.modules.is_missing(module):
+                        self.missing.add(module)
                     for executed in self.modules.executed(module, *attribute):
                         self.file(executed)
             if item.kind != "import" and not is_execution(path, ",".join(item.names)) and not self.purity.is_pure(path, item):
