@@ -46,9 +46,9 @@ class ForkedProcess:
 
     def __exit__(self, *_: object) -> None:
         try:
-            self.signal(signal.SIGKILL)
             if not self._ended:
                 with suppress(ServerLost):
+                    self.signal(signal.SIGKILL)
                     self.wait()
         finally:
             self.connection.close()

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, get_type_hints
@@ -122,7 +123,8 @@ def _follow(channel: Channel, listener: Listener) -> Message | None:
 
 def _stop(process: ForkedProcess, channel: Channel, listener: Listener, error: BaseException) -> None:
     """Interrupt a body and wait until it has stopped."""
-    process.signal(signal.SIGINT)
+    with suppress(ServerLost):  # then the body is gone as well
+        process.signal(signal.SIGINT)
     answer = _follow(channel, listener)
     if answer is not None and answer["kind"] == "failed":
         for note in answer["notes"]:
