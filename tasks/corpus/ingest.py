@@ -35,5 +35,5 @@ def require_texts(config: IngestConfig, shards: ShardedArtifact) -> None:
     """Raise SourceError naming the source if one gave no text in any shard. Does nothing if a shard is only planned."""
     made, run = shards.artifacts(), current_run()
     if len(made) == len(shards.items):
-        quarantines = (run.store.local(artifact) / "quarantine.parquet" for artifact in made)
+        quarantines = (run.store.verified(artifact, "quarantine.parquet") for artifact in made)
         refuse_empty_sources(config, run.root, (artifact.metrics for artifact in made), quarantines)

@@ -178,6 +178,11 @@ class Store:
             raise StoreError(f"{artifact.location}/{path} in {self.url} does not match its record; run with --verify to make it again.")
         return content
 
+    def verified(self, artifact: Artifact, path: str) -> Path:
+        """Return the local path of an artifact's file once it was read. Raise StoreError if it does not have the digest in the record."""
+        self.read(artifact, path)
+        return self.local(artifact) / path
+
     def local(self, given: Artifact | ArtifactPart) -> Path:
         """Return a local directory with the files (or the one file, for a part that names a file), downloading them if needed."""
         artifact = given.artifact if isinstance(given, ArtifactPart) else given

@@ -109,7 +109,13 @@ class MlflowExporter:
     def reuse_stage(self, position: str, artifacts: Sequence[Artifact], accepted: str) -> None:
         """Show a stage whose artifacts were all reused, linked to the runs that made them."""
         made_by = ", ".join(dict.fromkeys(a.origin.mlflow_run_id for a in artifacts if a.origin.mlflow_run_id))
-        tags = {"mlflow.parentRunId": self.parent, "folio.kind": "reused", "folio.key": artifacts[0].key, "folio.made_by": made_by}
+        tags = {
+            "mlflow.parentRunId": self.parent,
+            "folio.kind": "reused",
+            "folio.key": artifacts[0].key,
+            "folio.address": artifacts[0].address,
+            "folio.made_by": made_by,
+        }
         if accepted:
             tags["folio.accepted"] = accepted
         run_id = self._create_run(f"{position} (reused)", tags | _identity_tags(artifacts))
@@ -174,7 +180,12 @@ class MlflowExporter:
                 source=f"{self.store_url.rstrip('/')}/{artifact.location}",
                 run_id=artifact.origin.mlflow_run_id or None,
                 model_id=artifact.origin.mlflow_model_id or None,
-                tags={"folio.digest": artifact.digest, "folio.key": artifact.key, "folio.location": artifact.location},
+                tags={
+                    "folio.digest": artifact.digest,
+                    "folio.key": artifact.key,
+                    "folio.address": artifact.address,
+                    "folio.location": artifact.location,
+                },
             )
         if alias is not None:
             self.client.set_registered_model_alias(name, alias, version.version)
