@@ -19,6 +19,7 @@ KINDS = (
     "module",
     "exists",
     "size",
+    "link",
     "listing",
     "library",
     "python",
@@ -70,6 +71,8 @@ class Change(BaseModel, frozen=True):
                 return f"looks for {self.path}, which is {f'a {self.new} now' if self.new else 'gone'}"
             case "size":
                 return f"asks for the size of {self.path}: {self.old} -> {self.new}"
+            case "link":
+                return f"follows the link {self.path} to {self.new or 'nothing'}, not {self.old or 'nothing'}"
             case "listing":
                 return f"lists {self.path}, where {self._listed()}"
             case "order":

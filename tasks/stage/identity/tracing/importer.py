@@ -112,7 +112,7 @@ class Importer:
         """Note what the classes of all imported modules inherit from libraries."""
         for name, path in list(self._paths.items()):
             module = sys.modules.get(name)
-            if module is not None:
+            if isinstance(module, ModuleType):  # a module may put something else in its place
                 for value in list(ModuleType.__getattribute__(module, "__dict__").values()):
                     if isinstance(value, type) and value.__module__ == name:
                         self._note_class(path, value)

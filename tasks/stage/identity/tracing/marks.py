@@ -17,7 +17,7 @@ from tasks.stage.identity.tracing.watched_files import SourceEdited
 
 # Classes of libraries that find a method of a subclass by no name but those that they have themselves.
 KNOWN = re.compile(
-    r"(builtins|abc|enum|typing|typing_extensions|collections(\.abc)?|contextlib|dataclasses|threading|logging|io|_io|json\.\w+|string|"
+    r"(builtins|abc|enum|typing|typing_extensions|collections(\.abc)?|contextlib|dataclasses|threading|logging|io|_io|json\.\w+|string|html\.parser|_markupbase|"
     r"argparse|pydantic[\w.]*|torch\.nn\.modules[\w.]*|torch\.optim[\w.]*|torch\.utils\.data[\w.]*|torch\.autograd[\w.]*)\.[\w.]+$"
 )
 
@@ -33,7 +33,8 @@ class Marks(BaseModel, frozen=True, extra="forbid"):
     that ran as `__main__`. `entered`: "path:qualname". `reads`: "path:name" read of a module object at run time. `attributes`: names asked
     for by `getattr`. `named`: "module:name" that a pickle named. `derived`: "path:class" -> what it inherits from libraries; `interfaces`:
     the names that each of those has. `files`, `exists`, `absent`, `listings`: of the repository, and `status` of those whose size or kind
-    was asked for, each with the definition of ours that asked, as "path:asking path:qualname"; `unfound`: where a module was looked for
+    was asked for, each with the definition of ours that asked, as "path:asking path:qualname"; `links` that were followed
+    by name; `unfound`: where a module was looked for
     in vain. `libraries`: first names of modules that were imported
     after the beginning; `present`: all there were. `processes`: how many have marked. `snapshot`: the source it ran.
     """
@@ -50,6 +51,7 @@ class Marks(BaseModel, frozen=True, extra="forbid"):
     files: tuple[str, ...] = ()
     exists: tuple[str, ...] = ()
     status: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
     absent: tuple[str, ...] = ()
     unfound: tuple[str, ...] = ()
     listings: tuple[str, ...] = ()
@@ -110,6 +112,7 @@ class _Collected:
         self.modules: dict[str, str] = {}
         self.started: dict[int, int] = {}
         self.replaced: list[int] = []
+        self.wrapped: list[int] = []
         self.pids: list[int] = []
         self.ranks: set[tuple[str, str]] = set()
         self.parents: list[int] = []
@@ -145,6 +148,8 @@ class _Collected:
                 continue  # it is known by now
             elif kind == "replaced":
                 self.replaced.append(pid)
+            elif kind == "wrapped":
+                self.wrapped.append(pid)
             else:
                 self.sets.setdefault(kind, {})[":".join(map(str, values))] = None
 
@@ -160,6 +165,8 @@ class _Collected:
                     )
         missing = [pid for pid, count in self.started.items() if self.parents.count(pid) < count]
         missing += [pid for pid in self.replaced if self.pids.count(pid) <= self.replaced.count(pid)]
+        if len(self.pids) < 1 + sum(self.started.values()) + len(self.replaced) + len(self.wrapped):
+            missing += self.wrapped
         if missing:
             raise MissingMarks(
                 f"{folder}: process {missing[0]} started a Python process that has not marked; "
@@ -181,6 +188,7 @@ class _Collected:
             files=of.get("file", ()),
             exists=of.get("exists", ()),
             status=of.get("status", ()),
+            links=of.get("link", ()),
             absent=of.get("absent", ()),
             unfound=of.get("unfound", ()),
             listings=of.get("listing", ()),

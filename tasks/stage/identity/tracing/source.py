@@ -18,7 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[4]
 NEVER = (".git", "__pycache__", "*.pyc", "*.egg-info", "node_modules", ".venv", ".folio", ".*_cache", ".hypothesis", "*~", ".*.sw?")
-STAT = os.stat  # as it was before a recorder listens to it
+STAT, READ_LINK = os.stat, os.readlink  # as they were before a recorder listens to them
 Names = tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -39,6 +39,7 @@ class Source:
         self._read: dict[str, bytes | None] = {}
         self._digests: dict[str, str] = {}
         self._relative: dict[str, str | None] = {}
+        self._links: dict[str, str] = {}
 
     @classmethod
     def of(cls, root: Path = ROOT, *, exclude: Iterable[Path] = ()) -> Source:
@@ -60,7 +61,8 @@ class Source:
             files[path] = digest = live.digest_of(path)
             if not (blobs / digest).exists():
                 write_whole(blobs / digest, content)
-        found = {"root": str(live.root), "ignored": live.ignored, "exclude": sorted(live.exclude), "files": files}
+        links = {path: live.link(path) for path in _with_folders(files) if (live.root / path).is_symlink()}
+        found = {"root": str(live.root), "ignored": live.ignored, "exclude": sorted(live.exclude), "files": files, "links": links}
         text = json.dumps(found, sort_keys=True).encode()
         manifest = folder / f"{hashlib.sha256(text).hexdigest()}.json"
         if not manifest.exists():
@@ -78,7 +80,7 @@ class Source:
             raise SourceMissing(f"{manifest}: the snapshot of the source is damaged; delete it and start the run again")
         found = json.loads(text)
         source = cls(Path(found["root"]), tuple(found["ignored"]), found["exclude"], found["files"], manifest.parent / "files")
-        source.manifest = manifest
+        source.manifest, source._links = manifest, found["links"]
         return source
 
     def text(self, path: str) -> bytes | None:
@@ -99,6 +101,15 @@ class Source:
     def is_frozen(self, path: str) -> bool:
         """Return whether a path lies where this snapshot has all there is; in a live source nothing is."""
         return self._rooms is not None and path.partition("/")[0] in self._rooms
+
+    def link(self, path: str) -> str:
+        """Return where a symbolic link leads, as it says so; "" for anything else."""
+        if self.is_frozen(path):
+            return self._links.get(path, "")
+        try:
+            return READ_LINK(self.root / path)
+        except OSError:
+            return ""
 
     def tree(self, path: str) -> ast.Module:
         """Return a file as a syntax tree. Raises SyntaxError or ValueError as Python's import would."""
@@ -231,6 +242,10 @@ def _ignored(root: Path) -> Iterator[str]:
         pattern = line.strip().strip("/")
         if pattern and "/" not in pattern and not pattern.startswith(("#", "!")):
             yield pattern
+
+
+def _with_folders(files: Iterable[str]) -> set[str]:
+    return {"/".join(parts[:end]) for path in files if (parts := path.split("/")) for end in range(1, len(parts) + 1)}
 
 
 def _folders(files: Iterable[str]) -> dict[str, Names]:

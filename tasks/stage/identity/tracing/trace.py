@@ -79,6 +79,7 @@ def _files(marks: Marks, source: Source) -> dict[str, str]:
     for path in _counted((*marks.exists, *marks.absent)):
         found[f"exists {path}"] = "file" if source.is_file(path) else "folder" if source.is_folder(path) else ""
     found |= {f"size {path}": str(len(source.text(path) or b"")) for path in _counted(marks.status)}
+    found |= {f"link {path}": source.link(path) for path in _counted(marks.links)}
     for path in marks.unfound:
         if source.is_file(path):
             found[f"module {path}"] = "added"

@@ -33,6 +33,7 @@ ASKING = frozenset({"exists", "lexists", "isfile", "isdir", "islink", "ismount",
 RESOLVING = frozenset({"realpath", "_joinrealpath", "resolve"})
 # These ask for source to show it in messages.
 SHOWN = re.compile(r"/torch/(_dynamo|fx|_logging|utils)/")
+PYTHON = re.compile(r"python[\d.]*")
 STARTS = frozenset({"subprocess.Popen", "os.posix_spawn", "os.exec", "os.spawn"})
 EVENTS = STARTS | {"open", "os.listdir", "os.scandir", "os.system", "pickle.find_class"}
 
@@ -54,7 +55,7 @@ class WatchedFiles:
     def install(self) -> None:
         """Begin; it can't be undone."""
         sys.addaudithook(self._audit)
-        for name in ("stat", "lstat", "access", "open"):
+        for name in ("stat", "lstat", "access", "open", "readlink"):
             self._wrap(name)
 
     def _audit(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -145,13 +146,17 @@ class WatchedFiles:
             elif self.source.is_folder(relative) and relative.partition("/")[2]:
                 for inner in self.source.walk(relative):
                     self.read(inner)
-        program = os.path.basename(words[0] if words else os.fsdecode(executable))  # type: ignore[arg-type]  # noqa: PTH119
-        if program.startswith("python"):
-            flags = "".join(word[1:] for word in words[1:4] if word.startswith("-") and not word.startswith("--") and "m" not in word)
+        spoken = parts or [os.fsdecode(executable)]  # type: ignore[arg-type]
+        at = next((number for number, part in enumerate(spoken) if PYTHON.fullmatch(part.rpartition("/")[2])), None)
+        if at is not None:
+            flags = "".join(
+                word[1:] for word in spoken[at + 1 : at + 4] if word.startswith("-") and not word.startswith("--") and "m" not in word
+            )
             ours = any(relative.endswith(".py") for relative in named)
             if not (set(flags) & set("ISE")) or (ours and "I" not in flags):
                 self._started += 1
-                self.marks.log("replaced" if event == "os.exec" else "started", os.getpid(), self._started, " ".join(words[:4]))
+                kind = "wrapped" if at else "replaced" if event == "os.exec" else "started"
+                self.marks.log(kind, os.getpid(), self._started, " ".join(words[:4]))
 
     def _relative(self, path: object, folder: object = None) -> str | None:
         absolute = self._absolute(path, folder)
@@ -206,7 +211,11 @@ class WatchedFiles:
             return
         self._thread.busy = True
         try:
-            if name != "open":
+            if name == "readlink":
+                relative = self._relative(path, folder)
+                if relative and self._heard(_caller()):
+                    self._log("link", relative)
+            elif name != "open":
                 self._looked(path, folder)
             elif folder is not None and not (arguments and arguments[0] & WRITING):
                 relative = self._relative(path, folder)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tasks.stage.identity.tracing.code.facts import Item
+from tasks.stage.identity.tracing.code.mentions import ANY
 from tasks.stage.identity.tracing.code.modules import Modules
 from tasks.stage.identity.tracing.code.purity import Purity
 from tasks.stage.identity.tracing.execution_code import is_execution
@@ -36,16 +37,19 @@ class ClassRules:
             elif member.kind != "class" and (whole or member.kind != "bind" or not self.purity.is_pure(path, member)):
                 yield member
 
-    def asked_for(self, path: str, qualname: str, item: Item, names: frozenset[str]) -> Iterator[tuple[str, Item]]:
-        """Yield the members that are found by one of the names, by Python, or by a library that the class inherits from."""
-        inherited = frozenset[str]() if self.is_own(path, item) else self.marks.inherited(path, qualname)
+    def inherited(self, path: str, qualname: str, item: Item) -> frozenset[str]:
+        """Return the names by which libraries that a class inherits from find its members; ANY if that isn't known."""
         if item.registered and any(base[-1:] == ("Protocol",) for base in item.bases):
-            inherited = None  # a protocol that is checked at run time asks for all it has
+            return frozenset({ANY})  # a protocol that is checked at run time asks for all it has
+        found = frozenset[str]() if self.is_own(path, item) else self.marks.inherited(path, qualname)
+        return frozenset({ANY}) if found is None else found
+
+    def asked_for(self, path: str, qualname: str, item: Item, names: frozenset[str]) -> Iterator[tuple[str, Item]]:
+        """Yield the members that are found by one of the names, or by Python."""
         for member in item.members:
             for name in member.names:
                 special = name.startswith("__") and name.endswith("__")
-                wanted = special or name in names or inherited is None or name in inherited
-                if wanted and not is_execution(path, f"{qualname}.{name}"):
+                if (special or ANY in names or name in names) and not is_execution(path, f"{qualname}.{name}"):
                     yield name, member
 
     def is_own(self, path: str, item: Item) -> bool:

@@ -15,6 +15,7 @@ from tasks.stage.identity.tracing.code.facts import Chain, Item, Piece, short_ha
 from tasks.stage.identity.tracing.code.importing import Importing
 from tasks.stage.identity.tracing.code.modules import Modules, Step
 from tasks.stage.identity.tracing.code.purity import Purity
+from tasks.stage.identity.tracing.code.reading import module_name
 from tasks.stage.identity.tracing.execution_code import is_execution
 from tasks.stage.identity.tracing.marks import Marks
 
@@ -23,6 +24,8 @@ READS_TEXT = frozenset({"__doc__", "getdoc", "cleandoc", "model_json_schema", "j
 READS_CODE = frozenset({"__code__", "getsource", "getsourcelines", "script", "cloudpickle", "dill", "co_consts", "co_code"})
 READS_TYPES = frozenset({"__annotations__", "get_annotations", "get_type_hints"})
 READS_CLASSES = READS_TYPES | {"__dict__", "getmembers", "getmembers_static", "dir", "vars"}
+# Methods without underscores that Python's own C code calls.
+PROTOCOLS = frozenset({"keys", "read", "readline", "readinto", "write", "flush", "fileno", "close", "send", "throw", "mro"})
 PRIVATE = re.compile(r"_\w+?(__\w+)$")
 WORD = re.compile(rb"[A-Za-z_]\w+")
 
@@ -37,7 +40,7 @@ class Closure:
         self.counted: dict[str, list[Piece]] = {}
         self.facts: dict[str, str] = {}
         self.libraries: set[str] = set()
-        self._attributes = set(marks.attributes) | self._words_of_templates()
+        self._attributes = set(marks.attributes) | PROTOCOLS | self._words_of_templates()
         self._values: set[str] = set()
         self._asked = frozenset[str]()
         self._renamed: dict[str, str] = {}
@@ -47,6 +50,8 @@ class Closure:
         self._functions: dict[tuple[str, int], tuple[str, str, Item]] = {}
         self._whole: set[str] = set()
         self._counted_effects = 0
+        self._mixed: dict[tuple[str, str], frozenset[str]] = {}
+        self._submodules: set[tuple[str, str]] = set()
         self._size = -1
         self._start()
         while self._grew():
@@ -75,7 +80,7 @@ class Closure:
     def _grew(self) -> bool:
         """Return whether anything counts that has not been looked at."""
         sets = (self.counted, self._classes, self.importing.reached, self._attributes, self._values)
-        size = sum(len(one) for one in sets)
+        size = sum(len(one) for one in sets) + sum(map(len, self._mixed.values()))
         grew, self._size = size != self._size, size
         return grew
 
@@ -115,6 +120,10 @@ class Closure:
             self.facts["order "] = short_hash("\n".join(labels))
         if "__subclasses__" in self._asked:
             self.facts["order subclasses"] = short_hash("\n".join(f"{path}:{item.names[0]}" for path, item in self.importing.subclasses()))
+        for path, name in self._submodules:
+            inner = self.modules.path_of(f"{module_name(path)}.{name}") if path.endswith("/__init__.py") else None
+            if inner in self.importing.reached:
+                self.facts[f"import {path}:{name}"] = inner or ""
         self.facts |= {f"order {path}": order for path, order in self.importing.orders(self._counts)}
         self.facts |= {f"module {module}": "missing" for module in self.importing.missing}
         self.facts |= {f"module {path}": broken for path in self.importing.reached if (broken := self.modules.facts(path).broken)}
@@ -177,7 +186,7 @@ class Closure:
         if chain[0] == "__doc__":
             self.facts[f"mentioned {path}:__doc__"] = facts.documentation
         elif chain[0] == "__annotations__":
-            described = [item.piece.described for item in facts.items if item.kind == "bind"]
+            described = [item.piece.described for item in facts.items if item.kind in ("bind", "typing")]
             self.facts[f"mentioned {path}:__annotations__"] = short_hash("\n".join(described))
         self._steps(self.modules.follow(path, chain))
 
@@ -192,6 +201,7 @@ class Closure:
                 self._item(step.path, step.name, item)
             if step.name and not step.items:
                 self._attributes.add(step.name)  # a module may answer by other means
+                self._submodules.add((step.path, step.name))
 
     def _item(self, path: str, name: str, item: Item) -> None:
         if is_execution(path, name):
@@ -201,7 +211,7 @@ class Closure:
         elif item.kind == "class":
             self._class(path, name, item)
         elif item.kind in ("import", "typing"):
-            self._import(path, name, item)
+            self._import(path, name, name, item)
         elif item.kind != "program" or path in self.marks.programs:
             self._count(f"statement {path}:{name}", path, item.piece)
 
@@ -209,11 +219,11 @@ class Closure:
         self._functions[entry, id(item)] = (entry, path, item)
         self._count(entry, path, item.piece)
 
-    def _import(self, path: str, name: str, item: Item) -> None:
+    def _import(self, path: str, name: str, bound: str, item: Item) -> None:
         for local, module, attribute in item.imports:
             target = self.modules.path_of(module)
-            if local == name and (target is None or not is_execution(target, attribute)):
-                self._renamed[name] = attribute
+            if local == bound and (target is None or not is_execution(target, attribute)):
+                self._renamed[bound] = attribute
                 before = self.facts.get(f"import {path}:{name}", "").split()
                 self.facts[f"import {path}:{name}"] = " ".join(dict.fromkeys([*before, f"{module}.{attribute}".rstrip(".")]))
 
@@ -234,8 +244,15 @@ class Closure:
             for member in self.rules.shaping(path, item, whole=True):
                 self._count(f"mentioned {path}:{qualname}", path, member.piece)
             self._future(path)
-        for name, member in self.rules.asked_for(path, qualname, item, self._asked):
-            if member.kind == "def":
+        inherited = self.rules.inherited(path, qualname, item) | self._mixed.get((path, qualname), frozenset())
+        for base in filter(None, item.bases if inherited else ()):
+            for step in self.modules.follow(path, base):  # a library finds what our own bases have, too
+                self._mixed[step.path, step.name] = self._mixed.get((step.path, step.name), frozenset()) | inherited
+        for name, member in self.rules.asked_for(path, qualname, item, self._asked | inherited):
+            if member.kind == "import":
+                self._import(path, f"{qualname}.{name}", name, member)
+                self._steps(step for _, module, attribute in member.imports for step in self.modules.follow_module(module, (attribute,)))
+            elif member.kind == "def":
                 self._function(f"mentioned {path}:{qualname}.{name}", path, member)
             elif member.kind == "bind" and id(member) not in shaping:
                 self._count(f"statement {path}:{qualname}.{name}", path, member.piece)

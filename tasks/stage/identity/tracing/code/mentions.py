@@ -17,6 +17,8 @@ from tasks.stage.identity.tracing.source import parse
 SCOPES = (*FUNCTIONS, ast.ClassDef, ast.Lambda)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 LONGEST = 120
+ANY = "*"  # a name that is put together while running
+GETTERS = frozenset({"attrgetter", "methodcaller"})
 # These take types, which may be written as text.
 TYPED = frozenset({"ForwardRef", "TypeAdapter", "NewType", "TypeVar", "create_model"})
 
@@ -84,6 +86,8 @@ class Reader:
             self._read(node.func, scopes, called=True)
             self.read([*node.args, *node.keywords], scopes)
             name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if (name in GETTERS and not _is_written(node.args)) or (name == "format" and self._is_put_together(node.func, scopes)):
+                self.found.attributes.add(ANY)
             if name in TYPED:
                 for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
                     self.annotation(argument, scopes)
@@ -92,7 +96,15 @@ class Reader:
             if _is_type(node.slice):
                 self.annotation(node.slice, scopes)
         else:
+            if isinstance(node, ast.MatchClass):
+                self.found.attributes |= set(node.kwd_attrs)
             self.read(ast.iter_child_nodes(node), scopes)
+
+    def _is_put_together(self, function: ast.expr, scopes: list[_Scope]) -> bool:
+        """Return whether the text that is formatted is neither written here nor a value of the module, whose words count."""
+        text = function.value if isinstance(function, ast.Attribute) else function
+        local = isinstance(text, ast.Name) and any(text.id in scope.bound or text.id in scope.aliases for scope in scopes)
+        return local or not isinstance(text, (ast.Constant, ast.Name, ast.Attribute))
 
     def header(self, node: ast.FunctionDef | ast.AsyncFunctionDef, scopes: list[_Scope] | None = None) -> None:
         """Read what runs when a function is defined."""
@@ -179,6 +191,10 @@ class Reader:
         self.found.names.add((name, *chain))
         if not called and not chain:
             self.found.values.add(name)
+
+
+def _is_written(arguments: list[ast.expr]) -> bool:
+    return all(isinstance(argument, ast.Constant) for argument in arguments)
 
 
 def _is_type(node: ast.expr) -> bool:

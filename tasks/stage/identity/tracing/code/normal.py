@@ -52,7 +52,8 @@ class Style:
 
 @dataclass
 class Writer:
-    """Writes one piece of code. `shown`: functions whose annotations may be read, because they are handed on as values.
+    """Writes one piece of code. `shown`: functions whose annotations may be read, because they are handed on as values. `set`: local
+    names that are set, whether they are declared or not.
 
     `annotations` and `documentation` are what was left out; `notes` are the annotations of the function written last.
     """
@@ -60,6 +61,7 @@ class Writer:
     style: Style
     in_class: bool = False
     shown: frozenset[str] = frozenset()
+    set: frozenset[str] = frozenset()
     annotations: list[str] = field(default_factory=list)
     documentation: list[str] = field(default_factory=list)
     notes: str = ""
@@ -71,13 +73,15 @@ class Writer:
     def write(self, node: object) -> str:
         """Return a node, a list of nodes or a plain value as text."""
         if isinstance(node, list):
-            return "[" + ",".join([self.write(item) for item in node if not self._is_docstring(item)]) + "]"
+            return "[" + ",".join([text for item in node if not self._is_docstring(item) and (text := self.write(item))]) + "]"
         if not isinstance(node, ast.AST):
             return ascii(node)  # which characters `repr` escapes differs between versions of Python
         if isinstance(node, FUNCTIONS):
             return self._function(node, frozenset())
         if isinstance(node, ast.AnnAssign) and not self.in_class:
             self.annotations.append(self.write(node.annotation))
+            if node.value is None and isinstance(node.target, ast.Name) and node.target.id in self.set:
+                return ""
             if node.value is None:
                 return f"Declare({self.write(node.target)})"
             return f"Assign(targets=[{self.write(node.target)}],value={self.write(node.value)})"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tasks.stage.identity.tracing.code.effects import Needs, chain_of
 from tasks.stage.identity.tracing.code.facts import FileFacts, Item, Piece, facts_key, keep_facts, kept_facts, short_hash
-from tasks.stage.identity.tracing.code.mentions import Found, Reader, aliases, bound_names, imported, own_nodes
+from tasks.stage.identity.tracing.code.mentions import Found, Reader, aliases, arguments_of, bound_names, imported, own_nodes
 from tasks.stage.identity.tracing.code.normal import FUNCTIONS, Style, Writer, is_docstring
 from tasks.stage.identity.tracing.execution_code import EXECUTION, is_execution_module
 from tasks.stage.identity.tracing.source import Source
@@ -91,6 +91,8 @@ class _Syntax:
             names, piece, imports = self._bindings(node)
             return Item("program", names, piece, imports=imports)
         names, piece, imports = self._bindings(node, in_class=in_class)
+        if isinstance(node, ast.AnnAssign) and node.value is None and not in_class:
+            return Item("typing", (), piece)
         kind = "bind" if names and not (isinstance(node, ast.AugAssign) and not isinstance(node.target, ast.Name)) else "effect"
         return Item(kind, names, piece, imports=imports, needs=needs)
 
@@ -117,7 +119,7 @@ class _Syntax:
         return header, _piece(writer.notes, Writer(self.style), reader.found)
 
     def _body(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Piece:
-        reader, writer = Reader(self.package, self.style), Writer(self.style, shown=_handed_on(node))
+        reader, writer = Reader(self.package, self.style), Writer(self.style, shown=_handed_on(node), set=_set_anyway(node))
         reader.body(node)
         return _piece(writer.write(node.body), writer, reader.found)
 
@@ -163,6 +165,13 @@ def _handed_on(node: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
     """Return the names that a function uses as values."""
     called = {id(inner.func) for inner in ast.walk(node) if isinstance(inner, ast.Call)}
     return frozenset(inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and id(inner) not in called)
+
+
+def _set_anyway(node: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[str]:
+    """Return the local names that a function sets, whether it declares them or not."""
+    nodes = [inner for inner in own_nodes(node.body) if not isinstance(inner, ast.AnnAssign)]
+    declared = {id(inner.target) for inner in own_nodes(node.body) if isinstance(inner, ast.AnnAssign) and inner.value is None}
+    return frozenset(bound_names(inner for inner in nodes if id(inner) not in declared)) | arguments_of(node.args)
 
 
 def _is_program(test: ast.expr) -> bool:
