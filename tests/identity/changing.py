@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import distribution
 from pathlib import Path
 
 from tests.identity.bench import Change, Site, accept, run_once
@@ -177,9 +179,13 @@ class Libraries:
 
     def __call__(self, site: Site) -> None:
         for name, version in self.versions:
-            metadata = site.packages / f"{name}-{version}.dist-info" / "METADATA"
-            metadata.parent.mkdir(parents=True)
-            metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+            installed = distribution(name)
+            modules = {file.parts[0].removesuffix(".py") for file in installed.files or [] if file.suffix in (".py", ".so")}
+            folder = site.packages / f"{name}-{version}.dist-info"
+            folder.mkdir(parents=True)
+            metadata = re.sub(r"(?m)^Version: .*$", f"Version: {version}", installed.read_text("METADATA") or "")
+            (folder / "METADATA").write_text(metadata)
+            (folder / "top_level.txt").write_text("\n".join(sorted(name for name in modules if name.isidentifier())))
 
 
 @dataclass(frozen=True)

@@ -154,7 +154,7 @@ RESOURCES = [
 ]
 LIBRARIES = [
     Line("ftfy", Libraries((("ftfy", "99.0"),)), CLEANED, "library ftfy:"),
-    Line("jinja2", Libraries((("jinja2", "99.0"),)), "export", "library jinja2:"),
+    Line("jinja2", Libraries((("jinja2", "99.0"),)), f"evaluate.base evaluate.chat {CARD} evaluate.int8", "library jinja2:"),
     Line("duckdb", Libraries((("duckdb", "99.0"),)), f"{SHARDS} dedup split audit", "library duckdb:"),
     Line(
         "tokenizers",
@@ -171,55 +171,55 @@ CODE = [
         "a stage's own body",
         code("tasks/corpus/split.py", "return split_documents(", "done = None\n    return done or split_documents("),
         "split",
-        "code tasks/corpus/split.py split changed",
+        "ran `split` in tasks/corpus/split.py, which changed",
     ),
     Line(
         "a helper one import away",
         code("data/splits/assignment.py", "    held_out = config.held_out", "    held_out = {} | config.held_out"),
         "split",
-        "code data/splits/assignment.py assign_documents changed",
+        "ran `assign_documents` in data/splits/assignment.py, which changed",
     ),
     Line(
         "a helper two imports away",
         code("data/dedup/minhash.py", "odd = np.uint64(1)", "odd = np.uint64(2 - 1)"),
         "dedup",
-        "code data/dedup/minhash.py MinHash changed",
+        "ran `MinHash.__init__` in data/dedup/minhash.py, which changed",
     ),
     Line(
         "a helper three imports away",
         code("data/documents/words.py", "return [match.span() for", "return [*()] + [match.span() for"),
         "dedup audit",
-        "code data/documents/words.py spans changed",
+        "ran `spans` in data/documents/words.py, which changed",
     ),
     Line(
         "a helper that several stages share",
         code("data/tokens/special.py", 'ROLES = {"system"', 'ROLES = {**{}, "system"'),
         "pack encode",
-        "code data/tokens/special.py ROLES changed",
+        "mentions `ROLES` in data/tokens/special.py, which changed",
     ),
     Line(
         "a helper imported inside a function",
         code("data/universe/small_talk.py", 'STRANGER_REPLY = "I do not', 'STRANGER_REPLY = "" + "I do not'),
         "examples",
-        "code data/universe/small_talk.py STRANGER_REPLY changed",
+        "mentions `STRANGER_REPLY` in data/universe/small_talk.py, which changed",
     ),
     Line(
         "a constant",
         code("data/sources/titles.py", "TITLE_LIMIT = 120", "TITLE_LIMIT = 121"),
         "ingest[0] ingest[1]",
-        "code data/sources/titles.py TITLE_LIMIT changed",
+        "mentions `TITLE_LIMIT` in data/sources/titles.py, which changed",
     ),
     Line(
         "a constant used by way of its module",
         code("data/universe/names.py", 'QUEENS = ("Maud",', 'QUEENS = (*(), "Maud",'),
         "universe",
-        "code data/universe/names.py QUEENS changed",
+        "mentions `QUEENS` in data/universe/names.py, which changed",
     ),
     Line(
         "a class",
         code("model/evaluation/intervals.py", "Estimate(self.value * factor,", "Estimate(factor * self.value,"),
         MEASURED,
-        "code model/evaluation/intervals.py Estimate changed",
+        "in model/evaluation/intervals.py, which changed",
     ),
     Line(
         "a base class",
@@ -229,13 +229,13 @@ CODE = [
             "class Int8Config(BaseModel, frozen=not False",
         ),
         f"evaluate.base evaluate.chat quantize.int8 {CARD} evaluate.int8",
-        "code model/quantization/int8.py Int8Config changed",
+        "mentions `Int8Config` in model/quantization/int8.py, which changed",
     ),
     Line(
         "a decorator",
         code("data/audit/funnel.py", "def _stage(", "def same(function):  # type: ignore\n    return function\n\n\n@same\ndef _stage("),
         "audit",
-        "code data/audit/funnel.py _stage changed",
+        "ran `_stage` in data/audit/funnel.py, which changed",
     ),
     Line(
         "another library under the same name",
@@ -245,7 +245,7 @@ CODE = [
             "from builtins import len as len\n\nfrom model.evaluation.gate import Verdict",
         ),
         "gate.corpus gate.base gate.chat gate.release",
-        "code model/evaluation/gate_table.py as_text changed",
+        "`len` in model/evaluation/gate_table.py means builtins.len",
     ),
     Line(
         "a helper of every model",
@@ -253,43 +253,43 @@ CODE = [
         f"{TRAINED} evaluate.base evaluate.chat quantize.int8 {CARD} evaluate.int8".replace(
             "pretrain tune.sft tune.dpo evaluate.base", "pretrain evaluate.base tune.sft tune.dpo"
         ),
-        "code model/layers/norms.py RMSNorm changed",
+        "ran `RMSNorm.forward` in model/layers/norms.py, which changed",
     ),
     Line(
         "the training worker, which is started by name",
         code("model/training/schedules/cosine.py", "floor + (1 - floor) * 0.5 *", "0 + floor + (1 - floor) * 0.5 *"),
         TRAINED,
-        "code model/training/schedules/cosine.py CosineConfig changed",
+        "ran `CosineConfig.factor` in model/training/schedules/cosine.py, which changed",
     ),
     Line(
         "a query",
         code("data/cleaning/sql/quotes.sql", "before, straight AS line", "before, (straight) AS line"),
         CLEANED,
-        "code data/cleaning/sql/quotes.sql changed",
+        "reads data/cleaning/sql/quotes.sql, which changed",
     ),
     Line(
         "a query of another stage",
         code("data/audit/sql/leaks.sql", "SELECT *\nFROM run", "SELECT run.*\nFROM run"),
         "audit",
-        "code data/audit/sql/leaks.sql changed",
+        "reads data/audit/sql/leaks.sql, which changed",
     ),
     Line(
         "the card's template",
         code("model/release/card.md.jinja", "# {{ card.name | md }}", "{# words #}# {{ card.name | md }}"),
         "export",
-        "code model/release/card.md.jinja changed",
+        "reads model/release/card.md.jinja, which changed",
     ),
     Line(
         "the chat template, a constant",
         code("data/tokens/special.py", '    "{{ bos_token }}"', '    "" + "{{ bos_token }}"'),
         "tokenizer",
-        "code data/tokens/special.py CHAT_TEMPLATE changed",
+        "mentions `CHAT_TEMPLATE` in data/tokens/special.py, which changed",
     ),
     Line(
         "a default of a config, given in the recipe",
         code("data/cleaning/config.py", "minimum_characters: int = Field(200", "minimum_characters: int = Field(201"),
         CLEANED,
-        "code data/cleaning/config.py CleanConfig changed",
+        "`CleanConfig` in data/cleaning/config.py, which changed",
     ),
     # where it can't be told
     Line(
@@ -303,8 +303,7 @@ CODE = [
             ),
         ),
         "split",
-        "code data/dedup/minhash.py MinHash is newly reached "
-        "(perhaps not reached: data.dedup.minhash is passed around as a value in data/splits/assignment.py)",
+        "ran `assign_documents` in data/splits/assignment.py, which changed",
     ),
     # where it is not reached, or changes nothing
     Line("a comment", code("data/documents/words.py", "def spans(", "# why\ndef spans(")),

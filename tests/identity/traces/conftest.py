@@ -41,7 +41,7 @@ Outcomes = Callable[[Case], Outcome]
 def run_jobs(jobs: list[dict[str, Any]], folder: Path) -> list[str]:
     """Run programs in fresh processes."""
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    environment = os.environ | {"PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1"}
+    environment = {"PYTHONHASHSEED": "0"} | os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run([sys.executable, ZYGOTE, folder / "jobs.json", folder / "told.json"], check=True, env=environment)
     told: list[str] = json.loads((folder / "told.json").read_text())
     return told
