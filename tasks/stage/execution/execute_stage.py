@@ -10,9 +10,9 @@ import shutil
 import socket
 from pathlib import Path
 
+from tasks.stage.execution.bodies.run_body import BodyCall, Listener, run_body
 from tasks.stage.execution.job import JobContext, Reporter, WorkerMismatch
 from tasks.stage.execution.resources import Resources
-from tasks.stage.execution.run_body import BodyCall, Listener, run_body
 from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.execution.work_folder import WorkFolder
 from tasks.stage.identity.key import compute_address, stable

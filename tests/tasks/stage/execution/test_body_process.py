@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.stage.execution.forked_process import ServerLost, fork_server
-from tasks.stage.execution.run_body import BodyLost
+from tasks.stage.execution.bodies.forked_process import ServerLost, fork_server
+from tasks.stage.execution.bodies.run_body import BodyLost
 from tests.tasks.toys import BODIES, Workshop
 
 

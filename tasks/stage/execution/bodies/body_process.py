@@ -18,8 +18,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tasks.stage.execution.body_errors import describe
-from tasks.stage.execution.channel import Channel, Message, Outbox
+from tasks.stage.execution.bodies.body_errors import describe
+from tasks.stage.execution.bodies.channel import Channel, Message, Outbox
 from tasks.stage.execution.resources import Resources
 from tasks.stage.system.interrupts import interrupts_recorded, was_interrupted
 from tasks.stage.system.progress import ProgressMeter

@@ -51,7 +51,7 @@ LIBRARIES = (
 """What most stages use. What is not here is imported by each body that uses it."""
 ROOMS = ("flows", "tasks", "data", "model")
 RECORDER = "tasks.stage.identity.tracing.recorder"
-BODY = "tasks.stage.execution.body_process"
+BODY = "tasks.stage.execution.bodies.body_process"
 PR_SET_PDEATHSIG = 1
 
 

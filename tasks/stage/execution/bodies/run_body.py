@@ -20,9 +20,9 @@ from typing import NamedTuple, get_type_hints
 
 from pydantic import BaseModel
 
-from tasks.stage.execution.body_errors import rebuild
-from tasks.stage.execution.channel import Channel, Message
-from tasks.stage.execution.forked_process import ForkedProcess, ServerLost, fork_server
+from tasks.stage.execution.bodies.body_errors import rebuild
+from tasks.stage.execution.bodies.channel import Channel, Message
+from tasks.stage.execution.bodies.forked_process import ForkedProcess, ServerLost, fork_server
 from tasks.stage.execution.resources import Resources
 from tasks.stage.identity.tracing.marks import Marks
 from tasks.stage.system.interrupts import record_interrupt

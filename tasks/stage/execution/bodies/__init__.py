@@ -1,0 +1,1 @@
+"""Execute the body of a stage in a process of its own."""
