@@ -21,9 +21,9 @@ import signal
 import socket
 import sys
 import traceback
-import types
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 LIBRARIES = (
@@ -50,6 +50,7 @@ LIBRARIES = (
 )
 """What most stages use. What is not here is imported by each body that uses it."""
 ROOMS = ("flows", "tasks", "data", "model")
+ROOT = Path(__file__).resolve().parents[4]
 RECORDER = "tasks.stage.identity.tracing.recorder"
 BODY = "tasks.stage.execution.bodies.body_process"
 PR_SET_PDEATHSIG = 1
@@ -58,8 +59,8 @@ PR_SET_PDEATHSIG = 1
 class Server:
     """Forks processes until the control socket closes."""
 
-    def __init__(self, control: socket.socket) -> None:
-        self._control, self._pid = control, os.getpid()
+    def __init__(self, control: socket.socket, recorder: ModuleType) -> None:
+        self._control, self._recorder, self._pid = control, recorder, os.getpid()
         # A run's signals are for the run, which passes on what concerns a body.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
@@ -100,7 +101,7 @@ class Server:
                 os.dup2(descriptor, target)
                 os.close(descriptor)
             os.set_inheritable(channel, False)
-            _become_body(socket.socket(fileno=channel))
+            _become_body(socket.socket(fileno=channel), self._recorder)
         with suppress(ProcessLookupError, PermissionError):  # it has done so itself
             os.setpgid(pid, pid)
         for descriptor in (channel, output, errors):
@@ -144,6 +145,17 @@ def load_libraries() -> None:
     gc.freeze()
 
 
+def load_recorder() -> ModuleType:
+    """Return the recorder as it is now, so that an edit of it changes nothing of a run; no process finds it imported."""
+    sys.path.insert(0, str(ROOT))
+    recorder = importlib.import_module(RECORDER)
+    sys.path.remove(str(ROOT))
+    for name in [name for name in sys.modules if name.partition(".")[0] in ROOMS]:
+        del sys.modules[name]
+    gc.freeze()
+    return recorder
+
+
 def _kill(pid: int, number: int) -> None:
     """Send a signal to a process; SIGKILL to its group."""
     with suppress(ProcessLookupError):
@@ -155,20 +167,19 @@ def _tell(reports: int, message: dict[str, float]) -> None:
         os.write(reports, json.dumps(message).encode() + b"\n")
 
 
-def _become_body(connection: socket.socket) -> NoReturn:
+def _become_body(connection: socket.socket, recorder: Any) -> NoReturn:
     """Read the request, take on the surroundings of the run, begin to record, and hand over to the body process."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     code = 1
     try:
-        sys.modules["__main__"] = types.ModuleType("__main__")
+        sys.modules["__main__"] = ModuleType("__main__")
         request = _request(connection)
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["directory"])
         sys.path[:] = request["path"]
-        recorder = importlib.import_module(RECORDER)
         recorder.install(Path(request["marks"]), Path(request["snapshot"]))
         importlib.import_module(BODY).main(connection, request)
         recorder.settle()
@@ -203,4 +214,4 @@ def _read(connection: socket.socket, size: int) -> bytes:
 
 if __name__ == "__main__":
     load_libraries()
-    Server(socket.socket(fileno=int(sys.argv[1]))).serve()
+    Server(socket.socket(fileno=int(sys.argv[1])), load_recorder()).serve()
