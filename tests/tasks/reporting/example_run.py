@@ -15,7 +15,9 @@ from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import PipelineRun, RunOptions
 from tasks.stage.execution.run_context import new_run_record
+from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.execution.worker_pool import WorkerPool
+from tasks.stage.identity.tracing.source import Source
 from tasks.stage.store.artifact import Artifact, Cost, Origin, content_digest, list_files
 from tasks.stage.store.index import ADDRESS_DIGITS
 from tasks.stage.store.store import Store
@@ -100,10 +102,10 @@ class RunMaker:
     """A run whose artifacts are put into a real store by hand."""
 
     def __init__(self, home: Path) -> None:
-        store = Store(str(home / "store"), home / "cache")
-        self.run = PipelineRun(
-            "trial", home, home, store, Resources(), WorkerPool(Resources(), home, store), RunOptions(), None, new_run_record("trial", {})
-        )
+        store, resources = Store(str(home / "store"), home / "cache"), Resources()
+        traces = TraceChecker(store, Source.of(home), None)
+        record, pool = new_run_record("trial", {}), WorkerPool(resources, home, store)
+        self.run = PipelineRun("trial", home, home, store, resources, pool, RunOptions(), None, record, traces)
 
     def made(
         self,

@@ -7,6 +7,7 @@ import json
 import platform
 from collections.abc import Iterable
 from pathlib import Path
+from threading import Lock
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel
@@ -43,13 +44,18 @@ def trace_of(marks: Marks, source: Source, *, cache: Path | None = None) -> Trac
 
     `cache`: folder, such as `home / "cache" / "traces"`, that keeps what is known of a file by its content.
     """
-    closure = Closure(marks, *_modules(marks, source, cache))
-    entries = closure.entries() | _files(marks, source)
+    with _computing:
+        closure = Closure(marks, *_modules(marks, source, cache))
+        entries = closure.entries() | _files(marks, source)
     for name, version in installed(cache).counted({*closure.libraries, *marks.libraries} - source_names(source), marks.present).items():
         entries[f"library {name}"] = version
     entries["python"] = platform.python_version()
     entries["rules"] = RULES
     return Trace(entries=dict(sorted(entries.items())))
+
+
+_computing = Lock()
+"""What is known of a source is shared by the threads of a run, and found once."""
 
 
 def source_names(source: Source) -> set[str]:

@@ -96,7 +96,6 @@ class Modules:
     def follow(self, path: str, chain: Chain) -> tuple[Step, ...]:
         """Return the steps from a name of a module, with attributes, to all that it can mean."""
         if (path, chain) not in self._steps:
-            self._steps[path, chain] = ()  # for names that lead back here
             self._steps[path, chain] = tuple(self._follow(path, chain, MOST_STEPS))
         return self._steps[path, chain]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import builtins
 import re
 import sys
+from collections.abc import Callable
 
 from tasks.stage.identity.tracing.code.facts import Chain, Item
 from tasks.stage.identity.tracing.code.modules import Modules, Step
@@ -37,6 +38,9 @@ PLAIN_METHODS = frozenset(
     | {"field", "append_column"}
 )
 
+Question = tuple[str, int | Chain]
+"""About a statement of a file, or about what a name means in it."""
+
 
 class Purity:
     """Judgements about one source; each is made once."""
@@ -44,24 +48,36 @@ class Purity:
     def __init__(self, modules: Modules) -> None:
         """Judge statements of these modules."""
         self.modules = modules
-        self._known: dict[tuple[str, int], bool] = {}
-        self._plain: dict[tuple[str, Chain], bool] = {}
+        self._known: dict[Question, bool] = {}
+        self._open: set[Question] = set()
+        self._granted: set[Question] = set()
 
     def is_pure(self, path: str, item: Item) -> bool:
         """Return whether executing a statement only binds its names."""
-        key = (path, id(item))
-        if key not in self._known:
-            self._known[key] = True  # for statements that lead back here
-            self._known[key] = all(self._holds(path, need, item) for need in item.needs)
-        return self._known[key]
+        return self._judge((path, id(item)), lambda: all(self._holds(path, need, item) for need in item.needs))
 
     def is_plain_value(self, path: str, chain: Chain) -> bool:
         """Return whether a name means a value whose operators and attributes run no code of ours."""
-        key = (path, chain)
-        if key not in self._plain:
-            self._plain[key] = True
-            self._plain[key] = all(self._plain_step(step) for step in self.modules.follow(path, chain))
-        return self._plain[key]
+        return self._judge((path, chain), lambda: all(self._plain_step(step) for step in self.modules.follow(path, chain)))
+
+    def _judge(self, question: Question, answer: Callable[[], bool]) -> bool:
+        """Answer once. A question that leads back to itself is granted there, and what was answered by that alone is not remembered, so
+        that no answer depends on the order of questions.
+        """
+        if question in self._known:
+            return self._known[question]
+        if question in self._open:
+            self._granted.add(question)
+            return True
+        before, self._granted = self._granted, set()
+        self._open.add(question)
+        found = answer()
+        self._open.discard(question)
+        self._granted.discard(question)
+        if not found or not self._granted:
+            self._known[question] = found
+        self._granted |= before
+        return found
 
     def _plain_step(self, step: Step) -> bool:
         for item in step.items:
