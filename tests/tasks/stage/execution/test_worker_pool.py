@@ -39,7 +39,7 @@ def read(config, work):
     import pydantic
 
     book = work.root / f"{work.shard.number}.txt"
-    text = book.read_text()
+    text = pydantic.TypeAdapter(str).validate_python(book.read_text())
     if text == "deadly" or text == "deadly once":
         book.write_text(text.replace("deadly once", "text"))
         os.kill(int(os.environ["FOLIO_RUN"]), signal.SIGKILL)
