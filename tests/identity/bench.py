@@ -70,7 +70,7 @@ class Site:
 
     def artifact(self, label: str) -> Path:
         """The folder of an artifact, such as pretrain/tiny or evaluate/tiny-base."""
-        (found,) = self.store.glob(f"{label}-????????")
+        (found,) = self.store.glob(f"{label}-????????????")
         return found
 
 
