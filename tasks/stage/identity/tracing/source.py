@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[4]
 NEVER = (".git", "__pycache__", "*.pyc", "*.egg-info", "node_modules", ".venv", ".folio", ".*_cache", ".hypothesis", "*~", ".*.sw?")
 STAT, READ_LINK = os.stat, os.readlink  # as they were before a recorder listens to them
+SETTLED_NS = 1_000_000_000
 Names = tuple[tuple[str, ...], tuple[str, ...]]
 
 
@@ -36,6 +37,7 @@ class Source:
         self._frozen, self._blobs = frozen, blobs
         self._rooms = None if frozen is None else {path.partition("/")[0] for path in frozen}
         self._listed: dict[str, Names] = {} if frozen is None else _folders(frozen)
+        self._root_names: tuple[int, Names] | None = None
         self._read: dict[str, bytes | None] = {}
         self._digests: dict[str, str] = {}
         self._relative: dict[str, str | None] = {}
@@ -195,13 +197,23 @@ class Source:
         if self._frozen is not None and folder and self.is_frozen(folder):
             return self._listed.get(folder, ((), ()))
         if self._frozen is not None and not folder:
-            folders, files = self._listed.get("", ((), ()))
-            others = self._scan("")
-            rooms = self._rooms or set()
-            return tuple(sorted({*folders, *(set(others[0]) - rooms)})), tuple(sorted({*files, *(set(others[1]) - rooms)}))
+            return self._list_root()
         if folder not in self._listed:
             self._listed[folder] = self._scan(folder)
         return self._listed[folder]
+
+    def _list_root(self) -> Names:
+        """Return what the snapshot has at the root and what lies there beside it now, looked at again when that folder has changed."""
+        changed = STAT(self.root).st_mtime_ns
+        if self._root_names is not None and self._root_names[0] == changed:
+            return self._root_names[1]
+        (folders, files), (more_folders, more_files) = self._listed.get("", ((), ())), self._scan("")
+        rooms = self._rooms or set()
+        names = tuple(sorted({*folders, *(set(more_folders) - rooms)})), tuple(sorted({*files, *(set(more_files) - rooms)}))
+        # A change in the same tick of the file system's clock would not show in its time.
+        if time.time_ns() - changed > SETTLED_NS:
+            self._root_names = changed, names
+        return names
 
     def _scan(self, folder: str) -> Names:
         folders, files = [], []
