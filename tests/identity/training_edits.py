@@ -215,7 +215,7 @@ USED = [
         "data/documents/words.py",
         "return [match.span() for match in _WORD.finditer(text.translate(_BLANK))]",
         "return [match.span() for match in _WORD.finditer(text)]",
-        "dedup",
+        "audit",
     ),
     TrainingEdit("a mixing of bits", "data/dedup/minhash.py", "(1, rows), dtype=np.uint64) | odd", "(1, rows), dtype=np.uint64)", "dedup"),
 ]
