@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -31,7 +30,7 @@ def code_changes(store: Store, first: Mapping[str, Artifact], second: Mapping[st
     def trace(artifact: Artifact) -> Trace | None:
         if artifact.trace not in known:
             content = read_trace(store, artifact.trace) if artifact.trace else None
-            known[artifact.trace] = None if content is None else Trace(entries=dict(json.loads(content)))
+            known[artifact.trace] = None if content is None else Trace.read(content)
         return known[artifact.trace]
 
     for position in (position for position in first if position in second):

@@ -5,14 +5,9 @@ from __future__ import annotations
 import getpass
 
 from tasks.stage.execution.plan import Decision
-from tasks.stage.identity.tracing.trace import Change
 from tasks.stage.store.acceptance import Acceptance, AcceptedHash, save
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
-
-
-def _entry(change: Change) -> str:
-    return f"{change.kind} {change.path}{':' if change.name else ''}{change.name}"
 
 
 class NotAcceptable(ValueError):
@@ -45,7 +40,7 @@ def accept(store: Store, recipe: str, decision: Decision, reason: str) -> Accept
         key=decision.key,
         instead=last.address,
         trace=decision.today,
-        changes={_entry(change): AcceptedHash(old=change.old, new=change.new) for change in decision.changes},
+        changes={change.entry: AcceptedHash(old=change.old, new=change.new) for change in decision.changes},
         ingredients=dict(decision.ingredients),
         causes=decision.causes,
         reason=reason.strip(),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -31,7 +30,7 @@ class TraceChecker:
     def recorded(self, record: Artifact) -> Trace | None:
         """Return the trace of a record; None if it has none, or its file is missing or damaged."""
         content = read_trace(self.store, record.trace) if record.trace else None
-        return None if content is None else Trace(entries=dict(json.loads(content)))
+        return None if content is None else Trace.read(content)
 
     def marks(self, record: Artifact) -> Marks | None:
         """Return the marks of a record; None if it has none, or their file is missing, damaged or of another format."""
@@ -71,10 +70,7 @@ class TraceChecker:
     def save(self, marks: Marks) -> tuple[Trace, str]:
         """Keep marks and the trace that they have on the source in the store; return the trace and the name of the marks."""
         trace = self.of(marks)
-        text = json.dumps(sorted(trace.entries.items()), ensure_ascii=False, separators=(",", ":"))
-        name = save_trace(self.store, text.encode("utf-8", "surrogatepass"))
-        if name != trace.hash:
-            raise RuntimeError(f"a trace's hash {trace.hash} is not that of its entries {name}")
+        save_trace(self.store, trace.content)
         return trace, save_trace(self.store, marks.model_dump_json(indent=1).encode())
 
 

@@ -69,11 +69,17 @@ def _stand_in(kind: type[BaseException], name: list[str], message: str) -> BaseE
     return error
 
 
+def imported(module: str, qualname: str) -> Any:
+    """Return what a module has under a name. Raises ImportError or AttributeError."""
+    found: Any = importlib.import_module(module)
+    for part in qualname.split("."):
+        found = getattr(found, part)
+    return found
+
+
 def _find(module: str, qualname: str) -> type[BaseException] | None:
     try:
-        found: Any = importlib.import_module(module)
-        for part in qualname.split("."):
-            found = getattr(found, part)
+        found = imported(module, qualname)
     except (ImportError, AttributeError):
         return None
     return found if isinstance(found, type) and issubclass(found, BaseException) else None

@@ -7,18 +7,16 @@ error end the conversation. Ctrl-C and SIGTERM raise KeyboardInterrupt in the bo
 
 from __future__ import annotations
 
-import importlib
 import logging
 import signal
 import socket
 import time
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from pydantic import BaseModel
 
-from tasks.stage.execution.bodies.body_errors import describe
+from tasks.stage.execution.bodies.body_errors import describe, imported
 from tasks.stage.execution.bodies.channel import Channel, Message, Outbox
 from tasks.stage.execution.resources import Resources
 from tasks.stage.system.interrupts import interrupts_recorded, was_interrupted
@@ -48,8 +46,8 @@ def main(connection: socket.socket, request: Message) -> None:
 
 
 def _execute(outbox: Outbox, request: Message) -> dict[str, float]:
-    stage = _imported(*request["body"])
-    config_class = _imported(*request["config"]["class"])
+    stage = imported(*request["body"])
+    config_class = imported(*request["config"]["class"])
     config: BaseModel = config_class.model_validate_json(request["config"]["value"])
     inputs = {name: [Path(item) for item in value] if isinstance(value, list) else Path(value) for name, value in request["inputs"].items()}
     metrics = getattr(stage, "body", stage)(config, _workspace(outbox, request), **inputs)
@@ -60,7 +58,7 @@ def _workspace(outbox: Outbox, request: Message) -> Workspace:
     given = request["workspace"]
 
     def resources() -> Resources:
-        found: Resources = _imported(*request["resources"]["class"]).model_validate_json(request["resources"]["value"])
+        found: Resources = imported(*request["resources"]["class"]).model_validate_json(request["resources"]["value"])
         return found
 
     def series(rows: list[tuple[str, float, int]]) -> None:
@@ -81,13 +79,6 @@ def _workspace(outbox: Outbox, request: Message) -> Workspace:
         series=series,
         uses=uses,
     )
-
-
-def _imported(module: str, qualname: str) -> Any:
-    found: Any = importlib.import_module(module)
-    for part in qualname.split("."):
-        found = getattr(found, part)
-    return found
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -24,7 +24,7 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 LIBRARIES = (
     "sqlite3",
@@ -52,15 +52,24 @@ LIBRARIES = (
 ROOMS = ("flows", "tasks", "data", "model")
 ROOT = Path(__file__).resolve().parents[4]
 RECORDER = "tasks.stage.identity.tracing.recorder"
+CHANNEL, ERRORS = "tasks.stage.execution.bodies.channel", "tasks.stage.execution.bodies.body_errors"
 BODY = "tasks.stage.execution.bodies.body_process"
 PR_SET_PDEATHSIG = 1
+
+
+class Tools(NamedTuple):
+    """What of ours a forked process uses before it records; as it was when the server began."""
+
+    recorder: Any
+    channel: Any
+    errors: Any
 
 
 class Server:
     """Forks processes until the control socket closes."""
 
-    def __init__(self, control: socket.socket, recorder: ModuleType) -> None:
-        self._control, self._recorder, self._pid = control, recorder, os.getpid()
+    def __init__(self, control: socket.socket, tools: Tools) -> None:
+        self._control, self._tools, self._pid = control, tools, os.getpid()
         # A run's signals are for the run, which passes on what concerns a body.
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
@@ -101,7 +110,7 @@ class Server:
                 os.dup2(descriptor, target)
                 os.close(descriptor)
             os.set_inheritable(channel, False)
-            _become_body(socket.socket(fileno=channel), self._recorder)
+            _become_body(socket.socket(fileno=channel), self._tools)
         with suppress(ProcessLookupError, PermissionError):  # it has done so itself
             os.setpgid(pid, pid)
         for descriptor in (channel, output, errors):
@@ -145,15 +154,15 @@ def load_libraries() -> None:
     gc.freeze()
 
 
-def load_recorder() -> ModuleType:
-    """Return the recorder as it is now, so that an edit of it changes nothing of a run; no process finds it imported."""
+def load_tools() -> Tools:
+    """Return the tools as they are now, so that an edit of them changes nothing of a run; no process finds them imported."""
     sys.path.insert(0, str(ROOT))
-    recorder = importlib.import_module(RECORDER)
+    tools = Tools(*(importlib.import_module(name) for name in (RECORDER, CHANNEL, ERRORS)))
     sys.path.remove(str(ROOT))
     for name in [name for name in sys.modules if name.partition(".")[0] in ROOMS]:
         del sys.modules[name]
     gc.freeze()
-    return recorder
+    return tools
 
 
 def _kill(pid: int, number: int) -> None:
@@ -167,27 +176,36 @@ def _tell(reports: int, message: dict[str, float]) -> None:
         os.write(reports, json.dumps(message).encode() + b"\n")
 
 
-def _become_body(connection: socket.socket, recorder: Any) -> NoReturn:
-    """Read the request, take on the surroundings of the run, begin to record, and hand over to the body process."""
+def _become_body(connection: socket.socket, tools: Tools) -> NoReturn:
+    """Read the request, take on the surroundings of the run, begin to record, and hand over to the body process.
+
+    The run is told of an error on the way there; the body process tells it of all others.
+    """
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    code = 1
+    code, body = 1, None
+    channel = tools.channel.Channel(connection)
     try:
         sys.modules["__main__"] = ModuleType("__main__")
-        request = _request(connection)
-        os.environ.clear()
-        os.environ.update(request["environment"])
-        os.chdir(request["directory"])
-        sys.path[:] = request["path"]
-        recorder.install(Path(request["marks"]), Path(request["snapshot"]))
-        importlib.import_module(BODY).main(connection, request)
-        recorder.settle()
-        code = 0
-    except (EOFError, KeyboardInterrupt):
+        if (request := channel.receive()) is not None:
+            os.environ.clear()
+            os.environ.update(request["environment"])
+            os.chdir(request["directory"])
+            sys.path[:] = request["path"]
+            tools.recorder.install(Path(request["marks"]), Path(request["snapshot"]))
+            body = importlib.import_module(BODY)
+            body.main(connection, request)
+            tools.recorder.settle()
+            code = 0
+    except KeyboardInterrupt:
         pass  # the run was interrupted before the body began
-    except BaseException:  # noqa: BLE001  # the exit code tells the run, and the traceback why
-        traceback.print_exc()
+    except BaseException as error:  # noqa: BLE001  # whatever it is, the run hears of it
+        if body is None:
+            with suppress(OSError):  # the run is gone
+                channel.send({"kind": "failed", **tools.errors.describe(error)})
+        else:
+            traceback.print_exc()
     finally:
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError):
@@ -196,22 +214,6 @@ def _become_body(connection: socket.socket, recorder: Any) -> NoReturn:
         os._exit(code)
 
 
-def _request(connection: socket.socket) -> dict[str, Any]:
-    size = int.from_bytes(_read(connection, 8), "big")
-    request: dict[str, Any] = json.loads(_read(connection, size))
-    return request
-
-
-def _read(connection: socket.socket, size: int) -> bytes:
-    parts = bytearray()
-    while len(parts) < size:
-        part = connection.recv(size - len(parts))
-        if not part:
-            raise EOFError("the run is gone")
-        parts += part
-    return bytes(parts)
-
-
 if __name__ == "__main__":
     load_libraries()
-    Server(socket.socket(fileno=int(sys.argv[1])), load_recorder()).serve()
+    Server(socket.socket(fileno=int(sys.argv[1])), load_tools()).serve()

@@ -90,7 +90,7 @@ def run_body(call: BodyCall, listener: Listener) -> Executed:
             ended = process.wait()
         except ServerLost as error:
             raise BodyLost(f"{call.position}: {error}") from error
-    if answer is None:
+    if answer is None or (answer["kind"] == "done" and ended.code != 0):
         how = f"was ended by signal {-ended.code} ({signal.strsignal(-ended.code)})" if ended.code < 0 else f"ended with code {ended.code}"
         raise BodyLost(
             f"{call.position}: the process that executed it {how}. If memory ran short, lower resources.memory or resources.threads. "

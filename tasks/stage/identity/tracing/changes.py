@@ -39,6 +39,11 @@ class Change(BaseModel, frozen=True):
     old: str = ""
     new: str = ""
 
+    @property
+    def entry(self) -> str:
+        """The entry of a trace that it is about: "kind path:name"."""
+        return f"{self.kind} {self.path}{':' if self.name else ''}{self.name}"
+
     def __str__(self) -> str:
         """Return a sentence such as "ran `spans` in data/dedup/words.py, which changed"."""
         what, name = WHAT[self.change], f"`{self.name}` in {self.path}"

@@ -14,7 +14,8 @@ from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from types import CodeType
 
-from tasks.stage.identity.tracing.source import parse, write_whole
+from tasks.stage.identity.tracing.cached_file import keep, kept
+from tasks.stage.identity.tracing.source import parse
 
 MARK = "__folio__"
 VERSION = 1
@@ -26,28 +27,16 @@ def instrumented(content: bytes, path: str, filename: str, cache: Path | None) -
     `cache`: folder that keeps compiled code by the hash of its source.
     """
     key = hashlib.sha256(b"\0".join([content, filename.encode(), MAGIC_NUMBER, str(VERSION).encode(), sys.version.encode()])).hexdigest()
-    kept = cache / f"{key}.code" if cache is not None else None
-    if kept is not None and (found := _load(kept)) is not None:
-        return found
+    file = cache / f"{key}.code" if cache is not None else None
+    if file is not None and (payload := kept(file)) is not None:
+        code, names = marshal.loads(payload)
+        return code, names
     tree = parse(content, path)
-    names: list[str] = []
+    names = []
     _mark(tree.body, "", names)
     code = compile(tree, filename, "exec", dont_inherit=True)
-    if kept is not None:
-        payload = marshal.dumps((code, names))
-        write_whole(kept, hashlib.sha256(payload).digest() + payload)
-    return code, names
-
-
-def _load(path: Path) -> tuple[CodeType, list[str]] | None:
-    """Return cached code, or None if there is none or it is damaged."""
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
-    if hashlib.sha256(content[32:]).digest() != content[:32]:
-        return None
-    code, names = marshal.loads(content[32:])
+    if file is not None:
+        keep(file, marshal.dumps((code, names)))
     return code, names
 
 

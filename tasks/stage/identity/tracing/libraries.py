@@ -11,12 +11,12 @@ import json
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
-from tasks.stage.identity.tracing.source import write_whole
+from tasks.stage.identity.tracing.cached_file import keep, kept
 
 UNCOUNTED = {
     "folio": "it is what the rest of the trace is about",
@@ -96,16 +96,12 @@ def _installed(path: tuple[str, ...], cache: Path | None) -> Installed:
         if entry.name.endswith((".dist-info", ".egg-info"))
     ]
     key = hashlib.sha256(json.dumps([folders, path]).encode()).hexdigest()
-    kept = cache / f"{key}.libraries" if cache is not None else None
-    if kept is not None and kept.is_file():
-        digest, _, text = kept.read_bytes().partition(b"\n")
-        if hashlib.sha256(text).hexdigest().encode() == digest:
-            return Installed(**json.loads(text))
+    file = cache / f"{key}.libraries" if cache is not None else None
+    if file is not None and (text := kept(file)) is not None:
+        return Installed(**json.loads(text))
     found = _read()
-    if kept is not None:
-        text = json.dumps({"versions": found.versions, "modules": found.modules, "requires": found.requires}).encode()
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(kept, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+    if file is not None:
+        keep(file, json.dumps(asdict(found)).encode())
     return found
 
 

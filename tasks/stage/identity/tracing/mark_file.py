@@ -6,6 +6,7 @@ standard library, since it works before anything else of ours is imported.
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -40,7 +41,8 @@ class MarkFile:
         os.ftruncate(flags, CAPACITY)
         self.flags = memoryview(mmap.mmap(flags, CAPACITY))
         os.close(flags)
-        self._log = os.open(self.folder / f"{name}.log", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        self._path = self.folder / f"{name}.log"
+        self._log = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         python = ".".join(map(str, sys.version_info[:3]))
         self.log("start", VERSION, os.getpid(), os.getppid(), time.time_ns(), self.snapshot, python, str(self.root))
         if rank := os.environ.get("RANK") or os.environ.get("SLURM_PROCID"):
@@ -54,13 +56,22 @@ class MarkFile:
             renew(self._region(module))
 
     def log(self, kind: str, *values: object) -> None:
-        """Write one line, unless this process has written it before."""
+        """Write one line, unless this process has written it before.
+
+        Raises OSError if it can't be written whole; the log is then deleted, so that the process is missed even if what it runs goes on.
+        """
         line = json.dumps([kind, *values])
         if line in self._seen:
             return
         with self._lock:
             self._seen.add(line)
-            os.write(self._log, f"{line}\n".encode())
+            content = f"{line}\n".encode()
+            try:
+                if os.write(self._log, content) < len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
+            except OSError:
+                self._path.unlink(missing_ok=True)
+                raise
 
     def module(self, name: str, path: str, qualnames: list[str], renew: Callable[[memoryview], None]) -> None:
         """Give `renew` the bytes in which a module's definitions mark themselves, now and after a fork."""

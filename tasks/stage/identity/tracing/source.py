@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tasks.stage.identity.tracing.cached_file import write_whole
+
 ROOT = Path(__file__).resolve().parents[4]
 NEVER = (".git", "__pycache__", "*.pyc", "*.egg-info", "node_modules", ".venv", ".folio", ".*_cache", ".hypothesis", "*~", ".*.sw?")
 STAT, READ_LINK = os.stat, os.readlink  # as they were before a recorder listens to them
@@ -285,10 +287,3 @@ def parse(content: bytes | str, name: str) -> ast.Module:
         except (SystemError, RecursionError):
             time.sleep(0.005)
     return ast.parse(content, filename=name)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file of a cache so that readers see it whole or not at all."""
-    partial = path.with_name(f".{path.name}-{os.getpid()}-{time.monotonic_ns():x}")
-    partial.write_bytes(content)
-    partial.replace(path)

@@ -32,11 +32,21 @@ class Trace(BaseModel, frozen=True, extra="forbid"):
 
     entries: dict[str, str]
 
+    @classmethod
+    def read(cls, content: bytes) -> Trace:
+        """Return the trace of which `content` is made."""
+        return cls(entries=dict(json.loads(content)))
+
+    @property
+    def content(self) -> bytes:
+        """All entries in order, as JSON."""
+        text = json.dumps(sorted(self.entries.items()), ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "surrogatepass")
+
     @property
     def hash(self) -> str:
-        """Hex sha256 of all entries."""
-        text = json.dumps(sorted(self.entries.items()), ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        """Hex sha256 of the content."""
+        return hashlib.sha256(self.content).hexdigest()
 
 
 def trace_of(marks: Marks, source: Source, *, cache: Path | None = None) -> Trace:

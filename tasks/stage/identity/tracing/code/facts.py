@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.stage.identity.tracing.source import write_whole
+from tasks.stage.identity.tracing.cached_file import keep, kept
 
 Chain = tuple[str, ...]
 VERSION = 2
@@ -64,26 +64,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """A module: its name, its statements in order, and whether Python could read it."""
+    """A module: its statements in order, a hash of its docstring, and why Python can't read it; "" if it can."""
 
     items: tuple[Item, ...] = ()
     documentation: str = ""
     broken: str = ""
 
-    def defining(self, name: str) -> tuple[Item, ...]:
-        """Return the statements that bind a name."""
-        return tuple(item for item in self.items if name in item.names)
-
 
 def kept_facts(cache: Path | None, key: str) -> FileFacts | None:
     """Return cached facts; None if there are none or they are damaged."""
-    if cache is None:
-        return None
-    try:
-        digest, _, text = (cache / f"{key}.facts").read_bytes().partition(b"\n")
-    except OSError:
-        return None
-    if hashlib.sha256(text).hexdigest().encode() != digest:
+    text = kept(cache / f"{key}.facts") if cache is not None else None
+    if text is None:
         return None
     found = json.loads(text)
     return FileFacts(tuple(_item(item) for item in found["items"]), found["documentation"], found["broken"])
@@ -91,11 +82,8 @@ def kept_facts(cache: Path | None, key: str) -> FileFacts | None:
 
 def keep_facts(cache: Path | None, key: str, facts: FileFacts) -> None:
     """Put facts into the cache."""
-    if cache is None:
-        return
-    text = json.dumps(asdict(facts), separators=(",", ":")).encode("utf-8", "surrogatepass")
-    cache.mkdir(parents=True, exist_ok=True)
-    write_whole(cache / f"{key}.facts", hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
+    if cache is not None:
+        keep(cache / f"{key}.facts", json.dumps(asdict(facts), separators=(",", ":")).encode("utf-8", "surrogatepass"))
 
 
 def facts_key(path: str, digest: str, rules: str) -> str:
