@@ -45,7 +45,10 @@ def decode(content: bytes, encoding: str = "detect") -> tuple[str, str]:
         raise NotText("empty")
     for mark, name in BYTE_ORDER_MARKS:
         if encoding == "detect" and content.startswith(mark):
-            return _decode_strictly(content, name)
+            found = _decode_strictly(content, name)
+            if not found[0].strip():
+                raise NotText("empty")
+            return found
     if any(content.startswith(signature) for signature in SIGNATURES):
         raise NotText("binary: it begins like an archive, image or program")
     controls = len(content) - len(content.translate(None, CONTROLS))

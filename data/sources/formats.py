@@ -7,10 +7,10 @@ archive, and a file of unknown ending may hold documents of every shard; any oth
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 Format = Literal["txt", "md", "html", "epub", "pdf", "jsonl", "csv", "parquet", "warc"]
-FORMATS: tuple[Format, ...] = get_args(Format)
+FORMATS: tuple[Format, ...] = ("txt", "md", "html", "epub", "pdf", "jsonl", "csv", "parquet", "warc")
 RECORDS = frozenset({"jsonl", "csv", "parquet", "warc"})
 """Formats with many documents in one file."""
 FIELDED = frozenset({"jsonl", "csv", "parquet"})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
@@ -22,8 +23,10 @@ KINDS: dict[str, type[QuantizerConfig]] = {kind.FORMAT: kind for kind in get_arg
 def quantizer_of(directory: Path) -> Quantizer | None:
     """Return the quantizer that wrote `directory`; None for a model in full precision. Raise ModelError for an unknown format."""
     entry = read_quantization(directory)
-    if entry is None:
-        return None
+    return None if entry is None else _quantizer(entry, directory)
+
+
+def _quantizer(entry: Mapping[str, Any], directory: Path) -> Quantizer:
     kind = KINDS.get(str(entry.get("format")))
     if kind is None:
         raise ModelError(f"{directory}: quantization format is {entry.get('format')!r}; known formats are {', '.join(KINDS)}")

@@ -18,28 +18,37 @@ from model.training.precisions.config import PrecisionConfig
 from model.training.schedules.config import ScheduleConfig
 
 IDLE, TWICE = "idle_key", "key_given_twice"
-# Section -> its kinds, and what a setting is called beside the section and inside it.
-SECTIONS: dict[str, tuple[Any, dict[str, str]]] = {
-    "optimizer": (
-        OptimizerConfig,
-        {name: name for name in ("beta1", "beta2", "epsilon", "momentum", "nesterov")}
-        | {"muon_learning_rate": "learning_rate", "sophia_gamma": "gamma", "sophia_every": "every"},
-    ),
-    "precision": (PrecisionConfig, {name: name for name in ("loss_scale", "loss_scale_window")}),
-    "schedule": (ScheduleConfig, {name: name for name in ("min_learning_rate_ratio", "decay_share", "decay_shape")}),
+# Section -> what a setting is called beside the section and inside it.
+SECTIONS: dict[str, dict[str, str]] = {
+    "optimizer": {name: name for name in ("beta1", "beta2", "epsilon", "momentum", "nesterov")}
+    | {"muon_learning_rate": "learning_rate", "sophia_gamma": "gamma", "sophia_every": "every"},
+    "precision": {name: name for name in ("loss_scale", "loss_scale_window")},
+    "schedule": {name: name for name in ("min_learning_rate_ratio", "decay_share", "decay_shape")},
 }
 
 
-def place_flat_keys(given: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, Any]:
-    """Return a training's plain data with settings where they belong. `defaults`: the kind of each section that names none.
+def has_flat_keys(given: Mapping[str, Any]) -> bool:
+    """Return whether a setting stands beside its section, or a section names no kind.
+
+    A stage gets its config whole. It asks this and nothing else here, so that no other kind's settings are read by it.
+    """
+    written = [given[section] for section in SECTIONS if section in given]
+    chosen = all(isinstance(one, BaseModel) or (isinstance(one, Mapping) and "kind" in one) for one in written)
+    return not chosen or any(key in given for names in SECTIONS.values() for key in names)
+
+
+def place_flat_keys(given: Mapping[str, Any], train: type[BaseModel]) -> dict[str, Any]:
+    """Return plain data of a kind of training with settings where they belong. A section that names no kind is of `train`'s default.
 
     Raise PydanticCustomError `idle_key` for a setting that the chosen kind does not have, `key_given_twice` for one in both places.
     """
+    unions = {"optimizer": OptimizerConfig, "precision": PrecisionConfig, "schedule": ScheduleConfig}
     data = dict(given)
-    for section, (union, names) in SECTIONS.items():
+    for section, names in SECTIONS.items():
         flat = {key: data.pop(key) for key in names if key in data}
         if section in data or flat:
-            data[section] = _section(section, data.get(section, {}), flat, names, _kinds(union), defaults[section])
+            default = train.model_fields[section].default.kind
+            data[section] = _section(section, data.get(section, {}), flat, names, _kinds(unions[section]), default)
     return data
 
 

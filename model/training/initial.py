@@ -50,8 +50,7 @@ def initial_models(job: Job, objective: Objective) -> tuple[Network, dict[str, N
 
 def _differences(shape: NetworkBase, vocab_size: int, job: Job) -> list[str]:
     """Each field that differs; the spread of initial weights does not matter to a trained model."""
-    fields = (name for name in type(job.network).model_fields if name != "initial_std")
-    pairs = {name: (getattr(shape, name, None), getattr(job.network, name)) for name in fields}
+    pairs = {name: (getattr(shape, name, None), ours) for name, ours in job.network if name != "initial_std"}
     pairs["vocab_size"] = (vocab_size, job.vocab_size)
     return [f"{name} is {theirs!r} there and {ours!r} here" for name, (theirs, ours) in pairs.items() if theirs != ours]
 

@@ -15,9 +15,8 @@ from pydantic import Field, model_validator
 from model.adapters.config import AdapterConfig
 from model.adapters.full import FullConfig
 from model.loading.mixture_config import MixturePhase, check_phases
-from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.networks.base import Ability
-from model.training.flat_keys import SECTIONS, place_flat_keys
+from model.training.flat_keys import has_flat_keys, place_flat_keys
 from model.training.guards.config import GuardsConfig
 from model.training.length import TrainingLength
 from model.training.optimizers.config import OptimizerConfig
@@ -94,8 +93,7 @@ class TrainConfig(TrainingLength):
     @model_validator(mode="before")
     @classmethod
     def _settings_in_their_sections(cls, given: Any) -> Any:
-        defaults = {section: cls.model_fields[section].default.kind for section in SECTIONS}
-        return place_flat_keys(given, defaults) if isinstance(given, Mapping) else given
+        return place_flat_keys(given, cls) if isinstance(given, Mapping) and has_flat_keys(given) else given
 
     @model_validator(mode="after")
     def _patience_has_measurements(self) -> TrainConfig:
@@ -123,7 +121,7 @@ class TrainConfig(TrainingLength):
     @property
     def length(self) -> TrainingLength:
         """What of these settings decides how long training lasts."""
-        return TrainingLength(**{name: getattr(self, name) for name in TrainingLength.model_fields})
+        return TrainingLength.model_validate(self, from_attributes=True)
 
     @abstractmethod
     def build_objective(self) -> Objective:
@@ -187,11 +185,6 @@ class CorpusTrainConfig(TrainConfig):
     def masks_documents(self) -> bool:
         """Whether a row holds several documents that do not see each other."""
         return self.within_documents
-
-
-def step_name(kind: str) -> Any:
-    """Return the field `name` of a step of tuning, which is its kind unless it is given."""
-    return Field(kind, pattern=NAME_PATTERN, json_schema_extra=NOT_IDENTITY, description="its position is tune.<name>; name")
 
 
 class TuningConfig(TrainConfig):

@@ -142,6 +142,18 @@ UNUSED = [
         "from __future__ import annotations\n",
         "from __future__ import annotations\n\nUNUSED = 1\n",
     ),
+    TrainingEdit(
+        "another optimizer's default",
+        "model/training/optimizers/kinds/lion.py",
+        'Field(0.95, ge=0, lt=1, description="decay rate of the momentum")',
+        'Field(0.96, ge=0, lt=1, description="decay rate of the momentum")',
+    ),
+    TrainingEdit(
+        "another step's default", "model/training/kinds/grpo.py", "kl_weight: float = Field(0.04", "kl_weight: float = Field(0.05"
+    ),
+    TrainingEdit(
+        "a schedule fewer", "model/training/schedules/config.py", " | InverseSqrtConfig | ConstantConfig,", " | InverseSqrtConfig,"
+    ),
 ]
 USED = [
     TrainingEdit(

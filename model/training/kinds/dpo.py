@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from model.training.train_config import RowKind, TuningConfig, step_name
+from model.names import NAME_PATTERN, NOT_IDENTITY
+from model.training.train_config import RowKind, TuningConfig
 
 if TYPE_CHECKING:
     from model.objectives.dpo import Dpo
@@ -23,7 +24,7 @@ class DpoConfig(TuningConfig):
     COUNTS_OPERATIONS: ClassVar[bool] = False
 
     kind: Literal["dpo"] = Field("dpo", description="training objective: to prefer the chosen answer to the rejected one")
-    name: str = step_name("dpo")
+    name: str = Field("dpo", pattern=NAME_PATTERN, json_schema_extra=NOT_IDENTITY, description="its position is tune.<name>; name")
     steps: int = Field(60, ge=0, description="optimizer steps; 0: as many as `tokens` needs")
     learning_rate: float = Field(5e-5, gt=0, description="peak learning rate")
     warmup_steps: int = Field(5, ge=0, description="steps over which the learning rate rises to its peak; 0: none")

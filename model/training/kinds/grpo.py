@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.networks.base import Ability
 from model.rollouts.config import RolloutConfig
-from model.training.train_config import RowKind, TuningConfig, step_name
+from model.training.train_config import RowKind, TuningConfig
 
 if TYPE_CHECKING:
     from model.loading.source import BatchShare
@@ -32,14 +33,14 @@ class GrpoConfig(TuningConfig):
     COUNTS_OPERATIONS: ClassVar[bool] = False
 
     kind: Literal["grpo"] = Field("grpo", description="training objective: replies that earn a higher reward than others to their question")
-    name: str = step_name("grpo")
+    name: str = Field("grpo", pattern=NAME_PATTERN, json_schema_extra=NOT_IDENTITY, description="its position is tune.<name>; name")
     steps: int = Field(100, ge=1, description="optimizer steps; each learns from global_batch replies")
     global_batch: int = Field(64, ge=1, description="replies per step, over all workers; a divisor of rollouts.prompts * rollouts.group")
     learning_rate: float = Field(1e-5, gt=0, description="peak learning rate")
     warmup_steps: int = Field(5, ge=0, description="steps over which the learning rate rises to its peak; 0: none")
     weight_decay: float = Field(0.0, ge=0, description="weight decay of matrices, embeddings included; none for norms and biases")
     eval_rows: int = Field(0, ge=0, le=0, description="always 0: a reply's worth is known once it is sampled; see `reward` in the step log")
-    rollouts: RolloutConfig = Field(RolloutConfig(), description="which replies are sampled, and what they are rewarded for")
+    rollouts: RolloutConfig = Field(default_factory=RolloutConfig, description="which replies are sampled, and what they are rewarded for")
     clip_low: float = Field(
         0.2, gt=0, lt=1, description="largest fall of a token's probability, relative to sampling, that is learned from"
     )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from model.training.train_config import RowKind, TuningConfig, step_name
+from model.names import NAME_PATTERN, NOT_IDENTITY
+from model.training.train_config import RowKind, TuningConfig
 
 if TYPE_CHECKING:
     from model.objectives.sft import Sft
@@ -20,7 +21,7 @@ class SftConfig(TuningConfig):
     TITLE: ClassVar[str] = "instruction tuning"
 
     kind: Literal["sft"] = Field("sft", description="training objective: the assistant's words and where they end")
-    name: str = step_name("sft")
+    name: str = Field("sft", pattern=NAME_PATTERN, json_schema_extra=NOT_IDENTITY, description="its position is tune.<name>; name")
     steps: int = Field(150, ge=0, description="optimizer steps; 0: as many as `tokens` needs")
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
     warmup_steps: int = Field(10, ge=0, description="steps over which the learning rate rises to its peak; 0: none")

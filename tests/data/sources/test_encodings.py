@@ -61,6 +61,12 @@ def test_any_bytes_are_a_text_or_refused(content: bytes) -> None:
         assert str(reason).startswith(("empty", "binary", "not "))
 
 
+@pytest.mark.parametrize("content", [b"\xfe\xff", b"\xef\xbb\xbf \n", "\n".encode("utf-32")])
+def test_a_mark_alone_is_no_text(content: bytes) -> None:
+    with pytest.raises(NotText, match="empty"):
+        decode(content)
+
+
 def test_a_few_zero_bytes_are_kept_and_many_are_no_text(tmp_path: Path) -> None:
     text = "A line of text with one zero byte.\0\n" + "And many lines without one.\n" * 20
     found = read_all(write(tmp_path / "shelf", {"few.txt": text.encode(), "many.txt": b"\0" * 99 + b"text"}), tmp_path / "out")

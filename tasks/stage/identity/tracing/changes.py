@@ -14,6 +14,8 @@ KINDS = (
     "statement",
     "file",
     "mentioned",
+    "choice",
+    "kinds",
     "import",
     "effect",
     "module",
@@ -58,8 +60,10 @@ class Change(BaseModel, frozen=True):
                 return f"runs {self.path} as a program, {what}"
             case "statement" if not self.name:
                 return f"a statement of {self.path} acts when it is imported, {what}"
-            case "mentioned" | "statement":
+            case "mentioned" | "statement" | "choice":
                 return f"mentions {name}, {what}"
+            case "kinds":
+                return f"{name} chooses among other kinds, or tells them apart otherwise"
             case "import":
                 return f"{name} means {self.new or 'nothing'}, not {self.old or 'nothing'}"
             case "effect":

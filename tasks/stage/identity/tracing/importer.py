@@ -18,6 +18,7 @@ from typing import Any
 
 from tasks.stage.identity.tracing.execution_code import is_execution
 from tasks.stage.identity.tracing.instrument import MARK, instrumented
+from tasks.stage.identity.tracing.made_models import watch_models
 from tasks.stage.identity.tracing.mark_file import MarkFile
 from tasks.stage.identity.tracing.source import Source
 
@@ -102,6 +103,7 @@ class Importer:
         module.__class__ = self._module_type
         self._modules.append(module)
         exec(code, namespace)
+        watch_models(module.__name__, namespace, lambda name: self.marks.log("made", relative, name))
 
     def mark(self, filename: str, number: int) -> None:
         """Mark a definition of a file that is imported."""

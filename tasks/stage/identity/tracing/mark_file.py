@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 CAPACITY = 1 << 17  # definitions in one process; the file is sparse
-VERSION = 2
+VERSION = 3
 
 
 class MarkFile:

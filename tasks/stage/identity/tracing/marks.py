@@ -30,19 +30,20 @@ class Marks(BaseModel, frozen=True, extra="forbid"):
     """What was entered, imported, read and missed. Paths are relative to the repository.
 
     `modules`: module name -> path, of all that were imported. `roots`: modules that were asked for by name at run time. `programs`: modules
-    that ran as `__main__`. `entered`: "path:qualname". `reads`: "path:name" read of a module object at run time. `attributes`: names asked
-    for by `getattr`. `named`: "module:name" that a pickle named. `derived`: "path:class" -> what it inherits from libraries; `interfaces`:
-    the names that each of those has. `files`, `exists`, `absent`, `listings`: of the repository, and `status` of those whose size or kind
-    was asked for, each with the definition of ours that asked, as "path:asking path:qualname"; `links` that were followed
-    by name; `unfound`: where a module was looked for
-    in vain. `libraries`: first names of modules that were imported
-    after the beginning; `present`: all there were. `processes`: how many have marked. `snapshot`: the source it ran.
+    that ran as `__main__`. `entered`: "path:qualname". `made`: "path:class" of the models with a tag that were made, "*" if it could be
+    any. `reads`: "path:name" read of a module object at run time. `attributes`: names asked for by `getattr`. `named`: "module:name" that
+    a pickle named. `derived`: "path:class" -> what it inherits from libraries; `interfaces`: the names that each of those has. `files`,
+    `exists`, `absent`, `listings`: of the repository, and `status` of those whose size or kind was asked for, each with the definition of
+    ours that asked, as "path:asking path:qualname"; `links` that were followed by name; `unfound`: where a module was looked for in vain.
+    `libraries`: first names of modules that were imported after the beginning; `present`: all there were. `processes`: how many have
+    marked. `snapshot`: the source it ran.
     """
 
     modules: dict[str, str] = {}
     roots: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     entered: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
     derived: dict[str, tuple[str, ...]] = {}
@@ -183,6 +184,7 @@ class _Collected:
             interfaces=dict(sorted(self.interfaces.items())),
             programs=tuple(sorted(value.partition(":")[2] for value in of.get("program", ()))),
             entered=of.get("entered", ()),
+            made=of.get("made", ()),
             reads=of.get("read", ()),
             attributes=of.get("attribute", ()),
             files=of.get("file", ()),

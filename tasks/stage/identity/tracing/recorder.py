@@ -17,8 +17,9 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from tasks.stage.identity.tracing.compiled_code import DynamoPatch
+from tasks.stage.identity.tracing.compiled_code import dynamo_patch
 from tasks.stage.identity.tracing.importer import Importer, execute_files_with
+from tasks.stage.identity.tracing.made_models import ANY, refusals
 from tasks.stage.identity.tracing.mark_file import MarkFile
 from tasks.stage.identity.tracing.source import ROOT, Source
 from tasks.stage.identity.tracing.watched_files import WatchedFiles
@@ -45,7 +46,7 @@ class Recorder:
                 del sys.modules[name]
             elif "." not in name:
                 self.file.log("preloaded", name)
-        sys.meta_path[:0] = [self.importer, DynamoPatch(self.importer.mark)]
+        sys.meta_path[:0] = [self.importer, dynamo_patch(self.importer.mark), *refusals(lambda: self.file.log("made", ANY))]
         execute_files_with(self.importer)
         WatchedFiles(self.file, self.source, settle).install()
 

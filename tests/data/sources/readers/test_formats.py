@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from data.sources.config import FilesSource
-from data.sources.formats import FORMATS
+from data.sources.formats import FORMATS, Format
 from tests.data.sources.material import (
     ARCHIVERS,
     PACKERS,
@@ -247,3 +248,7 @@ def test_an_archive_without_any_wanted_format_is_quarantined_by_name(tmp_path: P
     folder = write(tmp_path / "shelf", {"box.zip": zipped({"a.png": b"\x89PNG"})})
     found = outcome(IngestConfig(sources=(FilesSource(paths=(".",)),), shards=1), folder, tmp_path / "out")
     assert found.reasons["box.zip"].startswith("not asked for: no member of this archive ends like one of txt, md")
+
+
+def test_every_format_that_a_recipe_may_name_is_one_that_is_read() -> None:
+    assert get_args(Format) == FORMATS

@@ -13,6 +13,7 @@ from tasks.stage.identity.tracing.changes import GONE
 from tasks.stage.identity.tracing.code.classes import ClassRules
 from tasks.stage.identity.tracing.code.facts import Chain, Item, Piece, short_hash
 from tasks.stage.identity.tracing.code.importing import Importing
+from tasks.stage.identity.tracing.code.kinds import Kinds
 from tasks.stage.identity.tracing.code.modules import Modules, Step
 from tasks.stage.identity.tracing.code.purity import Purity
 from tasks.stage.identity.tracing.code.reading import module_name
@@ -23,6 +24,14 @@ READS_NAMES = frozenset({"globals", "locals", "eval", "exec"})
 READS_TEXT = frozenset({"__doc__", "getdoc", "cleandoc", "model_json_schema", "json_schema", "description"})
 READS_CODE = frozenset({"__code__", "getsource", "getsourcelines", "script", "cloudpickle", "dill", "co_consts", "co_code"})
 READS_TYPES = frozenset({"__annotations__", "get_annotations", "get_type_hints"})
+# By these, code can come to members of a union that it never makes, or be told of them.
+READS_UNIONS = READS_TYPES | {
+    *("get_args", "get_origin", "__args__", "__metadata__", "annotation", "rebuild_annotation", "model_fields", "__pydantic_fields__"),
+    *("model_json_schema", "json_schema", "__pydantic_core_schema__", "core_schema", "__get_pydantic_core_schema__", "TypeAdapter"),
+    *("__get_pydantic_json_schema__", "__pydantic_validator__", "WrapValidator", "wrap"),
+}
+# These refuse values where nobody notes it.
+UNWATCHED = ("pydantic.dataclasses", "pydantic.validate_call", "pydantic.v1", "pydantic_core.", "pydantic_settings")
 READS_CLASSES = READS_TYPES | {"__dict__", "getmembers", "getmembers_static", "dir", "vars"}
 # Methods without underscores that Python's own C code calls.
 PROTOCOLS = frozenset({"keys", "read", "readline", "readinto", "write", "flush", "fileno", "close", "send", "throw", "mro"})
@@ -37,6 +46,7 @@ class Closure:
         """Follow everything from the marks."""
         self.marks, self.modules = marks, modules
         self.importing, self.rules = Importing(modules, purity), ClassRules(marks, modules, purity)
+        self.kinds = Kinds(marks, modules)
         self.counted: dict[str, list[Piece]] = {}
         self.facts: dict[str, str] = {}
         self.libraries: set[str] = set()
@@ -46,6 +56,8 @@ class Closure:
         self._renamed: dict[str, str] = {}
         self._followed: set[tuple[str, int]] = set()
         self._mentioned: set[tuple[str, Chain]] = set()
+        self._typed: set[tuple[str, Chain]] = set()
+        self._choices: dict[tuple[str, str], Item] = {}
         self._classes: dict[tuple[str, str], Item] = {}
         self._functions: dict[tuple[str, int], tuple[str, str, Item]] = {}
         self._whole: set[str] = set()
@@ -79,7 +91,7 @@ class Closure:
 
     def _grew(self) -> bool:
         """Return whether anything counts that has not been looked at."""
-        sets = (self.counted, self._classes, self.importing.reached, self._attributes, self._values)
+        sets = (self.counted, self._classes, self._choices, self.importing.reached, self._attributes, self._values)
         size = sum(len(one) for one in sets) + sum(map(len, self._mixed.values()))
         grew, self._size = size != self._size, size
         return grew
@@ -87,7 +99,11 @@ class Closure:
     def _again(self) -> None:
         """Look again at what depends on all that is asked for."""
         private = {found[1] for name in self._attributes if (found := PRIVATE.match(name))}
-        self._asked = frozenset(self._attributes | private | {chain[0] for _, chain in self._mentioned if chain != ("__doc__",)})
+        named = {chain[0] for _, chain in (*self._mentioned, *self._typed) if chain != ("__doc__",)}
+        self._asked = frozenset(self._attributes | private | named)
+        if not self._asked.isdisjoint(READS_UNIONS):
+            for (path, name), item in list(self._choices.items()):
+                self._item(path, name, item)
         spoken = {name.lstrip(".") for name in self._values}
         spoken |= {attribute for name, attribute in self._renamed.items() if name in spoken}
         for path, item in self.importing.effects[self._counted_effects :]:
@@ -114,6 +130,11 @@ class Closure:
                 self._count(entry, path, item.body)
 
     def _finish(self) -> None:
+        for (path, name), item in self._choices.items():
+            if item.choice is not None:
+                members = self.kinds.counted(path, item.choice)
+                labels = [f"{where}:{'.'.join(chain)} {steps[-1].path}:{steps[-1].name}" for where, chain, steps in members]
+                self.facts[f"kinds {path}:{name}"] = short_hash("\n".join(labels))
         labels = self.importing.labels()
         self.facts |= {f"effect {path}:{name}": "" for path, item in self.importing.effects for name in item.names}
         if len(labels) > 1:
@@ -168,6 +189,8 @@ class Closure:
         self._values.update(piece.values)
         for chain in piece.names:
             self._mention(path, chain)
+        for chain in piece.types:
+            self._mention_type(path, chain)
         for module, *rest in piece.far:
             if module in self.marks.modules or not self.modules.is_ours(module):
                 self._steps(self.modules.follow_module(module, tuple(rest)))
@@ -190,15 +213,25 @@ class Closure:
             self.facts[f"mentioned {path}:__annotations__"] = short_hash("\n".join(described))
         self._steps(self.modules.follow(path, chain))
 
-    def _steps(self, steps: Iterable[Step]) -> None:
+    def _mention_type(self, path: str, chain: Chain) -> None:
+        if (path, chain) not in self._typed:
+            self._typed.add((path, chain))
+            self._steps(self.modules.follow(path, chain), as_type=True)
+
+    def _steps(self, steps: Iterable[Step], *, as_type: bool = False) -> None:
         for step in steps:
             if step.library:
                 self.libraries.add(step.library.partition(".")[0])
+                if step.library.startswith(UNWATCHED):
+                    self._attributes.add("__pydantic_validator__")
             if step.name and is_execution(step.path, step.name):
                 continue
             self._attributes.update(step.rest)
             for item in step.items:
-                self._item(step.path, step.name, item)
+                if as_type and item.choice is not None and item.choice.frame is not None:
+                    self._choose(step.path, step.name, item)
+                else:
+                    self._item(step.path, step.name, item)
             if step.name and not step.items:
                 self._attributes.add(step.name)  # a module may answer by other means
                 self._submodules.add((step.path, step.name))
@@ -214,6 +247,14 @@ class Closure:
             self._import(path, name, name, item)
         elif item.kind != "program" or path in self.marks.programs:
             self._count(f"statement {path}:{name}", path, item.piece)
+
+    def _choose(self, path: str, name: str, item: Item) -> None:
+        """Count what matters of a union that is a field's type: how it chooses, and the members that it can choose."""
+        if (path, name) not in self._choices and item.choice is not None and item.choice.frame is not None:
+            self._choices[path, name] = item
+            self._count(f"choice {path}:{name}", path, item.choice.frame)
+            for where, chain, _ in self.kinds.counted(path, item.choice):
+                self._mention(where, chain)
 
     def _function(self, entry: str, path: str, item: Item) -> None:
         self._functions[entry, id(item)] = (entry, path, item)
@@ -280,7 +321,7 @@ class Closure:
             if kind == "mentioned" and f"ran {rest}" in self.counted:
                 continue
             hashes = [piece.described if described else piece.plain for piece in pieces]
-            if kind != "mentioned":
+            if kind not in ("mentioned", "choice"):
                 hashes.sort()  # their order counts by an entry of its own
             found[entry] = hashes[0] if len(hashes) == 1 else short_hash("\n".join(hashes))
         return found

@@ -15,7 +15,7 @@ from typing import Any
 from tasks.stage.identity.tracing.cached_file import keep, kept
 
 Chain = tuple[str, ...]
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Piece:
     `plain` leaves out docstrings and annotations that nothing reads, `described` keeps them. `names`: names of the
     module with the attributes asked of them; `far`: the same from imports of its own, beginning with a module's name. `imports`: the
     modules and attributes that it imports when it runs. `values`: names, and attributes after a dot, that are used otherwise than called.
-    `words`: strings that could name something.
+    `words`: strings that could name something. `types`: names in annotations of fields, which are no values there.
     """
 
     plain: str = ""
@@ -36,6 +36,15 @@ class Piece:
     attributes: tuple[str, ...] = ()
     values: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    types: tuple[Chain, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A union with a name: its members, and its type without them, if a tag decides between them."""
+
+    members: tuple[Chain, ...]
+    frame: Piece | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,8 @@ class Item:
     "program" (what runs under `__name__ == "__main__"`). `piece`: of a definition, its header with decorators and defaults. `notes`: a
     function's annotations, if its decorators don't read them. `imports`:
     (local name, module, attribute) of import statements in it. `needs`: what must hold so that executing it has no effect beyond binding
-    its names. `registered`: decorated by something that may keep it.
+    its names. `registered`: decorated by something that may keep it. `tags`: of a class, the tags by which a union chooses it. `choice`:
+    the union that it names.
     """
 
     kind: str
@@ -60,6 +70,8 @@ class Item:
     bases: tuple[Chain, ...] = ()
     keywords: tuple[str, ...] = ()
     registered: bool = False
+    tags: tuple[str, ...] = ()
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +108,21 @@ def _item(data: dict[str, Any]) -> Item:
         data["kind"],
         tuple(data["names"]),
         _piece(data["piece"]),
-        None if data["body"] is None else _piece(data["body"]),
-        None if data["notes"] is None else _piece(data["notes"]),
+        _optional(data["body"]),
+        _optional(data["notes"]),
         tuple(_item(member) for member in data["members"]),
         tuple((local, module, attribute) for local, module, attribute in data["imports"]),
         _chains(data["needs"]),
         _chains(data["bases"]),
         tuple(data["keywords"]),
         data["registered"],
+        tuple(data["tags"]),
+        None if data["choice"] is None else Choice(_chains(data["choice"]["members"]), _optional(data["choice"]["frame"])),
     )
+
+
+def _optional(data: dict[str, Any] | None) -> Piece | None:
+    return None if data is None else _piece(data)
 
 
 def _piece(data: dict[str, Any]) -> Piece:
@@ -117,6 +135,7 @@ def _piece(data: dict[str, Any]) -> Piece:
         tuple(data["attributes"]),
         tuple(data["values"]),
         tuple(data["words"]),
+        _chains(data["types"]),
     )
 
 

@@ -33,6 +33,7 @@ class Found:
     attributes: set[str] = field(default_factory=set)
     values: set[str] = field(default_factory=set)
     words: set[str] = field(default_factory=set)
+    types: set[Chain] = field(default_factory=set)
 
 
 @dataclass
@@ -91,6 +92,13 @@ class Reader:
             if name in TYPED:
                 for argument in [*node.args, *(keyword.value for keyword in node.keywords)]:
                     self.annotation(argument, scopes)
+        elif isinstance(node, (ast.For, ast.AsyncFor)):
+            self._iterated(node.iter, scopes)
+            self.read([node.target, *node.body, *node.orelse], scopes)
+        elif isinstance(node, ast.Compare):
+            self.read([node.left], scopes)
+            for operator, side in zip(node.ops, node.comparators, strict=True):
+                (self._iterated if isinstance(operator, (ast.In, ast.NotIn)) else self._value)(side, scopes)
         elif isinstance(node, ast.Subscript):
             self.read([node.value, node.slice], scopes)
             if _is_type(node.slice):
@@ -138,12 +146,26 @@ class Reader:
 
     def _comprehension(self, node: ast.AST, scopes: list[_Scope]) -> None:
         generators: list[ast.comprehension] = getattr(node, "generators", [])
-        self.read([generators[0].iter], scopes)
+        self._iterated(generators[0].iter, scopes)
         inner = [*scopes, _Scope(bound=bound_names(own_nodes([generator.target for generator in generators])))]
         for number, generator in enumerate(generators):
-            self.read([generator.iter if number else None, *generator.ifs], inner)
+            if number:
+                self._iterated(generator.iter, inner)
+            self.read(generator.ifs, inner)
             self.read([part for part in ast.walk(generator.target) if isinstance(part, (ast.Attribute, ast.Subscript))], inner)
         self.read([getattr(node, name, None) for name in ("elt", "key", "value")], inner)
+
+    def field_type(self, node: ast.expr) -> None:
+        """Read the annotation of a field. What it names is a type, not a value; but what stands beside other types in a union is tried."""
+        names, self.found.names = self.found.names, set()
+        self.annotation(node)
+        found, self.found.names = self.found.names, names
+        if any(isinstance(part, ast.Constant) and isinstance(part.value, str) for part in ast.walk(node)) or any(
+            map(_tries, ast.walk(node))
+        ):
+            self.found.names |= found
+        else:
+            self.found.types |= found
 
     def annotation(self, node: ast.AST | None, scopes: list[_Scope] | None = None) -> None:
         """Read an annotation, in which strings are code."""
@@ -173,9 +195,19 @@ class Reader:
             self.found.values.add(f".{attributes[-1]}")
         if isinstance(inner, ast.Name):
             self._name(inner.id, tuple(attributes), scopes, called=called)
+        elif attributes == ["default"] and isinstance(inner, ast.Subscript) and (model := _whose_fields(inner.value)):
+            self.found.attributes.add("default")
+            self.read([model, inner.slice], scopes)
         else:
             self.found.attributes |= set(attributes)
             self.read([inner], scopes)
+
+    def _value(self, node: ast.expr, scopes: list[_Scope]) -> None:
+        self.read([node], scopes)
+
+    def _iterated(self, node: ast.expr, scopes: list[_Scope]) -> None:
+        """Read what is iterated over or searched. Of a model's fields that asks for names alone."""
+        self.read([_whose_fields(node) or node], scopes)
 
     def _name(self, name: str, chain: Chain, scopes: list[_Scope], *, called: bool) -> None:
         for scope in reversed(scopes):
@@ -191,6 +223,18 @@ class Reader:
         self.found.names.add((name, *chain))
         if not called and not chain:
             self.found.values.add(name)
+
+
+def _whose_fields(node: ast.expr) -> ast.expr | None:
+    """Return the model whose table of fields this is. Who asks for its names and defaults does not ask for the fields' types."""
+    return node.value if isinstance(node, ast.Attribute) and node.attr == "model_fields" else None
+
+
+def _tries(node: ast.AST) -> bool:
+    """Return whether a part of an annotation is a union of more than a type and None."""
+    if isinstance(node, ast.BinOp):
+        return not any(isinstance(side, ast.Constant) and side.value is None for side in (node.left, node.right))
+    return isinstance(node, (ast.Name, ast.Attribute)) and (node.id if isinstance(node, ast.Name) else node.attr) == "Union"
 
 
 def _is_written(arguments: list[ast.expr]) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+from tasks.stage.identity.tracing.code.choices import tags_of, union_of
 from tasks.stage.identity.tracing.code.effects import Needs, chain_of
-from tasks.stage.identity.tracing.code.facts import FileFacts, Item, Piece, facts_key, keep_facts, kept_facts, short_hash
+from tasks.stage.identity.tracing.code.facts import Choice, FileFacts, Item, Piece, facts_key, keep_facts, kept_facts, short_hash
 from tasks.stage.identity.tracing.code.mentions import Found, Reader, aliases, arguments_of, bound_names, imported, own_nodes
 from tasks.stage.identity.tracing.code.normal import FUNCTIONS, Style, Writer, is_docstring
 from tasks.stage.identity.tracing.execution_code import EXECUTION, is_execution_module
@@ -94,7 +95,13 @@ class _Syntax:
         if isinstance(node, ast.AnnAssign) and node.value is None and not in_class:
             return Item("typing", (), piece)
         kind = "bind" if names and not (isinstance(node, ast.AugAssign) and not isinstance(node.target, ast.Name)) else "effect"
-        return Item(kind, names, piece, imports=imports, needs=needs)
+        return Item(kind, names, piece, imports=imports, needs=needs, choice=None if in_class else self._choice(node))
+
+    def _choice(self, node: ast.stmt) -> Choice | None:
+        union = union_of(node, self.style)
+        if union is None:
+            return None
+        return Choice(union.members, None if union.frame is None else self._bindings(union.frame)[1])
 
     def _bindings(self, node: ast.stmt, *, in_class: bool = False) -> tuple[tuple[str, ...], Piece, tuple[tuple[str, str, str], ...]]:
         own = own_nodes([node])
@@ -104,7 +111,7 @@ class _Syntax:
             names.add(node.target.id)
         reader, writer = Reader(self.package, self.style), Writer(self.style, in_class)
         if in_class and isinstance(node, ast.AnnAssign):
-            reader.annotation(node.annotation)
+            reader.field_type(node.annotation)
         return tuple(sorted(names)), _piece(writer.write(node), writer, reader.read([node])), imports
 
     def _is_overload(self, decorator: ast.expr) -> bool:
@@ -145,6 +152,7 @@ class _Syntax:
             bases,
             keywords,
             registered,
+            tags_of(node),
         )
 
 
@@ -158,6 +166,7 @@ def _piece(text: str, writer: Writer, found: Found) -> Piece:
         tuple(sorted(found.attributes)),
         tuple(sorted(found.values)),
         tuple(sorted(found.words)),
+        tuple(sorted(found.types)),
     )
 
 
