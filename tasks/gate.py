@@ -16,6 +16,7 @@ from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import holds_nothing
 from tasks.reporting.gates import GATES
 from tasks.reporting.hook import ReportHook
+from tasks.stage.execution.approving import approval_of
 from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
 from tasks.stage.store.artifact import Artifact, StageOutput
@@ -38,17 +39,23 @@ def gate(config: GateConfig, work: Workspace, **measured: Path) -> Metrics:
     return {"passed": float(passed(verdicts)), "overruled": float(bool(config.overrule)), "bounds": float(len(verdicts))}
 
 
-def require(verdict: StageOutput) -> None:
-    """Raise GateFailed unless the gate passed or was overruled. Does nothing for a gate that is only planned."""
-    if not isinstance(verdict, Artifact):
-        return
-    judged = read_verdict(verdict)
-    if judged.passed:
-        log(judged.table)
-    elif judged.overruled:
+def require(verdict: StageOutput, config: GateConfig) -> None:
+    """Raise GateFailed unless the gate passed, and a person approved that if the config asks for it, or the recipe overruled it.
+
+    Raises AwaitsApproval if nobody can be asked. While planning, an answer that is not there yet is taken as a yes.
+    """
+    judged = read_verdict(verdict) if isinstance(verdict, Artifact) else None
+    if isinstance(verdict, Artifact) and judged and not judged.passed:
+        if not judged.overruled:
+            raise GateFailed(f"{verdict.name}: the gate failed, so the flow stops here.\n{judged.table}")
         log(f"{judged.table}\nThis gate failed and was overruled: {judged.overruled}")
-    else:
-        raise GateFailed(f"{verdict.name}: the gate failed, so the flow stops here.\n{judged.table}")
+        return
+    if judged:
+        log(judged.table)
+    if config.approve:
+        answer = approval_of(current_run(), verdict, judged.table if judged else "")
+        if answer and not answer.approved:
+            raise GateFailed(f"{answer.position} was {answer.words}. The flow stops here; `folio approve` can change the answer.")
 
 
 class Judged(NamedTuple):

@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+from flows.cli.approving import asking
 from flows.cli.signals import stoppable
 from flows.cli.views.run_summary import summary
 from flows.recipe.loading import load
@@ -23,7 +24,9 @@ from tasks.stage.store.journal import Journal
 def run_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> None:
     """Run a recipe, then print the gates, a sample conversation, and where everything is."""
     recipe = load(name, changes)
-    artifacts, seconds = execute_recipe(recipe, RunOptions(refresh=refresh, verify=verify))
+    artifacts, seconds = execute_recipe(
+        recipe, RunOptions(refresh=refresh, verify=verify, approver=asking(name, changes, recipe.resources.notify))
+    )
     print(summary(recipe, artifacts, seconds))
 
 

@@ -59,6 +59,21 @@ def refresh(stage: StageName, recipe: RecipeName = "universe", changes: Changes 
 
 
 @run_app.command(rich_help_panel="Make a model")
+def approve(
+    gate: Annotated[str, typer.Argument(help="a gate that asks a person: corpus, base, chat or release")],
+    reason: Annotated[str, typer.Option(help="why; kept in the lineage")],
+    recipe: RecipeName = "universe",
+    changes: Changes = None,
+    name: Annotated[str, typer.Option(help="who answers; by default your user name")] = "",
+    refuse: Annotated[bool, typer.Option("--refuse", help="refuse: the flow stops at the gate")] = False,
+) -> None:
+    """Approve the verdict of a gate that passed and asks a person, so that the next run goes on."""
+    from flows.cli.approving import answer_gate
+
+    print(answer_gate(gate, recipe, tuple(changes or ()), approved=not refuse, who=name, reason=reason))
+
+
+@run_app.command(rich_help_panel="Make a model")
 def accept(
     stage: StageName,
     reason: Annotated[str, typer.Option(help="why the change leaves the output as it is; kept in the lineage")],

@@ -93,8 +93,12 @@ class StageJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task returns: the artifact, whether it was made just now, and the metric rows that a worker could not record itself."""
+    """What a task returns: the artifact, whether it was made just now, and the metric rows that a worker could not record itself.
+
+    `retries`: how often it was run again after a transient fault.
+    """
 
     artifact: Artifact
     executed: bool
     rows: tuple[tuple[str, float, int], ...] = ()
+    retries: int = 0

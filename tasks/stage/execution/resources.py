@@ -29,6 +29,19 @@ class Resources(BaseModel, frozen=True, extra="forbid"):
         description="DuckDB's memory limit, shared by shards that are worked on at once here, for each shard on an existing cluster; "
         "it spills to the store's disk beyond that",
     )
+    retries: int = Field(
+        3,
+        ge=0,
+        le=10,
+        description="how often a stage is run again after a fault that may pass by itself, such as a time-out of the network or an object "
+        "store that is overloaded; 2, 4, 8 ... seconds apart, at most 60; number, 0 for never",
+    )
+    notify: str = Field(
+        "",
+        pattern=r"^([a-z0-9-]+/[a-z0-9-]+)?$",
+        description="Prefect's notification block that is told when a gate awaits a person's approval, such as slack-webhook/team: its "
+        "type and its name; empty: the log and the state of the flow run say it",
+    )
     runner: Literal["threads", "dask", "ray"] = Field(
         "threads",
         description="who works on shards: threads of this process, or worker processes of Dask or Ray (pip install 'folio[dask]' or "

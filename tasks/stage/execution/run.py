@@ -13,8 +13,10 @@ from pathlib import Path
 
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
+from tasks.stage.execution.task_graph import TaskGraph
 from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.execution.worker_pool import WorkerPool
+from tasks.stage.store.approval import Approver
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, RunRecord
 from tasks.stage.store.store import Store
@@ -22,13 +24,18 @@ from tasks.stage.tracking.cost import Rates
 from tasks.stage.tracking.exporter_process import ExporterProcess
 
 
+class RunStopped(RuntimeError):
+    """A run ends in order before it is finished, and can go on later; the message says how."""
+
+
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line asks of a run besides its recipe."""
+    """What the command line asks of a run besides its recipe. `approver`: how to ask a person; None where there is nobody to ask."""
 
     planning: bool = False
     refresh: frozenset[str] = frozenset()
     verify: bool = False
+    approver: Approver | None = None
 
 
 @dataclass
@@ -53,6 +60,7 @@ class PipelineRun:
     decisions: list[Decision] = field(default_factory=list)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
+    graph: TaskGraph = field(default_factory=TaskGraph)
     positions: dict[str, PositionRecord] = field(default_factory=dict)
     registered: tuple[RegisteredModel, ...] = ()
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from prefect.runtime import flow_run
 
 from tasks.stage.execution.resources import Resources
-from tasks.stage.execution.run import PipelineRun, current_options, use_run
+from tasks.stage.execution.run import PipelineRun, RunStopped, current_options, use_run
 from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.identity.digests import DigestCache
@@ -127,8 +127,10 @@ def _close_failed(run: PipelineRun, error: BaseException) -> None:
     """Close a run that ended by an error; problems while closing become a note on the error, which matters more."""
     status: Status = "failed"
     message = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-    if not isinstance(error, Exception):
-        # The run was asked to end: Ctrl-C, Prefect's termination signal, an exit.
+    if isinstance(error, RunStopped):
+        status, message = "stopped", str(error)
+    elif not isinstance(error, Exception):
+        # The run was asked to end: Ctrl-C, Prefect's termination or suspension, an exit.
         status, message = "stopped", _stop_message(run, error)
         log(f"{message}; run the same command again to continue")
     elif type(error).__module__.partition(".")[0] not in ROOMS and run.decisions:
@@ -145,7 +147,7 @@ def _stop_message(run: PipelineRun, error: BaseException) -> str:
         return "stopped before the first stage"
     last = run.decisions[-1].position
     kept = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
-    return f"stopped after {last}" if last in run.artifacts else f"{last.partition('[')[0]} was stopped{kept}"
+    return f"stopped after {last}{kept}" if last in run.artifacts else f"{last.partition('[')[0]} was stopped{kept}"
 
 
 def _close(run: PipelineRun, status: Status, error: str) -> None:

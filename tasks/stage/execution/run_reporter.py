@@ -65,8 +65,18 @@ class RunReporter:
             notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
             self._run.exporter.fail_stage(self._position, f"{type(error).__name__}: {error}{notes}", not isinstance(error, Exception))
 
-    def done(self, made: Mapping[str, Artifact], executed: Set[str], decisions: Mapping[str, Decision], model_id: str) -> None:
-        """Report the artifacts of all shards. `executed`: positions that were executed; `model_id`: the model that was evaluated."""
+    def done(
+        self,
+        made: Mapping[str, Artifact],
+        executed: Set[str],
+        decisions: Mapping[str, Decision],
+        model_id: str,
+        retries: Mapping[str, int],
+    ) -> None:
+        """Report the artifacts of all shards.
+
+        `executed`: positions that were executed; `model_id`: the model that was evaluated; `retries`: how often each was run again.
+        """
         run = self._run
         run.artifacts |= made
         reused = {position: artifact for position, artifact in made.items() if position not in executed}
@@ -82,6 +92,7 @@ class RunReporter:
                 action="executed" if position in executed else "reused",
                 causes=decision.causes,
                 accepted=decision.reason,
+                retries=retries[position],
             )
         self._log(made, reused, decisions)
         if run.exporter is not None:

@@ -23,6 +23,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from tasks.stage.store.acceptance import ACCEPTED, acceptances
+from tasks.stage.store.approval import APPROVED
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.index import NAME
 from tasks.stage.store.journal import RUNS, Journal, RunRecord
@@ -217,7 +218,7 @@ def _partial_files(store: Store) -> Iterator[Garbage]:
     """Yield files whose writer was killed; their names begin with a dot until they are complete."""
     if store.local_root is None:
         return
-    for folder in (RUNS, ACCEPTED, TRACES):
+    for folder in (RUNS, ACCEPTED, APPROVED, TRACES):
         for path in sorted((store.local_root / folder).glob(".*.json-*")):
             yield Garbage("half-written file", f"{folder}/{path.name}", path.stat().st_size, "its writer was killed")
 

@@ -37,6 +37,8 @@ class PositionRecord(BaseModel, frozen=True, extra="forbid"):
     location: str
     action: Literal["reused", "executed"]
     causes: tuple[str, ...] = Field((), description="why it ran; empty when it was reused")
+    answer: str = Field("", description="what a person answered about the verdict of a gate; empty: nobody was asked")
+    retries: int = Field(0, ge=0, description="how often it was run again after a transient fault; number")
     accepted: str = Field("", description="reason given when a changed identity was accepted as giving the same output; empty: none was")
 
     @model_validator(mode="after")
