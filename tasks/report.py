@@ -14,6 +14,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from tasks.reporting.drawing_cache import use_drawing_cache
+from tasks.reporting.headline import headline_metrics
 from tasks.reporting.notice import lineage_notice, notice
 from tasks.reporting.page import render
 from tasks.reporting.summary import RunSummary
@@ -48,11 +49,10 @@ def _report() -> None:
     summary = RunSummary.of(run)
     with use_drawing_cache(run.home / "cache" / "drawings"):
         page = write_page(run, summary)
-        lineage = lineage_notice(summary) if run.artifacts else ""
-    if run.exporter is not None:
-        run.exporter.page(page)
+        told, lineage = notice(summary, page), lineage_notice(summary) if run.artifacts else ""
+    run.note(page=str(page), description=told, headline=headline_metrics(summary.results))
     name = run.name.lower().replace("_", "-")
-    create_markdown_artifact(key=f"report-{name}", markdown=notice(summary, page), description=f"Results of the run of {run.name}")
+    create_markdown_artifact(key=f"report-{name}", markdown=told, description=f"Results of the run of {run.name}")
     if lineage:
         description = f"What the results of the run of {run.name} were made from"
         create_markdown_artifact(key=f"lineage-{name}", markdown=lineage, description=description)

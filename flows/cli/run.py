@@ -16,7 +16,8 @@ from flows.services import servers
 from flows.services.home import home, store_url, tracking_url
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_store
-from tasks.stage.recovery.watchdog import sweep_dead_runs
+from tasks.stage.recovery.follower import settle_earlier_runs
+from tasks.stage.recovery.servers import Servers
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal
 
@@ -47,7 +48,7 @@ def _execute(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], 
 
     print(f"{recipe.name}: running; watch it at {server.url}", flush=True)
     started = time.monotonic()
-    # Prefect's heartbeat would report a dead run after minutes, and its thread takes a second to stop; our watchdog reports it at once.
+    # Prefect's heartbeat would report a dead run after minutes, and its thread takes a second to stop; its follower reports it at once.
     with use_options(options), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         try:
             artifacts = pipeline(recipe)
@@ -57,11 +58,12 @@ def _execute(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], 
 
 
 def close_dead_runs() -> None:
-    """Mark runs in folio's own store that died without an end as crashed, and wait until that is done."""
+    """Mark runs in folio's own store that died without an end as crashed, tell both servers what they have missed, and wait for that."""
     show_on_terminal()
-    cleanup = sweep_dead_runs(Journal(open_store(store_url(), Path.cwd(), home())), tracking_url())
-    if cleanup is not None:
-        cleanup.wait()
+    told = Servers(tracking_url(), f"{servers.prefect_server().url}/api", home())
+    settling = settle_earlier_runs(Journal(open_store(store_url(), Path.cwd(), home())), told)
+    if settling is not None:
+        settling.wait()
 
 
 def show_on_terminal() -> None:

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM: the first stops a run at a checkpoint, a second Ctrl-C ends it at once.
 
 The first is raised in the main thread as soon as that runs Python, so stages, workers and records are closed in order. The second is read
-by a thread of its own and ends the process whatever it is doing; the watchdog then closes what is left, as after any kill. The exit code
+by a thread of its own and ends the process whatever it is doing; the follower then closes what is left, as after any kill. The exit code
 is 130 after Ctrl-C and 143 after SIGTERM, as shells expect. A run in the background of a script, where Ctrl-C is ignored, keeps ignoring
 it.
 """

@@ -11,6 +11,7 @@ from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, joined, model_form, number, rough, seconds, share
 from tasks.stage.tracking.cost import total_cost
 
+SCORES = ("val.bits_per_byte", "test.bits_per_byte", "test.masked_accuracy", "questions.heldout", "questions.seen")
 VERDICTS = {"passed": "passed", "overruled": "overruled", "failed": "failed", "unjudged": "not judged"}
 
 
@@ -73,6 +74,17 @@ def key_figures(run: RunSummary) -> list[KeyFigure]:
     whole = total_cost(results.artifacts.values())
     time = KeyFigure("this run took", seconds(run.seconds), f"{seconds(whole.cpu_seconds)} of CPU for everything in it")
     return [*(figure for figure in figures if figure is not None), time]
+
+
+def headline_metrics(results: Results) -> dict[str, float]:
+    """Return the metrics that stand for a run where runs are compared, by position and name; those that the run has."""
+    wanted = {"ingest": ("documents",), "pack": ("train_tokens",), "pretrain": ("parameters",)}
+    found = {f"{p}.{name}": results.metrics(p)[name] for p, names in wanted.items() for name in names if name in results.metrics(p)}
+    for position in results.positions("evaluate"):
+        metrics = results.metrics(position)
+        found |= {f"{position}.{name}": metrics[name] for name in SCORES if name in metrics}
+    found |= {f"{position}.passed": results.metrics(position)["passed"] for position in results.positions("gate")}
+    return found
 
 
 def _books(results: Results) -> KeyFigure | None:

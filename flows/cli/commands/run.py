@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from flows.cli.commands.arguments import AsJson, Changes, RecipeName, Refresh, StageName, Verify
-from tasks.stage.tracking.exporter_process import start_ahead
 
 run_app = typer.Typer()
 
@@ -17,7 +16,6 @@ run_app = typer.Typer()
 @run_app.command(rich_help_panel="Make a model")
 def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refresh = None, verify: Verify = False) -> None:
     """Run a recipe: the stages that changed, and no others."""
-    start_ahead()
     from flows.cli.planning import stages_to_refresh
     from flows.cli.run import run_recipe
 
@@ -50,7 +48,6 @@ def plan(
 @run_app.command(rich_help_panel="Make a model")
 def refresh(stage: StageName, recipe: RecipeName = "universe", changes: Changes = None) -> None:
     """Run a recipe with one stage run again. If its output is the same, nothing after it reruns."""
-    start_ahead()
     from flows.cli.planning import stages_to_refresh
     from flows.cli.run import run_recipe
 

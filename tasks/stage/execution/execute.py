@@ -18,20 +18,17 @@ from tasks.stage.execution.run import PipelineRun
 from tasks.stage.execution.run_reporter import RunReporter
 from tasks.stage.execution.run_task import run_task
 from tasks.stage.execution.stage_call import StageCall
-from tasks.stage.identity.key import stable
 from tasks.stage.identity.tracing.libraries import installed
-from tasks.stage.store.artifact import Artifact, ArtifactPart
+from tasks.stage.store.artifact import Artifact
 from tasks.stage.system.interrupts import raise_if_interrupted
 from tasks.stage.system.progress import format_duration, log
-from tasks.stage.tracking.mlflow_exporter import flatten_parameters
-from tasks.stage.tracking.server import require_server
 
 
 def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list[Artifact]:
     """Return the artifacts of a stage's calls, in their order, reused or made. Raises what a body raises."""
     raise_if_interrupted()
-    reporter = RunReporter(run, position, calls[0].decision.key, flatten_parameters({"config": stable(calls[0].config, position)}))
-    context = JobContext(run.store, run.root, run.home, run.started, run.traces, installed(run.traces.cache).versions)
+    reporter = RunReporter(run, position, calls[0])
+    context = JobContext(run.store, run.root, run.home, run.record.id, run.started, run.traces, installed(run.traces.cache).versions)
     task = with_retries(run_task.with_options(name=position, result_storage=run.home / "prefect-results"), run.resources.retries)
     uncached_task = task.with_options(refresh_cache=True)
     to_run = [call for call in calls if call.decision.action == "run"]
@@ -46,8 +43,6 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
             tries = f", at try {outcome.retries + 1}" if outcome.retries else ""
             log(f"{name}: done in {format_duration(made.cost.wall_seconds)}{tries}, {made.name}")
 
-    if to_run:
-        require_server()
     try:
         for call in calls:
             if call not in to_run:
@@ -55,8 +50,10 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
                 done(job, *_run_here(run, task, job))
         mapped = calls[0].shard is not None and run.pool.takes(len(to_run))
         resources = run.pool.share(len(to_run)) if mapped else run.resources
-        # A worker process can't reach the exporter, so the MLflow run is opened here.
-        job_reporter: Reporter = BufferedReporter(reporter.start()) if mapped and run.pool.elsewhere else reporter
+        # A worker process can't write this run's record, so that is done here.
+        if elsewhere := mapped and run.pool.elsewhere:
+            reporter.start()
+        job_reporter: Reporter = BufferedReporter() if elsewhere else reporter
         jobs = [StageJob(context, call, resources, job_reporter) for call in to_run]
         if mapped:
             run.pool.run(uncached_task, jobs, done, run.graph)
@@ -68,9 +65,8 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
         raise
     artifacts = {call.decision.position: outcomes[call.decision.position].artifact for call in calls}
     executed = {name for name, outcome in outcomes.items() if outcome.executed}
-    model_id = next(iter(artifacts.values())).origin.mlflow_model_id or _evaluated_model(calls[0])
     retries = {name: outcome.retries for name, outcome in outcomes.items()}
-    reporter.done(artifacts, executed, {call.decision.position: call.decision for call in calls}, model_id, retries)
+    reporter.done(artifacts, executed, {call.decision.position: call.decision for call in calls}, retries)
     return list(artifacts.values())
 
 
@@ -80,9 +76,3 @@ def _run_here(run: PipelineRun, task: Task[..., Outcome], job: StageJob) -> tupl
     outcome = run_task_sync(task, task_run_id=task_run, parameters=job.parameters(), dependencies=inputs)
     assert isinstance(outcome, Outcome)
     return outcome, task_run
-
-
-def _evaluated_model(call: StageCall) -> str:
-    """Return the LoggedModel among a call's inputs, such as the one that an evaluation measures, or ""."""
-    given = (value.artifact if isinstance(value, ArtifactPart) else value for value in call.inputs.values())
-    return next((a.origin.mlflow_model_id for a in given if isinstance(a, Artifact) and a.origin.mlflow_model_id), "")

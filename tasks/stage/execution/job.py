@@ -23,7 +23,7 @@ class WorkerMismatch(RuntimeError):
 
 @dataclass(frozen=True)
 class JobContext:
-    """The store and the folders of a run. `started`: when the run began, UTC, ISO 8601; `traces`: on the source as it was then.
+    """The store and the folders of a run. `started`: when it began, UTC, ISO 8601; `traces`: on the source as it was then.
 
     `packages`: the distributions that the run's process finds installed, with their versions.
     """
@@ -31,6 +31,7 @@ class JobContext:
     store: Store
     root: Path
     home: Path
+    run_id: str
     started: str
     traces: TraceChecker
     packages: Mapping[str, str]
@@ -48,14 +49,11 @@ class Reporter(Protocol):
 
     on_terminal: bool
 
-    def start(self) -> str:
-        """Record that work begins; return the id of the stage's MLflow run, or "" without tracking."""
+    def start(self) -> None:
+        """Record that work begins."""
 
     def series(self, rows: list[tuple[str, float, int]]) -> None:
         """Record (metric, value, step) rows."""
-
-    def model(self, call: StageCall, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
-        """Record a model; return its LoggedModel's id, or "", and the error that kept it from being recorded."""
 
 
 class BufferedReporter:
@@ -63,21 +61,15 @@ class BufferedReporter:
 
     on_terminal = False
 
-    def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
+    def __init__(self) -> None:
         self.rows: list[tuple[str, float, int]] = []
 
-    def start(self) -> str:
-        """Return the id of the stage's MLflow run, which the run has opened before."""
-        return self._run_id
+    def start(self) -> None:
+        """Do nothing: the run has recorded it when it sent the work."""
 
     def series(self, rows: list[tuple[str, float, int]]) -> None:
         """Keep rows."""
         self.rows += rows
-
-    def model(self, call: StageCall, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
-        """Raise NotImplementedError: a model is never made shard by shard (`Stage.over` refuses it)."""
-        raise NotImplementedError(call.decision.position)
 
 
 class StageJob:
