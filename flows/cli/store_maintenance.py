@@ -30,17 +30,34 @@ from tasks.stage.system.progress import format_duration, log
 SHOWN = 40
 
 
-def garbage_report(*, delete: bool, keep: int, named: tuple[str, ...], unrecorded: bool, as_json: bool, store: str) -> str:
-    """Return what can be deleted, or was, as text or JSON."""
+def garbage_report(
+    *, delete: bool, keep: int, named: tuple[str, ...], without: tuple[str, ...], unrecorded: bool, as_json: bool, store: str
+) -> str:
+    """Return what can be deleted, or was, as text or JSON. `without`: documents; what holds them or learned from them goes."""
     opened = open_store(store or store_url(), Path.cwd(), home())
+    condemned = _holding(without, store) if without else {}
     with _log_lines_shown(as_json):
-        found = collect_garbage(opened, delete=delete, keep=keep, named=named, unrecorded=unrecorded)
+        found = collect_garbage(opened, delete=delete, keep=keep, named=named, unrecorded=unrecorded, condemned=condemned)
     if as_json:
         runs = [{"id": kept.run.id, "recipe": kept.run.recipe, "status": kept.run.status, "why": kept.why} for kept in found.runs]
         held = {"recorded": found.recorded, "runs": runs, "artifacts": found.artifacts, "bytes": found.size, "unrecorded": found.unrecorded}
         waste = [asdict(waste) for waste in found.garbage]
         return json.dumps({"kept": held, "deleted": delete, "waste": waste, "bytes": sum(w.size for w in found.garbage)}, indent=1)
     return "\n".join(_garbage_lines(opened, found, delete))
+
+
+def _holding(documents: tuple[str, ...], store: str) -> dict[str, str]:
+    """Return the address of each artifact that holds one of the documents or learned from it, and why it goes."""
+    from flows.cli.snapshot import find_in_store, open_snapshot
+    from tasks.lineage.holdings import find_holdings
+
+    snapshot = open_snapshot(store)
+    return {
+        holding.artifact.address: f"holds or learned from {document.name}"
+        for document in (find_in_store(snapshot, text)[0] for text in documents)
+        for holding in find_holdings(snapshot, document)
+        if holding.parts or holding.learned
+    }
 
 
 def _garbage_lines(store: Store, found: GarbageSurvey, delete: bool) -> list[str]:

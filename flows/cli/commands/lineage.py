@@ -32,13 +32,14 @@ def lineage(
 @lineage_app.command(rich_help_panel="Look inside")
 def takedown(
     document: Annotated[str, typer.Argument(help="a document's id, path or title, or its file")],
+    search: Annotated[bool, typer.Option("--search/--no-search", help="also search all files that folio keeps for its words")] = True,
     as_json: AsJson = False,
     store: StoreUrl = "",
 ) -> None:
-    """List every artifact and model that holds a document, and the steps that remove it. Changes nothing."""
+    """List everything that holds a document, inside the store and out, and the steps that remove it. Changes nothing."""
     from flows.cli.views.takedown import show_takedown
 
-    print(show_takedown(document, as_json=as_json, store=store))
+    print(show_takedown(document, search=search, as_json=as_json, store=store))
 
 
 @lineage_app.command(rich_help_panel="Look inside")

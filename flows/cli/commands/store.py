@@ -16,6 +16,9 @@ def gc(
     delete: Annotated[bool, typer.Option("--delete", help="delete it; without this it is only listed")] = False,
     keep: Annotated[int, typer.Option(min=1, help="how many of each recipe's newest finished runs to keep")] = 3,
     keep_run: Annotated[list[str] | None, typer.Option(help="keep this run too, by its id or the beginning of it (repeatable)")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="delete what holds this document or learned from it, whatever needs it (repeatable)")
+    ] = None,
     unrecorded: Annotated[bool, typer.Option("--unrecorded", help="include artifacts from before runs were recorded")] = False,
     as_json: AsJson = False,
     store: StoreUrl = "",
@@ -23,7 +26,8 @@ def gc(
     """List what no kept run and no registered model needs, or delete it. Refuses while a run is going on."""
     from flows.cli.store_maintenance import garbage_report
 
-    print(garbage_report(delete=delete, keep=keep, named=tuple(keep_run or ()), unrecorded=unrecorded, as_json=as_json, store=store))
+    named, documents = tuple(keep_run or ()), tuple(without or ())
+    print(garbage_report(delete=delete, keep=keep, named=named, without=documents, unrecorded=unrecorded, as_json=as_json, store=store))
 
 
 @store_app.command(rich_help_panel="Look after")
