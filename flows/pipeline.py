@@ -43,6 +43,6 @@ def pipeline(recipe: Recipe) -> dict[str, Artifact]:
     try:
         return make(recipe)
     except KeyboardInterrupt:
-        return Cancelled(message="stopped by Ctrl-C")  # type: ignore[return-value]  # Prefect takes a returned state as that of the run
+        return Cancelled(message="stopped by a signal")  # type: ignore[return-value]  # Prefect takes a returned state as that of the run
     except AwaitsApproval as waiting:
         return Cancelled(message=str(waiting), data=waiting)  # type: ignore[return-value]  # the caller gets its data raised

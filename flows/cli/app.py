@@ -15,9 +15,10 @@ from flows.cli.commands.recipe import recipe_app, recipes_app
 from flows.cli.commands.run import run_app
 from flows.cli.commands.services import services_app
 from flows.cli.commands.store import store_app
+from flows.cli.commands.version import show_version
 from flows.services import servers
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for group in (run_app, chat_app, recipes_app):
     app.add_typer(group)
 app.add_typer(recipe_app, name="recipe", rich_help_panel="Recipes")
@@ -27,7 +28,10 @@ for group in (lineage_app, store_app, services_app):
 
 
 @app.callback()
-def settings(debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False) -> None:
+def settings(
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="show versions and exit")] = False,
+) -> None:
     """Turn a pile of books into a language model you can talk to, with an exact account of how it got there."""
     servers.configure()
 

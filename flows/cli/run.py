@@ -14,6 +14,7 @@ from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.services import servers
 from flows.services.home import home, store_url, tracking_url
+from tasks.stage.execution.live_runs import home_in_use
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.recovery.follower import settle_earlier_runs
@@ -33,7 +34,7 @@ def run_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], ver
 
 def execute_recipe(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], float]:
     """Run a recipe on the local Prefect server, which is started if need be. Return the artifact at each position, and the seconds."""
-    with stoppable():
+    with stoppable(), home_in_use(home()):
         return _execute(recipe, options)
 
 

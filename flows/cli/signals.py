@@ -14,15 +14,38 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from tasks.stage.system.interrupts import interrupts_recorded
+from tasks.stage.system.interrupts import STOPPING, interrupts_recorded
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINAL = (0, 1, 2)
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Let the signals end the block in order, by SystemExit. Only the main thread may enter it; within itself it does nothing."""
+def stoppable(*, last: bool = False) -> Iterator[None]:
+    """Let the signals end the block in order, by SystemExit. Only the main thread may enter it; within itself it does nothing.
+
+    `last`: what follows the block is only the end of the process, which a signal may cut short.
+    """
+    try:
+        with _stoppable():
+            yield
+    except SystemExit as end:
+        if isinstance(end.code, int) and end.code > 128:
+            _cut_short(end.code)
+        raise
+    if last:
+        _cut_short(INTERRUPTED)
+
+
+def _cut_short(code: int) -> None:
+    """Let further signals end the process without a word: libraries are only tidying up."""
+    for number in STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: os._exit(code))
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
     terminals = [stream for stream in TERMINAL if os.isatty(stream)]
     with interrupts_recorded(partial(_heard, terminals)) as stops:
         if stops is None:

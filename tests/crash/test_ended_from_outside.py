@@ -148,7 +148,9 @@ def test_a_run_that_ends_by_itself_leaves_no_watchdog_but_the_last(workshop: Wor
     assert len(watchdogs(os.getpid())) <= 1
 
 
-@pytest.mark.parametrize(("number", "code", "state"), [(signal.SIGINT, 130, "Crashed"), (signal.SIGTERM, 143, "Crashed")])
+@pytest.mark.parametrize(
+    ("number", "code", "state"), [(signal.SIGINT, 130, "Crashed"), (signal.SIGTERM, 143, "Crashed"), (signal.SIGHUP, 129, "Crashed")]
+)
 def test_a_run_asked_to_stop_says_where_it_stopped_and_that_it_can_go_on(
     started: Started, database: str, number: int, code: int, state: str
 ) -> None:

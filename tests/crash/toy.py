@@ -1,7 +1,8 @@
 """The toy pipeline in a process of its own: `python -m tests.crash.toy FOLDER STORE DATABASE WHAT [LOG]`.
 
-WHAT: `sleep`: `learn` works until it is ended; `compute`: `learn` is deep in a library, where Python handles no signal; a number: as many
-rounds, each of other words, in step with others that share FOLDER's parent. LOG: a file for a line of each body that was executed.
+WHAT: `sleep`: `learn` works until it is ended; `compute`: `learn` is deep in a library, where Python handles no signal; `plain`: the
+pipeline as it is; a number: as many rounds, each of other words, in step with others that share FOLDER's parent. LOG: a file for a line of
+each body that was executed.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ def main(folder: Path, store: str, database: str, what: str, log: str = "") -> N
     with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         workshop = toys.Workshop(folder, patch)
         workshop.store, workshop.tracking, workshop.home = store, database, Path(store).parent / "home"
-        if what in ("sleep", "compute"):
-            workshop.edit('executed("learn")', SLEEP if what == "sleep" else COMPUTE)
-            with stoppable():
+        if not what.isdigit():
+            workshop.edit('executed("learn")', {"sleep": SLEEP, "compute": COMPUTE}.get(what, 'executed("learn")'))
+            with stoppable(last=True):
+                print("ready", flush=True)
                 workshop.run()
             return
         for number in range(int(what)):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.cli.commands.arguments import AsJson, Changes, RecipeName, Refresh, StageName, Verify
+from flows.cli.signals import stoppable
 
 run_app = typer.Typer()
 
@@ -16,11 +17,12 @@ run_app = typer.Typer()
 @run_app.command(rich_help_panel="Make a model")
 def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refresh = None, verify: Verify = False) -> None:
     """Run a recipe: the stages that changed, and no others."""
-    from flows.cli.planning import stages_to_refresh
-    from flows.cli.run import run_recipe
+    with stoppable(last=True):
+        from flows.cli.planning import stages_to_refresh
+        from flows.cli.run import run_recipe
 
-    settings = tuple(changes or ())
-    run_recipe(recipe, settings, stages_to_refresh(refresh, recipe, settings), verify)
+        settings = tuple(changes or ())
+        run_recipe(recipe, settings, stages_to_refresh(refresh, recipe, settings), verify)
 
 
 @run_app.command(rich_help_panel="Make a model")
@@ -48,11 +50,12 @@ def plan(
 @run_app.command(rich_help_panel="Make a model")
 def refresh(stage: StageName, recipe: RecipeName = "universe", changes: Changes = None) -> None:
     """Run a recipe with one stage run again. If its output is the same, nothing after it reruns."""
-    from flows.cli.planning import stages_to_refresh
-    from flows.cli.run import run_recipe
+    with stoppable(last=True):
+        from flows.cli.planning import stages_to_refresh
+        from flows.cli.run import run_recipe
 
-    settings = tuple(changes or ())
-    run_recipe(recipe, settings, stages_to_refresh([stage], recipe, settings), False)
+        settings = tuple(changes or ())
+        run_recipe(recipe, settings, stages_to_refresh([stage], recipe, settings), False)
 
 
 @run_app.command(rich_help_panel="Make a model")

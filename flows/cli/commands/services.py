@@ -8,6 +8,7 @@ import typer
 
 from flows.services import servers
 from flows.services.home import tracking_url
+from flows.services.processes import stop
 
 services_app = typer.Typer()
 
@@ -25,7 +26,7 @@ def up() -> None:
 @services_app.command(rich_help_panel="Look after")
 def down() -> None:
     """Stop the servers that `folio up` or `folio run` started."""
-    stopped = servers.stop()
+    stopped = stop()
     print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
+from tasks.stage.execution.live_runs import attended
 from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import PipelineRun, RunStopped, current_options, use_run
 from tasks.stage.execution.trace_check import TraceChecker
@@ -30,7 +31,7 @@ from tasks.stage.recovery.servers import Servers
 from tasks.stage.store.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.store.origin import git_state, now
 from tasks.stage.store.store import Store
-from tasks.stage.system.interrupts import interrupts_recorded
+from tasks.stage.system.interrupts import raise_if_interrupted
 from tasks.stage.system.progress import log
 from tasks.stage.tracking.cost import Rates
 from tasks.stage.tracking.export import wait_until_exported
@@ -88,7 +89,7 @@ def open_run(
     run.tracked = bool(tracking)
     # In this order, since `folio gc` on an object store sees a run only by its lease.
     with (
-        interrupts_recorded(),
+        attended(home, record, opened),
         followed(opened, record, servers) as run.notify,
         journal.running(record),
         opened.in_use(),
@@ -98,6 +99,7 @@ def open_run(
         try:
             with use_run(run):
                 yield run
+                raise_if_interrupted()
         except BaseException as error:
             _close_failed(run, error)
             raise
