@@ -71,7 +71,7 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 def listener(port: int) -> psutil.Process | None:
     """Return the process that listens on a port of this machine; None if it can't be seen, as another user's may not."""
     for connection in psutil.net_connections("tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port and connection.pid:
             with suppress(psutil.NoSuchProcess):
                 return psutil.Process(connection.pid)
     return None
