@@ -1,8 +1,8 @@
 """Ctrl-C, SIGTERM and a hang-up: the first stops a run at a checkpoint, a second Ctrl-C ends it at once.
 
 The first is raised in the main thread as soon as that runs Python, so stages, workers and records are closed in order. A second Ctrl-C is
-heard by a thread of its own and ends the process whatever it is doing; the follower closes what is left, as after any kill. The exit code is 130 after
-Ctrl-C, 143 after SIGTERM and 129 after a hang-up, as shells expect.
+heard by a thread of its own and ends the process whatever it is doing; the follower closes what is left, as after any kill. The exit code
+is 130 after Ctrl-C, 143 after SIGTERM and 129 after a hang-up, as shells expect.
 """
 
 from __future__ import annotations
