@@ -13,6 +13,7 @@ from flows.cli.commands.corpus import corpus_app
 from flows.cli.commands.lineage import lineage_app
 from flows.cli.commands.recipe import recipe_app, recipes_app
 from flows.cli.commands.run import run_app
+from flows.cli.commands.runs import runs_app
 from flows.cli.commands.services import services_app
 from flows.cli.commands.store import store_app
 from flows.cli.commands.version import show_version
@@ -23,7 +24,7 @@ for group in (run_app, chat_app, recipes_app):
     app.add_typer(group)
 app.add_typer(recipe_app, name="recipe", rich_help_panel="Recipes")
 app.add_typer(corpus_app, name="corpus", rich_help_panel="Look inside")
-for group in (lineage_app, store_app, services_app):
+for group in (runs_app, lineage_app, store_app, services_app):
     app.add_typer(group)
 
 

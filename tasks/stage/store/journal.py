@@ -141,6 +141,12 @@ class Journal:
         """Return every run, newest first."""
         return sorted(self._read(self._ids()), key=_start_order, reverse=True)
 
+    def newest(self) -> Iterator[RunRecord]:
+        """Yield the runs, newest first; reads hardly more of them than are asked for."""
+        ids = self._ids()
+        for start in range(0, len(ids), READERS):
+            yield from self._read(ids[start : start + READERS])
+
     def latest(self, recipe: str) -> RunRecord | None:
         """Return the newest run of a recipe, however it ended; reads no older ones."""
         for _, ids in groupby(self._ids(), key=lambda run_id: run_id[:SECOND]):
