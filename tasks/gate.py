@@ -14,7 +14,7 @@ from model.evaluation.gate import GateConfig, judge, passed
 from model.evaluation.gate_table import HEADER, as_markdown, as_text, rows
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import holds_nothing
-from tasks.reporting.gates import GATES
+from tasks.reporting.gates import GATES, gate_text
 from tasks.reporting.hook import ReportHook
 from tasks.stage.execution.approving import approval_of
 from tasks.stage.execution.run import current_run
@@ -48,10 +48,10 @@ def require(verdict: StageOutput, config: GateConfig) -> None:
     if isinstance(verdict, Artifact) and judged and not judged.passed:
         if not judged.overruled:
             raise GateFailed(f"{verdict.name}: the gate failed, so the flow stops here.\n{judged.table}")
-        log(f"{judged.table}\nThis gate failed and was overruled: {judged.overruled}")
+        log(f"{verdict.name}: failed, and was overruled: {judged.overruled}")
         return
-    if judged:
-        log(judged.table)
+    if isinstance(verdict, Artifact):
+        log(f"{verdict.name}: passed")
     if config.approve:
         answer = approval_of(current_run(), verdict, judged.table if judged else "")
         if answer and not answer.approved:
@@ -71,4 +71,5 @@ def read_verdict(verdict: Artifact) -> Judged:
     store = current_run().store
     found = json.loads(store.read(verdict, "verdict.json"))
     holds = [row["verdict"] == "passed" for row in found["rows"]]
-    return Judged(bool(holds) and all(holds), found["overruled"] or "", store.read(verdict, "verdict.txt").decode())
+    table = gate_text([[str(row[name]) for name in HEADER] for row in found["rows"]])
+    return Judged(bool(holds) and all(holds), found["overruled"] or "", table)

@@ -39,20 +39,22 @@ def settings(
 
 def main() -> None:
     """Run the `folio` command."""
-    if "--debug" in sys.argv:
-        app()
-        return
     try:
-        app()
-    except Exception as error:  # noqa: BLE001  # a traceback helps nobody who didn't ask for it
-        from flows.cli.errors import explain, is_server_away
+        sys.exit(app(prog_name="folio", standalone_mode=False) or 0)
+    except Exception as error:
+        from flows.cli.usage import usage_error
+        from tasks.stage.system.explanations import explain, is_server_away
 
-        print(f"folio: {explain(error)}", file=sys.stderr, flush=True)
+        message, code = usage_error(error) or (explain(error), 1)
+        if "--debug" in sys.argv:
+            raise
+        if message:
+            print(f"folio: {message}", file=sys.stderr, flush=True)
         if is_server_away(error):
             # Prefect would spend minutes trying to reach a server that isn't there.
             sys.stdout.flush()
-            os._exit(1)
-        raise SystemExit(1) from None
+            os._exit(code)
+        raise SystemExit(code) from None
 
 
 if __name__ == "__main__":

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import getpass
-import shlex
 import sys
-from pathlib import Path
 
 from flows.cli.planning import plan_recipe
+from flows.recipe.loading import recipe_argument
 from flows.recipe.validation import RecipeError
 from tasks.stage.execution.approving import AwaitsApproval, record_answer
 from tasks.stage.store.approval import Answer, Approver, Question
+from tasks.stage.system.command_line import folio
+from tasks.stage.system.progress import undrawn
 
 
 def asking(recipe: str, changes: tuple[str, ...], notify: str) -> Approver:
     """Return what asks on the terminal. Without one it tells whom the recipe names, and stops the run with the command that answers."""
-    settings = "".join(f" --set {shlex.quote(change)}" for change in changes)
+    settings = [word for change in changes for word in ("--set", change)]
 
     def ask(question: Question) -> Answer:
         passed = f"{question.position} of {question.recipe} passed and awaits approval."
-        path = Path(recipe).resolve() if Path(recipe).exists() else recipe
-        command = f'folio approve {question.position} {shlex.quote(str(path))}{settings} --reason "..."'
+        command = folio("approve", question.position, recipe_argument(recipe), *settings, "--reason", "...")
         way = f"Answer by: {command}   Then run it again to go on."
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             from flows.asking import tell
@@ -28,7 +28,9 @@ def asking(recipe: str, changes: tuple[str, ...], notify: str) -> Approver:
             tell(notify, passed, f"{question.shown}\n\n{way}")
             raise AwaitsApproval(f"{passed} {way}")
         try:
-            return _answered(question)
+            with undrawn():
+                print(question.shown)
+                return _answered(question)
         except EOFError:
             raise AwaitsApproval(f"{passed} {way}") from None
 

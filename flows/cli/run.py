@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 from flows.cli.approving import asking
+from flows.cli.run_bars import bars
 from flows.cli.signals import stoppable
 from flows.cli.views.run_summary import summary
-from flows.recipe.loading import load
+from flows.recipe.loading import load, recipe_argument
 from flows.recipe.schema import Recipe
 from flows.services import servers
 from flows.services.home import home, store_url, tracking_url
@@ -21,6 +22,7 @@ from tasks.stage.recovery.follower import settle_earlier_runs
 from tasks.stage.recovery.servers import Servers
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal
+from tasks.stage.system.progress import TerminalHandler
 
 
 def run_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> None:
@@ -29,7 +31,7 @@ def run_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], ver
     artifacts, seconds = execute_recipe(
         recipe, RunOptions(refresh=refresh, verify=verify, approver=asking(name, changes, recipe.resources.notify))
     )
-    print(summary(recipe, artifacts, seconds))
+    print(summary(recipe, artifacts, seconds, recipe_argument(name)))
 
 
 def execute_recipe(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], float]:
@@ -52,7 +54,8 @@ def _execute(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], 
     # Prefect's heartbeat would report a dead run after minutes, and its thread takes a second to stop; its follower reports it at once.
     with use_options(options), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         try:
-            artifacts = pipeline(recipe)
+            with bars(recipe):
+                artifacts = pipeline(recipe)
         except CancelledRun:
             raise KeyboardInterrupt from None
     return artifacts, time.monotonic() - started
@@ -73,8 +76,5 @@ def show_on_terminal() -> None:
     logging.raiseExceptions = False
     logger = logging.getLogger("folio")
     if not any(getattr(handler, "stream", None) is sys.stdout for handler in logger.handlers):
-        handler = logging.StreamHandler(sys.stdout)
-        # On a terminal the last line shows progress; erase it before each log line.
-        handler.setFormatter(logging.Formatter("\r\x1b[2K%(message)s" if sys.stdout.isatty() else "%(message)s"))
-        logger.addHandler(handler)
+        logger.addHandler(TerminalHandler(sys.stdout))
     logger.propagate = False

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 
 from tasks.stage.system.interrupts import STOPPING, interrupts_recorded
+from tasks.stage.system.progress import announce
 
 INTERRUPTED = 128 + signal.SIGINT
 TERMINAL = (0, 1, 2)
@@ -59,7 +60,7 @@ def _stoppable() -> Iterator[None]:
             if not stops.number:
                 raise
             if isinstance(error, Exception):
-                from flows.cli.errors import explain
+                from tasks.stage.system.explanations import explain
 
                 print(f"folio: {explain(error)}", file=sys.stderr, flush=True)
             raise SystemExit(128 + stops.number) from None
@@ -78,7 +79,7 @@ def _heard(terminals: list[int], number: int, count: int) -> None:
     on_terminal = sys.stdout.isatty()
     with suppress(OSError):
         if count == 1 and on_terminal:
-            os.write(1, b"\r\x1b[2K  stopping at a checkpoint; Ctrl-C again ends at once")
+            announce("stopping at a checkpoint; Ctrl-C again ends at once")
         if count == 2 and on_terminal:
             os.write(1, b"\r\x1b[2K  ended at once; run the same command again to continue\n")
     if count == 2:

@@ -25,6 +25,7 @@ from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
 from tasks.stage.store.verify_store import VerificationReport, verify_artifacts
+from tasks.stage.system.command_line import folio
 from tasks.stage.system.progress import format_duration, log
 
 SHOWN = 40
@@ -74,11 +75,11 @@ def _garbage_lines(store: Store, found: GarbageSurvey, delete: bool) -> list[str
     listed = sorted(sizeable, key=lambda waste: waste.size, reverse=True)
     lines += [f"{word}: {waste.path:{width}}  {size(waste.size):>8}  {waste.kind}: {waste.why}" for waste in listed[:SHOWN]]
     if rest := len(found.garbage) - len(listed[:SHOWN]):
-        lines.append(f"{word}: {count(rest)} more, locks and the like among them (folio gc --json)")
+        lines.append(f"{word}: {count(rest)} more, locks and the like among them ({folio('gc', '--json')})")
     total = f"{plural(len(found.garbage), 'thing')}, {size(sum(waste.size for waste in found.garbage))}"
     if not found.garbage:
         return [*lines, "nothing can go"]
-    return [*lines, f"deleted: {total}" if delete else f"can go: {total}. Nothing was deleted; do it with: folio gc --delete"]
+    return [*lines, f"deleted: {total}" if delete else f"can go: {total}. Nothing was deleted; do it with: {folio('gc', '--delete')}"]
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _findings_lines(findings: VerificationReport) -> list[str]:
 
 
 def _hint(findings: VerificationReport, heal: bool) -> list[str]:
-    return ["quarantine them and make them again: folio verify --heal"] if findings.damaged and not heal else []
+    return [f"quarantine them and make them again: {folio('verify', '--heal')}"] if findings.damaged and not heal else []
 
 
 def _healed_lines(healed: Healed) -> list[str]:

@@ -26,7 +26,7 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class Headline:
-    """What is shown above everything else. `state`: passed, overruled, failed or unjudged."""
+    """What is shown above everything else. `state`: passed, overruled, failed or unjudged; `failure`: the error that ended the run."""
 
     name: str
     description: str
@@ -34,6 +34,7 @@ class Headline:
     state: str
     verdict: str
     outcome: str
+    failure: str
     reasons: tuple[str, ...]
     figures: tuple[KeyFigure, ...]
 
@@ -42,7 +43,7 @@ def headline(run: RunSummary) -> Headline:
     """Return the headline of a run. A run that did not finish reads as failed, whatever its gates say."""
     gates = gates_of(run.results)
     unfinished = run.unfinished
-    state = "failed" if unfinished else worst(gates)
+    state = "failed" if unfinished or run.failure else worst(gates)
     stopped = f" The run did not finish: {joined(unfinished)} {'has' if len(unfinished) == 1 else 'have'} no result." if unfinished else ""
     exported = run.results.artifacts.get("export")
     card = exported.config.get("card", {}) if exported else {}
@@ -53,6 +54,7 @@ def headline(run: RunSummary) -> Headline:
         state=state,
         verdict=VERDICTS[state],
         outcome=outcome(gates) + stopped,
+        failure=run.failure if worst(gates) != "failed" else "",  # the table of a failed gate says the same
         reasons=tuple(_reasons(gates)),
         figures=tuple(key_figures(run)),
     )
@@ -72,7 +74,9 @@ def key_figures(run: RunSummary) -> list[KeyFigure]:
     figures = [_books(results), _tokens(results), _parameters(results), _questions(results), _quality(results)]
     figures += [_variant(results, name) for name in results.variants()]
     whole = total_cost(results.artifacts.values())
-    time = KeyFigure("this run took", seconds(run.seconds), f"{seconds(whole.cpu_seconds)} of CPU for everything in it")
+    work = f"made in {seconds(whole.wall_seconds)} of work, {seconds(whole.cpu_seconds)} of CPU"
+    took = KeyFigure("this run took", seconds(run.seconds), f"all of it {work}")
+    time = KeyFigure("this run", "reused", work) if run.all_reused else took
     return [*(figure for figure in figures if figure is not None), time]
 
 

@@ -21,7 +21,7 @@ from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.identity.tracing.libraries import installed
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.system.interrupts import raise_if_interrupted
-from tasks.stage.system.progress import format_duration, log
+from tasks.stage.system.progress import format_duration, log, stage_done
 
 
 def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list[Artifact]:
@@ -67,6 +67,7 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
     executed = {name for name, outcome in outcomes.items() if outcome.executed}
     retries = {name: outcome.retries for name, outcome in outcomes.items()}
     reporter.done(artifacts, executed, {call.decision.position: call.decision for call in calls}, retries)
+    stage_done(position)
     return list(artifacts.values())
 
 
