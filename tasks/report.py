@@ -17,7 +17,7 @@ from tasks.reporting.drawing_cache import use_drawing_cache
 from tasks.reporting.headline import headline_metrics
 from tasks.reporting.notice import lineage_notice, notice
 from tasks.reporting.summary import RunSummary
-from tasks.stage.execution.run import current_run
+from tasks.stage.execution.run import RunStopped, current_run
 from tasks.stage.system.explanations import explain
 from tasks.stage.system.progress import log
 
@@ -42,15 +42,15 @@ def report(error: BaseException | None = None) -> None:
     if run.options.planning:
         return
     if error is None or isinstance(error, Exception):
-        _report("" if error is None else explain(error))
+        _report("" if error is None else explain(error), stopped=isinstance(error, RunStopped))
     else:
         list_stopped(run.home, RunSummary.of(run))
 
 
 @task(name="report", task_run_name="report")
-def _report(failure: str = "") -> None:
+def _report(failure: str = "", *, stopped: bool = False) -> None:
     run = current_run()
-    summary = RunSummary.of(run, failure)
+    summary = RunSummary.of(run, failure, stopped=stopped)
     with use_drawing_cache(run.home / "cache" / "drawings"):
         page = write_page(run.home, summary)
         told, lineage = notice(summary, page), lineage_notice(summary) if run.artifacts else ""

@@ -28,10 +28,10 @@ from tasks.stage.system.progress import TerminalHandler
 def run_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> None:
     """Run a recipe, then print the gates, a sample conversation, and where everything is."""
     recipe = load(name, changes)
-    artifacts, seconds = execute_recipe(
-        recipe, RunOptions(refresh=refresh, verify=verify, approver=asking(name, changes, recipe.resources.notify))
-    )
-    print(summary(recipe, artifacts, seconds, recipe_argument(name)))
+    argument, approver = recipe_argument(name), asking(name, changes, recipe.resources.notify)
+    options = RunOptions(refresh=refresh, verify=verify, argument=argument, approver=approver)
+    artifacts, seconds = execute_recipe(recipe, options)
+    print(summary(recipe, artifacts, seconds, argument))
 
 
 def execute_recipe(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], float]:

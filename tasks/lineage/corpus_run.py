@@ -122,7 +122,7 @@ def _not_found(snapshot: StoreSnapshot, recipe: str, stage: str) -> LookupError:
         reached = ", ".join(dict.fromkeys(without_shard(position) for position in last.positions)) or "nothing"
         return LookupError(
             f"No run of {recipe or 'any recipe'} in {snapshot.store.url} has a stage {stage} that is still there; "
-            f"the newest, {last.id}, is {last.status} and has {reached}. Run it again with: {folio('run', last.recipe)}"
+            f"the newest, {last.id}, is {last.status} and has {reached}. Run it again with: {folio('run', last.argument or last.recipe)}"
         )
     hint = did_you_mean(recipe, ran) or "."
     return LookupError(f"The recipe {recipe!r} never ran in {snapshot.store.url}{hint} These did: {', '.join(ran)}.")

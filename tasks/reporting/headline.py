@@ -12,7 +12,7 @@ from tasks.reporting.wording import count, joined, model_form, number, rough, se
 from tasks.stage.tracking.cost import total_cost
 
 SCORES = ("val.bits_per_byte", "test.bits_per_byte", "test.masked_accuracy", "questions.heldout", "questions.seen")
-VERDICTS = {"passed": "passed", "overruled": "overruled", "failed": "failed", "unjudged": "not judged"}
+VERDICTS = {"passed": "passed", "overruled": "overruled", "failed": "failed", "unjudged": "not judged", "stopped": "stopped"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,10 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class Headline:
-    """What is shown above everything else. `state`: passed, overruled, failed or unjudged; `failure`: the error that ended the run."""
+    """What is shown above everything else.
+
+    `state`: passed, overruled, failed, stopped or unjudged; `failure`: the error that ended the run.
+    """
 
     name: str
     description: str
@@ -43,7 +46,7 @@ def headline(run: RunSummary) -> Headline:
     """Return the headline of a run. A run that did not finish reads as failed, whatever its gates say."""
     gates = gates_of(run.results)
     unfinished = run.unfinished
-    state = "failed" if unfinished or run.failure else worst(gates)
+    state = "stopped" if run.stopped else "failed" if unfinished or run.failure else worst(gates)
     stopped = f" The run did not finish: {joined(unfinished)} {'has' if len(unfinished) == 1 else 'have'} no result." if unfinished else ""
     exported = run.results.artifacts.get("export")
     card = exported.config.get("card", {}) if exported else {}

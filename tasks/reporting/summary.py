@@ -78,7 +78,8 @@ class Results:
 class RunSummary:
     """The run that a page is about. `causes`: why each stage was to run, in the flow's order; empty for one that was to be reused.
 
-    `failure`: the error that ended it, in the words of the terminal; empty for a run that ended well.
+    `failure`: the error that ended it, in the words of the terminal; empty for a run that ended well. `stopped`: it ended in order before
+    it was finished, and can go on.
     """
 
     id: str
@@ -92,9 +93,10 @@ class RunSummary:
     dirty: bool
     rates: Rates
     failure: str = ""
+    stopped: bool = False
 
     @classmethod
-    def of(cls, run: PipelineRun, failure: str = "") -> RunSummary:
+    def of(cls, run: PipelineRun, failure: str = "", *, stopped: bool = False) -> RunSummary:
         """Summarize a run as it is at this moment."""
         commit, dirty = git_state()
         return cls(
@@ -109,6 +111,7 @@ class RunSummary:
             dirty=dirty,
             rates=run.rates,
             failure=failure,
+            stopped=stopped,
         )
 
     @property

@@ -27,7 +27,7 @@ def corpus_stats(recipe: str = "", *, as_json: bool = False, store: str = "") ->
     if funnel["format"] != FORMAT:
         raise ValueError(
             f"{corpus.audit.location}/{FUNNEL} has format {funnel['format']} and this folio reads format {FORMAT}; "
-            f"measure it again: {folio('refresh', 'audit', corpus.run.recipe)}"
+            f"measure it again: {folio('refresh', 'audit', corpus.run.argument or corpus.run.recipe)}"
         )
     measured = corpus.audit.metrics
     if as_json:

@@ -120,6 +120,7 @@ def new_run_record(name: str, parameters: Mapping[str, object], differences: Map
     return RunRecord(
         id=new_id(started),
         recipe=name,
+        argument=current_options().argument,
         status="running",
         started=started,
         host=socket.gethostname(),

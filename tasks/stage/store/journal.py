@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from tasks.stage.store.run_record import ExportRecord, PositionRecord, RegisteredModel, RunRecord, StageRecord, Status
 from tasks.stage.store.store import Store, StoreError
 from tasks.stage.system.locks import is_leased, is_locked, lease_lock, local_lock
+from tasks.stage.system.nearest import did_you_mean
 from tasks.stage.system.progress import log
 
 __all__ = ["RUNS", "ExportRecord", "Journal", "PositionRecord", "RegisteredModel", "RunRecord", "StageRecord", "Status", "new_id"]
@@ -170,8 +171,9 @@ class Journal:
         """Return the run that `find` finds. Raises LookupError naming `text` when there is none."""
         found = self.find(text)
         if found is None:
+            hint = did_you_mean(text, dict.fromkeys(record.recipe for record in self.records()))
             raise LookupError(
-                f"{self.store.url} has no run {text!r}: give a run's id or the beginning of it, its MLflow or flow run id, "
+                f"{self.store.url} has no run {text!r}{hint or '.'} Give a run's id or the beginning of it, its MLflow or flow run id, "
                 "or a recipe, such as universe for its newest run or universe~1 for the one before."
             )
         return found

@@ -79,6 +79,7 @@ class RunRecord(BaseModel, frozen=True, extra="forbid", validate_by_name=True, s
     format: int = 1
     id: str = Field(description="UTC second of the start and six random hex digits: 20261125T130501-3fa2bc")
     recipe: str = Field(description="name of the recipe")
+    argument: str = Field("", description="what names the recipe in a command, from any folder; empty: its name")
     status: Status
     started: str = Field(description="UTC time, ISO 8601")
     ended: str = Field("", description="UTC time, ISO 8601; empty while it runs")

@@ -29,7 +29,7 @@ def explain(error: BaseException) -> str:
 
 def is_server_away(error: BaseException) -> bool:
     """Return whether an error means that Prefect's server did not answer."""
-    return type(error).__module__.partition(".")[0] in ("httpx", "httpcore") or type(error).__name__ == "ServerUnavailable"
+    return type(error).__module__.partition(".")[0] in ("httpx", "httpcore")
 
 
 def _message(error: BaseException) -> str:
@@ -37,7 +37,7 @@ def _message(error: BaseException) -> str:
     library = kind.__module__.partition(".")[0]
     if isinstance(error, KeyError) and error.args:
         return str(error.args[0])  # str(KeyError) would put it in quotes
-    if is_server_away(error) and library != "tasks":
+    if is_server_away(error):
         url = os.environ.get("PREFECT_API_URL", "its address").removesuffix("/api")
         return f"The Prefect server at {url} went away ({kind.__name__}: {_first_line(text)}). {RETRY} That restarts it if need be"
     if _is_full(error):

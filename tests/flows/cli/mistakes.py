@@ -118,7 +118,7 @@ STORES = [
     Mistake('takedown "no such book"', ("'no such book'", "give its id, its path or its title")),
     Mistake("corpus show alice.txt", ("has no runs yet", "folio run universe")),
     Mistake("corpus stats four_books", ("has no runs yet", "folio run four_books")),
-    Mistake("compare universe universe~1", ("has no run 'universe'", "give a run's id")),
+    Mistake("compare universe universe~1", ("has no run 'universe'", "Give a run's id")),
     Mistake("plan universe", ("FOLIO_PREFECT_PORT='web' is not a port", "1 to 65535"), variables={"FOLIO_PREFECT_PORT": "web"}),
     Mistake("plan universe", ("folio's home /dev/null/home can't be made", "FOLIO_HOME="), variables={"FOLIO_HOME": "/dev/null/home"}),
 ]
