@@ -178,7 +178,7 @@ def _still_wrong(store: Store, damaged: Damaged, wanted: bool) -> str:
     if not wanted:
         log(f"{damaged.location}: no recipe's newest run used it, so it is not made again")
         return ""
-    return "the recipe that used it would now make something else; see what with: folio plan"
+    return "the recipe that used it would now make something else; see what with `folio plan` and its recipe"
 
 
 @contextmanager

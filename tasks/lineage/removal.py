@@ -12,6 +12,7 @@ from pathlib import Path
 from tasks.lineage.takedown import Takedown
 from tasks.lineage.word_search import Holder, Search
 from tasks.stage.store.journal import RunRecord
+from tasks.stage.system.command_line import folio
 
 LISTED = 20
 
@@ -36,9 +37,9 @@ def instructions(takedown: Takedown, search: Search | None = None, store: str = 
         run = next((run for run in takedown.runs if run.recipe == recipe), None)
         command = f"{_recipe(recipe, run)} --set {shlex.quote(f'ingest.without={_without(takedown, run)}')}"
         command += f" --set {shlex.quote(f'store={store}')}" if store else ""
-        steps.append(Step(f"see what that changes in {recipe}", f"folio plan {command}"))
-        steps.append(Step(f"run {recipe} again, which may rerun {', '.join(positions)}", f"folio run {command}"))
-    steps.append(Step("delete what holds it or learned from it, whichever run used it", f"folio gc --delete{named}{at}"))
+        steps.append(Step(f"see what that changes in {recipe}", f"{folio('plan')} {command}"))
+        steps.append(Step(f"run {recipe} again, which may rerun {', '.join(positions)}", f"{folio('run')} {command}"))
+    steps.append(Step("delete what holds it or learned from it, whichever run used it", f"{folio('gc', '--delete')}{named}{at}"))
     for model, _ in takedown.registered:
         alias = f", which is {model.alias}" if model.alias else ""
         steps.append(Step(f"retire version {model.version} of {model.name} in the model registry{alias}, and every copy handed out"))
@@ -73,7 +74,9 @@ def _without(takedown: Takedown, run: RunRecord | None) -> str:
 
 
 def _recipe(name: str, run: RunRecord | None) -> str:
-    """Return the recipe as a command takes it: its file, if it is where the run's paths begin, else its name."""
+    """Return the recipe as the run's command named it; of an older run its file, if it is where the run's paths begin, else its name."""
+    if run and run.argument:
+        return shlex.quote(run.argument)
     file = Path(run.configuration.get("root", ""), f"{name}.yaml") if run and run.configuration.get("root") else None
     return shlex.quote(str(file)) if file is not None and file.is_file() else shlex.quote(name)
 

@@ -20,10 +20,13 @@ def lineage(
     forward: Annotated[bool, typer.Option("--forward", help="show what was made from it, instead of what made it")] = False,
     unfold: Annotated[bool, typer.Option("--all", help="show every shard on a line of its own")] = False,
     as_json: AsJson = False,
-    drawing: Annotated[Path | None, typer.Option(help="also draw it in this SVG file")] = None,
+    drawing: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="also draw it in this file")] = None,
     store: StoreUrl = "",
 ) -> None:
-    """Show what made a thing, or what was made from it."""
+    """Show what made a thing, or what was made from it.
+
+    Examples: `folio lineage model.safetensors`, `folio lineage books/alice.txt --forward`
+    """
     from flows.cli.views.lineage import show_lineage
 
     print(show_lineage(thing, forward=forward, unfold=unfold, as_json=as_json, drawing=drawing, store=store))
@@ -47,11 +50,14 @@ def compare(
     first: Annotated[
         str, typer.Argument(help="a run: its id or the beginning of it, an MLflow run id, a recipe, or universe~1 for the one before")
     ],
-    second: Annotated[str, typer.Argument(help="the run to compare it with")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="the run to compare it with")],
     as_json: AsJson = False,
     store: StoreUrl = "",
 ) -> None:
-    """Show what differed between two runs, and what that changed."""
+    """Show what differed between two runs, and what that changed.
+
+    Example: `folio compare universe~1 universe`
+    """
     from flows.cli.views.compare import compare_runs
 
     print(compare_runs(first, second, as_json=as_json, store=store))

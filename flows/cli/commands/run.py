@@ -16,7 +16,10 @@ run_app = typer.Typer()
 
 @run_app.command(rich_help_panel="Make a model")
 def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refresh = None, verify: Verify = False) -> None:
-    """Run a recipe: the stages that changed, and no others."""
+    """Run a recipe: the stages that changed, and no others.
+
+    Examples: `folio run universe`, `folio run my_books/recipe.yaml --set sft.steps=200`
+    """
     with stoppable(last=True):
         from flows.cli.planning import stages_to_refresh
         from flows.cli.run import run_recipe
@@ -33,7 +36,10 @@ def plan(
     verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a run would do, stage by stage, and why. Changes nothing."""
+    """Show what a run would do, stage by stage, and why. Changes nothing.
+
+    Example: `folio plan universe --set clean.ocr=false`
+    """
     from flows.cli.planning import plan_recipe, stages_to_refresh
     from flows.cli.views.plan_table import TimeEstimate, plan_table
 
@@ -76,7 +82,7 @@ def approve(
 @run_app.command(rich_help_panel="Make a model")
 def accept(
     stage: StageName,
-    reason: Annotated[str, typer.Option(help="why the change leaves the output as it is; kept in the lineage")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="why the change leaves the output as it is; kept in the lineage")],
     recipe: RecipeName = "universe",
     changes: Changes = None,
 ) -> None:

@@ -9,6 +9,7 @@ from tasks.stage.store.approval import Approval, Question, find_approval, save_a
 from tasks.stage.store.artifact import Artifact, StageOutput
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
+from tasks.stage.system.command_line import folio
 from tasks.stage.system.progress import log
 
 ASKS = "a person is asked to approve it"
@@ -40,10 +41,8 @@ def approval_of(run: PipelineRun, verdict: StageOutput, shown: str) -> Approval 
 
 def _asked(run: PipelineRun, position: str, verdict: Artifact, shown: str) -> Approval:
     if run.options.approver is None:
-        raise AwaitsApproval(
-            f"{position} of {run.name} passed and awaits approval. Give it by: "
-            f'folio approve {position} {run.name} --reason "..."; then run the same command again to go on.'
-        )
+        command = folio("approve", position, run.record.argument or run.name, "--reason", "...")
+        raise AwaitsApproval(f"{position} of {run.name} passed and awaits approval. Give it, then run the recipe again: {command}")
     try:
         answer = run.options.approver(Question(run.name, position, subject_of(verdict), shown))
     except BaseException as error:

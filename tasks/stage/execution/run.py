@@ -32,8 +32,8 @@ class RunStopped(RuntimeError):
 class RunOptions:
     """What the command line asks of a run besides its recipe.
 
-    `argument`: what names the recipe in a command; `approver`: how to ask a person; None where there is nobody to ask. `finished`: receives the
-    run when it has ended well.
+    `argument`: what names the recipe in a command; `approver`: how to ask a person; None where there is nobody to ask. `finished`:
+    receives the run when it has ended well.
     """
 
     planning: bool = False

@@ -97,7 +97,7 @@ def test_a_recipe_means_its_newest_run_and_a_number_after_it_the_runs_before(sto
 
 def test_a_name_that_means_no_run_or_several_is_refused_with_what_to_give(store: Store) -> None:
     journal = Journal(store)
-    with pytest.raises(LookupError, match="has no run '2026'. Give a run's id"):
+    with pytest.raises(LookupError, match=r"has no run '2026'. Give a run's id"):
         journal.get("2026")
     for number in range(8):
         journal.write(ran(f"20261125T13050{number}-3fa2bc"))
