@@ -104,7 +104,7 @@ class RunMaker:
     def __init__(self, home: Path) -> None:
         store, resources = Store(str(home / "store"), home / "cache"), Resources()
         traces = TraceChecker(store, Source.of(home), None)
-        record, pool = new_run_record("trial", {}), WorkerPool(resources, home, store)
+        record, pool = new_run_record("trial", {}, {}), WorkerPool(resources, home, store)
         self.run = PipelineRun("trial", home, home, store, resources, pool, RunOptions(), record, traces)
 
     def made(
