@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.lineage.graph import without_shard
-from tasks.stage.execution.plan import NEVER
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.origin import git_state, now
+from tasks.stage.store.run_record import NEVER
 from tasks.stage.tracking.cost import Rates
 
 # How causes begin that only pass on what another stage did.
