@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flows.cli.views.columns import columns
 from tasks.reporting.wording import plural
 from tasks.stage.store.journal import RunRecord
+from tasks.stage.system.columns import columns
 from tasks.stage.system.progress import format_duration
 
 HEADER = ("run", "recipe", "status", "began", "took", "made", "reused", "error")
