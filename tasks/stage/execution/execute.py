@@ -50,11 +50,13 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
                 done(job, *_run_here(run, task, job))
         mapped = calls[0].shard is not None and run.pool.takes(len(to_run))
         resources = run.pool.share(len(to_run)) if mapped else run.resources
-        # A worker process can't write this run's record, so that is done here.
-        if elsewhere := mapped and run.pool.elsewhere:
+        elsewhere = mapped and run.pool.elsewhere
+        pool = "" if calls[0].shard else run.resources.pools.get(calls[0].decision.stage, "")
+        # A worker can't write this run's record, so that is done here.
+        if to_run and (elsewhere or pool):
             reporter.start()
         job_reporter: Reporter = BufferedReporter() if elsewhere else reporter
-        jobs = [StageJob(context, call, resources, job_reporter) for call in to_run]
+        jobs = [StageJob(context, call, resources, job_reporter, pool) for call in to_run]
         if mapped:
             run.pool.run(uncached_task, jobs, done, run.graph)
         else:

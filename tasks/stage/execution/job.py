@@ -75,8 +75,9 @@ class BufferedReporter:
 class StageJob:
     """A call with all that is needed to run it. Not a dataclass, because Prefect and Dask would search one for other tasks' results."""
 
-    def __init__(self, context: JobContext, call: StageCall, resources: Resources, reporter: Reporter) -> None:
-        self.context, self.call, self.resources, self.reporter = context, call, resources, reporter
+    def __init__(self, context: JobContext, call: StageCall, resources: Resources, reporter: Reporter, pool: str = "") -> None:
+        """`pool`: the work pool whose worker shall run it; empty for the process that has the job."""
+        self.context, self.call, self.resources, self.reporter, self.pool = context, call, resources, reporter, pool
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of the Prefect task."""

@@ -53,6 +53,15 @@ class Resources(BaseModel, frozen=True, extra="forbid"):
         "folio's home and the store at the same paths; empty: a cluster on this machine for the run, one worker a core",
     )
 
+    pools: dict[str, str] = Field(
+        default_factory=dict,
+        description="stages that run in a worker of another work pool, which sees the root, folio's home and the store at the same paths, "
+        "such as {pretrain: gpu, tune: gpu}; stage -> name of a Prefect work pool",
+    )
+    pool_wait_minutes: float = Field(
+        10, gt=0, description="longest wait for a worker of a work pool in which none is online; a busy one is waited for; minutes"
+    )
+
     @model_validator(mode="after")
     def _address_fits(self) -> Self:
         scheme, found, _ = self.cluster.partition("://")

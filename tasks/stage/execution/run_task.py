@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from dataclasses import replace
 
 from prefect import task
 
@@ -26,7 +27,11 @@ from tasks.stage.system.progress import log
 
 @task(task_run_name="{position}", cache_policy=StageKey(), persist_result=True, result_serializer=VerifiedRecord())
 def run_task(position: str, key: str, job: StageJob) -> Outcome:
-    """Return the artifact of a key, found or made now."""
+    """Return the artifact of a key, found or made now, here or in a worker of another work pool."""
+    if job.pool:
+        from tasks.stage.execution.pools.run_side import run_in_pool
+
+        return replace(run_in_pool(job), retries=retries_so_far())
     return run_job(job)
 
 
