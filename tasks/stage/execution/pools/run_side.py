@@ -154,7 +154,8 @@ class _Sent:
             )
         why = f"waits for a worker of pool {self._pool} that is free"
         if not online:
-            why = f"waits at most {format_duration(limit)} for a worker of pool {self._pool}; start one: prefect worker start --pool {self._pool}"
+            start = f"start one: prefect worker start --pool {self._pool}"
+            why = f"waits at most {format_duration(limit)} for a worker of pool {self._pool}; {start}"
         if waited > SILENT_SECONDS and why != self._waits:
             self._waits = why
             log(f"{self._position}: {why}")
