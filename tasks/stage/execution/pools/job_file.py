@@ -65,6 +65,7 @@ class JobFile(BaseModel, frozen=True, extra="forbid"):
     root: Path
     home: Path
     snapshot: Path
+    run_id: str
     started: str = Field(description="when the run began; UTC, ISO 8601")
     packages: dict[str, str]
 
@@ -91,6 +92,7 @@ class JobFile(BaseModel, frozen=True, extra="forbid"):
             root=context.root,
             home=context.home,
             snapshot=context.snapshot,
+            run_id=context.run_id,
             started=context.started,
             packages=dict(context.packages),
         )
@@ -99,7 +101,7 @@ class JobFile(BaseModel, frozen=True, extra="forbid"):
         """Return the job, for this process."""
         store = Store(self.store, self.home / "cache" / "artifacts", DigestCache(self.home / "cache" / "digests.db"))
         traces = TraceChecker(store, Source.opened(self.snapshot), self.home / "cache" / "traces")
-        context = JobContext(store, self.root, self.home, self.started, traces, self.packages)
+        context = JobContext(store, self.root, self.home, self.run_id, self.started, traces, self.packages)
         decision = Decision(
             self.position,
             self.stage,

@@ -63,13 +63,9 @@ class _EventReporter(BufferedReporter):
     """Hands metric rows to the run at once."""
 
     def __init__(self, events: _Events) -> None:
-        super().__init__("")
+        super().__init__()
         self._events = events
 
     def series(self, rows: list[tuple[str, float, int]]) -> None:
         """Append rows to the events."""
         self._events.put({"kind": "series", "rows": rows})
-
-    def model(self, *_: object) -> tuple[str, Exception | None]:
-        """Leave it to the run."""
-        return "", None
