@@ -36,7 +36,7 @@ def suspending(notify: str) -> Approver:
         form = ApprovalForm.with_initial_data(description=f"**{title(question)}**\n\n```\n{question.shown}\n```")
         try:
             # The same question has the same key, so a resumed run is given the answer instead of being suspended again.
-            given = suspend_flow_run(wait_for_input=form, key=f"{question.position}-{question.subject[:DIGITS]}")
+            given = suspend_flow_run(wait_for_input=form, key=_key(question))
         except Pause:
             log(f"{title(question)} The run is suspended; resume it at {flow_run.ui_url}")
             tell(notify, title(question), f"{question.shown}\n\nAnswer at {flow_run.ui_url}")
@@ -44,6 +44,11 @@ def suspending(notify: str) -> Approver:
         return Answer(given.approve, given.name, given.reason)
 
     return ask
+
+
+def _key(question: Question) -> str:
+    """Return what a suspension is known by: letters, digits and dashes, as Prefect wants it."""
+    return f"{question.position.replace('.', '-')}-{question.subject[:DIGITS]}"
 
 
 def title(question: Question) -> str:
