@@ -13,7 +13,7 @@ from tasks.stage.store.artifact import Artifact
 
 
 @flow(name="folio", flow_run_name="{recipe}")
-def deployed(recipe: str, changes: list[str] | None = None, refresh: list[str] | None = None, verify: bool = False) -> dict[str, Artifact]:
+def deployed(recipe: str, changes: tuple[str, ...] = (), refresh: tuple[str, ...] = (), verify: bool = False) -> dict[str, Artifact]:
     """Make what a recipe describes, reusing what has not changed. Return every artifact by its position in the flow.
 
     Args:
@@ -22,7 +22,6 @@ def deployed(recipe: str, changes: list[str] | None = None, refresh: list[str] |
         refresh: Stages, or positions such as evaluate.base, that run again even if nothing changed.
         verify: Whether every artifact is hashed again before it is reused.
     """
-    settings = tuple(changes or ())
-    loaded, stages = load(recipe, settings), stages_to_refresh(refresh, recipe, settings)
+    loaded, stages = load(recipe, changes), stages_to_refresh(list(refresh), recipe, changes)
     with use_options(RunOptions(refresh=stages, verify=verify, approver=suspending(loaded.resources.notify))):
         return make(loaded)
