@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
 from prefect.deployments import run_deployment
@@ -65,7 +66,7 @@ class _Sent:
         self._job, self._folder, self._client = job, folder, client
         self._position, self._pool = job.call.decision.position, job.pool
         self._read = 0
-        self._waits = ""
+        self._said = ""
         self._id = self._start()
 
     def _start(self) -> UUID:
@@ -98,14 +99,16 @@ class _Sent:
         began = time.monotonic()
         while (found := self._found()) is None:
             state = self._state()
-            if state.is_final():
+            if state is None:
+                self._say("Prefect's server is away; its worker goes on, and the run waits for it")
+            elif state.is_final():
                 # The file may have been written between the two looks.
                 if (found := self._found()) is not None:
                     return found
                 why = f": {state.message}" if state.message else ""
                 raise WorkerLost(f"{self._position}: its worker in pool {self._pool} ended without a result ({state.name}{why}).")
-            if state.is_running():
-                self._waits = ""
+            elif state.is_running():
+                self._said = ""
             else:
                 self._check_workers(time.monotonic() - began)
             raise_if_interrupted()
@@ -137,10 +140,18 @@ class _Sent:
             else:
                 self._job.reporter.series([(name, value, step) for name, value, step in event["rows"]])
 
-    def _state(self) -> State:
-        state = self._client.read_flow_run(self._id).state
-        assert state is not None
-        return state
+    def _state(self) -> State | None:
+        """Return the state of the sub flow run; None while the server is away."""
+        try:
+            return self._client.read_flow_run(self._id).state
+        except (httpx.TransportError, PrefectHTTPStatusError):
+            return None
+
+    def _say(self, text: str) -> None:
+        """Log why the run waits, once."""
+        if text != self._said:
+            self._said = text
+            log(f"{self._position}: {text}")
 
     def _check_workers(self, waited: float) -> None:
         """Say once why the job waits. Raise PoolError if no worker has come within the time that the recipe gives."""
@@ -156,14 +167,14 @@ class _Sent:
         if not online:
             start = f"start one: prefect worker start --pool {self._pool}"
             why = f"waits at most {format_duration(limit)} for a worker of pool {self._pool}; {start}"
-        if waited > SILENT_SECONDS and why != self._waits:
-            self._waits = why
-            log(f"{self._position}: {why}")
+        if waited > SILENT_SECONDS:
+            self._say(why)
 
     def _cancel(self, error: BaseException) -> None:
         """Stop the sub flow run, and add to the error what its worker has kept."""
-        with suppress(PrefectHTTPStatusError):
-            running = self._state().is_running()
+        with suppress(PrefectHTTPStatusError, httpx.TransportError):
+            state = self._state()
+            running = state is not None and state.is_running()
             self._client.set_flow_run_state(self._id, Cancelling() if running else Cancelled(), force=True)
             if running:
                 log(f"{self._position}: its worker in pool {self._pool} stops at a checkpoint")
@@ -174,7 +185,7 @@ class _Sent:
 
     def _wait_for_end(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        while not self._state().is_final() and time.monotonic() < until:
+        while ((state := self._state()) is None or not state.is_final()) and time.monotonic() < until:
             self._pass_on()
             time.sleep(POLL_SECONDS)
 
