@@ -66,7 +66,7 @@ class _Sent:
         self._job, self._folder, self._client = job, folder, client
         self._position, self._pool = job.call.decision.position, job.pool
         self._read = 0
-        self._said = ""
+        self._said, self._cancelled = "", False
         self._id = self._start()
 
     def _start(self) -> UUID:
@@ -92,7 +92,9 @@ class _Sent:
         if found.error is not None:
             raise rebuild(found.error)
         if found.artifact is None:
-            raise WorkerLost(f"{self._position}: its worker in pool {self._pool} was stopped from outside{self._kept(found)}.")
+            kind, how = (PoolError, "was cancelled in Prefect") if self._cancelled else (WorkerLost, "was stopped from outside")
+            kept = "".join(f", {note}" for note in found.notes)
+            raise kind(f"{self._position}: its worker in pool {self._pool} {how}{kept}.")
         return Outcome(found.artifact, executed=found.executed)
 
     def _wait(self) -> Result:
@@ -143,9 +145,11 @@ class _Sent:
     def _state(self) -> State | None:
         """Return the state of the sub flow run; None while the server is away."""
         try:
-            return self._client.read_flow_run(self._id).state
+            state = self._client.read_flow_run(self._id).state
         except (httpx.TransportError, PrefectHTTPStatusError):
             return None
+        self._cancelled |= state is not None and (state.is_cancelling() or state.is_cancelled())
+        return state
 
     def _say(self, text: str) -> None:
         """Log why the run waits, once."""
@@ -188,7 +192,3 @@ class _Sent:
         while ((state := self._state()) is None or not state.is_final()) and time.monotonic() < until:
             self._pass_on()
             time.sleep(POLL_SECONDS)
-
-    @staticmethod
-    def _kept(found: Result) -> str:
-        return "".join(f", {note}" for note in found.notes)
