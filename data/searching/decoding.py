@@ -21,6 +21,7 @@ from typing import IO
 
 import pyarrow as pa
 
+from data.searching.phrases import OVERLAP
 from data.searching.tables import arrow_texts, parquet_texts, sqlite_texts
 from data.searching.token_rows import Vocabulary, row_texts, stream_texts, token_columns
 from data.sources.archives.compression import decompress, refuse_bomb
@@ -30,7 +31,6 @@ from data.sources.errors import HostileArchive, Unreadable
 
 DEPTH = 4
 BLOCK = 4 << 20
-OVERLAP = 2000  # characters read again with the next block, so that no phrase is cut
 WEIGHTS = frozenset({".safetensors", ".gguf", ".npy", ".pt", ".pth", ".distcp"})
 PLAIN_STRINGS = frozenset({".pyc", ".code", ".facts", ".libraries", ".db-wal", ".db-shm"})  # binary files in which text stands as it is
 SQLITE = b"SQLite format 3\0"

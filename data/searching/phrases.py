@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 WORDS = 5
 """Words of a phrase: of fewer, many are anybody's; more would miss short quotations."""
 LEAST_WORDS = 2
+PIECE = 4 << 20
+OVERLAP = 2000  # characters that two pieces share, so that no phrase is cut
 QUOTED = 12  # words of a quotation that is shown
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 _BUCKETS = 1 << 20
@@ -51,10 +53,17 @@ class Phrases:
     @classmethod
     def of(cls, texts: Iterable[str]) -> Phrases:
         """Return all phrases of the versions of a text; none if the longest has a single word."""
-        lists = [words for text in texts for words in word_lists(unescape(text))]
-        size = min(WORDS, max(map(len, lists), default=0))
-        found = [_hashes(words, size) for words in lists] if size >= LEAST_WORDS else []
-        return cls(size, np.unique(np.concatenate([*found, np.empty(0, np.uint64)])))
+        found: list[Hashes] = [np.empty(0, np.uint64)]
+        short: list[list[str]] = []
+        for words in (words for text in texts for piece in pieces(unescape(text)) for words in word_lists(piece)):
+            if len(words) >= WORDS:
+                found.append(np.unique(_hashes(words, WORDS)))
+            else:
+                short.append(words)
+        size = WORDS if len(found) > 1 else max(map(len, short), default=0)
+        if LEAST_WORDS <= size < WORDS:
+            found += [_hashes(words, size) for words in short]
+        return cls(size, np.unique(np.concatenate(found)))
 
     def __len__(self) -> int:
         return len(self.hashes)
@@ -67,8 +76,9 @@ class Phrases:
         """Return which of the phrases a text has, given as `unescape` returns it."""
         found = Match()
         if len(self):
-            for words in word_lists(plain):
-                found |= self._find(words)
+            for piece in pieces(plain):
+                for words in word_lists(piece):
+                    found |= self._find(words)
         return found
 
     def _find(self, words: list[str]) -> Match:
@@ -99,6 +109,12 @@ def unescape(text: str) -> str:
         if "&" in text:
             text = html.unescape(text)
     return (text if text.isascii() else unicodedata.normalize("NFKC", text).replace("\xad", "")).lower()
+
+
+def pieces(text: str) -> Iterator[str]:
+    """Cut a long text into pieces that overlap, since the words of a piece take about ten times its memory."""
+    for start in range(0, max(len(text), 1), PIECE):
+        yield text[max(start - OVERLAP, 0) : start + PIECE]
 
 
 def word_lists(plain: str) -> Iterator[list[str]]:

@@ -37,6 +37,16 @@ class FileFindings:
         return found
 
 
+def file_phrases(path: Path) -> Phrases:
+    """Return the phrases of a file's text; none if there is no such file, or if some of it gives no text."""
+    if not path.is_file():
+        return Phrases.of([])
+    reader = FileReader()
+    with path.open("rb") as stream:
+        found = Phrases.of(text for _, text in reader.texts(stream, path.name, path))
+    return Phrases.of([]) if reader.unread else found
+
+
 def search_file(
     wanted: Wanted, stream: IO[bytes], name: str, vocabularies: Sequence[Vocabulary] = (), path: Path | None = None
 ) -> FileFindings:

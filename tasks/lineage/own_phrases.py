@@ -30,17 +30,20 @@ class OwnPhrases:
 
 def own_phrases(snapshot: StoreSnapshot, identity: str, twins: Collection[str] = ()) -> OwnPhrases:
     """Return the phrases of a document in all versions that stages made of it. `twins`: documents that go with it, whose words stay."""
-    tables = list(_corpus_tables(snapshot))
     texts: dict[str, None] = {}
-    for artifact, file in tables:
+    for artifact, file in _corpus_tables(snapshot):
         with suppress(FileNotFoundError), snapshot.open(artifact, file) as stream:
             texts |= dict.fromkeys([text] if (text := text_of(stream, identity)) else [])
-    phrases = Phrases.of(texts)
+    return less_others(snapshot, Phrases.of(texts), (identity, *twins))
+
+
+def less_others(snapshot: StoreSnapshot, phrases: Phrases, but: Collection[str] = ()) -> OwnPhrases:
+    """Return those of some phrases that no document has, except those of `but` and copies."""
     shared: dict[str, set[int]] = {}
-    for artifact, file in tables if len(phrases) else ():
+    for artifact, file in _corpus_tables(snapshot) if len(phrases) else ():
         with suppress(FileNotFoundError), snapshot.open(artifact, file) as stream:
             for other, text in document_texts(stream):
-                if other != identity and other not in twins and (found := phrases.find(unescape(text)).hashes):
+                if other not in but and (found := phrases.find(unescape(text)).hashes):
                     shared.setdefault(other, set()).update(found)
     copies = {other: len(found) / len(phrases) for other, found in shared.items() if len(found) >= COPY * len(phrases)}
     others = set[int]().union(*(found for other, found in shared.items() if other not in copies))

@@ -130,6 +130,19 @@ def test_a_takedown_tells_all_and_its_commands_name_the_recipe_the_documents_and
     assert json.loads(show_takedown(MOBY, search=False, as_json=True, store=corpus.store.url))["searched"] is None
 
 
+def test_a_text_that_folio_did_not_read_is_said_to_be_none_of_its_and_its_words_are_searched_all_the_same(
+    corpus: Corpus, home: Path, tmp_path: Path
+) -> None:
+    foreign, copied = tmp_path / "foreign.txt", tmp_path / "copied.txt"
+    foreign.write_text("Not a word of this was ever in any of the books.")
+    copied.write_text(TEXTS["moby.txt"])
+    text = show_takedown(str(foreign), store=corpus.store.url)
+    assert "foreign.txt was not made by folio: its sha256, " in text and "hold its words outside the artifacts: none" in text
+    assert f"{MOBY} has 100% of its phrases: folio takedown {MOBY}" in show_takedown(str(copied), store=corpus.store.url)
+    found = json.loads(show_takedown(str(copied), as_json=True, store=corpus.store.url))
+    assert str(home / "reports/books.html") in {holder["path"] for holder in found["searched"]["holders"]}
+
+
 def test_an_mlflow_elsewhere_is_named_as_out_of_reach(corpus: Corpus, tmp_path: Path) -> None:
     runs = [corpus.record(f"{number}", configuration={"tracking": tracking}) for number, tracking in enumerate(
         ("", "none", f"sqlite:///{tmp_path}/mlflow.db", "sqlite:////elsewhere/mlflow.db"))]  # fmt: skip
