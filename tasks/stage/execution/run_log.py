@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tasks.stage.system.progress import format_duration
 
 PROGRESS_SECONDS = 10.0
-progress_logger = logging.getLogger("folio.progress")
+file_logger = logging.getLogger("folio.file")  # for what the terminal shows in another way
 _shown: dict[str, float] = {}
 
 
@@ -27,7 +29,34 @@ def log_progress(label: str, done: int, total: int, note: str, seconds_left: flo
         return
     _shown[label] = now
     left = "" if seconds_left is None else f", {format_duration(seconds_left)} left"
-    progress_logger.debug("%s: %d/%d%s%s", label, done, total, f" {note}" if note else "", left)
+    file_logger.debug("%s: %d/%d%s%s", label, done, total, f" {note}" if note else "", left)
+
+
+def copy_output(stream: int, label: str) -> tuple[int, threading.Thread | None]:
+    """Return a descriptor to print to instead of `stream`: it goes there and, under a label, to the run's log; and the thread that copies.
+
+    Without a log it is the stream itself.
+    """
+    if not file_logger.handlers:
+        return os.dup(stream), None
+    reader, writer = os.pipe()
+    thread = threading.Thread(target=_copy, args=(reader, stream, label), daemon=True, name="folio-output")
+    thread.start()
+    return writer, thread
+
+
+def _copy(reader: int, stream: int, label: str) -> None:
+    with os.fdopen(reader, "rb", buffering=0) as source:
+        begun = b""
+        while printed := source.read(1 << 16):
+            *lines, begun = (begun + printed).split(b"\n")
+            with suppress(OSError):  # nobody reads it any more
+                while printed:
+                    printed = printed[os.write(stream, printed) :]
+            for line in lines:
+                file_logger.debug("%s: %s", label, line.decode(errors="replace"))
+        if begun:
+            file_logger.debug("%s: %s", label, begun.decode(errors="replace"))
 
 
 @contextmanager
@@ -41,14 +70,14 @@ def run_log(home: Path, run_id: str) -> Iterator[None]:
     handler.setFormatter(formatter)
     loggers = {logging.getLogger("folio"): logging.INFO, logging.getLogger(): logging.WARNING}
     handler.addFilter(_belongs)
-    progress_logger.setLevel(logging.DEBUG)
-    progress_logger.propagate = False
-    for logger in (*loggers, progress_logger):
+    file_logger.setLevel(logging.DEBUG)
+    file_logger.propagate = False
+    for logger in (*loggers, file_logger):
         logger.addHandler(handler)
     try:
         yield
     finally:
-        for logger in (*loggers, progress_logger):
+        for logger in (*loggers, file_logger):
             logger.removeHandler(handler)
         handler.close()
 

@@ -79,7 +79,7 @@ class Executed(NamedTuple):
 def run_body(call: BodyCall, listener: Listener) -> Executed:
     """Execute a body and return its metrics. Raises what the body raises, BodyLost if its process is killed, and MissingMarks."""
     request = _request(call)
-    with fork_server().fork() as process:
+    with fork_server().fork(call.position) as process:
         channel = Channel(process.connection)
         try:
             channel.send(request)
