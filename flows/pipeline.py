@@ -14,6 +14,7 @@ from prefect.states import Cancelled
 from flows.base import base
 from flows.chat import chat
 from flows.corpus import corpus
+from flows.recipe.differences import plain_differences
 from flows.recipe.schema import Recipe
 from flows.release import Release, release
 from tasks.report import reported
@@ -32,7 +33,7 @@ def compose(recipe: Recipe) -> Release:
 
 def make(recipe: Recipe) -> dict[str, Artifact]:
     """Open a run of a recipe and compose it. Return every artifact by its position in the flow."""
-    with open_run(**recipe.run_settings()) as run, reported():
+    with open_run(**recipe.run_settings(), differences=plain_differences(recipe)) as run, reported():
         compose(recipe)
         return run.artifacts
 

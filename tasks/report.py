@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from httpx import HTTPError
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
@@ -56,8 +57,11 @@ def _report(failure: str = "", *, stopped: bool = False) -> None:
         told, lineage = notice(summary, page), lineage_notice(summary) if run.artifacts else ""
     run.note(page=str(page), description=told, headline=headline_metrics(summary.results))
     name = run.name.lower().replace("_", "-")
-    create_markdown_artifact(key=f"report-{name}", markdown=told, description=f"Results of the run of {run.name}")
-    if lineage:
-        description = f"What the results of the run of {run.name} were made from"
-        create_markdown_artifact(key=f"lineage-{name}", markdown=lineage, description=description)
+    try:
+        create_markdown_artifact(key=f"report-{name}", markdown=told, description=f"Results of the run of {run.name}")
+        if lineage:
+            description = f"What the results of the run of {run.name} were made from"
+            create_markdown_artifact(key=f"lineage-{name}", markdown=lineage, description=description)
+    except HTTPError as error:
+        log(f"Prefect does not show the report, since its server does not answer ({type(error).__name__})")
     log(f"report: {page}")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from flows.recipe.schema import Recipe
@@ -47,6 +47,12 @@ def differences(model: BaseModel, path: str = "") -> Iterator[Difference]:
             yield from differences(value, f"{path}{name}.")
         elif value != default:
             yield Difference(f"{path}{name}", value, default)
+
+
+def plain_differences(recipe: Recipe) -> dict[str, Any]:
+    """Return the values that differ from the defaults by their path, as plain data, without where the recipe runs."""
+    found = {difference.path: difference.value for difference in differences(recipe) if difference.path not in MACHINE}
+    return dict(TypeAdapter(dict[str, Any]).dump_python(found, mode="json"))
 
 
 def compare_recipes(first: Recipe, second: Recipe) -> Iterator[tuple[str, str, str]]:

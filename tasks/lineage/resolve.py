@@ -92,7 +92,8 @@ def registered_versions(runs: Iterable[RunRecord]) -> list[tuple[RegisteredModel
         for model in run.registered:
             aliased.setdefault((model.name, model.alias), model.version)
             alias = model.alias if aliased[model.name, model.alias] == model.version else ""
-            versions.setdefault((model.name, model.version), (model.model_copy(update={"alias": alias}), run))
+            # Until MLflow was told of a run, its model has no version.
+            versions.setdefault((model.name, model.version or model.digest), (model.model_copy(update={"alias": alias}), run))
     return list(versions.values())
 
 

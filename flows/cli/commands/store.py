@@ -1,4 +1,4 @@
-"""`folio gc`, `folio verify`: tidy the store and check its files."""
+"""`folio gc`, `verify`, `sync`: tidy the store, check its files, and tell MLflow and Prefect what they lack of it."""
 
 from __future__ import annotations
 
@@ -42,4 +42,15 @@ def verify(
     text, healthy = verify_store(heal=heal, as_json=as_json, store=store)
     print(text)
     if not healthy:
+        raise typer.Exit(1)
+
+
+@store_app.command(rich_help_panel="Look after")
+def sync(store: Annotated[str, typer.Argument(help="path or fsspec URL of a store; by default the one in folio's home")] = "") -> None:
+    """Tell MLflow and Prefect what they have missed or lost of a store's runs. Exits with 1 if that can't be done."""
+    from flows.cli.run import sync
+
+    lines, told = sync(store)
+    print("\n".join(lines))
+    if not told:
         raise typer.Exit(1)

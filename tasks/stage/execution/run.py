@@ -32,8 +32,8 @@ class RunStopped(RuntimeError):
 class RunOptions:
     """What the command line asks of a run besides its recipe.
 
-    `argument`: what names the recipe in a command; `approver`: how to ask a person; None where there is nobody to ask. `finished`:
-    receives the run when it has ended well.
+    `argument`: what names the recipe in a command; `approver`: how to ask a person; None where there is nobody to ask. `runs`: receives
+    the run when it opens.
     """
 
     planning: bool = False
@@ -41,7 +41,7 @@ class RunOptions:
     verify: bool = False
     argument: str = ""
     approver: Approver | None = None
-    finished: list[PipelineRun] = field(default_factory=list, compare=False)
+    runs: list[PipelineRun] = field(default_factory=list, compare=False)
 
 
 @dataclass

@@ -96,6 +96,7 @@ def open_run(
         pool,
     ):
         journal.owe(record.id, servers.of(record))
+        options.runs.append(run)
         try:
             with use_run(run):
                 yield run
@@ -104,7 +105,6 @@ def open_run(
             _close_failed(run, error)
             raise
         _close(run, "finished", "")
-        options.finished.append(run)
 
 
 def _source(code: Path, home: Path, store: Store, *, planning: bool) -> Source:

@@ -9,7 +9,6 @@ names it. Listing costs about 0.2 ms a record; MLflow and Prefect are never aske
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +30,6 @@ RUNS = ".runs"
 EXPORT, OWED = ".mlflow.json", ".untold"
 READERS = 16
 SECOND = len("20261125T130501")
-MLFLOW_ID = re.compile("[0-9a-f]{32}")
 
 
 def new_id(started: str) -> str:
@@ -110,8 +108,8 @@ class Journal:
         self.store.put(f"{RUNS}/{run_id}{EXPORT}", record.model_dump_json(indent=1).encode(), f"the export record of run {run_id}")
 
     def owe(self, run_id: str, servers: Iterable[str]) -> None:
-        """Note which servers have yet to be told how a run went: MLflow's database, Prefect's address."""
-        self._write_owed(run_id, set(map(_mark, servers)))
+        """Note more servers that have yet to be told how a run went: MLflow's database, Prefect's address."""
+        self._write_owed(run_id, self._owed(run_id) | set(map(_mark, servers)))
 
     def owes(self, run_id: str, server: str) -> bool:
         """Return whether a server has yet to be told how a run went."""
@@ -199,16 +197,8 @@ class Journal:
         if len(ids) > 1:
             more = f" and {len(ids) - 6} more" if len(ids) > 6 else ""
             raise LookupError(f"{text!r} begins the ids of {len(ids)} runs: {', '.join(ids[:6])}{more}. Give more of the id.")
-        ids = ids or self._exported_as(text)
         records = self._read(ids) if ids else (r for r in self.records() if text in (r.recipe, r.mlflow_run_id, r.flow_run_id))
         return next(iter(records), None)
-
-    def _exported_as(self, text: str) -> list[str]:
-        """Return the id of the run that MLflow calls so."""
-        if not MLFLOW_ID.fullmatch(text):
-            return []
-        told = [name.removesuffix(EXPORT) for name in self.store.names(RUNS) if name.endswith(EXPORT)]
-        return [run_id for run_id in told if (record := self.exported(run_id)) is not None and record.mlflow_run_id == text]
 
     def _ids(self) -> list[str]:
         """Return the ids of runs, newest second first."""
@@ -216,10 +206,10 @@ class Journal:
         return sorted((name for name in names if "." not in name), reverse=True)
 
     def _read(self, ids: Iterable[str]) -> Iterator[RunRecord]:
-        def content(run_id: str) -> bytes | OSError:
+        def content(run_id: str) -> tuple[bytes, ExportRecord | None] | Exception:
             try:
-                return bytes(self.store.fs.cat_file(f"{self.folder}/{run_id}.json"))
-            except OSError as error:
+                return bytes(self.store.fs.cat_file(f"{self.folder}/{run_id}.json")), self.exported(run_id)
+            except (OSError, ValidationError) as error:
                 return error
 
         wanted = list(ids)
@@ -227,18 +217,19 @@ class Journal:
         with ThreadPoolExecutor(1 if self.store.local_root is not None else READERS) as readers:
             for run_id, found in zip(wanted, readers.map(content, wanted), strict=True):
                 try:
-                    if isinstance(found, OSError):
+                    if isinstance(found, Exception):
                         raise found
-                    yield self._with_versions(RunRecord.model_validate_json(found))
+                    yield _as_exported(RunRecord.model_validate_json(found[0]), found[1])
                 except (ValidationError, OSError) as error:
                     log(f"the record of run {run_id} in {self.folder} can't be read ({type(error).__name__}) and is skipped")
 
-    def _with_versions(self, record: RunRecord) -> RunRecord:
-        """Fill in the versions that the registry gave to a run's models after the run had written its record."""
-        if all(model.version for model in record.registered) or (export := self.exported(record.id)) is None:
-            return record
-        named = (model.model_copy(update={"version": export.versions.get(model.digest, "")}) for model in record.registered)
-        return record.model_copy(update={"registered": tuple(named)})
+
+def _as_exported(record: RunRecord, export: ExportRecord | None) -> RunRecord:
+    """Add to a record what MLflow calls the run and the versions of its models."""
+    if export is None:
+        return record
+    named = tuple(model.model_copy(update={"version": export.versions.get(model.digest, model.version)}) for model in record.registered)
+    return record.model_copy(update={"mlflow_run_id": export.mlflow_run_id or record.mlflow_run_id, "registered": named})
 
 
 def _mark(server: str) -> str:

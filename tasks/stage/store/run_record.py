@@ -89,7 +89,7 @@ class RunRecord(BaseModel, frozen=True, extra="forbid", validate_by_name=True, s
     git_commit: str
     git_dirty: bool
     configuration: dict[str, Any] = Field(description="the whole recipe as plain data")
-    mlflow_run_id: str = Field("", description="only in records from before runs had an export record")
+    mlflow_run_id: str = Field("", description="known from the export record once MLflow was told of the run")
     flow_run_id: str = ""
     stages: dict[str, StageRecord] = Field(default_factory=dict, description="by position, in the order in which they began")
     positions: dict[str, PositionRecord] = Field(default_factory=dict, alias="places")

@@ -41,6 +41,26 @@ def wait_until_exported(journal: Journal, run_id: str, seconds: float) -> Export
     return export
 
 
+class Told:
+    """What the MLflow at `uri` knows of the runs in a journal."""
+
+    def __init__(self, uri: str, home: Path) -> None:
+        self._database = MlflowDatabase(uri, home / "mlflow")
+        self._ends: dict[str, dict[str, str]] = {}
+
+    def knows(self, record: RunRecord) -> bool:
+        """Return whether MLflow was told of a run in full; asks once a recipe."""
+        if record.recipe not in self._ends:
+            found = self._database.find_runs(self._database.experiment(record.recipe), {"folio.kind": "pipeline"})
+            # Before they could be told again, runs were recorded while they went on, and have no tag that says how far.
+            self._ends[record.recipe] = {
+                run.data.tags["folio.run"]: run.data.tags.get("folio.told", "")
+                for run in found
+                if "folio.run" in run.data.tags and run.info.status != "RUNNING"
+            }
+        return self._ends[record.recipe].get(record.id) in (record.ended, "")
+
+
 class RunExport:
     """Exports one run, and remembers what it has done, so that following a long run stays cheap."""
 
