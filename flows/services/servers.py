@@ -30,7 +30,10 @@ class ServiceError(RuntimeError):
 
 @dataclass(frozen=True)
 class Service:
-    """A service on a loopback port. `serves`: its database, by which it is known: Prefect's home, or MLflow's URL."""
+    """A service on a loopback port.
+
+    `serves`: its database, by which it is known: Prefect's home, or MLflow's URL; `opens_at`: the part of its page to see first.
+    """
 
     name: str
     port: int
@@ -38,11 +41,17 @@ class Service:
     health: str
     answer: str
     serves: str
+    opens_at: str = ""
 
     @property
     def url(self) -> str:
-        """Return the address to open in a browser."""
+        """Return the address that programs talk to."""
         return f"http://{HOST}:{self.port}"
+
+    @property
+    def page(self) -> str:
+        """Return the address to open in a browser."""
+        return self.url + self.opens_at
 
 
 def _port(variable: str, default: int) -> int:
@@ -60,7 +69,10 @@ def prefect_server() -> Service:
 
 def mlflow_page(uri: str = "") -> Service:
     """Return the MLflow page over a database, by default this home's, on port `FOLIO_MLFLOW_PORT` or 5000."""
-    return Service("MLflow page", _port("FOLIO_MLFLOW_PORT", 5000), "FOLIO_MLFLOW_PORT", "/health", "OK", uri or tracking_url())
+    port = _port("FOLIO_MLFLOW_PORT", 5000)
+    # MLflow's start page is about prompts and traces unless it is asked for training.
+    training = "/#/experiments?workflowType=machine_learning"
+    return Service("MLflow page", port, "FOLIO_MLFLOW_PORT", "/health", "OK", uri or tracking_url(), training)
 
 
 def settings() -> dict[str, str]:

@@ -20,7 +20,7 @@ def up() -> None:
     from flows.cli.run import close_dead_runs
 
     for service in (servers.ensure_prefect(), servers.ensure_mlflow(tracking_url())):
-        print(f"{service.name}: {service.url}")
+        print(f"{service.name}: {service.page}")
     close_dead_runs()
 
 

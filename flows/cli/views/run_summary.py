@@ -41,7 +41,7 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float, argu
         ("the report", f"{home() / 'reports' / f'{recipe.name}.html'}   (open it in a browser)"),
         ("of all runs", str(home() / "reports" / LIST)),
         ("Prefect", f"{servers.prefect_server().url}   ({up})"),
-        ("MLflow", f"{servers.mlflow_page().url}   ({up})"),
+        ("MLflow", f"{servers.mlflow_page().page}   ({up})"),
         *([("talk to it", folio("chat", argument or recipe.name))] if writes else []),
     )
     return "\n".join([*lines, *(f"{name:14} {value}" for name, value in facts)])
