@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.store.journal import RUNS, Journal, PositionRecord, RegisteredModel, RunRecord, new_id
+from tasks.stage.store.journal import RUNS, ExportRecord, Journal, PositionRecord, RegisteredModel, RunRecord, new_id
 from tasks.stage.store.store import Store, StoreError
 from tasks.stage.system import locks
 
@@ -72,6 +72,28 @@ def test_runs_come_newest_first_to_the_microsecond_and_the_latest_of_a_recipe_is
     assert journal.latest("toys") == third
     assert journal.latest("other") == newest
     assert journal.latest("none") is None
+
+
+def test_what_mlflow_calls_a_run_and_its_models_is_read_from_what_it_was_told(store: Store) -> None:
+    journal = Journal(store)
+    record = ran(registered=(RegisteredModel(name="folio-toys", alias="champion", location="export/toys-k", digest="d"),))
+    journal.write(record)
+    assert journal.get(record.id) == record
+    journal.write_export(record.id, ExportRecord(mlflow_run_id="m1", told="finished", versions={"d": "3"}))
+    assert [run.id for run in journal.records()] == [record.id], "what was told is no run"
+    assert journal.get("m1").registered[0].version == "3"
+
+
+def test_a_run_is_owed_to_each_server_until_that_was_told_of_it_and_no_address_is_written(store: Store) -> None:
+    journal = Journal(store)
+    journal.write(ran())
+    journal.owe(ran().id, ["postgresql://me:secret@host/mlflow", "http://prefect/api"])
+    journal.settle(ran().id, "http://prefect/api")
+    assert journal.owing() == [ran().id]
+    assert [journal.owes(ran().id, url) for url in ("postgresql://me:secret@host/mlflow", "http://prefect/api")] == [True, False]
+    assert not any(b"secret" in store.fs.cat_file(path) for path in store.fs.find(f"{store.root}/{RUNS}"))
+    journal.settle(ran().id, "postgresql://me:secret@host/mlflow")
+    assert journal.owing() == []
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id_and_by_the_ids_it_has_in_mlflow_and_prefect(store: Store) -> None:
