@@ -128,7 +128,7 @@ def new_run_record(name: str, parameters: Mapping[str, object], differences: Map
         git_commit=commit,
         git_dirty=dirty,
         configuration=dict(parameters),
-        differences={path.removeprefix("."): value for path, value in flatten(dict(differences), "").items()},
+        differences={name: text for path, value in differences.items() for name, text in flatten(value, path).items()},
         flow_run_id=str(flow_run.id or ""),
     )
 

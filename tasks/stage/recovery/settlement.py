@@ -64,11 +64,13 @@ class Settlement:
             self._journal.settle(record.id, self._servers.mlflow)
         return told.problem
 
-    def wait_for_death(self) -> None:
-        """Wait until a run that is recorded as running is dead: its pipe is closed before its lock is free."""
+    def close_if_dead(self) -> None:
+        """Close a run whose process is about to be gone: its pipe is closed before its lock is free."""
         deadline = time.monotonic() + DEATH_SECONDS
         while (record := self._journal.read(self._run_id)) and self._journal.alive(record) and time.monotonic() < deadline:
             time.sleep(0.1)
+        if record and record.status == "running" and not self._journal.alive(record):
+            close_dead_run(self._journal, record)
 
     def close(self) -> dict[str, str]:
         """Close the run unless it is alive, and tell every server that has yet to be told; return the problems by server."""
