@@ -11,7 +11,7 @@ from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, joined, model_form, number, rough, seconds, share
 from tasks.stage.tracking.cost import total_cost
 
-SCORES = ("val.bits_per_byte", "test.bits_per_byte", "test.masked_accuracy", "questions.heldout", "questions.seen")
+SCORES = ("train.bits_per_byte", "val.bits_per_byte", "test.bits_per_byte", "test.masked_accuracy", "questions.heldout")
 VERDICTS = {"passed": "passed", "overruled": "overruled", "failed": "failed", "unjudged": "not judged", "stopped": "stopped"}
 
 
@@ -85,8 +85,10 @@ def key_figures(run: RunSummary) -> list[KeyFigure]:
 
 def headline_metrics(results: Results) -> dict[str, float]:
     """Return the metrics that stand for a run where runs are compared, by position and name; those that the run has."""
-    wanted = {"ingest": ("documents",), "pack": ("train_tokens",), "pretrain": ("parameters",)}
-    found = {f"{p}.{name}": results.metrics(p)[name] for p, names in wanted.items() for name in names if name in results.metrics(p)}
+    wanted = (("ingest", "documents"), ("audit", "documents_kept"), ("pack", "train_tokens"))
+    found = {f"{position}.{name}": results.metrics(position)[name] for position, name in wanted if name in results.metrics(position)}
+    if (parameters := parameters_of(results)) is not None:
+        found["parameters"] = parameters
     for position in results.positions("evaluate"):
         metrics = results.metrics(position)
         found |= {f"{position}.{name}": metrics[name] for name in SCORES if name in metrics}
