@@ -29,5 +29,5 @@ def base(recipe: Recipe, corpus: Corpus) -> Base:
     packed = pack(recipe.pack, splits=corpus.splits, tokenizer=fitted, conversations=conversations)
     model = pretrain(recipe.pretraining, shards=packed)
     measured = evaluate.at("base")(recipe.evaluate.base, model=model, tokenizer=fitted, packed=packed, examples=corpus.examples)
-    require(gate.at("base")(recipe.gates.base, base=measured, pack=packed.part("accounting")))
+    require(gate.at("base")(recipe.gates.base, base=measured, pack=packed.part("accounting")), recipe.gates.base)
     return Base(fitted, packed, model)

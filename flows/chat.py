@@ -34,7 +34,7 @@ def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
         recipe.evaluate.chat, model=model, tokenizer=base.tokenizer, packed=base.packed, examples=corpus.examples
     )
     verdict = gate.at("chat")(recipe.gates.chat, chat=measured)
-    require(verdict)
+    require(verdict, recipe.gates.chat)
     return Chat(model, measured, verdict)
 
 

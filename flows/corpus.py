@@ -54,7 +54,7 @@ def corpus(recipe: Recipe) -> Corpus:
         splits=splits,
         truth=world and world.part("truth"),
     )
-    require(gate.at("corpus")(recipe.gates.corpus, corpus=audited))
+    require(gate.at("corpus")(recipe.gates.corpus, corpus=audited), recipe.gates.corpus)
     made = examples(recipe.examples, splits=splits, world=world and world.part("world.json"))
     return Corpus(splits, made, audited)
 

@@ -14,9 +14,11 @@ from prefect.states import Cancelled
 from flows.base import base
 from flows.chat import chat
 from flows.corpus import corpus
+from flows.recipe.differences import plain_differences
 from flows.recipe.schema import Recipe
 from flows.release import Release, release
 from tasks.report import reported
+from tasks.stage.execution.approving import AwaitsApproval
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.store.artifact import Artifact
 
@@ -29,12 +31,19 @@ def compose(recipe: Recipe) -> Release:
     return release(recipe, books, pretrained, aligned)
 
 
+def make(recipe: Recipe) -> dict[str, Artifact]:
+    """Open a run of a recipe and compose it. Return every artifact by its position in the flow."""
+    with open_run(**recipe.run_settings(), differences=plain_differences(recipe)) as run, reported():
+        compose(recipe)
+        return run.artifacts
+
+
 @flow(name="folio", flow_run_name="{recipe.name}")
 def pipeline(recipe: Recipe) -> dict[str, Artifact]:
     """Make what a recipe describes, reusing what has not changed. Return every artifact by its position in the flow."""
     try:
-        with open_run(**recipe.run_settings()) as run, reported():
-            compose(recipe)
-            return run.artifacts
+        return make(recipe)
     except KeyboardInterrupt:
-        return Cancelled(message="stopped by Ctrl-C")  # type: ignore[return-value]  # Prefect takes a returned state as that of the run
+        return Cancelled(message="stopped by a signal")  # type: ignore[return-value]  # Prefect takes a returned state as that of the run
+    except AwaitsApproval as waiting:
+        return Cancelled(message=str(waiting), data=waiting)  # type: ignore[return-value]  # the caller gets its data raised

@@ -43,6 +43,6 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
     full = evaluate.at("release")(recipe.evaluate.release, model=exported, **measured_on)
     small = {name: evaluate.at(name)(recipe.evaluate.release, model=variant, **measured_on) for name, variant in variants.items()}
     verdict = gate.at("release")(recipe.gates.release, release=full, **small)
-    require(verdict)
+    require(verdict, recipe.gates.release)
     register(recipe.register_as, exported, verdict)
     return Release(exported, variants)

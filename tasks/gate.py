@@ -14,8 +14,9 @@ from model.evaluation.gate import GateConfig, judge, passed
 from model.evaluation.gate_table import HEADER, as_markdown, as_text, rows
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import holds_nothing
-from tasks.reporting.gates import GATES
+from tasks.reporting.gates import GATES, gate_text
 from tasks.reporting.hook import ReportHook
+from tasks.stage.execution.approving import approval_of
 from tasks.stage.execution.run import current_run
 from tasks.stage.stage import Metrics, Workspace, stage
 from tasks.stage.store.artifact import Artifact, StageOutput
@@ -38,17 +39,23 @@ def gate(config: GateConfig, work: Workspace, **measured: Path) -> Metrics:
     return {"passed": float(passed(verdicts)), "overruled": float(bool(config.overrule)), "bounds": float(len(verdicts))}
 
 
-def require(verdict: StageOutput) -> None:
-    """Raise GateFailed unless the gate passed or was overruled. Does nothing for a gate that is only planned."""
-    if not isinstance(verdict, Artifact):
+def require(verdict: StageOutput, config: GateConfig) -> None:
+    """Raise GateFailed unless the gate passed, and a person approved that if the config asks for it, or the recipe overruled it.
+
+    Raises AwaitsApproval if nobody can be asked. While planning, an answer that is not there yet is taken as a yes.
+    """
+    judged = read_verdict(verdict) if isinstance(verdict, Artifact) else None
+    if isinstance(verdict, Artifact) and judged and not judged.passed:
+        if not judged.overruled:
+            raise GateFailed(f"{verdict.name}: the gate failed, so the flow stops here.\n{judged.table}")
+        log(f"{verdict.name}: failed, and was overruled: {judged.overruled}")
         return
-    judged = read_verdict(verdict)
-    if judged.passed:
-        log(judged.table)
-    elif judged.overruled:
-        log(f"{judged.table}\nThis gate failed and was overruled: {judged.overruled}")
-    else:
-        raise GateFailed(f"{verdict.name}: the gate failed, so the flow stops here.\n{judged.table}")
+    if isinstance(verdict, Artifact):
+        log(f"{verdict.name}: passed")
+    if config.approve:
+        answer = approval_of(current_run(), verdict, judged.table if judged else "")
+        if answer and not answer.approved:
+            raise GateFailed(f"{answer.position} was {answer.words}. The flow stops here; `folio approve` can change the answer.")
 
 
 class Judged(NamedTuple):
@@ -64,4 +71,5 @@ def read_verdict(verdict: Artifact) -> Judged:
     store = current_run().store
     found = json.loads(store.read(verdict, "verdict.json"))
     holds = [row["verdict"] == "passed" for row in found["rows"]]
-    return Judged(bool(holds) and all(holds), found["overruled"] or "", store.read(verdict, "verdict.txt").decode())
+    table = gate_text([[str(row[name]) for name in HEADER] for row in found["rows"]])
+    return Judged(bool(holds) and all(holds), found["overruled"] or "", table)

@@ -115,7 +115,13 @@ def find_shared_text(stream: IO[bytes], identity: str) -> SharedText:
 
 def text_digests(stream: IO[bytes]) -> dict[str, str]:
     """Return id -> sha256 of the text for every document of a file."""
-    return {row["id"]: hashlib.sha256(row["text"].encode()).hexdigest() for row in _rows(stream, ("id", "text"))}
+    return {identity: hashlib.sha256(text.encode()).hexdigest() for identity, text in document_texts(stream)}
+
+
+def document_texts(stream: IO[bytes]) -> Iterator[tuple[str, str]]:
+    """Yield (id, text) of every document of a file."""
+    for row in _rows(stream, ("id", "text")):
+        yield row["id"], row["text"]
 
 
 def text_of(stream: IO[bytes], identity: str) -> str:

@@ -13,41 +13,48 @@ from flows.cli.commands.corpus import corpus_app
 from flows.cli.commands.lineage import lineage_app
 from flows.cli.commands.recipe import recipe_app, recipes_app
 from flows.cli.commands.run import run_app
+from flows.cli.commands.runs import runs_app
 from flows.cli.commands.services import services_app
 from flows.cli.commands.store import store_app
+from flows.cli.commands.version import show_version
 from flows.services import servers
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 for group in (run_app, chat_app, recipes_app):
     app.add_typer(group)
 app.add_typer(recipe_app, name="recipe", rich_help_panel="Recipes")
 app.add_typer(corpus_app, name="corpus", rich_help_panel="Look inside")
-for group in (lineage_app, store_app, services_app):
+for group in (runs_app, lineage_app, store_app, services_app):
     app.add_typer(group)
 
 
 @app.callback()
-def settings(debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False) -> None:
+def settings(
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="show versions and exit")] = False,
+) -> None:
     """Turn a pile of books into a language model you can talk to, with an exact account of how it got there."""
     servers.configure()
 
 
 def main() -> None:
     """Run the `folio` command."""
-    if "--debug" in sys.argv:
-        app()
-        return
     try:
-        app()
-    except Exception as error:  # noqa: BLE001  # a traceback helps nobody who didn't ask for it
-        from flows.cli.errors import explain, is_server_away
+        sys.exit(app(prog_name="folio", standalone_mode=False) or 0)
+    except Exception as error:
+        from flows.cli.usage import usage_error
+        from tasks.stage.system.explanations import explain, is_server_away
 
-        print(f"folio: {explain(error)}", file=sys.stderr, flush=True)
+        message, code = usage_error(error) or (explain(error), 1)
+        if "--debug" in sys.argv:
+            raise
+        if message:
+            print(f"folio: {message}", file=sys.stderr, flush=True)
         if is_server_away(error):
             # Prefect would spend minutes trying to reach a server that isn't there.
             sys.stdout.flush()
-            os._exit(1)
-        raise SystemExit(1) from None
+            os._exit(code)
+        raise SystemExit(code) from None
 
 
 if __name__ == "__main__":

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
-from flows.recipe.validation import RecipeError, did_you_mean
+from flows.recipe.validation import RecipeError
 from tasks.stage.execution.accept import NotAcceptable, accept
 from tasks.stage.execution.plan import Decision, position_names
 from tasks.stage.execution.run import RunOptions, use_options
 from tasks.stage.stage import Stage
 from tasks.stage.store.store import Store
+from tasks.stage.system.nearest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,16 @@ class Plan:
 
 def plan_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> Plan:
     """Return what a run would do. Changes nothing."""
+    return walk(load(name, changes), refresh, verify)
+
+
+def walk(recipe: Recipe, refresh: frozenset[str] = frozenset(), verify: bool = False) -> Plan:
+    """Return what a run of a recipe would do. Changes nothing."""
     from flows.pipeline import compose
     from tasks.gate import GateFailed
     from tasks.stage.execution.run_context import open_run
 
-    recipe, stopped = load(name, changes), ""
+    stopped = ""
     with use_options(RunOptions(planning=True, refresh=refresh, verify=verify)), open_run(**recipe.run_settings()) as run:
         try:
             compose(recipe)
@@ -81,5 +87,6 @@ def stages_to_refresh(names: list[str] | None, recipe: str, changes: tuple[str, 
         known = {name: None for decision in plan.decisions for name in position_names(decision.position)}
         # If a gate stops the plan, there may be positions after it that the plan does not know.
         if not plan.stopped and (unknown := [name for name in names if name not in known]):
-            raise RecipeError(f"--refresh {unknown[0]!r}: {plan.recipe.name} has no such position; it has {', '.join(known)}.")
+            hint = did_you_mean(unknown[0], known) or f"; it has {', '.join(known)}."
+            raise RecipeError(f"--refresh {unknown[0]!r}: {plan.recipe.name} has no such position{hint}")
     return frozenset(names or ())

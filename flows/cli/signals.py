@@ -1,9 +1,8 @@
-"""Ctrl-C and SIGTERM: the first stops a run at a checkpoint, a second Ctrl-C ends it at once.
+"""Ctrl-C, SIGTERM and a hang-up: the first stops a run at a checkpoint, a second Ctrl-C ends it at once.
 
-The first is raised in the main thread as soon as that runs Python, so stages, workers and records are closed in order. The second is read
-by a thread of its own and ends the process whatever it is doing; the watchdog then closes what is left, as after any kill. The exit code
-is 130 after Ctrl-C and 143 after SIGTERM, as shells expect. A run in the background of a script, where Ctrl-C is ignored, keeps ignoring
-it.
+The first is raised in the main thread as soon as that runs Python, so stages, workers and records are closed in order. A second Ctrl-C is
+heard by a thread of its own and ends the process whatever it is doing; the follower closes what is left, as after any kill. The exit code
+is 130 after Ctrl-C, 143 after SIGTERM and 129 after a hang-up, as shells expect.
 """
 
 from __future__ import annotations
@@ -11,54 +10,87 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+from contextlib import contextmanager, suppress
+from functools import partial
 
-INTERRUPTED, TERMINATED = 128 + signal.SIGINT, 128 + signal.SIGTERM
+from tasks.stage.system.interrupts import STOPPING, interrupts_recorded
+from tasks.stage.system.progress import announce
 
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived."""
+INTERRUPTED = 128 + signal.SIGINT
+TERMINAL = (0, 1, 2)
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM end the block in order, by SystemExit. Only the main thread may enter it."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    threading.Thread(target=_listen, args=(reader,), daemon=True).start()
-    # Python writes the number of each signal into this pipe as it arrives; handlers run only when the main thread runs Python.
-    fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    if handlers[signal.SIGINT] is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _terminate)
+def stoppable(*, last: bool = False) -> Iterator[None]:
+    """Let the signals end the block in order, by SystemExit. Only the main thread may enter it; within itself it does nothing.
+
+    `last`: what follows the block is only the end of the process, which a signal may cut short.
+    """
     try:
-        yield
-    except KeyboardInterrupt as stop:
-        raise SystemExit(TERMINATED if isinstance(stop, Terminated) else INTERRUPTED) from None
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        signal.set_wakeup_fd(fd)
-        os.close(writer)
+        with _stoppable():
+            yield
+    except SystemExit as end:
+        if isinstance(end.code, int) and end.code > 128:
+            _cut_short(end.code)
+        raise
+    if last:
+        _cut_short(INTERRUPTED)
 
 
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise Terminated
+def _cut_short(code: int) -> None:
+    """Let further signals end the process without a word: libraries are only tidying up."""
+    for number in STOPPING:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: os._exit(code))
 
 
-def _listen(reader: int) -> None:
-    """Read every signal at once, even while the main thread is inside a snapshot; end the process at the second Ctrl-C."""
-    interrupts = 0
-    while received := os.read(reader, 1):
-        interrupts += received[0] == signal.SIGINT
-        if interrupts == 1 and sys.stdout.isatty():
-            sys.stdout.write("\r\x1b[2K  stopping at a checkpoint; Ctrl-C again ends at once")
-            sys.stdout.flush()
-        if interrupts == 2:
-            # sys.exit would wait for threads and for the library that the main thread is in.
-            os._exit(INTERRUPTED)
-    os.close(reader)
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    terminals = [stream for stream in TERMINAL if os.isatty(stream)]
+    with interrupts_recorded(partial(_heard, terminals)) as stops:
+        if stops is None:
+            raise RuntimeError("only the main thread can be stopped by signals")
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise SystemExit(128 + (stops.number or signal.SIGINT)) from None
+        except BaseException as error:
+            stops.hear()
+            if not stops.number:
+                raise
+            if isinstance(error, Exception):
+                from tasks.stage.system.explanations import explain
+
+                print(f"folio: {explain(error)}", file=sys.stderr, flush=True)
+            raise SystemExit(128 + stops.number) from None
+        stops.hear()
+        if stops.number:
+            # It came too late to stop anything, but whoever sent it is told.
+            raise SystemExit(128 + stops.number)
+
+
+def _heard(terminals: list[int], number: int, count: int) -> None:
+    """Answer a signal at once, even while the main thread is inside a library."""
+    if number == signal.SIGHUP:
+        _leave(terminals)
+    if number != signal.SIGINT:
+        return
+    on_terminal = sys.stdout.isatty()
+    with suppress(OSError):
+        if count == 1 and on_terminal:
+            announce("stopping at a checkpoint; Ctrl-C again ends at once")
+        if count == 2 and on_terminal:
+            os.write(1, b"\r\x1b[2K  ended at once; run the same command again to continue\n")
+    if count == 2:
+        # sys.exit would wait for threads and for the library that the main thread is in.
+        os._exit(INTERRUPTED)
+
+
+def _leave(terminals: list[int]) -> None:
+    """Write to nowhere instead of a terminal that is gone, where every word would be an error."""
+    for stream in terminals:
+        if not os.isatty(stream):
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            os.dup2(nowhere, stream)
+            os.close(nowhere)

@@ -18,7 +18,7 @@ from data.sources.files import find_files
 from data.universe.config import UniverseSource
 from flows.cli.views.size_table import size_table
 from flows.recipe.initialize import BYTES_PER_TOKEN, estimate_text
-from flows.recipe.loading import load
+from flows.recipe.loading import load, recipe_argument
 from flows.recipe.schema import Recipe
 from model.planning.machine import Machine, machine_for
 from model.planning.proposal import Proposal, SizedJob, Text, described_job, propose
@@ -27,6 +27,7 @@ from model.training.parallel.config import ParallelConfig
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact, Cost
+from tasks.stage.system.command_line import folio
 
 TRIAL_PARAMETERS = 20e6  # a larger model is timed with fewer of its layers
 TRIAL_LAYERS = 2
@@ -58,7 +59,7 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
         )
     workers = request.devices or recipe.resources.training.parallel.workers
     machine = machine_for(request.device, workers, recipe.pretrain.precision.kind)
-    text = corpus_text(recipe, request.text_bytes)
+    text = corpus_text(recipe, request.text_bytes, recipe_argument(name))
     present = present_job(recipe, workers)
     found = propose(text, machine, present, parameters=request.parameters, hours=request.hours)
     if request.measure:
@@ -66,7 +67,9 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
         found = propose(text, machine, present, parameters=request.parameters, hours=request.hours)
     if as_json:
         return json.dumps(_as_data(recipe, found), indent=1)
-    return size_table(recipe.name, name, found, recipe.rates.currency, lambda plan: price(recipe, found.machine, plan.seconds))
+    return size_table(
+        recipe.name, recipe_argument(name), found, recipe.rates.currency, lambda plan: price(recipe, found.machine, plan.seconds)
+    )
 
 
 def present_job(recipe: Recipe, workers: int) -> Job:
@@ -96,8 +99,11 @@ def with_measured_speed(machine: Machine, job: Job) -> Machine:
     return replace(machine, utilization=share, utilization_source=f"measured: {trial.tokens_per_second:,.0f} tokens/s in a trial")
 
 
-def corpus_text(recipe: Recipe, given: float | None) -> Text:
-    """Return the training text: as given, as the newest run left it, or guessed from the files. Raises LookupError if there are none."""
+def corpus_text(recipe: Recipe, given: float | None, argument: str) -> Text:
+    """Return the training text: as given, as the newest run left it, or guessed from the files. Raises LookupError if there are none.
+
+    `argument`: what names the recipe in a command.
+    """
     if given is not None:
         return Text(given, BYTES_PER_TOKEN, "as given")
     settings = recipe.run_settings()
@@ -110,7 +116,7 @@ def corpus_text(recipe: Recipe, given: float | None) -> Text:
     if not size:
         raise LookupError(
             f"{recipe.name} has not run yet and its sources are not on this machine, so the amount of text is unknown. "
-            f"Give it with --bytes, or run the recipe first: folio run {recipe.name}"
+            f"Give it with --bytes, or run the recipe first: {folio('run', argument)}"
         )
     share = 1.0 if recipe.split.mode != "fractions" else recipe.split.train
     return Text(size * share, BYTES_PER_TOKEN, "guessed from the sizes of the files, before any cleaning")

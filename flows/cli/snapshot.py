@@ -5,10 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 import flows.pipeline  # noqa: F401  # its chapters import every stage, and so fill STAGES
+from data.provenance.tables import IngestedDocument
 from flows.services.home import home, store_url
+from tasks.lineage.documents import find_document
+from tasks.lineage.resolve import not_made_by_folio
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.stage import STAGES
+from tasks.stage.store.artifact import Artifact
+
+
+def find_in_store(snapshot: StoreSnapshot, text: str) -> tuple[IngestedDocument, list[Artifact]]:
+    """Return the document called `text` and what read it. Raise LookupError if there is none, or more than one."""
+    if found := find_document(snapshot, text):
+        return found
+    if text and Path(text).expanduser().exists():
+        raise LookupError(not_made_by_folio(snapshot, Path(text).expanduser().resolve()))
+    raise LookupError(f"No document that was read into {snapshot.store.url} is called {text!r}; give its id, its path or its title.")
 
 
 def open_snapshot(store: str) -> StoreSnapshot:

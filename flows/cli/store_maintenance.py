@@ -25,22 +25,40 @@ from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.origin import now
 from tasks.stage.store.store import Store
 from tasks.stage.store.verify_store import VerificationReport, verify_artifacts
+from tasks.stage.system.command_line import folio
 from tasks.stage.system.progress import format_duration, log
 
 SHOWN = 40
 
 
-def garbage_report(*, delete: bool, keep: int, named: tuple[str, ...], unrecorded: bool, as_json: bool, store: str) -> str:
-    """Return what can be deleted, or was, as text or JSON."""
+def garbage_report(
+    *, delete: bool, keep: int, named: tuple[str, ...], without: tuple[str, ...], unrecorded: bool, as_json: bool, store: str
+) -> str:
+    """Return what can be deleted, or was, as text or JSON. `without`: documents; what holds them or learned from them goes."""
     opened = open_store(store or store_url(), Path.cwd(), home())
+    condemned = _holding(without, store) if without else {}
     with _log_lines_shown(as_json):
-        found = collect_garbage(opened, delete=delete, keep=keep, named=named, unrecorded=unrecorded)
+        found = collect_garbage(opened, delete=delete, keep=keep, named=named, unrecorded=unrecorded, condemned=condemned)
     if as_json:
         runs = [{"id": kept.run.id, "recipe": kept.run.recipe, "status": kept.run.status, "why": kept.why} for kept in found.runs]
         held = {"recorded": found.recorded, "runs": runs, "artifacts": found.artifacts, "bytes": found.size, "unrecorded": found.unrecorded}
         waste = [asdict(waste) for waste in found.garbage]
         return json.dumps({"kept": held, "deleted": delete, "waste": waste, "bytes": sum(w.size for w in found.garbage)}, indent=1)
     return "\n".join(_garbage_lines(opened, found, delete))
+
+
+def _holding(documents: tuple[str, ...], store: str) -> dict[str, str]:
+    """Return the address of each artifact that holds one of the documents or learned from it, and why it goes."""
+    from flows.cli.snapshot import find_in_store, open_snapshot
+    from tasks.lineage.holdings import find_holdings
+
+    snapshot = open_snapshot(store)
+    return {
+        holding.artifact.address: f"holds or learned from {document.name}"
+        for document in (find_in_store(snapshot, text)[0] for text in documents)
+        for holding in find_holdings(snapshot, document)
+        if holding.parts or holding.learned
+    }
 
 
 def _garbage_lines(store: Store, found: GarbageSurvey, delete: bool) -> list[str]:
@@ -57,11 +75,11 @@ def _garbage_lines(store: Store, found: GarbageSurvey, delete: bool) -> list[str
     listed = sorted(sizeable, key=lambda waste: waste.size, reverse=True)
     lines += [f"{word}: {waste.path:{width}}  {size(waste.size):>8}  {waste.kind}: {waste.why}" for waste in listed[:SHOWN]]
     if rest := len(found.garbage) - len(listed[:SHOWN]):
-        lines.append(f"{word}: {count(rest)} more, locks and the like among them (folio gc --json)")
+        lines.append(f"{word}: {count(rest)} more, locks and the like among them ({folio('gc', '--json')})")
     total = f"{plural(len(found.garbage), 'thing')}, {size(sum(waste.size for waste in found.garbage))}"
     if not found.garbage:
         return [*lines, "nothing can go"]
-    return [*lines, f"deleted: {total}" if delete else f"can go: {total}. Nothing was deleted; do it with: folio gc --delete"]
+    return [*lines, f"deleted: {total}" if delete else f"can go: {total}. Nothing was deleted; do it with: {folio('gc', '--delete')}"]
 
 
 @dataclass(frozen=True)
@@ -96,7 +114,7 @@ def _findings_lines(findings: VerificationReport) -> list[str]:
 
 
 def _hint(findings: VerificationReport, heal: bool) -> list[str]:
-    return ["quarantine them and make them again: folio verify --heal"] if findings.damaged and not heal else []
+    return [f"quarantine them and make them again: {folio('verify', '--heal')}"] if findings.damaged and not heal else []
 
 
 def _healed_lines(healed: Healed) -> list[str]:
@@ -160,7 +178,7 @@ def _still_wrong(store: Store, damaged: Damaged, wanted: bool) -> str:
     if not wanted:
         log(f"{damaged.location}: no recipe's newest run used it, so it is not made again")
         return ""
-    return "the recipe that used it would now make something else; see what with: folio plan"
+    return "the recipe that used it would now make something else; see what with `folio plan` and its recipe"
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from pydantic_core import PydanticUndefined
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import LISTS, expand_shorthands
 from flows.recipe.validation import RecipeError
+from flows.recipe.yaml_errors import what_to_write
+from tasks.stage.system.nearest import did_you_mean
 
 NUMBER = re.compile(r"[-+]?[0-9.]+[eE][-+]?[0-9]+")
 
@@ -56,8 +58,7 @@ def parse_value(text: str, change: str) -> Any:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise RecipeError(f"--set {change!r}: {text!r} is no YAML value ({reason}); quote it if it is text.") from error
+        raise RecipeError(f"--set {change!r}: {text!r} is no YAML value ({what_to_write(error)}); quote it if it is text.") from error
     # YAML reads 1e-3 as text; people mean the number.
     return float(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value
 
@@ -67,7 +68,8 @@ def _index(target: list[Any], part: str, change: str) -> int:
     if part in names:
         return names.index(part)
     if not part.isdigit() or int(part) >= len(target):
-        raise RecipeError(f"--set {change!r}: {part!r} is not one of the {len(target)} entries; they count from 0.")
+        hint = did_you_mean(part, [name for name in names if name]) or "; they count from 0."
+        raise RecipeError(f"--set {change!r}: {part!r} is not one of the {len(target)} entries{hint}")
     return int(part)
 
 

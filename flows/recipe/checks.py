@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Names that a step of tuning or a variant would share with a position of evaluate, or with an input of export or of a gate.
 TAKEN = frozenset({"base", "chat", "release", "config", "work", "model", "rows", "tokenizer", "measured", "verdict", "funnel"})
+# Stages that use an accelerator, and so may run in another work pool.
+ELSEWHERE = ("synthesize", "pretrain", "tune", "evaluate", "quantize")
 
 
 def contradictions(recipe: Recipe) -> Iterator[str]:
@@ -32,6 +34,12 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _measured(recipe)
     yield from _sources(recipe)
     yield from _mixture(recipe)
+    yield from _pools(recipe)
+
+
+def _pools(recipe: Recipe) -> Iterator[str]:
+    for stage in recipe.resources.pools.keys() - set(ELSEWHERE):
+        yield f"resources.pools: {stage} is none of the stages that can run in another work pool; these are {', '.join(ELSEWHERE)}"
 
 
 def _names(section: str, names: list[str]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
 from flows.recipe.schema import Recipe
@@ -47,6 +47,22 @@ def differences(model: BaseModel, path: str = "") -> Iterator[Difference]:
             yield from differences(value, f"{path}{name}.")
         elif value != default:
             yield Difference(f"{path}{name}", value, default)
+
+
+def plain_differences(recipe: Recipe) -> dict[str, Any]:
+    """Return the values that differ from the defaults by their path, as plain data, without where the recipe runs.
+
+    Of a list of sections, such as `tuning`, each is compared with the defaults of its own kind.
+    """
+    found: dict[str, Any] = {}
+    for difference in differences(recipe):
+        sections = difference.value if isinstance(difference.value, tuple) else ()
+        if sections and all(isinstance(section, BaseModel) for section in sections):
+            inner = (one for i, section in enumerate(sections) for one in differences(section, f"{difference.path}[{i}]."))
+            found |= {one.path: one.value for one in inner}
+        elif difference.path not in MACHINE:
+            found[difference.path] = difference.value
+    return dict(TypeAdapter(dict[str, Any]).dump_python(found, mode="json"))
 
 
 def compare_recipes(first: Recipe, second: Recipe) -> Iterator[tuple[str, str, str]]:

@@ -8,6 +8,7 @@ enough to learn their words from. The recipe holds what differs from the default
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 from data.sources.config import FilesSource, IngestConfig
@@ -25,6 +26,7 @@ from model.networks.decoder_config import DecoderConfig
 from model.networks.meta import count_parameters
 from model.release.config import CardConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
+from tasks.stage.system.command_line import folio
 
 SOURCE = FilesSource(paths=(".",))
 BYTES_PER_TOKEN = 3.5
@@ -43,7 +45,7 @@ def write_recipe(folder: Path) -> str:
     """Write `folder/recipe.yaml` and return what was found. Raises RecipeError if there are no texts or a recipe is already there."""
     if not folder.is_dir():
         raise RecipeError(f"{folder} is not a folder; give the folder that holds your texts.")
-    target = folder / "recipe.yaml"
+    target = folder.resolve() / "recipe.yaml"
     if target.exists():
         raise RecipeError(f"{target} is already there; move it away to have a new one written.")
     try:
@@ -63,10 +65,10 @@ def write_recipe(folder: Path) -> str:
     parameters = count_parameters(recipe.model, recipe.tokenizer.vocab_size)
     head = f"""{recipe.description}
 Written by `folio init`, which found {found}: enough for a model of about {parameters / 1e6:.1f} million parameters.
-Only what differs from the defaults is here. Every key with its meaning: folio recipe show {target}
-Run it with: folio run {target}"""
+Only what differs from the defaults is here. Every key with its meaning: folio recipe show {shlex.quote(str(target))}
+Run it with: folio run {shlex.quote(str(target))}"""
     target.write_text(short_yaml(recipe, head, reasons(recipe, texts, size)), encoding="utf-8")
-    return f"{found}\nwrote {target}\nrun it with: folio run {target}"
+    return f"{found}\nwrote {target}\nrun it with: {folio('run', str(target))}"
 
 
 def estimate_text(path: Path) -> tuple[int, int]:

@@ -7,6 +7,7 @@ keep the last. Relative paths in a recipe start at `root`; unless some file sets
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,10 @@ import yaml
 from flows.recipe.changes import apply_change
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import without_replaced
-from flows.recipe.validation import RecipeError, did_you_mean, validate
+from flows.recipe.validation import RecipeError, validate
+from flows.recipe.yaml_errors import yaml_error
+from tasks.stage.system.command_line import folio
+from tasks.stage.system.nearest import did_you_mean
 
 BUILT_IN = Path(__file__).parent
 
@@ -34,7 +38,12 @@ def load(name: str, changes: tuple[str, ...] = ()) -> Recipe:
         apply_change(data, change)
     if isinstance(data["root"], str):
         data["root"] = str((path.parent / data["root"]).resolve())
-    return validate(data, str(path))
+    return validate(data, " ".join([str(path), *(f"--set {shlex.quote(change)}" for change in changes)]))
+
+
+def recipe_argument(name: str) -> str:
+    """Return what names a recipe from any folder: its name if it comes with folio, else the whole path of its file."""
+    return name if name in built_in() else str(find_recipe(name).resolve())
 
 
 def find_recipe(name: str, folder: Path = Path()) -> Path:
@@ -47,9 +56,14 @@ def find_recipe(name: str, folder: Path = Path()) -> Path:
         path = path / "recipe.yaml"
     if path.is_file():
         return path
+    if path.parent.is_dir() and path.parent == folder / name:
+        raise RecipeError(
+            f"{path.parent} is a folder without recipe.yaml; have one written with: {folio('init', str(path.parent.resolve()))}"
+        )
+    here = [file.name if path.parent == Path() else str(file) for file in sorted(path.parent.glob("*.y*ml"))]
     raise RecipeError(
         f"There is no recipe {name!r}: not among those that come with folio ({', '.join(known)}), and no file of that name"
-        f"{did_you_mean(name, list(known)) or '.'}"
+        f"{did_you_mean(name, [*known, *here]) or '.'}"
     )
 
 
@@ -95,6 +109,8 @@ class _NoDuplicates(yaml.SafeLoader):
         """Return the mapping. Raises ConstructorError naming the key that is given twice."""
         seen: set[str] = set()
         for name, _ in node.value:
+            if not isinstance(name, yaml.ScalarNode):
+                raise yaml.constructor.ConstructorError(None, None, "a key must be a word; put it in quotes", name.start_mark)
             if name.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {name.value!r} is given twice; keep one", name.start_mark)
             seen.add(name.value)
@@ -104,8 +120,12 @@ class _NoDuplicates(yaml.SafeLoader):
 def _parse(path: Path) -> dict[str, Any]:
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), _NoDuplicates)
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path} can't be read as YAML: {' '.join(str(error).split())}") from error
+    except yaml.YAMLError as error:
+        raise RecipeError(yaml_error(str(path), error)) from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is not UTF-8 text: byte {error.start} is {error.object[error.start]:#04x}; save it as UTF-8.") from error
+    except OSError as error:
+        raise RecipeError(f"{path} can't be read: {error.strerror or error}.") from error
     if not isinstance(data, dict):
-        raise RecipeError(f"{path} holds no keys; start from `folio init DIR` or a copy of one of {', '.join(built_in())}.")
+        raise RecipeError(f"{path} holds no keys; give it at least `name` and `ingest.sources`, as {BUILT_IN / 'four_books.yaml'} does.")
     return data

@@ -5,14 +5,15 @@ A key that does not exist is answered with the nearest ones.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import LISTS, written_key, written_text
+from flows.recipe.wording import given, sentence
 from model.training.flat_keys import IDLE
+from tasks.stage.system.nearest import did_you_mean
 
 
 class RecipeError(ValueError):
@@ -27,26 +28,29 @@ def validate(data: dict[str, Any], where: str) -> Recipe:
         raise RecipeError(f"{where} is not a valid recipe:\n" + "\n".join(_explain(item, data) for item in error.errors())) from error
 
 
-def did_you_mean(word: str, known: list[str]) -> str:
-    """Return `; did you mean x?` with the one or two nearest names; empty if none is near."""
-    near = difflib.get_close_matches(word, known, n=2)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
-
-
 def _explain(item: Any, data: dict[str, Any]) -> str:
     key, value = ".".join(str(part) for part in written_key(tuple(_without_kinds(item["loc"])), data)), item["input"]
     if item["type"] == "extra_forbidden":
-        known = _sibling_keys(item["loc"])
-        hint = did_you_mean(str(item["loc"][-1]), known) or f"; known keys here: {', '.join(known)}."
-        return f"  {key}: unknown key (value {value!r}){hint}"
+        word, known = str(item["loc"][-1]), _sibling_keys(item["loc"])
+        hint = did_you_mean(word, known) or _elsewhere(word) or f"; known keys here: {', '.join(known)}."
+        return f"  {key}: unknown key (value {given(value)}){hint}"
     if item["type"] == "missing":
         return f"  {key}: missing; every recipe needs it"
     if item["type"] == "union_tag_not_found":
         return f"  {key}: no kind; say which it is, such as `kind: files`"
     if item["type"] == IDLE:
         return f"  {key}.{item['msg'].replace(' while ', f' while {key}.', 1)}"
-    given = "" if isinstance(value, (dict, BaseModel)) else f" (given: {value!r})"
-    return f"  {key or 'recipe'}: {written_text(item['msg'].removeprefix('Value error, '), data)}{given}"
+    if item["type"] == "union_tag_invalid":
+        return f"  {key}.kind: {sentence(item)} (given: {given(item['ctx']['tag'])})"
+    shown = "" if isinstance(value, (dict, BaseModel)) and item["type"] == "value_error" else f" (given: {given(value)})"
+    return f"  {key or 'recipe'}: {written_text(sentence(item), data)}{shown}"
+
+
+def _elsewhere(word: str) -> str:
+    """Return `; section has a key of that name` for the sections that have it; empty if none has."""
+    sections = {name: _models(field.annotation) for name, field in Recipe.model_fields.items()}
+    having = [name for name, models in sections.items() if any(word in model.model_fields for model in models)]
+    return f"; write it as {' or '.join(f'{name}.{word}' for name in having)}." if having else ""
 
 
 def _without_kinds(location: tuple[Any, ...]) -> list[Any]:

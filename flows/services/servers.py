@@ -9,24 +9,19 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-
-import psutil
 
 from flows.services.home import home, tracking_url
+from flows.services.processes import database_of, describe, folio_home, leader, listener, remember, started, way_to_stop
 
 HOST = "127.0.0.1"
 ANSWER_SECONDS = 10.0
 START_SECONDS = 180.0
-STOP_SECONDS = 15.0
 
 
 class ServiceError(RuntimeError):
@@ -35,18 +30,28 @@ class ServiceError(RuntimeError):
 
 @dataclass(frozen=True)
 class Service:
-    """A service on a loopback port."""
+    """A service on a loopback port.
+
+    `serves`: its database, by which it is known: Prefect's home, or MLflow's URL; `opens_at`: the part of its page to see first.
+    """
 
     name: str
     port: int
     variable: str
     health: str
     answer: str
+    serves: str
+    opens_at: str = ""
 
     @property
     def url(self) -> str:
-        """Return the address to open in a browser."""
+        """Return the address that programs talk to."""
         return f"http://{HOST}:{self.port}"
+
+    @property
+    def page(self) -> str:
+        """Return the address to open in a browser."""
+        return self.url + self.opens_at
 
 
 def _port(variable: str, default: int) -> int:
@@ -58,12 +63,16 @@ def _port(variable: str, default: int) -> int:
 
 def prefect_server() -> Service:
     """Return the Prefect server, on port `FOLIO_PREFECT_PORT` or 4200."""
-    return Service("Prefect server", _port("FOLIO_PREFECT_PORT", 4200), "FOLIO_PREFECT_PORT", "/api/health", "true")
+    database = os.environ.get("PREFECT_HOME", str(home() / "prefect"))
+    return Service("Prefect server", _port("FOLIO_PREFECT_PORT", 4200), "FOLIO_PREFECT_PORT", "/api/health", "true", database)
 
 
-def mlflow_page() -> Service:
-    """Return the MLflow page, on port `FOLIO_MLFLOW_PORT` or 5000."""
-    return Service("MLflow page", _port("FOLIO_MLFLOW_PORT", 5000), "FOLIO_MLFLOW_PORT", "/health", "OK")
+def mlflow_page(uri: str = "") -> Service:
+    """Return the MLflow page over a database, by default this home's, on port `FOLIO_MLFLOW_PORT` or 5000."""
+    port = _port("FOLIO_MLFLOW_PORT", 5000)
+    # MLflow's start page is about prompts and traces unless it is asked for training.
+    training = "/#/experiments?workflowType=machine_learning"
+    return Service("MLflow page", port, "FOLIO_MLFLOW_PORT", "/health", "OK", uri or tracking_url(), training)
 
 
 def settings() -> dict[str, str]:
@@ -122,7 +131,7 @@ def ensure_prefect() -> Service:
 
 def ensure_mlflow(uri: str) -> Service:
     """Return the running MLflow page over the database at `uri`, started if none answers. Raises ServiceError likewise."""
-    service = mlflow_page()
+    service = mlflow_page(uri)
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(service.port), "--backend-store-uri", uri]
     command += ["--default-artifact-root", (home() / "mlflow").as_uri(), "--workers", "1"]
     return _ensure(service, command, {})
@@ -158,7 +167,9 @@ def _ensure(service: Service, command: list[str], environment: dict[str, str]) -
     from tasks.stage.system.locks import local_lock
 
     with local_lock(home() / "services.lock", lambda: None):
-        if not answers(service):
+        if answers(service):
+            require_ours(service)
+        else:
             _start(service, command, environment)
     return service
 
@@ -175,7 +186,7 @@ def _start(service: Service, command: list[str], environment: dict[str, str]) ->
             stderr=stream,
             start_new_session=True,
         )
-    remember(service, process.pid)
+    remember(service.name, process.pid, service.serves)
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -186,40 +197,40 @@ def _start(service: Service, command: list[str], environment: dict[str, str]) ->
     raise ServiceError(f"The {service.name} did not answer on {service.url} within {START_SECONDS:.0f} s; its log is {log}.")
 
 
-def _pids() -> Path:
-    return home() / "services.json"
+def states() -> dict[str, str]:
+    """Return how each service is, by its name."""
+    found = {}
+    for service in (prefect_server(), mlflow_page()):
+        known = started().get(service.name)
+        process = known.process() if known is not None else None
+        if process is not None:
+            found[service.name] = f"{service.url}, pid {process.pid}" + ("" if _healthy(service) else ", does not answer")
+        else:
+            found[service.name] = "not running" if not _listening(service) else f"{service.url}, not started by this home"
+    return found
 
 
-def started() -> dict[str, int]:
-    """Return the process id of each service that this home started, by name."""
-    return dict(json.loads(_pids().read_text())) if _pids().exists() else {}
+def require_ours(service: Service) -> None:
+    """Raise ServiceError if the server that answers on the port serves another database than this home's."""
+    known = started().get(service.name)
+    if known is not None and known.serves == service.serves and known.process() is not None:
+        return
+    holder = listener(service.port)
+    serves = _prefect_home(service) if service.variable == "FOLIO_PREFECT_PORT" else (database_of(holder) if holder else "")
+    if serves != service.serves:
+        raise ServiceError(
+            f"Port {service.port} is held by a {service.name} that is not this home's: {describe(holder)}. "
+            f"It serves {serves or 'something unknown'}, this home's would serve {service.serves}. "
+            f"Choose another port: {service.variable}=<port>." + way_to_stop(holder, home())
+        )
+    if holder is not None and folio_home(holder) == str(home()):
+        remember(service.name, leader(holder).pid, service.serves)
 
 
-def remember(service: Service, pid: int) -> None:
-    """Record the process of a service, so that `folio down` finds it."""
-    _pids().write_text(json.dumps({**started(), service.name: pid}))
-
-
-def stop() -> list[str]:
-    """Stop the services this home started and wait until they have ended. Return their names."""
-    running = {name: process for name, pid in started().items() if (process := _service(pid)) is not None}
-    for process in running.values():
-        _signal(process, signal.SIGTERM)
-    for process in psutil.wait_procs(running.values(), timeout=STOP_SECONDS)[1]:
-        _signal(process, signal.SIGKILL)
-    _pids().unlink(missing_ok=True)
-    return list(running)
-
-
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
-
-
-def _service(pid: int) -> psutil.Process | None:
-    """Return the process of a service; None if it has ended, even if another process has its id by now."""
+def _prefect_home(service: Service) -> str:
+    """Return the folder of a Prefect server's database, as the server says; "" if it does not."""
     try:
-        process = psutil.Process(pid)
-        return process if {"prefect", "mlflow"} & set(process.cmdline()) else None
-    except psutil.NoSuchProcess:
-        return None
+        with urllib.request.urlopen(f"{service.url}/api/admin/settings", timeout=ANSWER_SECONDS) as reply:
+            return str(json.load(reply).get("home", ""))
+    except (OSError, ValueError, http.client.HTTPException):
+        return ""

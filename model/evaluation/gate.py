@@ -12,7 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, JsonValue, model_validator
+
+NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
+"""Marks a field that changes no byte of a verdict."""
 
 Limit = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -51,6 +54,12 @@ class GateConfig(BaseModel, frozen=True, extra="forbid"):
     bounds: tuple[Bound, ...] = Field(min_length=1, description="bounds that must hold; list")
     overrule: str | None = Field(
         None, min_length=8, description="continue although the gate fails, for this reason, which is recorded; text"
+    )
+    approve: bool = Field(
+        False,
+        json_schema_extra=NOT_IDENTITY,
+        description="let a person approve a verdict that passed before anything after the gate runs; asked once for the same verdict, with "
+        "a name and a reason, which are recorded; yes or no",
     )
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import IO, TypeVar
 
 from tasks.lineage.graph import without_shard
@@ -15,6 +14,8 @@ from tasks.lineage.hook import LineageHook
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import RunRecord
+from tasks.stage.system.command_line import folio
+from tasks.stage.system.nearest import did_you_mean
 
 Answer = TypeVar("Answer")
 
@@ -114,14 +115,14 @@ def _runs(snapshot: StoreSnapshot, recipe: str) -> Iterator[RunRecord]:
 def _not_found(snapshot: StoreSnapshot, recipe: str, stage: str) -> LookupError:
     ran = sorted({run.recipe for run in snapshot.journal.records()})
     if not ran:
-        return LookupError(f"{snapshot.store.url} has no runs yet, so it has no corpus; make one with: folio run {recipe or 'universe'}")
+        first = folio("run", recipe or "universe")
+        return LookupError(f"{snapshot.store.url} has no runs yet, so it has no corpus; make one with: {first}")
     if recipe in ran or not recipe:
         last = next(iter(_runs(snapshot, recipe)))
         reached = ", ".join(dict.fromkeys(without_shard(position) for position in last.positions)) or "nothing"
         return LookupError(
             f"No run of {recipe or 'any recipe'} in {snapshot.store.url} has a stage {stage} that is still there; "
-            f"the newest, {last.id}, is {last.status} and has {reached}. Run it again with: folio run {last.recipe}"
+            f"the newest, {last.id}, is {last.status} and has {reached}. Run it again with: {folio('run', last.argument or last.recipe)}"
         )
-    near = get_close_matches(recipe, ran, 1)
-    hint = f"; did you mean {near[0]}?" if near else "."
+    hint = did_you_mean(recipe, ran) or "."
     return LookupError(f"The recipe {recipe!r} never ran in {snapshot.store.url}{hint} These did: {', '.join(ran)}.")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
@@ -16,6 +15,7 @@ from data.provenance.edits import EDITS_FILE, is_edit_file
 from data.provenance.tables import count_rows, first_rows
 from tasks.lineage.corpus_run import CorpusRun
 from tasks.stage.store.artifact import Artifact
+from tasks.stage.system.nearest import did_you_mean
 
 
 @dataclass(frozen=True)
@@ -55,12 +55,11 @@ def tables_of_rule(corpus: CorpusRun, rule: str) -> list[RemovedTable]:
     wanted = rule.strip().replace(" ", "_").casefold()
     found = [table for table in tables if wanted in (table.rule.casefold(), f"{table.stage}/{table.rule}".casefold())]
     if not found:
-        near = get_close_matches(wanted, [table.rule for table in tables], 1)
-        hint = f"; did you mean {near[0]}?" if near else "."
+        hint = did_you_mean(wanted, [table.rule for table in tables]) or "."
         listed = ", ".join(f"{table.stage}/{table.rule} ({table.rows:,})" for table in tables) or "none"
         raise LookupError(
             f"No rule {rule!r} removed anything in the corpus of {corpus.description}{hint} Rules that did: {listed}. "
-            "What a rule replaced in place is in: folio corpus show DOC --rule NAME"
+            "What a rule replaced in place is shown document by document: folio corpus show DOCUMENT --rule NAME"
         )
     return found
 

@@ -42,16 +42,32 @@ def resolve(snapshot: StoreSnapshot, text: str) -> Subject:
         return _run(snapshot, run)
     if text and path.exists() and (owner := graph.containing(path)):
         return Subject("file" if path.is_file() else "artifact", f"{path} is in {owner.location}", (owner,))
-    if path.is_file() and (owners := graph.with_content(hash_file(path))):
+    # Empty files are equal whoever made them.
+    if path.is_file() and path.stat().st_size and (owners := graph.with_content(hash_file(path))):
         also = f"; the same bytes are in {', '.join(a.location for a in owners[1:MAX_CANDIDATES])}" if len(owners) > 1 else ""
         return Subject("file", f"{path} is a copy of a file of {owners[0].location}{also}", (owners[0],))
     if text and (found := find_document(snapshot, text)):
         document, readers = found
         return Subject("document", describe_document(document), tuple(readers), document=document)
+    if text and path.exists():
+        raise LookupError(not_made_by_folio(snapshot, path))
     raise LookupError(
         f"Nothing in the store is called {text!r}: give a location such as clean/universe or clean/universe-1a2b3c4d, a key, a digest, "
         "a file, a run's id or recipe, a registered model such as folio-universe/2 or folio-universe@champion, "
         "or a document's id, path or title."
+    )
+
+
+def not_made_by_folio(snapshot: StoreSnapshot, path: Path) -> str:
+    """Say that a file or folder is none of folio's, and what was looked for."""
+    artifacts = len(snapshot.graph.by_address)
+    url = snapshot.store.url
+    if not path.is_file():
+        kind = "folder" if path.is_dir() else "file"
+        return f"{path} was not made by folio: it is no {kind} of the {artifacts} artifacts in {url}, and no document was read from it."
+    return (
+        f"{path} was not made by folio: its sha256, {hash_file(path)[:16]}..., is that of no file of the {artifacts} artifacts in {url}, "
+        "and no document was read from a file of this path."
     )
 
 
@@ -76,7 +92,8 @@ def registered_versions(runs: Iterable[RunRecord]) -> list[tuple[RegisteredModel
         for model in run.registered:
             aliased.setdefault((model.name, model.alias), model.version)
             alias = model.alias if aliased[model.name, model.alias] == model.version else ""
-            versions.setdefault((model.name, model.version), (model.model_copy(update={"alias": alias}), run))
+            # Until MLflow was told of a run, its model has no version.
+            versions.setdefault((model.name, model.version or model.digest), (model.model_copy(update={"alias": alias}), run))
     return list(versions.values())
 
 

@@ -1,8 +1,7 @@
-"""What must go for a document to be gone: what holds it, what learned from it, which documents share its text, and what to do, in order."""
+"""What must go for a document to be gone, by lineage: what holds it, what learned from it, which documents share its text."""
 
 from __future__ import annotations
 
-import glob
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 
 from data.provenance.tables import IngestedDocument, find_shared_text
 from tasks.lineage.documents import read_documents
-from tasks.lineage.holdings import find_holdings, holding_json
+from tasks.lineage.holdings import find_holdings
 from tasks.lineage.hook import Holding
 from tasks.lineage.inspections import DOCUMENT_TABLES, LEDGER
 from tasks.lineage.resolve import registered_versions
@@ -153,52 +152,3 @@ def _rerun(snapshot: StoreSnapshot, runs: Iterable[RunRecord], readers: tuple[Ar
             position = f"{artifact.stage}[{where}]" if artifact.ingredients.get("shard") else f"{artifact.stage}{where and '.'}{where}"
             found[recipe] = tuple(dict.fromkeys((*found.get(recipe, ()), position)))
     return found
-
-
-def instructions(takedown: Takedown) -> list[str]:
-    """Return what to do, in order."""
-    document, without = takedown.document, json.dumps(takedown.without)
-    steps = []
-    others = [takedown.names.get(identity, identity) for identity in takedown.without[1:]]
-    twins = f"; the same for {', '.join(others)}" if others else ""
-    kinds = {source.get("kind") for source in takedown.sources}
-    if "files" in kinds:
-        joined = f" (it was joined from {document.parts} files)" if document.parts > 1 else ""
-        steps.append(f"delete or move the file {document.path} of source {document.source}{joined}, below the recipe's root{twins}")
-    if "package" in kinds and document.parts == 1:
-        globs = json.dumps([glob.escape(document.path)])
-        steps.append(f"{'or ' if steps else ''}exclude it from source {document.source}: exclude: {globs}{twins}")
-    steps.append(f"{'or ' if steps else ''}never read it again, whatever its source: ingest.without: {without}")
-    for recipe, positions in takedown.rerun.items():
-        steps.append(f"see what that changes: folio plan {recipe} --set 'ingest.without={without}'")
-        steps.append(f"run again, with the same in the recipe's file: folio run {recipe}; may rerun: {', '.join(positions)}")
-    steps.append("then delete the old artifacts: folio gc --delete")
-    for model, _ in takedown.registered:
-        alias = f", which is {model.alias}" if model.alias else ""
-        steps.append(f"retire version {model.version} of {model.name} in the model registry{alias}, and every copy that was handed out")
-    if takedown.quoted_in_reports:
-        steps.append("delete the reports of those runs, here and in MLflow: their samples quote it")
-    return steps
-
-
-def takedown_json(takedown: Takedown) -> dict[str, Any]:
-    """Return a take-down as plain data."""
-    document = takedown.document
-    return {
-        "document": {"id": document.id, "source": document.source, "path": document.path, "title": document.title},
-        "read_by": [artifact.location for artifact in takedown.read_by],
-        "contains": [holding_json(holding) for holding in takedown.contains],
-        "learned_from_it": [holding_json(holding) for holding in takedown.learned],
-        "learned_from_what_was_kept_in_its_place": [holding_json(holding) for holding in takedown.learned_elsewhere],
-        "only_measured_on_it": [holding_json(holding) for holding in takedown.measured],
-        "left_the_corpus": [holding_json(holding) for holding in takedown.left_corpus],
-        "shares_text": [
-            {"id": identity, "name": takedown.names.get(identity, ""), "how": relation.how}
-            for identity, relation in takedown.related.items()
-        ],
-        "without": takedown.without,
-        "runs": [{"id": run.id, "recipe": run.recipe, "started": run.started, "mlflow_run_id": run.mlflow_run_id} for run in takedown.runs],
-        "registered": [model.model_dump() | {"run": run.id} for model, run in takedown.registered],
-        "rerun": {recipe: list(positions) for recipe, positions in takedown.rerun.items()},
-        "steps": instructions(takedown),
-    }

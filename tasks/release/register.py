@@ -1,7 +1,7 @@
-"""Register: give the released model a version in MLflow's registry and, if its gate passed, the alias `champion`.
+"""Register: have the released model get a version in MLflow's registry and, if its gate passed, the alias `champion`.
 
-No stage, since it makes no artifact. It is idempotent: a digest that has a version keeps it, so the next run refills a registry that was
-lost. The alias moves only here; a release whose gate was overruled gets a version but not the alias.
+No stage, since it makes no artifact. The run only records what is to be registered; MLflow is told with the run's end, and a digest that
+has a version keeps it. A release whose gate was overruled gets a version but not the alias.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ from __future__ import annotations
 from tasks.gate import read_verdict
 from tasks.stage.execution.run import current_run
 from tasks.stage.store.artifact import Artifact, StageOutput
+from tasks.stage.store.journal import RegisteredModel
 
 CHAMPION = "champion"
 
 
 def register(name: str, exported: StageOutput, verdict: StageOutput) -> None:
-    """Register an exported model under `name`, unless planning or without tracking. The run learns the version when it closes."""
+    """Record that an exported model is to be registered under `name`, unless planning."""
     run = current_run()
-    if isinstance(exported, Artifact) and isinstance(verdict, Artifact) and run.exporter is not None:
-        run.exporter.register(name, exported, CHAMPION if read_verdict(verdict).passed else None)
+    if isinstance(exported, Artifact) and isinstance(verdict, Artifact):
+        alias = CHAMPION if read_verdict(verdict).passed else ""
+        run.registered = (*run.registered, RegisteredModel(name=name, alias=alias, location=exported.location, digest=exported.digest))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Row, Section, Table
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import joined, plural
+from tasks.stage.system.columns import columns
 
 WORDS = {"failed": "failed", "overruled": "failed, overruled", "passed": "passed"}
 TONES = {"failed": "bad", "overruled": "warned", "passed": "good"}
@@ -40,8 +41,21 @@ def _gate(results: Results, position: str) -> Gate:
     metrics, verdict = results.metrics(position), results.json(position, "verdict.json")
     passed, overruled = metrics.get("passed") == 1.0, metrics.get("overruled") == 1.0
     state = "passed" if passed else "overruled" if overruled else "failed"
-    rows = tuple(tuple(str(row[name]) for name in HEADER) for row in verdict["rows"])
+    rows = tuple(with_ratio([str(row[name]) for name in HEADER]) for row in verdict["rows"])
     return Gate(position, state, str(verdict["overruled"] or "") if state == "overruled" else "", rows)
+
+
+def gate_text(rows: Sequence[Sequence[str]]) -> str:
+    """Return the rows of a verdict as a table for a terminal."""
+    table = [HEADER, *map(with_ratio, rows)]
+    rule = tuple("-" * max(len(row[i]) for row in table) for i in range(len(HEADER)))
+    return "\n".join(columns([HEADER, rule, *table[1:]]))
+
+
+def with_ratio(row: Sequence[str]) -> tuple[str, ...]:
+    """Return a row that calls its value a ratio if its bound is one, such as `<= 1.02 x release.test.bits_per_byte`."""
+    metric, value, bound, *rest = row
+    return (metric, f"{value} (ratio)" if " x " in bound else value, bound, *rest)
 
 
 def worst(gates: list[Gate]) -> str:

@@ -11,7 +11,8 @@ from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, joined, model_form, number, rough, seconds, share
 from tasks.stage.tracking.cost import total_cost
 
-VERDICTS = {"passed": "passed", "overruled": "overruled", "failed": "failed", "unjudged": "not judged"}
+SCORES = ("train.bits_per_byte", "val.bits_per_byte", "test.bits_per_byte", "test.masked_accuracy", "questions.heldout")
+VERDICTS = {"passed": "passed", "overruled": "overruled", "failed": "failed", "unjudged": "not judged", "stopped": "stopped"}
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,10 @@ class KeyFigure:
 
 @dataclass(frozen=True)
 class Headline:
-    """What is shown above everything else. `state`: passed, overruled, failed or unjudged."""
+    """What is shown above everything else.
+
+    `state`: passed, overruled, failed, stopped or unjudged; `failure`: the error that ended the run.
+    """
 
     name: str
     description: str
@@ -33,6 +37,7 @@ class Headline:
     state: str
     verdict: str
     outcome: str
+    failure: str
     reasons: tuple[str, ...]
     figures: tuple[KeyFigure, ...]
 
@@ -41,7 +46,7 @@ def headline(run: RunSummary) -> Headline:
     """Return the headline of a run. A run that did not finish reads as failed, whatever its gates say."""
     gates = gates_of(run.results)
     unfinished = run.unfinished
-    state = "failed" if unfinished else worst(gates)
+    state = "stopped" if run.stopped else "failed" if unfinished or run.failure else worst(gates)
     stopped = f" The run did not finish: {joined(unfinished)} {'has' if len(unfinished) == 1 else 'have'} no result." if unfinished else ""
     exported = run.results.artifacts.get("export")
     card = exported.config.get("card", {}) if exported else {}
@@ -52,6 +57,7 @@ def headline(run: RunSummary) -> Headline:
         state=state,
         verdict=VERDICTS[state],
         outcome=outcome(gates) + stopped,
+        failure=run.failure if worst(gates) != "failed" else "",  # the table of a failed gate says the same
         reasons=tuple(_reasons(gates)),
         figures=tuple(key_figures(run)),
     )
@@ -71,8 +77,23 @@ def key_figures(run: RunSummary) -> list[KeyFigure]:
     figures = [_books(results), _tokens(results), _parameters(results), _questions(results), _quality(results)]
     figures += [_variant(results, name) for name in results.variants()]
     whole = total_cost(results.artifacts.values())
-    time = KeyFigure("this run took", seconds(run.seconds), f"{seconds(whole.cpu_seconds)} of CPU for everything in it")
+    work = f"made in {seconds(whole.wall_seconds)} of work, {seconds(whole.cpu_seconds)} of CPU"
+    took = KeyFigure("this run took", seconds(run.seconds), f"all of it {work}")
+    time = KeyFigure("this run", "reused", work) if run.all_reused else took
     return [*(figure for figure in figures if figure is not None), time]
+
+
+def headline_metrics(results: Results) -> dict[str, float]:
+    """Return the metrics that stand for a run where runs are compared, by position and name; those that the run has."""
+    wanted = (("ingest", "documents"), ("audit", "documents_kept"), ("pack", "train_tokens"))
+    found = {f"{position}.{name}": results.metrics(position)[name] for position, name in wanted if name in results.metrics(position)}
+    if (parameters := parameters_of(results)) is not None:
+        found["parameters"] = parameters
+    for position in results.positions("evaluate"):
+        metrics = results.metrics(position)
+        found |= {f"{position}.{name}": metrics[name] for name in SCORES if name in metrics}
+    found |= {f"{position}.passed": results.metrics(position)["passed"] for position in results.positions("gate")}
+    return found
 
 
 def _books(results: Results) -> KeyFigure | None:

@@ -21,6 +21,7 @@ def notice(run: RunSummary, page: Path) -> str:
     """Return the notice. Every text from outside is escaped."""
     head, gates = headline(run), gates_of(run.results)
     lines = [f"**{escape_markdown(head.name)}: {head.verdict}.** {escape_markdown(head.outcome)}", ""]
+    lines += [escape_markdown(head.failure), ""] if head.failure else []
     if gates:
         lines += ["| gate | verdict | failed bounds |", "| --- | --- | --- |"]
         for gate in gates:

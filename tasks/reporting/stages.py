@@ -16,7 +16,7 @@ from tasks.reporting.wording import joined, plural, seconds
 from tasks.stage.store.artifact import Artifact, Cost
 from tasks.stage.tracking.cost import Rates, total_cost
 
-HEADER = ("stage", "state", "why", "wall", "CPU", "digest", "location", "MLflow run")
+HEADER = ("stage", "state", "why", "wall", "CPU", "digest", "location", "made by run")
 MOST_CAUSES = 4
 
 
@@ -96,8 +96,8 @@ def _why(run: RunSummary, base: str, positions: list[str]) -> list[str]:
 
 
 def _location(artifacts: Iterable[Artifact]) -> tuple[str, str, str]:
-    """Return digest, location and MLflow run; of shards, only the location that they share."""
+    """Return digest, location and the run that made it; of shards, only the location that they share."""
     first, *others = artifacts
     if others:
         return "", f"{first.location.rpartition('-')[0].rpartition('-')[0]}-*", ""
-    return first.digest[:SHORT], first.location, first.origin.mlflow_run_id
+    return first.digest[:SHORT], first.location, first.origin.run_id or first.origin.mlflow_run_id

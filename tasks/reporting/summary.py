@@ -16,7 +16,11 @@ from tasks.lineage.graph import without_shard
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.origin import git_state, now
+from tasks.stage.store.run_record import NEVER
 from tasks.stage.tracking.cost import Rates
+
+# How causes begin that only pass on what another stage did.
+FOLLOWS = ("input ", "waits on ")
 
 
 @dataclass(frozen=True)
@@ -72,8 +76,13 @@ class Results:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """The run that a page is about. `causes`: why each stage was to run, in the flow's order; empty for one that was to be reused."""
+    """The run that a page is about. `causes`: why each stage was to run, in the flow's order; empty for one that was to be reused.
 
+    `failure`: the error that ended it, in the words of the terminal; empty for a run that ended well. `stopped`: it ended in order before
+    it was finished, and can go on.
+    """
+
+    id: str
     name: str
     started: datetime
     ended: datetime
@@ -83,12 +92,15 @@ class RunSummary:
     commit: str
     dirty: bool
     rates: Rates
+    failure: str = ""
+    stopped: bool = False
 
     @classmethod
-    def of(cls, run: PipelineRun) -> RunSummary:
+    def of(cls, run: PipelineRun, failure: str = "", *, stopped: bool = False) -> RunSummary:
         """Summarize a run as it is at this moment."""
         commit, dirty = git_state()
         return cls(
+            id=run.record.id,
             name=run.name,
             started=datetime.fromisoformat(run.started),
             ended=datetime.fromisoformat(now()),
@@ -98,12 +110,27 @@ class RunSummary:
             commit=commit,
             dirty=dirty,
             rates=run.rates,
+            failure=failure,
+            stopped=stopped,
         )
 
     @property
     def seconds(self) -> float:
         """Wall time of the run so far."""
         return (self.ended - self.started).total_seconds()
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """What made stages run, as far as it was not another stage's new output: `first run` if that is all there is to say."""
+        causes = (cause for position, found in self.causes.items() if position not in self.reused for cause in found)
+        own = [cause for cause in dict.fromkeys(causes) if not cause.startswith(FOLLOWS)]
+        return tuple(cause for cause in own if cause != NEVER) or (("first run",) if NEVER in own else ())
+
+    @property
+    def all_reused(self) -> bool:
+        """Whether it ended well and made nothing."""
+        artifacts = set(self.results.artifacts)
+        return bool(artifacts) and self.reused >= artifacts and not self.unfinished and not self.failure
 
     @property
     def unfinished(self) -> list[str]:

@@ -32,12 +32,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
         "PYTHONPATH": str(ROOT),
         "OMP_NUM_THREADS": "1",
     }
-    start = "from flows.services import servers; servers.configure(); servers.{}()"
+    start = "from flows.services import processes, servers; servers.configure(); {}()"
     subprocess.run(
-        [sys.executable, "-c", start.format("ensure_prefect")], env=environment | {"FOLIO_HOME": str(home)}, cwd=ROOT, check=True
+        [sys.executable, "-c", start.format("servers.ensure_prefect")], env=environment | {"FOLIO_HOME": str(home)}, cwd=ROOT, check=True
     )
     yield environment
-    subprocess.run([sys.executable, "-c", start.format("stop")], env=environment | {"FOLIO_HOME": str(home)}, cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "-c", start.format("processes.stop")], env=environment | {"FOLIO_HOME": str(home)}, cwd=ROOT, check=True
+    )
 
 
 @pytest.fixture(scope="session")

@@ -27,11 +27,12 @@ POINTS = {
     "training": "between two checkpoints",
     "checkpoint": "a checkpoint is half written",
 }
+VICTIMS = {"pipeline": (signal.SIGKILL,), "hang-up": (signal.SIGHUP,), "Ctrl-C twice": (signal.SIGINT, signal.SIGINT)}
 CHANGES = {"open", "os.rename", "os.remove", "os.rmdir", "os.scandir", "os.listdir", "shutil.rmtree", "os.mkdir"}
 
 
 class Death:
-    """Waits for its point and then kills: this process, or its training workers apart."""
+    """Waits for its point and then ends: this process, in one way or another, or its training workers apart."""
 
     def __init__(self, point: str, victim: str, target: Path, staging: Path) -> None:
         self.point, self.victim = point, victim
@@ -42,9 +43,11 @@ class Death:
         self.workers: list[psutil.Process] = []
 
     def comes(self) -> None:
-        """Kill -9."""
-        if self.victim == "pipeline":
-            os.kill(os.getpid(), signal.SIGKILL)
+        """Kill -9, or what a terminal sends."""
+        for number in VICTIMS.get(self.victim, ()):
+            self.point = "over"
+            os.kill(os.getpid(), number)
+            time.sleep(0.2)
         for worker in self.workers:
             worker.kill()
         if self.workers:

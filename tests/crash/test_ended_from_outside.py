@@ -15,14 +15,15 @@ import pytest
 
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.store.store import Store
+from tasks.stage.tracking.export import wait_until_exported
 from tests.crash.launching import ROOT
 from tests.tasks.toys import Workshop
 
 
-def watchdogs(pid: int) -> list[psutil.Process]:
-    """The processes that watch over the runs of a process."""
+def followers(pid: int) -> list[psutil.Process]:
+    """The processes that follow the runs of a process."""
     children = (child.as_dict(["pid", "cmdline"]) for child in psutil.Process(pid).children())
-    return [psutil.Process(child["pid"]) for child in children if "folio-watchdog" in (child["cmdline"] or [])]
+    return [psutil.Process(child["pid"]) for child in children if "follow" in (child["cmdline"] or [])]
 
 
 class Started:
@@ -56,8 +57,13 @@ class Started:
 
     def record(self) -> RunRecord:
         """What the journal says of the only run."""
-        (record,) = Journal(Store(str(self.store), self.store / "cache")).records()
+        (record,) = self.journal.records()
         return record
+
+    @property
+    def journal(self) -> Journal:
+        """The journal of its store."""
+        return Journal(Store(str(self.store), self.store / "cache"))
 
     def closed(self) -> RunRecord:
         """The record, once it says that the run has ended."""
@@ -68,9 +74,9 @@ class Started:
         return record
 
     @property
-    def watchdog(self) -> psutil.Process:
-        """The process that watches over the run."""
-        (found,) = watchdogs(self.process.pid)
+    def follower(self) -> psutil.Process:
+        """The process that follows the run."""
+        (found,) = followers(self.process.pid)
         return found
 
 
@@ -83,14 +89,16 @@ def started(tmp_path: Path, prefect: None, database: str, request: pytest.Fixtur
     started.process.communicate()
 
 
-def in_mlflow(database: str) -> dict[str, tuple[str, set[str]]]:
-    """Status of every MLflow run by name, and which of our words on an end it carries."""
+def in_mlflow(database: str, started: Started) -> dict[str, tuple[str, set[str]]]:
+    """Status of every MLflow run by its position, "" for the parent, and which of our words on an end it carries."""
+    told = wait_until_exported(started.journal, started.record().id, 300)
+    assert told is not None and told.complete, told
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=database)
     words = {"folio.crashed", "folio.stopped", "folio.error"}
     runs = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
-    return {str(run.info.run_name): (str(run.info.status), words & set(run.data.tags)) for run in runs}
+    return {run.data.tags.get("folio.position", ""): (str(run.info.status), words & set(run.data.tags)) for run in runs}
 
 
 def in_prefect(record: RunRecord) -> dict[str, str]:
@@ -117,15 +125,15 @@ def test_a_killed_run_is_marked_crashed_in_the_journal_in_mlflow_and_in_prefect(
     assert record.status == "crashed"
     assert "its process was killed" in record.error
     assert set(record.positions) == {"collect", "count"}
-    found = in_mlflow(database)
-    assert found["toys"] == found["learn"] == ("KILLED", {"folio.crashed"})
+    found = in_mlflow(database, started)
+    assert found[""] == found["learn"] == ("KILLED", {"folio.crashed"})
     assert found["count"] == ("FINISHED", set())
     states = in_prefect(record)
     assert (states["flow"], states["learn"], states["count"]) == ("Crashed", "Crashed", "Completed")
 
 
-def test_a_run_that_died_with_its_watchdog_is_marked_by_the_next_run(started: Started, workshop: Workshop, database: str) -> None:
-    started.watchdog.kill()
+def test_a_run_that_died_with_its_follower_is_marked_by_the_next_run(started: Started, workshop: Workshop, database: str) -> None:
+    started.follower.kill()
     started.ended(signal.SIGKILL)
     time.sleep(2)
     assert started.record().status == "running"
@@ -142,13 +150,19 @@ def test_a_run_that_died_with_its_watchdog_is_marked_by_the_next_run(started: St
     assert not list(started.store.glob(".runs/*.lock"))
 
 
-def test_a_run_that_ends_by_itself_leaves_no_watchdog_but_the_last(workshop: Workshop) -> None:
+def test_a_run_that_ends_by_itself_leaves_nobody_behind_but_the_last_follower(workshop: Workshop) -> None:
     for _ in range(3):
         workshop.run()
-    assert len(watchdogs(os.getpid())) <= 1
+    deadline = time.monotonic() + 120
+    while len(followers(os.getpid())) > 1:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert len(Journal(workshop.opened()).owing()) <= 1
 
 
-@pytest.mark.parametrize(("number", "code", "state"), [(signal.SIGINT, 130, "Crashed"), (signal.SIGTERM, 143, "Crashed")])
+@pytest.mark.parametrize(
+    ("number", "code", "state"), [(signal.SIGINT, 130, "Crashed"), (signal.SIGTERM, 143, "Crashed"), (signal.SIGHUP, 129, "Crashed")]
+)
 def test_a_run_asked_to_stop_says_where_it_stopped_and_that_it_can_go_on(
     started: Started, database: str, number: int, code: int, state: str
 ) -> None:
@@ -157,8 +171,8 @@ def test_a_run_asked_to_stop_says_where_it_stopped_and_that_it_can_go_on(
     assert said.splitlines()[-1] == "learn was stopped; run the same command again to continue"
     record = started.record()
     assert record.status == "stopped"
-    found = in_mlflow(database)
-    assert found["toys"] == found["learn"] == ("KILLED", {"folio.stopped"})
+    found = in_mlflow(database, started)
+    assert found[""] == found["learn"] == ("KILLED", {"folio.stopped"})
     assert in_prefect(record) == {"flow": state, "learn": "Crashed", "count": "Completed", "collect": "Completed"}
 
 

@@ -39,7 +39,8 @@ def test_a_pipeline_killed_during_pretraining_ends_with_the_same_bytes(environme
     homes = {name: tmp_path / name for name in ("undisturbed", "killed")}
     shell("folio up", environment)
     # One Prefect server for both; each has a store and a database of its own.
-    settings = {name: {**environment, "FOLIO_HOME": str(home), "PREFECT_HOME": environment["FOLIO_HOME"]} for name, home in homes.items()}
+    prefect = str(Path(environment["FOLIO_HOME"]) / "prefect")
+    settings = {name: {**environment, "FOLIO_HOME": str(home), "PREFECT_HOME": prefect} for name, home in homes.items()}
     shell(RUN, settings["undisturbed"])
     process = subprocess.Popen(RUN.split(), env=settings["killed"], cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 300

@@ -1,7 +1,8 @@
-"""The toy pipeline in a process of its own: `python -m tests.crash.toy FOLDER STORE DATABASE WHAT [LOG]`.
+"""The toy pipeline in a process of its own: `python -m tests.crash.toy FOLDER STORE DATABASE WHAT [LOG [TOGETHER]]`.
 
-WHAT: `sleep`: `learn` works until it is ended; `compute`: `learn` is deep in a library, where Python handles no signal; a number: as many
-rounds, each of other words, in step with others that share FOLDER's parent. LOG: a file for a line of each body that was executed.
+WHAT: `sleep`: `learn` works until it is ended; `compute`: `learn` is deep in a library, where Python handles no signal; `plain`: the
+pipeline as it is; a number: as many rounds, each of other words, in step with others that share FOLDER's parent. LOG: a file for a line of
+each body that was executed. TOGETHER: how many processes are in step; two by default.
 """
 
 from __future__ import annotations
@@ -21,19 +22,20 @@ SLEEP = 'executed("learn"); print("learning", flush=True); time.sleep(600)'
 COMPUTE = 'executed("learn"); print("learning", flush=True); __import__("hashlib").pbkdf2_hmac("sha256", b"a", b"b", (1 << 31) - 1)'
 
 
-def main(folder: Path, store: str, database: str, what: str, log: str = "") -> None:
+def main(folder: Path, store: str, database: str, what: str, log: str = "", together: str = "2") -> None:
     """Run the pipeline."""
     folder.mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch, temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         workshop = toys.Workshop(folder, patch)
         workshop.store, workshop.tracking, workshop.home = store, database, Path(store).parent / "home"
-        if what in ("sleep", "compute"):
-            workshop.edit('executed("learn")', SLEEP if what == "sleep" else COMPUTE)
-            with stoppable():
+        if not what.isdigit():
+            workshop.edit('executed("learn")', {"sleep": SLEEP, "compute": COMPUTE}.get(what, 'executed("learn")'))
+            with stoppable(last=True):
+                print("ready", flush=True)
                 workshop.run()
             return
         for number in range(int(what)):
-            _meet(folder.parent / f"round-{number}")
+            _meet(folder.parent / f"round-{number}", int(together))
             run = workshop.run(toys.Toys(collect=toys.Collect(words=f"the cat {number}")))
             if log:
                 with Path(log).open("a") as stream:
@@ -41,7 +43,7 @@ def main(folder: Path, store: str, database: str, what: str, log: str = "") -> N
             print(*(f"{place}={artifact.digest}" for place, artifact in sorted(run.artifacts.items())), flush=True)
 
 
-def _meet(place: Path, count: int = 2) -> None:
+def _meet(place: Path, count: int) -> None:
     """Wait until as many processes have come to the same place."""
     with place.open("a") as stream:
         stream.write(".")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +36,25 @@ def shell(command: str, environment: dict[str, str], timeout: float = 600) -> st
     done = subprocess.run(["bash", "-c", command], env=environment, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+@contextmanager
+def standing(command: str, environment: dict[str, str]) -> Iterator[None]:
+    """Run a line that ends only when it is told to, such as a worker, while the block lasts."""
+    process = subprocess.Popen(["bash", "-c", command], env=environment, cwd=ROOT, start_new_session=True)
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(60)
+
+
+def wait_until(text: str, command: str, environment: dict[str, str], timeout: float = 180) -> None:
+    """Repeat a line until its output holds a text."""
+    deadline = time.monotonic() + timeout
+    while text not in (said := shell(command, environment)):
+        assert time.monotonic() < deadline, said
+        time.sleep(1)
 
 
 @contextmanager

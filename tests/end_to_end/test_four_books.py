@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from flows.cli.chat_session import model_directory
+from flows.cli.chat_models import model_directory
 from flows.cli.planning import plan_recipe
 from flows.cli.views.run_summary import summary
 from flows.services.home import home, tracking_url

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flows.recipe.loading import load
-from tests.end_to_end.readme import README, block, shell
+from tests.end_to_end.readme import README, block, shell, standing, wait_until
 
 TEXTS = {
     f"{number}.txt": f"The {animal} of {town}\n\n"
@@ -65,15 +65,14 @@ def test_a_folder_of_one_s_own_texts_becomes_a_model(environment: dict[str, str]
 
 
 @pytest.mark.slow
-def test_a_triggered_run_of_a_deployment_completes_on_a_worker(environment: dict[str, str]) -> None:
-    up, settings, *commands = block("Schedule it")
-    shell(up, environment)
-    smallest = 'prefect deployment run folio/universe --param recipe="$(python -c "'
-    smallest += "import json; from flows.recipe.loading import load; print(json.dumps(load('four_books').model_dump(mode='json')))"
-    for command in commands:
-        # The run itself is of the smallest recipe: the deployment's own takes minutes and is shown by `make run`.
-        command = f'{smallest}")"' if command.startswith("prefect deployment run") else command
-        shell(f"{settings}; {command}", environment, timeout=600)
+def test_the_schedule_s_commands_make_a_deployment_ready_and_a_triggered_run_completes(environment: dict[str, str]) -> None:
+    up, settings, *commands, stand = block("Schedule it")
+    for command in (up, *(f"{settings}; {command}" for command in commands)):
+        shell(command, environment)
+    with standing(f"{settings}; exec {stand}", environment):
+        wait_until("READY", f"{settings}; prefect deployment inspect folio/universe", environment)
+        # The run is of the smallest recipe: the deployment's own takes minutes and is shown by `make run`.
+        shell(f"{settings}; prefect deployment run folio/universe --param recipe=four_books --watch", environment, timeout=900)
     assert "COMPLETED" in shell(f"{settings}; prefect flow-run ls --limit 1 --state Completed", environment)
 
 

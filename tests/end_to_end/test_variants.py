@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.chat_session import variant_directory
+from flows.cli.chat_models import variant_directory
 from flows.cli.planning import plan_recipe
 from flows.cli.snapshot import open_snapshot
 from flows.cli.views.lineage import show_lineage

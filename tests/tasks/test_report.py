@@ -6,9 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.report import _report, report, write_page
+from tasks.report import _report, report, reported
+from tasks.reporting.archive import write_page
+from tasks.reporting.headline import key_figures
 from tasks.reporting.summary import RunSummary
+from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import RunOptions, use_run
+from tasks.stage.store.artifact import Cost
 from tests.tasks.reporting.example_run import (
     AUDIT,
     FAILED,
@@ -25,13 +29,44 @@ def maker(home: Path) -> RunMaker:
 
 def test_a_missing_file_is_named_with_what_to_do_and_the_old_page_is_kept(maker: RunMaker) -> None:
     made = maker.made("audit", {"funnel.json": FUNNEL}, metrics=AUDIT)
-    page = write_page(maker.run, RunSummary.of(maker.run))
+    page = write_page(maker.run.home, RunSummary.of(maker.run))
     before = page.read_text()
     (maker.run.store.local(made) / "funnel.json").unlink()
     with pytest.raises(FileNotFoundError, match=rf"{made.name} has no funnel.json.*--refresh audit"):
-        write_page(maker.run, RunSummary.of(maker.run))
+        write_page(maker.run.home, RunSummary.of(maker.run))
     assert page.read_text() == before
-    assert [path.name for path in page.parent.iterdir()] == ["trial.html"]
+    assert sorted(path.name for path in page.parent.glob("*.html")) == ["all-runs.html", "trial.html"]
+
+
+def test_each_run_keeps_a_page_and_the_newest_of_a_recipe_a_name_that_stays(home: Path) -> None:
+    first, second = RunMaker(home), RunMaker(home)
+    second.run.record = second.run.record.model_copy(update={"id": "99991231T235959-abcdef"})
+    first.made("ingest")
+    second.made("ingest", reused=True)
+    second.run.decisions.append(Decision("pretrain", "pretrain", "run", ("train.tokens: 5 -> 6", "input rows: a -> b"), "k"))
+    newest = write_page(home, RunSummary.of(first.run))
+    pages = [newest.read_text()]
+    assert write_page(home, RunSummary.of(second.run, "The disk of /books has 0 MB free. Free space there.")) == newest
+    pages.append(newest.read_text())
+    assert [(home / "reports" / "trial" / f"{made.run.record.id}.html").read_text() for made in (first, second)] == pages
+    assert "The disk of /books has 0 MB free." in pages[1]
+    listed = (home / "reports" / "all-runs.html").read_text()
+    assert listed.index("trial/99991231T235959-abcdef.html") < listed.index(f"trial/{first.run.record.id}.html")
+    assert "train.tokens: 5 -&gt; 6" in listed and "input rows" not in listed
+
+
+def test_a_run_that_was_stopped_is_listed_without_a_page(maker: RunMaker, home: Path) -> None:
+    with use_run(maker.run), pytest.raises(KeyboardInterrupt), reported():
+        raise KeyboardInterrupt
+    listed = (home / "reports" / "all-runs.html").read_text()
+    assert f'id="{maker.run.record.id}"' in listed and ">stopped<" in listed and "<a href" not in listed
+    assert not (home / "reports" / "trial.html").exists()
+
+
+def test_a_run_that_reused_everything_says_when_it_was_made_not_that_it_took_no_time(maker: RunMaker) -> None:
+    maker.made("pretrain", {"history.jsonl": []}, reused=True, cost=Cost(wall_seconds=158, cpu_seconds=300))
+    figure = key_figures(RunSummary.of(maker.run))[-1]
+    assert (figure.label, figure.value, figure.remark) == ("this run", "reused", "made in 2:38 min of work, 5:00 min of CPU")
 
 
 def test_a_plan_writes_no_page(maker: RunMaker, home: Path) -> None:

@@ -17,6 +17,7 @@ from tasks.stage.execution.resources import Resources
 from tasks.stage.execution.run import PipelineRun, RunOptions, use_options
 from tasks.stage.execution.run_context import open_run
 from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.store import Store
 from tasks.stage.tracking.cost import Rates
 from tests.tasks.toy_bodies import FOLDER, Collect, Count, Judge, Learn
 
@@ -149,6 +150,10 @@ class Workshop:
     def made(self) -> dict[str, Artifact]:
         """Return the artifacts of the unchanged recipe in the store, by position."""
         return {decision.position: decision.artifact for decision in self.plan() if decision.artifact is not None}
+
+    def opened(self) -> Store:
+        """Return the store that it works in."""
+        return Store(self.store, self.home / "cache" / "artifacts")
 
     def folder_of(self, artifact: Artifact) -> Path:
         """Return the folder of an artifact's files in a local store."""

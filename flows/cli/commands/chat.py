@@ -6,26 +6,41 @@ from typing import Annotated
 
 import typer
 
+from flows.cli.commands.arguments import StoreUrl
+
 chat_app = typer.Typer()
 
 
 @chat_app.command(rich_help_panel="Make a model")
 def chat(
-    model: Annotated[str, typer.Argument(help="a recipe whose released model to talk to, or a model directory")] = "universe",
-    variant: Annotated[str | None, typer.Option("--variant", help="use a quantized variant, by its name in the recipe")] = None,
+    model: Annotated[
+        str, typer.Argument(metavar="RECIPE|FOLDER", help="a recipe, to talk to its newest released model, or the folder of a model")
+    ] = "universe",
+    variant: Annotated[
+        str | None, typer.Option("--variant", metavar="NAME", help="talk to a quantized form, by its name in the recipe")
+    ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="short for --variant int8")] = False,
-    temperature: Annotated[float, typer.Option(help="randomness of the reply; 0 always takes the likeliest token")] = 0.0,
-    top_k: Annotated[int | None, typer.Option(help="choose among the k likeliest tokens only")] = None,
-    top_p: Annotated[float | None, typer.Option(help="choose among the likeliest tokens that add up to this probability")] = None,
-    max_new_tokens: Annotated[int, typer.Option(help="longest reply; tokens")] = 64,
-    seed: Annotated[int | None, typer.Option(help="seed of the random choices; 0 by default")] = None,
-    question: Annotated[str | None, typer.Option("--ask", help="ask one question and exit")] = None,
+    temperature: Annotated[float, typer.Option(metavar="NUMBER", help="randomness of a reply; 0 always takes the likeliest word")] = 0.0,
+    top_k: Annotated[int | None, typer.Option(metavar="COUNT", help="draw among this many of the likeliest tokens only")] = None,
+    top_p: Annotated[
+        float | None, typer.Option(metavar="SHARE", help="draw among the likeliest tokens that add up to this probability, above 0 to 1")
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(metavar="COUNT", help="longest reply, in tokens")] = 64,
+    seed: Annotated[int | None, typer.Option(metavar="NUMBER", help="makes what is drawn repeatable; 0 by default")] = None,
+    question: Annotated[str | None, typer.Option("--ask", metavar="TEXT", help="ask one question, print the reply, and end")] = None,
+    store: StoreUrl = "",
 ) -> None:
-    """Talk to a model."""
+    """Talk to a model.
+
+    Say /forget to start over; an empty line ends. Arrow keys edit a line and bring back earlier ones.
+
+    Examples: `folio chat universe --ask "Who lives in Arlen?"`, `folio chat ./model --temperature 0.8 --top-k 20`
+    """
     from flows.cli.chat_session import talk
 
     if int8:
         if variant is not None:
             raise ValueError(f"--int8 is short for --variant int8, and --variant {variant} is given too; keep one")
         variant = "int8"
-    talk(model, variant, {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}, seed, question)
+    options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}
+    talk(model, variant, options, seed, question, store)

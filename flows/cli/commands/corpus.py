@@ -8,7 +8,7 @@ import typer
 
 from flows.cli.commands.arguments import AsJson, StoreUrl
 
-corpus_app = typer.Typer(no_args_is_help=True, help="Show what happened to every document and every piece of text.")
+corpus_app = typer.Typer(no_args_is_help=True, help="Look at what happened to every document and every piece of text.")
 OfRun = Annotated[
     str,
     typer.Argument(metavar="[RECIPE]", help="a recipe that ran, or a run such as universe~1; by default the newest run that fits"),
@@ -17,15 +17,18 @@ OfRun = Annotated[
 
 @corpus_app.command()
 def show(
-    document: Annotated[str, typer.Argument(help="a document's id, path, title or file name, or a quarantined file")],
+    document: Annotated[str, typer.Argument(metavar="DOCUMENT", help="a document's id, path, title or file name, or a quarantined file")],
     recipe: OfRun = "",
     full: Annotated[bool, typer.Option("--full", help="print the whole text, before and after, and every change")] = False,
-    rule: Annotated[str, typer.Option(help="only what this rule did")] = "",
-    limit: Annotated[int | None, typer.Option(min=1, help="changes to show, some of every rule; 20 by default")] = None,
+    rule: Annotated[str, typer.Option(metavar="NAME", help="only what this rule did")] = "",
+    limit: Annotated[int | None, typer.Option(metavar="COUNT", min=1, help="changes to show, some of every rule; 20 by default")] = None,
     as_json: AsJson = False,
     store: StoreUrl = "",
 ) -> None:
-    """Show where a document came from, what each stage and rule did to it, and its text before and after."""
+    """Show where a document came from, what each stage and rule did to it, and its text before and after.
+
+    Examples: `folio corpus show alice.txt`, `folio corpus show alice.txt --rule "running heads" --limit 5`
+    """
     from flows.cli.views.corpus_show import show_document
     from flows.cli.views.diff_rendering import print_styled
 
@@ -44,11 +47,14 @@ def stats(recipe: OfRun = "", as_json: AsJson = False, store: StoreUrl = "") -> 
 def removed(
     rule: Annotated[str, typer.Argument(metavar="[RULE]", help="a rule, or stage/rule; without it, the tables are listed")] = "",
     recipe: OfRun = "",
-    limit: Annotated[int | None, typer.Option(min=1, help="rows to show; 20 by default")] = None,
+    limit: Annotated[int | None, typer.Option(metavar="COUNT", min=1, help="rows to show; 20 by default")] = None,
     as_json: AsJson = False,
     store: StoreUrl = "",
 ) -> None:
-    """Show what a rule removed, word for word."""
+    """Show what a rule removed, word for word.
+
+    Examples: `folio corpus removed` lists the rules, `folio corpus removed dedup/paragraph universe` shows what one took
+    """
     from flows.cli.views.corpus_removed import show_removed
 
     print(show_removed(rule, recipe, limit=limit, as_json=as_json, store=store))
@@ -56,8 +62,8 @@ def removed(
 
 @corpus_app.command()
 def why(
-    first: Annotated[str, typer.Argument(help="a document")],
-    second: Annotated[str, typer.Argument(help="the document it was called a copy of")],
+    first: Annotated[str, typer.Argument(metavar="DOCUMENT", help="a document's id, path, title or file name")],
+    second: Annotated[str, typer.Argument(metavar="DOCUMENT", help="the document that it was called a copy of")],
     recipe: OfRun = "",
     as_json: AsJson = False,
     store: StoreUrl = "",

@@ -20,10 +20,13 @@ def lineage(
     forward: Annotated[bool, typer.Option("--forward", help="show what was made from it, instead of what made it")] = False,
     unfold: Annotated[bool, typer.Option("--all", help="show every shard on a line of its own")] = False,
     as_json: AsJson = False,
-    drawing: Annotated[Path | None, typer.Option(help="also draw it in this SVG file")] = None,
+    drawing: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="also draw it in this file")] = None,
     store: StoreUrl = "",
 ) -> None:
-    """Show what made a thing, or what was made from it."""
+    """Show what made a thing, or what was made from it.
+
+    Examples: `folio lineage model.safetensors`, `folio lineage books/alice.txt --forward`
+    """
     from flows.cli.views.lineage import show_lineage
 
     print(show_lineage(thing, forward=forward, unfold=unfold, as_json=as_json, drawing=drawing, store=store))
@@ -32,13 +35,14 @@ def lineage(
 @lineage_app.command(rich_help_panel="Look inside")
 def takedown(
     document: Annotated[str, typer.Argument(help="a document's id, path or title, or its file")],
+    search: Annotated[bool, typer.Option("--search/--no-search", help="also search all files that folio keeps for its words")] = True,
     as_json: AsJson = False,
     store: StoreUrl = "",
 ) -> None:
-    """List every artifact and model that holds a document, and the steps that remove it. Changes nothing."""
+    """List everything that holds a document, inside the store and out, and the steps that remove it. Changes nothing."""
     from flows.cli.views.takedown import show_takedown
 
-    print(show_takedown(document, as_json=as_json, store=store))
+    print(show_takedown(document, search=search, as_json=as_json, store=store))
 
 
 @lineage_app.command(rich_help_panel="Look inside")
@@ -46,11 +50,14 @@ def compare(
     first: Annotated[
         str, typer.Argument(help="a run: its id or the beginning of it, an MLflow run id, a recipe, or universe~1 for the one before")
     ],
-    second: Annotated[str, typer.Argument(help="the run to compare it with")],
+    second: Annotated[str, typer.Argument(metavar="RUN", help="the run to compare it with")],
     as_json: AsJson = False,
     store: StoreUrl = "",
 ) -> None:
-    """Show what differed between two runs, and what that changed."""
+    """Show what differed between two runs, and what that changed.
+
+    Example: `folio compare universe~1 universe`
+    """
     from flows.cli.views.compare import compare_runs
 
     print(compare_runs(first, second, as_json=as_json, store=store))

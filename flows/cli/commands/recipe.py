@@ -23,8 +23,11 @@ def recipes() -> None:
 
 
 @recipes_app.command(rich_help_panel="Recipes")
-def init(folder: Annotated[Path, typer.Argument(help="the folder that holds your texts")]) -> None:
-    """Look at a folder of your own texts and write a recipe for them."""
+def init(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the folder that holds your texts")]) -> None:
+    """Look at a folder of your own texts and write a recipe for them.
+
+    Example: `folio init books` looks at every text below books and writes books/recipe.yaml
+    """
     from flows.recipe.initialize import write_recipe
 
     print(write_recipe(folder))
@@ -34,11 +37,15 @@ def init(folder: Annotated[Path, typer.Argument(help="the folder that holds your
 def show(
     recipe: RecipeName = "universe",
     section: Annotated[
-        str, typer.Argument(help="a section or key such as pretrain or dedup.near; without it, all", show_default=False)
+        str,
+        typer.Argument(metavar="[SECTION]", help="a section or key such as pretrain or dedup.near; without it, all", show_default=False),
     ] = "",
     changes: Changes = None,
 ) -> None:
-    """Print every key with its meaning, unit and value; those that differ from their default are marked."""
+    """Print every key with its meaning, unit and value; those that differ from their default are marked.
+
+    Example: `folio recipe show universe dedup.near`
+    """
     from flows.recipe.explaining import show_recipe
 
     print(show_recipe(recipe, section, tuple(changes or ())), end="")
@@ -46,8 +53,8 @@ def show(
 
 @recipe_app.command()
 def diff(
-    first: Annotated[str, typer.Argument(help="a recipe, by name or path")],
-    second: Annotated[str, typer.Argument(help="the recipe to compare it with")],
+    first: Annotated[str, typer.Argument(metavar="RECIPE", help="a recipe, by name or path")],
+    second: Annotated[str, typer.Argument(metavar="RECIPE", help="the recipe to compare it with")],
 ) -> None:
     """Print the keys in which two recipes differ, with both values."""
     from flows.recipe.explaining import diff_recipes
@@ -67,11 +74,21 @@ def schema() -> None:
 def size(
     recipe: RecipeName = "universe",
     changes: Changes = None,
-    device: Annotated[str, typer.Option(help="accelerator such as h100-sxm; cpu; or here: what this machine has")] = "here",
-    devices: Annotated[int, typer.Option(min=0, help="number of devices, or of worker processes on a CPU; 0: as in the recipe")] = 0,
-    budget_hours: Annotated[float | None, typer.Option(min=0.001, help="longest training time; hours of the whole machine")] = None,
-    params: Annotated[float | None, typer.Option(min=1e4, help="number of parameters, if that is decided already, such as 124e6")] = None,
-    text_bytes: Annotated[float | None, typer.Option("--bytes", min=1, help="amount of text in bytes, instead of looking it up")] = None,
+    device: Annotated[
+        str, typer.Option(metavar="NAME", help="an accelerator such as h100-sxm; cpu; or here: what this machine has")
+    ] = "here",
+    devices: Annotated[
+        int, typer.Option(metavar="COUNT", min=0, help="how many devices, or worker processes on a CPU; 0: as in the recipe")
+    ] = 0,
+    budget_hours: Annotated[
+        float | None, typer.Option(metavar="HOURS", min=0.001, help="how long training may take on the whole machine")
+    ] = None,
+    params: Annotated[
+        float | None, typer.Option(metavar="COUNT", min=1e4, help="how many parameters, if that is decided already, such as 124e6")
+    ] = None,
+    text_bytes: Annotated[
+        float | None, typer.Option("--bytes", metavar="COUNT", min=1, help="how much text, instead of looking it up")
+    ] = None,
     measure: Annotated[
         bool, typer.Option("--measure", help="time a few real updates on this machine first; half a minute at most")
     ] = False,

@@ -9,20 +9,23 @@ from typing import Annotated
 import typer
 
 from flows.cli.commands.arguments import AsJson, Changes, RecipeName, Refresh, StageName, Verify
-from tasks.stage.tracking.exporter_process import start_ahead
+from flows.cli.signals import stoppable
 
 run_app = typer.Typer()
 
 
 @run_app.command(rich_help_panel="Make a model")
 def run(recipe: RecipeName = "universe", changes: Changes = None, refresh: Refresh = None, verify: Verify = False) -> None:
-    """Run a recipe: the stages that changed, and no others."""
-    start_ahead()
-    from flows.cli.planning import stages_to_refresh
-    from flows.cli.run import run_recipe
+    """Run a recipe: the stages that changed, and no others.
 
-    settings = tuple(changes or ())
-    run_recipe(recipe, settings, stages_to_refresh(refresh, recipe, settings), verify)
+    Examples: `folio run universe`, `folio run my_books/recipe.yaml --set sft.steps=200`
+    """
+    with stoppable(last=True):
+        from flows.cli.planning import stages_to_refresh
+        from flows.cli.run import run_recipe
+
+        settings = tuple(changes or ())
+        run_recipe(recipe, settings, stages_to_refresh(refresh, recipe, settings), verify)
 
 
 @run_app.command(rich_help_panel="Make a model")
@@ -33,7 +36,10 @@ def plan(
     verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show what a run would do, stage by stage, and why. Changes nothing."""
+    """Show what a run would do, stage by stage, and why. Changes nothing.
+
+    Example: `folio plan universe --set clean.ocr=false`
+    """
     from flows.cli.planning import plan_recipe, stages_to_refresh
     from flows.cli.views.plan_table import TimeEstimate, plan_table
 
@@ -50,18 +56,33 @@ def plan(
 @run_app.command(rich_help_panel="Make a model")
 def refresh(stage: StageName, recipe: RecipeName = "universe", changes: Changes = None) -> None:
     """Run a recipe with one stage run again. If its output is the same, nothing after it reruns."""
-    start_ahead()
-    from flows.cli.planning import stages_to_refresh
-    from flows.cli.run import run_recipe
+    with stoppable(last=True):
+        from flows.cli.planning import stages_to_refresh
+        from flows.cli.run import run_recipe
 
-    settings = tuple(changes or ())
-    run_recipe(recipe, settings, stages_to_refresh([stage], recipe, settings), False)
+        settings = tuple(changes or ())
+        run_recipe(recipe, settings, stages_to_refresh([stage], recipe, settings), False)
+
+
+@run_app.command(rich_help_panel="Make a model")
+def approve(
+    gate: Annotated[str, typer.Argument(help="a gate that asks a person: corpus, base, chat or release")],
+    reason: Annotated[str, typer.Option(help="why; kept in the lineage")],
+    recipe: RecipeName = "universe",
+    changes: Changes = None,
+    name: Annotated[str, typer.Option(help="who answers; by default your user name")] = "",
+    refuse: Annotated[bool, typer.Option("--refuse", help="refuse: the flow stops at the gate")] = False,
+) -> None:
+    """Approve the verdict of a gate that passed and asks a person, so that the next run goes on."""
+    from flows.cli.approving import answer_gate
+
+    print(answer_gate(gate, recipe, tuple(changes or ()), approved=not refuse, who=name, reason=reason))
 
 
 @run_app.command(rich_help_panel="Make a model")
 def accept(
     stage: StageName,
-    reason: Annotated[str, typer.Option(help="why the change leaves the output as it is; kept in the lineage")],
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="why the change leaves the output as it is; kept in the lineage")],
     recipe: RecipeName = "universe",
     changes: Changes = None,
 ) -> None:

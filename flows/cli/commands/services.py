@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from typing import Annotated
 
 import typer
 
 from flows.services import servers
-from flows.services.home import tracking_url
+from flows.services.home import home, tracking_url
+from flows.services.processes import stop
 
 services_app = typer.Typer()
 
@@ -18,14 +20,20 @@ def up() -> None:
     from flows.cli.run import close_dead_runs
 
     for service in (servers.ensure_prefect(), servers.ensure_mlflow(tracking_url())):
-        print(f"{service.name}: {service.url}")
+        print(f"{service.name}: {service.page}")
     close_dead_runs()
 
 
 @services_app.command(rich_help_panel="Look after")
-def down() -> None:
-    """Stop the servers that `folio up` or `folio run` started."""
-    stopped = servers.stop()
+def down(
+    drain: Annotated[bool, typer.Option("--drain", help="ask live runs to stop at a checkpoint, and wait for them")] = False,
+) -> None:
+    """Stop the servers that `folio up` or `folio run` started. Refuses while runs are live."""
+    from flows.cli.running import drain_runs, refuse_while_live
+    from tasks.stage.execution.live_runs import closed_to_runs
+
+    with closed_to_runs(home(), drain_runs if drain else refuse_while_live):
+        stopped = stop()
     print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 

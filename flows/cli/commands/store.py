@@ -1,4 +1,4 @@
-"""`folio gc`, `folio verify`: tidy the store and check its files."""
+"""`folio gc`, `verify`, `sync`: tidy the store, check its files, and tell MLflow and Prefect what they lack of it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ def gc(
     delete: Annotated[bool, typer.Option("--delete", help="delete it; without this it is only listed")] = False,
     keep: Annotated[int, typer.Option(min=1, help="how many of each recipe's newest finished runs to keep")] = 3,
     keep_run: Annotated[list[str] | None, typer.Option(help="keep this run too, by its id or the beginning of it (repeatable)")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="delete what holds this document or learned from it, whatever needs it (repeatable)")
+    ] = None,
     unrecorded: Annotated[bool, typer.Option("--unrecorded", help="include artifacts from before runs were recorded")] = False,
     as_json: AsJson = False,
     store: StoreUrl = "",
@@ -23,7 +26,8 @@ def gc(
     """List what no kept run and no registered model needs, or delete it. Refuses while a run is going on."""
     from flows.cli.store_maintenance import garbage_report
 
-    print(garbage_report(delete=delete, keep=keep, named=tuple(keep_run or ()), unrecorded=unrecorded, as_json=as_json, store=store))
+    named, documents = tuple(keep_run or ()), tuple(without or ())
+    print(garbage_report(delete=delete, keep=keep, named=named, without=documents, unrecorded=unrecorded, as_json=as_json, store=store))
 
 
 @store_app.command(rich_help_panel="Look after")
@@ -38,4 +42,15 @@ def verify(
     text, healthy = verify_store(heal=heal, as_json=as_json, store=store)
     print(text)
     if not healthy:
+        raise typer.Exit(1)
+
+
+@store_app.command(rich_help_panel="Look after")
+def sync(store: Annotated[str, typer.Argument(help="path or fsspec URL of a store; by default the one in folio's home")] = "") -> None:
+    """Tell MLflow and Prefect what they have missed or lost of a store's runs. Exits with 1 if that can't be done."""
+    from flows.cli.run import sync
+
+    lines, told = sync(store)
+    print("\n".join(lines))
+    if not told:
         raise typer.Exit(1)

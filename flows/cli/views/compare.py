@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from data.provenance.tables import IngestedDocument
 from flows.cli.snapshot import open_snapshot
-from flows.cli.views.columns import columns
 from tasks.lineage.compare import Comparison, Difference, compare, comparison_json
 from tasks.reporting.stages import spent
 from tasks.reporting.wording import number
 from tasks.stage.identity.tracing.trace import Change
+from tasks.stage.system.columns import columns, terminal_width
 from tasks.stage.tracking.cost import total_cost
 
 MOST = 60
@@ -50,10 +50,10 @@ def _lines(comparison: Comparison) -> Iterator[str]:
     rows = [(name, _shown(a), _shown(b), _difference(a, b)) for name, (a, b) in differing.items() if not name.endswith(BOUNDS)]
     yield from _section(
         f"metrics, without {same} equal ones and the bounds of intervals",
-        columns([("metric", "first", "second", "difference"), *rows] if rows else []),
+        columns([("metric", "first", "second", "difference"), *rows] if rows else [], room=terminal_width() - 2),
     )
     verdicts = [(position, a or "-", b or "-") for position, (a, b) in comparison.gates.items()]
-    yield from _section("gates", columns(verdicts))
+    yield from _section("gates", columns(verdicts, room=terminal_width() - 2))
     costs = [f"{side.run.id}: {spent(total_cost(side.artifacts.values()), side.rates)}" for side in (comparison.first, comparison.second)]
     yield from _section("cost of everything each run is made of", costs)
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from flows.cli.snapshot import open_snapshot
-from flows.cli.views.columns import columns
 from flows.cli.views.diff_rendering import printable
 from tasks.lineage.corpus_run import CorpusRun, find_corpus_run
 from tasks.lineage.document_history import document_names
 from tasks.lineage.removed import RemovedTable, read_rows, removed_tables, tables_of_rule
+from tasks.stage.system.columns import columns
 
 EXCERPT, SHOWN = 160, 20
 

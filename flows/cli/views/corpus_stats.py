@@ -8,11 +8,12 @@ from typing import Any
 
 from data.audit.config import FORMAT
 from flows.cli.snapshot import open_snapshot
-from flows.cli.views.columns import columns, signed
 from flows.cli.views.diff_rendering import printable
 from tasks.corpus.audit import audit
 from tasks.lineage.corpus_run import CorpusRun, find_corpus_run
 from tasks.reporting.wording import plural, share
+from tasks.stage.system.columns import columns, signed, terminal_width
+from tasks.stage.system.command_line import folio
 
 FUNNEL = "funnel.json"
 SHOWN = 10
@@ -26,7 +27,7 @@ def corpus_stats(recipe: str = "", *, as_json: bool = False, store: str = "") ->
     if funnel["format"] != FORMAT:
         raise ValueError(
             f"{corpus.audit.location}/{FUNNEL} has format {funnel['format']} and this folio reads format {FORMAT}; "
-            f"measure it again: folio refresh audit {corpus.run.recipe}"
+            f"measure it again: {folio('refresh', 'audit', corpus.run.argument or corpus.run.recipe)}"
         )
     measured = corpus.audit.metrics
     if as_json:
@@ -43,12 +44,12 @@ def _lines(corpus: CorpusRun, funnel: Mapping[str, Any], measured: Mapping[str, 
     for name in ("sources", "formats", "languages"):
         yield from _titled(name, _groups(funnel.get(name, {})))
     quarantined = [(why, f"{entry['files']:,}", ", ".join(entry["shown"][:3])) for why, entry in funnel["quarantined"].items()]
-    yield from _titled("quarantined", columns([("reason", "files", "such as"), *quarantined] if quarantined else [], frozenset({1})))
+    yield from _titled("quarantined", _columns([("reason", "files", "such as"), *quarantined] if quarantined else [], frozenset({1})))
     mismatches = funnel["title_mismatches"]
     rows = [(f"{row['source']}/{row['path']}", row["title"]) for row in mismatches["shown"][:SHOWN]]
     more = [f"and {mismatches['documents'] - len(rows):,} more (--json)"] if mismatches["documents"] > len(rows) else []
     yield from _titled(
-        "files whose text has another title than their name", [*columns([("file", "title found"), *rows] if rows else []), *more]
+        "files whose text has another title than their name", [*_columns([("file", "title found"), *rows] if rows else []), *more]
     )
     yield from _titled("splits", _splits(funnel, measured))
     synthetic = funnel["synthetic"]
@@ -57,6 +58,11 @@ def _lines(corpus: CorpusRun, funnel: Mapping[str, Any], measured: Mapping[str, 
             "",
             f"written by a machine: {plural(synthetic['documents'], 'document')}, {share(synthetic['share'])} of the characters",
         )
+
+
+def _columns(rows: list[tuple[str, ...]], right: frozenset[int] = frozenset()) -> list[str]:
+    """Return columns that still fit when `_titled` has indented them."""
+    return columns(rows, right, room=terminal_width() - 2)
 
 
 def _titled(title: str, lines: list[str]) -> Iterator[str]:
@@ -90,7 +96,7 @@ def _rules(funnel: Mapping[str, Any]) -> list[str]:
         for stage, action, rule, entry in found
     ]
     head = ("stage", "action", "rule", "documents", "pieces", "characters", "length")
-    return columns([head, *rows], frozenset(range(3, 7))) if rows else []
+    return _columns([head, *rows], frozenset(range(3, 7))) if rows else []
 
 
 def _groups(groups: Mapping[str, Mapping[str, int]]) -> list[str]:
@@ -99,7 +105,7 @@ def _groups(groups: Mapping[str, Mapping[str, int]]) -> list[str]:
     if len(present) == 2:
         present = {"documents": "documents", "characters": "characters"}
     rows = [(name, *(f"{entry[key]:,}" for key in present)) for name, entry in groups.items()]
-    return columns([("", *present.values()), *rows], frozenset(range(1, 5))) if rows else []
+    return _columns([("", *present.values()), *rows], frozenset(range(1, 5))) if rows else []
 
 
 def _splits(funnel: Mapping[str, Any], measured: Mapping[str, float]) -> list[str]:
@@ -112,4 +118,4 @@ def _splits(funnel: Mapping[str, Any], measured: Mapping[str, float]) -> list[st
         leaks = [share(measured[leak]) if leak in measured else "" for leak in (name, f"{name}_val")]
         counts = (f"{part['documents']:,}", f"{part['characters']:,}", share(part["synthetic"]))
         rows.append((part["split"], *counts, leaks[0], passage, leaks[1]))
-    return columns([head, *rows], frozenset(range(1, 7)))
+    return _columns([head, *rows], frozenset(range(1, 7)))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +11,55 @@ from flows.cli.views.diff_rendering import printable
 from flows.recipe.schema import Recipe
 from flows.services import servers
 from flows.services.home import home
+from tasks.reporting.archive import LIST
+from tasks.reporting.gates import HEADER, gate_text
 from tasks.reporting.wording import model_form
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact
+from tasks.stage.system.command_line import folio
 from tasks.stage.system.progress import format_duration
+from tasks.stage.tracking.cost import total_cost
 
 
-def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float) -> str:
-    """Return what a person wants to know when a run has ended."""
+def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float, argument: str = "") -> str:
+    """Return what a person wants to know when a run has ended. `argument`: what names the recipe in commands; by default its name."""
     settings = recipe.run_settings()
     store = open_store(settings["store"], settings["root"], settings["home"])
     folders = {position: store.local(artifact) for position, artifact in artifacts.items()}
     lines = [""]
     for position in ("gate.base", "gate.chat", "gate.release"):
-        lines += [position, (folders[position] / "verdict.txt").read_text(), ""]
+        rows = json.loads((folders[position] / "verdict.json").read_text(encoding="utf-8"))["rows"]
+        lines += [position, gate_text([[str(row[name]) for name in HEADER] for row in rows]), ""]
     lines += probes(artifacts["evaluate.base"])
     writes = "generation" in recipe.model.SUPPORTS
     lines += [*(conversation(folders["evaluate.release"]) or beginnings(folders["evaluate.base"])), ""] if writes else []
-    page, folio = home() / "reports" / f"{recipe.name}.html", command()
-    rows = (
-        ("the flow took", format_duration(seconds) + f" ({seconds:.1f} s)"),
+    up = folio("up")
+    facts = (
+        took(artifacts, seconds),
         ("the model", str(folders["export"])),
         *((f"its {model_form(variant.name)} form", str(folders["export"] / variant.name)) for variant in recipe.release.variants),
-        ("the report", f"{page}   (open it in a browser)"),
-        ("Prefect", f"{servers.prefect_server().url}   ({folio} up)"),
-        ("MLflow", f"{servers.mlflow_page().url}   ({folio} up)"),
-        *([("talk to it", f"{folio} chat {recipe.name}")] if writes else []),
+        ("the report", f"{home() / 'reports' / f'{recipe.name}.html'}   (open it in a browser)"),
+        ("of all runs", str(home() / "reports" / LIST)),
+        ("Prefect", f"{servers.prefect_server().url}   ({up})"),
+        ("MLflow", f"{servers.mlflow_page().page}   ({up})"),
+        *([("talk to it", folio("chat", argument or recipe.name))] if writes else []),
     )
-    return "\n".join([*lines, *(f"{name:14} {value}" for name, value in rows)])
+    return "\n".join([*lines, *(f"{name:14} {value}" for name, value in facts)])
+
+
+def took(artifacts: dict[str, Artifact], seconds: float) -> tuple[str, str]:
+    """Say how long the flow took or, if it reused everything, how long that took to make."""
+    began = (datetime.now(UTC) - timedelta(seconds=seconds)).isoformat()
+    if all(artifact.origin.created < began for artifact in artifacts.values()):
+        work = format_duration(total_cost(artifacts.values()).wall_seconds)
+        return "the flow", f"reused everything, made in {work} of work; this took {seconds:.1f} s"
+    return "the flow took", f"{format_duration(seconds)} ({seconds:.1f} s)"
 
 
 def probes(measured: Artifact) -> list[str]:
     """Return the probabilities that the recipe asked to see, a line each."""
     found = [f"P {name.removeprefix('probe.')} = {value:.3f}" for name, value in measured.metrics.items() if name.startswith("probe.")]
     return [*found, ""] if found else []
-
-
-def command() -> str:
-    """Return how this program was called, so that a person can call it again."""
-    path = Path(sys.argv[0])
-    return os.path.relpath(path) if path.name == "folio" else "folio"
 
 
 def conversation(folder: Path, most: int = 4) -> list[str]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 
-from flows.cli.views.columns import columns
 from model.planning.proposal import Proposal, SizedJob, gibibytes, short, speed
 from tasks.reporting.wording import seconds, share
 from tasks.reporting.wording import size as in_bytes
+from tasks.stage.system.columns import columns
+from tasks.stage.system.command_line import folio
 
 Price = Callable[[SizedJob], float | None]
 STAGES = ("nothing", "optimizer", "and gradients", "and weights")
@@ -26,28 +28,24 @@ def _lines(name: str, argument: str, found: Proposal, currency: str, price: Pric
     used = f"of which training uses {share(machine.utilization)} ({machine.utilization_source})"
     yield f"machine: {devices}, {speed(machine.peak)}{each} ({machine.peak_source}), {used}"
     yield from ("", "what the recipe has, and what would fit")
-    yield from _indented(_compared(found))
+    yield from _compared(found)
     yield from ("", f"how long to train the one that would fit ({found.reason})")
-    yield from _indented(_lengths(found, currency, price))
+    yield from _lengths(found, currency, price)
     if price(found.proposed) is None:
         yield f"  to see the price: --set rates.{'gpu' if machine.accelerator else 'cpu'}_hour=PRICE"
     sequences = found.proposed.job.micro_batch
     room = f"micro-batches of {sequences} sequences; it has {gibibytes(machine.memory)}"
     yield from ("", f"memory of one of {machine.devices} workers, {room}" if machine.devices > 1 else f"memory of the one worker, {room}")
-    yield from _indented(_memory(found))
+    yield from _memory(found)
     for title, plan in (("the recipe as it is", found.present), ("what would fit", found.proposed)):
         yield from ("", title + ":", *(f"  ! {warning}" for warning in plan.warnings or ()))
         if not plan.warnings:
             yield "  no warnings"
-    yield from ("", "to run what would fit:", f"  folio run {argument} \\")
+    yield from ("", "to run what would fit:", f"  {folio('run', argument)} \\")
     changes = _changes(found.proposed, found.present)
-    yield from (f"    --set {change}" + (" \\" if change != changes[-1] else "") for change in changes)
+    yield from (f"    --set {shlex.quote(change)}" + (" \\" if change != changes[-1] else "") for change in changes)
     if machine.accelerator and found.proposed.job.train.precision.PRODUCTS == "fp32":
         yield from ("", "in fp32 most of this device is idle; try: --set pretrain.precision=bf16")
-
-
-def _indented(lines: list[str]) -> Iterator[str]:
-    return (f"  {line}" for line in lines)
 
 
 def _compared(found: Proposal) -> list[str]:
@@ -69,7 +67,7 @@ def _compared(found: Proposal) -> list[str]:
         }
 
     present, proposed = row(found.present), row(found.proposed)
-    return columns([("", "recipe", "would fit"), *((key, present[key], proposed[key]) for key in present)], frozenset({1, 2}))
+    return columns([("", "recipe", "would fit"), *((key, present[key], proposed[key]) for key in present)], frozenset({1, 2}), indent=2)
 
 
 def _lengths(found: Proposal, currency: str, price: Price) -> list[str]:
@@ -89,8 +87,8 @@ def _lengths(found: Proposal, currency: str, price: Price) -> list[str]:
                 _verdict(plan, found),
             )
         )
-    head = ("tokens", "in all", "passes", "worth as new text", "steps", "time", *(("cost",) if len(rows[0]) == 8 else ()), "")
-    return columns([head, *rows], frozenset({1, 2, 3, 4, 5, 6}))
+    head = ("tokens", "in all", "passes", "as new text", "steps", "time", *(("cost",) if len(rows[0]) == 8 else ()), "")
+    return columns([head, *rows], frozenset({1, 2, 3, 4, 5, 6}), indent=2)
 
 
 def _verdict(plan: SizedJob, found: Proposal) -> str:
@@ -98,18 +96,18 @@ def _verdict(plan: SizedJob, found: Proposal) -> str:
         return "<- the rule"
     if plan.repetition_value < 0.8:
         return "repeats too much"
-    return "cheaper, learns less" if plan.tokens < found.proposed.tokens else "costs more, learns more"
+    return "cheaper, learns less" if plan.tokens < found.proposed.tokens else "dearer, learns more"
 
 
 def _memory(found: Proposal) -> list[str]:
     parts = ("weights", "gradients", "optimizer", "activations", "logits", "buffers", "framework")
     chosen = found.proposed.job.resources.parallel.zero_stage
-    rows = []
-    for stage, memory in found.proposed.memory.items():
-        mark = "<- proposed" if stage == chosen else ""
-        spread = STAGES[stage]
-        rows.append((f"{stage}, spreads {spread}", *(gibibytes(getattr(memory, part)) for part in parts), gibibytes(memory.total), mark))
-    return columns([("ZeRO stage", *parts, "all", ""), *rows], frozenset(range(1, 9)))
+    stages = found.proposed.memory
+    rows = [(part, *(gibibytes(getattr(memory, part)) for memory in stages.values())) for part in parts]
+    rows.append(("all", *(gibibytes(memory.total) for memory in stages.values())))
+    rows.append(("", *("^ proposed" if stage == chosen else "" for stage in stages)))
+    head = ("ZeRO stage, spreads", *(f"{stage} {STAGES[stage]}" for stage in stages))
+    return columns([head, *rows], frozenset(range(1, 1 + len(stages))), indent=2)
 
 
 def _changes(plan: SizedJob, present: SizedJob) -> list[str]:

@@ -1,27 +1,91 @@
-"""`folio takedown`: every artifact and model that holds a document, and the steps that remove it."""
+"""`folio takedown`: everything that holds a document, inside the store and out, and the steps that remove it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
-from flows.cli.snapshot import open_snapshot
+from data.searching.phrases import Phrases
+from data.searching.search import Wanted, file_phrases
+from flows.cli.snapshot import find_in_store, open_snapshot
+from flows.cli.views.found_words import found_words
+from flows.services.home import home
 from tasks.lineage.documents import describe_document, find_document
 from tasks.lineage.hook import Holding
-from tasks.lineage.takedown import Takedown, instructions, plan_takedown, takedown_json
+from tasks.lineage.own_phrases import OwnPhrases, less_others, own_phrases
+from tasks.lineage.removal import instructions
+from tasks.lineage.resolve import not_made_by_folio
+from tasks.lineage.snapshot import StoreSnapshot
+from tasks.lineage.takedown import Takedown, plan_takedown
+from tasks.lineage.takedown_json import search_json, takedown_json
+from tasks.lineage.unreachable import unreachable
+from tasks.lineage.word_search import Search, WordSearch
+from tasks.stage.store.artifact import Artifact
+
+LEAST_NAME = 6  # characters of a path that is searched as a name; shorter ones are anybody's
 
 
-def show_takedown(text: str, *, as_json: bool = False, store: str = "") -> str:
-    """Return the account as text or JSON. Raises LookupError if no document, or more than one, is called `text`."""
+def show_takedown(text: str, *, search: bool = True, as_json: bool = False, store: str = "") -> str:
+    """Return the account as text or JSON. Raises LookupError if no document, or more than one, is called `text`.
+
+    `search`: look for its words as well, in all files that folio keeps; so also for those of a text that folio did not read.
+    """
     snapshot = open_snapshot(store)
-    found = find_document(snapshot, text)
-    if found is None:
-        raise LookupError(f"No document that was read into {snapshot.store.url} is called {text!r}; give its id, its path or its title.")
-    account = plan_takedown(snapshot, *found)
-    return json.dumps(takedown_json(account), indent=1) if as_json else _text(account)
+    if search and find_document(snapshot, text) is None and len(phrases := file_phrases(Path(text).expanduser())):
+        return _foreign_text(snapshot, Path(text).expanduser().resolve(), phrases, as_json)
+    account = plan_takedown(snapshot, *find_in_store(snapshot, text))
+    own = own_phrases(snapshot, account.document.id, account.without) if search else None
+    document, learned = account.document, [holding.artifact for holding in (*account.learned, *account.learned_elsewhere)]
+    searched = _search(snapshot, own, (document.id, document.name, document.path), learned) if own else None
+    if as_json:
+        return json.dumps(takedown_json(account, own, searched, store), indent=1)
+    return "\n".join(_lines(account, own, searched, store))
 
 
-def _text(account: Takedown) -> str:
-    lines = [describe_document(account.document), f"read by {', '.join(artifact.location for artifact in account.read_by)}"]
+def _search(snapshot: StoreSnapshot, own: OwnPhrases, names: Iterable[str], learned: Iterable[Artifact] = ()) -> Search:
+    long = tuple(name.casefold() for name in names if len(name) >= LEAST_NAME)
+    found = WordSearch(snapshot, home(), Wanted(own.phrases, long), learned).run()
+    found.unread += unreachable(snapshot.journal.records(), home())
+    return found
+
+
+def _foreign_text(snapshot: StoreSnapshot, path: Path, phrases: Phrases, as_json: bool) -> str:
+    """Say that a text is none of folio's, and where its words are nevertheless, such as after its take-down."""
+    own = less_others(snapshot, phrases)
+    search = _search(snapshot, own, ())
+    if as_json:
+        return json.dumps({"document": None, "file": str(path), "searched": search_json(own, search)}, indent=1)
+    lines = [not_made_by_folio(snapshot, path), *found_words(own, search)]
+    copies = (f"  {identity} has {share:.0%} of its phrases: folio takedown {identity}" for identity, share in own.copies.items())
+    return "\n".join([*lines, *(["", "documents with its text:", *copies] if own.copies else [])])
+
+
+def _lines(account: Takedown, own: OwnPhrases | None, search: Search | None, store: str) -> Iterator[str]:
+    yield describe_document(account.document)
+    yield f"read by {', '.join(artifact.location for artifact in account.read_by)}"
+    yield from _by_lineage(account)
+    if own is not None and search is not None:
+        explained = {holding.artifact.location for holding in account.holdings if holding.affected or holding.detail}
+        yield from found_words(own, search, explained)
+    related = {identity: shared.how for identity, shared in account.related.items()}
+    copies = own.copies if own else {}
+    related = {identity: f"has {share:.0%} of its phrases: take it down as well" for identity, share in copies.items()} | related
+    if related:
+        yield from ("", "share its text:")
+        yield from (f"  {identity} ({account.names.get(identity, 'folio lineage ' + identity)}) {how}" for identity, how in related.items())
+    yield from ("", f"registered models that learned its text: {len(account.registered) or 'none'}")
+    for model, run in account.registered:
+        yield f"  {model.name} version {model.version}{f' ({model.alias})' if model.alias else ''}, {model.location}, run {run.id}"
+    yield from ("", f"runs that used it: {', '.join(run.id for run in account.runs) or 'none in the journal'}")
+    yield from ("", "to take it down:")
+    for number, step in enumerate(instructions(account, search, store), start=1):
+        yield f"  {number}. {step.what}{':' if step.command else ''}"
+        if step.command:
+            yield f"       {step.command}"
+
+
+def _by_lineage(account: Takedown) -> Iterator[str]:
     groups = {
         "contain it": account.contains,
         "learned from it": account.learned,
@@ -32,20 +96,10 @@ def _text(account: Takedown) -> str:
     for title, holdings in groups.items():
         if holdings is account.learned_elsewhere and not holdings:
             continue
-        lines += ["", f"{title}: {len(holdings) or 'none'}", *(f"  {_line(one)}" for one in holdings)]
-    if account.related:
-        lines += ["", "share its text:"]
-        lines += [
-            f"  {identity} ({account.names.get(identity, 'no longer read')}) {shared.how}" for identity, shared in account.related.items()
-        ]
-    lines += ["", f"registered models that learned its text: {len(account.registered) or 'none'}"]
-    for model, run in account.registered:
-        lines.append(f"  {model.name} version {model.version}{f' ({model.alias})' if model.alias else ''}, {model.location}, run {run.id}")
-    lines += ["", f"runs that used it: {', '.join(run.id for run in account.runs) or 'none in the journal'}", "", "to take it down:"]
-    return "\n".join([*lines, *(f"  {number}. {step}" for number, step in enumerate(instructions(account), start=1))])
+        yield from ("", f"{title}: {len(holdings) or 'none'}", *(f"  {_holding(one)}" for one in holdings))
 
 
-def _line(held: Holding) -> str:
+def _holding(held: Holding) -> str:
     parts = f": {', '.join(sorted(part or 'all of it' for part in held.parts))}" if held.parts else ""
     detail = f" ({held.detail})" if held.detail else ""
     return f"{held.artifact.location}{parts}{detail}{'' if held.certain else '  (possibly; not certain)'}"

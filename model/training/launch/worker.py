@@ -60,8 +60,9 @@ def main(path: Path) -> int:
 
     try:
         trainer = Trainer(job, worker)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, trainer.request_stop)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # a hang-up under nohup
+                signal.signal(number, trainer.request_stop)
         trainer.train()
     except Interrupted as stop:
         print(stop, file=sys.stderr)

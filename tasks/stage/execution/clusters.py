@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.stage.execution.resources import ClusterError, Resources
+from tasks.stage.system.interrupts import interrupts_kept_away
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
@@ -38,7 +39,10 @@ class WorkerGroup:
 
 
 def start_workers(resources: Resources, folder: Path) -> AbstractContextManager[WorkerGroup]:
-    """Start or reach the workers, and release them when the block ends. Raises ClusterError. `folder`: where local workers may write."""
+    """Start or reach the workers, and release them when the block ends. Raises ClusterError. `folder`: where local workers may write.
+
+    Ctrl-C and a hang-up concern the run alone, which lets its workers finish their shards.
+    """
     if resources.runner == "dask":
         return _dask(resources, folder)
     if resources.runner == "ray":
@@ -57,6 +61,8 @@ def _threads(resources: Resources) -> Iterator[WorkerGroup]:
 
 @contextmanager
 def _dask(resources: Resources, folder: Path) -> Iterator[WorkerGroup]:
+    from multiprocessing import resource_tracker
+
     import dask
     from distributed.security import Security
     from prefect_dask import DaskTaskRunner
@@ -75,13 +81,14 @@ def _dask(resources: Resources, folder: Path) -> Iterator[WorkerGroup]:
             "scheduler_kwargs": {"dashboard_address": f"{LOOPBACK}:0"},
             "security": Security.temporary(),
             "local_directory": str(folder),
-            "preload": ["tasks.stage.execution.dask_preload"],
             "silence_logs": logging.CRITICAL,
         }
         runner = DaskTaskRunner(cluster_kwargs=local)
     # The scheduler's web server can't be turned off, so it gets a free port and nothing to serve.
     with runner:
-        with _as_cluster_error(resources), dask.config.set({"distributed.scheduler.http.routes": []}):
+        # Started by Dask, it would let signals through to whatever is started after it.
+        resource_tracker.ensure_running()
+        with _as_cluster_error(resources), interrupts_kept_away(), dask.config.set({"distributed.scheduler.http.routes": []}):
             client = runner.client
         yield WorkerGroup(_name(resources), runner, lambda: max(1, sum(client.nthreads().values())))
 
@@ -107,7 +114,7 @@ def _ray(resources: Resources) -> Iterator[WorkerGroup]:
     from prefect_ray import RayTaskRunner
 
     runner = RayTaskRunner(address=resources.cluster or None, init_kwargs=options)
-    with _as_cluster_error(resources):
+    with _as_cluster_error(resources), interrupts_kept_away():
         runner.__enter__()
     try:
         yield WorkerGroup(_name(resources), runner, lambda: max(1, int(ray.cluster_resources().get("CPU", 1))))

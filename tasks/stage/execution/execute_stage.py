@@ -38,7 +38,7 @@ def _execute(context: JobContext, call: StageCall, resources: Resources, reporte
     position, stage, key = call.decision.position, call.decision.stage, call.decision.key
     if call.judges:
         _read_again(context.store, call)
-    run_id = reporter.start()
+    reporter.start()
     work = WorkFolder(context.store.scratch(f"{stage}-{key[:16]}"), position, context.traces)
     body = _body_call(context, call, work.base, resources)
     meter = ProgressMeter(position, on_terminal=reporter.on_terminal)
@@ -48,8 +48,6 @@ def _execute(context: JobContext, call: StageCall, resources: Resources, reporte
     trace, marks = context.traces.save(work.all_marks(executed.marks))
     _require_same_libraries(context, position, trace)
     files, address = list_files(output), compute_address(key, trace.hash)
-    digest, location = content_digest(files), context.store.location_of(stage, call.label, address)
-    model_id, outage = reporter.model(call, digest, location, output) if call.is_model else ("", None)
     stored = stable(call.config, position)
     artifact = Artifact(
         stage=stage,
@@ -58,21 +56,18 @@ def _execute(context: JobContext, call: StageCall, resources: Resources, reporte
         address=address,
         trace=trace.hash,
         marks=marks,
-        digest=digest,
-        location=location,
+        digest=content_digest(files),
+        location=context.store.location_of(stage, call.label, address),
         files=files,
         config=stored if isinstance(stored, dict) else {},
         ingredients=dict(call.ingredients),
         inputs={name: item.reference() for name, item in call.given().items()},
         metrics={name: float(value) for name, value in sorted(metrics.items())},
         cost=watch.stop(),
-        origin=origin(run_id, model_id),
+        origin=origin(context.run_id),
     )
     context.store.commit(output, artifact)
     shutil.rmtree(work.base)
-    # Raised only now, so that an unreachable database does not cost a finished artifact.
-    if outage is not None:
-        raise outage
     return artifact
 
 

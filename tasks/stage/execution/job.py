@@ -23,7 +23,7 @@ class WorkerMismatch(RuntimeError):
 
 @dataclass(frozen=True)
 class JobContext:
-    """The store and the folders of a run. `started`: when the run began, UTC, ISO 8601; `traces`: on the source as it was then.
+    """The store and the folders of a run. `started`: when it began, UTC, ISO 8601; `traces`: on the source as it was then.
 
     `packages`: the distributions that the run's process finds installed, with their versions.
     """
@@ -31,6 +31,7 @@ class JobContext:
     store: Store
     root: Path
     home: Path
+    run_id: str
     started: str
     traces: TraceChecker
     packages: Mapping[str, str]
@@ -48,14 +49,11 @@ class Reporter(Protocol):
 
     on_terminal: bool
 
-    def start(self) -> str:
-        """Record that work begins; return the id of the stage's MLflow run, or "" without tracking."""
+    def start(self) -> None:
+        """Record that work begins."""
 
     def series(self, rows: list[tuple[str, float, int]]) -> None:
         """Record (metric, value, step) rows."""
-
-    def model(self, call: StageCall, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
-        """Record a model; return its LoggedModel's id, or "", and the error that kept it from being recorded."""
 
 
 class BufferedReporter:
@@ -63,28 +61,23 @@ class BufferedReporter:
 
     on_terminal = False
 
-    def __init__(self, run_id: str) -> None:
-        self._run_id = run_id
+    def __init__(self) -> None:
         self.rows: list[tuple[str, float, int]] = []
 
-    def start(self) -> str:
-        """Return the id of the stage's MLflow run, which the run has opened before."""
-        return self._run_id
+    def start(self) -> None:
+        """Do nothing: the run has recorded it when it sent the work."""
 
     def series(self, rows: list[tuple[str, float, int]]) -> None:
         """Keep rows."""
         self.rows += rows
 
-    def model(self, call: StageCall, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
-        """Raise NotImplementedError: a model is never made shard by shard (`Stage.over` refuses it)."""
-        raise NotImplementedError(call.decision.position)
-
 
 class StageJob:
     """A call with all that is needed to run it. Not a dataclass, because Prefect and Dask would search one for other tasks' results."""
 
-    def __init__(self, context: JobContext, call: StageCall, resources: Resources, reporter: Reporter) -> None:
-        self.context, self.call, self.resources, self.reporter = context, call, resources, reporter
+    def __init__(self, context: JobContext, call: StageCall, resources: Resources, reporter: Reporter, pool: str = "") -> None:
+        """`pool`: the work pool whose worker shall run it; empty for the process that has the job."""
+        self.context, self.call, self.resources, self.reporter, self.pool = context, call, resources, reporter, pool
 
     def parameters(self) -> dict[str, Any]:
         """Return the parameters of the Prefect task."""
@@ -93,8 +86,12 @@ class StageJob:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task returns: the artifact, whether it was made just now, and the metric rows that a worker could not record itself."""
+    """What a task returns: the artifact, whether it was made just now, and the metric rows that a worker could not record itself.
+
+    `retries`: how often it was run again after a transient fault.
+    """
 
     artifact: Artifact
     executed: bool
     rows: tuple[tuple[str, float, int], ...] = ()
+    retries: int = 0

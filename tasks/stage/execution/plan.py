@@ -18,10 +18,11 @@ from tasks.stage.identity.tracing.trace import Change
 from tasks.stage.store.acceptance import acceptances, acceptances_of
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import PositionRecord
+from tasks.stage.store.run_record import NEVER
 from tasks.stage.store.store import Damaged, Store
 
 Action = Literal["reuse", "run", "wait"]
-NEVER, REFRESH = "it has never run", "a refresh was requested"
+REFRESH = "a refresh was requested"
 WORDS = {"reuse": "reuse", "run": "run", "wait": "may run"}
 
 

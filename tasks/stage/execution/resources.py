@@ -29,6 +29,19 @@ class Resources(BaseModel, frozen=True, extra="forbid"):
         description="DuckDB's memory limit, shared by shards that are worked on at once here, for each shard on an existing cluster; "
         "it spills to the store's disk beyond that",
     )
+    retries: int = Field(
+        3,
+        ge=0,
+        le=10,
+        description="how often a stage is run again after a fault that may pass by itself, such as a time-out of the network or an object "
+        "store that is overloaded; 2, 4, 8 ... seconds apart, at most 60; number, 0 for never",
+    )
+    notify: str = Field(
+        "",
+        pattern=r"^([a-z0-9-]+/[a-z0-9-]+)?$",
+        description="Prefect's notification block that is told when a gate awaits a person's approval, such as slack-webhook/team: its "
+        "type and its name; empty: the log and the state of the flow run say it",
+    )
     runner: Literal["threads", "dask", "ray"] = Field(
         "threads",
         description="who works on shards: threads of this process, or worker processes of Dask or Ray (pip install 'folio[dask]' or "
@@ -38,6 +51,15 @@ class Resources(BaseModel, frozen=True, extra="forbid"):
         "",
         description="address of an existing cluster, such as tcp://host:8786 (Dask) or ray://host:10001 (Ray), whose workers see the root, "
         "folio's home and the store at the same paths; empty: a cluster on this machine for the run, one worker a core",
+    )
+
+    pools: dict[str, str] = Field(
+        default_factory=dict,
+        description="stages that run in a worker of another work pool, which sees the root, folio's home and the store at the same paths, "
+        "such as {pretrain: gpu, tune: gpu}; stage -> name of a Prefect work pool",
+    )
+    pool_wait_minutes: float = Field(
+        10, gt=0, description="longest wait for a worker of a work pool in which none is online; a busy one is waited for; minutes"
     )
 
     @model_validator(mode="after")

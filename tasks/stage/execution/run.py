@@ -5,7 +5,7 @@ Exactly one run is current in a context; asking for it outside of one is an erro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -13,22 +13,35 @@ from pathlib import Path
 
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.resources import Resources
+from tasks.stage.execution.task_graph import TaskGraph
 from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.execution.worker_pool import WorkerPool
+from tasks.stage.store.approval import Approver
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, RunRecord
+from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, RunRecord, StageRecord
+from tasks.stage.store.series import SeriesWriter
 from tasks.stage.store.store import Store
 from tasks.stage.tracking.cost import Rates
-from tasks.stage.tracking.exporter_process import ExporterProcess
+
+
+class RunStopped(RuntimeError):
+    """A run ends in order before it is finished, and can go on later; the message says how."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line asks of a run besides its recipe."""
+    """What the command line asks of a run besides its recipe.
+
+    `argument`: what names the recipe in a command; `approver`: how to ask a person; None where there is nobody to ask. `runs`: receives
+    the run when it opens.
+    """
 
     planning: bool = False
     refresh: frozenset[str] = frozenset()
     verify: bool = False
+    argument: str = ""
+    approver: Approver | None = None
+    runs: list[PipelineRun] = field(default_factory=list, compare=False)
 
 
 @dataclass
@@ -36,6 +49,7 @@ class PipelineRun:
     """The current run: where it reads and writes, and what it has decided so far.
 
     `traces`: on the repository's source, frozen when the run opened, for a plan as it is. `before`: what the last run had, by position.
+    `notify`: tells the run's follower that the journal has changed. `tracked`: whether MLflow is told of the run.
     """
 
     name: str
@@ -45,27 +59,40 @@ class PipelineRun:
     resources: Resources
     pool: WorkerPool
     options: RunOptions
-    exporter: ExporterProcess | None
     record: RunRecord
     traces: TraceChecker
+    notify: Callable[[], None] = lambda: None
+    tracked: bool = False
     rates: Rates = field(default_factory=Rates)
     before: Mapping[str, PositionRecord] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
     artifacts: dict[str, Artifact] = field(default_factory=dict)
     reused: set[str] = field(default_factory=set)
+    graph: TaskGraph = field(default_factory=TaskGraph)
     positions: dict[str, PositionRecord] = field(default_factory=dict)
+    stages: dict[str, StageRecord] = field(default_factory=dict)
     registered: tuple[RegisteredModel, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Open the series, which are written with the first rows."""
+        self.series = SeriesWriter(self.store, self.record.id, lambda: self.notify())
 
     @property
     def started(self) -> str:
         """UTC time, ISO 8601."""
         return self.record.started
 
-    def save(self, **changes: str) -> None:
+    def note(self, **changes: object) -> None:
+        """Change the run's record; the change is written when the record is saved next."""
+        self.record = self.record.model_copy(update=changes)
+
+    def save(self, **changes: object) -> None:
         """Write to the journal how far the run has come, with `changes` to its record."""
-        update = {**changes, "positions": dict(self.positions), "registered": self.registered}
-        self.record = self.record.model_copy(update=update)
+        self.series.flush()
+        so_far = {"positions": dict(self.positions), "stages": dict(self.stages), "registered": self.registered}
+        self.record = self.record.model_copy(update={**changes, **so_far})
         Journal(self.store).write(self.record)
+        self.notify()
 
 
 _options: ContextVar[RunOptions | None] = ContextVar("folio_options", default=None)

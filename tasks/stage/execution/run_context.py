@@ -1,8 +1,9 @@
-"""Open and close a run: its store, journal, exporter and final messages.
+"""Open and close a run: its store, journal, follower and final messages.
 
-A run that raises is closed as failed, one that was interrupted as stopped, in the journal and in MLflow, and the error is raised on. While
-planning, nothing is opened for writing and nothing is recorded. The repository's source is frozen when the run opens, so an edit made
-meanwhile changes nothing of it. While a run is open its store is in use, so that none of it is deleted as garbage.
+A run that raises is closed as failed, one that was interrupted as stopped, and the error is raised on. A run writes its journal alone;
+its follower tells MLflow. While planning, nothing is opened for writing and nothing is recorded. The repository's source is frozen when
+the run opens, so an edit made meanwhile changes nothing of it. While a run is open its store is in use, so that none of it is deleted as
+garbage.
 """
 
 from __future__ import annotations
@@ -15,25 +16,28 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL
 
+from tasks.stage.execution.live_runs import attended
 from tasks.stage.execution.resources import Resources
-from tasks.stage.execution.run import PipelineRun, current_options, use_run
+from tasks.stage.execution.run import PipelineRun, RunStopped, current_options, use_run
 from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.execution.worker_pool import WorkerPool
 from tasks.stage.identity.digests import DigestCache
+from tasks.stage.identity.key import flatten
 from tasks.stage.identity.tracing.source import ROOT, Source
-from tasks.stage.recovery.watchdog import sweep_dead_runs, watched
+from tasks.stage.recovery.follower import followed, settle_earlier_runs
+from tasks.stage.recovery.servers import Servers
 from tasks.stage.store.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.store.origin import git_state, now
 from tasks.stage.store.store import Store
-from tasks.stage.system.interrupts import interrupts_recorded
+from tasks.stage.system.interrupts import raise_if_interrupted
 from tasks.stage.system.progress import log
-from tasks.stage.tracking.cost import Rates, total_cost
-from tasks.stage.tracking.exporter_process import ExporterProcess
-from tasks.stage.tracking.mlflow_exporter import flatten_parameters
+from tasks.stage.tracking.cost import Rates
+from tasks.stage.tracking.export import wait_until_exported
 
 ROOMS = ("flows", "tasks", "data", "model")
-MLFLOW = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
+EXPORT_SECONDS = 20.0
 
 
 def resolve(url: str, root: Path) -> str:
@@ -58,41 +62,45 @@ def open_run(
     tracking: str,
     resources: Resources,
     parameters: Mapping[str, object],
+    differences: Mapping[str, object] | None = None,
     code: Path = ROOT,
 ) -> Iterator[PipelineRun]:
     """Make a run current for the block.
 
-    `parameters`: the whole recipe as plain data, for the journal and MLflow; `code`: the repository whose code is executed.
+    `parameters`: the whole recipe as plain data; `differences`: what of it is no default, which MLflow shows, or else all of it; `code`:
+    the repository whose code is executed.
     """
     logging.getLogger("folio").setLevel(logging.INFO)
     options = current_options()
     opened = open_store(store, root, home)
     journal = Journal(opened)
-    record = new_run_record(name, parameters)
+    record = new_run_record(name, parameters, parameters if differences is None else differences)
     rates = Rates.model_validate(parameters.get("rates", {}))
     pool = WorkerPool(resources, home, opened)
     traces = TraceChecker(opened, _source(code, home, opened, planning=options.planning), home / "cache" / "traces")
-    run = PipelineRun(name, root, home, opened, resources, pool, options, None, record, traces, rates, journal.latest_positions(name))
+    before = journal.latest_positions(name)
+    run = PipelineRun(name, root, home, opened, resources, pool, options, record, traces, rates=rates, before=before)
     if options.planning:
         with use_run(run):
             yield run
         return
-    database = resolve(tracking, root) if tracking else ""
-    sweep_dead_runs(journal, database)
+    servers = Servers(mlflow=resolve(tracking, root) if tracking else "", prefect=PREFECT_API_URL.value() or "", home=home)
+    settle_earlier_runs(journal, servers)
+    run.tracked = bool(tracking)
     # In this order, since `folio gc` on an object store sees a run only by its lease.
-    with interrupts_recorded(), watched(opened, record, database), journal.running(record), opened.in_use(), pool:
-        if database:
-            run.exporter = ExporterProcess(database, name, home, opened.url)
-            tags = {
-                "mlflow.source.git.commit": record.git_commit,
-                "folio.git_dirty": str(record.git_dirty),
-                "folio.recipe": name,
-                "folio.run": record.id,
-            }
-            run.exporter.start(name, flatten_parameters(parameters), tags)
+    with (
+        attended(home, record, opened),
+        followed(opened, record, servers) as run.notify,
+        journal.running(record),
+        opened.in_use(),
+        pool,
+    ):
+        journal.owe(record.id, servers.of(record))
+        options.runs.append(run)
         try:
             with use_run(run):
                 yield run
+                raise_if_interrupted()
         except BaseException as error:
             _close_failed(run, error)
             raise
@@ -105,13 +113,14 @@ def _source(code: Path, home: Path, store: Store, *, planning: bool) -> Source:
     return Source.of(code, exclude=exclude) if planning else Source.snapshot(code, home / "cache" / "source", exclude=exclude)
 
 
-def new_run_record(name: str, parameters: Mapping[str, object]) -> RunRecord:
+def new_run_record(name: str, parameters: Mapping[str, object], differences: Mapping[str, object]) -> RunRecord:
     """Return the record of a run that begins now."""
     commit, dirty = git_state()
     started = now()
     return RunRecord(
         id=new_id(started),
         recipe=name,
+        argument=current_options().argument,
         status="running",
         started=started,
         host=socket.gethostname(),
@@ -119,6 +128,7 @@ def new_run_record(name: str, parameters: Mapping[str, object]) -> RunRecord:
         git_commit=commit,
         git_dirty=dirty,
         configuration=dict(parameters),
+        differences={name: text for path, value in differences.items() for name, text in flatten(value, path).items()},
         flow_run_id=str(flow_run.id or ""),
     )
 
@@ -127,8 +137,10 @@ def _close_failed(run: PipelineRun, error: BaseException) -> None:
     """Close a run that ended by an error; problems while closing become a note on the error, which matters more."""
     status: Status = "failed"
     message = " ".join(f"{type(error).__name__}: {error}".split())[:500]
-    if not isinstance(error, Exception):
-        # The run was asked to end: Ctrl-C, Prefect's termination signal, an exit.
+    if isinstance(error, RunStopped):
+        status, message = "stopped", str(error)
+    elif not isinstance(error, Exception):
+        # The run was asked to end: Ctrl-C, Prefect's termination or suspension, an exit.
         status, message = "stopped", _stop_message(run, error)
         log(f"{message}; run the same command again to continue")
     elif type(error).__module__.partition(".")[0] not in ROOMS and run.decisions:
@@ -145,26 +157,22 @@ def _stop_message(run: PipelineRun, error: BaseException) -> str:
         return "stopped before the first stage"
     last = run.decisions[-1].position
     kept = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
-    return f"stopped after {last}" if last in run.artifacts else f"{last.partition('[')[0]} was stopped{kept}"
+    return f"stopped after {last}{kept}" if last in run.artifacts else f"{last.partition('[')[0]} was stopped{kept}"
 
 
 def _close(run: PipelineRun, status: Status, error: str) -> None:
-    changes: dict[str, str] = {"status": status, "ended": now(), "error": error}
-    try:
-        if run.exporter is not None:
-            tags = {
-                "folio.reused": ", ".join(sorted(run.reused)),
-                "folio.executed": ", ".join(sorted(set(run.artifacts) - run.reused)),
-            }
-            reason = {"folio.stopped" if status == "stopped" else "folio.error": error} if error else {}
-            whole = total_cost(run.artifacts.values())
-            money = run.rates.price(whole)
-            spent = whole.model_dump() | ({} if money is None else {"money": money})
-            metrics = {f"cost.total.{name}": value for name, value in spent.items()}
-            closed = run.exporter.finish(status=MLFLOW[status], tags=tags | reason, metrics=metrics, artifacts=run.artifacts)
-            changes["mlflow_run_id"], run.registered = closed
-            for model in run.registered:
-                standing = f"is {model.alias}" if model.alias else "is not champion, since its gate was overruled"
-                log(f"register: {model.name} version {model.version} {standing}")
-    finally:
-        run.save(**changes)
+    run.save(status=status, ended=now(), error=error)
+    if status == "finished" and run.tracked and set(run.artifacts) - run.reused:
+        _wait_for_export(run)
+
+
+def _wait_for_export(run: PipelineRun) -> None:
+    """Wait a little until MLflow shows the run, so that its page is there and its models have versions; it may well be later."""
+    export = wait_until_exported(Journal(run.store), run.record.id, EXPORT_SECONDS)
+    if export is None or not export.complete:
+        why = f": {export.problem}" if export and export.problem else ""
+        log(f"MLflow does not show this run yet{why}. All of it is recorded in the store; `folio sync` tells MLflow later")
+        return
+    for model in run.registered:
+        standing = f"is {model.alias}" if model.alias else "is not champion, since its gate was overruled"
+        log(f"register: {model.name} version {export.versions[model.digest]} {standing}")

@@ -1,23 +1,23 @@
-"""Report what a stage does to MLflow, the journal and the terminal while a run goes on.
+"""Report what a stage does to the journal and the terminal while a run goes on.
 
-A stage has one child run in MLflow, opened when the first of its shards starts, or closed at once when all were reused; reused shards are
-reported in one line. The journal is written whenever something was executed, so the record of a run that is killed shows how far it came.
+The journal is written when a stage begins to execute and when it has ended, so the record of a run that is killed shows how far it came.
+Reused stages are written with the next one that executes, or at the run's end; reused shards are reported in one line.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Set
-from pathlib import Path
+from typing import Literal
 
 from tasks.stage.execution.plan import Decision
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.execution.stage_call import StageCall
+from tasks.stage.identity.key import stable
 from tasks.stage.store.artifact import Artifact
-from tasks.stage.store.journal import PositionRecord
+from tasks.stage.store.journal import PositionRecord, StageRecord
+from tasks.stage.store.origin import now
 from tasks.stage.system.progress import log
-from tasks.stage.tracking.exporter_process import TrackingError
-from tasks.stage.tracking.mlflow_exporter import model_files
 
 
 class RunReporter:
@@ -25,48 +25,32 @@ class RunReporter:
 
     on_terminal = True
 
-    def __init__(self, run: PipelineRun, position: str, key: str, parameters: Mapping[str, str]) -> None:
-        self._run, self._position, self._key, self._parameters = run, position, key, parameters
+    def __init__(self, run: PipelineRun, position: str, call: StageCall) -> None:
+        self._run, self._position, self._call = run, position, call
         self._opening = threading.Lock()
-        self._run_id = ""
 
-    def start(self) -> str:
-        """Open the stage's MLflow run, unless it is open; return its id, or "" without tracking."""
+    def start(self) -> None:
+        """Record that the stage executes, unless that is recorded."""
         with self._opening:
-            if not self._run_id and self._run.exporter is not None:
-                self._run_id = self._run.exporter.start_stage(self._position, self._key, self._parameters)
-            return self._run_id
+            if self._position not in self._run.stages:
+                self._record("executing", now())
+                self._run.save()
 
     def series(self, rows: list[tuple[str, float, int]]) -> None:
-        """Log (metric, value, step) rows to the stage's MLflow run."""
-        if self._run.exporter is not None and rows:
-            self._run.exporter.series(self.start(), rows)
-
-    def model(self, call: StageCall, digest: str, location: str, output: Path) -> tuple[str, Exception | None]:
-        """Create a LoggedModel. Returns the error of an unreachable database, so that the finished artifact is committed before it is
-        raised.
-        """
-        exporter = self._run.exporter
-        if exporter is None:
-            return "", None
-        run_id, model_id = self.start(), ""
-        try:
-            model_id = exporter.create_model(
-                self._position, run_id, {"folio.digest": digest, "folio.location": location}, dict(self._parameters)
-            )
-            exporter.finish_model(model_id, run_id, model_files(output))
-        except TrackingError as error:
-            return model_id, error
-        return model_id, None
+        """Record (metric, value, step) rows."""
+        if rows:
+            self._run.series.add(self._position, rows)
 
     def failed(self, error: BaseException) -> None:
-        """Report that the stage failed, or was stopped if the error is no Exception (Ctrl-C, a signal)."""
-        if self._run.exporter is not None and self._run_id:
+        """Record that the stage failed, or was stopped if the error is no Exception (Ctrl-C, a signal); the run's end is written soon."""
+        if begun := self._run.stages.get(self._position):
             notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
-            self._run.exporter.fail_stage(self._position, f"{type(error).__name__}: {error}{notes}", not isinstance(error, Exception))
+            message = " ".join(f"{type(error).__name__}: {error}{notes}".split())[:1000]
+            ended = {"status": "failed" if isinstance(error, Exception) else "stopped", "ended": now(), "error": message}
+            self._run.stages[self._position] = begun.model_copy(update=ended)
 
-    def done(self, made: Mapping[str, Artifact], executed: Set[str], decisions: Mapping[str, Decision], model_id: str) -> None:
-        """Report the artifacts of all shards. `executed`: positions that were executed; `model_id`: the model that was evaluated."""
+    def done(self, made: Mapping[str, Artifact], executed: Set[str], decisions: Mapping[str, Decision], retries: Mapping[str, int]) -> None:
+        """Record the artifacts of all shards. `executed`: positions that were executed; `retries`: how often each was run again."""
         run = self._run
         run.artifacts |= made
         reused = {position: artifact for position, artifact in made.items() if position not in executed}
@@ -82,16 +66,24 @@ class RunReporter:
                 action="executed" if position in executed else "reused",
                 causes=decision.causes,
                 accepted=decision.reason,
+                retries=retries[position],
             )
+        begun = run.stages.get(self._position)
+        self._record("executed" if executed else "reused", begun.began if begun else now(), now())
         self._log(made, reused, decisions)
-        if run.exporter is not None:
-            if executed:
-                run.exporter.finish_stage(self._position, list(made.values()), len(reused), model_id)
-            else:
-                reasons = {decision.reason for decision in decisions.values() if decision.reason}
-                run.exporter.reuse_stage(self._position, list(made.values()), "; ".join(sorted(reasons)))
         if executed:
             run.save()
+
+    def _record(self, status: Literal["executing", "executed", "reused"], began: str, ended: str = "") -> None:
+        given = stable(self._call.config, self._position) if status != "reused" else {}
+        self._run.stages[self._position] = StageRecord(
+            status=status,
+            began=began,
+            ended=ended,
+            key=self._call.decision.key,
+            config=given if isinstance(given, dict) else {},
+            is_model=self._call.is_model,
+        )
 
     def _log(self, made: Mapping[str, Artifact], reused: Mapping[str, Artifact], decisions: Mapping[str, Decision]) -> None:
         if len(made) > 1 and reused:

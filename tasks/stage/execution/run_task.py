@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from dataclasses import replace
 
 from prefect import task
 
@@ -16,20 +17,27 @@ from tasks.stage.execution.execute_stage import execute_stage
 from tasks.stage.execution.job import BufferedReporter, JobContext, Outcome, StageJob, WorkerMismatch
 from tasks.stage.execution.plan import find_reusable
 from tasks.stage.execution.prefect_cache import StageKey, VerifiedRecord
+from tasks.stage.execution.retrying import retries_so_far
 from tasks.stage.execution.stage_call import StageCall
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.store import Damaged
+from tasks.stage.system.interrupts import raise_if_interrupted
 from tasks.stage.system.progress import log
 
 
 @task(task_run_name="{position}", cache_policy=StageKey(), persist_result=True, result_serializer=VerifiedRecord())
 def run_task(position: str, key: str, job: StageJob) -> Outcome:
-    """Return the artifact of a key, found or made now."""
+    """Return the artifact of a key, found or made now, here or in a worker of another work pool."""
+    if job.pool:
+        from tasks.stage.execution.pools.run_side import run_in_pool
+
+        return replace(run_in_pool(job), retries=retries_so_far())
     return run_job(job)
 
 
 def run_job(job: StageJob) -> Outcome:
     """Return the artifact of a call, found or made now. Raises what the body raises, and WorkerMismatch in a worker that differs."""
+    raise_if_interrupted()
     context, call, position, key = job.context, job.call, job.call.decision.position, job.call.decision.key
     buffer = job.reporter if isinstance(job.reporter, BufferedReporter) else None
     if buffer is not None:
@@ -47,7 +55,7 @@ def run_job(job: StageJob) -> Outcome:
             log(f"{position}: {damage}; it was moved to {quarantined} and is made again")
         log(f"{position}: runs because {'; '.join(call.decision.causes[:3]) or 'its artifact is gone'}")
         artifact = execute_stage(context, call, job.resources, job.reporter)
-    return Outcome(artifact, executed=True, rows=tuple(buffer.rows) if buffer else ())
+    return Outcome(artifact, executed=True, rows=tuple(buffer.rows) if buffer else (), retries=retries_so_far())
 
 
 def _require_same_setup(context: JobContext, call: StageCall) -> None:

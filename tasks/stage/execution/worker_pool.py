@@ -15,10 +15,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from uuid import UUID
 
 from tasks.stage.execution.clusters import LIBRARIES, WorkerGroup, start_workers
 from tasks.stage.execution.job import Outcome, StageJob
 from tasks.stage.execution.resources import ClusterError, Resources
+from tasks.stage.execution.task_graph import TaskGraph
 from tasks.stage.store.store import Store
 from tasks.stage.system.interrupts import raise_if_interrupted
 from tasks.stage.system.progress import log
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from prefect.futures import PrefectFuture
 
     Future = PrefectFuture[Outcome]
+
+Done = Callable[[StageJob, Outcome, UUID], None]
 
 
 class WorkerPool:
@@ -60,8 +64,8 @@ class WorkerPool:
         """Return what each of this many shards may use."""
         return self.resources.shared(max(1, min(self.resources.cores, due)))
 
-    def run(self, task: Task[..., Outcome], jobs: Sequence[StageJob], done: Callable[[StageJob, Outcome], None]) -> None:
-        """Run all jobs, in any order, and call `done` after each.
+    def run(self, task: Task[..., Outcome], jobs: Sequence[StageJob], done: Done, graph: TaskGraph) -> None:
+        """Run all jobs, in any order, and call `done` after each with the id of its task run.
 
         Raises the first error, once the jobs that are running have ended.
         """
@@ -74,17 +78,17 @@ class WorkerPool:
                 raise_if_interrupted()
                 while queued and len(running) < workers.slots():
                     job = queued.pop(0)
-                    future: Future = workers.runner.submit(task, job.parameters())
+                    future: Future = workers.runner.submit(task, job.parameters(), dependencies=graph.inputs(job.call.given().values()))
                     running[future] = job
                     future.add_done_callback(ended.put)
                 future = ended.get()
                 job = running.pop(future)
-                done(job, _result(future, job))
+                done(job, _result(future, job), future.task_run_id)
         except BaseException:
             for future, job in running.items():
                 # Only the first error is raised; a shard that fails after it will fail again in the next run.
                 with suppress(Exception):
-                    done(job, future.result())
+                    done(job, future.result(), future.task_run_id)
             raise
 
     def _start(self, jobs: Sequence[StageJob]) -> WorkerGroup:

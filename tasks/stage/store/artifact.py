@@ -66,8 +66,9 @@ class Origin(BaseModel, frozen=True, extra="forbid"):
     git_commit: str
     git_dirty: bool
     packages: dict[str, str]
-    mlflow_run_id: str = ""
-    mlflow_model_id: str = ""
+    run_id: str = Field("", description="id in the journal of the run that made it; empty in records from before it was kept")
+    mlflow_run_id: str = Field("", description="only in records from before `run_id`")
+    mlflow_model_id: str = Field("", description="only in records from before `run_id`")
 
 
 class Artifact(BaseModel):

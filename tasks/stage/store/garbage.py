@@ -16,16 +16,19 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Literal
 
 from tasks.stage.store.acceptance import ACCEPTED, acceptances
+from tasks.stage.store.approval import APPROVED
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.index import NAME
 from tasks.stage.store.journal import RUNS, Journal, RunRecord
+from tasks.stage.store.origin import now
 from tasks.stage.store.retention import RetainedRun, needed_addresses, retained_runs
 from tasks.stage.store.store import DAMAGE_REPORT, STORE_LOCK, Store, StoreError
 from tasks.stage.store.traces import TRACES
@@ -61,16 +64,25 @@ class GarbageSurvey:
     garbage: tuple[Garbage, ...] = ()
 
 
-def collect_garbage(store: Store, *, delete: bool, keep: int, named: Sequence[str] = (), unrecorded: bool = False) -> GarbageSurvey:
+def collect_garbage(
+    store: Store,
+    *,
+    delete: bool,
+    keep: int,
+    named: Sequence[str] = (),
+    unrecorded: bool = False,
+    condemned: Mapping[str, str] = MappingProxyType({}),
+) -> GarbageSurvey:
     """Find garbage and, with `delete`, delete it.
 
     `keep`: finished runs to retain of each recipe; `named`: more runs to retain; `unrecorded`: delete artifacts older than the journal
-    too. Raises StoreError when a run is under way, LookupError when a named run does not exist.
+    too; `condemned`: address -> why, of artifacts that go whatever needs them. Raises StoreError when a run is under way, LookupError when
+    a named run does not exist.
     """
     if not delete:
-        return survey_garbage(store, keep=keep, named=named, unrecorded=unrecorded)
+        return survey_garbage(store, keep=keep, named=named, unrecorded=unrecorded, condemned=condemned)
     with exclusive_use(store):
-        found = survey_garbage(store, keep=keep, named=named, unrecorded=unrecorded)
+        found = survey_garbage(store, keep=keep, named=named, unrecorded=unrecorded, condemned=condemned)
         for garbage in found.garbage:
             store.discard(garbage.path)
         if store.integrity.digests is not None:
@@ -78,26 +90,35 @@ def collect_garbage(store: Store, *, delete: bool, keep: int, named: Sequence[st
     return found
 
 
-def survey_garbage(store: Store, *, keep: int, named: Sequence[str] = (), unrecorded: bool = False) -> GarbageSurvey:
+def survey_garbage(
+    store: Store,
+    *,
+    keep: int,
+    named: Sequence[str] = (),
+    unrecorded: bool = False,
+    condemned: Mapping[str, str] = MappingProxyType({}),
+) -> GarbageSurvey:
     """Find garbage without deleting anything. Raises LookupError when a named run does not exist."""
     journal = Journal(store)
     runs = journal.records()
     artifacts = list(store.records())
-    if not runs:
+    if not runs and not condemned:
         return GarbageSurvey(False, artifacts=len(artifacts), size=sum(map(_size, artifacts)))
     retained = retained_runs(runs, keep, {journal.get(text).id for text in named}, {run.id for run in runs if journal.alive(run)})
     users = {recorded.location: run for run in reversed(runs) for recorded in run.positions.values()}
-    older = [] if unrecorded else [a for a in artifacts if a.location not in users and a.origin.created < runs[-1].started]
+    first = runs[-1].started if runs else now()
+    older = [] if unrecorded else [a for a in artifacts if a.location not in users and a.origin.created < first]
     roots = {recorded.location for found in retained for recorded in found.run.positions.values()}
     roots |= {recorded.address for found in retained for recorded in found.run.positions.values()}
     roots |= {registered.location for run in runs for registered in run.registered} | {artifact.location for artifact in older}
-    needed = needed_addresses(artifacts, roots)
+    needed = needed_addresses(artifacts, roots) - condemned.keys()
     staying = [artifact for artifact in artifacts if artifact.address in needed]
     going = sorted((a for a in artifacts if a.address not in needed), key=lambda a: a.origin.created, reverse=True)
     unfinished = [datetime.fromisoformat(found.run.started).timestamp() for found in retained if found.run.status != "finished"]
     stages = {artifact.stage for artifact in artifacts} | {recorded.stage for run in runs for recorded in run.positions.values()}
     rest = other_garbage(store, stages, staying, min(unfinished, default=float("inf")))
-    garbage = (*(Garbage("artifact", a.location, _size(a), _why(users.get(a.location))) for a in going), *rest)
+    reasons = {a.address: condemned.get(a.address) or _why(users.get(a.location)) for a in going}
+    garbage = (*(Garbage("artifact", a.location, _size(a), reasons[a.address]) for a in going), *rest)
     return GarbageSurvey(True, tuple(retained), len(staying), sum(map(_size, staying)), len(older), garbage)
 
 
@@ -217,7 +238,7 @@ def _partial_files(store: Store) -> Iterator[Garbage]:
     """Yield files whose writer was killed; their names begin with a dot until they are complete."""
     if store.local_root is None:
         return
-    for folder in (RUNS, ACCEPTED, TRACES):
+    for folder in (RUNS, ACCEPTED, APPROVED, TRACES):
         for path in sorted((store.local_root / folder).glob(".*.json-*")):
             yield Garbage("half-written file", f"{folder}/{path.name}", path.stat().st_size, "its writer was killed")
 

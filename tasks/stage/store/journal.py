@@ -1,5 +1,6 @@
 """The journal of runs: one JSON object a run, in the store itself, so that what ran, why and with what result needs no server.
 
+Beside the record of a run, `<id>.json`, lie what MLflow was told of it, `<id>.mlflow.json`, and until that is all, `<id>.untold`.
 A record is written whole or not at all. A run that is `running` holds a lock for its whole life, so that a run whose process died can be
 recognized (`alive`): at once on a disk, within the time of a lease on an object store. An unreadable record is skipped with a warning that
 names it. Listing costs about 0.2 ms a record; MLflow and Prefect are never asked.
@@ -7,75 +8,28 @@ names it. Listing costs about 0.2 ms a record; MLflow and Prefect are never aske
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import groupby, islice
-from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import ValidationError
 
+from tasks.stage.store.run_record import ExportRecord, PositionRecord, RegisteredModel, RunRecord, StageRecord, Status
 from tasks.stage.store.store import Store, StoreError
 from tasks.stage.system.locks import is_leased, is_locked, lease_lock, local_lock
+from tasks.stage.system.nearest import did_you_mean
 from tasks.stage.system.progress import log
 
+__all__ = ["RUNS", "ExportRecord", "Journal", "PositionRecord", "RegisteredModel", "RunRecord", "StageRecord", "Status", "new_id"]
+
 RUNS = ".runs"
+EXPORT, OWED = ".mlflow.json", ".untold"
 READERS = 16
 SECOND = len("20261125T130501")
-Status = Literal["running", "finished", "failed", "stopped", "crashed"]
-
-
-class PositionRecord(BaseModel, frozen=True, extra="forbid"):
-    """The artifact that a run had at one position of its flow."""
-
-    stage: str
-    key: str
-    address: str = ""
-    digest: str
-    location: str
-    action: Literal["reused", "executed"]
-    causes: tuple[str, ...] = Field((), description="why it ran; empty when it was reused")
-    accepted: str = Field("", description="reason given when a changed identity was accepted as giving the same output; empty: none was")
-
-    @model_validator(mode="after")
-    def _known_by_key(self) -> PositionRecord:
-        """Before traces were recorded, an artifact was known by its key."""
-        if not self.address:
-            object.__setattr__(self, "address", self.key)
-        return self
-
-
-class RegisteredModel(BaseModel, frozen=True, extra="forbid"):
-    """A version in the model registry that a run created or found."""
-
-    name: str
-    version: str
-    alias: str = ""
-    location: str = Field(description="of the exported artifact in the store")
-    digest: str
-
-
-class RunRecord(BaseModel, frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True):
-    """One pipeline run."""
-
-    format: int = 1
-    id: str = Field(description="UTC second of the start and six random hex digits: 20261125T130501-3fa2bc")
-    recipe: str = Field(description="name of the recipe")
-    status: Status
-    started: str = Field(description="UTC time, ISO 8601")
-    ended: str = Field("", description="UTC time, ISO 8601; empty while it runs")
-    error: str = Field("", description="one line; empty unless the run failed")
-    host: str
-    pid: int
-    git_commit: str
-    git_dirty: bool
-    configuration: dict[str, Any] = Field(description="the whole recipe as plain data")
-    mlflow_run_id: str = ""
-    flow_run_id: str = ""
-    positions: dict[str, PositionRecord] = Field(default_factory=dict, alias="places")
-    registered: tuple[RegisteredModel, ...] = ()
 
 
 def new_id(started: str) -> str:
@@ -144,9 +98,53 @@ class Journal:
         if self.store.fs.exists(lock):
             self.store.fs.rm_file(lock)
 
+    def exported(self, run_id: str) -> ExportRecord | None:
+        """Return what MLflow was told of a run; None when it was told nothing."""
+        content = self.store.get(f"{RUNS}/{run_id}{EXPORT}")
+        return ExportRecord.model_validate_json(content) if content is not None else None
+
+    def write_export(self, run_id: str, record: ExportRecord) -> None:
+        """Record what MLflow was told of a run."""
+        self.store.put(f"{RUNS}/{run_id}{EXPORT}", record.model_dump_json(indent=1).encode(), f"the export record of run {run_id}")
+
+    def owe(self, run_id: str, servers: Iterable[str]) -> None:
+        """Note more servers that have yet to be told how a run went: MLflow's database, Prefect's address."""
+        self._write_owed(run_id, self._owed(run_id) | set(map(_mark, servers)))
+
+    def owes(self, run_id: str, server: str) -> bool:
+        """Return whether a server has yet to be told how a run went."""
+        return _mark(server) in self._owed(run_id)
+
+    def settle(self, run_id: str, server: str) -> None:
+        """Note that a server was told how a run went."""
+        owed = self._owed(run_id)
+        if _mark(server) in owed:
+            self._write_owed(run_id, owed - {_mark(server)})
+
+    def _owed(self, run_id: str) -> set[str]:
+        content = self.store.get(f"{RUNS}/{run_id}{OWED}")
+        return set(content.decode().splitlines()) if content is not None else set()
+
+    def _write_owed(self, run_id: str, marks: set[str]) -> None:
+        if marks:
+            self.store.put(f"{RUNS}/{run_id}{OWED}", "\n".join(sorted(marks)).encode(), f"a note on run {run_id}")
+        elif self.store.fs.exists(path := f"{self.folder}/{run_id}{OWED}"):
+            self.store.fs.rm_file(path)
+
+    def owing(self) -> list[str]:
+        """Return the ids of the runs that have ended, oldest first, of which some server has yet to be told."""
+        names = set(self.store.names(RUNS))
+        return sorted(run_id for run_id in (n.removesuffix(OWED) for n in names if n.endswith(OWED)) if f"{run_id}.lock" not in names)
+
     def records(self) -> list[RunRecord]:
         """Return every run, newest first."""
         return sorted(self._read(self._ids()), key=_start_order, reverse=True)
+
+    def newest(self) -> Iterator[RunRecord]:
+        """Yield the runs, newest first; reads hardly more of them than are asked for."""
+        ids = self._ids()
+        for start in range(0, len(ids), READERS):
+            yield from self._read(ids[start : start + READERS])
 
     def latest(self, recipe: str) -> RunRecord | None:
         """Return the newest run of a recipe, however it ended; reads no older ones."""
@@ -171,11 +169,16 @@ class Journal:
         """Return the run that `find` finds. Raises LookupError naming `text` when there is none."""
         found = self.find(text)
         if found is None:
+            hint = did_you_mean(text, dict.fromkeys(record.recipe for record in self.records()))
             raise LookupError(
-                f"{self.store.url} has no run {text!r}: give a run's id or the beginning of it, its MLflow or flow run id, "
+                f"{self.store.url} has no run {text!r}{hint or '.'} Give a run's id or the beginning of it, its MLflow or flow run id, "
                 "or a recipe, such as universe for its newest run or universe~1 for the one before."
             )
         return found
+
+    def read(self, run_id: str) -> RunRecord | None:
+        """Return the record of a run as it is now; None when there is none that can be read."""
+        return next(self._read([run_id]), None) if run_id in self._ids() else None
 
     def find(self, text: str) -> RunRecord | None:
         """Return the run with this id, unambiguous beginning of an id, MLflow or flow run id, or recipe; None when there is none.
@@ -199,13 +202,14 @@ class Journal:
 
     def _ids(self) -> list[str]:
         """Return the ids of runs, newest second first."""
-        return sorted((name.removesuffix(".json") for name in self.store.names(RUNS) if name.endswith(".json")), reverse=True)
+        names = (name.removesuffix(".json") for name in self.store.names(RUNS) if name.endswith(".json"))
+        return sorted((name for name in names if "." not in name), reverse=True)
 
     def _read(self, ids: Iterable[str]) -> Iterator[RunRecord]:
-        def content(run_id: str) -> bytes | OSError:
+        def content(run_id: str) -> tuple[bytes, ExportRecord | None] | Exception:
             try:
-                return bytes(self.store.fs.cat_file(f"{self.folder}/{run_id}.json"))
-            except OSError as error:
+                return bytes(self.store.fs.cat_file(f"{self.folder}/{run_id}.json")), self.exported(run_id)
+            except (OSError, ValidationError) as error:
                 return error
 
         wanted = list(ids)
@@ -213,11 +217,24 @@ class Journal:
         with ThreadPoolExecutor(1 if self.store.local_root is not None else READERS) as readers:
             for run_id, found in zip(wanted, readers.map(content, wanted), strict=True):
                 try:
-                    if isinstance(found, OSError):
+                    if isinstance(found, Exception):
                         raise found
-                    yield RunRecord.model_validate_json(found)
+                    yield _as_exported(RunRecord.model_validate_json(found[0]), found[1])
                 except (ValidationError, OSError) as error:
                     log(f"the record of run {run_id} in {self.folder} can't be read ({type(error).__name__}) and is skipped")
+
+
+def _as_exported(record: RunRecord, export: ExportRecord | None) -> RunRecord:
+    """Add to a record what MLflow calls the run and the versions of its models."""
+    if export is None:
+        return record
+    named = tuple(model.model_copy(update={"version": export.versions.get(model.digest, model.version)}) for model in record.registered)
+    return record.model_copy(update={"mlflow_run_id": export.mlflow_run_id or record.mlflow_run_id, "registered": named})
+
+
+def _mark(server: str) -> str:
+    """Identify a server without its address, which may hold a password."""
+    return hashlib.sha256(server.encode()).hexdigest()
 
 
 def _start_order(record: RunRecord) -> tuple[str, str]:

@@ -19,8 +19,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def origin(mlflow_run_id: str, mlflow_model_id: str) -> Origin:
-    """Describe this moment, this machine and this code as the origin of an artifact."""
+def origin(run_id: str) -> Origin:
+    """Describe this moment, this machine, this code and a run as the origin of an artifact."""
     commit, dirty = git_state()
     return Origin(
         created=now(),
@@ -29,8 +29,7 @@ def origin(mlflow_run_id: str, mlflow_model_id: str) -> Origin:
         git_commit=commit,
         git_dirty=dirty,
         packages=installed(),
-        mlflow_run_id=mlflow_run_id,
-        mlflow_model_id=mlflow_model_id,
+        run_id=run_id,
     )
 
 

@@ -22,7 +22,7 @@ from tasks.stage.identity.digests import DigestCache, hash_file, hash_files
 from tasks.stage.store.artifact import RECORD, Artifact, ArtifactPart
 from tasks.stage.store.index import ADDRESS_DIGITS, Damaged, StoreIndex
 from tasks.stage.store.integrity import IntegrityChecker
-from tasks.stage.system.atomic_files import fsync_tree, move_if_absent, remove, replace_directory, write_atomically
+from tasks.stage.system.atomic_files import fsync_tree, move_if_absent, remove, replace_directory, share_tree, write_atomically
 from tasks.stage.system.locks import is_leased, lease_lock, local_lock, shared_lock, try_lock
 from tasks.stage.system.progress import log
 
@@ -136,6 +136,7 @@ class Store:
         with self._store_errors(artifact.location):
             if self.local_root is not None:
                 # The files reach the disk before the record, or a power cut could leave a record of lost bytes.
+                share_tree(made)
                 fsync_tree(made)
                 replace_directory(made, Path(target))
                 write_atomically(Path(target) / RECORD, record)

@@ -28,6 +28,15 @@ def fsync_tree(directory: Path) -> None:
             os.close(handle)
 
 
+def share_tree(directory: Path) -> None:
+    """Let others read what a directory holds as far as they may read the directory: some libraries write files for their owner alone."""
+    for path in directory.rglob("*"):
+        mode = path.stat().st_mode
+        wanted = mode | directory.stat().st_mode & (0o777 if path.is_dir() else 0o666)
+        if wanted != mode:
+            path.chmod(wanted)
+
+
 def replace_directory(made: Path, final: Path) -> None:
     """Move a directory to `final`, deleting what is there."""
     final.parent.mkdir(parents=True, exist_ok=True)

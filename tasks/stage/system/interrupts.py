@@ -1,60 +1,214 @@
-"""Remember an interrupt that Python loses.
+"""Signals that ask a process to stop: Ctrl-C, SIGTERM and a hang-up. None is lost, wherever Python is when it arrives.
 
-A signal handler runs between two instructions of the main thread, wherever that is. In a finalizer or a callback of the garbage collector,
-Python prints the exception of the handler and goes on. So the signal is recorded before its handler runs, and a run checks for it before
-it starts anything new.
+The first one raises `Interrupted` in the main thread; while that error travels, later ones raise nothing, so that closing in order is not
+disturbed. Python drops an error raised in a finalizer, and a library may catch one and go on. So a thread reads each signal as it arrives,
+whatever handler a library has set meanwhile, and sends it again once the error is gone although the block goes on; and a run asks
+`raise_if_interrupted` before it starts anything new. A signal that is ignored stays so: Ctrl-C in the background of a script, SIGHUP under
+nohup.
 """
 
 from __future__ import annotations
 
+import os
+import select
 import signal
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
+from typing import Any
 
-_received: Callable[[], object] | None = None
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+AGAIN_SECONDS = 1.0
+Handler = Callable[[int, FrameType | None], object]
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked this process to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Stops:
+    """The signals of a block. `number`: the first that arrived, 0 if none has."""
+
+    def __init__(self, heard: Callable[[int, int], None]) -> None:
+        self.number = 0
+        self._heard, self._main = heard, threading.get_ident()
+        self._error: Callable[[], object] | None = None
+        self._closing = False
+        self._sent_again: list[int] = []
+        self._counts: dict[int, int] = dict.fromkeys(STOPPING, 0)
+        self._reading = threading.Lock()
+        self._reader, self._writer = os.pipe()
+        for end in (self._reader, self._writer):
+            os.set_blocking(end, False)
+        # Python writes the number of each signal into this pipe as it arrives; handlers run only when the main thread runs Python.
+        self._wakeup = signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
+        threading.Thread(target=self._listen, daemon=True, name="folio-signals").start()
+        self._unraisable, sys.unraisablehook = sys.unraisablehook, self._dropped
+        self._handlers: dict[int, Any] = {}
+        for number in STOPPING:
+            # The handler of whoever runs this process, such as Prefect's worker, stays.
+            if (handler := signal.getsignal(number)) in (signal.SIG_DFL, signal.default_int_handler):
+                self._handlers[number] = handler
+                signal.signal(number, partial(self._handle, None))
+
+    def catch(self) -> None:
+        """Handle the signals that a library, such as Prefect in a flow, has taken over; its handler is called by ours."""
+        for number in self._handlers:
+            handler = signal.getsignal(number)
+            if callable(handler) and not (isinstance(handler, partial) and handler.func == self._handle):
+                signal.signal(number, partial(self._handle, handler))
+
+    def close(self) -> None:
+        """Raise nothing from here on: what the signal asked for is being done."""
+        self._closing = True
+
+    def ignore(self) -> None:
+        """Ignore the signals until the process ends."""
+        self.close()
+        self._handlers.clear()
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_IGN)
+
+    def end(self) -> None:
+        """Put everything back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup)
+        os.close(self._writer)
+        sys.unraisablehook = self._unraisable
+
+    def again(self) -> None:
+        """Raise the error of a signal that has arrived, unless it is on its way already."""
+        if self.number:
+            self._handle(None, self.number, None)
+
+    def record(self, number: int) -> None:
+        """Record that a signal has arrived."""
+        self.number = self.number or number
+
+    def _handle(self, foreign: Handler | None, number: int, frame: FrameType | None) -> None:
+        self.record(number)
+        if self._closing or (self._error is not None and self._error() is not None):
+            return
+        try:
+            if foreign is None:
+                raise Interrupted(number)
+            foreign(number, frame)
+        except BaseException as error:
+            try:
+                self._error = weakref.ref(error)
+            except TypeError:  # an error of C code can't be followed; the run's own questions find the signal
+                self._error = lambda: True
+            raise
+
+    def hear(self) -> bool:
+        """Take note of the signals that have arrived, and return whether more may follow."""
+        with self._reading:
+            try:
+                received = os.read(self._reader, 64)
+            except BlockingIOError:
+                return True
+            for number in received:
+                if number in self._sent_again:
+                    self._sent_again.remove(number)
+                elif number in self._counts and signal.getsignal(number) is not signal.SIG_IGN:
+                    self._counts[number] += 1
+                    self.record(number)
+                    self._heard(number, self._counts[number])
+        return bool(received)
+
+    def _listen(self) -> None:
+        while True:
+            going_on = self.number and not self._closing
+            if select.select([self._reader], [], [], AGAIN_SECONDS if going_on else None)[0]:
+                if not self.hear():
+                    os.close(self._reader)
+                    return
+            elif self._error is not None and self._error() is None and not self._closing:
+                self._sent_again.append(self.number)
+                signal.pthread_kill(self._main, self.number)
+
+    def _dropped(self, dropped: Any) -> None:
+        """Stay silent about our own error in a finalizer, since it will be raised again."""
+        if not isinstance(dropped.exc_value, Interrupted):
+            self._unraisable(dropped)
+
+
+_stops: Stops | None = None
 
 
 @contextmanager
-def interrupts_recorded() -> Iterator[None]:
-    """Record SIGINT and SIGTERM in the block. Does nothing outside the main thread, which receives all signals, or if they are ignored."""
+def interrupts_recorded(heard: Callable[[int, int], None] = lambda number, count: None) -> Iterator[Stops | None]:
+    """Raise `Interrupted` in the block when a signal asks to stop. Yields None outside the main thread, which receives all signals.
+
+    `heard` is called at once, in another thread, with a signal's number and how often it has come. Blocks may be nested: when the inner one
+    is left after a signal, that has been heeded, and nothing is raised again.
+    """
+    global _stops
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield None
         return
-    global _received
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number, handler in before.items():
-        if callable(handler):
-            signal.signal(number, partial(_record, handler))
+    if _stops is not None:
+        _stops.catch()
+        try:
+            yield _stops
+        finally:
+            if _stops.number:
+                _stops.close()
+        return
+    _stops = Stops(heard)
     try:
-        yield
+        yield _stops
     finally:
-        _received = None
-        for number, handler in before.items():
-            if callable(handler):
-                signal.signal(number, handler)
+        _stops.end()
+        _stops = None
 
 
 def raise_if_interrupted() -> None:
-    """Run the handler of a recorded signal again, which raises what it raised before: KeyboardInterrupt for Ctrl-C."""
-    if _received is not None:
-        _received()
+    """Raise the error of a signal that has arrived in the block, if Python or a library has lost it."""
+    if _stops is not None:
+        _stops.again()
 
 
 def was_interrupted() -> bool:
     """Return whether a signal has arrived in the block."""
-    return _received is not None
+    return _stops is not None and _stops.number != 0
 
 
 def record_interrupt() -> None:
-    """Record an interrupt that arrived in another process of the run; `raise_if_interrupted` will raise KeyboardInterrupt."""
-    global _received
-    _received = partial(signal.default_int_handler, signal.SIGINT, None)
+    """Record an interrupt that arrived in another process of the run; `raise_if_interrupted` will raise it."""
+    if _stops is not None:
+        _stops.record(signal.SIGINT)
 
 
-def _record(handler: Callable[[int, FrameType | None], object], number: int, frame: FrameType | None) -> None:
-    global _received
-    _received = partial(handler, number, None)
-    handler(number, frame)
+@contextmanager
+def interrupts_kept_away() -> Iterator[None]:
+    """Let threads started in the block, and processes that these start, receive no Ctrl-C and no hang-up: they are for the run alone."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _forget_in_child() -> None:
+    """A forked process must not write its signals into the pipe of its parent."""
+    global _stops
+    if _stops is not None:
+        _stops = None
+        with suppress(ValueError):
+            signal.set_wakeup_fd(-1)
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -1,4 +1,4 @@
-"""Progress of a long step and the time left: one changing line on a terminal, a line now and then in a log.
+"""Progress of a long step and the time left: a bar or one changing line on a terminal, a line now and then in a log.
 
 At most ten updates a second on a terminal, elsewhere at most one line in `LOG_SECONDS`; the last step is always shown. The time left comes
 from the caller, or is extrapolated from the time spent once a tenth of the steps is done; before that it is left out.
@@ -7,8 +7,12 @@ from the caller, or is extrapolated from the time spent once a tenth of the step
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Protocol, TextIO
 
 LOG_SECONDS = 10.0
 GUESS_FROM = 0.1  # share of the steps; any earlier, start-up time would be extrapolated
@@ -25,6 +29,73 @@ def format_duration(seconds: float) -> str:
     whole = max(0, round(seconds))
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+class Display(Protocol):
+    """What draws progress on a terminal and prints lines beside it."""
+
+    def show(self, label: str, done: int, total: int, note: str, seconds_left: float | None) -> None:
+        """Draw how far a step is."""
+
+    def stage_done(self, position: str) -> None:
+        """Count a stage of the run."""
+
+    def write(self, line: str) -> None:
+        """Print a line."""
+
+    def hidden(self) -> AbstractContextManager[None]:
+        """Draw nothing during the block."""
+
+
+_displays: list[Display] = []
+
+
+@contextmanager
+def shown_on(display: Display) -> Iterator[None]:
+    """Let a display draw this process's progress and print its log during the block."""
+    _displays.append(display)
+    try:
+        yield
+    finally:
+        _displays.remove(display)
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Leave the terminal to the block, which asks a person something."""
+    with ExitStack() as hidden:
+        for display in _displays[-1:]:
+            hidden.enter_context(display.hidden())
+        yield
+
+
+def announce(text: str) -> None:
+    """Say something at once, from any thread, whatever else is being written: beside the bars if there are any."""
+    for display in _displays[-1:]:
+        display.write(text)
+        return
+    os.write(1, f"\r\x1b[2K  {text}".encode())
+
+
+def stage_done(position: str) -> None:
+    """Count a stage of the run, reused or made, where a display counts them."""
+    for display in _displays[-1:]:
+        display.stage_done(position)
+
+
+class TerminalHandler(logging.StreamHandler[TextIO]):
+    """Prints folio's own log lines without decoration: beside the bars if there are any, else in place of a line of progress."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        if _displays:
+            _displays[-1].write(record.getMessage())
+            return
+        super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the message, which erases a line of progress on a terminal."""
+        return f"\r\x1b[2K{record.getMessage()}" if self.stream.isatty() else record.getMessage()
 
 
 class ProgressMeter:
@@ -45,13 +116,16 @@ class ProgressMeter:
         elapsed = now - self.started
         if seconds_left is None and done >= total * GUESS_FROM:
             seconds_left = elapsed / done * (total - done)
+        for display in _displays[-1:] if self.terminal else ():
+            display.show(self.label, done, total, note, seconds_left)
         left = "" if seconds_left is None else f", {format_duration(seconds_left)} left"
         text = f"{self.label}: {done}/{total}{' ' + note if note else ''}, {format_duration(elapsed)} spent{left}"
         if self.terminal and done < total:
-            sys.stdout.write(f"\r\x1b[2K  {text}")
-            sys.stdout.flush()
+            if not _displays:
+                sys.stdout.write(f"\r\x1b[2K  {text}")
+                sys.stdout.flush()
             return
-        if self.terminal:
+        if self.terminal and not _displays:
             sys.stdout.write("\r\x1b[2K")
             sys.stdout.flush()
         log(f"  {text}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def test_the_recipe_loads_finds_exactly_these_texts_and_says_what_was_seen(tmp_p
     assert isinstance(source, FilesSource)
     assert set(find_files(source, Path(recipe.root))) == set(names)
     assert said.startswith(f"{len(names)} texts, ")
-    assert f"folio run {folder / 'recipe.yaml'}" in said
+    assert f"folio run {shlex.quote(str(folder / 'recipe.yaml'))}" in said
     assert recipe.name == "my_books"
     assert recipe.split.mode == ("all_train" if len(names) < 3 else "fractions")
 

@@ -53,7 +53,7 @@ WRONG = [
     (
         RECURRENT,
         {"model": {"kind": "reccurent"}},
-        "model: Input tag 'reccurent' found using 'kind' does not match any of the expected tags",
+        "model.kind: there is no 'reccurent' here; did you mean recurrent?",
     ),
     (RECURRENT, {"export": {}}, "export.format=huggingface writes a Llama, and model.kind=recurrent makes another network"),
     (

@@ -37,9 +37,9 @@ WRONG = [
     ("release.variants=[{kind: int8}, {kind: int4, name: tokenizer}]", "called 'tokenizer', a name that the flow itself uses"),
     ("release.variants=[{kind: int8, group_size: 32}]", "release.variants.0.int8.group_size: unknown key (value 32); known keys here"),
     ("release.variants=[{kind: int4, group_sise: 32}]", "group_sise: unknown key (value 32); did you mean group_size?"),
-    ("release.variants=[{kind: int3}]", "Input tag 'int3' found using 'kind' does not match any of the expected tags: 'int8', 'int4'"),
+    ("release.variants=[{kind: int3}]", "release.variants.0.kind: there is no 'int3' here; did you mean int8 or int4?"),
     ("release.variants=[{name: int8}]", "release.variants.0: no kind"),
-    ("release.variants=[{kind: int8, name: ../x}]", "name: String should match pattern"),
+    ("release.variants=[{kind: int8, name: ../x}]", "name: takes small letters, digits"),
     (f"release.variants=[{SMALL}]", "names 'int8.questions.heldout', but what is measured there is release and release.variants (small)"),
     ("release.variants=[]", "release.variants (none); change the bound, or add the variant"),
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.services import servers
+from flows.services import processes, servers
 from flows.services.servers import ServiceError
 
 
@@ -94,22 +94,49 @@ def test_services_start_once_listen_on_loopback_alone_and_stop(monkeypatch: pyte
             first, second = pool.map(lambda _: servers.ensure_prefect(), range(2))
         assert first == second
         assert servers.answers(first)
-        (pid,) = servers.started().values()
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        (server,) = processes.started().values()
+        family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
         held = [held for process in family for held in process.net_connections("inet") if held.status == psutil.CONN_LISTEN]
         assert {(listening.laddr.ip, listening.laddr.port) for listening in held} == {("127.0.0.1", first.port)}
     finally:
-        stopped = servers.stop()
+        stopped = processes.stop()
     assert stopped == ["Prefect server"]
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family)
     assert not servers.answers(first)
-    assert servers.stop() == []
+    assert processes.stop() == []
 
 
 def test_stopping_spares_a_process_that_reuses_a_dead_service_s_id(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
     with psutil.Popen(["sleep", "60"], start_new_session=True) as stranger:
-        servers.remember(servers.prefect_server(), stranger.pid)
-        assert servers.stop() == []
+        processes.remember("Prefect server", stranger.pid, "")
+        record = tmp_path / "services.json"
+        record.write_text(record.read_text().replace('"began": ', '"began": 1'))
+        assert processes.stop() == []
         assert stranger.is_running()
         stranger.kill()
+
+
+def test_the_server_of_another_home_is_named_and_not_adopted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    homes = tmp_path / "one home", tmp_path / "another"
+    monkeypatch.setenv("FOLIO_PREFECT_PORT", str(free_port()))
+    for name, home in zip(("PREFECT_HOME", "FOLIO_HOME"), (homes[0] / "prefect", homes[0]), strict=True):
+        monkeypatch.setenv(name, str(home))
+    homes[0].mkdir()
+    servers.ensure_prefect()
+    try:
+        monkeypatch.setenv("FOLIO_HOME", str(homes[1]))
+        monkeypatch.setenv("PREFECT_HOME", str(homes[1] / "prefect"))
+        with pytest.raises(ServiceError, match=r"is not this home's: pid \d+ \(.*prefect server start") as refused:
+            servers.ensure_prefect()
+        assert f"FOLIO_HOME='{homes[0]}' folio down" in str(refused.value)
+        assert "FOLIO_PREFECT_PORT=<port>" in str(refused.value)
+        assert processes.stop() == []
+        monkeypatch.setenv("FOLIO_HOME", str(homes[0]))
+        monkeypatch.setenv("PREFECT_HOME", str(homes[0] / "prefect"))
+        (homes[0] / "services.json").unlink()
+        servers.ensure_prefect()
+        assert list(processes.started()) == ["Prefect server"], "its own server is known again, though its record is lost"
+    finally:
+        monkeypatch.setenv("FOLIO_HOME", str(homes[0]))
+        processes.stop()

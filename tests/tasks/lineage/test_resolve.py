@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from flows.cli.snapshot import find_in_store
 from tasks.lineage.resolve import resolve
 from tasks.stage.store.journal import Journal
 from tests.tasks.lineage.corpus_store import ALICE, COPY, TEXTS, Corpus
@@ -97,6 +99,17 @@ def test_an_ambiguous_document_name_is_an_error_that_lists_the_candidates(corpus
         resolve(corpus.snapshot, "alice.txt")
     assert "books/old/alice.txt" in str(error.value)
     assert resolve(corpus.snapshot, COPY).kind == "document"
+
+
+def test_a_file_or_folder_of_somebody_else_is_said_to_be_none_of_folio_s(corpus: Corpus, tmp_path: Path) -> None:
+    (tmp_path / "alien.safetensors").write_bytes(b"\x00\xff weights of another house")
+    (tmp_path / "empty").touch()
+    (tmp_path / "folder").mkdir()
+    for name, why in (("alien.safetensors", "its sha256, [0-9a-f]{16}..., is that of no file of the 15 artifacts"),
+                      ("empty", "its sha256, e3b0c44298fc1c14"), ("folder", "it is no folder of the 15 artifacts")):  # fmt: skip
+        for ask in (partial(resolve, corpus.snapshot), partial(find_in_store, corpus.snapshot)):
+            with pytest.raises(LookupError, match=f"{name} was not made by folio: {why}.*, and no document was read from"):
+                ask(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("name", ["", "clean", "0000000", "no/such-artifact", "/no/such/file", "books~7", "folio-books/9"])

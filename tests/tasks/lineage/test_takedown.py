@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 from tasks.lineage.documents import find_document
-from tasks.lineage.takedown import Takedown, instructions, plan_takedown, takedown_json
+from tasks.lineage.removal import instructions
+from tasks.lineage.takedown import Takedown, plan_takedown
+from tasks.lineage.takedown_json import takedown_json
 from tasks.stage.store.store import Store
 from tests.tasks.lineage.corpus_store import ALICE, COPY, MOBY, PRIDE, SHORT, TALE, TEXTS, Corpus, shard_of
 from tests.tasks.lineage.edited_corpus import IDS, EditedCorpus
@@ -172,13 +174,13 @@ def test_the_document_s_shard_and_everything_after_it_may_rerun(corpus: Corpus) 
 
 def test_the_instructions_name_the_file_the_ids_the_commands_and_the_versions(corpus: Corpus) -> None:
     corpus.record("20261125T130501-3fa2bc")
-    steps = "\n".join(instructions(takedown_of(corpus, ALICE)))
+    steps = "\n".join(map(str, instructions(takedown_of(corpus, ALICE))))
     ids = json.dumps([ALICE, COPY])
     assert "delete or move the file alice.txt of source books" in steps
     assert f"ingest.without: {ids}" in steps
     assert f"folio plan books --set 'ingest.without={ids}'" in steps
     assert "folio run books" in steps
-    assert "folio gc --delete" in steps
+    assert f"folio gc --delete --without {ALICE} --without {COPY}" in steps
     assert "retire version 1 of folio-books in the model registry, which is champion" in steps
 
 
@@ -186,7 +188,7 @@ def test_a_text_of_a_package_can_be_excluded_by_a_glob_that_matches_only_it(tmp_
     source = {"kind": "package", "name": "", "package": "books", "version": "1", "exclude": []}
     corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"), source=source)
     corpus.run(texts={**TEXTS, "odd [1]*.txt": "An odd name for a book that tells of nothing odd at all."})
-    steps = "\n".join(instructions(takedown_of(corpus, "odd [1]*.txt")))
+    steps = "\n".join(map(str, instructions(takedown_of(corpus, "odd [1]*.txt"))))
     assert "or exclude" not in steps.splitlines()[0]
     assert 'exclude it from source books: exclude: ["odd [[]1][*].txt"]' in steps
     assert "delete or move" not in steps

@@ -104,8 +104,8 @@ class RunMaker:
     def __init__(self, home: Path) -> None:
         store, resources = Store(str(home / "store"), home / "cache"), Resources()
         traces = TraceChecker(store, Source.of(home), None)
-        record, pool = new_run_record("trial", {}), WorkerPool(resources, home, store)
-        self.run = PipelineRun("trial", home, home, store, resources, pool, RunOptions(), None, record, traces)
+        record, pool = new_run_record("trial", {}, {}), WorkerPool(resources, home, store)
+        self.run = PipelineRun("trial", home, home, store, resources, pool, RunOptions(), record, traces)
 
     def made(
         self,
@@ -140,7 +140,7 @@ class RunMaker:
             inputs={self._role(name, inputs): self.run.artifacts[name].reference() for name in inputs},
             metrics=dict(metrics or {}),
             cost=cost or Cost(wall_seconds=2.0, cpu_seconds=3.0),
-            origin=ORIGIN.model_copy(update={"mlflow_run_id": f"run-{place}"}),
+            origin=ORIGIN.model_copy(update={"run_id": f"run-{place}"}),
         )
         self.run.store.commit(output, artifact)
         self.run.artifacts[place] = artifact

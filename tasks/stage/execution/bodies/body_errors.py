@@ -1,8 +1,9 @@
 """Errors that cross from one process to another: described as plain data, and made again from that.
 
 Nothing is unpickled. The error that is made again has the class, the message and the notes of the first, so that whoever handles it sees no
-difference; its cause is a `BodyTraceback`, the traceback as text. A class that can't be made from the arguments of its error (or is not
-importable) is replaced by a subclass of it, or of its nearest base, with the same name and message.
+difference; its cause is a `BodyTraceback`, the traceback as text, which also says whether the fault is transient. A class that can't be
+made from the arguments of its error (or is not importable) is replaced by a subclass of it, or of its nearest base, with the same name and
+message.
 """
 
 from __future__ import annotations
@@ -12,9 +13,15 @@ import json
 import traceback
 from typing import Any
 
+from tasks.stage.execution.bodies.transient import is_transient
+
 
 class BodyTraceback(Exception):
-    """Where an error was raised in the process that executed a stage."""
+    """Where an error was raised in the process that executed a stage. `transient`: whether its fault may pass by itself."""
+
+    def __init__(self, text: str, transient: bool = False) -> None:
+        super().__init__(text, transient)
+        self.transient = transient
 
     def __str__(self) -> str:
         """Return the traceback."""
@@ -32,6 +39,7 @@ def describe(error: BaseException) -> dict[str, Any]:
         "message": str(error),
         "notes": [str(note) for note in getattr(error, "__notes__", ())],
         "traceback": "".join(traceback.format_exception(error)),
+        "transient": is_transient(error),
     }
 
 
@@ -40,7 +48,7 @@ def rebuild(description: dict[str, Any]) -> BaseException:
     error = _made(description)
     for note in description["notes"]:
         error.add_note(note)
-    error.__cause__ = BodyTraceback(description["traceback"])
+    error.__cause__ = BodyTraceback(description["traceback"], description["transient"])
     return error
 
 

@@ -2,17 +2,16 @@
 
 The request names the body and the class of its config by module and name, so both are imported here; the config is rebuilt from what the
 key serialized. What the body reports (log lines, progress, metric rows, accelerators in use) goes to the run at once; its metrics or its
-error end the conversation. Ctrl-C and SIGTERM raise KeyboardInterrupt in the body, whose error then says what was kept.
+error end the conversation. Ctrl-C, SIGTERM and a hang-up raise
+`Interrupted` in the body, whose error then says what was kept.
 """
 
 from __future__ import annotations
 
 import logging
-import signal
 import socket
 import time
 from pathlib import Path
-from types import FrameType
 
 from pydantic import BaseModel
 
@@ -31,18 +30,22 @@ def main(connection: socket.socket, request: Message) -> None:
     """Execute a body and send what becomes of it."""
     outbox = Outbox(Channel(connection))
     _relay_logs(outbox)
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with interrupts_recorded():
-            metrics = _execute(outbox, request)
-            answer: Message = {"kind": "done", "metrics": metrics, "interrupted": was_interrupted()}
-    except BaseException as error:  # noqa: BLE001  # whatever it is, the run raises it
-        answer = {"kind": "failed", **describe(error)}
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
+    with interrupts_recorded() as stops:
+        try:
+            answer = _answer(outbox, request)
+        except KeyboardInterrupt as error:  # it arrived while another error was being described
+            answer = {"kind": "failed", **describe(error)}
+        if stops is not None:
+            stops.ignore()
     outbox.put(answer)
     outbox.close()
+
+
+def _answer(outbox: Outbox, request: Message) -> Message:
+    try:
+        return {"kind": "done", "metrics": _execute(outbox, request), "interrupted": was_interrupted()}
+    except BaseException as error:  # noqa: BLE001  # whatever it is, the run raises it
+        return {"kind": "failed", **describe(error)}
 
 
 def _execute(outbox: Outbox, request: Message) -> dict[str, float]:
@@ -79,10 +82,6 @@ def _workspace(outbox: Outbox, request: Message) -> Workspace:
         series=series,
         uses=uses,
     )
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 class _RelayedMeter(ProgressMeter):

@@ -55,6 +55,7 @@ RECORDER = "tasks.stage.identity.tracing.recorder"
 CHANNEL, ERRORS = "tasks.stage.execution.bodies.channel", "tasks.stage.execution.bodies.body_errors"
 BODY = "tasks.stage.execution.bodies.body_process"
 PR_SET_PDEATHSIG = 1
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Tools(NamedTuple):
@@ -70,9 +71,12 @@ class Server:
 
     def __init__(self, control: socket.socket, tools: Tools) -> None:
         self._control, self._tools, self._pid = control, tools, os.getpid()
-        # A run's signals are for the run, which passes on what concerns a body.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # A run's signals are for the run, which passes on what concerns a body. Under nohup a body ignores a hang-up, as its run does.
+        self._heeded = [number for number in STOPPING if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
+        for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)
+        # A worker of a cluster has some of them blocked.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._woken, False)
         os.set_blocking(self._wake, False)
@@ -110,6 +114,8 @@ class Server:
                 os.dup2(descriptor, target)
                 os.close(descriptor)
             os.set_inheritable(channel, False)
+            for number in (*self._heeded, signal.SIGCHLD):
+                signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
             _become_body(socket.socket(fileno=channel), self._tools)
         with suppress(ProcessLookupError, PermissionError):  # it has done so itself
             os.setpgid(pid, pid)
@@ -181,9 +187,6 @@ def _become_body(connection: socket.socket, tools: Tools) -> NoReturn:
 
     The run is told of an error on the way there; the body process tells it of all others.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-        signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     code, body = 1, None
     channel = tools.channel.Channel(connection)
     try:

@@ -14,10 +14,14 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from tasks.stage.execution.run_log import copy_output
+
+LAST_WORDS_SECONDS = 1.0  # for what is left in a pipe, unless a process that has left the body's group holds it open
 PROGRAM = Path(__file__).with_name("fork_server.py")
 
 
@@ -36,8 +40,8 @@ class ServerLost(RuntimeError):
 class ForkedProcess:
     """A process that the server has forked; killed when the block ends. `connection`: our end of the socket that it was given."""
 
-    def __init__(self, server: ForkServer, connection: socket.socket, reports: int) -> None:
-        self.connection = connection
+    def __init__(self, server: ForkServer, connection: socket.socket, reports: int, copiers: Sequence[threading.Thread] = ()) -> None:
+        self.connection, self._copiers = connection, copiers
         self._server, self._reports, self._ended = server, os.fdopen(reports, "rb"), False
         self.pid = int(self._report()["pid"])
 
@@ -53,6 +57,8 @@ class ForkedProcess:
         finally:
             self.connection.close()
             self._reports.close()
+            for copier in self._copiers:
+                copier.join(LAST_WORDS_SECONDS)
 
     def signal(self, number: int) -> None:
         """Send a signal, unless the process has ended."""
@@ -94,19 +100,19 @@ class ForkServer:
         """Return whether the server still runs, and was started by this process."""
         return self._owner == os.getpid() and self._process.poll() is None
 
-    def fork(self) -> ForkedProcess:
-        """Return a new process, which waits for its request. Raises ServerLost."""
+    def fork(self, label: str = "") -> ForkedProcess:
+        """Return a new process, which waits for its request. What it prints goes to the run's log under a label. Raises ServerLost."""
         connection, theirs = socket.socketpair()
         reports, writer = os.pipe()
         try:
             with theirs:
-                outputs = [os.dup(1), os.dup(2)]
+                outputs = [copy_output(stream, label) for stream in (1, 2)]
                 try:
-                    self.send(b"fork", [theirs.fileno(), writer, *outputs])
+                    self.send(b"fork", [theirs.fileno(), writer, *(descriptor for descriptor, _ in outputs)])
                 finally:
-                    for descriptor in (writer, *outputs):
+                    for descriptor in (writer, *(descriptor for descriptor, _ in outputs)):
                         os.close(descriptor)
-            return ForkedProcess(self, connection, reports)
+            return ForkedProcess(self, connection, reports, [thread for _, thread in outputs if thread is not None])
         except BaseException:
             connection.close()
             raise

@@ -24,6 +24,7 @@ from tasks.stage.execution.bodies.body_errors import rebuild
 from tasks.stage.execution.bodies.channel import Channel, Message
 from tasks.stage.execution.bodies.forked_process import ForkedProcess, ServerLost, fork_server
 from tasks.stage.execution.resources import Resources
+from tasks.stage.execution.run_log import log_progress
 from tasks.stage.identity.tracing.marks import Marks
 from tasks.stage.system.interrupts import record_interrupt
 from tasks.stage.system.progress import ProgressMeter
@@ -78,7 +79,7 @@ class Executed(NamedTuple):
 def run_body(call: BodyCall, listener: Listener) -> Executed:
     """Execute a body and return its metrics. Raises what the body raises, BodyLost if its process is killed, and MissingMarks."""
     request = _request(call)
-    with fork_server().fork() as process:
+    with fork_server().fork(call.position) as process:
         channel = Channel(process.connection)
         try:
             channel.send(request)
@@ -111,7 +112,9 @@ def _follow(channel: Channel, listener: Listener) -> Message | None:
         if kind in ("done", "failed"):
             return message
         if kind == "progress":
-            listener.meter.show(message["done"], message["total"], message["note"], message["seconds_left"])
+            shown = (message["done"], message["total"], message["note"], message["seconds_left"])
+            listener.meter.show(*shown)
+            log_progress(listener.meter.label, *shown)
         elif kind == "series":
             listener.series([(name, value, step) for name, value, step in message["rows"]])
         elif kind == "uses":

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.tracking import MlflowClient
 
 from tasks.stage.store.artifact import ShardedArtifact
-from tasks.stage.store.journal import Journal
-from tasks.stage.store.store import Store
+from tests.tasks.exported import children_of, parent_of
 from tests.tasks.toy_bodies import Nothing, Read
 from tests.tasks.toys import Toys, Workshop
 
@@ -182,18 +180,12 @@ def test_a_sharded_stage_is_one_run_in_mlflow_with_the_sums_of_its_shards(librar
     library.tracking = database
     library.run()
     (library.root / "books" / "a.txt").write_text("other ")
-    library.run()
-    record = Journal(Store(library.store, library.home)).latest("toys")
-    assert record is not None
-    client = MlflowClient(tracking_uri=database)
-    children = client.search_runs(
-        [client.get_run(record.mlflow_run_id).info.experiment_id], f"tags.`mlflow.parentRunId` = '{record.mlflow_run_id}'"
-    )
-    shown = {child.info.run_name: child for child in children}
+    run = library.run()
+    shown = children_of(database, run)
     assert set(shown) == {"hall (reused)", "read", "shout", "bind"}
     assert shown["read"].data.tags["folio.shards"] == "1 executed, 2 reused"
     assert shown["read"].data.metrics["books"] == 5.0
-    assert client.get_run(record.mlflow_run_id).data.metrics["read.books"] == 5.0
+    assert parent_of(database, run).data.metrics["read.books"] == 5.0
 
 
 def test_reused_shards_are_told_in_one_line(library: Library, caplog: pytest.LogCaptureFixture) -> None:

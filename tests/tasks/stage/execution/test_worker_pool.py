@@ -24,8 +24,7 @@ from tasks.stage.execution.resources import ClusterError, Resources
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.execution.run_task import WorkerMismatch
 from tasks.stage.stage import stage
-from tasks.stage.store.journal import Journal
-from tasks.stage.store.store import Store
+from tests.tasks.exported import children_of, parent_of
 from tests.tasks.stage.execution.test_run import prefect_states
 from tests.tasks.toy_bodies import Nothing
 from tests.tasks.toys import Toys, Workshop
@@ -117,12 +116,10 @@ def test_workers_make_what_threads_make_and_their_tasks_and_series_are_shown(lib
     assert os.getpid() not in library.processes(run)
     assert {run.artifacts[position].metrics["threads"] for position in POSITIONS[:SHARDS]} == {1.0}
     assert prefect_states(since, POSITIONS) == dict.fromkeys(POSITIONS, "Completed")
-    record = Journal(Store(library.store, library.home)).latest("toys")
-    assert record is not None
-    client, mine = MlflowClient(tracking_uri=database), run.artifacts["read[0]"].origin.mlflow_run_id
-    assert {run.artifacts[position].origin.mlflow_run_id for position in POSITIONS[:SHARDS]} == {mine}
+    client, mine = MlflowClient(tracking_uri=database), children_of(database, run)["read"].info.run_id
+    assert {run.artifacts[position].origin.run_id for position in POSITIONS[:SHARDS]} == {run.record.id}
     assert {(metric.step, metric.value) for metric in client.get_metric_history(mine, "read.step")} == {(0, 0.0), (1, 1.0), (2, 2.0)}
-    assert client.get_run(record.mlflow_run_id).data.metrics["read.letters"] == 12.0
+    assert parent_of(database, run).data.metrics["read.letters"] == 12.0
     since = time.time()
     again = library.run()
     assert again.reused == set(POSITIONS)

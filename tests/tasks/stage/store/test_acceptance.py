@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from mlflow.tracking import MlflowClient
 
 from flows.cli.views.plan_table import plan_table
 from tasks.stage.execution.accept import NotAcceptable, accept
@@ -15,6 +14,7 @@ from tasks.stage.execution.plan import Decision
 from tasks.stage.store.acceptance import acceptances
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store
+from tests.tasks.exported import children_of
 from tests.tasks.toys import Collect, Learn, Toys, Workshop
 
 FASTER = ("json.dumps([counts, rate])", "json.dumps([counts, 1 * rate])")
@@ -93,10 +93,7 @@ def test_an_acceptance_shows_in_mlflow(worked: Workshop, database: str) -> None:
     worked.edit(*FASTER)
     accept(kept(worked), "toys", planned(worked, "learn"), REASON)
     run = worked.run()
-    client = MlflowClient(tracking_uri=database)
-    experiment = client.get_run(run.record.mlflow_run_id).info.experiment_id
-    (child,) = client.search_runs([experiment], "attributes.run_name = 'learn (reused)'")
-    assert child.data.tags["folio.accepted"] == REASON
+    assert children_of(database, run)["learn (reused)"].data.tags["folio.accepted"] == REASON
 
 
 def test_an_acceptance_whose_artifact_is_gone_counts_for_nothing(worked: Workshop) -> None:

@@ -69,6 +69,23 @@ def test_the_newest_finished_runs_of_each_recipe_stay_with_all_that_they_were_ma
     assert sum(waste.size for waste in found.garbage) == 500
 
 
+def test_a_condemned_artifact_goes_though_the_newest_run_or_a_registered_model_needs_it_and_all_else_stays(store: Store) -> None:
+    book, other = made(store, "ingest.book"), made(store, "ingest.other")
+    model = made(store, "train.model", book, other)
+    ran(store, 1, book, other, model)
+    assert not going(collect_garbage(store, delete=False, keep=3))
+    condemned = {book.address: "holds Moby", model.address: "learned from Moby"}
+    found = collect_garbage(store, delete=True, keep=3, condemned=condemned)
+    assert going(found) == {book.location: "holds Moby", model.location: "learned from Moby"}
+    assert [artifact.location for artifact in store.records()] == [other.location]
+
+
+def test_condemned_artifacts_go_from_a_store_that_records_no_run_and_nothing_else_does(store: Store) -> None:
+    book, other = made(store, "ingest.book"), made(store, "ingest.other")
+    assert set(going(collect_garbage(store, delete=True, keep=3, condemned={book.address: "holds Moby"}))) == {book.location}
+    assert [artifact.location for artifact in store.records()] == [other.location]
+
+
 def test_nothing_is_deleted_unless_asked_and_then_exactly_what_was_told(store: Store) -> None:
     old, new = made(store, "clean.old"), made(store, "clean.new")
     ran(store, 1, old)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.stage.store.journal import RUNS, Journal, PositionRecord, RegisteredModel, RunRecord, new_id
+from tasks.stage.store.journal import RUNS, ExportRecord, Journal, PositionRecord, RegisteredModel, RunRecord, new_id
 from tasks.stage.store.store import Store, StoreError
 from tasks.stage.system import locks
 
@@ -74,6 +74,28 @@ def test_runs_come_newest_first_to_the_microsecond_and_the_latest_of_a_recipe_is
     assert journal.latest("none") is None
 
 
+def test_what_mlflow_calls_a_run_and_its_models_is_read_from_what_it_was_told(store: Store) -> None:
+    journal = Journal(store)
+    record = ran(registered=(RegisteredModel(name="folio-toys", alias="champion", location="export/toys-k", digest="d"),))
+    journal.write(record)
+    assert journal.get(record.id) == record
+    journal.write_export(record.id, ExportRecord(mlflow_run_id="m1", told="finished", versions={"d": "3"}))
+    assert [run.id for run in journal.records()] == [record.id], "what was told is no run"
+    assert journal.get("m1").registered[0].version == "3"
+
+
+def test_a_run_is_owed_to_each_server_until_that_was_told_of_it_and_no_address_is_written(store: Store) -> None:
+    journal = Journal(store)
+    journal.write(ran())
+    journal.owe(ran().id, ["postgresql://me:secret@host/mlflow", "http://prefect/api"])
+    journal.settle(ran().id, "http://prefect/api")
+    assert journal.owing() == [ran().id]
+    assert [journal.owes(ran().id, url) for url in ("postgresql://me:secret@host/mlflow", "http://prefect/api")] == [True, False]
+    assert not any(b"secret" in store.fs.cat_file(path) for path in store.fs.find(f"{store.root}/{RUNS}"))
+    journal.settle(ran().id, "postgresql://me:secret@host/mlflow")
+    assert journal.owing() == []
+
+
 def test_a_run_is_found_by_the_beginning_of_its_id_and_by_the_ids_it_has_in_mlflow_and_prefect(store: Store) -> None:
     journal = Journal(store)
     first, second = ran("20261125T130501-3fa2bc", mlflow_run_id="m1"), ran("20261125T130502-3fa2bc", flow_run_id="f2")
@@ -97,7 +119,7 @@ def test_a_recipe_means_its_newest_run_and_a_number_after_it_the_runs_before(sto
 
 def test_a_name_that_means_no_run_or_several_is_refused_with_what_to_give(store: Store) -> None:
     journal = Journal(store)
-    with pytest.raises(LookupError, match="has no run '2026': give a run's id"):
+    with pytest.raises(LookupError, match=r"has no run '2026'. Give a run's id"):
         journal.get("2026")
     for number in range(8):
         journal.write(ran(f"20261125T13050{number}-3fa2bc"))

@@ -67,6 +67,13 @@ def test_what_was_committed_is_found_by_its_key_and_its_files_are_where_local_sa
     assert store.find("clean", "0" * 64) is None
 
 
+def test_files_of_an_artifact_can_be_read_by_those_who_may_read_its_folder(local: Store) -> None:
+    made = written(local.scratch("made"), {"model.safetensors": b"weights"})
+    (made / "model.safetensors").chmod(0o600)
+    kept = local.local(local.commit(made, artifact(made)))
+    assert kept.stat().st_mode & 0o444 == (kept / "model.safetensors").stat().st_mode & 0o444
+
+
 def test_an_artifact_whose_record_is_not_written_does_not_exist_and_the_next_commit_replaces_it(store: Store) -> None:
     made = committed(store, FILES)
     harm(store, made, RECORD, None)

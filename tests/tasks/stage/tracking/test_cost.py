@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from mlflow.tracking import MlflowClient
 
 from tasks.stage.store.artifact import Cost
 from tasks.stage.tracking.cost import Rates, Stopwatch, total_cost
+from tests.tasks.exported import parent_of
 from tests.tasks.records import artifact, written
 from tests.tasks.toys import Learn, Toys, Workshop
 
@@ -85,12 +85,9 @@ def test_the_parent_run_in_mlflow_has_the_cost_of_all_that_it_is_made_of_however
     first = workshop.run()
     second = workshop.run(Toys(learn=Learn(rate=0.25), rates=Rates(cpu_hour=36000.0)))
     assert second.reused == {"collect", "count"}
-    assert first.exporter is not None
-    assert second.exporter is not None
-    client = MlflowClient(tracking_uri=database)
-    shown = client.get_run(second.record.mlflow_run_id).data.metrics
+    shown = parent_of(database, second).data.metrics
     whole = total_cost(second.artifacts.values())
     assert shown["cost.total.cpu_seconds"] == whole.cpu_seconds
     assert shown["cost.total.wall_seconds"] == whole.wall_seconds
     assert shown["cost.total.money"] == pytest.approx(10 * whole.cpu_seconds)
-    assert "cost.total.money" not in client.get_run(first.record.mlflow_run_id).data.metrics
+    assert "cost.total.money" not in parent_of(database, first).data.metrics

@@ -1,0 +1,1 @@
+"""Finding a document's words in files of any kind."""

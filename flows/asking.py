@@ -1,0 +1,70 @@
+"""Ask a person about a gate from a flow: a deployed run suspends until someone fills in a form, and Prefect tells whom the recipe names.
+
+While a run is suspended no process waits for it. Resumed, it begins again, reuses all that it has made, comes to the same gate, and goes on
+with the answer.
+"""
+
+from __future__ import annotations
+
+from prefect.blocks.abstract import NotificationBlock
+from prefect.blocks.core import Block
+from prefect.exceptions import Pause
+from prefect.flow_runs import suspend_flow_run
+from prefect.input import RunInput
+from prefect.runtime import flow_run
+from pydantic import Field
+
+from tasks.stage.store.approval import Answer, Approver, Question
+from tasks.stage.system.progress import log
+
+DIGITS = 16
+"""Digits of what is asked about in the key of a suspension."""
+
+
+class ApprovalForm(RunInput):
+    """What a person fills in to resume a run that awaits approval."""
+
+    approve: bool = Field(description="yes: what comes after the gate runs; no: the flow stops here")
+    name: str = Field(min_length=1, description="your name, which is recorded")
+    reason: str = Field(min_length=1, description="why, which is recorded; text")
+
+
+def suspending(notify: str) -> Approver:
+    """Return what suspends the flow run until a person answers. `notify`: the notification block to tell; empty for none."""
+
+    def ask(question: Question) -> Answer:
+        form = ApprovalForm.with_initial_data(description=f"**{title(question)}**\n\n```\n{question.shown}\n```")
+        try:
+            # The same question has the same key, so a resumed run is given the answer instead of being suspended again.
+            given = suspend_flow_run(wait_for_input=form, key=_key(question))
+        except Pause:
+            log(f"{title(question)} The run is suspended; resume it at {flow_run.ui_url}")
+            tell(notify, title(question), f"{question.shown}\n\nAnswer at {flow_run.ui_url}")
+            raise
+        return Answer(given.approve, given.name, given.reason)
+
+    return ask
+
+
+def _key(question: Question) -> str:
+    """Return what a suspension is known by: letters, digits and dashes, as Prefect wants it."""
+    return f"{question.position.replace('.', '-')}-{question.subject[:DIGITS]}"
+
+
+def title(question: Question) -> str:
+    """Return the question in one line."""
+    return f"{question.position} of {question.recipe} passed and awaits approval."
+
+
+def tell(notify: str, subject: str, body: str) -> None:
+    """Send a message by a notification block of Prefect, if one is named. If that fails, log why: it ends no run."""
+    if not notify:
+        return
+    try:
+        block = Block.load(notify)
+        if not isinstance(block, NotificationBlock):
+            raise TypeError(f"a {type(block).__name__} sends no notifications")
+        with block.raise_on_failure():
+            block.notify(body, subject)  # type: ignore[unused-coroutine]  # without an event loop it sends at once
+    except Exception as error:  # noqa: BLE001  # each service fails in its own way, and none of them may end a run
+        log(f"resources.notify={notify}: nobody was told ({type(error).__name__}: {next(iter(str(error).splitlines()), '')})")

@@ -1,0 +1,75 @@
+"""Ask on the terminal whether a gate may be passed, and `folio approve`, which answers where nobody was asked."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+
+from flows.cli.planning import plan_recipe
+from flows.recipe.loading import recipe_argument
+from flows.recipe.validation import RecipeError
+from tasks.stage.execution.approving import AwaitsApproval, record_answer
+from tasks.stage.store.approval import Answer, Approver, Question
+from tasks.stage.system.command_line import folio
+from tasks.stage.system.progress import undrawn
+
+
+def asking(recipe: str, changes: tuple[str, ...], notify: str) -> Approver:
+    """Return what asks on the terminal. Without one it tells whom the recipe names, and stops the run with the command that answers."""
+    settings = [word for change in changes for word in ("--set", change)]
+
+    def ask(question: Question) -> Answer:
+        passed = f"{question.position} of {question.recipe} passed and awaits approval."
+        command = folio("approve", question.position, recipe_argument(recipe), *settings, "--reason", "...")
+        way = f"Answer by: {command}   Then run it again to go on."
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            from flows.asking import tell
+
+            tell(notify, passed, f"{question.shown}\n\n{way}")
+            raise AwaitsApproval(f"{passed} {way}")
+        try:
+            with undrawn():
+                print(question.shown)
+                return _answered(question)
+        except EOFError:
+            raise AwaitsApproval(f"{passed} {way}") from None
+
+    return ask
+
+
+def _answered(question: Question) -> Answer:
+    approved = _line(f"May what comes after {question.position} run? (yes or no) ", ("yes", "no", "y", "n"))
+    who = input(f"Your name, which is recorded [{getpass.getuser()}]: ").strip() or getpass.getuser()
+    return Answer(approved.startswith("y"), who, _line("Why, which is recorded: "))
+
+
+def _line(prompt: str, choices: tuple[str, ...] = ()) -> str:
+    """Return a line that is not empty, and one of the choices if there are any; ask until there is one."""
+    while not (line := input(prompt).strip()) or (choices and line.lower() not in choices):
+        pass
+    return line.lower() if choices else line
+
+
+def answer_gate(gate: str, name: str, changes: tuple[str, ...], *, approved: bool, who: str, reason: str) -> str:
+    """Record an answer about the verdict that a recipe has at a gate, and return it in words.
+
+    Raises RecipeError for no such gate, one that asks nobody, and one that has no verdict or failed.
+    """
+    plan = plan_recipe(name, changes, frozenset(), False)
+    gates = {decision.position: decision for decision in plan.decisions if decision.stage == "gate"}
+    position = gate if gate.startswith("gate.") else f"gate.{gate}"
+    where = position.partition(".")[2]
+    config = getattr(plan.recipe.gates, where, None)
+    if config is None:
+        raise RecipeError(f"approve {gate!r}: there is no such gate; the gates are {', '.join(type(plan.recipe.gates).model_fields)}.")
+    if not config.approve:
+        raise RecipeError(f"{position} of {plan.recipe.name} asks nobody; let it by gates.{where}.approve: true in the recipe.")
+    verdict = gates[position].artifact if position in gates else None
+    if verdict is None:
+        raise RecipeError(f"{position} of {plan.recipe.name} has no verdict yet; run the recipe, which stops there.")
+    if not verdict.metrics.get("passed"):
+        raise RecipeError(
+            f"{position} of {plan.recipe.name} failed, which no approval changes; a recipe overrules it by gates.{where}.overrule."
+        )
+    answer = record_answer(plan.store, plan.recipe.name, position, verdict, approved=approved, who=who or getpass.getuser(), reason=reason)
+    return f"{position}: {answer.words}"

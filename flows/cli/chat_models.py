@@ -1,0 +1,91 @@
+"""Which model `folio chat` opens: a model directory, or a recipe's newest export whose release gate passed; and what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from flows.recipe.loading import built_in, find_recipe, load, recipe_argument
+from flows.recipe.validation import RecipeError
+from flows.services.home import home, store_url
+from tasks.lineage.graph import ProvenanceGraph
+from tasks.reporting.wording import model_form, rough, size
+from tasks.stage.execution.run_context import open_store
+from tasks.stage.store.artifact import RECORD, Artifact
+from tasks.stage.store.store import Store
+from tasks.stage.system.command_line import folio
+from tasks.stage.system.nearest import did_you_mean
+
+
+def model_directory(model: str, store: str = "") -> Path:
+    """Return a model's directory as given, or a recipe's newest export whose release gate passed. Raises LookupError."""
+    path = Path(model)
+    if (path / "config.json").is_file():
+        return path
+    name, opened = _store_of(model, store)
+    graph = ProvenanceGraph.load(opened)
+    exports = sorted((a for a in graph.by_address.values() if a.stage == "export" and a.label == name), key=lambda a: a.origin.created)
+    # The newest export may have failed its gate; an older one that passed is still released.
+    for artifact in reversed(exports):
+        if is_released(graph, artifact):
+            return opened.local(artifact)
+    if exports:
+        anyway = folio("chat", str(opened.local(exports[-1])))
+        raise LookupError(f"{name} was exported but did not pass its release gate. To talk to it anyway: {anyway}")
+    raise LookupError(_no_such_model(model, opened, [a.label for a in graph.by_address.values() if a.stage == "export"]))
+
+
+def _no_such_model(model: str, store: Store, released: list[str]) -> str:
+    missing = f"There is no released model {model!r} in {store.url}"
+    try:
+        return f"{missing}; make one with: {folio('run', recipe_argument(model))}"
+    except RecipeError:
+        if Path(model).is_dir():
+            return f"{model} is a folder without config.json, so no model; give an exported model's folder or a recipe's name."
+        instead = did_you_mean(model, [*released, *built_in()]) or f"; the recipes are {', '.join(built_in())}."
+        return f"{missing}, and no recipe of that name{instead}"
+
+
+def variant_directory(directory: Path, name: str) -> Path:
+    """Return the folder of a quantized variant beside an exported model. Raises LookupError naming those there are."""
+    names = sorted(path.parent.name for path in directory.glob("*/config.json"))
+    if name not in names:
+        raise LookupError(f"{directory} has no variant {name!r}; it has {', '.join(names) or 'none'}.")
+    return directory / name
+
+
+def _store_of(model: str, store: str) -> tuple[str, Store]:
+    """Return the label of a recipe's artifacts and their store. A name that is no recipe is looked for in folio's own store."""
+    try:
+        find_recipe(model)
+    except RecipeError:
+        return model, open_store(store or store_url(), Path.cwd(), home())
+    settings = load(model).run_settings()
+    if store:
+        return settings["name"], open_store(store, Path.cwd(), home())
+    return settings["name"], open_store(settings["store"], settings["root"], settings["home"])
+
+
+def is_released(graph: ProvenanceGraph, exported: Artifact) -> bool:
+    """Return whether the newest release gate after this export passed or was overruled."""
+    gates = [a for a in graph.descendants(exported) if a.stage == "gate"]
+    return bool(gates) and 1.0 in (gates[-1].metrics["passed"], gates[-1].metrics["overruled"])
+
+
+def description(directory: Path, network: Any) -> Iterator[str]:
+    """Yield lines that say what is loaded: kind, size, where it lies, and when and from what it was made."""
+    record = next((found for found in (directory / RECORD, directory.parent / RECORD) if found.is_file()), None)
+    form = "" if record is None or record.parent == directory else f", its {model_form(directory.name)} form"
+    weights = sum(file.stat().st_size for file in directory.glob("*.safetensors"))
+    made = Artifact.model_validate_json(record.read_bytes()) if record is not None else None
+    parameters = made.metrics.get("parameters", 0) if made else 0
+    parameters = parameters or sum(weight.numel() for weight in network.parameters())
+    name = made.label if made else directory.name
+    yield f"{name}: a {network.config.kind} of {rough(parameters)} parameters{form}, {size(weights)} of weights"
+    yield f"  in {directory.absolute()}"
+    if made is None:
+        yield "  of unknown making: no record of folio's lies beside it"
+    else:
+        when = made.origin.created[:16].replace("T", " ")
+        yield f"  exported {when} UTC; what it was made of: {folio('lineage', str(directory.absolute() / 'config.json'))}"

@@ -1,0 +1,107 @@
+"""`folio runs`, `status`, `stop`, `logs`: what ran, what is running, and how to end it."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import Annotated
+
+import typer
+
+from flows.cli.commands.arguments import AsJson, StoreUrl
+from flows.cli.commands.completion import complete_live_run, complete_recipe, complete_run, complete_stage
+
+runs_app = typer.Typer()
+PANEL = "Runs"
+
+
+@runs_app.command(rich_help_panel=PANEL)
+def runs(
+    recipe: Annotated[str, typer.Option(help="only the runs of this recipe", autocompletion=complete_recipe)] = "",
+    limit: Annotated[int, typer.Option(min=1, help="how many, the newest first")] = 20,
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """List the runs of a store: when they began, how they ended, and what they made or reused."""
+    from flows.cli.running import FoundRun, journal_of
+    from flows.cli.views.runs import run_json, runs_table
+
+    journal = journal_of(store)
+    newest = (record for record in journal.newest() if recipe in ("", record.recipe))
+    found = [(record, FoundRun(journal, record).status) for record in islice(newest, limit)]
+    if as_json:
+        print(json.dumps([run_json(record, status) for record, status in found], indent=1))
+    else:
+        print(runs_table(found) if found else f"no run{f' of {recipe}' if recipe else ''} in {journal.store.url}")
+
+
+@runs_app.command(rich_help_panel=PANEL)
+def status(
+    run: Annotated[str, typer.Argument(help="a run's id, the beginning of it, or a recipe", autocompletion=complete_run)] = "",
+    as_json: AsJson = False,
+    store: StoreUrl = "",
+) -> None:
+    """Show what is running: each live run and what it is at, or one run; and the servers."""
+    from flows.cli.running import checkpoints, find_run, live, newest_progress
+    from flows.cli.views.runs import run_json, status_lines
+    from flows.services.servers import states
+
+    found = [find_run(run, store)] if run else live()
+    if as_json:
+        rows = [
+            {
+                **run_json(one.record, one.status),
+                "stages": {position: stage.model_dump(mode="json", exclude={"config"}) for position, stage in one.record.stages.items()},
+                "progress": newest_progress(one),
+                "checkpoints": checkpoints(one),
+            }
+            for one in found
+        ]
+        print(json.dumps({"runs": rows, "servers": states()}, indent=1))
+        return
+    for one in found:
+        print("\n".join(status_lines(one.record, one.status, newest_progress(one), checkpoints(one))))
+    if not found:
+        print("no run is live in this home")
+    for name, state in states().items():
+        print(f"{name}: {state}")
+
+
+@runs_app.command(rich_help_panel=PANEL)
+def stop(
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="a run's id, the beginning of it, or a recipe; may be left out if one is live", autocompletion=complete_live_run
+        ),
+    ] = "",
+    now: Annotated[bool, typer.Option("--now", help="end it at once instead of at a checkpoint")] = False,
+    store: StoreUrl = "",
+) -> None:
+    """Stop a live run at its next checkpoint, and wait until it has. The same `folio run` continues it."""
+    from flows.cli.running import ask_to_stop, find_run, wait_for_end
+
+    found = find_run(run, store)
+    if found.status != "running":
+        print(f"run {found.record.id} is not live: it {'was' if found.status in ('stopped',) else 'has'} {found.status}")
+        return
+    ask_to_stop(found, now=now)
+    print(f"run {found.record.id}: {'ended' if now else 'asked to stop; waiting for its checkpoint'}", flush=True)
+    ended = wait_for_end(found)
+    print(f"run {ended.record.id}: {ended.record.status}" + (f"; {ended.record.error}" if ended.record.error else ""))
+
+
+@runs_app.command(rich_help_panel=PANEL)
+def logs(
+    run: Annotated[
+        str, typer.Argument(help="a run's id, the beginning of it, or a recipe for its newest run", autocompletion=complete_run)
+    ],
+    stage: Annotated[str, typer.Argument(help="only this stage or position", autocompletion=complete_stage)] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on until the run has ended")] = False,
+    store: StoreUrl = "",
+) -> None:
+    """Print what a run has said, with times in UTC."""
+    from flows.cli.running import find_run, log_lines
+
+    for line in log_lines(find_run(run, store), stage, follow=follow):
+        print(line, flush=follow)

@@ -1,0 +1,55 @@
+"""Bars of a run on a terminal, with what a plan says about its stages and their times.
+
+The plan is made beside the run, as soon as a stage does work: a run that reuses everything makes none.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flows.recipe.schema import Recipe
+from tasks.stage.execution.plan import Decision
+from tasks.stage.system.progress import log
+
+
+@contextmanager
+def bars(recipe: Recipe) -> Iterator[None]:
+    """Draw the progress of a run during the block, if standard output is a terminal."""
+    if not sys.stdout.isatty():
+        yield
+        return
+    from tasks.stage.system.live_bars import LiveBars
+
+    drawing = LiveBars(recipe.name)
+
+    def look_ahead() -> None:
+        drawing.working.wait()
+        try:
+            drawing.expect(expected_seconds(recipe))
+        except Exception as error:  # noqa: BLE001  # the run itself will say what is wrong, and better
+            log(f"how long the run takes is not known ({type(error).__name__})")
+
+    threading.Thread(target=look_ahead, daemon=True).start()
+    with drawing.drawn():
+        yield
+
+
+def expected_seconds(recipe: Recipe) -> dict[str, float | None]:
+    """Return the stages of a recipe and how long each will take by its last execution; None if it never ran, 0 if it is reused."""
+    from flows.cli.planning import walk
+
+    stages: dict[str, list[Decision]] = {}
+    for decision in walk(recipe).decisions:
+        stages.setdefault(decision.position.partition("[")[0], []).append(decision)
+    return {position: _seconds(shards, recipe.resources.cores) for position, shards in stages.items()}
+
+
+def _seconds(shards: list[Decision], cores: int) -> float | None:
+    ahead = [decision for decision in shards if decision.action != "reuse"]
+    spent = [decision.last.cost.wall_seconds for decision in ahead if decision.last is not None]
+    if len(spent) < len(ahead):
+        return None
+    return max(max(spent), sum(spent) / min(cores, len(spent))) if spent else 0.0

@@ -1,0 +1,174 @@
+"""What is known of runs from outside their process: where they are recorded, whether they live, what they say; and how to stop them."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from flows.cli.run import show_on_terminal
+from flows.cli.views.runs import local_time
+from flows.services.home import home, store_url
+from tasks.reporting.wording import plural
+from tasks.stage.execution.live_runs import LiveRun, live_runs
+from tasks.stage.execution.run_context import open_store
+from tasks.stage.execution.run_log import log_path
+from tasks.stage.recovery.dead_runs import close_dead_run, process_of
+from tasks.stage.store.journal import Journal, RunRecord
+from tasks.stage.system.progress import log
+
+POLL_SECONDS = 0.3
+CLOSE_SECONDS = 20.0
+"""For a run's follower to close it after it was killed."""
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A run in the journal of its store."""
+
+    journal: Journal
+    record: RunRecord
+
+    @property
+    def status(self) -> str:
+        """What the journal says; `crashed` if it says `running` and the process is gone."""
+        return "crashed" if self.record.status == "running" and not self.journal.alive(self.record) else self.record.status
+
+    def again(self) -> FoundRun:
+        """Return the run as it is now."""
+        return FoundRun(self.journal, self.journal.read(self.record.id) or self.record)
+
+
+def journal_of(store: str) -> Journal:
+    """Return the journal of a store, by default of the one in folio's home."""
+    return Journal(open_store(store or store_url(), Path.cwd(), home()))
+
+
+def live() -> list[FoundRun]:
+    """Return the runs that are going on in this home, whatever their store."""
+    return [run for found in live_runs(home()) if (run := _recorded(found)) is not None]
+
+
+def _recorded(found: LiveRun) -> FoundRun | None:
+    journal = journal_of(found.store)
+    record = journal.read(found.id)
+    return FoundRun(journal, record) if record is not None else None
+
+
+def find_run(text: str, store: str) -> FoundRun:
+    """Return a run by its id, the beginning of it, or its recipe; for "" the only one that is live. Raises LookupError."""
+    going = [run for run in live() if not store]
+    if not text:
+        if len(going) == 1:
+            return going[0]
+        these = ", ".join(run.record.id for run in going)
+        raise LookupError(
+            f"Several runs are live: {these}. Name one." if going else f"No run is live in {home()}. To list runs: folio runs"
+        )
+    matching = [run for run in going if run.record.id.startswith(text) or run.record.recipe == text]
+    if len(matching) == 1:
+        return matching[0]
+    journal = journal_of(store)
+    return FoundRun(journal, journal.get(text))
+
+
+def ask_to_stop(run: FoundRun, *, now: bool) -> None:
+    """Send a live run the signal to stop at a checkpoint, or end its process at once. Raises RuntimeError if that can't be done here."""
+    if run.record.host != socket.gethostname():
+        raise RuntimeError(f"Run {run.record.id} is on {run.record.host}; stop it there: folio stop {run.record.id}")
+    process = process_of(run.record)
+    if process is not None:
+        with suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL if now else signal.SIGTERM)
+
+
+def wait_for_end(run: FoundRun) -> FoundRun:
+    """Return the run once it has ended; one that was killed is closed, by its follower or else here."""
+    gone = 0.0
+    while (run := run.again()).record.status == "running":
+        if process_of(run.record) is None and run.record.host == socket.gethostname():
+            gone = gone or time.monotonic()
+            if time.monotonic() - gone > CLOSE_SECONDS:
+                return FoundRun(run.journal, close_dead_run(run.journal, run.record))
+        time.sleep(POLL_SECONDS)
+    return run
+
+
+def refuse_while_live(runs: list[LiveRun]) -> None:
+    """Raise RuntimeError that names the runs, if there are any."""
+    if runs:
+        what = ", ".join(_named(run) for run in runs)
+        raise RuntimeError(
+            f"{plural(len(runs), 'run')} of this home {'is' if len(runs) == 1 else 'are'} live: {what}. To stop: folio down --drain"
+        )
+
+
+def drain_runs(runs: list[LiveRun]) -> None:
+    """Ask the runs to stop at a checkpoint, and return when all have."""
+    show_on_terminal()
+    found = [run for run in map(_recorded, runs) if run is not None]
+    for run in found:
+        log(f"run {run.record.id} ({run.record.recipe}): asked to stop; waiting for its checkpoint")
+        ask_to_stop(run, now=False)
+    for run in found:
+        log(f"run {run.record.id}: {wait_for_end(run).record.status}")
+
+
+def _named(run: LiveRun) -> str:
+    found = _recorded(run)
+    return f"{run.id} ({found.record.recipe}, since {local_time(found.record.started)})" if found else run.id
+
+
+def log_lines(run: FoundRun, stage: str, *, follow: bool) -> Iterator[str]:
+    """Yield the lines of a run's log, of all its stages or of one; with `follow` until it has ended. Raises LookupError without a log."""
+    path = log_path(home(), run.record.id)
+    if not path.exists():
+        where = f"it ran on {run.record.host}, whose folio home has it" if run.record.host != socket.gethostname() else f"{path} is missing"
+        raise LookupError(f"The log of run {run.record.id} is not here: {where}.")
+    with path.open(encoding="utf-8", errors="replace") as stream:
+        belongs = True
+        while True:
+            ended = not follow or run.again().status != "running"
+            while line := stream.readline():
+                # A line without a time goes on with the one before.
+                belongs = _is_about(line, stage) if line[:2] == "20" else belongs
+                if belongs:
+                    yield line.rstrip("\n")
+            if ended:
+                return
+            time.sleep(POLL_SECONDS)
+
+
+def _is_about(line: str, stage: str) -> bool:
+    text = line.partition(" ")[2].strip()
+    return not stage or (text.startswith(stage) and text[len(stage) : len(stage) + 1] in (":", ".", "[", " "))
+
+
+def newest_progress(run: FoundRun) -> dict[str, str]:
+    """Return the newest progress of each position, from the run's log."""
+    found: dict[str, str] = {}
+    with suppress(LookupError):
+        for line in log_lines(run, "", follow=False):
+            position, separator, rest = line.partition(" ")[2].strip().partition(": ")
+            if separator and "/" in rest.partition(" ")[0]:
+                found[position.partition("[")[0]] = f"{position}: {rest}"
+    return found
+
+
+def checkpoints(run: FoundRun) -> dict[str, str]:
+    """Return what each executing position has kept for a continuation."""
+    root = run.journal.store.local_root
+    found: dict[str, str] = {}
+    for position, stage in run.record.stages.items() if root is not None else ():
+        assert root is not None
+        latest = root / ".staging" / f"{position.partition('.')[0].partition('[')[0]}-{stage.key[:16]}" / "resume" / "latest.json"
+        with suppress(OSError, ValueError, KeyError):
+            found[position] = f"last checkpoint: step {json.loads(latest.read_text())['step']}"
+    return found

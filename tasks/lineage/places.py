@@ -1,0 +1,58 @@
+"""What lies where in folio's home and store, and what removes it: garbage collection, or a person."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Removal = Literal["gc", "person"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A kind of file. `advice`: how it goes, or what a person must do; `expendable`: deleting the file itself harms nothing."""
+
+    kind: str
+    removal: Removal
+    advice: str
+    expendable: bool = True
+
+
+ARTIFACT = Place("artifact", "gc", "goes with its artifact", False)
+SOURCE = Place("source", "person", "delete or move it, or exclude the document", False)
+RETAINED = Place("retained model", "person", "delete the folder of each model that learned from it")
+STORE_PLACES = (
+    (r"\.quarantine/", Place("quarantined artifact", "gc", "goes after a week in quarantine, or delete its folder now")),
+    (r"\.staging/", Place("work in progress", "gc", "goes when its stage is done; if it was left, after a day")),
+    (r"\.runs/", Place("journal", "person", "delete the record of the run; then its artifacts count as unused")),
+    (r"\.(traces|accepted|locks)/", Place("bookkeeping of the store", "gc", "goes when no kept artifact needs it")),
+    (r"", Place("file beside the artifacts", "person", "folio lists it nowhere; delete it")),
+)
+HOME_PLACES = (
+    (r"reports/", Place("report", "person", "delete it; later runs write pages of their own")),
+    (r"\.?mlflow\.db", Place("MLflow's database", "person", "delete the runs that hold it in MLflow, then: mlflow gc", False)),
+    (r"mlflow/", Place("MLflow's copy", "person", "delete it, or its run in MLflow, then: mlflow gc")),
+    (r"prefect/.*\.db", Place("Prefect's database", "person", "delete the flow runs and artifacts that hold it in Prefect", False)),
+    (r"(prefect-results|prefect)/", Place("Prefect's result", "person", "delete it; folio finds its artifacts without it")),
+    (r"logs/", Place("log", "person", "stop the services with folio down, then delete it")),
+    (r"cache/artifacts/", Place("local copy of a remote artifact", "person", "delete it; it is fetched again when needed")),
+    (r"cache/drawings/", Place("kept drawing", "person", "delete it; it is drawn again when needed")),
+    (r"cache/source/", Place("snapshot of the source", "person", "delete it when no run is under way")),
+    (r"cache/", Place("cache", "person", "delete it; what is needed is fetched or made again")),
+    (r"", Place("file in folio's home", "person", "delete it")),
+)
+
+
+def place_in_store(path: str) -> Place:
+    """Return what a file is that belongs to no artifact, by its path inside the store."""
+    return _first(STORE_PLACES, path)
+
+
+def place_in_home(path: str) -> Place:
+    """Return what a file is by its path inside folio's home."""
+    return _first(HOME_PLACES, path)
+
+
+def _first(places: tuple[tuple[str, Place], ...], path: str) -> Place:
+    return next(place for pattern, place in places if re.match(pattern, path))

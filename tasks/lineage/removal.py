@@ -1,0 +1,96 @@
+"""What to do for a document to be gone, in order, as commands that run as they are printed."""
+
+from __future__ import annotations
+
+import glob
+import json
+import shlex
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.lineage.takedown import Takedown
+from tasks.lineage.word_search import Holder, Search
+from tasks.stage.store.journal import RunRecord
+from tasks.stage.system.command_line import folio
+
+LISTED = 20
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do, and the command that does it, if one does."""
+
+    what: str
+    command: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.command}" if self.command else self.what
+
+
+def instructions(takedown: Takedown, search: Search | None = None, store: str = "") -> list[Step]:
+    """Return the steps. `search`: what a search for its words found; `store`: the store, if it is not the one in folio's home."""
+    at = f" --store {shlex.quote(store)}" if store else ""
+    named = "".join(f" --without {identity}" for identity in takedown.without)
+    steps = [*_sources(takedown)]
+    for recipe, positions in takedown.rerun.items():
+        run = next((run for run in takedown.runs if run.recipe == recipe), None)
+        command = f"{_recipe(recipe, run)} --set {shlex.quote(f'ingest.without={_without(takedown, run)}')}"
+        command += f" --set {shlex.quote(f'store={store}')}" if store else ""
+        steps.append(Step(f"see what that changes in {recipe}", f"{folio('plan')} {command}"))
+        steps.append(Step(f"run {recipe} again, which may rerun {', '.join(positions)}", f"{folio('run')} {command}"))
+    steps.append(Step("delete what holds it or learned from it, whichever run used it", f"{folio('gc', '--delete')}{named}{at}"))
+    for model, _ in takedown.registered:
+        alias = f", which is {model.alias}" if model.alias else ""
+        steps.append(Step(f"retire version {model.version} of {model.name} in the model registry{alias}, and every copy handed out"))
+    if search is None:
+        if takedown.quoted_in_reports:
+            steps.append(Step("delete the reports of those runs, here and in MLflow: their samples quote it"))
+        return steps
+    return [*steps, *_by_hand([holder for holder in search.holders if not holder.location and holder.how != "name"])]
+
+
+def _sources(takedown: Takedown) -> list[Step]:
+    document = takedown.document
+    steps = []
+    others = [takedown.names.get(identity, identity) for identity in takedown.without[1:]]
+    twins = f"; the same for {', '.join(others)}" if others else ""
+    kinds = {source.get("kind") for source in takedown.sources}
+    if "files" in kinds:
+        joined = f" (it was joined from {document.parts} files)" if document.parts > 1 else ""
+        steps.append(Step(f"delete or move the file {document.path} of source {document.source}{joined}, below the recipe's root{twins}"))
+    if "package" in kinds and document.parts == 1:
+        globs = json.dumps([glob.escape(document.path)])
+        steps.append(Step(f"{'or ' if steps else ''}exclude it from source {document.source}: exclude: {globs}{twins}"))
+    without = f"write into the recipe's file that it is never read, whatever its source: ingest.without: {json.dumps(takedown.without)}"
+    steps.append(Step(f"{'or ' if steps else ''}{without}"))
+    return steps
+
+
+def _without(takedown: Takedown, run: RunRecord | None) -> str:
+    """All documents that are never to be read: those that the run left out already, too."""
+    before = run.configuration.get("ingest", {}).get("without", ()) if run else ()
+    return json.dumps(list(dict.fromkeys((*before, *takedown.without))))
+
+
+def _recipe(name: str, run: RunRecord | None) -> str:
+    """Return the recipe as the run's command named it; of an older run its file, if it is where the run's paths begin, else its name."""
+    if run and run.argument:
+        return shlex.quote(run.argument)
+    file = Path(run.configuration.get("root", ""), f"{name}.yaml") if run and run.configuration.get("root") else None
+    return shlex.quote(str(file)) if file is not None and file.is_file() else shlex.quote(name)
+
+
+def _by_hand(holders: Iterable[Holder]) -> list[Step]:
+    """A step for each kind of place that folio does not clean by itself."""
+    by_advice: dict[tuple[str, str, bool], list[str]] = {}
+    for holder in holders:
+        if holder.place.removal != "gc" and holder.place.kind != "source":
+            key = (holder.place.kind, holder.place.advice, holder.place.expendable)
+            by_advice.setdefault(key, []).append(holder.path)
+    steps = []
+    for (kind, advice, expendable), paths in by_advice.items():
+        shown = " ".join(map(shlex.quote, paths[:LISTED]))
+        more = f" ({len(paths) - LISTED} more: --json)" if len(paths) > LISTED else ""
+        steps.append(Step(f"{kind}, {advice}{more}", f"rm {shown}") if expendable else Step(f"{kind} {shown}: {advice}{more}"))
+    return steps

@@ -1,0 +1,226 @@
+"""Searching everything that folio keeps for a document's words: the store, folio's home, the recipes' sources and retained models.
+
+Lineage says what was made from a document; this finds where its words are, whoever put them there. Every file is read once, in pieces;
+files of equal content in the store are read once in all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, Literal
+
+from pydantic import ValidationError
+
+from data.searching.decoding import WEIGHTS
+from data.searching.search import FileFindings, Wanted, search_file
+from data.searching.token_rows import Vocabulary
+from data.shards.metadata import METADATA
+from data.sources.config import FilesSource
+from data.sources.errors import SourceError
+from data.sources.files import find_files
+from tasks.lineage.places import ARTIFACT, RETAINED, SOURCE, Place, place_in_home, place_in_store
+from tasks.lineage.snapshot import StoreSnapshot
+from tasks.stage.identity.digests import hash_file
+from tasks.stage.store.artifact import RECORD, Artifact
+from tasks.stage.store.journal import RunRecord
+
+TOKENIZER = "tokenizer.json"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """A file that holds a document.
+
+    `how`: it has at least half of the document's own phrases (`copy`), some (`words`), only its id or path (`name`), or weights that
+    learned from it (`learned`); `phrases`: how many; `inside`: tables or members that have them; `location`: of its artifact, if any.
+    """
+
+    path: str
+    place: Place
+    how: Literal["copy", "words", "learned", "name"]
+    phrases: int = 0
+    quote: str = ""
+    inside: tuple[str, ...] = ()
+    location: str = ""
+
+
+@dataclass
+class Search:
+    """What a search found. `files`, `size`: how many were read, and their bytes; `unread`: (path, why) for what gave no text."""
+
+    holders: list[Holder] = field(default_factory=list)
+    unread: list[tuple[str, str]] = field(default_factory=list)
+    files: int = 0
+    size: int = 0
+
+
+@dataclass(frozen=True)
+class Searched:
+    """One file to search. `local`: where it is on this machine; `location`, `content`: its artifact, and its sha256 by the record."""
+
+    path: str
+    place: Place
+    size: int
+    local: Path | None
+    location: str = ""
+    content: str = ""
+
+
+class WordSearch:
+    """A search of one store and one home. `learned`: artifacts whose weights learned from the document; copies of them are found too."""
+
+    def __init__(self, snapshot: StoreSnapshot, home: Path, wanted: Wanted, learned: Iterable[Artifact] = ()) -> None:
+        self.snapshot, self.home, self.wanted = snapshot, home, wanted
+        self.store = snapshot.store
+        self._weights = {file.sha256: (artifact.location, file.size) for artifact in learned for file in artifact.files
+                         if PurePosixPath(file.path).suffix in WEIGHTS or file.path.endswith(TOKENIZER)}  # fmt: skip
+        self._weight_sizes = {size for _, size in self._weights.values()}
+        self._by_content: dict[str, FileFindings] = {}
+
+    def run(self) -> Search:
+        """Search all files."""
+        found = Search()
+        for file in self._files():
+            try:
+                findings = self._search(file)
+            except (FileNotFoundError, PermissionError) as error:
+                # What vanished meanwhile holds nothing; what may not be read is said.
+                if isinstance(error, PermissionError):
+                    found.unread.append((file.path, "no permission to read it"))
+                continue
+            found.files += 1
+            found.size += file.size
+            found.holders += self._holders(file, findings)
+            found.unread += [(f"{file.path}{f' ({inside})' if inside else ''}", why) for inside, why in findings.unread]
+        return found
+
+    def _files(self) -> Iterator[Searched]:
+        yield from self._store_files()
+        inside = self.store.local_root
+        for path, place in self._local_files():
+            if inside is None or not path.is_relative_to(inside):
+                try:
+                    yield Searched(str(path), place, path.stat().st_size, path)
+                except FileNotFoundError:
+                    continue
+
+    def _store_files(self) -> Iterator[Searched]:
+        listed: dict[str, tuple[str, str]] = {}
+        for artifact in self.snapshot.graph.by_address.values():
+            listed[f"{artifact.location}/{RECORD}"] = (artifact.location, "")
+            listed |= {f"{artifact.location}/{file.path}": (artifact.location, file.sha256) for file in artifact.files}
+        self.store.fs.invalidate_cache()
+        for path, entry in sorted(self.store.fs.find(self.store.root, detail=True).items()):
+            name = path[len(self.store.root) :].lstrip("/")
+            local = self.store.local_root / name if self.store.local_root is not None else None
+            place = ARTIFACT if name in listed else place_in_store(name)
+            yield Searched(path, place, int(entry["size"] or 0), local, *listed.get(name, ()))
+
+    def _local_files(self) -> Iterator[tuple[Path, Place]]:
+        """Files outside the store, each once: the home's, the sources', retained models'."""
+        seen: set[Path] = set()
+        for path, place in (*self._home_files(), *self._run_files()):
+            if path not in seen:
+                seen.add(path)
+                yield path, place
+
+    def _home_files(self) -> Iterator[tuple[Path, Place]]:
+        return ((path, place_in_home(path.relative_to(self.home).as_posix())) for path in _below(self.home))
+
+    def _run_files(self) -> Iterator[tuple[Path, Place]]:
+        seen: list[Any] = []
+        for run in self.snapshot.journal.records():
+            given = [run.configuration.get(name) for name in ("root", "ingest", "resources")]
+            if given not in seen:
+                seen.append(given)
+                yield from ((path, SOURCE) for path in source_files(run).values())
+                yield from ((path, RETAINED) for path in _retained(run))
+
+    def _search(self, file: Searched) -> FileFindings:
+        # Equal rows mean other text under another tokenizer.
+        content = "" if file.path.endswith(".arrow") else file.content
+        if content in self._by_content:
+            return self._by_content[content]
+        with self._open(file) as stream:
+            findings = search_file(self.wanted, stream, file.path, self._vocabularies_for(file), file.local)
+        if content:
+            self._by_content[content] = findings
+        return findings
+
+    def _open(self, file: Searched) -> IO[bytes]:
+        stream: IO[bytes] = file.local.open("rb") if file.local is not None else self.store.fs.open(file.path, "rb")
+        return stream
+
+    def _holders(self, file: Searched, findings: FileFindings) -> Iterator[Holder]:
+        match = findings.match
+        if match.hashes:
+            how: Literal["copy", "words"] = "copy" if 2 * len(match.hashes) >= len(self.wanted.phrases) else "words"
+            inside = tuple(sorted(name for name in findings.matches if name))
+            yield Holder(file.path, file.place, how, len(match.hashes), match.quote, inside, file.location)
+        elif not file.location and (copied := self._copied_weights(file)):
+            yield Holder(file.path, file.place, "learned", quote=f"the same bytes as in {copied}")
+        elif findings.named:
+            yield Holder(file.path, file.place, "name", location=file.location)
+
+    def _copied_weights(self, file: Searched) -> str:
+        """Return which artifact's weights a file outside the artifacts is a copy of; "" if of none."""
+        if file.local is None or file.size not in self._weight_sizes:
+            return ""
+        return self._weights.get(hash_file(file.local), ("", 0))[0]
+
+    def _vocabularies_for(self, file: Searched) -> tuple[Vocabulary, ...]:
+        """The vocabulary of the tokenizer that wrote a directory of rows, or all that there are if the directory does not say."""
+        if not file.path.endswith((".arrow", ".tokens")):
+            return ()
+        folder = file.path.rpartition("/")[0]
+        try:
+            with self.store.fs.open(f"{folder}/{METADATA}", "rb") as stream:
+                said = stream.read().decode("utf-8", "replace")
+        except (FileNotFoundError, NotADirectoryError):
+            return tuple(self._vocabularies.values())
+        return tuple(vocabulary for digest, vocabulary in self._vocabularies.items() if digest in said)
+
+    @cached_property
+    def _vocabularies(self) -> Mapping[str, Vocabulary]:
+        """Every tokenizer in the store, by the sha256 of its file."""
+        found: dict[str, Vocabulary] = {}
+        for artifact in self.snapshot.graph.newest_first:
+            for file in artifact.files:
+                if file.path.rpartition("/")[2] == TOKENIZER and file.sha256 not in found:
+                    try:
+                        with self.snapshot.open(artifact, file.path) as stream:
+                            found[file.sha256] = Vocabulary.read(stream.read())
+                    except (FileNotFoundError, ValueError):
+                        continue
+        return found
+
+
+def source_files(run: RunRecord) -> dict[str, Path]:
+    """Return the local files that a run's recipe reads: name in outputs -> path. Sources that are gone give none."""
+    found: dict[str, Path] = {}
+    for source in run.configuration.get("ingest", {}).get("sources", ()):
+        if source.get("kind") == "files":
+            try:
+                configured = FilesSource.model_validate(source)
+                files = find_files(configured, Path(run.configuration.get("root", ".")))
+            except (ValidationError, SourceError):
+                continue
+            found |= {f"{configured.label}/{name}": path for name, path in files.items()}
+    return found
+
+
+def _retained(run: RunRecord) -> Iterator[Path]:
+    """The files of the models that training retained outside the store."""
+    folder = run.configuration.get("resources", {}).get("training", {}).get("keep_in", "")
+    return _below(Path(run.configuration.get("root", "."), folder)) if folder else iter(())
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Every regular file below a folder, without following links."""
+    for parent, folders, names in os.walk(folder):
+        folders.sort()
+        yield from (path for name in sorted(names) if (path := Path(parent, name)).is_file() and not path.is_symlink())

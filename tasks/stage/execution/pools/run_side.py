@@ -1,0 +1,194 @@
+"""Hand a stage's job to a worker of another work pool, and stand in for it in the run.
+
+The worker runs the deployment `folio-stage/<pool>` as a sub flow run; it sees the run's root, home and store at the same paths. What it
+logs and measures is passed on as it comes, its artifact is returned, its error is raised. If the run is interrupted, so is the worker,
+which stops at a checkpoint. A worker that is lost is a transient fault: the stage goes on from its checkpoint in another one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import httpx
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import State
+from prefect.deployments import run_deployment
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Cancelled, Cancelling
+
+from tasks.stage.execution.bodies.body_errors import rebuild
+from tasks.stage.execution.job import Outcome, StageJob
+from tasks.stage.execution.pools.job_file import EVENTS, JOB, RESULT, JobFile, Result
+from tasks.stage.system.interrupts import raise_if_interrupted
+from tasks.stage.system.progress import format_duration, log
+
+FLOW = "folio-stage"
+POLL_SECONDS = 1.0
+SILENT_SECONDS = 10.0
+"""A worker looks for work every 10 to 15 seconds, so no wait is worth a word before."""
+STOP_SECONDS = 120.0
+END_SECONDS = 30.0
+
+
+class PoolError(RuntimeError):
+    """A work pool can't take a stage."""
+
+
+class WorkerLost(PoolError):
+    """A worker ended without a result."""
+
+    transient = True
+
+
+def run_in_pool(job: StageJob) -> Outcome:
+    """Return what a worker of the job's pool makes. Raises what the body raises, PoolError if no worker takes it, and WorkerLost."""
+    decision = job.call.decision
+    folder = job.context.home / "jobs" / f"{decision.stage}-{decision.key[:16]}-{uuid4().hex[:8]}"
+    folder.mkdir(parents=True)
+    try:
+        (folder / JOB).write_text(JobFile.of(job).model_dump_json(), encoding="utf-8")
+        with get_client(sync_client=True) as client:
+            return _Sent(job, folder, client).result()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Sent:
+    """A job that was sent to a pool."""
+
+    def __init__(self, job: StageJob, folder: Path, client: SyncPrefectClient) -> None:
+        self._job, self._folder, self._client = job, folder, client
+        self._position, self._pool = job.call.decision.position, job.pool
+        self._read = 0
+        self._said, self._cancelled = "", False
+        self._id = self._start()
+
+    def _start(self) -> UUID:
+        given = {"position": self._position, "job": str(self._folder)}
+        try:
+            started = run_deployment(f"{FLOW}/{self._pool}", parameters=given, flow_run_name=self._position, timeout=0)
+        except ObjectNotFound as error:
+            raise PoolError(
+                f"resources.pools: {self._position} shall run in work pool {self._pool}, but there is no deployment {FLOW}/{self._pool}. "
+                f"deployments/prefect.yaml has one for the pool gpu; deploy it, or one like it for your pool."
+            ) from error
+        log(f"{self._position}: goes to work pool {self._pool}")
+        assert not isinstance(started, Coroutine)
+        return started.id
+
+    def result(self) -> Outcome:
+        """Wait for the worker; return what it made, or raise its error."""
+        try:
+            found = self._wait()
+        except BaseException as error:
+            self._cancel(error)
+            raise
+        if found.error is not None:
+            raise rebuild(found.error)
+        if found.artifact is None:
+            kind, how = (PoolError, "was cancelled in Prefect") if self._cancelled else (WorkerLost, "was stopped from outside")
+            kept = "".join(f", {note}" for note in found.notes)
+            raise kind(f"{self._position}: its worker in pool {self._pool} {how}{kept}.")
+        return Outcome(found.artifact, executed=found.executed)
+
+    def _wait(self) -> Result:
+        began = time.monotonic()
+        while (found := self._found()) is None:
+            state = self._state()
+            if state is None:
+                self._say("Prefect's server is away; its worker goes on, and the run waits for it")
+            elif state.is_final():
+                # The file may have been written between the two looks.
+                if (found := self._found()) is not None:
+                    return found
+                why = f": {state.message}" if state.message else ""
+                raise WorkerLost(f"{self._position}: its worker in pool {self._pool} ended without a result ({state.name}{why}).")
+            elif state.is_running():
+                self._said = ""
+            else:
+                self._check_workers(time.monotonic() - began)
+            raise_if_interrupted()
+            time.sleep(POLL_SECONDS)
+        self._wait_for_end(END_SECONDS)
+        return found
+
+    def _found(self) -> Result | None:
+        """Pass on new events; return the result if there is one."""
+        self._pass_on()
+        try:
+            content = (self._folder / RESULT).read_bytes()
+        except FileNotFoundError:
+            return None
+        self._pass_on()
+        return Result.model_validate_json(content)
+
+    def _pass_on(self) -> None:
+        try:
+            with (self._folder / EVENTS).open("rb") as stream:
+                stream.seek(self._read)
+                lines = stream.read().rpartition(b"\n")[0]
+        except FileNotFoundError:
+            return
+        self._read += len(lines) + 1 if lines else 0
+        for event in map(json.loads, lines.splitlines()):
+            if event["kind"] == "log":
+                log(event["text"])
+            else:
+                self._job.reporter.series([(name, value, step) for name, value, step in event["rows"]])
+
+    def _state(self) -> State | None:
+        """Return the state of the sub flow run; None while the server is away."""
+        try:
+            state = self._client.read_flow_run(self._id).state
+        except (httpx.TransportError, PrefectHTTPStatusError):
+            return None
+        self._cancelled |= state is not None and (state.is_cancelling() or state.is_cancelled())
+        return state
+
+    def _say(self, text: str) -> None:
+        """Log why the run waits, once."""
+        if text != self._said:
+            self._said = text
+            log(f"{self._position}: {text}")
+
+    def _check_workers(self, waited: float) -> None:
+        """Say once why the job waits. Raise PoolError if no worker has come within the time that the recipe gives."""
+        workers = self._client.read_workers_for_work_pool(self._pool)
+        online = any(worker.status == "ONLINE" for worker in workers)
+        limit = self._job.resources.pool_wait_minutes * 60
+        if not online and waited > limit:
+            raise PoolError(
+                f"{self._position}: no worker of pool {self._pool} came within {format_duration(limit)} (resources.pool_wait_minutes). "
+                f"Start one: prefect worker start --pool {self._pool}"
+            )
+        why = f"waits for a worker of pool {self._pool} that is free"
+        if not online:
+            start = f"start one: prefect worker start --pool {self._pool}"
+            why = f"waits at most {format_duration(limit)} for a worker of pool {self._pool}; {start}"
+        if waited > SILENT_SECONDS:
+            self._say(why)
+
+    def _cancel(self, error: BaseException) -> None:
+        """Stop the sub flow run, and add to the error what its worker has kept."""
+        with suppress(PrefectHTTPStatusError, httpx.TransportError):
+            state = self._state()
+            running = state is not None and state.is_running()
+            self._client.set_flow_run_state(self._id, Cancelling() if running else Cancelled(), force=True)
+            if running:
+                log(f"{self._position}: its worker in pool {self._pool} stops at a checkpoint")
+                self._wait_for_end(STOP_SECONDS)
+        found = self._found()
+        for note in found.notes if found else ():
+            error.add_note(note)
+
+    def _wait_for_end(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while ((state := self._state()) is None or not state.is_final()) and time.monotonic() < until:
+            self._pass_on()
+            time.sleep(POLL_SECONDS)

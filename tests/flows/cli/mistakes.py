@@ -1,0 +1,125 @@
+"""Mistakes that people make, each with the command as typed and what the answer must say: the thing, the value and the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+RECIPE = "name: mine\ningest:\n  sources: [{kind: files, name: mine, paths: [books]}]\n"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A command, what its answer says, and the files and variables that it finds."""
+
+    command: str
+    says: tuple[str, ...]
+    files: Mapping[str, str | bytes] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        changed = "".join(f"{name}={value} " for name, value in self.variables.items())
+        return f"{changed}folio {self.command}"
+
+
+def recipe(text: str | bytes, *says: str, command: str = "plan mine.yaml") -> Mistake:
+    """A mistake in a recipe's file."""
+    return Mistake(command, says, {"mine.yaml": text})
+
+
+def change(setting: str, *says: str, name: str = "universe") -> Mistake:
+    """A mistake in a change from the command line."""
+    return Mistake(f'plan {name} --set "{setting}"', says)
+
+
+NAMES = [
+    Mistake("rnu universe", ("No such command 'rnu'", "Did you mean 'run'", "folio --help")),
+    Mistake("plan universe --sett seed=2", ("--sett is no option", "did you mean --set?", "folio plan --help")),
+    Mistake("plan universe twice", ("plan:", "twice", "folio plan --help")),
+    Mistake("accept pretrain", ("accept: Missing option '--reason'", "folio accept --help")),
+    Mistake("gc --keep 0", ("gc: --keep 0: must be at least 1", "folio gc --help")),
+    Mistake("plan univers", ("There is no recipe 'univers'", "did you mean universe?")),
+    Mistake("plan recpie.yaml", ("There is no recipe 'recpie.yaml'", "did you mean recipe.yaml?"), {"recipe.yaml": RECIPE}),
+    Mistake("plan books", ("books is a folder without recipe.yaml", "folio init ")),
+    Mistake("recipe show universe pretrian", ("'pretrian'", "a recipe has no key 'pretrian'", "did you mean pretrain?")),
+    Mistake("recipe show universe pretrain.stepz", ("pretrain has no key 'stepz'", "did you mean steps?")),
+    Mistake("recipe diff universe clasics", ("There is no recipe 'clasics'", "did you mean classics?")),
+    Mistake("plan universe --refresh pretain", ("--refresh 'pretain'", "there is no stage of that name", "did you mean pretrain?")),
+    Mistake("plan four_books --refresh evaluate.bsae", ("--refresh 'evaluate.bsae'", "no such position", "did you mean evaluate.base")),
+    Mistake('accept pretain --reason "only a comment"', ("accept 'pretain'", "did you mean pretrain?")),
+    Mistake("init nowhere", ("nowhere is not a folder", "give the folder that holds your texts")),
+    Mistake("init empty", ("empty", "holds no files with text in them", "txt"), {"empty/photo.jpg": b"\xff\xd8"}),
+    Mistake("init books", ("books/recipe.yaml is already there", "move it away"), {"books/recipe.yaml": RECIPE}),
+]
+SYNTAX = [
+    recipe("", "mine.yaml holds no keys", "ingest.sources", "four_books.yaml"),
+    recipe("- name: mine\n", "mine.yaml holds no keys"),
+    recipe(b"name: caf\xe9\n", "mine.yaml is not UTF-8 text", "byte 9", "save it as UTF-8"),
+    recipe(f"description: My Books: volume 2\n{RECIPE}", "mine.yaml, line 1, column 22", "colon", "quotes", "^"),
+    recipe("name: mine\ningest:\n\tsources: []\n", "mine.yaml, line 3, column 1", "a tab; indent with spaces", "^"),
+    recipe("name: 'mine\n", "mine.yaml, line 2", "inside a quote; close it"),
+    recipe(f"{RECIPE}split: [\n", "mine.yaml, line 5", "close the bracket"),
+    recipe(f"{RECIPE}description: *all\n", "line 4, column 14", "begins with *; put it in quotes", "^"),
+    recipe(f"{RECIPE}name: again\n", "line 4", "the key 'name' is given twice; keep one"),
+    recipe(f"extends: mine.yaml\n{RECIPE}", "extends itself", "take one `extends` out"),
+    recipe("extends: univers\nname: mine\n", "extends='univers'", "did you mean universe?"),
+    recipe("ingest:\n  sources: [{kind: files, paths: [books]}]\n", "name: missing; every recipe needs it"),
+    recipe("name: mine\n", "ingest: missing; every recipe needs it"),
+]
+VALUES = [
+    recipe(RECIPE.replace("name: mine", 'name: "My Books"', 1), "name:", "small letters", "such as my_books", "'My Books'"),
+    recipe(RECIPE.replace("kind: files, ", ""), "ingest.sources.0: no kind", "kind: files"),
+    recipe(RECIPE.replace("kind: files", "kind: file"), "ingest.sources.0.kind", "'file'", "did you mean files?"),
+    recipe(RECIPE.replace("[books]", "[lost]"), "'lost' does not exist under"),
+    recipe(RECIPE.replace("[books]", "['*.pdf']"), "*.pdf", "matches no file"),
+    recipe(f"{RECIPE}vocab_size: 512\n", "vocab_size: unknown key (value 512)", "write it as tokenizer.vocab_size"),
+    recipe(f"{RECIPE}sft: {{lerning_rate: 1}}\n", "sft.lerning_rate: unknown key (value 1)", "did you mean learning_rate"),
+    recipe(f"{RECIPE}pretrain: yes\n", "pretrain", "needs keys of its own", "true"),
+    recipe(f"{RECIPE}gates: {{base: {{bounds: []}}}}\n", "gates.base.bounds: needs at least 1 entry, and has none"),
+    recipe(
+        f"{RECIPE}gates: {{base: {{bounds: [{{metric: base.val.loss}}]}}}}\n", "base.val.loss has neither minimum nor maximum", "give one"
+    ),
+    change("ingest.sources=[]", "ingest.sources: needs at least 1 entry, and has none"),
+    change("sft.steps=many", "sft.steps: needs a whole number", "'many'"),
+    change("sft.learning_rate=-1", "sft.learning_rate: must be more than 0", "-1"),
+    change("model.kind=reccurent", "model.kind: there is no 'reccurent' here", "did you mean recurrent?"),
+    change("split.mode=fraction", "split.mode: there is no 'fraction' here", "did you mean fractions?"),
+    change("clean.ocr=perhaps", "clean.ocr: needs true or false", "'perhaps'"),
+    change("sft.learning_rate", "--set 'sft.learning_rate'", "write key=value"),
+    change("seed.more=1", "--set 'seed.more=1'", "'seed' is a single value"),
+    change("evaluate.base.splits=[train", "'[train' is no YAML value", "quote it"),
+    change("tuning.sfr.steps=4", "'sfr' is not one of the 2 entries", "did you mean sft?"),
+    change("model.context=256", "pack.sequence_length=128 and model.context=256 differ"),
+    change("split.stratify=source", "split.stratify=source does nothing while ingest.sources has one source"),
+    change("model.window=32", 'model.window=32 does nothing while model.pattern="full"', "its default, 64"),
+    change("store=nosuch://x", "store: 'nosuch://x' can't be opened"),
+]
+MODELS = [
+    Mistake("chat universe", ("There is no released model 'universe' in", "folio run universe")),
+    Mistake("chat univrse", ("There is no released model 'univrse' in", "did you mean universe?")),
+    Mistake("chat books --ask ?", ("books is a folder without config.json", "an exported model's folder or a recipe's name")),
+    Mistake("chat universe --temperature -1", ("--temperature -1: must be at least 0",)),
+    Mistake("chat universe --temperature warm", ("chat: --temperature warm: needs a number", "folio chat --help")),
+    Mistake("chat universe --temperature 1 --top-p 2", ("--top-p 2: must be at most 1",)),
+    Mistake("chat universe --max-new-tokens 0", ("--max-new-tokens 0: must be at least 1",)),
+    Mistake("chat universe --top-k 5", ("--top-k", "--temperature 0 draws nothing", "give one such as 0.8")),
+    Mistake("chat universe --int8 --variant small", ("--int8 is short for --variant int8", "small", "keep one")),
+    Mistake("size four_books --device h1000", ("device 'h1000' is not known", "did you mean h100?")),
+    Mistake("size four_books --device t4 --set pretrain.precision=bf16", ("t4 does not support bf16",)),
+    Mistake(
+        "size four_books --params 1e6 --budget-hours 2", ("--params 1e+06 decides the size", "--budget-hours 2", "leave one of them out")
+    ),
+    Mistake("size four_books --device h100 --measure", ("--measure times the machine at hand", "--device h100")),
+    Mistake("size classics --device h100", ("classics has not run yet", "--bytes", "folio run classics")),
+]
+STORES = [
+    Mistake("lineage clean/universe-00000000", ("Nothing in the store is called 'clean/universe-00000000'",)),
+    Mistake("lineage clean --all --json", ("--all unfolds the tree", "Leave one of them out")),
+    Mistake('takedown "no such book"', ("'no such book'", "give its id, its path or its title")),
+    Mistake("corpus show alice.txt", ("has no runs yet", "folio run universe")),
+    Mistake("corpus stats four_books", ("has no runs yet", "folio run four_books")),
+    Mistake("compare universe universe~1", ("has no run 'universe'", "Give a run's id")),
+    Mistake("plan universe", ("FOLIO_PREFECT_PORT='web' is not a port", "1 to 65535"), variables={"FOLIO_PREFECT_PORT": "web"}),
+    Mistake("plan universe", ("folio's home /dev/null/home can't be made", "FOLIO_HOME="), variables={"FOLIO_HOME": "/dev/null/home"}),
+]
+MISTAKES = [*NAMES, *SYNTAX, *VALUES, *MODELS, *STORES]

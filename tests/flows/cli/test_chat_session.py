@@ -1,0 +1,89 @@
+"""A conversation on the terminal: what it says of the model, and how a reply appears and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from flows.cli.chat_models import description, model_directory
+from flows.cli.chat_session import _converse, show
+from model.inference.config import SamplingConfig
+from tasks.stage.store.store import Store
+from tests.tasks.records import committed
+
+NETWORK = SimpleNamespace(config=SimpleNamespace(kind="decoder"), parameters=lambda: [])
+
+
+class Parrot:
+    """Repeats what it is told, and is interrupted or refuses when it is told to be."""
+
+    def __init__(self) -> None:
+        self.forgotten = 0
+
+    def say(self, text: str, config: SamplingConfig, seed: int) -> Iterator[str]:
+        """Yield the text in two pieces."""
+        if text == "refuse":
+            raise ValueError("the message is 900 tokens; shorten it")
+        yield text[:2]
+        if text == "endless":
+            raise KeyboardInterrupt
+        yield f"{text[2:]}{seed}"
+
+    def reset(self) -> None:
+        """Count."""
+        self.forgotten += 1
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    """Have these lines typed, then the end of the input."""
+    left = iter(lines)
+
+    def answer(prompt: str) -> str:
+        try:
+            return next(left)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr("builtins.input", answer)
+
+
+def test_ctrl_c_ends_a_reply_and_a_message_that_does_not_fit_is_named_and_the_conversation_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parrot: Any = Parrot()
+    typed(monkeypatch, "endless", "refuse", "/forget", "hello")
+    _converse(parrot, SamplingConfig(), 7)
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == ["en (stopped)", "hello9", ""]
+    assert shown.err == "folio: the message is 900 tokens; shorten it\n"
+    assert parrot.forgotten == 1
+
+
+def test_a_reply_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    show(["A\x1b[2J", "cat."])
+    assert capsys.readouterr().out == "A␛[2Jcat.\n"
+
+
+def test_what_is_loaded_is_said_with_its_size_its_place_and_how_to_see_what_it_was_made_of(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store"), tmp_path / "cache")
+    files = {"config.json": b"{}", "model.safetensors": b"w" * 4000, "int8/config.json": b"{}", "int8/model.int8.safetensors": b"w" * 1000}
+    folder = store.local(committed(store, files, stage="export", label="universe", metrics={"parameters": 988_288.0}))
+    whole, small = "\n".join(description(folder, NETWORK)), "\n".join(description(folder / "int8", NETWORK))
+    assert whole.startswith("universe: a decoder of 988,288 parameters, 4 kB of weights")
+    assert small.startswith("universe: a decoder of 988,288 parameters, its INT8 form, 1 kB of weights")
+    assert str(folder) in whole and "exported 20" in whole and f"lineage {folder}/config.json" in whole
+    assert model_directory(str(folder)) == folder
+
+
+def test_a_model_of_unknown_making_says_so(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    assert "of unknown making" in "\n".join(description(tmp_path, NETWORK))
+
+
+def test_a_recipe_s_model_is_looked_for_in_the_store_that_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LookupError, match=f"There is no released model 'universe' in {tmp_path}/other; make one with: "):
+        model_directory("universe", str(tmp_path / "other"))

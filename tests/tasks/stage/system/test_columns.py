@@ -1,0 +1,45 @@
+"""Tables fit the terminal, whatever stands in them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from tasks.stage.system.columns import columns, fit
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), max_size=120)
+
+
+TABLES = st.integers(1, 10).flatmap(lambda n: st.lists(st.lists(NAMES, min_size=n, max_size=n), min_size=1, max_size=5))
+
+
+@given(st.integers(60, 200), TABLES)
+def test_no_line_of_a_table_is_longer_than_the_terminal_is_wide(room: int, rows: list[list[str]]) -> None:
+    lines = columns(rows, frozenset({1, 2}), room)
+    assert len(lines) == len(rows)
+    assert max(map(cell_len, lines)) <= room
+    assert not any("\n" in line for line in lines)
+
+
+def test_a_long_name_is_cut_with_an_ellipsis_and_numbers_stay_whole() -> None:
+    rows = [("name", "characters kept"), ("n" * 90, "1,234,567")]
+    heading, line = columns(rows, frozenset({1}), 60)
+    assert line == f"{'n' * 42}…        1,234,567"
+    assert heading.endswith("characters kept")
+    assert columns(rows, frozenset({1}), 200)[1] == f"{'n' * 90}        1,234,567"
+
+
+@pytest.mark.parametrize("text", ["日本語の本の長い題名です", "plain words that go on"])
+def test_a_text_is_cut_by_what_it_takes_on_the_screen(text: str) -> None:
+    assert cell_len(fit(text, 11)) <= 11
+    assert fit(text, 11).endswith("…")
+    assert fit(text, 100) == text
+
+
+def test_without_a_terminal_lines_are_a_hundred_characters_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert cell_len(columns([("a" * 300,)])[0]) == 100
+    monkeypatch.setenv("COLUMNS", "70")
+    assert cell_len(columns([("a" * 300,)])[0]) == 70
