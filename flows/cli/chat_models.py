@@ -73,19 +73,34 @@ def is_released(graph: ProvenanceGraph, exported: Artifact) -> bool:
     return bool(gates) and 1.0 in (gates[-1].metrics["passed"], gates[-1].metrics["overruled"])
 
 
+def _read(record: Path | None) -> Artifact | None:
+    try:
+        return Artifact.unsealed(record.read_bytes()) if record is not None else None
+    except ValueError:
+        return None
+
+
+def _lineage(made: Artifact, directory: Path) -> str:
+    """Return the command that shows what a model was made of, in the store that its folder lies in."""
+    root = str(directory).removesuffix(made.location).rstrip("/")
+    elsewhere = str(directory).endswith(made.location) and root != store_url()
+    return folio("lineage", made.location, *(("--store", root) if elsewhere else ()))
+
+
 def description(directory: Path, network: Any) -> Iterator[str]:
     """Yield lines that say what is loaded: kind, size, where it lies, and when and from what it was made."""
     record = next((found for found in (directory / RECORD, directory.parent / RECORD) if found.is_file()), None)
     form = "" if record is None or record.parent == directory else f", its {model_form(directory.name)} form"
     weights = sum(file.stat().st_size for file in directory.glob("*.safetensors"))
-    made = Artifact.model_validate_json(record.read_bytes()) if record is not None else None
+    made = _read(record)
     parameters = made.metrics.get("parameters", 0) if made else 0
     parameters = parameters or sum(weight.numel() for weight in network.parameters())
     name = made.label if made else directory.name
     yield f"{name}: a {network.config.kind} of {rough(parameters)} parameters{form}, {size(weights)} of weights"
     yield f"  in {directory.absolute()}"
-    if made is None:
-        yield "  of unknown making: no record of folio's lies beside it"
+    if made is None or record is None:
+        why = "no record of folio's lies beside it" if record is None else f"{record} is damaged or not folio's"
+        yield f"  of unknown making: {why}"
     else:
         when = made.origin.created[:16].replace("T", " ")
-        yield f"  exported {when} UTC; what it was made of: {folio('lineage', str(directory.absolute() / 'config.json'))}"
+        yield f"  exported {when} UTC; what it was made of: {_lineage(made, record.parent.absolute())}"

@@ -75,7 +75,7 @@ def test_what_is_loaded_is_said_with_its_size_its_place_and_how_to_see_what_it_w
     whole, small = "\n".join(description(folder, NETWORK)), "\n".join(description(folder / "int8", NETWORK))
     assert whole.startswith("universe: a decoder of 988,288 parameters, 4 kB of weights")
     assert small.startswith("universe: a decoder of 988,288 parameters, its INT8 form, 1 kB of weights")
-    assert str(folder) in whole and "exported 20" in whole and f"lineage {folder}/config.json" in whole
+    assert str(folder) in whole and "exported 20" in whole and f"lineage {folder.parent.name}/{folder.name} --store {store.root}" in whole
     assert model_directory(str(folder)) == folder
 
 
