@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data.provenance.lines import lines_naming, lines_quoting
 from model.evaluation.config import EvaluateConfig
+from tasks.forecast.hook import EVALUATING
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.lineage.inspections import SPLITS
 from tasks.reporting.evaluation import MEASUREMENTS, SAMPLES
@@ -30,7 +31,7 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding(set(quotes), measured=bool(measured), certain=certain, detail="; ".join(detail))
 
 
-@stage(hooks=(LineageHook(_inspect, quoted_in_report=True), ReportHook(SAMPLES, MEASUREMENTS)))
+@stage(hooks=(LineageHook(_inspect, quoted_in_report=True), ReportHook(SAMPLES, MEASUREMENTS), EVALUATING))
 def evaluate(config: EvaluateConfig, work: Workspace, model: Path, tokenizer: Path, packed: Path, examples: Path) -> Metrics:
     """A model directory, full precision or quantized -> metrics.json, samples.jsonl, answers_*.jsonl."""
     from model.evaluation.evaluate import evaluate as measure

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from flows.cli.views.plan_table import TimeEstimate
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.recipe.validation import RecipeError
+from tasks.forecast.execution import History
+from tasks.forecast.forecast import Forecaster, load_now
 from tasks.stage.execution.accept import NotAcceptable, accept
 from tasks.stage.execution.plan import Decision, position_names
 from tasks.stage.execution.run import RunOptions, use_options
@@ -23,6 +27,12 @@ class Plan:
     store: Store
     decisions: list[Decision]
     stopped: str
+
+    def estimate(self) -> TimeEstimate:
+        """Return how long the run will take, from what the store says of earlier ones and from how busy this machine is."""
+        cores, load = self.recipe.resources.cores, load_now()
+        forecaster = Forecaster(History(self.store), Path(self.recipe.root).resolve(), cores, load)
+        return TimeEstimate.of(forecaster.forecasts(self.decisions), cores, load)
 
 
 def plan_recipe(name: str, changes: tuple[str, ...], refresh: frozenset[str], verify: bool) -> Plan:

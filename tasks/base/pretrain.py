@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from model.networks.directory import model_files
+from tasks.forecast.hook import TRAINING
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import trained_model
 from tasks.reporting.hook import ReportHook
@@ -29,7 +30,7 @@ def initial_state(config: Pretraining, root: Path, shard: ShardIndex | None, dig
 @stage(
     model=True,
     observes=initial_state,
-    hooks=(LineageHook(trained_model), ReportHook(LEARNING, title="Pretraining")),
+    hooks=(LineageHook(trained_model), ReportHook(LEARNING, title="Pretraining"), TRAINING),
 )
 def pretrain(config: Pretraining, work: Workspace, shards: Path) -> Metrics:
     """train/ and val/ shards -> a model directory."""

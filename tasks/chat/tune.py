@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tasks.forecast.hook import TRAINING
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import trained_model
 from tasks.reporting.hook import ReportHook
@@ -15,7 +16,7 @@ from tasks.training.train import train
 
 @stage(
     model=True,
-    hooks=(LineageHook(trained_model), ReportHook(LEARNING, title=step_title)),
+    hooks=(LineageHook(trained_model), ReportHook(LEARNING, title=step_title), TRAINING),
 )
 def tune(
     config: Tuning, work: Workspace, model: Path, shards: Path | None = None, questions: Path | None = None, tokenizer: Path | None = None

@@ -13,6 +13,8 @@ from data.sources.empty_sources import refuse_empty_sources
 from data.sources.files import source_state
 from data.sources.ingest import IngestInputs
 from data.sources.ingest import ingest as read_sources
+from tasks.forecast.hook import WorkHook
+from tasks.forecast.measures import source_bytes
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import document_tables
 from tasks.reporting.hook import ReportHook
@@ -23,7 +25,7 @@ from tasks.stage.store.artifact import ShardedArtifact
 
 @stage(
     observes=source_state,
-    hooks=(LineageHook(document_tables, in_corpus=True, reads_sources=True), ReportHook(title="read")),
+    hooks=(LineageHook(document_tables, in_corpus=True, reads_sources=True), ReportHook(title="read"), WorkHook(source_bytes)),
 )
 def ingest(config: IngestConfig, work: Workspace, universe: Path | None = None, synthetic: Path | None = None) -> Metrics:
     """Sources, books/ of a generated universe, and generated texts -> documents.parquet, quarantine.parquet, ledger.parquet."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from data.universe.config import UniverseSource
 from data.universe.write import write_universe
+from tasks.forecast.hook import WorkHook
+from tasks.forecast.measures import books
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
@@ -15,7 +17,7 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding({document.path, "truth"} if is_ours else ())
 
 
-@stage(hooks=(LineageHook(_inspect),))
+@stage(hooks=(LineageHook(_inspect), WorkHook(books, "books")))
 def universe(config: UniverseSource, work: Workspace) -> Metrics:
     """Nothing -> books/, truth/, world.json."""
     return write_universe(work.output, config)

@@ -107,6 +107,7 @@ class Stage:
             verify=run.options.verify,
             before=run.before.get(position),
         )
+        decision = replace(decision, config=config, inputs=expand_shards(given))
         run.decisions.append(decision)
         return StageCall(self.body, self.model, self.judges, label, config, given, ingredients, decision, shard)
 

@@ -332,6 +332,7 @@ CODE = [
     Line("a new file", Written("rooms/data/dedup/other.py", "LIMIT = 1\n")),
     Line("a new query that nobody names", Written("rooms/data/dedup/sql/other.sql", "SELECT 1\n")),
     Line("the flow", code("flows/base.py", "    fitted = tokenizer(", "    pass\n    fitted = tokenizer(")),
+    Line("how long training is expected to take", code("tasks/forecast/hook.py", "start=3.5", "start=3.6")),
     Line(
         "a section of the report that stages name",
         code("tasks/reporting/learning.py", "FEW, ENOUGH_TO_SMOOTH = 12, 60", "FEW, ENOUGH_TO_SMOOTH = 13, 60"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -41,16 +40,15 @@ def plan(
     Example: `folio plan universe --set clean.ocr=false`
     """
     from flows.cli.planning import plan_recipe, stages_to_refresh
-    from flows.cli.views.plan_table import TimeEstimate, plan_table
+    from flows.cli.views.plan_table import plan_table
 
     settings = tuple(changes or ())
     plan = plan_recipe(recipe, settings, stages_to_refresh(refresh, recipe, settings), verify)
-    cores = plan.recipe.resources.cores
+    estimate = plan.estimate()
     if as_json:
-        estimate = asdict(TimeEstimate.of(plan.decisions, cores))
-        print(json.dumps({"stages": [d.row() for d in plan.decisions], "estimate": estimate, "stopped": plan.stopped}, indent=1))
+        print(json.dumps({"stages": [d.row() for d in plan.decisions], "estimate": estimate.row(), "stopped": plan.stopped}, indent=1))
     else:
-        print(plan_table(plan.decisions, plan.stopped, cores))
+        print(plan_table(plan.decisions, plan.stopped, estimate))
 
 
 @run_app.command(rich_help_panel="Make a model")

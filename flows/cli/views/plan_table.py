@@ -1,7 +1,7 @@
-"""`folio plan` as a table: what happens to each stage, why, what it last cost, and how long the run will take.
+"""`folio plan` as a table: what happens to each stage, why, what it took or will take, and how long the run will take.
 
-Shards of a stage that share an action and its reason share a line. The estimate adds up what stages took when they last ran, with as many
-shards at once as there are cores; stages that never ran are counted, not guessed.
+Shards of a stage that share an action and its reason share a line. Stages that decide how long the run takes are listed with the range
+that they will take and what that rests on; stages that nothing compares with are counted, not guessed.
 """
 
 from __future__ import annotations
@@ -10,48 +10,101 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tasks.forecast.forecast import Forecast, stage_seconds, total
+from tasks.forecast.rates import Load, Range
 from tasks.reporting.wording import plural
 from tasks.stage.execution.plan import WORDS, Decision
 from tasks.stage.system.progress import format_duration
 
 SHARD = re.compile(r"\[[0-9]+\]")
 MOST_CAUSES = 6
+LISTED, SHARE = 6, 0.05  # stages that take at least this share of the time are listed, at most so many
+BUSY = 1.5  # a machine that makes a process take so many times as long is called busy
 
 
 @dataclass(frozen=True)
 class TimeEstimate:
-    """Wall seconds of what will certainly run and of all that may, and how many stages or shards of that never ran."""
+    """What a plan is expected to take: by stage, of what will certainly run, and of all that may.
 
-    seconds: float
-    seconds_at_most: float
-    unmeasured: int
+    `forecasts`: by position; `stages`: the range of each and what it rests on; `unknown`: those that nothing tells of; `written`: bytes.
+    """
+
+    forecasts: dict[str, Forecast]
+    stages: dict[str, tuple[Range | None, str]]
+    certain: Range
+    most: Range
+    unknown: tuple[str, ...]
+    written: float
+    cores: int
+    load: Load
 
     @classmethod
-    def of(cls, decisions: Sequence[Decision], cores: int) -> TimeEstimate:
-        """Return the estimate from what each stage took when it last ran."""
-        ahead = [d for d in decisions if d.action != "reuse"]
-        certain = [d for d in ahead if d.action == "run"]
-        return cls(_seconds(certain, cores), _seconds(ahead, cores), sum(d.last is None for d in ahead))
+    def of(cls, forecasts: Sequence[Forecast], cores: int, load: Load) -> TimeEstimate:
+        """Return the estimate of a plan's forecasts."""
+        by_stage: dict[str, list[Forecast]] = {}
+        for forecast in forecasts:
+            by_stage.setdefault(forecast.stage, []).append(forecast)
+        stages: dict[str, tuple[Range | None, str]] = {}
+        for stage, found in by_stage.items():
+            longest = max(found, key=lambda one: one.seconds.likely if one.seconds else 0.0)
+            stages[stage] = stage_seconds(found, cores), longest.basis
+        known = {stage: seconds for stage, (seconds, _) in stages.items() if seconds is not None}
+        certain = [seconds for stage, seconds in known.items() if by_stage[stage][0].decision.action == "run"]
+        unknown = tuple(stage for stage in stages if stage not in known)
+        written = sum(forecast.size or 0.0 for forecast in forecasts)
+        by_position = {forecast.decision.position: forecast for forecast in forecasts}
+        return cls(by_position, stages, total(certain), total(list(known.values())), unknown, written, cores, load)
+
+    def row(self) -> dict[str, object]:
+        """Return the estimate as plain data, for `folio plan --json`; seconds and bytes."""
+        return {
+            "certain": _ends(self.certain),
+            "at_most": _ends(self.most),
+            "stages": {stage: {"seconds": seconds and _ends(seconds), "basis": basis} for stage, (seconds, basis) in self.stages.items()},
+            "unknown": list(self.unknown),
+            "bytes": round(self.written),
+            "load": round(self.load.running, 2),
+            "cores": self.load.cores,
+        }
 
     def words(self) -> str:
         """Return the estimate as a phrase."""
-        if not self.seconds_at_most:
-            return "how long is not known before they have run once" if self.unmeasured else "nothing to do"
-        rest = f", and {self.unmeasured} that never ran" if self.unmeasured else ""
-        if self.seconds == self.seconds_at_most:
-            return f"about {format_duration(self.seconds)}{rest}"
-        return f"about {format_duration(self.seconds)}, and at most {format_duration(self.seconds_at_most)} if all that may run does{rest}"
+        if not self.most.likely:
+            return "nothing tells how long it takes before it has run once" if self.unknown else "nothing to do"
+        rest = f", and {plural(len(self.unknown), 'stage')} that nothing compares with" if self.unknown else ""
+        if self.certain == self.most or not self.certain.likely:
+            return f"{span(self.most)}{rest}"
+        return f"{span(self.certain)}, or {span(self.most)} if all that may run does{rest}"
+
+    def lines(self) -> list[str]:
+        """Return a table of the stages that decide how long the run takes, and whether the machine is busy; no line if none is known."""
+        known = {stage: (seconds, basis) for stage, (seconds, basis) in self.stages.items() if seconds is not None}
+        longest = sorted(known, key=lambda stage: -known[stage][0].likely)[:LISTED]
+        listed = [stage for stage in known if stage in longest and known[stage][0].likely >= SHARE * self.most.likely]
+        width = max(map(len, listed), default=0)
+        lines = [f"{stage:{width}}  {short_span(known[stage][0]):>14}  {known[stage][1]}" for stage in listed]
+        slower = self.load.slowdown(1.0)
+        if lines and slower >= BUSY:
+            cores = plural(self.load.cores, "core")
+            lines.append(f"This machine is busy: {self.load.running:.1f} threads want its {cores}. The low end is for an idle one.")
+        return ["", *lines] if lines else []
 
 
-def _seconds(decisions: Sequence[Decision], cores: int) -> float:
-    shards: dict[str, list[float]] = {}
-    for decision in decisions:
-        if decision.last is not None:
-            shards.setdefault(_stage(decision.position), []).append(decision.last.cost.wall_seconds)
-    return round(sum(max(max(spent), sum(spent) / min(cores, len(spent))) for spent in shards.values()), 1)
+def span(seconds: Range) -> str:
+    """Return `about 3:10 (2:40 to 4:20)`."""
+    return f"about {format_duration(seconds.likely)} ({format_duration(seconds.low)} to {format_duration(seconds.high)})"
 
 
-def plan_table(decisions: Sequence[Decision], stopped: str, cores: int) -> str:
+def short_span(seconds: Range) -> str:
+    """Return `2:40 - 4:20`."""
+    return f"{format_duration(seconds.low)} - {format_duration(seconds.high)}"
+
+
+def _ends(seconds: Range) -> dict[str, float]:
+    return {"low": round(seconds.low, 1), "likely": round(seconds.likely, 1), "high": round(seconds.high, 1)}
+
+
+def plan_table(decisions: Sequence[Decision], stopped: str, estimate: TimeEstimate) -> str:
     """Return the decisions as text. `stopped`: message of the gate that stops the flow, if one does."""
     groups: dict[tuple[str, str, tuple[str, ...]], list[Decision]] = {}
     for decision in decisions:
@@ -62,18 +115,27 @@ def plan_table(decisions: Sequence[Decision], stopped: str, cores: int) -> str:
     width = max(map(len, names))
     lines = []
     for name, ((_, action, folded), group) in zip(names, groups.items(), strict=True):
-        records = [record for d in group if (record := d.artifact or d.last)]
-        cost = format_duration(sum(record.cost.wall_seconds for record in records)) if records else "-"
+        cost = _time(action, group, estimate)
         causes = (folded if len(group) > 1 else group[0].causes) or ("nothing it depends on has changed",)
-        lines.append(f"{name:{width}}  {WORDS[action]:8} {cost:>8}  {causes[0]}")
+        lines.append(f"{name:{width}}  {WORDS[action]:8} {cost:>9}  {causes[0]}")
         shown, rest = causes[1:MOST_CAUSES], causes[MOST_CAUSES:]
-        lines += [f"{'':{width}}  {'':8} {'':>8}  {cause}" for cause in shown]
+        lines += [f"{'':{width}}  {'':8} {'':>9}  {cause}" for cause in shown]
         if rest:
-            lines.append(f"{'':{width}}  {'':8} {'':>8}  and {len(rest)} more (folio plan --json)")
+            lines.append(f"{'':{width}}  {'':8} {'':>9}  and {len(rest)} more (folio plan --json)")
     lines += _acceptable_lines(decisions)
     counts = {word: sum(WORDS[d.action] == word for d in decisions) for word in WORDS.values()}
-    lines.append(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}; {TimeEstimate.of(decisions, cores).words()}")
+    lines.append(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}; {estimate.words()}")
+    lines += estimate.lines()
     return "\n".join([*lines, stopped] if stopped else lines)
+
+
+def _time(action: str, group: Sequence[Decision], estimate: TimeEstimate) -> str:
+    """Return what a reused stage took, or what one that runs will likely take; `-` if nothing tells."""
+    if action == "reuse":
+        records = [d.artifact for d in group if d.artifact is not None]
+        return format_duration(sum(record.cost.wall_seconds for record in records)) if records else "-"
+    seconds = stage_seconds([estimate.forecasts[d.position] for d in group if d.position in estimate.forecasts], estimate.cores)
+    return "-" if seconds is None else f"~{format_duration(seconds.likely)}"
 
 
 def _acceptable_lines(decisions: Sequence[Decision]) -> list[str]:

@@ -12,11 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pydantic import BaseModel
+
 from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.identity.key import compute_key
 from tasks.stage.identity.tracing.trace import Change
 from tasks.stage.store.acceptance import acceptances, acceptances_of
-from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.artifact import Artifact, StageInput
 from tasks.stage.store.journal import PositionRecord
 from tasks.stage.store.run_record import NEVER
 from tasks.stage.store.store import Damaged, Store
@@ -31,7 +33,7 @@ class Decision:
     """What to do about one stage, or one shard of it.
 
     `last`: the record that is compared with; `changes`: what differs of what its execution read, `today`: the hash of its trace now.
-    `reason`: why another trace's artifact is accepted, in the words of who did.
+    `reason`: why another trace's artifact is accepted, in the words of who did. `config`, `inputs`: what the stage is called with.
     """
 
     position: str
@@ -47,6 +49,8 @@ class Decision:
     refresh: bool = False
     reason: str = ""
     ingredients: Mapping[str, str] = field(default_factory=dict)
+    config: BaseModel | None = None
+    inputs: Mapping[str, StageInput] = field(default_factory=dict)
 
     @property
     def acceptable(self) -> Artifact | None:

@@ -154,13 +154,14 @@ class ArtifactPart(BaseModel, frozen=True, extra="forbid"):
 
 
 class PendingArtifact(BaseModel, frozen=True, extra="forbid"):
-    """Stands in a plan for an artifact that does not exist yet."""
+    """Stands in a plan for an artifact that does not exist yet, or for the part of it at or below `prefix`."""
 
     position: str
+    prefix: str = ""
 
     def part(self, prefix: str) -> PendingArtifact:
-        """Return itself: a part of an artifact that does not exist yet does not exist either."""
-        return self
+        """Return what stands for the part."""
+        return self.model_copy(update={"prefix": prefix})
 
 
 StageOutput = Artifact | PendingArtifact

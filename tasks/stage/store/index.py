@@ -107,6 +107,14 @@ class StoreIndex:
             self._newest[stage, label] = names, newest.location
         return newest
 
+    def recent(self, stage: str, most: int) -> list[Artifact]:
+        """Return the records of a stage that were written last, at most so many; of an object store, which isn't asked for times, any."""
+        locations = list(self._stage_folder(stage).locations)
+        if self.local_root is not None:
+            root = self.local_root
+            locations.sort(key=lambda location: _modified(root / location / RECORD), reverse=True)
+        return list(self.records(locations[:most]))
+
     def _read_newest(self, locations: list[str]) -> Artifact | None:
         if self.local_root is None:
             return max(self.records(locations), key=_created, default=None)

@@ -11,11 +11,14 @@ import pytest
 
 from flows.cli import app as cli
 from flows.cli.commands import recipe, services
-from flows.cli.views.plan_table import plan_table
+from flows.cli.views.plan_table import TimeEstimate, plan_table
 from flows.recipe.loading import load
+from tasks.forecast.forecast import Forecast
+from tasks.forecast.rates import Load, Range
 from tasks.stage.execution.plan import Action, Decision
 from tests.flows.cli.command import folio
-from tests.tasks.records import artifact
+
+IDLE = Load(0.0, 0.0, 2)
 
 
 def failed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
@@ -58,37 +61,47 @@ def test_the_real_command_plans_a_first_run_as_a_table_and_changes_nothing(tmp_p
     lines = planned.stdout.splitlines()
     assert lines[0].split() == ["ingest[0]", "run", "-", "it", "has", "never", "run"]
     assert "waits on ingest[0]" in lines[2]
-    assert lines[-1] == "22 run; how long is not known before they have run once"
+    summary = next(line for line in lines if line.startswith("22 run; about "))
+    assert summary.endswith("stages that nothing compares with")
+    assert any(line.startswith("pretrain ") and "not measured here" in line for line in lines[lines.index(summary) :])
     assert not (tmp_path / "home" / "store").exists()
 
 
-def test_a_plan_ends_with_an_estimate_of_the_run_time(tmp_path: Path) -> None:
-    def decision(place: str, action: Action, seconds: float | None) -> Decision:
-        last = None if seconds is None else artifact(tmp_path, stage=place, seconds=seconds)
-        return Decision(place, place, action, (), last=last)
+def forecast(place: str, seconds: float | None, action: Action = "run") -> Forecast:
+    """What a stage is expected to take, give or take a half."""
+    decision = Decision(place, place.partition("[")[0], action, ())
+    return Forecast(decision, None if seconds is None else Range(seconds / 2, seconds, seconds * 1.5), "like books of 1 May", None)
 
-    reused, waits = decision("ingest", "reuse", 500.0), decision("dpo", "wait", 5.0)
+
+def test_a_plan_says_how_long_the_run_will_take_and_what_that_rests_on() -> None:
     cases = (
-        ([reused], "1 reuse; nothing to do"),
+        ([], "nothing to do"),
         (
-            [reused, decision("sft", "run", 70.0), waits],
-            "1 reuse, 1 run, 1 may run; about 1:10, and at most 1:15 if all that may run does",
+            [forecast("sft", 70.0), forecast("dpo", 5.0, "wait")],
+            "about 1:10 (0:35 to 1:45), or about 1:15 (0:40 to 1:50) if all that may run does",
         ),
-        ([decision("sft", "run", 70.0), decision("dpo", "run", None)], "2 run; about 1:10, and 1 that never ran"),
-        ([decision(f"clean[{number}]", "run", 30.0) for number in range(4)], "4 run; about 1:00"),
-        ([decision("clean[0]", "run", 90.0), decision("clean[1]", "run", 10.0)], "2 run; about 1:30"),
+        ([forecast("sft", 70.0), forecast("dpo", None)], "about 1:10 (0:35 to 1:45), and 1 stage that nothing compares with"),
+        ([forecast(f"clean[{number}]", 30.0) for number in range(4)], "about 1:00 (0:45 to 1:15)"),
+        ([forecast("clean[0]", 90.0), forecast("clean[1]", 10.0)], "about 1:30 (0:45 to 2:15)"),
+        ([forecast("sft", None)], "nothing tells how long it takes before it has run once"),
     )
-    for decisions, words in cases:
-        assert plan_table(decisions, "", cores=2).splitlines()[-1] == words
+    for forecasts, words in cases:
+        assert TimeEstimate.of(forecasts, 2, IDLE).words() == words
+    listed = TimeEstimate.of([forecast("sft", 70.0), forecast("dpo", 1.0)], 2, IDLE).lines()
+    assert [line.split() for line in listed if line] == [["sft", "0:35", "-", "1:45", "like", "books", "of", "1", "May"]]
+    assert (
+        "This machine is busy: 8.0 threads want its 2 cores" in TimeEstimate.of([forecast("sft", 70.0)], 2, Load(8.0, 8.0, 2)).lines()[-1]
+    )
 
 
 def test_shards_with_the_same_action_and_reason_share_a_line() -> None:
     reused = [Decision(f"ingest[{number}]", "ingest", "reuse", ()) for number in range(3)]
     new = Decision("ingest[3]", "ingest", "run", ("file books/new.txt was added",))
     waits = [Decision(f"clean[{number}]", "clean", "wait", (f"waits on ingest[{number}]",)) for number in range(2)]
-    lines = [line.split() for line in plan_table([*reused, new, *waits], "", cores=2).splitlines()]
+    estimate = TimeEstimate.of([forecast("ingest[3]", 30.0), *(forecast(f"clean[{number}]", None, "wait") for number in range(2))], 2, IDLE)
+    lines = [line.split() for line in plan_table([*reused, new, *waits], "", estimate).splitlines()]
     assert lines[0][:5] == ["ingest", "(3", "of", "4)", "reuse"]
-    assert lines[1] == ["ingest[3]", "run", "-", "file", "books/new.txt", "was", "added"]
+    assert lines[1] == ["ingest[3]", "run", "~0:30", "file", "books/new.txt", "was", "added"]
     assert lines[2] == ["clean", "x2", "may", "run", "-", "waits", "on", "ingest"]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 EXECUTION: dict[str, str] = {
     "tasks/stage/": "the stage machinery moves bytes and decides nothing about them",
+    "tasks/forecast/": "what a plan expects of executions",
     "tasks/lineage/": "what lineage asks of artifacts that are made",
     "tasks/reporting/": "what the report shows of artifacts that are made",
     "model/training/telemetry/progress.py": "progress and heartbeats: lines for the launcher, and files that are touched",

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli.views.plan_table import plan_table
+from flows.cli.views.plan_table import TimeEstimate, plan_table
+from tasks.forecast.rates import Load
 from tasks.stage.execution.accept import NotAcceptable, accept
 from tasks.stage.execution.plan import Decision
 from tasks.stage.store.acceptance import acceptances
@@ -67,7 +68,9 @@ def test_a_plan_says_what_an_acceptance_would_reuse_and_that_is_never_offered_fo
     worked.edit(*FASTER)
     decision = planned(worked, "learn")
     assert decision.row()["acceptable"] == before.location
-    assert f"learn: folio accept learn would keep {before.location}" in plan_table([decision], "", 1)
+    assert f"learn: folio accept learn would keep {before.location}" in plan_table(
+        [decision], "", TimeEstimate.of([], 1, Load(0.0, 0.0, 1))
+    )
 
 
 def test_a_damaged_acceptance_is_ignored_with_a_line_that_names_it(worked: Workshop, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,158 @@
+"""How much an execution has to do, in units that its time is proportional to beyond a fixed start.
+
+None means that nothing tells. Imports nothing heavy, since stages import it: what counts a network's operations is loaded when asked.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tasks.forecast.execution import Execution
+
+if TYPE_CHECKING:
+    from model.networks.base import NetworkBase
+
+# What a block costs in each micro-batch besides its operations, in operations: about three milliseconds on two cores, seen with models of
+# 33 thousand parameters, for which it is nearly everything.
+BLOCK_OVERHEAD = 2.5e8
+MICRO_BATCH_TOKENS = 2048
+# Operations of a forward pass, in passes forward and backward.
+FORWARD = 1 / 3
+# A preference pair is two sequences; the frozen model reads both as well.
+PASSES = {"dpo": 2 * (1 + FORWARD), "grpo": 1 + FORWARD}
+# A token that is sampled takes a pass of its own through every block, so it costs as much as this many that are read together.
+SAMPLED = 8
+
+
+def input_bytes(execution: Execution) -> float | None:
+    """Return the bytes of all inputs."""
+    return execution.read()
+
+
+def books(execution: Execution) -> float | None:
+    """Return the number of books that are generated, copies included."""
+    return float(sum(execution.config.get(key, 0) for key in ("books", "exact_copies", "near_editions")))
+
+
+def source_bytes(execution: Execution) -> float | None:
+    """Return the bytes that a shard of the sources holds: measured, or of the files that are there; None for sources elsewhere."""
+    if execution.record is not None:
+        return execution.metrics.get("bytes")
+    from data.sources.config import IngestConfig
+
+    config, around = execution.settings, execution.read()
+    if around is None or not isinstance(config, IngestConfig):
+        return None
+    sizes = [_local_bytes(source, execution) for source in config.sources]
+    return None if any(size is None for size in sizes) else (around + sum(size or 0.0 for size in sizes)) / config.shards
+
+
+def _local_bytes(source: Any, execution: Execution) -> float | None:
+    """Return the bytes of a source's files on this machine, 0 for one that comes as an input; None for one that is fetched."""
+    from data.sources.config import FilesSource
+    from data.sources.errors import SourceError
+    from data.sources.files import find_files
+
+    if source.label in execution.sources or source.kind in execution.sources:
+        return 0.0
+    if not isinstance(source, FilesSource) or execution.root is None:
+        return None
+    try:
+        return float(sum(path.stat().st_size for path in find_files(source, execution.root).values()))
+    except (OSError, SourceError):
+        return None
+
+
+def trained_operations(execution: Execution) -> float | None:
+    """Return the operations of training: of its tokens, of its validation, and what each block costs besides."""
+    from pydantic import ValidationError
+
+    from model.training.length import TrainingLength
+
+    train, network = execution.config.get("train"), network_of(execution)
+    if not isinstance(train, dict) or network is None:
+        return None
+    try:
+        length = TrainingLength(**{name: train[name] for name in TrainingLength.model_fields if name in train})
+    except ValidationError:
+        return None
+    steps, context = length.total_steps(network.context), network.context
+    rows = length.sequences_before(steps) * PASSES.get(train["kind"], 1.0)
+    measured = 1 + (steps // train["eval_every"] if train.get("eval_every") else 0)
+    rows += measured * train.get("eval_rows", 0) * FORWARD
+    if rollouts := train.get("rollouts"):
+        sampled = length.sequences_before(steps) * rollouts["max_new_tokens"] / rollouts.get("inner_epochs", 1)
+        rows += SAMPLED * FORWARD * sampled / context
+    micro_batches = rows * context / MICRO_BATCH_TOKENS + steps
+    return float(rows * context * operations(network, vocabulary_of(execution)) + micro_batches * network.layers * BLOCK_OVERHEAD)
+
+
+def evaluated_operations(execution: Execution) -> float | None:
+    """Return the operations of an evaluation: of the rows that are read, and of the answers and continuations that are written."""
+    network, config = network_of(execution), execution.config
+    packed = {split: execution.sources["packed"].execution for split in config["splits"]} if "packed" in execution.sources else {}
+    if network is None or not packed or any(one is None or one.written(split) is None for split, one in packed.items()):
+        return None
+    # A row takes four bytes for each token, and a little for where its documents are.
+    held = [(one.written(split) or 0.0) / (4.2 * (network.context + 1)) for split, one in packed.items() if one is not None]
+    tokens: float = sum(min(config["rows"] or rows, rows) for rows in held) * network.context
+    if config["questions"]:
+        examples = execution.sources["examples"].execution
+        # A question with its answers takes about ninety bytes.
+        asked = sum((examples and examples.written(f"questions_{name}.jsonl")) or 0.0 for name in ("seen", "heldout")) / 90
+        tokens += SAMPLED * asked * config["answer_tokens"]
+    if config["copying"]:
+        tokens += SAMPLED * 2 * config["copy_prompts"] * config["copy_tokens"]
+    tokens += SAMPLED * 64 * config["samples"]
+    return tokens * (FORWARD * operations(network, vocabulary_of(execution)) + network.layers * BLOCK_OVERHEAD / MICRO_BATCH_TOKENS)
+
+
+def training_kind(execution: Execution) -> str:
+    """Return what must be equal for the speeds of two trainings to compare."""
+    train = execution.config.get("train", {})
+    precision = train.get("precision")
+    return f"{train.get('kind')} {precision['kind'] if isinstance(precision, dict) else precision} {_network_kind(execution)}"
+
+
+def evaluated_kind(execution: Execution) -> str:
+    """Return what must be equal for the speeds of two evaluations to compare: the network, and whether the model is quantized."""
+    maker = execution.sources["model"].execution if "model" in execution.sources else None
+    return f"{_network_kind(execution)} {maker and maker.config.get('kind')}"
+
+
+def _network_kind(execution: Execution) -> str:
+    model = execution.inherited("model")
+    return str(model.get("kind")) if isinstance(model, dict) else ""
+
+
+def network_of(execution: Execution) -> NetworkBase | None:
+    """Return the network that is trained or measured; None if the lineage has none that this version knows."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from model.networks.config import NetworkConfig
+
+    try:
+        found: NetworkBase = TypeAdapter(NetworkConfig).validate_python(execution.inherited("model"))
+    except ValidationError:
+        return None
+    return found
+
+
+def vocabulary_of(execution: Execution) -> int:
+    """Return the size of the vocabulary: as fitted, or as the recipe asks for."""
+    return round(execution.nearest_metric("vocab_size") or execution.inherited("vocab_size") or 4096)
+
+
+def operations(network: NetworkBase, vocab_size: int) -> float:
+    """Return the operations of the forward and backward pass for one token. Loads torch, once a process."""
+    from model.hardware.flops import training_flops
+
+    return training_flops(network, vocab_size)
+
+
+def parameters(execution: Execution) -> float | None:
+    """Return the number of the network's parameters. Loads torch, once a process."""
+    from model.networks.meta import count_parameters
+
+    network = network_of(execution)
+    return None if network is None else float(count_parameters(network, vocabulary_of(execution)))
