@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 from flows.cli.approving import asking
+from flows.cli.disk_space import require_space
+from flows.cli.preflight import require_machine
 from flows.cli.run_bars import bars
 from flows.cli.signals import stoppable
 from flows.cli.views.run_summary import summary
@@ -47,7 +49,8 @@ def execute_recipe(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artif
 
 
 def _execute(recipe: Recipe, options: RunOptions) -> tuple[dict[str, Artifact], float]:
-    recipe.resources.require_extra()
+    require_machine(recipe)
+    require_space(recipe)
     show_on_terminal()
     server = servers.ensure_prefect()
     from httpx import HTTPError

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 from data.splits.config import SplitConfig
 from data.tokens.config import CONVERSATIONS
-from model.evaluation.config import unmeasured
+from data.universe.config import UniverseExamples
+from flows.recipe.gate_checks import gate_problems
+from flows.recipe.measured import SPLITS
+from model.hardware.devices import find_device
 from model.loading.mixture_config import mixture_problem
+from model.training.kinds.grpo import GrpoConfig
 from model.training.parallel.compatibility import incompatibilities
 
 if TYPE_CHECKING:
@@ -30,11 +34,12 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _inputs(recipe)
     yield from _training(recipe)
     yield from _export(recipe)
-    yield from _variants(recipe)
     yield from _measured(recipe)
+    yield from _lengths_of_text(recipe)
     yield from _sources(recipe)
     yield from _mixture(recipe)
     yield from _pools(recipe)
+    yield from gate_problems(recipe)
 
 
 def _pools(recipe: Recipe) -> Iterator[str]:
@@ -78,12 +83,55 @@ def _training(recipe: Recipe) -> Iterator[str]:
     for section, train in [("pretrain.", recipe.pretrain), *steps]:
         resources = recipe.resources.training.for_training(train)
         yield from incompatibilities(recipe.model, train, resources, section=section, shape="model.", spread="resources.training.parallel.")
+        yield from _warm_up(section, train, recipe.model.context)
+        yield from _peak(section, train, recipe.resources.training.mfu_peak)
     default = type(recipe.model).model_fields["initial_std"].default
     if recipe.pretrain.initial and recipe.model.initial_std != default:
         yield (
             f"model.initial_std={recipe.model.initial_std} does nothing with pretrain.initial={recipe.pretrain.initial!r}, which brings "
             f"its own weights; give it its default, {default}"
         )
+
+
+def _warm_up(section: str, train: TrainConfig, context: int) -> Iterator[str]:
+    """A rise that the run is too short for. A kind's default is let through: a trial of a few steps need not name it."""
+    steps = train.total_steps(context)
+    for key, what in (("warmup_steps", "the learning rate"), ("batch_warmup_steps", "the batch")):
+        if (rise := getattr(train, key)) > steps and rise != type(train).model_fields[key].default:
+            length = f"steps={steps}" if train.steps else f"the {steps} steps of tokens={train.tokens}"
+            yield f"{section}{key}={rise} is longer than {length}, so {what} never gets to its peak; lower it, or train longer"
+
+
+def _peak(section: str, train: TrainConfig, named: str) -> Iterator[str]:
+    """A device that MFU is relative to, and a number type that it does not have."""
+    if named not in ("auto", "measured"):
+        device, precision = find_device(named), train.precision.kind
+        if precision not in device.peaks:
+            yield (
+                f"resources.training.mfu_peak={named} has no peak for {section}precision={precision}; it has {', '.join(device.peaks)}; "
+                "name another device, or set mfu_peak=auto"
+            )
+
+
+def _lengths_of_text(recipe: Recipe) -> Iterator[str]:
+    """What is longer than the model's context, and facts that no book can state."""
+    for number, step in enumerate(recipe.tuning):
+        if isinstance(step, GrpoConfig) and step.rollouts.max_new_tokens >= recipe.model.context:
+            yield (
+                f"tuning[{number}].rollouts.max_new_tokens={step.rollouts.max_new_tokens} leaves no room for a question in "
+                f"model.context={recipe.model.context}; lower it"
+            )
+    for chapter in ("base", "chat", "release"):
+        evaluated = getattr(recipe.evaluate, chapter)
+        wanted = evaluated.copy_prompt_tokens + evaluated.copy_tokens
+        if evaluated.copying and wanted > recipe.model.context:
+            yield (
+                f"evaluate.{chapter}.copy_prompt_tokens={evaluated.copy_prompt_tokens} and copy_tokens={evaluated.copy_tokens} are "
+                f"{wanted} tokens, longer than model.context={recipe.model.context}; lower them"
+            )
+    least = recipe.examples.minimum_books if isinstance(recipe.examples, UniverseExamples) else 0
+    if recipe.universe is not None and least > recipe.universe.books:
+        yield f"examples.minimum_books={least} is more than the {recipe.universe.books} books of the universe; lower it"
 
 
 def _export(recipe: Recipe) -> Iterator[str]:
@@ -100,28 +148,22 @@ def _export(recipe: Recipe) -> Iterator[str]:
         yield f"export.max_new_tokens={tokens} does nothing: kind={recipe.model.kind} writes no text; give it its default, {default}"
 
 
-def _variants(recipe: Recipe) -> Iterator[str]:
-    names = [variant.name for variant in recipe.release.variants]
-    for number, bound in enumerate(recipe.gates.release.bounds):
-        for metric in filter(None, (bound.metric, bound.relative_to)):
-            if metric.partition(".")[0] not in ("release", *names):
-                yield (
-                    f"gates.release.bounds[{number}] names {metric!r}, but what is measured there is release and release.variants "
-                    f"({', '.join(names) or 'none'}); change the bound, or add the variant"
-                )
-
-
 def _measured(recipe: Recipe) -> Iterator[str]:
-    """What no network of this kind can be asked, and bounds on what is not measured of it."""
+    """What no network of this kind can be asked, and splits that do not exist or hold nothing."""
     for chapter in ("base", "chat", "release"):
-        yield from getattr(recipe.evaluate, chapter).problems(recipe.model, f"evaluate.{chapter}.")
-    evaluated = {"base": {"base"}, "chat": {"chat"}, "release": {"release", *(variant.name for variant in recipe.release.variants)}}
-    for chapter, positions in evaluated.items():
-        for number, bound in enumerate(getattr(recipe.gates, chapter).bounds):
-            for metric in filter(None, (bound.metric, bound.relative_to)):
-                position, _, measured = metric.partition(".")
-                if position in positions and (why := unmeasured(measured, recipe.model)):
-                    yield f"gates.{chapter}.bounds[{number}] names {metric!r}, but {why}"
+        evaluated = getattr(recipe.evaluate, chapter)
+        yield from evaluated.problems(recipe.model, f"evaluate.{chapter}.")
+        for split in evaluated.splits:
+            if split not in SPLITS:
+                yield f"evaluate.{chapter}.splits names {split!r}, and there are {', '.join(SPLITS)}; correct it"
+            elif why := _empty(recipe, split):
+                yield f"evaluate.{chapter}.splits has {split}, and {why} leaves that empty; raise it, or take {split} out of the splits"
+
+
+def _empty(recipe: Recipe, split: str) -> str:
+    """Return the key that leaves a split without documents; empty if none does."""
+    key = f"{split}_documents" if recipe.split.mode == "counts" else split
+    return f"split.{key}=0" if split != "train" and recipe.split.mode != "all_train" and not getattr(recipe.split, key) else ""
 
 
 def _sources(recipe: Recipe) -> Iterator[str]:

@@ -36,6 +36,9 @@ class FullConfig(AdapterBase):
 class FullAdapter:
     """Adds nothing and freezes nothing."""
 
+    def check(self, network: Network) -> None:
+        """Do nothing: every network has weights."""
+
     def inject(self, network: Network, seed: int) -> None:
         """Do nothing: every parameter is trained already."""
 

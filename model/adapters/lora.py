@@ -63,6 +63,10 @@ class LoraAdapter:
 
     config: LoraConfig
 
+    def check(self, network: Network) -> None:
+        """Raise AdapterError without a linear layer to adapt, and for a target that is none."""
+        self._targets(network)
+
     def inject(self, network: Network, seed: int) -> None:
         """Wrap the targets. Raise AdapterError without peft, for a target that is no such layer, and for running statistics."""
         import torch

@@ -31,6 +31,9 @@ class AdapterError(ValueError):
 class Adapter(Protocol):
     """Decides which weights of a network are trained. It holds no tensors: they are the network's."""
 
+    def check(self, network: Network) -> None:
+        """Raise AdapterError unless the network, which may be on the meta device, has what the settings name."""
+
     def inject(self, network: Network, seed: int) -> None:
         """Add the adapter's parameters and freeze all others; what the network computes stays the same.
 

@@ -11,6 +11,7 @@ import torch
 from flows.cli.chat_models import model_directory
 from flows.cli.planning import plan_recipe
 from flows.cli.views.run_summary import summary
+from flows.recipe.measured import metrics_of
 from flows.services.home import home, tracking_url
 from tests.end_to_end.conftest import FinishedRun
 
@@ -48,6 +49,18 @@ def test_a_changed_key_is_named_with_old_and_new_value_and_reruns_only_what_foll
     by_place = {decision.position: decision for decision in decisions}
     assert by_place["tune.sft"].causes == ("train.learning_rate: 0.003 -> 0.002",)
     assert [place for place in STAGES if by_place[place].action == "reuse"] == list(STAGES[: STAGES.index("tune.sft")])
+
+
+def test_every_metric_that_a_gate_is_given_may_be_named_in_its_bounds_and_no_other(four_books: FinishedRun) -> None:
+    given = {
+        "corpus": {"corpus": "audit"},
+        "base": {"base": "evaluate.base", "pack": "pack"},
+        "chat": {"chat": "evaluate.chat"},
+        "release": {"release": "evaluate.release", "int8": "evaluate.int8"},
+    }
+    for chapter, positions in given.items():
+        measured = {f"{name}.{metric}" for name, place in positions.items() for metric in four_books.artifacts[place].metrics}
+        assert measured == set(metrics_of(four_books.recipe, chapter)), chapter
 
 
 def test_transformers_computes_the_exported_model_s_logits_and_chat_format(four_books: FinishedRun) -> None:

@@ -39,16 +39,19 @@ def plan(
 
     Example: `folio plan universe --set clean.ocr=false`
     """
+    from flows.cli.disk_space import space_line
     from flows.cli.planning import plan_recipe, stages_to_refresh
+    from flows.cli.preflight import require_machine
     from flows.cli.views.plan_table import plan_table
 
     settings = tuple(changes or ())
     plan = plan_recipe(recipe, settings, stages_to_refresh(refresh, recipe, settings), verify)
+    require_machine(plan.recipe)
     estimate = plan.estimate()
     if as_json:
         print(json.dumps({"stages": [d.row() for d in plan.decisions], "estimate": estimate.row(), "stopped": plan.stopped}, indent=1))
     else:
-        print(plan_table(plan.decisions, plan.stopped, estimate))
+        print("\n".join(filter(None, (plan_table(plan.decisions, plan.stopped, estimate), space_line(plan, estimate.written)))))
 
 
 @run_app.command(rich_help_panel="Make a model")

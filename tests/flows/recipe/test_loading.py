@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.recipe.loading import BUILT_IN, load
+from flows.recipe.loading import BUILT_IN, built_in, load
+from flows.recipe.measured import metrics_of
 from flows.recipe.validation import RecipeError
 
 
@@ -125,6 +126,87 @@ CONTRADICTIONS = [
     ),
     (("pretrain.mixture=[{until: 0.5, weights: {universe: 1}}]",), "each must end after the one before it, and the last at 1"),
 ]
+
+
+# Each of these ended a run at the stage that it concerns, or did nothing without a word, before it was looked at here.
+LATE = [
+    (
+        ("gates.chat.bounds=[{metric: chat.questions.sen, minimum: 1}]",),
+        "gates.chat.bounds[0] names 'chat.questions.sen', which nothing measures; did you mean chat.questions.seen",
+    ),
+    (
+        ("gates.corpus.bounds=[{metric: corpus.document_kept, minimum: 1}]",),
+        "names 'corpus.document_kept', which nothing measures; did you mean corpus.documents_kept",
+    ),
+    (
+        ("gates.corpus.bounds=[{metric: corpus.documents_removed_filter, maximum: 3}]",),
+        "names 'corpus.documents_removed_filter', which nothing measures",
+    ),
+    (
+        ("gates.base.bounds=[{metric: chat.val.loss, maximum: 3}]",),
+        "gates.base.bounds[0] names 'chat.val.loss', but what is measured there is base and pack; begin the name with one of those",
+    ),
+    (
+        ("gates.base.bounds=[{metric: pack.train_token, minimum: 3}]",),
+        "names 'pack.train_token', which nothing measures; did you mean pack.train_tokens",
+    ),
+    (
+        ("gates.chat.bounds=[{metric: chat.test.loss, maximum: 3}]",),
+        "names 'chat.test.loss', which takes evaluate.chat.splits with test; set that, or drop the bound",
+    ),
+    (
+        ("evaluate.release.questions=false",),
+        "gates.release.bounds[1] names 'release.questions.seen', which takes evaluate.release.questions=true; set that",
+    ),
+    (
+        ("gates.release.bounds=[{metric: int8.test.loss, relative_to: release.test.los, maximum: 3}]",),
+        "names 'release.test.los', which nothing measures; did you mean release.test.loss",
+    ),
+    (
+        ("gates.base.bounds=[{metric: base.probe.the_cat.sat, minimum: 0.1}]",),
+        "names 'base.probe.the_cat.sat', which takes an entry of evaluate.base.probes",
+    ),
+    (
+        ("gates.base.bounds=[{metric: base.val.rows, minimum: 1, certain: true}]",),
+        "gates.base.bounds[0] has certain=true, but base.val.rows has no interval; leave out certain",
+    ),
+    (("sft.warmup_steps=41",), "sft.warmup_steps=41 is longer than steps=40, so the learning rate never gets to its peak"),
+    (("pretrain.tokens=20480",), "pretrain.warmup_steps=100 is longer than the 10 steps of tokens=20480, so the learning rate never gets"),
+    (
+        ("pretrain.batch_warmup_steps=9000", "pretrain.batch_warmup_from=4", "pretrain.warmup_steps=0"),
+        "pretrain.batch_warmup_steps=9000 is longer than the ",
+    ),
+    (("evaluate.base.splits=[train, valid]",), "evaluate.base.splits names 'valid', and there are train, val, test; correct it"),
+    (("split.train=0.95", "split.val=0"), "evaluate.base.splits has val, and split.val=0 leaves that empty; raise it, or take val out"),
+    (
+        ("split.mode=counts", "split.train=0.9", "split.test_documents=5"),
+        "evaluate.base.splits has val, and split.val_documents=0 leaves that empty",
+    ),
+    (
+        ("resources.training.mfu_peak=t4", "pretrain.precision=bf16"),
+        "resources.training.mfu_peak=t4 has no peak for pretrain.precision=bf16; it has fp32, fp16; name another device",
+    ),
+    (("evaluate.base.copy_tokens=120",), "copy_tokens=120 are 136 tokens, longer than model.context=128; lower them"),
+    (("examples.minimum_books=101",), "examples.minimum_books=101 is more than the 100 books of the universe; lower it"),
+    (
+        ("tuning=[{kind: sft}, {kind: grpo, rollouts: {max_new_tokens: 128}}]",),
+        "tuning[1].rollouts.max_new_tokens=128 leaves no room for a question in model.context=128; lower it",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), LATE, ids=lambda given: given if isinstance(given, str) else "")
+def test_what_would_fail_late_is_refused_when_the_recipe_is_read(changes: tuple[str, ...], message: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        load("universe", changes)
+    assert message in str(error.value)
+
+
+def test_every_recipe_that_comes_with_folio_bounds_what_its_gates_are_given() -> None:
+    for name in built_in():
+        recipe = load(name)
+        for chapter in ("corpus", "base", "chat", "release"):
+            assert {bound.metric for bound in getattr(recipe.gates, chapter).bounds} <= set(metrics_of(recipe, chapter))
 
 
 @pytest.mark.parametrize(("changes", "message"), CONTRADICTIONS, ids=lambda given: given if isinstance(given, str) else "")

@@ -1,0 +1,141 @@
+"""What a run needs of this machine, asked before it starts: by `folio run`, which refuses, and by `folio plan`, which says so.
+
+A recipe that passes its own checks can still be more than this machine can do. Each problem names the key, its value and the way out.
+What needs torch is asked only where a recipe uses it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flows.recipe.schema import Recipe
+from flows.recipe.validation import RecipeError
+from model.networks.errors import ModelError
+from tasks.stage.execution.resources import ClusterError
+from tasks.stage.execution.run_context import resolve
+
+if TYPE_CHECKING:
+    from model.training.config import TrainConfig
+
+LAUNCHERS = {"hostfile": "ssh", "slurm": "srun"}
+DRIVERS = {"s3": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
+
+
+def require_machine(recipe: Recipe) -> None:
+    """Raise RecipeError with a line for each thing that this machine can't do or lacks."""
+    if problems := list(dict.fromkeys(machine_problems(recipe))):
+        raise RecipeError(f"{recipe.name} can't run on this machine:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def machine_problems(recipe: Recipe) -> Iterator[str]:
+    """Yield one sentence for each thing that this machine can't do or lacks."""
+    try:
+        recipe.resources.require_extra()
+    except ClusterError as error:
+        yield str(error)
+    yield from _unwritable(recipe)
+    yield from _drivers(recipe)
+    yield from _launcher(recipe)
+    steps: list[tuple[str, TrainConfig]] = [(f"tuning[{number}].", step) for number, step in enumerate(recipe.tuning)]
+    for section, train in [("pretrain.", recipe.pretrain), *steps]:
+        yield from _eight_bits(recipe, section, train)
+        yield from _targets(recipe, section, train)
+    yield from _initial(recipe)
+
+
+def _unwritable(recipe: Recipe) -> Iterator[str]:
+    """Folders that can't be written, or made: on this machine alone, since nothing can be asked of an object store without writing."""
+    settings = recipe.run_settings()
+    folders = [("store", resolve(settings["store"], settings["root"])), ("FOLIO_HOME", str(settings["home"]))]
+    training = recipe.resources.training
+    folders += [("resources.training.keep_in", str(settings["root"] / training.keep_in))] if training.keep_in else []
+    nvme = training.parallel.nvme_path
+    folders += [("resources.training.parallel.nvme_path", nvme)] if nvme else []
+    for key, folder in folders:
+        if "://" not in folder and (why := unwritable(Path(folder))):
+            yield f"{key}={folder} {why}; make it writable, or name another folder"
+
+
+def unwritable(folder: Path) -> str:
+    """Return why nothing can be written into a folder that exists or is to be made; empty if it can."""
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not existing.is_dir():
+        return f"can't be a folder: {existing} is a file"
+    return "" if os.access(existing, os.W_OK | os.X_OK) else f"can't be written: {existing} is read-only for this user"
+
+
+def _drivers(recipe: Recipe) -> Iterator[str]:
+    """Drivers of object stores that sources or the store name by scheme."""
+    from importlib.util import find_spec
+
+    from data.sources.config import RemoteSource
+
+    named = [(f"ingest.sources[{n}].url", s.url) for n, s in enumerate(recipe.ingest.sources) if isinstance(s, RemoteSource)]
+    for key, url in named:
+        scheme = url.partition("://")[0]
+        if (driver := DRIVERS.get(scheme)) and find_spec(driver) is None:
+            yield f"{key}={url} needs {driver}, which is not installed: pip install 'folio[{scheme[:2]}]'"
+
+
+def _launcher(recipe: Recipe) -> Iterator[str]:
+    """The program that starts workers on other machines, and the file that lists those."""
+    from model.training.launch.hosts import HostsError, chosen_hosts
+
+    parallel = recipe.resources.training.parallel
+    program = LAUNCHERS.get(parallel.launcher)
+    if program and shutil.which(program) is None:
+        yield f"resources.training.parallel.launcher={parallel.launcher} needs {program} on PATH; install it, or use another launcher"
+    if parallel.launcher == "hostfile":
+        try:
+            chosen_hosts(Path(parallel.hostfile), parallel.nodes, parallel.workers // parallel.nodes)
+        except HostsError as error:
+            yield f"resources.training.parallel.{error}"
+
+
+def _eight_bits(recipe: Recipe, section: str, train: TrainConfig) -> Iterator[str]:
+    """Eight-bit products on a machine without them, or of a network whose layers the kernels do not take."""
+    if not train.precision.EIGHT_BITS:
+        return
+    from model.networks.meta import meta_network
+    from model.training.job import JobError
+
+    network = meta_network(recipe.model, recipe.tokenizer.vocab_size)
+    try:
+        train.precision.prepare(network)
+    except JobError as error:
+        yield f"{section}{error}"
+
+
+def _targets(recipe: Recipe, section: str, train: TrainConfig) -> Iterator[str]:
+    """Layers that an adapter names and the network does not have."""
+    if not train.adapter.KEEPS_BASE:
+        return
+    from model.adapters.protocol import AdapterError
+    from model.networks.meta import meta_network
+
+    try:
+        train.adapter.build().check(meta_network(recipe.model, recipe.tokenizer.vocab_size))
+    except AdapterError as error:
+        yield f"{section}{error}"
+
+
+def _initial(recipe: Recipe) -> Iterator[str]:
+    """A model to start from that is of another shape than the recipe's."""
+    if not recipe.pretrain.initial:
+        return
+    from model.networks.directory import read_config
+
+    try:
+        theirs = read_config(Path(recipe.root) / recipe.pretrain.initial)[0]
+    except ModelError as error:
+        yield f"pretrain.initial={recipe.pretrain.initial}: {error}"
+        return
+    for name in type(recipe.model).model_fields:
+        there, here = getattr(theirs, name, None), getattr(recipe.model, name)
+        # The spread of fresh weights does not matter to a model that has its own.
+        if there != here and name != "initial_std":
+            yield f"model.{name}={here!r}, and pretrain.initial={recipe.pretrain.initial} has {there!r}; give model.{name} that value"

@@ -1,0 +1,92 @@
+"""The metrics that each gate can judge, named as its bounds name them; a name that is not here is refused before a run.
+
+A metric stands here as well if a run may leave it out, as when no text is long enough for a question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+from typing import TYPE_CHECKING
+
+from data.tokens.config import CONVERSATIONS
+from model.evaluation.config import EvaluateConfig
+from model.networks.base import NetworkBase
+
+if TYPE_CHECKING:
+    from flows.recipe.schema import Recipe
+
+SPLITS = ("train", "val", "test")
+INTERVAL = ("", "_error", "_low", "_high")
+FAULTS = (
+    *("boilerplate", "corrupted_block", "cp1252", "curly_quote", "hard_wrap", "hyphenation", "misread", "mojibake", "page_number"),
+    "running_head",
+)
+# Scores of a generated universe, whose clean text is known.
+SCORES = (
+    *("clean_recall", "clean_recall_mean", "clean_precision", "false_edit_share", "paragraphs_intact", "headings_kept"),
+    *("documents_cleaned", "document_dedup_precision", "document_dedup_recall", "page_dedup_recall", "dedup_false_share"),
+    *("ledger_duplicates", *(f"clean_recall_{fault}" for fault in FAULTS)),
+)
+COUNTS = ("rows", "tokens", "targets", "bytes", "padding_fraction", "documents", "separated_fraction", "left_out_fraction", "cut_documents")
+WITH_UNKNOWN = ("character", "word", "wordpiece", "unigram")  # tokenizers that have a token for what they can't write
+
+
+def metrics_of(recipe: Recipe, chapter: str) -> list[str]:
+    """Return the names of all metrics that the gate of a chapter can judge."""
+    if chapter == "corpus":
+        return [f"corpus.{name}" for name in _audited(recipe)]
+    evaluated: EvaluateConfig = getattr(recipe.evaluate, chapter)
+    positions = [chapter, *(variant.name for variant in recipe.release.variants)] if chapter == "release" else [chapter]
+    packed = [f"pack.{name}" for name in _packed(recipe)] if chapter == "base" else []
+    return [f"{position}.{name}" for position in positions for name in _evaluated(evaluated, recipe.model)] + packed
+
+
+def switches_of(metric: str, evaluated: EvaluateConfig, section: str) -> str:
+    """Return what would have to be set for an evaluation to measure `metric`, such as `val.loss`; empty if nothing would."""
+    first = metric.partition(".")[0]
+    if first in SPLITS and first not in evaluated.splits:
+        return f"{section}splits with {first}"
+    if first in ("questions", "copying") and not getattr(evaluated, first):
+        return f"{section}{first}=true"
+    return f"an entry of {section}probes" if first == "probe" else ""
+
+
+def _audited(recipe: Recipe) -> Iterator[str]:
+    stages = ["ingest", "clean", *(["filter"] if recipe.filter.active else []), "dedup"]
+    stages += [*(["decontaminate"] if recipe.decontaminate.against else []), "split"]
+    for what in ("documents", "characters"):
+        yield from (f"{what}_kept", f"{what}_in", *(f"{what}_removed_{stage}" for stage in stages))
+    yield from ("balanced", "quarantined_files", "title_mismatches", "synthetic_share")
+    yield from _joined(("leak_val", "leak_test", "leak_test_val"), ("", "_documents", "_longest", "_worst"))
+    if recipe.universe is not None:
+        yield from SCORES
+
+
+def _packed(recipe: Recipe) -> Iterator[str]:
+    counts = (*COUNTS, *(["unknown"] if recipe.tokenizer.kind in WITH_UNKNOWN else []))
+    sources = [source.label for source in recipe.ingest.sources]
+    for split in SPLITS:
+        yield from (f"{split}_{count}" for count in counts)
+        mixed = [CONVERSATIONS] if split == "train" and recipe.pack.instruction_fraction else []
+        yield from (f"{split}_{what}_{source}" for what in ("tokens", "separated", "left_out", "padding") for source in [*sources, *mixed])
+    yield from ("instruction_rows", "instruction_rounds", "removed", "quarantined")
+
+
+def _evaluated(evaluated: EvaluateConfig, network: NetworkBase) -> Iterator[str]:
+    for split in evaluated.splits:
+        yield f"{split}.rows"
+        if "causal" in network.SUPPORTS:
+            yield from _joined((f"{split}.loss", f"{split}.bits_per_byte"), INTERVAL)
+            yield from (f"{split}.targets", *_joined((f"{split}.perplexity",), ("", "_low", "_high")))
+        if "bidirectional" in network.SUPPORTS:
+            yield from (f"{split}.hidden", *_joined((f"{split}.masked_loss", f"{split}.masked_accuracy"), INTERVAL))
+    if evaluated.questions:
+        yield from _joined(("questions.seen", "questions.heldout"), (*INTERVAL, "_count", "_unasked"))
+    if evaluated.copying:
+        yield from ("copying.longest", "copying.count", *_joined(("copying.share", "copying.baseline"), INTERVAL))
+    yield from (probe.metric for probe in evaluated.probes)
+
+
+def _joined(names: Iterable[str], endings: Iterable[str]) -> Iterator[str]:
+    return map("".join, product(names, endings))

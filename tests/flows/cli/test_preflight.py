@@ -1,0 +1,94 @@
+"""What this machine can't do is said before a run starts, by `folio plan` as by `folio run`: one line each, with key, value and way out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from flows.cli import disk_space, preflight
+from flows.cli.disk_space import free_bytes, require_space, space_line
+from flows.cli.planning import walk
+from flows.cli.preflight import machine_problems, require_machine
+from flows.recipe.loading import load
+from flows.recipe.validation import RecipeError
+from model.networks.decoder_config import DecoderConfig
+from model.networks.directory import save_model
+
+NO_CARD = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card")
+LORA = "tuning=[{kind: sft, adapter: {kind: lora, targets: [querry]}}]"
+HOSTS = ("resources.training.parallel.workers=4", "resources.training.parallel.nodes=2", "resources.training.parallel.launcher=hostfile")
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A home that does not exist yet."""
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
+
+
+LATE = [
+    pytest.param(("pretrain.precision=fp8",), "pretrain.precision=fp8 needs a card that multiplies in eight bits", marks=NO_CARD),
+    pytest.param(("dpo.precision=fp8",), "tuning[1].precision=fp8 needs a card that multiplies in eight bits", marks=NO_CARD),
+    (("store=/dev/null/store",), "store=/dev/null/store can't be a folder: /dev/null is a file; make it writable, or name another folder"),
+    (
+        ("resources.training.keep_in=/dev/null/kept", "resources.training.keep_best=true"),
+        "resources.training.keep_in=/dev/null/kept can't be a folder",
+    ),
+    ((LORA,), "tuning[0].adapter.targets names 'querry'; the linear layers inside the blocks are "),
+    (
+        (*HOSTS, "pretrain.global_batch=4", "sft.global_batch=4", "dpo.global_batch=4", "resources.training.parallel.hostfile=/nowhere"),
+        "resources.training.parallel.hostfile=/nowhere can't be read",
+    ),
+    (("pretrain.initial=nowhere",), "pretrain.initial=nowhere: "),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), LATE)
+def test_what_would_fail_late_on_this_machine_is_refused_before_the_start(changes: tuple[str, ...], message: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        require_machine(load("four_books", changes))
+    assert str(error.value).startswith("four_books can't run on this machine:\n  ")
+    assert message in str(error.value)
+
+
+def test_a_recipe_that_this_machine_can_run_has_no_problem() -> None:
+    assert not list(machine_problems(load("universe")))
+
+
+def test_a_model_to_start_from_of_another_shape_is_named_with_both_values(tmp_path: Path) -> None:
+    save_model(DecoderConfig(width=64, layers=1, heads=2, kv_heads=1, context=64).build(300), tmp_path / "model")
+    problems = list(machine_problems(load("four_books", (f"pretrain.initial={tmp_path / 'model'}",))))
+    assert any(
+        line.startswith("model.width=32, and pretrain.initial=") and "has 64; give model.width that value" in line for line in problems
+    )
+
+
+def test_a_driver_of_an_object_store_that_is_not_installed_is_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(preflight.DRIVERS, "s3", "no_such_driver")
+    digest = "0" * 64
+    changes = (f"ingest.sources=[{{kind: remote, name: far, url: 's3://bucket/books.zip', sha256: '{digest}'}}]",)
+    assert "ingest.sources[0].url=s3://bucket/books.zip needs no_such_driver, which is not installed: pip install 'folio[s3]'" in list(
+        machine_problems(load("four_books", changes))
+    )
+
+
+def test_a_read_only_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight.os, "access", lambda path, mode: path != tmp_path)
+    assert preflight.unwritable(tmp_path / "new" / "store") == f"can't be written: {tmp_path} is read-only for this user"
+    assert preflight.unwritable(tmp_path.parent) == ""
+
+
+def test_a_disk_that_is_too_small_is_refused_with_what_is_needed_and_a_plan_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load("four_books", ("resources.training.keep_last=3",))
+    require_space(recipe)
+    plan = walk(recipe)
+    assert space_line(plan, 0.0) == ""
+    room = free_bytes(plan.store)
+    assert room is not None
+    monkeypatch.setattr(disk_space, "free_bytes", lambda store: 60_000)
+    with pytest.raises(RecipeError, match=r"store=.*: 60 kB are free, and this run is expected to write .* MB\. Free space \(folio gc"):
+        require_space(recipe)
+    assert "so it would stop" in space_line(plan, 0.0)
+    monkeypatch.setattr(disk_space, "free_bytes", lambda store: 80_000_000)
+    assert "which is near" in space_line(plan, 0.0)
