@@ -85,7 +85,8 @@ class Phrases:
         hashes = _hashes(words, self.words)
         # Most phrases are ruled out by a table of bits, which is quicker than a search.
         maybe = np.flatnonzero(self._table[hashes % np.uint64(_BUCKETS)])
-        here = maybe[np.isin(hashes[maybe], self.hashes)]
+        nearest = np.minimum(np.searchsorted(self.hashes, hashes[maybe]), len(self) - 1)
+        here = maybe[self.hashes[nearest] == hashes[maybe]]
         if not len(here):
             return Match()
         run = 1
