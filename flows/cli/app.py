@@ -17,6 +17,7 @@ from flows.cli.commands.runs import runs_app
 from flows.cli.commands.services import services_app
 from flows.cli.commands.store import store_app
 from flows.cli.commands.version import show_version
+from flows.cli.signals import INTERRUPTED
 from flows.services import servers
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -41,6 +42,8 @@ def main() -> None:
     """Run the `folio` command."""
     try:
         sys.exit(app(prog_name="folio", standalone_mode=False) or 0)
+    except typer.Abort:  # Ctrl-C in a command that has nothing to close
+        raise SystemExit(INTERRUPTED) from None
     except Exception as error:
         from flows.cli.usage import usage_error
         from tasks.stage.system.explanations import explain, is_server_away
