@@ -130,9 +130,11 @@ def stage_seconds(forecasts: Sequence[Forecast], cores: int) -> Range | None:
     return Range(*(max(getattr(whole, end), *(getattr(one, end) for one in seconds), 0.0) for end in ("low", "likely", "high")))
 
 
-def total(ranges: Sequence[Range]) -> Range:
-    """Add up times that are estimated each by itself: an error of one is no error of another, so their squares add up."""
+def total(ranges: Sequence[Range], *, together: bool = False) -> Range:
+    """Add up times. An error of one is no error of another, so their squares add up; `together`: all err alike, as on a busy machine."""
     likely = sum(one.likely for one in ranges)
+    if together:
+        return Range(sum(one.low for one in ranges), likely, sum(one.high for one in ranges))
     below, above = (math.hypot(*(getattr(one, end) - one.likely for one in ranges)) if ranges else 0.0 for end in ("low", "high"))
     return Range(max(likely - below, sum(one.low for one in ranges)), likely, likely + above)
 
@@ -169,5 +171,5 @@ def _basis(hook: WorkHook, work: float, like: Execution, before: float, *, busy:
         words += f", {factor:.2g}x the {hook.unit}" if factor < 100 else f", {factor:,.0f}x the {hook.unit}"
     cost = record.cost
     if hook.all_cores and not cost.gpu_seconds and cost.cpu_seconds < DISTURBED * busy * cost.wall_seconds:
-        words += ", without what else ran then"
+        words += ", as if alone"
     return words

@@ -7,6 +7,8 @@ that they will take and what that rests on; stages that nothing compares with ar
 from __future__ import annotations
 
 import re
+import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +20,7 @@ from tasks.stage.system.progress import format_duration
 
 SHARD = re.compile(r"\[[0-9]+\]")
 MOST_CAUSES = 6
+COLUMNS = 100
 LISTED, SHARE = 6, 0.05  # stages that take at least this share of the time are listed, at most so many
 BUSY = 1.5  # a machine that makes a process take so many times as long is called busy
 
@@ -53,7 +56,9 @@ class TimeEstimate:
         unknown = tuple(stage for stage in stages if stage not in known)
         written = sum(forecast.size or 0.0 for forecast in forecasts)
         by_position = {forecast.decision.position: forecast for forecast in forecasts}
-        return cls(by_position, stages, total(certain), total(list(known.values())), unknown, written, cores, load)
+        busy = load.slowdown(1.0) >= BUSY
+        sure, most = (total(part, together=busy) for part in (certain, list(known.values())))
+        return cls(by_position, stages, sure, most, unknown, written, cores, load)
 
     def row(self) -> dict[str, object]:
         """Return the estimate as plain data, for `folio plan --json`; seconds and bytes."""
@@ -82,9 +87,8 @@ class TimeEstimate:
         longest = sorted(known, key=lambda stage: -known[stage][0].likely)[:LISTED]
         listed = [stage for stage in known if stage in longest and known[stage][0].likely >= SHARE * self.most.likely]
         width = max(map(len, listed), default=0)
-        lines = [f"{stage:{width}}  {short_span(known[stage][0]):>14}  {known[stage][1]}" for stage in listed]
-        slower = self.load.slowdown(1.0)
-        if lines and slower >= BUSY:
+        lines = [f"{stage:{width}}  {short_span(known[stage][0]):>17}  {known[stage][1]}" for stage in listed]
+        if lines and self.load.slowdown(1.0) >= BUSY:
             cores = plural(self.load.cores, "core")
             lines.append(f"This machine is busy: {self.load.running:.1f} threads want its {cores}. The low end is for an idle one.")
         return ["", *lines] if lines else []
@@ -117,16 +121,31 @@ def plan_table(decisions: Sequence[Decision], stopped: str, estimate: TimeEstima
     for name, ((_, action, folded), group) in zip(names, groups.items(), strict=True):
         cost = _time(action, group, estimate)
         causes = (folded if len(group) > 1 else group[0].causes) or ("nothing it depends on has changed",)
-        lines.append(f"{name:{width}}  {WORDS[action]:8} {cost:>9}  {causes[0]}")
-        shown, rest = causes[1:MOST_CAUSES], causes[MOST_CAUSES:]
-        lines += [f"{'':{width}}  {'':8} {'':>9}  {cause}" for cause in shown]
-        if rest:
-            lines.append(f"{'':{width}}  {'':8} {'':>9}  and {len(rest)} more (folio plan --json)")
+        shown, rest = causes[:MOST_CAUSES], causes[MOST_CAUSES:]
+        told = [line for cause in shown for line in _wrapped(_folded(cause), max(40, COLUMNS - width - 23))]
+        told += [f"and {len(rest)} more (folio plan --json)"] if rest else []
+        lines.append(f"{name:{width}}  {WORDS[action]:8} {cost:>9}  {told[0]}")
+        lines += [f"{'':{width}}  {'':8} {'':>9}  {line}" for line in told[1:]]
     lines += _acceptable_lines(decisions)
     counts = {word: sum(WORDS[d.action] == word for d in decisions) for word in WORDS.values()}
-    lines.append(f"\n{', '.join(f'{n} {word}' for word, n in counts.items() if n)}; {estimate.words()}")
+    done = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
+    lines += ["", *_wrapped(f"{done}; {estimate.words()}")]
     lines += estimate.lines()
     return "\n".join([*lines, stopped] if stopped else lines)
+
+
+def _wrapped(text: str, columns: int = COLUMNS) -> list[str]:
+    return textwrap.wrap(text, columns, break_long_words=False, break_on_hyphens=False)
+
+
+def _folded(cause: str) -> str:
+    """Name a stage once if a cause lists several of its shards."""
+    names = re.findall(r"[\w.]+\[[0-9]+\]", cause)
+    counts = Counter(_stage(name) for name in names)
+    for stage, count in counts.items():
+        if count > 1:
+            cause = re.sub(rf"{re.escape(stage)}\[[0-9]+\](, {re.escape(stage)}\[[0-9]+\])+", f"{stage} x{count}", cause)
+    return cause
 
 
 def _time(action: str, group: Sequence[Decision], estimate: TimeEstimate) -> str:
@@ -148,7 +167,8 @@ def _acceptable_lines(decisions: Sequence[Decision]) -> list[str]:
     for stage, group in kept.items():
         artifact, changes = group[0].acceptable, {change for decision in group for change in decision.changes}
         what = artifact.location if artifact is not None and len(group) == 1 else f"what {len(group)} shards have made"
-        lines.append(f"{stage}: folio accept {stage} would keep {what} in spite of {plural(len(changes), 'change')} of what it read")
+        kept_by = f"{stage}: folio accept {stage} would keep {what}"
+        lines += _wrapped(f"{kept_by} in spite of {plural(len(changes), 'change')} of what it read")
     return ["", *lines] if lines else []
 
 

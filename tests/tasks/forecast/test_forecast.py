@@ -149,3 +149,4 @@ def test_errors_of_estimates_that_have_nothing_in_common_do_not_add_up() -> None
     whole = total([Range(5.0, 10.0, 20.0)] * 4)
     assert whole.likely == 40.0
     assert whole == Range(30.0, 40.0, 60.0)
+    assert total([Range(5.0, 10.0, 20.0)] * 4, together=True) == Range(20.0, 40.0, 80.0)
