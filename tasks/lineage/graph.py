@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tasks.stage.store.acceptance import acceptances
+from tasks.stage.store.approval import approvals, subject_of
 from tasks.stage.store.artifact import Artifact, InputRecord
 from tasks.stage.store.store import Store
 
@@ -21,18 +22,28 @@ MIN_PREFIX = 8
 
 @dataclass(frozen=True)
 class ProvenanceGraph:
-    """Every record of a store by address. `accepted`: an artifact's address -> (key it was accepted for, reason)."""
+    """Every record of a store by address.
+
+    `accepted`: an artifact's address -> (key it was accepted for, reason); `answers`: what a person answered about a verdict, by what the
+    answer is about.
+    """
 
     by_address: Mapping[str, Artifact]
     accepted: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    answers: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, store: Store) -> ProvenanceGraph:
-        """Read all records and acceptances of a store."""
+        """Read all records, acceptances and answers of a store."""
         accepted: dict[str, tuple[tuple[str, str], ...]] = {}
         for acceptance in acceptances(store):
             accepted[acceptance.instead] = (*accepted.get(acceptance.instead, ()), (acceptance.key, acceptance.reason))
-        return cls({artifact.address: artifact for artifact in store.records()}, accepted)
+        answers = {approval.subject: approval.words for approval in approvals(store)}
+        return cls({artifact.address: artifact for artifact in store.records()}, accepted, answers)
+
+    def answer(self, artifact: Artifact) -> str:
+        """Return what a person answered about an artifact, which is a verdict then; "" if nobody did."""
+        return self.answers.get(subject_of(artifact), "") if self.answers else ""
 
     @cached_property
     def newest_first(self) -> list[Artifact]:

@@ -26,6 +26,7 @@ STORE_PLACES = (
     (r"\.quarantine/", Place("quarantined artifact", "gc", "goes after a week in quarantine, or delete its folder now")),
     (r"\.staging/", Place("work in progress", "gc", "goes when its stage is done; if it was left, after a day")),
     (r"\.runs/", Place("journal", "person", "delete the record of the run; then its artifacts count as unused")),
+    (r"\.approved/", Place("answer about a verdict", "person", "delete it; the gate then asks again")),
     (r"\.(traces|accepted|locks)/", Place("bookkeeping of the store", "gc", "goes when no kept artifact needs it")),
     (r"", Place("file beside the artifacts", "person", "folio lists it nowhere; delete it")),
 )

@@ -40,14 +40,14 @@ class TreeLine:
 
     def text(self, graph: ProvenanceGraph) -> str:
         """Return the line without its role."""
-        accepted = _accepted(graph, self.artifacts)
+        words = _words(graph, self.artifacts)
         if len(self.addresses) > 1:
             lost = f"  ({len(self.missing)} of their records are gone)" if self.missing else ""
             recipe = self.members[0].location.rpartition("-")[0].rpartition("-")[0].partition("/")[2]
-            return f"{self.stage} x {len(self.addresses)}  {recipe}{lost}{accepted}"
+            return f"{self.stage} x {len(self.addresses)}  {recipe}{lost}{words}"
         if self.missing:
             return f"{self.missing[0].location} (its record is gone)"
-        return f"{self.artifacts[0].location}  digest {self.artifacts[0].digest[:DIGEST_DIGITS]}{accepted}"
+        return f"{self.artifacts[0].location}  digest {self.artifacts[0].digest[:DIGEST_DIGITS]}{words}"
 
 
 def render_tree(
@@ -116,6 +116,8 @@ def _branch(
         yield from _branch(graph, child, depth + 1, shown, forward, unfold, only)
 
 
-def _accepted(graph: ProvenanceGraph, artifacts: Iterable[Artifact]) -> str:
+def _words(graph: ProvenanceGraph, artifacts: Iterable[Artifact]) -> str:
     accepted = (entry for artifact in artifacts for entry in graph.accepted.get(artifact.address, ()))
-    return "".join(f"  (accepted for key {key[:DIGEST_DIGITS]}: {reason})" for key, reason in accepted)
+    answers = filter(None, (graph.answer(artifact) for artifact in artifacts))
+    marks = [f"accepted for key {key[:DIGEST_DIGITS]}: {reason}" for key, reason in accepted] + list(answers)
+    return "".join(f"  ({mark})" for mark in marks)

@@ -67,6 +67,12 @@ def subject_of(verdict: Artifact) -> str:
     return combined_digest([verdict.digest, *(item.digest for _, item in sorted(verdict.inputs.items()))])
 
 
+def approvals(store: Store) -> list[Approval]:
+    """Return every answer in a store, oldest first."""
+    found = (_read(store, name) for name in store.names(APPROVED))
+    return sorted((one for one in found if one is not None), key=lambda one: one.when)
+
+
 def find_approval(store: Store, verdict: Artifact) -> Approval | None:
     """Return the newest answer about a verdict; None if there is none."""
     subject = subject_of(verdict)

@@ -156,6 +156,10 @@ class RunExport:
             tags |= _identity(made) | {"folio.made_by": ", ".join(self._makers(made)) if stage.status == "reused" else run_id}
             accepted = {record.positions[p].accepted for p in record.positions if without_shard(p) == position} - {""}
             tags |= {"folio.accepted": "; ".join(sorted(accepted))} if accepted else {}
+            at = record.positions.get(position)
+            tags |= {"folio.answer": at.answer} if at and at.answer else {}
+            retries = sum(record.positions[p].retries for p in record.positions if without_shard(p) == position)
+            tags |= {"folio.retries": str(retries)} if retries else {}
             reused = sum(record.positions[p].action == "reused" for p in record.positions if without_shard(p) == position)
             if len(made) > 1 and stage.status == "executed":
                 tags["folio.shards"] = f"{len(made) - reused} executed, {reused} reused"

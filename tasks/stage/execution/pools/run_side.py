@@ -49,7 +49,7 @@ class WorkerLost(PoolError):
 def run_in_pool(job: StageJob) -> Outcome:
     """Return what a worker of the job's pool makes. Raises what the body raises, PoolError if no worker takes it, and WorkerLost."""
     decision = job.call.decision
-    folder = job.context.home / "jobs" / f"{decision.stage}-{decision.key[:16]}-{uuid4().hex[:8]}"
+    folder = job.context.home / "cache" / "jobs" / f"{decision.stage}-{decision.key[:16]}-{uuid4().hex[:8]}"
     folder.mkdir(parents=True)
     try:
         (folder / JOB).write_text(JobFile.of(job).model_dump_json(), encoding="utf-8")

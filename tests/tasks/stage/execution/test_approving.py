@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from model.evaluation.gate import Bound, GateConfig
+from tasks.lineage.graph import ProvenanceGraph
+from tasks.lineage.tree import render_tree
 from tasks.stage.execution.approving import ASKS, AwaitsApproval, approval_of, record_answer
 from tasks.stage.execution.run import current_run
 from tasks.stage.identity.key import stable
@@ -49,6 +51,9 @@ def test_an_answer_is_recorded_and_found_again_until_the_verdict_changes(asking:
     asking.run(approver=asking.ask)
     assert [(one.recipe, one.position, one.shown) for one in asking.asked] == [("toys", "judge.small", "a table")]
     assert asking.records()[0].positions["judge.small"].answer == "approved by Ada: reads well"
+    graph = ProvenanceGraph.load(Store(asking.store, asking.home / "cache"))
+    (line,) = (line for line in render_tree(graph, graph.newest_first) if "judge/toys" in line and "(above)" not in line)
+    assert line.endswith("(approved by Ada: reads well)")
     again = asking.run(approver=asking.ask)
     assert len(asking.asked) == 1 and "judge.small" in again.reused
     assert asking.records()[0].positions["judge.small"].answer == "approved by Ada: reads well"
