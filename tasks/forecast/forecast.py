@@ -73,7 +73,9 @@ class Forecaster:
         known = self._comparable(hook, wanted, last)
         like = min(known, key=lambda one: _distance(one[1], work), default=None) if work is not None else None
         files = _expected_files(hook, wanted, *like) if like is not None else None
-        self._planned[decision.position] = wanted = replace(wanted, files=files)
+        # What it measured of its output, such as the vocabulary that it found, is expected of the same settings again.
+        metrics = like[0].metrics if like is not None and like[0].config == wanted.config else {}
+        self._planned[decision.position] = wanted = replace(wanted, files=files, metrics=metrics)
         seconds, basis = None, "it has never run"
         if work is not None and like is not None:
             samples = [_sample(record, amount) for record, amount in known]

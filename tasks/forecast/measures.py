@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tasks.forecast.execution import Execution
+from tasks.forecast.execution import Execution, Source
 
 if TYPE_CHECKING:
     from model.networks.base import NetworkBase
@@ -77,7 +77,7 @@ def trained_operations(execution: Execution) -> float | None:
     except ValidationError:
         return None
     steps, context = length.total_steps(network.context), network.context
-    rows = length.sequences_before(steps) * PASSES.get(train["kind"], 1.0)
+    rows = length.sequences_before(steps) * PASSES.get(train.get("kind", ""), 1.0)
     measured = 1 + (steps // train["eval_every"] if train.get("eval_every") else 0)
     rows += measured * train.get("eval_rows", 0) * FORWARD
     if rollouts := train.get("rollouts"):
@@ -89,21 +89,28 @@ def trained_operations(execution: Execution) -> float | None:
 
 def evaluated_operations(execution: Execution) -> float | None:
     """Return the operations of an evaluation: of the rows that are read, and of the answers and continuations that are written."""
-    network, config = network_of(execution), execution.config
-    packed = {split: execution.sources["packed"].execution for split in config["splits"]} if "packed" in execution.sources else {}
-    if network is None or not packed or any(one is None or one.written(split) is None for split, one in packed.items()):
+    from pydantic import ValidationError
+
+    from model.evaluation.config import EvaluateConfig
+
+    network, packed = network_of(execution), execution.sources.get("packed", Source(None)).execution
+    try:
+        config = EvaluateConfig.model_validate(dict(execution.config))
+    except ValidationError:
+        return None
+    if network is None or packed is None or packed.files is None:
         return None
     # A row takes four bytes for each token, and a little for where its documents are.
-    held = [(one.written(split) or 0.0) / (4.2 * (network.context + 1)) for split, one in packed.items() if one is not None]
-    tokens: float = sum(min(config["rows"] or rows, rows) for rows in held) * network.context
-    if config["questions"]:
-        examples = execution.sources["examples"].execution
+    held = [(packed.written(split) or 0.0) / (4.2 * (network.context + 1)) for split in config.splits]
+    tokens = sum(min(config.rows or rows, rows) for rows in held) * network.context
+    if config.questions:
+        examples = execution.sources.get("examples", Source(None)).execution
+        sizes = [examples.written(f"questions_{name}.jsonl") if examples else None for name in ("seen", "heldout")]
         # A question with its answers takes about ninety bytes.
-        asked = sum((examples and examples.written(f"questions_{name}.jsonl")) or 0.0 for name in ("seen", "heldout")) / 90
-        tokens += SAMPLED * asked * config["answer_tokens"]
-    if config["copying"]:
-        tokens += SAMPLED * 2 * config["copy_prompts"] * config["copy_tokens"]
-    tokens += SAMPLED * 64 * config["samples"]
+        tokens += SAMPLED * sum(size or 0.0 for size in sizes) / 90 * config.answer_tokens
+    if config.copying:
+        tokens += SAMPLED * 2 * config.copy_prompts * config.copy_tokens
+    tokens += SAMPLED * 64 * config.samples
     return tokens * (FORWARD * operations(network, vocabulary_of(execution)) + network.layers * BLOCK_OVERHEAD / MICRO_BATCH_TOKENS)
 
 
