@@ -32,7 +32,7 @@ STORE_PLACES = (
 )
 HOME_PLACES = (
     (r"reports/", Place("report", "person", "delete it; later runs write pages of their own")),
-    (r"\.?mlflow\.db", Place("MLflow's database", "person", "mlflow experiments delete and mlflow gc empty its experiment; folio sync fills it again", False)),
+    (r"\.?mlflow\.db", Place("MLflow's database", "person", "mlflow experiments delete, then mlflow gc; folio sync fills it again", False)),
     (r"mlflow/", Place("MLflow's copy", "person", "delete it; what else its run has stays in MLflow")),
     (r"prefect/.*\.db", Place("Prefect's database", "person", "delete the flow runs, logs and artifacts that have it in Prefect", False)),
     (r"(prefect-results|prefect)/", Place("Prefect's result", "person", "delete it; folio finds its artifacts without it")),
