@@ -187,9 +187,9 @@ CODE = [
     ),
     Line(
         "a helper three imports away",
-        code("data/documents/words.py", "return [match.span() for", "return [*()] + [match.span() for"),
+        code("data/documents/stream.py", "size += length or 0", "size += (length or 0) + 0"),
         "dedup audit",
-        "ran `spans` in data/documents/words.py, which changed",
+        "ran `slices` in data/documents/stream.py, which changed",
     ),
     Line(
         "a helper that several stages share",
@@ -228,7 +228,7 @@ CODE = [
             "class Int8Config(BaseModel, frozen=True",
             "class Int8Config(BaseModel, frozen=not False",
         ),
-        f"evaluate.base evaluate.chat quantize.int8 {CARD} evaluate.int8",
+        f"quantize.int8 {CARD} evaluate.int8",
         "mentions `Int8Config` in model/quantization/int8.py, which changed",
     ),
     Line(
@@ -250,7 +250,7 @@ CODE = [
     Line(
         "a helper of every model",
         code("model/layers/norms.py", "self.weight.to(x_XD.dtype), self.epsilon)", "self.weight.to(x_XD.dtype), self.epsilon + 0.0)"),
-        f"{TRAINED} evaluate.base evaluate.chat quantize.int8 {CARD} evaluate.int8".replace(
+        f"{TRAINED} evaluate.base evaluate.chat {CARD} evaluate.int8".replace(
             "pretrain tune.sft tune.dpo evaluate.base", "pretrain evaluate.base tune.sft tune.dpo"
         ),
         "ran `RMSNorm.forward` in model/layers/norms.py, which changed",
