@@ -18,8 +18,7 @@ BLOCK_OVERHEAD = 2.5e8
 MICRO_BATCH_TOKENS = 2048
 # Operations of a forward pass, in passes forward and backward.
 FORWARD = 1 / 3
-# A preference pair is two sequences; the frozen model reads both as well.
-PASSES = {"dpo": 2 * (1 + FORWARD), "grpo": 1 + FORWARD}
+PAIR = 2  # sequences of a preference pair
 # A token that is sampled takes a pass of its own through every block, so it costs as much as this many that are read together.
 SAMPLED = 8
 
@@ -64,27 +63,27 @@ def _local_bytes(source: Any, execution: Execution) -> float | None:
 
 
 def trained_operations(execution: Execution) -> float | None:
-    """Return the operations of training: of its tokens, of its validation, and what each block costs besides."""
-    from pydantic import ValidationError
+    """Return the operations of training: of its rows, of its validation and samples, and what each block costs besides."""
+    from pydantic import TypeAdapter, ValidationError
 
-    from model.training.length import TrainingLength
+    from model.training.config import ObjectiveConfig, TrainConfig
 
-    train, network = execution.config.get("train"), network_of(execution)
-    if not isinstance(train, dict) or network is None:
-        return None
+    network = network_of(execution)
     try:
-        length = TrainingLength(**{name: train[name] for name in TrainingLength.model_fields if name in train})
+        train: TrainConfig = TypeAdapter(ObjectiveConfig).validate_python(execution.config.get("train"))
     except ValidationError:
         return None
-    steps, context = length.total_steps(network.context), network.context
-    rows = length.sequences_before(steps) * PASSES.get(train.get("kind", ""), 1.0)
-    measured = 1 + (steps // train["eval_every"] if train.get("eval_every") else 0)
-    rows += measured * train.get("eval_rows", 0) * FORWARD
-    if rollouts := train.get("rollouts"):
-        sampled = length.sequences_before(steps) * rollouts["max_new_tokens"] / rollouts.get("inner_epochs", 1)
-        rows += SAMPLED * FORWARD * sampled / context
+    if network is None:
+        return None
+    steps, context = train.total_steps(network.context), network.context
+    sequences = PAIR if getattr(train, "READS", "") == "preference" else 1
+    learned = train.sequences_before(steps)
+    rows = float(learned * sequences * (1 + FORWARD * len(train.MODELS)))
+    rows += (1 + (steps // train.eval_every if train.eval_every else 0)) * train.eval_rows * FORWARD
+    if rollouts := getattr(train, "rollouts", None):
+        rows += SAMPLED * FORWARD * learned * rollouts.max_new_tokens / rollouts.inner_epochs / context
     micro_batches = rows * context / MICRO_BATCH_TOKENS + steps
-    return float(rows * context * operations(network, vocabulary_of(execution)) + micro_batches * network.layers * BLOCK_OVERHEAD)
+    return rows * context * operations(network, vocabulary_of(execution)) + micro_batches * network.layers * BLOCK_OVERHEAD
 
 
 def evaluated_operations(execution: Execution) -> float | None:

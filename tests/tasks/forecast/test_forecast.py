@@ -135,14 +135,15 @@ def test_an_evaluation_takes_longer_with_more_rows_and_with_questions() -> None:
 
 
 def test_preference_pairs_and_validation_take_operations_too() -> None:
-    def work(**changes: Any) -> float:
-        config = plain(recipe().pretraining)
-        found = trained_operations(Execution("pretrain", config | {"train": config["train"] | changes}))
+    def work(kind: str, **settings: Any) -> float:
+        (step,) = load("four_books", (f"tuning=[{{kind: {kind}, steps: 100, global_batch: 8, eval_rows: 64}}]",)).tuning
+        config = plain(recipe().tuning_by(step.model_copy(update=settings)))
+        found = trained_operations(Execution("tune", config, {"model": Source(Execution("pretrain", plain(recipe().pretraining)))}))
         assert found is not None
         return found
 
-    assert work(kind="dpo") > 1.5 * work()
-    assert work(eval_every=10) > work(eval_every=0)
+    assert 1.5 * work("sft") < work("dpo") < 3 * work("sft")
+    assert work("sft", eval_every=10) > work("sft")
 
 
 def test_errors_of_estimates_that_have_nothing_in_common_do_not_add_up() -> None:

@@ -1,7 +1,7 @@
 """Seconds are predicted with a range that holds, from few earlier executions or many, on an idle machine and on a busy one.
 
 `recorded_costs.json` holds what 409 executions of real recipes took on two cores, most of them while much else ran: stage, group, run,
-work, processor and wall seconds, and how much slower the stages around it were than on an idle machine.
+work, processor and wall seconds, and how much slower the stages around it were than on an idle machine. For 400 there is another run.
 """
 
 from __future__ import annotations
