@@ -34,7 +34,7 @@ def may_pass(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:
     if not isinstance(error, Exception) or not is_transient(error) or was_interrupted():
         return False
     seconds = delays(task.retries)[run.run_count - 1]
-    first = next(iter(str(error).splitlines()), "")
+    first = next(iter(str(error).splitlines()), "").rstrip(".")
     again = f"runs again in {seconds:g} s (retry {run.run_count} of {task.retries})"
     log(f"{run.name}: {type(error).__name__}: {first}; {again}")
     return True

@@ -107,7 +107,7 @@ class _Sent:
                 # The file may have been written between the two looks.
                 if (found := self._found()) is not None:
                     return found
-                why = f": {state.message}" if state.message else ""
+                why = f": {state.message.rstrip('.')}" if state.message else ""
                 raise WorkerLost(f"{self._position}: its worker in pool {self._pool} ended without a result ({state.name}{why}).")
             elif state.is_running():
                 self._said = ""
