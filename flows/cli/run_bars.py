@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows.recipe.schema import Recipe
-from tasks.stage.execution.plan import Decision
 from tasks.stage.system.progress import log
 
 
@@ -38,18 +37,10 @@ def bars(recipe: Recipe) -> Iterator[None]:
 
 
 def expected_seconds(recipe: Recipe) -> dict[str, float | None]:
-    """Return the stages of a recipe and how long each will take by its last execution; None if it never ran, 0 if it is reused."""
+    """Return the stages of a recipe and how long each will likely take; None where nothing tells, 0 if it is reused."""
     from flows.cli.planning import walk
 
-    stages: dict[str, list[Decision]] = {}
-    for decision in walk(recipe).decisions:
-        stages.setdefault(decision.position.partition("[")[0], []).append(decision)
-    return {position: _seconds(shards, recipe.resources.cores) for position, shards in stages.items()}
-
-
-def _seconds(shards: list[Decision], cores: int) -> float | None:
-    ahead = [decision for decision in shards if decision.action != "reuse"]
-    spent = [decision.last.cost.wall_seconds for decision in ahead if decision.last is not None]
-    if len(spent) < len(ahead):
-        return None
-    return max(max(spent), sum(spent) / min(cores, len(spent))) if spent else 0.0
+    plan = walk(recipe)
+    ahead = plan.estimate().stages
+    likely = {stage: seconds.likely if seconds is not None else None for stage, (seconds, _) in ahead.items()}
+    return {stage: likely.get(stage, 0.0) for stage in (decision.position.partition("[")[0] for decision in plan.decisions)}

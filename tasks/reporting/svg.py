@@ -132,7 +132,7 @@ def text(x: float, y: float, content: str, class_: str = "", anchor: str = "") -
 def drawing(width: float, height: float, label: str, parts: Iterable[str]) -> Markup:
     """Return a drawing that is at most `width` pixels wide and shrinks with the page."""
     view = f"0 0 {_short(width)} {_short(height)}"
-    return tag("svg", *parts, viewBox=view, style=f"max-width:{_short(width)}px", role="img", aria_label=label)
+    return tag("svg", *parts, viewBox=view, style=f"max-width:{_short(width)}px;--natural:{_short(width)}px", role="img", aria_label=label)
 
 
 def _short(value: object) -> object:

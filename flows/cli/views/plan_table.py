@@ -123,7 +123,7 @@ def plan_table(decisions: Sequence[Decision], stopped: str, estimate: TimeEstima
         causes = (folded if len(group) > 1 else group[0].causes) or ("nothing it depends on has changed",)
         shown, rest = causes[:MOST_CAUSES], causes[MOST_CAUSES:]
         told = [line for cause in shown for line in _wrapped(_folded(cause), max(40, COLUMNS - width - 23))]
-        told += [f"and {len(rest)} more (folio plan --json)"] if rest else []
+        told += [f"and {len(rest)} more (--json)"] if rest else []
         lines.append(f"{name:{width}}  {WORDS[action]:8} {cost:>9}  {told[0]}")
         lines += [f"{'':{width}}  {'':8} {'':>9}  {line}" for line in told[1:]]
     lines += _acceptable_lines(decisions)
