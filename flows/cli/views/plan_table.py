@@ -167,7 +167,7 @@ def _acceptable_lines(decisions: Sequence[Decision]) -> list[str]:
     for stage, group in kept.items():
         artifact, changes = group[0].acceptable, {change for decision in group for change in decision.changes}
         what = artifact.location if artifact is not None and len(group) == 1 else f"what {len(group)} shards have made"
-        kept_by = f"{stage}: folio accept {stage} would keep {what}"
+        kept_by = f"{stage}: `folio accept` would keep {what}"
         lines += _wrapped(f"{kept_by} in spite of {plural(len(changes), 'change')} of what it read")
     return ["", *lines] if lines else []
 

@@ -68,9 +68,7 @@ def test_a_plan_says_what_an_acceptance_would_reuse_and_that_is_never_offered_fo
     worked.edit(*FASTER)
     decision = planned(worked, "learn")
     assert decision.row()["acceptable"] == before.location
-    assert f"learn: folio accept learn would keep {before.location}" in plan_table(
-        [decision], "", TimeEstimate.of([], 1, Load(0.0, 0.0, 1))
-    )
+    assert f"learn: `folio accept` would keep {before.location}" in plan_table([decision], "", TimeEstimate.of([], 1, Load(0.0, 0.0, 1)))
 
 
 def test_a_damaged_acceptance_is_ignored_with_a_line_that_names_it(worked: Workshop, caplog: pytest.LogCaptureFixture) -> None:
