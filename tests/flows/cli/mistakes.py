@@ -122,4 +122,11 @@ STORES = [
     Mistake("plan universe", ("FOLIO_PREFECT_PORT='web' is not a port", "1 to 65535"), variables={"FOLIO_PREFECT_PORT": "web"}),
     Mistake("plan universe", ("folio's home /dev/null/home can't be made", "FOLIO_HOME="), variables={"FOLIO_HOME": "/dev/null/home"}),
 ]
-MISTAKES = [*NAMES, *SYNTAX, *VALUES, *MODELS, *STORES]
+LATE = [
+    change("evaluate.base.splits=[train, valid]", "evaluate.base.splits names 'valid'", "train, val, test; correct it"),
+    change("sft.warmup_steps=41", "sft.warmup_steps=41 is longer than steps=40"),
+    change("examples.minimum_books=101", "more than the 100 books of the universe; lower it"),
+    change("gates.chat.bounds=[{metric: chat.questions.sen, minimum: 1}]", "gates.chat.bounds[0]", "chat.questions.sen"),
+    change("store=/dev/null/store", "store=/dev/null/store can't be a folder", "name another folder", name="four_books"),
+]
+MISTAKES = [*NAMES, *SYNTAX, *VALUES, *MODELS, *STORES, *LATE]
