@@ -127,6 +127,5 @@ LATE = [
     change("sft.warmup_steps=41", "sft.warmup_steps=41 is longer than steps=40"),
     change("examples.minimum_books=101", "more than the 100 books of the universe; lower it"),
     change("gates.chat.bounds=[{metric: chat.questions.sen, minimum: 1}]", "gates.chat.bounds[0]", "chat.questions.sen"),
-    change("store=/dev/null/store", "store=/dev/null/store can't be a folder", "name another folder", name="four_books"),
 ]
 MISTAKES = [*NAMES, *SYNTAX, *VALUES, *MODELS, *STORES, *LATE]
