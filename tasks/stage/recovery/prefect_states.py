@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -47,6 +48,8 @@ def close_in_prefect(url: str, record: RunRecord) -> None:
             state = client.read_flow_run(flow_run).state
         except ObjectNotFound:
             return
+        if state is not None and _taken_up(state, record):
+            return
         is_open = state is None or state.type.value in OPEN
         if is_open and process_of(record) is not None:
             raise FlowRunOpen(f"the flow run {record.flow_run_id} has not ended")
@@ -58,6 +61,11 @@ def close_in_prefect(url: str, record: RunRecord) -> None:
             client.set_task_run_state(task.id, states.get(task.name, states[""]), force=True)
         if is_open:
             client.set_flow_run_state(flow_run, states[""], force=True)
+
+
+def _taken_up(state: State, record: RunRecord) -> bool:
+    """Return whether a flow run goes on in another run of ours: it was resumed or retried after this one had ended."""
+    return state.is_running() and bool(record.ended) and state.timestamp > datetime.fromisoformat(record.ended)
 
 
 def _is_closed(url: str, flow_run: str) -> bool:
