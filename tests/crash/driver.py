@@ -48,14 +48,14 @@ class Death:
             self.point = "over"
             os.kill(os.getpid(), number)
             time.sleep(0.2)
-        for worker in self.workers:
+        for worker in self.workers if self.victim == "workers" else ():
             worker.kill()
         if self.workers:
             self.point = "over"
 
     def find_workers(self) -> None:
-        """Have the workers at hand, since looking for them takes longer than a checkpoint."""
-        if self.victim == "workers" and not self.workers and (self.resume / "run" / "worker-0.log").exists():
+        """Have the workers at hand, since looking for them takes longer than a checkpoint; when they work, signals are heeded."""
+        if self.victim != "pipeline" and not self.workers and (self.resume / "run" / "worker-0.log").exists():
             self.workers = [
                 child for child in psutil.Process().children(recursive=True) if "model.training.launch.worker" in child.cmdline()
             ]
@@ -81,6 +81,8 @@ class Death:
         """Whether the disk shows that the point is reached."""
         if self.point == "writing" and any(path.stat().st_size for path in self.output.rglob("*") if path.is_file()):
             self.comes()
+        elif self.victim != "pipeline" and not self.workers:
+            return
         elif self.point in ("training", "checkpoint") and (self.resume / "latest.json").exists():
             step = int((self.resume / "latest.json").read_text().split('"step":')[1].split(",")[0])
             # What an earlier launch has left half written doesn't count.

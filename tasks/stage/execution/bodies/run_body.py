@@ -114,7 +114,8 @@ def _follow(channel: Channel, listener: Listener) -> Message | None:
         if kind == "progress":
             shown = (message["done"], message["total"], message["note"], message["seconds_left"])
             listener.meter.show(*shown)
-            log_progress(listener.meter.label, *shown)
+            if listener.meter.terminal:  # elsewhere it is logged as it is
+                log_progress(listener.meter.label, *shown)
         elif kind == "series":
             listener.series([(name, value, step) for name, value, step in message["rows"]])
         elif kind == "uses":
