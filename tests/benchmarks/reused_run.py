@@ -1,23 +1,33 @@
-"""What a fully reused run costs over an empty Prefect flow: `python -m tests.benchmarks.reused_run [recipe] [rounds]`.
+"""What a fully reused run costs over an empty Prefect flow: `python -m tests.benchmarks.reused_run [recipe] [rounds] [artifacts]`.
 
-Both are whole commands in processes of their own on the running Prefect server, with the same settings, one after the other in turns; the
-recipe is run once before, so that everything is there. Prints the medians, their difference and their ratio: the difference is held
-against one second.
+Both are whole commands in processes of their own on the running Prefect server, with the same settings, one after the other in turns. The
+recipe is run once before, so that everything is there, and the store is filled up with small artifacts, 10,000 by default, so name a home
+for it by FOLIO_HOME. Prints the medians, their difference and their ratio: the difference is held against one second. A run ends before
+MLflow was told of it; how long that takes afterwards is printed, too, and waited for before the next command.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
+
+from flows.services.home import home, store_url
+from tasks.stage.store.journal import Journal
+from tasks.stage.store.store import Store
+from tests.benchmarks.store import write_store
 
 LIMIT_SECONDS = 1.0
 EMPTY = """
 from flows.services import servers
 servers.configure()
 from prefect import flow
-flow(name="empty")(lambda: None)()
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    flow(name="empty")(lambda: None)()
 """
 
 
@@ -28,15 +38,28 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - began
 
 
-def main(recipe: str = "universe", rounds: str = "5") -> None:
+def seconds_until_told() -> float:
+    """Wall time until MLflow and Prefect were told of every run of the store."""
+    began, journal = time.perf_counter(), Journal(Store(store_url(), home() / "cache" / "artifacts"))
+    while journal.owing():
+        time.sleep(0.02)
+    return time.perf_counter() - began
+
+
+def main(recipe: str = "universe", rounds: str = "5", artifacts: str = "10000") -> None:
     """Measure and print."""
+    if "FOLIO_HOME" not in os.environ:
+        raise SystemExit("This fills up the store, so it needs a home of its own: FOLIO_HOME=DIR python -m tests.benchmarks.reused_run")
     run, empty = [sys.executable, "-m", "flows.cli.app", "run", recipe], [sys.executable, "-c", EMPTY]
     first = seconds(run)
-    print(f"{recipe}: run once, {first:.1f} s")
-    measured = [(seconds(empty), seconds(run)) for _ in range(int(rounds))]
-    for name, values in zip(("empty flow", "reused run"), zip(*measured, strict=True), strict=True):
+    print(f"{recipe}: run once, {first:.1f} s; told {seconds_until_told():.1f} s later")
+    if not (Path(store_url()) / "stage0").exists():
+        write_store(Path(store_url()), int(artifacts))
+    measured = [(seconds(empty), seconds(run), seconds_until_told()) for _ in range(int(rounds))]
+    names = ("empty flow", "reused run", "afterwards, until MLflow was told")
+    for name, values in zip(names, zip(*measured, strict=True), strict=True):
         print(f"{name}: median {statistics.median(values):.2f} s of {', '.join(f'{value:.2f}' for value in values)}")
-    empties, runs = (statistics.median(values) for values in zip(*measured, strict=True))
+    empties, runs, _ = (statistics.median(values) for values in zip(*measured, strict=True))
     verdict = "within" if runs - empties <= LIMIT_SECONDS else "over"
     print(f"difference {runs - empties:.2f} s, {verdict} {LIMIT_SECONDS:.0f} s; ratio {runs / empties:.2f}")
 

@@ -13,6 +13,8 @@ from flows.cli.planning import plan_recipe
 from flows.cli.views.run_summary import summary
 from flows.recipe.measured import metrics_of
 from flows.services.home import home, tracking_url
+from tasks.stage.store.journal import Journal
+from tasks.stage.tracking.export import wait_until_exported
 from tests.end_to_end.conftest import FinishedRun
 
 STAGES = (
@@ -86,17 +88,27 @@ def test_the_summary_shows_gates_probabilities_samples_paths_and_commands(four_b
         assert expected in text, expected
 
 
+def until_mlflow_was_told(finished: FinishedRun) -> None:
+    """Wait until MLflow was told of every run of a store."""
+    journal = Journal(finished.store)
+    for record in journal.records():
+        told = wait_until_exported(journal, record.id, 300)
+        assert told is not None and told.complete, told
+
+
 def test_the_report_is_one_page_and_mlflow_has_it(four_books: FinishedRun) -> None:
     page = home() / "reports" / "four_books.html"
     text = page.read_text(encoding="utf-8")
     assert "probe" in text and "<script" not in text and "gate.release" in text
-    copies = [path for path in (home() / "mlflow" / "four_books").rglob("four_books.html")]
+    until_mlflow_was_told(four_books)
+    copies = [path for path in (home() / "mlflow" / "four_books").rglob("report.html")]
     assert copies and all(copy.stat().st_size > 10_000 for copy in copies)
 
 
 def test_mlflow_has_a_parent_run_its_stages_its_models_and_a_champion(four_books: FinishedRun) -> None:
     from mlflow.tracking import MlflowClient
 
+    until_mlflow_was_told(four_books)
     client = MlflowClient(tracking_uri=tracking_url(), registry_uri=tracking_url())
     experiment = client.get_experiment_by_name("four_books")
     assert experiment is not None

@@ -84,7 +84,9 @@ def settle_earlier_runs(journal: Journal, servers: Servers) -> subprocess.Popen[
     if dead := journal.dead():
         several = len(dead) > 1
         log(f"{'runs' if several else 'run'} {', '.join(dead)} died without finishing; marking {'them' if several else 'it'} as crashed")
-    left = [*dead, *(run_id for run_id in journal.owing() if not is_locked(servers.lock_of(run_id)))]
+    urls = [url for url in (servers.mlflow, servers.prefect) if url]
+    owing = [run_id for run_id in journal.owing() if any(journal.owes(run_id, url) for url in urls)]
+    left = [*dead, *(run_id for run_id in owing if not is_locked(servers.lock_of(run_id)))]
     if not left:
         return None
     process = _start(journal.store, servers, left, "settle")
