@@ -141,7 +141,10 @@ class RunExport:
 
     def _add_series(self, record: RunRecord) -> None:
         for number, rows in read_series(self._store, record.id, self._next_series):
-            for position in dict.fromkeys(row.position for row in rows):
+            positions = dict.fromkeys(row.position for row in rows)
+            if record.status == "running" and not self._children.keys() >= positions.keys():
+                return  # a stage has begun since the record was read, which the next record shows
+            for position in positions:
                 if position in self._children:
                     metrics = [MetricRow(row.metric, row.value, row.step, row.time) for row in rows if row.position == position]
                     self._database.add_metrics(self._children[position], metrics)
