@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prefect import flow
+from prefect.runtime import flow_run
 
 from flows.asking import suspending
 from flows.cli.planning import stages_to_refresh
@@ -22,6 +23,8 @@ def deployed(recipe: str, changes: tuple[str, ...] = (), refresh: tuple[str, ...
         refresh: Stages, or positions such as evaluate.base, that run again even if nothing changed.
         verify: Whether every artifact is hashed again before it is reused.
     """
-    loaded, stages = load(recipe, changes), stages_to_refresh(list(refresh), recipe, changes)
+    # A run that is resumed has run them again already.
+    due = [] if flow_run.run_count > 1 else list(refresh)
+    loaded, stages = load(recipe, changes), stages_to_refresh(due, recipe, changes)
     with use_options(RunOptions(refresh=stages, verify=verify, approver=suspending(loaded.resources.notify))):
         return make(loaded)
