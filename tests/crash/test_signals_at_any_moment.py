@@ -64,7 +64,8 @@ def test_a_signal_at_any_moment_ends_the_run_and_the_journal_says_so(seed: int, 
     where = f"signal {number} after {moment:.2f} s\n{said}\n{complaints}"
     records = Journal(Store(str(tmp_path / "store"), tmp_path / "cache")).records()
     finished = [record.status for record in records] == ["finished"]
-    assert process.returncode == 128 + number or (finished and process.returncode == 0), where
+    # After its end a run has nothing to close, so a signal takes its process as it takes any.
+    assert process.returncode == 128 + number or (finished and process.returncode in (0, -number)), where
     assert all(record.status in ("stopped", "finished") for record in records), where
     assert "Traceback" not in complaints, where
     assert not left_by(process), where

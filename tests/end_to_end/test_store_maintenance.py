@@ -49,6 +49,6 @@ def test_damage_is_named_and_repaired(four_books: FinishedRun, copied: Store) ->
 
 def test_garbage_collection_keeps_everything_of_a_recipe_s_only_run(four_books: FinishedRun, copied: Store) -> None:
     before = {record.location for record in copied.records()}
-    told = json.loads(garbage_report(delete=True, keep=1, named=(), unrecorded=False, as_json=True, store=copied.url))
+    told = json.loads(garbage_report(delete=True, keep=1, named=(), without=(), unrecorded=False, as_json=True, store=copied.url))
     assert {waste["kind"] for waste in told["waste"]} <= {"lock"}
     assert {record.location for record in copied.records()} == before

@@ -421,7 +421,7 @@ ASKED = [
     Line(
         "a setting accepted, which the card tells",
         both(keys("dpo.learning_rate=0.00006"), Accepted("tune.dpo")),
-        "export",
+        CARD,
         "training[2].learning_rate: 5e-05 -> 6e-05",
     ),
 ]

@@ -11,6 +11,7 @@ from flows.cli.store_maintenance import newest_users, verify_store
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.journal import Journal
 from tasks.stage.store.store import Store, StoreError
+from tasks.stage.system.command_line import folio as command
 from tests.flows.cli.command import folio
 from tests.tasks.records import committed, ran
 
@@ -30,7 +31,7 @@ def test_gc_says_what_goes_its_size_and_why_and_deletes_only_when_asked(home: Pa
     assert output.returncode == 0
     assert f"kept: run {runs[1].id} of toys, one of the newest finished runs\nkept: 1 artifact, 1.5 MB\n" in output.stdout
     assert f"goes: {old.location}    1.5 MB  artifact: last used by run {runs[0].id} of toys, which is not kept\n" in output.stdout
-    assert "can go: 1 thing, 1.5 MB. Nothing was deleted; do it with: folio gc --delete" in output.stdout
+    assert f"can go: 1 thing, 1.5 MB. Nothing was deleted; do it with: {command('gc', '--delete')}" in output.stdout
     assert store.find("clean", old.key) == old
     plain = json.loads(folio(home, "gc", "--keep", "1", "--json").stdout)
     assert [(waste["kind"], waste["path"], waste["size"]) for waste in plain["waste"]] == [("artifact", old.location, 1_500_000)]
@@ -63,7 +64,8 @@ def test_verify_names_damage_exits_with_1_and_prints_json_alone(home: Path, stor
     output = folio(home, "verify")
     assert output.returncode == 1
     assert f"{made.location}: a.txt does not match its record\n" in output.stdout
-    assert "1 artifact, 1.5 MB read again: 1 damaged\nquarantine them and make them again: folio verify --heal" in output.stdout
+    again = f"1 artifact, 1.5 MB read again: 1 damaged\nquarantine them and make them again: {command('verify', '--heal')}"
+    assert again in output.stdout
     plain = json.loads(folio(home, "verify", "--json").stdout)
     assert plain["damaged"] == [{"location": made.location, "problems": ["a.txt does not match its record"]}]
     assert plain["well"] is False

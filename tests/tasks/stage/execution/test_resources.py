@@ -51,7 +51,7 @@ def stand_in(store: Store, decision: Decision) -> None:
     trace, marks = TraceChecker(store, Source.of(), None).save(Marks())
     address = compute_address(decision.key, trace.hash)
     files, location = list_files(made), store.location_of(decision.stage, "universe", address)
-    made_by = {"stage": decision.stage, "label": "universe", "key": decision.key, "location": location, "origin": origin("", "")}
+    made_by = {"stage": decision.stage, "label": "universe", "key": decision.key, "location": location, "origin": origin("")}
     made_by |= {"address": address, "trace": trace.hash, "marks": marks}
     given: dict[str, Any] = {"config": {}, "ingredients": {}, "inputs": {}, "cost": {}, "metrics": METRICS}
     store.commit(made, Artifact(files=files, digest=content_digest(files), **made_by, **given))
