@@ -29,13 +29,23 @@ settings.register_profile("folio", deadline=None, suppress_health_check=[HealthC
 settings.load_profile("folio")
 
 
+# Loops of a server that no test asks anything of, and that never rest.
+IDLE = {
+    f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false"
+    for name in ("CANCELLATION_CLEANUP", "FOREMAN", "LATE_RUNS", "PAUSE_EXPIRATIONS", "REPOSSESSOR", "SCHEDULER")
+}
+
+
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[None]:
     """A Prefect server with a database of its own, once a session."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
+    os.environ.update(IDLE)
     with prefect_test_harness(server_startup_timeout=300), temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+        for name in IDLE:
+            del os.environ[name]
         yield
 
 

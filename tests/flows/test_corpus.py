@@ -132,7 +132,8 @@ def test_one_shard_made_again_equals_that_of_a_fresh_run(made: Recipe, tmp_path:
     assert {place: artifact.digest for place, artifact in again.items()} == {place: artifact.digest for place, artifact in fresh.items()}
 
 
-@pytest.mark.parametrize("runner", ["dask", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("runner", ["dask", "ray"])
 def test_a_corpus_made_by_worker_processes_has_the_plan_keys_and_bytes_of_one_made_by_threads(
     made: Recipe, runner: Literal["dask", "ray"], tmp_path: Path
 ) -> None:

@@ -228,7 +228,7 @@ CODE = [
             "class Int8Config(BaseModel, frozen=True",
             "class Int8Config(BaseModel, frozen=not False",
         ),
-        f"quantize.int8 {CARD} evaluate.int8",
+        "quantize.int8 export evaluate.int8",
         "mentions `Int8Config` in model/quantization/int8.py, which changed",
     ),
     Line(
@@ -313,7 +313,7 @@ CODE = [
         code("data/documents/words.py", "return [match.span() for match in", "return [\n        match.span()\n        for match in"),
     ),
     Line("moved lines", code("data/documents/words.py", "def spans(", "\n\n\n\ndef spans(")),
-    Line("an annotation", code("data/documents/words.py", "def spans(text: str) -> list[tuple[int, int]]:", "def spans(text) -> list:")),
+    Line("an annotation", code("data/documents/words.py", "def gram_macro(name: str, size: int) -> str:", "def gram_macro(name, size):")),
     Line("a field's description", code("data/cleaning/config.py", "repair text that was decoded", "mend text that was decoded")),
     Line(
         "two functions in other order",

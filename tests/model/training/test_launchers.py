@@ -150,6 +150,7 @@ def test_each_launcher_starts_what_it_says(make_job: JobMaker, machines: Path) -
         assert word in local.words
 
 
+@pytest.mark.slow
 def test_workers_started_by_ssh_train_what_one_process_trains(make_job: JobMaker, machines: Path) -> None:
     alone, spread = make_job("alone"), make_job("spread", by_ssh(machines))
     launch(alone)

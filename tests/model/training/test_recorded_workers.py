@@ -32,6 +32,7 @@ def marks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_workers_on_other_machines_are_recorded_though_ssh_passes_no_environment_on(
     make_job: JobMaker, marks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -239,7 +239,8 @@ def listening() -> set[str]:
     return {connection.laddr.ip for connection in found if connection.status == psutil.CONN_LISTEN}
 
 
-@pytest.mark.parametrize("runner", ["dask", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("runner", ["dask", "ray"])
 def test_workers_on_this_machine_listen_on_loopback_alone(runner: Any, tmp_path: Path, prefect: None) -> None:
     with start_workers(Resources(runner=runner, threads=1), tmp_path / "workers") as workers:
         assert workers.slots() == 1
