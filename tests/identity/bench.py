@@ -109,7 +109,7 @@ def copy_and_run_change(base: Path, folder: Path, prefect: str, change: Change) 
     except Exception:  # noqa: BLE001  # told as what it is, whatever it is
         # An exception of a library may not survive the way to the other process, and would end it.
         raise AssertionError(traceback.format_exc()) from None
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # the follower of the last run may still write there
     return outcome
 
 
@@ -206,6 +206,21 @@ def done(site: Site) -> tuple[frozenset[str], frozenset[str]]:
     assert record is not None
     executed = frozenset(position for position, had in record.positions.items() if had.action == "executed")
     return executed, frozenset(record.positions) - executed
+
+
+def wait_for_mlflow(site: Site) -> None:
+    """Wait until MLflow has been told of the last run, if it is."""
+    from flows.recipe.loading import load
+    from tasks.stage.execution.run_context import open_store
+    from tasks.stage.store.journal import Journal
+    from tasks.stage.tracking.export import wait_until_exported
+
+    recipe = load("recipe.yaml", site.asked.changes)
+    settings: dict[str, Any] = recipe.run_settings()
+    journal = Journal(open_store(settings["store"], settings["root"], settings["home"]))
+    record = journal.latest(recipe.name)
+    if settings["tracking"] and record is not None:
+        assert wait_until_exported(journal, record.id, 120) is not None
 
 
 def accept(site: Site, position: str) -> None:

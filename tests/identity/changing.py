@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import distribution
 from pathlib import Path
 
-from tests.identity.bench import Change, Site, accept, run_once
+from tests.identity.bench import Change, Site, accept, run_once, wait_for_mlflow
 
 
 @dataclass(frozen=True)
@@ -190,10 +190,11 @@ class Libraries:
 
 @dataclass(frozen=True)
 class Ran:
-    """A run before the one that is looked at."""
+    """A run before the one that is looked at, and all that it has MLflow told."""
 
     def __call__(self, site: Site) -> None:
         run_once(site)
+        wait_for_mlflow(site)
 
 
 @dataclass(frozen=True)
