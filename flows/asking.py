@@ -33,13 +33,13 @@ def suspending(notify: str) -> Approver:
     """Return what suspends the flow run until a person answers. `notify`: the notification block to tell; empty for none."""
 
     def ask(question: Question) -> Answer:
-        form = ApprovalForm.with_initial_data(description=f"**{title(question)}**\n\n```\n{question.shown}\n```")
+        form = ApprovalForm.with_initial_data(description=f"**{question.title}**\n\n```\n{question.shown}\n```")
         try:
             # The same question has the same key, so a resumed run is given the answer instead of being suspended again.
             given = suspend_flow_run(wait_for_input=form, key=_key(question))
         except Pause:
-            log(f"{title(question)} The run is suspended; resume it at {flow_run.ui_url}")
-            tell(notify, title(question), f"{question.shown}\n\nAnswer at {flow_run.ui_url}")
+            log(f"{question.title} The run is suspended; resume it at {flow_run.ui_url}")
+            tell(notify, question.title, f"{question.shown}\n\nAnswer at {flow_run.ui_url}")
             raise
         return Answer(given.approve, given.name, given.reason)
 
@@ -49,11 +49,6 @@ def suspending(notify: str) -> Approver:
 def _key(question: Question) -> str:
     """Return what a suspension is known by: letters, digits and dashes, as Prefect wants it."""
     return f"{question.position.replace('.', '-')}-{question.subject[:DIGITS]}"
-
-
-def title(question: Question) -> str:
-    """Return the question in one line."""
-    return f"{question.position} of {question.recipe} passed and awaits approval."
 
 
 def tell(notify: str, subject: str, body: str) -> None:

@@ -19,20 +19,19 @@ def asking(recipe: str, changes: tuple[str, ...], notify: str) -> Approver:
     settings = [word for change in changes for word in ("--set", change)]
 
     def ask(question: Question) -> Answer:
-        passed = f"{question.position} of {question.recipe} passed and awaits approval."
         command = folio("approve", question.position, recipe_argument(recipe), *settings, "--reason", "...")
         way = f"Answer by: {command}   Then run it again to go on."
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             from flows.asking import tell
 
-            tell(notify, passed, f"{question.shown}\n\n{way}")
-            raise AwaitsApproval(f"{passed} {way}")
+            tell(notify, question.title, f"{question.shown}\n\n{way}")
+            raise AwaitsApproval(f"{question.title} {way}")
         try:
             with undrawn():
                 print(question.shown)
                 return _answered(question)
         except EOFError:
-            raise AwaitsApproval(f"{passed} {way}") from None
+            raise AwaitsApproval(f"{question.title} {way}") from None
 
     return ask
 

@@ -69,7 +69,7 @@ def unwritable(folder: Path) -> str:
 
 
 def _drivers(recipe: Recipe) -> Iterator[str]:
-    """Drivers of object stores that sources or the store name by scheme."""
+    """Drivers of object stores that sources name by scheme."""
     from importlib.util import find_spec
 
     from data.sources.config import RemoteSource
@@ -134,8 +134,5 @@ def _initial(recipe: Recipe) -> Iterator[str]:
     except ModelError as error:
         yield f"pretrain.initial={recipe.pretrain.initial}: {error}"
         return
-    for name in type(recipe.model).model_fields:
-        there, here = getattr(theirs, name, None), getattr(recipe.model, name)
-        # The spread of fresh weights does not matter to a model that has its own.
-        if there != here and name != "initial_std":
-            yield f"model.{name}={here!r}, and pretrain.initial={recipe.pretrain.initial} has {there!r}; give model.{name} that value"
+    for name, here, there in recipe.model.differences(theirs):
+        yield f"model.{name}={here!r}, and pretrain.initial={recipe.pretrain.initial} has {there!r}; give model.{name} that value"

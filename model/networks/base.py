@@ -67,6 +67,15 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
             f"kind={self.kind} has no rule for its inner sizes, so no size can be proposed; choose the keys of model: yourself"
         )
 
+    def differences(self, theirs: NetworkBase) -> Iterator[tuple[str, Any, Any]]:
+        """Yield each field in which another network differs: name, value here, value there.
+
+        The spread of fresh weights does not matter to a model that has its own, so it never differs.
+        """
+        for name, ours in self:
+            if name != "initial_std" and (value := getattr(theirs, name, None)) != ours:
+                yield name, ours, value
+
     def layout_problems(self, layout: Layout) -> Iterator[str]:
         """Yield why this network can't be trained in a layout; each problem names the keys, their values and what to do."""
         kind, pipeline = f"{layout.shape}kind={self.kind}", f"{layout.spread}pipeline={layout.pipeline}"

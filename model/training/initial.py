@@ -49,10 +49,10 @@ def initial_models(job: Job, objective: Objective) -> tuple[Network, dict[str, N
 
 
 def _differences(shape: NetworkBase, vocab_size: int, job: Job) -> list[str]:
-    """Each field that differs; the spread of initial weights does not matter to a trained model."""
-    pairs = {name: (getattr(shape, name, None), ours) for name, ours in job.network if name != "initial_std"}
-    pairs["vocab_size"] = (vocab_size, job.vocab_size)
-    return [f"{name} is {theirs!r} there and {ours!r} here" for name, (theirs, ours) in pairs.items() if theirs != ours]
+    found = list(job.network.differences(shape))
+    if vocab_size != job.vocab_size:
+        found.append(("vocab_size", job.vocab_size, vocab_size))
+    return [f"{name} is {theirs!r} there and {ours!r} here" for name, ours, theirs in found]
 
 
 def _require_tokenizer(directory: Path, job: Job) -> None:

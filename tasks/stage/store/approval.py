@@ -49,6 +49,11 @@ class Question(NamedTuple):
     subject: str
     shown: str
 
+    @property
+    def title(self) -> str:
+        """The question in one line."""
+        return f"{self.position} of {self.recipe} passed and awaits approval."
+
 
 class Answer(NamedTuple):
     """What a person answers."""

@@ -11,8 +11,7 @@ from typing import NamedTuple
 from tasks.stage.identity.tracing.code.effects import chain_of
 from tasks.stage.identity.tracing.code.facts import Chain
 from tasks.stage.identity.tracing.code.normal import Style
-
-TAG = "kind"
+from tasks.stage.identity.tracing.made_models import TAG
 
 
 class Union(NamedTuple):

@@ -130,11 +130,6 @@ class Closure:
                 self._count(entry, path, item.body)
 
     def _finish(self) -> None:
-        for (path, name), item in self._choices.items():
-            if item.choice is not None:
-                members = self.kinds.counted(path, item.choice)
-                labels = [f"{where}:{'.'.join(chain)} {steps[-1].path}:{steps[-1].name}" for where, chain, steps in members]
-                self.facts[f"kinds {path}:{name}"] = short_hash("\n".join(labels))
         labels = self.importing.labels()
         self.facts |= {f"effect {path}:{name}": "" for path, item in self.importing.effects for name in item.names}
         if len(labels) > 1:
@@ -253,8 +248,11 @@ class Closure:
         if (path, name) not in self._choices and item.choice is not None and item.choice.frame is not None:
             self._choices[path, name] = item
             self._count(f"choice {path}:{name}", path, item.choice.frame)
-            for where, chain, _ in self.kinds.counted(path, item.choice):
+            labels = []
+            for where, chain, steps in self.kinds.counted(path, item.choice):
+                labels.append(f"{where}:{'.'.join(chain)} {steps[-1].path}:{steps[-1].name}")
                 self._mention(where, chain)
+            self.facts[f"kinds {path}:{name}"] = short_hash("\n".join(labels))
 
     def _function(self, entry: str, path: str, item: Item) -> None:
         self._functions[entry, id(item)] = (entry, path, item)

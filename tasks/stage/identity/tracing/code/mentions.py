@@ -98,7 +98,10 @@ class Reader:
         elif isinstance(node, ast.Compare):
             self.read([node.left], scopes)
             for operator, side in zip(node.ops, node.comparators, strict=True):
-                (self._iterated if isinstance(operator, (ast.In, ast.NotIn)) else self._value)(side, scopes)
+                if isinstance(operator, (ast.In, ast.NotIn)):
+                    self._iterated(side, scopes)
+                else:
+                    self.read([side], scopes)
         elif isinstance(node, ast.Subscript):
             self.read([node.value, node.slice], scopes)
             if _is_type(node.slice):
@@ -201,9 +204,6 @@ class Reader:
         else:
             self.found.attributes |= set(attributes)
             self.read([inner], scopes)
-
-    def _value(self, node: ast.expr, scopes: list[_Scope]) -> None:
-        self.read([node], scopes)
 
     def _iterated(self, node: ast.expr, scopes: list[_Scope]) -> None:
         """Read what is iterated over or searched. Of a model's fields that asks for names alone."""
