@@ -39,12 +39,21 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _sources(recipe)
     yield from _mixture(recipe)
     yield from _pools(recipe)
+    yield from _notified(recipe)
     yield from gate_problems(recipe)
 
 
 def _pools(recipe: Recipe) -> Iterator[str]:
     for stage in recipe.resources.pools.keys() - set(ELSEWHERE):
         yield f"resources.pools: {stage} is none of the stages that can run in another work pool; these are {', '.join(ELSEWHERE)}"
+
+
+def _notified(recipe: Recipe) -> Iterator[str]:
+    if recipe.resources.notify and not any(gate.approve for _, gate in recipe.gates):
+        yield (
+            f'resources.notify="{recipe.resources.notify}" does nothing while no gate asks a person; let one, such as '
+            "gates.release.approve=true, or leave notify out"
+        )
 
 
 def _names(section: str, names: list[str]) -> Iterator[str]:

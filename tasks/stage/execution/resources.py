@@ -20,7 +20,7 @@ class ClusterError(RuntimeError):
 class Resources(BaseModel, frozen=True, extra="forbid"):
     """Threads, memory, and where shards are worked on. A pipeline adds what its own stages need in a subclass."""
 
-    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"cluster": ("runner=dask", "runner=ray")}
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"cluster": ("runner=dask", "runner=ray"), "pool_wait_minutes": ("pools",)}
 
     threads: int = Field(0, ge=0, description="threads of one process; 0 means all cores, on an existing cluster one for each shard")
     memory: str = Field(

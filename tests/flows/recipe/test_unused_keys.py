@@ -50,6 +50,12 @@ def models(annotation: object) -> set[type[BaseModel]]:
         ("universe", "pretrain.optimizer=lion", "pretrain.epsilon=1e-6", 'epsilon=1e-06 does nothing while pretrain.optimizer="lion"'),
         ("universe", "sft.schedule=constant", "sft.min_learning_rate_ratio=0", 'ratio=0.0 does nothing while sft.schedule="constant"'),
         ("universe", "pretrain.precision=bf16", "pretrain.loss_scale=2", 'loss_scale=2.0 does nothing while pretrain.precision="bf16"'),
+        (
+            "four_books",
+            "resources.pools={}",
+            "resources.pool_wait_minutes=3",
+            "pool_wait_minutes=3.0 does nothing while resources.pools={}",
+        ),
         ("four_books", "split.mode=all_train", "split.seed=3", 'split.seed=3 does nothing while split.mode="all_train"'),
     ],
 )
@@ -93,3 +99,10 @@ def test_needs_name_fields_of_the_same_class() -> None:
                 name,
                 field,
             )
+
+
+def test_a_notification_that_nobody_would_get_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r'resources\.notify="slack-webhook/team" does nothing while no gate asks a person'):
+        load("universe", ("resources.notify=slack-webhook/team",))
+    asked = load("universe", ("resources.notify=slack-webhook/team", "gates.release.approve=true"))
+    assert asked.resources.notify == "slack-webhook/team"
