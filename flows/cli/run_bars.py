@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows.recipe.schema import Recipe
+from tasks.stage.store.artifact import without_shard
 from tasks.stage.system.progress import log
 
 
@@ -43,4 +44,4 @@ def expected_seconds(recipe: Recipe) -> dict[str, float | None]:
     plan = walk(recipe)
     ahead = plan.estimate().stages
     likely = {stage: seconds.likely if seconds is not None else None for stage, (seconds, _) in ahead.items()}
-    return {stage: likely.get(stage, 0.0) for stage in (decision.position.partition("[")[0] for decision in plan.decisions)}
+    return {stage: likely.get(stage, 0.0) for stage in (without_shard(decision.position) for decision in plan.decisions)}

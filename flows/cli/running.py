@@ -21,6 +21,7 @@ from tasks.stage.execution.live_runs import LiveRun, live_runs
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.execution.run_log import log_path
 from tasks.stage.recovery.dead_runs import close_dead_run, process_of
+from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.journal import Journal, RunRecord
 from tasks.stage.system.progress import log
 
@@ -158,7 +159,7 @@ def newest_progress(run: FoundRun) -> dict[str, str]:
         for line in log_lines(run, "", follow=False):
             position, separator, rest = line.partition(" ")[2].strip().partition(": ")
             if separator and "/" in rest.partition(" ")[0]:
-                found[position.partition("[")[0]] = f"{position}: {rest}"
+                found[without_shard(position)] = f"{position}: {rest}"
     return found
 
 
@@ -168,7 +169,7 @@ def checkpoints(run: FoundRun) -> dict[str, str]:
     found: dict[str, str] = {}
     for position, stage in run.record.stages.items() if root is not None else ():
         assert root is not None
-        latest = root / ".staging" / f"{position.partition('.')[0].partition('[')[0]}-{stage.key[:16]}" / "resume" / "latest.json"
+        latest = root / ".staging" / f"{without_shard(position).partition('.')[0]}-{stage.key[:16]}" / "resume" / "latest.json"
         with suppress(OSError, ValueError, KeyError):
             found[position] = f"last checkpoint: step {json.loads(latest.read_text())['step']}"
     return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +20,11 @@ from tasks.forecast.hook import WorkHook, work_hook
 from tasks.forecast.rates import Load, Range, Sample, predict, utilization
 from tasks.stage.execution.plan import Decision
 from tasks.stage.identity.key import stable
-from tasks.stage.store.artifact import Artifact, ArtifactPart, PendingArtifact, StageInput
+from tasks.stage.store.artifact import Artifact, ArtifactPart, PendingArtifact, StageInput, without_shard
 
 SAME = 0.1  # of the logarithm of work: less than a tenth more or less is called the same
 DISTURBED = 0.6  # an earlier execution that had less than this share of what it could use is called disturbed
 GUESSED = 2.5  # a speed of matrix products instead of a measured one: a factor of so much either way
-SHARD = re.compile(r"\[[0-9]+\]$")
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Forecast:
     @property
     def stage(self) -> str:
         """The position without its shard."""
-        return SHARD.sub("", self.decision.position)
+        return without_shard(self.decision.position)
 
 
 class Forecaster:
@@ -72,7 +70,7 @@ class Forecaster:
             work = hook.measure(last)
         known = self._comparable(hook, wanted, last)
         like = min(known, key=lambda one: _distance(one[1], work), default=None) if work is not None else None
-        files = _expected_files(hook, wanted, *like) if like is not None else None
+        files = _expected_files(hook, wanted, like[0]) if like is not None else None
         # What it measured of its output, such as the vocabulary that it found, is expected of the same settings again.
         metrics = like[0].metrics if like is not None and like[0].config == wanted.config else {}
         self._planned[decision.position] = wanted = replace(wanted, files=files, metrics=metrics)
@@ -155,7 +153,7 @@ def _distance(before: float, work: float | None) -> float:
     return abs(math.log(max(work or 1.0, 1.0) / max(before, 1.0)))
 
 
-def _expected_files(hook: WorkHook, wanted: Execution, like: Execution, before: float) -> dict[str, float]:
+def _expected_files(hook: WorkHook, wanted: Execution, like: Execution) -> dict[str, float]:
     """Return the files that the nearest earlier execution wrote, as much larger as this one is expected to write."""
     size, was = (hook.size or hook.measure)(wanted), (hook.size or hook.measure)(like)
     factor = size / was if size and was else 1.0

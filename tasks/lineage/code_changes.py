@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tasks.lineage.graph import without_shard
 from tasks.stage.identity.tracing.trace import Change, Trace, differences
-from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.store import Store
 from tasks.stage.store.traces import read_trace
 

@@ -13,11 +13,10 @@ from typing import Any
 
 from data.provenance.tables import IngestedDocument, documents, text_digests
 from tasks.lineage.code_changes import CodeChanges, code_changes
-from tasks.lineage.graph import without_shard
 from tasks.lineage.inspections import DOCUMENTS
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.identity.key import flatten
-from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.journal import RunRecord
 from tasks.stage.tracking.cost import Rates, total_cost
 

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import IO, TypeVar
 
-from tasks.lineage.graph import without_shard
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.snapshot import StoreSnapshot
-from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.journal import RunRecord
 from tasks.stage.system.command_line import folio
 from tasks.stage.system.nearest import did_you_mean

@@ -6,7 +6,6 @@ Loading reads every record: about 1.5 s for 10,000 of them on a local disk.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -128,11 +127,6 @@ def sinks(artifacts: Iterable[Artifact]) -> list[Artifact]:
     candidates = list(artifacts)
     consumed = {source.address for artifact in candidates for source in artifact.inputs.values()}
     return [artifact for artifact in candidates if artifact.address not in consumed]
-
-
-def without_shard(name: str) -> str:
-    """Strip the shard number from a position or an input's name: `documents[3]` -> `documents`."""
-    return re.sub(r"\[\d+\]$", "", name)
 
 
 def shard_of(artifact: Artifact) -> str:

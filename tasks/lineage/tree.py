@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 
-from tasks.lineage.graph import ProvenanceGraph, shard_group, shard_of, without_shard
-from tasks.stage.store.artifact import Artifact, InputRecord
+from tasks.lineage.graph import ProvenanceGraph, shard_group, shard_of
+from tasks.stage.store.artifact import Artifact, InputRecord, without_shard
 
 DIGEST_DIGITS = 8
 

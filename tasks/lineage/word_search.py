@@ -22,6 +22,7 @@ from data.shards.metadata import METADATA
 from data.sources.config import FilesSource
 from data.sources.errors import SourceError
 from data.sources.files import find_files
+from tasks.lineage.own_phrases import COPY
 from tasks.lineage.places import ARTIFACT, RETAINED, SOURCE, Place, place_in_home, place_in_store
 from tasks.lineage.snapshot import StoreSnapshot
 from tasks.stage.identity.digests import hash_file
@@ -158,7 +159,7 @@ class WordSearch:
     def _holders(self, file: Searched, findings: FileFindings) -> Iterator[Holder]:
         match = findings.match
         if match.hashes:
-            how: Literal["copy", "words"] = "copy" if 2 * len(match.hashes) >= len(self.wanted.phrases) else "words"
+            how: Literal["copy", "words"] = "copy" if len(match.hashes) >= COPY * len(self.wanted.phrases) else "words"
             inside = tuple(sorted(name for name in findings.matches if name))
             yield Holder(file.path, file.place, how, len(match.hashes), match.quote, inside, file.location)
         elif not file.location and (copied := self._copied_weights(file)):

@@ -11,13 +11,13 @@ from typing import Any
 
 from data.provenance.edits import removed_file
 from data.provenance.tables import first_rows, rows_of
-from tasks.lineage.graph import without_shard
 from tasks.reporting.charts import Bar
 from tasks.reporting.corpus import REMOVALS
 from tasks.reporting.hook import Topic, title_of
 from tasks.reporting.parts import Figure, Row, Section, Table, bars_figure
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import count, joined, plural, share, words
+from tasks.stage.store.artifact import without_shard
 
 TONES = {"removed": "strong", "cut": "strong", "duplicate": "other", "quarantined": "other"}
 EXAMPLES, ROWS_READ, EXCERPT, TITLES = 12, 32, 180, 8

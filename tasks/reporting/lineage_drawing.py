@@ -8,12 +8,12 @@ from pathlib import Path
 
 from markupsafe import Markup
 
-from tasks.lineage.graph import ProvenanceGraph, without_shard
+from tasks.lineage.graph import ProvenanceGraph
 from tasks.lineage.tree import TreeLine, fold_shards
 from tasks.reporting.drawing_cache import cached
 from tasks.reporting.lineage_layout import Item, LineageLayout, arrange
 from tasks.reporting.svg import drawing, tag, text
-from tasks.stage.store.artifact import Artifact, InputRecord
+from tasks.stage.store.artifact import Artifact, InputRecord, without_shard
 
 WIDTH, BOX, HEIGHT, LANE, GAP, MARGIN = 1280.0, 66.0, 50.0, 4.0, 13.0, 2.0
 SHORT = 7

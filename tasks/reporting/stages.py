@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from tasks.lineage.graph import without_shard
 from tasks.reporting.hook import Topic
 from tasks.reporting.lineage_drawing import SHORT, draw_run
 from tasks.reporting.parts import Row, Section, Table
 from tasks.reporting.summary import RunSummary
 from tasks.reporting.wording import joined, plural, seconds
-from tasks.stage.store.artifact import Artifact, Cost
+from tasks.stage.store.artifact import Artifact, Cost, without_shard
 from tasks.stage.tracking.cost import Rates, total_cost
 
 HEADER = ("stage", "state", "why", "wall", "CPU", "digest", "location", "made by run")

@@ -12,9 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tasks.lineage.graph import without_shard
 from tasks.stage.execution.run import PipelineRun
-from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.origin import git_state, now
 from tasks.stage.store.run_record import NEVER
 from tasks.stage.tracking.cost import Rates

@@ -18,7 +18,7 @@ from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.identity.key import compute_key
 from tasks.stage.identity.tracing.trace import Change
 from tasks.stage.store.acceptance import acceptances, acceptances_of
-from tasks.stage.store.artifact import Artifact, StageInput
+from tasks.stage.store.artifact import Artifact, StageInput, without_shard
 from tasks.stage.store.journal import PositionRecord
 from tasks.stage.store.run_record import NEVER
 from tasks.stage.store.store import Damaged, Store
@@ -76,7 +76,7 @@ class Decision:
 
 def position_names(position: str) -> tuple[str, ...]:
     """Return the names that select a position: of the shard, of the whole stage there, of the stage at every position."""
-    whole = position.partition("[")[0]
+    whole = without_shard(position)
     return position, whole, whole.partition(".")[0]
 
 

@@ -28,6 +28,7 @@ from tasks.stage.identity.key import flatten
 from tasks.stage.identity.tracing.source import ROOT, Source
 from tasks.stage.recovery.follower import followed, settle_earlier_runs
 from tasks.stage.recovery.servers import Servers
+from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.journal import Journal, RunRecord, Status, new_id
 from tasks.stage.store.origin import git_state, now
 from tasks.stage.store.store import Store
@@ -145,7 +146,7 @@ def _close_failed(run: PipelineRun, error: BaseException) -> None:
         log(f"{message}; run the same command again to continue")
     elif type(error).__module__.partition(".")[0] not in ROOMS and run.decisions:
         # An error from a library doesn't say which stage it happened in.
-        error.add_note(f"It happened in {run.decisions[-1].position.partition('[')[0]}")
+        error.add_note(f"It happened in {without_shard(run.decisions[-1].position)}")
     try:
         _close(run, status, message)
     except Exception as other:  # noqa: BLE001  # whatever it is, the error that ended the run matters more
@@ -157,7 +158,7 @@ def _stop_message(run: PipelineRun, error: BaseException) -> str:
         return "stopped before the first stage"
     last = run.decisions[-1].position
     kept = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
-    return f"stopped after {last}{kept}" if last in run.artifacts else f"{last.partition('[')[0]} was stopped{kept}"
+    return f"stopped after {last}{kept}" if last in run.artifacts else f"{without_shard(last)} was stopped{kept}"
 
 
 def _close(run: PipelineRun, status: Status, error: str) -> None:

@@ -21,6 +21,7 @@ from tasks.stage.execution.clusters import LIBRARIES, WorkerGroup, start_workers
 from tasks.stage.execution.job import Outcome, StageJob
 from tasks.stage.execution.resources import ClusterError, Resources
 from tasks.stage.execution.task_graph import TaskGraph
+from tasks.stage.store.artifact import without_shard
 from tasks.stage.store.store import Store
 from tasks.stage.system.interrupts import raise_if_interrupted
 from tasks.stage.system.progress import log
@@ -95,7 +96,7 @@ class WorkerPool:
         if self._workers is None:
             self._workers = self._stack.enter_context(start_workers(self.resources, self._home / "cache" / "workers"))
         if self.elsewhere:
-            position = jobs[0].call.decision.position.partition("[")[0]
+            position = without_shard(jobs[0].call.decision.position)
             log(f"{position}: {len(jobs)} shards go to {self._workers.name}")
         return self._workers
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,11 @@ def expand_shards(given: Mapping[str, StageInput | ShardedArtifact]) -> dict[str
     for name, value in given.items():
         found |= {f"{name}[{i}]": item for i, item in enumerate(value.items)} if isinstance(value, ShardedArtifact) else {name: value}
     return found
+
+
+def without_shard(name: str) -> str:
+    """Strip the shard number from a position or an input's name: `documents[3]` -> `documents`."""
+    return re.sub(r"\[\d+\]$", "", name)
 
 
 def content_digest(files: Iterable[File]) -> str:

@@ -17,12 +17,12 @@ from pathlib import Path
 import yaml
 
 from tasks.stage.identity.key import flatten
-from tasks.stage.store.artifact import Artifact, InputRecord, combined_digest
+from tasks.stage.store.artifact import Artifact, InputRecord, combined_digest, without_shard
 from tasks.stage.store.journal import ExportRecord, Journal, RunRecord, StageRecord
 from tasks.stage.store.series import read_series
 from tasks.stage.tracking.cost import total_cost
 from tasks.stage.tracking.mlflow_database import MetricRow, MlflowDatabase
-from tasks.stage.tracking.run_page import description, headline, metrics_table, run_name, stages_of, summed_metrics, without_shard
+from tasks.stage.tracking.run_page import description, headline, metrics_table, run_name, stages_of, summed_metrics
 
 ENDS = {"finished": "FINISHED", "failed": "FAILED", "stopped": "KILLED", "crashed": "KILLED"}
 STAGE_ENDS = {"executed": "FINISHED", "reused": "FINISHED", "failed": "FAILED", "stopped": "KILLED"}
@@ -244,7 +244,7 @@ def _inputs(made: Sequence[Artifact]) -> dict[str, list[InputRecord]]:
     given: dict[str, list[InputRecord]] = {}
     for artifact in made:
         for name, value in artifact.inputs.items():
-            given.setdefault(name.partition("[")[0], []).append(value)
+            given.setdefault(without_shard(name), []).append(value)
     return given
 
 

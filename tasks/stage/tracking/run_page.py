@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.journal import RunRecord, StageRecord
 from tasks.stage.store.run_record import NEVER
 from tasks.stage.tracking.cost import Rates, total_cost
@@ -16,11 +16,6 @@ from tasks.stage.tracking.cost import Rates, total_cost
 LONGEST_CHANGE = 60
 HEADLINES = 20
 SETTING = re.compile(r"([\w.\[\]]+): .* -> .*")
-
-
-def without_shard(position: str) -> str:
-    """Return the position of the stage that a shard belongs to."""
-    return position.partition("[")[0]
 
 
 def stages_of(record: RunRecord) -> dict[str, StageRecord]:
