@@ -25,7 +25,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import venv
 from collections.abc import Iterator
@@ -35,11 +34,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data.documents.schema import DOCUMENTS
+from tests.benchmarks.memory import PeakMemory
 from tests.benchmarks.ours import Order
 from tests.benchmarks.pile import Document, Pile
 
@@ -47,7 +46,6 @@ PEER = ("datatrove[io,processing]==0.10.1", "spacy>=3.8,<4")
 SHARDS = 8
 SHINGLE, BANDS, ROWS = 5, 14, 8  # FineWeb's
 TARGET = 10.0
-WATCH_SECONDS = 0.05
 
 
 class Figure(NamedTuple):
@@ -133,29 +131,15 @@ def measured(command: list[str]) -> Figure:
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complaints:
         began = time.perf_counter()
         process = subprocess.Popen(command, stdout=said, stderr=complaints, text=True)
-        peaks: list[float] = [0.0]
-        watcher = threading.Thread(target=_watch, args=(process, peaks), daemon=True)
-        watcher.start()
-        process.wait()
+        memory = PeakMemory(process)
+        code = memory.wait()
         wall = time.perf_counter() - began
-        watcher.join()
         said.seek(0)
         complaints.seek(0)
-        if process.returncode:
-            raise RuntimeError(f"{' '.join(command[:3])} ended with {process.returncode}: {complaints.read()[-3000:]}")
+        if code:
+            raise RuntimeError(f"{' '.join(command[:3])} ended with {code}: {complaints.read()[-3000:]}")
         told: dict[str, Any] = json.loads(said.read().strip().splitlines()[-1])
-    return Figure(wall, max(peaks) / 1e6, told["seconds"], told["kept"], told.get("peaks", {}))
-
-
-def _watch(process: subprocess.Popen[str], peaks: list[float]) -> None:
-    """Resident memory of a process and all below it, looked at again and again."""
-    while process.poll() is None:
-        try:
-            parent = psutil.Process(process.pid)
-            peaks.append(max(peaks.pop(), sum(one.memory_info().rss for one in (parent, *parent.children(recursive=True)))))
-        except psutil.Error:
-            pass  # one of them ended while it was looked at
-        time.sleep(WATCH_SECONDS)
+    return Figure(wall, memory.bytes / 1e6, told["seconds"], told["kept"], told.get("peaks", {}))
 
 
 def write_both(lines: Path, tables: Path, megabytes: float) -> tuple[int, float]:
