@@ -92,7 +92,6 @@ def _training(recipe: Recipe) -> Iterator[str]:
     for section, train in [("pretrain.", recipe.pretrain), *steps]:
         resources = recipe.resources.training.for_training(train)
         yield from incompatibilities(recipe.model, train, resources, section=section, shape="model.", spread="resources.training.parallel.")
-        yield from _warm_up(section, train, recipe.model.context)
         yield from _peak(section, train, recipe.resources.training.mfu_peak)
     default = type(recipe.model).model_fields["initial_std"].default
     if recipe.pretrain.initial and recipe.model.initial_std != default:
@@ -100,15 +99,6 @@ def _training(recipe: Recipe) -> Iterator[str]:
             f"model.initial_std={recipe.model.initial_std} does nothing with pretrain.initial={recipe.pretrain.initial!r}, which brings "
             f"its own weights; give it its default, {default}"
         )
-
-
-def _warm_up(section: str, train: TrainConfig, context: int) -> Iterator[str]:
-    """A rise that the run is too short for. A kind's default is let through: a trial of a few steps need not name it."""
-    steps = train.total_steps(context)
-    for key, what in (("warmup_steps", "the learning rate"), ("batch_warmup_steps", "the batch")):
-        if (rise := getattr(train, key)) > steps and rise != type(train).model_fields[key].default:
-            length = f"steps={steps}" if train.steps else f"the {steps} steps of tokens={train.tokens}"
-            yield f"{section}{key}={rise} is longer than {length}, so {what} never gets to its peak; lower it, or train longer"
 
 
 def _peak(section: str, train: TrainConfig, named: str) -> Iterator[str]:

@@ -52,6 +52,11 @@ class LoraConfig(AdapterBase):
         """Return what was tested; DoRA reads whole matrices outside their layers, which ZeRO 3 does not gather."""
         return frozenset({"pipeline"} if self.dora else {"pipeline", "zero_3"})
 
+    @property
+    def drops(self) -> float:
+        """The share of a layer's inputs that the change does not see in training."""
+        return self.dropout
+
     def build(self) -> LoraAdapter:
         """Return the adapter that these settings describe."""
         return LoraAdapter(self)

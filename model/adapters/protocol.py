@@ -65,6 +65,11 @@ class AdapterBase(BaseModel, frozen=True, extra="forbid"):
         """Return which of `FEATURES` it works with: tensor and pipeline parallelism, ZeRO 3, matrix products in fp8."""
         return frozenset()
 
+    @property
+    def drops(self) -> float:
+        """The share of a layer's inputs that it drops in training."""
+        return 0.0
+
     def build(self) -> Adapter:
         """Return the adapter that these settings describe."""
         raise NotImplementedError

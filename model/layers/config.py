@@ -28,7 +28,10 @@ class SizeConfig(BaseModel, frozen=True, extra="forbid"):
     context: int = Field(128, ge=2, description="longest sequence it is trained on; tokens")
     norm_epsilon: float = Field(1e-5, gt=0, description="added to the mean square before its root; dimensionless")
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="share dropped in training, of embeddings, sublayers' outputs and attention's probabilities"
+        0.0,
+        ge=0,
+        lt=1,
+        description="share dropped in training, of embeddings, sublayers' outputs and attention's probabilities; none in dpo and grpo",
     )
 
 

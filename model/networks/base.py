@@ -56,6 +56,11 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
         """The same network with as few blocks as tell the sizes of any number of them: two, where all are alike."""
         return self.model_copy(update={"layers": min(self.layers, 2)})
 
+    @property
+    def without_dropout(self) -> Self:
+        """The same network, which drops nothing in training."""
+        return self.model_copy(update={"dropout": 0.0}) if "dropout" in type(self).model_fields else self
+
     @classmethod
     def width_step(cls, width: int) -> int:
         """Return what widths near `width` must be multiples of, for `resized`."""

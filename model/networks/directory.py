@@ -129,13 +129,16 @@ def model_files(directory: Path) -> list[Path]:
     return [config, *weight_files(directory), *([tokenizer] if tokenizer.exists() else [])]
 
 
-def load_model(directory: Path) -> Network:
-    """Load the network in `directory`, whose weights are one file or several with an index, as fp32, on the CPU, in evaluation mode."""
+def load_model(directory: Path, *, dropout: bool = True) -> Network:
+    """Load the network in `directory`, whose weights are one file or several with an index, as fp32, on the CPU, in evaluation mode.
+
+    `dropout`: whether it drops in training what its config says; if not, nothing.
+    """
     from safetensors.torch import load_file
 
     config, vocab_size = read_config(directory)
     files = weight_files(directory)
-    network = config.build(vocab_size)
+    network = (config if dropout else config.without_dropout).build(vocab_size)
     tensors = {name: tensor for path in files for name, tensor in load_file(path).items()}
     for copied in network.tied_names():
         tensors.pop(copied, None)

@@ -21,7 +21,9 @@ class RecurrentConfig(NetworkBase, frozen=True, extra="forbid"):
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset({"causal", "generation", "packed", "recompute"})
 
     kind: Literal["recurrent"] = Field("recurrent", description="which network: gated recurrent units (GRU)")
-    dropout: float = Field(0.0, ge=0, lt=1, description="share dropped in training, of embeddings and of what each layer adds")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="share dropped in training, of embeddings and of what each layer adds; none in dpo and grpo"
+    )
     norm_epsilon: float = Field(1e-5, gt=0, description="added to the mean square before its root; dimensionless")
     tied_embeddings: bool = Field(True, description="compute logits with the token embeddings instead of a second matrix")
     initial_std: float = Field(0.02, gt=0, description="standard deviation of initial embeddings and head; layers start as wide as torch's")

@@ -77,7 +77,7 @@ class Engine:
                 deepspeed.zero.register_external_parameter(module, weight)
         self._optimizer = build_optimizer(network, train)
         self._loss_scale = LossScale(train)
-        self._update_ratio = UpdateRatio(self._optimizer)
+        self._update_ratio = UpdateRatio(self._optimizer, next(network.parameters()).device)
         if train.ema_decay:
             average_weights(self._optimizer, train.ema_decay, lambda: None if self._estimating else self.updates)
         self._estimating = False

@@ -19,6 +19,7 @@ from model.training.job import Job, JobError
 def initial_network(job: Job) -> Network:
     """Return fresh weights from the seed, or the initial model; raise JobError unless it has the job's shape and tokenizer.
 
+    Where the loss compares it with another model it drops nothing, as TRL does it: noise in one of the two would count as a difference.
     Raise ShardError if the training rows lack what an input needs to know of them.
     """
     network = _load_initial(job, job.initial_model) if job.initial_model else job.network.build(job.vocab_size, seed=job.seed)
@@ -34,7 +35,7 @@ def _load_initial(job: Job, directory: Path) -> Network:
     if differing := _differences(shape, vocab_size, job):
         raise JobError(f"{directory} differs from the recipe's model: {', '.join(differing)}; give the recipe the model's values")
     _require_tokenizer(directory, job)
-    return load_model(directory)
+    return load_model(directory, dropout=not job.train.COMPARES)
 
 
 def initial_models(job: Job, objective: Objective) -> tuple[Network, dict[str, Network]]:

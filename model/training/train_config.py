@@ -44,6 +44,7 @@ class TrainConfig(TrainingLength):
     `MODELS`: frozen models that its loss needs beside the trained one, such as "reference", the model before this training.
     `HAS_NEXT_TOKENS`: its targets are next tokens, which can also be drawn from the model itself.
     `FROM_LOGITS`: its loss follows from the logits and the targets of a batch alone, so that a pipeline's last stage can compute it.
+    `COMPARES`: its loss compares the model's probabilities with those of a frozen or an earlier one, so nothing is dropped in training.
     `COUNTS_OPERATIONS`: the usual count of operations for a token holds, so that utilization (MFU) is known.
     """
 
@@ -53,6 +54,7 @@ class TrainConfig(TrainingLength):
     MODELS: ClassVar[tuple[str, ...]] = ()
     HAS_NEXT_TOKENS: ClassVar[bool] = True
     FROM_LOGITS: ClassVar[bool] = False
+    COMPARES: ClassVar[bool] = False
     COUNTS_OPERATIONS: ClassVar[bool] = True
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
@@ -69,7 +71,9 @@ class TrainConfig(TrainingLength):
     schedule: ScheduleConfig = Field(
         CosineConfig(), description="learning rate after the warm-up; wsd: constant, then decaying at the end (warmup-stable-decay)"
     )
-    warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to its peak; 0: none")
+    warmup_steps: int = Field(
+        50, ge=0, description="steps over which the learning rate rises to its peak, the default within a shorter run too; 0: none"
+    )
     weight_decay: float = Field(0.1, ge=0, description="weight decay of matrices, embeddings included; none for norms and biases")
     clip: float = Field(1.0, ge=0, description="largest gradient norm; larger gradients are scaled down; 0: no limit")
     precision: PrecisionConfig = Field(

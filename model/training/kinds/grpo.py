@@ -29,6 +29,7 @@ class GrpoConfig(TuningConfig):
     INPUTS: ClassVar[tuple[str, ...]] = ("questions", "tokenizer")
     MODELS: ClassVar[tuple[str, ...]] = ("reference",)
     HAS_NEXT_TOKENS: ClassVar[bool] = False
+    COMPARES: ClassVar[bool] = True
     # Two models read each reply, and sampling it is not counted.
     COUNTS_OPERATIONS: ClassVar[bool] = False
 
@@ -37,7 +38,9 @@ class GrpoConfig(TuningConfig):
     steps: int = Field(100, ge=1, description="optimizer steps; each learns from global_batch replies")
     global_batch: int = Field(64, ge=1, description="replies per step, over all workers; a divisor of rollouts.prompts * rollouts.group")
     learning_rate: float = Field(1e-5, gt=0, description="peak learning rate")
-    warmup_steps: int = Field(5, ge=0, description="steps over which the learning rate rises to its peak; 0: none")
+    warmup_steps: int = Field(
+        5, ge=0, description="steps over which the learning rate rises to its peak, the default within a shorter run too; 0: none"
+    )
     weight_decay: float = Field(0.0, ge=0, description="weight decay of matrices, embeddings included; none for norms and biases")
     eval_rows: int = Field(0, ge=0, le=0, description="always 0: a reply's worth is known once it is sampled; see `reward` in the step log")
     rollouts: RolloutConfig = Field(default_factory=RolloutConfig, description="which replies are sampled, and what they are rewarded for")

@@ -24,7 +24,9 @@ class SftConfig(TuningConfig):
     name: str = Field("sft", pattern=NAME_PATTERN, json_schema_extra=NOT_IDENTITY, description="its position is tune.<name>; name")
     steps: int = Field(150, ge=0, description="optimizer steps; 0: as many as `tokens` needs")
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate")
-    warmup_steps: int = Field(10, ge=0, description="steps over which the learning rate rises to its peak; 0: none")
+    warmup_steps: int = Field(
+        10, ge=0, description="steps over which the learning rate rises to its peak, the default within a shorter run too; 0: none"
+    )
     within_documents: bool = Field(True, description="restrict attention to the same conversation within a packed row")
 
     @property

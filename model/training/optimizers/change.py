@@ -16,12 +16,17 @@ from torch import Tensor, distributed
 
 
 class UpdateRatio:
-    """`ratio` belongs to the last update; None if that was not watched, or changed nothing."""
+    """`ratio` belongs to the last update; None if that was not watched, or changed nothing.
 
-    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+    `squares`: of the change and of the weights before it, on this worker's device; inside `watched` still without those of other workers.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
+        """`device`: this worker's. NCCL takes no CPU tensors, and offloaded weights are CPU tensors."""
         self.ratio: float | None = None
         self._before: dict[Tensor, Tensor] = {}
-        self._squares: Tensor | None = None
+        self._device = device
+        self.squares = torch.zeros(2, dtype=torch.float64, device=device)
         self._watching = False
         optimizer.register_step_pre_hook(self._copy_weights)
         optimizer.register_step_post_hook(self._compare)
@@ -29,15 +34,15 @@ class UpdateRatio:
     @contextmanager
     def watched(self, watching: bool) -> Iterator[None]:
         """Measure the update made inside, if `watching`."""
-        self.ratio, self._squares, self._watching = None, None, watching
+        self.ratio, self._watching = None, watching
+        self.squares = torch.zeros(2, dtype=torch.float64, device=self._device)
         yield
         self._watching = False
         if not watching:
             return
-        squares = self._squares if self._squares is not None else torch.zeros(2, dtype=torch.float64)
         if distributed.get_world_size() > 1:
-            distributed.all_reduce(squares)
-        change, weights = squares.tolist()
+            distributed.all_reduce(self.squares)
+        change, weights = self.squares.tolist()
         ratio = (change / weights) ** 0.5 if weights else math.nan
         self.ratio = ratio if math.isfinite(ratio) else None
 
@@ -49,6 +54,5 @@ class UpdateRatio:
     def _compare(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         for parameter, before in self._before.items():
             norms = (torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in (parameter - before, before))
-            squares = torch.stack([norm.square() for norm in norms])
-            self._squares = squares if self._squares is None else self._squares + squares
+            self.squares += torch.stack([norm.square() for norm in norms]).to(self._device)
         self._before = {}

@@ -31,9 +31,15 @@ def incompatibilities(
             f"{parallel.data_workers}"
         )
         return
+    yield from _warm_up(train, network.context, section)
     yield from network.layout_problems(_layout(train, resources, section, shape, spread))
     yield from _abilities(network, train, resources, section, shape)
     yield from _adapter(train, parallel, section, spread)
+    if network.whole_batch and train.COMPARES:
+        yield (
+            f"{shape}norm=batch with {section}kind={train.kind}: two models are compared, and the trained one would be normalized by its "
+            "batch, the other by running statistics; use another norm, or another kind"
+        )
     if network.whole_batch and train.adapter.KEEPS_BASE:
         yield f"{section}adapter.kind={train.adapter.kind} with {shape}norm=batch: training changes its statistics; use adapter.kind=full"
     if train.optimizer.WHOLE_MATRICES:
@@ -42,6 +48,15 @@ def incompatibilities(
         yield f"{section}precision={train.precision.kind} with {spread}tensor={parallel.tensor} is not offered; use bf16, or tensor=1"
     if parallel.pipeline > 1:
         yield from _pipeline(train, resources, share, section, spread)
+
+
+def _warm_up(train: TrainConfig, context: int, section: str) -> Iterator[str]:
+    """A rise that the run is too short for. A kind's own default is none: it ends with a shorter run, which need not name it."""
+    steps = train.total_steps(context)
+    for key, what in (("warmup_steps", "the learning rate"), ("batch_warmup_steps", "the batch")):
+        if (rise := getattr(train, key)) > steps and rise != type(train).model_fields[key].default:
+            length = f"steps={steps}" if train.steps else f"the {steps} steps of tokens={train.tokens}"
+            yield f"{section}{key}={rise} is longer than {length}, so {what} never gets to its peak; lower it, or train longer"
 
 
 def _layout(train: TrainConfig, resources: TrainResources, section: str, shape: str, spread: str) -> Layout:
@@ -82,6 +97,8 @@ def _adapter(train: TrainConfig, parallel: ParallelConfig, section: str, spread:
     ):
         if used and feature not in supported:
             yield f"{chosen} with {what} is not offered; use {way}, or another adapter"
+    if train.COMPARES and (share := adapter.drops):
+        yield f"{chosen} with dropout={share} in kind={train.kind}, which drops nothing: set {section}adapter.dropout=0"
     for package in adapter.missing():
         yield f"{chosen} needs {package}: pip install 'folio[adapters]', or use adapter.kind=full"
 

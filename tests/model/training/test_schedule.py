@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from model.training.config import PretrainConfig
+from model.training.config import DpoConfig, PretrainConfig
 from model.training.schedule import rate_factor
+from tests.model.jobs import CONTEXT, JobMaker
 
 HALF = math.sqrt(0.5)
 TABLE = {
@@ -53,6 +54,26 @@ def test_a_rate_is_never_above_its_peak_nor_below_its_floor_and_the_first_one_le
     assert 0 < factor <= 1
     if update >= warmup and schedule in ("cosine", "linear", "wsd"):
         assert factor >= 0.1 - 1e-12
+
+
+TOO_LONG = [
+    ({"steps": 5, "warmup_steps": 6}, "warmup_steps=6 is longer than steps=5, so the learning rate never gets to its peak"),
+    ({"tokens": 5 * 8 * CONTEXT, "warmup_steps": 6}, "warmup_steps=6 is longer than the 5 steps of tokens=640, so the learning rate"),
+    ({"steps": 5, "batch_warmup_steps": 6, "batch_warmup_from": 2}, "batch_warmup_steps=6 is longer than steps=5, so the batch never"),
+]
+
+
+@pytest.mark.parametrize(("keys", "message"), TOO_LONG, ids=["steps", "tokens", "batch"])
+def test_a_warm_up_longer_than_the_run_is_refused_with_both_keys(make_job: JobMaker, keys: dict[str, int], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        make_job(**{"steps": 0, "warmup_steps": 0, **keys})
+    make_job(**{"steps": 0, "warmup_steps": 0, **keys, **{name: 5 for name in keys if name.endswith("warmup_steps")}})
+
+
+@pytest.mark.parametrize("kind", [PretrainConfig, DpoConfig])
+def test_the_warm_up_that_a_kind_has_by_default_ends_with_a_shorter_run(kind: type[PretrainConfig | DpoConfig]) -> None:
+    config = kind(steps=4, tokens=0)
+    assert [rate_factor(update, 4, config) for update in range(4)] == [0.25, 0.5, 0.75, 1]
 
 
 def growing(increments: int, first: int, over: int, **keys: int) -> PretrainConfig:
