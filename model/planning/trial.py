@@ -7,6 +7,7 @@ temporary folder, and no process is left behind. Cost: the start of torch and De
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from pydantic import BaseModel, Field
 
 from model.hardware.resident import resident_bytes
 from model.training.job import Job
+from model.training.launch.commands import wait_policy
 
 ROOT = Path(__file__).resolve().parents[2]
 WARM_UP = 2  # untimed updates, in which memory is allocated and kernels are chosen
@@ -58,7 +60,14 @@ def run_trial(job: Job, updates: int = 4) -> TrainingTrial:
         command = [sys.executable, "-m", "model.planning.trial", str(path), str(updates)]
         try:
             ended = subprocess.run(
-                command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=WAIT_SECONDS, stdin=subprocess.DEVNULL
+                command,
+                capture_output=True,
+                text=True,
+                cwd=ROOT,
+                env={**os.environ, **wait_policy()},
+                check=False,
+                timeout=WAIT_SECONDS,
+                stdin=subprocess.DEVNULL,
             )
         except subprocess.TimeoutExpired:
             raise TrialError(f"the trial of {job.network} took more than {WAIT_SECONDS} s; try a smaller shape") from None
@@ -70,7 +79,6 @@ def run_trial(job: Job, updates: int = 4) -> TrainingTrial:
 
 def measure(job: Job, updates: int) -> dict[str, Any]:
     """Make the updates in this process and return what they cost. Joins a process group of one."""
-    import os
     import statistics
 
     import numpy as np

@@ -24,7 +24,9 @@ Turn = Callable[[int], float]
 class Contestant:
     """A process that speaks as `tests.benchmarks.rounds` says. Raises RuntimeError with its last words when it ends by itself."""
 
-    def __init__(self, name: str, python: Path, module: str, arguments: Sequence[str], threads: int) -> None:
+    def __init__(
+        self, name: str, python: Path, module: str, arguments: Sequence[str], threads: int, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  # closed with the process
         self._process = subprocess.Popen(
@@ -34,7 +36,7 @@ class Contestant:
             stderr=self._said,
             text=True,
             cwd=ROOT,
-            env={**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "true"},
+            env={**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "true", **(environment or {})},
         )
         self.facts = self._answer()
         self.processor_seconds = 0.0

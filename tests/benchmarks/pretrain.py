@@ -1,4 +1,4 @@
-"""What training costs: python -m tests.benchmarks.pretrain [--part step peers tokens loader checkpoints gpu] [--recipe classics]
+"""What training costs: python -m tests.benchmarks.pretrain [--part step peers waiting ...] [--recipe classics]
 
 Every figure is a ratio of two things measured in turns in one run on this machine, held to a bound; the exit code is 1 when one is missed.
 
@@ -7,6 +7,8 @@ Every figure is a ratio of two things measured in turns in one run on this machi
 * **peers**: our step against `transformers.Trainer` and litgpt's `pretrain.fit` on a Llama of the same shape, rows, batch, precision and
   threads, nothing compiled: ahead of both. Neither masks documents in a packed row, so here ours doesn't either. They live in an
   environment below `--work`, made once, with torch of the same version; or `--peer-python` names one that has them.
+* **waiting**: our step with threads that sleep while they wait for others, as in launched jobs, against threads that spin as OpenMP's do
+  by default: at least 0.97 on a machine that does nothing else.
 * **tokens**: reading, tokenizing and packing a split against `encode_batch_fast` of its texts, which lie in memory: at least 0.9. Both
   open the tokenizer, so that its cache of words is empty at first.
 * **loader**: rows of packed shards made into tensors against what training eats: at least 50 times.
@@ -30,7 +32,7 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -46,7 +48,7 @@ from model.training.telemetry.step_log import read_lines
 from tests.benchmarks.contest import Contestant, Table, contest, entered
 from tests.benchmarks.pretrain_jobs import Workshop
 
-PARTS = ("step", "peers", "tokens", "loader", "checkpoints", "gpu")
+PARTS = ("step", "peers", "waiting", "tokens", "loader", "checkpoints", "gpu")
 PEERS = ("litgpt==0.5.9", "transformers==5.17.0", "accelerate>=1.1,<2")
 STEP, TOKENS, LOADER, CHECKPOINTS = 0.97, 0.9, 50, 0.02
 SKIPPED = 3
@@ -97,7 +99,7 @@ def measure(table: Table, folder: Path, parts: list[str], given: argparse.Namesp
         tokens(table, shop, size, given.rounds)
     if parts != ["tokens"]:
         shop.write_shards()
-        trained: list[str] = [part for part in ("step", "peers", "loader", "checkpoints") if part in parts]
+        trained: list[str] = [part for part in ("step", "peers", "waiting", "loader", "checkpoints") if part in parts]
         Training(table, shop, given).run(trained)
 
 
@@ -175,6 +177,15 @@ class Training:
             note = processors(ours, other)
             self.table.against(what, speeds[ours.name], speeds[other.name], least=1, strictly=True, note=note)
 
+    def waiting(self) -> None:
+        """Threads that sleep against threads that spin."""
+        os.environ.pop("OMP_WAIT_POLICY", None)
+        with entered([self._ours("folio", environment={"OMP_WAIT_POLICY": "PASSIVE"}), self._ours("folio")]) as (asleep, spinning):
+            self.table.head(f"threads that sleep while they wait, {self.rounds} rounds of {self.updates} updates", "tokens/s")
+            speeds = contest({"asleep": asleep.turn, "spinning": spinning.turn}, self.updates, self.rounds, self.tokens)
+        note = processors(asleep, spinning)
+        self.table.against("asleep against spinning", speeds["asleep"], speeds["spinning"], least=STEP, note=note)
+
     def loader(self) -> None:
         """Reading against training."""
         with entered([self._ours("folio"), self._ours("loader")]) as (folio, loader):
@@ -198,9 +209,10 @@ class Training:
     def _job(self, name: str, steps: int = ENDLESS, resources: dict[str, Any] | None = None, **train: Any) -> Job:
         return self.shop.job(name, threads=self.threads, steps=steps, resources=resources, **train)
 
-    def _ours(self, kind: str, **train: Any) -> Callable[[], Contestant]:
+    def _ours(self, kind: str, *, environment: Mapping[str, str] | None = None, **train: Any) -> Callable[[], Contestant]:
         path = self.shop.write_job(self._job(kind, **train))
-        return lambda: Contestant(kind, Path(sys.executable), "tests.benchmarks.pretrain_ours", (kind, str(path)), self.threads)
+        module, arguments = "tests.benchmarks.pretrain_ours", (kind, str(path))
+        return lambda: Contestant(kind, Path(sys.executable), module, arguments, self.threads, environment)
 
     def _launched(self, name: str, every: int = ENDLESS) -> Callable[[int], float]:
         """Launches a job; the seconds of so many updates in its steady state, the work of what falls between them included."""

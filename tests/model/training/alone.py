@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -69,8 +70,11 @@ def engine_of(job: Job) -> Any:
     return Engine(TrainModule(network, job.train.build_objective(), job.train.precision), job, ALONE)
 
 
-def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> None:
-    """Train jobs with equal numbers of workers one after the other in the same processes, each with its `stop_after`."""
+def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path, wait_seconds: float = 300) -> None:
+    """Train jobs with equal numbers of workers one after the other in the same processes, each with its `stop_after`.
+
+    Raise AssertionError with the reason of each job that failed.
+    """
     workers = calls[0][0].resources.parallel.workers
     calls_file = folder / "calls.json"
     calls_file.write_text(json.dumps([(job.model_dump(mode="json"), stop) for job, stop in calls]))
@@ -85,21 +89,33 @@ def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path) -> Non
         for rank in range(workers)
     ]
     try:
-        codes = [process.wait(300) for process in started]
-        assert codes == [0] * workers, codes
+        codes = [process.wait(wait_seconds) for process in started]
+        reasons = [failed_file(job, rank) for job, _ in calls for rank in range(workers)]
+        assert codes == [0] * workers, "\n".join([f"{codes}", *(f"{file}:\n{file.read_text()}" for file in reasons if file.exists())])
     finally:
         for process in started:
             process.kill()
 
 
-def main(calls_file: Path) -> None:
+def main(calls_file: Path) -> int:
     worker = WorkerRank(int(os.environ["RANK"]), int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     import_deepspeed()
     join(worker)
+    failures = 0
     for described, stop_after in json.loads(calls_file.read_text()):
-        train_here(Job.model_validate(described), worker, stop_after)
+        job = Job.model_validate(described)
+        try:
+            train_here(job, worker, stop_after)
+        except Exception:  # noqa: BLE001  # the other jobs are tried all the same, and the exit code tells
+            failures += 1
+            failed_file(job, worker.rank).write_text(traceback.format_exc())
+    return min(failures, 1)
+
+
+def failed_file(job: Job, rank: int) -> Path:
+    """Where a worker writes why it could not train the job."""
+    return job.output.parent / f"failed.{rank}"
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
-    leave(0)
+    leave(main(Path(sys.argv[1])))

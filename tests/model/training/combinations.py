@@ -186,7 +186,7 @@ class Space:
 
     def covering(self, seed: int) -> Iterator[Combination]:
         """Yield whole combinations in which each admitted pair of features occurs at least once."""
-        random, wanted = Random(seed), self._pairs()
+        random, wanted = Random(seed), self.pairs()
         while wanted:
             first = min(wanted, key=sorted)
             chosen = dict(wanted[first])
@@ -227,7 +227,7 @@ class Space:
                 return
         raise ValueError(f"no {key} goes with {chosen}")
 
-    def _pairs(self) -> dict[Pair, Combination]:
+    def pairs(self) -> dict[Pair, Combination]:
         """Return each admitted pair of features, with a combination of a few keys that has it and is admitted."""
         single: dict[tuple[str, str], list[Combination]] = {}
         for key, values in self.choices.items():

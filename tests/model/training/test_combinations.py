@@ -1,0 +1,107 @@
+"""Every accepted combination of layout, shape and optimizer learns in 20 steps what one process learns.
+
+Tolerance: losses and gradient norms within 1e-3 in fp32. The combinations are generated (`combinations`), not picked.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.networks.config import KINDS
+from model.training.job import Job
+from model.training.telemetry.step_log import read_lines
+from tests.model.jobs import JobMaker
+
+from .alone import train_together
+from .combinations import Combination, Space, layouts
+
+TOLERANCE = 1e-3
+SEED = 1
+PLAIN = layouts()[0]
+
+
+def curves(job: Job) -> dict[str, list[float]]:
+    """What every step says of itself, and the validation loss."""
+    lines = read_lines(job.output / "history.jsonl")
+    return {name: [line[name] for line in lines if name in line] for name in ("loss", "grad_norm", "val_loss")}
+
+
+def differences(pairs: Iterable[tuple[Combination, Job, Job]]) -> list[str]:
+    """Return where a combination learned something else than one process, and where nothing was learned."""
+    found = []
+    for combination, alone, spread in pairs:
+        if not (alone.output / "history.jsonl").exists() or not (spread.output / "history.jsonl").exists():
+            found.append(f"not trained: {combination}")
+            continue
+        expected, seen = curves(alone), curves(spread)
+        if not expected["loss"][-1] < expected["loss"][0] - 0.05:
+            found.append(f"nothing was learned, from {expected['loss'][0]:.3f} to {expected['loss'][-1]:.3f}: {combination}")
+        for name, values in expected.items():
+            off = max((abs(one - other) / max(1, abs(other)) for one, other in zip(seen[name], values, strict=True)), default=0.0)
+            if off > TOLERANCE:
+                found.append(f"{name} is off by {off:.2g}: {combination}")
+    return found
+
+
+def trained(space: Space, rows: Sequence[Combination], folder: Path) -> list[tuple[Combination, Job, Job]]:
+    """Train each combination, and its shape and optimizer in one process; those of equal groups share their worker processes."""
+    pairs, groups = list[tuple[Combination, Job, Job]](), defaultdict[tuple[int, ...], list[Job]](list)
+    for number, row in enumerate(rows):
+        alone = space.job_of({**row, "layout": PLAIN, "micro_batch": 0, "recompute": "none"}, f"alone{number}")
+        spread = space.job_of(row, f"spread{number}")
+        assert alone is not None and spread is not None
+        pairs.append((row, alone, spread))
+        for job in (alone, spread):
+            parallel = job.resources.parallel
+            groups[parallel.workers, parallel.tensor, parallel.pipeline].append(job)
+    failures = []
+    for group, jobs in groups.items():
+        place = folder / "-".join(map(str, group))
+        place.mkdir()
+        for job in jobs:
+            job.output.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            train_together([(job, None) for job in jobs], place, wait_seconds=60 + 60 * len(jobs))
+        except AssertionError as error:
+            failures.append(str(error))
+    assert not failures, "\n".join(failures)
+    return pairs
+
+
+def layout(**keys: Any) -> Combination:
+    return {"layout": {**PLAIN, "workers": 2, **keys}}
+
+
+def test_a_few_combinations_learn_what_one_process_learns(make_job: JobMaker, tmp_path: Path) -> None:
+    """One drawn for tensor parallelism with norms inside the heads, whose gradients are summed over its workers."""
+    space = Space("decoder", make_job())
+    row = space.drawn(SEED, 1, **layout(tensor=2, zero_stage=1), **{"model.qk_norm": True})
+    assert not differences(trained(space, [*row], tmp_path))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_covering_array_has_every_pair_that_is_accepted(make_job: JobMaker, kind: str) -> None:
+    space = Space(kind, make_job())
+    rows = [*space.drawn(SEED, 20)]
+    assert all(space.job_of(row, "asked") is not None for row in rows)
+    assert {feature for row in rows for feature in space.features(row)} <= {feature for pair in space.pairs() for feature in pair}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_two_choices_together_learn_what_one_process_learns(make_job: JobMaker, tmp_path: Path, kind: str) -> None:
+    space = Space(kind, make_job())
+    assert not differences(trained(space, [*space.covering(SEED)], tmp_path))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cut", ["tensor", "pipeline"])
+def test_choices_drawn_at_random_learn_what_one_process_learns(make_job: JobMaker, tmp_path: Path, cut: str) -> None:
+    space = Space("decoder", make_job())
+    rows = [*space.drawn(SEED, 12, **layout(**{cut: 2}, zero_stage=1))]
+    assert not differences(trained(space, rows, tmp_path))
