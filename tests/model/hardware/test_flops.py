@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 
 from model.hardware.devices import DEVICES, device_of_driver, find_device
@@ -50,11 +52,23 @@ def test_norms_gains_apart_every_weight_of_a_tied_decoder_is_in_a_product() -> N
 )
 def test_attention_counts_the_most_tokens_that_a_token_sees(pattern: dict[str, Any], attended: int) -> None:
     shape = DecoderConfig.model_validate({**SHAPE.model_dump(), **pattern})
-    positions = torch.arange(shape.context)
-    seen = causal_mask(0, shape.context, torch.device("cpu"))[0, 0] & pattern_rule(shape)(positions[:, None], positions[None, :])
-    assert shape.attended == seen.sum(dim=1).max() == attended
+    assert shape.attended == most_seen(shape) == attended
     assert attention_flops(shape, 100) == 12 * 2 * 64 * attended
     assert product_weights(shape, 100) == product_weights(SHAPE, 100)
+
+
+@given(block=st.integers(1, 6), local=st.integers(0, 3), first=st.integers(0, 3), more=st.integers(1, 30))
+def test_of_any_block_sparse_pattern_a_tokens_own_block_is_counted(block: int, local: int, first: int, more: int) -> None:
+    sizes = {"block": block, "local_blocks": local, "global_blocks": first, "context": max(2, block * (local + first + 1) + more)}
+    shape = DecoderConfig.model_validate({**SHAPE.model_dump(), "pattern": "block_sparse", **sizes})
+    assert shape.attended == most_seen(shape)
+
+
+def most_seen(shape: DecoderConfig) -> int:
+    """The most tokens that the mask of the pattern shows to one token of a row."""
+    positions = torch.arange(shape.context)
+    seen = causal_mask(0, shape.context, torch.device("cpu"))[0, 0] & pattern_rule(shape)(positions[:, None], positions[None, :])
+    return int(seen.sum(dim=1).max())
 
 
 def test_measuring_a_network_leaves_random_numbers_as_they_were() -> None:

@@ -79,7 +79,8 @@ def train_together(calls: Sequence[tuple[Job, int | None]], folder: Path, wait_s
     calls_file = folder / "calls.json"
     calls_file.write_text(json.dumps([(job.model_dump(mode="json"), stop) for job, stop in calls]))
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "GLOO_SOCKET_IFNAME": "lo"}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORLD_SIZE": str(workers), **meeting}
+    quiet = {"PYTHONWARNINGS": "ignore::FutureWarning"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "WORLD_SIZE": str(workers), **meeting, **quiet}
     started = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.model.training.alone", str(calls_file)],
