@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-OWN = frozenset({"tokens", "document", "loss", "position"})  # of rows of text: what objectives themselves hand on or keep
+OWN = frozenset({"tokens", "document", "loss", "position", "dropped"})  # of rows of text: what objectives themselves hand on or keep
 
 
 def input_columns(rows: Mapping[str, Any], own: Collection[str] = OWN) -> dict[str, Any]:

@@ -18,10 +18,13 @@ from data.shards.reader import ShardReader
 from model.loading.order import Indices, rank_share
 from model.loading.passages import draw_passages
 from model.loading.prefetch import Prefetcher
+from model.loading.replayed_rows import ReplayedRows, evenly_spaced, own_rows
 from model.loading.source import POSITION, Batch, BatchSchedule, BatchShare, Measured, StepRows, as_tensors, step_rows
+from model.loading.token_dropout import TokenDropout
 from model.objectives.protocol import Objective, Rows
 
 RowOrder = Callable[[int, int], Indices]  # (position, size) -> the rows at `size` positions from `position` on
+RowSet = ShardReader | ReplayedRows
 
 
 class PackedRows:
@@ -29,8 +32,8 @@ class PackedRows:
 
     def __init__(
         self,
-        train: ShardReader,
-        val: ShardReader | None,
+        train: RowSet,
+        val: RowSet | None,
         objective: Objective,
         order: RowOrder,
         schedule: BatchSchedule,
@@ -39,9 +42,12 @@ class PackedRows:
         total_steps: int,
         eval_rows: int,
         loader_threads: int,
+        dropout: TokenDropout | None = None,
     ) -> None:
+        """`dropout`: hides tokens of training rows, never of validation rows."""
         self._train, self._val, self._objective, self._order, self._schedule = train, val, objective, order, schedule
         self._share, self._total_steps, self._eval_rows, self._loader_threads = share, total_steps, eval_rows, loader_threads
+        self._dropout = dropout
         self._prefetcher = Prefetcher(self._read, loader_threads)
 
     def step(self, update: int, skipped: int = 0) -> StepRows:
@@ -63,7 +69,8 @@ class PackedRows:
             rank_share(numbers, self._share.rank, self._share.world_size)
             for numbers in (self._order(begin, count), np.arange(begin, begin + count))
         )
-        return step_rows(self._objective, self._train.rows(indices), positions, self._share)
+        rows = self._train.rows(indices)
+        return step_rows(self._objective, self._dropout(rows, positions) if self._dropout else rows, positions, self._share)
 
     def validation(self) -> Iterator[Measured]:
         """Yield (units, batch) over this worker's part of `eval_rows` validation rows; no units: compute it, but do not count it.
@@ -72,20 +79,20 @@ class PackedRows:
         """
         if self._val is None:
             return
-        wanted = min(self._eval_rows, len(self._val))
-        indices = np.unique(np.linspace(0, len(self._val) - 1, wanted).round().astype(np.int64))
+        val = self._val
+        indices = val.evenly_spaced(self._eval_rows) if isinstance(val, ReplayedRows) else evenly_spaced(len(val), self._eval_rows)
         size, share = self._share.micro_batch, self._share
         for start in range(0, len(indices), size * share.world_size):
             mine = indices[start + share.rank * size : start + (share.rank + 1) * size]
             numbers = mine if len(mine) else indices[:1]
-            found = {**self._val.rows(numbers), POSITION: numbers}
+            found = {**val.rows(numbers), POSITION: numbers}
             batch = as_tensors(self._objective, found, share.device) | self._own_globals(found)
             yield (self._objective.units(found) if len(mine) else {}), batch
 
     def memorization_passages(self, passages: int, copy_tokens: int, seed: int) -> Iterator[Measured]:
         """Yield (units, batch) of training text to test for memorization; every worker gets equally many batches."""
         size, share = self._share.micro_batch, self._share
-        drawn = draw_passages(self._train, passages, copy_tokens, copy_tokens, seed)
+        drawn = draw_passages(own_rows(self._train), passages, copy_tokens, copy_tokens, seed)
         for start in range(0, len(drawn), size * share.world_size):
             mine = drawn[start + share.rank * size : start + (share.rank + 1) * size]
             tokens = torch.tensor(mine or drawn[:1], dtype=torch.int64, device=share.device)
@@ -96,9 +103,8 @@ class PackedRows:
 
         None where rows are preference pairs.
         """
-        shards = self._val or self._train
-        numbers = np.unique(np.linspace(0, len(shards) - 1, count).round().astype(np.int64))
-        rows = shards.rows(numbers)
+        shards = own_rows(self._val or self._train)
+        rows = shards.rows(evenly_spaced(len(shards), count))
         if "tokens" not in rows:
             return None
         return torch.from_numpy(rows["tokens"][:, :length].astype(np.int64)).to(self._share.device)

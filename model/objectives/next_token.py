@@ -20,10 +20,16 @@ from model.inputs.columns import input_columns
 from model.networks.network import Network
 from model.objectives.protocol import IGNORED, LOSS, POLICY, Rows, Term, as_int64
 
+DROPPED = "dropped"  # flags of tokens that the network does not get to read, though they are predicted
+DROPPED_TOKEN = 0  # what it reads there: <|pad|>, which no text holds
+
 
 @dataclass(frozen=True)
 class NextToken:
-    """Rows: `tokens`, `document`, `loss`, each [B, C + 1], and what else the network reads at each token; units are tokens."""
+    """Rows: `tokens`, `document`, `loss`, each [B, C + 1], and what else the network reads at each token; units are tokens.
+
+    Training rows may have `dropped` [B, C + 1]: see `model/loading/token_dropout.py`.
+    """
 
     within_documents: bool = True
     reads: ClassVar[tuple[str, ...]] = ("pretrain",)
@@ -39,7 +45,8 @@ class NextToken:
     def batch(self, rows: Rows) -> dict[str, NDArray[Any]]:
         tokens, documents = as_int64(rows["tokens"]), rows["document"][:, :-1]
         targets = np.where(rows["loss"][:, 1:], tokens[:, 1:], IGNORED)
-        out = {**input_columns(rows), "tokens": tokens[:, :-1], "targets": targets}
+        read = np.where(rows[DROPPED], DROPPED_TOKEN, tokens) if DROPPED in rows else tokens
+        out = {**input_columns(rows), "tokens": read[:, :-1], "targets": targets}
         if self.within_documents and (documents != documents[:, :1]).any():
             out["documents"] = as_int64(documents)
         return out

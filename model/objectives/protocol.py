@@ -8,7 +8,7 @@ micro-batch, and would change with the number of workers.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,10 @@ class Objective(Protocol):
     The step log holds `loss`, the whole, and the mean of each term by its name; a term that is the loss alone is called `loss`.
     """
 
-    reads: ClassVar[tuple[str, ...]]  # kinds of shards that it reads
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Kinds of shards that it reads."""
+        ...
 
     @property
     def models(self) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     tokenizer_digest: str = Field(description="SHA-256 of tokenizer.json; shards made with another are refused")
     train_shards: Path | None = Field(None, description="packed rows to learn from, for a kind of training that reads them")
     val_shards: Path | None = None
+    replayed: Path | None = Field(None, description="packed rows of pretraining, train and val, for a step of tuning that replays some")
     questions: Path | None = Field(None, description="JSON lines of questions with answers, for a kind of training that samples replies")
     tokenizer: Path | None = Field(None, description="the tokenizer's directory, in whose chat format questions are asked")
     initial_model: Path | None = Field(None, description="model directory to start from; None: fresh weights")
@@ -51,6 +52,9 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             unread.discard("val_shards")
         if given := sorted(name for name in unread if getattr(self, name) is not None):
             raise ValueError(f"{given[0]} is given, but kind={self.train.kind} reads {' and '.join(self.train.INPUTS)}; leave it out")
+        if (self.replayed is None) != (not self.train.replay_share):
+            has = "missing" if self.replayed is None else "given"
+            raise ValueError(f"replayed is {has}, but replay={self.train.replay_share}; give packed rows if and only if some are replayed")
         if self.train.MODELS and self.initial_model is None:
             raise ValueError(f"initial_model is missing: kind={self.train.kind} needs it as {' and '.join(self.train.MODELS)}")
         if self.train.adapter.KEEPS_BASE and self.initial_model is None:
@@ -92,6 +96,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             "tokenizer": self.tokenizer_digest,
             "train_shards": _sha256(self.train_shards / "shards.json") if self.train_shards else None,
             "val_shards": _sha256(self.val_shards / "shards.json") if self.val_shards else None,
+            "replayed": [_sha256(self.replayed / part / "shards.json") for part in ("train", "val")] if self.replayed else None,
             "questions": _sha256(self.questions) if self.questions else None,
             "chat_template": _sha256(self.tokenizer / "chat_template.jinja") if self.tokenizer else None,
             "initial_model": [_sha256(path) for path in weight_files(self.initial_model)] if self.initial_model else None,

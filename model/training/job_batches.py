@@ -12,7 +12,10 @@ from data.shards.reader import ShardReader
 from model.loading.mixture import MixtureOrder
 from model.loading.order import batch_indices
 from model.loading.packed_rows import PackedRows
+from model.loading.replayed_rows import ReplayedRows
 from model.loading.source import BatchShare
+from model.loading.token_dropout import TokenDropout
+from model.objectives.next_token import NextToken
 from model.objectives.protocol import Objective
 from model.training.job import Job, JobError
 from model.training.train_config import CorpusTrainConfig
@@ -25,9 +28,12 @@ def job_batches(job: Job, objective: Objective, device: torch.device, rank: int 
     """
     if job.train_shards is None:
         raise JobError(f"train_shards is missing: there are no packed rows for kind={job.train.kind}")
-    train = _open_shards(job.train_shards, job, objective)
-    val = _open_shards(job.val_shards, job, objective) if job.val_shards and job.train.eval_rows else None
-    mixture = _mixture_order(job, train.metadata)
+    reads = objective.reads
+    own = _open_shards(job.train_shards, job, reads)
+    own_val = _open_shards(job.val_shards, job, reads) if job.val_shards and job.train.eval_rows else None
+    train, val, mixture = _with_replay(job, own, "train"), own_val and _with_replay(job, own_val, "val"), _mixture_order(job, own.metadata)
+    if isinstance(train, ReplayedRows):
+        mixture = train.order(job.seed, job.train.sequences_before(job.total_steps))
     return PackedRows(
         train,
         val,
@@ -38,29 +44,42 @@ def job_batches(job: Job, objective: Objective, device: torch.device, rank: int 
         total_steps=job.total_steps,
         eval_rows=job.train.eval_rows,
         loader_threads=job.resources.loader_threads,
+        dropout=TokenDropout(job.train.dropped_tokens, job.seed) if job.train.dropped_tokens else None,
     )
 
 
 def count_epochs(job: Job) -> dict[str, float]:
     """Return how many times the whole job goes through its rows: `epochs_<source>` for each source of a mixture, else `epochs`.
 
-    Empty for a kind of training that makes its rows itself.
+    With replay, `epochs` are those of its own rows, `epochs_replay` those of the replayed ones. Empty for a kind of
+    training that makes its rows itself.
     """
     if job.train_shards is None:
         return {}
     shards, sequences = read_metadata(job.train_shards), job.train.sequences_before(job.total_steps)
+    if job.replayed:
+        replay, share = read_metadata(job.replayed / "train"), job.train.replay_share
+        sizes = {"epochs": ((1 - share) * sequences, shards.rows), "epochs_replay": (share * sequences, replay.rows)}
+        return {name: read / rows for name, (read, rows) in sizes.items() if rows}
     mixture = _mixture_order(job, shards)
     if mixture is None:
         return {"epochs": sequences / shards.rows} if shards.rows else {}
     return {f"epochs_{name}": times for name, times in mixture.epochs(sequences).items()}
 
 
-def _open_shards(directory: Path, job: Job, objective: Objective) -> ShardReader:
+def _with_replay(job: Job, own: ShardReader, part: str) -> ShardReader | ReplayedRows:
+    """Return the rows of a step with those that are replayed among them, if there are any."""
+    if job.replayed is None:
+        return own
+    return ReplayedRows(own, _open_shards(job.replayed / part, job, NextToken.reads), job.train.replay_share)
+
+
+def _open_shards(directory: Path, job: Job, reads: tuple[str, ...]) -> ShardReader:
     reader = ShardReader(directory)
     metadata = reader.metadata
     reader.expect(job.tokenizer_digest, job.vocab_size)
-    if metadata.kind not in objective.reads:
-        kinds = " or ".join(objective.reads)
+    if metadata.kind not in reads:
+        kinds = " or ".join(reads)
         raise JobError(f"{directory} holds {metadata.kind} rows; {job.train.kind} reads {kinds} rows")
     if metadata.sequence_length > job.network.context:
         raise JobError(f"{directory} has rows of {metadata.sequence_length} tokens, the model's context is {job.network.context}")

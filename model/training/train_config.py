@@ -29,6 +29,7 @@ from model.training.schedules.cosine import CosineConfig
 if TYPE_CHECKING:
     from model.loading.source import BatchShare, Source
     from model.objectives.protocol import Objective
+    from model.pairing.config import OwnPairs
     from model.rollouts.policy import Policy
     from model.training.job import Job
 
@@ -151,6 +152,16 @@ class TrainConfig(TrainingLength):
         return 1.0
 
     @property
+    def dropped_tokens(self) -> float:
+        """The share of input tokens that are hidden from the network in training."""
+        return 0.0
+
+    @property
+    def replay_share(self) -> float:
+        """The share of rows that are replayed from pretraining, which the job has to give; 0: none."""
+        return 0.0
+
+    @property
     def memorization_passages(self) -> tuple[int, int]:
         """How many training passages are tested for memorization at each measurement, and of how many tokens their halves are."""
         return 0, 0
@@ -200,6 +211,11 @@ class TuningConfig(TrainConfig):
     READS: ClassVar[RowKind]
 
     name: str
+
+    @property
+    def pairing(self) -> OwnPairs | None:
+        """How the model itself makes the pairs that this step reads; None: it reads what the examples have."""
+        return None
 
     @property
     def title(self) -> str:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from model.names import NAME_PATTERN, NOT_IDENTITY
-from model.training.train_config import RowKind, TuningConfig
+from model.training.replay import ReplayingConfig
+from model.training.train_config import RowKind
 
 if TYPE_CHECKING:
-    from model.objectives.sft import Sft
+    from model.objectives.protocol import Objective
 
 
-class SftConfig(TuningConfig):
+class SftConfig(ReplayingConfig):
     """Supervised fine-tuning: next-token prediction on the assistant's words only."""
 
     FROM_LOGITS: ClassVar[bool] = True
@@ -34,8 +35,9 @@ class SftConfig(TuningConfig):
         """Whether a row holds several conversations that do not see each other."""
         return self.within_documents
 
-    def build_objective(self) -> Sft:
+    def build_objective(self) -> Objective:
         """Return the objective that this config describes."""
         from model.objectives.sft import Sft
 
-        return Sft(within_documents=self.within_documents)
+        own = Sft(within_documents=self.within_documents)
+        return self.replaying(own, "answer_loss", within_documents=self.within_documents)

@@ -129,7 +129,9 @@ def _pipeline(train: TrainConfig, resources: TrainResources, share: int, section
         yield f"{changed} with {spread}pipeline={stages} is not offered; use pipeline=1, or its default"
     if passages := getattr(train, "copy_rows", 0):
         yield f"{section}copy_rows={passages} with {spread}pipeline={stages} needs a whole model; use pipeline=1, or copy_rows=0"
-    if not train.FROM_LOGITS:
+    if train.replay_share:
+        yield f"{section}replay={train.replay_share} with {spread}pipeline={stages} needs a whole model; use pipeline=1, or replay=0"
+    elif not train.FROM_LOGITS:
         what = f"a whole {train.MODELS[0]} model" if train.MODELS else "a whole model"
         yield f"{section}kind={train.kind} with {spread}pipeline={stages}: it needs {what}; use pipeline=1"
     if share < stages:
