@@ -7,7 +7,9 @@ from typing import NamedTuple
 from flows.base import Base
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
+from model.pairing.config import OwnPairs
 from tasks.chat.encode import encode
+from tasks.chat.pair import pair
 from tasks.chat.tune import tune
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
@@ -25,22 +27,30 @@ class Chat(NamedTuple):
 
 
 def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
-    """Tune by each step of the recipe, evaluate; stop the flow unless the gate passes."""
+    """Tune by each step of the recipe, evaluate after each; stop the flow unless the gate passes."""
     rows = tuning_rows(recipe, corpus, base)
+    around = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
     model = base.model
-    for step in recipe.tuning:
-        model = tune.at(step.name)(recipe.tuning_by(step), model=model, **rows[step.READS])
-    measured = evaluate.at("chat")(
-        recipe.evaluate.chat, model=model, tokenizer=base.tokenizer, packed=base.packed, examples=corpus.examples
-    )
+    for number, step in enumerate(recipe.tuning, start=1):
+        read = rows[step.READS] if step.pairing is None else {"shards": own_pairs(step.name, step.pairing, model, corpus, base)}
+        replayed = base.packed if step.replay_share else None
+        model = tune.at(step.name)(recipe.tuning_by(step), model=model, replayed=replayed, **read)
+        if number < len(recipe.tuning):
+            evaluate.at(step.name)(recipe.evaluate.chat, model=model, **around)
+    measured = evaluate.at("chat")(recipe.evaluate.chat, model=model, **around)
     verdict = gate.at("chat")(recipe.gates.chat, chat=measured)
     require(verdict, recipe.gates.chat)
     return Chat(model, measured, verdict)
 
 
+def own_pairs(name: str, config: OwnPairs, model: StageOutput, corpus: Corpus, base: Base) -> StageInput:
+    """Return the preference rows that the model so far makes, for the step called `name`."""
+    return pair.at(name)(config, model=model, tokenizer=base.tokenizer, examples=corpus.examples).part("preference")
+
+
 def tuning_rows(recipe: Recipe, corpus: Corpus, base: Base) -> dict[str, dict[str, StageInput]]:
     """Return the inputs of tuning by what a step reads: questions as they are, or a kind of rows that `encode` makes."""
-    kinds = {step.READS for step in recipe.tuning}
+    kinds = {step.READS for step in recipe.tuning if step.pairing is None}
     rows: dict[str, dict[str, StageInput]] = {}
     if shard_kinds := sorted(kinds - {QUESTIONS}):
         encoded = encode(recipe.encode, conversations=corpus.examples, tokenizer=base.tokenizer)

@@ -12,6 +12,8 @@ import hashlib
 import json
 import re
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +23,7 @@ from data.examples.config import CorpusExamples
 from data.examples.passages import Passage, passages
 from data.examples.wordings import Exchange, continuation, short_title, which_book, who_is_next, who_says
 
+CANDIDATES = 8  # most bad answers that a preference pair names besides the rejected one
 FILES = (
     "instructions_train", "instructions_val", "preferences_train", "preferences_val", "questions_seen", "questions_heldout",
 )  # fmt: skip
@@ -36,6 +39,9 @@ def corpus_examples(splits: Path, output: Path, config: CorpusExamples) -> dict[
         raise ValueError("train.parquet has no sentence of two words to make examples from; add texts or check the split")
     groups = _split_facts(chosen, config)
     train = [passage for passage in chosen if passage.fact in groups["train"]]
+    of_book: defaultdict[str, list[Passage]] = defaultdict(list)
+    for passage in train:
+        of_book[passage.book].append(passage)
     asked_in_training = {passage.first for passage in chosen if passage.fact not in groups["heldout"]}
     answers: defaultdict[str, dict[str, str]] = defaultdict(dict)
     for passage in chosen:
@@ -46,7 +52,7 @@ def corpus_examples(splits: Path, output: Path, config: CorpusExamples) -> dict[
         group = next(name for name, facts in groups.items() if passage.fact in facts)
         random = Random(f"{config.seed}:{passage.fact}")
         alternatives = speakers[passage.book], distinct_titles[short_title(passage.title)]
-        for exchange in _exchanges(passage, train, *alternatives, set(answers[passage.first]), random):
+        for exchange in _exchanges(passage, train, of_book[passage.book], *alternatives, set(answers[passage.first]), random):
             if exchange.topic == "continue" and group == "heldout" and passage.first in asked_in_training:
                 continue  # another passage begins alike, and training asks how it continues
             _add_rows(lines, group, exchange, dict(sorted(answers[passage.first].items())))
@@ -102,19 +108,34 @@ def _share(count: int, fraction: float) -> int:
 
 
 def _exchanges(
-    passage: Passage, pool: list[Passage], speakers: list[str], other_titles: list[str], accepted: set[str], random: Random
+    passage: Passage,
+    pool: list[Passage],
+    pool_of_book: list[Passage],
+    speakers: list[str],
+    other_titles: list[str],
+    accepted: set[str],
+    random: Random,
 ) -> list[Exchange]:
-    """Return everything that is asked about one passage; wrong continuations come from `pool` only."""
+    """Return everything that is asked about one passage; wrong continuations come from `pool` only, candidates from the same book's."""
     wording = 0 if passage.halves else random.randrange(3)
     found = [continuation(passage, wording, *_bad_continuation(passage, pool, accepted, random))]
     if other_titles:
         found.append(which_book(passage, random.choice(other_titles), swap=random.random() < 0.5))
+    third = [name for name in speakers if name not in (passage.first_speaker, passage.second_speaker)]
     if passage.first_speaker:
         found.append(who_says(passage, swap=random.random() < 0.5))
-        third = [name for name in speakers if name not in (passage.first_speaker, passage.second_speaker)]
         if third:
             found.append(who_is_next(passage, random.choice(third), swap=random.random() < 0.5))
-    return found
+    sentences = [other.second for other in pool_of_book if other.second not in accepted]
+    kinds = {"continue": sentences, "which_book": other_titles, "who_says": third, "who_is_next": [passage.first_speaker, *third]}
+    # A stream of its own, so that candidates change nothing else that is drawn.
+    drawn = Random(f"{passage.fact}:candidates")
+    return [replace(exchange, candidates=_candidates(exchange, kinds[exchange.topic], drawn)) for exchange in found]
+
+
+def _candidates(exchange: Exchange, bad: Sequence[str], random: Random) -> tuple[str, ...]:
+    others = [text for text in dict.fromkeys(bad) if text and text not in (exchange.answer, exchange.wrong)]
+    return tuple(random.sample(others, min(CANDIDATES, len(others))))
 
 
 def _speakers(chosen: list[Passage]) -> dict[str, list[str]]:
@@ -170,6 +191,7 @@ def _add_rows(lines: dict[str, list[dict[str, Any]]], group: str, exchange: Exch
     lines[f"instructions_{group}"].append({"messages": [*messages, answer], "topic": exchange.topic, "books": [exchange.book]})
     if exchange.wrong and exchange.wrong != exchange.answer:
         pair = {"messages": messages, "chosen": exchange.answer, "rejected": exchange.wrong}
+        pair |= {"candidates": list(exchange.candidates), "answers": answers if exchange.checkable else []}
         lines[f"preferences_{group}"].append({**pair, "books": sorted({exchange.book, exchange.wrong_book or exchange.book})})
     if group == "train" and exchange.checkable:
         lines["questions_seen"].append(question)

@@ -14,6 +14,7 @@ _TITLE_WORDS = 10
 class Exchange:
     """One question and its answer. `wrong`: a bad answer of the same kind, "" if none; `checkable`: short enough to grade.
 
+    `candidates`: more bad answers of the same kind, whose words are from the same book.
     `book`: the document that it asks about; `wrong_book`: the document that the wrong answer is from, if another.
     """
 
@@ -25,6 +26,7 @@ class Exchange:
     checkable: bool
     book: str
     wrong_book: str = ""
+    candidates: tuple[str, ...] = ()
 
     def messages(self) -> list[dict[str, str]]:
         """Return the question as a conversation."""

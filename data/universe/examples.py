@@ -21,6 +21,7 @@ from data.universe.small_talk import GREETINGS, STRANGER_QUESTIONS, STRANGER_REP
 from data.universe.world import Attribute
 
 Row = dict[str, object]
+CANDIDATES = 16  # most wrong answers of the same kind that a preference pair names
 
 
 @dataclass(frozen=True)
@@ -136,13 +137,18 @@ def _small_talk() -> list[Row]:
 
 
 def _preferences(seen: list[AskableFact], values: dict[Attribute, list[str]], config: UniverseExamples) -> tuple[list[Row], list[Row]]:
-    """Return (train, validation) pairs: the right short answer against a wrong value, a repeated or a rambling answer, in turn."""
+    """Return (train, validation) pairs: the right short answer against a wrong value, a repeated or a rambling answer, in turn.
+
+    `candidates` are wrong answers of the same kind, for who looks for the one that a model takes for right.
+    """
     train: list[Row] = []
     val: list[Row] = []
     for number, fact in enumerate(seen):
         rng = Random(f"preference:{config.seed}:{fact.id}")
         chosen = reply(fact.attribute, fact.entity, fact.value)
         wrong_values = [value for value in values[fact.attribute] if value != fact.value] or ["cheese", "wood", "silver"]
+        others = rng.sample(wrong_values, min(CANDIDATES, len(wrong_values)))
+        candidates = [reply(fact.attribute, fact.entity, value) for value in others]
         for pair in range(config.preference_pairs):
             request = question(fact.attribute, fact.entity, pair % max(1, config.wordings - 1))
             wrong = reply(fact.attribute, fact.entity, rng.choice(wrong_values))
@@ -150,6 +156,7 @@ def _preferences(seen: list[AskableFact], values: dict[Attribute, list[str]], co
             rejected = wrong if pair % 2 == 0 else (f"{chosen} {chosen} {chosen}", rambling)[number % 2]
             record: Row = {
                 "messages": [{"role": "user", "content": request}], "chosen": chosen, "rejected": rejected,
+                "candidates": candidates, "answers": list(fact.answers),
             }  # fmt: skip
             for_validation = _hash_fraction(config.seed, f"{fact.id} pair {pair}") < config.validation_fraction
             (val if for_validation else train).append(record)

@@ -23,14 +23,18 @@ if TYPE_CHECKING:
 # Names that a step of tuning or a variant would share with a position of evaluate, or with an input of export or of a gate.
 TAKEN = frozenset({"base", "chat", "release", "config", "work", "model", "rows", "tokenizer", "measured", "verdict", "funnel"})
 # Stages that use an accelerator, and so may run in another work pool.
-ELSEWHERE = ("synthesize", "pretrain", "tune", "evaluate", "quantize")
+ELSEWHERE = ("synthesize", "pretrain", "pair", "tune", "evaluate", "quantize")
 
 
 def contradictions(recipe: Recipe) -> Iterator[str]:
     """Yield one sentence for each pair of keys that do not fit together."""
     yield from _lengths(recipe)
+    if problem := recipe.pack.augment.tokenizer_problem(recipe.tokenizer.kind):
+        yield f"pack.augment.{problem}"
     yield from _names("tuning", [step.name for step in recipe.tuning])
     yield from _names("release.variants", [variant.name for variant in recipe.release.variants])
+    if shared := {step.name for step in recipe.tuning[:-1]} & {variant.name for variant in recipe.release.variants}:
+        yield f"tuning and release.variants have one called {min(shared)!r} each, and both are evaluated under it; rename one"
     yield from _inputs(recipe)
     yield from _training(recipe)
     yield from _export(recipe)

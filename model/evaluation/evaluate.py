@@ -10,8 +10,7 @@ Files: metrics.json, samples.jsonl, and with questions answers_seen.jsonl and an
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from model.evaluation.masked import evaluate_masked
 from model.evaluation.memorization import Continuation, measure_memorization
 from model.evaluation.probes import probabilities
 from model.evaluation.questions import Answer, ask, write_records
+from model.hardware.threads import torch_threads
 from model.networks.base import Ability
 
 if TYPE_CHECKING:
@@ -160,16 +160,3 @@ def _conversation_sample(name: str, record: Answer) -> dict[str, Any]:
 def _continuation_sample(chat_format: ChatFormat, attempt: Continuation) -> dict[str, Any]:
     texts = {"prompt": attempt.prompt, "text": attempt.text, "continuation": attempt.continuation}
     return {"kind": "continuation", "copied_tokens": attempt.copied_tokens} | {name: chat_format.decode(ids) for name, ids in texts.items()}
-
-
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """Run torch with this many threads inside the context."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -22,13 +22,16 @@ from torch.nn import functional
 from model.networks.network import Network
 from model.objectives.protocol import LOSS, POLICY, REFERENCE, Rows, Term, as_int64
 
+REPORTED = ("chosen_logp", "rejected_logp", "reference_chosen_logp", "reference_rejected_logp", "margin", "accuracy", "preferred")
+
 
 @dataclass(frozen=True)
 class Dpo:
     """Rows: `chosen`, `chosen_loss`, `rejected`, `rejected_loss`, each [B, C + 1]; units are pairs.
 
-    Metrics: `chosen_logp`, `rejected_logp` (nats, under the model), `margin` (beta times the difference of the two log-ratios) and
-    `accuracy` (the share of pairs with a margin above 0).
+    Metrics: `chosen_logp`, `rejected_logp` (nats, under the model), the same of the reference, which is the model before training, `margin`
+    (beta times the difference of the two log-ratios), `accuracy` (the share of pairs with a margin above 0) and `preferred` (the share
+    whose chosen answer is likelier than the rejected one under the model).
     """
 
     beta: float = 0.1
@@ -36,7 +39,7 @@ class Dpo:
     models: ClassVar[tuple[str, ...]] = (REFERENCE,)
     terms: ClassVar[tuple[Term, ...]] = (
         Term(LOSS, "pairs", 1.0),
-        *(Term(name, "pairs") for name in ("chosen_logp", "rejected_logp", "margin", "accuracy")),
+        *(Term(name, "pairs") for name in REPORTED),
     )
 
     def units(self, rows: Rows) -> dict[str, float]:
@@ -62,7 +65,8 @@ class Dpo:
             reference_chosen_B, reference_rejected_B = answer_log_probability(models[REFERENCE], batch).chunk(2)
         margin_B = self.beta * ((chosen_B - reference_chosen_B) - (rejected_B - reference_rejected_B))
         loss = -functional.logsigmoid(margin_B).sum()
-        reported = (chosen_B.sum(), rejected_B.sum(), margin_B.sum(), (margin_B > 0).sum())
+        answers = (chosen_B, rejected_B, reference_chosen_B, reference_rejected_B)
+        reported = (*(logp_B.sum() for logp_B in answers), margin_B.sum(), (margin_B > 0).sum(), (chosen_B > rejected_B).sum())
         return torch.stack([loss, *(value.detach().float() for value in reported)])
 
 

@@ -19,7 +19,13 @@ from tasks.training.train import train
     hooks=(LineageHook(trained_model), ReportHook(LEARNING, title=step_title), TRAINING),
 )
 def tune(
-    config: Tuning, work: Workspace, model: Path, shards: Path | None = None, questions: Path | None = None, tokenizer: Path | None = None
+    config: Tuning,
+    work: Workspace,
+    model: Path,
+    shards: Path | None = None,
+    replayed: Path | None = None,
+    questions: Path | None = None,
+    tokenizer: Path | None = None,
 ) -> Metrics:
-    """A model and what the step reads, shards or else questions with the tokenizer -> a model directory."""
-    return train(config, work, shards=shards, initial=model, questions=questions, tokenizer=tokenizer)
+    """A model and what the step reads, shards, with packed rows to replay, or else questions with the tokenizer -> a model directory."""
+    return train(config, work, shards=shards, initial=model, replayed=replayed, questions=questions, tokenizer=tokenizer)

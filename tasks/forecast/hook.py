@@ -9,7 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tasks.forecast.execution import Execution
-from tasks.forecast.measures import evaluated_kind, evaluated_operations, input_bytes, parameters, trained_operations, training_kind
+from tasks.forecast.measures import (
+    evaluated_kind,
+    evaluated_operations,
+    input_bytes,
+    paired_operations,
+    parameters,
+    trained_operations,
+    training_kind,
+)
 from tasks.stage.stage import STAGES, Hook
 
 
@@ -39,6 +47,7 @@ class WorkHook(Hook):
 
 
 TRAINING = WorkHook(trained_operations, "operations", training_kind, start=3.5, all_cores=True, operations=True, size=parameters)
+PAIRING = WorkHook(paired_operations, "operations", evaluated_kind, start=0.4, all_cores=True)
 EVALUATING = WorkHook(evaluated_operations, "operations", evaluated_kind, start=0.4, all_cores=True)
 
 

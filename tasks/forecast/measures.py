@@ -21,6 +21,7 @@ FORWARD = 1 / 3
 PAIR = 2  # sequences of a preference pair
 # A token that is sampled takes a pass of its own through every block, so it costs as much as this many that are read together.
 SAMPLED = 8
+ANSWERS = 8  # answers that a question of preferences has, roughly
 
 
 def input_bytes(execution: Execution) -> float | None:
@@ -78,12 +79,30 @@ def trained_operations(execution: Execution) -> float | None:
     steps, context = train.total_steps(network.context), network.context
     sequences = PAIR if getattr(train, "READS", "") == "preference" else 1
     learned = train.sequences_before(steps)
-    rows = float(learned * sequences * (1 + FORWARD * len(train.MODELS)))
+    own = (1 - train.replay_share) * learned
+    rows = float(own * sequences * (1 + FORWARD * len(train.MODELS)) + learned - own)
     rows += (1 + (steps // train.eval_every if train.eval_every else 0)) * train.eval_rows * FORWARD
     if rollouts := getattr(train, "rollouts", None):
         rows += SAMPLED * FORWARD * learned * rollouts.max_new_tokens / rollouts.inner_epochs / context
     micro_batches = rows * context / MICRO_BATCH_TOKENS + steps
     return rows * context * operations(network, vocabulary_of(execution)) + micro_batches * network.layers * BLOCK_OVERHEAD
+
+
+def paired_operations(execution: Execution) -> float | None:
+    """Return the operations of making pairs: of the answers that are scored, and of the replies that are sampled."""
+    from pydantic import ValidationError
+
+    from model.pairing.config import OwnPairs
+
+    network = network_of(execution)
+    try:
+        config = OwnPairs.model_validate(dict(execution.config))
+    except ValidationError:
+        return None
+    if network is None:
+        return None
+    tokens = config.questions * (ANSWERS * network.context / 2 + SAMPLED * config.samples * config.max_new_tokens)
+    return tokens * (FORWARD * operations(network, vocabulary_of(execution)) + network.layers * BLOCK_OVERHEAD / MICRO_BATCH_TOKENS)
 
 
 def evaluated_operations(execution: Execution) -> float | None:

@@ -31,7 +31,7 @@ def trained_model(inspection: Inspection) -> Holding:
 
     Replies that it sampled to questions are kept with the questions' words.
     """
-    shards, before = inspection.inputs_named("shards"), [model for model in inspection.inputs_named("model") if model.learned]
+    shards, before = inspection.inputs_named("shards", "replayed"), [model for model in inspection.inputs_named("model") if model.learned]
     trained = [holding for holding in shards if any(part == "" or part.split("/")[0] == "train" for part in holding.parts)]
     asked = [holding for holding in inspection.inputs_named("questions") if holding.parts]
     trained += asked

@@ -23,12 +23,14 @@ def train(
     *,
     shards: Path | None,
     initial: Path | None = None,
+    replayed: Path | None = None,
     questions: Path | None = None,
     tokenizer: Path | None = None,
 ) -> Metrics:
     """Train and write a model directory; return the last value of each metric.
 
-    Rows are `shards/train`, validated on `shards/val`, or replies sampled to `questions` in the chat format of `tokenizer`.
+    Rows are `shards/train`, validated on `shards/val`, with some of `replayed` among them, or replies sampled to `questions` in the chat
+    format of `tokenizer`.
     """
     from model.networks.directory import read_config
     from model.training.job import Job
@@ -54,6 +56,7 @@ def train(
         tokenizer_digest=tokenizer_digest,
         train_shards=shards and shards / "train",
         val_shards=shards and shards / "val",
+        replayed=replayed,
         questions=questions,
         tokenizer=tokenizer,
         initial_model=initial,

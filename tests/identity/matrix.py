@@ -59,9 +59,10 @@ SHARDS = "ingest[0] ingest[1] clean[0] clean[1]"
 CLEANED = "clean[0] clean[1]"
 TRAINED = "pretrain tune.sft tune.dpo"
 MODELS = "evaluate.chat gate.chat quantize.int8 export evaluate.release evaluate.int8 gate.release"
-TUNED = f"tune.sft tune.dpo {MODELS}"
+TUNED = f"tune.sft evaluate.sft pair.dpo tune.dpo {MODELS}"
+ASKED_BETWEEN = "evaluate.sft pair.dpo"  # what the chapter does with a model between two steps
 FROM_MODEL = f"pretrain evaluate.base gate.base {TUNED}"
-MEASURED = "evaluate.base evaluate.chat evaluate.release evaluate.int8"
+MEASURED = "evaluate.base evaluate.sft evaluate.chat evaluate.release evaluate.int8"
 CARD = "export evaluate.release"
 EVERYTHING = f"universe {SHARDS} dedup split audit gate.corpus examples tokenizer pack pretrain evaluate.base gate.base encode {TUNED}"
 AFTER_CLEAN = EVERYTHING.partition("clean[1] ")[2]
@@ -89,7 +90,7 @@ CONFIG = [
     Line(
         "examples: more preferences",
         keys("examples.preference_pairs=2"),
-        f"examples evaluate.base encode tune.dpo {MODELS}",
+        f"examples evaluate.base encode {ASKED_BETWEEN} tune.dpo {MODELS}",
         "preference_pairs: 1 -> 2",
     ),
     Line(
@@ -104,7 +105,13 @@ CONFIG = [
     Line("sft: the learning rate", keys("sft.learning_rate=0.0004"), TUNED, "train.learning_rate: 0.001 -> 0.0004"),
     Line("dpo: the strength", keys("dpo.beta=0.2"), f"tune.dpo {MODELS}", "train.beta: 0.1 -> 0.2"),
     Line("evaluate.base: the resamples", keys("evaluate.base.resamples=101"), "evaluate.base gate.base", "resamples: 100 -> 101"),
-    Line("evaluate.chat: the resamples", keys("evaluate.chat.resamples=101"), f"evaluate.chat gate.chat {CARD}", "resamples: 100 -> 101"),
+    Line(
+        "evaluate.chat: the resamples",
+        keys("evaluate.chat.resamples=101"),
+        f"evaluate.sft evaluate.chat gate.chat {CARD}",
+        "resamples: 100 -> 101",
+    ),
+    Line("dpo: the sampled replies", keys("dpo.pairs.max_new_tokens=5"), f"pair.dpo tune.dpo {MODELS}", "max_new_tokens: 4 -> 5"),
     Line(
         "evaluate.release: the samples",
         keys("evaluate.release.samples=2"),
@@ -154,12 +161,14 @@ RESOURCES = [
 ]
 LIBRARIES = [
     Line("ftfy", Libraries((("ftfy", "99.0"),)), CLEANED, "library ftfy:"),
-    Line("jinja2", Libraries((("jinja2", "99.0"),)), f"evaluate.base evaluate.chat {CARD} evaluate.int8", "library jinja2:"),
+    Line(
+        "jinja2", Libraries((("jinja2", "99.0"),)), f"evaluate.base {ASKED_BETWEEN} evaluate.chat {CARD} evaluate.int8", "library jinja2:"
+    ),
     Line("duckdb", Libraries((("duckdb", "99.0"),)), f"{SHARDS} dedup split audit", "library duckdb:"),
     Line(
         "tokenizers",
         Libraries((("tokenizers", "99.0"),)),
-        f"tokenizer pack evaluate.base encode evaluate.chat {CARD} evaluate.int8",
+        f"tokenizer pack evaluate.base encode {ASKED_BETWEEN} evaluate.chat {CARD} evaluate.int8",
         "library tokenizers:",
     ),
     Line("a build of the same version", Libraries((("ftfy", "6.3.1+local"),))),
@@ -250,9 +259,7 @@ CODE = [
     Line(
         "a helper of every model",
         code("model/layers/norms.py", "self.weight.to(x_XD.dtype), self.epsilon)", "self.weight.to(x_XD.dtype), self.epsilon + 0.0)"),
-        f"{TRAINED} evaluate.base evaluate.chat {CARD} evaluate.int8".replace(
-            "pretrain tune.sft tune.dpo evaluate.base", "pretrain evaluate.base tune.sft tune.dpo"
-        ),
+        f"pretrain evaluate.base tune.sft {ASKED_BETWEEN} tune.dpo evaluate.chat {CARD} evaluate.int8",
         "ran `RMSNorm.forward` in model/layers/norms.py, which changed",
     ),
     Line(

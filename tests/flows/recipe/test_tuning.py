@@ -36,9 +36,31 @@ def test_each_step_is_a_stage_at_a_position_of_its_name_and_goes_on_from_the_one
     plan = planned((f"tuning=[{{kind: dpo}}, {SECOND}]",), tmp_path)
     tuned = [position for position in plan if position.startswith("tune")]
     assert tuned == ["tune.dpo", "tune.second"] and {plan[position].stage for position in tuned} == {"tune"}
-    assert plan["tune.dpo"].causes[-1] == "waits on pretrain, encode"
+    assert plan["pair.dpo"].causes[-1] == "waits on pretrain, tokenizer, examples"
+    assert plan["tune.dpo"].causes[-1] == "waits on pretrain, pair.dpo"
     assert plan["tune.second"].causes[-1] == "waits on tune.dpo, encode"
     assert "waits on tune.second" in plan["evaluate.chat"].causes[-1] and "waits on tune.second" in plan["export"].causes[-1]
+
+
+def test_a_model_is_measured_after_each_step_and_after_the_last_under_its_own_name(tmp_path: Path) -> None:
+    plan = planned(("tuning=[{kind: sft}, {kind: sft, name: second}, {kind: dpo}]",), tmp_path)
+    measured = {position: plan[position].causes[-1] for position in plan if position.startswith("evaluate")}
+    assert [name for name in measured if name.split(".")[1] not in ("base", "release", "int8")] == [
+        "evaluate.sft",
+        "evaluate.second",
+        "evaluate.chat",
+    ]
+    assert "waits on tune.second" in measured["evaluate.second"] and "waits on tune.dpo" in measured["evaluate.chat"]
+
+
+def test_pairs_are_the_examples_own_only_if_a_recipe_asks_for_them(tmp_path: Path) -> None:
+    assert planned(("dpo.pairs.kind=examples",), tmp_path)["tune.dpo"].causes[-1] == "waits on tune.sft, encode"
+    assert "pair.dpo" in planned((), tmp_path)
+
+
+def test_packed_rows_are_an_input_of_tuning_only_if_a_step_replays_them(tmp_path: Path) -> None:
+    replaying = planned(("sft={replay: 0.5, global_batch: 4}",), tmp_path)
+    assert "pack" in replaying["tune.sft"].causes[-1] and "pack" not in replaying["tune.dpo"].causes[-1]
 
 
 def test_an_empty_list_leaves_the_base_model_as_it_is_and_encodes_nothing(tmp_path: Path) -> None:
@@ -89,6 +111,9 @@ def test_a_step_is_shown_by_its_path_or_its_section() -> None:
 
 WRONG = [
     ("tuning=[{kind: sft}, {kind: sft}]", "tuning has 2 called 'sft'; give each a name of its own"),
+    ("tuning=[{kind: sft, name: int8}, {kind: dpo}]", "tuning and release.variants have one called 'int8' each"),
+    ("dpo.replay_weight=2.0", "dpo.replay_weight=2.0 does nothing while dpo.replay=0.0"),
+    ("dpo={replay: 0.05, global_batch: 16}", "replay=0.05 of 16 rows a step leaves fewer than 2 of a kind"),
     ("tuning=[{kind: sft, name: release}]", "tuning has one called 'release', a name that the flow itself uses"),
     ("tuning=[{kind: sft, beta: 1}]", "tuning.0.sft.beta: unknown key (value 1)"),
     ("tuning=[{kind: sfr}]", "there is no 'sfr' here; did you mean sft?"),

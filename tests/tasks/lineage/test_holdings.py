@@ -71,3 +71,31 @@ def test_replies_that_a_model_sampled_to_questions_are_kept_with_the_words_of_th
         held[book] = next(one for one in find_holdings(corpus.snapshot, found[0]) if one.artifact.key == rewarded.key)
     assert set(held[MOBY].parts) == {"rollouts"} and held[MOBY].learned and held[MOBY].detail == "trained on it"
     assert not held[PRIDE].parts
+
+
+def test_pairs_that_a_model_made_are_found_by_the_books_that_their_lines_name_or_quote(tmp_path: Path) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    corpus.run()
+    inputs = {"model": corpus.made["tune.sft"].reference(), "examples": corpus.made["examples"].reference()}
+    pairs = [{"messages": [], "chosen": "a", "rejected": "b", "books": [MOBY], "own": False}]
+    rows = {f"preference/{split}/shards.json": "{}" for split in ("train", "val")}
+    made = corpus.commit("pair.dpo", {"pairs_train.jsonl": pairs, "pairs_val.jsonl": [], **rows}, inputs)
+    tuned = corpus.commit("tune.dpo", {"model.bin": "preferring"}, {"shards": made.part("preference").reference()})
+    held = {}
+    for book in (MOBY, PRIDE):
+        found = find_document(corpus.snapshot, book)
+        assert found is not None
+        held[book] = {one.artifact.key: one for one in find_holdings(corpus.snapshot, found[0])}
+    assert set(held[MOBY][made.key].parts) == {"pairs_train.jsonl", "preference/train"}
+    assert held[MOBY][tuned.key].learned and held[MOBY][tuned.key].detail == "trained on it"
+    assert not held[PRIDE][made.key].parts
+
+
+def test_a_model_that_replayed_rows_of_a_document_has_learned_from_it(tmp_path: Path) -> None:
+    corpus = Corpus(Store(str(tmp_path / "store"), tmp_path / "cache"))
+    corpus.run()
+    tuned = corpus.commit("tune.other", {"model.bin": "replayed"}, {"replayed": corpus.made["pack"].reference()})
+    found = find_document(corpus.snapshot, MOBY)
+    assert found is not None
+    holding = next(one for one in find_holdings(corpus.snapshot, found[0]) if one.artifact.key == tuned.key)
+    assert holding.learned and holding.detail == "trained on it"

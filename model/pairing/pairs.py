@@ -1,0 +1,168 @@
+"""Make preference pairs from a model: score the known wrong answers and its own mistakes, and reject the one that it finds likeliest.
+
+For each question the candidates are the wrong answers that the examples name, of the same kind as the right one, and the wrong ones among
+replies that the model samples itself (as in self-play, Chen et al. 2024). A pair whose wrong answer is far less likely than the right one
+teaches nothing, because the loss is flat there; so the share `kept` is learned from whose margin, log-probability of the right answer minus
+that of the wrong one, is smallest. Pairs for validation are all kept.
+
+Guarantee: questions and the random numbers of each reply follow from the seed alone; the same model, examples and config give the same
+bytes for the same number of threads. Cost: a pass over each question with each of its answers, and sampling.
+
+Files: preference/train, preference/val (shard directories); pairs_train.jsonl, pairs_val.jsonl (the same for people, hardest first).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.shards.metadata import ShardCounts
+from data.shards.schema import Array
+from data.shards.writer import ShardWriter, token_dtype
+from model.inference.batch_generation import sample_batch
+from model.inference.chat_format import ChatFormat
+from model.inference.config import SamplingConfig
+from model.networks.network import Network
+from model.pairing.config import OwnPairs
+from model.pairing.likelihood import Continuation, log_probabilities
+from model.pairing.questions import PairQuestion, read_pair_questions
+
+SPLITS = ("train", "val")
+VALIDATION_SHARE = 8  # one question for validation for so many for training
+PAD = 0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A question with its right answer and the wrong one that is likeliest; log-probabilities are sums over the answer, in nats."""
+
+    question: PairQuestion
+    rejected: str
+    rejected_tokens: tuple[int, ...]
+    own: bool  # whether the model said it
+    chosen_logp: float
+    rejected_logp: float
+
+    @property
+    def margin(self) -> float:
+        """How much likelier the right answer is, in nats."""
+        return self.chosen_logp - self.rejected_logp
+
+
+def make_pairs(model_dir: Path, tokenizer: Path, conversations: Path, output: Path, config: OwnPairs, *, threads: int) -> dict[str, float]:
+    """Write the pairs for `conversations/preferences_{train,val}.jsonl` into `output`.
+
+    Return metrics with the split as prefix: pairs; of them own (the share that the model said itself), accuracy (the share whose right
+    answer is likelier), margin, chosen_logp, rejected_logp (means, nats); left_out (questions that do not fit or have no wrong answer).
+    Raise ValueError if no pair for training is left.
+    """
+    from model.hardware.threads import torch_threads
+    from model.inference.open_model import open_model
+    from model.networks.tokenizer_binding import require_tokenizer
+
+    chat_format, model = ChatFormat(tokenizer), open_model(model_dir)
+    require_tokenizer(model_dir, chat_format.digest)
+    output.mkdir(parents=True, exist_ok=True)
+    metrics: dict[str, float] = {}
+    with torch_threads(threads):
+        for split in SPLITS:
+            most = config.questions if split == "train" else max(1, config.questions // VALIDATION_SHARE)
+            file = conversations / f"preferences_{split}.jsonl"
+            questions, left_out = read_pair_questions(file, chat_format, model.config.context, most=most, seed=config.seed)
+            pairs = sorted(likeliest_mistakes(model, chat_format, questions, config), key=lambda pair: (pair.margin, pair.question.line))
+            if split == "train":
+                pairs = pairs[: max(1, round(len(pairs) * config.kept))]
+            metrics |= {f"{split}_{name}": value for name, value in _summary(pairs).items()} | {f"{split}_left_out": float(left_out)}
+            _write_rows(output / "preference" / split, pairs, model, chat_format.digest)
+            _write_lines(output / f"pairs_{split}.jsonl", pairs)
+    if not metrics["train_pairs"]:
+        raise ValueError(f"{conversations} has no question with a right and a wrong answer that fit into {model.config.context} tokens")
+    return metrics
+
+
+def likeliest_mistakes(model: Network, chat_format: ChatFormat, questions: Sequence[PairQuestion], config: OwnPairs) -> list[Pair]:
+    """Return a pair for each question, in order; of equally likely wrong answers the first in the examples' order is rejected."""
+    said = own_mistakes(model, chat_format, questions, config)
+    candidates: list[tuple[int, str, tuple[int, ...], bool]] = []
+    for number, question in enumerate(questions):
+        candidates += [(number, text, tokens, False) for text, tokens in question.answers.items()]
+        candidates += [(number, text, tokens, True) for text, tokens in said[number].items()]
+    scored = log_probabilities(model, [Continuation(questions[number].prompt, tokens) for number, _, tokens, _ in candidates])
+    chosen: dict[int, float] = {}
+    best: dict[int, Pair] = {}
+    for (number, text, tokens, own), logp in zip(candidates, scored, strict=True):
+        question = questions[number]
+        if not own and text == question.chosen:
+            chosen[number] = logp
+        elif number not in best or logp > best[number].rejected_logp:
+            best[number] = Pair(question, text, tokens, own, chosen[number], logp)
+    return [best[number] for number in range(len(questions))]
+
+
+def own_mistakes(
+    model: Network, chat_format: ChatFormat, questions: Sequence[PairQuestion], config: OwnPairs
+) -> list[dict[str, tuple[int, ...]]]:
+    """Return for each question the wrong ones among the model's own replies, which the examples don't name, with their tokens."""
+    room = model.config.context
+    fitting = [number for number, question in enumerate(questions) if len(question.prompt) < room]
+    asked = [(number, sample) for number in fitting for sample in range(config.samples)]
+    seeds = [_seed(config.seed, questions[number].line, sample) for number, sample in asked]
+    sampling = SamplingConfig(temperature=config.temperature, top_k=None, top_p=None, max_new_tokens=config.max_new_tokens)
+    replies = sample_batch(model, [questions[number].prompt for number, _ in asked], seeds, sampling, chat_format.stop_ids) if asked else []
+    found: list[dict[str, tuple[int, ...]]] = [{} for _ in questions]
+    for (number, _), reply in zip(asked, replies, strict=True):
+        text, question = chat_format.decode(reply.tokens), questions[number]
+        if text not in question.answers and question.is_mistake(text):
+            found[number].setdefault(text, tuple(reply.tokens))
+    return found
+
+
+def _seed(seed: int, line: int, sample: int) -> int:
+    return int(np.random.SeedSequence([seed, line, sample]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def _summary(pairs: Sequence[Pair]) -> dict[str, float]:
+    if not pairs:
+        return {"pairs": 0.0}
+    values = {
+        "own": [float(pair.own) for pair in pairs],
+        "accuracy": [float(pair.margin > 0) for pair in pairs],
+        "margin": [pair.margin for pair in pairs],
+        "chosen_logp": [pair.chosen_logp for pair in pairs],
+        "rejected_logp": [pair.rejected_logp for pair in pairs],
+    }
+    return {"pairs": float(len(pairs)), **{name: float(np.mean(numbers)) for name, numbers in values.items()}}
+
+
+def _write_rows(directory: Path, pairs: Sequence[Pair], model: Network, digest: str) -> None:
+    """Write pairs as rows of kind `preference`: both answers follow the same prompt, and the loss covers the answers alone."""
+    width, dtype = model.config.context + 1, token_dtype(model.vocab_size)
+    columns: dict[str, Array] = {}
+    for side in ("chosen", "rejected"):
+        tokens, counted = np.full((len(pairs), width), PAD, dtype=dtype), np.zeros((len(pairs), width), dtype=np.bool_)
+        for row, pair in enumerate(pairs):
+            prompt = pair.question.prompt
+            answer = pair.question.answers[pair.question.chosen] if side == "chosen" else pair.rejected_tokens
+            tokens[row, : len(prompt) + len(answer)] = [*prompt, *answer]
+            counted[row, len(prompt) : len(prompt) + len(answer)] = True
+        columns |= {side: tokens, f"{side}_loss": counted}
+    writer = ShardWriter(directory, shard_rows=8192)
+    if pairs:
+        writer.add(columns)
+    targets = sum(int(np.count_nonzero(columns[f"{side}_loss"])) for side in ("chosen", "rejected"))
+    filled = targets + 2 * sum(len(pair.question.prompt) for pair in pairs)
+    counts = ShardCounts(tokens=filled, targets=targets)
+    writer.close("preference", sequence_length=width - 1, tokenizer_digest=digest, vocab_size=model.vocab_size, counts=counts)
+
+
+def _write_lines(path: Path, pairs: Sequence[Pair]) -> None:
+    lines = []
+    for pair in pairs:
+        made = {"rejected": pair.rejected, "own": pair.own, "chosen_logp": pair.chosen_logp, "rejected_logp": pair.rejected_logp}
+        kept = {name: value for name, value in pair.question.entry.items() if name in ("messages", "chosen", "books")}
+        lines.append(json.dumps({**kept, **made}, ensure_ascii=False) + "\n")
+    path.write_text("".join(lines), encoding="utf-8")
