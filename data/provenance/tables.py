@@ -65,9 +65,13 @@ def has_document(stream: IO[bytes], identity: str, columns: Sequence[str] = ("id
 
 
 def splits_of(stream: IO[bytes], identity: str) -> dict[str, tuple[int, int]]:
-    """Return split -> (first row, last row) of a document, from the documents.parquet that packing wrote."""
-    rows = _rows(stream, ("id", "split", "first_row", "last_row"))
-    return {row["split"]: (row["first_row"], row["last_row"]) for row in rows if row["id"] == identity}
+    """Return split -> (first row, last row) of a document, from the documents.parquet that packing wrote; over all passes, if several."""
+    found: dict[str, tuple[int, int]] = {}
+    for row in _rows(stream, ("id", "split", "first_row", "last_row")):
+        if row["id"] == identity:
+            first, last = found.get(row["split"], (row["first_row"], row["last_row"]))
+            found[row["split"]] = min(first, row["first_row"]), max(last, row["last_row"])
+    return found
 
 
 def closing_row(stream: IO[bytes], identity: str) -> tuple[str, str, str]:

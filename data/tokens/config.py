@@ -68,6 +68,51 @@ class TokenizerConfig(BaseModel, frozen=True, extra="forbid"):
         return self
 
 
+class Augmentation(BaseModel, frozen=True, extra="forbid"):
+    """How the training documents differ from pass to pass. Validation and test are never augmented."""
+
+    passes: int = Field(
+        1, ge=1, le=64, description="times that the training documents are packed, one after the other, each time in another order; count"
+    )
+    merge_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="BPE dropout: probability that a possible merge is passed over, so that words are spelled in several ways; for "
+        "tokenizers of kind byte_level_bpe and bpe; 0: none; fraction",
+    )
+    sampling_power: float = Field(
+        0.0,
+        ge=0,
+        description="unigram sampling: a word's spelling is drawn in proportion to its probability to this power, small ones being more "
+        "diverse; for tokenizers of kind unigram; 0: none, the likeliest spelling",
+    )
+    paragraphs: bool = Field(False, description="shuffle the paragraphs within each document anew in each pass; yes or no")
+
+    @model_validator(mode="after")
+    def _one_way_to_spell(self) -> Augmentation:
+        if self.merge_dropout and self.sampling_power:
+            raise ValueError(
+                f"merge_dropout={self.merge_dropout} is for BPE and sampling_power={self.sampling_power} for unigram; set one to 0"
+            )
+        return self
+
+    @property
+    def respells(self) -> bool:
+        """Whether words are spelled at random."""
+        return bool(self.merge_dropout or self.sampling_power)
+
+    def tokenizer_problem(self, kind: Kind) -> str:
+        """Return which setting a tokenizer of this kind can't follow; empty if it can follow all."""
+        for key, value, kinds in (
+            ("merge_dropout", self.merge_dropout, ("byte_level_bpe", "bpe")),
+            ("sampling_power", self.sampling_power, ("unigram",)),
+        ):
+            if value and kind not in kinds:
+                return f"{key}={value} needs a tokenizer of kind {' or '.join(kinds)}, and tokenizer.kind={kind}; set it to 0"
+        return ""
+
+
 class PackConfig(BaseModel, frozen=True, extra="forbid"):
     """How documents become rows of equal length for pretraining."""
 
@@ -79,7 +124,8 @@ class PackConfig(BaseModel, frozen=True, extra="forbid"):
         False, description="true: each row holds text of one source, as pretrain.mixture needs; false: rows follow the shuffled documents"
     )
     instruction_fraction: float = Field(0.125, ge=0, le=0.9, description="share of training rows that hold conversations; fraction of rows")
-    seed: int = Field(0, ge=0, description="seed of the order of documents and conversations; integer")
+    seed: int = Field(0, ge=0, description="seed of the order of documents and conversations, and of augmentation; integer")
+    augment: Augmentation = Field(Augmentation(), description="what differs from pass to pass over the training documents; none by default")
     spelling: int = Field(
         0,
         ge=0,

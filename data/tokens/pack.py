@@ -3,6 +3,7 @@
 Every token of every document is in some row, and every token except each `<|bos|>` is a target exactly once (`layout` says how rows are
 made), so the `bytes` of a split are exactly the UTF-8 bytes of its texts (for training rows: and of the conversations mixed in). Every
 token is accounted for by source and checked against the rows written. Equal inputs give equal bytes, whatever the threads.
+With several passes (`augment`), every document of the training split comes once in each, and is counted each time.
 Time is spent on tokenizing. Memory holds the rows of one shard file, the conversations, and some hundred bytes a document; the tokens of a
 split are in a file in `scratch` until it is packed.
 A training split without text raises ValueError. Conversations longer than a row, and invalid lines, go to ledger.jsonl and are counted.
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.tokens.accounting import TokenCounts, accounting_metrics, count_tokens, require_balance, write_accounting
+from data.tokens.augmentation import Augmenter
 from data.tokens.chat import LineLedger
 from data.tokens.config import CONVERSATIONS, PackConfig
 from data.tokens.document_index import documents_table, write_documents
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TOKENS_AT_ONCE = 2**21
+AUGMENTED = "train"  # the one split that is ever augmented
 
 
 def pack(
@@ -59,7 +62,8 @@ def pack(
     all_counts: list[TokenCounts] = []
     for name, path in splits.items():
         with TemporaryDirectory(dir=scratch, prefix="pack-") as folder:
-            stream = read_stream(encoder, path, config.seed, Path(folder))
+            augmenter = Augmenter(config.augment, encoder, config.seed) if name == AUGMENTED else None
+            stream = read_stream(encoder, path, config.seed, Path(folder), augmenter)
             texts = [make_layout(part, config.method, config.sequence_length) for part in _parts(stream, config)]
             conversation_part = ConversationRows(config.sequence_length + 1, encoder.dtype)
             if name == "train" and not stream.bytes.sum():
@@ -78,7 +82,7 @@ def pack(
             counts = writer.close({source: layout.rows for source, layout in zip(names, layouts, strict=False)}, tables)
             require_balance(name, token_counts, writer)
             metrics |= {f"{name}_{key}": value for key, value in counts.items()}
-            metrics[f"{name}_documents"] = float(len(stream.ids))
+            metrics[f"{name}_documents"] = float(len(set(stream.ids)))
             documents += [documents_table(name, text, np.flatnonzero(which == number)) for number, text in enumerate(texts)]
             all_counts += token_counts
     metrics |= accounting_metrics(all_counts)

@@ -8,19 +8,22 @@ those of the texts. The tokens are in a file in `scratch`, two or four bytes eac
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.tokens.augmentation import Augmenter
 from data.tokens.documents import read_documents, shuffle_key
 from data.tokens.encoder import Ids, TextEncoder
 from data.tokens.special import BOS, EOS
 
 Numbers = NDArray[np.int64]
+SortKey = Callable[[str], tuple[int, str]]  # a document's id -> what it is sorted by
+Encode = Callable[[Iterator[tuple[str, str]]], Iterator[Ids]]  # (id, text) of each document -> its ids
 
 
 @dataclass(frozen=True)
@@ -62,38 +65,79 @@ class Stream:
         names = np.array(self.sources, dtype=object)
         return {source: self._only(np.flatnonzero(names == source)) for source in sorted(set(self.sources))}
 
+    def sorted_by(self, key: SortKey) -> Stream:
+        """Return the stream with its documents in the order of what `key` returns for their ids."""
+        return self._only(np.array(sorted(range(len(self.ids)), key=lambda number: key(self.ids[number])), dtype=np.int64))
+
     def _only(self, documents: Numbers) -> Stream:
         ids, sources = ([column[number] for number in documents.tolist()] for column in (self.ids, self.sources))
         return Stream(ids, sources, self.bytes[documents], self.lengths[documents], self.origins[documents], self.file, self.unknown_size)
 
 
-def read_stream(encoder: TextEncoder, path: Path, seed: int, scratch: Path) -> Stream:
-    """Read and encode the split at `path`; write the tokens to a file in `scratch`, in the order of the split."""
+def read_stream(encoder: TextEncoder, path: Path, seed: int, scratch: Path, augmenter: Augmenter | None = None) -> Stream:
+    """Read and encode the split at `path`; write the tokens to a file in `scratch`, in the order of the split.
+
+    `augmenter`: makes several passes, one after the other, in each of which every document comes once; None: one, with nothing changed.
+    """
+    if augmenter is None:
+        return _read_pass(encoder, path, scratch / f"{path.stem}.tokens", lambda identity: (shuffle_key(seed, identity), identity))
+    passes: list[Stream] = []
+    for turn in range(augmenter.passes):
+        key = partial(augmenter.order_key, turn)
+        if passes and not augmenter.rewrites:
+            passes.append(passes[0].sorted_by(key))
+        else:
+            file = scratch / f"{path.stem}-{turn}.tokens"
+            passes.append(_read_pass(encoder, path, file, key, partial(augmenter.encode, turn)))
+    return passes[0] if len(passes) == 1 else _joined(passes, scratch / f"{path.stem}.tokens")
+
+
+def _read_pass(encoder: TextEncoder, path: Path, token_file: Path, key: SortKey, encode: Encode | None = None) -> Stream:
+    """Read and encode the split once, in the order of `key`. `encode`: what makes ids of documents; None: the encoder, of their texts."""
     ids: list[str] = []
     sources: list[str] = []
     sizes: list[int] = []
 
-    def texts() -> Iterator[str]:
+    def documents() -> Iterator[tuple[str, str]]:
         for document in read_documents(path):
             ids.append(document.id)
             sources.append(sys.intern(document.source))
             sizes.append(len(document.text.encode()))
-            yield document.text
+            yield document.id, document.text
 
     bos, eos = (np.array([token], dtype=encoder.dtype) for token in (BOS, EOS))
     lengths: list[int] = []
     unknown = lost = 0
-    token_file = scratch / f"{path.stem}.tokens"
     with token_file.open("wb") as file:
-        for encoded in encoder.encode(texts()):
+        for encoded in encode(documents()) if encode else encoder.encode(text for _, text in documents()):
             for part in (bos, encoded, eos):
                 file.write(part.data)
             lengths.append(len(encoded) + 2)
             if encoder.unknown is not None:
                 unknown += int((encoded == encoder.unknown).sum())
                 lost += encoder.unknown_bytes(sizes[len(lengths) - 1], encoded)
-    order = sorted(range(len(ids)), key=lambda number: (shuffle_key(seed, ids[number]), ids[number]))
     tokens: Ids = np.memmap(token_file, dtype=encoder.dtype, mode="r") if lengths else np.empty(0, dtype=encoder.dtype)
     counts = np.array(lengths, dtype=np.int64)
     whole = Stream(ids, sources, np.array(sizes, dtype=np.int64), counts, np.cumsum(counts) - counts, tokens, lost / max(unknown, 1))
-    return whole._only(np.array(order, dtype=np.int64))
+    return whole.sorted_by(key)
+
+
+def _joined(passes: list[Stream], path: Path) -> Stream:
+    """Return the passes as one stream; its file at `path` holds the tokens of theirs, each file once."""
+    offsets, written = dict[int, int](), 0
+    with path.open("wb") as out:
+        for one in passes:
+            if id(one.file) not in offsets:
+                offsets[id(one.file)] = written
+                out.write(one.file.data)
+                written += len(one.file)
+    first = passes[0]
+    return Stream(
+        [name for one in passes for name in one.ids],
+        [name for one in passes for name in one.sources],
+        np.concatenate([one.bytes for one in passes]),
+        np.concatenate([one.lengths for one in passes]),
+        np.concatenate([one.origins + offsets[id(one.file)] for one in passes]),
+        np.memmap(path, dtype=first.file.dtype, mode="r") if written else first.file,
+        sum(one.unknown_size for one in passes) / len(passes),
+    )
