@@ -11,7 +11,7 @@ from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.lineage.inspections import SPLITS
 from tasks.reporting.evaluation import MEASUREMENTS, SAMPLES
 from tasks.reporting.hook import ReportHook
-from tasks.reporting.tuning_effects import EFFECTS
+from tasks.reporting.tuning.effects import EFFECTS
 from tasks.stage.stage import Metrics, Workspace, stage
 
 

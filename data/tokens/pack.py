@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.tokens.accounting import TokenCounts, accounting_metrics, count_tokens, require_balance, write_accounting
-from data.tokens.augmentation import Augmenter
+from data.tokens.augmentation.augmenter import Augmenter
 from data.tokens.chat import LineLedger
 from data.tokens.config import CONVERSATIONS, PackConfig
 from data.tokens.document_index import documents_table, write_documents

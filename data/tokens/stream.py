@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tokens.augmentation import Augmenter
+from data.tokens.augmentation.augmenter import Augmenter
 from data.tokens.documents import read_documents, shuffle_key
 from data.tokens.encoder import Ids, TextEncoder
 from data.tokens.special import BOS, EOS

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from data.tokens.augmentation.respelling import respeller
 from data.tokens.documents import shuffle_key
-from data.tokens.respelling import respeller
 
 if TYPE_CHECKING:
     from data.tokens.config import Augmentation

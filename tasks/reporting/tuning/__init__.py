@@ -1,0 +1,1 @@
+"""What tuning did to a model, for the report."""
