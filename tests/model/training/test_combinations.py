@@ -1,12 +1,16 @@
 """Every accepted combination of layout, shape and optimizer learns in 20 steps what one process learns.
 
-Tolerance: losses and gradient norms within 1e-3 in fp32. The combinations are generated (`combinations`), not picked.
+Tolerance: all that is measured, by its share where it is more than 1, within 1e-3 in fp32. It is 3e-2 where more than rounding differs: an
+optimizer that draws targets draws others on other workers; and with batch norm, biases before it cancel out in training, so that Adam makes
+steps of what is rounding in their gradients, which validation sees as the running means follow a little late.
+The combinations are generated (`combinations`), not picked.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,7 @@ from tests.model.jobs import JobMaker
 from .alone import train_together
 from .combinations import Combination, Space, layouts
 
-TOLERANCE = 1e-3
+TOLERANCE, WIDE = 1e-3, 3e-2
 SEED = 1
 PLAIN = layouts()[0]
 
@@ -43,7 +47,8 @@ def differences(pairs: Iterable[tuple[Combination, Job, Job]]) -> list[str]:
             found.append(f"nothing was learned, from {expected['loss'][0]:.3f} to {expected['loss'][-1]:.3f}: {combination}")
         for name, values in expected.items():
             off = max((abs(one - other) / max(1, abs(other)) for one, other in zip(seen[name], values, strict=True)), default=0.0)
-            if off > TOLERANCE:
+            drawn = spread.train.optimizer.DRAWS_TARGETS or (name == "val_loss" and spread.network.whole_batch)
+            if off > (WIDE if drawn else TOLERANCE):
                 found.append(f"{name} is off by {off:.2g}: {combination}")
     return found
 
@@ -80,16 +85,19 @@ def layout(**keys: Any) -> Combination:
 def test_a_few_combinations_learn_what_one_process_learns(make_job: JobMaker, tmp_path: Path) -> None:
     """One drawn for tensor parallelism with norms inside the heads, whose gradients are summed over its workers."""
     space = Space("decoder", make_job())
-    row = space.drawn(SEED, 1, **layout(tensor=2, zero_stage=1), **{"model.qk_norm": True})
+    row = space.drawn(SEED, 1, **layout(tensor=2, zero_stage=1), **{"model.qk_norm": True, "optimizer": "adamw"})
     assert not differences(trained(space, [*row], tmp_path))
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_covering_array_has_every_pair_that_is_accepted(make_job: JobMaker, kind: str) -> None:
+def test_the_combinations_are_accepted_and_hold_every_accepted_pair(make_job: JobMaker, kind: str) -> None:
     space = Space(kind, make_job())
-    rows = [*space.drawn(SEED, 20)]
+    pairs, rows = set(space.pairs()), [*space.covering(SEED)]
     assert all(space.job_of(row, "asked") is not None for row in rows)
-    assert {feature for row in rows for feature in space.features(row)} <= {feature for pair in space.pairs() for feature in pair}
+    held = {frozenset(pair) for row in rows for pair in combinations(space.features(row), 2)}
+    assert pairs <= held
+    by_chance = {frozenset(pair) for row in space.drawn(SEED, 10) for pair in combinations(space.features(row), 2)}
+    assert by_chance <= pairs, "what is drawn whole is accepted in pairs, too"
 
 
 @pytest.mark.slow
