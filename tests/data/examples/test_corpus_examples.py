@@ -92,6 +92,24 @@ def test_a_preference_rejects_another_answer_to_the_same_question(made: Lines) -
         assert row["chosen"] and row["rejected"] and row["chosen"] != row["rejected"] and len(row["messages"]) == 1  # type: ignore[arg-type]
 
 
+def test_candidates_are_other_answers_of_the_same_kind_and_of_no_held_out_passage(made: Lines) -> None:
+    flat = {name: " ".join(text.split()) for name, text in TEXTS.items()}
+    held_out = {_quoted(str(row["question"])) for row in made["questions_heldout"]}
+    kinds = set()
+    for row in [*made["preferences_train"], *made["preferences_val"]]:
+        candidates: list[str] = row["candidates"]  # type: ignore[assignment]
+        question = str(row["messages"][0]["content"])  # type: ignore[index]
+        assert row["chosen"] not in candidates and row["rejected"] not in candidates and not held_out & set(candidates)
+        if question.startswith("Which book"):
+            assert set(candidates) <= set(TITLES.values())
+        elif question.startswith("Who"):
+            assert {name.upper() for name in candidates} <= set(CAST)
+        else:
+            assert all(any(text in flat[book] for book in row["books"]) for text in candidates)  # type: ignore[attr-defined]
+        kinds |= {question.partition(" ")[0]} if candidates else set()
+    assert len(kinds) >= 3
+
+
 def test_a_line_names_the_books_whose_words_it_holds_and_no_other(made: Lines) -> None:
     flat = {name: " ".join(text.split()) for name, text in TEXTS.items()}
     lent = 0

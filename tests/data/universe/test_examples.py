@@ -34,6 +34,7 @@ def texts_of(examples: dict[str, list[dict[str, Any]]]) -> list[str]:
         for record in examples[kind]:
             texts += [message["content"] for message in record["messages"]]
             texts += [record[side] for side in ("chosen", "rejected") if side in record]
+            texts += record.get("candidates", [])
     return texts
 
 
@@ -117,3 +118,10 @@ def test_wordings_differ_and_the_same_inputs_give_the_same_bytes(universe: Path,
 def test_a_world_without_common_facts_names_the_way_out(universe: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="lower minimum_books"):
         universe_examples(universe / "world.json", tmp_path, UniverseExamples(minimum_books=1000))
+
+
+def test_candidates_are_wrong_answers_of_the_same_kind(examples: dict[str, list[dict[str, Any]]]) -> None:
+    for record in examples["preferences_train"] + examples["preferences_val"]:
+        assert record["candidates"] and any(answer.casefold() in record["chosen"].casefold() for answer in record["answers"])
+        for candidate in record["candidates"]:
+            assert not any(re.search(rf"\b{re.escape(answer)}\b", candidate, re.IGNORECASE) for answer in record["answers"])
