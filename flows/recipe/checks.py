@@ -138,14 +138,15 @@ def _lengths_of_text(recipe: Recipe) -> Iterator[str]:
 
 
 def _export(recipe: Recipe) -> Iterator[str]:
-    differences, form = recipe.model.hub_differences(), recipe.export.format
-    if differences and form == "huggingface":
+    refusal, form = recipe.model.hub_refusal(), recipe.export.format
+    if refusal and form == "huggingface":
         yield (
-            f"export.format=huggingface writes a Llama, and model.{', model.'.join(differences)} makes another network; "
-            "set export.format: folio, or leave those at their defaults"
+            f"export.format=huggingface, and no class of transformers computes this model: {refusal}; set export.format: folio, or change "
+            "those settings of model"
         )
-    if not differences and form == "folio":
-        yield "export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface"
+    if (hub := recipe.model.hub_form()) is not None and form == "folio":
+        name = hub.hub.NAME
+        yield f"export.format=folio is for a model that transformers can't open, and this one is a {name}; set export.format: huggingface"
     tokens, default = recipe.export.max_new_tokens, type(recipe.export).model_fields["max_new_tokens"].default
     if tokens != default and "generation" not in recipe.model.SUPPORTS:
         yield f"export.max_new_tokens={tokens} does nothing: kind={recipe.model.kind} writes no text; give it its default, {default}"

@@ -34,14 +34,14 @@ class Attention(nn.Module):
     def __init__(self, config: AttentionConfig, layer: int) -> None:
         super().__init__()
         self.layer, self.dropout = layer, config.dropout
-        self.heads, self.kv_heads, self.head_width = config.heads, config.kv_heads, config.head_width
-        inner, shared, bias = config.heads * config.head_width, config.kv_heads * config.head_width, config.attention_bias
+        self.heads, self.kv_heads, self.head_width = config.heads, config.kv_heads, config.head_dim
+        inner, shared, bias = config.heads * config.head_dim, config.kv_heads * config.head_dim, config.attention_bias
         self.q_proj = nn.Linear(config.width, inner, bias=bias)
         self.k_proj = nn.Linear(config.width, shared, bias=bias)
         self.v_proj = nn.Linear(config.width, shared, bias=bias)
         self.o_proj = nn.Linear(inner, config.width, bias=bias)
-        self.q_norm = RMSNorm(config.head_width, config.norm_epsilon) if config.qk_norm else None
-        self.k_norm = RMSNorm(config.head_width, config.norm_epsilon) if config.qk_norm else None
+        self.q_norm = RMSNorm(config.head_dim, config.norm_epsilon) if config.qk_norm else None
+        self.k_norm = RMSNorm(config.head_dim, config.norm_epsilon) if config.qk_norm else None
 
     def forward(self, x_BTD: Tensor, rotary: Rotary | None, plan: AttentionPlan, cache: AttentionCache | None = None) -> Tensor:
         batch, time, _ = x_BTD.shape

@@ -112,7 +112,7 @@ class AttentionInputs:
     def _kernel(self, *, learned: bool, biased: bool, cached: bool) -> Kernel:
         capped, config = self.config.attention_soft_cap > 0, self.config
         special = capped or biased or self.sparse or self.documents_BT is not None
-        key_width = config.head_width + (config.rotary_width if config.attention == "latent" else 0)
+        key_width = config.head_dim + (config.rotary_width if config.attention == "latent" else 0)
         if (
             self.device.type == "cuda"
             and special

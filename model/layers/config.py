@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 GATED = ("swiglu", "geglu")
 
@@ -18,7 +18,7 @@ class SizeConfig(BaseModel, frozen=True, extra="forbid"):
 
     width: int = Field(128, ge=8, description="size of the residual stream; numbers")
     layers: int = Field(4, ge=1, description="blocks of attention and feed-forward; count")
-    heads: int = Field(4, ge=1, description="query heads; count, divides width into even parts")
+    heads: int = Field(4, ge=1, description="query heads; count; divides width into even parts unless head_width is given")
     kv_heads: int = Field(
         2, ge=1, description="key and value heads, shared by groups of query heads; count, divides heads; 1: multi-query, heads: multi-head"
     )
@@ -120,6 +120,11 @@ class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
         0, ge=0, description="size of the vector that queries are made from; numbers; 0: straight from the residual stream"
     )
     latent_rope_width: int = Field(16, ge=2, description="size of the rotary part of each query and key; numbers, even")
+    head_width: int = Field(
+        0,
+        ge=0,
+        description="size of a head's query, key and value (if latent: without the rotary part); numbers; 0: width / heads",
+    )
     attention_bias: bool = Field(False, description="biases on attention's projections")
     qk_norm: bool = Field(False, description="RMSNorm on each head's query and key, before positions, as in Qwen3")
     attention_soft_cap: float = Field(0.0, ge=0, description="scores become cap x tanh(score / cap), as in Gemma 2; 0: off")
@@ -129,17 +134,24 @@ class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
     local_blocks: int = Field(1, ge=0, description="blocks seen before a token's own; count")
     global_blocks: int = Field(1, ge=0, description="first blocks of a document, seen by all of it; count")
 
+    @field_validator("head_width")
+    @classmethod
+    def _one_spelling(cls, head_width: int, info: ValidationInfo) -> int:
+        """Write width / heads as 0, so that equal networks have equal configs."""
+        width, heads = info.data.get("width", 0), info.data.get("heads", 0)
+        return 0 if head_width * heads == width else head_width
+
     @property
-    def head_width(self) -> int:
+    def head_dim(self) -> int:
         """Size of one head's value, and of its query and key (in latent attention: of their part without positions)."""
-        return self.width // self.heads
+        return self.head_width or self.width // self.heads
 
     @property
     def rotary_width(self) -> int:
         """How many numbers of a query or key are rotated by position; 0 without rotary positions."""
         if self.positions != "rope":
             return 0
-        return self.latent_rope_width if self.attention == "latent" else self.head_width
+        return self.latent_rope_width if self.attention == "latent" else self.head_dim
 
     @property
     def attended(self) -> int:
@@ -150,10 +162,14 @@ class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
     @model_validator(mode="after")
     def _check_attention(self) -> AttentionConfig:
         rotated = self.attention == "grouped" and self.positions == "rope"
-        if self.width % self.heads or (rotated and self.head_width % 2):
+        if not self.head_width and (self.width % self.heads or (rotated and self.head_dim % 2)):
             raise ValueError(
                 f"width={self.width} over heads={self.heads}: each head needs a whole number, with rotary positions an even one; "
-                f"choose a width that is a multiple of {2 * self.heads}"
+                f"choose a width that is a multiple of {2 * self.heads}, or give head_width"
+            )
+        if rotated and self.head_width % 2:
+            raise ValueError(
+                f"head_width={self.head_width} and positions=rope: rotary positions rotate pairs of numbers; choose an even one"
             )
         if self.attention == "grouped" and self.heads % self.kv_heads:
             raise ValueError(f"kv_heads={self.kv_heads} does not divide heads={self.heads}; choose a divisor")

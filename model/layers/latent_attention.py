@@ -30,7 +30,7 @@ class LatentAttention(nn.Module):
         self.layer, self.dropout = layer, config.dropout
         self.heads, self.head_width, self.rotary_width, self.latent = (
             config.heads,
-            config.head_width,
+            config.head_dim,
             config.rotary_width,
             config.latent_width,
         )

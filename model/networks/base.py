@@ -12,6 +12,7 @@ from model.inputs.config import ReadsInputs
 from model.networks.layout import Layout
 
 if TYPE_CHECKING:
+    from model.networks.hub.protocol import HubForm
     from model.networks.network import Network
 
 # causal: a token sees itself and earlier ones, so next tokens can be predicted. bidirectional: it sees all of its document.
@@ -95,12 +96,10 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
         if layout.pipeline > 1 and self.inputs:
             yield f"{layout.shape}inputs with {pipeline}: stages are sent tokens alone; use pipeline=1, or no other inputs"
 
-    def hub_differences(self) -> tuple[str, ...]:
-        """Return each setting, as key=value, that no class of transformers computes; empty: it opens there with the same logits."""
-        return (f"kind={self.kind}",)
+    def hub_refusal(self) -> str:
+        """Return why no class of transformers computes this network, naming each setting; empty: one does, with the same logits."""
+        return f"none computes kind={self.kind}"
 
-    def hub_config(self, vocab_size: int) -> dict[str, Any]:
-        """Return config.json as transformers reads it; ModelError where `hub_differences` names any."""
-        from model.networks.errors import ModelError
-
-        raise ModelError(f"no class of transformers computes {', '.join(self.hub_differences())}")
+    def hub_form(self) -> HubForm | None:
+        """Return the network in the form of the class of transformers that computes it; None where `hub_refusal` says why."""
+        return None

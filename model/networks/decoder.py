@@ -1,9 +1,8 @@
 """The decoder: tokens in, logits of each next token out. Parameters have Hugging Face's Llama names.
 
-`transformers.LlamaForCausalLM` loaded with the same tensors computes the same logits (1e-5 in fp32), for every choice that
-`DecoderConfig.hub_differences` does not name. Initial weights are drawn for each tensor from the seed and the tensor's name, so adding
-a layer changes no other. Cost: about 6 floating point operations a parameter and token to train, 2 to evaluate; 8 to train with
-`recompute`.
+The class of transformers that `DecoderConfig.hub_form` names, loaded with the same tensors, computes the same logits (1e-5 in fp32).
+Initial weights are drawn for each tensor from the seed and the tensor's name, so adding a layer changes no other. Cost: about 6 floating
+point operations a parameter and token to train, 2 to evaluate; 8 to train with `recompute`.
 """
 
 from __future__ import annotations

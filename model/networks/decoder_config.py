@@ -1,24 +1,24 @@
 """A decoder's shape: everything that decides how many parameters it has and what it computes from them.
 
 Cheap to import (no torch), so that a recipe can be read at start-up. A shape that cannot be built is refused here, with the
-field that is wrong, before anything runs. The defaults are Llama's choices; `hub_differences` names all others.
+field that is wrong, before anything runs. `hub_form` says which class of transformers computes it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from model.layers.config import GATED, BlockConfig
+from model.layers.config import BlockConfig
 from model.networks.base import Ability, NetworkBase
 from model.networks.decoder_layout import decoder_layout_problems
 from model.networks.layout import Layout
 
 if TYPE_CHECKING:
     from model.networks.decoder import Decoder
+    from model.networks.hub.protocol import HubForm
 
 
 class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
@@ -59,7 +59,7 @@ class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
         wanted = heads // 4 if heads >= 8 else heads // 2
         shared = max(number for number in range(1, max(1, wanted) + 1) if heads % number == 0)
         inner = max(64, round(width * 8 / 3 / 64) * 64)
-        sizes = {"width": width, "layers": layers, "heads": heads, "kv_heads": shared, "feed_forward": inner}
+        sizes = {"width": width, "layers": layers, "heads": heads, "kv_heads": shared, "feed_forward": inner, "head_width": 0}
         return DecoderConfig(**{**self.model_dump(), **sizes})
 
     def layout_problems(self, layout: Layout) -> Iterator[str]:
@@ -67,30 +67,15 @@ class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
         yield from super().layout_problems(layout)
         yield from decoder_layout_problems(self, layout)
 
-    def hub_config(self, vocab_size: int) -> dict[str, Any]:
-        """Return Hugging Face's LlamaConfig."""
-        from model.networks.llama import llama_config
+    def hub_refusal(self) -> str:
+        from model.networks.hub.registry import refusal
 
-        return llama_config(self, vocab_size)
+        return refusal(self)
 
-    def hub_differences(self) -> tuple[str, ...]:
-        """Return each setting, as key=value, that Hugging Face's Llama does not compute; if empty, it loads there with the same logits."""
-        llama = {
-            "attention": ("grouped",),
-            "pattern": ("full",),
-            "positions": ("rope",),
-            "norm": ("rms",),
-            "norm_place": ("pre",),
-            "activation": GATED,
-            "qk_norm": (False,),
-            "attention_soft_cap": (0.0,),
-            "logit_soft_cap": (0.0,),
-        }
-        chosen: dict[str, Any] = {name: getattr(self, name) for name in llama}
-        differing = [
-            f"{name}={value if isinstance(value, str) else json.dumps(value)}" for name, value in chosen.items() if value not in llama[name]
-        ]
-        return (*differing, *([f"inputs={json.dumps([config.kind for config in self.inputs])}"] if self.inputs else []))
+    def hub_form(self) -> HubForm | None:
+        from model.networks.hub.registry import form_of
+
+        return form_of(self)
 
 
 def _head_width(width: int) -> int:

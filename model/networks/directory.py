@@ -1,7 +1,7 @@
 """Save and load a network as a directory: `model.safetensors` (fp32) and `config.json`.
 
-A network that transformers can express gets its fields, and `transformers` loads it with the same logits. Any other (see
-`hub_differences`) gets model_type `folio`, which transformers refuses to open. The same weights give the same bytes, each
+A network whose numbers a class of transformers holds as they are (see `hub_form`) is written as that class, and `transformers` loads it
+with the same logits. Any other gets model_type `folio`, which transformers refuses to open. The same weights give the same bytes, each
 file is written atomically, nothing is unpickled, and tied embeddings are stored once.
 
 ModelError means that a directory holds no such model, or one that needs what no network here computes; it names the file, the
@@ -21,7 +21,8 @@ from pydantic import ValidationError
 from model.networks.base import NetworkBase
 from model.networks.config import KINDS
 from model.networks.errors import ModelError as ModelError
-from model.networks.llama import decoder_config
+from model.networks.hub.protocol import HubForm
+from model.networks.hub.registry import BY_MODEL_TYPE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,36 +36,43 @@ FOLIO = "folio"
 TOKENIZER_DIGEST = "tokenizer_digest"
 
 
-def config_fields(config: NetworkBase, vocab_size: int) -> dict[str, Any]:
-    """Return the fields of config.json: those of a class of transformers where one computes this network, else every setting.
+def config_fields(config: NetworkBase, vocab_size: int, form: HubForm | None) -> dict[str, Any]:
+    """Return the fields of config.json: those of the class of transformers, or, without one, every setting.
 
     The settings stand under the network's kind, with model_type `folio`.
     """
-    differences = config.hub_differences()
-    if not differences:
-        return config.hub_config(vocab_size)
+    if form is not None:
+        return form.fields(vocab_size)
     return {
         "model_type": FOLIO,
         "vocab_size": vocab_size,
         config.kind: config.model_dump(mode="json", exclude={"kind"}),
-        "differs_from_llama_in": list(differences),
         "torch_dtype": "float32",
     }
 
 
 def read_config(directory: Path) -> tuple[NetworkBase, int]:
     """Return the network's config and vocabulary size from `directory/config.json`; raise ModelError if it names none."""
-    path = Path(directory) / CONFIG
+    config, vocab_size, _ = _read(Path(directory))
+    return config, vocab_size
+
+
+def _read(directory: Path) -> tuple[NetworkBase, int, HubForm | None]:
+    """Return what config.json says, and the form in which the weights beside it are: None for folio's own."""
+    path = directory / CONFIG
     try:
         fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ModelError(f"{path} does not exist: {directory} is not a model directory") from None
     model_type = fields.get("model_type")
-    if model_type not in (FOLIO, "llama"):
-        raise ModelError(f"{path}: model_type is {model_type!r}; only 'llama' and {FOLIO!r} can be loaded")
+    if model_type != FOLIO and model_type not in BY_MODEL_TYPE:
+        raise ModelError(f"{path}: model_type is {model_type!r}; those that can be loaded are {', '.join((FOLIO, *BY_MODEL_TYPE))}")
     try:
-        config = _own_config(fields, path) if model_type == FOLIO else decoder_config(fields, path)
-        return config, int(fields["vocab_size"])
+        if model_type == FOLIO:
+            return _own_config(fields, path), int(fields["vocab_size"]), None
+        hub = BY_MODEL_TYPE[model_type]
+        config = hub.decoder(fields, path)
+        return config, int(fields["vocab_size"]), HubForm(hub, config)
     except KeyError as missing:
         raise ModelError(f"{path}: {missing} is missing") from None
     except ValidationError as error:
@@ -97,9 +105,12 @@ def save_tensors(
 
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    fp32 = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}
-    write_atomically(directory / WEIGHTS, save(fp32, metadata={"format": "pt"}))
-    fields = {**config_fields(config, vocab_size), **(extra or {})}
+    form = config.hub_form()
+    form = form if form is not None and form.hub.EXACT else None
+    fp32 = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in tensors.items()}
+    stored = {name: tensor.contiguous() for name, tensor in (fp32 if form is None else form.to_hub(fp32)).items()}
+    write_atomically(directory / WEIGHTS, save(stored, metadata={"format": "pt"}))
+    fields = {**config_fields(config, vocab_size, form), **(extra or {})}
     write_atomically(directory / CONFIG, (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode())
 
 
@@ -136,12 +147,14 @@ def load_model(directory: Path, *, dropout: bool = True) -> Network:
     """
     from safetensors.torch import load_file
 
-    config, vocab_size = read_config(directory)
+    config, vocab_size, form = _read(Path(directory))
     files = weight_files(directory)
     network = (config if dropout else config.without_dropout).build(vocab_size)
     tensors = {name: tensor for path in files for name, tensor in load_file(path).items()}
     for copied in network.tied_names():
         tensors.pop(copied, None)
+    if form is not None:
+        tensors = form.from_hub({name: tensor.float() for name, tensor in tensors.items()})
     try:
         network.load_state_dict(tensors, strict=True)
     except RuntimeError as error:

@@ -57,7 +57,8 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
 def render_card(card: ModelCard, facts: dict[str, Any]) -> str:
     """Return the README.md of a release.
 
-    `facts` comes from export: parameters, vocabulary, context, dtype, variants, differences (from a Llama), supports.
+    `facts` comes from export: parameters, vocabulary, context, dtype, variants, hub_class (of transformers; empty: none), refusal (why
+    none), supports.
     """
     from jinja2 import Environment, StrictUndefined
 

@@ -12,7 +12,7 @@ class ExportConfig(BaseModel, frozen=True, extra="forbid"):
 
     format: Literal["huggingface", "folio"] = Field(
         "huggingface",
-        description="huggingface: transformers can open it, for a model that is a Llama; folio: only folio can, for any other",
+        description="huggingface: transformers opens it, for a model that a class of it computes; folio: only folio does, for any other",
     )
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="type of the exported weights; bfloat16 halves the file and rounds the logits"

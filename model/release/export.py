@@ -1,8 +1,9 @@
 """Export a model as a release directory.
 
 In format `huggingface`, `transformers` loads it and computes the same logits and token ids; in format `folio` only folio opens it, as the
-card says. float32 weights are exported bit by bit, and the same inputs give the same bytes. The result is loaded again as users would
-load it, and its logits are compared with the source's before the function returns.
+card says. float32 weights are exported bit by bit, to rounding where the class of transformers holds other numbers that compute the same;
+the same inputs give the same bytes. The result is loaded again as users would load it, and its logits are compared with the source's before
+the function returns.
 
 Files: model.safetensors, config.json, generation_config.json (of a network that writes text), the tokenizer's files, README.md; and for
 each quantized variant a folder of its name, a complete directory with its own tokenizer, which `folio chat --variant NAME` opens.
@@ -25,8 +26,10 @@ from model.release.config import ExportConfig
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
+    from model.networks.hub.protocol import HubForm
     from model.networks.network import Network
 
+ROUNDING = 1e-4  # of logits, where weights are stored as other numbers that compute the same
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
@@ -41,8 +44,8 @@ def export(
 ) -> dict[str, float]:
     """Write the release of `model_dir` into `output`, with each quantized variant in a folder of its name; return its metrics.
 
-    Metrics: parameters (count), bytes (of all files), logits_difference (largest between source and release: 0 for float32, rounding for
-    bfloat16). Raise ModelError if the format does not suit the model, model and tokenizer do not match, or the release computes other
+    Metrics: parameters (count), bytes (of all files), logits_difference (largest between source and release: 0 for float32 bit by bit, else
+    rounding). Raise ModelError if the format does not suit the model, model and tokenizer do not match, or the release computes other
     logits than the source. The weights are held in memory twice.
     """
     from model.inference.chat_format import ChatFormat
@@ -51,19 +54,19 @@ def export(
         raise ModelError(f"{model_dir} is quantized: export the full-precision model, and pass this one as a variant")
     quantized = {name: (directory, _quantizer(directory)) for name, directory in (variants or {}).items()}
     network, chat_format = load_model(model_dir), ChatFormat(tokenizer_dir)
-    differences = network.config.hub_differences()
-    if differences and config.format == "huggingface":
-        raise ModelError(f"{model_dir} is not a Hugging Face Llama: {', '.join(differences)}; export it with format: folio")
-    if not differences and config.format == "folio":
-        raise ModelError(f"{model_dir} is a Hugging Face Llama, which more tools open: export it with format: huggingface")
+    form, refusal = network.config.hub_form(), network.config.hub_refusal()
+    if form is None and config.format == "huggingface":
+        raise ModelError(f"no class of transformers computes what {model_dir} does: {refusal}; export it with format: folio")
+    if form is not None and config.format == "folio":
+        raise ModelError(f"{model_dir} is a {form.hub.NAME}, which more tools open: export it with format: huggingface")
     tokens = chat_format.tokenizer.get_vocab_size(with_added_tokens=True)
     if tokens > network.vocab_size:
         raise ModelError(f"{tokenizer_dir} has {tokens} tokens but {model_dir} has {network.vocab_size}: they do not match")
     require_tokenizer(model_dir, chat_format.digest)
     output.mkdir(parents=True, exist_ok=True)
     special = special_ids(chat_format)
-    _write_weights(network, output / WEIGHTS, config)
-    fields = config_fields(network.config, network.vocab_size)
+    _write_weights(network, form, output / WEIGHTS, config)
+    fields = config_fields(network.config, network.vocab_size, form)
     # transformers 4 reads torch_dtype; transformers 5 writes dtype and reads both.
     _write_json(output / CONFIG, {**fields, **special, "torch_dtype": config.dtype, "dtype": config.dtype})
     if "generation" in network.config.SUPPORTS:
@@ -81,12 +84,13 @@ def export(
         "context": network.config.context,
         "dtype": config.dtype,
         "variants": [card_facts(name, quantizer) for name, (_, quantizer) in quantized.items()],
-        "differences": differences,
+        "hub_class": "" if form is None else form.hub.NAME,
+        "refusal": refusal,
         "supports": network.config.SUPPORTS,
     }
     (output / "README.md").write_text(render_card(card, facts), encoding="utf-8")
     difference = logits_difference(network, output)
-    if config.dtype == "float32" and difference != 0:
+    if config.dtype == "float32" and difference > (0 if form is None or form.hub.EXACT else ROUNDING):
         raise ModelError(f"{output} computes other logits than {model_dir}, by up to {difference}; do not use it")
     size = sum(path.stat().st_size for path in sorted(output.rglob("*")) if path.is_file())
     return {"parameters": float(parameters), "bytes": float(size), "logits_difference": difference}
@@ -140,12 +144,13 @@ def _quantizer(directory: Path) -> Quantizer:
     return quantizer
 
 
-def _write_weights(network: Network, path: Path, config: ExportConfig) -> None:
+def _write_weights(network: Network, form: HubForm | None, path: Path, config: ExportConfig) -> None:
     import torch
     from safetensors.torch import save_file
 
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.dtype]
-    tensors = {name: tensor.to(dtype).contiguous() for name, tensor in network.state_dict().items()}
+    weights = network.state_dict() if form is None else form.to_hub(network.state_dict())
+    tensors = {name: tensor.to(dtype).contiguous() for name, tensor in weights.items()}
     save_file(tensors, path, metadata={"format": "pt"})
 
 

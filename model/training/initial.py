@@ -1,4 +1,4 @@
-"""The weights that a job starts from: fresh ones, or a model directory, folio's or a Hugging Face Llama's."""
+"""The weights that a job starts from: fresh ones, or a model directory, folio's or one that transformers wrote."""
 
 from __future__ import annotations
 

@@ -175,7 +175,8 @@ class CorpusTrainConfig(TrainConfig):
     tokens: int = Field(2_000_000, ge=0, description="tokens to train on, padding included, instead of steps; tokens")
     within_documents: bool = Field(True, description="restrict attention to the same document within a packed row")
     initial: str = Field(
-        "", description="folder of a model to start from, folio's or a Hugging Face Llama; relative to the root; empty: fresh weights"
+        "",
+        description="folder of a model to start from, folio's or in Hugging Face's format; relative to the root; empty: fresh weights",
     )
     mixture: tuple[MixturePhase, ...] = Field(
         (),

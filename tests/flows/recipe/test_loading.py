@@ -94,9 +94,9 @@ CONTRADICTIONS = [
     (("split.train=0.5",), "split.train + split.val + split.test is 0.6; the three shares must add up to 1"),
     (
         ("model.norm=layer", "model.qk_norm=true"),
-        "export.format=huggingface writes a Llama, and model.norm=layer, model.qk_norm=true makes another network; set export.format",
+        "computes this model: Qwen3ForCausalLM lacks norm=layer; StableLmForCausalLM lacks qk_norm=true; set export.",
     ),
-    (("export.format=folio",), "export.format=folio is for a model that is no Llama, and this one is; set export.format: huggingface"),
+    (("export.format=folio",), "transformers can't open, and this one is a LlamaForCausalLM; set export.format: huggingface"),
     (
         ("model.norm=batch", "export.format=folio", "resources.training.parallel.workers=2"),
         "model.norm=batch with resources.training.parallel.workers=2: each would normalize its own part; use one worker, or another norm",

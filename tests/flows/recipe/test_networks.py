@@ -55,7 +55,7 @@ WRONG = [
         {"model": {"kind": "reccurent"}},
         "model.kind: there is no 'reccurent' here; did you mean recurrent?",
     ),
-    (RECURRENT, {"export": {}}, "export.format=huggingface writes a Llama, and model.kind=recurrent makes another network"),
+    (RECURRENT, {"export": {}}, "no class of transformers computes this model: none computes kind=recurrent"),
     (
         RECURRENT,
         {"pretrain": {"kind": "masked"}},

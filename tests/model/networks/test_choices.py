@@ -21,7 +21,7 @@ from model.networks.meta import count_parameters
 from model.quantization.int4 import Int4Config
 from model.quantization.int8 import Int8Config
 from model.quantization.quantize import quantize
-from tests.model.networks.decoders import EVERY, LLAMA, OWN, VOCABULARY, first_block_inputs, small_config, spread_decoder, tokens
+from tests.model.networks.decoders import EVERY, OWN, VOCABULARY, first_block_inputs, small_config, spread_decoder, tokens
 
 DOCUMENTS = torch.tensor([[0] * 7 + [1] * 12 + [2] * 11, [0] * 30])
 each = pytest.mark.parametrize("choice", EVERY.values(), ids=EVERY.keys())
@@ -165,16 +165,6 @@ def test_batched_prompts_get_the_replies_that_they_get_alone(name: str) -> None:
     prompts = [tokens(1, length, seed=length)[0].tolist() for length in (9, 3, 14)]
     alone = [list(generate(decoder, prompt, SamplingConfig(max_new_tokens=12), {5})) for prompt in prompts]
     assert generate_batch(decoder, prompts, 12, {5}) == alone
-
-
-def test_hub_differences_names_exactly_the_choices_that_llama_lacks() -> None:
-    assert small_config(norm="layer", qk_norm=True, logit_soft_cap=2).hub_differences() == (
-        "norm=layer",
-        "qk_norm=true",
-        "logit_soft_cap=2.0",
-    )
-    assert all(small_config(**choice).hub_differences() == () for choice in LLAMA.values())
-    assert all(small_config(**choice).hub_differences() for choice in OWN.values())
 
 
 def test_dropout_drops_its_share_in_training_and_nothing_in_evaluation() -> None:

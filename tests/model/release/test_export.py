@@ -104,14 +104,14 @@ def test_bfloat16_halves_the_weights_and_loads_as_float32(model_dir: Path, token
 
 @pytest.fixture(scope="module")
 def own(chat_format: ChatFormat, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a model that is not a Llama."""
+    """The directory of a model that no class of transformers computes."""
     folder = tmp_path_factory.mktemp("own")
     shape = DecoderConfig(width=32, layers=2, heads=4, context=64, attention="latent", norm="layer", logit_soft_cap=20, initial_std=0.3)
     save_model(Decoder(shape, chat_format.tokenizer.get_vocab_size(), seed=5), folder)
     return folder
 
 
-def test_a_model_that_is_not_a_llama_is_exported_for_folio_alone_and_its_card_says_so(
+def test_a_model_that_no_class_computes_is_exported_for_folio_alone_and_its_card_says_so(
     own: Path, tokenizer_dir: Path, tmp_path: Path
 ) -> None:
     quantize(own, tmp_path / "int8", Int8Config())
@@ -121,18 +121,35 @@ def test_a_model_that_is_not_a_llama_is_exported_for_folio_alone_and_its_card_sa
         chat = ChatModel.open(directory)
         assert chat.model.config.attention == "latent" and isinstance("".join(chat.say("Who?", SamplingConfig(max_new_tokens=6))), str)
     card = (tmp_path / "out" / "README.md").read_text()
-    assert "Only folio opens this model" in card and "attention=latent, norm=layer, logit\\_soft\\_cap=20.0" in card
+    assert "Only folio opens this model" in card and "lacks attention=latent, logit\\_soft\\_cap=20.0" in card
     assert "library_name: transformers" not in card and "AutoModelForCausalLM" not in card
+
+
+def test_a_model_whose_class_holds_other_numbers_is_released_to_rounding(
+    chat_format: ChatFormat, tokenizer_dir: Path, tmp_path: Path
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    shape = DecoderConfig(width=32, layers=2, heads=4, context=64, logit_soft_cap=20, attention_soft_cap=3, initial_std=0.3)
+    decoder = Decoder(shape, chat_format.tokenizer.get_vocab_size(), seed=5).eval()
+    save_model(decoder, tmp_path / "model")
+    quantize(tmp_path / "model", tmp_path / "int8", Int8Config())
+    release = tmp_path / "out"
+    metrics = export(tmp_path / "model", tokenizer_dir, release, ExportConfig(), CARD, variants={"int8": tmp_path / "int8"})
+    assert 0 < metrics["logits_difference"] < 1e-4
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(release).eval()
+    rows = torch.arange(40)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(decoder.logits({"tokens": rows}), theirs(rows).logits, rtol=1e-5, atol=1e-5)
+    assert "In `transformers` it is a VaultGemmaForCausalLM" in (release / "README.md").read_text()
+    assert ChatModel.open(release / "int8").model.config == shape
 
 
 def test_a_format_that_does_not_suit_the_model_is_refused_with_the_reason(
     own: Path, model_dir: Path, tokenizer_dir: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        ModelError, match=r"is not a Hugging Face Llama: attention=latent, norm=layer, logit_soft_cap=20.0; .* format: folio"
-    ):
+    with pytest.raises(ModelError, match=r"StableLmForCausalLM lacks attention=latent, logit_soft_cap=20.0; .* format: folio"):
         export(own, tokenizer_dir, tmp_path / "out", ExportConfig(), CARD)
-    with pytest.raises(ModelError, match=r"is a Hugging Face Llama, .* format: huggingface"):
+    with pytest.raises(ModelError, match=r"is a LlamaForCausalLM, .* format: huggingface"):
         export(model_dir, tokenizer_dir, tmp_path / "out", ExportConfig(format="folio"), CARD)
     assert not (tmp_path / "out").exists()
 

@@ -93,7 +93,7 @@ def test_matrices_of_every_kind_are_quantized_by_their_role(saved: Path, tmp_pat
 
 def test_a_release_computes_the_same_logits_and_its_card_says_how_to_use_it(saved: Path, tokenizer_dir: Path, tmp_path: Path) -> None:
     quantize(saved, tmp_path / "small", Int8Config(kind="int8"))
-    with pytest.raises(ValueError, match=rf"is not a Hugging Face Llama: kind={saved.name}; export it with format: folio"):
+    with pytest.raises(ValueError, match=rf"none computes kind={saved.name}; export it with format: folio"):
         export(saved, tokenizer_dir, tmp_path / "refused", ExportConfig(), CARD)
     release = tmp_path / "release"
     metrics = export(saved, tokenizer_dir, release, ExportConfig(format="folio"), CARD, variants={"int8": tmp_path / "small"})

@@ -1,4 +1,4 @@
-"""Starting from a model, folio's or a Hugging Face Llama: only with the recipe's shape and the shards' tokenizer."""
+"""Starting from a model, folio's or one in Hugging Face's format: only with the recipe's shape and the shards' tokenizer."""
 
 from __future__ import annotations
 

@@ -1,0 +1,151 @@
+"""What every class of transformers says of itself: which decoders it computes, and how it writes their settings and weights.
+
+Cheap to import (no torch), since a recipe is checked against it at start-up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from model.layers.config import GATED
+from model.networks.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.networks.decoder_config import DecoderConfig
+
+BOTH = (False, True)
+PLAIN = ("relu", "gelu", "silu")
+# What a setting may be where a class says nothing of its own: a Llama without biases.
+USUAL: Mapping[str, tuple[object, ...]] = {
+    "attention": ("grouped",),
+    "pattern": ("full",),
+    "positions": ("rope",),
+    "norm": ("rms",),
+    "norm_place": ("pre",),
+    "activation": GATED,
+    "qk_norm": (False,),
+    "attention_bias": (False,),
+    "feed_forward_bias": (False,),
+    "attention_soft_cap": (0.0,),
+    "logit_soft_cap": (0.0,),
+}
+
+
+class HubClass:
+    """A class of transformers. Subclasses fill the tables; what no table can say they say in a method.
+
+    `decoder(fields(c)) == c` for every config c without differences, and `from_hub(to_hub(weights))` gives the weights: bit by bit if
+    EXACT, else to rounding.
+    """
+
+    NAME: ClassVar[str]
+    MODEL_TYPE: ClassVar[str]
+    EXACT: ClassVar[bool] = True
+    COMPUTES: ClassVar[Mapping[str, tuple[object, ...]]] = {}  # of each setting, the values it computes, where they are not the usual
+    FIELDS: ClassVar[Mapping[str, str]] = {}  # its fields that hold a setting as it is
+    DEFAULTS: ClassVar[Mapping[str, object]] = {}  # what its fields mean where a file leaves them out
+    ALWAYS: ClassVar[Mapping[str, object]] = {}  # its fields that have one value for every decoder
+    ACTIVATION: ClassVar[str] = "hidden_act"
+    ACTIVATIONS: ClassVar[Mapping[str, str]] = {"silu": "swiglu", "gelu": "geglu"}
+    DROPOUTS: ClassVar[tuple[str, ...]] = ("resid_pdrop", "embd_pdrop", "attention_dropout")  # the first is read back
+
+    def differences(self, config: DecoderConfig) -> tuple[str, ...]:
+        """Return each setting, as key=value, that this class does not compute; empty: it computes the same logits."""
+        allowed = {**USUAL, **self.COMPUTES}
+        chosen: dict[str, Any] = {name: getattr(config, name) for name in allowed}
+        differing = [f"{name}={shown(value)}" for name, value in chosen.items() if value not in allowed[name]]
+        if config.inputs:
+            differing.append(f"inputs={json.dumps([reads.kind for reads in config.inputs])}")
+        return (*differing, *self.more_differences(config))
+
+    def more_differences(self, config: DecoderConfig) -> Iterator[str]:
+        """Yield differences that depend on several settings; by default none."""
+        yield from ()
+
+    def fields(self, config: DecoderConfig, vocab_size: int) -> dict[str, Any]:
+        """Return config.json of a decoder without differences; raise ModelError for any other."""
+        if differences := self.differences(config):
+            raise ModelError(f"not expressible as {self.NAME}, which does not compute {', '.join(differences)}")
+        activation = next(theirs for theirs, ours in self.ACTIVATIONS.items() if ours == config.activation)
+        return {
+            "architectures": [self.NAME],
+            "model_type": self.MODEL_TYPE,
+            "vocab_size": vocab_size,
+            **{theirs: getattr(config, ours) for theirs, ours in self.FIELDS.items()},
+            "tie_word_embeddings": config.tied_embeddings,
+            self.ACTIVATION: activation,
+            **({name: config.dropout for name in self.DROPOUTS} if config.dropout else dict.fromkeys(self.DROPOUTS, 0.0)),
+            **self.ALWAYS,
+            **self.more_fields(config),
+            # Some classes have ids of their own that a small vocabulary lacks; whoever knows the tokenizer writes the real ones over these.
+            **dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id")),
+            "torch_dtype": "float32",
+        }
+
+    def more_fields(self, config: DecoderConfig) -> dict[str, Any]:
+        """Return the fields that no table gives; by default none."""
+        return {}
+
+    def decoder(self, fields: Mapping[str, Any], where: object) -> DecoderConfig:
+        """Return the decoder that config.json describes.
+
+        Raise ModelError, naming `where`, for a field that a decoder does not compute, and KeyError for one that is missing.
+        """
+        from model.networks.decoder_config import DecoderConfig
+
+        known = {**self.DEFAULTS, **{name: value for name, value in fields.items() if value is not None or name not in self.DEFAULTS}}
+        for name, value in self.ALWAYS.items():
+            require_one_of(where, name, known.get(name), (value,))
+        activation = known[self.ACTIVATION]
+        require_one_of(where, self.ACTIVATION, activation, tuple(self.ACTIVATIONS))
+        settings = {ours: known[theirs] for theirs, ours in self.FIELDS.items()}
+        settings |= {"tied_embeddings": known["tie_word_embeddings"], "activation": self.ACTIVATIONS[activation]}
+        return DecoderConfig(**settings, dropout=known.get(self.DROPOUTS[0]) or 0.0, **self.more_settings(known, where))
+
+    def more_settings(self, fields: Mapping[str, Any], where: object) -> dict[str, Any]:
+        """Return the settings that no table gives; by default none. ModelError for what a decoder does not compute."""
+        return {}
+
+    def to_hub(self, tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
+        """Return a decoder's tensors under the names, and in the form, of this class; by default they are the same."""
+        return dict(tensors)
+
+    def from_hub(self, tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
+        """Return tensors of this class as a decoder's; ModelError if they hold what a decoder of this config has no place for."""
+        return dict(tensors)
+
+
+@dataclass(frozen=True)
+class HubForm:
+    """A decoder in the form of a class of transformers that computes it."""
+
+    hub: HubClass
+    config: DecoderConfig
+
+    def fields(self, vocab_size: int) -> dict[str, Any]:
+        """Return config.json."""
+        return self.hub.fields(self.config, vocab_size)
+
+    def to_hub(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the decoder's tensors as the class has them."""
+        return self.hub.to_hub(tensors, self.config)
+
+    def from_hub(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the class's tensors as the decoder has them."""
+        return self.hub.from_hub(tensors, self.config)
+
+
+def require_one_of(where: object, name: str, value: object, supported: tuple[object, ...]) -> None:
+    """Raise ModelError unless a field has a value that a decoder computes."""
+    if value not in supported:
+        raise ModelError(f"{where}: {name} is {value!r}; this decoder computes only {' or '.join(repr(one) for one in supported)}")
+
+
+def shown(value: object) -> str:
+    """Return a value as a recipe spells it."""
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,40 @@
+"""Which class of transformers computes a decoder. The first that does is taken; nothing else asks which it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from model.networks.hub.arcee import Arcee
+from model.networks.hub.deepseek import DeepseekV3
+from model.networks.hub.gpt2 import GPT2
+from model.networks.hub.llama import Llama
+from model.networks.hub.mistral import Mistral
+from model.networks.hub.opt import Opt
+from model.networks.hub.protocol import HubClass, HubForm
+from model.networks.hub.qwen3 import Qwen3
+from model.networks.hub.smollm3 import SmolLM3
+from model.networks.hub.stablelm import StableLm
+from model.networks.hub.starcoder2 import Starcoder2
+from model.networks.hub.vaultgemma import VaultGemma
+
+if TYPE_CHECKING:
+    from model.networks.decoder_config import DecoderConfig
+
+CLASSES: tuple[HubClass, ...] = (
+    Llama(), Qwen3(), Mistral(), SmolLM3(), Arcee(), StableLm(), Starcoder2(), GPT2(), Opt(), DeepseekV3(), VaultGemma(),
+)  # fmt: skip
+BY_MODEL_TYPE: dict[str, HubClass] = {one.MODEL_TYPE: one for one in CLASSES}
+
+
+def form_of(config: DecoderConfig) -> HubForm | None:
+    """Return the decoder in the form of the class of transformers that computes it, None if there is none."""
+    return next((HubForm(one, config) for one in CLASSES if not one.differences(config)), None)
+
+
+def refusal(config: DecoderConfig) -> str:
+    """Return which settings keep the nearest classes from computing this decoder; empty if one computes it."""
+    lacking = {one.NAME: one.differences(config) for one in CLASSES}
+    fewest = min(len(differences) for differences in lacking.values())
+    if not fewest:
+        return ""
+    return "; ".join(f"{name} lacks {', '.join(each)}" for name, each in lacking.items() if len(each) == fewest)

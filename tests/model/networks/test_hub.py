@@ -1,0 +1,204 @@
+"""Decoders in Hugging Face's format: the class is chosen by what the decoder computes, and computes the same logits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, get_args
+
+import pytest
+import torch
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from flows.recipe.unused_keys import unused_keys
+from model.networks.decoder import Decoder
+from model.networks.decoder_config import DecoderConfig
+from model.networks.directory import ModelError, load_model, read_config, save_model
+from model.networks.hub.protocol import USUAL, HubClass, HubForm
+from model.networks.hub.registry import CLASSES
+from tests.model.networks.decoders import VOCABULARY, small_config, spread_decoder, tokens
+
+transformers = pytest.importorskip("transformers")
+EVERY_CLASS = pytest.mark.parametrize("hub", CLASSES, ids=[one.MODEL_TYPE for one in CLASSES])
+LATENT = {"latent_width": 16, "latent_rope_width": 8}
+CHOICES: dict[str, dict[str, Any]] = {
+    "LlamaForCausalLM": {},
+    "Qwen3ForCausalLM": {"qk_norm": True, "head_width": 12, "tied_embeddings": False},
+    "MistralForCausalLM": {"pattern": "sliding", "window": 5},
+    "SmolLM3ForCausalLM": {"positions": "none", "attention_bias": True},
+    "ArceeForCausalLM": {"activation": "gelu"},
+    "StableLmForCausalLM": {"norm": "layer"},
+    "Starcoder2ForCausalLM": {"norm": "layer", "activation": "gelu", "attention_bias": True},
+    "GPT2LMHeadModel": {"norm": "layer", "activation": "gelu", "positions": "learned", "kv_heads": 4},
+    "OPTForCausalLM": {"norm": "layer", "norm_place": "post", "activation": "relu", "positions": "learned", "kv_heads": 4},
+    "DeepseekV3ForCausalLM": {"attention": "latent", **LATENT, "norm_epsilon": 1e-6},
+    "VaultGemmaForCausalLM": {"attention_soft_cap": 2.0, "logit_soft_cap": 3.0},
+}
+
+
+def of(config: DecoderConfig) -> HubForm:
+    form = config.hub_form()
+    assert form is not None
+    return form
+
+
+def write(decoder: Decoder, directory: Path) -> None:
+    """Write a decoder as the class that computes it, also where that changes its numbers."""
+    from safetensors.torch import save_file
+
+    form = of(decoder.config)
+    directory.mkdir(exist_ok=True)
+    tensors = {name: tensor.contiguous() for name, tensor in form.to_hub(decoder.state_dict()).items()}
+    save_file(tensors, directory / "model.safetensors", metadata={"format": "pt"})
+    (directory / "config.json").write_text(json.dumps(form.fields(VOCABULARY)))
+
+
+def assert_same_there_and_back(config: DecoderConfig) -> None:
+    """Assert equal logits in transformers, and here when read back from what it saves, with the same config."""
+    decoder, rows = spread_decoder(config), tokens(2, config.context)
+    with TemporaryDirectory() as folder, torch.no_grad():
+        write(decoder, Path(folder) / "ours")
+        theirs = transformers.AutoModelForCausalLM.from_pretrained(Path(folder) / "ours", dtype=torch.float32).eval()
+        assert type(theirs).__name__ == of(config).hub.NAME
+        ours, reference = decoder.logits({"tokens": rows}), theirs(rows).logits
+        assert ours.std() > 0.2, "logits this small would agree whatever is computed"
+        torch.testing.assert_close(reference, ours, atol=1e-5 * max(1.0, float(ours.std())), rtol=1e-5)
+        theirs.save_pretrained(Path(folder) / "theirs")
+        assert read_config(Path(folder) / "theirs") == (config, VOCABULARY)
+        back = load_model(Path(folder) / "theirs").logits({"tokens": rows})
+        torch.testing.assert_close(back, ours, atol=1e-5 * max(1.0, float(ours.std())), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "choice"), CHOICES.items(), ids=CHOICES.keys())
+def test_each_class_is_chosen_by_what_the_decoder_computes_and_computes_the_same(name: str, choice: dict[str, Any]) -> None:
+    config = small_config(**choice)
+    assert name == of(config).hub.NAME and config.hub_refusal() == ""
+    assert_same_there_and_back(config)
+
+
+@st.composite
+def configs(draw: st.DrawFn, hub: HubClass | None = None) -> DecoderConfig:
+    """Draw a decoder that a recipe accepts: one whose settings the class computes, or any."""
+    allowed = {**USUAL, **hub.COMPUTES} if hub is not None else {}
+
+    def one(name: str, values: tuple[object, ...]) -> Any:
+        given = allowed.get(name, values)
+        return draw(st.sampled_from(tuple(value for value in values if value in given) or tuple(given)))
+
+    heads = draw(st.sampled_from((2, 4)))
+    options = {
+        name: one(name, get_args(field.annotation))
+        for name, field in DecoderConfig.model_fields.items()
+        if name != "kind" and get_args(field.annotation) and name not in ("inputs",)
+    }
+    switches = {
+        name: one(name, (False, True)) for name, field in DecoderConfig.model_fields.items() if field.annotation is bool
+    }  # fmt: skip
+    numbers = {
+        "heads": heads,
+        "kv_heads": draw(st.sampled_from([count for count in (1, 2, 4) if heads % count == 0])),
+        "width": one("width", (32, 36, 48)),
+        "head_width": one("head_width", (0, 6, 12)),
+        "layers": draw(st.integers(1, 2)),
+        "feed_forward": draw(st.sampled_from((24, 40))),
+        "norm_epsilon": one("norm_epsilon", (1e-5, 1e-6, 1e-3)),
+        "dropout": draw(st.sampled_from((0.0, 0.25))),
+        "rope_theta": draw(st.sampled_from((50.0, 10_000.0))),
+        "rope_original_context": draw(st.sampled_from((0, 16))),
+        "window": draw(st.integers(1, 31)),
+        "attention_soft_cap": one("attention_soft_cap", (0.0, 1.5)),
+        "logit_soft_cap": one("logit_soft_cap", (0.0, 2.0)),
+        **LATENT,
+    }
+    if hub is not None and hub.MODEL_TYPE in ("gpt2", "opt"):
+        numbers["kv_heads"] = heads
+    try:
+        config = small_config(**options, **switches, **numbers)
+        while unused := {sentence.partition("=")[0] for sentence in unused_keys(config)}:
+            config = small_config(**{name: value for name, value in config if name not in unused})
+        return config
+    except ValidationError:
+        assume(False)
+        raise
+
+
+@EVERY_CLASS
+@pytest.mark.parametrize("examples", [4, pytest.param(60, marks=pytest.mark.slow)])
+def test_every_decoder_of_a_class_computes_the_same_logits_there(hub: HubClass, examples: int) -> None:
+    @settings(max_examples=examples, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @given(configs(hub))
+    def law(config: DecoderConfig) -> None:
+        assume(config.hub_form() is not None)
+        assert_same_there_and_back(config)
+
+    law()
+
+
+@settings(max_examples=200, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(configs())
+def test_a_decoder_has_a_class_or_is_told_which_of_its_settings_each_nearest_one_lacks(config: DecoderConfig) -> None:
+    form, refusal = config.hub_form(), config.hub_refusal()
+    assert (form is None) == bool(refusal)
+    for sentence in filter(None, refusal.split("; ")):
+        name, _, lacking = sentence.partition(" lacks ")
+        assert name in CHOICES and lacking
+        for setting in lacking.replace(" with ", ", ").split(", "):
+            key, _, value = setting.partition("=")
+            assert str(getattr(config, key)).lower() == value.lower()
+
+
+def test_a_decoder_that_no_class_computes_is_told_why_by_the_nearest() -> None:
+    assert small_config(qk_norm=True, logit_soft_cap=15).hub_refusal() == (
+        "Qwen3ForCausalLM lacks logit_soft_cap=15.0; VaultGemmaForCausalLM lacks qk_norm=true"
+    )
+    grouped = small_config(norm="layer", positions="learned", activation="gelu")
+    assert "GPT2LMHeadModel lacks kv_heads=2 with heads=4" in grouped.hub_refusal()
+
+
+@pytest.mark.parametrize("choice", [{"positions": "alibi"}, {"positions": "relative"}, {"norm": "batch"}], ids=str)
+def test_transformers_refuses_a_decoder_that_none_of_its_classes_computes(choice: dict[str, Any], tmp_path: Path) -> None:
+    save_model(spread_decoder(small_config(**choice)), tmp_path)
+    with pytest.raises(ValueError, match="folio"):
+        transformers.AutoModelForCausalLM.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "choice"), CHOICES.items(), ids=CHOICES.keys())
+def test_a_directory_of_ours_gives_its_weights_back_bit_by_bit(name: str, choice: dict[str, Any], tmp_path: Path) -> None:
+    decoder = spread_decoder(small_config(**choice))
+    save_model(decoder, tmp_path)
+    back = load_model(tmp_path).state_dict()
+    assert all(torch.equal(tensor, back[parameter]) for parameter, tensor in decoder.state_dict().items())
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == (
+        "folio" if name.startswith("Vault") else of(decoder.config).hub.MODEL_TYPE
+    )
+
+
+@pytest.mark.parametrize(
+    ("choice", "fields", "message"),
+    [
+        ({}, {"rope_parameters": {"rope_type": "dynamic", "rope_theta": 10.0, "factor": 2.0}}, "rope_type is 'dynamic'"),
+        ({}, {"rope_parameters": {"rope_theta": 10.0, "partial_rotary_factor": 0.5}}, "partial_rotary_factor is 0.5"),
+        ({}, {"model_type": "bloom"}, "model_type is 'bloom'"),
+        ({}, {"hidden_act": "relu2"}, "hidden_act is 'relu2'"),
+        (CHOICES["GPT2LMHeadModel"], {"activation_function": "gelu_new"}, "activation_function is 'gelu_new'"),
+        (CHOICES["Qwen3ForCausalLM"], {"layer_types": ["full_attention", "sliding_attention"]}, "layer_types is"),
+        (CHOICES["SmolLM3ForCausalLM"], {"no_rope_layers": [1, 0]}, "no_rope_layers is"),
+        (CHOICES["Starcoder2ForCausalLM"], {"attention_bias": False}, "_proj.bias is not zero"),
+    ],
+)  # fmt: skip
+def test_what_a_decoder_does_not_compute_is_refused_with_its_value(
+    choice: dict[str, Any], fields: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    save_model(spread_decoder(small_config(**choice)), tmp_path, extra=fields)
+    with pytest.raises(ModelError, match=message.replace(".", r"\.")):
+        load_model(tmp_path)
+
+
+def test_heads_may_have_any_width_and_one_way_to_say_the_usual_one() -> None:
+    assert small_config(head_width=8) == small_config() and small_config(head_width=12).head_dim == 12
+    assert small_config(width=36, heads=8, head_width=6).head_dim == 6
+    with pytest.raises(ValueError, match="head_width=5 and positions=rope"):
+        small_config(head_width=5)
