@@ -20,6 +20,7 @@ from flows.cli.views.size_table import size_table
 from flows.recipe.initialize import BYTES_PER_TOKEN, estimate_text
 from flows.recipe.loading import load, recipe_argument
 from flows.recipe.schema import Recipe
+from model.hardware.devices import find_device
 from model.planning.machine import Machine, machine_for
 from model.planning.proposal import Proposal, SizedJob, Text, described_job, propose
 from model.training.job import Job
@@ -58,6 +59,8 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
             f"--params {request.parameters:g} decides the size, so --budget-hours {request.hours:g} would do nothing; leave one of them out"
         )
     workers = request.devices or recipe.resources.training.parallel.workers
+    offered = None if request.device in ("here", "cpu") else find_device(request.device).peaks
+    recipe = recipe.model_copy(update={"pretrain": recipe.pretrain.resolved(offered)})
     machine = machine_for(request.device, workers, recipe.pretrain.precision.kind)
     text = corpus_text(recipe, request.text_bytes, recipe_argument(name))
     present = present_job(recipe, workers)

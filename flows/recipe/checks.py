@@ -108,7 +108,7 @@ def _training(recipe: Recipe) -> Iterator[str]:
 def _peak(section: str, train: TrainConfig, named: str) -> Iterator[str]:
     """A device that MFU is relative to, and a number type that it does not have."""
     if named not in ("auto", "measured"):
-        device, precision = find_device(named), train.precision.kind
+        device, precision = find_device(named), train.resolved(find_device(named).peaks).precision.kind
         if precision not in device.peaks:
             yield (
                 f"resources.training.mfu_peak={named} has no peak for {section}precision={precision}; it has {', '.join(device.peaks)}; "

@@ -174,11 +174,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     @property
     def pretraining(self) -> Pretraining:
         """The pretraining stage's config."""
-        return Pretraining(model=self.model, train=self.pretrain, seed=self.seed)
+        return Pretraining(model=self.model, train=self.pretrain.resolved(), seed=self.seed)
 
     def tuning_by(self, step: TuningStep) -> Tuning:
         """Return the config of the stage that tunes by `step`."""
-        return Tuning(train=step, seed=self.seed)
+        return Tuning(train=step.resolved(), seed=self.seed)
 
     @property
     def exporting(self) -> Exporting:
@@ -191,7 +191,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             card=self.card.completed(self.name, self.description),
             training=tuple(
                 TrainingFact(title=step.title, length=step.length, learning_rate=step.learning_rate, precision=step.precision.kind)
-                for step in (self.pretrain, *self.tuning)
+                for step in (step.resolved() for step in (self.pretrain, *self.tuning))
             ),
         )
 

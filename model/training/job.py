@@ -45,6 +45,8 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     def _sections_fit(self) -> Job:
         if problems := list(incompatibilities(self.network, self.train, self.resources)):
             raise ValueError("; ".join(problems))
+        if self.train.resolved() != self.train:
+            raise ValueError(f"precision={self.train.precision.kind} is for a recipe; give a job what it comes to: train.resolved()")
         if missing := [name for name in self.train.INPUTS if getattr(self, name) is None]:
             raise ValueError(f"{missing[0]} is missing: kind={self.train.kind} learns from {' and '.join(self.train.INPUTS)}")
         unread = {"train_shards", "val_shards", "questions", "tokenizer"}.difference(self.train.INPUTS)

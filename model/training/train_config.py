@@ -7,8 +7,8 @@ schedule or precision does not have is refused (`flat_keys`), a key that does no
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -79,7 +79,8 @@ class TrainConfig(TrainingLength):
     clip: float = Field(1.0, ge=0, description="largest gradient norm; larger gradients are scaled down; 0: no limit")
     precision: PrecisionConfig = Field(
         Fp32Config(),
-        description="type of matrix products; everything else stays fp32, the saved model too; fp8 within blocks, on cards that support it",
+        description="type of matrix products; everything else stays fp32, the saved model too; auto: bf16 where the machine that plans the "
+        "run multiplies in it, else fp32; fp8 within blocks, on cards that support it",
     )
     ema_decay: float = Field(
         0.0, ge=0, lt=1, description="decay rate of the moving average of weights, which is then validated and saved; 0: no average"
@@ -127,6 +128,11 @@ class TrainConfig(TrainingLength):
     def length(self) -> TrainingLength:
         """What of these settings decides how long training lasts."""
         return TrainingLength.model_validate(self, from_attributes=True)
+
+    def resolved(self, offered: Collection[str] | None = None) -> Self:
+        """Return these settings as training takes them: `precision` is what it comes to with the `offered` types; None: on this machine."""
+        precision = self.precision.resolved(offered)
+        return self if precision == self.precision else self.model_copy(update={"precision": precision})
 
     @abstractmethod
     def build_objective(self) -> Objective:

@@ -45,7 +45,9 @@ def _summary(results: Results, position: str, title: str) -> str:
     metrics, cost = results.metrics(position), results.artifacts[position].cost
     speed = f" at {count(metrics['tokens_per_second'])} tokens a second" if metrics.get("tokens_per_second") else ""
     ended = f", and ended at a validation loss of {number(metrics['val_loss'])}" if "val_loss" in metrics else ""
-    return f"{title} took {plural(metrics.get('steps', 0), 'step')} and {seconds(cost.wall_seconds)}{speed}{ended}."
+    precision = results.artifacts[position].config.get("train", {}).get("precision", {}).get("kind", "")
+    products = f", with matrix products in {precision}" if precision else ""
+    return f"{title} took {plural(metrics.get('steps', 0), 'step')} and {seconds(cost.wall_seconds)}{speed}{products}{ended}."
 
 
 def _curves(results: Results, position: str, title: str, first: bool) -> list[Figure]:

@@ -40,7 +40,7 @@ def plan(
     Example: `folio plan universe --set clean.ocr=false`
     """
     from flows.cli.disk_space import space_line
-    from flows.cli.planning import plan_recipe, stages_to_refresh
+    from flows.cli.planning import plan_recipe, precision_line, stages_to_refresh
     from flows.cli.preflight import require_machine
     from flows.cli.views.plan_table import plan_table
 
@@ -51,7 +51,8 @@ def plan(
     if as_json:
         print(json.dumps({"stages": [d.row() for d in plan.decisions], "estimate": estimate.row(), "stopped": plan.stopped}, indent=1))
     else:
-        print("\n".join(filter(None, (plan_table(plan.decisions, plan.stopped, estimate), space_line(plan, estimate.written)))))
+        parts = plan_table(plan.decisions, plan.stopped, estimate), precision_line(plan.recipe), space_line(plan, estimate.written)
+        print("\n".join(filter(None, parts)))
 
 
 @run_app.command(rich_help_panel="Make a model")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import BaseModel, Field
@@ -30,6 +31,10 @@ class PrecisionBase(BaseModel, frozen=True, extra="forbid"):
     def loss_scaling(self) -> tuple[float, int] | None:
         """The initial factor on the loss, and the good updates after which it doubles; None: the loss is not scaled."""
         return None
+
+    def resolved(self, offered: Collection[str] | None = None) -> PrecisionBase:
+        """Return the kind that training computes in on a device with the `offered` number types; None: on this machine."""
+        return self
 
     def prepare(self, network: Network) -> None:
         """Change the layers of a network that compute in other ways than autocast; raise JobError if this machine can't."""
