@@ -1,4 +1,4 @@
-"""Splits -> tokenizer -> packed rows -> pretrained model -> gate."""
+"""Splits -> tokenizer -> packed rows -> baselines, pretrained model -> gate."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
+from tasks.base.baseline import baseline
 from tasks.base.pack import pack
 from tasks.base.pretrain import pretrain
 from tasks.base.tokenizer import tokenizer
@@ -19,15 +20,19 @@ class Base(NamedTuple):
 
     tokenizer: StageOutput
     packed: StageOutput
+    compared: StageOutput
     model: StageOutput
+    measured: StageOutput
 
 
 def base(recipe: Recipe, corpus: Corpus) -> Base:
-    """Fit the tokenizer, pack, pretrain, evaluate; stop the flow unless the gate passes."""
+    """Fit the tokenizer, pack, compute baselines, pretrain, evaluate; stop the flow unless the gate passes."""
     fitted = tokenizer(recipe.tokenizer, train=corpus.splits.part("train.parquet"))
     conversations = corpus.examples.part("instructions_train.jsonl")
     packed = pack(recipe.pack, splits=corpus.splits, tokenizer=fitted, conversations=conversations)
+    compared = baseline(recipe.baseline, packed=packed, splits=corpus.splits, examples=corpus.examples)
     model = pretrain(recipe.pretraining, shards=packed)
     measured = evaluate.at("base")(recipe.evaluate.base, model=model, tokenizer=fitted, packed=packed, examples=corpus.examples)
-    require(gate.at("base")(recipe.gates.base, base=measured, pack=packed.part("accounting")), recipe.gates.base)
-    return Base(fitted, packed, model)
+    verdict = gate.at("base")(recipe.gates.base, base=measured, baseline=compared, pack=packed.part("accounting"))
+    require(verdict, recipe.gates.base)
+    return Base(fitted, packed, compared, model, measured)

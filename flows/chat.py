@@ -38,7 +38,7 @@ def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
         if number < len(recipe.tuning):
             evaluate.at(step.name)(recipe.evaluate.chat, model=model, **around)
     measured = evaluate.at("chat")(recipe.evaluate.chat, model=model, **around)
-    verdict = gate.at("chat")(recipe.gates.chat, chat=measured)
+    verdict = gate.at("chat")(recipe.gates.chat, chat=measured, base=base.measured, baseline=base.compared)
     require(verdict, recipe.gates.chat)
     return Chat(model, measured, verdict)
 

@@ -36,13 +36,18 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         **variants,
         tokenizer=base.tokenizer,
         measured=chat.measured.part("metrics.json"),
+        measured_base=base.measured.part("metrics.json"),
+        baseline=base.compared.part("metrics.json"),
+        history=base.model.part("history.jsonl"),
         verdict=chat.verdict.part("verdict.json"),
         funnel=corpus.audit.part("funnel.json"),
     )
     measured_on = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
     full = evaluate.at("release")(recipe.evaluate.release, model=exported, **measured_on)
     small = {name: evaluate.at(name)(recipe.evaluate.release, model=variant, **measured_on) for name, variant in variants.items()}
-    verdict = gate.at("release")(recipe.gates.release, release=full, **small)
+    verdict = gate.at("release")(
+        recipe.gates.release, release=full, **small, chat=chat.measured, base=base.measured, baseline=base.compared
+    )
     require(verdict, recipe.gates.release)
     register(recipe.register_as, exported, verdict)
     return Release(exported, variants)

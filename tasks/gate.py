@@ -29,9 +29,12 @@ class GateFailed(RuntimeError):
 
 @stage(judges=True, hooks=(LineageHook(holds_nothing, is_gate=True), ReportHook(GATES)))
 def gate(config: GateConfig, work: Workspace, **measured: Path) -> Metrics:
-    """metrics.json of each input, named `<input>.<metric>` -> verdict.json, verdict.txt, verdict.md."""
+    """metrics.json and units.npz of each input, named `<input>.<metric>` -> verdict.json, verdict.txt, verdict.md."""
+    from model.evaluation.units import read_units
+
     metrics = {f"{name}.{m}": v for name, path in measured.items() for m, v in json.loads((path / "metrics.json").read_text()).items()}
-    verdicts = judge(metrics, config.bounds)
+    units = {f"{name}.{metric}": found for name, path in measured.items() for metric, found in read_units(path).items()}
+    verdicts = judge(metrics, config.bounds, units=units, confidence=config.confidence)
     (work.output / "verdict.txt").write_text(as_text(verdicts))
     (work.output / "verdict.md").write_text(as_markdown(verdicts))
     cells = [dict(zip(HEADER, row, strict=True)) for row in rows(verdicts)]

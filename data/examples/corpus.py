@@ -181,7 +181,8 @@ def _add_rows(lines: dict[str, list[dict[str, Any]]], group: str, exchange: Exch
     if exchange.topic == "continue":
         others = {text: book for text, book in continuations.items() if text != exchange.answer}
         answers, books = [*answers, *others], [*books, *others.values()]
-    question = {"question": exchange.question, "answers": answers, "fact": exchange.fact, "books": sorted(set(books))}
+    offered = {"choices": sorted(exchange.choices)} if exchange.choices else {}
+    question = {"question": exchange.question, "answers": answers, **offered, "fact": exchange.fact, "books": sorted(set(books))}
     if group == "heldout":
         if exchange.checkable:
             lines["questions_heldout"].append(question)

@@ -16,6 +16,7 @@ class Exchange:
 
     `candidates`: more bad answers of the same kind, whose words are from the same book.
     `book`: the document that it asks about; `wrong_book`: the document that the wrong answer is from, if another.
+    `choices`: the answers that the question offers; none if it offers none.
     """
 
     topic: str
@@ -27,6 +28,7 @@ class Exchange:
     book: str
     wrong_book: str = ""
     candidates: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
 
     def messages(self) -> list[dict[str, str]]:
         """Return the question as a conversation."""
@@ -49,21 +51,21 @@ def which_book(passage: Passage, other_title: str, *, swap: bool) -> Exchange:
     right, wrong = short_title(passage.title), short_title(other_title)
     text = f"{passage.first} {passage.second}" if passage.halves else passage.first
     question = f"Which book is this from? {text} {_choice(right, wrong, swap=swap)}"
-    return Exchange("which_book", question, right, wrong, passage.fact, True, passage.book)
+    return Exchange("which_book", question, right, wrong, passage.fact, True, passage.book, choices=(right, wrong))
 
 
 def who_says(passage: Passage, *, swap: bool) -> Exchange:
     """Ask which of the two speakers says the first part."""
-    names = _choice(passage.first_speaker, passage.second_speaker, swap=swap)
-    question = f"Who says this? {passage.first} {names}"
-    return Exchange("who_says", question, passage.first_speaker, passage.second_speaker, passage.fact, True, passage.book)
+    choices = passage.first_speaker, passage.second_speaker
+    question = f"Who says this? {passage.first} {_choice(*choices, swap=swap)}"
+    return Exchange("who_says", question, *choices, passage.fact, True, passage.book, choices=choices)
 
 
 def who_is_next(passage: Passage, other_speaker: str, *, swap: bool) -> Exchange:
     """Ask who speaks after the first part. The wrong answer is another speaker of the play."""
-    names = _choice(passage.second_speaker, other_speaker, swap=swap)
-    question = f"Who speaks next? {passage.first_speaker}: {passage.first} {names}"
-    return Exchange("who_is_next", question, passage.second_speaker, other_speaker, passage.fact, True, passage.book)
+    choices = passage.second_speaker, other_speaker
+    question = f"Who speaks next? {passage.first_speaker}: {passage.first} {_choice(*choices, swap=swap)}"
+    return Exchange("who_is_next", question, *choices, passage.fact, True, passage.book, choices=choices)
 
 
 def _choice(right: str, wrong: str, *, swap: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,11 @@ class ShardMetadata:
     unknown_bytes: int = 0
     sources: tuple[SourceRows, ...] = ()
     tables: tuple[ShardFile, ...] = ()
+
+    @property
+    def unknown_bits(self) -> float:
+        """Bits for each byte of text that the tokenizer's losses cost: each byte that it lost, and an end mark, is one of 257."""
+        return (self.unknown_bytes + self.unknown) * math.log2(257) / self.bytes if self.bytes else 0.0
 
 
 def write_metadata(directory: Path, metadata: ShardMetadata) -> None:

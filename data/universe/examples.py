@@ -35,11 +35,12 @@ class AskableFact:
     answers: tuple[str, ...]
     rare: bool
 
-    def question_row(self) -> Row:
-        """Return its line of a questions file."""
+    def question_row(self, values: list[str]) -> Row:
+        """Return its line of a questions file; `values`: those of all facts of its kind, which someone who guesses chooses from."""
         return {
             "question": question(self.attribute, self.entity, 0),
             "answers": list(self.answers),
+            "choices": sorted(values),
             "fact": self.id,
         }
 
@@ -67,9 +68,9 @@ def universe_examples(world_json: Path, directory: Path, config: UniverseExample
         "instructions_val": val,
         "preferences_train": preferred,
         "preferences_val": preferred_val,
-        "questions_seen": [fact.question_row() for fact in seen],
-        "questions_heldout": [fact.question_row() for fact in heldout],
-        "questions_rare": [fact.question_row() for fact in facts if fact.rare],
+        "questions_seen": [fact.question_row(values[fact.attribute]) for fact in seen],
+        "questions_heldout": [fact.question_row(values[fact.attribute]) for fact in heldout],
+        "questions_rare": [fact.question_row(values[fact.attribute]) for fact in facts if fact.rare],
     }
     directory.mkdir(parents=True, exist_ok=True)
     for name, records in files.items():

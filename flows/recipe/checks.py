@@ -21,7 +21,24 @@ if TYPE_CHECKING:
 
 
 # Names that a step of tuning or a variant would share with a position of evaluate, or with an input of export or of a gate.
-TAKEN = frozenset({"base", "chat", "release", "config", "work", "model", "rows", "tokenizer", "measured", "verdict", "funnel"})
+TAKEN = frozenset(
+    {
+        "base",
+        "baseline",
+        "history",
+        "measured_base",
+        "chat",
+        "release",
+        "config",
+        "work",
+        "model",
+        "rows",
+        "tokenizer",
+        "measured",
+        "verdict",
+        "funnel",
+    }
+)
 # Stages that use an accelerator, and so may run in another work pool.
 ELSEWHERE = ("synthesize", "pretrain", "pair", "tune", "evaluate", "quantize")
 
@@ -39,6 +56,7 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _training(recipe)
     yield from _export(recipe)
     yield from _measured(recipe)
+    yield from _baselines(recipe)
     yield from _lengths_of_text(recipe)
     yield from _sources(recipe)
     yield from _mixture(recipe)
@@ -162,6 +180,12 @@ def _measured(recipe: Recipe) -> Iterator[str]:
                 yield f"evaluate.{chapter}.splits names {split!r}, and there are {', '.join(SPLITS)}; correct it"
             elif why := _empty(recipe, split):
                 yield f"evaluate.{chapter}.splits has {split}, and {why} leaves that empty; raise it, or take {split} out of the splits"
+
+
+def _baselines(recipe: Recipe) -> Iterator[str]:
+    for split in recipe.baseline.splits:
+        if split not in SPLITS:
+            yield f"baseline.splits names {split!r}, and there are {', '.join(SPLITS)}; correct it"
 
 
 def _empty(recipe: Recipe, split: str) -> str:

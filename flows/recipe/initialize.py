@@ -19,9 +19,10 @@ from data.splits.config import SplitConfig
 from data.tokens.config import TokenizerConfig
 from flows.recipe.commented_yaml import short_yaml
 from flows.recipe.differences import differences
-from flows.recipe.schema import Evaluations, Recipe, ReleaseEvaluation
+from flows.recipe.schema import BaseGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
 from flows.recipe.validation import RecipeError
 from model.evaluation.config import EvaluateConfig
+from model.evaluation.gate import Bound
 from model.networks.decoder_config import DecoderConfig
 from model.networks.meta import count_parameters
 from model.release.config import CardConfig
@@ -35,6 +36,16 @@ MIN_TOKENS, MAX_TOKENS = 150_000, 6_000_000
 TEXTS_PER_SHARD = 12
 MAX_SHARDS = 64
 MIN_TEXTS_TO_SPLIT = 3
+# Where nothing is held out no baseline compares: 8 bits per byte is what guessing bytes at random costs.
+LIMITS = Gates(
+    base=BaseGate(bounds=(Bound(metric="base.val.bits_per_byte", maximum=6.0),)),
+    release=ReleaseGate(
+        bounds=(
+            Bound(metric="release.test.bits_per_byte", maximum=7.0),
+            Bound(metric="int8.test.bits_per_byte", relative_to="release.test.bits_per_byte", maximum=1.02),
+        )
+    ),
+)
 # Text in a file for each of its bytes, where that is far from 1; a guess that decides sizes and no more.
 TEXT_PER_BYTE = {"epub": 2.0, "html": 0.3, "pdf": 0.1, "parquet": 2.0, "warc": 0.1}
 TEXT_PER_PACKED_BYTE = 3.0
@@ -102,6 +113,7 @@ def propose(folder: Path, texts: int, size: int) -> Recipe:
             chat=EvaluateConfig(rows=256, questions=True),
             release=ReleaseEvaluation(rows=256, questions=True),
         ),
+        gates=Gates() if texts >= MIN_TEXTS_TO_SPLIT else LIMITS,
         card=CardConfig(summary=f"A small language model trained on {texts} texts."),
     )
 
@@ -134,6 +146,8 @@ def reasons(recipe: Recipe, texts: int, size: int) -> dict[str, str]:
         "evaluate.chat.questions": "questions about your texts, written from them",
         "evaluate.release.rows": "",
         "evaluate.release.questions": "",
+        "gates.base.bounds": "with nothing held out, only a limit that holds for any model that learned something",
+        "gates.release.bounds": "",
         "card.summary": "edit this and what else you want to say of your model",
     }
     differing = {difference.path for difference in differences(recipe)}

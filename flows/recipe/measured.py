@@ -29,6 +29,7 @@ SCORES = (
     *("ledger_duplicates", *(f"clean_recall_{fault}" for fault in FAULTS)),
 )
 COUNTS = ("rows", "tokens", "targets", "bytes", "padding_fraction", "documents", "separated_fraction", "left_out_fraction", "cut_documents")
+COUNTED = ("ngram", "unigram")  # baselines whose figures are kept row by row
 WITH_UNKNOWN = ("character", "word", "wordpiece", "unigram")  # tokenizers that have a token for what they can't write
 
 
@@ -36,10 +37,21 @@ def metrics_of(recipe: Recipe, chapter: str) -> list[str]:
     """Return the names of all metrics that the gate of a chapter can judge."""
     if chapter == "corpus":
         return [f"corpus.{name}" for name in _audited(recipe)]
-    evaluated: EvaluateConfig = getattr(recipe.evaluate, chapter)
-    positions = [chapter, *(variant.name for variant in recipe.release.variants)] if chapter == "release" else [chapter]
-    packed = [f"pack.{name}" for name in _packed(recipe)] if chapter == "base" else []
-    return [f"{position}.{name}" for position in positions for name in _evaluated(evaluated, recipe.model)] + packed
+    found = [f"{position}.{name}" for position in evaluations(recipe, chapter) for name in _evaluated(*evaluated_at(recipe, position))]
+    found += [f"baseline.{name}" for name in _compared(recipe)]
+    return found + ([f"pack.{name}" for name in _packed(recipe)] if chapter == "base" else [])
+
+
+def evaluations(recipe: Recipe, chapter: str) -> list[str]:
+    """Return the models whose measurements a chapter's gate sees: its own first, then those that it may be compared with."""
+    variants = [variant.name for variant in recipe.release.variants]
+    return {"base": ["base"], "chat": ["chat", "base"], "release": ["release", *variants, "chat", "base"]}[chapter]
+
+
+def evaluated_at(recipe: Recipe, position: str) -> tuple[EvaluateConfig, NetworkBase]:
+    """Return what is measured of the model at a position, and its network."""
+    chapter = position if position in ("base", "chat") else "release"
+    return getattr(recipe.evaluate, chapter), recipe.model
 
 
 def switches_of(metric: str, evaluated: EvaluateConfig, section: str) -> str:
@@ -71,6 +83,14 @@ def _packed(recipe: Recipe) -> Iterator[str]:
         mixed = [CONVERSATIONS] if split == "train" and recipe.pack.instruction_fraction else []
         yield from (f"{split}_{what}_{source}" for what in ("tokens", "separated", "left_out", "padding") for source in [*sources, *mixed])
     yield from ("instruction_rows", "instruction_rounds", "removed", "quarantined")
+
+
+def _compared(recipe: Recipe) -> Iterator[str]:
+    for split in recipe.baseline.splits:
+        yield from (f"{name}.{split}.bits_per_byte" for name in (*COUNTED, "zstd", "zstd_after_train", "xz"))
+        yield from (f"{name}.{split}.loss" for name in COUNTED)
+        yield f"{split}.documents_in_train"
+    yield from ("chance.questions.seen", "chance.questions.heldout", "train.rows", "ngram.rows_counted")
 
 
 def _evaluated(evaluated: EvaluateConfig, network: NetworkBase) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationInfo, field_validator, model_validator
 
 from data.audit.config import AuditConfig
+from data.baselines.config import BaselineConfig
 from data.cleaning.config import CleanConfig
 from data.decontamination.config import DecontaminateConfig
 from data.dedup.config import DedupConfig
@@ -60,7 +61,7 @@ def _bounds(*bounds: Bound) -> Any:
     return Field(bounds, min_length=1, description="what must hold, one bound for each metric; list of bounds")
 
 
-# The default bounds hold for any model that learned something. 8 bits per byte is what guessing bytes at random costs.
+# A model that predicts no better than counted n-grams has learned nothing that is worth its training, so by default it does not pass.
 class CorpusGate(GateConfig):
     """The bounds on a corpus; by default something is left, and every character is accounted for."""
 
@@ -68,22 +69,22 @@ class CorpusGate(GateConfig):
 
 
 class BaseGate(GateConfig):
-    """The bounds on a pretrained model; by default it predicts text better than chance."""
+    """The bounds on a pretrained model; by default it predicts unseen text better than counted n-grams."""
 
-    bounds: tuple[Bound, ...] = _bounds(Bound(metric="base.val.bits_per_byte", maximum=6.0))
+    bounds: tuple[Bound, ...] = _bounds(Bound(metric="base.val.bits_per_byte", beats="baseline.ngram"))
 
 
 class ChatGate(GateConfig):
     """The bounds on an aligned model; by default tuning has not undone what it learned."""
 
-    bounds: tuple[Bound, ...] = _bounds(Bound(metric="chat.val.bits_per_byte", maximum=7.0))
+    bounds: tuple[Bound, ...] = _bounds(Bound(metric="chat.val.bits_per_byte", no_worse_than="base", by=0.1))
 
 
 class ReleaseGate(GateConfig):
-    """The bounds on a release; by default INT8 costs at most 2 % on unseen text."""
+    """The bounds on a release; by default it beats n-grams on text that nothing was chosen by, and INT8 costs at most 2 %."""
 
     bounds: tuple[Bound, ...] = _bounds(
-        Bound(metric="release.test.bits_per_byte", maximum=7.0),
+        Bound(metric="release.test.bits_per_byte", beats="baseline.ngram"),
         Bound(metric="int8.test.bits_per_byte", relative_to="release.test.bits_per_byte", maximum=1.02),
     )
 
@@ -92,9 +93,13 @@ class Gates(BaseModel, frozen=True, extra="forbid"):
     """What must hold before any later stage may use the result."""
 
     corpus: CorpusGate = Field(CorpusGate(), description="of the audited corpus; metrics are named corpus.<metric>")
-    base: BaseGate = Field(BaseGate(), description="of the pretrained model and its shards; base.<metric>, pack.<metric>")
-    chat: ChatGate = Field(ChatGate(), description="of the aligned model; chat.<metric>")
-    release: ReleaseGate = Field(ReleaseGate(), description="of the release; release.<metric>, and <variant>.<metric> for each variant")
+    base: BaseGate = Field(
+        BaseGate(), description="of the pretrained model and its shards; base.<metric>, pack.<metric>, baseline.<metric>"
+    )
+    chat: ChatGate = Field(ChatGate(), description="of the aligned model; chat.<metric>, base.<metric>, baseline.<metric>")
+    release: ReleaseGate = Field(
+        ReleaseGate(), description="of the release; release.<metric>, <variant>.<metric>, and chat, base and baseline to compare with"
+    )
 
 
 class Releasing(BaseModel, frozen=True, extra="forbid"):
@@ -123,6 +128,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     examples: ExamplesConfig = CorpusExamples()
     tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()
+    baseline: BaselineConfig = BaselineConfig()
     model: NetworkConfig = DecoderConfig()
     pretrain: PretrainStep = PretrainConfig()
     encode: EncodeConfig = EncodeConfig()

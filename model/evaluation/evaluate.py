@@ -4,7 +4,7 @@ The same model, shards and config give the same files for the same number of thr
 Directories in full precision and quantized ones are both accepted. A model trained with another tokenizer than the shards' is refused.
 Cost: one forward pass over the rows and greedy answers, a few seconds for a thousand questions.
 
-Files: metrics.json, samples.jsonl, and with questions answers_seen.jsonl and answers_heldout.jsonl.
+Files: metrics.json, units.npz, samples.jsonl, and with questions answers_seen.jsonl and answers_heldout.jsonl.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from data.shards.reader import ShardReader
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.intervals import proportion
@@ -22,6 +24,7 @@ from model.evaluation.masked import evaluate_masked
 from model.evaluation.memorization import Continuation, measure_memorization
 from model.evaluation.probes import probabilities
 from model.evaluation.questions import Answer, ask, write_records
+from model.evaluation.units import Measured, Units, write_units
 from model.hardware.threads import torch_threads
 from model.networks.base import Ability
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 
 SETS = ("seen", "heldout")
 # How well a model does on a split, by what it supports.
-MEASURES: dict[Ability, Callable[..., dict[str, float]]] = {"causal": evaluate_loss, "bidirectional": evaluate_masked}
+MEASURES: dict[Ability, Callable[..., Measured]] = {"causal": evaluate_loss, "bidirectional": evaluate_masked}
 
 
 def evaluate(
@@ -70,14 +73,16 @@ def evaluate(
     output.mkdir(parents=True, exist_ok=True)
     metrics: dict[str, float] = {}
     samples: list[dict[str, Any]] = []
+    units: dict[str, Units] = {}
     with torch_threads(threads):
         for split in config.splits:
             for measure in (MEASURES[ability] for ability in MEASURES if ability in model.config.SUPPORTS):
                 measured = measure(model, packed / split, rows=config.rows, seed=config.seed,
                                    resamples=config.resamples, confidence=config.confidence)  # fmt: skip
-                metrics |= {f"{split}.{name}": value for name, value in measured.items()}
+                metrics |= {f"{split}.{name}": value for name, value in measured.metrics.items()}
+                units |= {f"{split}.{name}": found for name, found in measured.units.items()}
         if config.questions and examples is not None:
-            metrics |= _answer_questions(model, chat_format, examples, output, config, samples)
+            metrics |= _answer_questions(model, chat_format, examples, output, config, samples, units)
         if config.copying:
             metrics |= _measure_copying(model, chat_format, packed, config, samples)
         for probe in config.probes:
@@ -85,14 +90,21 @@ def evaluate(
         if "generation" in model.config.SUPPORTS:
             samples += _sample_documents(model, chat_format, config)
     (output / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_units(output, units)
     write_records(output / "samples.jsonl", samples)
     return metrics
 
 
 def _answer_questions(
-    model: Network, chat_format: ChatFormat, examples: Path, output: Path, config: EvaluateConfig, samples: list[dict[str, Any]]
+    model: Network,
+    chat_format: ChatFormat,
+    examples: Path,
+    output: Path,
+    config: EvaluateConfig,
+    samples: list[dict[str, Any]],
+    units: dict[str, Units],
 ) -> dict[str, float]:
-    """Ask both sets of questions and write the answers; append conversations to `samples` and return the metrics."""
+    """Ask both sets of questions and write the answers; add to `samples` and `units`, and return the metrics."""
     metrics: dict[str, float] = {}
     for name in SETS:
         path = examples / f"questions_{name}.jsonl"
@@ -100,6 +112,9 @@ def _answer_questions(
         write_records(output / f"answers_{name}.jsonl", records)
         right = sum(record["right"] for record in records)
         metrics |= proportion(right, len(records), config.confidence).metrics(f"questions.{name}")
+        units[f"questions.{name}"] = Units(
+            np.arange(len(records)), np.array([float(record["right"]) for record in records]), np.ones(len(records))
+        )
         metrics[f"questions.{name}_count"] = float(len(records))
         metrics[f"questions.{name}_unasked"] = float(sum(not record["asked"] for record in records))
         samples += [_conversation_sample(name, record) for record in _evenly_spaced(records, config.samples)]

@@ -1,8 +1,9 @@
 """Gates: compare measured metrics with required bounds. Fails closed. Pure arithmetic, no torch.
 
 A bound passes only if its metric was measured, is finite, and is on the right side of its limits. A metric that is missing, NaN or
-infinite fails; so does a ratio to a metric that is missing or not above 0, and `certain` without an interval. A gate without bounds, and
-a bound without a limit, are refused.
+infinite fails; so does a ratio to a metric that is missing or not above 0, and `certain` without an interval. A comparison with a
+baseline, chance or another model holds only if its whole interval does: what is not significant fails. A gate without bounds, and a bound
+without a limit, are refused.
 """
 
 from __future__ import annotations
@@ -10,18 +11,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import BaseModel, Field, JsonValue, model_validator
+
+from model.evaluation.relations import Limit, Relation, Unpaired, can_be_paired, gain
+
+if TYPE_CHECKING:
+    from model.evaluation.units import Units
 
 NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 """Marks a field that changes no byte of a verdict."""
 
-Limit = Annotated[float, Field(allow_inf_nan=False)]
+RESAMPLES = 2000
 
 
-class Bound(BaseModel, frozen=True, extra="forbid"):
-    """The limits of one metric."""
+class Bound(Relation, frozen=True, extra="forbid"):
+    """The limits of one metric, or what it is compared with."""
 
     metric: str = Field(min_length=1, description="metric that is judged; name")
     minimum: Limit | None = Field(None, description="smallest value that passes; the metric's unit, or a ratio")
@@ -33,15 +39,37 @@ class Bound(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _limits_something(self) -> Bound:
+        if self.related:
+            return self._compares_alone()
         if self.minimum is None and self.maximum is None:
-            raise ValueError(f"the bound on {self.metric} has neither minimum nor maximum, so it would pass anything; give one")
+            raise ValueError(
+                f"the bound on {self.metric} has neither minimum nor maximum, and no beats, above or no_worse_than, so it would pass "
+                "anything; give one"
+            )
         if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
             raise ValueError(f"the bound on {self.metric} has minimum {self.minimum} above maximum {self.maximum}; swap them")
         if self.certain and self.relative_to is not None:
             raise ValueError(f"the bound on {self.metric} is a ratio, which has no interval; leave out certain")
         return self
 
+    def _compares_alone(self) -> Bound:
+        if self.minimum is not None or self.maximum is not None or self.relative_to is not None or self.certain:
+            raise ValueError(
+                f"the bound on {self.metric} compares it ({self.phrase}), which is judged by an interval of its own; give minimum, "
+                "maximum, relative_to and certain in another bound"
+            )
+        if not can_be_paired(self.metric):
+            raise ValueError(
+                f"the bound on {self.metric} compares it ({self.phrase}), and only bits_per_byte, masked_loss, masked_accuracy of a split "
+                "and questions are kept row by row; name one of these, or give limits"
+            )
+        if self.above and not self.metric.partition(".")[2].startswith("questions."):
+            raise ValueError(f"the bound on {self.metric} has above=chance, and chance is known of questions alone; compare it by beats")
+        return self
+
     def __str__(self) -> str:
+        if self.related:
+            return self.phrase
         sides = [f">= {self.minimum:g}" if self.minimum is not None else ""]
         sides += [f"<= {self.maximum:g}" if self.maximum is not None else ""]
         relation = f" x {self.relative_to}" if self.relative_to else ""
@@ -52,6 +80,7 @@ class GateConfig(BaseModel, frozen=True, extra="forbid"):
     """The bounds of one gate; all must hold."""
 
     bounds: tuple[Bound, ...] = Field(min_length=1, description="bounds that must hold; list")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="probability that the interval of a comparison is meant to cover; fraction")
     overrule: str | None = Field(
         None, min_length=8, description="continue although the gate fails, for this reason, which is recorded; text"
     )
@@ -65,7 +94,10 @@ class GateConfig(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one bound. `margin`: distance to the nearest limit, negative outside it; None if it could not be judged."""
+    """The outcome of one bound. `margin`: distance to the nearest limit, negative outside it; None if it could not be judged.
+
+    `other`: the value that it was compared with.
+    """
 
     metric: str
     value: float | None
@@ -73,20 +105,31 @@ class Verdict:
     margin: float | None
     passed: bool
     reason: str
+    other: float | None = None
+
+    @property
+    def asked(self) -> str:
+        """The bound, with the value that it compares with where there is one."""
+        return str(self.bound) if self.other is None else f"{self.bound}: {self.other:.4g}"
 
 
 def judge(
     metrics: Mapping[str, float],
     bounds: Sequence[Bound],
     intervals: Mapping[str, tuple[float, float]] | None = None,
+    *,
+    units: Mapping[str, Units] | None = None,
+    confidence: float = 0.95,
 ) -> list[Verdict]:
     """Return a verdict for each bound, in order. `intervals`: (low, high) by metric; by default `<metric>_low` and `<metric>_high`.
+    `units`: the rows or questions that a metric is the mean of, which comparisons need; `confidence`: of their intervals.
 
     Raise ValueError without bounds: a gate that asks for nothing must not count as passed.
     """
     if not bounds:
         raise ValueError("a gate without bounds judges nothing; give it bounds, or leave the gate out of the recipe")
-    return [_judge(metrics, bound, {**intervals_of(metrics), **(intervals or {})}) for bound in bounds]
+    given = _Given(metrics, {**intervals_of(metrics), **(intervals or {})}, units or {}, confidence)
+    return [_compare(given, bound) if bound.related else _judge(metrics, bound, given.intervals) for bound in bounds]
 
 
 def passed(verdicts: Sequence[Verdict]) -> bool:
@@ -101,6 +144,36 @@ def intervals_of(metrics: Mapping[str, float]) -> dict[str, tuple[float, float]]
         for name in metrics
         if f"{name}_low" in metrics and f"{name}_high" in metrics
     }
+
+
+class _Given(NamedTuple):
+    metrics: Mapping[str, float]
+    intervals: Mapping[str, tuple[float, float]]
+    units: Mapping[str, Units]
+    confidence: float
+
+
+def _compare(given: _Given, bound: Bound) -> Verdict:
+    """Judge by the interval of the difference over the rows or questions that both have."""
+    from model.evaluation.units import paired_difference
+
+    theirs = bound.other(bound.metric)
+    for metric in (bound.metric, theirs):
+        value = given.metrics.get(metric)
+        if value is None or not math.isfinite(value) or metric not in given.units:
+            why = "was not measured" if value is None else f"is {value}" if not math.isfinite(value) else "has no rows to be compared by"
+            reason = why if metric == bound.metric else f"{metric} {why}"
+            return Verdict(bound.metric, given.metrics.get(bound.metric), bound, None, False, reason)
+    value, other = given.metrics[bound.metric], given.metrics[theirs]
+    try:
+        pair = paired_difference(given.units[bound.metric], given.units[theirs], resamples=RESAMPLES, confidence=given.confidence)
+    except Unpaired as error:
+        return Verdict(bound.metric, value, bound, None, False, str(error), other)
+    worst, best = sorted((gain(bound.metric, pair.low), gain(bound.metric, pair.high)))
+    margin = worst + bound.by
+    holds = margin >= 0 if bound.no_worse_than else margin > 0
+    short = f"is not certain: better by {gain(bound.metric, pair.value):.4g}, between {worst:.4g} and {best:.4g}"
+    return Verdict(bound.metric, value, bound, margin, holds, "holds" if holds else short, other)
 
 
 def _judge(metrics: Mapping[str, float], bound: Bound, intervals: Mapping[str, tuple[float, float]]) -> Verdict:

@@ -15,7 +15,7 @@ def rows(verdicts: Sequence[Verdict]) -> list[tuple[str, str, str, str, str]]:
         (
             verdict.metric,
             "-" if verdict.value is None else f"{verdict.value:.4g}",
-            str(verdict.bound),
+            verdict.asked,
             "-" if verdict.margin is None else f"{verdict.margin:+.4g}",
             "passed" if verdict.passed else f"FAILED: {verdict.reason}",
         )

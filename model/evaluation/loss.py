@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from data.shards.reader import ShardReader
 from model.evaluation.intervals import bootstrap_ratio
+from model.evaluation.units import Measured, Units, bits_per_byte_units
 from model.inputs.columns import input_columns
 
 if TYPE_CHECKING:
@@ -35,9 +36,12 @@ def evaluate_loss(
     seed: int = 0,
     resamples: int = 1000,
     confidence: float = 0.95,
-) -> dict[str, float]:
+) -> Measured:
     """Return loss (nats), perplexity and bits_per_byte, each also as _low and _high from a bootstrap over rows; loss_error and
-    bits_per_byte_error (standard errors); the number of rows and targets measured. Raise ValueError for an empty split."""
+    bits_per_byte_error (standard errors); the number of rows and targets measured; and the units of bits_per_byte.
+
+    Raise ValueError for an empty split.
+    """
     reader, chosen = open_rows(shards_dir, rows, seed)
     nats, targets = row_losses(model, reader, chosen, batch)
     loss = bootstrap_ratio(nats, targets, seed=seed, resamples=resamples, confidence=confidence)
@@ -48,11 +52,11 @@ def evaluate_loss(
         "rows": float(len(chosen)),
         "targets": float(targets.sum()),
     }
-    if reader.metadata.bytes:
-        split = reader.metadata
-        unknown = (split.unknown_bytes + split.unknown) * math.log2(257) / split.bytes
-        metrics |= loss.scaled(split.targets / split.bytes / math.log(2)).plus(unknown).metrics("bits_per_byte")
-    return metrics
+    split, units = reader.metadata, dict[str, Units]()
+    if split.bytes:
+        metrics |= loss.scaled(split.targets / split.bytes / math.log(2)).plus(split.unknown_bits).metrics("bits_per_byte")
+        units["bits_per_byte"] = bits_per_byte_units(chosen, nats, targets, split)
+    return Measured(metrics, units)
 
 
 def open_rows(shards_dir: Path, limit: int | None, seed: int) -> tuple[ShardReader, NDArray[np.int64]]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from data.shards.reader import ShardReader
 from model.evaluation.intervals import bootstrap_ratio
 from model.evaluation.loss import open_rows
+from model.evaluation.units import Measured, Units
 
 if TYPE_CHECKING:
     from model.networks.network import Network
@@ -30,15 +31,16 @@ def evaluate_masked(
     seed: int = 0,
     resamples: int = 1000,
     confidence: float = 0.95,
-) -> dict[str, float]:
+) -> Measured:
     """Return masked_loss (nats a hidden token) and masked_accuracy (share found), each also as _error, _low and _high from a bootstrap over
-    rows, and the number of rows and hidden tokens. Raise ValueError for an empty split."""
+    rows, the number of rows and hidden tokens, and the units of both. Raise ValueError for an empty split."""
     reader, chosen = open_rows(shards_dir, rows, seed)
     nats, right, hidden = row_sums(model, reader, chosen, batch, seed)
-    metrics = {"rows": float(len(chosen)), "hidden": float(hidden.sum())}
+    metrics, units = {"rows": float(len(chosen)), "hidden": float(hidden.sum())}, dict[str, Units]()
     for name, sums in (("masked_loss", nats), ("masked_accuracy", right)):
         metrics |= bootstrap_ratio(sums, hidden, seed=seed, resamples=resamples, confidence=confidence).metrics(name)
-    return metrics
+        units[name] = Units(chosen, sums, hidden)
+    return Measured(metrics, units)
 
 
 def row_sums(

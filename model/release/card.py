@@ -46,6 +46,7 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
     licence: str = Field("other", description="licence of the model; SPDX identifier in lower case, or other")
     intended_use: tuple[str, ...] = Field(min_length=1, description="what it is for; sentences")
     limits: tuple[str, ...] = Field(min_length=1, description="what it cannot do or must not be used for; sentences")
+    quality: tuple[str, ...] = Field((), description="how good it is beside counting, guessing and before tuning; sentences")
     corpus: tuple[CorpusFact, ...] = Field((), description="where its text is from; one entry a source")
     training: dict[str, str | int | float] = Field({}, description="how it was trained: steps, tokens, seeds; by label")
     metrics: dict[str, float] = Field({}, description="what was measured; by metric")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from model.rollouts.policy import Policy
     from model.training.job import Job
 
+MEASURED_SHARE, CURVE_POINTS = 0.03, 10
 RowKind = Literal["sft", "preference", "questions"]
 
 
@@ -61,7 +62,6 @@ class TrainConfig(TrainingLength):
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "batch_warmup_from": ("batch_warmup_steps",),
         "eval_every": ("eval_rows",),
-        "select": ("eval_every",),
     }
 
     kind: str = Field(description="training objective")
@@ -85,7 +85,12 @@ class TrainConfig(TrainingLength):
     ema_decay: float = Field(
         0.0, ge=0, lt=1, description="decay rate of the moving average of weights, which is then validated and saved; 0: no average"
     )
-    eval_every: int = Field(0, ge=0, description="steps between measurements of validation loss; 0: only at the end")
+    eval_every: int | None = Field(
+        None,
+        ge=0,
+        description="steps between measurements of validation loss; 0: only at the end; null: up to ten in the run, as many as cost a few "
+        "percent of it",
+    )
     eval_rows: int = Field(256, ge=0, description="validation rows per measurement, evenly spaced; 0: no validation")
     select: Literal["last", "best"] = Field(
         "last", description="which weights become the model: the last, or those of the lowest validation loss"
@@ -103,11 +108,17 @@ class TrainConfig(TrainingLength):
 
     @model_validator(mode="after")
     def _patience_has_measurements(self) -> TrainConfig:
-        if self.guards.patience and not self.eval_every:
+        if self.guards.patience and self.eval_every == 0:
             raise ValueError(
                 f"guards.patience={self.guards.patience} does nothing while eval_every=0: validation loss is measured only at the end; "
                 "set eval_every, or patience=0"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _best_is_looked_for(self) -> TrainConfig:
+        if self.select == "best" and self.eval_every == 0:
+            raise ValueError('select="best" does nothing while eval_every=0; set eval_every, or give select its default, "last"')
         return self
 
     @model_validator(mode="after")
@@ -123,6 +134,20 @@ class TrainConfig(TrainingLength):
     def title(self) -> str:
         """What people call this training."""
         return self.TITLE
+
+    def measure_every(self, context: int) -> int:
+        """Return the steps between measurements of validation loss; 0: only at the end.
+
+        By default up to ten measurements are made. A validation row costs a third of a training row, and together they take at most
+        `MEASURED_SHARE` of the run; a run that has no room for two measures at its end alone.
+        """
+        if self.eval_every is not None or not self.eval_rows:
+            return self.eval_every or 0
+        steps = self.total_steps(context)
+        most = int(MEASURED_SHARE * 3 * self.sequences_before(steps) / self.eval_rows)
+        # Where the best weights are looked for, or a run may end early, there has to be something to choose from.
+        wanted = max(most, CURVE_POINTS if self.select == "best" or self.guards.patience else 0)
+        return -(-steps // min(CURVE_POINTS, wanted)) if wanted > 1 else 0
 
     @property
     def length(self) -> TrainingLength:

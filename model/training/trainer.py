@@ -120,7 +120,7 @@ class Trainer:
 
         Saves the best weights if `select=best`, and the weights that the resources ask to retain.
         """
-        every, metrics, best = self.job.train.eval_every, {}, False
+        every, metrics, best = self.job.train.measure_every(self.job.network.context), {}, False
         if step == self.job.total_steps or (every and step % every == 0):
             names = unit_names(self.objective)
             values = self._sum(self.engine.measure(self.batches.validation()) * self.engine.counts).tolist()

@@ -81,7 +81,8 @@ def trained_operations(execution: Execution) -> float | None:
     learned = train.sequences_before(steps)
     own = (1 - train.replay_share) * learned
     rows = float(own * sequences * (1 + FORWARD * len(train.MODELS)) + learned - own)
-    rows += (1 + (steps // train.eval_every if train.eval_every else 0)) * train.eval_rows * FORWARD
+    every = train.measure_every(context)
+    rows += (1 + (steps // every if every else 0)) * train.eval_rows * FORWARD
     if rollouts := getattr(train, "rollouts", None):
         rows += SAMPLED * FORWARD * learned * rollouts.max_new_tokens / rollouts.inner_epochs / context
     micro_batches = rows * context / MICRO_BATCH_TOKENS + steps

@@ -29,21 +29,38 @@ class Exporting(BaseModel, frozen=True, extra="forbid"):
 
 @stage(model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
 def export(
-    config: Exporting, work: Workspace, model: Path, tokenizer: Path, measured: Path, verdict: Path, funnel: Path, **variants: Path
+    config: Exporting,
+    work: Workspace,
+    model: Path,
+    tokenizer: Path,
+    measured: Path,
+    measured_base: Path,
+    baseline: Path,
+    history: Path,
+    verdict: Path,
+    funnel: Path,
+    **variants: Path,
 ) -> Metrics:
-    """An aligned model, its variants by name, tokenizer, metrics, gate verdict and corpus funnel -> a release directory."""
+    """An aligned model, its variants, tokenizer, what was measured, step log, verdict and corpus funnel -> a release directory."""
+    from model.evaluation.plain_words import Standing, passes_over, validation_curve
     from model.networks.directory import read_config
     from model.release.card import CorpusFact, ModelCard, training_facts
     from model.release.export import export as export_model
 
     (train,) = (part for part in json.loads(funnel.read_text())["splits"] if part["split"] == "train")
     rows = json.loads(verdict.read_text())["rows"]
+    context = read_config(model)[0].context
+    base, tuned, compared = (json.loads(path.read_text()) for path in (measured_base, measured, baseline))
+    length = config.training[0].length
+    passes = passes_over(length.sequences_before(length.total_steps(context)), compared)
+    standing = Standing(base, tuned, compared, validation_curve(history), passes)
     card = ModelCard(
         **config.card.model_dump(),
         recipe=config.recipe,
         corpus=tuple(CorpusFact(name=name, licence=config.licences[name], **sizes) for name, sizes in train["sources"].items()),
-        training=training_facts(config.training, read_config(model)[0].context, config.seed),
-        metrics=json.loads(measured.read_text()),
+        quality=tuple(standing.sentences()),
+        training=training_facts(config.training, context, config.seed),
+        metrics=tuned,
         gates=tuple((r["metric"], r["value"], r["bound"], r["margin"], r["verdict"]) for r in rows),
         lineage={name: f"sha256 {digest}" for name, digest in work.digests.items()},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tasks.reporting.compared.standing import standing_of
 from tasks.reporting.evaluation import best_first, model_name
 from tasks.reporting.gates import Gate, gates_of, outcome, worst
 from tasks.reporting.sizes import parameters_of, signed, variant_cost
@@ -28,7 +29,7 @@ class KeyFigure:
 class Headline:
     """What is shown above everything else.
 
-    `state`: passed, overruled, failed, stopped or unjudged; `failure`: the error that ended the run.
+    `state`: passed, overruled, failed, stopped or unjudged; `failure`: the error that ended the run; `words`: how good the model is.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Headline:
     failure: str
     reasons: tuple[str, ...]
     figures: tuple[KeyFigure, ...]
+    words: tuple[str, ...] = ()
 
 
 def headline(run: RunSummary) -> Headline:
@@ -49,6 +51,7 @@ def headline(run: RunSummary) -> Headline:
     state = "stopped" if run.stopped else "failed" if unfinished or run.failure else worst(gates)
     stopped = f" The run did not finish: {joined(unfinished)} {'has' if len(unfinished) == 1 else 'have'} no result." if unfinished else ""
     exported = run.results.artifacts.get("export")
+    standing = standing_of(run.results.artifacts, run.results.folder, run.previous)
     card = exported.config.get("card", {}) if exported else {}
     return Headline(
         name=run.name,
@@ -60,6 +63,7 @@ def headline(run: RunSummary) -> Headline:
         failure=run.failure if worst(gates) != "failed" else "",  # the table of a failed gate says the same
         reasons=tuple(_reasons(gates)),
         figures=tuple(key_figures(run)),
+        words=(*standing.sentences(), *standing.since()),
     )
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tasks.reporting.compared.standing import TUNED, previous_metrics
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.store.artifact import Artifact, without_shard
 from tasks.stage.store.origin import git_state, now
@@ -78,7 +79,7 @@ class RunSummary:
     """The run that a page is about. `causes`: why each stage was to run, in the flow's order; empty for one that was to be reused.
 
     `failure`: the error that ended it, in the words of the terminal; empty for a run that ended well. `stopped`: it ended in order before
-    it was finished, and can go on.
+    it was finished, and can go on. `previous`: what was measured of the model that the recipe made before.
     """
 
     id: str
@@ -93,6 +94,7 @@ class RunSummary:
     rates: Rates
     failure: str = ""
     stopped: bool = False
+    previous: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, run: PipelineRun, failure: str = "", *, stopped: bool = False) -> RunSummary:
@@ -111,6 +113,7 @@ class RunSummary:
             rates=run.rates,
             failure=failure,
             stopped=stopped,
+            previous=previous_metrics(run.store, run.name, run.artifacts.get(TUNED)),
         )
 
     @property

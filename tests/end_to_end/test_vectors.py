@@ -53,14 +53,14 @@ def test_packed_rows_hold_how_each_token_is_spelled_and_the_model_keeps_the_tabl
 @pytest.mark.slow
 def test_the_model_has_learned_to_read_it_and_is_the_worse_without(vectors: FinishedRun) -> None:
     network, rows = load_model(vectors.folder("pretrain")), vectors.folder("pack") / "train"
-    whole = evaluate_loss(network, rows)["bits_per_byte"]
+    whole = evaluate_loss(network, rows).metrics["bits_per_byte"]
     for module in inputs_of(network):
         for table in module.buffers():
             table.zero_()
-    assert evaluate_loss(network, rows)["bits_per_byte"] == whole, "the rows have the column"
+    assert evaluate_loss(network, rows).metrics["bits_per_byte"] == whole, "the rows have the column"
     with torch.no_grad():
         network.get_parameter("model.embed_spelling.weight").zero_()
-    assert evaluate_loss(network, rows)["bits_per_byte"] > whole + 0.1
+    assert evaluate_loss(network, rows).metrics["bits_per_byte"] > whole + 0.1
 
 
 @pytest.mark.slow

@@ -1,10 +1,11 @@
-"""The end of a run: gates, probes, a conversation, and where everything is."""
+"""The end of a run: gates, how good the model is, probes, a conversation, and where everything is."""
 
 from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 from flows.cli.views.diff_rendering import printable
@@ -12,6 +13,7 @@ from flows.recipe.schema import Recipe
 from flows.services import servers
 from flows.services.home import home
 from tasks.reporting.archive import LIST
+from tasks.reporting.compared.standing import TUNED, previous_metrics, standing_of
 from tasks.reporting.gates import HEADER, gate_text
 from tasks.reporting.wording import model_form
 from tasks.stage.execution.run_context import open_store
@@ -30,6 +32,8 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float, argu
     for position in ("gate.base", "gate.chat", "gate.release"):
         rows = json.loads((folders[position] / "verdict.json").read_text(encoding="utf-8"))["rows"]
         lines += [position, gate_text([[str(row[name]) for name in HEADER] for row in rows]), ""]
+    standing = standing_of(artifacts, store.local, previous_metrics(store, recipe.name, artifacts.get(TUNED)))
+    lines += [*("\n  ".join(wrap(f"- {said}", 110)) for said in (*standing.sentences(), *standing.since())), ""]
     lines += probes(artifacts["evaluate.base"])
     writes = "generation" in recipe.model.SUPPORTS
     lines += [*(conversation(folders["evaluate.release"]) or beginnings(folders["evaluate.base"])), ""] if writes else []

@@ -40,7 +40,7 @@ SETTINGS = [
     ("dedup.paragraph.enabled=false", lambda r: r.dedup.paragraph.enabled, False),
     ("gates.base.overrule=we know why", lambda r: r.gates.base.overrule, "we know why"),
     ("gates.base.overrule=null", lambda r: r.gates.base.overrule, None),
-    ("evaluate.chat.splits=[train]", lambda r: r.evaluate.chat.splits, ("train",)),
+    ("evaluate.chat.splits=[val]", lambda r: r.evaluate.chat.splits, ("val",)),
     ("description=inf", lambda r: r.description, "inf"),
     ("description=a=b", lambda r: r.description, "a=b"),
 ]
@@ -144,8 +144,29 @@ LATE = [
     ),
     (
         ("gates.base.bounds=[{metric: chat.val.loss, maximum: 3}]",),
-        "gates.base.bounds[0] names 'chat.val.loss', but what is measured there is base and pack; begin the name with one of those",
+        "gates.base.bounds[0] names 'chat.val.loss', but what is measured there is base, baseline and pack; begin the name",
     ),
+    (
+        ("gates.base.bounds=[{metric: base.val.bits_per_byte, beats: baseline.ngrams}]",),
+        "names 'baseline.ngrams.val.bits_per_byte', which nothing measures; did you mean baseline.ngram.val.bits_per_byte",
+    ),
+    (
+        ("gates.base.bounds=[{metric: base.train.bits_per_byte, beats: baseline.ngram}]",),
+        "names 'baseline.ngram.train.bits_per_byte', which takes baseline.splits with train; set that",
+    ),
+    (
+        ("gates.base.bounds=[{metric: base.val.bits_per_byte, beats: baseline.zstd}]",),
+        "compares base.val.bits_per_byte row by row, and of the baselines ngram and unigram are kept so",
+    ),
+    (
+        ("split={mode: all_train}", "gates.base.bounds=[{metric: base.val.bits_per_byte, beats: baseline.ngram}]"),
+        "with a baseline, and split.mode=all_train lets that count the text that it then predicts",
+    ),
+    (
+        ("gates.chat.bounds=[{metric: chat.questions.heldout, no_worse_than: bas}]",),
+        "names 'bas.questions.heldout', but what is measured there is chat, base and baseline",
+    ),
+    (("baseline.splits=[vall]",), "baseline.splits names 'vall', and there are train, val, test; correct it"),
     (
         ("gates.base.bounds=[{metric: pack.train_token, minimum: 3}]",),
         "names 'pack.train_token', which nothing measures; did you mean pack.train_tokens",

@@ -60,7 +60,7 @@ def test_the_loss_counts_marked_targets_each_in_its_own_document(decoder: Decode
                 if loss[inside[place]]:
                     nats -= float(logs[place - 1, tokens[inside[place]]])
                     count += 1
-    measured = evaluate_loss(decoder, packed / "val", batch=3)
+    measured = evaluate_loss(decoder, packed / "val", batch=3).metrics
     assert measured["targets"] == count == reader.metadata.targets
     assert measured["loss"] == pytest.approx(nats / count, rel=1e-5)
     assert measured["perplexity"] == pytest.approx(math.exp(nats / count), rel=1e-4)
@@ -69,9 +69,9 @@ def test_the_loss_counts_marked_targets_each_in_its_own_document(decoder: Decode
 
 
 def test_batch_size_changes_the_loss_by_rounding_only_and_a_sample_is_reproducible(decoder: Decoder, packed: Path) -> None:
-    one, five = (evaluate_loss(decoder, packed / "val", batch=batch)["loss"] for batch in (1, 5))
+    one, five = (evaluate_loss(decoder, packed / "val", batch=batch).metrics["loss"] for batch in (1, 5))
     assert one == pytest.approx(five, rel=1e-6)
-    first, second = (evaluate_loss(decoder, packed / "train", rows=4, seed=3) for _ in range(2))
+    first, second = (evaluate_loss(decoder, packed / "train", rows=4, seed=3).metrics for _ in range(2))
     assert first == second and first["rows"] == 4
 
 
@@ -148,7 +148,7 @@ def test_everything_requested_is_measured_and_the_files_are_reproducible(
     )  # fmt: skip
     runs = [tmp_path / "a", tmp_path / "b"]
     first, second = (evaluate(model_dir, tokenizer_dir, packed, examples, run, config, threads=1) for run in runs)
-    names = ["answers_heldout.jsonl", "answers_seen.jsonl", "metrics.json", "samples.jsonl"]
+    names = ["answers_heldout.jsonl", "answers_seen.jsonl", "metrics.json", "samples.jsonl", "units.npz"]
     assert sorted(path.name for path in runs[0].iterdir()) == names
     assert all((runs[0] / name).read_bytes() == (runs[1] / name).read_bytes() for name in names)
     assert first == second == json.loads((runs[0] / "metrics.json").read_text())
@@ -201,7 +201,7 @@ def test_text_behind_unknown_tokens_is_charged_byte_by_byte(decoder: Decoder, pa
     (tmp_path / "val" / "shards.json").write_text(
         json.dumps(metadata | {"unknown": 10, "unknown_bytes": 60, "bytes": metadata["bytes"] + 60})
     )
-    plain, charged = (evaluate_loss(decoder, folder / "val") for folder in (packed, tmp_path))
+    plain, charged = (evaluate_loss(decoder, folder / "val").metrics for folder in (packed, tmp_path))
     bits = plain["bits_per_byte"] * metadata["bytes"] + (60 + 10) * math.log2(257)  # each unknown byte, and an end mark for each token
     assert charged["bits_per_byte"] == pytest.approx(bits / (metadata["bytes"] + 60))
     assert charged["loss"] == plain["loss"]

@@ -30,7 +30,7 @@ def test_loss_and_accuracy_are_the_objectives_means_over_all_hidden_tokens(encod
     with torch.no_grad():
         nats, right = objective.sums({"policy": encoder}, batch).tolist()
     units = objective.units(rows)["chosen"]
-    measured = evaluate_masked(encoder, packed / "val", batch=3, seed=4)
+    measured = evaluate_masked(encoder, packed / "val", batch=3, seed=4).metrics
     assert measured["hidden"] == units and measured["rows"] == len(reader)
     assert [measured["masked_loss"], measured["masked_accuracy"]] == pytest.approx([nats / units, right / units], rel=1e-5)
     for name in ("masked_loss", "masked_accuracy"):
@@ -38,12 +38,12 @@ def test_loss_and_accuracy_are_the_objectives_means_over_all_hidden_tokens(encod
 
 
 def test_batch_size_changes_nothing_but_rounding_and_a_sample_is_reproducible(encoder: Encoder, packed: Path) -> None:
-    one, five = (evaluate_masked(encoder, packed / "val", batch=batch)["masked_loss"] for batch in (1, 5))
+    one, five = (evaluate_masked(encoder, packed / "val", batch=batch).metrics["masked_loss"] for batch in (1, 5))
     assert one == pytest.approx(five, rel=1e-6)
-    first, second = (evaluate_masked(encoder, packed / "train", rows=4, seed=3) for _ in range(2))
+    first, second = (evaluate_masked(encoder, packed / "train", rows=4, seed=3).metrics for _ in range(2))
     assert first == second and first["rows"] == 4
-    assert evaluate_masked(encoder, packed / "train", rows=4, seed=5)["hidden"] != 0
+    assert evaluate_masked(encoder, packed / "train", rows=4, seed=5).metrics["hidden"] != 0
 
 
 def test_random_weights_find_hidden_tokens_no_better_than_chance(encoder: Encoder, packed: Path) -> None:
-    assert evaluate_masked(encoder, packed / "train")["masked_accuracy"] < 0.2
+    assert evaluate_masked(encoder, packed / "train").metrics["masked_accuracy"] < 0.2

@@ -1,0 +1,103 @@
+"""All baselines of one packed corpus, on the text, the rows and the questions that the model is measured on.
+
+Metrics: `<baseline>.<split>.bits_per_byte` of ngram, unigram, zstd, zstd_after_train and xz; `<baseline>.<split>.loss` (nats) of the first
+two; `chance.questions.seen` and `.heldout`; `<split>.documents_in_train`, how many documents of a split train holds as well, as where
+nothing was held out: there the baselines have read what they predict; `train.rows` and `ngram.rows_counted`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.baselines.chance import chances, read_lines
+from data.baselines.compressors import compressed_sizes, read_text
+from data.baselines.config import BaselineConfig
+from data.baselines.ngram import kneser_ney, row_sums
+from data.baselines.targets import Targets, read_targets
+from data.shards.metadata import ShardMetadata
+from data.shards.reader import ShardReader
+from data.tokens.special import BOS
+
+Floats = NDArray[np.float64]
+SETS = ("seen", "heldout")
+
+
+@dataclass(frozen=True)
+class RowScores:
+    """What a baseline made of all rows of a split: nats and targets of each, and the split's own counts."""
+
+    nats: Floats
+    targets: Floats
+    split: ShardMetadata
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Metrics; scores by row, of `<baseline>.<split>`; the chance of each question, by set."""
+
+    metrics: dict[str, float]
+    rows: dict[str, RowScores]
+    chances: dict[str, Floats]
+
+
+def measure_baselines(packed: Path, splits: Path, examples: Path, config: BaselineConfig) -> Baselines:
+    """Measure everything that the config asks for; splits without rows and sets without questions are left out."""
+    reader = ShardReader(packed / "train")
+    counted = _spread(len(reader), max(1, config.most_tokens // reader.metadata.sequence_length))
+    train, text = read_targets(reader, counted), read_text(splits / "train.parquet")
+    shared = _documents_in_train(packed / "documents.parquet")
+    metrics: dict[str, float] = {"train.rows": float(len(reader)), "ngram.rows_counted": float(len(counted))}
+    rows: dict[str, RowScores] = {}
+    for split in config.splits:
+        scored = ShardReader(packed / split)
+        if not len(scored):
+            continue
+        targets = read_targets(scored, np.arange(len(scored)))
+        for name, order in (("ngram", config.order), ("unigram", 1)):
+            found = rows[f"{name}.{split}"] = _scores(train, targets, scored.metadata, order)
+            metrics |= {f"{name}.{split}.{metric}": value for metric, value in _predicted(found).items()}
+        held = read_text(splits / f"{split}.parquet")
+        for name, size in compressed_sizes(held, text, config.zstd_level).items():
+            metrics[f"{name}.{split}.bits_per_byte"] = 8 * size / len(held)
+        metrics[f"{split}.documents_in_train"] = float(shared.get(split, 0))
+    seen = read_lines(examples / "questions_seen.jsonl")
+    asked = {name: read_lines(examples / f"questions_{name}.jsonl") for name in SETS}
+    guessed = {name: chances(questions, seen) for name, questions in asked.items() if questions}
+    metrics |= {f"chance.questions.{name}": float(found.mean()) for name, found in guessed.items()}
+    return Baselines(metrics, rows, guessed)
+
+
+def _spread(rows: int, most: int) -> NDArray[np.int64]:
+    """Return all rows, or `most` of them spread evenly."""
+    return np.arange(rows, dtype=np.int64) if rows <= most else np.arange(most, dtype=np.int64) * rows // most
+
+
+def _scores(train: Targets, targets: Targets, split: ShardMetadata, order: int) -> RowScores:
+    nats = kneser_ney(train, targets, vocab_size=split.vocab_size, order=order, beginning=BOS)
+    return RowScores(*row_sums(targets, nats), split)
+
+
+def _predicted(scores: RowScores) -> dict[str, float]:
+    """Return the metrics of a split as the model's are computed."""
+    loss, split = float(scores.nats.sum() / scores.targets.sum()), scores.split
+    if not split.bytes:
+        return {"loss": loss}
+    return {"loss": loss, "bits_per_byte": loss / math.log(2) * split.targets / split.bytes + split.unknown_bits}
+
+
+def _documents_in_train(index: Path) -> dict[str, int]:
+    """Return how many documents of each split are in train as well."""
+    import pyarrow.parquet as pq
+
+    table: dict[str, list[Any]] = pq.read_table(index, columns=["id", "split"]).to_pydict()
+    train = {document for document, split in zip(table["id"], table["split"], strict=True) if split == "train"}
+    found: dict[str, int] = {}
+    for document, split in zip(table["id"], table["split"], strict=True):
+        found[split] = found.get(split, 0) + (document in train)
+    return found

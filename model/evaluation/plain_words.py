@@ -1,0 +1,164 @@
+"""How good a model is, in plain words: against counting, guessing, what it was before tuning, and the model that the recipe made before.
+
+The card, the report and the terminal show the same sentences; only what came before is left to the last two, since a card follows from
+its inputs alone. Each sentence is left out if the figures for it were not measured.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Metrics = Mapping[str, float]
+BITS, ANSWERED = "val.bits_per_byte", "questions.heldout"
+# What is worth saying: a change of the loss, a gap between unseen and read text, and passes after which rereading teaches little
+# (Muennighoff et al. 2023).
+NOTICEABLE, WIDE_GAP, MANY_PASSES = 0.01, 0.15, 4.0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What was measured of a model.
+
+    `base` and `tuned`: before and after tuning; `baseline`: what counting and guessing make of the same; `curve`: (step, validation loss)
+    in pretraining; `passes`: how often pretraining read the training rows; `previous`: the tuned model that the recipe made before.
+    """
+
+    base: Metrics = field(default_factory=dict)
+    tuned: Metrics = field(default_factory=dict)
+    baseline: Metrics = field(default_factory=dict)
+    curve: Sequence[tuple[int, float]] = ()
+    passes: float = 0.0
+    previous: Metrics = field(default_factory=dict)
+
+    def sentences(self) -> list[str]:
+        """Return all that can be said without the model before."""
+        said = (self._against_counting(), self._against_guessing(), self._tuning(), self._advice())
+        return [sentence for sentence in said if sentence]
+
+    def since(self) -> list[str]:
+        """Return how it compares with the model before."""
+        said = []
+        if BITS in self.tuned and BITS in self.previous:
+            now, then = self.tuned[BITS], self.previous[BITS]
+            verdict = "as well as" if abs(now - then) < NOTICEABLE * then else "better than" if now < then else "worse than"
+            said.append(
+                f"It predicts text {verdict} the model that this recipe made before: {_bits(now)} bits per byte, then {_bits(then)}."
+            )
+        if ANSWERED in self.tuned and ANSWERED in self.previous:
+            right, before = (_percent(found[ANSWERED]) for found in (self.tuned, self.previous))
+            said.append(f"It answers {right} of the held-out questions; the model before answered {before}.")
+        return said
+
+    @property
+    def held_out(self) -> bool:
+        """Whether validation text is text that was not trained on."""
+        return not self.baseline.get("val.documents_in_train")
+
+    def _against_counting(self) -> str:
+        model = self.tuned if BITS in self.tuned else self.base
+        if BITS not in model:
+            return ""
+        bits, low, high = (model.get(f"{BITS}{end}", model[BITS]) for end in ("", "_low", "_high"))
+        if not self.held_out:
+            return (
+                f"No text was held out: {_bits(bits)} bits per byte say how well it remembers what it has read, and nothing of how well it "
+                "predicts other text."
+            )
+        counted = self.baseline.get(f"ngram.{BITS}")
+        start = f"On text that it has not read it needs {_bits(bits)} bits for each byte"
+        if counted is None:
+            return f"{start}."
+        others = {"a model of single tokens": f"unigram.{BITS}", "zstd, which has read the same texts,": f"zstd_after_train.{BITS}"}
+        known = [f"{name} {_bits(self.baseline[metric])}" for name, metric in others.items() if metric in self.baseline]
+        beside = f"counting runs of tokens (n-grams) needs {_bits(counted)}{', ' if known else ''}{', '.join(known)}"
+        if low <= counted <= high:
+            return f"{start}; {beside}. It predicts no better than counting does."
+        share = _percent(abs(bits - counted) / counted)
+        if bits > counted:
+            return f"{start}; {beside}. It is {share} WORSE than counting, so it has learned less than a table of the text holds."
+        return f"{start}; {beside}. It is {share} better than counting."
+
+    def _against_guessing(self) -> str:
+        model = self.tuned if ANSWERED in self.tuned else self.base
+        if ANSWERED not in model:
+            return ""
+        right, low = model[ANSWERED], model.get(f"{ANSWERED}_low", model[ANSWERED])
+        asked = f" of {model[f'{ANSWERED}_count']:,.0f}" if f"{ANSWERED}_count" in model else ""
+        said = f"It answers {_percent(right)}{asked} questions about what no example told it"
+        chance = self.baseline.get(f"chance.{ANSWERED}")
+        if chance is None:
+            return f"{said}."
+        if low > chance:
+            return f"{said}; guessing gets {_percent(chance)}."
+        worse = "far fewer than" if right < chance / 2 else "no more than"
+        return f"{said}: {worse} guessing, which gets {_percent(chance)}. Don't ask it anything."
+
+    def _tuning(self) -> str:
+        effects = []
+        if BITS in self.base and BITS in self.tuned:
+            before, after = self.base[BITS], self.tuned[BITS]
+            if abs(after - before) >= NOTICEABLE * before:
+                effects.append(f"{'cost' if after > before else 'saved'} {_bits(abs(after - before))} bits per byte")
+        if ANSWERED in self.base and ANSWERED in self.tuned and self.base[ANSWERED] != self.tuned[ANSWERED]:
+            before, after = self.base[ANSWERED], self.tuned[ANSWERED]
+            effects.append(f"{'raised' if after > before else 'lowered'} right answers from {_percent(before)} to {_percent(after)}")
+        return f"Tuning {' and '.join(effects)}." if effects else ""
+
+    def _advice(self) -> str:
+        """Say what would help most, by the gap between read and unseen text, the end of the curve, and passes over the text."""
+        if not self.held_out:
+            return "What would help most is more text, enough that some can be held out."
+        read, unseen = self.base.get("train.bits_per_byte"), self.base.get(BITS)
+        gap = (unseen - read) / unseen if read is not None and unseen else 0.0
+        best = min(self.curve, key=lambda point: point[1], default=None)
+        if best and self.curve[-1][1] > best[1] * (1 + NOTICEABLE):
+            return (
+                "What would help most is more text; with this much, fewer passes over it: validation was best at step "
+                f"{best[0]:,} and rose from there."
+            )
+        passes = f", after {self.passes:.2g} passes over it" if self.passes else ""
+        if gap > WIDE_GAP and self.passes >= MANY_PASSES:
+            return f"What would help most is more text: it predicts what it has read {_percent(gap)} better than what it has not{passes}."
+        fell = _last_fall(self.curve)
+        if fell is not None and fell > NOTICEABLE:
+            more = "more training" if self.passes < MANY_PASSES else "more text and more training"
+            return f"What would help most is {more}: validation loss still fell by {_percent(fell)} in the last fifth of pretraining."
+        if fell is None and read is None:
+            return ""
+        return (
+            "What would help most is a larger model: this one has stopped improving, and predicts unseen text nearly as well as what it "
+            f"has read{passes}."
+        )
+
+
+def passes_over(sequences: int, baseline: Metrics) -> float:
+    """Return how often training on so many rows reads each; 0 if their number was not recorded."""
+    rows = baseline.get("train.rows")
+    return sequences / rows if rows else 0.0
+
+
+def validation_curve(history: Path) -> list[tuple[int, float]]:
+    """Return (step, validation loss) of a training run's step log."""
+    lines = (json.loads(line) for line in history.read_text(encoding="utf-8").splitlines() if line.strip())
+    return [(int(line["step"]), float(line["val_loss"])) for line in lines if line.get("val_loss") is not None]
+
+
+def _last_fall(curve: Sequence[tuple[int, float]]) -> float | None:
+    """Return by which share validation loss fell in the last fifth of the steps; None if too little of that was measured."""
+    if len(curve) < 3:
+        return None
+    last, loss = curve[-1]
+    before = [point for point in curve if point[0] <= 0.8 * last]
+    return (before[-1][1] - loss) / before[-1][1] * 0.2 * last / (last - before[-1][0]) if before else None
+
+
+def _bits(value: float) -> str:
+    return f"{value:.3f}" if value < 1 else f"{value:.2f}"
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    return f"{percent:.0f} %" if percent >= 10 or percent == 0 else f"{percent:.1f} %"

@@ -1,0 +1,84 @@
+"""What a bound compares a metric with besides numbers: a baseline, chance, or another model, each time over pairs of rows or questions.
+
+    {metric: base.val.bits_per_byte, beats: baseline.ngram}          significantly better than the n-gram model on the same rows
+    {metric: chat.questions.heldout, above: chance}                  significantly more right than guessing
+    {metric: chat.val.bits_per_byte, no_worse_than: base, by: 0.05}  certainly at most 0.05 bits worse than the base model
+
+Only means over rows or questions can be paired: bits per byte, masked loss and accuracy, and questions.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+Limit = Annotated[float, Field(allow_inf_nan=False)]
+
+LOWER_IS_BETTER = ("bits_per_byte", "masked_loss")
+PAIRED = re.compile(r"\w+\.(bits_per_byte|masked_loss|masked_accuracy)|questions\.(seen|heldout)")
+RELATIONS = ("beats", "above", "no_worse_than")
+
+
+class Unpaired(ValueError):
+    """Two metrics have too few units in common to be compared."""
+
+
+class Relation(BaseModel, frozen=True, extra="forbid"):
+    """How a metric must compare with another; at most one of the three."""
+
+    beats: str | None = Field(
+        None, min_length=1, description="baseline or model that must be beaten, certainly, such as baseline.ngram; name"
+    )
+    above: Literal["chance"] | None = Field(None, description="must be certainly above guessing; of questions alone; chance")
+    no_worse_than: str | None = Field(
+        None, min_length=1, description="model or baseline than which the metric must certainly not be worse by more than `by`; name"
+    )
+    by: Limit = Field(0.0, ge=0, description="how much worse than no_worse_than is let through; the metric's unit")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_relation(cls, given: Any) -> Any:
+        if isinstance(given, Mapping):
+            metric = given.get("metric")
+            named = [name for name in RELATIONS if given.get(name) is not None]
+            if len(named) > 1:
+                raise ValueError(f"the bound on {metric} has {' and '.join(named)}; give each a bound of its own")
+            if given.get("by") and "no_worse_than" not in named:
+                raise ValueError(f"the bound on {metric} has by={given['by']}, which does nothing without no_worse_than; leave it out")
+        return given
+
+    def other(self, metric: str) -> str:
+        """Return the metric that `metric` is compared with, such as baseline.ngram.val.bits_per_byte; empty if with none."""
+        measured = metric.partition(".")[2]
+        than = "baseline.chance" if self.above else self.beats or self.no_worse_than
+        return f"{than}.{measured}" if than else ""
+
+    @property
+    def related(self) -> bool:
+        """Whether there is anything to compare with."""
+        return any(getattr(self, name) is not None for name in RELATIONS)
+
+    @property
+    def phrase(self) -> str:
+        """What is asked, such as `beats baseline.ngram`."""
+        if self.above:
+            return "above chance"
+        if self.beats:
+            return f"beats {self.beats}"
+        return f"no worse than {self.no_worse_than}" + (f" by {self.by:g}" if self.by else "")
+
+
+def can_be_paired(metric: str) -> bool:
+    """Return whether a metric such as base.val.bits_per_byte is a mean over rows or questions."""
+    return bool(PAIRED.fullmatch(metric.partition(".")[2]))
+
+
+def gain(metric: str, difference: float) -> float:
+    """Return how much better a metric is that is larger by `difference`; negative where it is worse."""
+    if not math.isfinite(difference):
+        return math.nan
+    return -difference if metric.endswith(LOWER_IS_BETTER) else difference

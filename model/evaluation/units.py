@@ -1,0 +1,76 @@
+"""What a metric is the mean of: a value and a weight for each row or question, so that two models are compared unit by unit.
+
+`units.npz` beside metrics.json holds three arrays for each such metric: `<metric>.unit`, which row of the split or question of the file;
+`<metric>.value` and `<metric>.weight`, so that the metric is the sum of values over the sum of weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data.shards.metadata import ShardMetadata
+from model.evaluation.intervals import Estimate, bootstrap_ratio
+from model.evaluation.relations import Unpaired
+
+FILE = "units.npz"
+PARTS = ("unit", "value", "weight")
+FEWEST = 6
+"""Of fewer units that all point one way, chance does the same more often than one time in twenty."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """The units of one metric: int64 [n], float64 [n], float64 [n]."""
+
+    unit: NDArray[np.int64]
+    value: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+
+class Measured(NamedTuple):
+    """Metrics, and the units of those that are means."""
+
+    metrics: dict[str, float]
+    units: dict[str, Units]
+
+
+def bits_per_byte_units(rows: NDArray[np.int64], nats: NDArray[Any], targets: NDArray[Any], split: ShardMetadata) -> Units:
+    """Return the bits and the bytes of rows with these summed nats and numbers of targets; `split` is what the rows are drawn from."""
+    size = targets * (split.bytes / split.targets)
+    return Units(rows, nats / np.log(2) + split.unknown_bits * size, size)
+
+
+def write_units(folder: Path, units: Mapping[str, Units]) -> None:
+    """Write `folder/units.npz`. The same units give the same bytes."""
+    arrays: dict[str, Any] = {f"{metric}.{part}": getattr(found, part) for metric, found in sorted(units.items()) for part in PARTS}
+    np.savez(folder / FILE, **arrays)
+
+
+def read_units(folder: Path) -> dict[str, Units]:
+    """Return the units in a folder by metric; none if it has no such file."""
+    if not (folder / FILE).is_file():
+        return {}
+    with np.load(folder / FILE, allow_pickle=False) as arrays:
+        metrics = sorted({name.rpartition(".")[0] for name in arrays.files})
+        return {metric: Units(*(arrays[f"{metric}.{part}"] for part in PARTS)) for metric in metrics}
+
+
+def paired_difference(ours: Units, theirs: Units, *, resamples: int, confidence: float) -> Estimate:
+    """Return our metric less theirs over the units that both have, with a bootstrap interval over those.
+
+    What makes a row hard is the same for both, so the difference is known better than either. Raise Unpaired for fewer than six common
+    units, or if their weights differ, as for rows of other shards.
+    """
+    common, here, there = np.intersect1d(ours.unit, theirs.unit, return_indices=True)
+    if len(common) < FEWEST:
+        raise Unpaired(f"the two have {len(common)} rows or questions in common, and fewer than {FEWEST} decide nothing")
+    weight = ours.weight[here]
+    if not np.allclose(weight, theirs.weight[there]):
+        raise Unpaired("the two were measured on rows of different length, so on different shards")
+    return bootstrap_ratio(ours.value[here] - theirs.value[there], weight, seed=0, resamples=resamples, confidence=confidence)

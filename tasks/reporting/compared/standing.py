@@ -1,0 +1,51 @@
+"""What the page and the terminal know of how good a run's model is; the words for it are in `model.evaluation.plain_words`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from model.evaluation.plain_words import Metrics, Standing, passes_over, validation_curve
+from model.training.length import TrainingLength
+from tasks.stage.store.artifact import Artifact
+from tasks.stage.store.journal import Journal
+from tasks.stage.store.store import Store
+
+TUNED = "evaluate.chat"
+
+
+def standing_of(artifacts: Mapping[str, Artifact], folder: Callable[[Artifact], Path], previous: Metrics) -> Standing:
+    """Return what the artifacts of a run, by position, say of its model; `previous`: of the one before."""
+
+    def metrics(position: str) -> Metrics:
+        return artifacts[position].metrics if position in artifacts else {}
+
+    pretrained, baseline = artifacts.get("pretrain"), metrics("baseline")
+    return Standing(
+        base=metrics("evaluate.base"),
+        tuned=metrics(TUNED),
+        baseline=baseline,
+        curve=validation_curve(folder(pretrained) / "history.jsonl") if pretrained else [],
+        passes=passes_over(_sequences(pretrained), baseline) if pretrained else 0.0,
+        previous=previous,
+    )
+
+
+def previous_metrics(store: Store, recipe: str, current: Artifact | None) -> Metrics:
+    """Return the metrics of the last other tuned model that the recipe made; nothing if there is none."""
+    if current is None:
+        return {}
+    for record in Journal(store).newest():
+        place = record.positions.get(TUNED) if record.recipe == recipe else None
+        if place is not None and place.digest != current.digest and isinstance(found := store.find(place.stage, place.address), Artifact):
+            return found.metrics
+    return {}
+
+
+def _sequences(pretrained: Artifact) -> int:
+    """Return how many rows a model was trained on, by its config; 0 if that does not say."""
+    train, model = pretrained.config.get("train"), pretrained.config.get("model")
+    if not isinstance(train, Mapping) or not isinstance(model, Mapping) or "context" not in model:
+        return 0
+    length = TrainingLength.model_validate({name: train[name] for name in TrainingLength.model_fields if name in train})
+    return length.sequences_before(length.total_steps(int(model["context"])))

@@ -1,0 +1,86 @@
+"""The words about a model follow its figures: what is bad is called bad, and advice follows what would help."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model.evaluation.plain_words import Standing, passes_over, validation_curve
+
+BASELINE = {"ngram.val.bits_per_byte": 2.0, "chance.questions.heldout": 0.5, "train.rows": 100.0, "val.documents_in_train": 0.0}
+FLAT = [(20, 3.0), (60, 2.0), (80, 2.0), (100, 2.0)]
+
+
+def measured(bits: float, right: float | None = None, **others: float) -> dict[str, float]:
+    found = {"val.bits_per_byte": bits, "val.bits_per_byte_low": bits - 0.05, "val.bits_per_byte_high": bits + 0.05, **others}
+    if right is not None:
+        found |= {"questions.heldout": right, "questions.heldout_low": right - 0.05, "questions.heldout_count": 120.0}
+    return found
+
+
+def words(**facts: Any) -> str:
+    return " ".join(Standing(**{"baseline": BASELINE, **facts}).sentences())
+
+
+@pytest.mark.parametrize(
+    ("bits", "said"), [(1.5, "25 % better than counting"), (1.97, "no better than counting does"), (2.5, "25 % WORSE than counting")]
+)
+def test_a_model_is_compared_with_counting(bits: float, said: str) -> None:
+    assert said in words(tuned=measured(bits))
+
+
+@pytest.mark.parametrize(
+    ("right", "said"),
+    [
+        (0.97, "97 % of 120 questions about what no example told it; guessing gets 50 %"),
+        (0.52, "no more than guessing"),
+        (0.06, "far fewer"),
+    ],
+)
+def test_answers_are_compared_with_guessing(right: float, said: str) -> None:
+    assert said in words(tuned=measured(1.5, right))
+
+
+def test_where_nothing_was_held_out_the_figures_are_said_to_mean_little() -> None:
+    said = words(tuned=measured(0.2), baseline={**BASELINE, "val.documents_in_train": 4.0})
+    assert "No text was held out" in said and "better than counting" not in said
+
+
+def test_what_tuning_cost_and_gained_is_said() -> None:
+    assert "Tuning cost 0.310 bits per byte and raised right answers from 10 % to 60 %." in words(
+        base=measured(1.63, 0.1), tuned=measured(1.94, 0.6)
+    )
+    assert "Tuning" not in words(base=measured(1.63), tuned=measured(1.631))
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"curve": [(50, 2.0), (80, 1.8), (100, 2.1)]}, "fewer passes over it: validation was best at step 80"),
+        ({"curve": FLAT, "passes": 12.0, "read": 1.0}, "more text: it predicts what it has read 50 % better"),
+        ({"curve": [(60, 3.0), (80, 2.5), (100, 2.2)], "passes": 2.0}, "is more training: validation loss still fell by 12 %"),
+        ({"curve": [(60, 3.0), (80, 2.5), (100, 2.2)], "passes": 6.0}, "more text and more training"),
+        ({"curve": FLAT, "passes": 2.0}, "a larger model"),
+    ],
+)
+def test_the_advice_follows_the_gap_the_curve_and_the_passes(facts: dict[str, Any], said: str) -> None:
+    read = facts.pop("read", 1.95)
+    assert said in words(base=measured(2.0, **{"train.bits_per_byte": read}), **facts)
+
+
+def test_nothing_is_said_of_what_was_not_measured() -> None:
+    assert Standing().sentences() == Standing().since() == []
+
+
+def test_the_model_before_is_compared_with() -> None:
+    said = " ".join(Standing(tuned=measured(1.5, 0.9), previous=measured(1.8, 0.7)).since())
+    assert "better than the model that this recipe made before: 1.50 bits per byte, then 1.80" in said and "answered 70 %" in said
+    assert "as well as" in " ".join(Standing(tuned=measured(1.5), previous=measured(1.501)).since())
+
+
+def test_the_curve_is_read_from_the_step_log(tmp_path: Path) -> None:
+    (tmp_path / "history.jsonl").write_text('{"step": 1, "loss": 3.0}\n{"step": 2, "loss": 2.0, "val_loss": 2.5}\n')
+    assert validation_curve(tmp_path / "history.jsonl") == [(2, 2.5)]
+    assert (passes_over(250, BASELINE), passes_over(250, {})) == (2.5, 0.0)

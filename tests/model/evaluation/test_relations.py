@@ -1,0 +1,130 @@
+"""Bounds that compare hold only where the difference, row by row, is certain; they say what lacks, and refuse what can't be paired."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from model.evaluation.gate import Bound, judge
+from model.evaluation.relations import Unpaired
+from model.evaluation.units import Units, paired_difference, read_units, write_units
+
+OURS, THEIRS = "base.val.bits_per_byte", "baseline.ngram.val.bits_per_byte"
+BEATS = Bound(metric=OURS, beats="baseline.ngram")
+
+
+def units(values: Any, numbers: Any = None) -> Units:
+    value = np.asarray(values, dtype=np.float64)
+    return Units(np.arange(len(value)) if numbers is None else np.asarray(numbers), value, np.ones(len(value)))
+
+
+def judged(bound: Bound, ours: Units, theirs: Units, than: str = THEIRS) -> Any:
+    found = {bound.metric: ours, than: theirs}
+    means = {name: float(u.value.sum() / u.weight.sum()) for name, u in found.items()}
+    return judge(means, [bound], units=found)[0]
+
+
+def rows(shift: float, noise: float, count: int = 200) -> tuple[Units, Units]:
+    """Rows that differ much from each other; ours lie `shift` above theirs, give or take `noise`."""
+    chance = np.random.default_rng(1)
+    hard = chance.normal(2.0, 1.0, count)
+    return units(hard + shift + chance.normal(0, noise, count)), units(hard)
+
+
+def test_a_small_but_certain_gain_passes_although_rows_differ_much_more_from_each_other() -> None:
+    verdict = judged(BEATS, *rows(shift=-0.03, noise=0.05))
+    assert verdict.passed and 0 < verdict.margin < 0.03
+    assert verdict.asked.startswith("beats baseline.ngram: ")
+
+
+@pytest.mark.parametrize(("shift", "noise"), [(0.0, 0.05), (-0.03, 1.5), (0.03, 0.05)], ids=["equal", "uncertain", "worse"])
+def test_what_is_not_certainly_better_fails(shift: float, noise: float) -> None:
+    verdict = judged(BEATS, *rows(shift, noise))
+    assert not verdict.passed and verdict.margin <= 0 and "is not certain" in verdict.reason
+
+
+def test_a_model_may_cost_what_the_bound_lets_through_and_no_more() -> None:
+    def tuned(by: float) -> bool:
+        bound = Bound(metric="chat.val.bits_per_byte", no_worse_than="base", by=by)
+        return bool(judged(bound, *rows(shift=0.04, noise=0.02), than=OURS).passed)
+
+    assert tuned(0.05) and not tuned(0.03) and not tuned(0.0)
+
+
+def test_a_model_that_answers_as_often_as_guessing_is_not_above_chance() -> None:
+    bound = Bound(metric="chat.questions.heldout", above="chance")
+    guessed, right = units(np.full(100, 0.5)), np.random.default_rng(2).random(100)
+    assert not judged(bound, units(right < 0.5), guessed, "baseline.chance.questions.heldout").passed
+    assert judged(bound, units(right < 0.7), guessed, "baseline.chance.questions.heldout").passed
+
+
+def test_more_is_better_for_the_share_of_tokens_found() -> None:
+    bound = Bound(metric="chat.val.masked_accuracy", no_worse_than="base", by=0.01)
+    better, worse = rows(shift=0.2, noise=0.01)
+    assert judged(bound, better, worse, "base.val.masked_accuracy").passed
+    assert not judged(bound, worse, better, "base.val.masked_accuracy").passed
+
+
+def test_only_rows_that_both_have_are_compared() -> None:
+    ours, theirs = units([1.0] * 8, range(4, 12)), units([5.0] * 4 + [1.5] * 8)
+    assert paired_difference(ours, theirs, resamples=200, confidence=0.95).value == pytest.approx(-0.5)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "message"),
+    [
+        (units([2.0] * 5), "have 5 rows or questions in common, and fewer than 6"),
+        (Units(np.arange(8), np.full(8, 2.0), np.full(8, 3.0)), "on rows of different length"),
+    ],
+)
+def test_too_few_rows_or_other_rows_fail_by_name(theirs: Units, message: str) -> None:
+    ours = units([1.0] * 8)
+    with pytest.raises(Unpaired, match=message):
+        paired_difference(ours, theirs, resamples=100, confidence=0.95)
+    verdict = judged(BEATS, ours, theirs)
+    assert not verdict.passed and message in verdict.reason
+
+
+def test_a_metric_that_is_missing_or_nan_or_has_no_rows_fails() -> None:
+    ours, theirs = rows(-0.5, 0.01)
+    found = {OURS: ours, THEIRS: theirs}
+    reasons = [
+        judge(metrics, [BEATS], units=known)[0].reason
+        for metrics, known in (
+            ({THEIRS: 2.0}, found),
+            ({OURS: 1.0}, found),
+            ({OURS: float("nan"), THEIRS: 2.0}, found),
+            ({OURS: 1.0, THEIRS: 2.0}, {OURS: ours}),
+        )
+    ]
+    assert reasons == ["was not measured", f"{THEIRS} was not measured", "is nan", f"{THEIRS} has no rows to be compared by"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"metric": OURS, "beats": "baseline.ngram", "maximum": 3}, "in another bound"),
+        ({"metric": OURS, "beats": "baseline.ngram", "no_worse_than": "chat"}, "give each a bound of its own"),
+        ({"metric": OURS, "beats": "baseline.ngram", "by": 0.1}, "by=0.1, which does nothing without no_worse_than"),
+        ({"metric": "base.val.perplexity", "beats": "baseline.ngram"}, "kept row by row"),
+        ({"metric": OURS, "above": "chance"}, "chance is known of questions alone"),
+    ],
+)
+def test_a_bound_that_could_not_be_judged_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Bound(**fields)
+
+
+def test_units_are_read_as_they_were_written_and_the_same_ones_give_the_same_bytes(tmp_path: Path) -> None:
+    found = {"val.bits_per_byte": units([1.0, 2.5]), "questions.seen": units([True, False])}
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write_units(tmp_path / name, found)
+    assert (tmp_path / "a" / "units.npz").read_bytes() == (tmp_path / "b" / "units.npz").read_bytes()
+    again = read_units(tmp_path / "a")
+    assert {name: u.value.tolist() for name, u in again.items()} == {"val.bits_per_byte": [1.0, 2.5], "questions.seen": [1.0, 0.0]}
+    assert read_units(tmp_path) == {}
