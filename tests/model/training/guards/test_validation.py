@@ -57,4 +57,19 @@ def test_the_best_weights_become_the_model_even_after_a_resume(make_job: JobMake
 
 def test_patience_without_measurements_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"guards\.patience=3 does nothing while eval_every=0"):
-        PretrainConfig(guards=GuardsConfig(patience=3))
+        PretrainConfig(eval_every=0, guards=GuardsConfig(patience=3))
+
+
+def test_by_default_a_curve_is_drawn_that_costs_a_few_percent_of_the_run() -> None:
+    for tokens, context, rows in ((2_000_000, 128, 256), (50_000_000, 256, 64), (300_000, 64, 128)):
+        train = PretrainConfig(tokens=tokens, eval_rows=rows)
+        every, steps = train.measure_every(context), train.total_steps(context)
+        assert 2 < steps / every <= 10
+        assert steps // every * rows / 3 <= 0.035 * train.sequences_before(steps)
+
+
+def test_a_run_too_short_for_a_curve_is_measured_at_its_end_unless_the_best_weights_are_wanted() -> None:
+    assert PretrainConfig(tokens=0, steps=20, eval_rows=256).measure_every(128) == 0
+    assert PretrainConfig(tokens=0, steps=20, eval_rows=256, select="best").measure_every(128) == 2
+    assert PretrainConfig(tokens=0, steps=20, eval_rows=256, eval_every=7).measure_every(128) == 7
+    assert PretrainConfig(tokens=0, steps=20, eval_rows=0).measure_every(128) == 0
