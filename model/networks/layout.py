@@ -16,6 +16,7 @@ class Layout:
     global_batch: int
     batch_warmup_steps: int
     recompute: str
+    zero_stage: int = 0
     section: str = ""
     shape: str = ""
     spread: str = ""

@@ -5,11 +5,13 @@ Cheap to import (no torch), so that a recipe can be read at start-up.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from model.networks.base import Ability, NetworkBase
+from model.networks.layout import Layout
 
 if TYPE_CHECKING:
     from model.networks.recurrent import Recurrent
@@ -32,6 +34,15 @@ class RecurrentConfig(NetworkBase, frozen=True, extra="forbid"):
     def masks_documents(self) -> bool:
         """Documents of packed rows are sequences of their own."""
         return False
+
+    def layout_problems(self, layout: Layout) -> Iterator[str]:
+        """Yield also that blocks recomputed under ZeRO 3 ask for other weights on a worker whose rows hold no second document."""
+        yield from super().layout_problems(layout)
+        if layout.recompute != "none" and layout.zero_stage == 3 and layout.workers > 1:
+            yield (
+                f"{layout.shape}kind={self.kind} with recompute={layout.recompute} and {layout.spread}zero_stage=3 on "
+                f"{layout.spread}workers={layout.workers}: they would exchange different weights; set recompute=none, or zero_stage=2"
+            )
 
     def resized(self, width: int, layers: int) -> RecurrentConfig:
         """Return the network of another size; it has no inner sizes."""

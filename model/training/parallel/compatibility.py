@@ -69,6 +69,7 @@ def _layout(train: TrainConfig, resources: TrainResources, section: str, shape: 
         global_batch=train.global_batch,
         batch_warmup_steps=train.batch_warmup_steps,
         recompute=resources.recompute,
+        zero_stage=parallel.zero_stage,
         section=section,
         shape=shape,
         spread=spread,

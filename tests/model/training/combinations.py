@@ -151,6 +151,7 @@ class Space:
             "learning_rate": RATES.get(optimizer, RATE),
             **{key: chosen[key] for key in ("optimizer", "clip", "ema_decay", "within_documents")},
             **growth,
+            **({} if "causal" in self.network.SUPPORTS else {"share": 0.4}),  # hidden tokens enough to see what is learned
         }
         folder = self.job.output.parent.parent / name
         try:

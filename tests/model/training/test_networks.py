@@ -121,6 +121,12 @@ REFUSED = [
         {"parallel": {"workers": 2, "tensor": 2, "zero_stage": 1}},
         "kind=recurrent with tensor=2: its matrices can't be cut",
     ),
+    (
+        "recurrent",
+        {},
+        {"recompute": "blocks", "parallel": {"workers": 2, "zero_stage": 3}},
+        "kind=recurrent with recompute=blocks and zero_stage=3 on workers=2: they would exchange different weights; set recompute=none",
+    ),
     ("encoder", {}, {"parallel": {"workers": 2, "pipeline": 2}}, "kind=encoder with pipeline=2: it can't be divided into stages"),
     ("encoder", {"optimizer": "sophia"}, {}, "optimizer=sophia estimates curvature from sampled next tokens, which kind=masked does not"),
 ]
