@@ -168,7 +168,7 @@ def described_job(shape: NetworkConfig, vocabulary: int, train: ObjectiveConfig,
 def possible_stages(job: Job) -> tuple[int, ...]:
     """The ZeRO stages that work with the job's optimizer, tensor parallelism and pipeline."""
     parallel = job.resources.parallel
-    if job.train.optimizer.WHOLE_MATRICES:
+    if "zero" in job.train.optimizer.NEEDS_WHOLE:
         return (0,)
     stages = (0, 1) if parallel.pipeline > 1 else (0, 1, 2, 3)
     return stages[1:] if parallel.tensor > 1 else stages

@@ -26,6 +26,7 @@ from model.training.optimizers.averaging import average_weights
 from model.training.optimizers.base import EstimatesCurvature
 from model.training.optimizers.build import build_optimizer
 from model.training.optimizers.change import UpdateRatio
+from model.training.optimizers.matrices import UpdatesMatrices, partitioned_matrices
 from model.training.optimizers.state import whole_state
 from model.training.parallel.compile import deepspeed_config
 from model.training.parallel.tensor import finish_cut, join_parts
@@ -84,6 +85,8 @@ class Engine:
         self.deepspeed, *_ = deepspeed.initialize(
             model=module, optimizer=self._optimizer, config=deepspeed_config(job, network.cut_plan()), dist_init_required=False
         )
+        if isinstance(self._optimizer, UpdatesMatrices):
+            self._optimizer.find_matrices(partitioned_matrices(self.deepspeed))
         finish_cut(self.deepspeed, network, job.resources.parallel.tensor)
         self._parameters = list(network.parameters())
         if self._stage == 0 and self.data_workers == 1:

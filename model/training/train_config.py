@@ -65,9 +65,7 @@ class TrainConfig(TrainingLength):
     }
 
     kind: str = Field(description="training objective")
-    optimizer: OptimizerConfig = Field(
-        AdamWConfig(), description="optimizer and its settings; muon and adafactor need whole matrices, so ZeRO stage 0"
-    )
+    optimizer: OptimizerConfig = Field(AdamWConfig(), description="optimizer and its settings; adafactor needs ZeRO stage 0")
     learning_rate: float = Field(2e-3, gt=0, description="peak learning rate")
     schedule: ScheduleConfig = Field(
         CosineConfig(), description="learning rate after the warm-up; wsd: constant, then decaying at the end (warmup-stable-decay)"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import BaseModel, Field
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
+
+# What may stand between an optimizer and a whole matrix: ZeRO's partitions, offload of its state to a disk, cut or divided networks.
+Division = Literal["zero", "nvme", "tensor", "pipeline"]
 
 
 class EstimatesCurvature(Protocol):
@@ -22,12 +25,12 @@ class EstimatesCurvature(Protocol):
 class OptimizerBase(BaseModel, frozen=True, extra="forbid"):
     """The settings of an optimizer, beside the learning rate and weight decay, which every training has. A kind adds `kind` and its own.
 
-    `WHOLE_MATRICES`: it needs each weight as a whole matrix, so nothing may divide weights among workers.
+    `NEEDS_WHOLE`: ways of dividing or storing weights that it can't be used with, as it needs whole matrices.
     `DRAWS_TARGETS`: it learns the loss's curvature from targets drawn from the model itself.
     `STATE`: numbers that it keeps for each weight; `MATRIX_STATE`: for each weight of a matrix inside the blocks, if that differs.
     """
 
-    WHOLE_MATRICES: ClassVar[bool] = False
+    NEEDS_WHOLE: ClassVar[frozenset[Division]] = frozenset()
     DRAWS_TARGETS: ClassVar[bool] = False
     STATE: ClassVar[int] = 0
     MATRIX_STATE: ClassVar[int | None] = None

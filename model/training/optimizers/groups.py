@@ -1,12 +1,12 @@
-"""A network's parameters as optimizers take them: what is trained, in groups by weight decay, and the matrices inside the blocks."""
+"""A network's parameters as optimizers take them: what is trained, in groups by weight decay or by role."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
-from torch import Tensor, nn
+from torch import nn
 
-from model.networks.network import Network
+from model.networks.network import Network, Role
 
 Groups = list[dict[str, Any]]
 
@@ -25,7 +25,11 @@ def decay_groups(parameters: list[nn.Parameter], weight_decay: float) -> Groups:
     return [group for group in groups if group["params"]] or groups[:1]
 
 
-def block_matrices(network: Network) -> list[Tensor]:
-    """Return the trained matrices inside the blocks, for which Muon was designed; not embeddings or the output head."""
+def parameters_by_role(network: Network) -> dict[Role, list[nn.Parameter]]:
+    """Return what is trained of a network by its role; Muon was designed for matrices, those inside the blocks."""
     roles = network.roles()
-    return [parameter for name, parameter in network.named_parameters() if roles[name] == "matrix" and parameter.requires_grad]
+    named: dict[Role, list[nn.Parameter]] = {role: [] for role in get_args(Role)}
+    for name, parameter in network.named_parameters():
+        if parameter.requires_grad:
+            named[roles[name]].append(parameter)
+    return named

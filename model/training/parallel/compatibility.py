@@ -12,6 +12,7 @@ from model.networks.base import NetworkBase
 from model.networks.layout import Layout
 
 if TYPE_CHECKING:
+    from model.training.optimizers.base import OptimizerBase
     from model.training.parallel.config import ParallelConfig
     from model.training.resources import TrainResources
     from model.training.train_config import TrainConfig
@@ -42,8 +43,7 @@ def incompatibilities(
         )
     if network.whole_batch and train.adapter.KEEPS_BASE:
         yield f"{section}adapter.kind={train.adapter.kind} with {shape}norm=batch: training changes its statistics; use adapter.kind=full"
-    if train.optimizer.WHOLE_MATRICES:
-        yield from _matrix_optimizer(train.optimizer.kind, parallel, section, spread)
+    yield from _matrix_optimizer(train.optimizer, parallel, section, spread)
     if parallel.tensor > 1 and "tensor" not in train.precision.SUPPORTS:
         yield f"{section}precision={train.precision.kind} with {spread}tensor={parallel.tensor} is not offered; use bf16, or tensor=1"
     if parallel.pipeline > 1:
@@ -104,11 +104,16 @@ def _adapter(train: TrainConfig, parallel: ParallelConfig, section: str, spread:
         yield f"{chosen} needs {package}: pip install 'folio[adapters]', or use adapter.kind=full"
 
 
-def _matrix_optimizer(optimizer: str, parallel: ParallelConfig, section: str, spread: str) -> Iterator[str]:
-    for name, value, plain in (("zero_stage", parallel.zero_stage, 0), ("tensor", parallel.tensor, 1), ("pipeline", parallel.pipeline, 1)):
-        if value != plain:
+def _matrix_optimizer(optimizer: OptimizerBase, parallel: ParallelConfig, section: str, spread: str) -> Iterator[str]:
+    for division, name, divides, plain in (
+        ("zero", "zero_stage", parallel.zero_stage > 0, 0),
+        ("nvme", "offload_optimizer", parallel.offload_optimizer == "nvme", "cpu"),
+        ("tensor", "tensor", parallel.tensor > 1, 1),
+        ("pipeline", "pipeline", parallel.pipeline > 1, 1),
+    ):
+        if divides and division in optimizer.NEEDS_WHOLE:
             yield (
-                f"{section}optimizer={optimizer} needs whole matrices, which {spread}{name}={value} divides; set "
+                f"{section}optimizer={optimizer.kind} needs whole matrices, which {spread}{name}={getattr(parallel, name)} divides; set "
                 f"{spread}{name}={plain}, or use another optimizer"
             )
 

@@ -106,8 +106,8 @@ CONTRADICTIONS = [
         "model.norm=batch with micro_batch=4: each micro-batch of pretrain.global_batch=16 would have its own statistics",
     ),
     (
-        ("pretrain.optimizer=muon", "resources.training.parallel.zero_stage=2"),
-        "pretrain.optimizer=muon needs whole matrices, which resources.training.parallel.zero_stage=2 divides; set",
+        ("pretrain.optimizer=adafactor", "resources.training.parallel.zero_stage=2"),
+        "pretrain.optimizer=adafactor needs whole matrices, which resources.training.parallel.zero_stage=2 divides; set",
     ),
     (("dpo.optimizer=sophia",), "optimizer=sophia estimates curvature from sampled next tokens"),
     (

@@ -16,7 +16,7 @@ from model.training.float8 import use_float8
 from model.training.job import Job, JobError
 from model.training.kinds.masked import MaskedConfig
 from model.training.launch.launch import launch
-from model.training.optimizers.groups import block_matrices
+from model.training.optimizers.groups import parameters_by_role
 from model.training.telemetry.step_log import read_lines
 from tests.model.jobs import CONTEXT, JobMaker, follow_up
 from tests.model.training.alone import train_here, train_together
@@ -79,7 +79,7 @@ def test_muon_takes_the_matrices_inside_the_blocks_and_learns(make_job: JobMaker
     job = of_kind(make_job("muon", steps=30, optimizer="muon", learning_rate=1e-2), kind)
     network = job.network.build(job.vocab_size)
     inside = {id(parameter) for parameter in network.blocks().parameters() if parameter.dim() == 2}
-    assert {id(matrix) for matrix in block_matrices(network)} == inside
+    assert {id(matrix) for matrix in parameters_by_role(network)["matrix"]} == inside
     train_here(job)
     losses = curve(job)
     assert losses[-1] < losses[0] - 0.3

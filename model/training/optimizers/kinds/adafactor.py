@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from model.training.optimizers.base import OptimizerBase
+from model.training.optimizers.base import Division, OptimizerBase
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,7 +19,7 @@ class AdafactorConfig(OptimizerBase):
     It keeps a row and a column for each matrix, which `STATE` neglects.
     """
 
-    WHOLE_MATRICES: ClassVar[bool] = True
+    NEEDS_WHOLE: ClassVar[frozenset[Division]] = frozenset({"zero", "tensor", "pipeline"})
 
     kind: Literal["adafactor"] = Field("adafactor", description="optimizer")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from model.training.optimizers.base import OptimizerBase
+from model.training.optimizers.base import Division, OptimizerBase
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 class MuonConfig(OptimizerBase):
     """Muon (Jordan et al., 2024) for the matrices inside the blocks, AdamW for the rest."""
 
-    WHOLE_MATRICES: ClassVar[bool] = True
+    NEEDS_WHOLE: ClassVar[frozenset[Division]] = frozenset({"tensor", "pipeline", "nvme"})
     STATE: ClassVar[int] = 2
     MATRIX_STATE: ClassVar[int] = 1
 
     kind: Literal["muon"] = Field("muon", description="optimizer")
     learning_rate: float = Field(0.0, ge=0, description="peak learning rate of the blocks' matrices; 0: that of the training")
+    embedding_learning_rate: float = Field(0.0, ge=0, description="peak learning rate of embeddings; 0: that of the training")
+    head_learning_rate: float = Field(0.0, ge=0, description="peak learning rate of an untied output head; 0: that of the training")
+    vector_learning_rate: float = Field(0.0, ge=0, description="peak learning rate of gains, biases and scalars; 0: that of the training")
     momentum: float = Field(0.95, ge=0, lt=1, description="decay rate of the momentum")
     nesterov: bool = Field(True, description="Nesterov momentum")
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW's decay rate of the gradient's running mean")
@@ -30,25 +33,26 @@ class MuonConfig(OptimizerBase):
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
         """Return the optimizer of what is trained of a network."""
-        import torch
-
-        from model.networks.network import Network
-        from model.training.optimizers.groups import block_matrices, decay_groups, trained_parameters
+        from model.networks.network import Network, Role
+        from model.training.optimizers.groups import decay_groups, parameters_by_role
         from model.training.optimizers.muon import Muon
 
         assert isinstance(network, Network), "a layout refuses Muon where the network is divided"
-        matrices = block_matrices(network)
-        rest = [parameter for parameter in trained_parameters(network) if not any(parameter is matrix for matrix in matrices)]
+        parameters = parameters_by_role(network)
+        matrices = [{"params": parameters["matrix"], "lr": self.learning_rate or learning_rate, "weight_decay": weight_decay}]
+        rates: dict[Role, float] = {
+            "embedding": self.embedding_learning_rate,
+            "head": self.head_learning_rate,
+            "vector": self.vector_learning_rate,
+        }
+        others = [
+            {**group, "lr": rate or learning_rate} for role, rate in rates.items() for group in decay_groups(parameters[role], weight_decay)
+        ]
         return Muon(
-            torch.optim.Muon(
-                matrices,
-                lr=self.learning_rate or learning_rate,
-                weight_decay=weight_decay,
-                momentum=self.momentum,
-                nesterov=self.nesterov,
-                adjust_lr_fn="match_rms_adamw",
-            ),
-            torch.optim.AdamW(
-                decay_groups(rest, weight_decay), lr=learning_rate, betas=(self.beta1, self.beta2), eps=self.epsilon, fused=True
-            ),
+            [group for group in matrices if group["params"]],
+            [group for group in others if group["params"]],
+            lr=learning_rate,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            adamw={"betas": (self.beta1, self.beta2), "eps": self.epsilon},
         )

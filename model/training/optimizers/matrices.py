@@ -1,0 +1,139 @@
+"""Whole matrices of what a worker's optimizer holds, whether that is the matrices themselves or ZeRO's partitions of them.
+
+In stage 0 an optimizer holds each matrix. In stages 1 to 3 it holds flat tensors: in 1 and 2 this worker's section of a group laid end to
+end, in 3 this worker's section of each matrix, laid end to end.
+Cost of `map_matrices`: each worker computes every n-th matrix of n workers; each matrix is sent twice, and n of them are in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from deepspeed import DeepSpeedEngine
+from torch import Tensor, distributed
+
+
+class HeldMatrix(Protocol):
+    """A matrix, of which a tensor of the optimizer holds all or a part."""
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Return the whole matrix of `values`, which is laid out as the optimizer's tensor. A collective."""
+        ...
+
+    def put(self, whole: Tensor, values: Tensor) -> None:
+        """Write this worker's part of a whole matrix into `values`."""
+        ...
+
+
+class WholeMatrix:
+    """A matrix that the optimizer holds itself."""
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Return the matrix itself."""
+        return values
+
+    def put(self, whole: Tensor, values: Tensor) -> None:
+        """Copy the matrix."""
+        values.copy_(whole)
+
+
+class SectionOfGroup:
+    """A parameter of ZeRO 1 and 2: of a group laid end to end, each worker holds one section, which may begin or end inside a matrix."""
+
+    def __init__(self, parameter: Any) -> None:
+        self._parameter = parameter
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Return the sum over workers of zeros with each one's part in its place."""
+        whole = torch.zeros(self._parameter.numel(), dtype=values.dtype, device=self._parameter.device)
+        if (mapping := self._parameter._hp_mapping) is not None:
+            here, there = mapping.hp_fragment_address, mapping.lp_fragment_address
+            whole.narrow(0, there.start, there.numel).copy_(values.narrow(0, here.start, here.numel))
+        distributed.all_reduce(whole, group=self._parameter._dp_group)
+        return whole.reshape(self._parameter.shape)
+
+    def put(self, whole: Tensor, values: Tensor) -> None:
+        """Copy this worker's part, if it has one."""
+        if (mapping := self._parameter._hp_mapping) is not None:
+            here, there = mapping.hp_fragment_address, mapping.lp_fragment_address
+            values.narrow(0, here.start, here.numel).copy_(whole.flatten().narrow(0, there.start, there.numel))
+
+
+class SectionOfMatrix:
+    """A parameter of ZeRO 3: each worker holds an equal section of it, the last one padded, `offset` numbers into a flat tensor."""
+
+    def __init__(self, parameter: Any, offset: int) -> None:
+        self._parameter, self._offset = parameter, offset
+
+    def gather(self, values: Tensor) -> Tensor:
+        """Return the workers' sections, end to end."""
+        size, group = self._parameter.ds_tensor.numel(), self._parameter.ds_process_group
+        section = values.narrow(0, self._offset, size).to(self._parameter.device).contiguous()
+        sections = torch.empty(size * distributed.get_world_size(group), dtype=values.dtype, device=section.device)
+        distributed.all_gather_into_tensor(sections, section, group=group)
+        return sections[: self._parameter.ds_numel].reshape(self._parameter.ds_shape)
+
+    def put(self, whole: Tensor, values: Tensor) -> None:
+        """Copy this worker's section; padding becomes zero."""
+        size: int = self._parameter.ds_tensor.numel()
+        rank = distributed.get_rank(self._parameter.ds_process_group)
+        section = whole.flatten()[rank * size : (rank + 1) * size]
+        target = values.narrow(0, self._offset, size)
+        target.narrow(0, 0, section.numel()).copy_(section)
+        target.narrow(0, section.numel(), size - section.numel()).zero_()
+
+
+FindMatrices = Callable[[Tensor], Sequence[HeldMatrix]]
+
+
+@runtime_checkable
+class UpdatesMatrices(Protocol):
+    """An optimizer of whole matrices, also where its tensors hold parts of them."""
+
+    def find_matrices(self, find: FindMatrices) -> None:
+        """Update the matrices that `find` finds in the tensors of the groups from now on."""
+        ...
+
+
+def whole_matrices(held: Tensor) -> Sequence[HeldMatrix]:
+    """Return the one matrix of a tensor that is one, as without ZeRO."""
+    return [WholeMatrix()]
+
+
+def partitioned_matrices(engine: DeepSpeedEngine) -> FindMatrices:
+    """Return what finds the matrices in a tensor that the engine's optimizer holds, in the same order on every worker."""
+    zero, stage = engine.optimizer, int(engine.zero_optimization_stage())
+    if not stage:
+        return whole_matrices
+
+    def find(held: Tensor) -> Sequence[HeldMatrix]:
+        if stage < 3:
+            group = next(number for number, flat in enumerate(zero.single_partition_of_fp32_groups) if flat is held)
+            return [SectionOfGroup(parameter) for parameter in zero.bit16_groups[group]]
+        group = next(number for number, flat in enumerate(zero.fp32_partitioned_groups_flat) if flat is held)
+        members = zero.fp16_groups[group]
+        return [SectionOfMatrix(member, zero.grad_position[zero.get_param_id(member)][1]) for member in members]
+
+    return find
+
+
+def map_matrices(held: Sequence[Tensor], values: Sequence[Tensor], find: FindMatrices, compute: Callable[[Tensor], Tensor]) -> list[Tensor]:
+    """Return `compute` of every matrix in `values`, laid out as they are. A collective, if there is a process group.
+
+    `values` are laid out as the tensors `held` by the optimizer, in which `find` finds matrices. The workers share the computing.
+    """
+    workers = distributed.get_world_size() if distributed.is_initialized() else 1
+    rank = distributed.get_rank() if workers > 1 else 0
+    results = [torch.zeros_like(value) for value in values]
+    found = [(matrix, value, result) for tensor, value, result in zip(held, values, results, strict=True) for matrix in find(tensor)]
+    for first in range(0, len(found), workers):
+        shared = found[first : first + workers]
+        wholes = [matrix.gather(value) for matrix, value, _ in shared]
+        wholes = [compute(whole) if number == rank else torch.empty_like(whole) for number, whole in enumerate(wholes)]
+        for number, (whole, (matrix, _, result)) in enumerate(zip(wholes, shared, strict=True)):
+            if workers > 1:
+                distributed.broadcast(whole, group_src=number)
+            matrix.put(whole, result)
+    return results
