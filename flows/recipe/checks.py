@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -115,12 +116,18 @@ def _training(recipe: Recipe) -> Iterator[str]:
         resources = recipe.resources.training.for_training(train)
         yield from incompatibilities(recipe.model, train, resources, section=section, shape="model.", spread="resources.training.parallel.")
         yield from _peak(section, train, recipe.resources.training.mfu_peak)
-    default = type(recipe.model).model_fields["initial_std"].default
-    if recipe.pretrain.initial and recipe.model.initial_std != default:
-        yield (
-            f"model.initial_std={recipe.model.initial_std} does nothing with pretrain.initial={recipe.pretrain.initial!r}, which brings "
-            f"its own weights; give it its default, {default}"
-        )
+    if recipe.pretrain.initial:
+        yield from _initial_weights(recipe)
+
+
+def _initial_weights(recipe: Recipe) -> Iterator[str]:
+    """Keys that only fresh weights follow, of a model that starts from another's."""
+    for key, field in type(recipe.model).model_fields.items():
+        if key in recipe.model.INITIAL and (value := getattr(recipe.model, key)) != field.default:
+            yield (
+                f"model.{key}={json.dumps(value)} does nothing with pretrain.initial={recipe.pretrain.initial!r}, which brings its own "
+                f"weights; give it its default, {json.dumps(field.default)}"
+            )
 
 
 def _peak(section: str, train: TrainConfig, named: str) -> Iterator[str]:

@@ -25,6 +25,7 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
     """The sizes and inputs that every network has, and what it can do."""
 
     SUPPORTS: ClassVar[frozenset[Ability]] = frozenset()
+    INITIAL: ClassVar[frozenset[str]] = frozenset({"initial_std", "zero_outputs"})  # the keys that only fresh weights follow
     SIZES: ClassVar[tuple[str, ...]] = ("width", "layers")  # the keys that `resized` sets
 
     kind: str
@@ -76,10 +77,10 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
     def differences(self, theirs: NetworkBase) -> Iterator[tuple[str, Any, Any]]:
         """Yield each field in which another network differs: name, value here, value there.
 
-        The spread of fresh weights does not matter to a model that has its own, so it never differs.
+        What only fresh weights follow does not matter to a model that has its own, so it never differs.
         """
         for name, ours in self:
-            if name != "initial_std" and (value := getattr(theirs, name, None)) != ours:
+            if name not in self.INITIAL and (value := getattr(theirs, name, None)) != ours:
                 yield name, ours, value
 
     def layout_problems(self, layout: Layout) -> Iterator[str]:

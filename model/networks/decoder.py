@@ -90,7 +90,7 @@ class Decoder(Network):
         self.config: DecoderConfig = config
         self.model = Trunk(config, vocab_size)
         self.lm_head = None if config.tied_embeddings else nn.Linear(config.width, vocab_size, bias=False)
-        initialize(self, seed)
+        initialize(self, seed, zero_outputs=config.zero_outputs)
 
     @property
     def recompute(self) -> bool:

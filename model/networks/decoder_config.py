@@ -32,6 +32,10 @@ class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
     logit_soft_cap: float = Field(0.0, ge=0, description="logits become cap x tanh(logit / cap), as in Gemma 2; 0: off")
     tied_embeddings: bool = Field(True, description="compute logits with the token embeddings instead of a second matrix")
     initial_std: float = Field(0.02, gt=0, description="standard deviation of initial weights; residual outputs get less")
+    zero_outputs: bool = Field(
+        False,
+        description="start with zeros in the matrices whose outputs are added to the residual stream, so blocks start as identity",
+    )
 
     def build(self, vocab_size: int, *, seed: int = 0) -> Decoder:
         """Return a decoder of this shape with initial weights drawn from the seed."""

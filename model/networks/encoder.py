@@ -42,7 +42,7 @@ class Encoder(Network):
         if config.positions != "rope":
             self.embed_positions = (LearnedPositions if config.positions == "learned" else SinusoidalPositions)(self.layer_config)
         self.lm_head = None if config.tied_embeddings else nn.Linear(config.width, vocab_size, bias=False)
-        initialize(self, seed)
+        initialize(self, seed, zero_outputs=config.zero_outputs)
 
     def forward(self, inputs: Inputs, state: GenerationState | None = None) -> Tensor:
         """Return x_BTD after the last norm.

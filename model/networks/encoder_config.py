@@ -42,6 +42,10 @@ class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
     )
     tied_embeddings: bool = Field(True, description="compute logits with the token embeddings instead of a second matrix")
     initial_std: float = Field(0.02, gt=0, description="standard deviation of initial weights; residual outputs get less")
+    zero_outputs: bool = Field(
+        False,
+        description="start with zeros in the matrices whose outputs are added to the residual stream, so blocks start as identity",
+    )
 
     @property
     def layer_config(self) -> BlockConfig:

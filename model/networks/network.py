@@ -125,11 +125,11 @@ def draw_normal(parameter: nn.Parameter, std: float, seed: int, name: str) -> No
         parameter.copy_(torch.empty(parameter.shape).normal_(0.0, std, generator=generator))
 
 
-def initialize(network: Network, seed: int) -> None:
+def initialize(network: Network, seed: int, *, zero_outputs: bool) -> None:
     """Draw a Transformer's normal weights; set gains to 1 and biases to 0.
 
     Weights whose output is added to the residual stream are scaled down by sqrt(2 layers), as in GPT-2: so many outputs add up there,
-    and the scale keeps the stream's variance from growing with depth.
+    and the scale keeps the stream's variance from growing with depth. With `zero_outputs` they are zero, so each block starts as identity.
     """
     config = network.config
     for name, parameter in network.named_parameters():
@@ -137,5 +137,8 @@ def initialize(network: Network, seed: int) -> None:
             nn.init.constant_(parameter, 0.0 if name.endswith(".bias") else 1.0)
             continue
         residual = name.endswith(("o_proj.weight", "down_proj.weight"))
+        if residual and zero_outputs:
+            nn.init.zeros_(parameter)
+            continue
         std = config.initial_std / math.sqrt(2 * config.layers) if residual else config.initial_std
         draw_normal(parameter, std, seed, name)

@@ -100,6 +100,7 @@ CONFIG = [
         "sample_bytes: 268435456 -> 1000000",
     ),
     Line("pack: larger shards than there are rows", keys("pack.shard_rows=8191"), "pack", "shard_rows: 8192 -> 8191"),
+    Line("model: zeros in the blocks' outputs", keys("model.zero_outputs=true"), FROM_MODEL, "model.zero_outputs: False -> True"),
     Line("model: other initial weights", keys("model.initial_std=0.03"), FROM_MODEL, "model.initial_std: 0.02 -> 0.03"),
     Line("encode: larger shards than there are rows", keys("encode.shard_rows=8191"), "encode", "shard_rows: 8192 -> 8191"),
     Line("sft: the learning rate", keys("sft.learning_rate=0.0004"), TUNED, "train.learning_rate: 0.001 -> 0.0004"),

@@ -146,3 +146,17 @@ def test_the_config_counts_the_parameters_that_the_decoder_has() -> None:
 def test_a_shape_that_cannot_be_built_is_refused_with_its_value(field: str, value: int) -> None:
     with pytest.raises(ValueError, match=f"{field}={value}"):
         DecoderConfig.model_validate({**SMALL.model_dump(), field: value})
+
+
+def test_zero_outputs_make_each_block_start_as_the_identity() -> None:
+    batch = tokens(2, 12)
+    outputs = {zero: Decoder(SMALL.model_copy(update={"zero_outputs": zero}), VOCABULARY, seed=3) for zero in (True, False)}
+    with torch.no_grad():
+        for zero, decoder in outputs.items():
+            unchanged = decoder.model.norm(decoder.model.embed_tokens(batch))
+            assert torch.equal(decoder({"tokens": batch}), unchanged) is zero
+    names = dict(outputs[False].named_parameters())
+    for name, parameter in outputs[True].named_parameters():
+        assert bool(parameter.count_nonzero() == 0) is name.endswith(("o_proj.weight", "down_proj.weight")), name
+        if parameter.count_nonzero():
+            assert torch.equal(parameter, names[name]), name
