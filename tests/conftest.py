@@ -22,8 +22,9 @@ os.environ["COLUMNS"] = "100"  # whatever runs the suite, tables have the width 
 from flows.services import servers
 
 servers.configure()
-# A suite started in the background of a script inherits an ignored Ctrl-C, and tests send some.
+# A suite started in the background of a script, or by nohup, inherits signals that are ignored, and tests send some.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # A busy machine is slow, not wrong; and a suite that passed passes again.
 settings.register_profile("folio", deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None, derandomize=True)
 settings.load_profile("folio")

@@ -132,6 +132,7 @@ def test_a_killed_run_is_marked_crashed_in_the_journal_in_mlflow_and_in_prefect(
     assert (states["flow"], states["learn"], states["count"]) == ("Crashed", "Crashed", "Completed")
 
 
+@pytest.mark.slow
 def test_a_run_that_died_with_its_follower_is_marked_by_the_next_run(started: Started, workshop: Workshop, database: str) -> None:
     started.follower.kill()
     started.ended(signal.SIGKILL)

@@ -38,6 +38,7 @@ def test_code_that_counts_does_nothing_that_a_trace_cannot_see() -> None:
     assert not [str(finding) for finding in found if not reason(finding)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ALLOWED)
 def test_what_is_allowed_is_there(place: str) -> None:
     assert [

@@ -7,8 +7,8 @@ import pytest
 from tests.identity.conftest import Outcomes
 from tests.identity.matrix import MATRIX, Line
 
-# Like lines stand together, so each sixth one is of every kind. `make identity` runs all of them.
-OFTEN = 6
+# Like lines stand together, so each ninth one is of every kind. `make identity` runs all of them.
+OFTEN = 9
 LINES = [pytest.param(line, id=line.name, marks=() if number % OFTEN == 0 else pytest.mark.slow) for number, line in enumerate(MATRIX)]
 
 

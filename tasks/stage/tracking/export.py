@@ -65,6 +65,7 @@ class RunExport:
     """Exports one run, and remembers what it has done, so that following a long run stays cheap."""
 
     def __init__(self, uri: str, journal: Journal, home: Path) -> None:
+        self._where = uri, journal, home
         self._journal, self._store = journal, journal.store
         self._database = MlflowDatabase(uri, home / "mlflow")
         self._experiment = self._parent = ""
@@ -125,6 +126,10 @@ class RunExport:
         self._database.add_text(self._parent, "recipe.yaml", recipe)
 
     def _open_child(self, record: RunRecord, position: str, stage: StageRecord) -> None:
+        if position not in self._children:  # the export of a run that reuses this one's model may have been quicker
+            known = self._database.find_runs(self._experiment, {"folio.run": record.id, "folio.position": position})
+            if known:
+                self._children[position] = known[0].info.run_id
         if position in self._children:
             return
         tags = {
@@ -167,7 +172,7 @@ class RunExport:
             if len(made) > 1 and stage.status == "executed":
                 tags["folio.shards"] = f"{len(made) - reused} executed, {reused} reused"
             self._database.add_data(run_id, {**_inputs(made), "output": [artifact.reference() for artifact in made]}, self._store.url)
-            model_id = self._model(position, stage, made[0])
+            model_id = self._model(record, position, stage, made[0])
             rows = [MetricRow(name, value, 0, ended, model_id) for name, value in summed_metrics(made).items()]
             if stage.status == "executed":
                 costs = total_cost(made).model_dump()
@@ -181,8 +186,11 @@ class RunExport:
         self._database.describe(run_id, name, {**tags, "folio.kind": "reused" if stage.status == "reused" else "stage"}, {})
         self._database.end_run(run_id, STAGE_ENDS[stage.status], ended)
 
-    def _model(self, position: str, stage: StageRecord, made: Artifact) -> str:
-        """Return the LoggedModel that a stage's metrics describe: what it made, or the model among its inputs, or ""."""
+    def _model(self, record: RunRecord, position: str, stage: StageRecord, made: Artifact) -> str:
+        """Return the LoggedModel that a stage's metrics describe: what it made, or the model among its inputs, or "".
+
+        A model belongs to the run that made it, so of one that is reused that run is told first.
+        """
         if not stage.is_model:
             return next((self._models[given.address] for given in made.inputs.values() if given.address in self._models), "")
         if made.address not in self._models:
@@ -190,6 +198,9 @@ class RunExport:
             small = (file.path for file in made.files if Path(file.path).suffix in {".json", ".md"} and file.size < SMALL_FILE)
             files = [folder / path for path in small if "/" not in path]
             tags = {"folio.digest": made.digest, "folio.address": made.address, "folio.location": made.location}
+            maker = self._journal.read(made.origin.run_id) if made.origin.run_id not in ("", record.id) else None
+            if maker and maker.recipe == record.recipe and not self._database.knows_model(self._experiment, made.digest):
+                RunExport(*self._where)._tell(maker)
             self._models[made.address] = self._database.model(self._experiment, position, self._children[position], tags, files)
         return self._models[made.address]
 

@@ -20,7 +20,7 @@ from tasks.stage.store.artifact import InputRecord, combined_digest
 from tasks.stage.system.locks import local_lock
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput, Run
+    from mlflow.entities import DatasetInput, LoggedModel, Run
     from mlflow.entities.model_registry import ModelVersion
     from mlflow.tracking import MlflowClient
 
@@ -152,8 +152,7 @@ class MlflowDatabase:
         """Return the id of the LoggedModel with the digest in `tags`, made with these small files if need be."""
         from mlflow.entities import LoggedModelStatus
 
-        known = self.client.search_logged_models([experiment_id], f"tags.`folio.digest` = '{tags['folio.digest']}'")
-        model = next(iter(known), None) or self.client.create_logged_model(
+        model = next(iter(self._models(experiment_id, tags["folio.digest"])), None) or self.client.create_logged_model(
             experiment_id, name=re.sub(r"[^\w-]", "-", name), source_run_id=run_id, tags=dict(tags)
         )
         if model.status != LoggedModelStatus.READY:
@@ -161,6 +160,13 @@ class MlflowDatabase:
                 self.client.log_model_artifact(model.model_id, str(path))
             self.client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
         return str(model.model_id)
+
+    def knows_model(self, experiment_id: str, digest: str) -> bool:
+        """Return whether there is a LoggedModel with a digest."""
+        return bool(self._models(experiment_id, digest))
+
+    def _models(self, experiment_id: str, digest: str) -> list[LoggedModel]:
+        return list(self.client.search_logged_models([experiment_id], f"tags.`folio.digest` = '{digest}'"))
 
     def version(self, name: str, digest: str, source: str, run_id: str, model_id: str) -> ModelVersion:
         """Return the version of a registered model with a digest, made if need be."""

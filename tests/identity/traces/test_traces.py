@@ -11,9 +11,16 @@ from tests.identity.traces.conftest import Outcomes
 CASES = read_all()
 
 
+# Like cases stand together, so each third one is of every kind. `make identity` runs all of them.
+OFTEN = 3
+SELDOM = frozenset(case.id for number, case in enumerate(CASES) if number % OFTEN)
+
+
 def table(*kinds: str) -> pytest.MarkDecorator:
     """A test for each case of some kinds."""
-    return pytest.mark.parametrize("case", [case for case in CASES if case.kind in kinds], ids=lambda case: case.id)
+    asked = (case for case in CASES if case.kind in kinds)
+    marked = [pytest.param(case, id=case.id, marks=pytest.mark.slow if case.id in SELDOM else ()) for case in asked]
+    return pytest.mark.parametrize("case", marked)
 
 
 @table("rerun")

@@ -29,7 +29,7 @@ def slow_greedy(decoder: Decoder, prompt: list[int], count: int, stops: set[int]
     return made
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     prompts=st.lists(st.lists(st.integers(0, 319), min_size=1, max_size=60), min_size=1, max_size=8),
     stops=st.sets(st.integers(0, 319), max_size=40),
@@ -99,7 +99,7 @@ def test_three_hundred_questions_are_answered_together_in_seconds(decoder: Decod
 WARM = SamplingConfig(temperature=0.8, max_new_tokens=12)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(
     prompts=st.lists(st.lists(st.integers(0, 319), min_size=1, max_size=60), min_size=1, max_size=8),
     stops=st.sets(st.integers(0, 319), max_size=40),

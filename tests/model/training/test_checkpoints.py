@@ -42,7 +42,11 @@ def losses(job: Job) -> list[float]:
     return [line["loss"] for line in read_lines(job.output / "history.jsonl")]
 
 
-@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+# 1 and 2 lay numbers out alike, so one of them often does.
+STAGES = [0, pytest.param(1, marks=pytest.mark.slow), 2, 3]
+
+
+@pytest.mark.parametrize("zero_stage", STAGES)
 def test_a_run_stopped_every_second_step_ends_with_the_same_bytes(make_job: JobMaker, zero_stage: int) -> None:
     undisturbed, stopped = (make_job(name, {"zero_stage": zero_stage, **RARE}) for name in ("undisturbed", "stopped"))
     train_here(undisturbed)
@@ -94,7 +98,7 @@ def test_a_run_that_changes_its_zero_stage_at_every_step_keeps_loss_and_optimize
     assert losses(moved) == pytest.approx(losses(undisturbed), abs=1e-5)
 
 
-@pytest.mark.parametrize("zero_stage", [0, 1, 2, 3])
+@pytest.mark.parametrize("zero_stage", STAGES)
 def test_a_checkpoint_loaded_in_another_stage_and_saved_again_is_bit_identical(make_job: JobMaker, zero_stage: int) -> None:
     from model.training.checkpoint.checkpoints import Checkpoints
     from model.training.distributed import WorkerRank

@@ -76,6 +76,7 @@ def test_a_run_killed_with_signal_9_continues_and_ends_with_the_same_bytes(make_
         assert (killed.output / name).read_bytes() == (undisturbed.output / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_stopped_run_saves_a_checkpoint_first(make_job: JobMaker, tmp_path: Path) -> None:
     job = make_job("stopped", {"checkpoint_every_steps": 10_000}, **SLOW)
     process = start(job, tmp_path)
@@ -150,6 +151,7 @@ def test_ctrl_c_saves_a_checkpoint_and_says_which(make_job: JobMaker) -> None:
     assert not workers_of(job)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_reported_and_the_previous_checkpoint_stays_current(make_job: JobMaker, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with small_disk(disk, "8m"):
@@ -171,6 +173,7 @@ def test_a_full_disk_is_reported_and_the_previous_checkpoint_stays_current(make_
         assert any("continuing from the checkpoint" in note for note in notes)
 
 
+@pytest.mark.slow
 def test_an_error_in_the_caller_stops_the_workers(make_job: JobMaker) -> None:
     class Enough(Exception):
         pass
@@ -195,6 +198,7 @@ def test_a_time_limit_and_a_silence_end_the_run(make_job: JobMaker) -> None:
     assert not workers_of(job) and not workers_of(mute)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_job_is_refused(make_job: JobMaker, tmp_path: Path) -> None:
     job = make_job("mine", {"checkpoint_every_steps": 2})
     launch(job)
@@ -203,6 +207,7 @@ def test_a_checkpoint_of_another_job_is_refused(make_job: JobMaker, tmp_path: Pa
         launch(other)
 
 
+@pytest.mark.slow
 def test_shards_of_another_tokenizer_or_kind_are_refused(make_job: JobMaker, shards: Path) -> None:
     job = make_job("foreign")
     with pytest.raises(LaunchError, match="was encoded by tokenizer dddddddddddd, but tokenizer eeeeeeeeeeee"):

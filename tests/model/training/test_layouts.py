@@ -49,6 +49,7 @@ def test_the_loss_curve_is_that_of_a_plain_torch_loop_over_whole_batches(make_jo
     assert losses(job.output, "grad_norm") == pytest.approx([norm for _, norm in expected], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_same_job_gives_the_same_bytes(make_job: JobMaker) -> None:
     first, second = make_job("first"), make_job("second")
     launch(first)

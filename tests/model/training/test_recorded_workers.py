@@ -55,6 +55,7 @@ def test_workers_on_other_machines_are_recorded_though_ssh_passes_no_environment
         Marks.read(marks)
 
 
+@pytest.mark.slow
 def test_workers_of_torchrun_are_recorded_on_this_machine(make_job: JobMaker, marks: Path) -> None:
     launch(make_job("near", {"workers": 2}))
     found = Marks.read(marks)

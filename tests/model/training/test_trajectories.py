@@ -65,6 +65,7 @@ def test_in_every_zero_stage_gathering_small_batches_is_learning_from_a_large_on
     expect_one_trajectory(gathered, whole, 1e-4, f"ZeRO {stage}, 4 micro-batches")
 
 
+@pytest.mark.slow
 def test_two_workers_that_share_weights_learn_what_one_learns(make_job: JobMaker) -> None:
     one = make_job("one", {"workers": 1, "zero_stage": 1}, steps=12)
     two = make_job("two", {"workers": 2, "zero_stage": 3}, steps=12)

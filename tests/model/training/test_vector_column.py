@@ -65,6 +65,7 @@ def test_a_run_killed_with_signal_9_ends_with_the_same_bytes(make_vector_job: Jo
         assert (killed.output / name).read_bytes() == (undisturbed.output / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_tuning_on_rows_without_the_column_goes_on_with_the_model_s_table(make_vector_job: JobMaker, shards: Path) -> None:
     base = make_vector_job(steps=6)
     launch(base)

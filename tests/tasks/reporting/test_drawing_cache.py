@@ -74,6 +74,7 @@ print(json.dumps([page.count("<svg"), sorted({"matplotlib", "networkx"} & set(sy
 """
 
 
+@pytest.mark.slow
 def test_drawing_everything_from_the_cache_imports_no_library_for_it(maker: RunMaker, tmp_path: Path) -> None:
     whole_run(maker)
     with use_drawing_cache(tmp_path / "drawings"):

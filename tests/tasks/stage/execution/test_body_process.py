@@ -83,6 +83,7 @@ def test_processes_that_a_body_leaves_behind_end_with_it(workshop: Workshop) -> 
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.slow
 def test_bodies_die_with_the_server_that_forked_them_and_the_next_one_has_a_new_server(tmp_path: Path) -> None:
     server = fork_server()
     with server.fork() as waiting:

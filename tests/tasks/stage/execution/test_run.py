@@ -163,6 +163,7 @@ def test_a_metric_that_is_no_number_is_kept_and_its_artifact_is_reused(workshop:
     assert workshop.executed == []
 
 
+@pytest.mark.slow
 def test_a_store_in_memory_serves_a_run_as_a_disk_does(workshop: Workshop) -> None:
     workshop.store = f"memory://{workshop.folder.name}"
     first = workshop.run()

@@ -136,6 +136,7 @@ def test_a_shard_whose_worker_is_killed_is_made_by_another(library: Library) -> 
     assert library.kept() == set(POSITIONS)
 
 
+@pytest.mark.slow
 def test_a_shard_that_kills_every_worker_ends_the_run_by_name_and_the_same_command_goes_on(library: Library, cluster: Any) -> None:
     library.write(1, "deadly")
     lost = r"^read\[1\]: the cluster lost this shard \(KilledWorker.*run the same command again"
@@ -172,6 +173,7 @@ def test_ctrl_c_lets_the_shards_at_work_come_to_their_end_and_begins_no_other(li
     assert library.kept() == {"read[0]", "read[1]"}
 
 
+@pytest.mark.slow
 def test_workers_execute_the_source_of_the_run_whatever_they_executed_before(library: Library) -> None:
     library.run()
     library.edit('f"{work.shard.number} {text}"', 'f"{text} {work.shard.number}"')
@@ -179,6 +181,7 @@ def test_workers_execute_the_source_of_the_run_whatever_they_executed_before(lib
     assert (library.folder_of(run.artifacts["bind"]) / "book.txt").read_text() == "text 0 text 1 text 2"
 
 
+@pytest.mark.slow
 def test_a_worker_with_other_libraries_is_refused_by_name_and_makes_nothing(library: Library) -> None:
     known = execute.installed()
     other = replace(known, versions={**known.versions, "pydantic": "0.0.1"})
@@ -188,6 +191,7 @@ def test_a_worker_with_other_libraries_is_refused_by_name_and_makes_nothing(libr
     assert not library.kept()
 
 
+@pytest.mark.slow
 def test_a_worker_that_does_not_see_the_places_of_the_run_says_which(library: Library) -> None:
     library.root = library.folder / "elsewhere"
     with pytest.raises(WorkerMismatch, match=r"has no .*/elsewhere; workers must see the root"):

@@ -80,6 +80,7 @@ def test_a_stage_is_charged_for_the_accelerators_that_its_body_says_it_uses(work
     assert made["count"].cost.gpu_seconds == 0.0
 
 
+@pytest.mark.slow
 def test_the_parent_run_in_mlflow_has_the_cost_of_all_that_it_is_made_of_however_little_ran(workshop: Workshop, database: str) -> None:
     workshop.tracking = database
     first = workshop.run()

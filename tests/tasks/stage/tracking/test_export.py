@@ -117,6 +117,24 @@ def test_a_model_is_ready_without_its_weights_and_shows_what_was_measured_of_it(
     assert data_sets(parent)["collect"].digest == tracked.first.artifacts["collect"].digest[:32]
 
 
+def test_a_model_belongs_to_the_run_that_made_it_though_one_that_reuses_it_is_told_first(
+    tracked: Tracked, migrated: Path, tmp_path: Path
+) -> None:
+    shutil.copy(migrated, tmp_path / "mlflow.db")
+    database = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    journal, client = Journal(tracked.first.store), MlflowClient(tracking_uri=database)
+    maker, user = (RunExport(database, journal, tracked.first.home) for _ in range(2))
+    first = journal.get(tracked.first.record.id)
+    maker.tell(first.model_copy(update={"status": "running", "positions": {}}))
+    user.tell(journal.get(tracked.limited.record.id))
+    told = maker.tell(first)
+    found = client.search_runs([told.experiment_id], f"tags.`folio.run` = '{first.id}' and tags.`folio.position` != ''")
+    children = {run.data.tags["folio.position"]: run.info.run_id for run in found}
+    assert len(found) == len(children) == len(POSITIONS), "no stage is shown twice"
+    (model,) = client.search_logged_models([told.experiment_id])
+    assert model.source_run_id == children["learn"]
+
+
 def test_a_reused_stage_links_the_run_that_made_it_and_its_metrics_stand_on_the_new_parent(tracked: Tracked) -> None:
     parent, children = parent_of(tracked.database, tracked.limited), children_of(tracked.database, tracked.limited)
     assert set(children) == {"collect (reused)", "count (reused)", "learn (reused)", "judge.small"}

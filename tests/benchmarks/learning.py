@@ -1,0 +1,164 @@
+"""What each choice of a default is worth: python -m tests.benchmarks.learning [--shards DIR] [--tokens 500000] [--seeds 3]
+
+Each choice is trained on the same packed rows in the same order, beside the one before it in `CHOICES`, and asked for bits per byte of the
+same validation split: once on as many tokens, and once for as long, in processor time. The rate of each is the best of its own `rates`,
+tried with the first seed; a best at the edge of those tried is pointed out. Finished runs stay below `--work` and are not made again.
+
+The shape is a small decoder of `--width` and `--layers`; one worker, `--threads` threads. A choice pays if both differences are larger than
+the spread over seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import resource
+import shutil
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data.shards.metadata import read_metadata
+from model.networks.decoder_config import DecoderConfig
+from model.training.config import PretrainConfig, TrainResources
+from model.training.job import Job
+from model.training.launch.launch import launch
+from model.training.telemetry.step_log import read_lines
+from tests.benchmarks.bits_per_byte import newest
+
+ADAMW: dict[str, Any] = {"kind": "adamw"}
+MUON: dict[str, Any] = {"kind": "muon"}
+SHORT = 10  # steps of the shorter run that times a step
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A recipe to compare: what differs in its shape and its training, and the learning rates to try."""
+
+    name: str
+    shape: dict[str, Any]
+    train: dict[str, Any]
+    rates: tuple[float, ...]
+
+
+# Each but the first is one change of the one before.
+CHOICES = (
+    Choice("adamw", {}, {"optimizer": ADAMW}, (2e-3, 4e-3, 8e-3)),
+    Choice("muon", {}, {"optimizer": MUON}, (4e-3, 8e-3, 16e-3)),
+    Choice("+ qk_norm", {"qk_norm": True}, {"optimizer": MUON}, (4e-3, 8e-3, 16e-3)),
+    Choice("+ zero_outputs", {"qk_norm": True, "zero_outputs": True}, {"optimizer": MUON}, (8e-3, 16e-3)),
+    Choice(
+        "+ untied head",
+        {"qk_norm": True, "zero_outputs": True, "tied_embeddings": False},
+        {"optimizer": MUON},
+        (8e-3, 16e-3),
+    ),
+    Choice(
+        "+ logit cap",
+        {"qk_norm": True, "zero_outputs": True, "tied_embeddings": False, "logit_soft_cap": 15.0},
+        {"optimizer": MUON},
+        (8e-3, 16e-3),
+    ),
+)
+
+
+class Course:
+    """The rows, the budget and the measure that all choices share."""
+
+    def __init__(self, given: argparse.Namespace, shards: Path) -> None:
+        self.given, self.shards = given, shards
+        self.train, self.val = read_metadata(shards / "train"), read_metadata(shards / "val")
+        self.context = self.train.sequence_length
+        self.steps = max(1, round(given.tokens / (given.batch * self.context)))
+
+    def run(self, choice: Choice, rate: float, seed: int, steps: int) -> float:
+        """Train and measure, or read what an earlier run came to; return bits a byte of the validation split."""
+        job = self._job(choice, rate, seed, steps)
+        history = job.output / "history.jsonl"
+        if not (history.is_file() and len(read_lines(history)) == steps):
+            launch(job)
+        loss: float = read_lines(history)[-1]["val_loss"]
+        return loss / math.log(2) * self.val.targets / self.val.bytes
+
+    def step_seconds(self, choice: Choice) -> float:
+        """Return the processor time of a step: of a short run and a shorter one, whose difference the start is no part of."""
+        spent = []
+        for steps in (SHORT, 4 * SHORT):
+            job = self._job(choice, choice.rates[0], 0, steps)
+            shutil.rmtree(job.output.parent, ignore_errors=True)
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            launch(job)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        return (spent[1] - spent[0]) / (3 * SHORT)
+
+    def _job(self, choice: Choice, rate: float, seed: int, steps: int) -> Job:
+        shape = {"width": self.given.width, "layers": self.given.layers, "heads": self.given.width // 32, "context": self.context}
+        shape |= {"kv_heads": self.given.width // 32, "feed_forward": round(self.given.width * 8 / 3 / 8) * 8}
+        budget = {"steps": steps, "tokens": 0, "global_batch": self.given.batch, "warmup_steps": max(1, steps // 20)}
+        measured = {"eval_every": 0, "eval_rows": min(self.given.rows, self.val.rows)}
+        job = Job(
+            network=DecoderConfig.model_validate({**shape, **choice.shape}),
+            vocab_size=self.train.vocab_size,
+            train=PretrainConfig.model_validate({**choice.train, **budget, **measured, "learning_rate": rate, "precision": "bf16"}),
+            resources=TrainResources(threads=self.given.threads),
+            seed=seed,
+            tokenizer_digest=self.train.tokenizer_digest,
+            train_shards=self.shards / "train",
+            val_shards=self.shards / "val",
+            output=self.given.work,
+            checkpoints=self.given.work,
+        )
+        folder = self.given.work / f"{choice.name.strip('+ ').replace(' ', '_')}-{job.identity()[:16]}"
+        return job.model_copy(update={"output": folder / "output", "checkpoints": folder / "checkpoints"})
+
+
+def compare(course: Course, choices: Sequence[Choice], seeds: Sequence[int]) -> None:
+    """Print a row for each choice: its best rate, bits per byte at equal tokens and at equal time, and what it changed."""
+    print(f"{course.shards}: {course.steps} steps of {course.given.batch} rows of {course.context} tokens; seeds {list(seeds)}")
+    print(f"  {'':16} {'rate':>7} {'ms a step':>10} {'equal tokens':>22} {'change':>8} {'equal time':>22} {'change':>8}", flush=True)
+    clock, before = 0.0, (math.nan, math.nan)
+    for choice in choices:
+        tried = {rate: course.run(choice, rate, seeds[0], course.steps) for rate in choice.rates}
+        rate = min(tried, key=lambda rate: tried[rate])
+        edge = "*" if len(choice.rates) > 1 and rate in (min(choice.rates), max(choice.rates)) else " "
+        tokens = [tried[rate], *(course.run(choice, rate, seed, course.steps) for seed in seeds[1:])]
+        step = course.step_seconds(choice)
+        clock = clock or step
+        steps = max(1, round(course.steps * clock / step))
+        timed = [course.run(choice, rate, seed, steps) for seed in seeds] if choice is not choices[0] else tokens
+        means = tuple(statistics.mean(results) for results in (tokens, timed))
+        cells = [
+            f"{mean:.4f} ({min(results):.4f}-{max(results):.4f}) {(mean / old - 1) * 100:+7.2f}%"
+            for mean, old, results in zip(means, before, (tokens, timed), strict=True)
+        ]
+        print(f"  {choice.name:16} {rate:7g}{edge}{step * 1000:9.0f}  {'  '.join(cells)}", flush=True)
+        before = means
+
+
+def main() -> int:
+    """Compare on packed rows, print."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--recipe", default="classics", help="whose packed rows are looked for in folio's home")
+    arguments.add_argument("--shards", type=Path, help="a pack artifact, with train and val, instead")
+    arguments.add_argument("--tokens", type=float, default=500_000, help="that each run trains on")
+    arguments.add_argument("--batch", type=int, default=8, help="rows a step")
+    arguments.add_argument("--width", type=int, default=128)
+    arguments.add_argument("--layers", type=int, default=4)
+    arguments.add_argument("--rows", type=int, default=256, help="validation rows measured, evenly spread")
+    arguments.add_argument("--seeds", type=int, default=3)
+    arguments.add_argument("--choices", default="", help="names, comma-separated; all by default")
+    arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "folio-benchmark" / "learning", help="runs stay here")
+    given = arguments.parse_args()
+    names = given.choices.split(",") if given.choices else [choice.name for choice in CHOICES]
+    compare(Course(given, given.shards or newest(given.recipe)), [one for one in CHOICES if one.name in names], range(1, given.seeds + 1))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
