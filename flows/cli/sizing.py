@@ -7,9 +7,8 @@ cleaning and deduplication may take half of that.
 from __future__ import annotations
 
 import json
-import math
 import tempfile
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +16,16 @@ from data.sources.config import FilesSource, PackageSource
 from data.sources.files import find_files
 from data.universe.config import UniverseSource
 from flows.cli.views.size_table import size_table
-from flows.recipe.initialize import BYTES_PER_TOKEN, estimate_text
 from flows.recipe.loading import load, recipe_argument
 from flows.recipe.schema import Recipe
+from flows.recipe.sizing import BYTES_PER_TOKEN, estimate_text, guessed_text, present_job, with_measured_speed
 from model.hardware.devices import find_device
 from model.planning.machine import Machine, machine_for
-from model.planning.proposal import Proposal, SizedJob, Text, described_job, propose
-from model.training.job import Job
-from model.training.parallel.config import ParallelConfig
+from model.planning.proposal import Proposal, SizedJob, Text, propose
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact, Cost
 from tasks.stage.system.command_line import folio
-
-TRIAL_PARAMETERS = 20e6  # a larger model is timed with fewer of its layers
-TRIAL_LAYERS = 2
 
 
 @dataclass(frozen=True)
@@ -75,33 +69,6 @@ def size_recipe(name: str, changes: tuple[str, ...], request: SizeRequest, *, as
     )
 
 
-def present_job(recipe: Recipe, workers: int) -> Job:
-    """Return the recipe's own model and pretraining on `workers` workers, the batch rounded up to divide among them."""
-    training = recipe.resources.training
-    parallel = ParallelConfig(**{**training.parallel.model_dump(), "workers": workers})
-    resources = training.model_copy(update={"parallel": parallel})
-    share = resources.parallel.data_workers
-    batch = math.ceil(recipe.pretrain.global_batch / share) * share
-    train = recipe.pretrain.model_copy(update={"global_batch": batch})
-    return described_job(recipe.model, recipe.tokenizer.vocab_size, train, resources)
-
-
-def with_measured_speed(machine: Machine, job: Job) -> Machine:
-    """Return the machine with the utilization measured in a short trial of the job's shape."""
-    from model.hardware.flops import training_flops
-    from model.networks.meta import count_parameters
-    from model.planning.trial import run_trial
-
-    shape = job.network
-    if count_parameters(shape, job.vocab_size) > TRIAL_PARAMETERS:
-        shape = shape.model_copy(update={"layers": min(shape.layers, TRIAL_LAYERS)})
-    batch = job.micro_batch * min(2, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
-    train = job.train.model_copy(update={"global_batch": batch})
-    trial = run_trial(job.model_copy(update={"network": shape, "train": train}))
-    share = trial.tokens_per_second * training_flops(shape, job.vocab_size) / machine.peak
-    return replace(machine, utilization=share, utilization_source=f"measured: {trial.tokens_per_second:,.0f} tokens/s in a trial")
-
-
 def corpus_text(recipe: Recipe, given: float | None, argument: str) -> Text:
     """Return the training text: as given, as the newest run left it, or guessed from the files. Raises LookupError if there are none.
 
@@ -121,8 +88,7 @@ def corpus_text(recipe: Recipe, given: float | None, argument: str) -> Text:
             f"{recipe.name} has not run yet and its sources are not on this machine, so the amount of text is unknown. "
             f"Give it with --bytes, or run the recipe first: {folio('run', argument)}"
         )
-    share = 1.0 if recipe.split.mode != "fractions" else recipe.split.train
-    return Text(size * share, BYTES_PER_TOKEN, "guessed from the sizes of the files, before any cleaning")
+    return guessed_text(recipe, size)
 
 
 def _bytes_per_token(graph: ProvenanceGraph, label: str) -> float:

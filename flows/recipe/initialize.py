@@ -1,41 +1,48 @@
 """`folio init`: look at a folder of someone's own texts and write a recipe for it that runs as it is.
 
-Sizes follow from the amount of text: about twenty tokens for each parameter where the text and half an hour on two cores allow it, and at
-most a dozen passes over the text. About a dozen texts make a shard: few enough to be cleaned again quickly when one of them changes,
-enough to learn their words from. The recipe holds what differs from the defaults, with a reason beside each key.
+Model, vocabulary, tokens, batch and rate are the planner's, for this text and this machine; `folio size` proposes the same. About a dozen
+texts make a shard: few enough to be cleaned again quickly when one of them changes, enough to learn their words from. The recipe holds what
+differs from the defaults, with a reason beside each key. Where the text is too little for a model that converses, it holds no tuning.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
+import textwrap
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.files import find_files
-from data.sources.formats import FORMATS, PACKED, type_from_name
+from data.sources.formats import FORMATS
 from data.splits.config import SplitConfig
-from data.tokens.config import TokenizerConfig
+from data.tokens.config import PackConfig, TokenizerConfig
 from flows.recipe.commented_yaml import short_yaml
 from flows.recipe.differences import differences
 from flows.recipe.schema import BaseGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
+from flows.recipe.sizing import estimate_text, guessed_text, present_job, with_measured_speed
 from flows.recipe.validation import RecipeError
 from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import Bound
-from model.networks.decoder_config import DecoderConfig
-from model.networks.meta import count_parameters
+from model.planning import proposal
+from model.planning.expectation import BASIS, expected_bits_per_byte, may_converse
+from model.planning.machine import Machine, machine_for
+from model.planning.proposal import Proposal, short
 from model.release.config import CardConfig
 from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from tasks.stage.system.command_line import folio
 
 SOURCE = FilesSource(paths=(".",))
-BYTES_PER_TOKEN = 3.5
-MAX_PASSES = 12
-MIN_TOKENS, MAX_TOKENS = 150_000, 6_000_000
+MINUTES = 30.0
 TEXTS_PER_SHARD = 12
 MAX_SHARDS = 64
 MIN_TEXTS_TO_SPLIT = 3
+HEAD_WIDTH = 110  # characters of a line of comment
+WARM_UP = 20  # steps; at most a tenth of the shortest run that the planner proposes
+
 # Where nothing is held out no baseline compares: 8 bits per byte is what guessing bytes at random costs.
 LIMITS = Gates(
     base=BaseGate(bounds=(Bound(metric="base.val.bits_per_byte", maximum=6.0),)),
@@ -46,14 +53,14 @@ LIMITS = Gates(
         )
     ),
 )
-# Text in a file for each of its bytes, where that is far from 1; a guess that decides sizes and no more.
-TEXT_PER_BYTE = {"epub": 2.0, "html": 0.3, "pdf": 0.1, "parquet": 2.0, "warc": 0.1}
-TEXT_PER_PACKED_BYTE = 3.0
-BYTES_PER_RECORD = 4000
 
 
-def write_recipe(folder: Path) -> str:
-    """Write `folder/recipe.yaml` and return what was found. Raises RecipeError if there are no texts or a recipe is already there."""
+def write_recipe(folder: Path, minutes: float = MINUTES, machine: Machine | None = None, *, measure: bool = False) -> str:
+    """Write `folder/recipe.yaml` and return what was found and what can be expected.
+
+    machine: by default this one. measure: time a few real updates on it, which takes some seconds. Raises RecipeError if there are no
+    texts or a recipe is already there.
+    """
     if not folder.is_dir():
         raise RecipeError(f"{folder} is not a folder; give the folder that holds your texts.")
     target = folder.resolve() / "recipe.yaml"
@@ -63,82 +70,128 @@ def write_recipe(folder: Path) -> str:
         files = list(find_files(SOURCE, folder).values())
     except SourceError:
         files = []
+    unread = unread_files(folder, files)
     estimates = [estimate_text(path) for path in files]
     texts, size = sum(number for number, _ in estimates), sum(characters for _, characters in estimates)
     if size == 0:
         raise RecipeError(
             f"{folder} holds no files with text in them ({', '.join(FORMATS)}, packed or not), so there is nothing to learn from."
+            + (f" It holds {unread}." if unread else "")
         )
     amount = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
     count = f"{texts} texts" if texts == len(files) else f"about {texts} texts in {len(files)} file{'s' if len(files) > 1 else ''}"
-    found = f"{count}, {amount}"
-    recipe = propose(folder, texts, size)
-    parameters = count_parameters(recipe.model, recipe.tokenizer.vocab_size)
-    head = f"""{recipe.description}
-Written by `folio init`, which found {found}: enough for a model of about {parameters / 1e6:.1f} million parameters.
-Only what differs from the defaults is here. Every key with its meaning: folio recipe show {shlex.quote(str(target))}
-Run it with: folio run {shlex.quote(str(target))}"""
-    target.write_text(short_yaml(recipe, head, reasons(recipe, texts, size)), encoding="utf-8")
-    return f"{found}\nwrote {target}\nrun it with: {folio('run', str(target))}"
+    recipe, sized = propose(folder, texts, size, machine, minutes, measure=measure)
+    expected = list(expectations(recipe, sized))
+    shown = shlex.quote(str(target))
+    head = "\n".join(
+        (
+            recipe.description,
+            f"Written by `folio init`, which found {count}, {amount}, and for them proposes what `folio size` does:",
+            *(line for sentence in expected for line in textwrap.wrap(sentence, HEAD_WIDTH, subsequent_indent="  ")),
+            f"Only what differs from the defaults is here. Every key with its meaning: folio recipe show {shown}",
+            f"Run it with: folio run {shown}",
+        )
+    )
+    target.write_text(short_yaml(recipe, head, reasons(recipe, texts, sized)), encoding="utf-8")
+    found = [*([f"not read: {unread}"] if unread else []), f"{count}, {amount}"]
+    return "\n".join((*found, *expected, f"wrote {target}", f"run it with: {folio('run', str(target))}"))
 
 
-def estimate_text(path: Path) -> tuple[int, int]:
-    """Estimate how many texts a file holds and their size together, from its name and size; the file is not read."""
-    kind = type_from_name(path.name)
-    packed = kind.archive or path.suffix.lower() in PACKED
-    size = round(path.stat().st_size * TEXT_PER_BYTE.get(kind.format, 1.0) * (TEXT_PER_PACKED_BYTE if packed else 1.0))
-    return (max(1, size // BYTES_PER_RECORD) if kind.may_hold_many else 1), size
+def unread_files(folder: Path, files: list[Path]) -> str:
+    """Return how many files below the folder are not read, by their endings; hidden files are left out. Empty if there are none."""
+    home, read = folder.resolve(), {path.resolve() for path in files}
+    others = [path for path in home.rglob("*") if path.is_file() and path.resolve() not in read]
+    shown = [path for path in others if not any(part.startswith(".") for part in path.relative_to(home).parts)]
+    kinds = Counter(path.suffix.lower() or "without an ending" for path in shown)
+    return ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0])))
 
 
-def propose(folder: Path, texts: int, size: int) -> Recipe:
-    """Return a recipe whose sizes fit `size` bytes in `texts` texts."""
+def propose(
+    folder: Path, texts: int, size: int, machine: Machine | None = None, minutes: float = MINUTES, *, measure: bool = False
+) -> tuple[Recipe, Proposal]:
+    """Return a recipe for `size` bytes in `texts` texts, and the plan that its sizes come from."""
     title = folder.resolve().name
     name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "books"
-    tokens = size / BYTES_PER_TOKEN
-    vocabulary = next((v for v, least in ((8192, 20e6), (4096, 4e6), (2048, 5e5), (1024, 1e5)) if size >= least), 512)
-    width, layers = next(((w, n) for w, n, least in ((256, 6, 5e6), (192, 4, 1e6), (128, 4, 2e5)) if tokens >= least), (96, 3))
-    train = round(min(MAX_TOKENS, max(MIN_TOKENS, tokens * MAX_PASSES)), -3)
-    shards = min(MAX_SHARDS, max(1, round(texts / TEXTS_PER_SHARD)))
-    return Recipe(
+    blank = Recipe(
         name=name,
         description=f"A model of the texts in {title}.",
-        ingest=IngestConfig(sources=(SOURCE.model_copy(update={"name": name}),), shards=shards),
-        split=SplitConfig(mode="all_train") if texts < MIN_TEXTS_TO_SPLIT else SplitConfig(),
-        tokenizer=TokenizerConfig(vocab_size=vocabulary),
-        model=DecoderConfig(width=width, layers=layers, feed_forward=round(width * 8 / 3 / 8) * 8),
-        pretrain=PretrainConfig(tokens=int(train), global_batch=16, warmup_steps=20),
-        tuning=(SftConfig(steps=100, global_batch=16), DpoConfig(steps=30, global_batch=16)),
-        evaluate=Evaluations(
-            base=EvaluateConfig(rows=256, copying=True, copy_prompts=32),
-            chat=EvaluateConfig(rows=256, questions=True),
-            release=ReleaseEvaluation(rows=256, questions=True),
+        ingest=IngestConfig(
+            sources=(SOURCE.model_copy(update={"name": name}),), shards=min(MAX_SHARDS, max(1, round(texts / TEXTS_PER_SHARD)))
         ),
+        split=SplitConfig(mode="all_train") if texts < MIN_TEXTS_TO_SPLIT else SplitConfig(),
+        pretrain=PretrainConfig(warmup_steps=WARM_UP),
         gates=Gates() if texts >= MIN_TEXTS_TO_SPLIT else LIMITS,
         card=CardConfig(summary=f"A small language model trained on {texts} texts."),
     )
+    planned = blank.model_copy(update={"pretrain": blank.pretrain.resolved()})
+    text, job = guessed_text(blank, size), present_job(planned, 1)
+    machine = machine or machine_for("here", 1, planned.pretrain.precision.kind)
+    sized = proposal.propose(text, machine, job, hours=minutes / 60)
+    if measure:
+        machine = with_measured_speed(machine, sized.proposed.job)
+        sized = proposal.propose(text, machine, job, hours=minutes / 60)
+    job = sized.proposed.job
+    converses = may_converse(sized.proposed.parameters, text)
+    changes = {
+        "tokenizer": TokenizerConfig(vocab_size=job.vocab_size),
+        "model": job.network,
+        "pretrain": blank.pretrain.model_copy(
+            update={"tokens": job.train.tokens, "global_batch": job.train.global_batch, "learning_rate": job.train.learning_rate}
+        ),
+        "tuning": (SftConfig(steps=100, global_batch=16), DpoConfig(steps=30, global_batch=16)) if converses else (),
+        "evaluate": Evaluations(
+            base=EvaluateConfig(rows=256, copying=True, copy_prompts=32),
+            chat=EvaluateConfig(rows=256, questions=converses),
+            release=ReleaseEvaluation(rows=256, questions=converses),
+        ),
+        **({} if converses else {"pack": PackConfig(instruction_fraction=0.0)}),
+    }
+    return blank.model_copy(update=changes), sized
 
 
-def reasons(recipe: Recipe, texts: int, size: int) -> dict[str, str]:
+def expectations(recipe: Recipe, sized: Proposal) -> Iterator[str]:
+    """Yield what can be expected of the recipe, and why, a sentence each."""
+    plan, text = sized.proposed, sized.text
+    trained = f"{short(plan.tokens)} tokens, {times(plan.epochs)} through the text, in about {max(1, round(plan.seconds / 60))} min"
+    yield f"model: {short(plan.parameters)} parameters, trained on {trained} ({sized.reason}; speed {sized.machine.utilization_source})"
+    low, high = expected_bits_per_byte(text, plan.tokens)
+    if recipe.split.mode == "all_train":
+        yield "expect: the texts are too few to hold any out, so bits per byte will tell how well it recites them and nothing else"
+    else:
+        yield f"expect: {low:.1f} to {high:.1f} bits per byte on texts that it has not read ({BASIS})"
+    if recipe.tuning:
+        yield "chat: it can be tuned to converse; of facts that the texts tell once or twice it will know few"
+    else:
+        yield (
+            "chat: none. It will write in the manner of the texts, and would not answer questions: models below ten million parameters and "
+            "two hundred million tokens of text lose the thread even of simple stories; so the recipe has no tuning"
+        )
+    yield from (f"mind: {warning}" for warning in plan.warnings)
+
+
+def times(epochs: float) -> str:
+    """Return how often a text is read, in words."""
+    return f"{epochs:.0f} times" if epochs >= 10 else f"{epochs:.1f} times"
+
+
+def reasons(recipe: Recipe, texts: int, sized: Proposal) -> dict[str, str]:
     """Return why each key that differs from its default has its value, in the order in which they are written."""
-    tokens = size / BYTES_PER_TOKEN
-    passes = recipe.pretrain.tokens / tokens
+    plan = sized.proposed
     why = {
         "name": "names the run, its artifacts and its MLflow experiment",
         "description": "",
         "ingest.sources": "every text below this file's folder",
         "ingest.shards": f"about {TEXTS_PER_SHARD} texts each, so a changed text means little work",
-    }
-    if recipe.split.mode == "all_train":
-        why["split.mode"] = f"{texts} texts are too few to hold any out; val and test are copies of train"
-    why |= {
-        "tokenizer.vocab_size": f"for {size:,} bytes of text",
-        "model.width": f"sized for about {tokens:,.0f} tokens",
-        "model.layers": "",
-        "model.feed_forward": "8/3 of the width",
-        "pretrain.tokens": f"{passes:.2g} times through the text",
-        "pretrain.global_batch": "small batches make more updates of little text",
+        "split.mode": f"{texts} texts are too few to hold any out; val and test are copies of train",
+        "tokenizer.vocab_size": f"for {sized.text.bytes:,.0f} bytes of text to learn from",
+        "pack.instruction_fraction": "no conversations, since it is not tuned to converse",
+        **{f"model.{key}": "" for key in type(recipe.model).SIZES},
+        "model.width": f"{short(plan.parameters)} parameters: {sized.reason}",
+        "pretrain.tokens": f"{times(plan.epochs)} through the text",
+        "pretrain.global_batch": "",
+        "pretrain.learning_rate": "grows as the run gets shorter (DeepSeek LLM's rule)",
         "pretrain.warmup_steps": "a short run warms up briefly",
-        "tuning": "a few passes over the examples; alignment is brief, so it undoes nothing",
+        "tuning": "a few passes over the examples" if recipe.tuning else "too little text for a model that converses",
         "evaluate.base.rows": "enough for an interval, in seconds",
         "evaluate.base.copying": "small models of little text recite it; this shows how much",
         "evaluate.base.copy_prompts": "",

@@ -88,6 +88,10 @@ def fitting_parameters(text: Text, machine: Machine, hours: float | None, contex
     """Return how many parameters can get 20 tokens each, and what limits them: four epochs of the text, or the hours."""
     by_text = rules.GOOD_EPOCHS * text.tokens / rules.TOKENS_PER_PARAMETER
     reason = f"{rules.TOKENS_PER_PARAMETER} tokens per parameter from {rules.GOOD_EPOCHS} epochs of the text"
+    if by_text < MIN_PARAMETERS:
+        reason = (
+            f"the smallest that is proposed, though {rules.GOOD_EPOCHS} epochs of the text are enough for {short(by_text)} parameters only"
+        )
     if hours is None:
         return max(MIN_PARAMETERS, by_text), reason
     # Six operations per weight and token. Attention takes more, about a fifth in small models; hence the 0.9 below, found by trial and

@@ -23,14 +23,19 @@ def recipes() -> None:
 
 
 @recipes_app.command(rich_help_panel="Recipes")
-def init(folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the folder that holds your texts")]) -> None:
-    """Look at a folder of your own texts and write a recipe for them.
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="the folder that holds your texts")],
+    minutes: Annotated[
+        float, typer.Option(metavar="COUNT", min=1, help="how long pretraining may take on this machine; less if the texts need less")
+    ] = 30,
+) -> None:
+    """Look at a folder of your own texts, time this machine, write a recipe that fits both, and say what to expect.
 
-    Example: `folio init books` looks at every text below books and writes books/recipe.yaml
+    Example: `folio init books --minutes 10` looks at every text below books and writes books/recipe.yaml
     """
     from flows.recipe.initialize import write_recipe
 
-    print(write_recipe(folder))
+    print(write_recipe(folder, minutes, measure=True))
 
 
 @recipe_app.command()

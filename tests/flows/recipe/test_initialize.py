@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data.sources.config import FilesSource
 from data.sources.files import find_files
+from flows.cli.sizing import SizeRequest, size_recipe
 from flows.recipe.initialize import propose, write_recipe
 from flows.recipe.loading import load
+from flows.recipe.sizing import guessed_text, present_job
 from flows.recipe.validation import RecipeError
 from model.networks.meta import count_parameters
+from model.planning import proposal
+from model.planning.expectation import may_converse
+from tests.flows.recipe.machines import MACHINE_AT_HAND
 
 
 def library(folder: Path, names: tuple[str, ...], size: int = 2000) -> Path:
@@ -32,12 +41,12 @@ MANY = ("a.html", "b.epub", "c.pdf", "d.jsonl", "e.csv", "f.tsv", "g.parquet", "
 def test_the_recipe_loads_finds_exactly_these_texts_and_says_what_was_seen(tmp_path: Path, names: tuple[str, ...]) -> None:
     folder = library(tmp_path / "My Books", names)
     library(folder, (".hidden/no.txt", "picture.png"))
-    said = write_recipe(folder)
+    said = write_recipe(folder, machine=MACHINE_AT_HAND)
     recipe = load(str(folder))
     (source,) = recipe.ingest.sources
     assert isinstance(source, FilesSource)
     assert set(find_files(source, Path(recipe.root))) == set(names)
-    assert said.startswith(f"{len(names)} texts, ")
+    assert said.startswith(f"not read: 1 .png\n{len(names)} texts, ")
     assert f"folio run {shlex.quote(str(folder / 'recipe.yaml'))}" in said
     assert recipe.name == "my_books"
     assert recipe.split.mode == ("all_train" if len(names) < 3 else "fractions")
@@ -45,13 +54,13 @@ def test_the_recipe_loads_finds_exactly_these_texts_and_says_what_was_seen(tmp_p
 
 @pytest.mark.parametrize(("texts", "shards"), [(1, 1), (30, 2), (100, 8), (10_000, 64)])
 def test_about_a_dozen_texts_make_a_shard_up_to_a_limit(tmp_path: Path, texts: int, shards: int) -> None:
-    assert propose(tmp_path, texts, size=texts * 1000).ingest.shards == shards
+    assert propose(tmp_path, texts, texts * 1000, MACHINE_AT_HAND)[0].ingest.shards == shards
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".jsonl.gz", ".parquet", ".zip", ".tar.xz"])
 def test_one_file_of_many_texts_is_split_and_sharded_as_many_are(tmp_path: Path, ending: str) -> None:
     (tmp_path / f"all{ending}").write_bytes(b"x" * 1_000_000)
-    assert re.match(r"about \d{3} texts in 1 file, \d\.\d MB", write_recipe(tmp_path))
+    assert re.match(r"about \d{3} texts in 1 file, \d\.\d MB", write_recipe(tmp_path, machine=MACHINE_AT_HAND))
     recipe = load(str(tmp_path))
     assert recipe.split.mode == "fractions" and recipe.ingest.shards > 1
 
@@ -59,7 +68,7 @@ def test_one_file_of_many_texts_is_split_and_sharded_as_many_are(tmp_path: Path,
 def test_more_text_makes_a_larger_model(tmp_path: Path) -> None:
     sizes = {}
     for name, size in (("small", 10_000), ("large", 3_000_000)):
-        write_recipe(library(tmp_path / name, NAMES, size))
+        write_recipe(library(tmp_path / name, NAMES, size), machine=MACHINE_AT_HAND)
         recipe = load(str(tmp_path / name))
         sizes[name] = (count_parameters(recipe.model, recipe.tokenizer.vocab_size), recipe.tokenizer.vocab_size)
     assert sizes["small"] < sizes["large"]
@@ -68,14 +77,57 @@ def test_more_text_makes_a_larger_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize("called", ["Книги", "Été 2024", "_9 lives_", "100"])
 def test_a_folder_of_any_name_gets_a_recipe_that_loads(tmp_path: Path, called: str) -> None:
     folder = library(tmp_path / called, NAMES)
-    write_recipe(folder)
+    write_recipe(folder, machine=MACHINE_AT_HAND)
     assert called in load(str(folder)).description
 
 
 def test_the_current_folder_gives_the_recipe_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(library(tmp_path / "tales", NAMES))
-    write_recipe(Path())
+    write_recipe(Path(), machine=MACHINE_AT_HAND)
     assert load("recipe.yaml").description == "A model of the texts in tales."
+
+
+def sparse(folder: Path, sizes: list[int]) -> Path:
+    """A folder of text files of these sizes, which take no room; `init` and `size` look at sizes alone."""
+    folder.mkdir()
+    for number, size in enumerate(sizes):
+        with (folder / f"{number:03}.txt").open("wb") as stream:
+            stream.truncate(size)
+    return folder
+
+
+@settings(max_examples=25, deadline=None, database=None, derandomize=True)
+@given(
+    texts=st.integers(1, 40),
+    scale=st.floats(4, 9),
+    minutes=st.sampled_from((1.0, 30.0, 600.0)),
+)
+def test_init_writes_what_size_proposes(texts: int, scale: float, minutes: float) -> None:
+    with TemporaryDirectory() as home:
+        folder = sparse(Path(home) / "books", [round(10**scale / texts)] * texts)
+        said = write_recipe(folder, minutes, MACHINE_AT_HAND)
+        recipe, written = load(str(folder)), (folder / "recipe.yaml").read_text()
+        text = guessed_text(recipe, sum(path.stat().st_size for path in folder.glob("*.txt")))
+        sized = proposal.propose(text, MACHINE_AT_HAND, present_job(recipe, 1), hours=minutes / 60)
+    assert sized.present.job == sized.proposed.job and sized.present.warnings == sized.proposed.warnings
+    assert all(warning in said for warning in sized.present.warnings)
+    assert bool(recipe.tuning) == ("chat: none" not in said) == may_converse(sized.proposed.parameters, text)
+    assert len(written.splitlines()) <= 60
+
+
+def test_size_does_not_condemn_what_init_wrote_for_six_novels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
+    folder = sparse(tmp_path / "novels", [420_000] * 6)
+    said = write_recipe(folder, machine=MACHINE_AT_HAND)
+    assert "chat: none" in said and re.search(r"expect: \d\.\d to \d\.\d bits per byte", said)
+    found = json.loads(size_recipe(str(folder), (), SizeRequest(), as_json=True))
+    assert found["present"]["warnings"] == [] and found["present"]["model"] == found["proposed"]["model"]
+
+
+def test_files_that_are_not_read_are_counted_by_kind(tmp_path: Path) -> None:
+    library(tmp_path, ("a.png", "deep/b.PNG", "c.docx", "Makefile", ".hidden/d.png"))
+    with pytest.raises(RecipeError, match=r"nothing to learn from\. It holds 2 \.png, 1 \.docx, 1 without an ending\."):
+        write_recipe(tmp_path)
 
 
 @pytest.mark.parametrize("empty", [{}, {"picture.png": "x"}, {"a.txt": ""}], ids=["nothing", "no_text", "empty_text"])

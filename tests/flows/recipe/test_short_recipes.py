@@ -14,6 +14,7 @@ from flows.recipe.loading import built_in, load
 from flows.recipe.schema import Recipe
 from flows.recipe.shorthands import LISTS
 from flows.recipe.validation import RecipeError
+from tests.flows.recipe.machines import MACHINE_AT_HAND
 
 SHORT = "name: mine\ningest: {sources: [{kind: files, name: mine, paths: [books]}]}\n"
 
@@ -39,9 +40,9 @@ def test_a_recipe_that_comes_with_folio_fits_on_a_page(name: str) -> None:
 
 @pytest.mark.parametrize(("texts", "size"), [(1, 1000), (10, 20_000), (500, 9_000_000)])
 def test_a_proposed_recipe_gives_a_reason_for_all_that_differs_and_fits_on_a_page(tmp_path: Path, texts: int, size: int) -> None:
-    recipe = propose(tmp_path, texts, size)
-    assert {difference.path for difference in differences(recipe)} == set(reasons(recipe, texts, size))
-    assert len(reasons(recipe, texts, size)) < 40
+    recipe, sized = propose(tmp_path, texts, size, MACHINE_AT_HAND)
+    assert {difference.path for difference in differences(recipe)} == set(reasons(recipe, texts, sized))
+    assert len(reasons(recipe, texts, sized)) < 40
 
 
 def test_a_recipe_that_sets_every_key_still_loads_to_the_same() -> None:

@@ -1,0 +1,63 @@
+"""How much text a recipe's files hold, and how big a model fits it: what `folio init` and `folio size` share, so that they agree."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+from data.sources.formats import PACKED, type_from_name
+from flows.recipe.schema import Recipe
+from model.planning.machine import Machine
+from model.planning.proposal import Text, described_job
+from model.training.job import Job
+from model.training.parallel.config import ParallelConfig
+
+BYTES_PER_TOKEN = 3.5
+# Text in a file for each of its bytes, where that is far from 1; a guess that decides sizes and no more.
+TEXT_PER_BYTE = {"epub": 2.0, "html": 0.3, "pdf": 0.1, "parquet": 2.0, "warc": 0.1}
+TEXT_PER_PACKED_BYTE = 3.0
+BYTES_PER_RECORD = 4000
+TRIAL_PARAMETERS = 20e6  # a larger model is timed with fewer of its layers
+TRIAL_LAYERS = 2
+
+
+def estimate_text(path: Path) -> tuple[int, int]:
+    """Estimate how many texts a file holds and their size together, from its name and size; the file is not read."""
+    kind = type_from_name(path.name)
+    packed = kind.archive or path.suffix.lower() in PACKED
+    size = round(path.stat().st_size * TEXT_PER_BYTE.get(kind.format, 1.0) * (TEXT_PER_PACKED_BYTE if packed else 1.0))
+    return (max(1, size // BYTES_PER_RECORD) if kind.may_hold_many else 1), size
+
+
+def guessed_text(recipe: Recipe, size: float) -> Text:
+    """Return the training text of a recipe whose sources hold `size` bytes, before anything was cleaned."""
+    share = 1.0 if recipe.split.mode != "fractions" else recipe.split.train
+    return Text(size * share, BYTES_PER_TOKEN, "guessed from the sizes of the files, before any cleaning")
+
+
+def present_job(recipe: Recipe, workers: int) -> Job:
+    """Return the recipe's own model and pretraining on `workers` workers, the batch rounded up to divide among them."""
+    training = recipe.resources.training
+    parallel = ParallelConfig(**{**training.parallel.model_dump(), "workers": workers})
+    resources = training.model_copy(update={"parallel": parallel})
+    share = resources.parallel.data_workers
+    batch = math.ceil(recipe.pretrain.global_batch / share) * share
+    train = recipe.pretrain.model_copy(update={"global_batch": batch})
+    return described_job(recipe.model, recipe.tokenizer.vocab_size, train, resources)
+
+
+def with_measured_speed(machine: Machine, job: Job) -> Machine:
+    """Return the machine with the utilization measured in a short trial of the job's shape."""
+    from model.hardware.flops import training_flops
+    from model.networks.meta import count_parameters
+    from model.planning.trial import run_trial
+
+    shape = job.network
+    if count_parameters(shape, job.vocab_size) > TRIAL_PARAMETERS:
+        shape = shape.model_copy(update={"layers": min(shape.layers, TRIAL_LAYERS)})
+    batch = job.micro_batch * min(2, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
+    train = job.train.model_copy(update={"global_batch": batch})
+    trial = run_trial(job.model_copy(update={"network": shape, "train": train}))
+    share = trial.tokens_per_second * training_flops(shape, job.vocab_size) / machine.peak
+    return replace(machine, utilization=share, utilization_source=f"measured: {trial.tokens_per_second:,.0f} tokens/s in a trial")
