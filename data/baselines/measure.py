@@ -8,6 +8,7 @@ nothing was held out: there the baselines have read what they predict; `train.ro
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from data.baselines.chance import chances, read_lines
 from data.baselines.compressors import compressed_sizes, read_text
 from data.baselines.config import BaselineConfig
 from data.baselines.ngram import kneser_ney, row_sums
-from data.baselines.targets import Targets, read_targets
+from data.baselines.targets import Targets, joined, read_targets
 from data.shards.metadata import ShardMetadata
 from data.shards.reader import ShardReader
 from data.tokens.special import BOS
@@ -54,14 +55,12 @@ def measure_baselines(packed: Path, splits: Path, examples: Path, config: Baseli
     shared = _documents_in_train(packed / "documents.parquet")
     metrics: dict[str, float] = {"train.rows": float(len(reader)), "ngram.rows_counted": float(len(counted))}
     rows: dict[str, RowScores] = {}
-    for split in config.splits:
-        scored = ShardReader(packed / split)
-        if not len(scored):
-            continue
-        targets = read_targets(scored, np.arange(len(scored)))
-        for name, order in (("ngram", config.order), ("unigram", 1)):
-            found = rows[f"{name}.{split}"] = _scores(train, targets, scored.metadata, order)
+    scored = {split: rows_of for split in config.splits if len(rows_of := ShardReader(packed / split))}
+    for name, order in (("ngram", config.order), ("unigram", 1)):
+        for split, found in _scores(train, scored, order).items():
+            rows[f"{name}.{split}"] = found
             metrics |= {f"{name}.{split}.{metric}": value for metric, value in _predicted(found).items()}
+    for split in scored:
         held = read_text(splits / f"{split}.parquet")
         for name, size in compressed_sizes(held, text, config.zstd_level).items():
             metrics[f"{name}.{split}.bits_per_byte"] = 8 * size / len(held)
@@ -78,9 +77,18 @@ def _spread(rows: int, most: int) -> NDArray[np.int64]:
     return np.arange(rows, dtype=np.int64) if rows <= most else np.arange(most, dtype=np.int64) * rows // most
 
 
-def _scores(train: Targets, targets: Targets, split: ShardMetadata, order: int) -> RowScores:
-    nats = kneser_ney(train, targets, vocab_size=split.vocab_size, order=order, beginning=BOS)
-    return RowScores(*row_sums(targets, nats), split)
+def _scores(train: Targets, scored: Mapping[str, ShardReader], order: int) -> dict[str, RowScores]:
+    """Return the scores of each split; training is counted once for all of them."""
+    if not scored:
+        return {}
+    targets = {split: read_targets(reader, np.arange(len(reader))) for split, reader in scored.items()}
+    sizes = [reader.metadata.vocab_size for reader in scored.values()]
+    nats = kneser_ney(train, joined(list(targets.values())), vocab_size=max(sizes), order=order, beginning=BOS)
+    parts = np.split(nats, np.cumsum([len(found.at) for found in targets.values()])[:-1])
+    return {
+        split: RowScores(*row_sums(found, part), scored[split].metadata)
+        for (split, found), part in zip(targets.items(), parts, strict=True)
+    }
 
 
 def _predicted(scores: RowScores) -> dict[str, float]:
