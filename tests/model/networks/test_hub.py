@@ -95,8 +95,10 @@ def configs(draw: st.DrawFn, hub: HubClass | None = None) -> DecoderConfig:
         if name != "kind" and get_args(field.annotation) and name not in ("inputs",)
     }
     switches = {
-        name: one(name, (False, True)) for name, field in DecoderConfig.model_fields.items() if field.annotation is bool
-    }  # fmt: skip
+        name: one(name, (False, True))
+        for name, field in DecoderConfig.model_fields.items()
+        if field.annotation is bool and name not in DecoderConfig.INITIAL  # a model with weights of its own has no use for these
+    }
     numbers = {
         "heads": heads,
         "kv_heads": draw(st.sampled_from([count for count in (1, 2, 4) if heads % count == 0])),
