@@ -2,8 +2,9 @@
 
 For each question the candidates are the wrong answers that the examples name, of the same kind as the right one, and the wrong ones among
 replies that the model samples itself (as in self-play, Chen et al. 2024). A pair whose wrong answer is far less likely than the right one
-teaches nothing, because the loss is flat there; so the share `kept` is learned from whose margin, log-probability of the right answer minus
-that of the wrong one, is smallest. Pairs for validation are all kept.
+teaches nothing, because the loss is flat there; so the share `kept` is learned from whose margin is smallest. Likelihoods are compared by
+token (as in SimPO, Meng et al. 2024), since of answers of unequal length the shorter one would nearly always be likelier. Pairs for
+validation are all kept.
 
 Guarantee: questions and the random numbers of each reply follow from the seed alone; the same model, examples and config give the same
 bytes for the same number of threads. Cost: a pass over each question with each of its answers, and sampling.
@@ -38,7 +39,7 @@ PAD = 0
 
 @dataclass(frozen=True)
 class Pair:
-    """A question with its right answer and the wrong one that is likeliest; log-probabilities are sums over the answer, in nats."""
+    """A question with its right answer and the likeliest wrong one; log-probabilities are means over an answer's tokens, in nats."""
 
     question: PairQuestion
     rejected: str
@@ -49,7 +50,7 @@ class Pair:
 
     @property
     def margin(self) -> float:
-        """How much likelier the right answer is, in nats."""
+        """How much likelier the right answer is, in nats a token."""
         return self.chosen_logp - self.rejected_logp
 
 
@@ -57,7 +58,8 @@ def make_pairs(model_dir: Path, tokenizer: Path, conversations: Path, output: Pa
     """Write the pairs for `conversations/preferences_{train,val}.jsonl` into `output`.
 
     Return metrics with the split as prefix: pairs; of them own (the share that the model said itself), accuracy (the share whose right
-    answer is likelier), margin, chosen_logp, rejected_logp (means, nats); left_out (questions that do not fit or have no wrong answer).
+    answer is likelier), margin, chosen_logp, rejected_logp (means, nats a token); left_out (questions that do not fit or have no wrong
+    answer).
     Raise ValueError if no pair for training is left.
     """
     from model.hardware.threads import torch_threads
@@ -94,8 +96,8 @@ def likeliest_mistakes(model: Network, chat_format: ChatFormat, questions: Seque
     scored = log_probabilities(model, [Continuation(questions[number].prompt, tokens) for number, _, tokens, _ in candidates])
     chosen: dict[int, float] = {}
     best: dict[int, Pair] = {}
-    for (number, text, tokens, own), logp in zip(candidates, scored, strict=True):
-        question = questions[number]
+    for (number, text, tokens, own), nats in zip(candidates, scored, strict=True):
+        question, logp = questions[number], nats / max(1, len(tokens))
         if not own and text == question.chosen:
             chosen[number] = logp
         elif number not in best or logp > best[number].rejected_logp:

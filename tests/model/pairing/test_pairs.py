@@ -62,14 +62,14 @@ def lines_of(output: Path, split: str = "train") -> list[dict[str, Any]]:
 
 
 def log_probability(decoder: Decoder, chat_format: ChatFormat, messages: list[dict[str, str]], answer: str) -> float:
-    """Independently: token by token, each from a pass over what precedes it."""
+    """Independently, and by token: each from a pass over what precedes it."""
     prompt = chat_format.encode_chat(messages)
     whole = chat_format.encode_chat([*messages, {"role": "assistant", "content": answer}], reply_next=False)
     total = 0.0
     for position in range(len(prompt), len(whole)):
         logits = decoder.logits({"tokens": torch.tensor([whole[:position]])})[0, -1].double()
         total += float(logits.log_softmax(-1)[whole[position]])
-    return total
+    return total / (len(whole) - len(prompt))
 
 
 def test_the_rejected_answer_is_the_likeliest_of_the_wrong_ones(make: Maker, decoder: Decoder, chat_format: ChatFormat) -> None:
