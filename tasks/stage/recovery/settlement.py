@@ -45,8 +45,9 @@ class Settlement:
     def _export(self) -> RunExport:
         # Importing MLflow takes seconds, which a run without it is spared.
         from tasks.stage.tracking.export import RunExport
+        from tasks.stage.tracking.mlflow_database import MlflowDatabase
 
-        return RunExport(self._servers.mlflow, self._journal, self._servers.home)
+        return RunExport(MlflowDatabase(self._servers.mlflow, self._servers.home / "mlflow"), self._journal)
 
     def tell_progress(self) -> str:
         """Tell MLflow how far the run has come, or how it ended; return why it could not be told, or ""."""

@@ -64,10 +64,8 @@ class Told:
 class RunExport:
     """Exports one run, and remembers what it has done, so that following a long run stays cheap."""
 
-    def __init__(self, uri: str, journal: Journal, home: Path) -> None:
-        self._where = uri, journal, home
-        self._journal, self._store = journal, journal.store
-        self._database = MlflowDatabase(uri, home / "mlflow")
+    def __init__(self, database: MlflowDatabase, journal: Journal) -> None:
+        self._journal, self._store, self._database = journal, journal.store, database
         self._experiment = self._parent = ""
         self._children: dict[str, str] = {}
         self._models: dict[str, str] = {}
@@ -200,7 +198,7 @@ class RunExport:
             tags = {"folio.digest": made.digest, "folio.address": made.address, "folio.location": made.location}
             maker = self._journal.read(made.origin.run_id) if made.origin.run_id not in ("", record.id) else None
             if maker and maker.recipe == record.recipe and not self._database.knows_model(self._experiment, made.digest):
-                RunExport(*self._where)._tell(maker)
+                RunExport(self._database, self._journal)._tell(maker)
             self._models[made.address] = self._database.model(self._experiment, position, self._children[position], tags, files)
         return self._models[made.address]
 

@@ -15,6 +15,7 @@ from tasks.release.register import CHAMPION
 from tasks.stage.execution.run import PipelineRun
 from tasks.stage.store.journal import Journal, RegisteredModel
 from tasks.stage.tracking.export import RunExport
+from tasks.stage.tracking.mlflow_database import MlflowDatabase
 from tasks.stage.tracking.run_page import run_name
 from tests.tasks.exported import children_of, data_sets, exported, parent_of, rows
 from tests.tasks.toys import POSITIONS, Judge, Learn, Toys, Workshop
@@ -51,7 +52,7 @@ def told_again(tracked: Tracked, run: PipelineRun, *models: RegisteredModel, dat
     journal = Journal(run.store)
     record = journal.get(run.record.id)
     told = record.model_copy(update={"registered": models})
-    return RunExport(database or tracked.database, journal, run.home).tell(told).versions
+    return RunExport(MlflowDatabase(database or tracked.database, run.home / "mlflow"), journal).tell(told).versions
 
 
 def release(run: PipelineRun, alias: str = CHAMPION) -> RegisteredModel:
@@ -123,7 +124,7 @@ def test_a_model_belongs_to_the_run_that_made_it_though_one_that_reuses_it_is_to
     shutil.copy(migrated, tmp_path / "mlflow.db")
     database = f"sqlite:///{tmp_path / 'mlflow.db'}"
     journal, client = Journal(tracked.first.store), MlflowClient(tracking_uri=database)
-    maker, user = (RunExport(database, journal, tracked.first.home) for _ in range(2))
+    maker, user = (RunExport(MlflowDatabase(database, tmp_path / "mlflow"), journal) for _ in range(2))
     first = journal.get(tracked.first.record.id)
     maker.tell(first.model_copy(update={"status": "running", "positions": {}}))
     user.tell(journal.get(tracked.limited.record.id))
@@ -205,11 +206,12 @@ def test_a_stage_that_does_not_get_there_is_failed_and_so_is_its_parent(
     record = journal.latest("toys")
     assert record is not None
     assert record.stages["judge.small"].status == "failed"
-    RunExport(database, journal, worked.home).tell(record)
+    RunExport(MlflowDatabase(database, worked.home / "mlflow"), journal).tell(record)
     client = MlflowClient(tracking_uri=database)
     experiment = client.get_experiment_by_name("toys")
     assert experiment is not None
-    found = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    own = client.search_runs([experiment.experiment_id], f"tags.`folio.run` = '{record.id}'")
+    found = {run.info.run_name: run for run in own}
     assert {name: run.info.status for name, run in found.items() if "reused" not in str(name)} == {
         run_name(record): "FAILED",
         "judge.small": "FAILED",
