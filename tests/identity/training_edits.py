@@ -32,8 +32,8 @@ UNUSED = [
     TrainingEdit(
         "how another optimizer is built",
         "model/training/optimizers/kinds/muon.py",
-        'adjust_lr_fn="match_rms_adamw"',
-        'adjust_lr_fn="original"',
+        "nesterov=self.nesterov,",
+        "nesterov=not self.nesterov,",
     ),
     TrainingEdit(
         "another schedule",
