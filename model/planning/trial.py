@@ -20,7 +20,6 @@ from pydantic import BaseModel, Field
 
 from model.hardware.resident import resident_bytes
 from model.training.job import Job
-from model.training.launch.commands import wait_policy
 
 ROOT = Path(__file__).resolve().parents[2]
 WARM_UP = 2  # untimed updates, in which memory is allocated and kernels are chosen
@@ -64,7 +63,7 @@ def run_trial(job: Job, updates: int = 4) -> TrainingTrial:
                 capture_output=True,
                 text=True,
                 cwd=ROOT,
-                env={**os.environ, **wait_policy()},
+                env=dict(os.environ),
                 check=False,
                 timeout=WAIT_SECONDS,
                 stdin=subprocess.DEVNULL,
