@@ -61,9 +61,9 @@ def test_stages_and_the_card_are_given_what_it_comes_to() -> None:
 
 def test_a_plan_says_what_it_comes_to() -> None:
     here = "bf16" if bf16_products() else "fp32"
-    asked = precision_line(load("universe", ("sft.precision=auto",)))
+    asked = precision_line(load("classics", ("sft.precision=auto",)))
     assert asked.strip() == f"tune.sft: precision=auto is {here} on this machine"
-    assert precision_line(load("universe")) == ""
+    assert precision_line(load("classics")) == ""
 
 
 def test_a_job_is_refused_until_it_is_resolved(make_job: JobMaker) -> None:

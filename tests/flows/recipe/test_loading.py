@@ -96,7 +96,7 @@ CONTRADICTIONS = [
         ("model.norm=layer", "model.qk_norm=true"),
         "computes this model: Qwen3ForCausalLM lacks norm=layer; StableLmForCausalLM lacks qk_norm=true; set export.",
     ),
-    (("export.format=folio",), "transformers can't open, and this one is a LlamaForCausalLM; set export.format: huggingface"),
+    (("export.format=folio",), "transformers can't open, and this one is a Qwen3ForCausalLM; set export.format: huggingface"),
     (
         ("model.norm=batch", "export.format=folio", "resources.training.parallel.workers=2"),
         "model.norm=batch with resources.training.parallel.workers=2: each would normalize its own part; use one worker, or another norm",
@@ -192,7 +192,10 @@ LATE = [
         "gates.base.bounds[0] has certain=true, but base.val.rows has no interval; leave out certain",
     ),
     (("sft.warmup_steps=41",), "sft.warmup_steps=41 is longer than steps=40, so the learning rate never gets to its peak"),
-    (("pretrain.tokens=20480",), "pretrain.warmup_steps=100 is longer than the 10 steps of tokens=20480, so the learning rate never gets"),
+    (
+        ("pretrain.tokens=20480", "pretrain.warmup_steps=100"),
+        "pretrain.warmup_steps=100 is longer than the 10 steps of tokens=20480, so the learning rate never gets",
+    ),
     (
         ("pretrain.batch_warmup_steps=9000", "pretrain.batch_warmup_from=4", "pretrain.warmup_steps=0"),
         "pretrain.batch_warmup_steps=9000 is longer than the ",
