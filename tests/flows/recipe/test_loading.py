@@ -96,7 +96,7 @@ CONTRADICTIONS = [
         ("model.norm=layer", "model.qk_norm=true"),
         "computes this model: Qwen3ForCausalLM lacks norm=layer; StableLmForCausalLM lacks qk_norm=true; set export.",
     ),
-    (("export.format=folio",), "transformers can't open, and this one is a Qwen3ForCausalLM; set export.format: huggingface"),
+    (("export.format=folio",), "transformers can't open, and this one is a LlamaForCausalLM; set export.format: huggingface"),
     (
         ("model.norm=batch", "export.format=folio", "resources.training.parallel.workers=2"),
         "model.norm=batch with resources.training.parallel.workers=2: each would normalize its own part; use one worker, or another norm",
