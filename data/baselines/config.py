@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, Field
+
+from data.shards.split_names import SplitNames
 
 
 class BaselineConfig(BaseModel, frozen=True, extra="forbid"):
     """What the model is compared with."""
 
     order: int = Field(5, ge=2, le=8, description="length of the n-grams that are counted: the token and those before it; tokens")
-    splits: tuple[str, ...] = Field(("val", "test"), min_length=1, description="splits that the baselines predict; names")
+    splits: SplitNames = Field(("val", "test"), min_length=1, description="splits that the baselines predict; names")
     most_tokens: int = Field(
         20_000_000,
         ge=1,
         description="training tokens counted at most, in whole rows spread evenly; each needs 120 bytes of memory; tokens",
     )
     zstd_level: int = Field(19, ge=1, le=22, description="effort of zstd; level")
-
-    @field_validator("splits")
-    @classmethod
-    def _each_split_once(cls, splits: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(splits)) != len(splits):
-            raise ValueError(f"splits={list(splits)} repeats a name; list each split once")
-        return splits

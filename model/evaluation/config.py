@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, Field, field_validator
 
+from data.shards.split_names import SplitNames
 from model.networks.base import Ability, NetworkBase
 
 # What a network must support for a metric, by the first or the last part of its name. Metrics that are not here need nothing of it.
@@ -46,7 +47,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
         "copy_tokens": ("copying",),
     }
 
-    splits: tuple[str, ...] = Field(("train", "val"), min_length=1, description="splits whose loss is measured; names")
+    splits: SplitNames = Field(("train", "val"), min_length=1, description="splits whose loss is measured; names")
     rows: int | None = Field(1024, ge=1, description="rows of a split that are measured, drawn by the seed; rows; null: all")
     resamples: int = Field(1000, ge=100, le=100_000, description="bootstrap resamples behind each interval; count")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="probability that an interval is meant to cover; fraction")
@@ -63,13 +64,6 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
         4, ge=0, description="conversations and continuations kept for people to read, of a model that writes text; count of each"
     )
     seed: int = Field(0, ge=0, description="seed of the rows, passages and resamples; integer")
-
-    @field_validator("splits")
-    @classmethod
-    def _each_split_once(cls, splits: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(splits)) != len(splits):
-            raise ValueError(f"splits={list(splits)} repeats a name; list each split once")
-        return splits
 
     @field_validator("probes")
     @classmethod

@@ -7,7 +7,6 @@ temporary folder, and no process is left behind. Cost: the start of torch and De
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -59,14 +58,7 @@ def run_trial(job: Job, updates: int = 4) -> TrainingTrial:
         command = [sys.executable, "-m", "model.planning.trial", str(path), str(updates)]
         try:
             ended = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                cwd=ROOT,
-                env=dict(os.environ),
-                check=False,
-                timeout=WAIT_SECONDS,
-                stdin=subprocess.DEVNULL,
+                command, capture_output=True, text=True, cwd=ROOT, check=False, timeout=WAIT_SECONDS, stdin=subprocess.DEVNULL
             )
         except subprocess.TimeoutExpired:
             raise TrialError(f"the trial of {job.network} took more than {WAIT_SECONDS} s; try a smaller shape") from None
@@ -78,6 +70,7 @@ def run_trial(job: Job, updates: int = 4) -> TrainingTrial:
 
 def measure(job: Job, updates: int) -> dict[str, Any]:
     """Make the updates in this process and return what they cost. Joins a process group of one."""
+    import os
     import statistics
 
     import numpy as np

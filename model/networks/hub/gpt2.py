@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.networks.errors import ModelError
 from model.networks.hub.biases import bias_fields, bias_settings, with_zeros, without_zeros
-from model.networks.hub.protocol import BOTH, PLAIN, HubClass
-from model.networks.hub.renaming import renamed
+from model.networks.hub.protocol import BOTH, PLAIN, HubClass, shared_heads
+from model.networks.hub.renaming import block_names, renamed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,8 +57,7 @@ class GPT2(HubClass):
     DROPOUTS: ClassVar[tuple[str, ...]] = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
 
     def more_differences(self, config: DecoderConfig) -> Iterator[str]:
-        if config.kv_heads != config.heads:
-            yield f"kv_heads={config.kv_heads} with heads={config.heads}"
+        yield from shared_heads(config)
 
     def more_fields(self, config: DecoderConfig) -> dict[str, Any]:
         return {"n_inner": config.feed_forward, **bias_fields(config)}
@@ -75,12 +74,12 @@ class GPT2(HubClass):
             block = f"model.layers.{layer}.self_attn."
             for kind in ("weight", "bias"):
                 filled[f"{block}qkv.{kind}"] = torch.cat([filled.pop(f"{block}{name}.{kind}") for name in QKV])
-        names = NAMES | _block_names(config)
+        names = _names(config)
         return {name: tensor.t() if name.endswith(TRANSPOSED) else tensor for name, tensor in renamed(filled, names).items()}
 
     def from_hub(self, tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
         upright = {name: tensor.t() if name.endswith(TRANSPOSED) else tensor for name, tensor in tensors.items()}
-        names = NAMES | _block_names(config)
+        names = _names(config)
         found = renamed(upright, {theirs: ours for ours, theirs in names.items()})
         for layer in range(config.layers):
             block = f"model.layers.{layer}.self_attn."
@@ -92,7 +91,6 @@ class GPT2(HubClass):
         return without_zeros(found, config)
 
 
-def _block_names(config: DecoderConfig) -> dict[str, str]:
-    """Return GPT-2's names of the parts of each block."""
-    layers = [(f"model.layers.{layer}.", f"transformer.h.{layer}.") for layer in range(config.layers)]
-    return {mine + ours: its + theirs for mine, its in layers for ours, theirs in BLOCK.items()}
+def _names(config: DecoderConfig) -> dict[str, str]:
+    """Return GPT-2's names of a decoder's parts."""
+    return NAMES | block_names(config.layers, "model.layers.", "transformer.h.", BLOCK)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.networks.hub.biases import bias_fields, bias_settings, with_zeros, without_zeros
-from model.networks.hub.protocol import BOTH, PLAIN, HubClass, require_one_of
-from model.networks.hub.renaming import renamed
+from model.networks.hub.protocol import BOTH, PLAIN, HubClass, require_one_of, shared_heads
+from model.networks.hub.renaming import block_names, renamed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -56,8 +56,7 @@ class Opt(HubClass):
     DROPOUTS: ClassVar[tuple[str, ...]] = ("dropout", "attention_dropout")
 
     def more_differences(self, config: DecoderConfig) -> Iterator[str]:
-        if config.kv_heads != config.heads:
-            yield f"kv_heads={config.kv_heads} with heads={config.heads}"
+        yield from shared_heads(config)
 
     def more_fields(self, config: DecoderConfig) -> dict[str, Any]:
         biased = config.attention_bias or config.feed_forward_bias
@@ -72,18 +71,17 @@ class Opt(HubClass):
         import torch
 
         biased = config.attention_bias or config.feed_forward_bias
-        found = renamed(with_zeros(tensors, config) if biased else tensors, NAMES | _block_names(config))
+        found = renamed(with_zeros(tensors, config) if biased else tensors, _names(config))
         table_PD = found[POSITIONS]
         unused_PD = table_PD.new_zeros(UNUSED, table_PD.shape[1])
         return found | {POSITIONS: torch.cat((unused_PD, table_PD))}
 
     def from_hub(self, tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
         cut = {name: tensor[UNUSED:] if name == POSITIONS else tensor for name, tensor in tensors.items()}
-        names = NAMES | _block_names(config)
+        names = _names(config)
         return without_zeros(renamed(cut, {theirs: ours for ours, theirs in names.items()}), config)
 
 
-def _block_names(config: DecoderConfig) -> dict[str, str]:
-    """Return OPT's names of the parts of each block."""
-    layers = [(f"model.layers.{layer}.", f"model.decoder.layers.{layer}.") for layer in range(config.layers)]
-    return {mine + ours: its + theirs for mine, its in layers for ours, theirs in BLOCK.items()}
+def _names(config: DecoderConfig) -> dict[str, str]:
+    """Return OPT's names of a decoder's parts."""
+    return NAMES | block_names(config.layers, "model.layers.", "model.decoder.layers.", BLOCK)

@@ -146,6 +146,12 @@ def require_one_of(where: object, name: str, value: object, supported: tuple[obj
         raise ModelError(f"{where}: {name} is {value!r}; this decoder computes only {' or '.join(repr(one) for one in supported)}")
 
 
+def shared_heads(config: DecoderConfig) -> Iterator[str]:
+    """Yield that query heads share keys and values, for a class in which each has its own."""
+    if config.kv_heads != config.heads:
+        yield f"kv_heads={config.kv_heads} with heads={config.heads}"
+
+
 def shown(value: object) -> str:
     """Return a value as a recipe spells it."""
     return value if isinstance(value, str) else json.dumps(value)

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from deepspeed import DeepSpeedEngine
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 
 
 class HeldMatrix(Protocol):
@@ -46,7 +46,10 @@ class SectionOfGroup:
         self._parameter = parameter
 
     def gather(self, values: Tensor) -> Tensor:
-        """Return the sum over workers of zeros with each one's part in its place."""
+        """Return the sum over workers of zeros with each one's part in its place.
+
+        DeepSpeed's `safe_get_full_optimizer_state` finds nothing for parameters outside the first group.
+        """
         whole = torch.zeros(self._parameter.numel(), dtype=values.dtype, device=self._parameter.device)
         if (mapping := self._parameter._hp_mapping) is not None:
             here, there = mapping.hp_fragment_address, mapping.lp_fragment_address
@@ -77,12 +80,16 @@ class SectionOfMatrix:
 
     def put(self, whole: Tensor, values: Tensor) -> None:
         """Copy this worker's section; padding becomes zero."""
-        size: int = self._parameter.ds_tensor.numel()
-        rank = distributed.get_rank(self._parameter.ds_process_group)
-        section = whole.flatten()[rank * size : (rank + 1) * size]
-        target = values.narrow(0, self._offset, size)
-        target.narrow(0, 0, section.numel()).copy_(section)
-        target.narrow(0, section.numel(), size - section.numel()).zero_()
+        section = section_of(self._parameter, whole)
+        values.narrow(0, self._offset, section.numel()).copy_(section)
+
+
+def section_of(parameter: Any, whole: Tensor) -> Tensor:
+    """Return this worker's section of a whole tensor in ZeRO 3; the last one is padded with zeros."""
+    size: int = parameter.ds_tensor.numel()
+    rank = distributed.get_rank(parameter.ds_process_group)
+    section = whole.flatten()[rank * size : (rank + 1) * size]
+    return nn.functional.pad(section, (0, size - section.numel()))
 
 
 FindMatrices = Callable[[Tensor], Sequence[HeldMatrix]]

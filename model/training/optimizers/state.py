@@ -20,6 +20,8 @@ import torch
 from deepspeed import DeepSpeedEngine, utils
 from torch import Tensor, nn
 
+from model.training.optimizers.matrices import SectionOfGroup, section_of
+
 WEIGHT = "weight"
 # Python numbers become 0-dimensional tensors of these types; torch's optimizers count in fp32.
 PYTHON_NUMBERS = {int: torch.int64, float: torch.float64}
@@ -55,7 +57,7 @@ def whole_state(engine: DeepSpeedEngine, parameter: nn.Parameter, key: str) -> T
         whole: Tensor = utils.safe_get_full_optimizer_state(parameter, key)
         return whole
     value: Tensor = _torch_optimizer(engine).state[_held_tensor(engine, parameter)][key]
-    return _gather(parameter, value) if stage else value.detach()
+    return SectionOfGroup(parameter).gather(value) if stage else value.detach()
 
 
 @contextmanager
@@ -84,7 +86,7 @@ def write_state(engine: DeepSpeedEngine, name: str, parameter: Any, state: Mappi
     if not stage:
         parameter.data.copy_(state[WEIGHT])
     elif stage == 3:
-        utils.safe_set_local_fp32_param(parameter, _partition(parameter, state[WEIGHT]))
+        utils.safe_set_local_fp32_param(parameter, section_of(parameter, state[WEIGHT]))
     else:
         utils.safe_set_full_fp32_param(parameter, state[WEIGHT])
     held = _held_tensor(engine, parameter)
@@ -105,10 +107,9 @@ def write_state(engine: DeepSpeedEngine, name: str, parameter: Any, state: Mappi
         else:
             flat = entries.setdefault(key, torch.zeros_like(held, dtype=value.dtype, requires_grad=False))
             if stage == 3:
-                utils.safe_set_local_optimizer_state(parameter, _partition(parameter, value), key)
-            elif (mapping := parameter._hp_mapping) is not None:
-                here, there = mapping.hp_fragment_address, mapping.lp_fragment_address
-                flat.narrow(0, here.start, here.numel).copy_(value.flatten().narrow(0, there.start, there.numel))
+                utils.safe_set_local_optimizer_state(parameter, section_of(parameter, value), key)
+            else:
+                SectionOfGroup(parameter).put(value, flat)
 
 
 def _stage(engine: DeepSpeedEngine) -> int:
@@ -134,27 +135,6 @@ def _held_tensor(engine: DeepSpeedEngine, parameter: nn.Parameter) -> Tensor:
     groups = (number for number, group in enumerate(zero.bit16_groups) if any(member is parameter for member in group))
     flat = zero.single_partition_of_fp32_groups[next(groups)]
     return flat
-
-
-def _gather(parameter: Any, flat: Tensor) -> Tensor:
-    """The whole tensor from the workers' partitions of a flat one, in stages 1 and 2.
-
-    DeepSpeed's `safe_get_full_optimizer_state` finds nothing for parameters outside the first group.
-    """
-    whole = torch.zeros(parameter.numel(), dtype=flat.dtype, device=parameter.device)
-    if (mapping := parameter._hp_mapping) is not None:
-        here, there = mapping.hp_fragment_address, mapping.lp_fragment_address
-        whole.narrow(0, there.start, there.numel).copy_(flat.narrow(0, here.start, here.numel))
-    torch.distributed.all_reduce(whole, group=parameter._dp_group)
-    return whole.reshape(parameter.shape)
-
-
-def _partition(parameter: Any, whole: Tensor) -> Tensor:
-    """This worker's partition of a whole tensor in stage 3; the last one is padded with zeros."""
-    size: int = parameter.ds_tensor.numel()
-    rank = torch.distributed.get_rank(parameter.ds_process_group)
-    part = whole.flatten()[rank * size : (rank + 1) * size]
-    return torch.nn.functional.pad(part, (0, size - part.numel()))
 
 
 def _number(engine: DeepSpeedEngine, held: Tensor, value: Tensor) -> Any:

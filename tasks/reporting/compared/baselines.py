@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.reporting.evaluation import SETS, best_first, model_name
+from tasks.reporting.evaluation import SETS, SPLITS, best_first, model_name
 from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Row, Section, Table
 from tasks.reporting.summary import Results, RunSummary
@@ -17,7 +17,6 @@ COMPARED = {
     "zstd": "zstd alone",
     "xz": "xz alone",
 }
-SPLITS = ("train", "val", "test")
 
 
 def baselines_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:

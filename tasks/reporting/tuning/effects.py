@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tasks.reporting.compared.standing import TUNED
 from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Row, Section, Table
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import number, share
 
 SHARES = ("questions.", "copying.share", "copying.baseline")  # metrics that are fractions
-BASE, LAST = "evaluate.base", "evaluate.chat"
+BASE = "evaluate.base"
 
 
 def effects_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
@@ -18,7 +19,7 @@ def effects_section(run: RunSummary, positions: Mapping[str, str]) -> Section | 
     results = run.results
     steps = [position.partition(".")[2] for position in results.positions("tune")]
     measured = {BASE: "base", **{f"evaluate.{name}": f"after {name}" for name in steps[:-1]}}
-    measured |= {LAST: f"after {steps[-1]}"} if steps else {}
+    measured |= {TUNED: f"after {steps[-1]}"} if steps else {}
     columns = {position: title for position, title in measured.items() if position in positions}
     names = dict.fromkeys(name for position in columns for name in results.metrics(position) if f"{name}_low" in results.metrics(position))
     rows = [Row((name, *(_cell(results, position, name) for position in columns))) for name in names]

@@ -78,8 +78,9 @@ class RunExport:
             return self._tell(record)
 
     def _tell(self, record: RunRecord) -> ExportRecord:
-        self._open(record)
         stages = stages_of(record)
+        if not self._parent or stages.keys() - self._children.keys():
+            self._open(record)
         made = {position: self._artifacts(record, position) for position in stages}
         for position, stage in stages.items():
             self._open_child(record, position, stage)
@@ -106,11 +107,12 @@ class RunExport:
         return ExportRecord(mlflow_run_id=self._parent, experiment_id=self._experiment, told=record.status, versions=versions)
 
     def _open(self, record: RunRecord) -> None:
-        if self._parent:
-            return
+        """Find what MLflow shows of the run: the export of a run that reuses this one's model may have told of stages before this one."""
         self._experiment = self._database.experiment(record.recipe)
         found = self._database.find_runs(self._experiment, {"folio.run": record.id})
-        self._children = {run.data.tags["folio.position"]: run.info.run_id for run in found if "folio.position" in run.data.tags}
+        self._children |= {run.data.tags["folio.position"]: run.info.run_id for run in found if "folio.position" in run.data.tags}
+        if self._parent:
+            return
         parents = [run.info.run_id for run in found if "folio.position" not in run.data.tags]
         tags = {
             "mlflow.source.git.commit": record.git_commit,
@@ -124,10 +126,6 @@ class RunExport:
         self._database.add_text(self._parent, "recipe.yaml", recipe)
 
     def _open_child(self, record: RunRecord, position: str, stage: StageRecord) -> None:
-        if position not in self._children:  # the export of a run that reuses this one's model may have been quicker
-            known = self._database.find_runs(self._experiment, {"folio.run": record.id, "folio.position": position})
-            if known:
-                self._children[position] = known[0].info.run_id
         if position in self._children:
             return
         tags = {
