@@ -20,8 +20,8 @@ Question = Mapping[str, Any]
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the questions of a JSON Lines file."""
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    """Return the questions of a JSON Lines file. Texts may hold U+2028 and its kin, which end a line for `splitlines`."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 def chances(questions: Sequence[Question], seen: Sequence[Question]) -> NDArray[np.float64]:

@@ -91,6 +91,15 @@ class GateConfig(BaseModel, frozen=True, extra="forbid"):
         "a name and a reason, which are recorded; yes or no",
     )
 
+    @model_validator(mode="after")
+    def _confidence_is_asked_for(self) -> GateConfig:
+        default = type(self).model_fields["confidence"].default
+        if self.confidence != default and not any(bound.related for bound in self.bounds):
+            raise ValueError(
+                f"confidence={self.confidence} does nothing: no bound has beats, above or no_worse_than; give it its default, {default}"
+            )
+        return self
+
 
 @dataclass(frozen=True)
 class Verdict:

@@ -6,10 +6,11 @@ its inputs alone. Each sentence is left out if the figures for it were not measu
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from model.training.telemetry.step_log import read_lines
 
 Metrics = Mapping[str, float]
 BITS, ANSWERED = "val.bits_per_byte", "questions.heldout"
@@ -142,8 +143,7 @@ def passes_over(sequences: int, baseline: Metrics) -> float:
 
 def validation_curve(history: Path) -> list[tuple[int, float]]:
     """Return (step, validation loss) of a training run's step log."""
-    lines = (json.loads(line) for line in history.read_text(encoding="utf-8").splitlines() if line.strip())
-    return [(int(line["step"]), float(line["val_loss"])) for line in lines if line.get("val_loss") is not None]
+    return [(int(line["step"]), float(line["val_loss"])) for line in read_lines(history) if line.get("val_loss") is not None]
 
 
 def _last_fall(curve: Sequence[tuple[int, float]]) -> float | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field
 
@@ -19,6 +19,8 @@ class ExamplePairs(BaseModel, frozen=True, extra="forbid"):
 
 class OwnPairs(BaseModel, frozen=True, extra="forbid"):
     """Pairs that the model makes before the step: the rejected answer is the wrong one that it finds likeliest."""
+
+    NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {"temperature": ("samples",), "max_new_tokens": ("samples",)}
 
     kind: Literal["own"] = Field("own", description="where rejected answers come from: the model's own replies and choices")
     questions: int = Field(512, ge=1, description="questions of the examples that pairs are made for, drawn by the seed; count")

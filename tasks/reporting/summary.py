@@ -71,7 +71,7 @@ class Results:
     def lines(self, position: str, file: str) -> list[dict[str, Any]]:
         """Return the objects of a JSON lines file; none if the run doesn't have the position."""
         path = self.path(position, file)
-        return [] if path is None else [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+        return [] if path is None else [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 @dataclass(frozen=True)

@@ -80,5 +80,5 @@ def beginnings(folder: Path, most: int = 4) -> list[str]:
 
 
 def _samples(folder: Path, kind: str) -> list[dict[str, Any]]:
-    lines = (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()
-    return [sample for sample in map(json.loads, lines) if sample["kind"] == kind]
+    lines = (folder / "samples.jsonl").read_text(encoding="utf-8").split("\n")
+    return [sample for sample in map(json.loads, filter(None, lines)) if sample["kind"] == kind]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
@@ -10,6 +11,8 @@ from pydantic import BaseModel, Field
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
+
+    from model.networks.base import NetworkBase
 
 # What may stand between an optimizer and a whole matrix: ZeRO's partitions, offload of its state to a disk, cut or divided networks.
 Division = Literal["zero", "nvme", "tensor", "pipeline"]
@@ -46,6 +49,10 @@ class OptimizerBase(BaseModel, frozen=True, extra="forbid"):
     def matrix_state(self) -> int:
         """Numbers that it keeps for each weight of a matrix inside the blocks."""
         return self.STATE if self.MATRIX_STATE is None else self.MATRIX_STATE
+
+    def unused(self, network: NetworkBase) -> Iterator[str]:
+        """Yield the keys with a value of their own that nothing of such a network follows."""
+        yield from ()
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
         """Return the optimizer of what is trained of a network. `learning_rate`: its peak."""

@@ -44,6 +44,9 @@ def incompatibilities(
     if network.whole_batch and train.adapter.KEEPS_BASE:
         yield f"{section}adapter.kind={train.adapter.kind} with {shape}norm=batch: training changes its statistics; use adapter.kind=full"
     yield from _matrix_optimizer(train.optimizer, parallel, section, spread)
+    for key in train.optimizer.unused(network):
+        value = getattr(train.optimizer, key)
+        yield f"{section}optimizer.{key}={value} does nothing: this network has nothing that follows it; leave it out"
     if parallel.tensor > 1 and "tensor" not in train.precision.SUPPORTS:
         yield f"{section}precision={train.precision.kind} with {spread}tensor={parallel.tensor} is not offered; use bf16, or tensor=1"
     if parallel.pipeline > 1:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.baselines.chance import chances
+from data.baselines.chance import chances, read_lines
 from data.baselines.compressors import compressed_sizes
 from data.baselines.config import BaselineConfig
 from data.baselines.measure import Baselines, measure_baselines
@@ -76,3 +76,10 @@ def test_whoever_guesses_knows_which_answer_is_common() -> None:
     asked = [{"answers": ["Oak"], "choices": ["Oak", "Elm", "Ash"]}, {"answers": ["Elm"], "choices": ["Ash", "Elm", "Oak"]}]
     assert chances(asked, towns).tolist() == [1.0, 0.0]
     assert chances(asked, []).tolist() == [1 / 3, 1 / 3]
+
+
+def test_a_question_may_hold_every_character_that_ends_a_line_somewhere(tmp_path: Path) -> None:
+    asked = {"question": "What follows \u2028, \u2029, \x85 and \x0b?", "answers": ["nothing"]}
+    path = tmp_path / "questions.jsonl"
+    path.write_text(json.dumps(asked, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_lines(path) == [asked]

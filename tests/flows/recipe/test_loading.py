@@ -84,6 +84,11 @@ def test_an_impossible_change_names_key_value_and_what_to_do(change: str, messag
 
 
 CONTRADICTIONS = [
+    (
+        ("pretrain.optimizer={kind: muon, head_learning_rate: 0.1}",),
+        "pretrain.optimizer.head_learning_rate=0.1 does nothing: this network has nothing that follows it; leave it out",
+    ),
+    (("gates.corpus.confidence=0.9",), "confidence=0.9 does nothing: no bound has beats, above or no_worse_than; give it its default"),
     (("pretrain.initial=models/one", "model.initial_std=0.03"), "model.initial_std=0.03 does nothing with pretrain.initial='models/one'"),
     (("model.pattern=sliding", "model.window=128", "export.format=folio"), "window=128 hides nothing of context=128; lower it, or pattern"),
     (("model.pattern=block_sparse", "model.block=64", "export.format=folio"), "show 192 tokens, which hides nothing of context=128"),

@@ -112,6 +112,7 @@ def test_a_step_is_shown_by_its_path_or_its_section() -> None:
 WRONG = [
     ("tuning=[{kind: sft}, {kind: sft}]", "tuning has 2 called 'sft'; give each a name of its own"),
     ("tuning=[{kind: sft, name: int8}, {kind: dpo}]", "tuning and release.variants have one called 'int8' each"),
+    ("dpo={pairs: {kind: own, samples: 0, temperature: 0.5}}", "dpo.pairs.temperature=0.5 does nothing while dpo.pairs.samples=0"),
     ("dpo={replay_weight: 2.0}", "dpo.replay_weight=2.0 does nothing while dpo.replay=0.0"),
     ("dpo={replay: 0.05, global_batch: 16}", "replay=0.05 of 16 rows a step leaves fewer than 2 of a kind"),
     ("tuning=[{kind: sft, name: release}]", "tuning has one called 'release', a name that the flow itself uses"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -11,6 +12,8 @@ from model.training.optimizers.base import Division, OptimizerBase
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
+
+    from model.networks.base import NetworkBase
 
 
 class MuonConfig(OptimizerBase):
@@ -30,6 +33,11 @@ class MuonConfig(OptimizerBase):
     beta1: float = Field(0.9, ge=0, lt=1, description="AdamW's decay rate of the gradient's running mean")
     beta2: float = Field(0.95, ge=0, lt=1, description="AdamW's decay rate of the squared gradient's running mean")
     epsilon: float = Field(1e-8, gt=0, description="added to AdamW's denominator")
+
+    def unused(self, network: NetworkBase) -> Iterator[str]:
+        """Yield the rate of a head where the embeddings are the head."""
+        if self.head_learning_rate and getattr(network, "tied_embeddings", False):
+            yield "head_learning_rate"
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
         """Return the optimizer of what is trained of a network."""
