@@ -64,8 +64,9 @@ def write_recipe(folder: Path, minutes: float = MINUTES, machine: Machine | None
     if not folder.is_dir():
         raise RecipeError(f"{folder} is not a folder; give the folder that holds your texts.")
     target = folder.resolve() / "recipe.yaml"
+    taken = RecipeError(f"{target} is already there; move it away to have a new one written.")
     if target.exists():
-        raise RecipeError(f"{target} is already there; move it away to have a new one written.")
+        raise taken
     try:
         files = list(find_files(SOURCE, folder).values())
     except SourceError:
@@ -81,7 +82,7 @@ def write_recipe(folder: Path, minutes: float = MINUTES, machine: Machine | None
     amount = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
     count = f"{texts} texts" if texts == len(files) else f"about {texts} texts in {len(files)} file{'s' if len(files) > 1 else ''}"
     recipe, sized = propose(folder, texts, size, machine, minutes, measure=measure)
-    expected = list(expectations(recipe, sized))
+    expected = list(expectations(recipe, sized, minutes))
     shown = shlex.quote(str(target))
     head = "\n".join(
         (
@@ -92,7 +93,11 @@ def write_recipe(folder: Path, minutes: float = MINUTES, machine: Machine | None
             f"Run it with: folio run {shown}",
         )
     )
-    target.write_text(short_yaml(recipe, head, reasons(recipe, texts, sized)), encoding="utf-8")
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(short_yaml(recipe, head, reasons(recipe, texts, sized)))
+    except FileExistsError:  # written while this machine was timed
+        raise taken from None
     found = [*([f"not read: {unread}"] if unread else []), f"{count}, {amount}"]
     return "\n".join((*found, *expected, f"wrote {target}", f"run it with: {folio('run', str(target))}"))
 
@@ -149,7 +154,7 @@ def propose(
     return blank.model_copy(update=changes), sized
 
 
-def expectations(recipe: Recipe, sized: Proposal) -> Iterator[str]:
+def expectations(recipe: Recipe, sized: Proposal, minutes: float) -> Iterator[str]:
     """Yield what can be expected of the recipe, and why, a sentence each."""
     plan, text = sized.proposed, sized.text
     trained = f"{short(plan.tokens)} tokens, {times(plan.epochs)} through the text, in about {max(1, round(plan.seconds / 60))} min"
@@ -167,6 +172,8 @@ def expectations(recipe: Recipe, sized: Proposal) -> Iterator[str]:
             "two hundred million tokens of text lose the thread even of simple stories; so the recipe has no tuning"
         )
     yield from (f"mind: {warning}" for warning in plan.warnings)
+    if round(plan.seconds / 60) > minutes:
+        yield f"mind: longer than the {minutes:g} min asked for: no smaller model is proposed; lower pretrain.tokens to end sooner"
 
 
 def times(epochs: float) -> str:

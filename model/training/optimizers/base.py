@@ -51,7 +51,7 @@ class OptimizerBase(BaseModel, frozen=True, extra="forbid"):
         return self.STATE if self.MATRIX_STATE is None else self.MATRIX_STATE
 
     def unused(self, network: NetworkBase) -> Iterator[str]:
-        """Yield the keys with a value of their own that nothing of such a network follows."""
+        """Yield the keys that are set and have no effect on this network."""
         yield from ()
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:

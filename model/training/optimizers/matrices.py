@@ -110,7 +110,7 @@ def whole_matrices(held: Tensor) -> Sequence[HeldMatrix]:
 
 
 def partitioned_matrices(engine: DeepSpeedEngine) -> FindMatrices:
-    """Return what finds the matrices in a tensor that the engine's optimizer holds, in the same order on every worker."""
+    """Return a function that lists the matrices in a tensor of the engine's optimizer, in the same order on every worker."""
     zero, stage = engine.optimizer, int(engine.zero_optimization_stage())
     if not stage:
         return whole_matrices

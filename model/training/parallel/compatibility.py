@@ -46,7 +46,7 @@ def incompatibilities(
     yield from _matrix_optimizer(train.optimizer, parallel, section, spread)
     for key in train.optimizer.unused(network):
         value = getattr(train.optimizer, key)
-        yield f"{section}optimizer.{key}={value} does nothing: this network has nothing that follows it; leave it out"
+        yield f"{section}optimizer.{key}={value} does nothing: this network has no such parameters; leave it out"
     if parallel.tensor > 1 and "tensor" not in train.precision.SUPPORTS:
         yield f"{section}precision={train.precision.kind} with {spread}tensor={parallel.tensor} is not offered; use bf16, or tensor=1"
     if parallel.pipeline > 1:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from data.sources.config import FilesSource
 from data.sources.files import find_files
 from flows.cli.sizing import SizeRequest, size_recipe
+from flows.recipe import initialize
 from flows.recipe.initialize import propose, write_recipe
 from flows.recipe.loading import load
 from flows.recipe.sizing import guessed_text, present_job
@@ -22,6 +23,8 @@ from flows.recipe.validation import RecipeError
 from model.networks.meta import count_parameters
 from model.planning import proposal
 from model.planning.expectation import may_converse
+from model.planning.machine import Machine
+from model.training.job import Job
 from tests.flows.recipe.machines import MACHINE_AT_HAND
 
 
@@ -111,6 +114,7 @@ def test_init_writes_what_size_proposes(texts: int, scale: float, minutes: float
         sized = proposal.propose(text, MACHINE_AT_HAND, present_job(recipe, 1), hours=minutes / 60)
     assert sized.present.job == sized.proposed.job and sized.present.warnings == sized.proposed.warnings
     assert all(warning in said for warning in sized.present.warnings)
+    assert (round(sized.proposed.seconds / 60) > minutes) == ("min asked for" in said)
     assert bool(recipe.tuning) == ("chat: none" not in said) == may_converse(sized.proposed.parameters, text)
     assert len(written.splitlines()) <= 60
 
@@ -151,4 +155,17 @@ def test_an_existing_recipe_is_never_overwritten(tmp_path: Path) -> None:
     (folder / "recipe.yaml").write_text("mine")
     with pytest.raises(RecipeError, match=r"recipe.yaml is already there; move it away"):
         write_recipe(folder)
+    assert (folder / "recipe.yaml").read_text() == "mine"
+
+
+def test_a_recipe_that_is_written_while_the_machine_is_timed_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = library(tmp_path, NAMES)
+
+    def timed(machine: Machine, job: Job) -> Machine:
+        (folder / "recipe.yaml").write_text("mine")
+        return machine
+
+    monkeypatch.setattr(initialize, "with_measured_speed", timed)
+    with pytest.raises(RecipeError, match=r"recipe.yaml is already there; move it away"):
+        write_recipe(folder, machine=MACHINE_AT_HAND, measure=True)
     assert (folder / "recipe.yaml").read_text() == "mine"

@@ -86,7 +86,7 @@ def test_an_impossible_change_names_key_value_and_what_to_do(change: str, messag
 CONTRADICTIONS = [
     (
         ("pretrain.optimizer={kind: muon, head_learning_rate: 0.1}",),
-        "pretrain.optimizer.head_learning_rate=0.1 does nothing: this network has nothing that follows it; leave it out",
+        "pretrain.optimizer.head_learning_rate=0.1 does nothing: this network has no such parameters; leave it out",
     ),
     (("gates.corpus.confidence=0.9",), "confidence=0.9 does nothing: no bound has beats, above or no_worse_than; give it its default"),
     (("pretrain.initial=models/one", "model.initial_std=0.03"), "model.initial_std=0.03 does nothing with pretrain.initial='models/one'"),

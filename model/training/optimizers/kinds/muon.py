@@ -35,7 +35,7 @@ class MuonConfig(OptimizerBase):
     epsilon: float = Field(1e-8, gt=0, description="added to AdamW's denominator")
 
     def unused(self, network: NetworkBase) -> Iterator[str]:
-        """Yield the rate of a head where the embeddings are the head."""
+        """Yield the head's rate where the head is the embeddings."""
         if self.head_learning_rate and getattr(network, "tied_embeddings", False):
             yield "head_learning_rate"
 
