@@ -94,7 +94,7 @@ def description(directory: Path, network: Any) -> Iterator[str]:
     weights = sum(file.stat().st_size for file in directory.glob("*.safetensors"))
     made = _read(record)
     parameters = made.metrics.get("parameters", 0) if made else 0
-    parameters = parameters or sum(weight.numel() for weight in network.parameters())
+    parameters = parameters or network.parameters
     name = made.label if made else directory.name
     yield f"{name}: a {network.config.kind} of {rough(parameters)} parameters{form}, {size(weights)} of weights"
     yield f"  in {directory.absolute()}"

@@ -30,7 +30,7 @@ def talk(model: str, variant: str | None, options: Mapping[str, Any], seed: int 
     from model.inference.chat import ChatModel
 
     session = ChatModel.open(directory)
-    print("\n".join(description(directory, session.model)), file=sys.stderr, flush=True)
+    print("\n".join(description(directory, session.network)), file=sys.stderr, flush=True)
     if question is not None:
         show(session.say(question, sampling, seed or 0))
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from model.adapters.protocol import Adapter
-from model.networks.network import GenerationState, Inputs, Network
+from model.networks.network import Inputs, Network
 
 
 class Reference(Network):
@@ -17,10 +17,10 @@ class Reference(Network):
         # Inside a tuple the network is not a submodule: this view owns none of its parameters.
         self._network = (network,)
 
-    def forward(self, inputs: Inputs, state: GenerationState | None = None) -> Tensor:
+    def forward(self, inputs: Inputs) -> Tensor:
         """Return the base model's hidden x_BTD."""
         with self._adapter.disabled(self._network[0]):
-            hidden_BTD: Tensor = self._network[0](inputs, state)
+            hidden_BTD: Tensor = self._network[0](inputs)
         return hidden_BTD
 
     def read(self, x_ND: Tensor) -> Tensor:
@@ -31,7 +31,3 @@ class Reference(Network):
     def blocks(self) -> nn.ModuleList:
         """Return the blocks of the network that is seen through."""
         return self._network[0].blocks()
-
-    def new_state(self, rows: int) -> GenerationState:
-        """Return an empty state for `rows` texts."""
-        return self._network[0].new_state(rows)

@@ -30,7 +30,7 @@ from model.networks.base import Ability
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
-    from model.networks.network import Network
+    from model.networks.decoding import DecodingNetwork
 
 SETS = ("seen", "heldout")
 # How well a model does on a split, by what it supports.
@@ -81,14 +81,15 @@ def evaluate(
                                    resamples=config.resamples, confidence=config.confidence)  # fmt: skip
                 metrics |= {f"{split}.{name}": value for name, value in measured.metrics.items()}
                 units |= {f"{split}.{name}": found for name, found in measured.units.items()}
-        if config.questions and examples is not None:
-            metrics |= _answer_questions(model, chat_format, examples, output, config, samples, units)
-        if config.copying:
-            metrics |= _measure_copying(model, chat_format, packed, config, samples)
+        decoding = model.decoding() if "generation" in model.config.SUPPORTS else None
+        if config.questions and examples is not None and decoding is not None:
+            metrics |= _answer_questions(decoding, chat_format, examples, output, config, samples, units)
+        if config.copying and decoding is not None:
+            metrics |= _measure_copying(decoding, chat_format, packed, config, samples)
         for probe in config.probes:
             metrics[probe.metric] = probabilities(model, chat_format, probe.prompt, [probe.word])[0]
-        if "generation" in model.config.SUPPORTS:
-            samples += _sample_documents(model, chat_format, config)
+        if decoding is not None:
+            samples += _sample_documents(decoding, chat_format, config)
     (output / "metrics.json").write_text(json.dumps(metrics, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     write_units(output, units)
     write_records(output / "samples.jsonl", samples)
@@ -96,7 +97,7 @@ def evaluate(
 
 
 def _answer_questions(
-    model: Network,
+    network: DecodingNetwork,
     chat_format: ChatFormat,
     examples: Path,
     output: Path,
@@ -108,7 +109,7 @@ def _answer_questions(
     metrics: dict[str, float] = {}
     for name in SETS:
         path = examples / f"questions_{name}.jsonl"
-        _, records = ask(model, chat_format, path, answer_tokens=config.answer_tokens)
+        _, records = ask(network, chat_format, path, answer_tokens=config.answer_tokens)
         write_records(output / f"answers_{name}.jsonl", records)
         right = sum(record["right"] for record in records)
         metrics |= proportion(right, len(records), config.confidence).metrics(f"questions.{name}")
@@ -127,7 +128,7 @@ def _evenly_spaced(records: list[Answer], count: int) -> list[Answer]:
 
 
 def _measure_copying(
-    model: Network, chat_format: ChatFormat, packed: Path, config: EvaluateConfig, samples: list[dict[str, Any]]
+    network: DecodingNetwork, chat_format: ChatFormat, packed: Path, config: EvaluateConfig, samples: list[dict[str, Any]]
 ) -> dict[str, float]:
     """Measure memorization on train, and on val as a baseline; append continuations to `samples` and return the metrics."""
     metrics: dict[str, float] = {}
@@ -135,7 +136,7 @@ def _measure_copying(
         if not (packed / split / "shards.json").is_file():
             continue
         attempts = measure_memorization(
-            model,
+            network,
             ShardReader(packed / split),
             passages=config.copy_prompts,
             prompt_tokens=config.copy_prompt_tokens,
@@ -153,14 +154,14 @@ def _measure_copying(
     return metrics
 
 
-def _sample_documents(model: Network, chat_format: ChatFormat, config: EvaluateConfig) -> list[dict[str, Any]]:
+def _sample_documents(network: DecodingNetwork, chat_format: ChatFormat, config: EvaluateConfig) -> list[dict[str, Any]]:
     """Sample `samples` documents from the model without a prompt, at temperature 1."""
     from model.inference.config import SamplingConfig
     from model.inference.generation import generate
 
     sampling = SamplingConfig(temperature=1.0, top_k=None, top_p=0.95, max_new_tokens=64)
     drawn = [
-        list(generate(model, [chat_format.bos_id], sampling, chat_format.stop_ids, seed=config.seed + number))
+        list(generate(network, [chat_format.bos_id], sampling, chat_format.stop_ids, seed=config.seed + number))
         for number in range(config.samples)
     ]
     return [{"kind": "beginning", "text": chat_format.decode(ids)} for ids in drawn]

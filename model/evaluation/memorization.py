@@ -18,7 +18,7 @@ from data.shards.reader import ShardReader
 from model.loading.passages import draw_passages
 
 if TYPE_CHECKING:
-    from model.networks.network import Network
+    from model.networks.decoding import DecodingNetwork
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Continuation:
 
 
 def measure_memorization(
-    model: Network, reader: ShardReader, *, passages: int, prompt_tokens: int, copy_tokens: int, seed: int = 0
+    network: DecodingNetwork, reader: ShardReader, *, passages: int, prompt_tokens: int, copy_tokens: int, seed: int = 0
 ) -> list[Continuation]:
-    """Let the model continue up to `passages` passages greedily; those with `copied_tokens >= copy_tokens` are memorized."""
-    from model.inference.batch_generation import generate_batch
+    """Let the network continue up to `passages` passages greedily; those with `copied_tokens >= copy_tokens` are memorized."""
+    from model.inference.generation import generate_batch
 
     drawn = draw_passages(reader, passages, prompt_tokens, copy_tokens, seed)
     prompts = [passage[:prompt_tokens] for passage in drawn]
-    continuations = generate_batch(model, prompts, copy_tokens) if drawn else []
+    continuations = generate_batch(network, prompts, copy_tokens) if drawn else []
     return [
         Continuation(prompt, passage[prompt_tokens:], continuation)
         for prompt, passage, continuation in zip(prompts, drawn, continuations, strict=True)

@@ -15,7 +15,7 @@ from model.rewards.answers import is_right, read_questions
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
-    from model.networks.network import Network
+    from model.networks.decoding import DecodingNetwork
 
 
 class Answer(TypedDict):
@@ -30,16 +30,16 @@ class Answer(TypedDict):
 
 
 def ask(
-    model: Network, chat_format: ChatFormat, questions: Path, *, answer_tokens: int = 32, batch: int = 128
+    network: DecodingNetwork, chat_format: ChatFormat, questions: Path, *, answer_tokens: int = 32, batch: int = 128
 ) -> tuple[float, list[Answer]]:
     """Ask each question of a JSON lines file as the only user message; return the share answered right and a record of each."""
-    from model.inference.batch_generation import generate_batch
+    from model.inference.generation import generate_batch
 
     entries = read_questions(questions)
     prompts = [chat_format.encode_chat([{"role": "user", "content": entry["question"]}]) for entry in entries]
-    fits = [len(prompt) < model.config.context for prompt in prompts]
+    fits = [len(prompt) < network.context for prompt in prompts]
     fitting = [prompt for prompt, fit in zip(prompts, fits, strict=True) if fit]
-    replies = iter(generate_batch(model, fitting, answer_tokens, chat_format.stop_ids, batch))
+    replies = iter(generate_batch(network, fitting, answer_tokens, chat_format.stop_ids, batch))
     records: list[Answer] = []
     for entry, fit in zip(entries, fits, strict=True):
         reply = chat_format.decode(next(replies)) if fit else ""

@@ -19,14 +19,14 @@ from model.inference.chat_format import ChatFormat, Message
 from model.inference.config import SamplingConfig
 
 if TYPE_CHECKING:
-    from model.networks.network import Network
+    from model.networks.decoding import DecodingNetwork
 
 
 class ChatModel:
     """A model, its chat format, and one conversation's history."""
 
-    def __init__(self, model: Network, chat_format: ChatFormat, system: str | None = None) -> None:
-        self.model = model
+    def __init__(self, network: DecodingNetwork, chat_format: ChatFormat, system: str | None = None) -> None:
+        self.network = network
         self.format = chat_format
         self.system = system
         self.history: list[dict[str, str]] = []
@@ -46,7 +46,7 @@ class ChatModel:
         require_generation(read_config(directory)[0])
         chat_format = ChatFormat(tokenizer or directory)
         require_tokenizer(directory, chat_format.digest)
-        return cls(open_model(directory), chat_format, system)
+        return cls(open_model(directory).decoding(), chat_format, system)
 
     def reset(self) -> None:
         """Clear the history, except the system message."""
@@ -73,14 +73,14 @@ class ChatModel:
 
         Raise ValueError, at the call, if the messages do not fit into the context.
         """
-        prompt = fit_prompt(self.format, messages, self.model.config.context, config.max_new_tokens)
+        prompt = fit_prompt(self.format, messages, self.network.context, config.max_new_tokens)
         return self._chunks(prompt, config, seed)
 
     def _chunks(self, prompt: list[int], config: SamplingConfig, seed: int) -> Generator[str, None, None]:
         from model.inference.generation import generate
 
         stream = self.format.stream()
-        for token in generate(self.model, prompt, config, self.format.stop_ids, seed):
+        for token in generate(self.network, prompt, config, self.format.stop_ids, seed):
             if chunk := stream.push(token):
                 yield chunk
         if rest := stream.finish():

@@ -1,43 +1,76 @@
-"""Generation of one sequence; each token is yielded as soon as it is chosen.
+"""Replies to one prompt, token by token, and to many at once.
 
-Greedy output is a function of model and prompt; sampled output also of the seed. Cost: one forward pass over the prompt, then one over a
-single token for each token yielded.
+Greedy output is a function of model and prompt; sampled output also of the seed. Many at once give each prompt what it gets alone, up to
+rounding where two logits are nearly equal. Cost: one pass over the prompts, then one over a single token of each reply for each token
+written; as replies end, waiting prompts take their rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
+from typing import NamedTuple
 
-import torch
-
+from model.inference.batch import Batch, Request
 from model.inference.config import SamplingConfig
-from model.inference.sampling import next_token
 from model.networks.base import NetworkBase
-from model.networks.network import Network
+from model.networks.decoding import DecodingNetwork
+
+
+class Completion(NamedTuple):
+    """A sampled reply: its tokens, a stop token included, and the log-probability in nats of each when it was drawn.
+
+    `ended`: the last one is a stop token.
+    """
+
+    tokens: list[int]
+    log_probabilities: list[float]
+    ended: bool
 
 
 def generate(
-    model: Network, prompt_ids: Sequence[int], config: SamplingConfig, stop_ids: Collection[int] = (), seed: int = 0
+    network: DecodingNetwork, prompt_ids: Sequence[int], config: SamplingConfig, stop_ids: Collection[int] = (), seed: int = 0
 ) -> Generator[int, None, None]:
-    """Yield up to `config.max_new_tokens` tokens after `prompt_ids`.
+    """Yield up to `config.max_new_tokens` tokens after `prompt_ids`, each as soon as it is chosen.
 
     Generation ends before a stop token, or when the context is full. Raise ValueError, at the call, for a prompt that is empty or fills
     the context.
     """
-    room = room_for_reply(model, len(prompt_ids))
-    return _tokens(model, list(prompt_ids), config, frozenset(stop_ids), seed, min(config.max_new_tokens, room))
+    return _tokens(network, _request(network, prompt_ids, config, frozenset(stop_ids), seed))
 
 
-def room_for_reply(model: Network, prompt_length: int) -> int:
-    """Return how many tokens fit after a prompt; raise ValueError if it is empty or leaves no room, or if the network does not generate."""
-    require_generation(model.config)
-    context = model.config.context
-    if not 0 < prompt_length < context:
-        raise ValueError(
-            f"a prompt of {prompt_length} tokens cannot be continued: this model's context is {context} tokens; "
-            f"give between 1 and {context - 1}"
-        )
-    return context - prompt_length
+def generate_batch(
+    network: DecodingNetwork,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int,
+    stop_ids: Collection[int] = (),
+    batch: int = 128,
+) -> list[list[int]]:
+    """Return the greedy continuation of each prompt, in order, without stop tokens; `batch` is the most rows at once.
+
+    Raise ValueError, before any work, for a prompt that is empty or fills the context.
+    """
+    config, stops = SamplingConfig(max_new_tokens=max_new_tokens), frozenset(stop_ids)
+    requests = [_request(network, prompt, config, stops, 0) for prompt in prompts]
+    _finish(network, requests, batch)
+    return [request.tokens[:-1] if request.ended else request.tokens for request in requests]
+
+
+def sample_batch(
+    network: DecodingNetwork,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    config: SamplingConfig,
+    stop_ids: Collection[int] = (),
+    batch: int = 128,
+) -> list[Completion]:
+    """Return a sampled completion of each prompt, in order; each depends on its own prompt and seed alone, up to rounding.
+
+    Raise ValueError as `generate_batch` does, and for logits that are not numbers.
+    """
+    stops = frozenset(stop_ids)
+    requests = [_request(network, prompt, config, stops, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
+    _finish(network, requests, batch)
+    return [Completion(request.tokens, request.log_probabilities, request.ended) for request in requests]
 
 
 def require_generation(config: NetworkBase) -> None:
@@ -46,19 +79,36 @@ def require_generation(config: NetworkBase) -> None:
         raise ValueError(f"a network of kind={config.kind} writes no text: it can be neither asked nor talked to")
 
 
-def _tokens(
-    model: Network, prompt: list[int], config: SamplingConfig, stops: frozenset[int], seed: int, limit: int
-) -> Generator[int, None, None]:
-    device = next(model.parameters()).device
-    generator = torch.Generator().manual_seed(seed)
-    state = model.new_state(1)
-    feed = prompt
-    for _ in range(limit):
-        # Leave no_grad before each yield, or a paused generator would switch off gradients for its caller.
-        with torch.no_grad():
-            logits_BTV = model.logits({"tokens": torch.tensor([feed], device=device)}, state)
-            token = next_token(logits_BTV[0, -1], config, generator)
-        if token in stops:
+def _request(
+    network: DecodingNetwork, prompt: Sequence[int], config: SamplingConfig, stops: frozenset[int], seed: int
+) -> Request:  # fmt: skip
+    context = network.context
+    if not 0 < len(prompt) < context:
+        raise ValueError(
+            f"a prompt of {len(prompt)} tokens cannot be continued: this model's context is {context} tokens; "
+            f"give between 1 and {context - 1}"
+        )
+    return Request(list(prompt), config, min(config.max_new_tokens, context - len(prompt)), stops, seed)
+
+
+def _tokens(network: DecodingNetwork, request: Request) -> Generator[int, None, None]:
+    batch = Batch(network)
+    batch.join([request])
+    while not request.ended:
+        yield request.tokens[-1]
+        if request.finished:
             return
-        yield token
-        feed = [token]
+        batch.step()
+
+
+def _finish(network: DecodingNetwork, requests: Iterable[Request], rows: int) -> None:
+    """Write all replies, at most `rows` at once. Short prompts come first, so that those read together are nearly of one length."""
+    waiting = sorted(requests, key=lambda request: -len(request.prompt))
+    batch = Batch(network)
+    while waiting or batch.requests:
+        free = rows - len(batch.requests)
+        # Prompts are read a good number at a time: a pass for each would cost more than rows that stand empty for a while.
+        if waiting and (not batch.requests or free >= max(1, rows // 4)):
+            batch.join([waiting.pop() for _ in range(min(free, len(waiting)))])
+        if batch.requests:
+            batch.step()

@@ -1,7 +1,9 @@
 """From logits to the next token: greedy, or sampled after temperature, top-k and top-p.
 
-The likeliest token always survives the filters. Among equal logits the smallest id ranks first, so a tie never depends on the sort.
-Logits that are NaN or have no finite maximum raise ValueError, so that a broken model is not mistaken for a weak one.
+The likeliest token always survives the filters. Among equal logits the smallest id ranks first, so a tie never depends on a kernel's
+order. Logits that are NaN or have no finite maximum raise ValueError, so that a broken model is not mistaken for a weak one.
+
+Nothing sorts the vocabulary: top-k and top-p take the likeliest few, more of them only where those don't add up to p.
 """
 
 from __future__ import annotations
@@ -11,45 +13,75 @@ from torch import Tensor
 
 from model.inference.config import SamplingConfig
 
+FEW = 64  # likeliest tokens that top_p looks at first; count
 
-def next_token(logits_V: Tensor, config: SamplingConfig, generator: torch.Generator | None = None) -> int:
-    """Choose the next token's id. `generator` is on the CPU; greedy decoding does not use it."""
+
+def choose(logits_NV: Tensor, config: SamplingConfig, uniform_N: Tensor) -> tuple[list[int], list[float]]:
+    """Return the next token of each row, and its log-probability in nats when it was drawn.
+
+    uniform_N: float64, a number in [0, 1) for each row, which decides between tokens; greedy decoding reads none. The token is the one at
+    that share of the row's probability, in the order of ids.
+    """
     if config.temperature == 0:
-        _refuse_broken(logits_V)
-        return int(logits_V.argmax())
-    chosen = torch.multinomial(distribution(logits_V, config), 1, generator=generator)
-    return int(chosen)
+        _refuse_broken(logits_NV)
+        return logits_NV.argmax(-1).tolist(), [0.0] * len(logits_NV)
+    probability_NV = distribution(logits_NV, config)
+    sum_NV = probability_NV.cumsum(-1, dtype=torch.float64)
+    whole_N1 = sum_NV[:, -1:]
+    # Below the whole even if rounded up, so that a token without probability is never met.
+    target_N1 = torch.minimum(uniform_N.to(sum_NV.device)[:, None] * whole_N1, whole_N1.nextafter(whole_N1.new_zeros(())))
+    token_N1 = torch.searchsorted(sum_NV, target_N1, right=True)
+    return token_N1[:, 0].tolist(), probability_NV.gather(1, token_N1)[:, 0].double().log().tolist()
 
 
-def distribution(logits_V: Tensor, config: SamplingConfig) -> Tensor:
-    """Return the probabilities that sampling draws from, float64 [V] on the CPU.
+def distribution(logits_NV: Tensor, config: SamplingConfig) -> Tensor:
+    """Return the probabilities that sampling draws from, fp32 [N, V].
 
     Temperature 0 puts all probability on the likeliest token. top_k keeps exactly min(k, vocabulary) tokens; of those, top_p keeps the
-    fewest likeliest whose probabilities sum to p or more (Holtzman et al. 2020). Costs a sort of the vocabulary if either is set.
+    fewest likeliest whose probabilities sum to p or more (Holtzman et al. 2020).
     """
-    _refuse_broken(logits_V)
-    logits = logits_V.detach().to("cpu", torch.float64)
+    _refuse_broken(logits_NV)
+    logits_NV = logits_NV.detach().float()
     if config.temperature == 0:
-        return torch.zeros_like(logits).index_fill_(0, logits.argmax(), 1.0)
+        return torch.zeros_like(logits_NV).scatter_(1, logits_NV.argmax(-1, keepdim=True), 1.0)
     # Subtract the maximum first, so that a tiny temperature overflows to -inf, never to inf.
-    scaled = (logits - logits.max()) / config.temperature
-    if config.top_k is None and config.top_p is None:
-        return scaled.softmax(0)
-    order = logits.sort(descending=True, stable=True).indices[: config.top_k]
-    kept = scaled[order].softmax(0)
+    scaled_NV = (logits_NV - logits_NV.amax(-1, keepdim=True)) / config.temperature
+    vocabulary = scaled_NV.shape[1]
+    most = min(config.top_k or vocabulary, vocabulary)
     if config.top_p is not None:
-        before = kept.cumsum(0) - kept  # probability of all likelier tokens
-        kept = torch.where(before < config.top_p, kept, 0.0)
-        # The likeliest token survives any p.
-        kept[0] = kept[0].clamp_min(torch.finfo(torch.float64).tiny)
-        kept = kept / kept.sum()
-    return torch.zeros_like(scaled).index_copy_(0, order, kept)
+        lowest_N1, kept_N1 = _nucleus(logits_NV, scaled_NV, most, config.top_p)
+    elif most < vocabulary:
+        lowest_N1, kept_N1 = logits_NV.topk(most).values[:, -1:], torch.full((len(logits_NV), 1), most, device=logits_NV.device)
+    else:
+        return scaled_NV.softmax(-1)
+    above_NV, equal_NV = logits_NV > lowest_N1, logits_NV == lowest_N1
+    wanted_N1 = kept_N1 - above_NV.sum(-1, keepdim=True)
+    kept_NV = above_NV | (equal_NV & (equal_NV.cumsum(-1) <= wanted_N1))
+    return scaled_NV.masked_fill(~kept_NV, float("-inf")).softmax(-1)
 
 
-def _refuse_broken(logits_V: Tensor) -> None:
-    highest = float(logits_V.max()) if logits_V.numel() else float("nan")
-    if not torch.isfinite(torch.tensor(highest)):
+def _nucleus(logits_NV: Tensor, scaled_NV: Tensor, most: int, p: float) -> tuple[Tensor, Tensor]:
+    """Return the smallest logit of each row's nucleus among its `most` likeliest tokens, and the nucleus's size, both [N, 1]."""
+    # Among fewer than all tokens, the whole is theirs, so all of them are looked at.
+    all_N1 = scaled_NV.double().exp().sum(-1, keepdim=True) if most == logits_NV.shape[1] else None
+    looked = min(FEW, most) if all_N1 is not None else most
+    while True:
+        value_NF, token_NF = logits_NV.topk(looked)
+        weight_NF = scaled_NV.gather(1, token_NF).double().exp()
+        sum_NF = weight_NF.cumsum(-1)
+        whole_N1 = sum_NF[:, -1:] if all_N1 is None else all_N1
+        if looked == most or bool((sum_NF[:, -1:] >= p * whole_N1).all()):
+            # A token belongs to it if all likelier ones together have less than p; the likeliest always does.
+            kept_N1 = ((sum_NF - weight_NF) < p * whole_N1).sum(-1, keepdim=True).clamp(min=1)
+            return value_NF.gather(1, kept_N1 - 1), kept_N1
+        looked = min(8 * looked, most)
+
+
+def _refuse_broken(logits_NV: Tensor) -> None:
+    highest_N = logits_NV.amax(-1) if logits_NV.numel() else torch.full((1,), torch.nan)
+    if not bool(highest_N.isfinite().all()):
+        broken = highest_N[~highest_N.isfinite()][0]
         raise ValueError(
-            f"the largest of {logits_V.numel()} logits is {highest}: the weights are damaged or training diverged; "
+            f"the largest of {logits_NV.shape[-1]} logits is {float(broken)}: the weights are damaged or training diverged; "
             "look at the loss curve, or export the model again"
         )

@@ -27,7 +27,7 @@ def sample_texts(directory: Path, beginnings: Iterable[str], samples: int, confi
     from model.inference.open_model import open_model
     from model.networks.tokenizer_binding import require_tokenizer
 
-    decoder, chat_format = open_model(directory), ChatFormat(directory)
+    decoder, chat_format = open_model(directory).decoding(), ChatFormat(directory)
     require_tokenizer(directory, chat_format.digest)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -1,13 +1,10 @@
 """Self-attention with grouped queries (Ainslie et al., 2023): MHA, GQA or MQA by the number of key and value heads.
 
 A token sees itself and earlier tokens of its own document, or all of it if the plan is not causal; nothing else, so changing one
-document of a packed row leaves the others' outputs bit-equal. With a cache, only the new tokens are computed; keys and values of earlier
-ones come from it.
+document of a packed row leaves the others' outputs bit-equal.
 """
 
 from __future__ import annotations
-
-from typing import Protocol
 
 from torch import Tensor, nn
 
@@ -16,16 +13,6 @@ from model.layers.attention_plan import AttentionPlan
 from model.layers.config import AttentionConfig
 from model.layers.norms import RMSNorm
 from model.layers.positions.rotary import Rotary, rotate
-
-
-class AttentionCache(Protocol):
-    """Keys and values of earlier tokens. `length`: how many tokens it held when the forward pass began."""
-
-    length: int
-
-    def update(self, layer: int, k_BGTK: Tensor, v_BGTK: Tensor, /) -> tuple[Tensor, Tensor]:
-        """Append the new tokens of one layer; return all of its keys and values, [B, G, length + T, K]."""
-        ...
 
 
 class Attention(nn.Module):
@@ -43,7 +30,7 @@ class Attention(nn.Module):
         self.q_norm = RMSNorm(config.head_dim, config.norm_epsilon) if config.qk_norm else None
         self.k_norm = RMSNorm(config.head_dim, config.norm_epsilon) if config.qk_norm else None
 
-    def forward(self, x_BTD: Tensor, rotary: Rotary | None, plan: AttentionPlan, cache: AttentionCache | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, rotary: Rotary | None, plan: AttentionPlan) -> Tensor:
         batch, time, _ = x_BTD.shape
         q_BHTK = self.q_proj(x_BTD).view(batch, time, self.heads, self.head_width).transpose(1, 2)
         k_BGSK = self.k_proj(x_BTD).view(batch, time, self.kv_heads, self.head_width).transpose(1, 2)
@@ -52,8 +39,6 @@ class Attention(nn.Module):
             q_BHTK, k_BGSK = self.q_norm(q_BHTK), self.k_norm(k_BGSK)
         if rotary is not None:
             q_BHTK, k_BGSK = rotate(q_BHTK, *rotary), rotate(k_BGSK, *rotary)
-        if cache is not None:
-            k_BGSK, v_BGSK = cache.update(self.layer, k_BGSK, v_BGSK)
         out_BHTK = attend(q_BHTK, k_BGSK, v_BGSK, plan, dropout=self.dropout if self.training else 0.0)
         out_BTD: Tensor = self.o_proj(out_BHTK.transpose(1, 2).reshape(batch, time, -1))
         return out_BTD

@@ -1,7 +1,7 @@
 """What attention sees in one forward pass, decided once for all layers: the kernel, the mask, and position biases.
 
-Rows of one document, and a single new token, need no mask and take the fused kernel, unless a pattern, a bias or a soft cap asks for
-more. Packed rows cost a mask of B T S bits; ALiBi and relative bias cost H T S numbers more, or H B T S with packed rows.
+Rows of one document need no mask and take the fused kernel, unless a pattern, a bias or a soft cap asks for more; generation has a plan
+of its own. Packed rows cost a mask of B T S bits; ALiBi and relative bias cost H T S numbers more, or H B T S with packed rows.
 Attention is causal unless `causal` is off: then a token sees all of its document, in rows of one document without any mask.
 """
 
@@ -43,18 +43,16 @@ class AttentionPlan:
 
 
 class AttentionInputs:
-    """What one forward pass knows about its tokens before any layer has run: positions, documents, cached tokens, type and device.
+    """What one forward pass knows about its tokens before any layer has run: positions, documents, type and device.
 
     parts: workers of tensor parallelism that share the heads evenly; this one computes its part of them.
-    Raise ValueError for `positions_BT` together with a cache (`start` above 0) where distances to cached tokens count, and for attention
-    that is not causal with a cache, a pattern or a bias, which look back alone.
+    Raise ValueError for attention that is not causal with a pattern or a bias, which look back alone.
     """
 
     def __init__(
         self,
         config: AttentionConfig,
         x_BTD: Tensor,
-        start: int,
         positions_BT: Tensor | None,
         documents_BT: Tensor | None,
         *,
@@ -64,59 +62,53 @@ class AttentionInputs:
     ) -> None:
         self.config, self.documents_BT, self.training, self.causal = config, documents_BT, training, causal
         self.heads, self.kv_heads = config.heads // parts, config.kv_heads // parts
-        if not causal and (start or config.pattern != "full" or config.positions in ("alibi", "relative")):
+        if not causal and (config.pattern != "full" or config.positions in ("alibi", "relative")):
             raise ValueError(
-                f"attention to later tokens with {start} cached ones, pattern={config.pattern} and positions={config.positions}: caches, "
-                "patterns and biases look back alone"
+                f"attention to later tokens with pattern={config.pattern} and positions={config.positions}: patterns and biases look back "
+                "alone"
             )
-        self.batch, self.time, self.start, self.stop = x_BTD.shape[0], x_BTD.shape[1], start, start + x_BTD.shape[1]
+        self.batch, self.time = x_BTD.shape[:2]
         self.device, self.dtype = x_BTD.device, x_BTD.dtype
         if torch.is_autocast_enabled(self.device.type):
             self.dtype = torch.get_autocast_dtype(self.device.type)
         self.explicit_positions = positions_BT is not None
         # One past the last position. Reading it from the device would stall, so only explicit positions are read.
-        self.end = self.stop if positions_BT is None else int(positions_BT.max()) + 1
+        self.end = self.time if positions_BT is None else int(positions_BT.max()) + 1
         self.sparse = pattern_hides(config, self.end)
-        if self.explicit_positions and start and (self.sparse or config.positions in ("alibi", "relative")):
-            raise ValueError(
-                f"positions_BT together with a cache: positions={config.positions} and pattern={config.pattern} measure distances to "
-                "cached tokens, whose positions are their order in the cache; leave positions_BT out"
-            )
         if positions_BT is None and documents_BT is not None:
             positions_BT = positions_in_documents(documents_BT)
-        # Positions of the new tokens; None: start .. stop - 1 in every row.
+        # None: 0 .. time - 1 in every row.
         self.positions_BT = positions_BT
 
     def positions(self) -> Tensor:
-        """Return the positions of the new tokens, [B or 1, T]."""
-        return torch.arange(self.start, self.stop, device=self.device)[None] if self.positions_BT is None else self.positions_BT
+        """Return the positions of the tokens, [B or 1, T]."""
+        return torch.arange(self.time, device=self.device)[None] if self.positions_BT is None else self.positions_BT
 
-    def plan(self, bias: Alibi | RelativeBias | None, *, cached: bool) -> AttentionPlan:
-        """Choose kernel and mask; `cached`: keys and values go through a cache."""
-        kernel = self._kernel(learned=isinstance(bias, RelativeBias), biased=bias is not None, cached=cached)
+    def plan(self, bias: Alibi | RelativeBias | None) -> AttentionPlan:
+        """Choose kernel and mask."""
+        kernel = self._kernel(learned=isinstance(bias, RelativeBias), biased=bias is not None)
         if kernel == "flex":
             return self._flex_plan(bias)
         mask = self._mask()
         if bias is not None:
             bias_XHTS = self._bias(bias)
             if mask is None and self.time > 1:
-                mask = causal_mask(self.start, self.time, self.device)
+                mask = causal_mask(self.time, self.device)
             mask = (bias_XHTS if mask is None else bias_XHTS.masked_fill(~mask, float("-inf"))).to(self.dtype)
         if kernel == "plain":
             if mask is None and self.causal and self.time > 1:
-                mask = causal_mask(self.start, self.time, self.device)
-            groups = self.kv_heads if self.config.attention == "grouped" else 1 if cached else self.heads
+                mask = causal_mask(self.time, self.device)
+            groups = self.kv_heads if self.config.attention == "grouped" else self.heads
             mask = None if mask is None else additive_mask(mask, self.batch, self.heads, groups, self.dtype)
         return AttentionPlan(kernel, mask, self.config.attention_soft_cap, causal=self.causal)
 
-    def _kernel(self, *, learned: bool, biased: bool, cached: bool) -> Kernel:
+    def _kernel(self, *, learned: bool, biased: bool) -> Kernel:
         capped, config = self.config.attention_soft_cap > 0, self.config
         special = capped or biased or self.sparse or self.documents_BT is not None
         key_width = config.head_dim + (config.rotary_width if config.attention == "latent" else 0)
         if (
             self.device.type == "cuda"
             and special
-            and not cached
             and self.time > 1
             and not learned
             and not (config.dropout and self.training)
@@ -130,12 +122,12 @@ class AttentionInputs:
         """Return bool [B or 1, 1, T, S]; None: plainly causal, or every token sees everything."""
         if self.documents_BT is not None:
             mask = document_mask(self.documents_BT, causal=self.causal)
-        elif self.sparse or (self.start and self.time > 1):
-            mask = causal_mask(self.start, self.time, self.device)
+        elif self.sparse:
+            mask = causal_mask(self.time, self.device)
         else:
             return None
         if self.sparse:
-            key_XS = torch.arange(self.stop, device=self.device)[None] if self.positions_BT is None else self.positions_BT
+            key_XS = torch.arange(self.time, device=self.device)[None] if self.positions_BT is None else self.positions_BT
             mask = mask & pattern_rule(self.config)(self.positions()[:, None, :, None], key_XS[:, None, None, :])
         return mask
 
@@ -144,8 +136,8 @@ class AttentionInputs:
         if self.explicit_positions and self.positions_BT is not None:
             return (self.positions_BT[:, :, None] - self.positions_BT[:, None, :]).clamp(min=0)
         # Inside a document the distance is the difference of columns, so packed rows need no positions here.
-        key_S = torch.arange(self.stop, device=self.device)
-        return (key_S[self.start :, None] - key_S[None, :]).clamp(min=0)[None]
+        key_S = torch.arange(self.time, device=self.device)
+        return (key_S[:, None] - key_S[None, :]).clamp(min=0)[None]
 
     def _bias(self, bias: Alibi | RelativeBias) -> Tensor:
         """Return the bias on scores, [B or 1, H, T, S]."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.layers.attention import Attention, AttentionCache
+from model.layers.attention import Attention
 from model.layers.attention_plan import AttentionInputs, AttentionPlan
 from model.layers.config import BlockConfig
 from model.layers.feed_forward import FeedForward
@@ -35,12 +35,12 @@ class Block(nn.Module):
         self.post_attention_layernorm = make_norm(config, rounded=not self.post)
         self.mlp = FeedForward(config)
 
-    def forward(self, x_BTD: Tensor, shared: BlockInputs, cache: AttentionCache | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, shared: BlockInputs) -> Tensor:
         if self.post:
-            x_BTD = self.input_layernorm(x_BTD + self._dropout(self.self_attn(x_BTD, shared.rotary, shared.plan, cache)))
+            x_BTD = self.input_layernorm(x_BTD + self._dropout(self.self_attn(x_BTD, shared.rotary, shared.plan)))
             out_BTD: Tensor = self.post_attention_layernorm(x_BTD + self._dropout(self.mlp(x_BTD)))
             return out_BTD
-        x_BTD = x_BTD + self._dropout(self.self_attn(self.input_layernorm(x_BTD), shared.rotary, shared.plan, cache))
+        x_BTD = x_BTD + self._dropout(self.self_attn(self.input_layernorm(x_BTD), shared.rotary, shared.plan))
         out_BTD = x_BTD + self._dropout(self.mlp(self.post_attention_layernorm(x_BTD)))
         return out_BTD
 
@@ -55,5 +55,5 @@ def rotary_of(table: RotaryTable | None, inputs: AttentionInputs, x_BTD: Tensor)
     cos_PR, sin_PR = (values.to(inputs.dtype) for values in table.cos_sin(inputs.end, x_BTD))
     positions_BT = inputs.positions_BT
     if positions_BT is None:
-        return cos_PR[inputs.start : inputs.stop], sin_PR[inputs.start : inputs.stop]
+        return cos_PR[: inputs.time], sin_PR[: inputs.time]
     return cos_PR[positions_BT][:, None], sin_PR[positions_BT][:, None]

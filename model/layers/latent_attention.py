@@ -3,9 +3,8 @@
 Each head's query and key have K numbers without position, made from the latent vector of L numbers, and R rotary numbers; the rotary
 part of the key is shared by all heads. Queries may come from a latent vector of their own.
 
-The cache holds L + R numbers for each token and layer, shared by all heads, where grouped attention holds 2 G K. With a cache, keys and
-values are never expanded: the key matrix is absorbed into the query and the value matrix into the output, so that all heads attend to
-one shared key (the paper's absorbed form, equal to rounding). Without one they are expanded, which is less work when all tokens are new.
+Here keys and values are expanded, which is less work when all tokens are new. In generation they never are (`decoding.latent`): L + R
+numbers are kept of each token and layer, shared by all heads, where grouped attention keeps 2 G K.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.layers.attention import AttentionCache
 from model.layers.attention_kernels import attend
 from model.layers.attention_plan import AttentionPlan
 from model.layers.config import AttentionConfig
@@ -48,7 +46,7 @@ class LatentAttention(nn.Module):
         self.kv_b_proj = nn.Linear(self.latent, self.heads * 2 * self.head_width, bias=False)
         self.o_proj = nn.Linear(self.heads * self.head_width, config.width, bias=bias)
 
-    def forward(self, x_BTD: Tensor, rotary: Rotary | None, plan: AttentionPlan, cache: AttentionCache | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, rotary: Rotary | None, plan: AttentionPlan) -> Tensor:
         batch, time, _ = x_BTD.shape
         q_BTX = self.q_b_proj(self.q_a_layernorm(self.q_a_proj(x_BTD))) if self.latent_query else self.q_proj(x_BTD)
         q_BHTK, q_BHTR = q_BTX.view(batch, time, self.heads, -1).transpose(1, 2).split((self.head_width, self.rotary_width), dim=-1)
@@ -56,10 +54,7 @@ class LatentAttention(nn.Module):
         latent_B1TL, k_B1TR = self.kv_a_layernorm(latent_BTL)[:, None], k_BTR[:, None]
         if rotary is not None:
             q_BHTR, k_B1TR = rotate(q_BHTR, *rotary), rotate(k_B1TR, *rotary)
-        if cache is None:
-            out_BHTK = self._expanded(q_BHTK, q_BHTR, latent_B1TL, k_B1TR, plan)
-        else:
-            out_BHTK = self._absorbed(q_BHTK, q_BHTR, torch.cat((latent_B1TL, k_B1TR), dim=-1), plan, cache)
+        out_BHTK = self._expanded(q_BHTK, q_BHTR, latent_B1TL, k_B1TR, plan)
         out_BTD: Tensor = self.o_proj(out_BHTK.transpose(1, 2).reshape(batch, time, -1))
         return out_BTD
 
@@ -74,21 +69,3 @@ class LatentAttention(nn.Module):
         v_BHTQ = functional.pad(v_BHTK, (0, self.rotary_width))
         dropout = self.dropout if self.training else 0.0
         return attend(q_BHTQ, k_BHTQ, v_BHTQ, plan, scale=self.scale, dropout=dropout)[..., : self.head_width]
-
-    def _absorbed(self, q_BHTK: Tensor, q_BHTR: Tensor, new_B1TC: Tensor, plan: AttentionPlan, cache: AttentionCache) -> Tensor:
-        """Attend in the latent space, to C = L + R cached numbers of each token."""
-        cached_B1SC, _ = cache.update(self.layer, new_B1TC, new_B1TC[..., :0])
-        weight_HXL = _matrix(self.kv_b_proj, self.latent).view(self.heads, 2 * self.head_width, self.latent)
-        key_HKL, value_HKL = weight_HXL.to(q_BHTK.dtype).chunk(2, dim=1)
-        q_BHTC = torch.cat((q_BHTK @ key_HKL, q_BHTR), dim=-1)
-        dropout = self.dropout if self.training else 0.0
-        out_BHTC = attend(q_BHTC, cached_B1SC, cached_B1SC, plan, scale=self.scale, dropout=dropout)
-        return out_BHTC[..., : self.latent] @ value_HKL.transpose(1, 2)
-
-
-def _matrix(layer: nn.Module, inputs: int) -> Tensor:
-    """The matrix [out, inputs] that a layer multiplies by: its weight, or, if an adapter wraps it, what it makes of each unit vector."""
-    if isinstance(layer, nn.Linear):
-        return layer.weight
-    weight_IO: Tensor = layer(torch.eye(inputs, device=next(layer.parameters()).device))
-    return weight_IO.t()

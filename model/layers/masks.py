@@ -25,9 +25,9 @@ def document_mask(documents_BT: Tensor, *, causal: bool = True) -> Tensor:
     return (same_BTS & torch.ones(time, time, dtype=torch.bool, device=documents_BT.device).tril())[:, None]
 
 
-def causal_mask(start: int, time: int, device: torch.device) -> Tensor:
-    """Return the causal mask of `time` new tokens after `start` cached ones, bool [1, 1, time, start + time]."""
-    return torch.ones(time, start + time, dtype=torch.bool, device=device).tril(diagonal=start)[None, None]
+def causal_mask(time: int, device: torch.device) -> Tensor:
+    """Return the causal mask of `time` tokens, bool [1, 1, time, time]."""
+    return torch.ones(time, time, dtype=torch.bool, device=device).tril()[None, None]
 
 
 def pattern_hides(config: AttentionConfig, length: int) -> bool:

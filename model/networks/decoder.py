@@ -15,17 +15,18 @@ from torch.utils.checkpoint import checkpoint
 
 from model.inputs.protocol import add_inputs, embed_inputs
 from model.inputs.tokens import TokenEmbedding
-from model.layers.attention import Attention, AttentionCache
+from model.layers.attention import Attention
 from model.layers.attention_plan import AttentionInputs
 from model.layers.block import Block, BlockInputs, rotary_of
-from model.layers.cache import KeyValueCache
 from model.layers.norms import make_norm
 from model.layers.positions.bias import Alibi, RelativeBias
 from model.layers.positions.embeddings import LearnedPositions, SinusoidalPositions
 from model.layers.positions.rotary import RotaryTable
+from model.layers.soft_cap import soft_cap
 from model.networks.cut_plan import CutPlan
 from model.networks.decoder_config import DecoderConfig
-from model.networks.network import GenerationState, Inputs, Network, Role, initialize
+from model.networks.decoding import DecodingNetwork
+from model.networks.network import Inputs, Network, Role, initialize
 from model.networks.stage_parts import StageParts
 
 
@@ -48,28 +49,21 @@ class Trunk(nn.Module):
         if config.positions in ("alibi", "relative"):
             self.position_bias = (Alibi if config.positions == "alibi" else RelativeBias)(config)
 
-    def forward(self, inputs: Inputs, cache: AttentionCache | None = None) -> Tensor:
+    def forward(self, inputs: Inputs) -> Tensor:
         """Return x_BTD after the last norm. See `Decoder.forward` for the arguments."""
-        documents_BT = inputs.get("documents")
-        if documents_BT is not None and cache is not None:
-            raise ValueError("documents and a state cannot be combined: packed rows are for training, a state holds one text a row")
         x_BTD = embed_inputs(self, inputs)
-        start = cache.length if cache is not None else 0
-        seen = self.seen(x_BTD, inputs, start)
+        seen = self.seen(x_BTD, inputs)
         x_BTD = self.embed(x_BTD, seen)
-        shared = self.block_inputs(x_BTD, seen, cached=cache is not None)
+        shared = self.block_inputs(x_BTD, seen)
         for block in self.layers:
-            if self.recompute and self.training and cache is None:
-                x_BTD = checkpoint(block, x_BTD, shared, use_reentrant=False)
-            else:
-                x_BTD = block(x_BTD, shared, cache)
+            x_BTD = checkpoint(block, x_BTD, shared, use_reentrant=False) if self.recompute and self.training else block(x_BTD, shared)
         out_BTD: Tensor = self.norm(x_BTD)
         return out_BTD
 
-    def seen(self, x_BTD: Tensor, inputs: Inputs, start: int = 0) -> AttentionInputs:
-        """Return what attention knows of the tokens, of which `start` came before these."""
+    def seen(self, x_BTD: Tensor, inputs: Inputs) -> AttentionInputs:
+        """Return what attention knows of the tokens."""
         documents_BT, positions_BT = inputs.get("documents"), inputs.get("positions")
-        return AttentionInputs(self.config, x_BTD, start, positions_BT, documents_BT, training=self.training, parts=self.parts)
+        return AttentionInputs(self.config, x_BTD, positions_BT, documents_BT, training=self.training, parts=self.parts)
 
     def embed(self, x_BTD: Tensor, inputs: AttentionInputs) -> Tensor:
         """Return the input of the first block: the inputs' vectors `x_BTD` plus position embeddings, after dropout."""
@@ -77,9 +71,9 @@ class Trunk(nn.Module):
             x_BTD = self.embed_positions.add(x_BTD, inputs.positions(), inputs.end)
         return functional.dropout(x_BTD, self.config.dropout) if self.config.dropout and self.training else x_BTD
 
-    def block_inputs(self, x_BTD: Tensor, inputs: AttentionInputs, *, cached: bool = False) -> BlockInputs:
+    def block_inputs(self, x_BTD: Tensor, inputs: AttentionInputs) -> BlockInputs:
         """Compute what all blocks share: rotary tables and the attention plan."""
-        return BlockInputs(rotary_of(self.rotary, inputs, x_BTD), inputs.plan(self.position_bias, cached=cached))
+        return BlockInputs(rotary_of(self.rotary, inputs, x_BTD), inputs.plan(self.position_bias))
 
 
 class Decoder(Network):
@@ -103,15 +97,14 @@ class Decoder(Network):
             raise ValueError("recompute=true with norm=batch: recomputing a block would update its running statistics twice")
         self.model.recompute = on
 
-    def forward(self, inputs: Inputs, state: GenerationState | None = None) -> Tensor:
+    def forward(self, inputs: Inputs) -> Tensor:
         """Return x_BTD after the last norm.
 
         `tokens` int64 [B, T], and the columns of other inputs (see `model.inputs`). `positions` [B, T]: explicit positions, from 0; by
-        default they count from the start of each document, or from `state.length`. `documents` [B, T]: the document that each token of a
-        packed row belongs to; attention stays inside it; without it (faster) each row is one document. `state`: from `new_state`; the new
-        keys and values are appended.
+        default they count from the start of each document. `documents` [B, T]: the document that each token of a packed row belongs to;
+        attention stays inside it; without it (faster) each row is one document.
         """
-        out_BTD: Tensor = self.model(inputs, state)
+        out_BTD: Tensor = self.model(inputs)
         return out_BTD
 
     def read_weights(self) -> tuple[Tensor, ...]:
@@ -124,8 +117,10 @@ class Decoder(Network):
     def blocks(self) -> nn.ModuleList:
         return self.model.layers
 
-    def new_state(self, rows: int) -> KeyValueCache:
-        return KeyValueCache(self.config.layers)
+    def decoding(self) -> DecodingNetwork:
+        from model.networks.decoder_decoding import DecodingDecoder
+
+        return DecodingDecoder(self)
 
     def roles(self) -> dict[str, Role]:
         """As in `Network`; a relative bias, a few numbers a head that every attention score depends on, is no embedding."""
@@ -165,8 +160,3 @@ class Decoder(Network):
     def read(self, x_ND: Tensor) -> Tensor:
         (weight_VD,) = self.read_weights()
         return soft_cap(functional.linear(x_ND, weight_VD), self.config.logit_soft_cap)
-
-
-def soft_cap(logits_NV: Tensor, cap: float) -> Tensor:
-    """Bound logits smoothly between -cap and cap, as Gemma 2 does; 0 leaves them unchanged."""
-    return cap * (logits_NV / cap).tanh() if cap else logits_NV

@@ -8,8 +8,6 @@ train with `recompute`.
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
@@ -22,7 +20,7 @@ from model.layers.norms import make_norm
 from model.layers.positions.embeddings import LearnedPositions, SinusoidalPositions
 from model.layers.positions.rotary import RotaryTable
 from model.networks.encoder_config import EncoderConfig
-from model.networks.network import GenerationState, Inputs, Network, initialize
+from model.networks.network import Inputs, Network, initialize
 
 
 class Encoder(Network):
@@ -44,24 +42,22 @@ class Encoder(Network):
         self.lm_head = None if config.tied_embeddings else nn.Linear(config.width, vocab_size, bias=False)
         initialize(self, seed, zero_outputs=config.zero_outputs)
 
-    def forward(self, inputs: Inputs, state: GenerationState | None = None) -> Tensor:
+    def forward(self, inputs: Inputs) -> Tensor:
         """Return x_BTD after the last norm.
 
         `tokens` int64 [B, T], of which `vocab_size` is the mask. `positions` [B, T]: explicit positions, from 0; by default they count
         from the start of each document. `documents` [B, T]: the document that each token of a packed row belongs to; attention stays
-        inside it; without it (faster) each row is one document. Raise ValueError for a state: every token sees the later ones.
+        inside it; without it (faster) each row is one document.
         """
-        if state is not None:
-            raise ValueError("an encoder keeps no state: each token sees later ones, so a text is computed as a whole")
         x_BTD = embed_inputs(self, inputs)
         seen = AttentionInputs(
-            self.layer_config, x_BTD, 0, inputs.get("positions"), inputs.get("documents"), training=self.training, causal=False
+            self.layer_config, x_BTD, inputs.get("positions"), inputs.get("documents"), training=self.training, causal=False
         )
         if self.embed_positions is not None:
             x_BTD = self.embed_positions.add(x_BTD, seen.positions(), seen.end)
         if self.layer_config.dropout and self.training:
             x_BTD = functional.dropout(x_BTD, self.layer_config.dropout)
-        shared = BlockInputs(rotary_of(self.rotary, seen, x_BTD), seen.plan(None, cached=False))
+        shared = BlockInputs(rotary_of(self.rotary, seen, x_BTD), seen.plan(None))
         for block in self.layers:
             x_BTD = checkpoint(block, x_BTD, shared, use_reentrant=False) if self.recompute and self.training else block(x_BTD, shared)
         out_BTD: Tensor = self.norm(x_BTD)
@@ -77,6 +73,3 @@ class Encoder(Network):
 
     def blocks(self) -> nn.ModuleList:
         return self.layers
-
-    def new_state(self, rows: int) -> NoReturn:
-        raise NotImplementedError("an encoder does not generate; use a causal network")

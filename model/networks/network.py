@@ -6,13 +6,14 @@ import hashlib
 import math
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
 
 from model.inputs.protocol import inputs_of
 from model.networks.cut_plan import CutPlan
+from model.networks.decoding import DecodingNetwork
 from model.networks.stage_parts import StageParts
 
 if TYPE_CHECKING:
@@ -24,16 +25,6 @@ Inputs = Mapping[str, Tensor]
 # other matrix of an input.
 # head: an output matrix of its own. vector: gains, biases, tables of position biases, and whatever else decays with none of these.
 Role = Literal["matrix", "embedding", "head", "vector"]
-
-
-class GenerationState(Protocol):
-    """What a network keeps of the tokens before the new ones: keys and values, a window of them, or a recurrent state."""
-
-    length: int  # tokens seen before the current forward pass
-
-    def keep_rows(self, rows: Tensor) -> None:
-        """Keep only these rows of the batch (int64 [rows kept]), in this order."""
-        ...
 
 
 class Network(nn.Module):
@@ -48,27 +39,24 @@ class Network(nn.Module):
         self._recompute = False
 
     @abstractmethod
-    def forward(self, inputs: Inputs, state: GenerationState | None = None) -> Tensor:
-        """Return hidden vectors x_BTD, one for each token.
-
-        `state`: what was kept of earlier tokens; the new ones are added. ValueError for packed rows with a state.
-        """
+    def forward(self, inputs: Inputs) -> Tensor:
+        """Return hidden vectors x_BTD, one for each token."""
 
     @abstractmethod
     def read(self, x_ND: Tensor) -> Tensor:
         """Return logits_NV over the vocabulary for hidden vectors."""
 
-    def logits(self, inputs: Inputs, state: GenerationState | None = None) -> Tensor:
+    def logits(self, inputs: Inputs) -> Tensor:
         """Return logits_BTV: `read` of `forward`."""
-        return self.read(self(inputs, state))
+        return self.read(self(inputs))
 
     @abstractmethod
     def blocks(self) -> nn.ModuleList:
         """Return the repeated blocks, first to last."""
 
-    @abstractmethod
-    def new_state(self, rows: int) -> GenerationState:
-        """Return an empty state for generating `rows` texts at once."""
+    def decoding(self) -> DecodingNetwork:
+        """Return the network as it writes, with the weights of now. Raise ValueError for one that writes no text."""
+        raise ValueError(f"a network of kind={self.config.kind} writes no text: it can be neither asked nor talked to")
 
     def roles(self) -> dict[str, Role]:
         """Return the role of each parameter by its name: by default from the modules that own them."""

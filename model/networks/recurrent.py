@@ -22,19 +22,9 @@ from model.inputs.protocol import add_inputs, embed_inputs
 from model.inputs.tokens import TokenEmbedding
 from model.layers.norms import RMSNorm
 from model.layers.positions.documents import positions_in_documents
-from model.networks.network import GenerationState, Inputs, Network, Role, draw_normal
+from model.networks.decoding import DecodingNetwork
+from model.networks.network import Inputs, Network, Role, draw_normal
 from model.networks.recurrent_config import RecurrentConfig
-
-
-class RecurrentState:
-    """The last hidden vector of each layer and row, [layers, rows, width]."""
-
-    def __init__(self, hidden_LBD: Tensor) -> None:
-        self.hidden_LBD = hidden_LBD
-        self.length = 0
-
-    def keep_rows(self, rows: Tensor) -> None:
-        self.hidden_LBD = self.hidden_LBD.index_select(1, rows)
 
 
 @dataclass(frozen=True)
@@ -69,13 +59,11 @@ class RecurrentBlock(nn.Module):
         self.input_layernorm = RMSNorm(config.width, config.norm_epsilon, rounded=False)
         self.gru = nn.GRU(config.width, config.width, batch_first=True)
 
-    def forward(self, x_BTD: Tensor, sequences: DocumentSequences | None = None, state: RecurrentState | None = None) -> Tensor:
+    def forward(self, x_BTD: Tensor, sequences: DocumentSequences | None = None) -> Tensor:
         y_BTD: Tensor = self.input_layernorm(x_BTD)
         if sequences is not None:
             packed, _ = self.gru(PackedSequence(y_BTD.flatten(0, 1)[sequences.order_N], sequences.counts_P))
             y_BTD = packed.data[sequences.place_N].view_as(x_BTD)
-        elif state is not None:
-            y_BTD, state.hidden_LBD[self.layer : self.layer + 1] = self.gru(y_BTD, state.hidden_LBD[self.layer : self.layer + 1])
         else:
             y_BTD, _ = self.gru(y_BTD)
         return x_BTD + (functional.dropout(y_BTD, self.dropout) if self.dropout and self.training else y_BTD)
@@ -95,7 +83,7 @@ class Recurrent(Network):
         self.lm_head = None if config.tied_embeddings else nn.Linear(config.width, vocab_size, bias=False)
         self._initialize(seed)
 
-    def forward(self, inputs: Inputs, state: GenerationState | None = None) -> Tensor:
+    def forward(self, inputs: Inputs) -> Tensor:
         """Return x_BTD after the last norm.
 
         `tokens` int64 [B, T], and the columns of other inputs (see `model.inputs`). `documents` [B, T]: the document of each token of
@@ -103,20 +91,15 @@ class Recurrent(Network):
         recurrence.
         """
         documents_BT = inputs.get("documents")
-        assert state is None or isinstance(state, RecurrentState)
-        if documents_BT is not None and state is not None:
-            raise ValueError("documents and a state cannot be combined: packed rows are for training, a state holds one text a row")
         x_BTD = embed_inputs(self, inputs)
         if self.config.dropout and self.training:
             x_BTD = functional.dropout(x_BTD, self.config.dropout)
         sequences = None if documents_BT is None else DocumentSequences.of(documents_BT)
         for block in self.layers:
-            if self.recompute and self.training and state is None:
+            if self.recompute and self.training:
                 x_BTD = checkpoint(block, x_BTD, sequences, use_reentrant=False)
             else:
-                x_BTD = block(x_BTD, sequences, state)
-        if state is not None:
-            state.length += x_BTD.shape[1]
+                x_BTD = block(x_BTD, sequences)
         out_BTD: Tensor = self.norm(x_BTD)
         return out_BTD
 
@@ -130,9 +113,10 @@ class Recurrent(Network):
     def blocks(self) -> nn.ModuleList:
         return self.layers
 
-    def new_state(self, rows: int) -> RecurrentState:
-        """Return a state of zeros, from which every document begins."""
-        return RecurrentState(self.embed_tokens.weight.new_zeros(len(self.layers), rows, self.config.width))
+    def decoding(self) -> DecodingNetwork:
+        from model.networks.recurrent_decoding import DecodingRecurrent
+
+        return DecodingRecurrent(self)
 
     def roles(self) -> dict[str, Role]:
         """The three gates' weights, stacked as torch has them, are one matrix for the input and one for the state."""

@@ -24,9 +24,9 @@ import numpy as np
 from data.shards.metadata import ShardCounts
 from data.shards.schema import Array
 from data.shards.writer import ShardWriter, token_dtype
-from model.inference.batch_generation import sample_batch
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
+from model.inference.generation import sample_batch
 from model.networks.network import Network
 from model.pairing.config import OwnPairs
 from model.pairing.likelihood import Continuation, log_probabilities
@@ -114,7 +114,8 @@ def own_mistakes(
     asked = [(number, sample) for number in fitting for sample in range(config.samples)]
     seeds = [_seed(config.seed, questions[number].line, sample) for number, sample in asked]
     sampling = SamplingConfig(temperature=config.temperature, top_k=None, top_p=None, max_new_tokens=config.max_new_tokens)
-    replies = sample_batch(model, [questions[number].prompt for number, _ in asked], seeds, sampling, chat_format.stop_ids) if asked else []
+    prompts = [questions[number].prompt for number, _ in asked]
+    replies = sample_batch(model.decoding(), prompts, seeds, sampling, chat_format.stop_ids) if asked else []
     found: list[dict[str, tuple[int, ...]]] = [{} for _ in questions]
     for (number, _), reply in zip(asked, replies, strict=True):
         text, question = chat_format.decode(reply.tokens), questions[number]

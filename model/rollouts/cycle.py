@@ -21,7 +21,7 @@ from data.shards.metadata import ShardCounts
 from data.shards.reader import ShardReader
 from data.shards.schema import Array, ShardError
 from data.shards.writer import token_dtype, write_shards
-from model.inference.batch_generation import Completion
+from model.inference.generation import Completion
 from model.networks.directory import flush_to_disk
 from model.rollouts.prompts import Prompt
 

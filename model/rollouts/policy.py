@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from model.inference.batch_generation import Completion
 from model.inference.config import SamplingConfig
+from model.inference.generation import Completion
 
 
 class Policy(Protocol):

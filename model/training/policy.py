@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, distributed
 
-from model.inference.batch_generation import Completion, sample_batch
 from model.inference.config import SamplingConfig
+from model.inference.generation import Completion, sample_batch
 from model.training.engine import Engine
 from model.training.parallel.engines import AnyEngine
 
@@ -37,8 +37,9 @@ class TrainedPolicy:
             raise TypeError("a pipeline has no whole model to sample from")  # the job refuses it before
         shares = [range(len(prompts))[number :: engine.data_workers] for number in range(engine.data_workers)]
         mine = shares[engine.data_rank]
-        with engine.whole_network() as network:
-            completions = sample_batch(network, [prompts[n] for n in mine], [seeds[n] for n in mine], config, stop_ids)
+        # In fp32 whatever training multiplies in, as the released model will write.
+        with engine.whole_network() as network, torch.autocast(self._device.type, enabled=False):
+            completions = sample_batch(network.decoding(), [prompts[n] for n in mine], [seeds[n] for n in mine], config, stop_ids)
         if engine.worker.world_size == 1:
             return completions
         parts = self._gather(pack(completions, len(shares[0]), config.max_new_tokens))

@@ -172,15 +172,17 @@ def test_targets_are_the_matrices_inside_the_blocks_or_some_of_them_by_name() ->
         lora(targets=("lm_head",)).build().inject(untied.build(VOCABULARY), 0)
 
 
-def test_an_adapted_matrix_is_used_whole_with_and_without_a_cache() -> None:
-    """Latent attention reads a matrix outside its layer when it generates."""
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_an_adapted_network_writes_with_its_adapter_and_drops_nothing(dropout: float) -> None:
     latent = DecoderConfig(width=32, layers=2, heads=4, kv_heads=4, feed_forward=64, context=16, attention="latent", latent_width=16)
-    network, _ = adapted(lora(), latent.build(VOCABULARY))
-    network.eval()
-    state = network.new_state(3)
+    network, _ = adapted(lora(dropout=dropout), latent.build(VOCABULARY))
+    decoding = network.train().decoding()
+    state = decoding.new_state()
+    state.add(3)
+    decoding.step(TOKENS[:, :9], [9] * 3, state)
     with torch.no_grad():
-        parts = [network.logits({"tokens": TOKENS[:, first : first + 4]}, state) for first in range(0, 16, 4)]
-        torch.testing.assert_close(torch.cat(parts, dim=1), network.logits(INPUTS), atol=1e-5, rtol=1e-5)
+        whole = network.eval().logits({"tokens": TOKENS[:, :10]})[:, -1]
+    torch.testing.assert_close(decoding.step(TOKENS[:, 9:10], [1] * 3, state), whole, atol=1e-5, rtol=1e-5)
 
 
 def test_a_network_of_another_kind_is_adapted_where_its_blocks_have_linear_layers() -> None:

@@ -135,8 +135,8 @@ def test_a_model_that_memorized_a_passage_is_detected(chat_format: ChatFormat, d
         loss.backward()
         optimizer.step()
     arguments = {"passages": 2, "prompt_tokens": 8, "copy_tokens": 16, "seed": 0}
-    assert all(attempt.copied_tokens == 16 for attempt in measure_memorization(learner.eval(), reader, **arguments))
-    assert not any(attempt.copied_tokens == 16 for attempt in measure_memorization(decoder, reader, **arguments))
+    assert all(attempt.copied_tokens == 16 for attempt in measure_memorization(learner.decoding(), reader, **arguments))
+    assert not any(attempt.copied_tokens == 16 for attempt in measure_memorization(decoder.decoding(), reader, **arguments))
 
 
 def test_everything_requested_is_measured_and_the_files_are_reproducible(

@@ -67,7 +67,7 @@ def test_of_any_block_sparse_pattern_a_tokens_own_block_is_counted(block: int, l
 def most_seen(shape: DecoderConfig) -> int:
     """The most tokens that the mask of the pattern shows to one token of a row."""
     positions = torch.arange(shape.context)
-    seen = causal_mask(0, shape.context, torch.device("cpu"))[0, 0] & pattern_rule(shape)(positions[:, None], positions[None, :])
+    seen = causal_mask(shape.context, torch.device("cpu"))[0, 0] & pattern_rule(shape)(positions[:, None], positions[None, :])
     return int(seen.sum(dim=1).max())
 
 

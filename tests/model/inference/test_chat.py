@@ -88,7 +88,7 @@ def test_a_directory_without_its_tokenizer_names_the_missing_file(tmp_path: Path
 
 
 def test_the_history_holds_the_conversation_as_it_was_streamed(decoder: Decoder, chat_format: ChatFormat) -> None:
-    chat = ChatModel(decoder, chat_format, system="Hi.")
+    chat = ChatModel(decoder.decoding(), chat_format, system="Hi.")
     said = "".join(chat.say("Who?", SamplingConfig(max_new_tokens=8)))
     assert [message["role"] for message in chat.history] == ["system", "user", "assistant"]
     assert chat.history[-1]["content"] == said
@@ -97,7 +97,7 @@ def test_the_history_holds_the_conversation_as_it_was_streamed(decoder: Decoder,
 
 
 def test_a_reply_that_is_stopped_early_is_kept_as_far_as_it_was_streamed(decoder: Decoder, chat_format: ChatFormat) -> None:
-    chat = ChatModel(decoder, chat_format)
+    chat = ChatModel(decoder.decoding(), chat_format)
     reply = chat.say("Who?", SamplingConfig(max_new_tokens=20, temperature=1), seed=4)
     heard = next(reply)
     reply.close()
@@ -114,7 +114,7 @@ def test_a_long_conversation_loses_its_oldest_turns_and_never_its_system_message
 
 
 def test_a_message_that_is_too_long_is_refused_and_not_added_to_the_history(decoder: Decoder, chat_format: ChatFormat) -> None:
-    chat = ChatModel(decoder, chat_format)
+    chat = ChatModel(decoder.decoding(), chat_format)
     with pytest.raises(ValueError, match="the context's 64"):
         list(chat.say("walk " * 100, SamplingConfig(max_new_tokens=16)))
     assert chat.history == []

@@ -142,7 +142,7 @@ def test_a_generated_token_gets_the_vector_of_its_spelling(network: Decoder) -> 
         tokens = torch.tensor([expected])
         with torch.no_grad():
             expected.append(int(network.logits({"tokens": tokens, "spelling": vectors_of(tokens)})[0, -1].argmax()))
-    assert list(generate(network, prompt, SamplingConfig(temperature=0.0, max_new_tokens=8))) == expected[3:]
+    assert list(generate(network.decoding(), prompt, SamplingConfig(temperature=0.0, max_new_tokens=8))) == expected[3:]
 
 
 def test_the_table_is_saved_with_the_model(network: Decoder, tokens: Tensor, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_model_without_the_table_refuses_rows_without_the_column_and_so_genera
     network = Decoder(SHAPE.model_copy(update={"inputs": reads}), VOCABULARY).eval()
     assert network({"tokens": tokens, "spelling": vectors_of(tokens)}).isfinite().all()
     with pytest.raises(InputError, match=r"no column 'spelling'.*can't generate.*from_tokens=true"):
-        list(generate(network, [9], SamplingConfig(max_new_tokens=2)))
+        network.decoding()
 
 
 def test_shards_with_another_table_or_none_are_refused(network: Decoder, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def test_the_soft_cap_on_scores_matches_gemma2() -> None:
 
     config = small_config(attention_soft_cap=1.5)
     q, k, v = (normal(2, heads, 12, 8, seed) for seed, heads in enumerate((4, 2, 2)))
-    plan = AttentionInputs(config, torch.zeros(2, 12, 32), 0, None, None, training=False).plan(None, cached=False)
+    plan = AttentionInputs(config, torch.zeros(2, 12, 32), None, None, training=False).plan(None)
     mask = torch.full((12, 12), float("-inf")).triu(1)[None, None]
     module = SimpleNamespace(num_key_value_groups=2, training=False, head_dim=8)
     theirs, _ = eager_attention_forward(module, q, k, v, mask, scaling=8**-0.5, softcap=1.5)
@@ -95,7 +95,7 @@ def test_attention_is_a_softmax_over_exactly_the_keys_that_each_query_may_see(
     bias = {"none": None, "alibi": Alibi(config), "relative": RelativeBias(config)}[positions]
     table_HP = torch.zeros(4, 20) if bias is None else bias.table(20, q.device).detach()
     given = None if len(set(documents)) == 1 else torch.tensor([documents])
-    out = attend(q, k, v, AttentionInputs(config, torch.zeros(1, 20, 32), 0, None, given, training=False).plan(bias, cached=False))
+    out = attend(q, k, v, AttentionInputs(config, torch.zeros(1, 20, 32), None, given, training=False).plan(bias))
     for head in range(4):
         for query in range(20):
             first = documents.index(documents[query])

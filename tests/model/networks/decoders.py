@@ -69,7 +69,7 @@ def spread_decoder(config: DecoderConfig, seed: int = 3) -> Decoder:
 def first_block_inputs(decoder: Decoder, row: Tensor) -> tuple[Tensor, BlockInputs]:
     """Return the first block's input for rows of one document each, and what all blocks share."""
     x_BTD = decoder.model.embed_tokens(row)
-    inputs = AttentionInputs(decoder.config, x_BTD, 0, None, None, training=decoder.training)
+    inputs = AttentionInputs(decoder.config, x_BTD, None, None, training=decoder.training)
     return decoder.model.embed(x_BTD, inputs), decoder.model.block_inputs(x_BTD, inputs)
 
 

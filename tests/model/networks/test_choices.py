@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from model.inference.batch_generation import generate_batch
-from model.inference.config import SamplingConfig
-from model.inference.generation import generate
 from model.inference.open_model import open_model
 from model.layers.attention_plan import AttentionInputs
-from model.layers.cache import KeyValueCache
 from model.layers.norms import BatchNorm
 from model.networks.decoder import Decoder
 from model.networks.directory import load_model, read_config, save_model
@@ -59,16 +55,6 @@ def test_a_packed_document_gets_the_logits_that_it_gets_alone(choice: dict[str, 
         packed, alone = decoder.logits({"tokens": row, "documents": DOCUMENTS})[:1, 7:19], decoder.logits({"tokens": row[:1, 7:19]})
     assert alone.std() > 0.3, "logits this small would agree whatever is computed"
     torch.testing.assert_close(packed, alone, atol=2e-5, rtol=1e-5)
-
-
-@each
-@pytest.mark.parametrize("chunks", [[1] * 30, [12, 1, 1, 8, 8]], ids=["one-by-one", "pieces"])
-def test_logits_through_a_cache_equal_those_of_one_forward_pass(choice: dict[str, Any], chunks: list[int]) -> None:
-    decoder, row = spread_decoder(small_config(**choice)), tokens(2, 30)
-    cache = KeyValueCache(decoder.config.layers)
-    with torch.no_grad():
-        pieces = [decoder.logits({"tokens": piece}, cache) for piece in row.split(chunks, dim=1)]
-        torch.testing.assert_close(torch.cat(pieces, dim=1), decoder.logits({"tokens": row}), atol=2e-5, rtol=1e-5)
 
 
 @each
@@ -159,14 +145,6 @@ def test_an_int8_model_opens_with_logits_close_to_the_original(choice: dict[str,
     assert 0 < float((exact - near).abs().mean()) < 0.05 * float(exact.std())
 
 
-@pytest.mark.parametrize("name", ["latent", "sliding", "block-sparse", "relative", "alibi", "learned", "batch-norm", "score-cap"])
-def test_batched_prompts_get_the_replies_that_they_get_alone(name: str) -> None:
-    decoder = spread_decoder(small_config(**EVERY[name]))
-    prompts = [tokens(1, length, seed=length)[0].tolist() for length in (9, 3, 14)]
-    alone = [list(generate(decoder, prompt, SamplingConfig(max_new_tokens=12), {5})) for prompt in prompts]
-    assert generate_batch(decoder, prompts, 12, {5}) == alone
-
-
 def test_dropout_drops_its_share_in_training_and_nothing_in_evaluation() -> None:
     decoder, row = spread_decoder(small_config(dropout=0.25)), tokens(2, 30)
     assert torch.equal(decoder.logits({"tokens": row}), decoder.logits({"tokens": row}))
@@ -226,10 +204,3 @@ def test_gains_start_at_one_and_biases_at_zero() -> None:
 def test_incompatible_choices_are_refused_with_their_values(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         small_config(**changes)
-
-
-def test_explicit_positions_with_a_cache_are_refused_where_distances_matter() -> None:
-    decoder, cache = spread_decoder(small_config(positions="alibi")), KeyValueCache(2)
-    decoder.logits({"tokens": tokens(1, 4)}, cache)
-    with pytest.raises(ValueError, match="positions_BT together with a cache: positions=alibi"):
-        decoder.logits({"tokens": tokens(1, 1), "positions": torch.tensor([[9]])}, cache)

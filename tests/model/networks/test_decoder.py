@@ -22,22 +22,6 @@ def tokens(rows: int, time: int, seed: int = 1) -> Tensor:
     return torch.randint(0, VOCABULARY, (rows, time), generator=torch.Generator().manual_seed(seed))
 
 
-class GrowingCache:
-    """The smallest cache that attention accepts."""
-
-    def __init__(self) -> None:
-        self.length = 0
-        self.held: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def update(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        if layer in self.held:
-            k, v = (torch.cat(pair, dim=2) for pair in zip(self.held[layer], (k, v), strict=True))
-        self.held[layer] = (k, v)
-        if layer == SMALL.layers - 1:
-            self.length = k.shape[2]
-        return k, v
-
-
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 def test_logits_equal_those_of_transformers_loaded_from_the_saved_directory(tmp_path: Path, tied: bool, kv_heads: int) -> None:
@@ -106,17 +90,6 @@ def test_no_logit_depends_on_a_later_token() -> None:
     other[0, 12:] = (other[0, 12:] + 1) % VOCABULARY
     with torch.no_grad():
         assert torch.equal(decoder.logits({"tokens": row})[:, :12], decoder.logits({"tokens": other})[:, :12])
-
-
-@pytest.mark.parametrize("chunks", [[1] * 30, [12, 1, 1, 8, 8], [30]])
-def test_logits_through_a_cache_equal_those_of_one_forward_pass(chunks: list[int]) -> None:
-    decoder = Decoder(SMALL, VOCABULARY)
-    row = tokens(2, 30)
-    cache = GrowingCache()
-    with torch.no_grad():
-        pieces = [decoder.logits({"tokens": piece}, cache) for piece in row.split(chunks, dim=1)]
-        torch.testing.assert_close(torch.cat(pieces, dim=1), decoder.logits({"tokens": row}), atol=1e-5, rtol=1e-5)
-    assert cache.length == 30
 
 
 def test_weights_depend_on_the_seed_and_not_on_the_number_of_layers() -> None:

@@ -97,11 +97,11 @@ def test_only_the_embeddings_hold_the_mask() -> None:
     assert network.logits({"tokens": with_gaps(1)}).shape == (1, CONTEXT, VOCABULARY)
 
 
-def test_a_state_is_refused_and_so_is_a_width_that_heads_do_not_divide() -> None:
+def test_an_encoder_does_not_write_and_a_width_that_heads_do_not_divide_is_refused() -> None:
     network = encoder()
     assert "generation" not in network.config.SUPPORTS and "causal" not in network.config.SUPPORTS
-    with pytest.raises(NotImplementedError, match="does not generate"):
-        network.new_state(1)
+    with pytest.raises(ValueError, match="kind=encoder writes no text"):
+        network.decoding()
     with pytest.raises(ValidationError, match=r"width=32 over heads=3.*choose a multiple of 6"):
         EncoderConfig(width=32, heads=3)
 

@@ -102,33 +102,6 @@ def test_later_tokens_change_nothing_before_them() -> None:
     assert before[:, :12].equal(after[:, :12]) and not before[:, 12].isclose(after[:, 12]).all()
 
 
-@pytest.mark.parametrize("sizes", [[1] * CONTEXT, [7, 1, 1, 5, 6], [CONTEXT]], ids=["token by token", "chunks", "at once"])
-@torch.no_grad()
-def test_with_a_state_tokens_may_come_in_any_parts(sizes: list[int]) -> None:
-    network, batch = recurrent(), tokens(2, CONTEXT)
-    state = network.new_state(2)
-    parts = [network.logits({"tokens": part}, state) for part in batch.split(sizes, dim=1)]
-    assert state.length == CONTEXT
-    torch.testing.assert_close(torch.cat(parts, dim=1), network.logits({"tokens": batch}), atol=1e-5, rtol=1e-5)
-
-
-@torch.no_grad()
-def test_a_state_keeps_the_rows_that_go_on_in_their_order() -> None:
-    network, batch = recurrent(), tokens(4, CONTEXT)
-    state, kept = network.new_state(4), torch.tensor([3, 1])
-    network.logits({"tokens": batch[:, :9]}, state)
-    state.keep_rows(kept)
-    continued = network.logits({"tokens": batch[kept, 9:]}, state)
-    torch.testing.assert_close(continued, network.logits({"tokens": batch[kept]})[:, 9:], atol=1e-5, rtol=1e-5)
-    assert state.length == CONTEXT
-
-
-def test_packed_rows_with_a_state_are_refused() -> None:
-    network = recurrent()
-    with pytest.raises(ValueError, match="documents and a state cannot be combined"):
-        network.logits({"tokens": tokens(3, CONTEXT), "documents": DOCUMENTS}, network.new_state(3))
-
-
 def test_recomputing_blocks_gives_the_same_gradients_bit_for_bit() -> None:
     gradients = []
     for recompute in (False, True):

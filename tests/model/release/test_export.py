@@ -13,6 +13,7 @@ from model.inference.chat import ChatModel
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate
+from model.inference.open_model import open_model
 from model.networks.decoder import Decoder
 from model.networks.decoder_config import DecoderConfig
 from model.networks.directory import ModelError, save_model
@@ -71,7 +72,7 @@ def test_transformers_gives_the_same_prompt_ids_and_greedy_tokens(release: Path)
     prompt = chat.format.encode_chat(MESSAGES)
     inputs = tokenizer.apply_chat_template(MESSAGES, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     assert inputs["input_ids"][0].tolist() == prompt
-    ours = list(generate(chat.model, prompt, SamplingConfig(max_new_tokens=24), chat.format.stop_ids))
+    ours = list(generate(chat.network, prompt, SamplingConfig(max_new_tokens=24), chat.format.stop_ids))
     with torch.no_grad():
         whole = theirs.generate(**inputs, max_new_tokens=24)[0].tolist()
     reply = whole[len(prompt) :]
@@ -99,7 +100,7 @@ def test_bfloat16_halves_the_weights_and_loads_as_float32(model_dir: Path, token
     ratio = (tmp_path / "model.safetensors").stat().st_size / (release / "model.safetensors").stat().st_size
     assert 0 < metrics["logits_difference"] < 5 and 0.45 < ratio < 0.6
     assert json.loads((tmp_path / "config.json").read_text())["torch_dtype"] == "bfloat16"
-    assert next(ChatModel.open(tmp_path).model.parameters()).dtype == torch.float32
+    assert next(open_model(tmp_path).parameters()).dtype == torch.float32
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,7 @@ def test_a_model_that_no_class_computes_is_exported_for_folio_alone_and_its_card
     assert metrics["logits_difference"] == 0
     for directory in (tmp_path / "out", tmp_path / "out" / "int8"):
         chat = ChatModel.open(directory)
-        assert chat.model.config.attention == "latent" and isinstance("".join(chat.say("Who?", SamplingConfig(max_new_tokens=6))), str)
+        assert chat.network.config.attention == "latent" and isinstance("".join(chat.say("Who?", SamplingConfig(max_new_tokens=6))), str)
     card = (tmp_path / "out" / "README.md").read_text()
     assert "Only folio opens this model" in card and "lacks attention=latent, logit\\_soft\\_cap=20.0" in card
     assert "library_name: transformers" not in card and "AutoModelForCausalLM" not in card
@@ -141,7 +142,7 @@ def test_a_model_whose_class_holds_other_numbers_is_released_to_rounding(
     with torch.no_grad():
         torch.testing.assert_close(decoder.logits({"tokens": rows}), theirs(rows).logits, rtol=1e-5, atol=1e-5)
     assert "In `transformers` it is a VaultGemmaForCausalLM" in (release / "README.md").read_text()
-    assert ChatModel.open(release / "int8").model.config == shape
+    assert open_model(release / "int8").config == shape
 
 
 def test_a_format_that_does_not_suit_the_model_is_refused_with_the_reason(

@@ -14,11 +14,10 @@ import torch
 
 from model.evaluation.config import EvaluateConfig, Probe
 from model.evaluation.evaluate import evaluate
-from model.inference.batch_generation import generate_batch
 from model.inference.chat import ChatModel
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
-from model.inference.generation import generate
+from model.inference.generation import generate, generate_batch
 from model.inference.open_model import open_model
 from model.networks.directory import load_model, save_model
 from model.networks.encoder_config import EncoderConfig
@@ -120,9 +119,7 @@ def test_an_encoder_is_neither_talked_to_nor_continued(chat_format: ChatFormat, 
     with pytest.raises(ValueError, match="kind=encoder writes no text: it can be neither asked nor talked to"):
         ChatModel.open(directory, tokenizer=tokenizer_dir)
     with pytest.raises(ValueError, match="kind=encoder writes no text"):
-        generate(load_model(directory), [1], SamplingConfig())
-    with pytest.raises(ValueError, match="kind=encoder writes no text"):
-        generate_batch(load_model(directory), [[1]], 4)
+        load_model(directory).decoding()
 
 
 def test_a_recurrent_network_continues_many_prompts_as_it_does_each_alone(
@@ -131,8 +128,8 @@ def test_a_recurrent_network_continues_many_prompts_as_it_does_each_alone(
     directory = made("recurrent", tmp_path, chat_format)
     network = load_model(directory)
     prompts = [[1, 5, 9, 30], [1, 7], [1, 40, 41, 42, 43, 44]]
-    alone = [list(generate(network, prompt, SamplingConfig(max_new_tokens=12), {17})) for prompt in prompts]
-    assert generate_batch(network, prompts, 12, {17}) == alone and max(map(len, alone)) == 12
+    alone = [list(generate(network.decoding(), prompt, SamplingConfig(max_new_tokens=12), {17})) for prompt in prompts]
+    assert generate_batch(network.decoding(), prompts, 12, {17}) == alone and max(map(len, alone)) == 12
     by_forward_passes = list(prompts[0])
     for _ in range(12):
         with torch.no_grad():

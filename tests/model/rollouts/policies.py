@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from model.inference.batch_generation import Completion, sample_batch
 from model.inference.config import SamplingConfig
+from model.inference.generation import Completion, sample_batch
 from model.networks.network import Network
 
 
@@ -23,7 +23,7 @@ class OneWorker:
         self.calls += 1
         if self.calls == self.killed_in:
             raise KeyboardInterrupt
-        return sample_batch(self.network, prompts, seeds, config, stop_ids)
+        return sample_batch(self.network.decoding(), prompts, seeds, config, stop_ids)
 
     def wait(self) -> None:
         pass

@@ -12,9 +12,9 @@ import torch
 
 from data.shards.reader import ShardReader
 from data.shards.schema import ShardError
-from model.inference.batch_generation import sample_batch
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
+from model.inference.generation import sample_batch
 from model.loading.source import BatchShare
 from model.networks.network import Network
 from model.objectives.grpo import Grpo
@@ -80,7 +80,9 @@ def test_a_row_holds_prompt_and_reply_and_with_what_log_probability_each_of_its_
     for row, reply in enumerate(replies):
         prompt = chat_format.encode_chat([{"role": "user", "content": str(reply["question"])}])
         seed = completion_seed(5, 0, row // 4, row % 4)
-        (alone,) = sample_batch(decoder, [prompt], [seed], SamplingConfig(temperature=0.7, max_new_tokens=6), chat_format.stop_ids)
+        (alone,) = sample_batch(
+            decoder.decoding(), [prompt], [seed], SamplingConfig(temperature=0.7, max_new_tokens=6), chat_format.stop_ids
+        )
         end = len(prompt) + len(alone.tokens)
         assert found["tokens"][row, :end].tolist() == [*prompt, *alone.tokens]
         assert np.flatnonzero(found["loss"][row]).tolist() == list(range(len(prompt), end))

@@ -19,7 +19,7 @@ def test_the_copy_rate_is_the_share_of_passages_that_greedy_decoding_reproduces(
     rates = [line["copy_rate"] for line in read_lines(job.output / "history.jsonl") if "copy_rate" in line]
     torch.set_num_threads(1)
     attempts = measure_memorization(
-        load_model(job.output), ShardReader(job.train_shards), passages=40, prompt_tokens=3, copy_tokens=3, seed=job.seed
+        load_model(job.output).decoding(), ShardReader(job.train_shards), passages=40, prompt_tokens=3, copy_tokens=3, seed=job.seed
     )
     assert len(rates) == 3 and rates[-1] == sum(attempt.copied_tokens >= 3 for attempt in attempts) / len(attempts)
     assert 0 < rates[-1] < 1, "all or none recite, so equal shares would prove little"

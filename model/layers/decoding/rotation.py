@@ -1,0 +1,42 @@
+"""Rotary positions as one complex product: the two numbers that are rotated together lie side by side.
+
+Queries and keys are reordered alike (their matrices' rows, once), so dot products stay the same.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from model.layers.config import PositionsConfig
+from model.layers.positions.rotary import frequencies
+
+
+class Rotation:
+    """The turn of each pair of channels at each position, complex [P, R / 2]; grows with the longest text."""
+
+    def __init__(self, config: PositionsConfig, rotary_width: int, device: torch.device) -> None:
+        self.config, self.rotary_width = config, rotary_width
+        self._turn_PR = torch.empty((0, rotary_width // 2), dtype=torch.complex64, device=device)
+
+    def at(self, positions_M: Tensor, end: int) -> Tensor:
+        """Return the turns at these positions, all below `end`: complex [M, 1, R / 2]."""
+        if len(self._turn_PR) < end:
+            frequency_R, scale = frequencies(self.config, self.rotary_width)
+            length = max(end, min(2 * end, self.config.context))
+            angle_PR = torch.arange(length, dtype=torch.float32)[:, None] * frequency_R[None, :]
+            self._turn_PR = torch.polar(torch.full_like(angle_PR, scale), angle_PR).to(self._turn_PR.device)
+        return self._turn_PR[positions_M][:, None]
+
+
+def paired_order(heads: int, before: int, rotated: int) -> Tensor:
+    """Return the order of the channels of `heads` heads, each `before` numbers as they are and `rotated` ones paired, int64."""
+    half = rotated // 2
+    pairs = torch.stack((torch.arange(half), torch.arange(half) + half), dim=1).flatten() + before
+    head = torch.cat((torch.arange(before), pairs))
+    return (torch.arange(heads)[:, None] * (before + rotated) + head[None, :]).flatten()
+
+
+def rotate_pairs_(x_MHR: Tensor, turn_M1R: Tensor) -> None:
+    """Rotate in place; `x_MHR` has its last axis in one piece."""
+    torch.view_as_complex(x_MHR.view(*x_MHR.shape[:-1], -1, 2)).mul_(turn_M1R)

@@ -1,0 +1,66 @@
+"""A decoder as it writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from model.inputs.protocol import embed_inputs, inputs_of
+from model.layers.decoding.block import DecodingBlock
+from model.layers.decoding.norms import whole_norm
+from model.layers.decoding.plan import decoding_plan
+from model.layers.decoding.projection import Projection
+from model.layers.decoding.rotation import Rotation
+from model.layers.decoding.state import SlotState, Window
+from model.layers.soft_cap import soft_cap
+from model.networks.decoding import DecodingNetwork, DecodingState
+
+if TYPE_CHECKING:
+    from model.networks.decoder import Decoder
+
+
+class DecodingDecoder(DecodingNetwork):
+    """See `DecodingNetwork`. Inputs that follow from the tokens become one table of a vector for each token."""
+
+    @torch.no_grad()
+    def __init__(self, decoder: Decoder) -> None:
+        super().__init__(decoder)
+        self.shape, trunk = decoder.config, decoder.model
+        (head_VD,) = decoder.read_weights()
+        self.head = Projection(head_VD.detach().float(), None)
+        if len(list(inputs_of(trunk))) == 1:
+            self.table_VD = trunk.embed_tokens.weight.detach().float()
+        else:
+            self.table_VD = embed_inputs(trunk, {"tokens": torch.arange(self.vocab_size, device=self.device)[None]})[0].float()
+        self.positions, self.bias = trunk.embed_positions, trunk.position_bias
+        rotary = self.shape.rotary_width > 0
+        self.rotation = Rotation(self.shape, self.shape.rotary_width, self.device) if rotary else None
+        self.blocks = [DecodingBlock(block, rotary=rotary) for block in trunk.layers]  # type: ignore[arg-type]
+        self.norm = whole_norm(trunk.norm)
+
+    def new_state(self) -> SlotState:
+        config = self.shape
+        latent = config.attention == "latent"
+        entry = (1, config.latent_width + config.rotary_width) if latent else (2 * config.kv_heads, config.head_dim)
+        return SlotState(config.layers, entry, config.context, self.device)
+
+    @torch.no_grad()
+    def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
+        assert isinstance(state, SlotState)
+        window = Window(state, first, tokens_NT.shape[1])
+        x_NTD = functional.embedding(tokens_NT, self.table_VD)
+        if self.positions is not None:
+            # Padding may lie beyond the last position; it gets that one's vector.
+            x_NTD = self.positions.add(x_NTD, window.positions_NT.clamp(max=self.context - 1), min(window.end, self.context)).float()
+        turn_M1R = None if self.rotation is None else self.rotation.at(window.positions_NT.flatten(), window.end)
+        plan = decoding_plan(self.shape, window, self.bias)
+        x_MD = x_NTD.flatten(0, 1)
+        for block in self.blocks:
+            x_MD = block(x_MD, turn_M1R, plan, window)
+        window.advance(counts)
+        x_ND = self.norm(self.last(x_MD, counts, window.time))
+        return soft_cap(self.head(x_ND), self.shape.logit_soft_cap)

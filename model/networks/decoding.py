@@ -1,0 +1,55 @@
+"""What generation asks of a network: its form that writes, whatever its kind."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from model.networks.network import Network
+
+
+class DecodingState(Protocol):
+    """What is kept of the tokens before, for each row that writes: keys and values, a window of them, or a recurrent state."""
+
+    lengths: list[int]  # tokens of each row so far
+
+    def add(self, rows: int) -> None:
+        """Let empty rows join, after the others."""
+
+    def remove(self, row: int) -> None:
+        """Let a row leave; the last row takes its place."""
+
+
+class DecodingNetwork(ABC):
+    """A network's weights as they were when it was made, fused for writing; fp32, without gradients.
+
+    Costs a second copy of the matrices while it lives. Logits equal the network's own to rounding.
+    """
+
+    def __init__(self, network: Network) -> None:
+        """Note what is asked of the network: its config, the size of its vocabulary, its parameters (count) and where it computes."""
+        self.config, self.vocab_size, self.context = network.config, network.vocab_size, network.config.context
+        self.parameters = sum(parameter.numel() for parameter in network.parameters())
+        self.device = next(network.parameters()).device
+
+    @abstractmethod
+    def new_state(self) -> DecodingState:
+        """Return a state without rows."""
+
+    @abstractmethod
+    def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
+        """Read new tokens of the last N rows of the state, those from `first` on; return logits_NV after the last token of each.
+
+        tokens_NT: int64 on `device`. counts: how many of the T tokens each row has, 1 or more; what follows them is padding, any token.
+        """
+
+    def last(self, x_MD: Tensor, counts: Sequence[int], time: int) -> Tensor:
+        """Return x_ND of the last token of each row."""
+        if time == 1:
+            return x_MD
+        return x_MD[torch.tensor([row * time + count - 1 for row, count in enumerate(counts)], device=x_MD.device)]

@@ -1,0 +1,132 @@
+"""Networks as they write: whatever their layers, logits and texts are those of whole forward passes."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from model.inference.batch import Batch, Request
+from model.inference.config import SamplingConfig
+from model.inference.generation import generate, generate_batch, sample_batch
+from model.inference.sampling import choose
+from model.inference.uniforms import uniforms
+from model.networks.network import Network
+from model.networks.recurrent_config import RecurrentConfig
+from tests.model.networks.decoders import EVERY, VOCABULARY, small_config, spread_decoder, tokens
+from tests.model.networks.spread import spread
+
+NAMES = [*EVERY, "recurrent", "recurrent-untied"]
+each = pytest.mark.parametrize("name", NAMES)
+
+
+def network_of(name: str) -> Network:
+    """Return the network of a name with logits far enough apart to compare; running statistics are not their initial ones."""
+    if name in EVERY:
+        decoder = spread_decoder(small_config(**EVERY[name]))
+        if decoder.config.norm == "batch":
+            with torch.no_grad():
+                decoder.train().logits({"tokens": tokens(4, 30, seed=9)})
+        return decoder.eval()
+    config = RecurrentConfig(width=32, layers=2, context=32, tied_embeddings=name == "recurrent", initial_std=0.2)
+    return spread(config.build(VOCABULARY, seed=3)).eval()
+
+
+def whole_logits(network: Network, row: list[int]) -> Tensor:
+    """Return logits_V after the last token, by a forward pass over all of them."""
+    with torch.no_grad():
+        return network.logits({"tokens": torch.tensor([row])})[0, -1]
+
+
+@each
+def test_logits_of_rows_of_any_lengths_that_join_and_leave_equal_those_of_whole_forward_passes(name: str) -> None:
+    network = network_of(name)
+    decoding, texts = network.decoding(), [row.tolist() for row in tokens(5, 30)]
+    state, rows, read = decoding.new_state(), [], [0] * 5
+
+    def feed(joining: list[int], counts: list[int]) -> None:
+        """Feed new tokens to the last rows, padded with other tokens, and compare the logits after them."""
+        first, longest = len(rows) - len(joining), max(counts)
+        fed = [
+            (texts[text][read[text] : read[text] + count] + [3] * longest)[:longest] for text, count in zip(joining, counts, strict=True)
+        ]
+        found_NV = decoding.step(torch.tensor(fed), counts, state, first)
+        for place, (text, count) in enumerate(zip(joining, counts, strict=True)):
+            read[text] += count
+            torch.testing.assert_close(found_NV[place], whole_logits(network, texts[text][: read[text]]), atol=3e-5, rtol=1e-5)
+
+    for joining, counts in (([0, 1, 2], [7, 2, 11]), ([3, 4], [1, 16])):
+        state.add(len(joining))
+        rows += joining
+        feed(joining, counts)
+        for _ in range(4):
+            feed(rows, [1] * len(rows))
+    state.remove(1)
+    rows[1] = rows.pop()
+    assert state.lengths == [read[text] for text in rows]
+    for counts in ([1] * 4, [3, 1, 2, 1], [1] * 4):
+        feed(rows, counts)
+
+
+@each
+@settings(max_examples=3, deadline=None)
+@given(
+    prompts=st.lists(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=31), min_size=1, max_size=6),
+    stops=st.frozensets(st.integers(0, VOCABULARY - 1), max_size=8),
+    rows=st.integers(1, 7),
+    config=st.builds(
+        SamplingConfig,
+        temperature=st.sampled_from([0.0, 0.5, 1.0]),
+        top_k=st.none() | st.integers(1, 70),
+        top_p=st.none() | st.floats(0.1, 1.0),
+        max_new_tokens=st.integers(1, 20),
+    ),
+)
+def test_a_text_is_the_same_alone_in_a_batch_and_by_whole_forward_passes(
+    name: str, prompts: list[list[int]], stops: frozenset[int], rows: int, config: SamplingConfig
+) -> None:
+    network = network_of(name)
+    decoding, seeds = network.decoding(), list(range(11, 11 + len(prompts)))
+    expected = []
+    for prompt, seed in zip(prompts, seeds, strict=True):
+        text = list(prompt)
+        for place in range(min(config.max_new_tokens, 32 - len(prompt))):
+            (token,), _ = choose(whole_logits(network, text)[None], config, uniforms([seed], [place]))
+            text.append(token)
+            if token in stops:
+                break
+        expected.append(text[len(prompt) :])
+    alone = [list(generate(decoding, prompt, config, stops, seed)) for prompt, seed in zip(prompts, seeds, strict=True)]
+    assert [one.tokens for one in sample_batch(decoding, prompts, seeds, config, stops, rows)] == expected
+    assert alone == [text[:-1] if text[-1] in stops else text for text in expected]
+    if config.temperature == 0:
+        assert generate_batch(decoding, prompts, config.max_new_tokens, stops, rows) == alone
+
+
+def test_requests_with_settings_of_their_own_share_a_batch() -> None:
+    decoding = network_of("multi-head").decoding()
+    configs = [SamplingConfig(), SamplingConfig(temperature=1.0), SamplingConfig(temperature=0.5, top_k=3)]
+    requests = [Request([5, 6, 7 + number], config, 9, seed=number) for number, config in enumerate(configs)]
+    batch, finished = Batch(decoding), []
+    finished += batch.join(requests[:2])
+    finished += batch.step()
+    finished += batch.join(requests[2:])
+    while batch.requests:
+        finished += batch.step()
+    assert sorted(map(id, finished)) == sorted(map(id, requests))
+    for request in requests:
+        assert request.tokens == list(
+            generate(decoding, request.prompt, request.config.model_copy(update={"max_new_tokens": 9}), (), request.seed)
+        )
+
+
+def test_a_network_writes_with_the_weights_that_it_had_when_asked() -> None:
+    network = network_of("multi-head")
+    decoding = network.decoding()
+    before = list(generate(decoding, [1, 2, 3], SamplingConfig(max_new_tokens=12)))
+    with torch.no_grad():
+        for parameter in network.blocks().parameters():
+            parameter.mul_(-1)
+    assert list(generate(network.decoding(), [1, 2, 3], SamplingConfig(max_new_tokens=12))) != before
