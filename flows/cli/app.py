@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
-from typing import Annotated
+import threading
+from contextlib import suppress
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -38,12 +41,16 @@ def settings(
     servers.configure()
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run the `folio` command."""
     try:
-        sys.exit(app(prog_name="folio", standalone_mode=False) or 0)
+        leave(int(app(prog_name="folio", standalone_mode=False) or 0))
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+        leave(end.code if isinstance(end.code, int) else int(end.code is not None))
     except typer.Abort:  # Ctrl-C in a command that has nothing to close
-        raise SystemExit(INTERRUPTED) from None
+        leave(INTERRUPTED)
     except Exception as error:
         from flows.cli.usage import usage_error
         from tasks.stage.system.explanations import explain, is_server_away
@@ -57,7 +64,21 @@ def main() -> None:
             # Prefect would spend minutes trying to reach a server that isn't there.
             sys.stdout.flush()
             os._exit(code)
-        raise SystemExit(code) from None
+        leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process as the interpreter would, but without unloading native libraries.
+
+    Their threads now and then outlive the interpreter and abort it ("terminate called without an active exception", signal 6), after the
+    command has done all its work.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]  # wait for threads and executors, as the interpreter does first
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BrokenPipeError):  # the reader has left
+            stream.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":
