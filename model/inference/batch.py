@@ -89,7 +89,7 @@ class Batch:
             rows_by[request.config].append(row)
         for config, rows in rows_by.items():
             of = [requests[row] for row in rows]
-            uniform_N = uniforms([request.seed for request in of], [len(request.tokens) for request in of])
+            uniform_N = uniforms([request.seed for request in of], [len(request.tokens) for request in of]) if config.temperature else None
             logits = logits_NV if len(rows) == len(requests) else logits_NV[torch.tensor(rows, device=logits_NV.device)]
             for request, token, log_probability in zip(of, *choose(logits, config, uniform_N), strict=True):
                 request.tokens.append(token)

@@ -8,6 +8,9 @@ Nothing sorts the vocabulary: top-k and top-p take the likeliest few, more of th
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -16,15 +19,17 @@ from model.inference.config import SamplingConfig
 FEW = 64  # likeliest tokens that top_p looks at first; count
 
 
-def choose(logits_NV: Tensor, config: SamplingConfig, uniform_N: Tensor) -> tuple[list[int], list[float]]:
+def choose(logits_NV: Tensor, config: SamplingConfig, uniform_N: Tensor | None) -> tuple[list[int], list[float]]:
     """Return the next token of each row, and its log-probability in nats when it was drawn.
 
-    uniform_N: float64, a number in [0, 1) for each row, which decides between tokens; greedy decoding reads none. The token is the one at
+    uniform_N: float64, a number in [0, 1) for each row, which decides between tokens; None where temperature is 0. The token is the one at
     that share of the row's probability, in the order of ids.
     """
     if config.temperature == 0:
-        _refuse_broken(logits_NV)
-        return logits_NV.argmax(-1).tolist(), [0.0] * len(logits_NV)
+        highest_N, token_N = logits_NV.max(-1)
+        _refuse_broken(highest_N.tolist(), logits_NV.shape[1])
+        return token_N.tolist(), [0.0] * len(logits_NV)
+    assert uniform_N is not None
     probability_NV = distribution(logits_NV, config)
     sum_NV = probability_NV.cumsum(-1, dtype=torch.float64)
     whole_N1 = sum_NV[:, -1:]
@@ -40,7 +45,7 @@ def distribution(logits_NV: Tensor, config: SamplingConfig) -> Tensor:
     Temperature 0 puts all probability on the likeliest token. top_k keeps exactly min(k, vocabulary) tokens; of those, top_p keeps the
     fewest likeliest whose probabilities sum to p or more (Holtzman et al. 2020).
     """
-    _refuse_broken(logits_NV)
+    _refuse_broken(logits_NV.amax(-1).tolist(), logits_NV.shape[1])
     logits_NV = logits_NV.detach().float()
     if config.temperature == 0:
         return torch.zeros_like(logits_NV).scatter_(1, logits_NV.argmax(-1, keepdim=True), 1.0)
@@ -77,11 +82,10 @@ def _nucleus(logits_NV: Tensor, scaled_NV: Tensor, most: int, p: float) -> tuple
         looked = min(8 * looked, most)
 
 
-def _refuse_broken(logits_NV: Tensor) -> None:
-    highest_N = logits_NV.amax(-1) if logits_NV.numel() else torch.full((1,), torch.nan)
-    if not bool(highest_N.isfinite().all()):
-        broken = highest_N[~highest_N.isfinite()][0]
-        raise ValueError(
-            f"the largest of {logits_NV.shape[-1]} logits is {float(broken)}: the weights are damaged or training diverged; "
-            "look at the loss curve, or export the model again"
-        )
+def _refuse_broken(highest: Sequence[float], vocabulary: int) -> None:
+    for value in highest:
+        if not math.isfinite(value):
+            raise ValueError(
+                f"the largest of {vocabulary} logits is {value}: the weights are damaged or training diverged; "
+                "look at the loss curve, or export the model again"
+            )

@@ -48,7 +48,7 @@ class DecodingDecoder(DecodingNetwork):
         entry = (1, config.latent_width + config.rotary_width) if latent else (2 * config.kv_heads, config.head_dim)
         return SlotState(config.layers, entry, config.context, self.device)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
         assert isinstance(state, SlotState)
         window = Window(state, first, tokens_NT.shape[1])
@@ -56,11 +56,11 @@ class DecodingDecoder(DecodingNetwork):
         if self.positions is not None:
             # Padding may lie beyond the last position; it gets that one's vector.
             x_NTD = self.positions.add(x_NTD, window.positions_NT.clamp(max=self.context - 1), min(window.end, self.context)).float()
-        turn_M1R = None if self.rotation is None else self.rotation.at(window.positions_NT.flatten(), window.end)
+        turn_MXR = None if self.rotation is None else self.rotation.of(window)
         plan = decoding_plan(self.shape, window, self.bias)
         x_MD = x_NTD.flatten(0, 1)
         for block in self.blocks:
-            x_MD = block(x_MD, turn_M1R, plan, window)
+            x_MD = block(x_MD, turn_MXR, plan, window)
         window.advance(counts)
         x_ND = self.norm(self.last(x_MD, counts, window.time))
         return soft_cap(self.head(x_ND), self.shape.logit_soft_cap)

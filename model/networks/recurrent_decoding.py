@@ -25,12 +25,14 @@ class RecurrentState:
         self.lengths: list[int] = []
         self.hidden_LND = torch.zeros((layers, 0, width), device=device)
 
+    @torch.inference_mode()
     def add(self, rows: int) -> None:
         """Let empty rows join, after the others."""
         self.lengths += [0] * rows
         layers, _, width = self.hidden_LND.shape
         self.hidden_LND = torch.cat((self.hidden_LND, self.hidden_LND.new_zeros(layers, rows, width)), dim=1)
 
+    @torch.inference_mode()
     def remove(self, row: int) -> None:
         """Let a row leave; the last row takes its place."""
         self.lengths[row] = self.lengths[-1]
@@ -76,7 +78,7 @@ class DecodingRecurrent(DecodingNetwork):
     def new_state(self) -> RecurrentState:
         return RecurrentState(len(self.layers), self.table_VD.shape[1], self.device)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
         assert isinstance(state, RecurrentState)
         time = tokens_NT.shape[1]

@@ -28,13 +28,13 @@ class DecodingAttention:
         if attention.q_norm is not None and attention.k_norm is not None:
             self.norm = HeadNorm(attention.q_norm, attention.k_norm, self.heads, self.groups, rotary=rotary)
 
-    def __call__(self, stream_MD: Tensor, x_MD: Tensor, turn_M1R: Tensor | None, plan: AttentionPlan, window: Window) -> Tensor:
+    def __call__(self, stream_MD: Tensor, x_MD: Tensor, turn_MXR: Tensor | None, plan: AttentionPlan, window: Window) -> Tensor:
         rows, time, rotated = window.rows, window.time, self.heads + self.groups
         all_MXK = self.project(x_MD).view(rows * time, rotated + self.groups, self.width)
         if self.norm is not None:
             all_MXK[:, :rotated] = self.norm(all_MXK[:, :rotated])
-        if turn_M1R is not None:
-            rotate_pairs_(all_MXK[:, :rotated], turn_M1R)
+        if turn_MXR is not None:
+            rotate_pairs_(all_MXK[:, :rotated], turn_MXR)
         entries_NSXK = window.update(self.layer, all_MXK[:, self.heads :])
         k_NGSK, v_NGSK = entries_NSXK[:, :, : self.groups].transpose(1, 2), entries_NSXK[:, :, self.groups :].transpose(1, 2)
         if time == 1 and plan.kernel == "fused" and (plan.mask is None or plan.mask.shape[1] == 1):

@@ -49,10 +49,10 @@ class DecodingBlock:
         self.attention = kind(attention, after[0], rotary=rotary)  # type: ignore[arg-type]
         self.feed_forward = DecodingFeedForward(block.mlp, after[1])
 
-    def __call__(self, x_MD: Tensor, turn_M1R: Tensor | None, plan: AttentionPlan, window: Window) -> Tensor:
+    def __call__(self, x_MD: Tensor, turn_MXR: Tensor | None, plan: AttentionPlan, window: Window) -> Tensor:
         first, second = self.scales
         if self.post:
-            x_MD = first(self.attention(x_MD, x_MD, turn_M1R, plan, window))
+            x_MD = first(self.attention(x_MD, x_MD, turn_MXR, plan, window))
             return second(self.feed_forward(x_MD, x_MD))
-        x_MD = self.attention(x_MD, first(x_MD), turn_M1R, plan, window)
+        x_MD = self.attention(x_MD, first(x_MD), turn_MXR, plan, window)
         return self.feed_forward(x_MD, second(x_MD))

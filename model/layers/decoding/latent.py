@@ -40,7 +40,7 @@ class DecodingLatentAttention:
         self.value_HLK = value_HKL.transpose(1, 2)
         self.output = fuse((attention.o_proj,))
 
-    def __call__(self, stream_MD: Tensor, x_MD: Tensor, turn_M1R: Tensor | None, plan: AttentionPlan, window: Window) -> Tensor:
+    def __call__(self, stream_MD: Tensor, x_MD: Tensor, turn_MXR: Tensor | None, plan: AttentionPlan, window: Window) -> Tensor:
         rows, time = window.rows, window.time
         both_MX = self.project(x_MD)
         query_MQ, entry_MC = both_MX[:, : self.first], both_MX[:, self.first :]
@@ -48,9 +48,9 @@ class DecodingLatentAttention:
             query_MQ = self.query(self.query_norm(query_MQ))
         query_MHX = query_MQ.reshape(rows * time, self.heads, -1)
         entry_M1C = torch.cat((self.latent_norm(entry_MC[:, : self.latent]), entry_MC[:, self.latent :]), dim=1)[:, None]
-        if turn_M1R is not None:
-            rotate_pairs_(query_MHX[..., self.width :], turn_M1R)
-            rotate_pairs_(entry_M1C[..., self.latent :], turn_M1R)
+        if turn_MXR is not None:
+            rotate_pairs_(query_MHX[..., self.width :], turn_MXR)
+            rotate_pairs_(entry_M1C[..., self.latent :], turn_MXR)
         entries_N1SC = window.update(self.layer, entry_M1C).transpose(1, 2)
         query_MHL = torch.einsum("mhk,hkl->mhl", query_MHX[..., : self.width], self.key_HKL)
         q_NHTC = torch.cat((query_MHL, query_MHX[..., self.width :]), dim=-1).view(rows, time, self.heads, -1).transpose(1, 2)

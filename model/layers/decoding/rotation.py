@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from model.layers.config import PositionsConfig
+from model.layers.decoding.state import Window
 from model.layers.positions.rotary import frequencies
 
 
@@ -19,14 +20,15 @@ class Rotation:
         self.config, self.rotary_width = config, rotary_width
         self._turn_PR = torch.empty((0, rotary_width // 2), dtype=torch.complex64, device=device)
 
-    def at(self, positions_M: Tensor, end: int) -> Tensor:
-        """Return the turns at these positions, all below `end`: complex [M, 1, R / 2]."""
+    def of(self, window: Window) -> Tensor:
+        """Return the turns of the new tokens, complex, broadcasting to [M, X, R / 2]."""
+        end = window.end
         if len(self._turn_PR) < end:
             frequency_R, scale = frequencies(self.config, self.rotary_width)
             length = max(end, min(2 * end, self.config.context))
             angle_PR = torch.arange(length, dtype=torch.float32)[:, None] * frequency_R[None, :]
             self._turn_PR = torch.polar(torch.full_like(angle_PR, scale), angle_PR).to(self._turn_PR.device)
-        return self._turn_PR[positions_M][:, None]
+        return self._turn_PR[end - 1] if window.single else self._turn_PR[window.positions_NT.flatten()][:, None]
 
 
 def paired_order(heads: int, before: int, rotated: int) -> Tensor:
@@ -37,6 +39,6 @@ def paired_order(heads: int, before: int, rotated: int) -> Tensor:
     return (torch.arange(heads)[:, None] * (before + rotated) + head[None, :]).flatten()
 
 
-def rotate_pairs_(x_MHR: Tensor, turn_M1R: Tensor) -> None:
-    """Rotate in place; `x_MHR` has its last axis in one piece."""
-    torch.view_as_complex(x_MHR.view(*x_MHR.shape[:-1], -1, 2)).mul_(turn_M1R)
+def rotate_pairs_(x_MXR: Tensor, turn_MXR: Tensor) -> None:
+    """Rotate in place; `x_MXR` has its last axis in one piece."""
+    torch.view_as_complex(x_MXR.view(*x_MXR.shape[:-1], -1, 2)).mul_(turn_MXR)

@@ -7,6 +7,7 @@ together and no step copies them. A block grows by doubling, up to the context; 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -23,12 +24,13 @@ class SlotState:
     def __init__(self, layers: int, entry: tuple[int, int], context: int, device: torch.device) -> None:
         self.entry, self.context = entry, context
         self.lengths: list[int] = []
-        self.blocks: list[Tensor] = [torch.empty((0, 0, *entry), device=device) for _ in range(layers)]  # [slots, capacity, *entry]
+        self.blocks = [torch.empty((0, 0, *entry), device=device) for _ in range(layers)]  # [slots, capacity, *entry]
 
     def add(self, rows: int) -> None:
         """Let empty rows join, after the others."""
         self.lengths += [0] * rows
 
+    @torch.inference_mode()
     def remove(self, row: int) -> None:
         """Let a row leave; the last row takes its place."""
         last = len(self.lengths) - 1
@@ -38,6 +40,7 @@ class SlotState:
                 block[row, :length] = block[last, :length]
         del self.lengths[last]
 
+    @torch.inference_mode()
     def reserve(self, length: int) -> None:
         """Make room for `length` tokens of each row. Raise ValueError beyond the context's room."""
         slots, capacity = self.blocks[0].shape[:2]
@@ -53,29 +56,43 @@ class SlotState:
 
 
 class Window:
-    """Where the new tokens of some rows go, and what they see: the same for all layers of a step.
+    """Where the new tokens of some rows go: the same for all layers of a step.
 
-    first: the first of the rows, which are the last ones of the state. ends: tokens of each row after the step, padding included.
+    first: the first of the rows, which are the last ones of the state. end: tokens of the longest row after the step, padding included.
+    level: whether all rows are of one length. A single token of each row of one length, by far the commonest step, needs no index: cold,
+    each small operation costs a CPU as much as multiplying a small matrix.
     """
 
     def __init__(self, state: SlotState, first: int, time: int) -> None:
         self.state, self.first, self.time = state, first, time
-        starts = state.lengths[first:]
-        self.rows, self.end = len(starts), max(starts) + time
-        self.level = min(starts) + time == self.end  # whether all rows are of one length
+        self.starts = state.lengths[first:]
+        self.rows, self.end = len(self.starts), max(self.starts) + time
+        self.level = min(self.starts) + time == self.end
+        self.single = self.level and time == 1
         state.reserve(self.end)
-        device = state.blocks[0].device
-        start_N = torch.tensor(starts, device=device)
-        self.positions_NT = start_N[:, None] + torch.arange(time, device=device) if time > 1 else start_N[:, None]
-        capacity = state.blocks[0].shape[1]
-        slot_N = torch.arange(first, first + self.rows, device=device)
-        self.index_M = (self.positions_NT + (slot_N * capacity)[:, None]).flatten()
+
+    @cached_property
+    def positions_NT(self) -> Tensor:
+        """Positions of the new tokens, int64."""
+        device = self.state.blocks[0].device
+        start_N1 = torch.tensor(self.starts, device=device)[:, None]
+        return start_N1 if self.time == 1 else start_N1 + torch.arange(self.time, device=device)
+
+    @cached_property
+    def _index_M(self) -> Tensor:
+        """Places of the new tokens among those of all slots, one slot after the other."""
+        slot_N = torch.arange(self.first, self.first + self.rows, device=self.positions_NT.device)
+        return (self.positions_NT + (slot_N * self.state.blocks[0].shape[1])[:, None]).flatten()
 
     def update(self, layer: int, entry_MXK: Tensor) -> Tensor:
         """Write one layer's new entries; return all entries of the rows, [N, S, X, K]."""
         block = self.state.blocks[layer]
-        block.view(-1, *block.shape[2:]).index_copy_(0, self.index_M, entry_MXK)
-        return block[self.first : self.first + self.rows, : self.end]
+        entries_NSXK = block[self.first : self.first + self.rows, : self.end]
+        if self.single:
+            entries_NSXK[:, -1] = entry_MXK
+        else:
+            block.view(-1, *block.shape[2:]).index_copy_(0, self._index_M, entry_MXK)
+        return entries_NSXK
 
     def advance(self, counts: Sequence[int]) -> None:
         """Count the step's tokens, `counts` of each row; what was written beyond is padding, and is written over."""
