@@ -42,15 +42,31 @@ def settings(
 
 
 def main() -> NoReturn:
-    """Run the `folio` command."""
+    """Run the `folio` command and end the process as the interpreter would, but without unloading native libraries.
+
+    Their threads now and then outlive the interpreter and abort it ("terminate called without an active exception", signal 6), after the
+    command has done all its work.
+    """
     try:
-        leave(int(app(prog_name="folio", standalone_mode=False) or 0))
+        run_command()
     except SystemExit as end:
         if isinstance(end.code, str):
             print(end.code, file=sys.stderr)
-        leave(end.code if isinstance(end.code, int) else int(end.code is not None))
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    threading._shutdown()  # type: ignore[attr-defined]  # wait for threads and executors, as the interpreter does first
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(BrokenPipeError):  # the reader has left
+            stream.flush()
+    os._exit(code)
+
+
+def run_command() -> NoReturn:
+    """Run the command that `sys.argv` holds; raise SystemExit with its code."""
+    try:
+        sys.exit(app(prog_name="folio", standalone_mode=False) or 0)
     except typer.Abort:  # Ctrl-C in a command that has nothing to close
-        leave(INTERRUPTED)
+        raise SystemExit(INTERRUPTED) from None
     except Exception as error:
         from flows.cli.usage import usage_error
         from tasks.stage.system.explanations import explain, is_server_away
@@ -64,21 +80,7 @@ def main() -> NoReturn:
             # Prefect would spend minutes trying to reach a server that isn't there.
             sys.stdout.flush()
             os._exit(code)
-        leave(code)
-
-
-def leave(code: int) -> NoReturn:
-    """End the process as the interpreter would, but without unloading native libraries.
-
-    Their threads now and then outlive the interpreter and abort it ("terminate called without an active exception", signal 6), after the
-    command has done all its work.
-    """
-    threading._shutdown()  # type: ignore[attr-defined]  # wait for threads and executors, as the interpreter does first
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(BrokenPipeError):  # the reader has left
-            stream.flush()
-    os._exit(code)
+        raise SystemExit(code) from None
 
 
 if __name__ == "__main__":

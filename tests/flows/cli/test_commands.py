@@ -25,7 +25,7 @@ def failed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, 
     """What a command that fails says."""
     monkeypatch.setattr(sys, "argv", ["folio", *words])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        cli.run_command()
     shown = capsys.readouterr()
     assert ended.value.code == 1
     assert "Traceback" not in shown.err
@@ -119,7 +119,7 @@ def test_a_plan_can_be_printed_as_json(capsys: pytest.CaptureFixture[str], monke
     monkeypatch.setenv("FOLIO_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(sys, "argv", ["folio", "plan", "four_books", "--json"])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        cli.run_command()
     assert ended.value.code == 0
     output = json.loads(capsys.readouterr().out)
     assert output["stopped"] == ""

@@ -28,7 +28,7 @@ def answer(mistake: Mistake, capsys: pytest.CaptureFixture[str], monkeypatch: py
     """What folio says to a mistake on standard error; nothing on standard output."""
     monkeypatch.setattr(sys, "argv", ["folio", *shlex.split(mistake.command)])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        cli.run_command()
     shown = capsys.readouterr()
     assert ended.value.code in (1, 2)
     assert shown.out == ""

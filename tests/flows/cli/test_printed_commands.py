@@ -29,7 +29,7 @@ def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *w
     """What a command prints, on either stream."""
     monkeypatch.setattr(sys, "argv", ["folio", *words])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        cli.run_command()
     shown = capsys.readouterr()
     assert (ended.value.code or 0) == code, shown.err
     return shown.out + shown.err
