@@ -90,7 +90,7 @@ def _lineage(made: Artifact, directory: Path) -> str:
 def description(directory: Path, network: Any) -> Iterator[str]:
     """Yield lines that say what is loaded: kind, size, where it lies, and when and from what it was made."""
     record = next((found for found in (directory / RECORD, directory.parent / RECORD) if found.is_file()), None)
-    form = "" if record is None or record.parent == directory else f", its {model_form(directory.name)} form"
+    form = "" if record is None or record.parent == directory else f", its {model_form(directory.name)} form, computed in fp32"
     weights = sum(file.stat().st_size for file in directory.glob("*.safetensors"))
     made = _read(record)
     parameters = made.metrics.get("parameters", 0) if made else 0

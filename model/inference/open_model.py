@@ -12,8 +12,14 @@ if TYPE_CHECKING:
 
 
 def open_model(directory: Path) -> Network:
-    """Load the network that training, quantization or export wrote into `directory`: fp32, on the CPU, in evaluation mode."""
+    """Load the network that training, quantization or export wrote into `directory`: fp32, in evaluation mode, on the GPU if there is one.
+
+    A GPU rounds otherwise than a CPU, so near ties may fall another way there.
+    """
+    import torch
+
     from model.networks.directory import load_model
 
     quantizer = quantizer_of(directory)
-    return load_model(directory) if quantizer is None else quantizer.load(directory)
+    network = load_model(directory) if quantizer is None else quantizer.load(directory)
+    return network.to("cuda") if torch.cuda.is_available() else network

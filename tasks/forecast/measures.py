@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tasks.forecast import counts
 from tasks.forecast.execution import Execution, Source
 
 if TYPE_CHECKING:
@@ -170,15 +171,11 @@ def vocabulary_of(execution: Execution) -> int:
 
 
 def operations(network: NetworkBase, vocab_size: int) -> float:
-    """Return the operations of the forward and backward pass for one token. Loads torch, once a process."""
-    from model.hardware.flops import training_flops
-
-    return training_flops(network, vocab_size)
+    """Return the operations of the forward and backward pass for one token."""
+    return counts.training_operations(network, vocab_size)
 
 
 def parameters(execution: Execution) -> float | None:
-    """Return the number of the network's parameters. Loads torch, once a process."""
-    from model.networks.meta import count_parameters
-
+    """Return the number of the network's parameters."""
     network = network_of(execution)
-    return None if network is None else float(count_parameters(network, vocabulary_of(execution)))
+    return None if network is None else counts.parameters(network, vocabulary_of(execution))

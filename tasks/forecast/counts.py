@@ -1,0 +1,70 @@
+"""What a network costs, counted once: loading torch and counting take seconds, and every plan asks.
+
+Counts lie in the user's cache folder, each under the digest of what it depends on: the network, its vocabulary, torch's version, and the
+source that is counted and that counts. A changed layer is counted anew; a folder that can't be written to costs those seconds each time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from model.networks.base import NetworkBase
+
+MODEL = Path(__file__).resolve().parents[2] / "model"
+COUNTED = ("networks", "layers", "inputs", "hardware/flops.py")
+
+
+def training_operations(network: NetworkBase, vocab_size: int) -> float:
+    """Return the operations of the forward and backward pass for one token."""
+
+    def count() -> float:
+        from model.hardware.flops import training_flops
+
+        return training_flops(network, vocab_size)
+
+    return _counted("training_operations", network, vocab_size, count)
+
+
+def parameters(network: NetworkBase, vocab_size: int) -> float:
+    """Return the number of parameters."""
+
+    def count() -> float:
+        from model.networks.meta import count_parameters
+
+        return float(count_parameters(network, vocab_size))
+
+    return _counted("parameters", network, vocab_size, count)
+
+
+def _counted(name: str, network: NetworkBase, vocab_size: int, count: Callable[[], float]) -> float:
+    asked = json.dumps([name, network.model_dump(mode="json"), vocab_size, _source_digest()], sort_keys=True)
+    file = user_cache_path("folio", appauthor=False) / "counts" / hashlib.sha256(asked.encode()).hexdigest()
+    with suppress(OSError, ValueError):  # not there, or cut short
+        return float(file.read_text(encoding="ascii"))
+    value = count()
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        written = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
+        written.write_text(repr(value), encoding="ascii")
+        written.replace(file)
+    return value
+
+
+@lru_cache(maxsize=1)
+def _source_digest() -> str:
+    """Digest torch's version and every source file that a count depends on."""
+    digest = hashlib.sha256(version("torch").encode())
+    for name in COUNTED:
+        path = MODEL / name
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(f"\0{file.relative_to(MODEL)}\0".encode() + file.read_bytes())
+    return digest.hexdigest()
