@@ -3,8 +3,8 @@
 Kinds that round one matrix at a time share this file and bring a codec. The same model gives the same bytes. The file is read back and
 compared before `write` returns. On loading, weights become fp32 again: the smaller form saves disk and download, speed and memory are
 those of the fp32 model, and any loss of quality comes from the rounding alone. Unpacking at each use instead would save the memory, but on
-one CPU core it takes 3 to 8 times as long as the rest of a token (INT4, models of 1 to 28 million parameters). PyTorch's own kernel for INT8
-weights is faster for one row of a large matrix, but rounds inputs and logits to bf16, and for several rows it is slower.
+one CPU core it takes 3 to 8 times as long as the rest of a token (INT4, models of 1 to 28 million parameters). PyTorch's kernel for INT8
+weights is faster for a few rows of a large matrix and slower for 32, and it rounds inputs and logits to bf16.
 
 The file is deliberately not called `model.safetensors`: a library that knows nothing of the scales must find no weights rather than load
 integers as weights.

@@ -15,7 +15,7 @@ from model.inference.config import SamplingConfig
 from tasks.stage.store.store import Store
 from tests.tasks.records import committed
 
-NETWORK = SimpleNamespace(config=SimpleNamespace(kind="decoder"), parameters=lambda: [])
+NETWORK = SimpleNamespace(config=SimpleNamespace(kind="decoder"), parameters=0)
 
 
 class Parrot:
@@ -74,7 +74,7 @@ def test_what_is_loaded_is_said_with_its_size_its_place_and_how_to_see_what_it_w
     folder = store.local(committed(store, files, stage="export", label="universe", metrics={"parameters": 988_288.0}))
     whole, small = "\n".join(description(folder, NETWORK)), "\n".join(description(folder / "int8", NETWORK))
     assert whole.startswith("universe: a decoder of 988,288 parameters, 4 kB of weights")
-    assert small.startswith("universe: a decoder of 988,288 parameters, its INT8 form, 1 kB of weights")
+    assert small.startswith("universe: a decoder of 988,288 parameters, its INT8 form, computed in fp32, 1 kB of weights")
     assert str(folder) in whole and "exported 20" in whole and f"lineage {folder.parent.name}/{folder.name} --store {store.root}" in whole
     assert model_directory(str(folder)) == folder
 
