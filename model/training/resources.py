@@ -25,7 +25,8 @@ class TrainResources(BaseModel, frozen=True, extra="forbid"):
     micro_batch: int = Field(
         0,
         ge=0,
-        description="most sequences computed at once by a worker; lowered to a divisor of its share of the batch; 0: about 2,048 tokens",
+        description="most sequences computed at once by a worker; lowered to a divisor of its share of the batch; 0: as many as fit into "
+        "an accelerator's free memory, on a CPU about 2,048 tokens",
     )
     loader_threads: int = Field(
         1, ge=0, le=64, description="threads that prefetch the rows of coming steps, one step each; 0: none; threads"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from model.networks.decoder import Decoder
+from model.objectives.chunked import LOGITS_BYTES
 from model.objectives.next_token import NextToken
 from model.objectives.protocol import POLICY
 from model.training.job import Job, JobError
@@ -243,6 +244,15 @@ def test_the_update_norm_is_measured_at_intervals(make_job: JobMaker) -> None:
         change = math.sqrt(sum(float((after[name] - tensor).double().square().sum()) for name, tensor in before.items()))
         assert norms[stage] == pytest.approx(change / math.sqrt(sum(float(tensor.double().square().sum()) for tensor in before.values())))
         assert "update_norm" not in engine.update(micro_batches, units).metrics
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_logits_in_chunks_learn_the_same(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch, stage: int) -> None:
+    whole, _ = losses_of(make_job(resources={"zero_stage": stage}))
+    monkeypatch.setitem(LOGITS_BYTES, "cpu", 9 * 4 * VOCABULARY)
+    chunked, engine = losses_of(make_job(resources={"zero_stage": stage}))
+    assert chunked == pytest.approx(whole, abs=1e-6) and chunked != whole
+    assert validated(make_job(resources={"zero_stage": stage}), engine) > 0
 
 
 @pytest.mark.parametrize("stage", [0, 3])
