@@ -19,6 +19,28 @@ def upload(array: NDArray[Any], device: torch.device) -> Tensor:
     return (tensor.pin_memory() if device.type == "cuda" else tensor).to(device, non_blocking=True)
 
 
+class Snapshot:
+    """Copies of tensors as they are now, in memory of the host, complete once `wait` returns. What changes a tensor later comes after."""
+
+    def __init__(self) -> None:
+        self._copied: torch.cuda.Event | None = None
+
+    def copy(self, tensor: Tensor, *, shared: bool) -> Tensor:
+        """Begin to copy a tensor; one of the CPU is returned itself unless it is `shared` with what may change it."""
+        if not tensor.is_cuda:
+            return tensor.to("cpu", copy=shared)
+        host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        host.copy_(tensor, non_blocking=True)
+        self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+        self._copied.record()
+        return host
+
+    def wait(self) -> None:
+        """Wait for the copies."""
+        if self._copied:
+            self._copied.synchronize()
+
+
 class Fetch:
     """Numbers on their way from the device to the host: the copy begins at once, and `read` waits for it."""
 

@@ -103,10 +103,14 @@ def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
     row = row_activations(
         shape, job.vocab_size, _rounding(job, accelerator), packed=job.train.masks_documents and job.network.masks_documents
     )
-    kept = row.most(-(-shape.layers // stages), recompute=job.resources.recompute == "blocks")
+    recompute = job.resources.recompute == "blocks"
+    kept = row.kept(-(-shape.layers // stages), recompute=recompute)
     # The first stage of a pipeline has as many micro-batches in flight as there are stages, if a batch has that many.
     in_flight = min(stages, job.train.global_batch // job.resources.parallel.data_workers // job.micro_batch)
-    return job.micro_batch * (kept * in_flight + row.outside), _logits(job, accelerator)
+    logits = _logits(job, accelerator)
+    # A block is recomputed once the logits are gone.
+    again = max(0, job.micro_batch * max(row.blocks) - logits) if recompute else 0
+    return job.micro_batch * (kept * in_flight + row.outside) + again, logits
 
 
 def _logits(job: Job, accelerator: bool) -> int:

@@ -55,6 +55,9 @@ def main(path: Path) -> int:
     import_deepspeed()
     join(worker, job.resources.parallel.meet_seconds)
     start_heartbeat(path.parent, worker.rank)
+    from model.training.precision import use_tf32
+
+    use_tf32(job.resources)
     job = with_fitting_micro_batch(job)
 
     from data.shards.schema import ShardError

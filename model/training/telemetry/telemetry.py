@@ -60,7 +60,10 @@ class Telemetry:
         self._job, self._device = job, device
         # With frozen weights the usual count, which includes their gradients, would be too high.
         self._has_mfu = job.train.COUNTS_OPERATIONS and not job.train.adapter.KEEPS_BASE
-        peak = peak_of(device, job.train.precision.kind, job.resources.mfu_peak) if self._has_mfu else None
+        products: str = job.train.precision.kind
+        if job.resources.tf32 and products == "fp32":
+            products = "tf32"
+        peak = peak_of(device, products, job.resources.mfu_peak) if self._has_mfu else None
         if peak:
             training_flops(job.network, job.vocab_size)  # counted now, so that it takes no time of the first step
         self._peak = peak.flops * job.resources.parallel.workers if peak else 0.0
