@@ -4,7 +4,8 @@ Logits take 4 bytes for each target and token of the vocabulary, and training ho
 and a vocabulary of 50,304, 6.6 GB each time. Here they are computed for so many targets at once that they fit into `LOGITS_BYTES`, and so
 is what their gradients need. Where all fit at once, autograd does what it always does.
 
-Guarantee: the same sums and gradients up to rounding. Sums and gradients of weights are added up in fp32.
+Guarantee: the same sums and gradients up to rounding. `sums` and `each` are to make fp32 of the logits that they are given; sums and
+gradients of weights are added up in fp32.
 Cost: `summed` none but the gradient of the head's weights, once more, until the backward pass; `of_each` computes the logits a second time.
 """
 
@@ -23,8 +24,8 @@ from model.networks.network import Network
 LOGITS_BYTES = {"cpu": 2**26, "cuda": 2**30}
 FP32 = 4
 
-Sums = Callable[[Tensor, Tensor], Tensor]  # (logits_NV in fp32, targets_N) -> sums over the targets [sums]
-Each = Callable[[Tensor, Tensor], Tensor]  # (logits_NV in fp32, targets_N) -> a number of each target [N]
+Sums = Callable[[Tensor, Tensor], Tensor]  # (logits_NV, targets_N) -> sums over the targets [sums]
+Each = Callable[[Tensor, Tensor], Tensor]  # (logits_NV, targets_N) -> a number of each target [N]
 
 
 def chunk_rows(device_type: str, vocab_size: int) -> int:
@@ -36,22 +37,29 @@ def summed(network: Network, x_ND: Tensor, targets_N: Tensor, sums: Sums) -> Ten
     """Return the `sums` over all targets of what the head reads of x_ND, fp32 [sums]; only the first can be differentiated."""
     rows = chunk_rows(x_ND.device.type, network.vocab_size)
     if len(x_ND) <= rows:
-        return sums(network.read(x_ND).float(), targets_N)
+        return sums(network.read(x_ND), targets_N)
     if not torch.is_grad_enabled():
-        return torch.stack([sums(network.read(x).float(), targets) for x, targets in _chunks(x_ND, targets_N, rows)]).sum(dim=0)
-    total: Tensor = _Summed.apply(network, sums, rows, targets_N, x_ND, *network.read_weights())  # type: ignore[no-untyped-call]
+        return torch.stack([sums(network.read(x), targets) for x, targets in _chunks(x_ND, targets_N, rows)]).sum(dim=0)
+    total: Tensor = _differentiated(_Summed, network, sums, rows, targets_N, x_ND)
     return total
 
 
 def of_each(network: Network, x_ND: Tensor, targets_N: Tensor, each: Each) -> Tensor:
-    """Return `each` of all targets, from what the head reads of x_ND; fp32 [N]."""
+    """Return `each` of all targets, from what the head reads of x_ND; [N]."""
     rows = chunk_rows(x_ND.device.type, network.vocab_size)
     if len(x_ND) <= rows:
-        return each(network.read(x_ND).float(), targets_N)
+        return each(network.read(x_ND), targets_N)
     if not torch.is_grad_enabled():
-        return torch.cat([each(network.read(x).float(), targets) for x, targets in _chunks(x_ND, targets_N, rows)])
-    numbers_N: Tensor = _OfEach.apply(network, each, rows, targets_N, x_ND, *network.read_weights())  # type: ignore[no-untyped-call]
+        return torch.cat([each(network.read(x), targets) for x, targets in _chunks(x_ND, targets_N, rows)])
+    numbers_N: Tensor = _differentiated(_OfEach, network, each, rows, targets_N, x_ND)
     return numbers_N
+
+
+@torch.compiler.disable(recursive=False)  # type: ignore[no-untyped-call, untyped-decorator]
+def _differentiated(function: Any, network: Network, of: Sums, rows: int, targets_N: Tensor, x_ND: Tensor) -> Tensor:
+    """Apply an autograd function. Compilers can't see through the gradients inside it; what it calls they compile by itself."""
+    found: Tensor = function.apply(network, of, rows, targets_N, x_ND, *network.read_weights())
+    return found
 
 
 def _chunks(x_ND: Tensor, targets_N: Tensor, rows: int) -> list[tuple[Tensor, Tensor]]:
@@ -97,7 +105,7 @@ class _Summed(torch.autograd.Function):
         for x, targets in _chunks(x_ND, targets_N, rows):
             with torch.enable_grad():
                 x = x.detach().requires_grad_(ctx.needs_input_grad[4])
-                part = sums(network.read(x).float(), targets)
+                part = sums(network.read(x), targets)
                 gradients.add(part[0], x)
             total.append(part.detach())
         ctx.gradients = gradients
@@ -118,7 +126,7 @@ class _OfEach(torch.autograd.Function):
         ctx.network, ctx.each, ctx.rows = network, each, rows
         device = x_ND.device.type
         ctx.autocast = torch.autocast(device, torch.get_autocast_dtype(device), enabled=torch.is_autocast_enabled(device))
-        return torch.cat([each(network.read(x).float(), targets) for x, targets in _chunks(x_ND, targets_N, rows)])
+        return torch.cat([each(network.read(x), targets) for x, targets in _chunks(x_ND, targets_N, rows)])
 
     @staticmethod
     def backward(ctx: Any, *outside: Tensor) -> Any:
@@ -127,5 +135,5 @@ class _OfEach(torch.autograd.Function):
         for (x, targets), given in zip(_chunks(x_ND, targets_N, ctx.rows), torch.split(outside[0], ctx.rows), strict=True):
             with torch.enable_grad(), ctx.autocast:
                 x = x.detach().requires_grad_(ctx.needs_input_grad[4])
-                gradients.add(ctx.each(ctx.network.read(x).float(), targets), x, given)
+                gradients.add(ctx.each(ctx.network.read(x), targets), x, given)
         return (None, None, None, None, *gradients.scaled())

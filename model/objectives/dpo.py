@@ -79,4 +79,4 @@ def answer_log_probability(network: Network, batch: Mapping[str, Tensor]) -> Ten
 
 
 def _nats(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
-    return functional.cross_entropy(logits_NV, targets_N, reduction="none")
+    return functional.cross_entropy(logits_NV.float(), targets_N, reduction="none")

@@ -106,7 +106,7 @@ class Grpo:
         return of_each(network, x_ND, targets_N, self._log_probabilities)
 
     def _log_probabilities(self, logits_NV: Tensor, targets_N: Tensor) -> Tensor:
-        return (logits_NV / self.temperature).log_softmax(dim=-1).gather(1, targets_N[:, None])[:, 0]
+        return (logits_NV.float() / self.temperature).log_softmax(dim=-1).gather(1, targets_N[:, None])[:, 0]
 
     def _advantage(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The advantage of each reply; fp32 [B]."""

@@ -83,7 +83,7 @@ class Masked:
 
 
 def _loss_and_hits(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
-    nats = functional.cross_entropy(logits_NV, targets_N, reduction="sum")
+    nats = functional.cross_entropy(logits_NV.float(), targets_N, reduction="sum")
     return torch.stack([nats, (logits_NV.detach().argmax(-1) == targets_N).sum().float()])
 
 

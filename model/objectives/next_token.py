@@ -58,11 +58,11 @@ class NextToken:
 
     def sums_of(self, logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
         """As `sums`, from logits computed elsewhere, as by the last stage of a pipeline."""
-        return self._sums(logits_BTV.flatten(0, 1).float(), targets_BT.flatten())
+        return self._sums(logits_BTV.flatten(0, 1), targets_BT.flatten())
 
     @staticmethod
     def _sums(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
-        nats = functional.cross_entropy(logits_NV, targets_N, ignore_index=IGNORED, reduction="sum")
+        nats = functional.cross_entropy(logits_NV.float(), targets_N, ignore_index=IGNORED, reduction="sum")
         return nats[None]
 
     def drawn(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -75,4 +75,4 @@ class NextToken:
 
 def _drawn(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
     """A token drawn from each target's probabilities, int64 [N]."""
-    return torch.multinomial(logits_NV.softmax(dim=-1), 1)[:, 0]
+    return torch.multinomial(logits_NV.float().softmax(dim=-1), 1)[:, 0]

@@ -272,10 +272,13 @@ def test_compiling_without_a_compiler_is_refused_with_the_way_out(monkeypatch: p
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile wants a compiler")
-def test_compiled_training_learns_the_same(make_job: JobMaker) -> None:
+def test_compiled_training_learns_the_same(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, _ = losses_of(make_job(resources={"zero_stage": 1}))
     compiled, _ = losses_of(make_job(resources={"zero_stage": 1, "compile": True}))
     assert compiled == pytest.approx(plain, abs=1e-4)
+    monkeypatch.setitem(LOGITS_BYTES, "cpu", 9 * 4 * VOCABULARY)
+    in_chunks, _ = losses_of(make_job(resources={"zero_stage": 1, "compile": True}))
+    assert in_chunks == pytest.approx(plain, abs=1e-4)
 
 
 RESUMED: list[tuple[str, int, dict[str, Any]]] = [
