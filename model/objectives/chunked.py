@@ -12,6 +12,7 @@ Cost: `summed` none but the gradient of the head's weights, once more, until the
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ def chunk_rows(device_type: str, vocab_size: int) -> int:
 
 def summed(network: Network, x_ND: Tensor, targets_N: Tensor, sums: Sums) -> Tensor:
     """Return the `sums` over all targets of what the head reads of x_ND, fp32 [sums]; only the first can be differentiated."""
+    sums = compiled(sums) if network.compiled else sums
     rows = chunk_rows(x_ND.device.type, network.vocab_size)
     if len(x_ND) <= rows:
         return sums(network.read(x_ND), targets_N)
@@ -46,6 +48,7 @@ def summed(network: Network, x_ND: Tensor, targets_N: Tensor, sums: Sums) -> Ten
 
 def of_each(network: Network, x_ND: Tensor, targets_N: Tensor, each: Each) -> Tensor:
     """Return `each` of all targets, from what the head reads of x_ND; [N]."""
+    each = compiled(each) if network.compiled else each
     rows = chunk_rows(x_ND.device.type, network.vocab_size)
     if len(x_ND) <= rows:
         return each(network.read(x_ND), targets_N)
@@ -55,9 +58,13 @@ def of_each(network: Network, x_ND: Tensor, targets_N: Tensor, each: Each) -> Te
     return numbers_N
 
 
-@torch.compiler.disable(recursive=False)  # type: ignore[no-untyped-call, untyped-decorator]
+@lru_cache(maxsize=32)
+def compiled(of: Sums) -> Sums:
+    """Return what does the same in kernels that read the logits fewer times."""
+    return torch.compile(of)
+
+
 def _differentiated(function: Any, network: Network, of: Sums, rows: int, targets_N: Tensor, x_ND: Tensor) -> Tensor:
-    """Apply an autograd function. Compilers can't see through the gradients inside it; what it calls they compile by itself."""
     found: Tensor = function.apply(network, of, rows, targets_N, x_ND, *network.read_weights())
     return found
 

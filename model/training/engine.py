@@ -102,7 +102,7 @@ class Engine:
             self.deepspeed.enable_backward_allreduce = False
         if job.resources.compile:
             require_compiler()
-            self.deepspeed.compile()
+            network.compile_parts()
 
     @property
     def data_workers(self) -> int:

@@ -31,7 +31,7 @@ class TrainResources(BaseModel, frozen=True, extra="forbid"):
     loader_threads: int = Field(
         1, ge=0, le=64, description="threads that prefetch the rows of coming steps, one step each; 0: none; threads"
     )
-    compile: bool = Field(False, description="use torch.compile: a slower start, faster steps; needs a C++ compiler")
+    compile: bool = Field(False, description="use torch.compile on blocks and loss: a slower start, faster steps; needs a C++ compiler")
     tf32: bool = Field(
         False, description="compute fp32 products with TF32's 10 bits of mantissa: several times as fast, on NVIDIA cards from Ampere on"
     )
