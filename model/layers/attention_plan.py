@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from model.layers.config import AttentionConfig
-from model.layers.masks import additive_mask, causal_mask, document_mask, pattern_hides, pattern_rule
+from model.layers.masks import additive_mask, block_mask_maker, causal_mask, document_mask, pattern_hides, pattern_rule
 from model.layers.positions.bias import Alibi, RelativeBias
 from model.layers.positions.documents import positions_in_documents
 
@@ -144,8 +144,6 @@ class AttentionInputs:
         return bias.table(self.end, self.device)[:, self._distances()].transpose(0, 1)
 
     def _flex_plan(self, bias: Alibi | RelativeBias | None) -> AttentionPlan:
-        from torch.nn.attention.flex_attention import create_block_mask
-
         documents_BT, cap, causal = self.documents_BT, self.config.attention_soft_cap, self.causal
         rule = pattern_rule(self.config) if self.sparse else None
         positions_BT = self.positions().expand(self.batch, -1).contiguous()
@@ -166,5 +164,5 @@ class AttentionInputs:
             return score - slope_H[head] * (positions_BT[batch, query] - positions_BT[batch, key])
 
         rows: Any = self.batch if documents_BT is not None or self.explicit_positions else None
-        block_mask = create_block_mask(visible, rows, None, self.time, self.time, device=str(self.device))
+        block_mask = block_mask_maker(self.device.type)(visible, rows, None, self.time, self.time, device=str(self.device))
         return AttentionPlan("flex", None, cap, block_mask, score_mod if cap or slope_H is not None else None)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from data.shards.reader import ShardReader
+from model.hardware.transfers import upload
 from model.loading.order import Indices, rank_share
 from model.loading.passages import draw_passages
 from model.loading.prefetch import Prefetcher
@@ -72,6 +73,10 @@ class PackedRows:
         rows = self._train.rows(indices)
         return step_rows(self._objective, self._dropout(rows, positions) if self._dropout else rows, positions, self._share)
 
+    def samples(self, update: int, skipped: int = 0) -> bool:
+        """Return False: the rows are there before training."""
+        return False
+
     def validation(self) -> Iterator[Measured]:
         """Yield (units, batch) over this worker's part of `eval_rows` validation rows; no units: compute it, but do not count it.
 
@@ -115,6 +120,5 @@ class PackedRows:
     def _own_globals(self, rows: Rows) -> Batch:
         """The statistics of these rows alone, as a validation batch has no others."""
         return {
-            name: torch.tensor(value, dtype=torch.float32, device=self._share.device)
-            for name, value in self._objective.globals(rows).items()
+            name: upload(np.array(value, dtype=np.float32), self._share.device) for name, value in self._objective.globals(rows).items()
         }

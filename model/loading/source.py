@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from model.hardware.transfers import upload
 from model.loading.order import Indices
 from model.objectives.protocol import Objective, Rows
 
@@ -54,6 +54,10 @@ class Source(Protocol):
         """Return this worker's part of update number `update`, from 0. `skipped`: rows of the order left out before it."""
         ...
 
+    def samples(self, update: int, skipped: int = 0) -> bool:
+        """Return whether the rows of update number `update` are sampled from the model as it is before it."""
+        ...
+
     def validation(self) -> Iterator[Measured]:
         """Yield (units, batch) over this worker's validation rows, if there are any; no units: compute it, but do not count it."""
         ...
@@ -82,4 +86,4 @@ def step_rows(objective: Objective, rows: Rows, positions: Indices, share: Batch
 def as_tensors(objective: Objective, rows: Rows, device: torch.device) -> Batch:
     """Return the batch that an objective makes of rows."""
     arrays = objective.batch(rows)
-    return {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
+    return {name: upload(array, device) for name, array in arrays.items()}

@@ -18,6 +18,7 @@ from model.inputs.tokens import TokenEmbedding
 from model.layers.attention import Attention
 from model.layers.attention_plan import AttentionInputs
 from model.layers.block import Block, BlockInputs, rotary_of
+from model.layers.head import head_product
 from model.layers.norms import make_norm
 from model.layers.positions.bias import Alibi, RelativeBias
 from model.layers.positions.embeddings import LearnedPositions, SinusoidalPositions
@@ -159,4 +160,4 @@ class Decoder(Network):
 
     def read(self, x_ND: Tensor) -> Tensor:
         (weight_VD,) = self.read_weights()
-        return soft_cap(functional.linear(x_ND, weight_VD), self.config.logit_soft_cap)
+        return soft_cap(head_product(x_ND, weight_VD), self.config.logit_soft_cap)

@@ -16,6 +16,7 @@ from model.inputs.protocol import add_inputs, embed_inputs
 from model.inputs.tokens import TokenEmbedding
 from model.layers.attention_plan import AttentionInputs
 from model.layers.block import Block, BlockInputs, rotary_of
+from model.layers.head import head_product
 from model.layers.norms import make_norm
 from model.layers.positions.embeddings import LearnedPositions, SinusoidalPositions
 from model.layers.positions.rotary import RotaryTable
@@ -66,7 +67,7 @@ class Encoder(Network):
     def read(self, x_ND: Tensor) -> Tensor:
         """Return logits_NV over the vocabulary, without the mask."""
         (weight_WD,) = self.read_weights()
-        return functional.linear(x_ND, weight_WD[: self.vocab_size])
+        return head_product(x_ND, weight_WD[: self.vocab_size])
 
     def read_weights(self) -> tuple[Tensor, ...]:
         return ((self.embed_tokens if self.lm_head is None else self.lm_head).weight,)

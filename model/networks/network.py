@@ -37,6 +37,7 @@ class Network(nn.Module):
         self.config = config
         self.vocab_size = vocab_size
         self._recompute = False
+        self.compiled = False
 
     @abstractmethod
     def forward(self, inputs: Inputs) -> Tensor:
@@ -89,6 +90,15 @@ class Network(nn.Module):
     def stage_parts(self) -> StageParts:
         """Return the parts that a pipeline divides the network into."""
         raise NotImplementedError(f"{type(self).__name__} can't be divided into stages; use pipeline=1")
+
+    def compile_parts(self) -> None:
+        """Compile the blocks, all with one graph where they are alike, and what objectives make of logits.
+
+        A graph of the whole network would take as many times longer to compile as there are blocks.
+        """
+        for block in self.blocks():
+            block.compile()
+        self.compiled = True
 
     @property
     def recompute(self) -> bool:

@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 
 from model.inputs.protocol import add_inputs, embed_inputs
 from model.inputs.tokens import TokenEmbedding
+from model.layers.head import head_product
 from model.layers.norms import RMSNorm
 from model.layers.positions.documents import positions_in_documents
 from model.networks.decoding import DecodingNetwork
@@ -105,7 +106,7 @@ class Recurrent(Network):
 
     def read(self, x_ND: Tensor) -> Tensor:
         (weight_VD,) = self.read_weights()
-        return functional.linear(x_ND, weight_VD)
+        return head_product(x_ND, weight_VD)
 
     def read_weights(self) -> tuple[Tensor, ...]:
         return ((self.embed_tokens if self.lm_head is None else self.lm_head).weight,)

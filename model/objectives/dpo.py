@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.networks.network import Network
+from model.objectives.chunked import of_each
 from model.objectives.protocol import LOSS, POLICY, REFERENCE, Rows, Term, as_int64
 
 REPORTED = ("chosen_logp", "rejected_logp", "reference_chosen_logp", "reference_rejected_logp", "margin", "accuracy", "preferred")
@@ -72,7 +73,10 @@ class Dpo:
 
 def answer_log_probability(network: Network, batch: Mapping[str, Tensor]) -> Tensor:
     """Return the summed log-probability, in nats, of each row's counted targets; fp32 [rows]."""
-    logits_BTV = network.logits({"tokens": batch["tokens"]}).float()
     targets_BT = batch["targets"]
-    nats_BT = functional.cross_entropy(logits_BTV.flatten(0, 1), targets_BT.flatten(), reduction="none")
-    return -(nats_BT.view_as(targets_BT) * batch["counts"]).sum(dim=1)
+    nats_N = of_each(network, network({"tokens": batch["tokens"]}).flatten(0, 1), targets_BT.flatten(), _nats)
+    return -(nats_N.view_as(targets_BT) * batch["counts"]).sum(dim=1)
+
+
+def _nats(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
+    return functional.cross_entropy(logits_NV.float(), targets_N, reduction="none")

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.networks.network import Network
+from model.objectives.chunked import of_each
 from model.objectives.protocol import POLICY, REFERENCE, Rows, Term, as_int64
 
 EPSILON = 1e-4  # beside the standard deviation, which is 0 where all rewards are equal
@@ -73,6 +74,7 @@ class Grpo:
             "tokens": tokens[:, :-1][:, :length],
             "targets": tokens[:, 1:][:, :length],
             "counts": counts[:, :length],
+            "places": np.flatnonzero(counts[:, :length]),  # found here, since the device would have to be waited for
             "log_probability": rows["log_probability"][:, 1:][:, :length],
             "reward": rows["reward"],
             "centred": rows["reward"] - rows["group_mean"],
@@ -80,9 +82,9 @@ class Grpo:
         }
 
     def sums(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
-        row_N, place_N = batch["counts"].nonzero(as_tuple=True)
-        old_N = batch["log_probability"][row_N, place_N]
-        new_N = self._log_probability(models[POLICY], batch, row_N, place_N)
+        row_N = batch["places"] // batch["counts"].shape[1]
+        old_N = batch["log_probability"].flatten()[batch["places"]]
+        new_N = self._log_probability(models[POLICY], batch)
         ratio_N, advantage_N = (new_N - old_N).exp(), self._advantage(batch)[row_N]
         clipped_N = ratio_N.clamp(1 - self.clip_low, 1 + self.clip_high)
         policy_N = -torch.minimum(ratio_N * advantage_N, clipped_N * advantage_N)
@@ -91,18 +93,20 @@ class Grpo:
         learned = [(policy_N * weight_N).sum()]
         if self.kl_weight:
             with torch.no_grad():
-                reference_N = self._log_probability(models[REFERENCE], batch, row_N, place_N)
+                reference_N = self._log_probability(models[REFERENCE], batch)
             gap_N = reference_N - new_N
             learned.append(((gap_N.exp() - gap_N - 1) * weight_N).sum())
         outside_N = clipped_N * advantage_N < ratio_N * advantage_N  # where the clipped term is the smaller, nothing is learned
         reported = (batch["reward"].sum(), length_B.sum(), outside_N.sum(), -old_N.sum())
         return torch.stack([*learned, *(value.float() for value in reported)])
 
-    def _log_probability(self, network: Network, batch: Mapping[str, Tensor], row_N: Tensor, place_N: Tensor) -> Tensor:
+    def _log_probability(self, network: Network, batch: Mapping[str, Tensor]) -> Tensor:
         """The log-probability of each counted target at the temperature of sampling, nats; fp32 [N]."""
-        x_BTD = network({"tokens": batch["tokens"]})
-        logits_NV = network.read(x_BTD[row_N, place_N]).float() / self.temperature
-        return logits_NV.log_softmax(dim=-1).gather(1, batch["targets"][row_N, place_N][:, None])[:, 0]
+        x_ND, targets_N = network({"tokens": batch["tokens"]}).flatten(0, 1)[batch["places"]], batch["targets"].flatten()[batch["places"]]
+        return of_each(network, x_ND, targets_N, self._log_probabilities)
+
+    def _log_probabilities(self, logits_NV: Tensor, targets_N: Tensor) -> Tensor:
+        return (logits_NV.float() / self.temperature).log_softmax(dim=-1).gather(1, targets_N[:, None])[:, 0]
 
     def _advantage(self, batch: Mapping[str, Tensor]) -> Tensor:
         """The advantage of each reply; fp32 [B]."""

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.networks.network import Network
+from model.objectives.chunked import summed
 from model.objectives.protocol import IGNORED, LOSS, POLICY, Rows, Term, as_int64
 
 KEPT, MASKED = -1, -2  # what becomes of a token; 0 and above: it is replaced by that number modulo the vocabulary
@@ -54,18 +55,16 @@ class Masked:
         for row, position in enumerate(rows["position"].tolist()):
             chosen, those = self.choose(np.flatnonzero(counted[row]), position)
             targets[row, chosen], becomes[row, chosen] = tokens[row, chosen], those
-        out = {"tokens": tokens, "targets": targets, "becomes": becomes}
+        # The places of the chosen tokens are found here, since the device would have to be waited for.
+        out = {"tokens": tokens, "targets": targets, "becomes": becomes, "places": np.flatnonzero(targets != IGNORED)}
         if self.within_documents and (documents != documents[:, :1]).any():
             out["documents"] = as_int64(documents)
         return out
 
     def sums(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
-        network, targets_BT = models[POLICY], batch["targets"]
+        network, places_N = models[POLICY], batch["places"]
         inputs = {**batch, "tokens": hide(batch["tokens"], batch["becomes"], network.vocab_size)}
-        chosen_BT = targets_BT != IGNORED
-        logits_NV, targets_N = network.read(network(inputs)[chosen_BT]).float(), targets_BT[chosen_BT]
-        nats = functional.cross_entropy(logits_NV, targets_N, reduction="sum")
-        return torch.stack([nats, (logits_NV.detach().argmax(-1) == targets_N).sum().float()])
+        return summed(network, network(inputs).flatten(0, 1)[places_N], batch["targets"].flatten()[places_N], _loss_and_hits)
 
     def choose(self, counted: NDArray[np.int64], position: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return which of the columns `counted` are chosen in the row at `position`, and what becomes of each."""
@@ -81,6 +80,11 @@ class Masked:
     def _count(self, counted: int) -> int:
         """How many of a row's tokens that count are chosen: the nearest to the share, at least one if there is any."""
         return min(counted, max(1, round(self.share * counted)))
+
+
+def _loss_and_hits(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
+    nats = functional.cross_entropy(logits_NV.float(), targets_N, reduction="sum")
+    return torch.stack([nats, (logits_NV.detach().argmax(-1) == targets_N).sum().float()])
 
 
 def hide(tokens_BT: Tensor, becomes_BT: Tensor, vocab_size: int) -> Tensor:

@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from model.inputs.columns import input_columns
 from model.networks.network import Network
+from model.objectives.chunked import of_each, summed
 from model.objectives.protocol import IGNORED, LOSS, POLICY, Rows, Term, as_int64
 
 DROPPED = "dropped"  # flags of tokens that the network does not get to read, though they are predicted
@@ -52,16 +53,26 @@ class NextToken:
         return out
 
     def sums(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
-        return self.sums_of(models[POLICY].logits(batch), batch["targets"])
+        policy = models[POLICY]
+        return summed(policy, policy(batch).flatten(0, 1), batch["targets"].flatten(), self._sums)
 
     def sums_of(self, logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
         """As `sums`, from logits computed elsewhere, as by the last stage of a pipeline."""
-        nats = functional.cross_entropy(logits_BTV.flatten(0, 1).float(), targets_BT.flatten(), ignore_index=IGNORED, reduction="sum")
+        return self._sums(logits_BTV.flatten(0, 1), targets_BT.flatten())
+
+    @staticmethod
+    def _sums(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
+        nats = functional.cross_entropy(logits_NV.float(), targets_N, ignore_index=IGNORED, reduction="sum")
         return nats[None]
 
     def drawn(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the batch with each counted target sampled from the model's own probabilities, for estimates of curvature."""
-        targets_BT = batch["targets"]
+        policy, targets_BT = models[POLICY], batch["targets"]
         with torch.no_grad():
-            drawn_N = torch.multinomial(models[POLICY].logits(batch).float().softmax(-1).flatten(0, 1), 1)
+            drawn_N = of_each(policy, policy(batch).flatten(0, 1), targets_BT.flatten(), _drawn)
         return {**batch, "targets": torch.where(targets_BT == IGNORED, IGNORED, drawn_N.view_as(targets_BT))}
+
+
+def _drawn(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
+    """A token drawn from each target's probabilities, int64 [N]."""
+    return torch.multinomial(logits_NV.float().softmax(dim=-1), 1)[:, 0]

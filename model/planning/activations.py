@@ -32,10 +32,10 @@ class RowActivations:
     blocks: tuple[int, ...]
     block_input: int
 
-    def most(self, consecutive: int, *, recompute: bool) -> int:
-        """Return the most that so many consecutive blocks keep; `recompute`: each its input, and one block the rest."""
+    def kept(self, consecutive: int, *, recompute: bool) -> int:
+        """Return the most that so many consecutive blocks keep until their backward pass; `recompute`: each its input alone."""
         if recompute:
-            return consecutive * self.block_input + max(self.blocks)
+            return consecutive * self.block_input
         return max(sum(self.blocks[first : first + consecutive]) for first in range(0, len(self.blocks), consecutive))
 
 

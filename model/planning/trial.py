@@ -76,6 +76,7 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     import numpy as np
     import torch
 
+    from model.planning.micro_batch import fitting_micro_batch, with_micro_batch
     from model.training.distributed import WorkerRank, import_deepspeed, join
 
     if job.resources.threads:
@@ -90,6 +91,8 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     from model.training.trainer import Trainer  # noqa: F401  # loaded for its memory, as in a worker of a real run
 
     cuda = torch.cuda.is_available()
+    if cuda and not job.resources.micro_batch:
+        job = with_micro_batch(job, fitting_micro_batch(job, torch.cuda.mem_get_info()[0]))
     device = torch.device("cuda", 0) if cuda else torch.device("cpu")
     baseline = resident_bytes()
     network, objective = job.network.build(job.vocab_size, seed=0).train().to(device), job.train.build_objective()

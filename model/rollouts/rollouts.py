@@ -69,6 +69,11 @@ class Rollouts:
         mine = position + rank_share(np.arange(size), self._share.rank, self._share.world_size)
         return step_rows(self._objective, reader.rows(indices), mine, self._share)
 
+    def samples(self, update: int, skipped: int = 0) -> bool:
+        """Return whether a cycle begins with this update; after a skip any may."""
+        position = self._schedule.sequences_before(update) + skipped
+        return skipped > 0 or position % (self._config.replies * self._config.inner_epochs) == 0
+
     def validation(self) -> Iterator[Measured]:
         """Yield nothing: what a reply is worth is known only once it is sampled."""
         return iter(())

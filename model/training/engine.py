@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from model.networks.network import Network
 from model.objectives.protocol import Objective, mean_loss, unit_names
+from model.training.clipping import clip_partitions, scales_on_device, skip_own_norm
 from model.training.distributed import WorkerRank
 from model.training.job import Job
 from model.training.optimizers.averaging import KEY as AVERAGE
@@ -40,14 +41,15 @@ CHANGE_EVERY = 50
 class Update(NamedTuple):
     """The result of one optimizer update: metrics summed over this worker's units, gradient norm before clipping, learning rate.
 
-    `applied` is false if fp16 overflowed, so that no weight changed. `metrics` holds what only some updates have: under fp16 `loss_scale`
-    and `skipped` (updates so far), every `CHANGE_EVERY` updates `update_norm`, the norm of the weights' change relative to theirs.
+    Tensors are numbers that may still be computed on the device, where they lie; reading one waits for it. `applied` is false if fp16
+    overflowed, so that no weight changed. `metrics` holds what only some updates have: under fp16 `loss_scale` and `skipped` (updates so
+    far), every `CHANGE_EVERY` updates `update_norm`, the norm of the weights' change relative to theirs.
     """
 
     sums: Tensor
-    norm: float
+    norm: Tensor
     rate: float
-    metrics: dict[str, float]
+    metrics: dict[str, float | Tensor]
     applied: bool = True
 
 
@@ -77,24 +79,30 @@ class Engine:
             for weight in network.read_weights():
                 deepspeed.zero.register_external_parameter(module, weight)
         self._optimizer = build_optimizer(network, train)
+        self._on_device = scales_on_device(job)
         self._loss_scale = LossScale(train)
         self._update_ratio = UpdateRatio(self._optimizer, next(network.parameters()).device)
         if train.ema_decay:
             average_weights(self._optimizer, train.ema_decay, lambda: None if self._estimating else self.updates)
         self._estimating = False
         self.deepspeed, *_ = deepspeed.initialize(
-            model=module, optimizer=self._optimizer, config=deepspeed_config(job, network.cut_plan()), dist_init_required=False
+            model=module,
+            optimizer=self._optimizer,
+            config=deepspeed_config(job, network.cut_plan(), own_norm=self._on_device),
+            dist_init_required=False,
         )
         if isinstance(self._optimizer, UpdatesMatrices):
             self._optimizer.find_matrices(partitioned_matrices(self.deepspeed))
         finish_cut(self.deepspeed, network, job.resources.parallel.tensor)
         self._parameters = list(network.parameters())
+        if self._stage == 3 and self._on_device:
+            skip_own_norm(self.deepspeed.optimizer)
         if self._stage == 0 and self.data_workers == 1:
             # DeepSpeed copies all gradients to reduce them even when there is only one worker.
             self.deepspeed.enable_backward_allreduce = False
         if job.resources.compile:
             require_compiler()
-            self.deepspeed.compile()
+            network.compile_parts()
 
     @property
     def data_workers(self) -> int:
@@ -123,8 +131,9 @@ class Engine:
         sums = self._differentiate(micro_batches, units)
         with self._update_ratio.watched(update % CHANGE_EVERY == 0):
             norm = self._step(train.clip)
-        overflow = not math.isfinite(norm) and self._loss_scale.can_shrink
-        metrics = {}
+        # Only a loss scale that can shrink is worth waiting for the norm.
+        overflow = self._loss_scale.can_shrink and not math.isfinite(norm)
+        metrics: dict[str, float | Tensor] = {}
         if self._update_ratio.ratio is not None and not overflow:
             metrics["update_norm"] = self._update_ratio.ratio
         if self._loss_scale.dynamic:
@@ -151,21 +160,28 @@ class Engine:
             engine.backward(loss if self._stage else loss * scale, scale_wrt_gas=False)
             sums = terms.detach().double() if sums is None else sums + terms.detach()
         assert sums is not None, "an update has at least one micro-batch"
-        return sums.cpu()
+        return sums
 
-    def _step(self, clip: float) -> float:
-        """Apply the gradient, clipped to norm `clip` (0: unclipped), unless its norm is not finite; return the norm before clipping."""
+    def _step(self, clip: float) -> Tensor:
+        """Apply the gradient, clipped to norm `clip` (0: unclipped); return the norm before clipping.
+
+        Where the host has to know the norm first, a gradient whose norm is not finite is not applied.
+        """
         engine = self.deepspeed
+        if self._stage and self._on_device:
+            norm = clip_partitions(engine.optimizer, clip)
+            engine.step()
+            return norm
         if self._stage:
             engine.optimizer.clip_grad = clip
             engine.step()
-            return float(engine.get_global_grad_norm())
+            return torch.as_tensor(engine.get_global_grad_norm())
         if self._loss_scale.scale != 1:
             for parameter in self._parameters:
                 if parameter.grad is not None:
                     parameter.grad.div_(self._loss_scale.scale)
-        norm = float(nn.utils.clip_grad_norm_(self._parameters, clip or math.inf))
-        if math.isfinite(norm):
+        norm = nn.utils.clip_grad_norm_(self._parameters, clip or math.inf)
+        if self._on_device or math.isfinite(norm):
             engine.step()
         else:
             engine.zero_grad()
@@ -197,7 +213,8 @@ class Engine:
         """
         module, measured = self.deepspeed.module, objective or self.objective
         names = unit_names(measured)
-        sums = torch.zeros(len(names) + len(measured.terms), dtype=torch.float64)
+        counts = torch.zeros(len(names), dtype=torch.float64)
+        sums: Tensor | None = None
         self.deepspeed.eval()
         module.objective = measured
         try:
@@ -205,11 +222,12 @@ class Engine:
                 for units, batch in batches:
                     terms = self.deepspeed(batch)
                     if units:
-                        sums += torch.cat((torch.tensor([units[name] for name in names]), terms.cpu())).double()
+                        counts += torch.tensor([units[name] for name in names], dtype=torch.float64)
+                        sums = terms.double() if sums is None else sums + terms
         finally:
             module.objective = self.objective
             self.deepspeed.train()
-        return sums
+        return torch.cat((counts, torch.zeros(len(measured.terms), dtype=torch.float64) if sums is None else sums.cpu()))
 
     def next_logits(self, tokens_BT: Tensor) -> Tensor:
         """Return logits_BV of the token after each row, in fp32 arithmetic, without learning."""

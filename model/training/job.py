@@ -74,8 +74,9 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     def micro_batch(self) -> int:
         """Sequences computed at once: the largest divisor of a worker's share up to `resources.micro_batch`, or up to 2,048 tokens.
 
-        Activations of about 2,048 tokens stay in a core's cache; larger micro-batches ran slower on a CPU. A pipeline needs at least as
-        many micro-batches as stages. A network with statistics of the whole batch needs the share whole.
+        Activations of about 2,048 tokens stay in a core's cache; larger micro-batches ran slower on a CPU. A worker with an accelerator
+        sets `resources.micro_batch` to what fits before it begins (`model/planning/micro_batch.py`). A pipeline needs at least as many
+        micro-batches as stages. A network with statistics of the whole batch needs the share whole.
         """
         share = self.train.smallest_batch // self.resources.parallel.data_workers
         if self.network.whole_batch:

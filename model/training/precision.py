@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 
 from model.training.config import TrainConfig
+from model.training.job import JobError
+from model.training.resources import TrainResources
 
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -17,6 +19,17 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 def autocast(device_type: str, products: str) -> torch.autocast:
     """Return the context in which matrix products have this type; any other name than those of `AUTOCAST` changes nothing."""
     return torch.autocast(device_type, AUTOCAST.get(products), enabled=products in AUTOCAST)
+
+
+def use_tf32(resources: TrainResources) -> None:
+    """Let fp32 products be computed in TF32, if the resources ask for it; raise JobError if this machine's card can't."""
+    if not resources.tf32:
+        return
+    if not torch.cuda.is_available():
+        raise JobError("resources.training.tf32=true needs an NVIDIA card, and this machine has none; set tf32=false")
+    if torch.version.hip is not None or torch.cuda.get_device_capability() < (8, 0):
+        raise JobError(f"resources.training.tf32=true: {torch.cuda.get_device_name()} has no TF32; set tf32=false")
+    torch.set_float32_matmul_precision("high")
 
 
 class LossScale:

@@ -25,12 +25,16 @@ class TrainResources(BaseModel, frozen=True, extra="forbid"):
     micro_batch: int = Field(
         0,
         ge=0,
-        description="most sequences computed at once by a worker; lowered to a divisor of its share of the batch; 0: about 2,048 tokens",
+        description="most sequences computed at once by a worker; lowered to a divisor of its share of the batch; 0: as many as fit into "
+        "an accelerator's free memory, on a CPU about 2,048 tokens",
     )
     loader_threads: int = Field(
         1, ge=0, le=64, description="threads that prefetch the rows of coming steps, one step each; 0: none; threads"
     )
-    compile: bool = Field(False, description="use torch.compile: a slower start, faster steps; needs a C++ compiler")
+    compile: bool = Field(False, description="use torch.compile on blocks and loss: a slower start, faster steps; needs a C++ compiler")
+    tf32: bool = Field(
+        False, description="compute fp32 products with TF32's 10 bits of mantissa: several times as fast, on NVIDIA cards from Ampere on"
+    )
     recompute: Literal["none", "blocks"] = Field(
         "none", description="activations recomputed in the backward pass instead of stored; blocks: a third more computing, less memory"
     )

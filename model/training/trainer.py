@@ -3,7 +3,11 @@
 Guarantee: the loss of a step is the mean over all units of its global batch, whatever the micro-batches and workers. On one layout, the
 step log and final weights of a run that was killed and continued are byte-identical to an undisturbed run's. A loss that is not finite
 stops the run, with the step's number, before its weights are saved, or causes a rollback.
-Cost besides the computing: one all-reduce of a few numbers per step, and a checkpoint every so many steps.
+The host doesn't wait for the device within a step: while one step is computed the next is prepared, and the numbers of a step are read
+after the next one was begun. So a bad step is found one step late, and the line of a step is written then; before a measurement, a
+checkpoint, a sample and the end every step before is read. fp16, offloaded optimizers and pipelines wait in every step, and DeepSpeed's
+ZeRO 3 for its own reductions in every backward pass.
+Cost besides the computing: two all-reduces of a few numbers per step, and a checkpoint every so many steps.
 """
 
 from __future__ import annotations
@@ -12,15 +16,19 @@ import shutil
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, distributed
 
+from model.hardware.transfers import upload
 from model.loading.source import BatchShare, Source
 from model.objectives.protocol import Objective, term_means, unit_names
+from model.training.begun_step import BegunStep
 from model.training.checkpoint.checkpoints import Checkpoints
 from model.training.checkpoint.retained import ADAPTER, RetainedModels, read_best, save_directory, write_best
 from model.training.distributed import WorkerRank
 from model.training.engine import Engine
+from model.training.exchange import HostExchange
 from model.training.guards.faults import Faults, TrainingError
 from model.training.guards.memorization import MemorizationProbe
 from model.training.guards.validation import Validation
@@ -31,7 +39,7 @@ from model.training.policy import TrainedPolicy
 from model.training.telemetry.records import Records
 from model.training.telemetry.samples import FILE as SAMPLES
 from model.training.telemetry.samples import Samples
-from model.training.telemetry.telemetry import WaitTimer
+from model.training.telemetry.telemetry import Moment, WaitTimer
 
 
 class Interrupted(Exception):
@@ -55,27 +63,29 @@ class Trainer:
         self.records: Records | None = None
         self.samples: Samples | None = None
         self.waiting = WaitTimer()
+        self.exchange = HostExchange(worker.world_size, job.resources.parallel.meet_seconds)
         self.stop_requested = False
 
     def train(self) -> None:
         """Train to the last step and write the model directory; raise Interrupted if a stop was requested before."""
         total, step = self.job.total_steps, self._begin()
+        earlier: BegunStep | None = None
         while step < total:
             step += 1
-            line, stop = self._step(step)
-            if fault := self.faults.check(step, line):
-                step = self._roll_back(step, fault)
+            begun, stop = self._step(step)
+            back = self._finish(earlier) if earlier else None
+            earlier = begun
+            if back is None and (stop or self._is_due(step)):
+                back, earlier = self._finish(begun), None
+            if back is not None:
+                # A step that was begun after the bad one has learned from its weights, so it is dropped with them.
+                step, earlier = back, None
                 continue
-            self.validation.trained(line["loss"])
-            line |= self.faults.metrics() | self._validate(step)
-            stopped_early = self.validation.patience_exhausted
-            if self.records:
-                self.records.add(step, {**line, "stopped_early": 1.0} if stopped_early else line)
-            if self.samples:
-                self.samples.after(step)
-            if stopped_early or step == total:
+            if earlier:
+                continue
+            if self.validation.patience_exhausted or step == total:
                 break
-            if stop or step % self.job.resources.checkpoint_every_steps == 0 or self.faults.wants_checkpoint(step):
+            if stop or self._saves(step):
                 self.checkpoints.save(self.engine, step, self._guard_state())
             if stop:
                 self.checkpoints.finish(self.engine)
@@ -95,25 +105,54 @@ class Trainer:
         self._open_records(step, note)
         return step
 
-    def _step(self, step: int) -> tuple[dict[str, float], bool]:
-        """Make one optimizer update; return its line of the step log, and whether any worker was asked to stop."""
+    def _step(self, step: int) -> tuple[BegunStep, bool]:
+        """Hand one optimizer update to the device; return it, and whether any worker was asked to stop."""
         with self.waiting:
             rows = self.batches.step(step - 1, self.faults.skipped_rows(step - 1))
         # All workers must divide by the same numbers, the units of all, and act on a stop or a finished checkpoint at the same step.
         counted = [count * self.engine.counts for count in (*rows.units.values(), *rows.globals.values())]
-        shared = torch.tensor([*counted, self.stop_requested, self.checkpoints.written], dtype=torch.float64)
-        *counted, stop, written = self._sum(shared).tolist()
+        *counted, stop, written = self.exchange.sum([*counted, self.stop_requested, self.checkpoints.written])
         units = dict(zip(rows.units, counted, strict=False))
         statistics = dict(zip(rows.globals, counted[len(units) :], strict=True))
         if written == self.worker.world_size:
             self.checkpoints.make_current(self.engine)
         if any(term.weight and not units[term.unit] for term in self.objective.terms):
             raise TrainingError(f"step {step}: none of its {self.job.train.batch_at(step - 1)} rows has a target that counts in the loss")
-        everywhere = {name: torch.tensor(value, dtype=torch.float32, device=self.device) for name, value in statistics.items()}
+        everywhere = {name: upload(np.array(value, dtype=np.float32), self.device) for name, value in statistics.items()}
         update = self.engine.update([{**batch, **everywhere} for batch in rows.micro_batches], units)
-        line = term_means(self.objective, self._sum(update.sums * self.engine.counts).tolist(), units)
-        norm = {"grad_norm": update.norm} if update.applied else {}
-        return {**line, "learning_rate": update.rate, **norm, **update.metrics}, bool(stop)
+        return BegunStep.of(step, units, update, self._sum(update.sums * self.engine.counts), self.waiting.take()), bool(stop)
+
+    def _is_due(self, step: int) -> bool:
+        """Whether something is done after this step that needs its numbers or the weights that it leaves, before the next one begins."""
+        every, sampled = self.job.train.measure_every(self.job.network.context), self.job.resources.sample_every
+        return (
+            step == self.job.total_steps
+            or bool(every and step % every == 0)
+            or bool(sampled and step % sampled == 0)
+            or self.retained.wants(step, False)
+            or self._saves(step)
+            or self.batches.samples(step, self.faults.skipped_rows(step))
+        )
+
+    def _saves(self, step: int) -> bool:
+        """Whether a checkpoint is saved after this step."""
+        return step % self.job.resources.checkpoint_every_steps == 0 or self.faults.wants_checkpoint(step)
+
+    def _finish(self, begun: BegunStep) -> int | None:
+        """Wait for a step, check and record its numbers, with what is measured after it; return the step gone back to if it is bad."""
+        step, line = begun.step, begun.line(self.objective)
+        if fault := self.faults.check(step, line):
+            return self._roll_back(step, fault)
+        self.validation.trained(line["loss"])
+        line |= self.faults.metrics() | self._validate(step)
+        if self.validation.patience_exhausted:
+            line["stopped_early"] = 1.0
+        if self.records:
+            ended = Moment(self.device) if self._is_due(step) else begun.ended
+            self.records.add(step, line, ended, begun.waited)
+        if self.samples:
+            self.samples.after(step)
+        return None
 
     def _validate(self, step: int) -> dict[str, float]:
         """Measure the validation metrics where they are due, each named `val_...`, and what follows from them; empty without validation.
@@ -166,12 +205,12 @@ class Trainer:
         return self.engine.weights() | {f"{ADAPTER}{name}": tensor for name, tensor in self.engine.adapter_weights().items()}
 
     def _sum(self, numbers: Tensor) -> Tensor:
-        """The sum over workers."""
-        if self.worker.world_size > 1:
-            on_device = numbers.to(self.device)  # NCCL takes no CPU tensors
-            distributed.all_reduce(on_device)
-            return on_device.cpu()
-        return numbers
+        """The sum over workers, on the device."""
+        if self.worker.world_size == 1:
+            return numbers
+        on_device = numbers.to(self.device)  # NCCL takes no CPU tensors
+        distributed.all_reduce(on_device)
+        return on_device
 
     def _open_records(self, start: int, note: str) -> None:
         if self.records:
@@ -180,7 +219,7 @@ class Trainer:
             self.samples.close()
         self.samples = Samples(self.job, self.engine, self.batches, start=start, write=self.worker.is_first)
         if self.worker.is_first:
-            self.records = Records(self.job, start, note, self.device, self.waiting)
+            self.records = Records(self.job, start, note, self.device)
 
     def _end(self, step: int) -> None:
         """Write the model directory: the last weights, or the best."""

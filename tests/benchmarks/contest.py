@@ -128,6 +128,11 @@ class Table:
             least is None or share >= least,
         )
 
+    def absent(self, what: str, why: str) -> None:
+        """What could not be measured here counts as missed."""
+        self.missed.append(what)
+        print(f"  {what:44} not run: {why}", flush=True)
+
     def _row(self, what: str, figures: str, bound: str, met: bool, note: str = "") -> None:
         if not met:
             self.missed.append(what)

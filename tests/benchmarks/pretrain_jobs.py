@@ -107,7 +107,7 @@ def make_job(folder: Path, shards: Path, decoder: DecoderConfig, train: Pretrain
     return job.model_copy(update={"resources": job.resources.model_copy(update={"micro_batch": job.micro_batch})})
 
 
-class _Vocabulary:
+class VocabularyOnly:
     """What a shard writer asks of a tokenizer, of a vocabulary without one."""
 
     def __init__(self, size: int) -> None:
@@ -118,7 +118,7 @@ class _Vocabulary:
 
 def write_random_shards(directory: Path, vocabulary: int, context: int, rows: int) -> Path:
     """Rows of tokens drawn at random, a document each: where speed alone is asked for, any vocabulary will do."""
-    words = _Vocabulary(vocabulary)
+    words = VocabularyOnly(vocabulary)
     writer = TokenShardWriter(directory, "pretrain", context, words, rows)  # type: ignore[arg-type]
     drawn = np.random.default_rng(0).integers(7, vocabulary, (rows, context + 1)).astype(words.dtype)
     writer.add({"tokens": drawn, "document": np.zeros_like(drawn), "loss": np.ones(drawn.shape, dtype=np.bool_)})

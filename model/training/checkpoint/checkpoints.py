@@ -3,8 +3,8 @@
 Guarantee: a kill or a power cut at any moment leaves the last complete checkpoint current, because its files are flushed to disk before
 the record is renamed into place. Resuming on the same layout (workers and ZeRO stage) is bit-exact; on another one it continues with the
 same numbers, distributed anew, and the same samples.
-Cost: a copy to CPU memory within the step; a thread of each worker writes it to disk. The next checkpoint, and the end of the run, wait for
-that thread.
+Cost: a copy to CPU memory within the step, which on an accelerator the host does not wait for; a thread of each worker writes it to disk.
+The next checkpoint, and the end of the run, wait for that thread.
 Failure: a checkpoint of another job (configuration, seed, inputs) is an error. So is a disk that can't take one, raised at the next step;
 the checkpoint before it stays current.
 """

@@ -22,6 +22,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model.hardware.transfers import Snapshot
 from model.networks.directory import flush_to_disk, write_atomically
 from model.training.engine import LocalParameter
 from model.training.job import JobError
@@ -33,19 +34,23 @@ BUFFER = "buffer"
 
 
 class WorkerFile(NamedTuple):
-    """What one worker writes: tensors in CPU memory, and the dimension along which a parameter is cut into parts."""
+    """What one worker writes: tensors in CPU memory, and the dimension along which a parameter is cut into parts.
 
+    On an accelerator the copies may still be under way: `copies.wait()` before reading them.
+    """
+
+    copies: Snapshot
     tensors: dict[str, Tensor]
     cuts: dict[str, int]
     counters: dict[str, Any]
 
 
 def snapshot(engine: AnyEngine) -> WorkerFile:
-    """Copy what this worker writes, as it is now. A collective: all workers must call it.
+    """Copy what this worker writes, as it is now; the host doesn't wait for the copies. A collective: all workers must call it.
 
     Each parameter goes to the data worker with the fewest bytes so far, so that all write about equally much.
     """
-    tensors: dict[str, Tensor] = {}
+    copies, tensors = Snapshot(), dict[str, Tensor]()
     cuts: dict[str, int] = {}
     assigned = [0] * engine.data_workers
     shared = engine.deepspeed.zero_optimization_stage() == 0
@@ -60,15 +65,16 @@ def snapshot(engine: AnyEngine) -> WorkerFile:
             cuts[local.name] = local.dim
         for key, tensor in state.items():
             whole = tensor.contiguous()
-            tensors[f"{key}/{local.name}{part}"] = whole.to("cpu", copy=shared or not whole.dim())
+            tensors[f"{key}/{local.name}{part}"] = copies.copy(whole, shared=shared or not whole.dim())
     for name, buffer in engine.buffers().items():
-        tensors[f"{BUFFER}/{name}/{engine.data_rank}"] = buffer.detach().to("cpu", copy=True)
-    return WorkerFile(tensors, cuts, _read_counters(engine))
+        tensors[f"{BUFFER}/{name}/{engine.data_rank}"] = copies.copy(buffer.detach(), shared=True)
+    return WorkerFile(copies, tensors, cuts, _read_counters(engine))
 
 
 def write(folder: Path, rank: int, workers: int, content: WorkerFile) -> None:
     """Write one worker's files; rank 0 writes the counters as well."""
     path = folder / f"worker-{rank:05d}.safetensors"
+    content.copies.wait()
     save_file(content.tensors, path)
     flush_to_disk(path)
     with path.open("rb") as stream:

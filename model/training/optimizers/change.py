@@ -6,7 +6,6 @@ It works on whole tensors and on ZeRO's flat partitions; the squares are summed 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,14 +15,14 @@ from torch import Tensor, distributed
 
 
 class UpdateRatio:
-    """`ratio` belongs to the last update; None if that was not watched, or changed nothing.
+    """`ratio` belongs to the last update, fp64 on the device; None if that was not watched. It is not finite if there are no weights.
 
     `squares`: of the change and of the weights before it, on this worker's device; inside `watched` still without those of other workers.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, device: torch.device) -> None:
         """`device`: this worker's. NCCL takes no CPU tensors, and offloaded weights are CPU tensors."""
-        self.ratio: float | None = None
+        self.ratio: Tensor | None = None
         self._before: dict[Tensor, Tensor] = {}
         self._device = device
         self.squares = torch.zeros(2, dtype=torch.float64, device=device)
@@ -42,9 +41,8 @@ class UpdateRatio:
             return
         if distributed.get_world_size() > 1:
             distributed.all_reduce(self.squares)
-        change, weights = self.squares.tolist()
-        ratio = (change / weights) ** 0.5 if weights else math.nan
-        self.ratio = ratio if math.isfinite(ratio) else None
+        change, weights = self.squares.unbind()
+        self.ratio = (change / weights).sqrt()
 
     def _copy_weights(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
         if self._watching:

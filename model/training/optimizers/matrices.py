@@ -2,7 +2,8 @@
 
 In stage 0 an optimizer holds each matrix. In stages 1 to 3 it holds flat tensors: in 1 and 2 this worker's section of a group laid end to
 end, in 3 this worker's section of each matrix, laid end to end.
-Cost of `map_matrices`: each worker computes every n-th matrix of n workers; each matrix is sent twice, and n of them are in memory.
+Cost of `map_matrices`: each worker computes every n-th matrix of n workers; each matrix is sent twice, and n of them are in memory, or n
+times as many as a worker computes at once.
 """
 
 from __future__ import annotations
@@ -126,21 +127,30 @@ def partitioned_matrices(engine: DeepSpeedEngine) -> FindMatrices:
     return find
 
 
-def map_matrices(held: Sequence[Tensor], values: Sequence[Tensor], find: FindMatrices, compute: Callable[[Tensor], Tensor]) -> list[Tensor]:
-    """Return `compute` of every matrix in `values`, laid out as they are. A collective, if there is a process group.
+def map_matrices(
+    held: Sequence[Tensor],
+    values: Sequence[Tensor],
+    find: FindMatrices,
+    compute: Callable[[Sequence[Tensor]], Sequence[Tensor]],
+    *,
+    at_once: int = 1,
+) -> list[Tensor]:
+    """Return what `compute` makes of every matrix in `values`, laid out as they are. A collective, if there is a process group.
 
-    `values` are laid out as the tensors `held` by the optimizer, in which `find` finds matrices. The workers share the computing.
+    `values` are laid out as the tensors `held` by the optimizer, in which `find` finds matrices. The workers share the computing, and
+    each is given up to `at_once` matrices at a time.
     """
     workers = distributed.get_world_size() if distributed.is_initialized() else 1
     rank = distributed.get_rank() if workers > 1 else 0
     results = [torch.zeros_like(value) for value in values]
     found = [(matrix, value, result) for tensor, value, result in zip(held, values, results, strict=True) for matrix in find(tensor)]
-    for first in range(0, len(found), workers):
-        shared = found[first : first + workers]
+    for first in range(0, len(found), workers * at_once):
+        shared = found[first : first + workers * at_once]
         wholes = [matrix.gather(value) for matrix, value, _ in shared]
-        wholes = [compute(whole) if number == rank else torch.empty_like(whole) for number, whole in enumerate(wholes)]
+        own = iter(compute(wholes[rank::workers]))
+        wholes = [next(own) if number % workers == rank else torch.empty_like(whole) for number, whole in enumerate(wholes)]
         for number, (whole, (matrix, _, result)) in enumerate(zip(wholes, shared, strict=True)):
             if workers > 1:
-                distributed.broadcast(whole, group_src=number)
+                distributed.broadcast(whole, group_src=number % workers)
             matrix.put(whole, result)
     return results

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
     from model.training.job import Job
 
 
-def deepspeed_config(job: Job, plan: CutPlan) -> dict[str, Any]:
-    """Return the DeepSpeed configuration of a job whose network is cut by this plan."""
+def deepspeed_config(job: Job, plan: CutPlan, *, own_norm: bool = False) -> dict[str, Any]:
+    """Return the DeepSpeed configuration of a job whose network is cut by this plan.
+
+    `own_norm`: the engine computes the gradients' norm and clips to it itself (`model/training/clipping.py`).
+    """
     parallel = job.resources.parallel
     # Without a pipeline our engine marks where an update ends, because the batch may grow.
     accumulated = job.train.global_batch // parallel.data_workers // job.micro_batch if parallel.pipeline > 1 else 1
@@ -23,9 +26,11 @@ def deepspeed_config(job: Job, plan: CutPlan) -> dict[str, Any]:
         # DeepSpeed derives the whole batch; given it, it would miscount the workers of a model that it has not cut yet.
         "train_micro_batch_size_per_gpu": job.micro_batch,
         "gradient_accumulation_steps": accumulated,
-        # In stage 0 our engines clip, as they compute the norm in another precision or skip overflowed updates.
-        "gradient_clipping": job.train.clip if parallel.zero_stage else 0.0,
-        "zero_optimization": _zero(parallel),
+        # Our engines clip in stage 0, and wherever that can be done without waiting for the norm.
+        "gradient_clipping": job.train.clip if parallel.zero_stage and not own_norm else 0.0,
+        "zero_optimization": _zero(parallel, own_norm),
+        # It would wait for the device twice a step.
+        "timers": {"throughput": {"enabled": False}},
         "zero_allow_untested_optimizer": True,
         # torch's optimizers work on offloaded state too; DeepSpeed's own CPU optimizer compiles for minutes at its first start.
         "zero_force_ds_cpu_optimizer": False,
@@ -49,8 +54,10 @@ def _cut(plan: CutPlan) -> list[dict[str, Any]]:
     return [spec for spec in specs if spec["patterns"]]
 
 
-def _zero(parallel: ParallelConfig) -> dict[str, Any]:
+def _zero(parallel: ParallelConfig, own_norm: bool) -> dict[str, Any]:
     zero: dict[str, Any] = {"stage": parallel.zero_stage}
+    if own_norm and parallel.zero_stage in (1, 2):
+        zero["compute_grad_norm"] = False
     for key, device in (("offload_optimizer", parallel.offload_optimizer), ("offload_param", parallel.offload_weights)):
         if device != "none":
             zero[key] = {"device": device, "pin_memory": True}

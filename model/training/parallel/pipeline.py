@@ -53,7 +53,7 @@ class PipelineEngine:
         self._optimizer = build_optimizer(module, job.train)
         if job.resources.parallel.zero_stage == 0:
             self._optimizer.register_step_pre_hook(self._clip)
-        self._norm = 0.0
+        self._norm = torch.zeros((), dtype=torch.float64)
         self.deepspeed, *_ = deepspeed.initialize(
             model=module, optimizer=self._optimizer, config=deepspeed_config(job, network.cut_plan()), dist_init_required=False
         )
@@ -87,7 +87,7 @@ class PipelineEngine:
         self.updates += 1
         norm = engine.get_global_grad_norm()
         sums = self._sums(self._loss.take_metrics())
-        return Update(sums, self._norm if norm is None else float(norm), self.job.train.learning_rate * factor, {})
+        return Update(sums, self._norm if norm is None else torch.as_tensor(norm), self.job.train.learning_rate * factor, {})
 
     def scalars(self) -> dict[str, float]:
         """Return what `Engine.scalars` does; without fp16 the loss scale is 1."""
@@ -120,7 +120,7 @@ class PipelineEngine:
         if metrics:
             counted = [(units, values) for (units, _), values in zip(listed, metrics, strict=True) if units]
             sums[0] = sum(units[self._unit] for units, _ in counted)
-            sums[1:] = self._sums([values for _, values in counted])
+            sums[1:] = self._sums([values for _, values in counted]).cpu()
         return sums
 
     def local_parameters(self) -> Iterator[LocalParameter]:
@@ -161,9 +161,9 @@ class PipelineEngine:
         return weights
 
     def _sums(self, metrics: list[Tensor]) -> Tensor:
-        sums = torch.zeros(len(self.objective.terms), dtype=torch.float64)
+        sums = torch.zeros(len(self.objective.terms), dtype=torch.float64, device=self.deepspeed.device)
         for values in metrics:
-            sums += values.double().cpu()
+            sums += values
         return sums
 
     def _clip(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
@@ -175,11 +175,11 @@ class PipelineEngine:
             if parameter.grad is not None and not getattr(parameter, "ds_pipe_replicated", False):
                 squares += parameter.grad.double().square().sum()
         distributed.all_reduce(squares, group=self.deepspeed.grid.get_pipe_parallel_group())
-        self._norm = float(squares.sqrt())
-        limit = self.job.train.clip
-        if limit and self._norm + 1e-6 > limit:
+        self._norm = squares.sqrt()
+        if limit := self.job.train.clip:
+            factor = (limit / (self._norm + 1e-6)).clamp(max=1.0)
             for gradient in gradients:
-                gradient.mul_(limit / (self._norm + 1e-6))
+                gradient.mul_(factor)
 
 
 def _free_other_stages(network: Network, module: nn.Module) -> None:

@@ -35,25 +35,44 @@ class WaitTimer:
         return seconds
 
 
+class Moment:
+    """When the device was done with everything that it had been given so far; on a CPU, now."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._event = torch.cuda.Event(enable_timing=True) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+        self._time = time.perf_counter()
+        if self._event:
+            self._event.record(torch.cuda.current_stream(device))
+
+    def seconds_since(self, earlier: Moment) -> float:
+        """Return the seconds from an earlier moment to this one, which the host waits for."""
+        if self._event is None or earlier._event is None:
+            return self._time - earlier._time
+        self._event.synchronize()
+        milliseconds: float = earlier._event.elapsed_time(self._event)
+        return milliseconds / 1000
+
+
 class Telemetry:
     """Measures each step on rank 0: memory is that of its process and `device`; speed and MFU are those of all workers together."""
 
-    def __init__(self, job: Job, device: torch.device, waiting: WaitTimer) -> None:
-        self._job, self._device, self._waiting = job, device, waiting
+    def __init__(self, job: Job, device: torch.device) -> None:
+        self._job, self._device = job, device
         # With frozen weights the usual count, which includes their gradients, would be too high.
         self._has_mfu = job.train.COUNTS_OPERATIONS and not job.train.adapter.KEEPS_BASE
-        peak = peak_of(device, job.train.precision.kind, job.resources.mfu_peak) if self._has_mfu else None
+        products: str = job.train.precision.kind
+        if job.resources.tf32 and products == "fp32":
+            products = "tf32"
+        peak = peak_of(device, products, job.resources.mfu_peak) if self._has_mfu else None
         if peak:
             training_flops(job.network, job.vocab_size)  # counted now, so that it takes no time of the first step
         self._peak = peak.flops * job.resources.parallel.workers if peak else 0.0
         self.peak_source = peak.source if peak else ""
-        self._since = time.perf_counter()
+        self._since = Moment(device)
 
-    def step(self, step: int) -> dict[str, float]:
-        """Return what the step that ends now cost; `step` counts from 1."""
-        now = time.perf_counter()
-        seconds, self._since = now - self._since, now
-        job, waited = self._job, self._waiting.take()
+    def step(self, step: int, ended: Moment, waited: float) -> dict[str, float]:
+        """Return what a step cost; `step` counts from 1. `waited`: seconds that it waited for rows."""
+        seconds, self._since, job = ended.seconds_since(self._since), ended, self._job
         speed = job.train.batch_at(step - 1) * job.network.context / seconds
         timing = {"seconds": round(seconds, 4), "data_seconds": round(waited, 5), "tokens_per_second": round(speed, 1)}
         timing["memory_bytes"] = float(self._memory())

@@ -93,7 +93,7 @@ BROAD = DecoderConfig(width=512, layers=8, heads=8, kv_heads=2, feed_forward=137
 LONG = DecoderConfig(width=192, layers=6, heads=6, kv_heads=2, feed_forward=512, context=256)
 MEASURED = [
     (LONG, 4096, 16, 8, 1, 847),
-    (LONG, 4096, 32, 32, 1, 1693),
+    (LONG, 4096, 32, 32, 1, 1411),
     (BROAD.model_copy(update={"context": 256}), 4096, 2, 1, 1, 1200),
     (BROAD, 4096, 1, 1, 0, 897),
     (BROAD, 4096, 1, 1, 1, 990),

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from model.networks.decoder import Decoder
+from model.objectives.chunked import LOGITS_BYTES
 from model.objectives.next_token import NextToken
 from model.objectives.protocol import POLICY
 from model.training.job import Job, JobError
@@ -245,6 +246,15 @@ def test_the_update_norm_is_measured_at_intervals(make_job: JobMaker) -> None:
         assert "update_norm" not in engine.update(micro_batches, units).metrics
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_logits_in_chunks_learn_the_same(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch, stage: int) -> None:
+    whole, _ = losses_of(make_job(resources={"zero_stage": stage}))
+    monkeypatch.setitem(LOGITS_BYTES, "cpu", 9 * 4 * VOCABULARY)
+    chunked, engine = losses_of(make_job(resources={"zero_stage": stage}))
+    assert chunked == pytest.approx(whole, abs=1e-6) and chunked != whole
+    assert validated(make_job(resources={"zero_stage": stage}), engine) > 0
+
+
 @pytest.mark.parametrize("stage", [0, 3])
 def test_recomputed_blocks_learn_the_same(make_job: JobMaker, stage: int) -> None:
     kept, _ = losses_of(make_job(resources={"zero_stage": stage}))
@@ -262,10 +272,14 @@ def test_compiling_without_a_compiler_is_refused_with_the_way_out(monkeypatch: p
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile wants a compiler")
-def test_compiled_training_learns_the_same(make_job: JobMaker) -> None:
+def test_compiled_training_learns_the_same(make_job: JobMaker, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, _ = losses_of(make_job(resources={"zero_stage": 1}))
     compiled, _ = losses_of(make_job(resources={"zero_stage": 1, "compile": True}))
     assert compiled == pytest.approx(plain, abs=1e-4)
+    monkeypatch.setitem(LOGITS_BYTES, "cpu", 9 * 4 * VOCABULARY)
+    for stage in (0, 3):
+        in_chunks, _ = losses_of(make_job(resources={"zero_stage": stage, "compile": True}))
+        assert in_chunks == pytest.approx(plain, abs=1e-4)
 
 
 RESUMED: list[tuple[str, int, dict[str, Any]]] = [

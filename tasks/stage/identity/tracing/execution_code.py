@@ -25,6 +25,7 @@ EXECUTION: dict[str, str] = {
     "model/training/launch/launch.py:_let_others_end": "a wait before an error",
     "model/training/launch/launch.py:_sigterm_raises": "a signal becomes an error",
     "model/training/launch/launch.py:_Terminated": "that error",
+    "model/planning/": "estimates; a micro-batch chosen by memory changes rounding alone, like every value of `resources`",
     "model/hardware/peak.py": "the peak that MFU is relative to",
     "model/hardware/flops.py": "the operations that MFU counts",
     "model/hardware/resident.py": "memory of a process",

@@ -60,8 +60,8 @@ def test_a_poisoned_batch_is_skipped_and_the_run_ends_as_one_that_never_had_it(m
     resources = {"zero_stage": zero_stage, "checkpoint_every_steps": 1000}
     job = make_job("poisoned", resources, steps=10, guards=GuardsConfig(**BACK))
     positions = train_here(job, poisoned=frozenset({6 * BATCH, 7 * BATCH}))
-    # Twice bad at the seventh step, so back twice to step 4.
-    assert [position // BATCH for position in positions] == [0, 1, 2, 3, 4, 5, 6, 4, 5, 7, 4, 5, 8, 9, 10, 11]
+    # Twice bad at the seventh step, so back twice to step 4; that is found after the eighth was begun, which is dropped.
+    assert [position // BATCH for position in positions] == [0, 1, 2, 3, 4, 5, 6, 7, 4, 5, 7, 8, 4, 5, 8, 9, 10, 11]
     history = read_lines(job.output / "history.jsonl")
     assert [line["step"] for line in history] == list(range(1, 11))
     assert (history[-1]["rollbacks"], history[-1]["skipped_batches"]) == (2, 2)
