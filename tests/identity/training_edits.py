@@ -44,8 +44,8 @@ UNUSED = [
     TrainingEdit(
         "another network",
         "model/networks/encoder.py",
-        "return functional.linear(x_ND, weight_WD[: self.vocab_size])",
-        "return functional.linear(x_ND, weight_WD[: self.vocab_size]) * 2",
+        "return head_product(x_ND, weight_WD[: self.vocab_size])",
+        "return head_product(x_ND, weight_WD[: self.vocab_size]) * 2",
     ),
     TrainingEdit("a recurrent network", "model/networks/recurrent.py", "y_BTD, _ = self.gru(y_BTD)\n", "y_BTD, _ = self.gru(2 * y_BTD)\n"),
     TrainingEdit(

@@ -15,7 +15,8 @@ class GuardsConfig(BaseModel, frozen=True, extra="forbid"):
 
     A spike is a loss above median + `spike_deviations` * 1.4826 * MAD of the `spike_window` losses before it, MAD being their median
     absolute deviation: the rule of Hampel (1974, "The influence curve and its role in robust estimation"). A rollback goes back to the last
-    multiple of `rollback_every_steps`, where a checkpoint is always saved, and skips the data of the bad step.
+    multiple of `rollback_every_steps`, where a checkpoint is always saved, and skips the data of the bad step. A bad step is found while
+    the next one is computed, which is dropped with it.
     """
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {

@@ -1,7 +1,7 @@
 """The step log (`history.jsonl`): one JSON line per step, deterministic and without any time in it; timings have a file of their own.
 
-Guarantee: a line is written before the next step begins. A resumed run first truncates its logs to the checkpoint's step, so no step is
-logged twice, and its step log is byte-identical to that of an undisturbed run.
+Guarantee: a line is written before the next but one step begins, and before a checkpoint of its step is saved. A resumed run first
+truncates its logs to the checkpoint's step, so no step is logged twice, and its step log is byte-identical to that of an undisturbed run.
 """
 
 from __future__ import annotations
