@@ -5,8 +5,8 @@ step log and final weights of a run that was killed and continued are byte-ident
 stops the run, with the step's number, before its weights are saved, or causes a rollback.
 The host doesn't wait for the device within a step: while one step is computed the next is prepared, and the numbers of a step are read
 after the next one was begun. So a bad step is found one step late, and the line of a step is written then; before a measurement, a
-checkpoint, a sample and the end every step before is read. fp16, offloaded optimizers and pipelines wait in every step, and DeepSpeed's
-ZeRO 3 for its own reductions in every backward pass.
+checkpoint, a sample and the end every step before is read. fp16, offloaded optimizers, tensor parallelism and pipelines wait in every
+step, and DeepSpeed's ZeRO 3 for its own reductions in every backward pass.
 Cost besides the computing: two all-reduces of a few numbers per step, and a checkpoint every so many steps.
 """
 

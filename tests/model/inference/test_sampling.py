@@ -102,9 +102,16 @@ def test_numbers_of_neighbouring_seeds_and_places_are_independent_and_uniform() 
 @given(logits=LOGITS)
 def test_temperature_zero_and_top_one_are_both_greedy(logits: torch.Tensor) -> None:
     half = torch.tensor([0.5], dtype=torch.float64)
-    assert choose(logits[None], SamplingConfig(), half) == ([int(logits.argmax())], [0.0])
+    assert choose(logits[None], SamplingConfig(), None) == ([int(logits.argmax())], [0.0])
     (token,), _ = choose(logits[None], SamplingConfig(temperature=1.0, top_k=1), half)
     assert float(logits[token]) == float(logits.max())
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=300))
+def test_of_equally_likely_tokens_greedy_takes_the_smallest_id(values: list[int]) -> None:
+    (token,), _ = choose(torch.tensor([values], dtype=torch.float32), SamplingConfig(), None)
+    assert token == values.index(max(values))
 
 
 @pytest.mark.parametrize("broken", [[float("nan"), 1.0], [float("inf"), 1.0], [-float("inf")] * 2])

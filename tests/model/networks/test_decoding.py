@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -70,23 +72,39 @@ def test_logits_of_rows_of_any_lengths_that_join_and_leave_equal_those_of_whole_
         feed(rows, counts)
 
 
-@each
-@settings(max_examples=3, deadline=None)
-@given(
-    prompts=st.lists(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=31), min_size=1, max_size=6),
-    stops=st.frozensets(st.integers(0, VOCABULARY - 1), max_size=8),
-    rows=st.integers(1, 7),
-    config=st.builds(
-        SamplingConfig,
-        temperature=st.sampled_from([0.0, 0.5, 1.0]),
-        top_k=st.none() | st.integers(1, 70),
-        top_p=st.none() | st.floats(0.1, 1.0),
-        max_new_tokens=st.integers(1, 20),
-    ),
+Drawn = st.fixed_dictionaries(
+    {
+        "prompts": st.lists(st.lists(st.integers(0, VOCABULARY - 1), min_size=1, max_size=31), min_size=1, max_size=6),
+        "stops": st.frozensets(st.integers(0, VOCABULARY - 1), max_size=8),
+        "rows": st.integers(1, 7),
+        "config": st.builds(
+            SamplingConfig,
+            temperature=st.sampled_from([0.0, 0.5, 1.0]),
+            top_k=st.none() | st.integers(1, 70),
+            top_p=st.none() | st.floats(0.1, 1.0),
+            max_new_tokens=st.integers(1, 20),
+        ),
+    }
 )
-def test_a_text_is_the_same_alone_in_a_batch_and_by_whole_forward_passes(
-    name: str, prompts: list[list[int]], stops: frozenset[int], rows: int, config: SamplingConfig
-) -> None:
+
+
+@each
+@settings(max_examples=3)
+@given(drawn=Drawn)
+def test_a_text_is_the_same_alone_in_a_batch_and_by_whole_forward_passes(name: str, drawn: dict[str, Any]) -> None:
+    compare_texts(name, **drawn)
+
+
+@pytest.mark.slow
+@each
+@settings(max_examples=60)
+@given(drawn=Drawn)
+def test_sixty_drawn_batches_of_each_network_are_the_texts_of_whole_forward_passes(name: str, drawn: dict[str, Any]) -> None:
+    compare_texts(name, **drawn)
+
+
+def compare_texts(name: str, prompts: list[list[int]], stops: frozenset[int], rows: int, config: SamplingConfig) -> None:
+    """Write to each prompt alone, in a batch of at most `rows`, and by one whole forward pass a token; all must agree."""
     network = network_of(name)
     decoding, seeds = network.decoding(), list(range(11, 11 + len(prompts)))
     expected = []
