@@ -68,6 +68,8 @@ class Batch:
 
     def step(self) -> list[Request]:
         """Write one more token of each reply; return the requests that are finished with it."""
+        if not self.requests:
+            return []
         return self._advance([[request.tokens[-1]] for request in self.requests], [1] * len(self.requests), 0)
 
     def _advance(self, tokens: list[list[int]], counts: list[int], first: int) -> list[Request]:

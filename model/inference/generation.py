@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 from model.inference.batch import Batch, Request
 from model.inference.config import SamplingConfig
-from model.networks.base import NetworkBase
 from model.networks.decoding import DecodingNetwork
 
 
@@ -73,15 +72,7 @@ def sample_batch(
     return [Completion(request.tokens, request.log_probabilities, request.ended) for request in requests]
 
 
-def require_generation(config: NetworkBase) -> None:
-    """Raise ValueError unless a network of this config continues texts."""
-    if "generation" not in config.SUPPORTS:
-        raise ValueError(f"a network of kind={config.kind} writes no text: it can be neither asked nor talked to")
-
-
-def _request(
-    network: DecodingNetwork, prompt: Sequence[int], config: SamplingConfig, stops: frozenset[int], seed: int
-) -> Request:  # fmt: skip
+def _request(network: DecodingNetwork, prompt: Sequence[int], config: SamplingConfig, stops: frozenset[int], seed: int) -> Request:
     context = network.context
     if not 0 < len(prompt) < context:
         raise ValueError(
@@ -103,6 +94,8 @@ def _tokens(network: DecodingNetwork, request: Request) -> Generator[int, None, 
 
 def _finish(network: DecodingNetwork, requests: Iterable[Request], rows: int) -> None:
     """Write all replies, at most `rows` at once. Short prompts come first, so that those read together are nearly of one length."""
+    if rows < 1:
+        raise ValueError(f"batch={rows}: at least one text is written at once")
     waiting = sorted(requests, key=lambda request: -len(request.prompt))
     batch = Batch(network)
     while waiting or batch.requests:

@@ -61,6 +61,11 @@ def test_an_empty_prompt_and_one_that_fills_the_context_are_refused_before_any_w
         generate_batch(decoder.decoding(), [[1] * length], 4)
 
 
+def test_a_batch_of_no_rows_is_refused(decoder: Decoder) -> None:
+    with pytest.raises(ValueError, match="batch=0: at least one text"):
+        generate_batch(decoder.decoding(), [[1]], 4, batch=0)
+
+
 def test_a_seed_gives_the_same_text_again_and_another_seed_another(decoder: Decoder) -> None:
     warm = SamplingConfig(temperature=1.5, top_k=50, top_p=0.95, max_new_tokens=30)
     texts = [list(generate(decoder.decoding(), [3, 4], warm, seed=seed)) for seed in (1, 1, 2)]

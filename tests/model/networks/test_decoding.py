@@ -133,6 +133,7 @@ def test_requests_with_settings_of_their_own_share_a_batch() -> None:
     finished += batch.join(requests[2:])
     while batch.requests:
         finished += batch.step()
+    assert batch.step() == []
     assert sorted(map(id, finished)) == sorted(map(id, requests))
     for request in requests:
         assert request.tokens == list(
