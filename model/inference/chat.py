@@ -38,12 +38,11 @@ class ChatModel:
 
         Raise ValueError, before its weights are read, for a network that writes no text.
         """
-        from model.inference.generation import require_generation
         from model.inference.open_model import open_model
         from model.networks.directory import read_config
         from model.networks.tokenizer_binding import require_tokenizer
 
-        require_generation(read_config(directory)[0])
+        read_config(directory)[0].require_generation()
         chat_format = ChatFormat(tokenizer or directory)
         require_tokenizer(directory, chat_format.digest)
         return cls(open_model(directory).decoding(), chat_format, system)

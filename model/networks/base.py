@@ -97,6 +97,11 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
         if layout.pipeline > 1 and self.inputs:
             yield f"{layout.shape}inputs with {pipeline}: stages are sent tokens alone; use pipeline=1, or no other inputs"
 
+    def require_generation(self) -> None:
+        """Raise ValueError unless a network of this config continues texts."""
+        if "generation" not in self.SUPPORTS:
+            raise ValueError(f"a network of kind={self.kind} writes no text: it can be neither asked nor talked to")
+
     def hub_refusal(self) -> str:
         """Return why no class of transformers computes this network, naming each setting; empty: one does, with the same logits."""
         return f"none computes kind={self.kind}"

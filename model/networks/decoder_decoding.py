@@ -9,11 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.inputs.protocol import embed_inputs, inputs_of
 from model.layers.decoding.block import DecodingBlock
 from model.layers.decoding.norms import whole_norm
 from model.layers.decoding.plan import decoding_plan
-from model.layers.decoding.projection import Projection
 from model.layers.decoding.rotation import Rotation
 from model.layers.decoding.state import SlotState, Window
 from model.layers.soft_cap import soft_cap
@@ -24,18 +22,12 @@ if TYPE_CHECKING:
 
 
 class DecodingDecoder(DecodingNetwork):
-    """See `DecodingNetwork`. Inputs that follow from the tokens become one table of a vector for each token."""
+    """See `DecodingNetwork`."""
 
     @torch.no_grad()
     def __init__(self, decoder: Decoder) -> None:
-        super().__init__(decoder)
         self.shape, trunk = decoder.config, decoder.model
-        (head_VD,) = decoder.read_weights()
-        self.head = Projection(head_VD.detach().float(), None)
-        if len(list(inputs_of(trunk))) == 1:
-            self.table_VD = trunk.embed_tokens.weight.detach().float()
-        else:
-            self.table_VD = embed_inputs(trunk, {"tokens": torch.arange(self.vocab_size, device=self.device)[None]})[0].float()
+        super().__init__(decoder, trunk)
         self.positions, self.bias = trunk.embed_positions, trunk.position_bias
         rotary = self.shape.rotary_width > 0
         self.rotation = Rotation(self.shape, self.shape.rotary_width, self.device) if rotary else None

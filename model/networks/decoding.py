@@ -7,7 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+from model.inputs.protocol import embed_inputs, inputs_of
+from model.inputs.tokens import TokenEmbedding
+from model.layers.decoding.projection import Projection
 
 if TYPE_CHECKING:
     from model.networks.network import Network
@@ -31,11 +35,18 @@ class DecodingNetwork(ABC):
     Costs a second copy of the matrices while it lives. Logits equal the network's own to rounding.
     """
 
-    def __init__(self, network: Network) -> None:
-        """Note what is asked of the network: its config, the size of its vocabulary, its parameters (count) and where it computes."""
+    @torch.no_grad()
+    def __init__(self, network: Network, owner: nn.Module) -> None:
+        """Note what is asked of the network: its config, the size of its vocabulary, its parameters (count) and where it computes.
+
+        owner: the module that has the inputs.
+        """
         self.config, self.vocab_size, self.context = network.config, network.vocab_size, network.config.context
         self.parameters = sum(parameter.numel() for parameter in network.parameters())
         self.device = next(network.parameters()).device
+        (head_VD,) = network.read_weights()
+        self.head = Projection(head_VD.detach().float(), None)
+        self.table_VD = self._table(owner)
 
     @abstractmethod
     def new_state(self) -> DecodingState:
@@ -47,6 +58,13 @@ class DecodingNetwork(ABC):
 
         tokens_NT: int64 on `device`. counts: how many of the T tokens each row has, 1 or more; what follows them is padding, any token.
         """
+
+    def _table(self, owner: nn.Module) -> Tensor:
+        """Return the vector of each token: inputs that follow from the tokens become one table."""
+        only, *others = inputs_of(owner)
+        if isinstance(only, TokenEmbedding) and not others:
+            return only.weight.detach().float()
+        return embed_inputs(owner, {"tokens": torch.arange(self.vocab_size, device=self.device)[None]})[0].float()
 
     def last(self, x_MD: Tensor, counts: Sequence[int], time: int) -> Tensor:
         """Return x_ND of the last token of each row."""

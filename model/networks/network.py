@@ -57,7 +57,8 @@ class Network(nn.Module):
 
     def decoding(self) -> DecodingNetwork:
         """Return the network as it writes, with the weights of now. Raise ValueError for one that writes no text."""
-        raise ValueError(f"a network of kind={self.config.kind} writes no text: it can be neither asked nor talked to")
+        self.config.require_generation()
+        raise NotImplementedError(f"{type(self).__name__} has no form that writes")
 
     def roles(self) -> dict[str, Role]:
         """Return the role of each parameter by its name: by default from the modules that own them."""

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.inputs.protocol import embed_inputs, inputs_of
 from model.layers.decoding.norms import split_norm, whole_norm
-from model.layers.decoding.projection import Projection
 from model.networks.decoding import DecodingNetwork, DecodingState
 
 if TYPE_CHECKING:
@@ -65,13 +63,7 @@ class DecodingRecurrent(DecodingNetwork):
 
     @torch.no_grad()
     def __init__(self, network: Recurrent) -> None:
-        super().__init__(network)
-        (head_VD,) = network.read_weights()
-        self.head = Projection(head_VD.detach().float(), None)
-        if len(list(inputs_of(network))) == 1:
-            self.table_VD = network.embed_tokens.weight.detach().float()
-        else:
-            self.table_VD = embed_inputs(network, {"tokens": torch.arange(self.vocab_size, device=self.device)[None]})[0].float()
+        super().__init__(network, network)
         self.layers = [_Layer(block) for block in network.layers]  # type: ignore[arg-type]
         self.norm = whole_norm(network.norm)
 

@@ -36,26 +36,26 @@ def chunk_rows(device_type: str, vocab_size: int) -> int:
 
 def summed(network: Network, x_ND: Tensor, targets_N: Tensor, sums: Sums) -> Tensor:
     """Return the `sums` over all targets of what the head reads of x_ND, fp32 [sums]; only the first can be differentiated."""
-    sums = compiled(sums) if network.compiled else sums
-    rows = chunk_rows(x_ND.device.type, network.vocab_size)
-    if len(x_ND) <= rows:
-        return sums(network.read(x_ND), targets_N)
-    if not torch.is_grad_enabled():
-        return torch.stack([sums(network.read(x), targets) for x, targets in _chunks(x_ND, targets_N, rows)]).sum(dim=0)
-    total: Tensor = _differentiated(_Summed, network, sums, rows, targets_N, x_ND)
-    return total
+    return _read(network, x_ND, targets_N, sums, _added, _Summed)
 
 
 def of_each(network: Network, x_ND: Tensor, targets_N: Tensor, each: Each) -> Tensor:
     """Return `each` of all targets, from what the head reads of x_ND; [N]."""
-    each = compiled(each) if network.compiled else each
+    return _read(network, x_ND, targets_N, each, torch.cat, _OfEach)
+
+
+def _read(
+    network: Network, x_ND: Tensor, targets_N: Tensor, of: Sums, joined: Callable[[list[Tensor]], Tensor], differentiated: Any
+) -> Tensor:
+    """Return what `of` makes of the logits: at once where all fit, else of one chunk after the other, `joined`."""
+    of = compiled(of) if network.compiled else of
     rows = chunk_rows(x_ND.device.type, network.vocab_size)
     if len(x_ND) <= rows:
-        return each(network.read(x_ND), targets_N)
+        return of(network.read(x_ND), targets_N)
     if not torch.is_grad_enabled():
-        return torch.cat([each(network.read(x), targets) for x, targets in _chunks(x_ND, targets_N, rows)])
-    numbers_N: Tensor = _differentiated(_OfEach, network, each, rows, targets_N, x_ND)
-    return numbers_N
+        return joined([of(network.read(x), targets) for x, targets in _chunks(x_ND, targets_N, rows)])
+    found: Tensor = differentiated.apply(network, of, rows, targets_N, x_ND, *network.read_weights())
+    return found
 
 
 @lru_cache(maxsize=32)
@@ -64,9 +64,8 @@ def compiled(of: Sums) -> Sums:
     return torch.compile(of)
 
 
-def _differentiated(function: Any, network: Network, of: Sums, rows: int, targets_N: Tensor, x_ND: Tensor) -> Tensor:
-    found: Tensor = function.apply(network, of, rows, targets_N, x_ND, *network.read_weights())
-    return found
+def _added(parts: list[Tensor]) -> Tensor:
+    return torch.stack(parts).sum(dim=0)
 
 
 def _chunks(x_ND: Tensor, targets_N: Tensor, rows: int) -> list[tuple[Tensor, Tensor]]:
@@ -108,7 +107,7 @@ class _Summed(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, network: Network, sums: Sums, rows: int, targets_N: Tensor, x_ND: Tensor, *weights: Tensor) -> Tensor:
-        gradients, total = _Gradients(x_ND, weights, ctx.needs_input_grad[4:]), []
+        gradients, total = _Gradients(x_ND, weights, ctx.needs_input_grad[4:]), list[Tensor]()
         for x, targets in _chunks(x_ND, targets_N, rows):
             with torch.enable_grad():
                 x = x.detach().requires_grad_(ctx.needs_input_grad[4])
@@ -116,7 +115,7 @@ class _Summed(torch.autograd.Function):
                 gradients.add(part[0], x)
             total.append(part.detach())
         ctx.gradients = gradients
-        return torch.stack(total).sum(dim=0)
+        return _added(total)
 
     @staticmethod
     def backward(ctx: Any, *outside: Tensor) -> Any:

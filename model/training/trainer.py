@@ -124,15 +124,19 @@ class Trainer:
 
     def _is_due(self, step: int) -> bool:
         """Whether something is done after this step that needs its numbers or the weights that it leaves, before the next one begins."""
-        every, sampled = self.job.train.measure_every(self.job.network.context), self.job.resources.sample_every
+        sampled = self.job.resources.sample_every
         return (
-            step == self.job.total_steps
-            or bool(every and step % every == 0)
+            self._measures(step)
             or bool(sampled and step % sampled == 0)
             or self.retained.wants(step, False)
             or self._saves(step)
             or self.batches.samples(step, self.faults.skipped_rows(step))
         )
+
+    def _measures(self, step: int) -> bool:
+        """Whether the validation metrics are measured after this step."""
+        every = self.job.train.measure_every(self.job.network.context)
+        return step == self.job.total_steps or bool(every and step % every == 0)
 
     def _saves(self, step: int) -> bool:
         """Whether a checkpoint is saved after this step."""
@@ -159,8 +163,9 @@ class Trainer:
 
         Saves the best weights if `select=best`, and the weights that the resources ask to retain.
         """
-        every, metrics, best = self.job.train.measure_every(self.job.network.context), {}, False
-        if step == self.job.total_steps or (every and step % every == 0):
+        metrics: dict[str, float] = {}
+        best = False
+        if self._measures(step):
             names = unit_names(self.objective)
             values = self._sum(self.engine.measure(self.batches.validation()) * self.engine.counts).tolist()
             means = term_means(self.objective, values[len(names) :], dict(zip(names, values, strict=False)))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
@@ -18,6 +17,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from model.networks.base import NetworkBase
+from tasks.stage.system.atomic_files import write_atomically
 
 MODEL = Path(__file__).resolve().parents[2] / "model"
 COUNTED = ("networks", "layers", "inputs", "hardware/flops.py")
@@ -53,9 +53,7 @@ def _counted(name: str, network: NetworkBase, vocab_size: int, count: Callable[[
     value = count()
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        written = file.with_name(f"{file.name}.{uuid.uuid4().hex}")
-        written.write_text(repr(value), encoding="ascii")
-        written.replace(file)
+        write_atomically(file, repr(value).encode())
     return value
 
 

@@ -87,7 +87,7 @@ def trained_operations(execution: Execution) -> float | None:
     if rollouts := getattr(train, "rollouts", None):
         rows += SAMPLED * FORWARD * learned * rollouts.max_new_tokens / rollouts.inner_epochs / context
     micro_batches = rows * context / MICRO_BATCH_TOKENS + steps
-    return rows * context * operations(network, vocabulary_of(execution)) + micro_batches * network.layers * BLOCK_OVERHEAD
+    return rows * context * counts.training_operations(network, vocabulary_of(execution)) + micro_batches * network.layers * BLOCK_OVERHEAD
 
 
 def paired_operations(execution: Execution) -> float | None:
@@ -104,7 +104,9 @@ def paired_operations(execution: Execution) -> float | None:
     if network is None:
         return None
     tokens = config.questions * (ANSWERS * network.context / 2 + SAMPLED * config.samples * config.max_new_tokens)
-    return tokens * (FORWARD * operations(network, vocabulary_of(execution)) + network.layers * BLOCK_OVERHEAD / MICRO_BATCH_TOKENS)
+    return tokens * (
+        FORWARD * counts.training_operations(network, vocabulary_of(execution)) + network.layers * BLOCK_OVERHEAD / MICRO_BATCH_TOKENS
+    )
 
 
 def evaluated_operations(execution: Execution) -> float | None:
@@ -131,7 +133,9 @@ def evaluated_operations(execution: Execution) -> float | None:
     if config.copying:
         tokens += SAMPLED * 2 * config.copy_prompts * config.copy_tokens
     tokens += SAMPLED * 64 * config.samples
-    return tokens * (FORWARD * operations(network, vocabulary_of(execution)) + network.layers * BLOCK_OVERHEAD / MICRO_BATCH_TOKENS)
+    return tokens * (
+        FORWARD * counts.training_operations(network, vocabulary_of(execution)) + network.layers * BLOCK_OVERHEAD / MICRO_BATCH_TOKENS
+    )
 
 
 def training_kind(execution: Execution) -> str:
@@ -168,11 +172,6 @@ def network_of(execution: Execution) -> NetworkBase | None:
 def vocabulary_of(execution: Execution) -> int:
     """Return the size of the vocabulary: as fitted, or as the recipe asks for."""
     return round(execution.nearest_metric("vocab_size") or execution.inherited("vocab_size") or 4096)
-
-
-def operations(network: NetworkBase, vocab_size: int) -> float:
-    """Return the operations of the forward and backward pass for one token."""
-    return counts.training_operations(network, vocab_size)
 
 
 def parameters(execution: Execution) -> float | None:

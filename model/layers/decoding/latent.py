@@ -28,9 +28,10 @@ class DecodingLatentAttention:
         entry = paired_order(1, self.latent, self.rotary_width) if rotary else None
         self.query: Projection | None = None
         if attention.latent_query:
-            self.first, self.query_norm = attention.q_a_proj.out_features, split_norm(attention.q_a_layernorm)[0]
+            self.first = attention.q_a_proj.out_features
+            self.query_norm, after = split_norm(attention.q_a_layernorm)
             self.project = fuse((attention.q_a_proj, attention.kv_a_proj_with_mqa), before, (None, entry))
-            self.query = fuse((attention.q_b_proj,), split_norm(attention.q_a_layernorm)[1], (queries,))
+            self.query = fuse((attention.q_b_proj,), after, (queries,))
         else:
             self.first = self.heads * inner
             self.project = fuse((attention.q_proj, attention.kv_a_proj_with_mqa), before, (queries, entry))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.layers.decoding.projection import Affine
+from model.layers.decoding.projection import NEUTRAL, Affine
 from model.layers.norms import BatchNorm, LayerNorm, RMSNorm
 
 Scale = Callable[[Tensor], Tensor]
@@ -20,7 +20,7 @@ def split_norm(norm: nn.Module) -> tuple[Scale, Affine]:
     Raise TypeError for a norm of another kind than `make_norm` builds.
     """
     if isinstance(norm, nn.Identity):
-        return _unscaled, Affine()
+        return _unscaled, NEUTRAL
     if isinstance(norm, RMSNorm):
         return _RootMeanSquare(norm.weight, norm.epsilon), Affine(norm.weight.detach().float())
     if isinstance(norm, LayerNorm):

@@ -11,9 +11,10 @@ import pytest
 import flows.pipeline  # noqa: F401  # the stages with what they say of their work
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
+from tasks.forecast.counts import training_operations
 from tasks.forecast.execution import Execution, History, Source
 from tasks.forecast.forecast import Forecast, Forecaster, Range, total
-from tasks.forecast.measures import evaluated_operations, operations, trained_operations
+from tasks.forecast.measures import evaluated_operations, trained_operations
 from tasks.forecast.rates import Load
 from tasks.stage.execution.plan import Decision
 from tasks.stage.identity.key import stable
@@ -77,7 +78,7 @@ def test_a_larger_network_is_expected_to_take_as_much_longer_as_it_has_operation
     trained_before(store)
     wide = ("model.width=128", "model.feed_forward=384")
     config = recipe(*wide)
-    more = operations(config.model, 4096) / operations(recipe().model, 4096)
+    more = training_operations(config.model, 4096) / training_operations(recipe().model, 4096)
     assert more > 3
     longer = likely(pretraining(store, *wide)) / likely(pretraining(store))
     # A small network spends most of its time between operations, so the ratio is below that of the operations.
