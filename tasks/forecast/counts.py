@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
@@ -48,8 +49,9 @@ def parameters(network: NetworkBase, vocab_size: int) -> float:
 def _counted(name: str, network: NetworkBase, vocab_size: int, count: Callable[[], float]) -> float:
     asked = json.dumps([name, network.model_dump(mode="json"), vocab_size, _source_digest()], sort_keys=True)
     file = user_cache_path("folio", appauthor=False) / "counts" / hashlib.sha256(asked.encode()).hexdigest()
-    with suppress(OSError, ValueError):  # not there, or cut short
-        return float(file.read_text(encoding="ascii"))
+    with suppress(OSError, ValueError):  # not there, or damaged
+        if 0 < (known := float(file.read_text(encoding="ascii"))) < math.inf:
+            return known
     value = count()
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -50,8 +50,9 @@ def test_another_shape_vocabulary_question_or_source_is_counted_anew(folder: Pat
 def test_a_damaged_count_is_made_again_and_a_folder_that_cannot_be_written_costs_time_alone(folder: Path) -> None:
     wanted = counts.parameters(SHAPE, 50)
     (file,) = folder.iterdir()
-    file.write_text("12x")
-    assert counts.parameters(SHAPE, 50) == wanted == float(file.read_text())
+    for damaged in ("12x", "", "nan", "inf", "-3"):
+        file.write_text(damaged)
+        assert counts.parameters(SHAPE, 50) == wanted == float(file.read_text())
     file.unlink()
     folder.rmdir()
     folder.write_text("a file where the folder should be")
