@@ -95,7 +95,7 @@ def _tokens(network: DecodingNetwork, request: Request) -> Generator[int, None, 
 def _finish(network: DecodingNetwork, requests: Iterable[Request], rows: int) -> None:
     """Write all replies, at most `rows` at once. Short prompts come first, so that those read together are nearly of one length."""
     if rows < 1:
-        raise ValueError(f"batch={rows}: at least one text is written at once")
+        raise ValueError(f"batch={rows}: no text could be written; give 1 or more")
     waiting = sorted(requests, key=lambda request: -len(request.prompt))
     batch = Batch(network)
     while waiting or batch.requests:

@@ -28,7 +28,7 @@ def split_norm(norm: nn.Module) -> tuple[Scale, Affine]:
     if isinstance(norm, BatchNorm):
         gain_D = norm.weight.detach().float() * (norm.running_var.float() + norm.epsilon).rsqrt()
         return _unscaled, Affine(gain_D, norm.bias.detach().float() - gain_D * norm.running_mean.float())
-    raise TypeError(f"{type(norm).__name__} is no norm that generation knows")
+    raise TypeError(f"generation does not support the norm {type(norm).__name__}")
 
 
 def whole_norm(norm: nn.Module) -> Scale:

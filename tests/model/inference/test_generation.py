@@ -62,7 +62,7 @@ def test_an_empty_prompt_and_one_that_fills_the_context_are_refused_before_any_w
 
 
 def test_a_batch_of_no_rows_is_refused(decoder: Decoder) -> None:
-    with pytest.raises(ValueError, match="batch=0: at least one text"):
+    with pytest.raises(ValueError, match="batch=0: no text could be written"):
         generate_batch(decoder.decoding(), [[1]], 4, batch=0)
 
 
