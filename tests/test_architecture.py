@@ -89,6 +89,10 @@ def test_no_two_folders_import_each_other() -> None:
     assert not [(arrow, arrows[one, other]) for (one, other), arrow in arrows.items() if (other, one) in arrows]
 
 
+def test_planning_knows_training_and_training_does_not_know_planning() -> None:
+    assert not [name for name in SOURCES if name.startswith("model/training/") if any("planning" in module for module in imported(name))]
+
+
 def test_no_folder_holds_more_files_than_a_reader_takes_in_at_a_glance() -> None:
     counts = Counter(Path(name).parent.as_posix() for name in SOURCES if Path(name).name != "__init__.py")
     assert not {folder: count for folder, count in counts.items() if count > 22}

@@ -1,30 +1,28 @@
-"""The largest micro-batch that a worker's accelerator has memory for.
+"""The memory that each micro-batch would take on an accelerator, for the workers to choose from.
 
-Few tokens at once starve a card: it waits for kernels to be launched. So as many sequences are computed at once as fit, by the estimate of
-`memory.py`. This changes rounding alone, like every choice of `resources`.
+A worker knows how much memory its card has free, but not what a micro-batch needs; the job tells it.
 """
 
 from __future__ import annotations
 
+import torch
+
 from model.planning.memory import worker_memory
 from model.training.job import Job
 
-USABLE = 0.9  # share of a device's free memory; the rest is for what is estimated too low, and for fragments
+
+def with_memory_estimates(job: Job) -> Job:
+    """Return the job with the memory of each micro-batch if its workers choose one: on accelerators, here or on other nodes."""
+    if job.resources.micro_batch or not (torch.cuda.is_available() or job.resources.parallel.nodes > 1):
+        return job
+    return job.model_copy(update={"micro_batch_bytes": micro_batch_bytes(job)})
 
 
-def with_micro_batch(job: Job, size: int) -> Job:
-    """Return the job with micro-batches of at most so many sequences."""
-    return job.model_copy(update={"resources": job.resources.model_copy(update={"micro_batch": size})})
+def micro_batch_bytes(job: Job) -> dict[int, int]:
+    """Estimate the bytes of an accelerator that a worker needs for each number of sequences it may compute at once.
 
-
-def fitting_micro_batch(job: Job, free_bytes: int) -> int:
-    """Return the most sequences that a worker can compute at once in so many bytes of its accelerator; 1 if not even one fits.
-
-    It is a divisor of the worker's share of a batch. A network that needs the share whole gets it whole.
+    Numbers of sequences are divisors of the worker's share of a batch. A network that needs the share whole gets no choice.
     """
-    share = with_micro_batch(job, job.train.smallest_batch).micro_batch
-    for size in range(share, 1, -1):
-        fitted = with_micro_batch(job, size)
-        if fitted.micro_batch == size and worker_memory(fitted, accelerator=True, framework=0).total <= USABLE * free_bytes:
-            return size
-    return 1
+    share = job.with_micro_batch(job.train.smallest_batch).micro_batch
+    sized = {size: job.with_micro_batch(size) for size in range(1, share + 1)}
+    return {size: worker_memory(fixed, accelerator=True, framework=0).total for size, fixed in sized.items() if fixed.micro_batch == size}

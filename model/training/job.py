@@ -39,6 +39,9 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     initial_model: Path | None = Field(None, description="model directory to start from; None: fresh weights")
     output: Path = Field(description="where the model directory is written at the end")
     retained: Path | None = Field(None, description="where model directories are retained that resources ask for; None: nowhere")
+    micro_batch_bytes: dict[int, int] = Field(
+        {}, description="bytes of an accelerator that a worker needs, by sequences computed at once; empty: nothing was estimated"
+    )
     checkpoints: Path = Field(description="folder that must outlive a killed run; keep it until the output is committed")
 
     @model_validator(mode="after")
@@ -75,7 +78,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
         """Sequences computed at once: the largest divisor of a worker's share up to `resources.micro_batch`, or up to 2,048 tokens.
 
         Activations of about 2,048 tokens stay in a core's cache; larger micro-batches ran slower on a CPU. A worker with an accelerator
-        sets `resources.micro_batch` to what fits before it begins (`model/planning/micro_batch.py`). A pipeline needs at least as many
+        sets `resources.micro_batch` to what fits before it begins (`micro_batch.py`). A pipeline needs at least as many
         micro-batches as stages. A network with statistics of the whole batch needs the share whole.
         """
         share = self.train.smallest_batch // self.resources.parallel.data_workers
@@ -83,6 +86,10 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             return share
         most = min(self.resources.micro_batch or 2048 // self.network.context, share // self.resources.parallel.pipeline)
         return max(size for size in range(1, share + 1) if share % size == 0 and size <= max(1, most))
+
+    def with_micro_batch(self, size: int) -> Job:
+        """Return the job with micro-batches of at most so many sequences."""
+        return self.model_copy(update={"resources": self.resources.model_copy(update={"micro_batch": size})})
 
     @property
     def model_metadata(self) -> dict[str, str]:

@@ -33,6 +33,7 @@ def train(
     format of `tokenizer`.
     """
     from model.networks.directory import read_config
+    from model.planning.micro_batch import with_memory_estimates
     from model.training.job import Job
     from model.training.launch.launch import launch
     from model.training.telemetry.progress import Progress
@@ -77,7 +78,7 @@ def train(
             work.series(rows)
             rows.clear()
 
-    metrics = report_epochs(job, work) | launch(job, on_progress=show)
+    metrics = report_epochs(job, work) | launch(with_memory_estimates(job), on_progress=show)
     work.series(rows)
     return metrics
 

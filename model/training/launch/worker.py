@@ -13,13 +13,9 @@ import sys
 import traceback
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from model.training.launch.lifeline import STOPPED, die_with_launcher, report_error
 from model.training.launch.recording import require_recording
-
-if TYPE_CHECKING:
-    from model.training.job import Job
 
 
 class JobNotVisibleError(OSError):
@@ -55,6 +51,7 @@ def main(path: Path) -> int:
     import_deepspeed()
     join(worker, job.resources.parallel.meet_seconds)
     start_heartbeat(path.parent, worker.rank)
+    from model.training.micro_batch import with_fitting_micro_batch
     from model.training.precision import use_tf32
 
     use_tf32(job.resources)
@@ -81,24 +78,6 @@ def main(path: Path) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def with_fitting_micro_batch(job: Job) -> Job:
-    """Return the job with the largest micro-batch that every worker's accelerator has memory for; as it is if it says one, or on CPUs.
-
-    A collective, to be called before anything lies on the device.
-    """
-    import torch
-    from torch import distributed
-
-    if job.resources.micro_batch or not torch.cuda.is_available():
-        return job
-    from model.planning.micro_batch import fitting_micro_batch, with_micro_batch
-
-    free, _ = torch.cuda.mem_get_info()
-    smallest = torch.tensor(fitting_micro_batch(job, free), device="cuda")
-    distributed.all_reduce(smallest, op=distributed.ReduceOp.MIN)
-    return with_micro_batch(job, int(smallest))
 
 
 if __name__ == "__main__":
