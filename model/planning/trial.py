@@ -76,8 +76,9 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     import numpy as np
     import torch
 
-    from model.planning.micro_batch import fitting_micro_batch, with_micro_batch
+    from model.planning.micro_batch import with_memory_estimates
     from model.training.distributed import WorkerRank, import_deepspeed, join
+    from model.training.micro_batch import with_fitting_micro_batch
 
     if job.resources.threads:
         torch.set_num_threads(job.resources.threads)
@@ -90,9 +91,8 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     from model.training.train_module import TrainModule
     from model.training.trainer import Trainer  # noqa: F401  # loaded for its memory, as in a worker of a real run
 
+    job = with_fitting_micro_batch(with_memory_estimates(job))
     cuda = torch.cuda.is_available()
-    if cuda and not job.resources.micro_batch:
-        job = with_micro_batch(job, fitting_micro_batch(job, torch.cuda.mem_get_info()[0]))
     device = torch.device("cuda", 0) if cuda else torch.device("cpu")
     baseline = resident_bytes()
     network, objective = job.network.build(job.vocab_size, seed=0).train().to(device), job.train.build_objective()
