@@ -19,16 +19,17 @@ class RowKind:
     """The columns that rows of a kind always have.
 
     `targets`: each column of tokens, with the flags of the tokens that count as targets. `documents`: columns that number the documents of
-    a row from 0.
+    a row from 0. `labels`: columns with one flag a row.
     """
 
     targets: Mapping[str, str] = field(default_factory=dict)
     documents: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
 
     @property
     def columns(self) -> frozenset[str]:
         """The names of all of them."""
-        return frozenset({*self.targets, *self.targets.values(), *self.documents})
+        return frozenset({*self.targets, *self.targets.values(), *self.documents, *self.labels})
 
     def of_no_file(self, sequence_length: int, token_dtype: str) -> tuple[Column, ...]:
         """Return these columns as rows of tokens have them, for a directory without rows, which has no file to describe them."""
@@ -36,7 +37,8 @@ class RowKind:
         tokens = (Column(name, np.dtype(token_dtype), shape, "tokens") for name in self.targets)
         flags = (Column(name, np.dtype(np.bool_), shape, "flags") for name in self.targets.values())
         documents = (Column(name, np.dtype(np.uint16), shape, "documents") for name in self.documents)
-        return (*tokens, *flags, *documents)
+        labels = (Column(name, np.dtype(np.bool_), (), "flags") for name in self.labels)
+        return (*tokens, *flags, *documents, *labels)
 
     def name_modalities(self, columns: tuple[Column, ...]) -> tuple[Column, ...]:
         """Return the columns with the modality of those that number documents, which their type does not tell from tokens."""
@@ -45,4 +47,5 @@ class RowKind:
 
 PACKED = RowKind(targets={"tokens": "loss"}, documents=("document",))
 PAIRS = RowKind(targets={"chosen": "chosen_loss", "rejected": "rejected_loss"})
-KINDS: dict[str, RowKind] = {"pretrain": PACKED, "sft": PACKED, "preference": PAIRS}
+LABELLED = RowKind(targets={"tokens": "loss"}, labels=("desirable",))
+KINDS: dict[str, RowKind] = {"pretrain": PACKED, "sft": PACKED, "preference": PAIRS, "labels": LABELLED}

@@ -98,6 +98,16 @@ def preference_fault(value: dict[str, Any]) -> str | None:
     return "chosen and rejected are the same" if fault is None and chosen == rejected else fault
 
 
+def label_fault(value: dict[str, Any]) -> str | None:
+    """Return why this is not a labelled answer, or None: messages that end with the user, an answer, and true or false."""
+    fault = _messages_fault(value.get("messages"))
+    if fault is None and value["messages"][-1]["role"] != "user":
+        fault = "the last message is not the user's"
+    if fault is None and not _is_text(value.get("completion")):
+        fault = "completion is no text"
+    return "label is neither true nor false" if fault is None and not isinstance(value.get("label"), bool) else fault
+
+
 def encode_conversations(encoder: TextEncoder, lines: list[tuple[int, Messages]]) -> Iterator[EncodedConversation]:
     """Yield each conversation as `<|bos|>`, then role, content and `<|end|>` for each message."""
     contents = encoder.encode(message["content"] for _, messages in lines for message in messages)

@@ -43,8 +43,8 @@ class TokenShardWriter:
         return self.filled - self.shared
 
     def add(self, columns: Columns, shared: int = 0) -> None:
-        """Add rows, each column [rows, sequence_length + 1, ...]; `shared` of their tokens were counted in earlier rows."""
-        sizes = {values.shape[1:2] for values in columns.values()}
+        """Add rows, each column [rows, sequence_length + 1, ...], labels [rows]; `shared` of their tokens were counted in earlier rows."""
+        sizes = {values.shape[1:2] for name, values in columns.items() if name not in self._rows.labels}
         if not self._rows.columns <= columns.keys() or sizes != {(self.width,)}:
             raise ValueError(f"{self.kind} rows need {sorted(self._rows.columns)} of width {self.width}, got {list(columns)} of {sizes}")
         for name, mask in self._rows.targets.items():

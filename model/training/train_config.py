@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from model.training.job import Job
 
 MEASURED_SHARE, CURVE_POINTS = 0.03, 10
-RowKind = Literal["sft", "preference", "questions"]
+RowKind = Literal["sft", "preference", "labels", "questions"]
 
 
 class TrainConfig(TrainingLength):

@@ -1,4 +1,4 @@
-"""Encode: turn conversations and preference pairs into token rows with a loss mask."""
+"""Encode: turn conversations, preference pairs and labelled answers into token rows with a loss mask."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from data.tokens.encode import encode as encode_conversations
 from tasks.lineage.hook import Holding, Inspection, LineageHook
 from tasks.stage.stage import Metrics, Workspace, stage
 
+# The files of conversations, and the folders of rows that each goes into.
+MADE = (("instructions", "sft"), ("preferences", "preference"), ("preferences", "labels"), ("labels", "labels"))
+
 
 def _inspect(inspection: Inspection) -> Holding:
     """Its rows are made from the lines that hold the document."""
     conversations = inspection.inputs_named("conversations")
     files = {part for holding in conversations for part in holding.parts}
-    folders = {"instructions": "sft", "preferences": "preference"}
-    parts = {f"{folders[stem]}/{split}" for stem in folders for split in ("train", "val") if files & {"", f"{stem}_{split}.jsonl"}}
+    parts = {f"{folder}/{split}" for stem, folder in MADE for split in ("train", "val") if files & {"", f"{stem}_{split}.jsonl"}}
     return inspection.holding(parts, certain=all(holding.certain for holding in conversations))
 
 
 @stage(hooks=(LineageHook(_inspect),))
 def encode(config: EncodeConfig, work: Workspace, conversations: Path, tokenizer: Path) -> Metrics:
-    """Instructions and preferences -> sft/ and preference/ token shards."""
+    """Instructions, preferences and labels -> sft/, preference/ and labels/ token shards."""
     return encode_conversations(conversations, tokenizer, work.output, config)

@@ -69,6 +69,29 @@ def test_both_answers_follow_the_same_prompt_and_count_alone(out: Path, encoder:
     assert reader.metadata.bytes == len("The cat.The dog, the dog.")
 
 
+def test_labelled_answers_and_both_sides_of_every_pair_count_alone_in_a_row_with_their_label(
+    tokenizer: Path, encoder: TextEncoder, tmp_path: Path
+) -> None:
+    turns = conversation("Hello", "Yes?", "Who?")["messages"]
+    for stem, part in (("instructions", "train"), ("instructions", "val"), ("preferences", "val")):
+        write_lines(tmp_path / f"{stem}_{part}.jsonl", [])
+    write_lines(tmp_path / "preferences_train.jsonl", [pair("Who?", "The cat.", "The dog."), pair("Who?", "A", prose(1, 9))])
+    labels = [{"messages": turns, "completion": text, "label": good} for text, good in (("A queen.", True), ("No.", False), ("x", 1))]
+    write_lines(tmp_path / "labels_train.jsonl", [*labels, {"messages": turns, "completion": prose(1, 9), "label": True}])
+    metrics = encode(tmp_path, tokenizer, tmp_path / "out", CONFIG)
+    reader = ShardReader(tmp_path / "out" / "labels" / "train")
+    rows = reader.rows(range(len(reader)))
+    assert [encoder.decode(tokens[loss]) for tokens, loss in zip(rows["tokens"], rows["loss"], strict=True)] == [
+        "A queen.<|end|>", "No.<|end|>", "The cat.<|end|>", "The dog.<|end|>",
+    ]  # fmt: skip
+    assert rows["desirable"].tolist() == [True, False, True, False]
+    assert (metrics["labels_train_desirable"], metrics["labels_train_quarantined"]) == (2, 1)
+    # The long pair and the long answer, once each.
+    assert metrics["removed"] == 2
+    empty = ShardReader(tmp_path / "out" / "labels" / "val").rows([])
+    assert (empty["tokens"].shape, empty["desirable"].shape) == ((0, 97), (0,))
+
+
 def test_long_and_invalid_conversations_are_counted_and_in_the_ledger(out: Path) -> None:
     metrics = json.loads((out.parent / "metrics.json").read_text())
     assert (metrics["removed"], metrics["quarantined"]) == (2, 3)
