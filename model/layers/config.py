@@ -197,8 +197,9 @@ class NormConfig(SizeConfig, frozen=True, extra="forbid"):
 class FeedForwardConfig(SizeConfig, frozen=True, extra="forbid"):
     """The feed-forward's activation and biases."""
 
-    activation: Literal["swiglu", "geglu", "relu", "gelu", "silu"] = Field(
-        "swiglu", description="of the feed-forward; swiglu and geglu gate (three matrices), the others have two; GELU is the exact one"
+    activation: Literal["swiglu", "geglu", "relu", "relu2", "gelu", "silu"] = Field(
+        "swiglu",
+        description="of the feed-forward; swiglu and geglu gate (three matrices), the others have two; relu2 is ReLU squared, GELU exact",
     )
     feed_forward_bias: bool = Field(False, description="biases on the feed-forward's projections")
 

@@ -12,10 +12,17 @@ from torch.nn import functional
 
 from model.layers.config import GATED, FeedForwardConfig
 
+
+def relu_squared(x: Tensor) -> Tensor:
+    """ReLU squared (So et al., 2021)."""
+    return functional.relu(x).square()
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "swiglu": functional.silu,
     "geglu": functional.gelu,
     "relu": functional.relu,
+    "relu2": relu_squared,
     "gelu": functional.gelu,
     "silu": functional.silu,
 }

@@ -34,8 +34,9 @@ class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
     )
     norm: Literal["rms", "layer"] = Field("rms", description="of the residual stream: RMSNorm or LayerNorm")
     norm_epsilon: float = Field(1e-5, gt=0, description="added to the mean square before its root; dimensionless")
-    activation: Literal["swiglu", "geglu", "relu", "gelu", "silu"] = Field(
-        "swiglu", description="of the feed-forward; swiglu and geglu gate (three matrices), the others have two; GELU is the exact one"
+    activation: Literal["swiglu", "geglu", "relu", "relu2", "gelu", "silu"] = Field(
+        "swiglu",
+        description="of the feed-forward; swiglu and geglu gate (three matrices), the others have two; relu2 is ReLU squared, GELU exact",
     )
     dropout: float = Field(
         0.0, ge=0, lt=1, description="share dropped in training, of embeddings, sublayers' outputs and attention's probabilities"

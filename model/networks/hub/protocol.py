@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from model.networks.decoder_config import DecoderConfig
 
 BOTH = (False, True)
-PLAIN = ("relu", "gelu", "silu")
+PLAIN = ("relu", "relu2", "gelu", "silu")
 # What a setting may be where a class says nothing of its own: a Llama without biases.
 USUAL: Mapping[str, tuple[object, ...]] = {
     "attention": ("grouped",),
