@@ -197,9 +197,10 @@ class NormConfig(SizeConfig, frozen=True, extra="forbid"):
 class FeedForwardConfig(SizeConfig, frozen=True, extra="forbid"):
     """The feed-forward's activation and biases."""
 
-    activation: Literal["swiglu", "geglu", "relu", "relu2", "gelu", "silu"] = Field(
+    activation: Literal["swiglu", "geglu", "relu", "relu2", "gelu", "gelu_tanh", "silu"] = Field(
         "swiglu",
-        description="of the feed-forward; swiglu and geglu gate (three matrices), the others have two; relu2 is ReLU squared, GELU exact",
+        description="of the feed-forward; swiglu and geglu gate (three matrices), the others have two; relu2 is ReLU squared, GELU exact, "
+        "or with gelu_tanh GPT-2's, by the hyperbolic tangent",
     )
     feed_forward_bias: bool = Field(False, description="biases on the feed-forward's projections")
 

@@ -1,11 +1,13 @@
 """The feed-forward layer, gated (Shazeer, 2020: three matrices) or not (two).
 
-SwiGLU gates with SiLU, GeGLU with GELU. GELU is the exact one (Hendrycks and Gimpel, 2016), by the error function.
+SwiGLU gates with SiLU, GeGLU with GELU. GELU is the exact one (Hendrycks and Gimpel, 2016), by the error function; `gelu_tanh` is their
+approximation, which GPT-2 was trained with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -25,6 +27,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu2": relu_squared,
     "gelu": functional.gelu,
     "silu": functional.silu,
+    "gelu_tanh": partial(functional.gelu, approximate="tanh"),
 }
 
 

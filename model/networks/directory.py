@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 CONFIG = "config.json"
 FOLIO = "folio"
 TOKENIZER_DIGEST = "tokenizer_digest"
@@ -71,6 +72,8 @@ def _read(directory: Path) -> tuple[NetworkBase, int, HubForm | None]:
         if model_type == FOLIO:
             return _own_config(fields, path), int(fields["vocab_size"]), None
         hub = BY_MODEL_TYPE[model_type]
+        if method := (fields.get("quantization_config") or {}).get("quant_method"):
+            raise ModelError(f"{path}: quantization_config says that the weights are in {method!r}; take the model in full precision")
         config = hub.decoder(fields, path)
         return config, int(fields["vocab_size"]), HubForm(hub, config)
     except KeyError as missing:
@@ -120,7 +123,9 @@ def weight_files(directory: Path) -> list[Path]:
     if path.exists():
         return [path]
     if not index.exists():
-        raise ModelError(f"{path} does not exist: {directory} has no weights")
+        pickled = sorted(file.name for pattern in PICKLES for file in Path(directory).glob(pattern))
+        why = f"{pickled[0]} there is a pickle, which can run code when it is read; convert it to safetensors" if pickled else ""
+        raise ModelError(f"{path} does not exist: {why or f'{directory} has no weights'}")
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
     except (ValueError, LookupError, AttributeError) as error:

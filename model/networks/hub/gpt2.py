@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.networks.errors import ModelError
 from model.networks.hub.biases import bias_fields, bias_settings, with_zeros, without_zeros
-from model.networks.hub.protocol import BOTH, PLAIN, HubClass, shared_heads
+from model.networks.hub.protocol import BOTH, PLAIN, PLAIN_NAMES, HubClass, shared_heads
 from model.networks.hub.renaming import block_names, renamed
 
 if TYPE_CHECKING:
@@ -53,8 +53,9 @@ class GPT2(HubClass):
         **{"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False}
     }
     ACTIVATION: ClassVar[str] = "activation_function"
-    ACTIVATIONS: ClassVar[Mapping[str, str]] = {name: name for name in PLAIN}
+    ACTIVATIONS: ClassVar[Mapping[str, str]] = PLAIN_NAMES
     DROPOUTS: ClassVar[tuple[str, ...]] = ("resid_pdrop", "embd_pdrop", "attn_pdrop")
+    BUFFERS: ClassVar[str] = r".*\.attn\.(masked_)?bias"  # causal masks
 
     def more_differences(self, config: DecoderConfig) -> Iterator[str]:
         yield from shared_heads(config)
@@ -78,7 +79,10 @@ class GPT2(HubClass):
         return {name: tensor.t() if name.endswith(TRANSPOSED) else tensor for name, tensor in renamed(filled, names).items()}
 
     def from_hub(self, tensors: Mapping[str, Tensor], config: DecoderConfig) -> dict[str, Tensor]:
-        upright = {name: tensor.t() if name.endswith(TRANSPOSED) else tensor for name, tensor in tensors.items()}
+        # Files written from the class without a head, as those of OpenAI's weights, lack the prefix.
+        prefix = "transformer."
+        whole = {name if name.startswith((prefix, "lm_head.")) else prefix + name: tensor for name, tensor in tensors.items()}
+        upright = {name: tensor.t() if name.endswith(TRANSPOSED) else tensor for name, tensor in whole.items()}
         names = _names(config)
         found = renamed(upright, {theirs: ours for ours, theirs in names.items()})
         for layer in range(config.layers):

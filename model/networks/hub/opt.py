@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.networks.hub.biases import bias_fields, bias_settings, with_zeros, without_zeros
-from model.networks.hub.protocol import BOTH, PLAIN, HubClass, require_one_of, shared_heads
+from model.networks.hub.protocol import BOTH, PLAIN, PLAIN_NAMES, HubClass, require_one_of, shared_heads
 from model.networks.hub.renaming import block_names, renamed
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Opt(HubClass):
     }
     ALWAYS: ClassVar[Mapping[str, object]] = {"do_layer_norm_before": False, "layer_norm_elementwise_affine": True}
     ACTIVATION: ClassVar[str] = "activation_function"
-    ACTIVATIONS: ClassVar[Mapping[str, str]] = {name: name for name in PLAIN}
+    ACTIVATIONS: ClassVar[Mapping[str, str]] = PLAIN_NAMES
     DROPOUTS: ClassVar[tuple[str, ...]] = ("dropout", "attention_dropout")
 
     def more_differences(self, config: DecoderConfig) -> Iterator[str]:

@@ -6,6 +6,7 @@ Cheap to import (no torch), since a recipe is checked against it at start-up.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
     from model.networks.decoder_config import DecoderConfig
 
 BOTH = (False, True)
-PLAIN = ("relu", "relu2", "gelu", "silu")
+PLAIN = ("relu", "relu2", "gelu", "gelu_tanh", "silu")
+# What classes call the activations without a gate: two names for one approximation of GELU.
+PLAIN_NAMES: Mapping[str, str] = {
+    **{name: name for name in PLAIN if name != "gelu_tanh"},
+    **{"gelu_pytorch_tanh": "gelu_tanh", "gelu_new": "gelu_tanh"},
+}
 # What a setting may be where a class says nothing of its own: a Llama without biases.
 USUAL: Mapping[str, tuple[object, ...]] = {
     "attention": ("grouped",),
@@ -53,6 +59,7 @@ class HubClass:
     ACTIVATION: ClassVar[str] = "hidden_act"
     ACTIVATIONS: ClassVar[Mapping[str, str]] = {"silu": "swiglu", "gelu": "geglu"}
     DROPOUTS: ClassVar[tuple[str, ...]] = ("resid_pdrop", "embd_pdrop", "attention_dropout")  # the first is read back
+    BUFFERS: ClassVar[str] = r".*\.rotary_emb\.inv_freq"  # names of constants that older files hold beside the weights
 
     def differences(self, config: DecoderConfig) -> tuple[str, ...]:
         """Return each setting, as key=value, that this class does not compute; empty: it computes the same logits."""
@@ -137,7 +144,8 @@ class HubForm:
 
     def from_hub(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the class's tensors as the decoder has them."""
-        return self.hub.from_hub(tensors, self.config)
+        weights = {name: tensor for name, tensor in tensors.items() if not re.fullmatch(self.hub.BUFFERS, name)}
+        return self.hub.from_hub(weights, self.config)
 
 
 def require_one_of(where: object, name: str, value: object, supported: tuple[object, ...]) -> None:

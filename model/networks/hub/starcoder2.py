@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.networks.hub.biases import bias_fields, bias_settings, with_zeros, without_zeros
 from model.networks.hub.llama import Llama
-from model.networks.hub.protocol import BOTH, PLAIN, HubClass
+from model.networks.hub.protocol import BOTH, PLAIN, PLAIN_NAMES, HubClass
 from model.networks.hub.renaming import renamed
 from model.networks.hub.rope import rope_fields, rope_settings
 from model.networks.hub.window import window_fields, window_settings
@@ -41,7 +41,7 @@ class Starcoder2(HubClass):
         **{"hidden_act": "gelu_pytorch_tanh", "initializer_range": 0.018042, "norm_epsilon": 1e-5, "use_bias": True},
         "tie_word_embeddings": True,
     }
-    ACTIVATIONS: ClassVar[Mapping[str, str]] = {name: name for name in PLAIN}
+    ACTIVATIONS: ClassVar[Mapping[str, str]] = PLAIN_NAMES
     DROPOUTS: ClassVar[tuple[str, ...]] = ("residual_dropout", "embedding_dropout", "attention_dropout")
 
     def more_fields(self, config: DecoderConfig) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def test_sinusoids_match_the_paper() -> None:
             torch.testing.assert_close(added[0, place, 2 * pair : 2 * pair + 2], expected, atol=1e-6, rtol=1e-5)
 
 
-@pytest.mark.parametrize("activation", ["swiglu", "geglu", "relu", "relu2", "gelu", "silu"])
+@pytest.mark.parametrize("activation", ["swiglu", "geglu", "relu", "relu2", "gelu", "gelu_tanh", "silu"])
 def test_the_feed_forward_matches_its_formula(activation: str) -> None:
     layer, x = FeedForward(small_config(activation=activation, feed_forward_bias=True)), normal(1, 1, 5, 32, 2)[0]
     with torch.no_grad():
@@ -68,13 +68,14 @@ def test_the_feed_forward_matches_its_formula(activation: str) -> None:
         formulas = {
             "silu": lambda x: x / (1 + torch.exp(-x)),
             "gelu": lambda x: x * (1 + torch.erf(x / math.sqrt(2))) / 2,
+            "gelu_tanh": lambda x: x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2,
             "relu": lambda x: x.clamp(min=0),
             "relu2": lambda x: x.clamp(min=0) ** 2,
         }
         bent = formulas[{"swiglu": "silu", "geglu": "gelu"}.get(activation, activation)](entered)
         inner = bent if layer.gate_proj is None else bent * up
         torch.testing.assert_close(layer(x), inner @ layer.down_proj.weight.t() + layer.down_proj.bias, atol=1e-6, rtol=1e-5)
-    assert (layer.gate_proj is None) == (activation in ("relu", "relu2", "gelu", "silu"))
+    assert (layer.gate_proj is None) == (activation in ("relu", "relu2", "gelu", "gelu_tanh", "silu"))
 
 
 PATTERNS: dict[str, dict[str, Any]] = {

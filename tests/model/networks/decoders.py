@@ -42,6 +42,7 @@ OWN: dict[str, dict[str, Any]] = {
     "gelu": {"activation": "gelu", "feed_forward_bias": True},
     "silu": {"activation": "silu"},
     "relu2": {"activation": "relu2"},
+    "gelu-tanh": {"activation": "gelu_tanh"},
     "latent": LATENT,
     "latent-query": {**LATENT, "latent_query_width": 24, "attention_bias": True},
     "latent-alibi-capped": {**LATENT, "positions": "alibi", "attention_soft_cap": 2.0},
