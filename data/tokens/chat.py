@@ -1,14 +1,14 @@
-"""Encodes conversations and preference pairs from JSON lines into ids with a loss mask.
+"""Encodes conversations from JSON lines into ids with a loss mask, by the tokenizer's chat template.
 
-Content is encoded as text, never parsed for special tokens; the mask covers the assistant's answers and the `<|end|>` that closes each,
-nothing else. An invalid line is quarantined with its reason and never stops a run; a missing file raises FileNotFoundError.
-Memory holds the conversations of one file.
+The mask covers what the assistant wrote and the token that ends it, nothing else (see `chats/template.py`). An invalid line is quarantined
+with its reason and never stops a run; a missing file raises FileNotFoundError. A conversation longer than a row is dropped, or loses its
+oldest exchanges, as asked; either is in the ledger. Memory holds the conversations of one file.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.tokens.chats.template import Chat, ChatTemplate, Message, TokenizedChat
+from data.tokens.config import TooLong
 from data.tokens.encoder import Ids, TextEncoder
-from data.tokens.special import ASSISTANT, BOS, END, ROLES
 
-Messages = Sequence[dict[str, str]]
 Mask = NDArray[np.bool_]
+TOO_LONG = "longer than a row"
 
 
 @dataclass
 class LineLedger:
-    """The lines that became no rows: removed (too long) or quarantined (not a valid conversation)."""
+    """The lines that became no rows, or shorter ones: removed or changed (too long), or quarantined (not a valid conversation)."""
 
     stage: str
     lines: list[dict[str, Any]] = field(default_factory=list)
 
     def note(self, where: str, line: int, action: str, rule: str, count: int) -> None:
-        """Record that line `line` (from 1) of `where` was removed or quarantined by `rule`; `count` in tokens."""
+        """Record what `rule` did to line `line` (from 1) of `where`; `count` in tokens."""
         entry = {"stage": self.stage, "file": where, "line": line, "action": action, "rule": rule, "tokens": count}
         self.lines.append(entry)
 
@@ -46,17 +47,12 @@ class LineLedger:
 
 @dataclass(frozen=True)
 class EncodedConversation:
-    """A conversation: its line in the file (from 1), ids from `<|bos|>` on, the mask of all answers, the index of the last role token."""
+    """A conversation: its line in the file (from 1), its ids, the mask of all answers, and that of the last one."""
 
     line: int
     ids: Ids
     answer: Mask
-    last_start: int
-
-    @property
-    def last_answer(self) -> Mask:
-        """The mask of the last message alone: the earlier turns of a preference pair are equal on both sides."""
-        return self.answer & (np.arange(len(self.ids)) > self.last_start)
+    last_answer: Mask
 
 
 def read_lines(path: Path, check: Callable[[dict[str, Any]], str | None], ledger: LineLedger) -> list[tuple[int, dict[str, Any]]]:
@@ -79,67 +75,69 @@ def read_lines(path: Path, check: Callable[[dict[str, Any]], str | None], ledger
     return valid
 
 
-def conversation_fault(value: dict[str, Any]) -> str | None:
-    """Return why this is not a valid conversation, or None: known roles, text contents, and an assistant's message last."""
-    fault = _messages_fault(value.get("messages"))
-    if fault is None and value["messages"][-1]["role"] != "assistant":
-        fault = "the last message is not the assistant's"
-    return fault
+def chat_of(line: int, value: Mapping[str, Any], answer: str | None = None) -> Chat:
+    """Return the conversation of a valid line; `answer`: what the assistant says last, for a pair or a labelled answer."""
+    said = [] if answer is None else [{"role": "assistant", "content": answer}]
+    return Chat(line, [*value["messages"], *said], value.get("tools", ()))
 
 
-def preference_fault(value: dict[str, Any]) -> str | None:
-    """Return why this is not a valid preference pair, or None: messages that end with the user, and two different answers."""
-    fault = _messages_fault(value.get("messages"))
-    if fault is None and value["messages"][-1]["role"] != "user":
-        fault = "the last message is not the user's"
-    chosen, rejected = value.get("chosen"), value.get("rejected")
-    if fault is None and not (_is_text(chosen) and _is_text(rejected)):
-        fault = "chosen or rejected is no text"
-    return "chosen and rejected are the same" if fault is None and chosen == rejected else fault
+def encode_conversations(encoder: TextEncoder, chats: Sequence[Chat]) -> Iterator[EncodedConversation]:
+    """Yield each conversation. Raise ValueError for one that the chat template refuses."""
+    for chat, found in zip(chats, ChatTemplate(encoder.directory).encode(chats), strict=True):
+        if found.fault:
+            raise ValueError(f"conversation {chat.line}: {found.fault}")
+        yield _encoded(encoder, chat, found)
 
 
-def label_fault(value: dict[str, Any]) -> str | None:
-    """Return why this is not a labelled answer, or None: messages that end with the user, an answer, and true or false."""
-    fault = _messages_fault(value.get("messages"))
-    if fault is None and value["messages"][-1]["role"] != "user":
-        fault = "the last message is not the user's"
-    if fault is None and not _is_text(value.get("completion")):
-        fault = "completion is no text"
-    return "label is neither true nor false" if fault is None and not isinstance(value.get("label"), bool) else fault
+def fitting_conversations(
+    encoder: TextEncoder, chats: Sequence[Chat], width: int, where: str, ledger: LineLedger, too_long: TooLong = "drop"
+) -> list[EncodedConversation]:
+    """Return the conversations that fit a row of `width` tokens, in order; what became of the others is in the ledger."""
+    groups = fitting_groups(encoder, [(chat,) for chat in chats], width, where, ledger, too_long)
+    return [group[0] for group in groups]
 
 
-def encode_conversations(encoder: TextEncoder, lines: list[tuple[int, Messages]]) -> Iterator[EncodedConversation]:
-    """Yield each conversation as `<|bos|>`, then role, content and `<|end|>` for each message."""
-    contents = encoder.encode(message["content"] for _, messages in lines for message in messages)
-    for number, messages in lines:
-        ids: list[Ids] = [np.array([BOS], dtype=encoder.dtype)]
-        answer: list[Mask] = [np.zeros(1, dtype=np.bool_)]
-        for message in messages:
-            role = ROLES[message["role"]]
-            content = next(contents)
-            ids += [np.array([role], encoder.dtype), content, np.array([END], encoder.dtype)]
-            answer += [np.zeros(1, np.bool_), np.full(len(content) + 1, role == ASSISTANT)]
-        last_start = sum(map(len, ids[:-3]))
-        yield EncodedConversation(number, np.concatenate(ids), np.concatenate(answer), last_start)
+def fitting_groups(
+    encoder: TextEncoder, groups: Sequence[Sequence[Chat]], width: int, where: str, ledger: LineLedger, too_long: TooLong = "drop"
+) -> list[tuple[EncodedConversation, ...]]:
+    """Do the same for conversations that belong together, such as the two sides of a pair: each group fits as a whole or not at all.
+
+    `too_long`: shorten leaves out the oldest exchanges, of all alike, until the longest fits; a group that can't be shortened is dropped.
+    """
+    template = ChatTemplate(encoder.directory)
+    encoded = template.encode(chat for group in groups for chat in group)
+    kept: list[tuple[EncodedConversation, ...]] = []
+    for group in groups:
+        line, found = group[0].line, [next(encoded) for _ in group]
+        if fault := next((one.fault for one in found if one.fault), ""):
+            ledger.note(where, line, "quarantined", fault, 0)
+            continue
+        before = longest = max(len(one.ids) for one in found)
+        shorter = _shorter_groups(group) if too_long == "shorten" else iter(())
+        while longest > width and (group := next(shorter, ())):
+            found = list(template.encode(group))
+            longest = width + 1 if any(one.fault for one in found) else max(len(one.ids) for one in found)
+        if longest > width:
+            ledger.note(where, line, "removed", TOO_LONG, before)
+            continue
+        if longest < before:
+            ledger.note(where, line, "changed", TOO_LONG, before - longest)
+        kept.append(tuple(_encoded(encoder, chat, one) for chat, one in zip(group, found, strict=True)))
+    return kept
 
 
-def _messages_fault(messages: object) -> str | None:
-    if not isinstance(messages, list) or not messages:
-        return "messages is no list of messages"
-    for message in messages:
-        if not isinstance(message, dict) or message.get("role") not in ROLES:
-            return f"a message has no role of {sorted(ROLES)}"
-        if not _is_text(message.get("content")):
-            return "a message's content is no text"
-    return None
+def _shorter_groups(group: Sequence[Chat]) -> Iterator[Sequence[Chat]]:
+    """Yield the group without its first exchange, without its first two, and so on; what stands before the first user stays."""
+    messages: Sequence[Message] = group[0].messages
+    users = [number for number, message in enumerate(messages) if message["role"] == "user"]
+    for start in users[1:]:
+        yield [chat._replace(messages=[*chat.messages[: users[0]], *chat.messages[start:]]) for chat in group]
 
 
-def _is_text(value: object) -> bool:
-    """Whether a value is a string that UTF-8 can encode: JSON may contain half a surrogate pair."""
-    if not isinstance(value, str):
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _encoded(encoder: TextEncoder, chat: Chat, found: TokenizedChat) -> EncodedConversation:
+    answer, last = np.zeros(len(found.ids), np.bool_), np.zeros(len(found.ids), np.bool_)
+    for begin, end in found.answers:
+        answer[begin:end] = True
+    for begin, end in found.answers[-1:]:
+        last[begin:end] = True
+    return EncodedConversation(chat.line, found.ids.astype(encoder.dtype), answer, last)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field, model_validator
 Kind = Literal["character", "word", "bpe", "byte_level_bpe", "wordpiece", "unigram"]
 # The tokens that every vocabulary of a kind has before anything is learned: seven special tokens, `<|unk|>`, 256 bytes.
 RESERVED: dict[Kind, int] = {"character": 8, "word": 8, "bpe": 7 + 256, "byte_level_bpe": 7 + 256, "wordpiece": 8, "unigram": 8 + 256}
+TooLong = Literal["drop", "shorten"]
 CONVERSATIONS = "conversations"  # the source name of conversation rows
 
 
@@ -144,5 +145,10 @@ class EncodeConfig(BaseModel, frozen=True, extra="forbid"):
     """How conversations and preference pairs become rows for tuning."""
 
     sequence_length: int = Field(128, ge=2, le=65_536, description="targets in a row: the model's context; tokens")
+    too_long: TooLong = Field(
+        "drop",
+        description="what becomes of a conversation longer than a row. drop: it is left out; shorten: it loses its oldest exchanges, "
+        "and is left out if its last one alone is too long. Both are counted, and listed in ledger.jsonl",
+    )
     seed: int = Field(0, ge=0, description="seed of the order in which conversations are packed; integer")
     shard_rows: int = Field(8192, ge=1, description="rows in one shard file; rows")

@@ -1,11 +1,13 @@
 """Encodes conversations, preference pairs and labelled answers into rows for tuning.
 
-The loss covers the assistant's words and the `<|end|>` that closes them, nothing else. Conversations are never cut, and share rows as
-separate documents; both answers of a pair follow the same prompt. Labelled answers stand one to a row: those of labels_*.jsonl, where it
-exists, and after them both answers of every pair, the chosen one desirable and the rejected one not. Equal inputs give equal bytes. Memory
-holds the encoded conversations. A missing file of conversations or pairs raises FileNotFoundError. Conversations longer than a row are
-dropped and invalid lines are quarantined: each has a line in ledger.jsonl and is counted. A file of which nothing is left gives a shard
-directory without rows.
+The loss covers what the assistant wrote and the token that ends it, nothing else. Conversations are never cut within an exchange, and share
+rows as separate documents; both answers of a pair follow the same prompt. Labelled answers stand one to a row: those of labels_*.jsonl,
+where it exists, and after them both answers of every pair, the chosen one desirable and the rejected one not. Equal inputs give equal
+bytes. Memory holds the encoded conversations.
+
+A missing file of conversations or pairs raises FileNotFoundError. Conversations longer than a row are dropped or shortened (`too_long`) and
+invalid lines are quarantined: each has a line in ledger.jsonl and is counted. A file of which nothing is left gives a shard directory
+without rows.
 
 Files: sft/train, sft/val, preference/train, preference/val, labels/train, labels/val (shard directories), ledger.jsonl.
 """
@@ -16,32 +18,25 @@ from pathlib import Path
 
 import numpy as np
 
-from data.tokens.chat import (
-    EncodedConversation,
-    LineLedger,
-    Messages,
-    conversation_fault,
-    encode_conversations,
-    label_fault,
-    preference_fault,
-    read_lines,
-)
+from data.conversations.schema import conversation_fault, label_fault, preference_fault
+from data.tokens.chat import EncodedConversation, LineLedger, chat_of, fitting_conversations, fitting_groups, read_lines
 from data.tokens.config import EncodeConfig
 from data.tokens.documents import shuffle_key
 from data.tokens.encoder import TextEncoder
 from data.tokens.rows import Columns, best_fit, fill_rows
 from data.tokens.token_shards import TokenShardWriter
 
-TOO_LONG = "longer than a row"
 SIDES = ("chosen", "rejected")
+# Metric -> the action in the ledger that it counts.
+ACTIONS = {"removed": "removed", "shortened": "changed", "quarantined": "quarantined"}
 
 
 def encode(conversations: Path, tokenizer: Path, output: Path, config: EncodeConfig) -> dict[str, float]:
     """Encode `instructions_{train,val}.jsonl`, `preferences_{train,val}.jsonl` and `labels_{train,val}.jsonl` of a directory.
 
-    Return metrics with the kind and split as prefix, such as sft_train_: rows, tokens, targets, bytes, padding_fraction, kept, removed (too
-    long), quarantined; of labels also desirable (the number of rows so labelled); and removed and quarantined in total, where a pair counts
-    once.
+    Return metrics with the kind and split as prefix, such as sft_train_: rows, tokens, targets, bytes, padding_fraction, kept, removed and
+    shortened (too long), quarantined; of labels also desirable (the number of rows so labelled); and removed, shortened and quarantined in
+    total, where a pair counts once.
     """
     encoder = TextEncoder(tokenizer)
     total = LineLedger("encode")
@@ -57,12 +52,10 @@ def encode(conversations: Path, tokenizer: Path, output: Path, config: EncodeCon
                 config,
                 ledger,
             )
-            counts["removed"] = float(ledger.counted("removed"))
-            counts["quarantined"] = float(ledger.counted("quarantined"))
+            counts |= {name: float(ledger.counted(action)) for name, action in ACTIONS.items()}
             metrics |= {f"{kind}_{part}_{name}": value for name, value in counts.items()}
             total.lines += ledger.lines
-    metrics["removed"] = float(total.counted("removed"))
-    metrics["quarantined"] = float(total.counted("quarantined"))
+    metrics |= {name: float(total.counted(action)) for name, action in ACTIONS.items()}
     total.write(output / "ledger.jsonl")
     return metrics
 
@@ -70,13 +63,8 @@ def encode(conversations: Path, tokenizer: Path, output: Path, config: EncodeCon
 def _write_sft(conversations: Path, part: str, writer: TokenShardWriter, config: EncodeConfig, ledger: LineLedger) -> dict[str, float]:
     """Write conversations, several to a row as separate documents, in the order of a hash of (seed, line)."""
     path = conversations / f"instructions_{part}.jsonl"
-    lines = [(number, value["messages"]) for number, value in read_lines(path, conversation_fault, ledger)]
-    kept: list[EncodedConversation] = []
-    for conversation in encode_conversations(writer.encoder, lines):
-        if len(conversation.ids) > writer.width:
-            ledger.note(path.name, conversation.line, "removed", TOO_LONG, len(conversation.ids))
-        else:
-            kept.append(conversation)
+    chats = [chat_of(number, value) for number, value in read_lines(path, conversation_fault, ledger)]
+    kept = fitting_conversations(writer.encoder, chats, writer.width, path.name, ledger, config.too_long)
     kept.sort(key=lambda conversation: shuffle_key(config.seed, "sft", conversation.line))
     plan = best_fit([len(conversation.ids) for conversation in kept], writer.width)
     for start in range(0, len(plan), config.shard_rows):
@@ -87,7 +75,7 @@ def _write_sft(conversations: Path, part: str, writer: TokenShardWriter, config:
 
 def _write_pairs(conversations: Path, part: str, writer: TokenShardWriter, config: EncodeConfig, ledger: LineLedger) -> dict[str, float]:
     """Write preference pairs, one to a row, in the order of the file; the loss covers only the two answers."""
-    kept = _read_pairs(conversations, part, writer, ledger)
+    kept = _read_pairs(conversations, part, writer, config, ledger)
     for start in range(0, len(kept), config.shard_rows):
         columns: Columns = {}
         for index, side in enumerate(SIDES):
@@ -102,15 +90,11 @@ def _write_labels(conversations: Path, part: str, writer: TokenShardWriter, conf
     path = conversations / f"labels_{part}.jsonl"
     lines = read_lines(path, label_fault, ledger) if path.is_file() else []
     wanted = {number: bool(value["label"]) for number, value in lines}
-    labelled: list[tuple[EncodedConversation, bool]] = []
-    answered: list[tuple[int, Messages]] = [(number, _answered(value["messages"], value["completion"])) for number, value in lines]
-    for conversation in encode_conversations(writer.encoder, answered):
-        if len(conversation.ids) > writer.width:
-            ledger.note(path.name, conversation.line, "removed", TOO_LONG, len(conversation.ids))
-        else:
-            labelled.append((conversation, wanted[conversation.line]))
+    chats = [chat_of(number, value, value["completion"]) for number, value in lines]
+    answers = fitting_conversations(writer.encoder, chats, writer.width, path.name, ledger, config.too_long)
+    labelled: list[tuple[EncodedConversation, bool]] = [(one, wanted[one.line]) for one in answers]
     # What is wrong with a pair is in the ledger already.
-    for pair in _read_pairs(conversations, part, writer, LineLedger("encode")):
+    for pair in _read_pairs(conversations, part, writer, config, LineLedger("encode")):
         labelled += zip(pair, (True, False), strict=True)
     for start in range(0, len(labelled), config.shard_rows):
         chunk = labelled[start : start + config.shard_rows]
@@ -121,26 +105,12 @@ def _write_labels(conversations: Path, part: str, writer: TokenShardWriter, conf
 
 
 def _read_pairs(
-    conversations: Path, part: str, writer: TokenShardWriter, ledger: LineLedger
-) -> list[tuple[EncodedConversation, EncodedConversation]]:
-    """Return both sides of every pair that fits a row, each as a whole conversation."""
+    conversations: Path, part: str, writer: TokenShardWriter, config: EncodeConfig, ledger: LineLedger
+) -> list[tuple[EncodedConversation, ...]]:
+    """Return the chosen and the rejected side of every pair of which both fit a row, each as a whole conversation."""
     path = conversations / f"preferences_{part}.jsonl"
-    lines = read_lines(path, preference_fault, ledger)
-    sides = [
-        list(encode_conversations(writer.encoder, [(n, _answered(value["messages"], value[side])) for n, value in lines])) for side in SIDES
-    ]
-    kept: list[tuple[EncodedConversation, EncodedConversation]] = []
-    for chosen, rejected in zip(*sides, strict=True):
-        longest = max(len(chosen.ids), len(rejected.ids))
-        if longest > writer.width:
-            ledger.note(path.name, chosen.line, "removed", TOO_LONG, longest)
-        else:
-            kept.append((chosen, rejected))
-    return kept
-
-
-def _answered(messages: Messages, answer: str) -> Messages:
-    return [*messages, {"role": "assistant", "content": answer}]
+    sides = [[chat_of(number, value, value[side]) for side in SIDES] for number, value in read_lines(path, preference_fault, ledger)]
+    return fitting_groups(writer.encoder, sides, writer.width, path.name, ledger, config.too_long)
 
 
 def _last_answers(conversations: list[EncodedConversation], writer: TokenShardWriter) -> Columns:

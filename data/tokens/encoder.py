@@ -68,6 +68,7 @@ class TextEncoder:
         path = Path(directory) / "tokenizer.json"
         if not path.is_file():
             raise TokenizerError(f"{path} does not exist: fit a tokenizer there first")
+        self.directory = Path(directory)
         content = path.read_bytes()
         self.digest = hashlib.sha256(content).hexdigest()
         self.tokenizer: Tokenizer = Tokenizer.from_buffer(content)

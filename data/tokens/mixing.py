@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from data.conversations.schema import conversation_fault
 from data.tokens.accounting import TokenCounts
-from data.tokens.chat import LineLedger, conversation_fault, encode_conversations, read_lines
+from data.tokens.chat import LineLedger, chat_of, fitting_conversations, read_lines
 from data.tokens.config import CONVERSATIONS, PackConfig
 from data.tokens.documents import shuffle_key
 from data.tokens.encoder import TextEncoder
@@ -60,16 +61,12 @@ def conversation_rows(encoder: TextEncoder, path: Path, text_rows: int, config: 
     No rows if the file has no conversation that fits a row; lines left out are in the ledger.
     """
     wanted = round(text_rows * config.instruction_fraction / (1 - config.instruction_fraction))
-    lines = [(number, value["messages"]) for number, value in read_lines(path, conversation_fault, ledger)]
+    chats = [chat_of(number, value) for number, value in read_lines(path, conversation_fault, ledger)]
     width = config.sequence_length + 1
-    kept: Row = []
-    too_long = 0
-    for conversation in encode_conversations(encoder, lines):
-        if len(conversation.ids) > width:
-            ledger.note(path.name, conversation.line, "removed", "longer than a row", len(conversation.ids))
-            too_long += len(conversation.ids)
-        else:
-            kept.append((conversation.ids, conversation.ids != BOS))
+    removed = LineLedger("pack")
+    kept = [(one.ids, one.ids != BOS) for one in fitting_conversations(encoder, chats, width, path.name, removed)]
+    too_long = sum(int(line["tokens"]) for line in removed.lines)
+    ledger.lines += removed.lines
     plan: list[list[int]] = []
     rounds = 0.0
     turn = 0

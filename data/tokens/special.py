@@ -1,6 +1,7 @@
 """The special tokens, their ids and the chat format.
 
-A conversation is `<|bos|>`, then each message as its role token, its content and `<|end|>`; with nothing between.
+A conversation is `<|bos|>`, then each message as its role token, its content and `<|end|>`; with nothing between. Tools, their calls and
+results, and thinking are text within messages.
 """
 
 from __future__ import annotations
@@ -8,17 +9,40 @@ from __future__ import annotations
 SPECIAL_TOKENS = ("<|pad|>", "<|bos|>", "<|eos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 UNKNOWN = "<|unk|>"  # the eighth, in tokenizers that can't encode every text
 PAD, BOS, EOS, SYSTEM, USER, ASSISTANT, END = range(7)
-ROLES = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
 
 # Jinja for Hugging Face's apply_chat_template. It is here and not in a file of its own so that a change to it is a change of code, which
-# stage keys see.
+# stage keys see. A tool's result has the user's authority, not the system's. What the assistant writes, its end token included, is marked
+# by generation blocks, which training takes its loss mask from.
 CHAT_TEMPLATE = (
     "{{ bos_token }}"
-    "{%- for message in messages -%}"
-    "{%- if message['role'] not in ['system', 'user', 'assistant'] -%}"
-    "{{ raise_exception('unknown role ' + message['role'] + ': use system, user or assistant') }}"
+    "{%- set told = messages -%}"
+    "{%- if tools -%}"
+    "{{ '<|system|>' }}"
+    "{%- if messages[0]['role'] == 'system' -%}{{ messages[0]['content'] + '\\n\\n' }}{%- set told = messages[1:] -%}{%- endif -%}"
+    "{{ 'Tools:' }}{%- for tool in tools -%}{{ '\\n' + tool | tojson }}{%- endfor -%}"
+    '{{ \'\\nCall one as <tool_call>{"name": ..., "arguments": ...}</tool_call>.<|end|>\' }}'
     "{%- endif -%}"
+    "{%- for message in told -%}"
+    "{%- if message['role'] == 'assistant' -%}"
+    "{{ '<|assistant|>' }}"
+    "{%- generation -%}"
+    "{%- if message['thinking'] -%}{{ '<think>\\n' + message['thinking'] + '\\n</think>\\n\\n' }}{%- endif -%}"
+    "{{ message['content'] or '' }}"
+    "{%- for call in message['tool_calls'] or [] -%}"
+    "{%- set asked = call['function'] or call -%}"
+    "{%- if message['content'] or not loop.first -%}{{ '\\n' }}{%- endif -%}"
+    "{{ '<tool_call>{\"name\": ' + asked['name'] | tojson + ', \"arguments\": ' }}"
+    "{{ (asked['arguments'] if asked['arguments'] is string else asked['arguments'] | tojson) + '}</tool_call>' }}"
+    "{%- endfor -%}"
+    "{{ '<|end|>' }}"
+    "{%- endgeneration -%}"
+    "{%- elif message['role'] == 'tool' -%}"
+    "{{ '<|user|><tool_response>\\n' + message['content'] + '\\n</tool_response><|end|>' }}"
+    "{%- elif message['role'] in ['system', 'user'] -%}"
     "{{ '<|' + message['role'] + '|>' + message['content'] + '<|end|>' }}"
+    "{%- else -%}"
+    "{{ raise_exception('unknown role ' + message['role'] + ': use system, user, assistant or tool') }}"
+    "{%- endif -%}"
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<|assistant|>' }}{%- endif -%}"
 )

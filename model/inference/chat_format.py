@@ -15,7 +15,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from model.inference.text_stream import TextStream
 
@@ -38,8 +38,9 @@ class ChatFormat:
     """
 
     def __init__(self, directory: Path) -> None:
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
         from tokenizers import Tokenizer
+
+        from model.inference.template_blocks import template_environment
 
         directory = Path(directory)
         config: dict[str, Any] = json.loads(_read(directory / "tokenizer_config.json"))
@@ -53,9 +54,7 @@ class ChatFormat:
         self._names: dict[str, str] = {name: str(config[name]) for name in token_names if name in config}
         self.bos_id = self._id("bos_token")
         self.stop_ids = frozenset({self._id("eos_token"), *(self._special[n] for n in STOP_NAMES if n in self._special)})
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-        environment.globals["raise_exception"] = _refuse
-        self._template = environment.from_string(_read(directory / "chat_template.jinja"))
+        self._template = template_environment().from_string(_read(directory / "chat_template.jinja"))
 
     def encode_text(self, text: str) -> list[int]:
         """Return the ids of plain text; special tokens are neither added nor recognized."""
@@ -114,9 +113,3 @@ def _read(path: Path) -> str:
         return path.read_bytes().decode()
     except FileNotFoundError:
         raise ChatFormatError(f"{path} does not exist: chat needs the tokenizer's whole directory") from None
-
-
-def _refuse(message: str) -> NoReturn:
-    from jinja2 import TemplateError
-
-    raise TemplateError(message)

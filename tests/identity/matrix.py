@@ -203,9 +203,9 @@ CODE = [
     ),
     Line(
         "a helper that several stages share",
-        code("data/tokens/special.py", 'ROLES = {"system"', 'ROLES = {**{}, "system"'),
+        code("data/conversations/schema.py", 'ROLES = ("system"', 'ROLES = (*(), "system"'),
         "pack encode",
-        "mentions `ROLES` in data/tokens/special.py, which changed",
+        "mentions `ROLES` in data/conversations/schema.py, which changed",
     ),
     Line(
         "a helper imported inside a function",

@@ -100,7 +100,7 @@ def test_long_and_invalid_conversations_are_counted_and_in_the_ledger(out: Path)
     lines = [json.loads(line) for line in (out / "ledger.jsonl").read_text().splitlines()]
     assert len(lines) == 5
     assert {line["rule"] for line in lines if line["action"] == "quarantined"} == {
-        "a message has no role of ['assistant', 'system', 'user']",
+        "a message has no role of ['assistant', 'system', 'tool', 'user']",
         "the last message is not the assistant's",
         "chosen and rejected are the same",
     }

@@ -1,0 +1,1 @@
+"""Conversations: their schema, and the public shapes that they are read from."""

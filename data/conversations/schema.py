@@ -1,0 +1,103 @@
+"""What a conversation, a preference pair and a labelled answer are, as JSON objects, and what is wrong with one that is none.
+
+A message has a `role` (system, user, assistant or tool) and a `content`. The assistant's may also have `thinking` (what it wrote before the
+answer), `tool_calls` (a list of {"type": "function", "function": {"name", "arguments"}}) and `weight` (0: a turn that is not learned).
+
+| object | fields |
+|---|---|
+| conversation | `messages`, of which the last is the assistant's; `tools`: JSON Schemas of what it may call |
+| preference pair | `messages`, of which the last is not the assistant's; two different answers, `chosen` and `rejected`; `tools` |
+| labelled answer | the same with one answer, `completion`, and its `label`: true where it is desirable |
+
+Objects of any kind may have further fields, such as `topic` and `books` (the documents whose words they hold).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+ROLES = ("system", "user", "assistant", "tool")
+
+
+def conversation_fault(value: Mapping[str, Any]) -> str | None:
+    """Return why this is no conversation to learn from, or None."""
+    fault = _messages_fault(value)
+    if fault is None and value["messages"][-1]["role"] != "assistant":
+        return "the last message is not the assistant's"
+    if fault is None and not any(message.get("weight", 1) for message in value["messages"] if message["role"] == "assistant"):
+        return "every message of the assistant has weight 0, so there is nothing to learn"
+    return fault
+
+
+def preference_fault(value: Mapping[str, Any]) -> str | None:
+    """Return why this is no preference pair, or None."""
+    fault = _prompt_fault(value)
+    chosen, rejected = value.get("chosen"), value.get("rejected")
+    if fault is None and not (_is_text(chosen) and _is_text(rejected)):
+        fault = "chosen or rejected is no text"
+    return "chosen and rejected are the same" if fault is None and chosen == rejected else fault
+
+
+def label_fault(value: Mapping[str, Any]) -> str | None:
+    """Return why this is no labelled answer, or None."""
+    fault = _prompt_fault(value)
+    if fault is None and not _is_text(value.get("completion")):
+        fault = "completion is no text"
+    return "label is neither true nor false" if fault is None and not isinstance(value.get("label"), bool) else fault
+
+
+def _prompt_fault(value: Mapping[str, Any]) -> str | None:
+    fault = _messages_fault(value)
+    return "the last message is not the user's" if fault is None and value["messages"][-1]["role"] not in ("user", "tool") else fault
+
+
+def _messages_fault(value: Mapping[str, Any]) -> str | None:
+    messages, tools = value.get("messages"), value.get("tools", [])
+    if not isinstance(messages, list) or not messages:
+        return "messages is no list of messages"
+    if not isinstance(tools, list) or not all(isinstance(tool, dict) for tool in tools):
+        return "tools is no list of JSON objects"
+    if not _is_json_text(tools):
+        return "a tool's description holds half a surrogate pair"
+    return next((fault for message in messages if (fault := _message_fault(message))), None)
+
+
+def _message_fault(message: object) -> str:
+    if not isinstance(message, dict) or message.get("role") not in ROLES:
+        return f"a message has no role of {sorted(ROLES)}"
+    if not _is_text(message.get("content")):
+        return "a message's content is no text"
+    own = sorted(message.keys() & {"thinking", "tool_calls", "weight"})
+    if own and message["role"] != "assistant":
+        return f"a message of the {message['role']} has {own[0]}, which only the assistant's have"
+    if not _is_text(message.get("thinking", "")):
+        return "a message's thinking is no text"
+    if message.get("weight", 1) not in (0, 1):
+        return f"a message has weight {message['weight']!r}, which is neither 0 nor 1"
+    calls = message.get("tool_calls", [])
+    return "" if isinstance(calls, list) and all(map(_is_call, calls)) else "tool_calls is no list of calls with a name and arguments"
+
+
+def _is_call(value: object) -> bool:
+    function = value.get("function") if isinstance(value, dict) else None
+    named = isinstance(function, dict) and isinstance(function.get("name"), str) and isinstance(function.get("arguments"), dict)
+    return named and _is_json_text(function)
+
+
+def _is_text(value: object) -> bool:
+    """Whether a value is a string that UTF-8 can encode: JSON may contain half a surrogate pair."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _is_json_text(value: object) -> bool:
+    """Whether every string in a value is text."""
+    if isinstance(value, dict):
+        return all(_is_text(name) and _is_json_text(inner) for name, inner in value.items())
+    return all(map(_is_json_text, value)) if isinstance(value, list) else not isinstance(value, str) or _is_text(value)
