@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, Field
+
+Bias = Annotated[float, Field(ge=-100, le=100, allow_inf_nan=False)]
+TokenId = Annotated[int, Field(ge=0)]
 
 
 class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
-    """How the next token is chosen: temperature, then top_k, then top_p."""
+    """How the next token is chosen: biases and penalties change logits, then come temperature, top_k, top_p and min_p."""
 
     temperature: float = Field(
         0.0, ge=0, le=100, allow_inf_nan=False, description="divides the logits; 0 takes the likeliest token (greedy)"
@@ -15,4 +20,22 @@ class SamplingConfig(BaseModel, frozen=True, extra="forbid"):
     top_p: float | None = Field(
         None, gt=0, le=1, description="draw among the fewest likeliest tokens of at least this probability; null: all"
     )
+    min_p: float | None = Field(
+        None, ge=0, le=1, description="draw among tokens at least this share as probable as the likeliest; share; null: all"
+    )
+    repetition_penalty: float = Field(
+        1.0, gt=0, le=100, allow_inf_nan=False, description="makes tokens of prompt and reply less likely above 1 (CTRL's rule); factor"
+    )
+    presence_penalty: float = Field(
+        0.0, ge=-100, le=100, allow_inf_nan=False, description="is subtracted from the logit of each token that the reply holds; nats"
+    )
+    frequency_penalty: float = Field(
+        0.0, ge=-100, le=100, allow_inf_nan=False, description="is subtracted from a token's logit each time the reply holds it; nats"
+    )
+    logit_bias: tuple[tuple[TokenId, Bias], ...] = Field((), description="what is added to the logits of these tokens; token and nats")
     max_new_tokens: int = Field(256, ge=1, description="longest reply; tokens")
+
+    @property
+    def adjusts(self) -> bool:
+        """Whether logits depend on the prompt or the reply, or on a bias."""
+        return bool(self.logit_bias) or (self.repetition_penalty, self.presence_penalty, self.frequency_penalty) != (1.0, 0.0, 0.0)

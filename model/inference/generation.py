@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Iterable, Sequence
 from typing import NamedTuple
 
-from model.inference.batch import Batch, Request
+from model.inference.batch import Batch
 from model.inference.config import SamplingConfig
+from model.inference.request import Request
 from model.networks.decoding import DecodingNetwork
 
 
@@ -34,7 +35,7 @@ def generate(
     Generation ends before a stop token, or when the context is full. Raise ValueError, at the call, for a prompt that is empty or fills
     the context.
     """
-    return _tokens(network, _request(network, prompt_ids, config, frozenset(stop_ids), seed))
+    return _tokens(network, request_for(network, prompt_ids, config, frozenset(stop_ids), seed))
 
 
 def generate_batch(
@@ -49,7 +50,7 @@ def generate_batch(
     Raise ValueError, before any work, for a prompt that is empty or fills the context.
     """
     config, stops = SamplingConfig(max_new_tokens=max_new_tokens), frozenset(stop_ids)
-    requests = [_request(network, prompt, config, stops, 0) for prompt in prompts]
+    requests = [request_for(network, prompt, config, stops, 0) for prompt in prompts]
     _finish(network, requests, batch)
     return [request.tokens[:-1] if request.ended else request.tokens for request in requests]
 
@@ -67,18 +68,22 @@ def sample_batch(
     Raise ValueError as `generate_batch` does, and for logits that are not numbers.
     """
     stops = frozenset(stop_ids)
-    requests = [_request(network, prompt, config, stops, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
+    requests = [request_for(network, prompt, config, stops, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
     _finish(network, requests, batch)
     return [Completion(request.tokens, request.log_probabilities, request.ended) for request in requests]
 
 
-def _request(network: DecodingNetwork, prompt: Sequence[int], config: SamplingConfig, stops: frozenset[int], seed: int) -> Request:
+def request_for(network: DecodingNetwork, prompt: Sequence[int], config: SamplingConfig, stops: frozenset[int], seed: int) -> Request:
+    """Return a request that the network can fulfil. Raise ValueError, saying why, if it can't."""
     context = network.context
     if not 0 < len(prompt) < context:
         raise ValueError(
             f"a prompt of {len(prompt)} tokens cannot be continued: this model's context is {context} tokens; "
             f"give between 1 and {context - 1}"
         )
+    unknown = [token for token, _ in config.logit_bias if token >= network.vocab_size]
+    if unknown:
+        raise ValueError(f"logit_bias names token {unknown[0]}, and this model has tokens 0 to {network.vocab_size - 1}")
     return Request(list(prompt), config, min(config.max_new_tokens, context - len(prompt)), stops, seed)
 
 

@@ -1,4 +1,4 @@
-"""From logits to the next token: greedy, or sampled after temperature, top-k and top-p.
+"""From logits to the next token: greedy, or sampled after temperature, top-k, top-p and min-p.
 
 The likeliest token always survives the filters. Among equal logits the smallest id ranks first, so a tie never depends on a kernel's
 order. Logits that are NaN or have no finite maximum raise ValueError, so that a broken model is not mistaken for a weak one.
@@ -27,7 +27,7 @@ def choose(logits_NV: Tensor, config: SamplingConfig, uniform_N: Tensor | None) 
     """
     if config.temperature == 0:
         highest_N, token_N = logits_NV.max(-1)
-        _refuse_broken(highest_N.tolist(), logits_NV.shape[1])
+        refuse_broken(highest_N.tolist(), logits_NV.shape[1])
         return token_N.tolist(), [0.0] * len(logits_NV)
     assert uniform_N is not None
     probability_NV = distribution(logits_NV, config)
@@ -43,14 +43,23 @@ def distribution(logits_NV: Tensor, config: SamplingConfig) -> Tensor:
     """Return the probabilities that sampling draws from, fp32 [N, V].
 
     Temperature 0 puts all probability on the likeliest token. top_k keeps exactly min(k, vocabulary) tokens; of those, top_p keeps the
-    fewest likeliest whose probabilities sum to p or more (Holtzman et al. 2020).
+    fewest likeliest whose probabilities sum to p or more (Holtzman et al. 2020); of those, min_p keeps the ones at least that share as
+    probable as the likeliest (Nguyen et al. 2024).
     """
-    _refuse_broken(logits_NV.amax(-1).tolist(), logits_NV.shape[1])
+    refuse_broken(logits_NV.amax(-1).tolist(), logits_NV.shape[1])
     logits_NV = logits_NV.detach().float()
     if config.temperature == 0:
         return torch.zeros_like(logits_NV).scatter_(1, logits_NV.argmax(-1, keepdim=True), 1.0)
     # Subtract the maximum first, so that a tiny temperature overflows to -inf, never to inf.
     scaled_NV = (logits_NV - logits_NV.amax(-1, keepdim=True)) / config.temperature
+    scaled_NV = _likeliest(logits_NV, scaled_NV, config)
+    if config.min_p:
+        scaled_NV = scaled_NV.masked_fill(scaled_NV < math.log(config.min_p), float("-inf"))
+    return scaled_NV.softmax(-1)
+
+
+def _likeliest(logits_NV: Tensor, scaled_NV: Tensor, config: SamplingConfig) -> Tensor:
+    """Return the scaled logits that top_k and top_p keep, the others -inf."""
     vocabulary = scaled_NV.shape[1]
     most = min(config.top_k or vocabulary, vocabulary)
     if config.top_p is not None:
@@ -58,11 +67,11 @@ def distribution(logits_NV: Tensor, config: SamplingConfig) -> Tensor:
     elif most < vocabulary:
         lowest_N1, kept_N1 = logits_NV.topk(most).values[:, -1:], torch.full((len(logits_NV), 1), most, device=logits_NV.device)
     else:
-        return scaled_NV.softmax(-1)
+        return scaled_NV
     above_NV, equal_NV = logits_NV > lowest_N1, logits_NV == lowest_N1
     wanted_N1 = kept_N1 - above_NV.sum(-1, keepdim=True)
     kept_NV = above_NV | (equal_NV & (equal_NV.cumsum(-1) <= wanted_N1))
-    return scaled_NV.masked_fill(~kept_NV, float("-inf")).softmax(-1)
+    return scaled_NV.masked_fill(~kept_NV, float("-inf"))
 
 
 def _nucleus(logits_NV: Tensor, scaled_NV: Tensor, most: int, p: float) -> tuple[Tensor, Tensor]:
@@ -82,7 +91,8 @@ def _nucleus(logits_NV: Tensor, scaled_NV: Tensor, most: int, p: float) -> tuple
         looked = min(8 * looked, most)
 
 
-def _refuse_broken(highest: Sequence[float], vocabulary: int) -> None:
+def refuse_broken(highest: Sequence[float], vocabulary: int) -> None:
+    """Raise ValueError unless the largest logit of each row is a number."""
     for value in highest:
         if not math.isfinite(value):
             raise ValueError(

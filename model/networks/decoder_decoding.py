@@ -40,8 +40,7 @@ class DecodingDecoder(DecodingNetwork):
         entry = (1, config.latent_width + config.rotary_width) if latent else (2 * config.kv_heads, config.head_dim)
         return SlotState(config.layers, entry, config.context, self.device)
 
-    @torch.inference_mode()
-    def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
+    def advance(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int) -> Tensor:
         assert isinstance(state, SlotState)
         window = Window(state, first, tokens_NT.shape[1])
         x_NTD = functional.embedding(tokens_NT, self.table_VD)
@@ -54,5 +53,7 @@ class DecodingDecoder(DecodingNetwork):
         for block in self.blocks:
             x_MD = block(x_MD, turn_MXR, plan, window)
         window.advance(counts)
-        x_ND = self.norm(self.last(x_MD, counts, window.time))
-        return soft_cap(self.head(x_ND), self.shape.logit_soft_cap)
+        return x_MD
+
+    def read(self, x_ND: Tensor) -> Tensor:
+        return soft_cap(self.head(self.norm(x_ND)), self.shape.logit_soft_cap)

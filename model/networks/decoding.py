@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from model.inputs.protocol import embed_inputs, inputs_of
 from model.inputs.tokens import TokenEmbedding
+from model.layers.decoding.kept import KeptRow
 from model.layers.decoding.projection import Projection
 
 if TYPE_CHECKING:
@@ -18,15 +19,31 @@ if TYPE_CHECKING:
 
 
 class DecodingState(Protocol):
-    """What is kept of the tokens before, for each row that writes: keys and values, a window of them, or a recurrent state."""
+    """What is kept of the tokens before, for each row that writes: keys and values, a window of them, or a recurrent state.
+
+    cuts: whether a row can be shortened, since what it holds of each token stands for itself.
+    """
 
     lengths: list[int]  # tokens of each row so far
+    cuts: bool
 
     def add(self, rows: int) -> None:
         """Let empty rows join, after the others."""
 
     def remove(self, row: int) -> None:
         """Let a row leave; the last row takes its place."""
+
+    def select(self, rows: Sequence[int]) -> None:
+        """Let the rows be copies of these, in this order; one may be chosen several times, or not at all."""
+
+    def cut(self, row: int, length: int) -> None:
+        """Forget what a row holds beyond `length` tokens. Only where `cuts`."""
+
+    def keep(self, row: int) -> KeptRow:
+        """Return a copy of a row."""
+
+    def restore(self, kept: KeptRow, length: int) -> None:
+        """Let a row join, after the others, that begins with the first `length` tokens of a kept one: all of them, unless `cuts`."""
 
 
 class DecodingNetwork(ABC):
@@ -53,11 +70,25 @@ class DecodingNetwork(ABC):
         """Return a state without rows."""
 
     @abstractmethod
+    def advance(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int) -> Tensor:
+        """Read new tokens as `step` does; return x_MD after each of them, padding included, as `read` takes it."""
+
+    @abstractmethod
+    def read(self, x_ND: Tensor) -> Tensor:
+        """Return logits_NV."""
+
+    @torch.inference_mode()
     def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
         """Read new tokens of the last N rows of the state, those from `first` on; return logits_NV after the last token of each.
 
         tokens_NT: int64 on `device`. counts: how many of the T tokens each row has, 1 or more; what follows them is padding, any token.
         """
+        return self.read(self.last(self.advance(tokens_NT, counts, state, first), counts, tokens_NT.shape[1]))
+
+    @torch.inference_mode()
+    def step_all(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
+        """Read new tokens as `step` does; return logits_NTV after each of them. Those after padding mean nothing."""
+        return self.read(self.advance(tokens_NT, counts, state, first)).view(*tokens_NT.shape, -1)
 
     def _table(self, owner: nn.Module) -> Tensor:
         """Return the vector of each token: inputs that follow from the tokens become one table."""

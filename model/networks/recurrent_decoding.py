@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.layers.decoding.kept import KeptRow
 from model.layers.decoding.norms import split_norm, whole_norm
 from model.networks.decoding import DecodingNetwork, DecodingState
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 class RecurrentState:
     """The last hidden vector of each layer and row."""
+
+    cuts = False
 
     def __init__(self, layers: int, width: int, device: torch.device) -> None:
         self.lengths: list[int] = []
@@ -37,6 +40,29 @@ class RecurrentState:
         del self.lengths[-1]
         self.hidden_LND[:, row] = self.hidden_LND[:, -1]
         self.hidden_LND = self.hidden_LND[:, :-1]
+
+    @torch.inference_mode()
+    def select(self, rows: Sequence[int]) -> None:
+        """Let the rows be copies of these, in this order."""
+        self.lengths = [self.lengths[row] for row in rows]
+        self.hidden_LND = self.hidden_LND[:, torch.tensor(rows, device=self.hidden_LND.device)]
+
+    def cut(self, row: int, length: int) -> None:
+        """Refuse: a hidden vector holds all tokens at once."""
+        raise ValueError(f"a recurrent state of {self.lengths[row]} tokens can't be cut to {length}: it holds all of them at once")
+
+    @torch.inference_mode()
+    def keep(self, row: int) -> KeptRow:
+        """Return a copy of a row."""
+        return KeptRow(self.lengths[row], (self.hidden_LND[:, row].clone(),))
+
+    @torch.inference_mode()
+    def restore(self, kept: KeptRow, length: int) -> None:
+        """Let a kept row join, after the others, with all of its tokens."""
+        if length != kept.length:
+            raise ValueError(f"a recurrent state of {kept.length} tokens can't be cut to {length}: it holds all of them at once")
+        self.lengths.append(length)
+        self.hidden_LND = torch.cat((self.hidden_LND, kept.tensors[0][:, None]), dim=1)
 
 
 class _Layer:
@@ -70,8 +96,7 @@ class DecodingRecurrent(DecodingNetwork):
     def new_state(self) -> RecurrentState:
         return RecurrentState(len(self.layers), self.table_VD.shape[1], self.device)
 
-    @torch.inference_mode()
-    def step(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int = 0) -> Tensor:
+    def advance(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int) -> Tensor:
         assert isinstance(state, RecurrentState)
         time = tokens_NT.shape[1]
         x_NTD = functional.embedding(tokens_NT, self.table_VD)
@@ -87,4 +112,7 @@ class DecodingRecurrent(DecodingNetwork):
             x_NTD = x_NTD + after_NTD
         for row, count in enumerate(counts, start=first):
             state.lengths[row] += count
-        return self.head(self.norm(self.last(x_NTD.flatten(0, 1), counts, time)))
+        return x_NTD.flatten(0, 1)
+
+    def read(self, x_ND: Tensor) -> Tensor:
+        return self.head(self.norm(x_ND))

@@ -12,6 +12,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from model.layers.decoding.kept import KeptRow
+
 PAGE = 64  # tokens; the least by which slots grow
 
 
@@ -20,6 +22,8 @@ class SlotState:
 
     lengths: tokens of each row so far.
     """
+
+    cuts = True
 
     def __init__(self, layers: int, entry: tuple[int, int], context: int, device: torch.device) -> None:
         self.entry, self.context = entry, context
@@ -39,6 +43,34 @@ class SlotState:
             for block in self.blocks:
                 block[row, :length] = block[last, :length]
         del self.lengths[last]
+
+    @torch.inference_mode()
+    def select(self, rows: Sequence[int]) -> None:
+        """Let the rows be copies of these, in this order; one may be chosen several times, or not at all."""
+        self.lengths = [self.lengths[row] for row in rows]
+        longest = max(self.lengths, default=0)
+        self.reserve(longest)
+        index_N = torch.tensor(rows, dtype=torch.int64, device=self.blocks[0].device)
+        for block in self.blocks:
+            block[: len(rows), :longest] = block[index_N, :longest]
+
+    def cut(self, row: int, length: int) -> None:
+        """Forget what a row holds beyond `length` tokens."""
+        self.lengths[row] = length
+
+    @torch.inference_mode()
+    def keep(self, row: int) -> KeptRow:
+        """Return a copy of a row."""
+        length = self.lengths[row]
+        return KeptRow(length, tuple(block[row, :length].clone() for block in self.blocks))
+
+    @torch.inference_mode()
+    def restore(self, kept: KeptRow, length: int) -> None:
+        """Let a row join, after the others, that begins with the first `length` tokens of a kept one."""
+        self.lengths.append(length)
+        self.reserve(length)
+        for block, entries in zip(self.blocks, kept.tensors, strict=True):
+            block[len(self.lengths) - 1, :length] = entries[:length]
 
     @torch.inference_mode()
     def reserve(self, length: int) -> None:

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from model.inference.batch import Batch, Request
+from model.inference.batch import Batch
 from model.inference.config import SamplingConfig
 from model.inference.generation import generate, generate_batch, sample_batch
+from model.inference.request import Request
 from model.inference.sampling import choose
 from model.inference.uniforms import uniforms
 from model.networks.network import Network
@@ -82,6 +83,11 @@ Drawn = st.fixed_dictionaries(
             temperature=st.sampled_from([0.0, 0.5, 1.0]),
             top_k=st.none() | st.integers(1, 70),
             top_p=st.none() | st.floats(0.1, 1.0),
+            min_p=st.none() | st.floats(0.0, 1.0),
+            repetition_penalty=st.sampled_from([1.0, 1.3]),
+            presence_penalty=st.sampled_from([0.0, 0.5]),
+            frequency_penalty=st.sampled_from([0.0, -0.25]),
+            logit_bias=st.sampled_from([(), ((3, -100.0), (5, 4.0))]),
             max_new_tokens=st.integers(1, 20),
         ),
     }
@@ -103,6 +109,18 @@ def test_sixty_drawn_batches_of_each_network_are_the_texts_of_whole_forward_pass
     compare_texts(name, **drawn)
 
 
+def penalized(logits_V: Tensor, prompt: list[int], reply: list[int], config: SamplingConfig) -> Tensor:
+    """Return logits after penalties and biases by their definitions, one token after the other."""
+    changed = logits_V.tolist()
+    for token in {*prompt, *reply}:
+        changed[token] *= config.repetition_penalty if changed[token] < 0 else 1 / config.repetition_penalty
+    for token in set(reply):
+        changed[token] -= config.presence_penalty + config.frequency_penalty * reply.count(token)
+    for token, bias in config.logit_bias:
+        changed[token] += bias
+    return torch.tensor(changed)
+
+
 def compare_texts(name: str, prompts: list[list[int]], stops: frozenset[int], rows: int, config: SamplingConfig) -> None:
     """Write to each prompt alone, in a batch of at most `rows`, and by one whole forward pass a token; all must agree."""
     network = network_of(name)
@@ -111,7 +129,8 @@ def compare_texts(name: str, prompts: list[list[int]], stops: frozenset[int], ro
     for prompt, seed in zip(prompts, seeds, strict=True):
         text = list(prompt)
         for place in range(min(config.max_new_tokens, 32 - len(prompt))):
-            (token,), _ = choose(whole_logits(network, text)[None], config, uniforms([seed], [place]))
+            logits_V = penalized(whole_logits(network, text), prompt, text[len(prompt) :], config)
+            (token,), _ = choose(logits_V[None], config, uniforms([seed], [place]))
             text.append(token)
             if token in stops:
                 break
@@ -119,8 +138,31 @@ def compare_texts(name: str, prompts: list[list[int]], stops: frozenset[int], ro
     alone = [list(generate(decoding, prompt, config, stops, seed)) for prompt, seed in zip(prompts, seeds, strict=True)]
     assert [one.tokens for one in sample_batch(decoding, prompts, seeds, config, stops, rows)] == expected
     assert alone == [text[:-1] if text[-1] in stops else text for text in expected]
-    if config.temperature == 0:
+    if config.temperature == 0 and not config.adjusts:
         assert generate_batch(decoding, prompts, config.max_new_tokens, stops, rows) == alone
+
+
+@pytest.mark.parametrize("name", ["multi-head", "sliding-alibi", "learned", "latent", "recurrent"])
+def test_a_row_that_is_kept_chosen_or_cut_goes_on_as_whole_forward_passes_do(name: str) -> None:
+    network = network_of(name)
+    decoding, (one, other) = network.decoding(), [row.tolist() for row in tokens(2, 24)]
+    state = decoding.new_state()
+    state.add(2)
+    logits_NTV = decoding.step_all(torch.tensor([one[:9], other[:9]]), [9, 9], state)
+    for row, text in enumerate((one, other)):
+        torch.testing.assert_close(logits_NTV[row, 5], whole_logits(network, text[:6]), atol=3e-5, rtol=1e-5)
+    kept = state.keep(1)
+    state.select([1, 1, 0])
+    texts = [other[:9] + one[9:12], other[:12], one[:9] + other[9:12]]
+    found_NV = decoding.step(torch.tensor([text[9:] for text in texts]), [3] * 3, state)
+    if state.cuts:
+        state.cut(1, 7)
+        decoding.step(torch.tensor([[5], [6], [7]]), [1] * 3, state)
+        assert state.lengths == [13, 8, 13]
+    state.restore(kept, 6 if state.cuts else 9)
+    after_NV = decoding.step(torch.tensor([other[state.lengths[3] : 16]]), [16 - state.lengths[3]], state, 3)
+    for text, logits_V in zip([*texts, other[:16]], [*found_NV, *after_NV], strict=True):
+        torch.testing.assert_close(logits_V, whole_logits(network, text), atol=3e-5, rtol=1e-5)
 
 
 def test_requests_with_settings_of_their_own_share_a_batch() -> None:
