@@ -27,7 +27,12 @@ class Release(NamedTuple):
 def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
     """Quantize and export, evaluate every form on the test split, and register the model if the gate passes."""
     variants = {
-        variant.name: quantize.at(variant.name)(variant, model=chat.model, rows=base.packed.part("train") if variant.CALIBRATES else None)
+        variant.name: quantize.at(variant.name)(
+            variant,
+            model=chat.model,
+            rows=base.packed.part("train") if variant.CALIBRATES else None,
+            tokenizer=base.tokenizer if variant.TOKENIZES else None,
+        )
         for variant in recipe.release.variants
     }
     exported = export(

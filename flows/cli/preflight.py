@@ -39,6 +39,7 @@ def machine_problems(recipe: Recipe) -> Iterator[str]:
         yield str(error)
     yield from _unwritable(recipe)
     yield from _drivers(recipe)
+    yield from _libraries(recipe)
     yield from _launcher(recipe)
     steps: list[tuple[str, TrainConfig]] = [(f"tuning[{number}].", step) for number, step in enumerate(recipe.tuning)]
     for section, train in [("pretrain.", recipe.pretrain), *steps]:
@@ -79,6 +80,19 @@ def _drivers(recipe: Recipe) -> Iterator[str]:
         scheme = url.partition("://")[0]
         if (driver := DRIVERS.get(scheme)) and find_spec(driver) is None:
             yield f"{key}={url} needs {driver}, which is not installed: pip install 'folio[{scheme[:2]}]'"
+
+
+def _libraries(recipe: Recipe) -> Iterator[str]:
+    """Libraries of quantized forms, which are extras."""
+    from importlib.util import find_spec
+
+    for number, variant in enumerate(recipe.release.variants):
+        for module, extra in variant.LIBRARIES.items():
+            if find_spec(module) is None:
+                yield (
+                    f"release.variants[{number}] is of kind {variant.kind} and needs {module}, which is not installed: "
+                    f"pip install 'folio[{extra}]', or leave the variant out"
+                )
 
 
 def _launcher(recipe: Recipe) -> Iterator[str]:

@@ -53,6 +53,7 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _names("release.variants", [variant.name for variant in recipe.release.variants])
     if shared := {step.name for step in recipe.tuning[:-1]} & {variant.name for variant in recipe.release.variants}:
         yield f"tuning and release.variants have one called {min(shared)!r} each, and both are evaluated under it; rename one"
+    yield from _variants(recipe)
     yield from _inputs(recipe)
     yield from _training(recipe)
     yield from _export(recipe)
@@ -84,6 +85,12 @@ def _names(section: str, names: list[str]) -> Iterator[str]:
         yield f"{section} has {names.count(double[0])} called {double[0]!r}; give each a name of its own"
     if taken := sorted(TAKEN.intersection(names)):
         yield f"{section} has one called {taken[0]!r}, a name that the flow itself uses; choose another"
+
+
+def _variants(recipe: Recipe) -> Iterator[str]:
+    for number, variant in enumerate(recipe.release.variants):
+        if why := variant.refusal(recipe.model, recipe.tokenizer.kind):
+            yield f"release.variants[{number}] is of kind {variant.kind}: {why}"
 
 
 def _lengths(recipe: Recipe) -> Iterator[str]:

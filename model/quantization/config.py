@@ -10,11 +10,12 @@ from pydantic import Field
 
 from model.networks.directory import ModelError
 from model.quantization.entry import read_quantization
+from model.quantization.gguf.config import GgufConfig
 from model.quantization.int4 import Int4Config
 from model.quantization.int8 import Int8Config
 from model.quantization.protocol import Quantizer, QuantizerConfig
 
-AnyKind = Int8Config | Int4Config
+AnyKind = Int8Config | Int4Config | GgufConfig
 VariantConfig = Annotated[AnyKind, Field(discriminator="kind")]
 """A quantized form of the released model, by `kind`."""
 KINDS: dict[str, type[QuantizerConfig]] = {kind.FORMAT: kind for kind in get_args(AnyKind)}

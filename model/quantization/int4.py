@@ -18,10 +18,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.networks.directory import ModelError
+from model.quantization.base import VariantBase
 from model.quantization.weight_only import WeightOnlyQuantizer, finite_fp32
 
 if TYPE_CHECKING:
@@ -32,11 +33,10 @@ LEVELS = 7
 ZERO = 8  # how the integer 0 is stored, so that the integers fit an unsigned half byte
 
 
-class Int4Config(BaseModel, frozen=True, extra="forbid"):
+class Int4Config(VariantBase):
     """INT4, weights only, rounded to nearest, symmetric, with one scale for each group of inputs."""
 
     FORMAT: ClassVar[str] = "folio-int4-1"
-    CALIBRATES: ClassVar[bool] = False
 
     kind: Literal["int4"] = Field("int4", description="names this kind of quantization")
     name: str = Field("int4", pattern=NAME_PATTERN, json_schema_extra=NOT_IDENTITY, description="its folder and its metrics' prefix; name")

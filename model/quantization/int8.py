@@ -11,10 +11,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from model.names import NAME_PATTERN, NOT_IDENTITY
 from model.networks.directory import ModelError
+from model.quantization.base import VariantBase
 from model.quantization.weight_only import WeightOnlyQuantizer, finite_fp32
 
 if TYPE_CHECKING:
@@ -24,11 +25,10 @@ INT8_WEIGHTS = "model.int8.safetensors"
 LEVELS = 127
 
 
-class Int8Config(BaseModel, frozen=True, extra="forbid"):
+class Int8Config(VariantBase):
     """INT8, weights only, symmetric, with one scale for each output channel."""
 
     FORMAT: ClassVar[str] = "folio-int8-1"
-    CALIBRATES: ClassVar[bool] = False
 
     kind: Literal["int8"] = Field("int8", description="names this kind of quantization")
     name: str = Field("int8", pattern=NAME_PATTERN, json_schema_extra=NOT_IDENTITY, description="its folder and its metrics' prefix; name")

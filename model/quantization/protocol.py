@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
+    from model.networks.base import NetworkBase
     from model.networks.network import Network
 
 
@@ -29,10 +30,11 @@ class Quantizer(Protocol):
     def opened_by(self) -> tuple[str, ...]:
         """Tools that open the directory."""
 
-    def write(self, model_dir: Path, output: Path, rows: Path | None) -> dict[str, float]:
+    def write(self, model_dir: Path, output: Path, rows: Path | None, tokenizer: Path | None) -> dict[str, float]:
         """Write the quantized model of `model_dir` into `output` and return its metrics.
 
-        `rows`: the packed training rows, for a kind that calibrates; else None. config.json gets an entry `quantization` with `format`.
+        `rows`: the packed training rows, for a kind that calibrates; `tokenizer`: its directory, for a kind that tokenizes; else None.
+        config.json gets an entry `quantization` with `format`.
         """
 
     def load(self, directory: Path) -> Network:
@@ -46,10 +48,18 @@ class QuantizerConfig(Protocol):
     """Value of `quantization.format` in config.json, by which a directory is recognized."""
     CALIBRATES: ClassVar[bool]
     """Whether `write` needs rows."""
+    TOKENIZES: ClassVar[bool]
+    """Whether `write` needs the tokenizer."""
+
+    LIBRARIES: ClassVar[dict[str, str]]
+    """The modules that it imports beyond the usual ones, and the extra of folio that brings each."""
 
     @property
     def name(self) -> str:
         """Name of this form: its folder in the release, and the first part of its metrics' names."""
+
+    def refusal(self, network: NetworkBase, tokenizer: str) -> str:
+        """Return why there is no such form of a network whose tokenizer is of this kind, and the way out; empty if there is one."""
 
     def build(self) -> Quantizer:
         """Return the quantizer that these settings describe."""

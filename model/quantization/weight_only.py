@@ -58,8 +58,8 @@ class WeightOnlyQuantizer:
         """The one file of weights."""
         return (self.file,)
 
-    def write(self, model_dir: Path, output: Path, rows: Path | None) -> dict[str, float]:
-        """Write the rounded model of `model_dir` into `output` and return its metrics. Rows are not used.
+    def write(self, model_dir: Path, output: Path, rows: Path | None, tokenizer: Path | None) -> dict[str, float]:
+        """Write the rounded model of `model_dir` into `output` and return its metrics. Neither rows nor tokenizer are used.
 
         Metrics: parameters and quantized_parameters (count), bytes_before and bytes_after (of the weight files), size_ratio, error_max
         (largest absolute error of a weight), error_max_steps (the same in steps of its scale, at most 0.5), error_relative (mean over

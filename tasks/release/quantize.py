@@ -13,8 +13,8 @@ from tasks.stage.stage import Metrics, Workspace, stage
 
 
 @stage(model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
-def quantize(config: VariantConfig, work: Workspace, model: Path, rows: Path | None = None) -> Metrics:
-    """A model directory, and packed rows for a kind that calibrates -> a quantized model directory."""
+def quantize(config: VariantConfig, work: Workspace, model: Path, rows: Path | None = None, tokenizer: Path | None = None) -> Metrics:
+    """A model directory, with packed rows for a kind that calibrates and a tokenizer for one that tokenizes -> a smaller one."""
     from model.quantization.quantize import quantize as quantize_model
 
-    return quantize_model(model, work.output, config, rows)
+    return quantize_model(model, work.output, config, rows, tokenizer)

@@ -1,0 +1,1 @@
+"""GGUF: the file that llama.cpp, and what is built on it, opens."""

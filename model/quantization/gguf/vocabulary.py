@@ -1,0 +1,83 @@
+"""A tokenizer's vocabulary, merges and chat template, as llama.cpp reads them from a GGUF file.
+
+llama.cpp splits text into words by rules that it knows by name, so only a tokenizer whose rule is one of those is written.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.networks.directory import ModelError
+
+if TYPE_CHECKING:
+    from gguf import GGUFWriter
+
+NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
+WORDS_QWEN2 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"  # digits one by one
+)
+WORDS_LLAMA3 = WORDS_QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
+BY_PATTERN = {WORDS_QWEN2: "qwen2", WORDS_LLAMA3: "llama-bpe"}
+
+
+def write_vocabulary(writer: GGUFWriter, tokenizer_dir: Path, vocab_size: int) -> None:
+    """Add the tokenizer to a file. Ids that a model has and its tokenizer lacks are marked as unused.
+
+    Raise ModelError for a tokenizer that llama.cpp would split otherwise, and for one with more tokens than the model.
+    """
+    parsed, config = _read(tokenizer_dir / "tokenizer.json"), _read(tokenizer_dir / "tokenizer_config.json")
+    model = parsed["model"]
+    rule = _word_rule(parsed, tokenizer_dir)
+    ids: dict[str, int] = model["vocab"]
+    added = {token["id"]: token for token in parsed.get("added_tokens", [])}
+    tokens = {**{number: name for name, number in ids.items()}, **{number: token["content"] for number, token in added.items()}}
+    if max(tokens) >= vocab_size:
+        raise ModelError(f"{tokenizer_dir} has {max(tokens) + 1} tokens but the model has {vocab_size}: they do not match")
+    kinds = [UNUSED if n not in tokens else NORMAL if n not in added else CONTROL if added[n]["special"] else USER_DEFINED
+             for n in range(vocab_size)]  # fmt: skip
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(rule)
+    writer.add_token_list([tokens.get(number, f"[PAD{number}]") for number in range(vocab_size)])
+    writer.add_token_types(kinds)
+    writer.add_token_merges([pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]])
+    by_name = {name: number for number, name in tokens.items()}
+    for role, add in (("bos", writer.add_bos_token_id), ("eos", writer.add_eos_token_id), ("pad", writer.add_pad_token_id)):
+        if (name := _name(config.get(f"{role}_token"))) in by_name:
+            add(by_name[name])
+    if "<|end|>" in by_name:
+        writer.add_eot_token_id(by_name["<|end|>"])
+    # The chat template writes the begin token itself.
+    writer.add_add_bos_token(False)
+    writer.add_add_space_prefix(False)
+    writer.add_chat_template((tokenizer_dir / "chat_template.jinja").read_text(encoding="utf-8"))
+
+
+def _word_rule(parsed: dict[str, Any], where: Path) -> str:
+    """Return llama.cpp's name of the rule by which the tokenizer splits text into words."""
+    kind, steps = parsed["model"].get("type"), parsed.get("pre_tokenizer") or {}
+    steps = steps.get("pretokenizers", [steps])
+    shape = [step.get("type") for step in steps]
+    found = ""
+    if shape == ["ByteLevel"] and steps[0].get("use_regex", True) and not steps[0].get("add_prefix_space"):
+        found = "gpt-2"
+    elif shape == ["Split", "ByteLevel"] and not steps[1].get("use_regex", True):
+        found = BY_PATTERN.get(steps[0].get("pattern", {}).get("Regex", ""), "")
+    if kind != "BPE" or not found or parsed["model"].get("byte_fallback"):
+        raise ModelError(
+            f"{where / 'tokenizer.json'} holds a tokenizer of type {kind} with words split by {' and '.join(map(str, shape))}, and "
+            "llama.cpp would split text otherwise; a GGUF file takes a tokenizer of kind byte_level_bpe"
+        )
+    return found
+
+
+def _name(token: object) -> str:
+    """Return a token's text from tokenizer_config.json, where it is a string or stands in an object."""
+    return str(token.get("content", "")) if isinstance(token, dict) else str(token)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist: a GGUF file needs the tokenizer's whole directory")
+    return dict(json.loads(path.read_text(encoding="utf-8")))
