@@ -90,6 +90,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "LlamaForCausalLM": LLAMA,
     "MistralForCausalLM": LLAMA,
     "Qwen3ForCausalLM": Architecture("qwen3", attention_bias=False, feed_forward_bias=False),
+    "ArceeForCausalLM": Architecture("arcee", activation="relu2", interleaved=True, attention_bias=False, feed_forward_bias=False),
     "StableLmForCausalLM": Architecture("stablelm", layer_norm=True, own_head=True),
     "Starcoder2ForCausalLM": Architecture("starcoder2", activation="gelu", layer_norm=True, all_biases=True),
     "GPT2LMHeadModel": Architecture(

@@ -31,6 +31,7 @@ ARCHITECTURES: dict[str, tuple[dict[str, Any], float]] = {
     "llama": ({"attention_bias": True, "feed_forward_bias": True, "rope_scaling": "linear", "rope_factor": 4.0}, 1e-4),
     "untied": ({"tied_embeddings": False, "head_width": 32, "kv_heads": 4}, 1e-4),
     "qwen3": ({"qk_norm": True}, 1e-4),
+    "arcee": ({"activation": "relu2"}, 1e-4),
     "stablelm": ({"norm": "layer"}, 1e-4),
     "starcoder2": (PLAIN, 0.02),
     "gpt2": ({**PLAIN, "positions": "learned", "attention_bias": True}, 0.02),
