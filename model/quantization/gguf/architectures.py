@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 class Architecture:
     """One architecture of llama.cpp.
 
-    activation: the only one that it computes. layer_norm: whether norms are LayerNorm, whose epsilon has a key of its own. interleaved:
-    whether it rotates neighbouring numbers of a head, and not the two halves as transformers does, so queries and keys change their order.
-    transposed: endings of the names of matrices that transformers stores the other way round. attention_bias, feed_forward_bias: whether it
-    knows them. all_biases: whether it wants every bias, so those that are not there are zeros. own_head: whether it wants a head beside the
-    token embeddings, even if they are the same.
+    activations: those that it computes; of GELU it has the form by the hyperbolic tangent, and the exact one's logits are near. layer_norm:
+    whether norms are LayerNorm, whose epsilon has a key of its own. interleaved: whether it rotates neighbouring numbers of a head, and not
+    the two halves as transformers does, so queries and keys change their order. transposed: endings of the names of matrices that
+    transformers stores the other way round. attention_bias, feed_forward_bias: whether it knows them. all_biases: whether it wants every
+    bias, so those that are not there are zeros. own_head: whether it wants a head beside the token embeddings, even if they are the same.
     """
 
     name: str
-    activation: str = "swiglu"
+    activations: tuple[str, ...] = ("swiglu",)
     layer_norm: bool = False
     interleaved: bool = False
     transposed: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class Architecture:
 
     def refusals(self, config: DecoderConfig) -> Iterator[str]:
         """Yield each setting, as key=value, that llama.cpp does not compute in this architecture."""
-        if config.activation != self.activation:
+        if config.activation not in self.activations:
             yield f"activation={config.activation}"
         if config.pattern != "full" and config.window < config.context:
             yield f"pattern={config.pattern} with window={config.window}"
@@ -85,17 +85,18 @@ class Architecture:
         return config.heads if owner.endswith("q_proj") else config.kv_heads if owner.endswith("k_proj") else 0
 
 
+GELU = ("gelu_tanh", "gelu")
 LLAMA = Architecture("llama", interleaved=True)
 ARCHITECTURES: Mapping[str, Architecture] = {
     "LlamaForCausalLM": LLAMA,
     "MistralForCausalLM": LLAMA,
     "Qwen3ForCausalLM": Architecture("qwen3", attention_bias=False, feed_forward_bias=False),
-    "ArceeForCausalLM": Architecture("arcee", activation="relu2", interleaved=True, attention_bias=False, feed_forward_bias=False),
+    "ArceeForCausalLM": Architecture("arcee", activations=("relu2",), interleaved=True, attention_bias=False, feed_forward_bias=False),
     "StableLmForCausalLM": Architecture("stablelm", layer_norm=True, own_head=True),
-    "Starcoder2ForCausalLM": Architecture("starcoder2", activation="gelu", layer_norm=True, all_biases=True),
+    "Starcoder2ForCausalLM": Architecture("starcoder2", activations=GELU, layer_norm=True, all_biases=True),
     "GPT2LMHeadModel": Architecture(
         "gpt2",
-        activation="gelu",
+        activations=GELU,
         layer_norm=True,
         transposed=("attn.c_attn.weight", "attn.c_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight"),
     ),

@@ -1,13 +1,16 @@
 """Ollama's Modelfile: which file holds the weights, and the chat format in Go's template language.
 
 Ollama runs no Jinja, so the format is found by rendering the template with marks for a message's content, one role at a time. A template
-that does more than to put fixed text around each message gets no TEMPLATE, and a comment says so.
+that does more to system, user and assistant messages than to put fixed text around them gets no TEMPLATE, and a comment says so. Tools
+and thinking are not in it.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+
+from model.quantization.gguf.vocabulary import plain_template
 
 MODELFILE = "Modelfile"
 ROLES = ("system", "user", "assistant")
@@ -18,7 +21,7 @@ def write_modelfile(tokenizer: Path, output: Path, weights: str, context: int) -
     """Write `output/Modelfile` for a GGUF file beside it."""
     config = json.loads((tokenizer / "tokenizer_config.json").read_text(encoding="utf-8"))
     names = {name: _text(config[name]) for name in ("bos_token", "eos_token", "pad_token") if config.get(name)}
-    parts = _parts((tokenizer / "chat_template.jinja").read_text(encoding="utf-8"), names)
+    parts = _parts(plain_template(tokenizer), names)
     lines = [f"FROM ./{weights}", f"PARAMETER num_ctx {context}", "PARAMETER temperature 0"]
     if parts is None:
         lines.insert(1, "# The chat template does more than to put text around each message; Ollama needs a TEMPLATE written by hand.")

@@ -6,6 +6,7 @@ llama.cpp splits text into words by rules that it knows by name, so only a token
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,14 @@ def write_vocabulary(writer: GGUFWriter, tokenizer_dir: Path, vocab_size: int) -
     # The chat template writes the begin token itself.
     writer.add_add_bos_token(False)
     writer.add_add_space_prefix(False)
-    writer.add_chat_template((tokenizer_dir / "chat_template.jinja").read_text(encoding="utf-8"))
+    writer.add_chat_template(plain_template(tokenizer_dir))
+
+
+def plain_template(tokenizer_dir: Path) -> str:
+    """Return the chat template without generation blocks, which mark what training learns and not every Jinja knows."""
+    text = (tokenizer_dir / "chat_template.jinja").read_text(encoding="utf-8")
+    opened = re.sub(r"\{%(-?)\s*generation\s*(-?)%\}", r"{%\1 if true \2%}", text)
+    return re.sub(r"\{%(-?)\s*endgeneration\s*(-?)%\}", r"{%\1 endif \2%}", opened)
 
 
 def _word_rule(parsed: dict[str, Any], where: Path) -> str:

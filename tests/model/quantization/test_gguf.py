@@ -26,7 +26,7 @@ from tests.model.networks.spread import spread
 
 SHAPE = {"width": 64, "layers": 2, "heads": 4, "kv_heads": 2, "feed_forward": 96, "context": 64, "initial_std": 0.3}
 PLAIN = {"norm": "layer", "activation": "gelu", "kv_heads": 4}
-# Each decoder that llama.cpp computes, with the largest difference of its logits: GELU is another approximation there.
+# Each decoder that llama.cpp computes, with the largest difference of its logits: GELU is approximate there, from a table.
 ARCHITECTURES: dict[str, tuple[dict[str, Any], float]] = {
     "llama": ({"attention_bias": True, "feed_forward_bias": True, "rope_scaling": "linear", "rope_factor": 4.0}, 1e-4),
     "untied": ({"tied_embeddings": False, "head_width": 32, "kv_heads": 4}, 1e-4),
@@ -34,6 +34,7 @@ ARCHITECTURES: dict[str, tuple[dict[str, Any], float]] = {
     "arcee": ({"activation": "relu2"}, 1e-4),
     "stablelm": ({"norm": "layer"}, 1e-4),
     "starcoder2": (PLAIN, 0.02),
+    "tanh": ({**PLAIN, "activation": "gelu_tanh", "positions": "learned"}, 0.01),
     "gpt2": ({**PLAIN, "positions": "learned", "attention_bias": True}, 0.02),
 }
 MESSAGES = [{"role": "user", "content": "Who walked from Avel on day 2, café in hand?"}]
