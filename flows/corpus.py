@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from data.examples.config import ConversationExamples
+from data.tokens.config import CONVERSATIONS
 from flows.recipe.schema import Recipe
 from tasks.corpus.audit import audit
 from tasks.corpus.clean import clean
@@ -55,8 +57,35 @@ def corpus(recipe: Recipe) -> Corpus:
         truth=world and world.part("truth"),
     )
     require(gate.at("corpus")(recipe.gates.corpus, corpus=audited), recipe.gates.corpus)
-    made = examples(recipe.examples, splits=splits, world=world and world.part("world.json"))
-    return Corpus(splits, made, audited)
+    return Corpus(splits, _examples(recipe, splits, world), audited)
+
+
+def _examples(recipe: Recipe, splits: StageOutput, world: StageOutput | None) -> StageOutput:
+    """Generate examples, read conversations, or do both and mix them."""
+    truth = world and world.part("world.json")
+    if not isinstance(recipe.examples, ConversationExamples):
+        return examples(recipe.examples, splits=splits, world=truth)
+    generated = None
+    if recipe.examples.generated is not None:
+        generated = examples.at("generated")(recipe.examples.generated, splits=splits, world=truth)
+    return examples(recipe.examples, splits=_conversations(recipe, recipe.examples, splits, generated), generated=generated)
+
+
+def _conversations(recipe: Recipe, config: ConversationExamples, splits: StageOutput, generated: StageOutput | None) -> StageOutput:
+    """Read, deduplicate, decontaminate and split conversations by the stages that books pass."""
+    reading = config.reading(recipe.ingest.without)
+    ingested = ingest.at(CONVERSATIONS).over(reading.shards)(reading)
+    require_texts(reading, ingested)
+    deduplicated = dedup.at(CONVERSATIONS)(config.deduplicating, documents=ingested.part("documents.parquet"))
+    remaining = deduplicated.part("documents.parquet")
+    if config.decontaminate:
+        # With all_train, test is a copy of train, and talking about it is no leak.
+        test = splits.part("test.parquet") if recipe.split.mode != "all_train" else None
+        questions = generated and generated.part("questions_heldout.jsonl")
+        dropping = recipe.decontaminate.model_copy(update={"action": "drop"})
+        clean_of = decontaminate.at(CONVERSATIONS)(dropping, documents=remaining, test=test, questions=questions)
+        remaining = clean_of.part("documents.parquet")
+    return split.at(CONVERSATIONS)(config.splitting, documents=remaining, clusters=deduplicated.part("clusters.parquet"))
 
 
 def _filtered(recipe: Recipe, cleaned: ShardedArtifact) -> ShardedArtifact | None:

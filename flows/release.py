@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from data.examples.config import ConversationExamples
 from flows.base import Base
 from flows.chat import Chat
 from flows.corpus import Corpus
@@ -46,6 +47,7 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         history=base.model.part("history.jsonl"),
         verdict=chat.verdict.part("verdict.json"),
         funnel=corpus.audit.part("funnel.json"),
+        conversations=corpus.examples.part("sources.json") if isinstance(recipe.examples, ConversationExamples) else None,
     )
     measured_on = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
     full = evaluate.at("release")(recipe.evaluate.release, model=exported, **measured_on)

@@ -13,7 +13,8 @@ n-grams count as one if their 64-bit hashes collide: about one in 10^9.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import pyarrow as pa
 
 from data.decontamination.config import DecontaminateConfig
 from data.decontamination.cut import CutText, cut
-from data.decontamination.evaluation import ItemText, read_texts
+from data.decontamination.evaluation import ItemText, read_held_out, read_texts
 from data.decontamination.sql import SQL
 from data.documents.database import Database, open_database
 from data.documents.ledger import RemovalWriter, require_balance
@@ -50,9 +51,11 @@ def decontaminate(
     threads: int,
     memory: str,
     scratch: Path,
+    held_out: Mapping[str, Path] | None = None,
 ) -> dict[str, float]:
     """Write `documents.parquet`, `contaminated.parquet`, `ledger.parquet` and `removed/` into `output`.
 
+    `held_out`: further sets, by name, which the run itself holds out: files of documents or of questions.
     contaminated: one row for each item and passage: evaluation (the set), item (its number), id, place, words, excerpt.
     Return documents_contaminated, documents_dropped, passages, characters_removed, phrases_common (ignored n-grams), and for each set
     `items_<set>`, `items_hit_<set>` and `items_short_<set>` (too short to search for). Raise EvaluationError if a set can't be read.
@@ -60,25 +63,25 @@ def decontaminate(
     output.mkdir(parents=True, exist_ok=True)
     with open_database(scratch, threads=threads, memory=memory) as work:
         source = sorted_by_id(work, [documents])
-        metrics = _load(work, read_texts(config, root, observed), config)
+        names = [*(evaluation.name for evaluation in config.against), *(held_out or {})]
+        metrics = _load(work, chain(read_texts(config, root, observed), read_held_out(held_out or {})), names, config)
         _search(work, source[0], config)
         metrics |= _write(work, source[0], output, config)
         require_balance(work, "decontaminate", [documents], [output / "documents.parquet"], output / "ledger.parquet")
-        for evaluation in config.against:
-            hit = f"SELECT count(DISTINCT item) FROM contaminated WHERE name = '{evaluation.name}'"
-            metrics[f"items_hit_{evaluation.name}"] = work.number(hit)
+        for name in names:
+            metrics[f"items_hit_{name}"] = work.number(f"SELECT count(DISTINCT item) FROM contaminated WHERE name = '{name}'")
         metrics["phrases_common"] = work.number("SELECT count(*) FROM common")
     return metrics
 
 
-def _load(work: Database, items: Iterator[ItemText], config: DecontaminateConfig) -> dict[str, float]:
+def _load(work: Database, items: Iterator[ItemText], names: Sequence[str], config: DecontaminateConfig) -> dict[str, float]:
     """Fill table `wanted` with the n-grams of the sets, and return the number of items of each set."""
     work.set_variables(most_words=config.words, least_words=config.least_words, common=config.common)
     work.connection.execute(gram_macro("first_grams", config.least_words))
     work.connection.execute("CREATE TABLE prefix (gram UBIGINT)")
     work.connection.execute("CREATE TABLE wanted (name VARCHAR, item BIGINT, size UTINYINT, gram UBIGINT)")
     work.connection.execute("CREATE TABLE hit (id VARCHAR, position BIGINT, size UTINYINT, gram UBIGINT)")
-    counts = {evaluation.name: 0 for evaluation in config.against}
+    counts = dict.fromkeys(names, 0)
     for batch in _tables(items):
         work.run_on_batch(SQL / "prefixes.sql", batch)
         for size in range(config.least_words, config.words + 1):

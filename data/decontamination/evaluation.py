@@ -65,6 +65,18 @@ def find_files(evaluation: EvaluationSet, root: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
+# The fields of held-out files that say what is asked or told; others are names and wrong answers.
+HELD_OUT_FIELDS = ("text", "question", "answers")
+
+
+def read_held_out(held_out: Mapping[str, Path]) -> Iterator[ItemText]:
+    """Yield the texts of files that the run itself holds out: {name of the set: file of documents or of questions}."""
+    for name, path in held_out.items():
+        for number, item in enumerate(_items(path), start=1):
+            found = [text for field in HELD_OUT_FIELDS if field in item for text in _strings(item[field])]
+            yield from (ItemText(name, number, text) for text in found or [""])
+
+
 def read_texts(config: DecontaminateConfig, root: Path, observed: Mapping[str, str] | None) -> Iterator[ItemText]:
     """Yield every text of every item, set by set. `observed`: the digests that the key was computed from; None: don't check."""
     for evaluation in config.against:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
+from data.dedup.config import DedupConfig, NearRule, PageRule, ParagraphRule
+from data.sources.conversation_config import ConversationIngest, ConversationSource
+from data.splits.config import SplitConfig
 from data.universe.config import UniverseExamples
 
 
@@ -24,5 +27,69 @@ class CorpusExamples(BaseModel, frozen=True, extra="forbid"):
     questions: int = Field(200, ge=0, description="most questions in each of questions_seen and questions_heldout; count")
 
 
-ExamplesConfig = Annotated[UniverseExamples | CorpusExamples, Field(discriminator="kind")]
+GeneratedExamples = Annotated[UniverseExamples | CorpusExamples, Field(discriminator="kind")]
+
+
+class ConversationExamples(BaseModel, frozen=True, extra="forbid"):
+    """Conversations from files, pairs and labelled answers among them, mixed with generated examples where there are any.
+
+    They pass the stages that books pass: read, deduplicated, decontaminated and split, each with a ledger.
+    """
+
+    kind: Literal["conversations"] = Field("conversations", description="names this kind of examples")
+    sources: tuple[ConversationSource, ...] = Field(
+        min_length=1, json_schema_extra={"identity": False}, description="where the conversations come from, in the order they are read"
+    )
+    generated: GeneratedExamples | None = Field(
+        None, description="examples generated beside them, which also give the questions that a model is asked; null: none"
+    )
+    max_megabytes: int = Field(
+        8, ge=1, json_schema_extra={"identity": False}, description="quarantine a longer conversation instead of reading it; megabytes"
+    )
+    exact: bool = Field(True, json_schema_extra={"identity": False}, description="remove conversations with equal words")
+    near: NearRule = Field(
+        NearRule(action="cluster"),
+        json_schema_extra={"identity": False},
+        description="conversations that resemble each other; by default they stay, on one side of the split, since many share a long "
+        "instruction and differ in what follows",
+    )
+    decontaminate: bool = Field(
+        True,
+        json_schema_extra={"identity": False},
+        description="remove conversations that hold text of the test split, of held-out questions, or of the sets of "
+        "decontaminate.against; true: those that do are removed whole",
+    )
+    validation_fraction: float = Field(
+        0.05, ge=0, lt=1, json_schema_extra={"identity": False}, description="share of the conversations kept for validation; fraction"
+    )
+    seed: int = Field(0, ge=0, description="seed of which conversations are kept for validation, and of the order of examples; integer")
+
+    @property
+    def OF_UNIVERSE(self) -> bool:  # as the other kinds have it
+        """Whether generated examples are about a universe."""
+        return self.generated is not None and self.generated.OF_UNIVERSE
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> ConversationExamples:
+        labels = [source.label for source in self.sources]
+        if repeated := next((label for label in labels if labels.count(label) > 1), None):
+            raise ValueError(f"examples.sources: two are called {repeated!r}; give each a `name` of its own")
+        return self
+
+    def reading(self, without: tuple[str, ...]) -> ConversationIngest:
+        """Return the config of the stage that reads them; `without`: ids that are never read."""
+        return ConversationIngest(sources=self.sources, max_file_megabytes=self.max_megabytes, without=without)
+
+    @property
+    def deduplicating(self) -> DedupConfig:
+        """The config of their deduplication, which cuts nothing out of a conversation."""
+        return DedupConfig(page=PageRule(enabled=False), exact=self.exact, near=self.near, paragraph=ParagraphRule(enabled=False))
+
+    @property
+    def splitting(self) -> SplitConfig:
+        """The config of their split into training and validation."""
+        return SplitConfig(train=1 - self.validation_fraction, val=self.validation_fraction, test=0, seed=self.seed)
+
+
+ExamplesConfig = Annotated[UniverseExamples | CorpusExamples | ConversationExamples, Field(discriminator="kind")]
 """Where the examples come from, by `kind`."""

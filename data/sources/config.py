@@ -76,6 +76,8 @@ class TextSourceBase(BaseModel, frozen=True, extra="forbid"):
         needed = {"text_field": FIELDED, "id_field": FIELDED, "title_field": FIELDED, "join": frozenset(FORMATS) - RECORDS}
         needed["encoding"] = frozenset(FORMATS) - {"epub", "parquet", "pdf"}
         for name, wanted in needed.items():
+            if name not in type(self).model_fields:
+                continue
             value, default = getattr(self, name), type(self).model_fields[name].default
             if value != default and not formats & wanted:
                 raise ValueError(

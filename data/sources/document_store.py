@@ -19,6 +19,7 @@ from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
 
+from data.conversations.read import transcript
 from data.documents.database import Database, open_database, parquet
 from data.documents.ledger import Unbalanced
 from data.documents.rows import RowWriter, rows_in_session, write_query
@@ -29,7 +30,8 @@ from data.sources.errors import SourceError
 from data.sources.titles import name_disagrees, name_title, tidy_title, title_of
 
 BINS = 64
-DESCRIPTION = ("source", "work", "part", "kind", "format", "encoding", "title", "url", "maker")
+CONVERSATION = "conversation"
+DESCRIPTION = ("source", "work", "part", "kind", "format", "encoding", "title", "url", "maker", "form")
 LOCATIONS = pa.schema(
     [pa.field(name, pa.string()) for name in ("id", *DESCRIPTION)] + [pa.field(name, pa.int64()) for name in ("bin", "start", "size")]
 )
@@ -42,7 +44,7 @@ class SourceText(NamedTuple):
     """One text read from a source, and what is known about it.
 
     `kind`: file, part (a file joined with others into one work) or record; `part`: name of the file or record; `maker`: what wrote a
-    synthetic text, else ""."""
+    synthetic text, else ""; `form`: conversation where the text is one, as a JSON object, else ""."""
 
     source: str
     work: str
@@ -54,6 +56,7 @@ class SourceText(NamedTuple):
     title: str = ""
     url: str = ""
     maker: str = ""
+    form: str = ""
 
 
 class DocumentStore:
@@ -137,8 +140,11 @@ class DocumentStore:
                 if one["part"] == other["part"] or {one["kind"], other["kind"]} != {"part"} or one["work"] != other["work"]:
                     raise SourceError(_same_name_message(one, other))
             text = "\n\n".join(self._read_text(location) for location in parts)
+            told = {"conversation": text} if parts[0]["form"] == CONVERSATION else {}
+            text = transcript(json.loads(text)) if told else text
             row = {"id": identity, "source": parts[0]["source"], "text": text, "synthetic": bool(parts[0]["maker"])}
-            yield row | _describe(parts, text), len(parts), sum(location["size"] for location in parts)
+            size = len(text.encode()) if told else sum(location["size"] for location in parts)
+            yield row | _describe(parts, text, told), len(parts), size
 
     def _read_text(self, location: dict[str, Any]) -> str:
         stream = self._bins[location["bin"]]
@@ -146,10 +152,10 @@ class DocumentStore:
         return stream.read(location["size"]).decode("utf-8")
 
 
-def _describe(parts: list[dict[str, Any]], text: str) -> dict[str, str]:
-    """Return title and metadata of a work."""
+def _describe(parts: list[dict[str, Any]], text: str, told: dict[str, str]) -> dict[str, str]:
+    """Return title and metadata of a work; `told`: of a conversation what its text is a transcript of, as JSON text."""
     first, path = parts[0], parts[0]["work"]
-    metadata: dict[str, Any] = {"path": path, "format": "+".join(sorted({part["format"] for part in parts}))}
+    metadata: dict[str, Any] = {**told, "path": path, "format": "+".join(sorted({part["format"] for part in parts}))}
     if encodings := sorted({part["encoding"] for part in parts} - {""}):
         metadata["encoding"] = "+".join(encodings)
     if first["url"]:

@@ -11,18 +11,23 @@ Memory: one document. A compressed Parquet file is first unpacked into the scrat
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal
 
+from data.conversations.read import read_record
+from data.conversations.read import title_of as conversation_title
+from data.conversations.shapes.messages import ShapeError
+from data.conversations.shapes.registry import Shape
 from data.sources.archives.archive import MemberFilter, list_members, printable, read_members
 from data.sources.archives.compression import decompress
 from data.sources.archives.streams import buffered
 from data.sources.detection import ARCHIVE_KINDS, COMPRESSIONS, HEAD, choose_format, detect_type
-from data.sources.document_store import DocumentStore, SourceText
+from data.sources.document_store import CONVERSATION, DocumentStore, SourceText
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.formats import RECORDS, matches_formats, type_from_name
 from data.sources.readers.record import BrokenRecord, EmbeddedFile, ReaderOptions, Record, read_whole
@@ -33,7 +38,10 @@ from data.sources.work_grouping import WorkGrouping
 
 @dataclass(frozen=True)
 class Extractor:
-    """Reads a source's files into a document store. `strict`: raise HostileArchive instead of quarantining, for files the recipe pins."""
+    """Reads a source's files into a document store. `strict`: raise HostileArchive instead of quarantining, for files the recipe pins.
+
+    `shape`: how the source's records hold conversations; "": they hold texts.
+    """
 
     works: WorkGrouping
     store: DocumentStore
@@ -42,6 +50,7 @@ class Extractor:
     formats: tuple[str, ...]
     scratch: Path
     strict: bool = False
+    shape: Shape | Literal[""] = ""
 
     def quarantine(self, name: str, reason: str) -> None:
         """Record an unreadable file, in the one shard that its document would belong to."""
@@ -189,17 +198,26 @@ class Extractor:
 
     def _add(self, name: str, kind: str, record: Record, work: str) -> None:
         joined = self.works.join is not None and not work
+        text, title = record.text, record.title
+        if self.shape:
+            try:
+                found = read_record(json.loads(text), self.shape)
+            except ShapeError as error:
+                self.store.quarantine(self.works.source, work or name, str(error))
+                return
+            text, title = json.dumps(found, ensure_ascii=False), conversation_title(found)
         self.store.add(
             SourceText(
                 source=self.works.source,
                 work=work or self.works.work_of(name),
                 part=work or name,
                 kind="record" if work else "part" if joined else "file",
-                text=record.text,
+                text=text,
                 format=kind,
                 encoding=record.encoding,
-                title=record.title,
+                title=title,
                 url=record.url,
+                form=CONVERSATION if self.shape else "",
             )
         )
 

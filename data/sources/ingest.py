@@ -16,10 +16,13 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from data.conversations.shapes.registry import Shape
 from data.documents.sharding import CorpusShard
 from data.sources.archives.archive import matches_globs
 from data.sources.config import FilesSource, IngestConfig, PackageSource, RemoteSource, SourceConfig
+from data.sources.conversation_config import ConversationSourceBase
 from data.sources.document_store import DocumentStore, SourceText
 from data.sources.errors import HostileArchive, SourceError, Unreadable
 from data.sources.extraction import Extractor
@@ -79,8 +82,9 @@ def _extractor(
 ) -> Extractor:
     if isinstance(source, UniverseSource | SyntheticSource):
         return Extractor(works, store, sandbox, ReaderOptions(limit=limit), ("txt",), scratch)
-    options = ReaderOptions(source.encoding, source.text_field, source.id_field, source.title_field, limit)
-    return Extractor(works, store, sandbox, options, source.formats, scratch, strict=isinstance(source, PackageSource))
+    shape: Shape | Literal[""] = source.shape if isinstance(source, ConversationSourceBase) else ""
+    options = ReaderOptions(source.encoding, source.text_field, source.id_field, source.title_field, limit, whole=bool(shape))
+    return Extractor(works, store, sandbox, options, source.formats, scratch, strict=isinstance(source, PackageSource), shape=shape)
 
 
 def _read_source(source: SourceConfig, extractor: Extractor, inputs: IngestInputs) -> None:

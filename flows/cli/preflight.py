@@ -75,7 +75,9 @@ def _drivers(recipe: Recipe) -> Iterator[str]:
 
     from data.sources.config import RemoteSource
 
-    named = [(f"ingest.sources[{n}].url", s.url) for n, s in enumerate(recipe.ingest.sources) if isinstance(s, RemoteSource)]
+    sources = [(f"ingest.sources[{n}].url", source) for n, source in enumerate(recipe.ingest.sources)]
+    sources += [(f"examples.sources[{n}].url", source) for n, source in enumerate(getattr(recipe.examples, "sources", ()))]
+    named = [(key, source.url) for key, source in sources if isinstance(source, RemoteSource)]
     for key, url in named:
         scheme = url.partition("://")[0]
         if (driver := DRIVERS.get(scheme)) and find_spec(driver) is None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from data.examples.config import ConversationExamples
 from data.splits.config import SplitConfig
 from data.tokens.config import CONVERSATIONS
 from data.universe.config import UniverseExamples
@@ -30,6 +31,7 @@ TAKEN = frozenset(
         "measured_base",
         "chat",
         "release",
+        "conversations",
         "config",
         "work",
         "model",
@@ -164,9 +166,11 @@ def _lengths_of_text(recipe: Recipe) -> Iterator[str]:
                 f"evaluate.{chapter}.copy_prompt_tokens={evaluated.copy_prompt_tokens} and copy_tokens={evaluated.copy_tokens} are "
                 f"{wanted} tokens, longer than model.context={recipe.model.context}; lower them"
             )
-    least = recipe.examples.minimum_books if isinstance(recipe.examples, UniverseExamples) else 0
+    told = recipe.examples.generated if isinstance(recipe.examples, ConversationExamples) else recipe.examples
+    key = "examples" if told is recipe.examples else "examples.generated"
+    least = told.minimum_books if isinstance(told, UniverseExamples) else 0
     if recipe.universe is not None and least > recipe.universe.books:
-        yield f"examples.minimum_books={least} is more than the {recipe.universe.books} books of the universe; lower it"
+        yield f"{key}.minimum_books={least} is more than the {recipe.universe.books} books of the universe; lower it"
 
 
 def _export(recipe: Recipe) -> Iterator[str]:
@@ -216,7 +220,10 @@ def _sources(recipe: Recipe) -> Iterator[str]:
             "runner=threads"
         )
     if recipe.examples.OF_UNIVERSE and recipe.universe is None:
-        yield f"examples.kind={recipe.examples.kind} needs a source of kind universe in ingest.sources; use kind corpus for other books"
+        key = "examples.generated" if isinstance(recipe.examples, ConversationExamples) else "examples"
+        yield f"{key}.kind=universe needs a source of kind universe in ingest.sources; use kind corpus for other books"
+    if isinstance(recipe.examples, ConversationExamples):
+        yield from _conversations(recipe, recipe.examples, labels)
     if strange := [name for name in recipe.dedup.prefer_sources if name not in labels]:
         yield f"dedup.prefer_sources={strange[0]!r} names no source; ingest.sources has {', '.join(labels)}"
     if recipe.split.stratify == "source" and len(labels) == 1:
@@ -227,6 +234,19 @@ def _sources(recipe: Recipe) -> Iterator[str]:
             f"split.synthetic_share={share} does nothing without a source of kind synthetic in ingest.sources; add one, or give it its "
             f"default, {default}"
         )
+
+
+def _conversations(recipe: Recipe, examples: ConversationExamples, labels: list[str]) -> Iterator[str]:
+    if shared := [source.label for source in examples.sources if source.label in labels]:
+        yield f"examples.sources and ingest.sources have one called {shared[0]!r} each; rename one, since it is part of the ids"
+    if examples.generated is not None:
+        return
+    asking = [
+        f"evaluate.{chapter}.questions=true" for chapter in ("base", "chat", "release") if getattr(recipe.evaluate, chapter).questions
+    ]
+    asking += [f"tuning[{number}] ({step.name})" for number, step in enumerate(recipe.tuning) if step.READS == "questions"]
+    if asking:
+        yield f"{asking[0]} asks questions, and examples.generated=null makes none; generate some, such as by {{kind: corpus}}, or ask none"
 
 
 def _mixture(recipe: Recipe) -> Iterator[str]:

@@ -74,8 +74,8 @@ def _read_with_bases(path: Path, chain: tuple[Path, ...]) -> dict[str, Any]:
         raise RecipeError(f"{chain[0]} extends itself: {' -> '.join(str(one) for one in chain)}; take one `extends` out.")
     data = _parse(path)
     base = data.pop("extends", None)
-    ingest = data.get("ingest")
-    if base is None or "root" in data or (isinstance(ingest, dict) and "sources" in ingest):
+    given = [data.get(section) for section in ("ingest", "examples")]
+    if base is None or "root" in data or any(isinstance(section, dict) and "sources" in section for section in given):
         root = data.get("root", ".")
         if not isinstance(root, str):
             raise RecipeError(f"{path}: root={root!r} is no path; give a folder.")

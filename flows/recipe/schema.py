@@ -17,7 +17,7 @@ from data.baselines.config import BaselineConfig
 from data.cleaning.config import CleanConfig
 from data.decontamination.config import DecontaminateConfig
 from data.dedup.config import DedupConfig
-from data.examples.config import CorpusExamples, ExamplesConfig
+from data.examples.config import ConversationExamples, CorpusExamples, ExamplesConfig
 from data.filtering.config import FilterConfig
 from data.sources.config import IngestConfig
 from data.splits.config import SplitConfig
@@ -189,10 +189,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     @property
     def exporting(self) -> Exporting:
         """The export stage's config."""
+        told = self.examples.sources if isinstance(self.examples, ConversationExamples) else ()
         return Exporting(
             recipe=self.name,
             seed=self.seed,
-            licences={source.label: source.licence for source in self.ingest.sources},
+            licences={source.label: source.licence for source in (*self.ingest.sources, *told)},
             export=self.export,
             card=self.card.completed(self.name, self.description),
             training=tuple(

@@ -31,6 +31,9 @@ def _inspect(inspection: Inspection) -> Holding:
     observes=evaluation_digests,
     hooks=(LineageHook(_inspect, in_corpus=True), ReportHook(title="decontaminated")),
 )
-def decontaminate(config: DecontaminateConfig, work: Workspace, documents: Path) -> Metrics:
-    """documents.parquet -> documents.parquet, contaminated.parquet, ledger.parquet, removed/."""
-    return remove_evaluations(documents, work.output, config, root=work.root, observed=work.observed, **work.limits)
+def decontaminate(
+    config: DecontaminateConfig, work: Workspace, documents: Path, test: Path | None = None, questions: Path | None = None
+) -> Metrics:
+    """documents.parquet, and what the run holds out -> documents.parquet, contaminated.parquet, ledger.parquet, removed/."""
+    held_out = {name: path for name, path in (("test", test), ("questions", questions)) if path is not None}
+    return remove_evaluations(documents, work.output, config, root=work.root, observed=work.observed, held_out=held_out, **work.limits)

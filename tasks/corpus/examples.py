@@ -1,4 +1,4 @@
-"""Examples: instructions, preferences and questions, made from a universe's facts or from the books themselves."""
+"""Examples: instructions, preferences and questions, made from a universe's facts, from the books themselves, or from conversations."""
 
 from __future__ import annotations
 
@@ -8,15 +8,18 @@ from data.examples.config import ExamplesConfig
 from data.examples.make import make_examples
 from data.provenance.lines import lines_naming
 from tasks.lineage.hook import Holding, Inspection, LineageHook
+from tasks.reporting.hook import ReportHook
+from tasks.reporting.tuning.conversations import CONVERSATIONS
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
 def _inspect(inspection: Inspection) -> Holding:
     """Examples of a universe are made from its facts alone. Others name their books in each line; a line without names may be of any."""
-    if inspection.artifact.config.get("kind") != "corpus":
+    if inspection.artifact.config.get("kind") == "universe":
         return inspection.holding()
     parts, certain, count = set[str](), True, 0
     reached = any(splits.parts & {"", "train.parquet"} for splits in inspection.inputs_named("splits"))
+    reached = reached or any(generated.parts for generated in inspection.inputs_named("generated"))
     for file in (known.path for known in inspection.artifact.files if known.path.endswith(".jsonl")):
         lines, complete = inspection.read(file, lines_naming)
         if lines or (not complete and reached):
@@ -25,7 +28,7 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding(parts, certain=certain, detail=f"{count} lines" if count else "")
 
 
-@stage(hooks=(LineageHook(_inspect),))
-def examples(config: ExamplesConfig, work: Workspace, splits: Path, world: Path | None = None) -> Metrics:
-    """Splits -> instructions_*.jsonl, preferences_*.jsonl, questions_*.jsonl."""
-    return make_examples(splits, world, work.output, config)
+@stage(hooks=(LineageHook(_inspect), ReportHook(CONVERSATIONS)))
+def examples(config: ExamplesConfig, work: Workspace, splits: Path, world: Path | None = None, generated: Path | None = None) -> Metrics:
+    """Splits of books, or of conversations and generated examples -> instructions_*.jsonl, preferences_*.jsonl, questions_*.jsonl."""
+    return make_examples(splits, world, work.output, config, generated)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from data.sources.config import IngestConfig
+from data.sources.conversation_config import ConversationIngest
 from data.sources.empty_sources import refuse_empty_sources
 from data.sources.files import source_state
 from data.sources.ingest import IngestInputs
@@ -27,7 +28,9 @@ from tasks.stage.store.artifact import ShardedArtifact
     observes=source_state,
     hooks=(LineageHook(document_tables, in_corpus=True, reads_sources=True), ReportHook(title="read"), WorkHook(source_bytes)),
 )
-def ingest(config: IngestConfig, work: Workspace, universe: Path | None = None, synthetic: Path | None = None) -> Metrics:
+def ingest(
+    config: IngestConfig | ConversationIngest, work: Workspace, universe: Path | None = None, synthetic: Path | None = None
+) -> Metrics:
     """Sources, books/ of a generated universe, and generated texts -> documents.parquet, quarantine.parquet, ledger.parquet."""
     around = IngestInputs(work.root, work.cache, universe, work.observed, synthetic)
     return read_sources(config, work.output, around, work.shard, **work.limits)

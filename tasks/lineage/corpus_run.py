@@ -1,4 +1,6 @@
-"""The corpus of a run: the artifacts that its documents passed through, stage by stage, in the order of the flow.
+"""The corpora of a run: the artifacts that its documents passed through, stage by stage, in the order of the flow.
+
+Books are one corpus; conversations, which pass some of the same stages at positions of their own, are another.
 
 Only the store and its journal are read. A stage that the recipe leaves out is left out here.
 """
@@ -21,12 +23,16 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class CorpusRun:
-    """The corpus stages of a run in order, each with the artifacts of its shards, and the audit if the run has one."""
+    """The corpus stages of a run in order, each with the artifacts of its shards, and the audit if the run has one.
+
+    `where`: what the positions of its stages add to their names, such as conversations; "" for books.
+    """
 
     snapshot: StoreSnapshot
     run: RunRecord
     stages: Mapping[str, tuple[Artifact, ...]]
     audit: Artifact | None
+    where: str = ""
 
     @property
     def description(self) -> str:
@@ -72,28 +78,33 @@ def find_corpus_run(snapshot: StoreSnapshot, recipe: str = "", stage: str = "") 
 
 
 def corpus_runs(snapshot: StoreSnapshot, recipe: str = "") -> Iterator[CorpusRun]:
-    """Yield the corpora of a recipe's runs, of one run, or of all runs, newest first. Runs without a corpus are left out."""
+    """Yield the corpora of a recipe's runs, of one run, or of all runs, newest first, and of a run its books first.
+
+    Runs without a corpus are left out.
+    """
     by_address = snapshot.graph.by_address
     for run in _runs(snapshot, recipe):
-        stages: dict[str, tuple[Artifact, ...]] = {}
+        corpora: dict[str, dict[str, tuple[Artifact, ...]]] = {"": {}}
         audit = None
-        for recorded in run.positions.values():
+        for position, recorded in run.positions.items():
             if recorded.address not in by_address:
                 continue
             artifact = by_address[recorded.address]
             if snapshot.hook(artifact).in_corpus:
+                stages = corpora.setdefault(without_shard(position).partition(".")[2], {})
                 stages[artifact.stage] = (*stages.get(artifact.stage, ()), artifact)
             elif snapshot.hook(artifact).audits_corpus:
                 audit = artifact
-        if stages:
-            yield CorpusRun(snapshot, run, stages, audit)
+        for where, stages in corpora.items():
+            if stages:
+                yield CorpusRun(snapshot, run, stages, None if where else audit, where)
 
 
 def newest_corpus_runs(snapshot: StoreSnapshot) -> list[CorpusRun]:
-    """Return the newest corpus of each recipe."""
-    found: dict[str, CorpusRun] = {}
+    """Return the newest corpora of each recipe."""
+    found: dict[tuple[str, str], CorpusRun] = {}
     for corpus in corpus_runs(snapshot):
-        found.setdefault(corpus.run.recipe, corpus)
+        found.setdefault((corpus.run.recipe, corpus.where), corpus)
     return list(found.values())
 
 

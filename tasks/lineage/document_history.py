@@ -20,7 +20,7 @@ from data.documents.ledger import CLOSING
 from data.documents.schema import document_id
 from data.provenance.edits import EDITS_FILE, Change, merge_changes, removed_file, split_lines
 from data.provenance.tables import IngestedDocument, SharedText, find_shared_text, quarantined, rows_of, text_of
-from tasks.lineage.corpus_run import CorpusRun, find_corpus_run, has_file, newest_corpus_runs
+from tasks.lineage.corpus_run import CorpusRun, corpus_runs, find_corpus_run, has_file, newest_corpus_runs
 from tasks.lineage.documents import MAX_CANDIDATES, describe_document, find_document, read_documents
 from tasks.lineage.inspections import DOCUMENT_TABLES, DOCUMENTS, LEDGER, SPLITS
 from tasks.lineage.snapshot import StoreSnapshot
@@ -80,7 +80,11 @@ def find_history(snapshot: StoreSnapshot, text: str, recipe: str = "") -> Docume
 
     Raise LookupError with the candidates if several match, or with similar names if none does.
     """
-    corpora = [find_corpus_run(snapshot, recipe)] if recipe else newest_corpus_runs(snapshot) or [find_corpus_run(snapshot)]
+    first = find_corpus_run(snapshot, recipe) if recipe else None
+    if first is not None:
+        corpora = [corpus for corpus in corpus_runs(snapshot, first.run.id) if corpus.run.id == first.run.id]
+    else:
+        corpora = newest_corpus_runs(snapshot) or [find_corpus_run(snapshot)]
     for corpus in corpora:
         if found := find_document(snapshot, text, corpus.sources):
             return document_history(corpus, found[0])
@@ -107,7 +111,7 @@ def _not_found(corpora: list[CorpusRun], text: str) -> str:
     near = [name for name in by_name if folded in name.casefold()]
     near += get_close_matches(text, [name for name in by_name if name not in near], MAX_CANDIDATES, 0.6)
     listed = "".join(f"\n  {describe_document(d)}" for d in list(dict.fromkeys(by_name[name] for name in near))[:MAX_CANDIDATES])
-    recipes = ", ".join(corpus.run.recipe for corpus in corpora)
+    recipes = ", ".join(dict.fromkeys(corpus.run.recipe for corpus in corpora))
     hint = f" Similar names:{listed}" if listed else ""
     return f"No document that {recipes} read is called {text!r}; give its id, its path, its file's name or its title.{hint}"
 

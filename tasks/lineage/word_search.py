@@ -20,6 +20,7 @@ from data.searching.search import FileFindings, Wanted, search_file
 from data.searching.token_rows import Vocabulary
 from data.shards.metadata import METADATA
 from data.sources.config import FilesSource
+from data.sources.conversation_config import ConversationFiles
 from data.sources.errors import SourceError
 from data.sources.files import find_files
 from tasks.lineage.own_phrases import COPY
@@ -135,7 +136,7 @@ class WordSearch:
     def _run_files(self) -> Iterator[tuple[Path, Place]]:
         seen: list[Any] = []
         for run in self.snapshot.journal.records():
-            given = [run.configuration.get(name) for name in ("root", "ingest", "resources")]
+            given = [run.configuration.get(name) for name in ("root", "ingest", "examples", "resources")]
             if given not in seen:
                 seen.append(given)
                 yield from ((path, SOURCE) for path in source_files(run).values())
@@ -203,10 +204,11 @@ class WordSearch:
 def source_files(run: RunRecord) -> dict[str, Path]:
     """Return the local files that a run's recipe reads: name in outputs -> path. Sources that are gone give none."""
     found: dict[str, Path] = {}
-    for source in run.configuration.get("ingest", {}).get("sources", ()):
+    sections = [(run.configuration.get(name, {}), kind) for name, kind in (("ingest", FilesSource), ("examples", ConversationFiles))]
+    for source, kind in ((source, kind) for section, kind in sections for source in section.get("sources", ())):
         if source.get("kind") == "files":
             try:
-                configured = FilesSource.model_validate(source)
+                configured = kind.model_validate(source)
                 files = find_files(configured, Path(run.configuration.get("root", ".")))
             except (ValidationError, SourceError):
                 continue

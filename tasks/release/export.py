@@ -39,6 +39,7 @@ def export(
     history: Path,
     verdict: Path,
     funnel: Path,
+    conversations: Path | None = None,
     **variants: Path,
 ) -> Metrics:
     """An aligned model, its variants, tokenizer, what was measured, step log, verdict and corpus funnel -> a release directory."""
@@ -48,6 +49,7 @@ def export(
     from model.release.export import export as export_model
 
     (train,) = (part for part in json.loads(funnel.read_text())["splits"] if part["split"] == "train")
+    sources = {**train["sources"], **(json.loads(conversations.read_text()) if conversations is not None else {})}
     rows = json.loads(verdict.read_text())["rows"]
     context = read_config(model)[0].context
     base, tuned, compared = (json.loads(path.read_text()) for path in (measured_base, measured, baseline))
@@ -57,7 +59,7 @@ def export(
     card = ModelCard(
         **config.card.model_dump(),
         recipe=config.recipe,
-        corpus=tuple(CorpusFact(name=name, licence=config.licences[name], **sizes) for name, sizes in train["sources"].items()),
+        corpus=tuple(CorpusFact(name=name, licence=config.licences[name], **sizes) for name, sizes in sources.items()),
         quality=tuple(standing.sentences()),
         training=training_facts(config.training, context, config.seed),
         metrics=tuned,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 from data.sources.errors import Unreadable
@@ -20,7 +21,13 @@ def build_record(
         name = str(value)
     if not wanted(name):
         return None
-    text = fields.get(options.text_field)
+    if options.whole:
+        try:
+            text: object = json.dumps(fields, ensure_ascii=False)
+        except (TypeError, ValueError) as error:
+            return BrokenRecord(f"broken record: {error}", name)
+    else:
+        text = fields.get(options.text_field)
     title = fields.get(options.title_field) if options.title_field is not None else None
     if not isinstance(text, str):
         return BrokenRecord(_broken(options.text_field, text), name)
@@ -38,7 +45,8 @@ def name_by_number(number: int, options: ReaderOptions) -> str:
 
 def require_columns(columns: list[str], options: ReaderOptions) -> None:
     """Raise Unreadable, naming the missing and the present columns, unless a table has those that the recipe names."""
-    needed = [name for name in (options.text_field, options.id_field, options.title_field) if name is not None]
+    text_field = None if options.whole else options.text_field
+    needed = [name for name in (text_field, options.id_field, options.title_field) if name is not None]
     if missing := [name for name in needed if name not in columns]:
         raise Unreadable(f"no such column: {', '.join(missing)}; it has {', '.join(columns)[:500]}")
 

@@ -38,14 +38,15 @@ def _rows(file: object, size: int, options: ReaderOptions, wanted: RecordFilter)
     assert isinstance(file, pq.ParquetFile)
     schema, metadata = file.schema_arrow, file.metadata
     require_columns(schema.names, options)
-    kind = schema.field(options.text_field).type
+    kind = pa.string() if options.whole else schema.field(options.text_field).type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_dictionary(kind)):
         raise Unreadable(f"no text: column {options.text_field!r} holds {kind}")
     if metadata.num_rows > ROWS_A_BYTE * size:
         raise Unreadable(f"hostile parquet: {metadata.num_rows} rows in {size} bytes")
     if not metadata.num_rows:
         raise Unreadable("empty: no row")
-    columns = list(dict.fromkeys(name for name in (options.text_field, options.id_field, options.title_field) if name is not None))
+    named = schema.names if options.whole else (options.text_field, options.id_field, options.title_field)
+    columns = list(dict.fromkeys(name for name in named if name is not None))
     number = unpacked = 0
     for group in range(metadata.num_row_groups):
         row_group = metadata.row_group(group)

@@ -16,7 +16,10 @@ from data.sources.errors import Unreadable
 
 @dataclass(frozen=True)
 class ReaderOptions:
-    """How to read. `limit`: the largest document, in bytes; `declared`: the charset that a server sent with the bytes."""
+    """How to read. `limit`: the largest document, in bytes; `declared`: the charset that a server sent with the bytes.
+
+    `whole`: a record's text is all of its fields, as a JSON object, and `text_field` counts for nothing.
+    """
 
     encoding: str = "detect"
     text_field: str = "text"
@@ -24,6 +27,7 @@ class ReaderOptions:
     title_field: str | None = None
     limit: int = 256 << 20
     declared: str = ""
+    whole: bool = False
 
 
 class Record(NamedTuple):

@@ -24,7 +24,10 @@ def explain_duplicates(first: str, second: str, recipe: str = "", *, as_json: bo
     """
     snapshot = open_snapshot(store)
     corpus = find_corpus_run(snapshot, recipe, "dedup")
-    one, other = (find_history(snapshot, text, corpus.run.id).document for text in (first, second))
+    found, also = (find_history(snapshot, text, corpus.run.id) for text in (first, second))
+    one, other, corpus = found.document, also.document, found.corpus
+    if "dedup" not in corpus.stages or also.corpus.where != corpus.where:
+        raise LookupError(f"{first!r} and {second!r} are a book and a conversation, which are never compared.")
     (dedup,) = corpus.stages["dedup"]
     texts = [snapshot.store.local(artifact) / "documents.parquet" for artifact in corpus.inputs_of("dedup")]
     from data.dedup.explanation import explain

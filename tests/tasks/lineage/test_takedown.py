@@ -38,7 +38,7 @@ def test_a_training_document_is_in_its_shard_and_all_parts_made_from_it_and_ever
         "split": {"train.parquet"},
         "examples": {"instructions_train.jsonl", "preferences_train.jsonl"},
         "pack": {"train"},
-        "encode": {"sft/train", "preference/train"},
+        "encode": {"sft/train", "preference/train", "labels/train"},
         "evaluate.base": {"samples.jsonl"},
     }
     assert set(positions(corpus, found, "learned")) == {"tokenizer", "pretrain", "tune.sft", "export"}

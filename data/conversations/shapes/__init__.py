@@ -1,0 +1,1 @@
+"""The public shapes of records that hold conversations, one file each."""

@@ -1,0 +1,77 @@
+"""Examples from conversations that were read, deduplicated, decontaminated and split, mixed with generated ones.
+
+A conversation becomes a line of instructions, preferences or labels, as it is one. Lines are shuffled by a hash of the seed and the line,
+so equal inputs give equal bytes. Every line lists in `books` the documents whose words it contains: a conversation is one itself. Questions
+are those of the generated examples; without any, their files are empty. sources.json counts what is learned of each source. Memory holds
+the lines of one part.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from data.conversations.read import kind_of, transcript
+from data.documents.stream import batches
+from data.examples.config import ConversationExamples
+
+KINDS = ("instructions", "preferences", "labels")
+PARTS = ("train", "val")
+QUESTIONS = ("questions_seen", "questions_heldout")
+
+
+def gather_examples(conversations: Path, generated: Path | None, output: Path, config: ConversationExamples) -> dict[str, float]:
+    """Write the files of examples into `output` and return their numbers of lines, and of those from conversations.
+
+    `conversations`: the folder of their train.parquet and val.parquet; `generated`: that of generated examples.
+    Raise ValueError if no conversation is left for training.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    metrics: dict[str, float] = {}
+    sources: dict[str, dict[str, int]] = {}
+    for part in PARTS:
+        lines: dict[str, list[str]] = {kind: [] for kind in KINDS}
+        for value in _read(conversations / f"{part}.parquet"):
+            lines[kind_of(value)].append(json.dumps(value, ensure_ascii=False))
+            source = sources.setdefault(value["topic"], {"documents": 0, "characters": 0})
+            if part == "train":
+                source["documents"] += 1
+                source["characters"] += len(transcript(value))
+        metrics |= {f"{kind}_{part}_read": float(len(lines[kind])) for kind in KINDS}
+        if part == "train" and not any(lines.values()):
+            raise ValueError(
+                "no conversation of examples.sources is left for training; folio corpus show tells of each where it went, so correct the "
+                "sources, or lower examples.validation_fraction"
+            )
+        for kind in KINDS:
+            more = generated / f"{kind}_{part}.jsonl" if generated is not None else None
+            lines[kind] += list(_generated(more)) if more is not None and more.is_file() else []
+            lines[kind].sort(key=lambda line: hashlib.sha256(f"{config.seed}:{line}".encode()).digest())
+            (output / f"{kind}_{part}.jsonl").write_text("".join(f"{line}\n" for line in lines[kind]), encoding="utf-8")
+            metrics[f"{kind}_{part}"] = float(len(lines[kind]))
+    (output / "sources.json").write_text(json.dumps(sources, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    asked = sorted(generated.glob("questions_*.jsonl")) if generated is not None else []
+    for name in sorted({*QUESTIONS, *(path.stem for path in asked)}):
+        content = (generated / f"{name}.jsonl").read_bytes() if generated is not None else b""
+        (output / f"{name}.jsonl").write_bytes(content)
+        metrics[name] = float(content.count(b"\n"))
+    return metrics
+
+
+def _read(split: Path) -> Iterator[dict[str, Any]]:
+    """Yield the conversations of a split, each with the name of its source as topic."""
+    for batch in batches(split, ("id", "source", "metadata")):
+        for row in batch.to_pylist():
+            told: dict[str, Any] = json.loads(json.loads(row["metadata"])["conversation"])
+            yield {**told, "topic": row["source"], "books": [row["id"]]}
+
+
+def _generated(path: Path) -> Iterator[str]:
+    """Yield the lines of a file of generated examples. Those about a universe are made from its facts, and hold no document's words."""
+    for line in path.read_text(encoding="utf-8").split("\n"):
+        if line.strip():
+            value = json.loads(line)
+            yield line if "books" in value else json.dumps({**value, "books": []}, ensure_ascii=False)
