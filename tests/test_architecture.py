@@ -21,6 +21,8 @@ ALLOWED = {
 # library -> where it may be imported
 HOMES = {
     "deepspeed": ("model/training/",),
+    "fastapi": ("model/serving/",),
+    "llguidance": ("model/inference/grammar.py",),
     "mlflow": ("tasks/stage/tracking/",),
     "peft": ("model/adapters/",),
     "prefect": ("flows/", "tasks/"),

@@ -87,6 +87,16 @@ def _lineage(made: Artifact, directory: Path) -> str:
     return folio("lineage", made.location, *(("--store", root) if elsewhere else ()))
 
 
+def lineage_of(directory: Path) -> tuple[str | None, str]:
+    """Return the artifact that a model's folder is or lies in, and its store if that is not folio's own; None without a record."""
+    record = next((found for found in (directory / RECORD, directory.parent / RECORD) if found.is_file()), None)
+    made = _read(record)
+    if made is None or record is None:
+        return None, ""
+    root = str(record.parent.absolute()).removesuffix(made.location).rstrip("/")
+    return made.location, "" if root == store_url() else root
+
+
 def description(directory: Path, network: Any) -> Iterator[str]:
     """Yield lines that say what is loaded: kind, size, where it lies, and when and from what it was made."""
     record = next((found for found in (directory / RECORD, directory.parent / RECORD) if found.is_file()), None)

@@ -1,0 +1,142 @@
+"""`folio serve`: find the models, say what they are, and serve them until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Literal
+
+from flows.cli.chat_models import description, lineage_of, model_directory, variant_directory
+from flows.cli.signals import stoppable
+from flows.cli.views.lineage import show_lineage
+from tasks.reporting.wording import size
+from tasks.stage.system.nearest import did_you_mean
+
+KEY = "FOLIO_SERVE_KEY"
+
+
+def serve_models(
+    models: Sequence[str],
+    host: str,
+    port: int,
+    key_file: Path | None,
+    limits: Mapping[str, Any],
+    *,
+    threads: int | None,
+    draft: str | None,
+    backend: Literal["auto", "folio", "llama.cpp", "vllm"],
+    store: str,
+) -> None:
+    """Serve until SIGINT or SIGTERM. Raise LookupError or ValueError, before anything listens, for what can't be served."""
+    found = {name: find_model(name, store) for name in dict.fromkeys(models)}
+    draft_directory = None if draft is None else find_model(draft, store)
+    key = read_key(key_file)
+    from model.serving.limits import ServeLimits
+    from model.serving.opening import Offer, open_served
+    from model.serving.server import bound, compute_with, serve
+
+    settings, listening, count = ServeLimits(**limits), bound(host, port, key), threads or os.cpu_count() or 1
+    compute_with(count)
+    served: dict[str, Any] = {}
+    with stoppable(last=True):
+        try:
+            for name, path in found.items():
+                lines = list(said_of(path))
+                print("\n".join(lines[:3]), file=sys.stderr, flush=True)
+                offer = Offer(_short(name), path, lines)
+                if offer.name in served:
+                    raise ValueError(f"two models would be called {offer.name}; serve one of them from a folder of another name")
+                served[offer.name] = open_served(offer, settings, backend=backend, threads=count, draft=draft_directory)
+            serve(served, settings, listening, key, lambda address: print(_ready(address, served, key), flush=True))
+        finally:
+            for model in served.values():
+                model.close()
+
+
+def find_model(name: str, store: str = "") -> Path:
+    """Return the folder or GGUF file of a model: as given, a recipe's newest released one, or one of its forms. Raises LookupError."""
+    path = Path(name)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise LookupError(f"{name} is no file{did_you_mean(path.name, [file.name for file in path.parent.glob('*.gguf')])}")
+        return path
+    if path.is_dir() and (any(path.glob("*.gguf")) or (path / "config.json").is_file()):
+        return path
+    model, _, variant = name.partition(":")
+    directory = model_directory(model, store)
+    return variant_directory(directory, variant) if variant else directory
+
+
+def read_key(file: Path | None) -> str | None:
+    """Return the key that callers must show: a file's, or the environment's; None for neither. Raises ValueError for an unusable one."""
+    named = f"--key-file {file}" if file is not None else KEY
+    if file is not None:
+        try:
+            key = file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ValueError(f"{named}: {error.strerror}; give a file that holds the key") from None
+    elif KEY not in os.environ:
+        return None
+    else:
+        key = os.environ[KEY].strip()
+    if len(key) < 16 or not key.isascii() or not key.isprintable() or " " in key:
+        raise ValueError(
+            f"{named} must hold a key of 16 or more printable ASCII characters without spaces; make one with: openssl rand -hex 24"
+        )
+    return key
+
+
+def said_of(path: Path) -> Iterator[str]:
+    """Yield lines about a model: what it is, and the lineage that its store records."""
+    from model.networks.directory import ModelError, read_config
+
+    folder = path.parent if path.is_file() else path
+    file = path if path.is_file() else next(iter(folder.glob("*.gguf")), None)
+    if file is not None:
+        yield f"{file.name}: a GGUF file of {size(file.stat().st_size)}, computed by llama.cpp"
+        yield f"  in {folder.absolute()}"
+    else:
+        kind = "model"
+        with suppress(ModelError):
+            kind = read_config(path)[0].kind
+        yield from description(path, SimpleNamespace(config=SimpleNamespace(kind=kind), parameters=_parameters(path)))
+    thing, store = lineage_of(folder)
+    if thing is not None:
+        with suppress(LookupError, ValueError, OSError):
+            yield ""
+            yield from show_lineage(thing, store=store).splitlines()
+
+
+def _parameters(directory: Path) -> int:
+    """Return how many numbers a folder's weight files hold, from their headers."""
+    import json
+    import math
+    import struct
+
+    total = 0
+    for path in directory.glob("*.safetensors"):
+        with path.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            header = json.loads(stream.read(length))
+        total += sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
+    return total
+
+
+def _short(name: str) -> str:
+    """Return what callers call a model: a recipe as it is given, a path by its last part."""
+    path = Path(name)
+    return path.resolve().name.removesuffix(".gguf") if path.exists() else name
+
+
+def _ready(address: str, served: Mapping[str, Any], key: str | None) -> str:
+    lines = [
+        f"serving {', '.join(served)}",
+        f"  talk to it   {address}/",
+        f"  API          {address}/v1   (OpenAI's, for any client; {'with the key' if key else 'no key needed on this machine'})",
+        "Ctrl-C stops it",
+    ]
+    return "\n".join(lines)

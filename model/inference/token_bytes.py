@@ -1,0 +1,40 @@
+"""The bytes that each token stands for, which need not be whole characters."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+
+class TokenBytes:
+    """Looks tokens up in one tokenizer."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        from tokenizers import decoders
+
+        self._tokenizer = tokenizer
+        self._byte_level = isinstance(tokenizer.decoder, decoders.ByteLevel)
+        self._special = set(tokenizer.get_added_tokens_decoder())
+
+    def of(self, token: int) -> bytes:
+        """Return the bytes of a token; those of a special one are its name's."""
+        name = self._tokenizer.id_to_token(token) or ""
+        if token in self._special:
+            return name.encode()
+        if self._byte_level:
+            known = byte_characters()
+            return bytes(known[character] for character in name if character in known)
+        if len(name) == 6 and name.startswith("<0x"):
+            return bytes([int(name[3:5], 16)])
+        return str(self._tokenizer.decode([token])).encode()
+
+
+@lru_cache(maxsize=1)
+def byte_characters() -> dict[str, int]:
+    """Return the byte that each character of a byte-level token stands for, as GPT-2 chose them: printable ones as they are."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [value for value in range(256) if value not in printable]
+    return {chr(value): value for value in printable} | {chr(256 + number): value for number, value in enumerate(others)}

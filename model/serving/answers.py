@@ -1,0 +1,107 @@
+"""Events of an engine as OpenAI's JSON: one object at the end, or chunks of a stream."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from model.inference.request import Score
+from model.serving.engine import Piece
+
+Spell = Callable[[int], bytes]
+
+
+@dataclass
+class Choice:
+    """One reply so far, as it will be told."""
+
+    text: list[str] = field(default_factory=list)
+    pieces: list[Piece] = field(default_factory=list)
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """How many tokens were read and written; reused: of those read, how many were kept from earlier texts."""
+
+    prompt: int
+    written: int
+    reused: int = 0
+
+    def body(self) -> dict[str, Any]:
+        """Return OpenAI's usage object."""
+        return {
+            "prompt_tokens": self.prompt,
+            "completion_tokens": self.written,
+            "total_tokens": self.prompt + self.written,
+            "prompt_tokens_details": {"cached_tokens": self.reused},
+        }
+
+
+class Form:
+    """The shape of one kind of answer. `chat`: of a conversation; else of a completion."""
+
+    def __init__(self, model: str, fingerprint: str | None, spell: Spell, *, chat: bool, scored: bool) -> None:
+        self.chat, self._spell, self._scored = chat, spell, scored
+        prefix = "chatcmpl-" if chat else "cmpl-"
+        self._head = {"id": prefix + uuid.uuid4().hex, "created": int(time.time()), "model": model, "system_fingerprint": fingerprint}
+
+    def whole(self, choices: Sequence[Choice], usage: Usage) -> dict[str, Any]:
+        """Return the answer as one object."""
+        told = []
+        for index, choice in enumerate(choices):
+            text = "".join(choice.text)
+            content = {"message": {"role": "assistant", "content": text, "refusal": None}} if self.chat else {"text": text}
+            told.append({"index": index, **content, "logprobs": self._log_probabilities(choice.pieces, 0), "finish_reason": choice.reason})
+        kind = "chat.completion" if self.chat else "text_completion"
+        return {**self._head, "object": kind, "choices": told, "usage": usage.body()}
+
+    def chunk(
+        self, index: int, text: str, pieces: Sequence[Piece], *, reason: str | None = None, first: bool = False, before: int = 0
+    ) -> dict[str, Any]:
+        """Return a part of the answer. before: characters of the reply that came in earlier parts."""
+        delta: dict[str, Any] = {"role": "assistant"} if first else {}
+        if text or first:
+            delta["content"] = text
+        content: dict[str, Any] = {"delta": delta} if self.chat else {"text": text}
+        told = {"index": index, **content, "logprobs": self._log_probabilities(pieces, before) if pieces else None, "finish_reason": reason}
+        return {**self._head, "object": "chat.completion.chunk" if self.chat else "text_completion", "choices": [told]}
+
+    def usage_chunk(self, usage: Usage) -> dict[str, Any]:
+        """Return the last part, which holds the usage alone."""
+        kind = "chat.completion.chunk" if self.chat else "text_completion"
+        return {**self._head, "object": kind, "choices": [], "usage": usage.body()}
+
+    def _log_probabilities(self, pieces: Sequence[Piece], before: int) -> dict[str, Any] | None:
+        if not self._scored:
+            return None
+        scored = [(piece.token, piece.score) for piece in pieces if piece.score is not None]
+        if self.chat:
+            entries = [{**self._entry(token, score.log_probability), "top_logprobs": self._likeliest(score)} for token, score in scored]
+            return {"content": entries, "refusal": None}
+        offsets = [before]
+        for piece in pieces:
+            offsets.append(offsets[-1] + len(piece.text))
+        return {
+            "tokens": [self._shown(token) for token, _ in scored],
+            "token_logprobs": [score.log_probability for _, score in scored],
+            "top_logprobs": [{self._shown(token): value for token, value in score.likeliest} for _, score in scored],
+            "text_offset": offsets[: len(scored)],
+        }
+
+    def _likeliest(self, score: Score) -> list[dict[str, Any]]:
+        return [self._entry(token, value) for token, value in score.likeliest]
+
+    def _entry(self, token: int, value: float) -> dict[str, Any]:
+        return {"token": self._shown(token), "logprob": value, "bytes": list(self._spell(token))}
+
+    def _shown(self, token: int) -> str:
+        """Return a token as text; one that is no whole character as its bytes, as OpenAI shows it."""
+        spelled = self._spell(token)
+        try:
+            return spelled.decode()
+        except UnicodeDecodeError:
+            return "bytes:" + "".join(f"\\x{value:02x}" for value in spelled)

@@ -1,0 +1,189 @@
+"""A model that another program computes, behind the address: llama.cpp or vLLM in a child process of ours, on a port of its own.
+
+Requests are checked here as for any model, so a malformed one never reaches the program. Its answers are passed on as they come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Any
+
+import httpx
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from model.serving.errors import ApiError, busy, error_body
+from model.serving.limits import ServeLimits
+from model.serving.schema import Asked, ChatRequest, CompletionRequest, EmbeddingRequest, Generating
+from model.serving.served import About
+
+START_SECONDS = 300.0
+KEY = "FOLIO_CHILD_KEY"
+
+
+class ChildError(ValueError):
+    """The program that computes a model did not start."""
+
+
+class Child:
+    """The process of a program with an OpenAI-compatible server. {port} in `command` becomes a free one; its key is in the environment."""
+
+    def __init__(self, command: Sequence[str], label: str) -> None:
+        self.label, self.key, self.port = label, secrets.token_hex(16), _free_port()
+        line = [part.replace("{port}", str(self.port)) for part in command]
+        self._process = subprocess.Popen(
+            line, env={**os.environ, KEY: self.key}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
+    def close(self) -> None:
+        """End the process and its children."""
+        for number, seconds in ((signal.SIGTERM, 5), (signal.SIGKILL, 5)):
+            if not self.alive:
+                return
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if not self.alive:
+                raise ChildError(
+                    f"{self.label} ended with exit code {self._process.returncode} before it could answer; its words are above"
+                )
+            with suppress(httpx.HTTPError):
+                if httpx.get(f"{self.url}/health", timeout=2).status_code == 200:
+                    return
+            time.sleep(0.1)
+        raise ChildError(f"{self.label} did not answer within {START_SECONDS:g} seconds")
+
+
+class ChildModel:
+    """A `ServedModel` that a child computes.
+
+    names: what the program calls our parameters, where it differs; None: it has none. defaults: what is sent for parameters that a request
+    leaves out, since the program's own defaults differ from the API's.
+    """
+
+    def __init__(self, child: Child, about: About, limits: ServeLimits, names: dict[str, str | None], defaults: dict[str, Any]) -> None:
+        self._child, self._about, self._limits, self._names, self._defaults = child, about, limits, names, defaults
+        self._running = 0
+        self._client: httpx.AsyncClient | None = None
+
+    @property
+    def about(self) -> About:
+        return self._about
+
+    @property
+    def alive(self) -> bool:
+        return self._child.alive
+
+    def load(self) -> tuple[int, int]:
+        return min(self._running, self._limits.rows), max(0, self._running - self._limits.rows)
+
+    def close(self) -> None:
+        self._child.close()
+
+    async def chat(self, asked: ChatRequest, http: HttpRequest) -> Response:
+        return await self._pass("/v1/chat/completions", asked, asked.longest)
+
+    async def complete(self, asked: CompletionRequest, http: HttpRequest) -> Response:
+        return await self._pass("/v1/completions", asked, asked.max_tokens)
+
+    async def embed(self, asked: EmbeddingRequest, http: HttpRequest) -> Response:
+        raise ApiError(404, f"{self.about.id} writes text and has no embeddings", param="model")
+
+    async def _pass(self, path: str, asked: Generating, longest: int | None) -> Response:
+        body = self._translated(asked)
+        if longest is not None and longest > self._limits.max_tokens:
+            raise ApiError(400, f"max_tokens={longest} is more than this server's {self._limits.max_tokens}", param="max_tokens")
+        body.pop("max_completion_tokens", None)
+        body["max_tokens"] = longest or self._limits.max_tokens
+        if self._running >= self._limits.rows + self._limits.waiting:
+            raise busy(f"{self._running} replies are written or wait already; try again later")
+        self._client = self._client or httpx.AsyncClient(base_url=self._child.url, timeout=self._limits.reply_seconds)
+        self._running += 1
+        sent = False
+        try:
+            request = self._client.build_request("POST", path, json=body, headers={"Authorization": f"Bearer {self._child.key}"})
+            answer = await self._client.send(request, stream=True)
+            if asked.stream and answer.status_code == 200:
+                sent = True
+                return StreamingResponse(self._relay(answer), media_type="text/event-stream")
+            content = await answer.aread()
+            await answer.aclose()
+            return self._answered(answer.status_code, content)
+        except httpx.HTTPError as error:
+            raise ApiError(502, f"{self._child.label} did not answer: {type(error).__name__}") from None
+        finally:
+            self._running -= not sent
+
+    async def _relay(self, answer: httpx.Response) -> AsyncIterator[bytes]:
+        try:
+            async for part in answer.aiter_raw():
+                yield part
+        except httpx.HTTPError as error:
+            yield b"data: " + json.dumps(error_body(502, f"{self._child.label} broke off: {type(error).__name__}")).encode() + b"\n\n"
+        finally:
+            self._running -= 1
+            with suppress(asyncio.CancelledError, httpx.HTTPError):
+                await answer.aclose()
+
+    def _answered(self, status: int, content: bytes) -> Response:
+        try:
+            body: Any = json.loads(content)
+        except ValueError:
+            body = None
+        if status == 200 and isinstance(body, dict):
+            return JSONResponse({**body, "model": self.about.id})
+        said = body.get("error", body) if isinstance(body, dict) else None
+        message = said.get("message") if isinstance(said, dict) else None
+        return JSONResponse(error_body(status, str(message or f"{self._child.label} answered with status {status}")), status)
+
+    def _translated(self, asked: Asked) -> dict[str, Any]:
+        """Return the body in the program's words. Raise ApiError for a parameter that it does not have."""
+        body = asked.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"user", "metadata"})
+        for name, theirs in self._names.items():
+            if name not in body:
+                continue
+            if theirs is None:
+                raise ApiError(400, f"{name} is not offered by {self._child.label}; leave it out", param=name, code="unknown_parameter")
+            body[theirs] = body.pop(name)
+        return {**self._defaults, **body}
+
+
+def python(module: str, *arguments: str) -> list[str]:
+    """Return the command line of a module in this environment."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

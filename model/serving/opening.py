@@ -1,0 +1,85 @@
+"""From a model's folder to what serves it: folio itself, llama.cpp for a GGUF file, or vLLM where it is asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from model.inference.chat_format import ChatFormat
+from model.inference.open_model import open_model
+from model.networks.directory import CONFIG, ModelError, read_config
+from model.networks.tokenizer_binding import require_tokenizer
+from model.serving.encoding import OwnEncoder
+from model.serving.limits import ServeLimits
+from model.serving.llama import gguf_file, serve_gguf
+from model.serving.own import OwnModel, fingerprint_of
+from model.serving.served import About, ServedModel
+from model.serving.vllm import serve_vllm
+
+if TYPE_CHECKING:
+    from model.networks.decoding import DecodingNetwork
+
+Backend = Literal["auto", "folio", "llama.cpp", "vllm"]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A model to serve. lines: what is said of it on the page, beside what its files say."""
+
+    name: str
+    path: Path
+    lines: Sequence[str] = ()
+
+
+def open_served(
+    offer: Offer, limits: ServeLimits, *, backend: Backend = "auto", threads: int = 1, draft: Path | None = None
+) -> ServedModel:
+    """Open a model. Raise ModelError, ChildError or ValueError, saying why, if it can't be served."""
+    file = gguf_file(offer.path) if backend in ("auto", "llama.cpp") else None
+    if backend == "llama.cpp" and file is None:
+        raise ModelError(f"{offer.path} holds no GGUF file, which is what llama.cpp opens")
+    if (file is not None or backend == "vllm") and draft is not None:
+        raise ValueError("--draft proposes tokens to models that folio computes; leave it out for llama.cpp and vLLM")
+    if file is not None:
+        about = _about(offer, file.parent, _context(file.parent), ("chat", "completions"), "llama.cpp")
+        return serve_gguf(file, about, limits, threads)
+    config, _ = read_config(offer.path)
+    if backend == "vllm":
+        return serve_vllm(offer.path, _about(offer, offer.path, config.context, ("chat", "completions"), "vllm"), limits)
+    chat_format = ChatFormat(_tokenizer(offer.path))
+    require_tokenizer(offer.path, chat_format.digest)
+    if "generation" not in config.SUPPORTS and "bidirectional" in config.SUPPORTS:
+        if draft is not None:
+            raise ValueError(f"--draft proposes tokens, and {offer.name} is of kind={config.kind}, which writes none; leave it out")
+        about = _about(offer, offer.path, config.context, ("embeddings",), "folio")
+        return OwnEncoder(open_model(offer.path), chat_format, about, limits)
+    config.require_generation()
+    about = _about(offer, offer.path, config.context, ("chat", "completions"), "folio")
+    return OwnModel(open_model(offer.path).decoding(), chat_format, about, limits, None if draft is None else _draft(draft, chat_format))
+
+
+def _draft(directory: Path, chat_format: ChatFormat) -> DecodingNetwork:
+    read_config(directory)[0].require_generation()
+    require_tokenizer(directory, chat_format.digest)
+    return open_model(directory).decoding()
+
+
+def _tokenizer(directory: Path) -> Path:
+    """Return the folder of a model's tokenizer: its own, or that of the release it is a form of."""
+    return directory if (directory / "tokenizer.json").is_file() else directory.parent
+
+
+def _context(directory: Path) -> int | None:
+    """Return the context that config.json beside a GGUF file names; None without one."""
+    try:
+        return read_config(directory)[0].context if (directory / CONFIG).is_file() else None
+    except ModelError:
+        return None
+
+
+def _about(offer: Offer, directory: Path, context: int | None, abilities: Sequence[str], backend: str) -> About:
+    created = int(max((path.stat().st_mtime for path in directory.glob("*") if path.is_file()), default=time.time()))
+    return About(offer.name, offer.lines, context, created, fingerprint_of(directory), abilities, backend)

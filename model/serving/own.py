@@ -1,0 +1,197 @@
+"""A model that folio computes itself, behind the address."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import secrets
+import struct
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+
+from model.inference.batch import Batch
+from model.inference.chat import fit_prompt
+from model.inference.chat_format import ChatFormat
+from model.inference.config import SamplingConfig
+from model.inference.generation import request_for
+from model.inference.grammar import ANY_OBJECT, Grammar, GrammarCompiler, GrammarError
+from model.inference.prefixes import PrefixCache
+from model.inference.reply import ReplyText
+from model.inference.speculation import SpeculativeBatch
+from model.inference.token_bytes import TokenBytes
+from model.serving.answers import Form
+from model.serving.engine import Engine, Event, Generation
+from model.serving.errors import ApiError
+from model.serving.limits import ServeLimits
+from model.serving.replying import reply
+from model.serving.schema import ChatRequest, CompletionRequest, EmbeddingRequest, Generating
+from model.serving.served import About
+
+if TYPE_CHECKING:
+    from model.networks.decoding import DecodingNetwork
+
+
+class OwnModel:
+    """A network that writes, its chat format and its engine. A `ServedModel`. `draft`: what proposes tokens."""
+
+    def __init__(
+        self,
+        network: DecodingNetwork,
+        chat_format: ChatFormat,
+        about: About,
+        limits: ServeLimits,
+        draft: DecodingNetwork | None = None,
+    ) -> None:
+        self.network, self.format, self._about, self._limits = network, chat_format, about, limits
+        self._spell = TokenBytes(chat_format.tokenizer).of
+        self._compiler: GrammarCompiler | None = None
+        self._compiling = threading.Lock()
+
+        def batch() -> Batch:
+            prefixes = PrefixCache(limits.prefix_tokens) if limits.prefix_tokens else None
+            return Batch(network, prefixes) if draft is None else SpeculativeBatch(network, draft, prefixes=prefixes)
+
+        self.engine = Engine(batch, limits, about.id)
+
+    @property
+    def about(self) -> About:
+        return self._about
+
+    @property
+    def alive(self) -> bool:
+        return self.engine.alive
+
+    def load(self) -> tuple[int, int]:
+        return self.engine.running, self.engine.waiting
+
+    def close(self) -> None:
+        self.engine.close()
+
+    async def chat(self, asked: ChatRequest, http: HttpRequest) -> Response:
+        prompt = await asyncio.to_thread(self._conversation, asked)
+        alternatives = asked.top_logprobs if asked.logprobs else None
+        return await self._reply(asked, http, [prompt], asked.longest, alternatives, chat=True)
+
+    async def complete(self, asked: CompletionRequest, http: HttpRequest) -> Response:
+        prompts = await asyncio.to_thread(lambda: [self._document(prompt) for prompt in asked.prompts])
+        return await self._reply(asked, http, prompts, asked.max_tokens, asked.logprobs, chat=False)
+
+    async def embed(self, asked: EmbeddingRequest, http: HttpRequest) -> Response:
+        raise ApiError(404, f"{self.about.id} writes text and has no embeddings; a model of kind=encoder has", param="model")
+
+    async def _reply(
+        self,
+        asked: Generating,
+        http: HttpRequest,
+        prompts: Sequence[list[int]],
+        longest: int | None,
+        alternatives: int | None,
+        *,
+        chat: bool,
+    ) -> Response:
+        if asked.n > self._limits.choices or asked.n * len(prompts) > self._limits.rows + self._limits.waiting:
+            most = min(self._limits.choices, (self._limits.rows + self._limits.waiting) // len(prompts))
+            raise ApiError(400, f"n={asked.n} for {len(prompts)} prompts is more than this server writes at once, {most}", param="n")
+        config = self._sampling(asked, longest)
+        grammars = await asyncio.to_thread(lambda: [self._grammar(asked) for _ in range(asked.n * len(prompts))])
+        seed = secrets.randbits(63) if asked.seed is None else asked.seed
+        try:
+            requests = [
+                request_for(self.network, prompt, config, self.format.stop_ids, seed + index)
+                for prompt in prompts
+                for index in range(asked.n)
+            ]
+        except ValueError as error:
+            param = "logit_bias" if "logit_bias" in str(error) else "messages" if chat else "prompt"
+            raise ApiError(400, str(error), param=param, code="context_length_exceeded" if param != "logit_bias" else None) from None
+
+        def make(deliver: Callable[[Event], None]) -> list[Generation]:
+            made = []
+            for index, (request, grammar) in enumerate(zip(requests, grammars, strict=True)):
+                request.constraint, request.alternatives = grammar, alternatives
+                made.append(Generation(index, request, ReplyText(self.format.stream(), asked.stop), deliver))
+            return made
+
+        form = Form(self.about.id, self.about.fingerprint, self._spell, chat=chat, scored=alternatives is not None)
+        usage = asked.stream_options is not None and asked.stream_options.include_usage
+        return await reply(self.engine, make, form, http, stream=asked.stream, usage=usage)
+
+    def _conversation(self, asked: ChatRequest) -> list[int]:
+        messages = [message.plain for message in asked.messages]
+        try:
+            if asked.truncation == "auto":
+                return fit_prompt(self.format, messages, self.network.context, asked.longest or self.network.context)
+            return self.format.encode_chat(messages)
+        except ValueError as error:  # the template refuses them, or they do not fit
+            raise ApiError(400, str(error), param="messages") from None
+
+    def _document(self, prompt: str | list[int]) -> list[int]:
+        if isinstance(prompt, str):
+            return self.format.encode_document(prompt)
+        unknown = [token for token in prompt if token >= self.network.vocab_size]
+        if unknown:
+            raise ApiError(
+                400, f"prompt holds token {unknown[0]}, and this model has tokens 0 to {self.network.vocab_size - 1}", param="prompt"
+            )
+        return prompt
+
+    def _sampling(self, asked: Generating, longest: int | None) -> SamplingConfig:
+        if longest is not None and longest > self._limits.max_tokens:
+            raise ApiError(400, f"max_tokens={longest} is more than this server's {self._limits.max_tokens}", param="max_tokens")
+        return SamplingConfig(
+            temperature=asked.temperature,
+            top_k=asked.top_k,
+            top_p=asked.top_p if asked.top_p < 1 else None,
+            min_p=asked.min_p or None,
+            repetition_penalty=asked.repetition_penalty,
+            presence_penalty=asked.presence_penalty,
+            frequency_penalty=asked.frequency_penalty,
+            logit_bias=tuple(sorted((int(token), bias) for token, bias in asked.logit_bias.items())),
+            max_new_tokens=longest or self._limits.max_tokens,
+        )
+
+    def _grammar(self, asked: Generating) -> Grammar | None:
+        wanted: tuple[Any, Any] | None = None
+        if asked.guided_regex is not None:
+            wanted = ("regex", asked.guided_regex)
+        elif asked.guided_grammar is not None:
+            wanted = ("lark", asked.guided_grammar)
+        elif asked.response_format is not None and asked.response_format.type != "text":
+            schema = asked.response_format.json_schema
+            wanted = ("json_schema", ANY_OBJECT if schema is None else schema.schema_)
+        if wanted is None:
+            return None
+        try:
+            with self._compiling:
+                self._compiler = self._compiler or GrammarCompiler(self.format, self.network.vocab_size)
+                return self._compiler.grammar(*wanted)
+        except GrammarError as error:
+            raise ApiError(400, str(error), param="response_format" if wanted[0] == "json_schema" else f"guided_{wanted[0]}") from None
+
+
+def vectors_response(model: str, vectors: Sequence[Sequence[float]], tokens: int, encoding: str) -> JSONResponse:
+    """Return vectors in OpenAI's form: lists of numbers, or little-endian fp32 in base64."""
+    told = [
+        {"object": "embedding", "index": index, "embedding": list(vector) if encoding == "float" else _packed(vector)}
+        for index, vector in enumerate(vectors)
+    ]
+    return JSONResponse({"object": "list", "data": told, "model": model, "usage": {"prompt_tokens": tokens, "total_tokens": tokens}})
+
+
+def _packed(vector: Sequence[float]) -> str:
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
+
+
+def fingerprint_of(directory: Path) -> str:
+    """Return the beginning of the SHA-256 of a model's files, by which a reply names what wrote it."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in directory.iterdir() if path.suffix in (".safetensors", ".gguf") or path.name == "config.json"):
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"folio-{digest.hexdigest()[:12]}"

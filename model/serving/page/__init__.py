@@ -1,0 +1,1 @@
+"""The chat page: one self-contained HTML file, put together from its style and scripts."""

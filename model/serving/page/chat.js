@@ -1,0 +1,90 @@
+// The page: panes, settings, and the keyboard.
+
+const by = (id) => document.getElementById(id);
+const panes = [];
+let models = [];
+const NUMBERS = ["temperature", "top_p", "top_k", "min_p", "repetition_penalty", "max_tokens", "seed"];
+
+function settings() {
+  const chosen = {};
+  for (const name of NUMBERS) {
+    const field = by(name);
+    if (field.value === "") continue;
+    if (!field.checkValidity()) throw new Error(field.labels[0].textContent.trim() + ": " + field.validationMessage);
+    chosen[name] = field.valueAsNumber;
+  }
+  if (by("stop").value) chosen.stop = [by("stop").value];
+  return chosen;
+}
+
+function notice(text) {
+  by("notice").textContent = text;
+  by("notice").hidden = !text;
+}
+
+function refresh() {
+  const writing = panes.some((pane) => pane.writing);
+  by("send").disabled = writing || !panes.length;
+  by("stop-all").disabled = !writing;
+  by("compare").setAttribute("aria-pressed", String(panes.length > 1));
+}
+
+function addPane(chosen) {
+  const pane = new Pane(models, chosen);
+  panes.push(pane);
+  by("panes").append(pane.node);
+  refresh();
+}
+
+async function start() {
+  try {
+    models = (await fetchJson("/v1/models")).data.filter((model) => !model.folio || model.folio.abilities.includes("chat"));
+    by("ask-key").hidden = true;
+    notice(models.length ? "" : "No model here writes text.");
+    if (models.length && !panes.length) addPane(models[0].id);
+  } catch (error) {
+    by("ask-key").hidden = error.status !== 401;
+    notice(error.status === 401 && !sessionStorage.getItem(keyName) ? "" : error.message);
+    if (error.status === 401) by("key").focus();
+  }
+  by("compare").disabled = !models.length;
+  refresh();
+}
+
+async function send() {
+  const question = by("question").value.trim();
+  if (!question || panes.some((pane) => pane.writing)) return;
+  let chosen;
+  try { chosen = settings(); } catch (error) { notice(error.message); return; }
+  notice("");
+  by("question").value = "";
+  const asked = panes.map((pane) => pane.ask(question, chosen, by("system").value.trim()));
+  refresh();
+  const ended = await Promise.allSettled(asked);
+  refresh();
+  by("spoken").textContent = ended.filter((one) => one.status === "fulfilled").map((one, number) => panes[number].model + ": " + one.value).join("\n");
+  if (ended.some((one) => one.status === "rejected" && one.reason.status === 401)) start();
+}
+
+function stopAll() {
+  panes.forEach((pane) => pane.stop());
+}
+
+by("composer").addEventListener("submit", (event) => { event.preventDefault(); send(); });
+by("question").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); send(); }
+});
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") stopAll(); });
+by("stop-all").addEventListener("click", stopAll);
+by("fresh").addEventListener("click", () => { panes.forEach((pane) => pane.forget()); by("question").focus(); });
+by("show-settings").addEventListener("click", () => {
+  by("settings").hidden = !by("settings").hidden;
+  by("show-settings").setAttribute("aria-expanded", String(!by("settings").hidden));
+});
+by("compare").addEventListener("click", () => {
+  if (panes.length > 1) { const last = panes.pop(); last.stop(); last.node.remove(); }
+  else addPane((models.find((model) => model.id !== panes[0].model) || models[0]).id);
+  refresh();
+});
+by("ask-key").addEventListener("submit", (event) => { event.preventDefault(); sessionStorage.setItem(keyName, by("key").value); start(); });
+start();

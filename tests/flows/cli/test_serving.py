@@ -1,0 +1,46 @@
+"""`folio serve`: which models it finds, what it says of them, and which keys it takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows.cli.serving import KEY, find_model, read_key, said_of
+from model.networks.decoder import Decoder
+from model.networks.decoder_config import DecoderConfig
+from model.networks.directory import save_model
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_model(Decoder(DecoderConfig(width=32, layers=1, heads=4, context=32), 50), tmp_path / "mine")
+    save_model(Decoder(DecoderConfig(width=32, layers=1, heads=4, context=32), 50), tmp_path / "mine" / "small")
+    return tmp_path / "mine"
+
+
+def test_a_model_is_a_folder_a_form_of_it_or_a_gguf_file(folder: Path) -> None:
+    assert find_model(str(folder)) == folder and find_model(f"{folder}:small") == folder / "small"
+    (folder / "x.gguf").write_bytes(b"GGUF")
+    assert find_model(str(folder / "x.gguf")) == folder / "x.gguf"
+    with pytest.raises(LookupError, match=r"y\.gguf is no file; did you mean x\.gguf"):
+        find_model(str(folder / "y.gguf"))
+    with pytest.raises(LookupError, match="has no variant 'tiny'; it has small"):
+        find_model(f"{folder}:tiny")
+
+
+def test_what_is_said_of_a_model_without_a_record_is_its_size_and_place(folder: Path) -> None:
+    first, second, third = said_of(folder)
+    assert "decoder" in first and str(folder) in second and "unknown making" in third
+
+
+def test_a_key_comes_from_a_file_or_the_environment_and_is_long_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(KEY, raising=False)
+    assert read_key(None) is None
+    monkeypatch.setenv(KEY, "short")
+    with pytest.raises(ValueError, match="FOLIO_SERVE_KEY must hold a key of 16 or more"):
+        read_key(None)
+    (tmp_path / "key").write_text(f"{'a' * 32}\n")
+    assert read_key(tmp_path / "key") == "a" * 32
+    with pytest.raises(ValueError, match="No such file"):
+        read_key(tmp_path / "none")

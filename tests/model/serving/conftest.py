@@ -1,0 +1,40 @@
+"""One server of tiny models for the tests of this folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import openai
+import pytest
+
+from model.inference.chat_format import ChatFormat
+from model.networks.decoder import Decoder
+from model.networks.encoder_config import EncoderConfig
+from model.serving.encoding import OwnEncoder
+from model.serving.own import OwnModel
+from model.serving.served import About
+from tests.model.conftest import random_decoder
+from tests.model.serving.running import LIMITS, own_model, serving
+
+
+@pytest.fixture(scope="module")
+def tiny(decoder: Decoder, chat_format: ChatFormat) -> OwnModel:
+    """The tiny decoder, served."""
+    return own_model(decoder, chat_format)
+
+
+@pytest.fixture(scope="module")
+def address(tiny: OwnModel, decoder: Decoder, chat_format: ChatFormat) -> Iterator[str]:
+    """A server of a decoder, the same with a draft, and an encoder."""
+    encoder = EncoderConfig(width=32, layers=1, heads=4, feed_forward=64, context=64).build(decoder.vocab_size, seed=2).eval()
+    about = About("vectors", [], 64, 1, None, ("embeddings",), "folio")
+    drafted = own_model(decoder, chat_format, "drafted", draft=random_decoder(decoder.vocab_size, seed=5))
+    with serving([tiny, drafted, OwnEncoder(encoder, chat_format, about, LIMITS)]) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def client(address: str) -> Iterator[openai.OpenAI]:
+    """The official client."""
+    with openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0, timeout=60) as client:
+        yield client

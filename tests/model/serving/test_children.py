@@ -1,0 +1,74 @@
+"""GGUF files behind the same address, computed by real llama.cpp."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import openai
+import pytest
+
+from model.inference.chat_format import ChatFormat
+from model.inference.config import SamplingConfig
+from model.inference.generation import generate
+from model.networks.decoder import Decoder
+from model.quantization.gguf.config import GgufConfig
+from model.quantization.quantize import quantize
+from model.serving.child import Child, ChildError
+from model.serving.limits import ServeLimits
+from model.serving.llama import gguf_file
+from model.serving.opening import Offer, open_served
+from tests.model.serving.running import serving
+
+LIMITS = ServeLimits(rows=2, max_tokens=32)
+ASKED: list[Any] = [{"role": "user", "content": "Who walked?"}]
+
+
+def plain(text: str | None) -> str:
+    return (text or "").replace("\ufffd", "")
+
+
+@pytest.mark.slow
+def test_llama_cpp_answers_as_folio_does_and_its_death_is_told(
+    decoder: Decoder, chat_format: ChatFormat, model_dir: Path, tokenizer_dir: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("xllamacpp")
+    quantize(model_dir, tmp_path / "f32", GgufConfig(type="F32"), tokenizer=tokenizer_dir)
+    model: Any = open_served(Offer("there", tmp_path / "f32"), LIMITS)
+    with serving([model], LIMITS) as address, openai.OpenAI(base_url=f"{address}/v1", api_key="none", max_retries=0) as client:
+        prompt = chat_format.encode_chat(ASKED)
+        text = chat_format.decode(list(generate(decoder.decoding(), prompt, SamplingConfig(max_new_tokens=12), chat_format.stop_ids)))
+        whole = client.chat.completions.create(model="there", messages=ASKED, temperature=0, max_tokens=12)
+        # A character of several tokens that stays incomplete is shown in another way there.
+        assert plain(whole.choices[0].message.content) == plain(text) and whole.model == "there"
+        chunks = client.chat.completions.create(model="there", messages=ASKED, temperature=0, max_tokens=12, stream=True)
+        assert plain("".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)) == plain(text)
+        with pytest.raises(openai.BadRequestError, match=r"guided_regex is not offered by llama\.cpp"):
+            client.chat.completions.create(model="there", messages=ASKED, extra_body={"guided_regex": "a"})
+        os.kill(model._child._process.pid, signal.SIGKILL)
+        time.sleep(0.5)
+        assert httpx.get(f"{address}/health").status_code == 503
+        with pytest.raises(openai.APIStatusError, match=r"llama\.cpp did not answer"):
+            client.chat.completions.create(model="there", messages=ASKED)
+
+
+def test_a_program_that_does_not_start_is_named() -> None:
+    with pytest.raises(ChildError, match="llama ended with exit code 3"):
+        Child([sys.executable, "-c", "raise SystemExit(3)"], "llama")
+
+
+def test_a_folder_of_several_gguf_files_names_them(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.gguf").write_bytes(b"GGUF")
+    with pytest.raises(ChildError, match=r"holds a\.gguf, b\.gguf; give one"):
+        gguf_file(tmp_path)
+
+
+def test_vllm_that_is_not_installed_is_said_to_be(model_dir: Path) -> None:
+    with pytest.raises(ChildError, match="vLLM is not installed"):
+        open_served(Offer("x", model_dir), LIMITS, backend="vllm")

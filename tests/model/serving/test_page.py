@@ -1,0 +1,197 @@
+"""The chat page: what it may do, and in a real browser what it does."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from model.inference.chat_format import ChatFormat
+from model.networks.decoder import Decoder
+from model.serving.page.page import page
+from tests.model.serving.running import LIMITS, own_model, serving
+from tests.model.serving.scripted import HOSTILE, RICH, ScriptedModel
+
+CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+browsing = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+
+
+def test_the_page_is_one_file_that_asks_this_server_alone(address: str) -> None:
+    answer = httpx.get(f"{address}/")
+    policy = answer.headers["Content-Security-Policy"]
+    assert answer.text == page()[0] and "'unsafe" not in policy and "default-src 'none'" in policy and "connect-src 'self'" in policy
+    assert not re.findall(r"""(?:src|href)=["'](?!#)""", answer.text.split("<script>")[0])
+    assert answer.headers["X-Frame-Options"] == "DENY" and answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "innerHTML" not in answer.text and "eval(" not in answer.text
+
+
+@pytest.fixture
+def models(decoder: Decoder, chat_format: ChatFormat) -> list[Any]:
+    return [
+        own_model(decoder, chat_format),
+        ScriptedModel("rich", RICH),
+        ScriptedModel("hostile", HOSTILE),
+        ScriptedModel("slow", "word " * 500, 0.05),
+    ]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def tab(browser: Any, models: list[Any]) -> Iterator[Any]:
+    """A page with nothing said yet. It may write no error on the console and ask nothing outside."""
+    with serving(models, LIMITS) as address:
+        context = browser.new_context(viewport={"width": 1100, "height": 800})
+        tab = context.new_page()
+        wrong: list[str] = []
+        # A refused request is an error on the console too; the page tells it to the person.
+        tab.on(
+            "console", lambda message: wrong.append(message.text) if message.type == "error" and "status of 4" not in message.text else None
+        )
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
+        tab.on("request", lambda request: None if request.url.startswith(address) else wrong.append(request.url))
+        tab.goto(address)
+        tab.wait_for_selector(".pane select")
+        yield tab
+        context.close()
+        assert not wrong
+
+
+def choose(tab: Any, name: str, pane: int = 0) -> None:
+    tab.locator(".pane select").nth(pane).select_option(name)
+
+
+def ask(tab: Any, text: str) -> None:
+    tab.fill("#question", text)
+    tab.press("#question", "Enter")
+
+
+def wait_until(tab: Any, true: Callable[[], bool]) -> None:
+    """Wait from outside: the page's policy forbids a condition to be evaluated in it."""
+    for _ in range(600):
+        if true():
+            return
+        tab.wait_for_timeout(50)
+    raise AssertionError("it did not come")
+
+
+def ended(tab: Any, count: int = 1) -> None:
+    wait_until(tab, lambda: tab.locator(".foot button").count() >= count and tab.locator("#send").is_enabled())
+
+
+@pytest.mark.slow
+@browsing
+def test_a_conversation_goes_on_and_says_what_the_model_is(tab: Any, models: list[Any]) -> None:
+    choose(tab, "rich")
+    tab.click(".about summary")
+    wait_until(tab, lambda: "of known making" in tab.locator(".about pre").inner_text())
+    tab.click("#show-settings")
+    tab.fill("#temperature", "0.3")
+    tab.fill("#seed", "11")
+    tab.fill("#system", "Be brief.")
+    ask(tab, "One?")
+    ended(tab)
+    ask(tab, "Two?")
+    ended(tab, 2)
+    last = models[1].asked[-1]
+    assert (last.temperature, last.seed) == (0.3, 11)
+    assert [message.role for message in last.messages] == ["system", "user", "assistant", "user"]
+    assert "<think>" not in last.messages[2].plain["content"]
+    tab.screenshot(path=Path(os.environ.get("FOLIO_SCREENSHOTS", "/tmp")) / "folio-chat.png")
+
+
+@pytest.mark.slow
+@browsing
+def test_markdown_is_shown_as_it_is_meant_and_thinking_is_folded(tab: Any) -> None:
+    choose(tab, "rich")
+    ask(tab, "Show me.")
+    ended(tab)
+    text = tab.locator(".text")
+    assert text.locator("strong").inner_text() == "Bold" and text.locator("ol > li").count() == 2
+    assert text.locator("table td").first.inner_text() == "Ada" and "walked" in text.locator("pre code").inner_text()
+    assert text.locator("a").get_attribute("href") == "https://example.org/x_y"
+    assert "Two parts" not in text.inner_text() and not tab.locator(".thinking").is_visible()
+    tab.click("details:not(.about) summary")
+    assert "Two parts" in tab.locator(".thinking").inner_text()
+
+
+@pytest.mark.slow
+@browsing
+def test_hostile_output_is_text(tab: Any) -> None:
+    choose(tab, "hostile")
+    ask(tab, "<b>mine</b><script>document.title='taken'</script>")
+    ended(tab)
+    tab.wait_for_timeout(300)
+    assert tab.title() == "folio: chat"
+    assert (
+        tab.locator(".messages :is(img, script, iframe, svg, b)").count() == 0 and tab.locator(".text a:not([href^='http'])").count() == 0
+    )
+    assert "<img src=x onerror=" in tab.locator(".text").inner_text() and "<b>mine</b>" in tab.locator(".user").inner_text()
+
+
+@pytest.mark.slow
+@browsing
+@pytest.mark.parametrize("how", ["Escape", "button"])
+def test_a_reply_streams_and_stops_when_it_is_told_to(tab: Any, models: list[Any], how: str) -> None:
+    choose(tab, "slow")
+    before = models[3].cancelled
+    ask(tab, "Go on.")
+    wait_until(tab, lambda: len("".join(tab.locator(".text").all_inner_texts())) > 20)
+    if how == "Escape":
+        tab.keyboard.press("Escape")
+    else:
+        tab.click("#stop-all")
+    ended(tab)
+    assert "stopped" in tab.locator(".foot").inner_text() and len(tab.locator(".text").inner_text()) < 2000
+    tab.wait_for_timeout(300)
+    assert models[3].cancelled == before + 1
+
+
+@pytest.mark.slow
+@browsing
+def test_two_models_answer_side_by_side_and_a_fault_is_told(tab: Any, models: list[Any]) -> None:
+    tab.click("#compare")
+    choose(tab, "rich", 1)
+    ask(tab, "Who walked?")
+    ended(tab, 2)
+    assert tab.locator(".pane").count() == 2 and "Two roads" in tab.locator(".pane").nth(1).inner_text()
+    assert "tokens" in tab.locator(".pane").first.locator(".foot").inner_text()
+    ask(tab, "walk " * 200)
+    tab.wait_for_selector(".pane:first-child .wrong")
+    assert "context" in tab.locator(".wrong").inner_text()
+    tab.screenshot(path=Path(os.environ.get("FOLIO_SCREENSHOTS", "/tmp")) / "folio-two.png")
+
+
+@pytest.mark.slow
+@browsing
+@pytest.mark.parametrize(("width", "scheme"), [(1100, "light"), (1100, "dark"), (360, "light"), (360, "dark")])
+def test_axe_finds_nothing_serious_and_nothing_is_wider_than_the_window(browser: Any, models: list[Any], width: int, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    with serving(models, LIMITS) as address:
+        context = browser.new_context(viewport={"width": width, "height": 700}, color_scheme=scheme, bypass_csp=True)
+        tab = context.new_page()
+        tab.goto(address)
+        tab.wait_for_selector(".pane select")
+        choose(tab, "rich")
+        ask(tab, "Show me.")
+        ended(tab)
+        tab.click("#show-settings")
+        tab.click(".about summary")
+        found = axe.Axe().run(tab).response["violations"]
+        assert not [(one["id"], one["impact"], one["nodes"][0]["html"]) for one in found]
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        tab.screenshot(path=Path(os.environ.get("FOLIO_SCREENSHOTS", "/tmp")) / f"folio-{width}-{scheme}.png")
+        context.close()
