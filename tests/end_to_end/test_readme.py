@@ -7,10 +7,11 @@ import re
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from flows.recipe.loading import load
-from tests.end_to_end.readme import README, block, shell, standing, wait_until
+from tests.end_to_end.readme import README, block, free_port, shell, standing, wait_until
 
 TEXTS = {
     f"{number}.txt": f"The {animal} of {town}\n\n"
@@ -50,6 +51,17 @@ def test_the_recipes_in_the_readme_load(tmp_path: Path) -> None:
     assert named["longer"].pretrain.tokens == 4_000_000
     assert named["longer"].gates == load("universe").gates
     assert named["letters"].root == str(tmp_path)
+
+
+@pytest.mark.slow
+def test_what_is_served_is_what_folio_chat_says(environment: dict[str, str], quick_commands: dict[str, list[str]]) -> None:
+    (command,) = block("Serve it")
+    port = free_port()
+    asked = {"model": "four_books:int8", "messages": [{"role": "user", "content": "Continue: The cat"}], "temperature": 0}
+    with standing(f"exec {command.replace('universe', 'four_books')} --port {port}", environment):
+        wait_until("ok", f"curl -s http://127.0.0.1:{port}/health || true", environment)
+        said = httpx.post(f"http://127.0.0.1:{port}/v1/chat/completions", json=asked, timeout=60).json()
+    assert said["choices"][0]["message"]["content"].strip() in ("sat.", "slept.")
 
 
 @pytest.mark.slow
