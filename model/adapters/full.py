@@ -46,6 +46,10 @@ class FullAdapter:
         """Raise AdapterError: training changes the weights themselves."""
         raise AdapterError("training changes all weights, so the model from before is not in the network; load it again")
 
+    def kept(self, network: Network) -> dict[str, Tensor]:
+        """Return an empty mapping."""
+        return {}
+
     def merged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the tensors as they are."""
         return dict(tensors)
@@ -53,6 +57,10 @@ class FullAdapter:
     def own(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return an empty mapping."""
         return {}
+
+    def restore(self, network: Network, own: Mapping[str, Tensor]) -> None:
+        """Raise AdapterError: no adapter was saved."""
+        raise AdapterError("adapter.kind=full saves no adapter: the model directory's own weights were trained")
 
     def save(self, own: Mapping[str, Tensor], directory: Path) -> None:
         """Write nothing."""

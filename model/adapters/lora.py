@@ -9,17 +9,17 @@ peft injects the layers; the file that `save` writes is one that peft loads. Cos
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from model.adapters.protocol import AdapterBase, AdapterError
+from model.adapters.saving import write_adapter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,29 +33,52 @@ SAVED = {DOWN: ".lora_A.weight", UP: ".lora_B.weight", NORM: ".lora_magnitude_ve
 PREFIX = "base_model.model."  # of all names in peft's file
 
 
-class LoraConfig(AdapterBase):
-    """Low-rank changes of the matrices inside the blocks; everything else stays as it was."""
+class LoraSettings(AdapterBase):
+    """What kinds of low-rank changes have alike."""
 
     LIBRARIES: ClassVar[tuple[str, ...]] = ("peft",)
     KEEPS_BASE: ClassVar[bool] = True
 
-    kind: Literal["lora"] = Field("lora", description="names this kind of adapter: low-rank changes of matrices")
+    kind: str
     rank: int = Field(8, ge=1, description="rank of each change; more: more to learn with, and more to store; count")
     alpha: float = Field(16.0, gt=0, description="changes are multiplied by alpha / rank; factor")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of a layer's inputs that the change does not see in training; probability")
     targets: tuple[str, ...] = Field(
         (), description="which matrices inside the blocks, by the last part of their layer's name; empty: all; list of names"
     )
-    dora: bool = Field(False, description="also train the norm of each adapted row, apart from its direction (DoRA); yes or no")
-
-    def supports(self) -> frozenset[str]:
-        """Return what was tested; DoRA reads whole matrices outside their layers, which ZeRO 3 does not gather."""
-        return frozenset({"pipeline"} if self.dora else {"pipeline", "zero_3"})
 
     @property
     def drops(self) -> float:
         """The share of a layer's inputs that the change does not see in training."""
         return self.dropout
+
+    @property
+    def normed(self) -> bool:
+        """Whether the norm of each adapted row is trained apart from its direction."""
+        return False
+
+
+class LoraConfig(LoraSettings):
+    """Low-rank changes of the matrices inside the blocks; everything else stays as it was."""
+
+    kind: Literal["lora"] = Field("lora", description="names this kind of adapter: low-rank changes of matrices")
+    dora: bool = Field(False, description="also train the norm of each adapted row, apart from its direction (DoRA); yes or no")
+
+    @property
+    def normed(self) -> bool:
+        """Whether the norm of each adapted row is trained apart from its direction."""
+        return self.dora
+
+    @classmethod
+    def from_saved(cls, fields: Mapping[str, Any]) -> Self | None:
+        """Return the settings that peft's fields give."""
+        if fields.get("peft_type") != "LORA" or "folio_base" in fields:
+            return None
+        return cls.model_validate({"kind": "lora", **peft_settings(fields), "dora": fields.get("use_dora", False)})
+
+    def supports(self) -> frozenset[str]:
+        """Return what was tested; DoRA reads whole matrices outside their layers, which ZeRO 3 does not gather."""
+        return frozenset({"pipeline"} if self.dora else {"pipeline", "zero_3"})
 
     def build(self) -> LoraAdapter:
         """Return the adapter that these settings describe."""
@@ -66,7 +89,7 @@ class LoraConfig(AdapterBase):
 class LoraAdapter:
     """Adapts the linear layers whose weight has the role `matrix`."""
 
-    config: LoraConfig
+    config: LoraSettings
 
     def check(self, network: Network) -> None:
         """Raise AdapterError without a linear layer to adapt, and for a target that is none."""
@@ -81,22 +104,35 @@ class LoraAdapter:
         targets = self._targets(network)
         parameters = {name for name, _ in network.named_parameters()}
         if state := sorted(set(network.state_dict()) - parameters):
-            raise AdapterError(f"adapter.kind=lora can't freeze {state[0]}, a running statistic; use another network, or adapter.kind=full")
+            raise AdapterError(
+                f"adapter.kind={self.config.kind} can't freeze {state[0]}, a running statistic; use another network, or adapter.kind=full"
+            )
         try:
             from peft import LoraConfig as PeftConfig
-            from peft import inject_adapter_in_model
         except ImportError:
-            raise AdapterError("adapter.kind=lora needs peft: pip install 'folio[adapters]', or use adapter.kind=full") from None
+            raise AdapterError(
+                f"adapter.kind={self.config.kind} needs peft: pip install 'folio[adapters]', or use adapter.kind=full"
+            ) from None
         config = self.config
         settings = PeftConfig(
-            r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=targets, use_dora=config.dora
+            r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout, target_modules=targets, use_dora=config.normed
         )  # fmt: skip
         with torch.random.fork_rng(devices=[]), torch.no_grad():
-            inject_adapter_in_model(settings, network, NAME)
+            self.prepare(network)
+            self.wrap(settings, network)
             for name, parameter in network.named_parameters():
                 if name.endswith(DOWN):
                     # As wide as peft draws them.
                     draw_normal(parameter, 1 / math.sqrt(3 * parameter.shape[1]), seed, _saved(name))
+
+    def prepare(self, network: Network) -> None:
+        """Do nothing: the base stays as it is."""
+
+    def wrap(self, settings: Any, network: Network) -> None:
+        """Have peft wrap the layers that its settings name, and freeze everything else."""
+        from peft import inject_adapter_in_model
+
+        inject_adapter_in_model(settings, network, NAME)
 
     @contextmanager
     def disabled(self, network: Network) -> Iterator[None]:
@@ -115,6 +151,10 @@ class LoraAdapter:
                 layer.enable_adapters(True)
             network.train(training)
 
+    def kept(self, network: Network) -> dict[str, Tensor]:
+        """Return an empty mapping."""
+        return {}
+
     def merged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return W' for each adapted W, bit for bit what peft's own merging gives for plain LoRA."""
         weights: dict[str, Tensor] = {}
@@ -128,7 +168,7 @@ class LoraAdapter:
     def _merge(self, weight_OI: Tensor, layer: str, tensors: Mapping[str, Tensor]) -> Tensor:
         down_RI, up_OR = tensors[layer + DOWN], tensors[layer + UP]
         changed_OI = weight_OI + (up_OR @ down_RI) * (self.config.alpha / self.config.rank)
-        if not self.config.dora:
+        if not self.config.normed:
             return changed_OI
         factor_O: Tensor = tensors[layer + NORM] / changed_OI.norm(dim=1)
         return factor_O[:, None] * changed_OI
@@ -141,25 +181,40 @@ class LoraAdapter:
         """Write adapter_model.safetensors and adapter_config.json; the same tensors give the same bytes."""
         from importlib.metadata import version
 
-        from safetensors.torch import save_file
-
         layers = sorted(name.removeprefix(PREFIX).removesuffix(SAVED[DOWN]) for name in own if name.endswith(SAVED[DOWN]))
         config = self.config
-        fields: dict[str, Any] = {
+        fields = {
+            **self.extra_fields(),
             "peft_type": "LORA",
             "peft_version": version("peft"),
             "r": config.rank,
             "lora_alpha": config.alpha,
             "lora_dropout": config.dropout,
-            "use_dora": config.dora,
+            "use_dora": config.normed,
             "target_modules": layers,
             "bias": "none",
             "inference_mode": True,
         }
-        directory.mkdir(parents=True, exist_ok=True)
-        contiguous = {name: own[name].detach().contiguous() for name in sorted(own)}
-        save_file(contiguous, directory / "adapter_model.safetensors", metadata={"format": "pt"})
-        (directory / "adapter_config.json").write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        write_adapter(own, fields, directory)
+
+    def extra_fields(self) -> dict[str, Any]:
+        """Return what adapter_config.json says beyond peft's own fields: nothing."""
+        return {}
+
+    def restore(self, network: Network, own: Mapping[str, Tensor]) -> None:
+        """Merge stored changes into the network's weights. Raise AdapterError for a layer that the network does not have."""
+        import torch
+
+        weights, tensors = dict(network.named_parameters()), {_inside(name): tensor for name, tensor in own.items()}
+        for layer in sorted(name.removesuffix(DOWN) for name in tensors if name.endswith(DOWN)):
+            weight = weights.get(f"{layer}.weight")
+            if weight is None or weight.shape != (len(tensors[layer + UP]), tensors[layer + DOWN].shape[1]):
+                raise AdapterError(
+                    f"adapter.kind={self.config.kind} changes {layer}, which this network has not in that shape; it is another's"
+                )
+            changed = self._merge(weight.detach().cpu().float(), layer, tensors)
+            with torch.no_grad():
+                weight.copy_(changed)
 
     def _targets(self, network: Network) -> list[str]:
         """Names of the linear layers to adapt."""
@@ -168,7 +223,9 @@ class LoraAdapter:
         roles, wanted = network.roles(), self.config.targets
         layers = [name for name, module in network.named_modules() if isinstance(module, nn.Linear) and roles[f"{name}.weight"] == "matrix"]
         if not layers:
-            raise AdapterError(f"adapter.kind=lora finds no linear layer in the blocks of {type(network).__name__}; use adapter.kind=full")
+            raise AdapterError(
+                f"adapter.kind={self.config.kind} finds no linear layer in the blocks of {type(network).__name__}; use adapter.kind=full"
+            )
         last = sorted({name.rpartition(".")[2] for name in layers})
         if unknown := [name for name in wanted if name not in last]:
             raise AdapterError(f"adapter.targets names {unknown[0]!r}; the linear layers inside the blocks are {', '.join(last)}")
@@ -180,6 +237,22 @@ def _adapted(network: Network) -> Iterator[Any]:
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     return (module for module in network.modules() if isinstance(module, BaseTunerLayer))
+
+
+def peft_settings(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return rank and scale from peft's fields; raise AdapterError for what changes more than the matrices by them."""
+    for name in ("use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save", "target_parameters", "fan_in_fan_out", "lora_bias"):
+        if fields.get(name):
+            raise AdapterError(f"adapter_config.json has {name}={fields[name]!r}, which folio does not compute; merge it with peft first")
+    if fields.get("bias", "none") != "none":
+        raise AdapterError(f"adapter_config.json has bias={fields['bias']}, which folio does not compute; merge it with peft first")
+    return {"rank": fields["r"], "alpha": fields["lora_alpha"]}
+
+
+def _inside(name: str) -> str:
+    """The name in an adapted network of a tensor of peft's file."""
+    plain = name.removeprefix(PREFIX)
+    return next((plain.removesuffix(saved) + end for end, saved in SAVED.items() if plain.endswith(saved)), plain)
 
 
 def _saved(name: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from pydantic import BaseModel
 
@@ -35,7 +35,7 @@ class Adapter(Protocol):
         """Raise AdapterError unless the network, which may be on the meta device, has what the settings name."""
 
     def inject(self, network: Network, seed: int) -> None:
-        """Add the adapter's parameters and freeze all others; what the network computes stays the same.
+        """Add the adapter's parameters and freeze all others; what the network computes stays the same where the kind can start so.
 
         Random initial values depend on the seed and the parameter's name alone. Raise AdapterError if the network has nothing to adapt.
         """
@@ -43,11 +43,23 @@ class Adapter(Protocol):
     def disabled(self, network: Network) -> AbstractContextManager[None]:
         """Inside, the network computes what it did before `inject`, without gradients. Only where `KEEPS_BASE`."""
 
+    def kept(self, network: Network) -> dict[str, Tensor]:
+        """Return what `merged` needs besides the network's parameters, on the CPU: weights that are held in another form."""
+
     def merged(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the network's whole weights under its own names, from whole tensors named as after `inject`."""
+        """Return the network's whole weights under its own names, from whole tensors named as after `inject`, and those of `kept`.
+
+        Of a kind that does not merge these are the weights from before training.
+        """
 
     def own(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Return the adapter's tensors among those of the network, named as its file names them; empty if it adds none."""
+
+    def restore(self, network: Network, own: Mapping[str, Tensor]) -> None:
+        """Give a network with the weights from before training the adapter that `own` returned: merged, or as it is if it can't be.
+
+        Raise AdapterError unless it fits the network.
+        """
 
     def save(self, own: Mapping[str, Tensor], directory: Path) -> None:
         """Write what `own` returned into `directory`, creating it; write nothing if the adapter adds no parameter."""
@@ -59,7 +71,13 @@ class AdapterBase(BaseModel, frozen=True, extra="forbid"):
     LIBRARIES: ClassVar[tuple[str, ...]] = ()
     """Packages beyond folio's own that it needs."""
     KEEPS_BASE: ClassVar[bool] = False
-    """Whether training leaves the network's own weights as they are: they must come from a model, and `disabled` shows it again."""
+    """Whether training leaves the network's own weights as they are, but for rounding that the kind names.
+
+    Then they must come from a model, and `disabled` shows it again.
+    """
+
+    MERGES: ClassVar[bool] = True
+    """Whether what it learns becomes part of the weights; if not, the model directory holds it apart and only folio opens that."""
 
     def supports(self) -> frozenset[str]:
         """Return which of `FEATURES` it works with: tensor and pipeline parallelism, ZeRO 3, matrix products in fp8."""
@@ -69,6 +87,11 @@ class AdapterBase(BaseModel, frozen=True, extra="forbid"):
     def drops(self) -> float:
         """The share of a layer's inputs that it drops in training."""
         return 0.0
+
+    @classmethod
+    def from_saved(cls, fields: Mapping[str, Any]) -> Self | None:
+        """Return the settings of an adapter that `save` wrote, from its adapter_config.json; None if it is of another kind."""
+        return None
 
     def build(self) -> Adapter:
         """Return the adapter that these settings describe."""

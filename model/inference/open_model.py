@@ -18,8 +18,8 @@ def open_model(directory: Path) -> Network:
     """
     import torch
 
-    from model.networks.directory import load_model
+    from model.adapters.opening import load_adapted
 
     quantizer = quantizer_of(directory)
-    network = load_model(directory) if quantizer is None else quantizer.load(directory)
+    network = load_adapted(directory) if quantizer is None else quantizer.load(directory)
     return network.to("cuda") if torch.cuda.is_available() else network

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from model.layers.config import AttentionConfig
 from model.layers.masks import additive_mask, block_mask_maker, causal_mask, document_mask, pattern_hides, pattern_rule
@@ -46,6 +47,7 @@ class AttentionInputs:
     """What one forward pass knows about its tokens before any layer has run: positions, documents, type and device.
 
     parts: workers of tensor parallelism that share the heads evenly; this one computes its part of them.
+    before: keys that stand before the tokens and that every token sees; the first columns of each mask are theirs.
     Raise ValueError for attention that is not causal with a pattern or a bias, which look back alone.
     """
 
@@ -59,8 +61,10 @@ class AttentionInputs:
         training: bool,
         causal: bool = True,
         parts: int = 1,
+        before: int = 0,
     ) -> None:
         self.config, self.documents_BT, self.training, self.causal = config, documents_BT, training, causal
+        self.before = before
         self.heads, self.kv_heads = config.heads // parts, config.kv_heads // parts
         if not causal and (config.pattern != "full" or config.positions in ("alibi", "relative")):
             raise ValueError(
@@ -95,9 +99,11 @@ class AttentionInputs:
             if mask is None and self.time > 1:
                 mask = causal_mask(self.time, self.device)
             mask = (bias_XHTS if mask is None else bias_XHTS.masked_fill(~mask, float("-inf"))).to(self.dtype)
+        if mask is None and self.causal and self.time > 1 and (kernel == "plain" or self.before):
+            mask = causal_mask(self.time, self.device)
+        if mask is not None and self.before:
+            mask = pad(mask, (self.before, 0), value=1.0 if mask.dtype == torch.bool else 0.0)
         if kernel == "plain":
-            if mask is None and self.causal and self.time > 1:
-                mask = causal_mask(self.time, self.device)
             groups = self.kv_heads if self.config.attention == "grouped" else self.heads
             mask = None if mask is None else additive_mask(mask, self.batch, self.heads, groups, self.dtype)
         return AttentionPlan(kernel, mask, self.config.attention_soft_cap, causal=self.causal)
@@ -163,6 +169,10 @@ class AttentionInputs:
                 return score
             return score - slope_H[head] * (positions_BT[batch, query] - positions_BT[batch, key])
 
+        def visible_after(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            return (key < before) | visible(batch, head, query, (key - before).clamp(min=0))
+
+        before, seen_by = self.before, visible_after if self.before else visible
         rows: Any = self.batch if documents_BT is not None or self.explicit_positions else None
-        block_mask = block_mask_maker(self.device.type)(visible, rows, None, self.time, self.time, device=str(self.device))
+        block_mask = block_mask_maker(self.device.type)(seen_by, rows, None, self.time, before + self.time, device=str(self.device))
         return AttentionPlan("flex", None, cap, block_mask, score_mod if cap or slope_H is not None else None)

@@ -22,6 +22,7 @@ class BlockInputs:
 
     rotary: Rotary | None
     plan: AttentionPlan
+    before: list[tuple[Tensor, Tensor]] | None = None  # of each layer: keys and values that stand before the tokens, [1, G, P, K]
 
 
 class Block(nn.Module):
@@ -36,11 +37,12 @@ class Block(nn.Module):
         self.mlp = FeedForward(config)
 
     def forward(self, x_BTD: Tensor, shared: BlockInputs) -> Tensor:
+        before = shared.before[self.self_attn.layer] if shared.before else None
         if self.post:
-            x_BTD = self.input_layernorm(x_BTD + self._dropout(self.self_attn(x_BTD, shared.rotary, shared.plan)))
+            x_BTD = self.input_layernorm(x_BTD + self._dropout(self.self_attn(x_BTD, shared.rotary, shared.plan, before)))
             out_BTD: Tensor = self.post_attention_layernorm(x_BTD + self._dropout(self.mlp(x_BTD)))
             return out_BTD
-        x_BTD = x_BTD + self._dropout(self.self_attn(self.input_layernorm(x_BTD), shared.rotary, shared.plan))
+        x_BTD = x_BTD + self._dropout(self.self_attn(self.input_layernorm(x_BTD), shared.rotary, shared.plan, before))
         out_BTD = x_BTD + self._dropout(self.mlp(self.post_attention_layernorm(x_BTD)))
         return out_BTD
 

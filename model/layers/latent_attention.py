@@ -46,7 +46,7 @@ class LatentAttention(nn.Module):
         self.kv_b_proj = nn.Linear(self.latent, self.heads * 2 * self.head_width, bias=False)
         self.o_proj = nn.Linear(self.heads * self.head_width, config.width, bias=bias)
 
-    def forward(self, x_BTD: Tensor, rotary: Rotary | None, plan: AttentionPlan) -> Tensor:
+    def forward(self, x_BTD: Tensor, rotary: Rotary | None, plan: AttentionPlan, before: None = None) -> Tensor:
         batch, time, _ = x_BTD.shape
         q_BTX = self.q_b_proj(self.q_a_layernorm(self.q_a_proj(x_BTD))) if self.latent_query else self.q_proj(x_BTD)
         q_BHTK, q_BHTR = q_BTX.view(batch, time, self.heads, -1).transpose(1, 2).split((self.head_width, self.rotary_width), dim=-1)

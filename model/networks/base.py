@@ -102,6 +102,10 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
         if "generation" not in self.SUPPORTS:
             raise ValueError(f"a network of kind={self.kind} writes no text: it can be neither asked nor talked to")
 
+    def prefix_refusal(self) -> str:
+        """Return why nothing learned can stand before its documents, naming the settings; empty: it can."""
+        return f"blocks of kind={self.kind} attend to nothing before a document"
+
     def hub_refusal(self) -> str:
         """Return why no class of transformers computes this network, naming each setting; empty: one does, with the same logits."""
         return f"none computes kind={self.kind}"

@@ -28,6 +28,7 @@ from model.networks.cut_plan import CutPlan
 from model.networks.decoder_config import DecoderConfig
 from model.networks.decoding import DecodingNetwork
 from model.networks.network import Inputs, Network, Role, initialize
+from model.networks.prefix import Entries, Prefix
 from model.networks.stage_parts import StageParts
 
 
@@ -46,6 +47,7 @@ class Trunk(nn.Module):
         self.embed_positions: LearnedPositions | SinusoidalPositions | None = None
         if config.positions in ("learned", "sinusoidal"):
             self.embed_positions = (LearnedPositions if config.positions == "learned" else SinusoidalPositions)(config)
+        self.prefix: Prefix | None = None
         self.position_bias: Alibi | RelativeBias | None = None
         if config.positions in ("alibi", "relative"):
             self.position_bias = (Alibi if config.positions == "alibi" else RelativeBias)(config)
@@ -55,7 +57,7 @@ class Trunk(nn.Module):
         x_BTD = embed_inputs(self, inputs)
         seen = self.seen(x_BTD, inputs)
         x_BTD = self.embed(x_BTD, seen)
-        shared = self.block_inputs(x_BTD, seen)
+        shared = self.block_inputs(x_BTD, seen, None if self.prefix is None else self.prefix(self))
         for block in self.layers:
             x_BTD = checkpoint(block, x_BTD, shared, use_reentrant=False) if self.recompute and self.training else block(x_BTD, shared)
         out_BTD: Tensor = self.norm(x_BTD)
@@ -64,7 +66,8 @@ class Trunk(nn.Module):
     def seen(self, x_BTD: Tensor, inputs: Inputs) -> AttentionInputs:
         """Return what attention knows of the tokens."""
         documents_BT, positions_BT = inputs.get("documents"), inputs.get("positions")
-        return AttentionInputs(self.config, x_BTD, positions_BT, documents_BT, training=self.training, parts=self.parts)
+        before = 0 if self.prefix is None else self.prefix.length
+        return AttentionInputs(self.config, x_BTD, positions_BT, documents_BT, training=self.training, parts=self.parts, before=before)
 
     def embed(self, x_BTD: Tensor, inputs: AttentionInputs) -> Tensor:
         """Return the input of the first block: the inputs' vectors `x_BTD` plus position embeddings, after dropout."""
@@ -72,9 +75,9 @@ class Trunk(nn.Module):
             x_BTD = self.embed_positions.add(x_BTD, inputs.positions(), inputs.end)
         return functional.dropout(x_BTD, self.config.dropout) if self.config.dropout and self.training else x_BTD
 
-    def block_inputs(self, x_BTD: Tensor, inputs: AttentionInputs) -> BlockInputs:
-        """Compute what all blocks share: rotary tables and the attention plan."""
-        return BlockInputs(rotary_of(self.rotary, inputs, x_BTD), inputs.plan(self.position_bias))
+    def block_inputs(self, x_BTD: Tensor, inputs: AttentionInputs, before: Entries | None = None) -> BlockInputs:
+        """Compute what all blocks share: rotary tables and the attention plan, beside what stands before the tokens."""
+        return BlockInputs(rotary_of(self.rotary, inputs, x_BTD), inputs.plan(self.position_bias), before)
 
 
 class Decoder(Network):
@@ -117,6 +120,9 @@ class Decoder(Network):
 
     def blocks(self) -> nn.ModuleList:
         return self.model.layers
+
+    def prefix_owner(self) -> Trunk:
+        return self.model
 
     def decoding(self) -> DecodingNetwork:
         from model.networks.decoder_decoding import DecodingDecoder

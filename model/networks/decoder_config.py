@@ -71,6 +71,14 @@ class DecoderConfig(BlockConfig, NetworkBase, frozen=True, extra="forbid"):
         yield from super().layout_problems(layout)
         yield from decoder_layout_problems(self, layout)
 
+    def prefix_refusal(self) -> str:
+        """Refuse keys that are no keys (latent), patterns that would hide them, and positions that a table or a bias has."""
+        takes = {"attention": ("grouped",), "positions": ("rope", "none"), "pattern": ("full",)}
+        wrong = [
+            f"{name}={value} (only {' or '.join(known)})" for name, known in takes.items() if (value := getattr(self, name)) not in known
+        ]
+        return f"nothing can stand before a document with {', '.join(wrong)}" if wrong else ""
+
     def hub_refusal(self) -> str:
         from model.networks.hub.registry import refusal
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.layers.decoding.attention import entry_of
 from model.layers.decoding.block import DecodingBlock
 from model.layers.decoding.norms import whole_norm
 from model.layers.decoding.plan import decoding_plan
@@ -33,12 +34,13 @@ class DecodingDecoder(DecodingNetwork):
         self.rotation = Rotation(self.shape, self.shape.rotary_width, self.device) if rotary else None
         self.blocks = [DecodingBlock(block, rotary=rotary) for block in trunk.layers]  # type: ignore[arg-type]
         self.norm = whole_norm(trunk.norm)
+        self.before = None if trunk.prefix is None else [entry_of(*pair, rotary=rotary) for pair in trunk.prefix(trunk)]
 
     def new_state(self) -> SlotState:
         config = self.shape
         latent = config.attention == "latent"
         entry = (1, config.latent_width + config.rotary_width) if latent else (2 * config.kv_heads, config.head_dim)
-        return SlotState(config.layers, entry, config.context, self.device)
+        return SlotState(config.layers, entry, config.context, self.device, self.before)
 
     def advance(self, tokens_NT: Tensor, counts: Sequence[int], state: DecodingState, first: int) -> Tensor:
         assert isinstance(state, SlotState)

@@ -1,7 +1,8 @@
 """Save and load a network as a directory: `model.safetensors` (fp32) and `config.json`.
 
 A network whose numbers a class of transformers holds as they are (see `hub_form`) is written as that class, and `transformers` loads it
-with the same logits. Any other gets model_type `folio`, which transformers refuses to open. The same weights give the same bytes, each
+with the same logits. Any other gets model_type `folio`, which transformers refuses to open, and so does a network with an adapter that
+does not merge, which lies beside the weights (`model/adapters/opening.py`). The same weights give the same bytes, each
 file is written atomically, nothing is unpickled, and tied embeddings are stored once.
 
 ModelError means that a directory holds no such model, or one that needs what no network here computes; it names the file, the
@@ -35,6 +36,7 @@ PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 CONFIG = "config.json"
 FOLIO = "folio"
 TOKENIZER_DIGEST = "tokenizer_digest"
+APART = "adapter"  # in config.json: the settings of an adapter that the network computes with and the weights do not have
 
 
 def config_fields(config: NetworkBase, vocab_size: int, form: HubForm | None) -> dict[str, Any]:
@@ -101,19 +103,23 @@ def save_tensors(
     directory: Path,
     *,
     extra: Mapping[str, Any] | None = None,
+    apart: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a model as `save_model` does, from tensors by parameter name; any type is stored as fp32."""
+    """Write a model as `save_model` does, from tensors by parameter name; any type is stored as fp32.
+
+    `apart`: settings of an adapter that the weights do not have.
+    """
     import torch
     from safetensors.torch import save
 
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     form = config.hub_form()
-    form = form if form is not None and form.hub.EXACT else None
+    form = form if form is not None and form.hub.EXACT and apart is None else None
     fp32 = {name: tensor.detach().to("cpu", torch.float32) for name, tensor in tensors.items()}
     stored = {name: tensor.contiguous() for name, tensor in (fp32 if form is None else form.to_hub(fp32)).items()}
     write_atomically(directory / WEIGHTS, save(stored, metadata={"format": "pt"}))
-    fields = {**config_fields(config, vocab_size, form), **(extra or {})}
+    fields = {**config_fields(config, vocab_size, form), **(extra or {}), **({} if apart is None else {APART: dict(apart)})}
     write_atomically(directory / CONFIG, (json.dumps(fields, indent=2, sort_keys=True) + "\n").encode())
 
 
@@ -145,13 +151,29 @@ def model_files(directory: Path) -> list[Path]:
     return [config, *weight_files(directory), *([tokenizer] if tokenizer.exists() else [])]
 
 
-def load_model(directory: Path, *, dropout: bool = True) -> Network:
+def read_apart(directory: Path) -> dict[str, Any] | None:
+    """Return the settings of the adapter that a model directory holds apart from its weights; None without one."""
+    try:
+        fields = json.loads((directory / CONFIG).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{directory / CONFIG} does not exist: {directory} is not a model directory") from None
+    settings = fields.get(APART)
+    return None if settings is None else dict(settings)
+
+
+def load_model(directory: Path, *, dropout: bool = True, bare: bool = False) -> Network:
     """Load the network in `directory`, whose weights are one file or several with an index, as fp32, on the CPU, in evaluation mode.
 
-    `dropout`: whether it drops in training what its config says; if not, nothing.
+    `dropout`: whether it drops in training what its config says; if not, nothing. `bare`: without the adapter that it holds apart; else
+    raise ModelError for a directory with one, whose weights alone are another model.
     """
     from safetensors.torch import load_file
 
+    if not bare and (settings := read_apart(Path(directory))) is not None:
+        raise ModelError(
+            f"{directory} computes with an adapter that does not merge into its weights (adapter.kind={settings.get('kind')}), so it can "
+            "be talked to, evaluated and exported, but neither tuned further nor quantized; start from the model that it was tuned from"
+        )
     config, vocab_size, form = _read(Path(directory))
     files = weight_files(directory)
     network = (config if dropout else config.without_dropout).build(vocab_size)

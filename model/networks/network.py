@@ -18,6 +18,7 @@ from model.networks.stage_parts import StageParts
 
 if TYPE_CHECKING:
     from model.networks.base import NetworkBase
+    from model.networks.decoder import Trunk
 
 # The columns of a batch by name: `tokens` [B, T] int64; `documents` [B, T], the document of each token of packed rows; `positions` [B, T].
 Inputs = Mapping[str, Tensor]
@@ -59,6 +60,10 @@ class Network(nn.Module):
         """Return the network as it writes, with the weights of now. Raise ValueError for one that writes no text."""
         self.config.require_generation()
         raise NotImplementedError(f"{type(self).__name__} has no form that writes")
+
+    def prefix_owner(self) -> Trunk:
+        """Return the module to whose `prefix` every block attends. Only where `config.prefix_refusal` is empty."""
+        raise NotImplementedError(self.config.prefix_refusal())
 
     def roles(self) -> dict[str, Role]:
         """Return the role of each parameter by its name: by default from the modules that own them."""

@@ -296,15 +296,18 @@ class Engine:
     def weights(self) -> dict[str, Tensor]:
         """Return the network's whole fp32 weights, or their moving average if there is one, and its buffers, by name; on rank 0 only.
 
-        An adapter is merged into them. Distributed tensors are gathered one at a time, so memory holds one whole tensor more.
+        An adapter is merged into them if it can be. Distributed tensors are gathered one at a time, so memory holds one whole tensor more.
         """
-        weights = self._adapter.merged(self._gather(self._all_parameters()))
+        weights = self._adapter.merged(self._gather(self._all_parameters()) | self._kept())
         buffers = self.buffers() if self.worker.is_first else {}
         return weights | {name: buffer.to("cpu", copy=True) for name, buffer in buffers.items()}
 
     def adapter_weights(self) -> dict[str, Tensor]:
         """Return the adapter's own tensors, which `weights` has merged; empty without an adapter, and on other ranks than 0."""
         return self._adapter.own(self._gather(self.local_parameters())) if self.job.train.adapter.KEEPS_BASE else {}
+
+    def _kept(self) -> dict[str, Tensor]:
+        return self._adapter.kept(self.deepspeed.module.network)
 
     def _gather(self, parameters: Iterator[LocalParameter], *, averaged: bool = True, everywhere: bool = False) -> dict[str, Tensor]:
         """Return whole tensors by name, in CPU memory: with `averaged` moving averages where there are any; on rank 0, or everywhere."""
@@ -336,10 +339,13 @@ class Engine:
 
     def _copied(self, network: Network, device: torch.device) -> Network:
         """A network of its own with the whole weights of one that is divided over workers."""
-        tensors = self._adapter.merged(self._gather(self._all_parameters(), averaged=False, everywhere=True)) | self.buffers()
+        gathered = self._gather(self._all_parameters(), averaged=False, everywhere=True)
+        tensors = self._adapter.merged(gathered | self._kept()) | self.buffers()
         whole = network.config.build(network.vocab_size).to(device).eval()
         with torch.no_grad():
             for name, target in (*whole.named_parameters(), *whole.named_buffers()):
                 if name in tensors:  # buffers that are not saved, such as rotary tables, follow from the config
                     target.copy_(tensors[name])
+        if not self.job.train.adapter.MERGES:
+            self._adapter.restore(whole, self._adapter.own(gathered))
         return whole

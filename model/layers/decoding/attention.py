@@ -10,7 +10,7 @@ from model.layers.attention import Attention
 from model.layers.attention_kernels import attend
 from model.layers.attention_plan import AttentionPlan
 from model.layers.decoding.norms import split_norm
-from model.layers.decoding.projection import Affine, fuse
+from model.layers.decoding.projection import Affine, fuse, writing
 from model.layers.decoding.rotation import paired_order, rotate_pairs_
 from model.layers.decoding.state import Window
 from model.layers.norms import RMSNorm
@@ -23,7 +23,7 @@ class DecodingAttention:
         self.layer, self.heads, self.groups, self.width = attention.layer, attention.heads, attention.kv_heads, attention.head_width
         orders = [paired_order(heads, 0, self.width) for heads in (self.heads, self.groups)] if rotary else []
         self.project = fuse((attention.q_proj, attention.k_proj, attention.v_proj), before, orders)
-        self.output = fuse((attention.o_proj,))
+        self.output = writing(attention.o_proj)
         self.norm: HeadNorm | None = None
         if attention.q_norm is not None and attention.k_norm is not None:
             self.norm = HeadNorm(attention.q_norm, attention.k_norm, self.heads, self.groups, rotary=rotary)
@@ -45,6 +45,13 @@ class DecodingAttention:
         q_NHTK = all_MXK[:, : self.heads].view(rows, time, self.heads, self.width).transpose(1, 2)
         out_NHTK = attend(q_NHTK, k_NGSK, v_NGSK, plan)
         return self.output.added(stream_MD, out_NHTK.transpose(1, 2).reshape(rows * time, -1))
+
+
+def entry_of(key_1GPK: Tensor, value_1GPK: Tensor, *, rotary: bool) -> Tensor:
+    """Return keys and values of P positions as the state holds them, [P, 2 G, K]."""
+    if rotary:
+        key_1GPK = key_1GPK[..., paired_order(1, 0, key_1GPK.shape[-1]).to(key_1GPK.device)]
+    return torch.cat((key_1GPK[0], value_1GPK[0])).detach().float().transpose(0, 1).contiguous()
 
 
 class HeadNorm:

@@ -10,7 +10,7 @@ from model.layers.block import Block
 from model.layers.decoding.attention import DecodingAttention
 from model.layers.decoding.latent import DecodingLatentAttention
 from model.layers.decoding.norms import split_norm, whole_norm
-from model.layers.decoding.projection import NEUTRAL, Affine, fuse
+from model.layers.decoding.projection import NEUTRAL, Affine, fuse, writing
 from model.layers.decoding.state import Window
 from model.layers.feed_forward import FeedForward
 
@@ -22,7 +22,7 @@ class DecodingFeedForward:
         gate, up = layer.gate_proj, layer.up_proj
         self.gated, self.activation = gate is not None, layer.activation
         self.project = fuse((up,) if gate is None else (gate, up), before)
-        self.output = fuse((layer.down_proj,))
+        self.output = writing(layer.down_proj)
 
     def __call__(self, stream_MD: Tensor, x_MD: Tensor) -> Tensor:
         inner_MF = self.project(x_MD)

@@ -11,7 +11,7 @@ from torch import Tensor
 from model.layers.attention_kernels import attend
 from model.layers.attention_plan import AttentionPlan
 from model.layers.decoding.norms import split_norm, whole_norm
-from model.layers.decoding.projection import Affine, Projection, fuse, matrix_of
+from model.layers.decoding.projection import Affine, Projection, fuse, matrix_of, writing
 from model.layers.decoding.rotation import paired_order, rotate_pairs_
 from model.layers.decoding.state import Window
 from model.layers.latent_attention import LatentAttention
@@ -39,7 +39,7 @@ class DecodingLatentAttention:
         weight_HXL = matrix_of(attention.kv_b_proj)[0].view(self.heads, 2 * self.width, self.latent)
         self.key_HKL, value_HKL = weight_HXL.chunk(2, dim=1)
         self.value_HLK = value_HKL.transpose(1, 2)
-        self.output = fuse((attention.o_proj,))
+        self.output = writing(attention.o_proj)
 
     def __call__(self, stream_MD: Tensor, x_MD: Tensor, turn_MXR: Tensor | None, plan: AttentionPlan, window: Window) -> Tensor:
         rows, time = window.rows, window.time

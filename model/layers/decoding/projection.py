@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from model.layers.bottleneck import Bottleneck
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,26 @@ class Projection:
         return torch.addmm(stream_MO if self.bias_O is None else stream_MO + self.bias_O, x_MI, self.weight_IO)
 
 
+class Bottlenecked:
+    """x_MI -> x_MO through a layer and the bottleneck after it."""
+
+    def __init__(self, layer: Bottleneck) -> None:
+        self.first, self.down, self.up = (
+            Projection(*matrix_of(linear)) for linear in (layer.base_layer, layer.bottleneck_down, layer.bottleneck_up)
+        )
+
+    def added(self, stream_MO: Tensor, x_MI: Tensor) -> Tensor:
+        """Return stream_MO plus the layer's output and what the bottleneck makes of it."""
+        y_MO = self.first(x_MI)
+        return self.up.added(stream_MO + y_MO, functional.gelu(self.down(y_MO)))
+
+
 NEUTRAL = Affine()
+
+
+def writing(layer: nn.Module) -> Projection | Bottlenecked:
+    """Return a layer whose output is added to the residual stream."""
+    return Bottlenecked(layer) if isinstance(layer, Bottleneck) and layer.enabled else fuse((layer,))
 
 
 def fuse(layers: Sequence[nn.Module], before: Affine = NEUTRAL, orders: Sequence[Tensor | None] = ()) -> Projection:
@@ -58,16 +82,16 @@ def fuse(layers: Sequence[nn.Module], before: Affine = NEUTRAL, orders: Sequence
 def matrix_of(layer: nn.Module) -> tuple[Tensor, Tensor | None]:
     """Return the matrix [out, in] and the bias that a layer computes with, fp32 and without gradients.
 
-    An adapter around a linear layer is asked what it makes of each unit vector.
+    An adapter around a linear layer, or one that unpacks its weight, is asked what it makes of each unit vector.
     """
     with torch.no_grad():
         if isinstance(layer, nn.Linear):
             return layer.weight.detach().float(), None if layer.bias is None else layer.bias.detach().float()
-        inner = layer.get_submodule("base_layer")
-        assert isinstance(inner, nn.Linear)
+        inner: Any = getattr(layer, "base_layer", layer)
+        device = next(chain(layer.parameters(), layer.buffers())).device
         was_training = layer.training
         layer.eval()  # an adapter's dropout
-        outputs: Tensor = layer(torch.cat((inner.weight.new_zeros(1, inner.in_features), torch.eye(inner.in_features).to(inner.weight))))
+        outputs: Tensor = layer(torch.cat((torch.zeros(1, inner.in_features), torch.eye(inner.in_features))).to(device))
         layer.train(was_training)
         outputs = outputs.float()
         return (outputs[1:] - outputs[0]).t().contiguous(), None if inner.bias is None else outputs[0]

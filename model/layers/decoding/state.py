@@ -1,5 +1,6 @@
 """Keys and values of every row that writes, in slots of one preallocated block a layer.
 
+What stands before every text, if anything does, lies at the beginning of each slot and is no token of its row.
 Rows have lengths of their own, join at the end and leave anywhere: the last row then moves into the gap, so that active rows always lie
 together and no step copies them. A block grows by doubling, up to the context; a row costs the memory of the longest one.
 """
@@ -20,15 +21,19 @@ PAGE = 64  # tokens; the least by which slots grow
 class SlotState:
     """`entry`: the shape of what each layer keeps of a token, such as (2 kv_heads, head_width).
 
+    before: of each layer what stands before every row, [P, *entry].
     lengths: tokens of each row so far.
     """
 
     cuts = True
 
-    def __init__(self, layers: int, entry: tuple[int, int], context: int, device: torch.device) -> None:
+    def __init__(
+        self, layers: int, entry: tuple[int, int], context: int, device: torch.device, before: Sequence[Tensor] | None = None
+    ) -> None:
         self.entry, self.context = entry, context
+        self.before, self._before = 0 if before is None else len(before[0]), before
         self.lengths: list[int] = []
-        self.blocks = [torch.empty((0, 0, *entry), device=device) for _ in range(layers)]  # [slots, capacity, *entry]
+        self.blocks = [torch.empty((0, self.before, *entry), device=device) for _ in range(layers)]  # [slots, P + capacity, *entry]
 
     def add(self, rows: int) -> None:
         """Let empty rows join, after the others."""
@@ -41,7 +46,7 @@ class SlotState:
         if row != last:
             length = self.lengths[row] = self.lengths[last]
             for block in self.blocks:
-                block[row, :length] = block[last, :length]
+                block[row, : self.before + length] = block[last, : self.before + length]
         del self.lengths[last]
 
     @torch.inference_mode()
@@ -52,7 +57,7 @@ class SlotState:
         self.reserve(longest)
         index_N = torch.tensor(rows, dtype=torch.int64, device=self.blocks[0].device)
         for block in self.blocks:
-            block[: len(rows), :longest] = block[index_N, :longest]
+            block[: len(rows), : self.before + longest] = block[index_N, : self.before + longest]
 
     def cut(self, row: int, length: int) -> None:
         """Forget what a row holds beyond `length` tokens."""
@@ -62,7 +67,7 @@ class SlotState:
     def keep(self, row: int) -> KeptRow:
         """Return a copy of a row."""
         length = self.lengths[row]
-        return KeptRow(length, tuple(block[row, :length].clone() for block in self.blocks))
+        return KeptRow(length, tuple(block[row, self.before : self.before + length].clone() for block in self.blocks))
 
     @torch.inference_mode()
     def restore(self, kept: KeptRow, length: int) -> None:
@@ -70,19 +75,21 @@ class SlotState:
         self.lengths.append(length)
         self.reserve(length)
         for block, entries in zip(self.blocks, kept.tensors, strict=True):
-            block[len(self.lengths) - 1, :length] = entries[:length]
+            block[len(self.lengths) - 1, self.before : self.before + length] = entries[:length]
 
     @torch.inference_mode()
     def reserve(self, length: int) -> None:
         """Make room for `length` tokens of each row. Raise ValueError beyond the context's room."""
-        slots, capacity = self.blocks[0].shape[:2]
+        slots, capacity = self.blocks[0].shape[0], self.blocks[0].shape[1] - self.before
         rows = len(self.lengths)
         if rows <= slots and length <= capacity:
             return
         slots = slots if rows <= slots else max(rows, 2 * slots)
         capacity = capacity if length <= capacity else max(length, min(max(PAGE, 2 * capacity), self.context))
         for layer, old in enumerate(self.blocks):
-            new = old.new_zeros((slots, capacity, *self.entry))
+            new = old.new_zeros((slots, self.before + capacity, *self.entry))
+            if self._before is not None:
+                new[:, : self.before] = self._before[layer]
             new[: old.shape[0], : old.shape[1]] = old
             self.blocks[layer] = new
 
@@ -114,12 +121,12 @@ class Window:
     def _index_M(self) -> Tensor:
         """Places of the new tokens among those of all slots, one slot after the other."""
         slot_N = torch.arange(self.first, self.first + self.rows, device=self.positions_NT.device)
-        return (self.positions_NT + (slot_N * self.state.blocks[0].shape[1])[:, None]).flatten()
+        return (self.positions_NT + self.state.before + (slot_N * self.state.blocks[0].shape[1])[:, None]).flatten()
 
     def update(self, layer: int, entry_MXK: Tensor) -> Tensor:
-        """Write one layer's new entries; return all entries of the rows, [N, S, X, K]."""
+        """Write one layer's new entries; return all entries of the rows, [N, P + S, X, K]."""
         block = self.state.blocks[layer]
-        entries_NSXK = block[self.first : self.first + self.rows, : self.end]
+        entries_NSXK = block[self.first : self.first + self.rows, : self.state.before + self.end]
         if self.single:
             entries_NSXK[:, -1] = entry_MXK
         else:

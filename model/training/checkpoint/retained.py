@@ -56,11 +56,16 @@ class RetainedModels:
 
 
 def save_directory(job: Job, weights: Mapping[str, Tensor], folder: Path) -> None:
-    """Write a job's model directory from whole weights, and into `adapter/` its adapter from those named `adapter/...`, if it has one."""
+    """Write a job's model directory from whole weights, and into `adapter/` its adapter from those named `adapter/...`, if it has one.
+
+    The directory of an adapter that does not merge says so, and holds the weights from before.
+    """
     adapter = {name.removeprefix(ADAPTER): tensor for name, tensor in weights.items() if name.startswith(ADAPTER)}
     whole = {name: tensor for name, tensor in weights.items() if not name.startswith(ADAPTER)}
-    save_tensors(whole, job.network, job.vocab_size, folder, extra=job.model_metadata)
-    job.train.adapter.build().save(adapter, folder / FOLDER)
+    config = job.train.adapter
+    apart = None if config.MERGES else config.model_dump(mode="json")
+    save_tensors(whole, job.network, job.vocab_size, folder, extra=job.model_metadata, apart=apart)
+    config.build().save(adapter, folder / FOLDER)
 
 
 def write_best(directory: Path, step: int, weights: Mapping[str, Tensor]) -> None:

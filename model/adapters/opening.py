@@ -1,0 +1,75 @@
+"""Open a model directory whose adapter does not merge, and one that several adapters were trained on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from pydantic import TypeAdapter, ValidationError
+
+from model.adapters.config import AdapterConfig, AnyAdapter
+from model.adapters.protocol import FOLDER, AdapterError
+from model.adapters.saving import FIELDS, TENSORS, read_tensors
+from model.networks.directory import CONFIG, ModelError, load_model, read_apart
+
+if TYPE_CHECKING:
+    from model.networks.network import Network
+
+
+def adapter_apart(directory: Path) -> AnyAdapter | None:
+    """Return the settings of the adapter that a model directory holds apart from its weights; None without one."""
+    settings = read_apart(directory)
+    return None if settings is None else _validated(settings, directory)
+
+
+def load_adapted(directory: Path) -> Network:
+    """Load the network in `directory` as `load_model` does, with the adapter that it holds apart, if it holds one."""
+    config = adapter_apart(directory)
+    network = load_model(directory, bare=True)
+    if config is None:
+        return network
+    path = directory / FOLDER / TENSORS
+    if not path.is_file():
+        raise ModelError(
+            f"{path} does not exist, but {directory / CONFIG} names an adapter of kind={config.kind}; copy the whole directory"
+        )
+    try:
+        config.build().restore(network, read_tensors(path.parent))
+    except AdapterError as error:
+        raise ModelError(f"{path}: {error}") from error
+    return network
+
+
+def stored_adapter(folder: Path) -> AnyAdapter:
+    """Return the settings of the adapter that a folder holds. Raise ModelError for a folder of none that folio computes."""
+    path = folder / FIELDS
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path} does not exist: {folder} holds no adapter") from None
+    for kind in get_args(AnyAdapter):
+        try:
+            config: AnyAdapter | None = kind.from_saved(fields)
+        except (AdapterError, KeyError, ValidationError) as error:
+            raise ModelError(f"{path}: {error}") from error
+        if config is not None:
+            return config
+    raise ModelError(f"{path} has peft_type={fields.get('peft_type')!r}; folio computes LORA, PREFIX_TUNING and PROMPT_TUNING")
+
+
+def adapt(network: Network, folder: Path) -> None:
+    """Give a network the adapter in `folder`. Raise ModelError unless it was trained on such a network."""
+    try:
+        stored_adapter(folder).build().restore(network, read_tensors(folder))
+    except AdapterError as error:
+        raise ModelError(f"{folder}: {error}") from error
+
+
+def _validated(settings: Mapping[str, Any], directory: Path) -> AnyAdapter:
+    try:
+        config: AnyAdapter = TypeAdapter(AdapterConfig).validate_python(settings)
+    except ValidationError as error:
+        raise ModelError(f"{directory / CONFIG} names an adapter that this version does not know: {error}") from error
+    return config

@@ -1,0 +1,103 @@
+"""QLoRA (Dettmers et al., 2023): low-rank changes of a base whose matrices are held in four bits a weight and unpacked for each product.
+
+    y = unpack(W4) x + alpha / rank x B (A x)
+
+Only how the frozen base is held differs from LoRA: every matrix inside the blocks takes an eighth of its fp32 bytes, with its scales a
+seventh. What is learned makes up for the rounding too, so it belongs to the rounded base: `merged` returns the unpacked base with the
+changes added, exactly, and the saved file, in peft's format, is for that base. Cost in a step: unpacking each matrix in each pass.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field
+
+from model.adapters.four_bits import codec_of
+from model.adapters.lora import LoraAdapter, LoraSettings, peft_settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from model.networks.network import Network
+
+
+class QLoraConfig(LoraSettings):
+    """Low-rank changes of matrices that are held in four bits a weight."""
+
+    kind: Literal["qlora"] = Field("qlora", description="names this kind of adapter: low-rank changes of matrices held in four bits")
+    base: Literal["nf4", "int4"] = Field("nf4", description="how the frozen matrices are held: nf4 suits normally distributed weights")
+    group_size: int = Field(64, ge=2, le=1024, description="neighbouring inputs that share a scale; fewer: larger and more exact; count")
+
+    @classmethod
+    def from_saved(cls, fields: Mapping[str, Any]) -> Self | None:
+        """Return the settings that `save` wrote."""
+        if fields.get("peft_type") != "LORA" or "folio_base" not in fields:
+            return None
+        return cls.model_validate({"kind": "qlora", **peft_settings(fields), **fields["folio_base"]})
+
+    def supports(self) -> frozenset[str]:
+        """Return what was tested; the packed base is on every worker, what is trained is divided."""
+        return frozenset({"zero_3"})
+
+    def build(self) -> QLoraAdapter:
+        """Return the adapter that these settings describe."""
+        return QLoraAdapter(self)
+
+
+@dataclass(frozen=True)
+class QLoraAdapter(LoraAdapter):
+    """Packs the matrices inside the blocks, then adapts the linear layers as LoRA does."""
+
+    config: QLoraConfig
+
+    def prepare(self, network: Network) -> None:
+        """Replace every linear layer inside the blocks by a packed one."""
+        from torch import nn
+
+        from model.layers.four_bits import FourBitLinear
+
+        roles, codec = network.roles(), codec_of(self.config.base, self.config.group_size)
+        layers = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
+        for name, layer in layers.items():
+            if roles[f"{name}.weight"] == "matrix":
+                parent, _, last = name.rpartition(".")
+                codes, scales = codec.encode(layer.weight)
+                packed = FourBitLinear(codes, scales, layer.weight.shape, layer.bias, codec.decode)
+                setattr(network.get_submodule(parent), last, packed.to(layer.weight.device))
+
+    def wrap(self, settings: Any, network: Network) -> None:
+        """Have peft wrap packed layers as it wraps linear ones."""
+        from peft.tuners.lora.layer import Linear
+
+        from model.layers.four_bits import FourBitLinear
+
+        settings._register_custom_module({FourBitLinear: Linear})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Unsupported layer type")  # of peft, of layers that are not its own
+            super().wrap(settings, network)
+
+    def restore(self, network: Network, own: Mapping[str, Tensor]) -> None:
+        """Round the matrices inside the blocks as training held them, then merge the stored changes."""
+        import torch
+
+        roles, codec = network.roles(), codec_of(self.config.base, self.config.group_size)
+        with torch.no_grad():
+            for name, weight in network.named_parameters():
+                if roles[name] == "matrix":
+                    weight.copy_(codec.decode(*codec.encode(weight), weight.shape))
+        super().restore(network, own)
+
+    def extra_fields(self) -> dict[str, Any]:
+        """Return how the base that the changes belong to is rounded."""
+        return {"folio_base": {"base": self.config.base, "group_size": self.config.group_size}}
+
+    def kept(self, network: Network) -> dict[str, Tensor]:
+        """Return the unpacked matrices, on the CPU, under the names that they had as parameters."""
+        from model.layers.four_bits import FourBitLinear
+
+        packed = ((name, module) for name, module in network.named_modules() if isinstance(module, FourBitLinear))
+        return {f"{name}.weight": module.matrix().cpu() for name, module in packed}
