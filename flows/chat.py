@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from flows.base import Base
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
 from model.pairing.config import OwnPairs
+from model.training.config import TuningStep
+from tasks.chat.adapt import adapt
 from tasks.chat.encode import encode
 from tasks.chat.pair import pair
 from tasks.chat.tune import tune
@@ -24,23 +27,34 @@ class Chat(NamedTuple):
     model: StageOutput
     measured: StageOutput
     verdict: StageOutput
+    adapters: Mapping[str, StageInput]  # by name, the folder of each
 
 
 def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
-    """Tune by each step of the recipe, evaluate after each; stop the flow unless the gate passes."""
+    """Tune by each step of the recipe, evaluate after each; stop the flow unless the gate passes. Then train its adapters."""
     rows = tuning_rows(recipe, corpus, base)
     around = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
     model = base.model
     for number, step in enumerate(recipe.tuning, start=1):
-        read = rows[step.READS] if step.pairing is None else {"shards": own_pairs(step.name, step.pairing, model, corpus, base)}
-        replayed = base.packed if step.replay_share else None
-        model = tune.at(step.name)(recipe.tuning_by(step), model=model, replayed=replayed, **read)
+        model = tune.at(step.name)(recipe.tuning_by(step), model=model, **read(step, rows, model, corpus, base))
         if number < len(recipe.tuning):
             evaluate.at(step.name)(recipe.evaluate.chat, model=model, **around)
     measured = evaluate.at("chat")(recipe.evaluate.chat, model=model, **around)
     verdict = gate.at("chat")(recipe.gates.chat, chat=measured, base=base.measured, baseline=base.compared)
     require(verdict, recipe.gates.chat)
-    return Chat(model, measured, verdict)
+    adapters: dict[str, StageInput] = {}
+    for step in recipe.adapters:
+        adapted = adapt.at(step.name)(recipe.tuning_by(step), model=model, **read(step, rows, model, corpus, base))
+        evaluate.at(step.name)(recipe.evaluate.chat, model=adapted, **around)
+        if step.adapter.KEEPS_BASE:
+            adapters[step.name] = adapted.part("adapter")
+    return Chat(model, measured, verdict, adapters)
+
+
+def read(step: TuningStep, rows: dict[str, dict[str, StageInput]], model: StageOutput, corpus: Corpus, base: Base) -> dict[str, StageInput]:
+    """Return what a step of tuning reads besides the model so far."""
+    found = rows[step.READS] if step.pairing is None else {"shards": own_pairs(step.name, step.pairing, model, corpus, base)}
+    return {**found, "replayed": base.packed} if step.replay_share else found
 
 
 def own_pairs(name: str, config: OwnPairs, model: StageOutput, corpus: Corpus, base: Base) -> StageInput:
@@ -50,7 +64,7 @@ def own_pairs(name: str, config: OwnPairs, model: StageOutput, corpus: Corpus, b
 
 def tuning_rows(recipe: Recipe, corpus: Corpus, base: Base) -> dict[str, dict[str, StageInput]]:
     """Return the inputs of tuning by what a step reads: questions as they are, or a kind of rows that `encode` makes."""
-    kinds = {step.READS for step in recipe.tuning if step.pairing is None}
+    kinds = {step.READS for step in (*recipe.tuning, *recipe.adapters) if step.pairing is None}
     rows: dict[str, dict[str, StageInput]] = {}
     if shard_kinds := sorted(kinds - {QUESTIONS}):
         encoded = encode(recipe.encode, conversations=corpus.examples, tokenizer=base.tokenizer)

@@ -2,7 +2,7 @@
 
 corpus   sources -> cleaned, deduplicated, leak-checked splits -> gate, examples
 base     splits -> tokenizer -> packed rows -> pretrained model -> gate
-chat     base model -> tuning, step by step -> gate
+chat     base model -> tuning, step by step -> gate -> adapters, side by side
 release  chat model -> quantized variants, Hugging Face directory -> gate -> registry
 """
 

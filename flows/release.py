@@ -12,7 +12,7 @@ from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
-from tasks.release.export import export
+from tasks.release.export import ADAPTER, export
 from tasks.release.quantize import quantize
 from tasks.release.register import register
 from tasks.stage.store.artifact import StageOutput
@@ -40,6 +40,7 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         recipe.exporting,
         model=chat.model,
         **variants,
+        **{f"{ADAPTER}{name}": folder for name, folder in chat.adapters.items()},
         tokenizer=base.tokenizer,
         measured=chat.measured.part("metrics.json"),
         measured_base=base.measured.part("metrics.json"),

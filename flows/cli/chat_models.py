@@ -9,6 +9,8 @@ from typing import Any
 from flows.recipe.loading import built_in, find_recipe, load, recipe_argument
 from flows.recipe.validation import RecipeError
 from flows.services.home import home, store_url
+from model.adapters.saving import FIELDS
+from model.release.adapters import BESIDE
 from tasks.lineage.graph import ProvenanceGraph
 from tasks.reporting.wording import model_form, rough, size
 from tasks.stage.execution.run_context import open_store
@@ -55,6 +57,17 @@ def variant_directory(directory: Path, name: str) -> Path:
     return directory / name
 
 
+def adapter_directory(directory: Path, name: str) -> Path:
+    """Return the folder of an adapter: as given, or the one of that name beside a model. Raises LookupError naming those there are."""
+    for path in (directory / BESIDE / name, Path(name)):
+        if (path / FIELDS).is_file():
+            return path
+    names = sorted(path.parent.name for path in directory.glob(f"{BESIDE}/*/{FIELDS}"))
+    raise LookupError(
+        f"{directory} has no adapter {name!r}, and there is no folder {name} with {FIELDS}; it has {', '.join(names) or 'none'}."
+    )
+
+
 def _store_of(model: str, store: str) -> tuple[str, Store]:
     """Return the label of a recipe's artifacts and their store. A name that is no recipe is looked for in folio's own store."""
     try:
@@ -97,7 +110,7 @@ def lineage_of(directory: Path) -> tuple[str | None, str]:
     return made.location, "" if root == store_url() else root
 
 
-def description(directory: Path, network: Any) -> Iterator[str]:
+def description(directory: Path, network: Any, adapter: Path | None = None) -> Iterator[str]:
     """Yield lines that say what is loaded: kind, size, where it lies, and when and from what it was made."""
     record = next((found for found in (directory / RECORD, directory.parent / RECORD) if found.is_file()), None)
     form = "" if record is None or record.parent == directory else f", its {model_form(directory.name)} form, computed in fp32"
@@ -108,6 +121,8 @@ def description(directory: Path, network: Any) -> Iterator[str]:
     name = made.label if made else directory.name
     yield f"{name}: a {network.config.kind} of {rough(parameters)} parameters{form}, {size(weights)} of weights"
     yield f"  in {directory.absolute()}"
+    if adapter is not None:
+        yield f"  with the adapter in {adapter.absolute()}, {size(sum(file.stat().st_size for file in adapter.iterdir()))}"
     if made is None or record is None:
         why = "no record of folio's lies beside it" if record is None else f"{record} is damaged or not folio's"
         yield f"  of unknown making: {why}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flows.cli.chat_models import description, model_directory, variant_directory
+from flows.cli.chat_models import adapter_directory, description, model_directory, variant_directory
 from flows.cli.views.diff_rendering import printable
 from flows.recipe.wording import given, sentence
 from model.inference.config import SamplingConfig
@@ -18,7 +18,15 @@ WAITING, ERASED = "…", "\r\x1b[K"
 HELP = "Ask something. /forget starts over, Ctrl-C ends a reply, an empty line ends the conversation."
 
 
-def talk(model: str, variant: str | None, options: Mapping[str, Any], seed: int | None, question: str | None, store: str = "") -> None:
+def talk(
+    model: str,
+    variant: str | None,
+    options: Mapping[str, Any],
+    seed: int | None,
+    question: str | None,
+    store: str = "",
+    adapter: str | None = None,
+) -> None:
     """Talk on the terminal until the input ends, or ask one question.
 
     Raises ValueError for options that don't fit, and LookupError if there is no such model.
@@ -27,10 +35,13 @@ def talk(model: str, variant: str | None, options: Mapping[str, Any], seed: int 
     directory = model_directory(model, store)
     if variant is not None:
         directory = variant_directory(directory, variant)
+        if adapter is not None:
+            raise ValueError(f"--variant {variant} and --adapter {adapter}: adapters were trained on full precision; keep one of the two")
+    folder = None if adapter is None else adapter_directory(directory, adapter)
     from model.inference.chat import ChatModel
 
-    session = ChatModel.open(directory)
-    print("\n".join(description(directory, session.network)), file=sys.stderr, flush=True)
+    session = ChatModel.open(directory, adapter=folder)
+    print("\n".join(description(directory, session.network, folder)), file=sys.stderr, flush=True)
     if question is not None:
         show(session.say(question, sampling, seed or 0))
         return

@@ -57,7 +57,11 @@ def walk(recipe: Recipe, refresh: frozenset[str] = frozenset(), verify: bool = F
 
 def precision_line(recipe: Recipe) -> str:
     """Return what a precision that depends on the machine comes to on this one, by training; empty without any."""
-    steps = {"pretrain": recipe.pretrain, **{f"tune.{step.name}": step for step in recipe.tuning}}
+    steps = {
+        "pretrain": recipe.pretrain,
+        **{f"tune.{step.name}": step for step in recipe.tuning},
+        **{f"adapt.{step.name}": step for step in recipe.adapters},
+    }
     found = {name: (step.precision.kind, step.resolved().precision.kind) for name, step in steps.items()}
     told = [f"{name}: precision={asked} is {comes_to} on this machine" for name, (asked, comes_to) in found.items() if asked != comes_to]
     return "\n".join(["", *told]) if told else ""

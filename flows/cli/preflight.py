@@ -41,8 +41,7 @@ def machine_problems(recipe: Recipe) -> Iterator[str]:
     yield from _drivers(recipe)
     yield from _libraries(recipe)
     yield from _launcher(recipe)
-    steps: list[tuple[str, TrainConfig]] = [(f"tuning[{number}].", step) for number, step in enumerate(recipe.tuning)]
-    for section, train in [("pretrain.", recipe.pretrain), *steps]:
+    for section, train in recipe.trainings.items():
         yield from _eight_bits(recipe, section, train)
         yield from _targets(recipe, section, train)
     yield from _initial(recipe)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 from data.examples.config import ConversationExamples
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from model.training.config import TrainConfig
 
 
-# Names that a step of tuning or a variant would share with a position of evaluate, or with an input of export or of a gate.
+# Names that a step of tuning, an adapter or a variant would share with a position of evaluate, or with an input of export or of a gate.
 TAKEN = frozenset(
     {
         "base",
@@ -43,7 +44,7 @@ TAKEN = frozenset(
     }
 )
 # Stages that use an accelerator, and so may run in another work pool.
-ELSEWHERE = ("synthesize", "pretrain", "pair", "tune", "evaluate", "quantize")
+ELSEWHERE = ("synthesize", "pretrain", "pair", "tune", "adapt", "evaluate", "quantize")
 
 
 def contradictions(recipe: Recipe) -> Iterator[str]:
@@ -53,9 +54,13 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
         yield f"pack.augment.{problem}"
     yield from _names("tuning", [step.name for step in recipe.tuning])
     yield from _names("release.variants", [variant.name for variant in recipe.release.variants])
-    if shared := {step.name for step in recipe.tuning[:-1]} & {variant.name for variant in recipe.release.variants}:
-        yield f"tuning and release.variants have one called {min(shared)!r} each, and both are evaluated under it; rename one"
+    yield from _names("adapters", [step.name for step in recipe.adapters])
+    evaluated = {"tuning": recipe.tuning[:-1], "adapters": recipe.adapters, "release.variants": recipe.release.variants}
+    for one, other in combinations(evaluated, 2):
+        if shared := {entry.name for entry in evaluated[one]} & {entry.name for entry in evaluated[other]}:
+            yield f"{one} and {other} have one called {min(shared)!r} each, and both are evaluated under it; rename one"
     yield from _variants(recipe)
+    yield from _apart(recipe)
     yield from _inputs(recipe)
     yield from _training(recipe)
     yield from _export(recipe)
@@ -120,8 +125,7 @@ def _inputs(recipe: Recipe) -> Iterator[str]:
 
 
 def _training(recipe: Recipe) -> Iterator[str]:
-    steps: list[tuple[str, TrainConfig]] = [(f"tuning[{number}].", step) for number, step in enumerate(recipe.tuning)]
-    for section, train in [("pretrain.", recipe.pretrain), *steps]:
+    for section, train in recipe.trainings.items():
         resources = recipe.resources.training.for_training(train)
         yield from incompatibilities(recipe.model, train, resources, section=section, shape="model.", spread="resources.training.parallel.")
         yield from _peak(section, train, recipe.resources.training.mfu_peak)
@@ -152,10 +156,10 @@ def _peak(section: str, train: TrainConfig, named: str) -> Iterator[str]:
 
 def _lengths_of_text(recipe: Recipe) -> Iterator[str]:
     """What is longer than the model's context, and facts that no book can state."""
-    for number, step in enumerate(recipe.tuning):
+    for section, step in recipe.trainings.items():
         if isinstance(step, GrpoConfig) and step.rollouts.max_new_tokens >= recipe.model.context:
             yield (
-                f"tuning[{number}].rollouts.max_new_tokens={step.rollouts.max_new_tokens} leaves no room for a question in "
+                f"{section}rollouts.max_new_tokens={step.rollouts.max_new_tokens} leaves no room for a question in "
                 f"model.context={recipe.model.context}; lower it"
             )
     for chapter in ("base", "chat", "release"):
@@ -173,14 +177,36 @@ def _lengths_of_text(recipe: Recipe) -> Iterator[str]:
         yield f"{key}.minimum_books={least} is more than the {recipe.universe.books} books of the universe; lower it"
 
 
+def _apart(recipe: Recipe) -> Iterator[str]:
+    """An adapter that does not merge, on which something else would build."""
+    chain = {section: step for section, step in recipe.trainings.items() if not section.startswith("adapters")}
+    *before, (section, last) = chain.items()
+    for earlier, step in before:
+        if not step.adapter.MERGES:
+            yield (
+                f"{earlier}adapter.kind={step.adapter.kind} does not merge into the weights, so no other training can start from it; "
+                "let it be the last step, or an entry of adapters"
+            )
+    if last.adapter.MERGES:
+        return
+    chosen = f"{section}adapter.kind={last.adapter.kind} does not merge into the weights"
+    if recipe.adapters:
+        yield f"{chosen}, so adapters can't start from its model; make it an entry of adapters too"
+    if recipe.release.variants:
+        yield f"{chosen}, so a model of rounded weights can't have it; set release.variants: [], or use adapter.kind=lora"
+    if recipe.export.format == "huggingface":
+        yield f"{chosen}, so transformers can't open the release: set export.format: folio, or use adapter.kind=lora"
+
+
 def _export(recipe: Recipe) -> Iterator[str]:
     refusal, form = recipe.model.hub_refusal(), recipe.export.format
-    if refusal and form == "huggingface":
+    merges = [recipe.pretrain, *recipe.tuning][-1].adapter.MERGES
+    if refusal and merges and form == "huggingface":
         yield (
             f"export.format=huggingface, and no class of transformers computes this model: {refusal}; set export.format: folio, or change "
             "those settings of model"
         )
-    if (hub := recipe.model.hub_form()) is not None and form == "folio":
+    if merges and (hub := recipe.model.hub_form()) is not None and form == "folio":
         name = hub.hub.NAME
         yield f"export.format=folio is for a model that transformers can't open, and this one is a {name}; set export.format: huggingface"
     tokens, default = recipe.export.max_new_tokens, type(recipe.export).model_fields["max_new_tokens"].default

@@ -135,6 +135,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     tuning: tuple[TuningStep, ...] = Field(
         TUNING, description="steps of training that follow each other, each from the model before it; [] leaves the base model as it is"
     )
+    adapters: tuple[TuningStep, ...] = Field(
+        (),
+        description="adapters of the model that tuning leaves, side by side: each is a step of training that starts from that model, is "
+        "measured as the chat model is, and is released in adapters/NAME/; one of kind full is measured beside them; list of steps",
+    )
     evaluate: Evaluations = Evaluations()
     gates: Gates = Gates()
     release: Releasing = Releasing()
@@ -176,6 +181,12 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     def synthetic(self) -> SyntheticSource | None:
         """The machine-written source; None without one."""
         return next((source for source in self.ingest.sources if isinstance(source, SyntheticSource)), None)
+
+    @property
+    def trainings(self) -> dict[str, PretrainStep | TuningStep]:
+        """All that trains, by the section that says it, such as `tuning[0].`."""
+        listed = ((name, getattr(self, name)) for name in ("tuning", "adapters"))
+        return {"pretrain.": self.pretrain, **{f"{name}[{at}].": step for name, steps in listed for at, step in enumerate(steps)}}
 
     @property
     def pretraining(self) -> Pretraining:

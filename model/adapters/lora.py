@@ -61,6 +61,8 @@ class LoraSettings(AdapterBase):
 class LoraConfig(LoraSettings):
     """Low-rank changes of the matrices inside the blocks; everything else stays as it was."""
 
+    PEFT_LOADS: ClassVar[bool] = True
+
     kind: Literal["lora"] = Field("lora", description="names this kind of adapter: low-rank changes of matrices")
     dora: bool = Field(False, description="also train the norm of each adapted row, apart from its direction (DoRA); yes or no")
 

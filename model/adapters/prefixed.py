@@ -27,6 +27,7 @@ class PrefixedConfig(AdapterBase):
 
     KEEPS_BASE: ClassVar[bool] = True
     MERGES: ClassVar[bool] = False
+    PEFT_LOADS: ClassVar[bool] = True
     PEFT_TYPE: ClassVar[str]
 
     kind: str

@@ -76,6 +76,8 @@ class AdapterBase(BaseModel, frozen=True, extra="forbid"):
     Then they must come from a model, and `disabled` shows it again.
     """
 
+    PEFT_LOADS: ClassVar[bool] = False
+    """Whether peft computes the same with the saved file on the model as it is."""
     MERGES: ClassVar[bool] = True
     """Whether what it learns becomes part of the weights; if not, the model directory holds it apart and only folio opens that."""
 

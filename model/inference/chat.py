@@ -33,8 +33,8 @@ class ChatModel:
         self.reset()
 
     @classmethod
-    def open(cls, directory: Path, *, tokenizer: Path | None = None, system: str | None = None) -> ChatModel:
-        """Load an exported directory; `tokenizer` is the tokenizer's directory if it is another one.
+    def open(cls, directory: Path, *, tokenizer: Path | None = None, system: str | None = None, adapter: Path | None = None) -> ChatModel:
+        """Load an exported directory; `tokenizer` is the tokenizer's directory if it is another one, `adapter` an adapter's folder.
 
         Raise ValueError, before its weights are read, for a network that writes no text.
         """
@@ -45,7 +45,7 @@ class ChatModel:
         read_config(directory)[0].require_generation()
         chat_format = ChatFormat(tokenizer or directory)
         require_tokenizer(directory, chat_format.digest)
-        return cls(open_model(directory).decoding(), chat_format, system)
+        return cls(open_model(directory, adapter).decoding(), chat_format, system)
 
     def reset(self) -> None:
         """Clear the history, except the system message."""

@@ -11,15 +11,18 @@ if TYPE_CHECKING:
     from model.networks.network import Network
 
 
-def open_model(directory: Path) -> Network:
+def open_model(directory: Path, adapter: Path | None = None) -> Network:
     """Load the network that training, quantization or export wrote into `directory`: fp32, in evaluation mode, on the GPU if there is one.
 
-    A GPU rounds otherwise than a CPU, so near ties may fall another way there.
+    `adapter`: the folder of an adapter that was trained on this model, to compute with. A GPU
+    rounds otherwise than a CPU, so near ties may fall another way there.
     """
     import torch
 
-    from model.adapters.opening import load_adapted
+    from model.adapters.opening import adapt, load_adapted
 
     quantizer = quantizer_of(directory)
     network = load_adapted(directory) if quantizer is None else quantizer.load(directory)
+    if adapter is not None:
+        adapt(network, adapter)
     return network.to("cuda") if torch.cuda.is_available() else network

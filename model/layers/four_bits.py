@@ -31,6 +31,11 @@ class FourBitLinear(nn.Module):
         self.register_buffer("scales", scales, persistent=False)
         self.bias, self._unpack = bias, unpack
 
+    @property
+    def packed_weights(self) -> int:
+        """How many weights are packed."""
+        return self.out_features * self.in_features
+
     def matrix(self) -> Tensor:
         """Return the matrix as fp32 [out, in]."""
         return self._unpack(self.qweight, self.scales, torch.Size((self.out_features, self.in_features)))

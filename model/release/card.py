@@ -59,7 +59,7 @@ def render_card(card: ModelCard, facts: dict[str, Any]) -> str:
     """Return the README.md of a release.
 
     `facts` comes from export: parameters, vocabulary, context, dtype, variants, hub_class (of transformers; empty: none), refusal (why
-    none), supports.
+    none), supports, adapters.
     """
     from jinja2 import Environment, StrictUndefined
 

@@ -5,8 +5,10 @@ card says. float32 weights are exported bit by bit, to rounding where the class 
 the same inputs give the same bytes. The result is loaded again as users would load it, and its logits are compared with the source's before
 the function returns.
 
-Files: model.safetensors, config.json, generation_config.json (of a network that writes text), the tokenizer's files, README.md; and for
-each quantized variant a folder of its name, a complete directory with its own tokenizer, which `folio chat --variant NAME` opens.
+Files: model.safetensors, config.json, generation_config.json (of a network that writes text), the tokenizer's files, README.md; for each
+quantized variant a folder of its name, a complete directory with its own tokenizer, which `folio chat --variant NAME` opens; and for each
+adapter that was trained on the model adapters/NAME/, which `folio chat --adapter NAME` adds. A model whose own adapter does not merge into
+the weights has format `folio`, and that adapter in adapter/.
 """
 
 from __future__ import annotations
@@ -17,14 +19,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.networks.directory import CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, config_fields, load_model
+from model.adapters.opening import adapter_apart, load_adapted
+from model.adapters.protocol import FOLDER
+from model.networks.directory import APART, CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, config_fields
 from model.networks.tokenizer_binding import require_tokenizer
 from model.quantization.config import quantizer_of
 from model.quantization.protocol import Quantizer
+from model.release.adapters import BESIDE, adapter_facts, copy_adapter
 from model.release.card import ModelCard, render_card
 from model.release.config import ExportConfig
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from model.inference.chat_format import ChatFormat
     from model.networks.hub.protocol import HubForm
     from model.networks.network import Network
@@ -41,9 +48,11 @@ def export(
     card: ModelCard,
     *,
     variants: Mapping[str, Path] | None = None,
+    adapters: Mapping[str, Path] | None = None,
 ) -> dict[str, float]:
     """Write the release of `model_dir` into `output`, with each quantized variant in a folder of its name; return its metrics.
 
+    `adapters`: folders of adapters that were trained on the model, each copied into adapters/ under its name.
     Metrics: parameters (count), bytes (of all files), logits_difference (largest between source and release: 0 for float32 bit by bit, else
     rounding). Raise ModelError if the format does not suit the model, model and tokenizer do not match, or the release computes other
     logits than the source. The weights are held in memory twice.
@@ -53,8 +62,11 @@ def export(
     if quantizer_of(model_dir) is not None:
         raise ModelError(f"{model_dir} is quantized: export the full-precision model, and pass this one as a variant")
     quantized = {name: (directory, _quantizer(directory)) for name, directory in (variants or {}).items()}
-    network, chat_format = load_model(model_dir), ChatFormat(tokenizer_dir)
+    apart = adapter_apart(model_dir)
+    network, chat_format = load_adapted(model_dir), ChatFormat(tokenizer_dir)
     form, refusal = network.config.hub_form(), network.config.hub_refusal()
+    if apart is not None:
+        form, refusal = None, f"it computes with an adapter that does not merge into its weights (adapter.kind={apart.kind})"
     if form is None and config.format == "huggingface":
         raise ModelError(f"no class of transformers computes what {model_dir} does: {refusal}; export it with format: folio")
     if form is not None and config.format == "folio":
@@ -65,8 +77,12 @@ def export(
     require_tokenizer(model_dir, chat_format.digest)
     output.mkdir(parents=True, exist_ok=True)
     special = special_ids(chat_format)
-    _write_weights(network, form, output / WEIGHTS, config)
+    weights = network.state_dict() if apart is None else apart.build().merged(network.state_dict())
+    _write_weights(weights, form, output / WEIGHTS, config)
     fields = config_fields(network.config, network.vocab_size, form)
+    if apart is not None:
+        fields[APART] = apart.model_dump(mode="json")
+        copy_adapter(model_dir / FOLDER, output / FOLDER)
     # transformers 4 reads torch_dtype; transformers 5 writes dtype and reads both.
     _write_json(output / CONFIG, {**fields, **special, "torch_dtype": config.dtype, "dtype": config.dtype})
     if "generation" in network.config.SUPPORTS:
@@ -77,6 +93,8 @@ def export(
     copy_tokenizer(tokenizer_dir, output)
     for name, (directory, quantizer) in quantized.items():
         copy_variant(directory, quantizer.files, tokenizer_dir, output / name, special)
+    for name, folder in (adapters or {}).items():
+        copy_adapter(folder, output / BESIDE / name)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     facts = {
         "parameters": parameters,
@@ -87,6 +105,7 @@ def export(
         "hub_class": "" if form is None else form.hub.NAME,
         "refusal": refusal,
         "supports": network.config.SUPPORTS,
+        "adapters": adapter_facts(adapters or {}),
     }
     (output / "README.md").write_text(render_card(card, facts), encoding="utf-8")
     difference = logits_difference(network, output)
@@ -133,7 +152,7 @@ def logits_difference(network: Network, output: Path) -> float:
     length = min(network.config.context, 64)  # enough to use every layer and position scheme, and still quick
     tokens_BT = torch.linspace(0, network.vocab_size - 1, length).round().long()[None]
     with torch.no_grad():
-        difference = network.logits({"tokens": tokens_BT}) - load_model(output).logits({"tokens": tokens_BT})
+        difference = network.logits({"tokens": tokens_BT}) - load_adapted(output).logits({"tokens": tokens_BT})
     return float(difference.abs().max())
 
 
@@ -144,14 +163,13 @@ def _quantizer(directory: Path) -> Quantizer:
     return quantizer
 
 
-def _write_weights(network: Network, form: HubForm | None, path: Path, config: ExportConfig) -> None:
+def _write_weights(tensors: Mapping[str, Tensor], form: HubForm | None, path: Path, config: ExportConfig) -> None:
     import torch
     from safetensors.torch import save_file
 
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[config.dtype]
-    weights = network.state_dict() if form is None else form.to_hub(network.state_dict())
-    tensors = {name: tensor.to(dtype).contiguous() for name, tensor in weights.items()}
-    save_file(tensors, path, metadata={"format": "pt"})
+    weights = tensors if form is None else form.to_hub(tensors)
+    save_file({name: tensor.to(dtype).contiguous() for name, tensor in weights.items()}, path, metadata={"format": "pt"})
 
 
 def _write_json(path: Path, fields: dict[str, Any]) -> None:

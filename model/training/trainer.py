@@ -39,6 +39,7 @@ from model.training.policy import TrainedPolicy
 from model.training.telemetry.records import Records
 from model.training.telemetry.samples import FILE as SAMPLES
 from model.training.telemetry.samples import Samples
+from model.training.telemetry.sizes import sizes_of, write_sizes
 from model.training.telemetry.telemetry import Moment, WaitTimer
 
 
@@ -56,6 +57,7 @@ class Trainer:
         self.checkpoints, self.retained = Checkpoints(job), RetainedModels(job)
         self.faults, self.validation = Faults(job.train), Validation(job.train.guards)
         network, frozen = initial_models(job, self.objective)
+        self.sizes = sizes_of(network)
         self.engine = build_engine(job, worker, self.objective, network, frozen, self.device)
         share = BatchShare(self.engine.data_rank, self.engine.data_workers, job.micro_batch, self.device)
         policy = TrainedPolicy(self.engine, self.device)
@@ -244,6 +246,7 @@ class Trainer:
         shutil.copyfile(job.checkpoints / "history.jsonl", job.output / "history.jsonl")
         for name in ("timing.jsonl", *([SAMPLES] if self.samples and self.samples.written else [])):
             shutil.copyfile(job.checkpoints / name, job.output / "logs" / name)
+        write_sizes(self.sizes, self.device, job.output / "logs")
 
     def request_stop(self, number: int, frame: FrameType | None) -> None:
         """Handle a signal: save a checkpoint after the current step and stop there."""

@@ -15,6 +15,8 @@ from tasks.reporting.hook import ReportHook
 from tasks.reporting.sizes import SIZES
 from tasks.stage.stage import Metrics, Workspace, stage
 
+ADAPTER = "adapter."  # before the names of inputs that are adapters of the model; a variant's name has no dot
+
 
 class Exporting(BaseModel, frozen=True, extra="forbid"):
     """Everything that decides an export besides the model, and what its card says about training."""
@@ -40,9 +42,9 @@ def export(
     verdict: Path,
     funnel: Path,
     conversations: Path | None = None,
-    **variants: Path,
+    **others: Path,
 ) -> Metrics:
-    """An aligned model, its variants, tokenizer, what was measured, step log, verdict and corpus funnel -> a release directory."""
+    """A model with its variants and adapters, tokenizer, what was measured, step log, verdict and corpus funnel -> a release directory."""
     from model.evaluation.plain_words import Standing, passes_over, validation_curve
     from model.networks.directory import read_config
     from model.release.card import CorpusFact, ModelCard, training_facts
@@ -66,4 +68,6 @@ def export(
         gates=tuple((r["metric"], r["value"], r["bound"], r["margin"], r["verdict"]) for r in rows),
         lineage={name: f"sha256 {digest}" for name, digest in work.digests.items()},
     )
-    return export_model(model, tokenizer, work.output, config.export, card, variants=variants)
+    adapters = {name.removeprefix(ADAPTER): folder for name, folder in others.items() if name.startswith(ADAPTER)}
+    variants = {name: folder for name, folder in others.items() if not name.startswith(ADAPTER)}
+    return export_model(model, tokenizer, work.output, config.export, card, variants=variants, adapters=adapters)

@@ -19,6 +19,9 @@ def chat(
     variant: Annotated[
         str | None, typer.Option("--variant", metavar="NAME", help="talk to a quantized form, by its name in the recipe")
     ] = None,
+    adapter: Annotated[
+        str | None, typer.Option("--adapter", metavar="NAME|FOLDER", help="talk to the model with an adapter that was trained on it")
+    ] = None,
     int8: Annotated[bool, typer.Option("--int8", help="short for --variant int8")] = False,
     temperature: Annotated[float, typer.Option(metavar="NUMBER", help="randomness of a reply; 0 always takes the likeliest word")] = 0.0,
     top_k: Annotated[int | None, typer.Option(metavar="COUNT", help="draw among this many of the likeliest tokens only")] = None,
@@ -43,4 +46,4 @@ def chat(
             raise ValueError(f"--int8 is short for --variant int8, and --variant {variant} is given too; keep one")
         variant = "int8"
     options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "max_new_tokens": max_new_tokens}
-    talk(model, variant, options, seed, question, store)
+    talk(model, variant, options, seed, question, store, adapter)

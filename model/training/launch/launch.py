@@ -25,6 +25,7 @@ from model.training.launch.lifeline import STOPPED
 from model.training.launch.processes import WorkerProcesses
 from model.training.launch.recording import expect_workers
 from model.training.telemetry.progress import Progress, ProgressReader, have_joined, silent_workers
+from model.training.telemetry.sizes import read_sizes
 from model.training.telemetry.step_log import read_lines
 
 POLL_SECONDS = 0.1
@@ -41,7 +42,7 @@ def launch(
     on_progress: Callable[[Progress], None] = lambda progress: None,
     time_limit_seconds: float | None = None,
 ) -> dict[str, float]:
-    """Train the job; return the last line of its step log without the step, and `steps` and `tokens_per_second`.
+    """Train the job; return the last line of its step log without the step, `steps`, `tokens_per_second`, and what the network took.
 
     `on_progress` is called in this thread, at most about twice a second; an exception in it stops the workers and propagates.
     Raise LaunchError if a worker fails (with its own message) or is killed, if all are silent for `resources.stall_seconds`, or after
@@ -72,7 +73,8 @@ def launch(
         raise LaunchError(f"the workers have finished, but {job.output} does not exist here: all nodes must see it under this name")
     last = log[-1]
     steps = float(last.pop("step"))
-    return {**{name: float(value) for name, value in last.items()}, "steps": steps, "tokens_per_second": speed}
+    measured = {name: float(value) for name, value in last.items()}
+    return {**measured, "steps": steps, "tokens_per_second": speed, **read_sizes(job.output / "logs")}
 
 
 def _waiting(job: Job, command: str) -> Progress:

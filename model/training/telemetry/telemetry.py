@@ -13,8 +13,8 @@ import torch
 
 from model.hardware.flops import training_flops, utilization
 from model.hardware.peak import peak_of
-from model.hardware.resident import resident_bytes
 from model.training.job import Job
+from model.training.telemetry.sizes import peak_memory
 
 
 class WaitTimer:
@@ -75,13 +75,7 @@ class Telemetry:
         seconds, self._since, job = ended.seconds_since(self._since), ended, self._job
         speed = job.train.batch_at(step - 1) * job.network.context / seconds
         timing = {"seconds": round(seconds, 4), "data_seconds": round(waited, 5), "tokens_per_second": round(speed, 1)}
-        timing["memory_bytes"] = float(self._memory())
+        timing["memory_bytes"] = float(peak_memory(self._device))
         if self._has_mfu:
             timing["mfu"] = round(utilization(job.network, job.vocab_size, speed, self._peak), 5)
         return timing
-
-    def _memory(self) -> int:
-        """Peak memory of this worker so far: what torch allocated on its accelerator, else resident memory; bytes."""
-        if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device)
-        return resident_bytes(peak=True)

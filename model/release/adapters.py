@@ -1,0 +1,27 @@
+"""Adapters in a release: those that were trained on the released model, side by side, and the one that the model itself computes with."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from model.adapters.opening import stored_adapter
+from model.adapters.saving import FIELDS, TENSORS
+
+BESIDE = "adapters"  # folder of a release that holds a folder for each of them
+
+
+def copy_adapter(folder: Path, output: Path) -> None:
+    """Copy an adapter's two files. Raise ModelError for a folder that holds none."""
+    stored_adapter(folder)
+    output.mkdir(parents=True, exist_ok=True)
+    for name in (TENSORS, FIELDS):
+        shutil.copyfile(folder / name, output / name)
+
+
+def adapter_facts(adapters: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """Return what the card says of each adapter beside the model: its name, kind, and whether peft loads it on the model."""
+    kinds = {name: stored_adapter(folder) for name, folder in adapters.items()}
+    return [{"name": name, "kind": config.kind, "peft": config.PEFT_LOADS} for name, config in kinds.items()]
