@@ -12,6 +12,7 @@ from tasks.lineage.inspections import SPLITS
 from tasks.reporting.evaluation import MEASUREMENTS, SAMPLES
 from tasks.reporting.hook import ReportHook
 from tasks.reporting.tuning.effects import EFFECTS
+from tasks.reporting.tuning.skills import SKILLS
 from tasks.stage.stage import Metrics, Workspace, stage
 
 
@@ -23,6 +24,8 @@ def _inspect(inspection: Inspection) -> Holding:
     quotes: dict[str, int] = {}
     if inside & {"", "train"} and inspection.has("samples.jsonl"):
         quotes["samples.jsonl"] = len(inspection.read("samples.jsonl", lambda stream, _: lines_quoting(stream, inspection.text())))
+    if inside & {"", "train"} and inspection.has("attempts.jsonl"):
+        quotes["attempts.jsonl"] = len(inspection.read("attempts.jsonl", lambda stream, _: lines_quoting(stream, inspection.text())))
     for file in (f"answers_{name}.jsonl" for name in ("seen", "heldout") if inspection.has(f"answers_{name}.jsonl")):
         quotes[file] = len(inspection.read(file, lines_naming)[0])
     quotes = {file: count for file, count in quotes.items() if count}
@@ -32,9 +35,9 @@ def _inspect(inspection: Inspection) -> Holding:
     return inspection.holding(set(quotes), measured=bool(measured), certain=certain, detail="; ".join(detail))
 
 
-@stage(hooks=(LineageHook(_inspect, quoted_in_report=True), ReportHook(SAMPLES, MEASUREMENTS, EFFECTS), EVALUATING))
+@stage(hooks=(LineageHook(_inspect, quoted_in_report=True), ReportHook(SAMPLES, MEASUREMENTS, SKILLS, EFFECTS), EVALUATING))
 def evaluate(config: EvaluateConfig, work: Workspace, model: Path, tokenizer: Path, packed: Path, examples: Path) -> Metrics:
-    """A model directory, full precision or quantized -> metrics.json, samples.jsonl, answers_*.jsonl."""
+    """A model directory, full precision or quantized -> metrics.json, samples.jsonl, answers_*.jsonl, attempts.jsonl."""
     from model.evaluation.evaluate import evaluate as measure
 
     return measure(model, tokenizer, packed, examples, work.output, config, threads=work.threads)

@@ -26,6 +26,11 @@ class CorpusExamples(BaseModel, frozen=True, extra="forbid"):
     validation_fraction: float = Field(0.1, ge=0, le=0.5, description="share of the other passages kept for validation; fraction")
     questions: int = Field(200, ge=0, description="most questions in each of questions_seen and questions_heldout; count")
 
+    @property
+    def tested_skills(self) -> tuple[str, ...]:
+        """Skills that test items are made of: none."""
+        return ()
+
 
 GeneratedExamples = Annotated[UniverseExamples | CorpusExamples, Field(discriminator="kind")]
 

@@ -31,4 +31,9 @@ def make_examples(
         raise ValueError("examples.kind 'universe' needs the universe as a source; set examples.kind: corpus for other texts")
     from data.universe.examples import universe_examples
 
-    return universe_examples(world, output, config)
+    counts = universe_examples(world, output, config)
+    if config.skills:
+        from data.skills.make import add_skills
+
+        counts |= add_skills(world, output, config)
+    return counts

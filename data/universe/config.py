@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator, model_validator
+
+Skill = Literal["answer", "summarize", "format", "explain", "program", "decline"]
+MOST_WORDINGS = 6
 
 
 class UniverseSource(BaseModel, frozen=True, extra="forbid"):
@@ -46,7 +49,33 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(7, description="seed of the held-out facts and of every choice of words", ge=0)
     seen_fraction: float = Field(0.5, description="share of each entity's facts that examples may use", gt=0, lt=1)
     minimum_books: int = Field(5, description="a fact stated in fewer books is asked in questions_rare only", ge=1)
-    wordings: int = Field(5, description="wordings of each question about a seen fact; the last is kept for validation", ge=2, le=6)
+    wordings: int = Field(
+        5, description="wordings of each question about a seen fact; the last is kept for validation", ge=2, le=MOST_WORDINGS
+    )
     preference_pairs: int = Field(2, description="pairs of a good and a bad answer about each seen fact", ge=1, le=4)
     validation_fraction: float = Field(0.1, description="share of preference pairs kept for validation", ge=0, lt=1)
     small_talk: bool = Field(True, description="add greetings, questions about the model, and not knowing strangers")
+    skills: tuple[Skill, ...] = Field(
+        (), description="what an assistant is also taught, and tested on in unseen templates; needed by evaluate.skills; list of skills"
+    )
+
+    @property
+    def tested_skills(self) -> tuple[str, ...]:
+        """Skills that test items are made of."""
+        return self.skills
+
+    @model_validator(mode="after")
+    def _a_wording_is_left_to_test(self) -> UniverseExamples:
+        if {"answer", "decline"} & {*self.skills} and self.wordings == MOST_WORDINGS:
+            raise ValueError(
+                f"skills has answer or decline, which ask in the last of {MOST_WORDINGS} wordings, and wordings={self.wordings} teaches it "
+                "too; lower wordings"
+            )
+        return self
+
+    @field_validator("skills")
+    @classmethod
+    def _each_once(cls, skills: tuple[Skill, ...]) -> tuple[Skill, ...]:
+        if double := [skill for skill in skills if skills.count(skill) > 1]:
+            raise ValueError(f"skills names {double[0]} {skills.count(double[0])} times; keep one")
+        return skills

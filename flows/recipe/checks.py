@@ -219,6 +219,11 @@ def _measured(recipe: Recipe) -> Iterator[str]:
     for chapter in ("base", "chat", "release"):
         evaluated = getattr(recipe.evaluate, chapter)
         yield from evaluated.problems(recipe.model, f"evaluate.{chapter}.")
+        if evaluated.skills and not recipe.examples.tested_skills:
+            yield (
+                f"evaluate.{chapter}.skills=true, and the examples (kind={recipe.examples.kind}) test none; list some in examples.skills, "
+                "of kind universe, or set skills=false"
+            )
         for split in evaluated.splits:
             if split not in SPLITS:
                 yield f"evaluate.{chapter}.splits names {split!r}, and there are {', '.join(SPLITS)}; correct it"

@@ -37,7 +37,11 @@ def metrics_of(recipe: Recipe, chapter: str) -> list[str]:
     """Return the names of all metrics that the gate of a chapter can judge."""
     if chapter == "corpus":
         return [f"corpus.{name}" for name in _audited(recipe)]
-    found = [f"{position}.{name}" for position in evaluations(recipe, chapter) for name in _evaluated(*evaluated_at(recipe, position))]
+    found = [
+        f"{position}.{name}"
+        for position in evaluations(recipe, chapter)
+        for name in _evaluated(*evaluated_at(recipe, position), recipe.examples.tested_skills)
+    ]
     found += [f"baseline.{name}" for name in _compared(recipe)]
     return found + ([f"pack.{name}" for name in _packed(recipe)] if chapter == "base" else [])
 
@@ -59,7 +63,7 @@ def switches_of(metric: str, evaluated: EvaluateConfig, section: str) -> str:
     first = metric.partition(".")[0]
     if first in SPLITS and first not in evaluated.splits:
         return f"{section}splits with {first}"
-    if first in ("questions", "copying") and not getattr(evaluated, first):
+    if first in ("questions", "copying", "skills") and not getattr(evaluated, first):
         return f"{section}{first}=true"
     return f"an entry of {section}probes" if first == "probe" else ""
 
@@ -93,7 +97,7 @@ def _compared(recipe: Recipe) -> Iterator[str]:
     yield from ("chance.questions.seen", "chance.questions.heldout", "train.rows", "ngram.rows_counted")
 
 
-def _evaluated(evaluated: EvaluateConfig, network: NetworkBase) -> Iterator[str]:
+def _evaluated(evaluated: EvaluateConfig, network: NetworkBase, skills: tuple[str, ...]) -> Iterator[str]:
     for split in evaluated.splits:
         yield f"{split}.rows"
         if "causal" in network.SUPPORTS:
@@ -103,6 +107,9 @@ def _evaluated(evaluated: EvaluateConfig, network: NetworkBase) -> Iterator[str]
             yield from (f"{split}.hidden", *_joined((f"{split}.masked_loss", f"{split}.masked_accuracy"), INTERVAL))
     if evaluated.questions:
         yield from _joined(("questions.seen", "questions.heldout"), (*INTERVAL, "_count", "_unasked"))
+    for skill in skills if evaluated.skills else ():
+        yield from _joined((f"skills.{skill}",), (*INTERVAL, "_count", "_unasked", ".baseline"))
+        yield from _joined((f"skills.{skill}.gain",), INTERVAL)
     if evaluated.copying:
         yield from ("copying.longest", "copying.count", *_joined(("copying.share", "copying.baseline"), INTERVAL))
     yield from (probe.metric for probe in evaluated.probes)

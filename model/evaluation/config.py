@@ -19,6 +19,7 @@ MEASURED_BY: dict[str, Ability] = {
     "bits_per_byte": "causal",
     "probe": "causal",
     "questions": "generation",
+    "skills": "generation",
     "copying": "generation",
     "masked_loss": "bidirectional",
     "masked_accuracy": "bidirectional",
@@ -42,6 +43,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "answer_tokens": ("questions",),
+        "skill_tokens": ("skills",),
         "copy_prompts": ("copying",),
         "copy_prompt_tokens": ("copying",),
         "copy_tokens": ("copying",),
@@ -53,6 +55,8 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
     confidence: float = Field(0.95, gt=0.5, lt=1, description="probability that an interval is meant to cover; fraction")
     questions: bool = Field(False, description="ask the seen and held-out questions; needs the examples; yes or no")
     answer_tokens: int = Field(32, ge=1, description="most tokens of an answer; tokens")
+    skills: bool = Field(False, description="ask the test items of the examples' skills, and score them by rules; yes or no")
+    skill_tokens: int = Field(64, ge=1, description="most tokens of a reply to such an item; tokens")
     copying: bool = Field(False, description="measure how much training text the model has memorized; yes or no")
     copy_prompts: int = Field(128, ge=1, description="training passages that the model is asked to continue; count")
     copy_prompt_tokens: int = Field(16, ge=1, description="length of the prompt from each passage; tokens")
@@ -77,6 +81,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
         """Yield what such a network can't be asked, each with its key, which `section` precedes, and what to do."""
         asked: dict[str, tuple[Ability, bool]] = {
             "questions": ("generation", self.questions),
+            "skills": ("generation", self.skills),
             "copying": ("generation", self.copying),
             "probes": ("causal", bool(self.probes)),
             "samples": ("generation", self.samples not in (0, type(self).model_fields["samples"].default)),

@@ -4,15 +4,16 @@ The same model, shards and config give the same files for the same number of thr
 Directories in full precision and quantized ones are both accepted. A model trained with another tokenizer than the shards' is refused.
 Cost: one forward pass over the rows and greedy answers, a few seconds for a thousand questions.
 
-Files: metrics.json, units.npz, samples.jsonl, and with questions answers_seen.jsonl and answers_heldout.jsonl.
+Files: metrics.json, units.npz, samples.jsonl, with questions answers_seen.jsonl and answers_heldout.jsonl, and with
+skills attempts.jsonl.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from model.evaluation.masked import evaluate_masked
 from model.evaluation.memorization import Continuation, measure_memorization
 from model.evaluation.probes import probabilities
 from model.evaluation.questions import Answer, ask, write_records
+from model.evaluation.skills.measure import FILE as SKILLS
+from model.evaluation.skills.measure import Attempt, attempt, read_items, score
 from model.evaluation.units import Measured, Units, write_units
 from model.hardware.threads import torch_threads
 from model.networks.base import Ability
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from model.networks.decoding import DecodingNetwork
 
 SETS = ("seen", "heldout")
+Record = TypeVar("Record")
 # How well a model does on a split, by what it supports.
 MEASURES: dict[Ability, Callable[..., Measured]] = {"causal": evaluate_loss, "bidirectional": evaluate_masked}
 
@@ -51,7 +55,8 @@ def evaluate(
 
     Metrics: of a causal network `<split>.loss`, `.perplexity`, `.bits_per_byte` (each with `_low`, `_high`), `.rows`, `.targets`; of a
     bidirectional one `<split>.masked_loss`, `.masked_accuracy`, `.rows`, `.hidden`; `questions.seen` and `questions.heldout` (share
-    answered right, with a Wilson interval), each with `_count` and `_unasked` (too long for the context); `copying.share` and
+    answered right, with a Wilson interval), each with `_count` and `_unasked` (too long for the context); `skills.<skill>` and its kin (see
+    `model/evaluation/skills/measure.py`); `copying.share` and
     `copying.longest` (tokens) on the training split, `copying.baseline` on validation; `probe.<prompt>.<word>`.
 
     Raise before the model runs if a split is missing, if questions are asked for without examples, or if the network can't do what is
@@ -62,8 +67,10 @@ def evaluate(
     from model.networks.tokenizer_binding import require_tokenizer
 
     readers = {split: ShardReader(packed / split) for split in config.splits}
-    if config.questions and examples is None:
-        raise ValueError("questions=true needs examples with questions, and none were given; give them or set questions=false")
+    for wanted in ("questions", "skills"):
+        if getattr(config, wanted) and examples is None:
+            raise ValueError(f"{wanted}=true needs examples with {wanted}, and none were given; give them or set {wanted}=false")
+    items = read_items(examples / SKILLS) if config.skills and examples is not None else []
     chat_format, model = ChatFormat(tokenizer), open_model(model_dir)
     if problem := next(config.problems(model.config), None):
         raise ValueError(f"{model_dir}: {problem}")
@@ -84,6 +91,12 @@ def evaluate(
         decoding = model.decoding() if "generation" in model.config.SUPPORTS else None
         if config.questions and examples is not None and decoding is not None:
             metrics |= _answer_questions(decoding, chat_format, examples, output, config, samples, units)
+        if items and decoding is not None:
+            attempts = attempt(decoding, chat_format, items, config.skill_tokens)
+            write_records(output / "attempts.jsonl", attempts)
+            found_metrics, found_units = score(attempts, resamples=config.resamples, confidence=config.confidence, seed=config.seed)
+            metrics, units = metrics | found_metrics, units | found_units
+            samples += _attempted(attempts, config.samples)
         if config.copying and decoding is not None:
             metrics |= _measure_copying(decoding, chat_format, packed, config, samples)
         for probe in config.probes:
@@ -122,7 +135,18 @@ def _answer_questions(
     return metrics
 
 
-def _evenly_spaced(records: list[Answer], count: int) -> list[Answer]:
+def _attempted(attempts: list[Attempt], count: int) -> list[dict[str, Any]]:
+    """Return `count` attempts at each skill as conversations."""
+    kept: list[dict[str, Any]] = []
+    for skill in dict.fromkeys(one["skill"] for one in attempts):
+        for one in _evenly_spaced([one for one in attempts if one["skill"] == skill], count):
+            turns = (("user", one["question"]), ("assistant", one["reply"]))
+            messages = [{"role": role, "content": content} for role, content in turns]
+            kept.append({"kind": "conversation", "set": skill, "right": one["right"], "messages": messages})
+    return kept
+
+
+def _evenly_spaced(records: Sequence[Record], count: int) -> list[Record]:
     """Return `count` records spread over the file, since neighbouring questions are alike."""
     return [records[index * len(records) // count] for index in range(min(count, len(records)))]
 

@@ -30,7 +30,12 @@ class Question(TypedDict):
 def is_right(reply: str, accepted: Iterable[str]) -> bool:
     """Return whether the reply's first sentence contains an accepted answer, as the module's docstring defines it."""
     sentence = first_sentence(reply).casefold()
-    return any(_phrase(answer).search(sentence) for answer in accepted if answer.strip())
+    return any(has_phrase(sentence, answer) for answer in accepted if answer.strip())
+
+
+def has_phrase(text: str, phrase: str) -> bool:
+    """Return whether a text has a phrase as whole words, regardless of case and of the amount of whitespace between words."""
+    return bool(_phrase(phrase).search(text.casefold()))
 
 
 def first_sentence(text: str) -> str:

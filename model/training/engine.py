@@ -298,7 +298,7 @@ class Engine:
 
         An adapter is merged into them if it can be. Distributed tensors are gathered one at a time, so memory holds one whole tensor more.
         """
-        weights = self._adapter.merged(self._gather(self._all_parameters()) | self._kept())
+        weights = self._merged(self._gather(self._all_parameters()))
         buffers = self.buffers() if self.worker.is_first else {}
         return weights | {name: buffer.to("cpu", copy=True) for name, buffer in buffers.items()}
 
@@ -306,8 +306,9 @@ class Engine:
         """Return the adapter's own tensors, which `weights` has merged; empty without an adapter, and on other ranks than 0."""
         return self._adapter.own(self._gather(self.local_parameters())) if self.job.train.adapter.KEEPS_BASE else {}
 
-    def _kept(self) -> dict[str, Tensor]:
-        return self._adapter.kept(self.deepspeed.module.network)
+    def _merged(self, gathered: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return whole weights from gathered tensors, with the adapter merged if it can be; empty where nothing was gathered."""
+        return self._adapter.merged(gathered | self._adapter.kept(self.deepspeed.module.network)) if gathered else {}
 
     def _gather(self, parameters: Iterator[LocalParameter], *, averaged: bool = True, everywhere: bool = False) -> dict[str, Tensor]:
         """Return whole tensors by name, in CPU memory: with `averaged` moving averages where there are any; on rank 0, or everywhere."""
@@ -340,7 +341,7 @@ class Engine:
     def _copied(self, network: Network, device: torch.device) -> Network:
         """A network of its own with the whole weights of one that is divided over workers."""
         gathered = self._gather(self._all_parameters(), averaged=False, everywhere=True)
-        tensors = self._adapter.merged(gathered | self._kept()) | self.buffers()
+        tensors = self._merged(gathered) | self.buffers()
         whole = network.config.build(network.vocab_size).to(device).eval()
         with torch.no_grad():
             for name, target in (*whole.named_parameters(), *whole.named_buffers()):

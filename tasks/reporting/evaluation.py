@@ -75,8 +75,9 @@ def _first(samples: Mapping[str, list[dict[str, Any]]], kind: str) -> list[tuple
 def _talk(sample: Mapping[str, Any]) -> Talk:
     turns = tuple((str(message["role"]), str(message["content"])) for message in sample["messages"])
     mark, tone = {True: ("right", "good"), False: ("wrong", "bad")}.get(sample.get("right"), ("", ""))  # type: ignore[arg-type]
-    asked = SETS.get(str(sample.get("set")), "").replace(" ", "-")
-    return Talk(f"{asked} question".strip(), turns, mark, tone)
+    chosen = str(sample.get("set", ""))
+    asked = f"{SETS[chosen].replace(' ', '-')} question" if chosen in SETS else chosen or "question"
+    return Talk(asked, turns, mark, tone)
 
 
 def _beginning(position: str, sample: Mapping[str, Any]) -> ModelText:

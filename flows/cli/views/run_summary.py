@@ -15,6 +15,8 @@ from flows.services.home import home
 from tasks.reporting.archive import LIST
 from tasks.reporting.compared.standing import TUNED, previous_metrics, standing_of
 from tasks.reporting.gates import HEADER, gate_text
+from tasks.reporting.tuning.skills import HEADER as SKILLS_HEADER
+from tasks.reporting.tuning.skills import skill_rows
 from tasks.reporting.wording import model_form
 from tasks.stage.execution.run_context import open_store
 from tasks.stage.store.artifact import Artifact
@@ -35,6 +37,7 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float, argu
     standing = standing_of(artifacts, store.local, previous_metrics(store, recipe.name, artifacts.get(TUNED)))
     lines += [*("\n  ".join(wrap(f"- {said}", 110)) for said in (*standing.sentences(), *standing.since())), ""]
     lines += probes(artifacts["evaluate.base"])
+    lines += skills(artifacts["evaluate.base"], artifacts[TUNED])
     writes = "generation" in recipe.model.SUPPORTS
     lines += [*(conversation(folders["evaluate.release"]) or beginnings(folders["evaluate.base"])), ""] if writes else []
     up = folio("up")
@@ -64,6 +67,17 @@ def probes(measured: Artifact) -> list[str]:
     """Return the probabilities that the recipe asked to see, a line each."""
     found = [f"P {name.removeprefix('probe.')} = {value:.3f}" for name, value in measured.metrics.items() if name.startswith("probe.")]
     return [*found, ""] if found else []
+
+
+def skills(before: Artifact, after: Artifact) -> list[str]:
+    """Return what the model can do by skill, a line each; empty if no skill was measured."""
+    rows = skill_rows(before.metrics, after.metrics)
+    if not rows:
+        return []
+    cells = [SKILLS_HEADER, *rows]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(SKILLS_HEADER))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    return ["What it can do, asked in wordings and of facts that no example had:", *(f"  {line}" for line in lines), ""]
 
 
 def conversation(folder: Path, most: int = 4) -> list[str]:

@@ -10,7 +10,7 @@ from tasks.reporting.parts import Row, Section, Table
 from tasks.reporting.summary import Results, RunSummary
 from tasks.reporting.wording import number, share
 
-SHARES = ("questions.", "copying.share", "copying.baseline")  # metrics that are fractions
+SHARES = ("questions.", "skills.", "copying.share", "copying.baseline")  # metrics that are fractions
 BASE = "evaluate.base"
 
 

@@ -15,7 +15,7 @@ from model.release.card import CorpusFact, ModelCard, escape_markdown, figure, r
 VARIANTS = [{"label": "INT8", "folder": "int8", "tools": []}, {"label": "INT4", "folder": "small", "tools": ["vllm"]}]
 FACTS = {
     "parameters": 1_234_567, "vocabulary": 900, "context": 128, "dtype": "float32", "variants": VARIANTS,
-    "hub_class": "LlamaForCausalLM", "refusal": "", "supports": frozenset({"causal", "generation"}),
+    "hub_class": "LlamaForCausalLM", "refusal": "", "supports": frozenset({"causal", "generation"}), "adapters": [],
 }  # fmt: skip
 PLAIN = ModelCard(name="x", summary="s", recipe="r", intended_use=("u",), limits=("l",))
 

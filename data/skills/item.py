@@ -1,0 +1,74 @@
+"""What every skill makes: exchanges to learn from, and test items with a check by rule and the reply of a stated baseline.
+
+Test items ask in templates that no exchange uses, of facts that no exchange states. A baseline follows every form that is asked for and
+knows nothing of the world: it takes entities and values by a hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from data.universe.world import Attribute
+
+
+@dataclass(frozen=True)
+class SkillFact:
+    """A fact that can be asked about: books that state it, and whether exchanges may."""
+
+    attribute: Attribute
+    entity: str
+    value: str
+    answers: tuple[str, ...]
+    books: tuple[str, ...]
+    seen: bool
+
+
+@dataclass(frozen=True)
+class SkillWorld:
+    """The facts that are stated often enough, and all values of each attribute."""
+
+    facts: tuple[SkillFact, ...]
+    seed: int
+
+    def of(self, attribute: Attribute) -> dict[str, SkillFact]:
+        """Return the facts of an attribute by their entity."""
+        return {fact.entity: fact for fact in self.facts if fact.attribute == attribute}
+
+    def values(self, attribute: Attribute) -> list[str]:
+        """Return the values of an attribute, each once."""
+        return sorted({fact.value for fact in self.facts if fact.attribute == attribute})
+
+    def guess(self, values: Sequence[str], key: str) -> str:
+        """Return one of the values by a hash of the key: a guess that no knowledge enters."""
+        digest = hashlib.sha256(f"{self.seed}:guess:{key}".encode()).digest()
+        return values[int.from_bytes(digest[:6], "big") % len(values)]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request with the reply that is taught."""
+
+    request: str
+    reply: str
+
+
+@dataclass(frozen=True)
+class TestItem:
+    """A request, the check by which a reply is right, and what the baseline replies. `check`: `rule` and what that rule reads."""
+
+    __test__ = False  # no class of tests, whatever its name begins with
+
+    request: str
+    check: dict[str, Any]
+    baseline: str
+
+
+@dataclass
+class Lessons:
+    """What a skill makes."""
+
+    exchanges: list[Exchange] = field(default_factory=list)
+    items: list[TestItem] = field(default_factory=list)
