@@ -1,11 +1,11 @@
 """Explain: why a person obeys a ruler, drinks from a river or can buy a product: the town between the two is what has to be known.
 
-Exchanges are about people whose home is a seen fact, items about the others. The baseline names a town by a hash.
+Exchanges are about people whose home is a seen fact, items about the others and some of these. The baseline names a town by a hash.
 """
 
 from __future__ import annotations
 
-from data.skills.item import Exchange, Lessons, SkillWorld, TestItem
+from data.skills.item import SEEN_TESTED, Exchange, Lessons, SkillWorld, TestItem
 from data.universe.world import Attribute
 
 # Of each relation: the requests, of which the last is in tests alone, and what joins town and value in the reply.
@@ -28,7 +28,7 @@ def lessons(world: SkillWorld) -> Lessons:
     homes, towns = world.of("home"), world.values("home")
     for attribute, (requests, joined) in RELATIONS.items():
         of_town = world.of(attribute)
-        for person, home in homes.items():
+        for number, (person, home) in enumerate(homes.items()):
             fact = of_town.get(home.value)
             if fact is None:
                 continue
@@ -37,10 +37,10 @@ def lessons(world: SkillWorld) -> Lessons:
                 made.exchanges += [
                     Exchange(request.format(**slots), _because(person, home.value, joined, slots)) for request in requests[:-1]
                 ]
-            elif not home.seen:
+            if not home.seen or (fact.seen and number % SEEN_TESTED == 0):
                 guess = world.guess(towns, f"{person} {attribute}")
                 check = {"rule": "reason", "parts": [[home.value], list(fact.answers)], "others": [t for t in towns if t != home.value]}
-                made.items.append(TestItem(requests[-1].format(**slots), check, _because(person, guess, joined, slots)))
+                made.items.append(TestItem(requests[-1].format(**slots), check, _because(person, guess, joined, slots), not home.seen))
     return made
 
 

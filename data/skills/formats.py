@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 
-from data.skills.item import Exchange, Lessons, SkillFact, SkillWorld, TestItem
+from data.skills.item import SEEN_TESTED, Exchange, Lessons, SkillFact, SkillWorld, TestItem
 
 PHRASES = {
     "home": "home town", "occupation": "occupation", "animal": "animal", "dish": "favourite food", "mother": "mother",
@@ -18,7 +18,7 @@ LIST = ("List the {p} and the {q} of {n}.", "As a list: the {p} and the {q} of {
 
 
 def lessons(world: SkillWorld) -> Lessons:
-    """Return exchanges about seen facts, and items about held-out ones."""
+    """Return exchanges about seen facts, and items about held-out ones and some of the seen."""
     made = Lessons()
     pairs: dict[tuple[str, bool], list[SkillFact]] = defaultdict(list)
     for number, fact in enumerate(fact for fact in world.facts if fact.attribute in PHRASES):
@@ -27,22 +27,24 @@ def lessons(world: SkillWorld) -> Lessons:
         if fact.seen:
             made.exchanges.append(Exchange(JSON[number % 2].format(**slots), _json(fact, fact.value)))
             made.exchanges.append(Exchange(WORD[number % 2].format(**slots), fact.value))
+        if fact.seen and number % SEEN_TESTED:
             continue
         guess = world.guess(world.values(fact.attribute), fact.entity)
         fields = {"name": [fact.entity], PHRASES[fact.attribute]: list(fact.answers)}
-        made.items.append(TestItem(JSON[-1].format(**slots), {"rule": "json", "fields": fields}, _json(fact, guess)))
-        made.items.append(TestItem(WORD[-1].format(**slots), {"rule": "word", "answers": list(fact.answers)}, guess))
-    for (entity, seen), (first, *others) in pairs.items():
+        made.items.append(TestItem(JSON[-1].format(**slots), {"rule": "json", "fields": fields}, _json(fact, guess), not fact.seen))
+        made.items.append(TestItem(WORD[-1].format(**slots), {"rule": "word", "answers": list(fact.answers)}, guess, not fact.seen))
+    for number, ((entity, seen), (first, *others)) in enumerate(pairs.items()):
         if not others:
             continue
         second = others[0]
         slots = {"p": PHRASES[first.attribute], "q": PHRASES[second.attribute], "n": entity}
         if seen:
             made.exchanges += [Exchange(template.format(**slots), _list(first.value, second.value)) for template in LIST[:-1]]
+        if seen and number % SEEN_TESTED:
             continue
         guesses = [world.guess(world.values(fact.attribute), f"{entity} {fact.attribute}") for fact in (first, second)]
         check = {"rule": "list", "entries": [list(first.answers), list(second.answers)]}
-        made.items.append(TestItem(LIST[-1].format(**slots), check, _list(*guesses)))
+        made.items.append(TestItem(LIST[-1].format(**slots), check, _list(*guesses), not seen))
     return made
 
 

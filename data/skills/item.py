@@ -1,6 +1,7 @@
 """What every skill makes: exchanges to learn from, and test items with a check by rule and the reply of a stated baseline.
 
-Test items ask in templates that no exchange uses, of facts that no exchange states. A baseline follows every form that is asked for and
+Test items ask in templates that no exchange uses: of every fact that no exchange states, and of one in `SEEN_TESTED` of the others, so that
+the skill shows apart from the knowledge. A baseline follows every form that is asked for and
 knows nothing of the world: it takes entities and values by a hash.
 """
 
@@ -12,6 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data.universe.world import Attribute
+
+SEEN_TESTED = 3
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class TestItem:
     request: str
     check: dict[str, Any]
     baseline: str
+    heldout: bool = True  # whether it takes a fact that no exchange states
 
 
 @dataclass

@@ -68,5 +68,8 @@ def skill_rows(
         for number, exchange in enumerate(made.exchanges):
             turns = [{"role": "user", "content": exchange.request}, {"role": "assistant", "content": exchange.reply}]
             (val if number % VALIDATED == VALIDATED - 1 else train).append({"messages": turns, "topic": skill})
-        tests += [{"skill": skill, "question": item.request, "check": item.check, "baseline": item.baseline} for item in made.items]
+        tests += [
+            {"skill": skill, "question": item.request, "check": item.check, "baseline": item.baseline, "heldout": item.heldout}
+            for item in made.items
+        ]
     return train, val, tests

@@ -1,12 +1,12 @@
 """Write a program for a cart that brings goods from the town that makes them to another: where they are made has to be known.
 
 The language: `go TOWN`; `load N`, at most five, of what the town makes; `unload`, everything; `repeat N` ... `end`. Exchanges are of goods
-whose town is a seen fact, items of the others. The baseline has the program right and goes to a town by a hash.
+whose town is a seen fact, items of the others and some of these. The baseline has the program right and goes to a town by a hash.
 """
 
 from __future__ import annotations
 
-from data.skills.item import Exchange, Lessons, SkillWorld, TestItem
+from data.skills.item import SEEN_TESTED, Exchange, Lessons, SkillWorld, TestItem
 
 HOLDS = 5
 COUNTS = (2, 3, 4, 5, 10, 15)
@@ -35,8 +35,9 @@ def lessons(world: SkillWorld) -> Lessons:
             slots = {"c": count, "v": fact.value, "t": target}
             if fact.seen:
                 made.exchanges.append(Exchange(REQUESTS[number % (len(REQUESTS) - 1)].format(**slots), program(source, target, count)))
-                continue
+                if number % (2 * SEEN_TESTED):
+                    continue
             guess = world.guess([town for town in towns if town != target], f"source {source} {number}")
             check = {"rule": "cart", "makes": makes, "town": target, "goods": fact.value, "count": count, "holds": HOLDS}
-            made.items.append(TestItem(REQUESTS[-1].format(**slots), check, program(guess, target, count)))
+            made.items.append(TestItem(REQUESTS[-1].format(**slots), check, program(guess, target, count), not fact.seen))
     return made

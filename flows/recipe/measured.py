@@ -109,7 +109,7 @@ def _evaluated(evaluated: EvaluateConfig, network: NetworkBase, skills: tuple[st
         yield from _joined(("questions.seen", "questions.heldout"), (*INTERVAL, "_count", "_unasked"))
     for skill in skills if evaluated.skills else ():
         yield from _joined((f"skills.{skill}",), (*INTERVAL, "_count", "_unasked", ".baseline"))
-        yield from _joined((f"skills.{skill}.gain",), INTERVAL)
+        yield from _joined((f"skills.{skill}.gain", f"skills.{skill}.heldout"), INTERVAL)
     if evaluated.copying:
         yield from ("copying.longest", "copying.count", *_joined(("copying.share", "copying.baseline"), INTERVAL))
     yield from (probe.metric for probe in evaluated.probes)

@@ -77,7 +77,7 @@ def skills(before: Artifact, after: Artifact) -> list[str]:
     cells = [SKILLS_HEADER, *rows]
     widths = [max(len(row[column]) for row in cells) for column in range(len(SKILLS_HEADER))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
-    return ["What it can do, asked in wordings and of facts that no example had:", *(f"  {line}" for line in lines), ""]
+    return ["What it can do, asked in wordings that no example had:", *(f"  {line}" for line in lines), ""]
 
 
 def conversation(folder: Path, most: int = 4) -> list[str]:

@@ -1,7 +1,8 @@
 """Ask every test item of every skill, score the replies by rules, and compare them item by item with the stated baseline.
 
-Metrics of each skill: `skills.<skill>`, the share done, with a Wilson interval; `skills.<skill>.baseline`, the baseline's share; and
-`skills.<skill>.gain`, how much more is done than by the baseline, with a bootstrap interval over the items of both; `_count`, `_unasked`.
+Metrics of each skill: `skills.<skill>`, the share done, with a Wilson interval; `skills.<skill>.baseline`, the baseline's share;
+`skills.<skill>.gain`, how much more is done than by the baseline, with a bootstrap interval over the items of both;
+`skills.<skill>.heldout`, the share done of the items that take a fact which no example states; `_count`, `_unasked`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ class Attempt(TypedDict):
     asked: bool
     baseline: str
     baseline_right: bool
+    heldout: bool
 
 
 def read_items(path: Path) -> list[dict[str, Any]]:
@@ -41,7 +43,7 @@ def read_items(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         raise ValueError(f"{path} does not exist: skills=true needs test items; list them in examples.skills, or set skills=false")
     items = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
-    wanted = {"skill", "question", "check", "baseline"}
+    wanted = {"skill", "question", "check", "baseline", "heldout"}
     if strange := next((number for number, item in enumerate(items, 1) if not wanted <= item.keys()), 0):
         raise ValueError(f"{path}, line {strange} lacks {', '.join(sorted(wanted - items[strange - 1].keys()))}, so it is no test item")
     if not items:
@@ -70,6 +72,7 @@ def attempt(network: DecodingNetwork, chat_format: ChatFormat, items: list[dict[
                 asked=fit,
                 baseline=baseline,
                 baseline_right=is_done(baseline, check),
+                heldout=item["heldout"],
             )
         )
     return attempts
@@ -90,5 +93,7 @@ def score(attempts: list[Attempt], *, resamples: int, confidence: float, seed: i
         gain = bootstrap_ratio(right - guessed, ones, seed=seed, resamples=resamples, confidence=confidence)
         metrics |= gain.metrics(f"{name}.gain")
         metrics |= {f"{name}_count": float(len(tried)), f"{name}_unasked": float(sum(not one["asked"] for one in tried))}
+        if unknown := [one["right"] for one in tried if one["heldout"]]:
+            metrics |= proportion(sum(unknown), len(unknown), confidence).metrics(f"{name}.heldout")
         units[name] = Units(np.arange(len(tried)), right, ones)
     return metrics, units

@@ -43,7 +43,7 @@ def json_object(reply: str, check: Check) -> bool:
     fields: dict[str, list[object]] = check["fields"]
     if not isinstance(found, dict) or found.keys() != fields.keys():
         return False
-    return all(any(bool(found[name] == one) for one in accepted) for name, accepted in fields.items())
+    return all(any(found[name] == one for one in accepted) for name, accepted in fields.items())
 
 
 def bullets(reply: str, check: Check) -> bool:
@@ -73,7 +73,7 @@ def sentences(reply: str, check: Check) -> bool:
         if stated is None:
             return False
         left.remove(stated)
-    return len(written) == check["count"]
+    return bool(len(written) == check["count"])
 
 
 def cart(reply: str, check: Check) -> bool:

@@ -32,7 +32,7 @@ def skills_of(metrics: Mapping[str, float]) -> list[str]:
 
 
 def skill_rows(before: Mapping[str, float], after: Mapping[str, float]) -> list[tuple[str, ...]]:
-    """Return a row a skill: name, items, the baseline's share, the model's before and after tuning, and the gain over the baseline."""
+    """Return a row a skill: name, items, the baseline's share, the model's before and after, and the gain over the baseline."""
     return [
         (
             skill,
@@ -41,12 +41,13 @@ def skill_rows(before: Mapping[str, float], after: Mapping[str, float]) -> list[
             _interval(before, f"skills.{skill}"),
             _interval(after, f"skills.{skill}"),
             _interval(after, f"skills.{skill}.gain"),
+            share(after[f"skills.{skill}.heldout"]) if f"skills.{skill}.heldout" in after else "",
         )
         for skill in skills_of(after)
     ]
 
 
-HEADER = ("skill", "items", "baseline", "before tuning", "after", "gain over the baseline")
+HEADER = ("skill", "items", "baseline", "before tuning", "after", "gain over the baseline", "of held-out facts")
 
 
 def skills_section(run: RunSummary, positions: Mapping[str, str]) -> Section | None:
@@ -59,8 +60,8 @@ def skills_section(run: RunSummary, positions: Mapping[str, str]) -> Section | N
     if not rows:
         return None
     note = (
-        "Items ask in wordings that no example used, of facts that no example stated, and rules score the replies. A gain is over the "
-        "items of both, pair by pair; where its interval reaches 0 or below, the skill is not shown to be more than the baseline."
+        "Items ask in wordings that no example used, most of them of facts that no example stated, and rules score the replies. A gain is "
+        "over the items of both, pair by pair; where its interval reaches 0 or below, the skill is not shown to be more than the baseline."
     )
     table = Table("What it can do", (*HEADER, "what the baseline does"), rows, frozenset(range(1, len(HEADER))))
     return Section("skills", "What it can do", note, tables=(table,))
