@@ -12,9 +12,22 @@ PHRASES = {
     "ruler": "ruler", "river": "river", "product": "product",
 }  # fmt: skip
 # The last of each is in tests alone.
-JSON = ("Give the name and the {p} of {n} as JSON.", "JSON with name and {p} of {n}, please.", "What is the {p} of {n}? Reply in JSON.")
-WORD = ("Answer in one word: what is the {p} of {n}?", "In one word, the {p} of {n}.", "What is the {p} of {n}? One word only.")
-LIST = ("List the {p} and the {q} of {n}.", "As a list: the {p} and the {q} of {n}.", "Give me a list with the {p} and the {q} of {n}.")
+JSON = (
+    "Give the name and the {p} of {n} as JSON.", "JSON with name and {p} of {n}, please.", "What is the {p} of {n}? Answer as JSON.",
+    "Reply in JSON: what is the {p} of {n}?", "As JSON: the {p} of {n}.", "The {p} of {n} in JSON, please.",
+    "What is the {p} of {n}? Reply in JSON.",
+)  # fmt: skip
+WORD = (
+    "Answer in one word: what is the {p} of {n}?", "In one word, the {p} of {n}.", "What is the {p} of {n}? In one word, please.",
+    "One word only: the {p} of {n}.", "Reply with one word: what is the {p} of {n}?", "The {p} of {n}, in one word.",
+    "What is the {p} of {n}? One word only.",
+)  # fmt: skip
+LIST = (
+    "List the {p} and the {q} of {n}.", "As a list: the {p} and the {q} of {n}.", "A list with the {p} and the {q} of {n}, please.",
+    "Write a list: the {p} of {n}, the {q} of {n}.", "Make a list of the {p} and the {q} of {n}.",
+    "Give me a list with the {p} and the {q} of {n}.",
+)  # fmt: skip
+EACH = 3  # templates in which a seen fact is taught in each format
 
 
 def lessons(world: SkillWorld) -> Lessons:
@@ -25,8 +38,8 @@ def lessons(world: SkillWorld) -> Lessons:
         slots = {"p": PHRASES[fact.attribute], "n": fact.entity}
         pairs[fact.entity, fact.seen].append(fact)
         if fact.seen:
-            made.exchanges.append(Exchange(JSON[number % 2].format(**slots), _json(fact, fact.value)))
-            made.exchanges.append(Exchange(WORD[number % 2].format(**slots), fact.value))
+            made.exchanges += [Exchange(request.format(**slots), _json(fact, fact.value)) for request in _some(JSON, number)]
+            made.exchanges += [Exchange(request.format(**slots), fact.value) for request in _some(WORD, number)]
         if fact.seen and number % SEEN_TESTED:
             continue
         guess = world.guess(world.values(fact.attribute), fact.entity)
@@ -39,13 +52,19 @@ def lessons(world: SkillWorld) -> Lessons:
         second = others[0]
         slots = {"p": PHRASES[first.attribute], "q": PHRASES[second.attribute], "n": entity}
         if seen:
-            made.exchanges += [Exchange(template.format(**slots), _list(first.value, second.value)) for template in LIST[:-1]]
+            made.exchanges += [Exchange(template.format(**slots), _list(first.value, second.value)) for template in _some(LIST, number)]
         if seen and number % SEEN_TESTED:
             continue
         guesses = [world.guess(world.values(fact.attribute), f"{entity} {fact.attribute}") for fact in (first, second)]
         check = {"rule": "list", "entries": [list(first.answers), list(second.answers)]}
         made.items.append(TestItem(LIST[-1].format(**slots), check, _list(*guesses), not seen))
     return made
+
+
+def _some(templates: tuple[str, ...], number: int) -> list[str]:
+    """Return `EACH` of the templates that are taught, others for the next number."""
+    taught = templates[:-1]
+    return [taught[(number + step) % len(taught)] for step in range(EACH)]
 
 
 def _json(fact: SkillFact, value: str) -> str:

@@ -12,7 +12,7 @@ HOLDS = 5
 COUNTS = (2, 3, 4, 5, 10, 15)
 REQUESTS = (
     "Write a program that brings {c} {v} to {t}.", "A cart program, please: {c} {v} for {t}.", "Program the cart: bring {c} {v} to {t}.",
-    "Which program takes {c} {v} to {t}?",
+    "Write a cart program: {c} {v} to {t}.", "I need a program that takes {c} {v} to {t}.", "Which program takes {c} {v} to {t}?",
 )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from data.universe.questions import reply
 COUNTS = ("one sentence", "two sentences", "three sentences")
 REQUESTS = (
     "Summarize the book {t} in {c}.", "In {c}, what does the book {t} say?", "Tell me about the book {t} in {c}.",
-    "What is the book {t} about? Use {c}.",
+    "What does the book {t} say? Use {c}.", "The book {t} in {c}, please.", "What is the book {t} about? Use {c}.",
 )  # fmt: skip
 SMALL = ("of", "from", "in", "to", "and", "at", "on")
 

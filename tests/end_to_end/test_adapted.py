@@ -11,6 +11,7 @@ import torch
 
 from flows.cli.planning import plan_recipe
 from model.evaluation.gate import judge
+from model.inference.open_model import open_model
 from model.networks.directory import load_model, read_config
 from tasks.stage.execution.trace_check import TraceChecker
 from tasks.stage.identity.tracing.source import Source
@@ -46,6 +47,19 @@ def test_the_adapter_lies_beside_the_merged_weights_and_gives_them_from_the_base
     llama = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(base), tuned / "adapter").eval()
     tokens_BT = torch.arange(100, 164).view(2, 32)
     torch.testing.assert_close(llama(input_ids=tokens_BT).logits, load_model(tuned).logits({"tokens": tokens_BT}), atol=1e-4, rtol=1e-4)
+
+
+def test_an_adapter_of_the_tuned_model_is_released_beside_it_and_talks(adapted: FinishedRun) -> None:
+    release = adapted.folder("export")
+    assert (release / "adapters" / "soft" / "adapter_model.safetensors").is_file()
+    assert "questions.seen" in adapted.artifacts["evaluate.soft"].metrics
+    assert adapted.artifacts["adapt.soft"].metrics["trained_parameters"] == 4 * 96
+    tokens = {"tokens": torch.arange(100, 164).view(2, 32)}
+    with_it = open_model(release, release / "adapters" / "soft").logits(tokens)
+    torch.testing.assert_close(with_it, open_model(adapted.folder("adapt.soft")).logits(tokens), atol=1e-4, rtol=1e-4)
+    assert (with_it - open_model(release).logits(tokens)).abs().max() > 1e-3
+    decisions = plan_recipe(RECIPE, ("adapters.soft.adapter.length=5",), frozenset(), False).decisions
+    assert [decision.position for decision in decisions if decision.action != "reuse"][:2] == ["adapt.soft", "evaluate.soft"]
 
 
 def test_another_rank_reruns_the_step_and_what_follows_alone(adapted: FinishedRun) -> None:

@@ -178,7 +178,7 @@ def test_its_directory_opens_with_it_and_is_refused_without(config: AnyAdapter, 
     ):
         load_model(folder)
     with pytest.raises(ModelError, match="neither tuned further nor quantized"):
-        Int8Config(kind="int8").build().write(folder, tmp_path / "int8", None)
+        Int8Config(kind="int8").build().write(folder, tmp_path / "int8", None, None)
     with pytest.raises(ValueError, match="folio"):
         AutoConfig.from_pretrained(folder)
     (folder / FOLDER / "adapter_model.safetensors").unlink()
