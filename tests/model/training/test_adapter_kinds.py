@@ -35,6 +35,7 @@ SETTINGS: list[dict[str, Any]] = [
     {"kind": "prompt", "length": 4},
 ]
 KINDS = pytest.mark.parametrize("adapter", SETTINGS, ids=lambda settings: settings["kind"])
+TWO_KINDS = pytest.mark.parametrize("adapter", [SETTINGS[0], SETTINGS[2]], ids=lambda settings: settings["kind"])
 FAST = {"learning_rate": 5e-2}
 
 
@@ -62,7 +63,7 @@ def network_of(job: Job) -> torch.nn.Module:
     return network
 
 
-@KINDS
+@TWO_KINDS
 def test_a_run_that_stops_and_resumes_ends_with_the_same_bytes(tuned: Any, adapter: dict[str, Any]) -> None:
     undisturbed, stopped = (tuned(name, {"checkpoint_every_steps": 1000}, adapter=adapter, **FAST) for name in ("undisturbed", "stopped"))
     train_here(undisturbed)
@@ -72,7 +73,7 @@ def test_a_run_that_stops_and_resumes_ends_with_the_same_bytes(tuned: Any, adapt
     same_adapter(undisturbed, stopped)
 
 
-@pytest.mark.parametrize("adapter", [SETTINGS[0], SETTINGS[2]], ids=lambda settings: settings["kind"])
+@TWO_KINDS
 def test_replies_are_sampled_with_it_where_zero_divides_it(make_rollout_job: RolloutJobMaker, adapter: dict[str, Any]) -> None:
     curves = []
     for stage in (0, 3):
