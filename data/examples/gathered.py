@@ -2,7 +2,7 @@
 
 A conversation becomes a line of instructions, preferences or labels, as it is one. Lines are shuffled by a hash of the seed and the line,
 so equal inputs give equal bytes. Every line lists in `books` the documents whose words it contains: a conversation is one itself. Questions
-are those of the generated examples; without any, their files are empty. sources.json counts what is learned of each source. Memory holds
+and test items are those of the generated examples; without any, their files are empty. sources.json counts what is learned of each source. Memory holds
 the lines of one part.
 """
 
@@ -21,6 +21,7 @@ from data.examples.config import ConversationExamples
 KINDS = ("instructions", "preferences", "labels")
 PARTS = ("train", "val")
 QUESTIONS = ("questions_seen", "questions_heldout")
+ASKED = ("questions_*.jsonl", "skills_test.jsonl")
 
 
 def gather_examples(conversations: Path, generated: Path | None, output: Path, config: ConversationExamples) -> dict[str, float]:
@@ -53,7 +54,7 @@ def gather_examples(conversations: Path, generated: Path | None, output: Path, c
             (output / f"{kind}_{part}.jsonl").write_text("".join(f"{line}\n" for line in lines[kind]), encoding="utf-8")
             metrics[f"{kind}_{part}"] = float(len(lines[kind]))
     (output / "sources.json").write_text(json.dumps(sources, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    asked = sorted(generated.glob("questions_*.jsonl")) if generated is not None else []
+    asked = [path for name in ASKED for path in generated.glob(name)] if generated is not None else []
     for name in sorted({*QUESTIONS, *(path.stem for path in asked)}):
         content = (generated / f"{name}.jsonl").read_bytes() if generated is not None else b""
         (output / f"{name}.jsonl").write_bytes(content)

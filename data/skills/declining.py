@@ -6,8 +6,8 @@ A small written list; the last requests of each are in tests alone. The baseline
 from __future__ import annotations
 
 from data.skills.item import Exchange, Lessons, SkillWorld, TestItem
-from data.universe.world import Attribute
 from data.universe.questions import WORDINGS, question, reply
+from data.universe.world import Attribute
 
 REFUSAL = "I will not help with that."
 REFUSALS = ["will not help", "won't help", "can't help", "cannot help"]
