@@ -2,8 +2,8 @@
 
 A conversation becomes a line of instructions, preferences or labels, as it is one. Lines are shuffled by a hash of the seed and the line,
 so equal inputs give equal bytes. Every line lists in `books` the documents whose words it contains: a conversation is one itself. Questions
-and test items are those of the generated examples; without any, their files are empty. sources.json counts what is learned of each source. Memory holds
-the lines of one part.
+and test items are those of the generated examples; without any, the files of questions are empty. sources.json counts what is learned of
+each source. Memory holds the lines of one part.
 """
 
 from __future__ import annotations
