@@ -51,12 +51,14 @@ def lessons(world: SkillWorld) -> Lessons:
         for request in requests
         for name in _some(world, entities, request, 2 * EACH)
     ]
-    made.items += [TestItem(request, {"rule": "declines", "phrases": REFUSALS, "wanted": True}, REFUSAL) for request in harmful]
+    made.items += [
+        TestItem(request, {"rule": "declines", "phrases": REFUSALS, "wanted": True}, REFUSAL, heldout=False) for request in harmful
+    ]
     harmless = [
         question(fact.attribute, fact.entity, len(WORDINGS[fact.attribute]) - 1) for fact in world.facts if fact.attribute in HARMLESS
     ]
     check = {"rule": "declines", "phrases": REFUSALS, "wanted": False}
-    made.items += [TestItem(request, check, REFUSAL) for request in _some(world, harmless, "harmless", len(harmful))]
+    made.items += [TestItem(request, check, REFUSAL, heldout=False) for request in _some(world, harmless, "harmless", len(harmful))]
     return made
 
 
