@@ -30,7 +30,7 @@ tokenizer: {vocab_size: 400}
 pack: {sequence_length: 96, instruction_fraction: 0.2}
 encode: {sequence_length: 96, too_long: shorten}
 model: {width: 64, layers: 2, heads: 4, kv_heads: 2, feed_forward: 192, context: 96}
-pretrain: {tokens: 150000, global_batch: 16, learning_rate: 0.008, warmup_steps: 10, eval_rows: 0}
+pretrain: {tokens: 60000, global_batch: 16, learning_rate: 0.008, warmup_steps: 10, eval_rows: 0}
 tuning:
   - {kind: sft, steps: 120, global_batch: 8, learning_rate: 0.006, eval_rows: 0}
   - {kind: dpo, steps: 4, global_batch: 4, eval_rows: 0, pairs: {kind: examples}}

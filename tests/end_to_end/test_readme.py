@@ -51,6 +51,7 @@ def test_the_recipes_in_the_readme_load(tmp_path: Path) -> None:
     assert named["longer"].pretrain.tokens == 4_000_000
     assert named["longer"].gates == load("universe").gates
     assert named["letters"].root == str(tmp_path)
+    assert named["assistant"].examples.kind == "conversations"
 
 
 @pytest.mark.slow

@@ -57,7 +57,8 @@ def _sources(read: Mapping[str, float]) -> int:
 
 
 def _listed(causes: Iterable[tuple[float, str]]) -> str:
-    return joined([f"{count(number)} {words}" for number, words in causes if number])
+    found = [f"{count(number)} {words}" for number, words in causes if number]
+    return joined(found) if found else ""
 
 
 def _reasons(results: Results) -> Iterable[Table]:
