@@ -23,7 +23,6 @@ from data.baselines.ngram import kneser_ney, row_sums
 from data.baselines.targets import Targets, joined, read_targets
 from data.shards.metadata import ShardMetadata
 from data.shards.reader import ShardReader
-from data.tokens.special import BOS
 
 Floats = NDArray[np.float64]
 SETS = ("seen", "heldout")
@@ -83,7 +82,8 @@ def _scores(train: Targets, scored: Mapping[str, ShardReader], order: int) -> di
         return {}
     targets = {split: read_targets(reader, np.arange(len(reader))) for split, reader in scored.items()}
     sizes = [reader.metadata.vocab_size for reader in scored.values()]
-    nats = kneser_ney(train, joined(list(targets.values())), vocab_size=max(sizes), order=order, beginning=BOS)
+    beginning = next(iter(scored.values())).metadata.begin
+    nats = kneser_ney(train, joined(list(targets.values())), vocab_size=max(sizes), order=order, beginning=beginning)
     parts = np.split(nats, np.cumsum([len(found.at) for found in targets.values()])[:-1])
     return {
         split: RowScores(*row_sums(found, part), scored[split].metadata)

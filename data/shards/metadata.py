@@ -12,6 +12,7 @@ from data.shards.schema import ShardError
 
 FORMAT = 1
 METADATA = "shards.json"
+BEGIN = 1  # the token that documents begin with in folio's own tokenizers
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,12 @@ class ShardFile:
 
 @dataclass(frozen=True)
 class SourceRows:
-    """How many rows a source has; each source's rows are contiguous."""
+    """How many rows a source has, one source after the other, with their targets and the bytes of its text; 0 if not counted."""
 
     name: str
     rows: int
+    targets: int = 0
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class ShardMetadata:
 
     `sequence_length`: one less than the positions of a row, in tokens. `dtype`: the type of token ids. `tokens` to `unknown_bytes`: see
     `ShardCounts`. `sources`: empty if rows hold text of several sources. `tables`: files with a row for each token of the vocabulary and
-    one column: the value that a column of that name has wherever the token stands.
+    one column: the value that a column of that name has wherever the token stands. `begin`: the token that documents begin with.
     """
 
     format: int
@@ -71,6 +74,7 @@ class ShardMetadata:
     unknown_bytes: int = 0
     sources: tuple[SourceRows, ...] = ()
     tables: tuple[ShardFile, ...] = ()
+    begin: int = BEGIN
 
     @property
     def unknown_bits(self) -> float:
@@ -79,10 +83,12 @@ class ShardMetadata:
 
 
 def write_metadata(directory: Path, metadata: ShardMetadata) -> None:
-    """Write `directory/shards.json`; tables are named only where there are any."""
+    """Write `directory/shards.json`; tables, and a beginning that is not folio's own, are named only where there are any."""
     fields = asdict(metadata)
     if not metadata.tables:
         del fields["tables"]
+    if metadata.begin == BEGIN:
+        del fields["begin"]
     (directory / METADATA).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data.shards.files import write_file
-from data.shards.metadata import FORMAT, ShardCounts, ShardFile, ShardMetadata, SourceRows, write_metadata
+from data.shards.metadata import BEGIN, FORMAT, ShardCounts, ShardFile, ShardMetadata, SourceRows, write_metadata
 from data.shards.schema import Column, Columns, describe
 
 
@@ -58,11 +58,12 @@ class ShardWriter:
         counts: ShardCounts | None = None,
         sources: Sequence[SourceRows] = (),
         tables: Columns | None = None,
+        begin: int = BEGIN,
     ) -> ShardMetadata:
         """Write the remaining rows and `shards.json`.
 
         `sources`: the rows of each source, in order, if each row holds one source. `tables`: for each column that follows from the tokens,
-        its value for every token, [vocab_size, *shape].
+        its value for every token, [vocab_size, *shape]. `begin`: the token that documents begin with.
         """
         if self._pending_rows:
             self._flush()
@@ -83,6 +84,7 @@ class ShardWriter:
             unknown_bytes=counted.unknown_bytes,
             sources=tuple(sources),
             tables=tuple(self._write_table(name, values, vocab_size) for name, values in (tables or {}).items()),
+            begin=begin,
         )
         write_metadata(self.directory, metadata)
         return metadata

@@ -69,7 +69,7 @@ def _write_sft(conversations: Path, part: str, writer: TokenShardWriter, config:
     plan = best_fit([len(conversation.ids) for conversation in kept], writer.width)
     for start in range(0, len(plan), config.shard_rows):
         rows = [[(kept[n].ids, kept[n].answer) for n in numbers] for numbers in plan[start : start + config.shard_rows]]
-        writer.add(fill_rows(rows, writer.width, writer.encoder.dtype))
+        writer.add(fill_rows(rows, writer.width, writer.encoder.dtype, writer.encoder.roles.padding))
     return {**writer.close(), "kept": float(len(kept))}
 
 
@@ -115,4 +115,5 @@ def _read_pairs(
 
 def _last_answers(conversations: list[EncodedConversation], writer: TokenShardWriter) -> Columns:
     """Fill a row with each conversation, whose last message alone counts."""
-    return fill_rows([[(one.ids, one.last_answer)] for one in conversations], writer.width, writer.encoder.dtype)
+    rows, encoder = [[(one.ids, one.last_answer)] for one in conversations], writer.encoder
+    return fill_rows(rows, writer.width, encoder.dtype, encoder.roles.padding)

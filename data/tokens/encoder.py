@@ -9,9 +9,10 @@ About 4 million characters are in flight: the tokenizer's threads encode one bat
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tokens.special import SPECIAL_TOKENS, UNKNOWN
+from data.tokens.special import SPECIAL_TOKENS, UNKNOWN, TokenRoles, read_roles
 
 if TYPE_CHECKING:
     from tokenizers import Encoding, Tokenizer
@@ -27,11 +28,14 @@ if TYPE_CHECKING:
 Owner = TypeVar("Owner")
 Batch = list[tuple[int, str]]  # (number of the text, chunk)
 Ids = NDArray[Any]
+Cut = Callable[[str], Iterable[str]]
 CHUNK_CHARACTERS = 16_384
 MAX_CHUNK_CHARACTERS = 16 * CHUNK_CHARACTERS
 BATCH_CHARACTERS = 2_000_000
 _BYTE = re.compile("<0x[0-9A-F]{2}>")
 _LINE_END = re.compile(r"(?<=\S)\n")
+_BETWEEN_WORDS = re.compile(r"(?<=[^\W\d_]) (?=[^\W\d_])")
+SPACE = "\u2581"
 _WORD_END = re.compile(r"(?<=\S)[ \n]")  # the tokenizer's pattern and Python disagree on rarer white space
 
 
@@ -39,19 +43,22 @@ class TokenizerError(ValueError):
     """The directory has no tokenizer written by folio, or the tokenizer breaks a guarantee."""
 
 
-def chunks(text: str) -> Iterator[str]:
+def chunks(text: str, between: re.Pattern[str] | None = None) -> Iterator[str]:
     """Cut `text` into chunks of about 16 thousand characters whose tokens, joined, are the tokens of the whole text.
 
     A cut is made just before a space or newline that follows other text: at the end of a line if there is one within twice the chunk size,
     else at the end of a word. The byte-level pattern always splits there, and looks ahead only within runs of white space, which a cut
     never divides. Exception: 262,144 characters without such a position are cut anyway; tokens may differ there, but the text still
-    decodes correctly.
+    decodes correctly. `between`: where to cut instead.
     """
     start = 0
     while len(text) - start > CHUNK_CHARACTERS:
         aim = start + CHUNK_CHARACTERS
         limit = start + MAX_CHUNK_CHARACTERS
-        found = _LINE_END.search(text, aim, aim + CHUNK_CHARACTERS) or _WORD_END.search(text, aim, limit)
+        if between is None:
+            found = _LINE_END.search(text, aim, aim + CHUNK_CHARACTERS) or _WORD_END.search(text, aim, limit)
+        else:
+            found = between.search(text, aim, limit)
         end = found.start() if found else min(limit, len(text))
         yield text[start:end]
         start = end
@@ -72,15 +79,25 @@ class TextEncoder:
         content = path.read_bytes()
         self.digest = hashlib.sha256(content).hexdigest()
         self.tokenizer: Tokenizer = Tokenizer.from_buffer(content)
-        self.vocab_size: int = self.tokenizer.get_vocab_size(with_added_tokens=True)
-        for index, token in enumerate(SPECIAL_TOKENS):
-            if self.tokenizer.token_to_id(token) != index:
-                raise TokenizerError(f"{path}: {token} has id {self.tokenizer.token_to_id(token)}, must be {index}")
+        adopted = read_roles(directory)
+        self.roles = adopted or TokenRoles()
+        self.vocab_size: int = self.roles.vocabulary or self.tokenizer.get_vocab_size(with_added_tokens=True)
+        if adopted is None:
+            self._require_own_tokens(path)
         self.tokenizer.encode_special_tokens = True
-        self.unknown: int | None = self.tokenizer.token_to_id(UNKNOWN)
-        self.spellings = token_spellings(self.tokenizer)
+        # A tokenizer from elsewhere is taken only if it loses no text.
+        self.unknown: int | None = None if adopted else self.tokenizer.token_to_id(UNKNOWN)
+        spellings = token_spellings(self.tokenizer)
+        self.spellings = spellings + [b""] * (self.vocab_size - len(spellings))
+        self._chunks = chunks if adopted is None else chunking(self.tokenizer)
         self.token_bytes = byte_counts(self.spellings)
         self.dtype = np.dtype(np.uint16 if self.vocab_size <= 65_536 else np.uint32)
+
+    def _require_own_tokens(self, path: Path) -> None:
+        for index, token in enumerate(SPECIAL_TOKENS):
+            if self.tokenizer.token_to_id(token) != index:
+                found = self.tokenizer.token_to_id(token)
+                raise TokenizerError(f"{path}: {token} has id {found}, must be {index}; one from elsewhere comes with the model of `base`")
 
     def unknown_bytes(self, size: int, ids: Ids) -> int:
         """Return how many of a text's `size` UTF-8 bytes are lost in its `ids`, because they became `<|unk|>`."""
@@ -90,7 +107,7 @@ class TextEncoder:
         """Yield the ids of each text, in order, as one array of `dtype` without special tokens."""
         parts: dict[int, list[Ids]] = {}
         done = 0
-        for batch, encodings in self._encoded(batches(enumerate(texts))):
+        for batch, encodings in self._encoded(batches(enumerate(texts), self._chunks)):
             for (owner, _), encoding in zip(batch, encodings, strict=True):
                 parts.setdefault(owner, []).append(np.array(encoding.ids, dtype=self.dtype))
             # All texts but the last one of the batch are complete; the last may continue in the next batch.
@@ -126,13 +143,14 @@ class TextEncoder:
 
 def token_spellings(tokenizer: Tokenizer) -> list[bytes]:
     """Return the UTF-8 bytes that each token writes, by id; none for special tokens and `<|unk|>`."""
-    from tokenizers import decoders, models
+    from tokenizers import models
 
     vocabulary = tokenizer.get_vocab(with_added_tokens=True)
-    spellings = [b""] * len(vocabulary)
-    special = {*SPECIAL_TOKENS, UNKNOWN}
-    by_byte = isinstance(tokenizer.decoder, decoders.ByteLevel)
-    fallback = isinstance(tokenizer.decoder, decoders.ByteFallback)
+    spellings = [b""] * (max(vocabulary.values()) + 1)
+    added = tokenizer.get_added_tokens_decoder().values()
+    special = {*SPECIAL_TOKENS, UNKNOWN, *(token.content for token in added if token.special)}
+    decoding = decoding_steps(tokenizer)
+    by_byte, fallback, spaced = "ByteLevel" in decoding, "ByteFallback" in decoding, "Replace" in decoding or "Metaspace" in decoding
     continued = tokenizer.model.continuing_subword_prefix if isinstance(tokenizer.model, models.WordPiece) else ""
     byte_of = byte_alphabet() if by_byte else {}
     for token, index in vocabulary.items():
@@ -143,8 +161,24 @@ def token_spellings(tokenizer: Tokenizer) -> list[bytes]:
         elif fallback and _BYTE.fullmatch(token):
             spellings[index] = bytes([int(token[3:5], 16)])
         else:
-            spellings[index] = (token.removeprefix(continued) if continued else token).encode()
+            plain = token.removeprefix(continued) if continued else token
+            spellings[index] = (plain.replace(SPACE, " ") if spaced else plain).encode()
     return spellings
+
+
+def decoding_steps(tokenizer: Tokenizer) -> list[str]:
+    """Return the kinds of the steps by which a tokenizer makes text of tokens."""
+    decoder = json.loads(tokenizer.to_str())["decoder"] or {}
+    return [step["type"] for step in decoder.get("decoders", [decoder]) if step]
+
+
+def chunking(tokenizer: Tokenizer) -> Cut:
+    """Return how texts are cut for a tokenizer from elsewhere, so that the tokens of the chunks are those of the text.
+
+    Its words may hold a mark and the line end after it, but none begins within "e w": a cut is made before a space with letters around it.
+    A tokenizer that puts a space before every text gets texts whole.
+    """
+    return (lambda text: (text,)) if "Replace" in decoding_steps(tokenizer) else (lambda text: chunks(text, _BETWEEN_WORDS))
 
 
 def byte_counts(spellings: list[bytes]) -> NDArray[np.int64]:
@@ -159,12 +193,12 @@ def byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in visible} | {chr(256 + number): byte for number, byte in enumerate(hidden)}
 
 
-def batches(texts: Iterable[tuple[Owner, str]]) -> Iterator[list[tuple[Owner, str]]]:
+def batches(texts: Iterable[tuple[Owner, str]], cut: Cut = chunks) -> Iterator[list[tuple[Owner, str]]]:
     """Yield (owner, chunk) for each (owner, text), in batches of about BATCH_CHARACTERS; an empty text is one empty chunk."""
     batch: list[tuple[Owner, str]] = []
     size = 0
     for owner, text in texts:
-        for chunk in chunks(text) if text else ("",):
+        for chunk in cut(text) if text else ("",):
             batch.append((owner, chunk))
             size += len(chunk) + 64
             if size >= BATCH_CHARACTERS:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from data.tokens.rows import Columns, best_fit, cut_stream, stream_rows
-from data.tokens.special import PAD
 from data.tokens.stream import Numbers, Stream
 
 
@@ -57,8 +56,11 @@ class CutLayout:
             self.padding[-1] = self.rows * sequence_length + 1 - len(stream)
 
     def build_rows(self, first: int, count: int) -> tuple[Columns, int]:
-        part = self.stream.take(first * self._length, (first + count) * self._length + 1)
-        return cut_stream(part, count, self._length), count - (1 if first == 0 and count else 0)
+        begin, end = first * self._length, (first + count) * self._length + 1
+        part, starts = self.stream.take(begin, end), self.stream.starts[:-1]
+        begun = np.zeros(len(part), dtype=np.bool_)
+        begun[starts[np.searchsorted(starts, begin) : np.searchsorted(starts, begin + len(part))] - begin] = True
+        return cut_stream(part, count, self._length, begun, self.stream.pad), count - (1 if first == 0 and count else 0)
 
 
 class BestFit:
@@ -99,7 +101,7 @@ class BestFit:
         ordinal = np.arange(len(length)) - np.repeat(bounds[:-1] - bounds[0], here)
         step = np.arange(int(length.sum())) - np.repeat(np.cumsum(length) - length, length)
         to = np.repeat(begin, length) + step
-        tokens = np.full(count * self._width, PAD, dtype=self.stream.file.dtype)
+        tokens = np.full(count * self._width, self.stream.pad, dtype=self.stream.file.dtype)
         tokens[to] = self.stream.file[np.repeat(self._origin[parts], length) + step]
         document = np.repeat(here, self._width).astype(np.uint16)
         document[to] = np.repeat(ordinal, length)

@@ -22,7 +22,7 @@ from data.tokens.config import CONVERSATIONS, PackConfig
 from data.tokens.documents import shuffle_key
 from data.tokens.encoder import TextEncoder
 from data.tokens.rows import Columns, Row, best_fit, fill_rows
-from data.tokens.special import BOS
+from data.tokens.special import PAD
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class ConversationRows:
     plan: list[list[int]] = field(default_factory=list)
     rounds: float = 0.0
     too_long: int = 0  # tokens of conversations that are longer than a row
+    pad: int = PAD
 
     @property
     def rows(self) -> int:
@@ -43,7 +44,7 @@ class ConversationRows:
     def build_rows(self, first: int, count: int) -> tuple[Columns, int]:
         """Build rows as `layout.Layout` says. A conversation used again counts again, so no token is shared."""
         rows = [[self.kept[number] for number in numbers] for numbers in self.plan[first : first + count]]
-        return fill_rows(rows, self.width, self.dtype), 0
+        return fill_rows(rows, self.width, self.dtype, self.pad), 0
 
     def count_tokens(self, split: str) -> TokenCounts:
         """Return their counts for the accounting."""
@@ -64,7 +65,8 @@ def conversation_rows(encoder: TextEncoder, path: Path, text_rows: int, config: 
     chats = [chat_of(number, value) for number, value in read_lines(path, conversation_fault, ledger)]
     width = config.sequence_length + 1
     removed = LineLedger("pack")
-    kept = [(one.ids, one.ids != BOS) for one in fitting_conversations(encoder, chats, width, path.name, removed)]
+    fitting = fitting_conversations(encoder, chats, width, path.name, removed)
+    kept = [(one.ids, np.arange(len(one.ids)) > 0) for one in fitting]
     too_long = sum(int(line["tokens"]) for line in removed.lines)
     ledger.lines += removed.lines
     plan: list[list[int]] = []
@@ -76,7 +78,7 @@ def conversation_rows(encoder: TextEncoder, path: Path, text_rows: int, config: 
         rounds += min(1.0, (wanted - len(plan)) / len(packed))
         plan += [[order[number] for number in numbers] for numbers in packed]
         turn += 1
-    return ConversationRows(width, encoder.dtype, kept, plan[:wanted], rounds, too_long)
+    return ConversationRows(width, encoder.dtype, kept, plan[:wanted], rounds, too_long, encoder.roles.padding)
 
 
 def spread_evenly(text_rows: int, mixed_rows: int) -> NDArray[np.bool_]:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from data.shards.metadata import SourceRows
 from data.tokens.accounting import TokenCounts, accounting_metrics, count_tokens, require_balance, write_accounting
 from data.tokens.augmentation.augmenter import Augmenter
 from data.tokens.chat import LineLedger
@@ -79,7 +80,8 @@ def pack(
             token_counts = [counted for text in texts for counted in count_tokens(name, text)]
             token_counts += [conversation_part.count_tokens(name)] if conversation_part.kept or conversation_part.too_long else []
             names = [*dict.fromkeys(counted.source for counted in token_counts)] if config.by_source else []
-            counts = writer.close({source: layout.rows for source, layout in zip(names, layouts, strict=False)}, tables)
+            rows_of = [_source_rows(source, layout) for source, layout in zip(names, layouts, strict=False)]
+            counts = writer.close(rows_of, tables)
             require_balance(name, token_counts, writer)
             metrics |= {f"{name}_{key}": value for key, value in counts.items()}
             metrics[f"{name}_documents"] = float(len(set(stream.ids)))
@@ -92,6 +94,14 @@ def pack(
     write_accounting(output / "accounting", all_counts, metrics)
     write_documents(output / "documents.parquet", documents)
     return metrics
+
+
+def _source_rows(source: str, layout: RowLayout) -> SourceRows:
+    """Return what a source has: of documents also their targets, every token but the first, and the bytes of their text."""
+    stream: Stream | None = getattr(layout, "stream", None)
+    if stream is None:
+        return SourceRows(source, layout.rows)
+    return SourceRows(source, layout.rows, int((stream.lengths - 1).sum()), int(stream.bytes.sum()))
 
 
 def _parts(stream: Stream, config: PackConfig) -> list[Stream]:

@@ -26,8 +26,10 @@ def stream_rows(tokens: int, sequence_length: int) -> int:
     return max(0, -(-(tokens - 1) // sequence_length))
 
 
-def cut_stream(stream: Ids, count: int, sequence_length: int) -> Columns:
+def cut_stream(stream: Ids, count: int, sequence_length: int, starts: NDArray[np.bool_] | None = None, pad: int = PAD) -> Columns:
     """Cut `count` rows, [count, C + 1], from a stream of documents (each `<|bos|>` text `<|eos|>`) that starts at the beginning of a row.
+
+    `starts`: where documents begin, for a tokenizer whose first and last token may be one; None: where `<|bos|>` stands.
 
     Row k holds tokens kC to kC + C, so neighbours share one token: the last target of one row is the first input of the next, and every
     token except the stream's first is a target exactly once. Only each `<|bos|>` is excluded from the loss, since a model shouldn't learn
@@ -35,17 +37,17 @@ def cut_stream(stream: Ids, count: int, sequence_length: int) -> Columns:
     """
     width = sequence_length + 1
     part = stream[: count * sequence_length + 1]
-    padded = np.full(count * sequence_length + 1, PAD, dtype=stream.dtype)
+    padded = np.full(count * sequence_length + 1, pad, dtype=stream.dtype)
     padded[: len(part)] = part
+    begins = np.zeros(len(padded), dtype=np.bool_)
+    begins[: len(part)] = part == BOS if starts is None else starts[: len(part)]
     positions = np.arange(count)[:, None] * sequence_length + np.arange(width)
-    tokens = padded[positions]
-    starts = tokens == BOS
-    pad = tokens == PAD
-    loss = ~(starts | pad)
+    tokens, begun, unfilled = padded[positions], begins[positions], positions >= len(part)
+    loss = ~(begun | unfilled)
     loss[:, 0] = False
-    starts[:, 1:] |= pad[:, 1:] & ~pad[:, :-1]
-    starts[:, 0] = False
-    document = np.cumsum(starts, axis=1, dtype=np.uint16)
+    begun[:, 1:] |= unfilled[:, 1:] & ~unfilled[:, :-1]
+    begun[:, 0] = False
+    document = np.cumsum(begun, axis=1, dtype=np.uint16)
     return {"tokens": tokens, "document": document, "loss": loss}
 
 
@@ -73,9 +75,9 @@ def best_fit(lengths: Sequence[int], width: int) -> list[list[int]]:
     return closed + [numbers for _, _, numbers in sorted(open_rows, key=lambda row: row[1])]
 
 
-def fill_rows(rows: Sequence[Row], width: int, dtype: np.dtype[Any]) -> Columns:
-    """Fill rows with whole sequences, each given as (ids, loss): [len(rows), width], padded with `<|pad|>`."""
-    tokens = np.full((len(rows), width), PAD, dtype=dtype)
+def fill_rows(rows: Sequence[Row], width: int, dtype: np.dtype[Any], pad: int = PAD) -> Columns:
+    """Fill rows with whole sequences, each given as (ids, loss): [len(rows), width], padded with `pad`."""
+    tokens = np.full((len(rows), width), pad, dtype=dtype)
     document = np.zeros((len(rows), width), dtype=np.uint16)
     loss = np.zeros((len(rows), width), dtype=np.bool_)
     for row, sequences in enumerate(rows):

@@ -1,14 +1,22 @@
-"""The special tokens, their ids and the chat format.
+"""The special tokens, their ids and the chat format; and which tokens do their work in a tokenizer from elsewhere.
 
 A conversation is `<|bos|>`, then each message as its role token, its content and `<|end|>`; with nothing between. Tools, their calls and
 results, and thinking are text within messages.
+
+A tokenizer directory that was adopted has `token_roles.json` beside tokenizer.json: {"document_begin", "document_end", "padding": ids,
+"vocabulary": rows of the model's embedding}.
 """
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
 SPECIAL_TOKENS = ("<|pad|>", "<|bos|>", "<|eos|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
 UNKNOWN = "<|unk|>"  # the eighth, in tokenizers that can't encode every text
 PAD, BOS, EOS, SYSTEM, USER, ASSISTANT, END = range(7)
+ROLES_FILE = "token_roles.json"
 
 # Jinja for Hugging Face's apply_chat_template. It is here and not in a file of its own so that a change to it is a change of code, which
 # stage keys see. A tool's result has the user's authority, not the system's. What the assistant writes, its end token included, is marked
@@ -46,3 +54,29 @@ CHAT_TEMPLATE = (
     "{%- endfor -%}"
     "{%- if add_generation_prompt -%}{{ '<|assistant|>' }}{%- endif -%}"
 )
+
+
+@dataclass(frozen=True)
+class TokenRoles:
+    """Ids by what they are for. `document_begin` may equal `document_end`, and `padding` either of them: rows tell them by position.
+
+    vocabulary: how many tokens the model knows, where that is more than the tokenizer has; 0: as many.
+    """
+
+    document_begin: int = BOS
+    document_end: int = EOS
+    padding: int = PAD
+    vocabulary: int = 0
+
+
+def read_roles(directory: Path) -> TokenRoles | None:
+    """Return the roles of an adopted tokenizer; None for one that folio fitted."""
+    try:
+        return TokenRoles(**json.loads((Path(directory) / ROLES_FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def write_roles(directory: Path, roles: TokenRoles) -> None:
+    """Write the roles into a tokenizer directory."""
+    (directory / ROLES_FILE).write_text(json.dumps(asdict(roles), indent=2) + "\n", encoding="utf-8")

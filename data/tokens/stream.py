@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from data.tokens.augmentation.augmenter import Augmenter
 from data.tokens.documents import read_documents, shuffle_key
 from data.tokens.encoder import Ids, TextEncoder
-from data.tokens.special import BOS, EOS
+from data.tokens.special import PAD
 
 Numbers = NDArray[np.int64]
 SortKey = Callable[[str], tuple[int, str]]  # a document's id -> what it is sorted by
@@ -37,6 +37,7 @@ class Stream:
     origins: Numbers  # where each document begins in `file`
     file: Ids
     unknown_size: float = 0.0  # UTF-8 bytes that one `<|unk|>` replaces, on average
+    pad: int = PAD  # what rows are filled with
 
     @cached_property
     def starts(self) -> Numbers:
@@ -71,7 +72,8 @@ class Stream:
 
     def _only(self, documents: Numbers) -> Stream:
         ids, sources = ([column[number] for number in documents.tolist()] for column in (self.ids, self.sources))
-        return Stream(ids, sources, self.bytes[documents], self.lengths[documents], self.origins[documents], self.file, self.unknown_size)
+        sizes = (self.bytes[documents], self.lengths[documents], self.origins[documents])
+        return Stream(ids, sources, *sizes, self.file, self.unknown_size, self.pad)
 
 
 def read_stream(encoder: TextEncoder, path: Path, seed: int, scratch: Path, augmenter: Augmenter | None = None) -> Stream:
@@ -105,7 +107,7 @@ def _read_pass(encoder: TextEncoder, path: Path, token_file: Path, key: SortKey,
             sizes.append(len(document.text.encode()))
             yield document.id, document.text
 
-    bos, eos = (np.array([token], dtype=encoder.dtype) for token in (BOS, EOS))
+    bos, eos = (np.array([token], dtype=encoder.dtype) for token in (encoder.roles.document_begin, encoder.roles.document_end))
     lengths: list[int] = []
     unknown = lost = 0
     with token_file.open("wb") as file:
@@ -118,7 +120,8 @@ def _read_pass(encoder: TextEncoder, path: Path, token_file: Path, key: SortKey,
                 lost += encoder.unknown_bytes(sizes[len(lengths) - 1], encoded)
     tokens: Ids = np.memmap(token_file, dtype=encoder.dtype, mode="r") if lengths else np.empty(0, dtype=encoder.dtype)
     counts = np.array(lengths, dtype=np.int64)
-    whole = Stream(ids, sources, np.array(sizes, dtype=np.int64), counts, np.cumsum(counts) - counts, tokens, lost / max(unknown, 1))
+    origins, unknown_size = np.cumsum(counts) - counts, lost / max(unknown, 1)
+    whole = Stream(ids, sources, np.array(sizes, dtype=np.int64), counts, origins, tokens, unknown_size, encoder.roles.padding)
     return whole.sorted_by(key)
 
 
@@ -140,4 +143,5 @@ def _joined(passes: list[Stream], path: Path) -> Stream:
         np.concatenate([one.origins + offsets[id(one.file)] for one in passes]),
         np.memmap(path, dtype=first.file.dtype, mode="r") if written else first.file,
         sum(one.unknown_size for one in passes) / len(passes),
+        first.pad,
     )

@@ -6,17 +6,18 @@ written as they come. Columns of the wrong name or width raise ValueError.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from data.shards.kinds import KINDS
 from data.shards.metadata import ShardCounts, SourceRows
 from data.shards.schema import Columns
 from data.shards.writer import ShardWriter
 from data.tokens.encoder import TextEncoder
-from data.tokens.special import PAD
 
 
 class TokenShardWriter:
@@ -48,7 +49,7 @@ class TokenShardWriter:
         if not self._rows.columns <= columns.keys() or sizes != {(self.width,)}:
             raise ValueError(f"{self.kind} rows need {sorted(self._rows.columns)} of width {self.width}, got {list(columns)} of {sizes}")
         for name, mask in self._rows.targets.items():
-            pad = int((columns[name] == PAD).sum())
+            pad = self._padding(columns[name], columns[mask])
             counted = columns[name][columns[mask].astype(np.bool_)]
             self.filled += columns[name].size - pad
             self.padding += pad
@@ -58,10 +59,18 @@ class TokenShardWriter:
         self.shared += shared
         self._writer.add(columns)
 
-    def close(self, sources: Mapping[str, int] | None = None, tables: Columns | None = None) -> dict[str, float]:
+    def _padding(self, tokens: NDArray[Any], loss: NDArray[Any]) -> int:
+        """Return how many positions are padding: what ends a row, counts as no target and is the token that rows are filled with.
+
+        The token alone tells it with folio's own tokenizers; those from elsewhere may fill rows with what also ends a document.
+        """
+        unfilled = (tokens == self.encoder.roles.padding) & (loss == 0)
+        return int(np.logical_and.accumulate(unfilled[:, ::-1], axis=1).sum())
+
+    def close(self, sources: Sequence[SourceRows] = (), tables: Columns | None = None) -> dict[str, float]:
         """Write the remaining rows and `shards.json`; return rows, tokens, targets, bytes and the fraction of padding.
 
-        `sources`: the number of rows of each source, in order, if each row holds one source. `tables`: the columns that follow from the
+        `sources`: what each source has, in order, if each row holds one source. `tables`: the columns that follow from the
         tokens, each with its value for every token of the vocabulary.
         """
         unknown_bytes = round(self.unknown * self.unknown_size)
@@ -72,8 +81,9 @@ class TokenShardWriter:
             tokenizer_digest=self.encoder.digest,
             vocab_size=self.encoder.vocab_size,
             counts=ShardCounts(self.tokens, self.targets, self.bytes, self.unknown, unknown_bytes),
-            sources=[SourceRows(name, rows) for name, rows in (sources or {}).items()],
+            sources=sources,
             tables=tables,
+            begin=self.encoder.roles.document_begin,
         )
         cells = self.tokens + self.padding
         counts = {"rows": self.rows, "tokens": self.tokens, "targets": self.targets, "bytes": self.bytes}

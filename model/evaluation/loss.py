@@ -12,12 +12,14 @@ each byte and an end mark as one of 257 equally likely symbols (8.006 bits): a t
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from data.shards.metadata import ShardMetadata
 from data.shards.reader import ShardReader
 from model.evaluation.intervals import bootstrap_ratio
 from model.evaluation.units import Measured, Units, bits_per_byte_units
@@ -25,6 +27,8 @@ from model.inputs.columns import input_columns
 
 if TYPE_CHECKING:
     from model.networks.network import Network
+
+LOGITS = 2**26  # the most logits held at once: rows of a large vocabulary are measured a few at a time
 
 
 def evaluate_loss(
@@ -38,11 +42,13 @@ def evaluate_loss(
     confidence: float = 0.95,
 ) -> Measured:
     """Return loss (nats), perplexity and bits_per_byte, each also as _low and _high from a bootstrap over rows; loss_error and
-    bits_per_byte_error (standard errors); the number of rows and targets measured; and the units of bits_per_byte.
+    bits_per_byte_error (standard errors); the number of rows and targets measured; and the units of bits_per_byte. Where each row holds
+    text of one source, also <source>.bits_per_byte and <source>.rows.
 
     Raise ValueError for an empty split.
     """
     reader, chosen = open_rows(shards_dir, rows, seed)
+    batch = max(1, min(batch, LOGITS // (reader.metadata.sequence_length * model.vocab_size)))
     nats, targets = row_losses(model, reader, chosen, batch)
     loss = bootstrap_ratio(nats, targets, seed=seed, resamples=resamples, confidence=confidence)
     metrics = loss.metrics("loss") | {
@@ -56,7 +62,22 @@ def evaluate_loss(
     if split.bytes:
         metrics |= loss.scaled(split.targets / split.bytes / math.log(2)).plus(split.unknown_bits).metrics("bits_per_byte")
         units["bits_per_byte"] = bits_per_byte_units(chosen, nats, targets, split)
+    for source, rows_of, found in _by_source(split, units.get("bits_per_byte")):
+        estimate = bootstrap_ratio(found.value, found.weight, seed=seed, resamples=resamples, confidence=confidence)
+        metrics |= {f"{source}.rows": float(rows_of)} | estimate.metrics(f"{source}.bits_per_byte")
+        units[f"{source}.bits_per_byte"] = found
     return Measured(metrics, units)
+
+
+def _by_source(split: ShardMetadata, units: Units | None) -> Iterator[tuple[str, int, Units]]:
+    """Yield name, rows measured, and the units of bits per byte of each source whose rows are its own; their density is its own too."""
+    first = 0
+    for source in split.sources:
+        here = (units.unit >= first) & (units.unit < first + source.rows) if units is not None else np.zeros(0, dtype=np.bool_)
+        first += source.rows
+        if units is not None and here.any() and source.bytes and source.targets:
+            weight = units.weight[here] * (split.targets / split.bytes) * (source.bytes / source.targets)
+            yield source.name, int(here.sum()), Units(units.unit[here], units.value[here], weight)
 
 
 def open_rows(shards_dir: Path, limit: int | None, seed: int) -> tuple[ShardReader, NDArray[np.int64]]:

@@ -17,6 +17,7 @@ from data.shards.metadata import read_metadata
 from data.shards.reader import ShardReader
 from data.tokens.documents import read_documents
 from data.tokens.pack import pack
+from data.tokens.special import TokenRoles
 from data.tokens.token_shards import TokenShardWriter
 from data.tokens.tokenizer import fit_tokenizer
 from flows.recipe.schema import Recipe
@@ -114,6 +115,7 @@ class VocabularyOnly:
         self.vocab_size, self.digest, self.unknown = size, DIGEST, None
         self.dtype = np.dtype(np.uint16 if size <= 65_535 else np.uint32)
         self.token_bytes: NDArray[np.int64] = np.ones(size, dtype=np.int64)
+        self.roles = TokenRoles()
 
 
 def write_random_shards(directory: Path, vocabulary: int, context: int, rows: int) -> Path:

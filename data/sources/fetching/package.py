@@ -45,6 +45,21 @@ def fetch_package(source: PackageSource, cache: Path) -> Path:
         return target
 
 
+def pin_wheel(package: str, version: str, cache: Path) -> PackageSource:
+    """Fetch the wheel of a package whose sha256 is not known yet into `cache`; return it as a source that pins what was fetched.
+
+    Raise SourceError if pip can't deliver it.
+    """
+    unpinned = PackageSource(package=package, version=version, sha256="0" * 64)
+    with _fetch_lock:
+        target = cache / f"{package}-{version}.wheel"
+        cache.mkdir(parents=True, exist_ok=True)
+        if not target.is_file():
+            with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as folder:
+                _download(unpinned, Path(folder), target).replace(target)
+        return unpinned.model_copy(update={"sha256": file_sha256(target)})
+
+
 def _download(source: PackageSource, folder: Path, target: Path) -> Path:
     requirement = f"{source.package}=={source.version}"
     if source.archive == "wheel":
