@@ -70,6 +70,8 @@ def _word_rule(parsed: dict[str, Any], where: Path) -> str:
     found = ""
     if shape == ["ByteLevel"] and steps[0].get("use_regex", True) and not steps[0].get("add_prefix_space"):
         found = "gpt-2"
+    elif shape == ["Digits", "ByteLevel"] and steps[0].get("individual_digits") and steps[1].get("use_regex", True):
+        found = "smollm"
     elif shape == ["Split", "ByteLevel"] and not steps[1].get("use_regex", True):
         found = BY_PATTERN.get(steps[0].get("pattern", {}).get("Regex", ""), "")
     if kind != "BPE" or not found or parsed["model"].get("byte_fallback"):

@@ -37,11 +37,11 @@ PUBLISHED: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def published(name: str, directory: Path) -> torch.nn.Module:
+def published(name: str, directory: Path, vocabulary: int = VOCABULARY) -> torch.nn.Module:
     """Write a model of random weights, none of them at its initial value, into `directory` and return it."""
     kind, settings = PUBLISHED[name]
     torch.manual_seed(5)
-    config = getattr(transformers, kind)(**settings)
+    config = getattr(transformers, kind)(**{**settings, "vocab_size": vocabulary})
     theirs: torch.nn.Module = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
     with torch.no_grad():
         for parameter in theirs.parameters():

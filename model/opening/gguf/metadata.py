@@ -1,0 +1,119 @@
+"""The metadata of a GGUF file: what kind of model it holds, and config.json of the class of transformers that computes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from model.networks.errors import ModelError
+from model.opening.gguf.architectures import ARCHITECTURES, Architecture
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+    from gguf.gguf_reader import ReaderTensor
+
+WAVES = "rope_freqs.weight"
+# Llama 3.1's wavelengths, which a file holds as factors: they follow from the factor, of which these are published.
+LLAMA3_FACTORS = (8.0, 32.0)
+LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+
+
+class GgufFile:
+    """An open file. Raise ModelError if it is none, is one part of several, or holds an architecture that is not read here."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            from gguf import GGUFReader
+        except ModuleNotFoundError:
+            raise ModelError("kind=gguf needs gguf: pip install 'folio[gguf]', or take the model as a Hugging Face directory") from None
+        self.path = path
+        if not path.is_file():
+            raise ModelError(f"{path} does not exist: it should be a GGUF file")
+        try:
+            self._reader: GGUFReader = GGUFReader(path)
+        except (ValueError, IndexError, KeyError, TypeError) as error:
+            raise ModelError(f"{path} can't be read as a GGUF file: {error}; fetch it again") from error
+        if (parts := self.get("split.count", 1)) > 1:
+            raise ModelError(f"{path} is one of {parts} parts; join them with llama-gguf-split --merge")
+        name = self.need("general.architecture")
+        if name not in ARCHITECTURES:
+            raise ModelError(
+                f"{path} holds architecture {name!r}; those that can be read are {', '.join(ARCHITECTURES)}; others may be as a "
+                "Hugging Face directory"
+            )
+        self.name: str = name
+        self.architecture: Architecture = ARCHITECTURES[name]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a value of the metadata."""
+        found = self._reader.fields.get(key)
+        value = default if found is None else found.contents()
+        # The file holds single precision, which writes 1e-05 as 9.999999747378752e-06.
+        return float(f"{value:.7g}") if isinstance(value, float) else value
+
+    def need(self, key: str) -> Any:
+        """Return a value of the metadata; ModelError if it is missing."""
+        if (value := self.get(key)) is None:
+            raise ModelError(f"{self.path}: {key} is missing, so the model can't be told; fetch another file of it")
+        return value
+
+    def of_model(self, key: str, default: Any = None) -> Any:
+        """Return a value of the metadata that belongs to the architecture."""
+        return self.get(f"{self.name}.{key}", default)
+
+    @property
+    def tensors(self) -> dict[str, ReaderTensor]:
+        """The tensors by name, not yet read."""
+        return {tensor.name: tensor for tensor in self._reader.tensors}
+
+    def config(self) -> dict[str, Any]:
+        """Return config.json."""
+        import numpy as np
+
+        known, tensors = self.architecture, self.tensors
+        fields = {theirs: self.need(f"{self.name}.{key}") for key, theirs in known.keys.items()}
+        fields |= {theirs: value for key, theirs in known.optional.items() if (value := self.of_model(key)) is not None}
+        if "token_embd.weight" not in tensors:
+            raise ModelError(f"{self.path}: token_embd.weight is missing, so it is no language model")
+        output = tensors.get("output.weight")
+        tied = output is None or (self.name == "gpt2" and np.array_equal(output.data, tensors["token_embd.weight"].data))
+        biased = {kind: f"blk.0.{part}.bias" in tensors for kind, part in (("attention_bias", "attn_output"), ("mlp_bias", "ffn_down"))}
+        return {
+            "model_type": known.model_type,
+            "vocab_size": int(tensors["token_embd.weight"].shape[1]),
+            "tie_word_embeddings": tied,
+            **fields,
+            **known.always,
+            **(biased | self._rope() if "position_embd.weight" not in tensors else {}),
+        }
+
+    def _rope(self) -> dict[str, Any]:
+        """Return how positions are rotated; ModelError where that is none of the ways of transformers."""
+        kind, factor = self.of_model("rope.scaling.type", "none"), self.of_model("rope.scaling.factor")
+        rope: dict[str, Any] = {"rope_type": "default", "rope_theta": self.of_model("rope.freq_base", 10_000.0)}
+        if kind in ("linear", "yarn") and factor:
+            rope |= {"rope_type": kind, "factor": factor}
+            if kind == "yarn" and (before := self.of_model("rope.scaling.original_context_length")):
+                rope["original_max_position_embeddings"] = before
+        elif kind not in ("none", "linear", "yarn"):
+            raise ModelError(f"{self.path}: rope.scaling.type is {kind!r}; none, linear and yarn can be read")
+        width = self.of_model("attention.key_length") or self.need(f"{self.name}.embedding_length") // self.need(
+            f"{self.name}.attention.head_count"
+        )
+        if (rotated := self.of_model("rope.dimension_count", width)) != width:
+            raise ModelError(f"{self.path}: rope.dimension_count is {rotated} of {width} numbers a head; all or none must be rotated")
+        return {"rope_parameters": rope | self._own_wavelengths(rope["rope_theta"], width)}
+
+    def _own_wavelengths(self, theta: float, width: int) -> dict[str, Any]:
+        """Return Llama 3.1's scaling if the file's own wavelengths are that; ModelError for any other."""
+        import numpy as np
+
+        if WAVES not in self.tensors:
+            return {}
+        stored = np.asarray(self.tensors[WAVES].data, dtype=np.float64)
+        turns = LLAMA3["original_max_position_embeddings"] / (2 * np.pi * theta ** (np.arange(0, width, 2) / width))
+        share = ((turns - LLAMA3["low_freq_factor"]) / (LLAMA3["high_freq_factor"] - LLAMA3["low_freq_factor"])).clip(0, 1)
+        for factor in LLAMA3_FACTORS:
+            if np.allclose(stored, 1 / ((1 - share) / factor + share), rtol=1e-4):
+                return {"rope_type": "llama3", "factor": factor, **LLAMA3}
+        raise ModelError(f"{self.path}: {WAVES} holds wavelengths that are not Llama 3.1's; take the model as a Hugging Face directory")

@@ -1,0 +1,88 @@
+"""What every form of an open model promises: a Hugging Face directory of it, its shape, and what it says of itself."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, Field
+
+from model.networks.base import NetworkBase
+
+NOT_IDENTITY: dict[str, Any] = {"identity": False}
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Folders of the run: `root`, which relative paths start from; `cache`, where fetched files outlive it; `scratch`, deleted after it.
+
+    wheel: returns the wheel of a package, given its name, version and sha256; by default only one that is in the cache.
+    """
+
+    root: Path
+    cache: Path
+    scratch: Path
+    wheel: Callable[[str, str, str], Path] | None = None
+
+
+class Opened(NamedTuple):
+    """A model in a Hugging Face directory; `origin` says where it is from: name, revision, licence, sha256 of its files."""
+
+    directory: Path
+    origin: dict[str, Any]
+
+
+class Shape(NamedTuple):
+    """What a model is, before its weights are read."""
+
+    network: NetworkBase
+    vocabulary: int
+
+
+class OpenModelConfig(BaseModel, frozen=True, extra="forbid"):
+    """An open model that a run starts from."""
+
+    kind: str
+    pretrain: bool = Field(
+        False,
+        json_schema_extra=NOT_IDENTITY,
+        description="train it further on the corpus, as `pretrain` says, before it is tuned; false: take it as it is; yes or no",
+    )
+    licence: str = Field("", description="terms under which the model may be used, for the card; empty: what the model itself states; text")
+    document_begin: str = Field(
+        "", description="token that begins a document; empty: what its tokenizer puts before a text, else document_end; token"
+    )
+    document_end: str = Field(
+        "", description="token that ends a document; empty: <|endoftext|> or <|end_of_text|> if it has one, else its eos_token; token"
+    )
+
+    @property
+    @abstractmethod
+    def title(self) -> str:
+        """What people call the model."""
+
+    @abstractmethod
+    def local_files(self, root: Path) -> list[Path]:
+        """Return the local files that the model is read from, whose names and content are part of the run's identity."""
+
+    @abstractmethod
+    def shape(self, around: Surroundings) -> Shape:
+        """Return what the model is, from local or fetched files; ModelError if it is not there or is none that can be computed here."""
+
+    @abstractmethod
+    def open(self, around: Surroundings) -> Opened:
+        """Return the model as a Hugging Face directory, fetched if need be; ModelError if it is not the one that is pinned."""
+
+
+def file_digests(files: Mapping[str, Path]) -> dict[str, str]:
+    """Return the sha256 of files by name."""
+    import hashlib
+
+    found: dict[str, str] = {}
+    for name, path in sorted(files.items()):
+        with path.open("rb") as stream:
+            found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
+    return found
