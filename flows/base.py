@@ -1,4 +1,4 @@
-"""Splits -> tokenizer -> packed rows -> baselines, pretrained model -> gate."""
+"""Splits -> tokenizer -> packed rows -> baselines, pretrained model -> gate; or an open model, trained further or as it is -> gate."""
 
 from __future__ import annotations
 
@@ -6,33 +6,47 @@ from typing import NamedTuple
 
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
+from tasks.base.adopt import adopt
 from tasks.base.baseline import baseline
 from tasks.base.pack import pack
 from tasks.base.pretrain import pretrain
 from tasks.base.tokenizer import tokenizer
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
-from tasks.stage.store.artifact import StageOutput
+from tasks.stage.store.artifact import StageInput, StageOutput
 
 
 class Base(NamedTuple):
-    """What later chapters use."""
+    """What later chapters use: `history` if it was pretrained here, `origin` and `opened` if others began it."""
 
-    tokenizer: StageOutput
+    tokenizer: StageInput
     packed: StageOutput
     compared: StageOutput
-    model: StageOutput
+    model: StageInput
     measured: StageOutput
+    history: StageInput | None
+    origin: StageInput | None
+    opened: StageOutput | None
 
 
 def base(recipe: Recipe, corpus: Corpus) -> Base:
-    """Fit the tokenizer, pack, compute baselines, pretrain, evaluate; stop the flow unless the gate passes."""
-    fitted = tokenizer(recipe.tokenizer, train=corpus.splits.part("train.parquet"))
+    """Fit the tokenizer, pack, compute baselines, pretrain, evaluate; stop the flow unless the gate passes.
+
+    With an open model the tokenizer is its own, and what it could do before is measured if it is trained further.
+    """
+    adopted = adopt(recipe.base) if recipe.base else None
+    words = adopted.part("tokenizer") if adopted else tokenizer(recipe.tokenizer, train=corpus.splits.part("train.parquet"))
     conversations = corpus.examples.part("instructions_train.jsonl")
-    packed = pack(recipe.pack, splits=corpus.splits, tokenizer=fitted, conversations=conversations)
+    packed = pack(recipe.pack, splits=corpus.splits, tokenizer=words, conversations=conversations)
     compared = baseline(recipe.baseline, packed=packed, splits=corpus.splits, examples=corpus.examples)
-    model = pretrain(recipe.pretraining, shards=packed)
-    measured = evaluate.at("base")(recipe.evaluate.base, model=model, tokenizer=fitted, packed=packed, examples=corpus.examples)
-    verdict = gate.at("base")(recipe.gates.base, base=measured, baseline=compared, pack=packed.part("accounting"))
+    around = {"tokenizer": words, "packed": packed, "examples": corpus.examples}
+    before = adopted.part("model") if adopted else None
+    opened = evaluate.at("opened")(recipe.evaluate.base, model=before, **around) if before and recipe.pretrains else None
+    trained = pretrain(recipe.pretraining, shards=packed, initial=before) if recipe.pretrains else None
+    model = trained or before
+    assert model is not None, "a recipe without a model to start from pretrains one"
+    measured = evaluate.at("base")(recipe.evaluate.base, model=model, **around)
+    verdict = gate.at("base")(recipe.gates.base, base=measured, opened=opened, baseline=compared, pack=packed.part("accounting"))
     require(verdict, recipe.gates.base)
-    return Base(fitted, packed, compared, model, measured)
+    history, origin = trained and trained.part("history.jsonl"), adopted and adopted.part("origin.json")
+    return Base(words, packed, compared, model, measured, history, origin, opened)

@@ -24,7 +24,7 @@ QUESTIONS = "questions"
 class Chat(NamedTuple):
     """What the release uses."""
 
-    model: StageOutput
+    model: StageInput
     measured: StageOutput
     verdict: StageOutput
     adapters: Mapping[str, StageInput]  # by name, the folder of each
@@ -34,13 +34,13 @@ def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
     """Tune by each step of the recipe, evaluate after each; stop the flow unless the gate passes. Then train its adapters."""
     rows = tuning_rows(recipe, corpus, base)
     around = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
-    model = base.model
+    model: StageInput = base.model
     for number, step in enumerate(recipe.tuning, start=1):
         model = tune.at(step.name)(recipe.tuning_by(step), model=model, **read(step, rows, model, corpus, base))
         if number < len(recipe.tuning):
             evaluate.at(step.name)(recipe.evaluate.chat, model=model, **around)
     measured = evaluate.at("chat")(recipe.evaluate.chat, model=model, **around)
-    verdict = gate.at("chat")(recipe.gates.chat, chat=measured, base=base.measured, baseline=base.compared)
+    verdict = gate.at("chat")(recipe.gates.chat, chat=measured, base=base.measured, opened=base.opened, baseline=base.compared)
     require(verdict, recipe.gates.chat)
     adapters: dict[str, StageInput] = {}
     for step in recipe.adapters:
@@ -51,13 +51,13 @@ def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
     return Chat(model, measured, verdict, adapters)
 
 
-def read(step: TuningStep, rows: dict[str, dict[str, StageInput]], model: StageOutput, corpus: Corpus, base: Base) -> dict[str, StageInput]:
+def read(step: TuningStep, rows: dict[str, dict[str, StageInput]], model: StageInput, corpus: Corpus, base: Base) -> dict[str, StageInput]:
     """Return what a step of tuning reads besides the model so far."""
     found = rows[step.READS] if step.pairing is None else {"shards": own_pairs(step.name, step.pairing, model, corpus, base)}
     return {**found, "replayed": base.packed} if step.replay_share else found
 
 
-def own_pairs(name: str, config: OwnPairs, model: StageOutput, corpus: Corpus, base: Base) -> StageInput:
+def own_pairs(name: str, config: OwnPairs, model: StageInput, corpus: Corpus, base: Base) -> StageInput:
     """Return the preference rows that the model so far makes, for the step called `name`."""
     return pair.at(name)(config, model=model, tokenizer=base.tokenizer, examples=corpus.examples).part("preference")
 

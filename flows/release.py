@@ -45,7 +45,8 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         measured=chat.measured.part("metrics.json"),
         measured_base=base.measured.part("metrics.json"),
         baseline=base.compared.part("metrics.json"),
-        history=base.model.part("history.jsonl"),
+        history=base.history,
+        origin=base.origin,
         verdict=chat.verdict.part("verdict.json"),
         funnel=corpus.audit.part("funnel.json"),
         conversations=corpus.examples.part("sources.json") if isinstance(recipe.examples, ConversationExamples) else None,
@@ -54,7 +55,7 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
     full = evaluate.at("release")(recipe.evaluate.release, model=exported, **measured_on)
     small = {name: evaluate.at(name)(recipe.evaluate.release, model=variant, **measured_on) for name, variant in variants.items()}
     verdict = gate.at("release")(
-        recipe.gates.release, release=full, **small, chat=chat.measured, base=base.measured, baseline=base.compared
+        recipe.gates.release, release=full, **small, chat=chat.measured, base=base.measured, opened=base.opened, baseline=base.compared
     )
     require(verdict, recipe.gates.release)
     register(recipe.register_as, exported, verdict)

@@ -58,7 +58,7 @@ def walk(recipe: Recipe, refresh: frozenset[str] = frozenset(), verify: bool = F
 def precision_line(recipe: Recipe) -> str:
     """Return what a precision that depends on the machine comes to on this one, by training; empty without any."""
     steps = {
-        "pretrain": recipe.pretrain,
+        **({"pretrain": recipe.pretrain} if recipe.pretrains else {}),
         **{f"tune.{step.name}": step for step in recipe.tuning},
         **{f"adapt.{step.name}": step for step in recipe.adapters},
     }

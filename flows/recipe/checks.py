@@ -13,6 +13,7 @@ from data.tokens.config import CONVERSATIONS
 from data.universe.config import UniverseExamples
 from flows.recipe.gate_checks import gate_problems
 from flows.recipe.measured import SPLITS
+from flows.recipe.opening import opening_problems
 from model.hardware.devices import find_device
 from model.loading.mixture_config import mixture_problem
 from model.training.kinds.grpo import GrpoConfig
@@ -29,6 +30,8 @@ TAKEN = frozenset(
         "base",
         "baseline",
         "history",
+        "opened",
+        "origin",
         "measured_base",
         "chat",
         "release",
@@ -62,6 +65,7 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _variants(recipe)
     yield from _apart(recipe)
     yield from _inputs(recipe)
+    yield from opening_problems(recipe)
     yield from _training(recipe)
     yield from _export(recipe)
     yield from _measured(recipe)
@@ -103,7 +107,9 @@ def _variants(recipe: Recipe) -> Iterator[str]:
 def _lengths(recipe: Recipe) -> Iterator[str]:
     context = recipe.model.context
     for section, length in (("pack", recipe.pack.sequence_length), ("encode", recipe.encode.sequence_length)):
-        if length != context:
+        if recipe.base is not None and length > context:
+            yield f"{section}.sequence_length={length} is longer than the open model's context of {context}; lower it"
+        if recipe.base is None and length != context:
             yield f"{section}.sequence_length={length} and model.context={context} differ; rows and model need one length"
 
 
@@ -127,7 +133,9 @@ def _inputs(recipe: Recipe) -> Iterator[str]:
 def _training(recipe: Recipe) -> Iterator[str]:
     for section, train in recipe.trainings.items():
         resources = recipe.resources.training.for_training(train)
-        yield from incompatibilities(recipe.model, train, resources, section=section, shape="model.", spread="resources.training.parallel.")
+        length = recipe.pack.sequence_length if section == "pretrain." else recipe.encode.sequence_length
+        prefixes = {"section": section, "shape": "model.", "spread": "resources.training.parallel."}
+        yield from incompatibilities(recipe.model, train, resources, **prefixes, row_length=length)
         yield from _peak(section, train, recipe.resources.training.mfu_peak)
     if recipe.pretrain.initial:
         yield from _initial_weights(recipe)

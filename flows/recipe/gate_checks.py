@@ -50,7 +50,7 @@ def _why(recipe: Recipe, chapter: str, metric: str, known: list[str], positions:
         evaluated, network = evaluated_at(recipe, position)
         if why := unmeasured(measured, network):
             return f"but {why}"
-        section = position if position in ("base", "chat") else "release"
+        section = position if position in ("base", "chat") else "base" if position == "opened" else "release"
         if switch := switches_of(measured, evaluated, f"evaluate.{section}."):
             return f"which takes {switch}; set that, or drop the bound{did_you_mean(metric, known)}"
     return f"which nothing measures{did_you_mean(metric, known) or f'; {position} has {_some(position, known)}'}"

@@ -13,6 +13,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
@@ -61,12 +62,29 @@ def write_recipe(folder: Path, minutes: float = MINUTES, machine: Machine | None
     machine: by default this one. measure: time a few real updates on it, which takes some seconds. Raises RecipeError if there are no
     texts or a recipe is already there.
     """
+    found = look_at(folder)
+    recipe, sized = propose(folder, found.texts, found.size, machine, minutes, measure=measure)
+    about = f"Written by `folio init`, which found {found.amount}, and for them proposes what `folio size` does:"
+    return write_found(found, recipe, about, list(expectations(recipe, sized, minutes)), reasons(recipe, found.texts, sized))
+
+
+class Found(NamedTuple):
+    """The texts of a folder, and where its recipe is to be written."""
+
+    target: Path
+    texts: int
+    size: int
+    amount: str
+    unread: str
+
+
+def look_at(folder: Path) -> Found:
+    """Return what texts a folder holds. Raises RecipeError if there are none, or if a recipe is already there."""
     if not folder.is_dir():
         raise RecipeError(f"{folder} is not a folder; give the folder that holds your texts.")
     target = folder.resolve() / "recipe.yaml"
-    taken = RecipeError(f"{target} is already there; move it away to have a new one written.")
     if target.exists():
-        raise taken
+        raise _taken(target)
     try:
         files = list(find_files(SOURCE, folder).values())
     except SourceError:
@@ -81,25 +99,32 @@ def write_recipe(folder: Path, minutes: float = MINUTES, machine: Machine | None
         )
     amount = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
     count = f"{texts} texts" if texts == len(files) else f"about {texts} texts in {len(files)} file{'s' if len(files) > 1 else ''}"
-    recipe, sized = propose(folder, texts, size, machine, minutes, measure=measure)
-    expected = list(expectations(recipe, sized, minutes))
-    shown = shlex.quote(str(target))
+    return Found(target, texts, size, f"{count}, {amount}", unread)
+
+
+def write_found(found: Found, recipe: Recipe, about: str, expected: list[str], why: dict[str, str]) -> str:
+    """Write a recipe, `about` and what is `expected` at its head and `why` beside its keys; return what to tell of it."""
+    shown = shlex.quote(str(found.target))
     head = "\n".join(
         (
             recipe.description,
-            f"Written by `folio init`, which found {count}, {amount}, and for them proposes what `folio size` does:",
+            about,
             *(line for sentence in expected for line in textwrap.wrap(sentence, HEAD_WIDTH, subsequent_indent="  ")),
             f"Only what differs from the defaults is here. Every key with its meaning: folio recipe show {shown}",
             f"Run it with: folio run {shown}",
         )
     )
     try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(short_yaml(recipe, head, reasons(recipe, texts, sized)))
+        with found.target.open("x", encoding="utf-8") as file:
+            file.write(short_yaml(recipe, head, why))
     except FileExistsError:  # written while this machine was timed
-        raise taken from None
-    found = [*([f"not read: {unread}"] if unread else []), f"{count}, {amount}"]
-    return "\n".join((*found, *expected, f"wrote {target}", f"run it with: {folio('run', str(target))}"))
+        raise _taken(found.target) from None
+    told = [*([f"not read: {found.unread}"] if found.unread else []), found.amount]
+    return "\n".join((*told, *expected, f"wrote {found.target}", f"run it with: {folio('run', str(found.target))}"))
+
+
+def _taken(target: Path) -> RecipeError:
+    return RecipeError(f"{target} is already there; move it away to have a new one written.")
 
 
 def unread_files(folder: Path, files: list[Path]) -> str:

@@ -42,6 +42,8 @@ def metrics_of(recipe: Recipe, chapter: str) -> list[str]:
         for position in evaluations(recipe, chapter)
         for name in _evaluated(*evaluated_at(recipe, position), recipe.examples.tested_skills)
     ]
+    if recipe.pack.by_source:
+        found += [name for position in evaluations(recipe, chapter) for name in _by_source(recipe, position)]
     found += [f"baseline.{name}" for name in _compared(recipe)]
     return found + ([f"pack.{name}" for name in _packed(recipe)] if chapter == "base" else [])
 
@@ -49,12 +51,14 @@ def metrics_of(recipe: Recipe, chapter: str) -> list[str]:
 def evaluations(recipe: Recipe, chapter: str) -> list[str]:
     """Return the models whose measurements a chapter's gate sees: its own first, then those that it may be compared with."""
     variants = [variant.name for variant in recipe.release.variants]
-    return {"base": ["base"], "chat": ["chat", "base"], "release": ["release", *variants, "chat", "base"]}[chapter]
+    opened = ["opened"] if recipe.base is not None and recipe.pretrains else []
+    found = {"base": ["base"], "chat": ["chat", "base"], "release": ["release", *variants, "chat", "base"]}[chapter]
+    return [*found, *opened]
 
 
 def evaluated_at(recipe: Recipe, position: str) -> tuple[EvaluateConfig, NetworkBase]:
     """Return what is measured of the model at a position, and its network."""
-    chapter = position if position in ("base", "chat") else "release"
+    chapter = position if position in ("base", "chat") else "base" if position == "opened" else "release"
     return getattr(recipe.evaluate, chapter), recipe.model
 
 
@@ -113,6 +117,14 @@ def _evaluated(evaluated: EvaluateConfig, network: NetworkBase, skills: tuple[st
     if evaluated.copying:
         yield from ("copying.longest", "copying.count", *_joined(("copying.share", "copying.baseline"), INTERVAL))
     yield from (probe.metric for probe in evaluated.probes)
+
+
+def _by_source(recipe: Recipe, position: str) -> Iterator[str]:
+    evaluated, network = evaluated_at(recipe, position)
+    if "causal" in network.SUPPORTS:
+        for split, source in product(evaluated.splits, recipe.ingest.sources):
+            yield f"{position}.{split}.{source.label}.rows"
+            yield from (f"{position}.{split}.{source.label}.bits_per_byte{ending}" for ending in INTERVAL)
 
 
 def _joined(names: Iterable[str], endings: Iterable[str]) -> Iterator[str]:

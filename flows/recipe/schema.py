@@ -25,6 +25,7 @@ from data.synthetic.config import SyntheticSource
 from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
 from data.universe.config import UniverseSource
 from flows.recipe.checks import contradictions
+from flows.recipe.opening import with_shape
 from flows.recipe.shorthands import TUNING, expand_shorthands
 from flows.recipe.unused_keys import unused_keys
 from flows.services.home import home, store_url, tracking_url
@@ -32,6 +33,7 @@ from model.evaluation.config import EvaluateConfig
 from model.evaluation.gate import Bound, GateConfig
 from model.networks.config import NetworkConfig
 from model.networks.decoder_config import DecoderConfig
+from model.opening.config import OpenModel
 from model.quantization.config import VariantConfig
 from model.quantization.int8 import Int8Config
 from model.release.card import TrainingFact
@@ -126,6 +128,11 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     split: SplitConfig = SplitConfig()
     audit: AuditConfig = AuditConfig()
     examples: ExamplesConfig = CorpusExamples()
+    base: OpenModel | None = Field(
+        None,
+        description="an open model to start from, in place of pretraining or before more of it: model and tokenizer are then its own; "
+        "null: a model is trained from nothing",
+    )
     tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()
     baseline: BaselineConfig = BaselineConfig()
@@ -155,7 +162,7 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     @model_validator(mode="before")
     @classmethod
     def _shorthands(cls, given: Any) -> Any:
-        return expand_shorthands(given) if isinstance(given, dict) else given
+        return with_shape(expand_shorthands(given)) if isinstance(given, dict) else given
 
     @field_validator("examples", "model", mode="before")
     @classmethod
@@ -183,19 +190,25 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
         return next((source for source in self.ingest.sources if isinstance(source, SyntheticSource)), None)
 
     @property
+    def pretrains(self) -> bool:
+        """Whether a model is pretrained on the corpus, from nothing or from an open one."""
+        return self.base is None or self.base.pretrain
+
+    @property
     def trainings(self) -> dict[str, PretrainStep | TuningStep]:
         """All that trains, by the section that says it, such as `tuning[0].`."""
         listed = ((name, getattr(self, name)) for name in ("tuning", "adapters"))
-        return {"pretrain.": self.pretrain, **{f"{name}[{at}].": step for name, steps in listed for at, step in enumerate(steps)}}
+        steps = {f"{name}[{at}].": step for name, steps in listed for at, step in enumerate(steps)}
+        return {**({"pretrain.": self.pretrain} if self.pretrains else {}), **steps}
 
     @property
     def pretraining(self) -> Pretraining:
         """The pretraining stage's config."""
-        return Pretraining(model=self.model, train=self.pretrain.resolved(), seed=self.seed)
+        return Pretraining(model=self.model, train=self.pretrain.resolved(), seed=self.seed, row_length=self.pack.sequence_length)
 
     def tuning_by(self, step: TuningStep) -> Tuning:
         """Return the config of the stage that tunes by `step`."""
-        return Tuning(train=step.resolved(), seed=self.seed)
+        return Tuning(train=step.resolved(), seed=self.seed, row_length=self.encode.sequence_length)
 
     @property
     def exporting(self) -> Exporting:
@@ -209,8 +222,9 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
             card=self.card.completed(self.name, self.description),
             training=tuple(
                 TrainingFact(title=step.title, length=step.length, learning_rate=step.learning_rate, precision=step.precision.kind)
-                for step in (step.resolved() for step in (self.pretrain, *self.tuning))
+                for step in (step.resolved() for step in (*([self.pretrain] if self.pretrains else []), *self.tuning))
             ),
+            row_length=self.pack.sequence_length,
         )
 
     @property

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Message = Mapping[str, str]
 STOP_NAMES = ("<|end|>",)
+ROLES_FILE = "token_roles.json"
 _PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
 
 
@@ -50,11 +51,15 @@ class ChatFormat:
         # Encode special tokens in text as plain characters; they enter only by id.
         self.tokenizer.encode_special_tokens = True
         self._special = {token.content: number for number, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
-        token_names = ("bos_token", "eos_token", "pad_token")
-        self._names: dict[str, str] = {name: str(config[name]) for name in token_names if name in config}
-        self.bos_id = self._id("bos_token")
-        self.stop_ids = frozenset({self._id("eos_token"), *(self._special[n] for n in STOP_NAMES if n in self._special)})
+        named = {name: config.get(name) for name in ("bos_token", "eos_token", "pad_token")}
+        # A token is written as text, or as an object that describes it; one that is null is none.
+        self._names = {name: str(token["content"] if isinstance(token, dict) else token) for name, token in named.items() if token}
+        roles = _roles(directory)
+        self.bos_id = roles["document_begin"] if roles else self._id("bos_token")
+        self.pad_id: int | None = roles["padding"] if roles else self.tokenizer.token_to_id("<|pad|>")
+        stops = {self._id("eos_token"), *(self._special[n] for n in STOP_NAMES if n in self._special)}
         self._template = template_environment().from_string(_read(directory / "chat_template.jinja"))
+        self.stop_ids = frozenset({*stops, roles["document_end"], *self._closing()} if roles else stops)
 
     def encode_text(self, text: str) -> list[int]:
         """Return the ids of plain text; special tokens are neither added nor recognized."""
@@ -101,11 +106,29 @@ class ChatFormat:
             ids += [self._special[part]] if part in self._special else self.encode_text(part)
         return ids
 
+    def _closing(self) -> list[int]:
+        """Return the special token that a template from elsewhere writes after a reply, which may be another than eos_token."""
+        from jinja2 import TemplateError
+
+        messages = [{"role": role, "content": f"\ue000{n}\ue001"} for n, role in enumerate(("user", "assistant"))]
+        try:
+            _, _, after = self._template.render({"messages": messages, **self._names}).partition("\ue0001\ue001")
+        except TemplateError:
+            return []
+        places = {after.find(name): number for name, number in self._special.items() if name in after}
+        return [places[min(places)]] if places else []
+
     def _id(self, name: str) -> int:
         token = self._names.get(name)
         if token not in self._special:
             raise ChatFormatError(f"{name} is {token!r}, which is not a special token of tokenizer.json; fit the tokenizer again")
         return self._special[token]
+
+
+def _roles(directory: Path) -> dict[str, int]:
+    """Return which tokens of a tokenizer from elsewhere begin and end documents and fill rows; nothing for one of folio's own."""
+    path = directory / ROLES_FILE
+    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
 
 
 def _read(path: Path) -> str:

@@ -99,7 +99,7 @@ def _buffers(job: Job, whole: int, part: int, accelerator: bool) -> int:
 
 def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
     """Bytes of the tensors saved for the backward pass: of the network, and of the logits."""
-    shape, stages = job.network, job.resources.parallel.pipeline
+    shape, stages = job.counted_network, job.resources.parallel.pipeline
     row = row_activations(
         shape, job.vocab_size, _rounding(job, accelerator), packed=job.train.masks_documents and job.network.masks_documents
     )
@@ -116,7 +116,7 @@ def _forward(job: Job, accelerator: bool) -> tuple[int, int]:
 def _logits(job: Job, accelerator: bool) -> int:
     """Bytes of log-probabilities, then the gradients of their sum and of the logits; where they come in chunks (`chunked.py`), of one
     chunk, and of the gradient of the head's weights that chunks are added to."""
-    read = job.micro_batch * round(job.network.context * job.train.read_share)
+    read = job.micro_batch * round(job.length * job.train.read_share)
     chunk = chunk_rows("cuda" if accelerator else "cpu", job.vocab_size)
     each = 3 * FP32 * job.vocab_size
     if read <= chunk or job.resources.parallel.pipeline > 1:

@@ -185,8 +185,8 @@ def _with_layout(job: Job, stage: int, micro_batch: int) -> Job:
 
 def estimate(job: Job, text: Text, machine: Machine) -> SizedJob:
     """Estimate what a job costs."""
-    tokens = float(job.train.sequences_before(job.total_steps) * job.network.context)
-    flops = tokens * training_flops(job.network, job.vocab_size)
+    tokens = float(job.train.sequences_before(job.total_steps) * job.length)
+    flops = tokens * training_flops(job.counted_network, job.vocab_size)
     memory = {
         stage: worker_memory(_with_layout(job, stage, job.micro_batch), accelerator=machine.accelerator) for stage in possible_stages(job)
     }

@@ -98,7 +98,7 @@ def measure(job: Job, updates: int) -> dict[str, Any]:
     network, objective = job.network.build(job.vocab_size, seed=0).train().to(device), job.train.build_objective()
     engine = Engine(TrainModule(network, objective, job.train.precision), job, worker)
     generator = torch.Generator().manual_seed(0)
-    rows, context = job.train.batch_at(0), job.network.context
+    rows, context = job.train.batch_at(0), job.length
     widths = {name: width for reads in job.network.all_inputs for name, width in reads.columns().items()}
     beside = {name: np.zeros((job.micro_batch, context + 1, width), np.float32) for name, width in widths.items()}
     seconds, cpu = [], []

@@ -27,6 +27,15 @@ class CorpusFact(BaseModel, frozen=True, extra="forbid"):
     licence: str = Field("not stated", description="under what terms it may be used; text")
 
 
+class OriginFact(BaseModel, frozen=True, extra="forbid"):
+    """The model of others that this one was made from."""
+
+    name: str = Field(description="what it is called; text")
+    revision: str = Field("", description="which commit or version; text")
+    licence: str = Field(description="under what terms it may be used; text")
+    sha256: dict[str, str] = Field(description="digests of its files, by name")
+
+
 class TrainingFact(BaseModel, frozen=True, extra="forbid"):
     """What a card says of pretraining, or of a step of tuning."""
 
@@ -47,6 +56,7 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
     intended_use: tuple[str, ...] = Field(min_length=1, description="what it is for; sentences")
     limits: tuple[str, ...] = Field(min_length=1, description="what it cannot do or must not be used for; sentences")
     quality: tuple[str, ...] = Field((), description="how good it is beside counting, guessing and before tuning; sentences")
+    origin: OriginFact | None = Field(None, description="the open model that it started from; null: it was trained from nothing")
     corpus: tuple[CorpusFact, ...] = Field((), description="where its text is from; one entry a source")
     training: dict[str, str | int | float] = Field({}, description="how it was trained: steps, tokens, seeds; by label")
     metrics: dict[str, float] = Field({}, description="what was measured; by metric")
@@ -69,13 +79,20 @@ def render_card(card: ModelCard, facts: dict[str, Any]) -> str:
     return template.render(card=card, facts=facts, measured=with_intervals(card.metrics))
 
 
-def training_facts(training: Sequence[TrainingFact], context: int, seed: int) -> dict[str, str | int | float]:
-    """Return how a model was trained, by the card's labels: pretraining, then the steps of tuning, in order."""
+def training_facts(training: Sequence[TrainingFact], context: int, seed: int, *, pretrained: bool = True) -> dict[str, str | int | float]:
+    """Return how a model was trained, by the card's labels: pretraining, if it was `pretrained` here, then the steps of tuning, in order.
+
+    `context`: the tokens of a row.
+    """
     facts: dict[str, str | int | float] = {"seed": seed}
     for fact in training:
         steps, rows = fact.length.total_steps(context), fact.length.global_batch
         facts |= {f"{fact.title}, steps": steps, f"{fact.title}, rows a step": rows, f"{fact.title}, learning rate": fact.learning_rate}
+    if not training:
+        return facts
     first = training[0]
+    if not pretrained:
+        return facts | {"precision": first.precision}
     tokens = first.length.total_steps(context) * first.length.global_batch * context
     return facts | {f"{first.title}, tokens": tokens, "precision": first.precision}
 

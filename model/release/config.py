@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from model.opening.stated import UNSTATED
+
 
 class ExportConfig(BaseModel, frozen=True, extra="forbid"):
     """The release directory."""
@@ -40,3 +42,8 @@ class CardConfig(BaseModel, frozen=True, extra="forbid"):
         """Return the card with an empty name and summary taken from the recipe."""
         summary = self.summary or description or f"A language model trained by the recipe {recipe}."
         return self.model_copy(update={"name": self.name or recipe, "summary": summary})
+
+    def under(self, licence: str) -> CardConfig:
+        """Return the card with the terms of the open model that this one was made from, unless it has terms of its own."""
+        known = licence not in ("", UNSTATED) and self.licence == type(self).model_fields["licence"].default
+        return self.model_copy(update={"licence": licence}) if known else self

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.adapters.opening import adapter_apart, load_adapted
 from model.adapters.protocol import FOLDER
+from model.inference.chat_format import ROLES_FILE
 from model.networks.directory import APART, CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, config_fields
 from model.networks.tokenizer_binding import require_tokenizer
 from model.quantization.config import quantizer_of
@@ -117,9 +118,8 @@ def export(
 
 def special_ids(chat_format: ChatFormat) -> dict[str, Any]:
     """Return the ids that generation needs (begin, stop, padding) and the digest of the tokenizer they belong to."""
-    pad = chat_format.tokenizer.token_to_id("<|pad|>")
     return {"bos_token_id": chat_format.bos_id, "eos_token_id": sorted(chat_format.stop_ids, reverse=True),
-            "pad_token_id": pad, TOKENIZER_DIGEST: chat_format.digest}  # fmt: skip
+            "pad_token_id": chat_format.pad_id, TOKENIZER_DIGEST: chat_format.digest}  # fmt: skip
 
 
 def copy_tokenizer(tokenizer_dir: Path, output: Path) -> None:
@@ -128,6 +128,8 @@ def copy_tokenizer(tokenizer_dir: Path, output: Path) -> None:
         if not (tokenizer_dir / name).is_file():
             raise ModelError(f"{tokenizer_dir / name} does not exist: a release needs the tokenizer's whole directory")
         shutil.copyfile(tokenizer_dir / name, output / name)
+    if (tokenizer_dir / ROLES_FILE).is_file():
+        shutil.copyfile(tokenizer_dir / ROLES_FILE, output / ROLES_FILE)
 
 
 def copy_variant(variant: Path, files: tuple[str, ...], tokenizer_dir: Path, output: Path, special: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field, model_validator
 
+from model.networks.base import NetworkBase
 from model.networks.config import NetworkConfig
 from model.networks.directory import TOKENIZER_DIGEST, weight_files
 from model.training.config import ObjectiveConfig, TrainResources
@@ -30,6 +31,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     train: ObjectiveConfig
     resources: TrainResources = TrainResources()
     seed: int = Field(0, ge=0, description="decides initial weights and the order of rows")
+    row_length: int = Field(0, ge=0, description="targets in a row, where that is less than the network's context; tokens; 0: the context")
     tokenizer_digest: str = Field(description="SHA-256 of tokenizer.json; shards made with another are refused")
     train_shards: Path | None = Field(None, description="packed rows to learn from, for a kind of training that reads them")
     val_shards: Path | None = None
@@ -46,7 +48,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Job:
-        if problems := list(incompatibilities(self.network, self.train, self.resources)):
+        if problems := list(incompatibilities(self.network, self.train, self.resources, row_length=self.row_length)):
             raise ValueError("; ".join(problems))
         if self.train.resolved() != self.train:
             raise ValueError(f"precision={self.train.precision.kind} is for a recipe; give a job what it comes to: train.resolved()")
@@ -71,7 +73,17 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     @property
     def total_steps(self) -> int:
         """Optimizer steps of the whole job."""
-        return self.train.total_steps(self.network.context)
+        return self.train.total_steps(self.length)
+
+    @property
+    def length(self) -> int:
+        """Targets in a row of what is learned from; tokens."""
+        return self.row_length or self.network.context
+
+    @property
+    def counted_network(self) -> NetworkBase:
+        """The network with a context of one row: what its operations and activations are counted on, never what is computed with."""
+        return self.network if self.length == self.network.context else self.network.model_copy(update={"context": self.length})
 
     @property
     def micro_batch(self) -> int:
@@ -84,7 +96,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
         share = self.train.smallest_batch // self.resources.parallel.data_workers
         if self.network.whole_batch:
             return share
-        most = min(self.resources.micro_batch or 2048 // self.network.context, share // self.resources.parallel.pipeline)
+        most = min(self.resources.micro_batch or 2048 // self.length, share // self.resources.parallel.pipeline)
         return max(size for size in range(1, share + 1) if share % size == 0 and size <= max(1, most))
 
     def with_micro_batch(self, size: int) -> Job:

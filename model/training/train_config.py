@@ -217,15 +217,6 @@ class CorpusTrainConfig(TrainConfig):
         check_phases(self.mixture)
         return self
 
-    @model_validator(mode="after")
-    def _base_is_given(self) -> CorpusTrainConfig:
-        if self.adapter.KEEPS_BASE and not self.initial:
-            raise ValueError(
-                f"adapter.kind={self.adapter.kind} trains changes of a model, but initial is empty, so the weights would stay random; "
-                "name a model, or use adapter.kind=full"
-            )
-        return self
-
     @property
     def masks_documents(self) -> bool:
         """Whether a row holds several documents that do not see each other."""

@@ -137,7 +137,7 @@ class Trainer:
 
     def _measures(self, step: int) -> bool:
         """Whether the validation metrics are measured after this step."""
-        every = self.job.train.measure_every(self.job.network.context)
+        every = self.job.train.measure_every(self.job.length)
         return step == self.job.total_steps or bool(every and step % every == 0)
 
     def _saves(self, step: int) -> bool:

@@ -1,4 +1,4 @@
-"""Pretrain: predict the next token over the packed corpus, starting from random weights or from a model directory in the recipe.
+"""Pretrain: predict the next token over the packed corpus, starting from random weights, from an open model, or from a directory.
 
 The key includes the names and content of that directory's files.
 """
@@ -32,7 +32,7 @@ def initial_state(config: Pretraining, root: Path, shard: ShardIndex | None, dig
     observes=initial_state,
     hooks=(LineageHook(trained_model), ReportHook(LEARNING, title="Pretraining"), TRAINING),
 )
-def pretrain(config: Pretraining, work: Workspace, shards: Path) -> Metrics:
-    """train/ and val/ shards -> a model directory."""
-    initial = config.train.initial
-    return train(config, work, shards=shards, initial=work.root / initial if initial else None)
+def pretrain(config: Pretraining, work: Workspace, shards: Path, initial: Path | None = None) -> Metrics:
+    """train/ and val/ shards, and an open model to start from -> a model directory."""
+    named = config.train.initial
+    return train(config, work, shards=shards, initial=work.root / named if named else initial)

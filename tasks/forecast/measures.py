@@ -77,7 +77,8 @@ def trained_operations(execution: Execution) -> float | None:
         return None
     if network is None:
         return None
-    steps, context = train.total_steps(network.context), network.context
+    context = int(execution.config.get("row_length") or network.context)
+    network, steps = network.model_copy(update={"context": context}), train.total_steps(context)
     sequences = PAIR if getattr(train, "READS", "") == "preference" else 1
     learned = train.sequences_before(steps)
     own = (1 - train.replay_share) * learned
@@ -122,6 +123,7 @@ def evaluated_operations(execution: Execution) -> float | None:
         return None
     if network is None or packed is None or packed.files is None:
         return None
+    network = network.model_copy(update={"context": int(packed.config.get("sequence_length") or network.context)})
     # A row takes four bytes for each token, and a little for where its documents are.
     held = [(packed.written(split) or 0.0) / (4.2 * (network.context + 1)) for split in config.splits]
     tokens = sum(min(config.rows or rows, rows) for rows in held) * network.context

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from model.names import NOT_IDENTITY
 from model.release.card import TrainingFact
 from model.release.config import CardConfig, ExportConfig
 from tasks.lineage.hook import LineageHook
@@ -26,7 +27,8 @@ class Exporting(BaseModel, frozen=True, extra="forbid"):
     licences: dict[str, str] = Field(description="terms of use by source")
     export: ExportConfig
     card: CardConfig
-    training: tuple[TrainingFact, ...] = Field(description="pretraining, then each step of tuning")
+    training: tuple[TrainingFact, ...] = Field(description="pretraining, if there was any, then each step of tuning")
+    row_length: int = Field(0, json_schema_extra=NOT_IDENTITY, description="tokens of a training row; 0: the model's context")
 
 
 @stage(model=True, hooks=(LineageHook(derived_model), ReportHook(SIZES)))
@@ -38,32 +40,35 @@ def export(
     measured: Path,
     measured_base: Path,
     baseline: Path,
-    history: Path,
     verdict: Path,
     funnel: Path,
     conversations: Path | None = None,
+    history: Path | None = None,
+    origin: Path | None = None,
     **others: Path,
 ) -> Metrics:
     """A model with its variants and adapters, tokenizer, what was measured, step log, verdict and corpus funnel -> a release directory."""
     from model.evaluation.plain_words import Standing, passes_over, validation_curve
     from model.networks.directory import read_config
-    from model.release.card import CorpusFact, ModelCard, training_facts
+    from model.release.card import CorpusFact, ModelCard, OriginFact, training_facts
     from model.release.export import export as export_model
 
     (train,) = (part for part in json.loads(funnel.read_text())["splits"] if part["split"] == "train")
     sources = {**train["sources"], **(json.loads(conversations.read_text()) if conversations is not None else {})}
     rows = json.loads(verdict.read_text())["rows"]
-    context = read_config(model)[0].context
+    rows_of = config.row_length or read_config(model)[0].context
+    found = json.loads(origin.read_text(encoding="utf-8")) if origin else None
     base, tuned, compared = (json.loads(path.read_text()) for path in (measured_base, measured, baseline))
-    length = config.training[0].length
-    passes = passes_over(length.sequences_before(length.total_steps(context)), compared)
-    standing = Standing(base, tuned, compared, validation_curve(history), passes)
+    length = config.training[0].length if history else None
+    passes = passes_over(length.sequences_before(length.total_steps(rows_of)), compared) if length else 0.0
+    standing = Standing(base, tuned, compared, validation_curve(history) if history else (), passes)
     card = ModelCard(
-        **config.card.model_dump(),
+        **config.card.under(found["licence"] if found else "").model_dump(),
         recipe=config.recipe,
         corpus=tuple(CorpusFact(name=name, licence=config.licences[name], **sizes) for name, sizes in sources.items()),
         quality=tuple(standing.sentences()),
-        training=training_facts(config.training, context, config.seed),
+        training=training_facts(config.training, rows_of, config.seed, pretrained=history is not None),
+        origin=OriginFact(**{name: found[name] for name in OriginFact.model_fields}) if found else None,
         metrics=tuned,
         gates=tuple((r["metric"], r["value"], r["bound"], r["margin"], r["verdict"]) for r in rows),
         lineage={name: f"sha256 {digest}" for name, digest in work.digests.items()},

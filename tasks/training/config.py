@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field, ValidationError
 
+from model.names import NOT_IDENTITY
 from model.networks.config import NetworkConfig
 from model.training.config import PretrainStep, TuningStep
 
@@ -19,6 +20,7 @@ class Pretraining(BaseModel, frozen=True, extra="forbid"):
     model: NetworkConfig
     train: PretrainStep
     seed: int = Field(description="of initial weights and sample order")
+    row_length: int = Field(0, json_schema_extra=NOT_IDENTITY, description="tokens of a row, as in the rows; 0: the model's context")
 
 
 class Tuning(BaseModel, frozen=True, extra="forbid"):
@@ -26,6 +28,7 @@ class Tuning(BaseModel, frozen=True, extra="forbid"):
 
     train: TuningStep
     seed: int = Field(description="of sample order")
+    row_length: int = Field(0, json_schema_extra=NOT_IDENTITY, description="tokens of a row, as in the rows; 0: the model's context")
 
 
 def step_title(position: str, artifact: Artifact) -> str:

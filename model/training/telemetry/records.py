@@ -22,7 +22,7 @@ class Records:
         self._timingss = JsonLines(job.checkpoints / "timing.jsonl", after_step=start)
         self._telemetry = Telemetry(job, device)
         peak = f"MFU is relative to {self._telemetry.peak_source}" if self._telemetry.peak_source else ""
-        chosen = f"micro-batches of {job.micro_batch} x {job.network.context} tokens" if devices else ""
+        chosen = f"micro-batches of {job.micro_batch} x {job.length} tokens" if devices else ""
         self._progress.note(start, "; ".join(filter(None, (note or "training", chosen, peak))))
 
     def add(self, step: int, line: dict[str, float], ended: Moment, waited: float) -> None:
@@ -39,4 +39,4 @@ class Records:
 
     def _tokens_at(self, step: int) -> int:
         """Tokens in all steps up to this one, padding included."""
-        return self._job.train.sequences_before(step) * self._job.network.context
+        return self._job.train.sequences_before(step) * self._job.length

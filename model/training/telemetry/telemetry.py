@@ -65,7 +65,7 @@ class Telemetry:
             products = "tf32"
         peak = peak_of(device, products, job.resources.mfu_peak) if self._has_mfu else None
         if peak:
-            training_flops(job.network, job.vocab_size)  # counted now, so that it takes no time of the first step
+            training_flops(job.counted_network, job.vocab_size)  # counted now, so that it takes no time of the first step
         self._peak = peak.flops * job.resources.parallel.workers if peak else 0.0
         self.peak_source = peak.source if peak else ""
         self._since = Moment(device)
@@ -73,9 +73,9 @@ class Telemetry:
     def step(self, step: int, ended: Moment, waited: float) -> dict[str, float]:
         """Return what a step cost; `step` counts from 1. `waited`: seconds that it waited for rows."""
         seconds, self._since, job = ended.seconds_since(self._since), ended, self._job
-        speed = job.train.batch_at(step - 1) * job.network.context / seconds
+        speed = job.train.batch_at(step - 1) * job.length / seconds
         timing = {"seconds": round(seconds, 4), "data_seconds": round(waited, 5), "tokens_per_second": round(speed, 1)}
         timing["memory_bytes"] = float(peak_memory(self._device))
         if self._has_mfu:
-            timing["mfu"] = round(utilization(job.network, job.vocab_size, speed, self._peak), 5)
+            timing["mfu"] = round(utilization(job.counted_network, job.vocab_size, speed, self._peak), 5)
         return timing

@@ -228,8 +228,6 @@ def test_batch_statistics_missing_packages_and_random_weights_are_refused(make_j
     config, resources = SftConfig.model_validate({"adapter": LORA}), TrainResources()
     (problem,) = incompatibilities(SHAPE.model_copy(update={"norm": "batch"}), config, resources)
     assert problem == "adapter.kind=lora with norm=batch: training changes its statistics; use adapter.kind=full"
-    with pytest.raises(ValueError, match=r"adapter.kind=lora trains changes of a model, but initial is empty.*name a model, or use"):
-        PretrainConfig.model_validate({"adapter": LORA})
     with pytest.raises(ValueError, match=r"initial_model is missing: adapter.kind=lora trains changes of its weights"):
         make_job(adapter=LORA, initial="models/one")
     monkeypatch.setattr(LoraConfig, "LIBRARIES", ("a_package_that_is_not_there",))

