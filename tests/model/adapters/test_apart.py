@@ -102,6 +102,22 @@ def test_it_writes_what_whole_passes_would(config: AnyAdapter, shape: dict[str, 
         torch.testing.assert_close(written, whole, atol=1e-5, rtol=1e-5)
 
 
+@KINDS
+def test_rows_that_are_copied_kept_and_joined_again_have_it_too(config: AnyAdapter) -> None:
+    network, _ = adapted(config)
+    decoding = network.decoding()
+    state = decoding.new_state()
+    state.add(2)
+    decoding.step(TOKENS[:2, :5], [5, 5], state)
+    kept = state.keep(1)
+    state.select([1, 1, 0])
+    state.restore(kept, 3)
+    texts = [torch.cat((TOKENS[row, :count], TOKENS[2, :1])) for row, count in ((1, 5), (1, 5), (0, 5), (1, 3))]
+    written = decoding.step(TOKENS[2, :1].expand(4, 1), [1] * 4, state)
+    whole = torch.cat([network.logits({"tokens": text[None]})[:, -1] for text in texts])
+    torch.testing.assert_close(written, whole, atol=1e-5, rtol=1e-5)
+
+
 @PREFIXED
 def test_accelerators_kernel_sees_the_same(config: AnyAdapter) -> None:
     """FlexAttention's own reference on a CPU, with the mask of packed rows that cards compute with."""
