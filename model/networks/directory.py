@@ -74,7 +74,8 @@ def _read(directory: Path) -> tuple[NetworkBase, int, HubForm | None]:
         if model_type == FOLIO:
             return _own_config(fields, path), int(fields["vocab_size"]), None
         hub = BY_MODEL_TYPE[model_type]
-        if method := (fields.get("quantization_config") or {}).get("quant_method"):
+        method = (fields.get("quantization_config") or {}).get("quant_method")
+        if method and "quantization" not in fields:  # a variant of ours has that entry, and its kind reads the weights
             raise ModelError(f"{path}: quantization_config says that the weights are in {method!r}; take the model in full precision")
         config = hub.decoder(fields, path)
         return config, int(fields["vocab_size"]), HubForm(hub, config)

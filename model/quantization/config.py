@@ -9,13 +9,17 @@ from typing import Annotated, Any, get_args
 from pydantic import Field
 
 from model.networks.directory import ModelError
+from model.quantization.compressed.awq import AwqConfig
+from model.quantization.compressed.fp8 import Fp8Config
+from model.quantization.compressed.gptq import GptqConfig
+from model.quantization.compressed.w8a8 import W8a8Config
 from model.quantization.entry import read_quantization
 from model.quantization.gguf.config import GgufConfig
 from model.quantization.int4 import Int4Config
 from model.quantization.int8 import Int8Config
 from model.quantization.protocol import Quantizer, QuantizerConfig
 
-AnyKind = Int8Config | Int4Config | GgufConfig
+AnyKind = Int8Config | Int4Config | GptqConfig | AwqConfig | W8a8Config | Fp8Config | GgufConfig
 VariantConfig = Annotated[AnyKind, Field(discriminator="kind")]
 """A quantized form of the released model, by `kind`."""
 KINDS: dict[str, type[QuantizerConfig]] = {kind.FORMAT: kind for kind in get_args(AnyKind)}

@@ -17,7 +17,7 @@ def quantize(
     `rows`: packed training rows, for a kind that calibrates; `tokenizer`: its directory, for a kind that tokenizes.
 
     Every kind returns at least parameters (count), bytes_before and bytes_after (of the weight files), size_ratio, and error_max (largest
-    absolute error of a weight). Raise ModelError for a model that is quantized already.
+    absolute error of a weight) unless it scales weights. Raise ModelError for a model that is quantized already.
     """
     if read_quantization(model_dir) is not None:
         raise ModelError(f"{model_dir} is quantized already; quantize the full-precision model it came from")
