@@ -1,4 +1,4 @@
-"""Chat model -> quantized variants, Hugging Face directory -> gate -> registry."""
+"""Chat model -> quantized variants, each measured beside it -> Hugging Face directory with those that hold -> gate -> registry."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from flows.base import Base
 from flows.chat import Chat
 from flows.corpus import Corpus
 from flows.recipe.schema import Recipe
+from model.evaluation.fidelity_config import FIDELITY
 from tasks.evaluate import evaluate
 from tasks.gate import gate, require
 from tasks.release.export import ADAPTER, export
+from tasks.release.measure import measure
 from tasks.release.quantize import quantize
 from tasks.release.register import register
 from tasks.stage.store.artifact import StageOutput
@@ -26,7 +28,7 @@ class Release(NamedTuple):
 
 
 def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
-    """Quantize and export, evaluate every form on the test split, and register the model if the gate passes."""
+    """Quantize, export with every form that is near enough, evaluate all on the test split, and register the model if the gate passes."""
     variants = {
         variant.name: quantize.at(variant.name)(
             variant,
@@ -36,11 +38,21 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         )
         for variant in recipe.release.variants
     }
+    fidelity = {
+        variant.name: measure.at(variant.name)(
+            recipe.fidelity_of(variant),
+            model=chat.model,
+            variant=variants[variant.name],
+            packed=base.packed.part(recipe.evaluate.release.splits[-1]),
+        )
+        for variant in recipe.release.variants
+    }
     exported = export(
         recipe.exporting,
         model=chat.model,
         **variants,
         **{f"{ADAPTER}{name}": folder for name, folder in chat.adapters.items()},
+        **{f"{name}{FIDELITY}": measured for name, measured in fidelity.items()},
         tokenizer=base.tokenizer,
         measured=chat.measured.part("metrics.json"),
         measured_base=base.measured.part("metrics.json"),

@@ -30,6 +30,7 @@ from flows.recipe.shorthands import TUNING, expand_shorthands
 from flows.recipe.unused_keys import unused_keys
 from flows.services.home import home, store_url, tracking_url
 from model.evaluation.config import EvaluateConfig
+from model.evaluation.fidelity_config import FidelityConfig, FidelitySettings
 from model.evaluation.gate import Bound, GateConfig
 from model.networks.config import NetworkConfig
 from model.networks.decoder_config import DecoderConfig
@@ -57,6 +58,7 @@ class Evaluations(BaseModel, frozen=True, extra="forbid"):
     base: EvaluateConfig = Field(EvaluateConfig(), description="of the pretrained model")
     chat: EvaluateConfig = Field(EvaluateConfig(), description="of the aligned model")
     release: ReleaseEvaluation = Field(ReleaseEvaluation(), description="of what is released, in full precision and quantized")
+    variants: FidelitySettings = Field(FidelitySettings(), description="how near each quantized form is to the model, in its users' tool")
 
 
 def _bounds(*bounds: Bound) -> Any:
@@ -83,11 +85,10 @@ class ChatGate(GateConfig):
 
 
 class ReleaseGate(GateConfig):
-    """The bounds on a release; by default it beats n-grams on text that nothing was chosen by, and INT8 costs at most 2 %."""
+    """The bounds on a release; by default it beats n-grams on text that nothing was chosen by."""
 
     bounds: tuple[Bound, ...] = _bounds(
         Bound(metric="release.test.bits_per_byte", beats="baseline.ngram"),
-        Bound(metric="int8.test.bits_per_byte", relative_to="release.test.bits_per_byte", maximum=1.02),
     )
 
 
@@ -209,6 +210,13 @@ class Recipe(BaseModel, frozen=True, extra="forbid"):
     def tuning_by(self, step: TuningStep) -> Tuning:
         """Return the config of the stage that tunes by `step`."""
         return Tuning(train=step.resolved(), seed=self.seed, row_length=self.encode.sequence_length)
+
+    def fidelity_of(self, variant: VariantConfig) -> FidelityConfig:
+        """Return how a quantized form is compared with the model, and what must hold of it for its release."""
+        bounds = [Bound(metric="kl", maximum=variant.most_kl)]
+        if "causal" in self.model.SUPPORTS:
+            bounds.insert(0, Bound(metric="bits_per_byte_ratio", maximum=variant.most_bits_per_byte))
+        return FidelityConfig(settings=self.evaluate.variants, bounds=tuple(bounds), overrule=variant.overrule)
 
     @property
     def exporting(self) -> Exporting:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+
+from model.names import NOT_IDENTITY
 
 if TYPE_CHECKING:
     from model.networks.base import NetworkBase
@@ -16,6 +18,19 @@ class VariantBase(BaseModel, frozen=True, extra="forbid"):
     CALIBRATES: ClassVar[bool] = False
     TOKENIZES: ClassVar[bool] = False
     LIBRARIES: ClassVar[dict[str, str]] = {}
+
+    most_bits_per_byte: float = Field(
+        1.1, ge=1, json_schema_extra=NOT_IDENTITY, description="most bits per byte that it is released with; multiple of the model's"
+    )
+    most_kl: float = Field(
+        0.1, ge=0, json_schema_extra=NOT_IDENTITY, description="largest divergence from the model that it is released with; nats a token"
+    )
+    overrule: str | None = Field(
+        None,
+        min_length=8,
+        json_schema_extra=NOT_IDENTITY,
+        description="release it although one of these fails, for this reason, which the card tells; text",
+    )
 
     def refusal(self, network: NetworkBase, tokenizer: str) -> str:
         """Return why there is no such form of a network whose tokenizer is of this kind, and the way out; empty if there is one."""

@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from model.networks.base import NetworkBase
     from model.networks.network import Network
+
+
+class Use(NamedTuple):
+    """How a tool uses a form: the tool, the language of the code (sh or python), and the code."""
+
+    tool: str
+    language: str
+    code: str
 
 
 class Quantizer(Protocol):
@@ -29,6 +37,13 @@ class Quantizer(Protocol):
     @property
     def opened_by(self) -> tuple[str, ...]:
         """Tools that open the directory."""
+
+    @property
+    def runs_in(self) -> str:
+        """The tool that users run it in: folio, transformers or llama.cpp. It is measured there."""
+
+    def uses(self, folder: str) -> tuple[Use, ...]:
+        """Return how to use it from the release's directory, where it lies in `folder`, beyond what folio itself offers."""
 
     def write(self, model_dir: Path, output: Path, rows: Path | None, tokenizer: Path | None) -> dict[str, float]:
         """Write the quantized model of `model_dir` into `output` and return its metrics.

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from model.networks.directory import CONFIG, WEIGHTS, ModelError, load_model, read_config
 from model.quantization.entry import write_quantization
+from model.quantization.protocol import Use
 
 if TYPE_CHECKING:
     from torch import Size, Tensor
@@ -52,6 +53,11 @@ class WeightOnlyQuantizer:
     settings: dict[str, Any]
     embeddings: bool
     opened_by: ClassVar[tuple[str, ...]] = ("folio",)
+    runs_in: ClassVar[str] = "folio"
+
+    def uses(self, folder: str) -> tuple[Use, ...]:
+        """Return nothing: only folio opens it."""
+        return ()
 
     @property
     def files(self) -> tuple[str, ...]:

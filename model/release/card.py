@@ -7,7 +7,7 @@ facts give the same bytes. A missing fact is shown as missing. A card without li
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,13 +68,13 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
 def render_card(card: ModelCard, facts: dict[str, Any]) -> str:
     """Return the README.md of a release.
 
-    `facts` comes from export: parameters, vocabulary, context, dtype, variants, hub_class (of transformers; empty: none), refusal (why
-    none), supports, adapters.
+    `facts` comes from export: parameters, vocabulary, context, dtype, variants, full and plot (of what was measured of them), hub_class
+    (of transformers; empty: none), refusal (why none), supports, adapters.
     """
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
-    environment.filters |= {"md": escape_markdown, "quoted": quoted, "figure": figure}
+    environment.filters |= {"md": escape_markdown, "quoted": quoted, "figure": figure, "given": given, "more": more, "interval": interval}
     template = environment.from_string((Path(__file__).parent / "card.md.jinja").read_text(encoding="utf-8"))
     return template.render(card=card, facts=facts, measured=with_intervals(card.metrics))
 
@@ -118,6 +118,26 @@ def escape_markdown(value: object) -> str:
 def quoted(text: str) -> str:
     """Return text as a YAML double-quoted scalar in ASCII."""
     return '"' + "".join(c if " " <= c <= "~" and c not in '"\\' else f"\\U{ord(c):08x}" for c in text) + '"'
+
+
+def given(value: object) -> str:
+    """Format a number that may not have been measured."""
+    from jinja2 import Undefined
+
+    return "" if value is None or isinstance(value, Undefined) else figure(value)
+
+
+def more(ratio: object) -> str:
+    """Format a ratio as what it is more than one, in percent."""
+    return f"{100 * (ratio - 1):+.2f} %" if isinstance(ratio, float) else ""
+
+
+def interval(measured: Mapping[str, float], name: str) -> str:
+    """Format a measurement with its interval in brackets."""
+    if name not in measured:
+        return ""
+    low, high = (f"{measured[f'{name}_{end}']:.4g}" for end in ("low", "high"))
+    return f"{figure(measured[name])} ({low} to {high})"
 
 
 def figure(value: object) -> str:

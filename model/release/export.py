@@ -25,10 +25,10 @@ from model.inference.chat_format import ROLES_FILE
 from model.networks.directory import APART, CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, config_fields
 from model.networks.tokenizer_binding import require_tokenizer
 from model.quantization.config import quantizer_of
-from model.quantization.protocol import Quantizer
 from model.release.adapters import BESIDE, adapter_facts, copy_adapter
 from model.release.card import ModelCard, render_card
 from model.release.config import ExportConfig
+from model.release.variants import draw_variants, full_precision, read_variants
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,20 +49,23 @@ def export(
     card: ModelCard,
     *,
     variants: Mapping[str, Path] | None = None,
+    fidelity: Mapping[str, Path] | None = None,
     adapters: Mapping[str, Path] | None = None,
 ) -> dict[str, float]:
     """Write the release of `model_dir` into `output`, with each quantized variant in a folder of its name; return its metrics.
 
-    `adapters`: folders of adapters that were trained on the model, each copied into adapters/ under its name.
-    Metrics: parameters (count), bytes (of all files), logits_difference (largest between source and release: 0 for float32 bit by bit, else
-    rounding). Raise ModelError if the format does not suit the model, model and tokenizer do not match, or the release computes other
-    logits than the source. The weights are held in memory twice.
+    fidelity: of variants, by name, what was measured of them; one whose bounds failed is left out, and the card says why. adapters: folders
+    of adapters that were trained on the model, each copied into adapters/ under its name.
+
+    Metrics: parameters, variants and variants_withheld (count), bytes (of all files), logits_difference (largest between source and
+    release: 0 for float32 bit by bit, else rounding). Raise ModelError if the format does not suit the model, model and tokenizer do not
+    match, or the release computes other logits than the source. The weights are held in memory twice.
     """
     from model.inference.chat_format import ChatFormat
 
     if quantizer_of(model_dir) is not None:
         raise ModelError(f"{model_dir} is quantized: export the full-precision model, and pass this one as a variant")
-    quantized = {name: (directory, _quantizer(directory)) for name, directory in (variants or {}).items()}
+    quantized = read_variants(variants or {}, fidelity or {})
     apart = adapter_apart(model_dir)
     network, chat_format = load_adapted(model_dir), ChatFormat(tokenizer_dir)
     form, refusal = network.config.hub_form(), network.config.hub_refusal()
@@ -92,8 +95,9 @@ def export(
             {**special, "do_sample": False, "max_new_tokens": min(config.max_new_tokens, network.config.context // 2)},
         )
     copy_tokenizer(tokenizer_dir, output)
-    for name, (directory, quantizer) in quantized.items():
-        copy_variant(directory, quantizer.files, tokenizer_dir, output / name, special)
+    for variant in quantized:
+        if variant.released:
+            copy_variant(variant.directory, variant.quantizer.files, tokenizer_dir, output / variant.name, special)
     for name, folder in (adapters or {}).items():
         copy_adapter(folder, output / BESIDE / name)
     parameters = sum(parameter.numel() for parameter in network.parameters())
@@ -102,7 +106,9 @@ def export(
         "vocabulary": network.vocab_size,
         "context": network.config.context,
         "dtype": config.dtype,
-        "variants": [card_facts(name, quantizer) for name, (_, quantizer) in quantized.items()],
+        "variants": [variant.card_facts(parameters) for variant in quantized],
+        "full": full_precision(quantized, (output / WEIGHTS).stat().st_size, parameters),
+        "plot": draw_variants(quantized, (output / WEIGHTS).stat().st_size, output),
         "hub_class": "" if form is None else form.hub.NAME,
         "refusal": refusal,
         "supports": network.config.SUPPORTS,
@@ -113,7 +119,9 @@ def export(
     if config.dtype == "float32" and difference > (0 if form is None or form.hub.EXACT else ROUNDING):
         raise ModelError(f"{output} computes other logits than {model_dir}, by up to {difference}; do not use it")
     size = sum(path.stat().st_size for path in sorted(output.rglob("*")) if path.is_file())
-    return {"parameters": float(parameters), "bytes": float(size), "logits_difference": difference}
+    released = sum(variant.released for variant in quantized)
+    counts = {"variants": float(released), "variants_withheld": float(len(quantized) - released)}
+    return {"parameters": float(parameters), "bytes": float(size), "logits_difference": difference, **counts}
 
 
 def special_ids(chat_format: ChatFormat) -> dict[str, Any]:
@@ -142,11 +150,6 @@ def copy_variant(variant: Path, files: tuple[str, ...], tokenizer_dir: Path, out
     copy_tokenizer(tokenizer_dir, output)
 
 
-def card_facts(name: str, quantizer: Quantizer) -> dict[str, Any]:
-    """Return what the card says of a variant. Every kind of ours opens in folio, so only other tools are named."""
-    return {"label": quantizer.label, "folder": name, "tools": [tool for tool in quantizer.opened_by if tool != "folio"]}
-
-
 def logits_difference(network: Network, output: Path) -> float:
     """Return the largest difference between the network's logits and the directory's, over tokens from the whole vocabulary."""
     import torch
@@ -156,13 +159,6 @@ def logits_difference(network: Network, output: Path) -> float:
     with torch.no_grad():
         difference = network.logits({"tokens": tokens_BT}) - load_adapted(output).logits({"tokens": tokens_BT})
     return float(difference.abs().max())
-
-
-def _quantizer(directory: Path) -> Quantizer:
-    quantizer = quantizer_of(directory)
-    if quantizer is None:
-        raise ModelError(f"{directory} is not quantized; quantize it, or leave it out")
-    return quantizer
 
 
 def _write_weights(tensors: Mapping[str, Tensor], form: HubForm | None, path: Path, config: ExportConfig) -> None:

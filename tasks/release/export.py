@@ -47,7 +47,8 @@ def export(
     origin: Path | None = None,
     **others: Path,
 ) -> Metrics:
-    """A model with its variants and adapters, tokenizer, what was measured, step log, verdict and corpus funnel -> a release directory."""
+    """A model, its variants, adapters and what was measured, tokenizer, step log, verdict and corpus funnel -> a release directory."""
+    from model.evaluation.fidelity_config import FIDELITY
     from model.evaluation.plain_words import Standing, passes_over, validation_curve
     from model.networks.directory import read_config
     from model.release.card import CorpusFact, ModelCard, OriginFact, training_facts
@@ -74,5 +75,6 @@ def export(
         lineage={name: f"sha256 {digest}" for name, digest in work.digests.items()},
     )
     adapters = {name.removeprefix(ADAPTER): folder for name, folder in others.items() if name.startswith(ADAPTER)}
-    variants = {name: folder for name, folder in others.items() if not name.startswith(ADAPTER)}
-    return export_model(model, tokenizer, work.output, config.export, card, variants=variants, adapters=adapters)
+    fidelity = {name.removesuffix(FIDELITY): folder for name, folder in others.items() if name.endswith(FIDELITY)}
+    variants = {name: others[name] for name in others if not name.startswith(ADAPTER) and not name.endswith(FIDELITY)}
+    return export_model(model, tokenizer, work.output, config.export, card, variants=variants, fidelity=fidelity, adapters=adapters)

@@ -58,7 +58,7 @@ def both(*changes: Change) -> Change:
 SHARDS = "ingest[0] ingest[1] clean[0] clean[1]"
 CLEANED = "clean[0] clean[1]"
 TRAINED = "pretrain tune.sft tune.dpo"
-MODELS = "evaluate.chat gate.chat quantize.int8 export evaluate.release evaluate.int8 gate.release"
+MODELS = "evaluate.chat gate.chat quantize.int8 measure.int8 export evaluate.release evaluate.int8 gate.release"
 TUNED = f"tune.sft evaluate.sft pair.dpo tune.dpo {MODELS}"
 ASKED_BETWEEN = "evaluate.sft pair.dpo"  # what the chapter does with a model between two steps
 FROM_MODEL = f"pretrain evaluate.base gate.base {TUNED}"
@@ -122,7 +122,7 @@ CONFIG = [
     Line(
         "quantize: the embeddings stay",
         keys("quantize.embeddings=false"),
-        f"quantize.int8 {CARD} evaluate.int8 gate.release",
+        f"quantize.int8 measure.int8 {CARD} evaluate.int8 gate.release",
         "embeddings: true -> false",
     ),
     Line("export: the length of a reply", keys("export.max_new_tokens=31"), CARD, "export.max_new_tokens: 256 -> 31"),
@@ -235,10 +235,10 @@ CODE = [
         "a base class",
         code(
             "model/quantization/int8.py",
-            "class Int8Config(BaseModel, frozen=True",
-            "class Int8Config(BaseModel, frozen=not False",
+            "class Int8Config(VariantBase",
+            "class Int8Config(VariantBase, frozen=not False",
         ),
-        "quantize.int8 export evaluate.int8",
+        "quantize.int8 measure.int8 export evaluate.int8",
         "mentions `Int8Config` in model/quantization/int8.py, which changed",
     ),
     Line(
@@ -254,13 +254,13 @@ CODE = [
             "from model.evaluation.gate import Verdict",
             "from builtins import len as len\n\nfrom model.evaluation.gate import Verdict",
         ),
-        "gate.corpus gate.base gate.chat gate.release",
+        "gate.corpus gate.base gate.chat measure.int8 gate.release",
         "`len` in model/evaluation/gate_table.py means builtins.len",
     ),
     Line(
         "a helper of every model",
         code("model/layers/norms.py", "self.weight.to(x_XD.dtype), self.epsilon)", "self.weight.to(x_XD.dtype), self.epsilon + 0.0)"),
-        f"pretrain evaluate.base tune.sft {ASKED_BETWEEN} tune.dpo evaluate.chat {CARD} evaluate.int8",
+        f"pretrain evaluate.base tune.sft {ASKED_BETWEEN} tune.dpo evaluate.chat measure.int8 {CARD} evaluate.int8",
         "ran `RMSNorm.forward` in model/layers/norms.py, which changed",
     ),
     Line(

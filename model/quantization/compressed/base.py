@@ -57,7 +57,11 @@ class CompressedConfig(VariantBase):
         """Return the writer and reader."""
         from model.quantization.compressed.quantizer import CompressedQuantizer
 
-        return CompressedQuantizer(self)
+        return CompressedQuantizer(self.from_entry(self.settings()))
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides its bytes."""
+        return self.model_dump(mode="json", exclude={"kind", "name", *VariantBase.model_fields})
 
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any]) -> Self:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from model.networks.directory import CONFIG, WEIGHTS, ModelError, load_model, read_config
 from model.quantization.entry import write_quantization
+from model.quantization.protocol import Use
 
 if TYPE_CHECKING:
     from model.networks.network import Network
@@ -31,6 +32,17 @@ class CompressedQuantizer:
 
     config: CompressedConfig
     opened_by: ClassVar[tuple[str, ...]] = ("folio", "transformers", "vLLM")
+    runs_in: ClassVar[str] = "transformers"
+
+    def uses(self, folder: str) -> tuple[Use, ...]:
+        """Return how transformers and vLLM use the directory."""
+        python = (
+            "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
+            f'tokenizer, model = AutoTokenizer.from_pretrained("{folder}"), AutoModelForCausalLM.from_pretrained("{folder}")\n'
+            'ids = tokenizer("Once", return_tensors="pt").input_ids\n'
+            "print(tokenizer.decode(model.generate(ids, max_new_tokens=8)[0]))"
+        )
+        return (Use("transformers", "python", python), Use("vLLM", "sh", f"vllm serve {folder}"))
 
     @property
     def label(self) -> str:
@@ -61,7 +73,7 @@ class CompressedQuantizer:
             (output / name).unlink(missing_ok=True)
         if self.config.CALIBRATES:
             (output / CALIBRATION).write_text(json.dumps({"split": "train", "rows": used}) + "\n", encoding="utf-8")
-        entry = {"format": self.config.FORMAT, **self.config.model_dump(mode="json", exclude={"kind", "name"})}
+        entry = {"format": self.config.FORMAT, **self.config.settings()}
         write_quantization(model_dir, output, entry, quantization_config=theirs["quantization_config"])
         before, after = (model_dir / WEIGHTS).stat().st_size, (output / WEIGHTS).stat().st_size
         errors = {} if self.config.RESCALES else _errors(network, self.load(output))
@@ -172,7 +184,7 @@ def _quiet() -> Iterator[None]:
 
     pin, silence = torch.Tensor.pin_memory, io.StringIO()
     if not torch.cuda.is_available():
-        torch.Tensor.pin_memory = lambda self, *_, **__: self  # type: ignore[assignment, method-assign]
+        torch.Tensor.pin_memory = lambda self, *_, **__: self  # type: ignore[method-assign]
     try:
         with warnings.catch_warnings(), redirect_stdout(silence), redirect_stderr(silence):
             warnings.simplefilter("ignore")

@@ -76,6 +76,11 @@ class LlamaCpp:
         finally:
             self._native.llama_batch_free(batch)
 
+    @property
+    def memory(self) -> int:
+        """Bytes of the weights."""
+        return int(self._native.llama_model_size(self._model))
+
     def greedy(self, ids: Sequence[int], count: int) -> list[int]:
         """Return the `count` likeliest next tokens, one after the other."""
         written: list[int] = []

@@ -18,6 +18,7 @@ from model.quantization.entry import write_quantization
 from model.quantization.gguf.architectures import Architecture, architecture_of
 from model.quantization.gguf.modelfile import MODELFILE, write_modelfile
 from model.quantization.gguf.vocabulary import write_vocabulary
+from model.quantization.protocol import Use
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
@@ -39,6 +40,20 @@ class GgufQuantizer:
     type: str
     embeddings: str = ""
     opened_by: ClassVar[tuple[str, ...]] = ("folio", "llama.cpp", "Ollama", "LM Studio")
+    runs_in: ClassVar[str] = "llama.cpp"
+
+    def uses(self, folder: str) -> tuple[Use, ...]:
+        """Return how llama.cpp's server, its Python library and Ollama use the file."""
+        python = (
+            f'from llama_cpp_py_sync import Llama\n\nmodel = Llama("{folder}/{self.file}")\n'
+            'messages = [{"role": "user", "content": "Who are you?"}]\n'
+            "print(model.create_chat_completion(messages, max_tokens=32, temperature=0))"
+        )
+        return (
+            Use("llama.cpp", "sh", f"llama-server -m {folder}/{self.file}"),
+            Use("llama.cpp from Python", "python", python),
+            Use("Ollama", "sh", f"ollama create {folder} -f {folder}/{MODELFILE}"),
+        )
 
     @property
     def label(self) -> str:

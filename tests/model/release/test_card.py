@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 import yaml
@@ -12,9 +13,11 @@ from pydantic import ValidationError
 
 from model.release.card import CorpusFact, ModelCard, escape_markdown, figure, render_card
 
-VARIANTS = [{"label": "INT8", "folder": "int8", "tools": []}, {"label": "INT4", "folder": "small", "tools": ["vllm"]}]
+PLAIN_FORM: dict[str, Any] = {"tools": [], "released": True, "failed": "", "overruled": "", "megabytes": 1.5, "bits": 8.1, "tool": "folio",
+                              "measured": {}, "uses": []}  # fmt: skip
+VARIANTS = [{**PLAIN_FORM, "label": "INT8", "folder": "int8"}, {**PLAIN_FORM, "label": "INT4", "folder": "small", "tools": ["vllm"]}]
 FACTS = {
-    "parameters": 1_234_567, "vocabulary": 900, "context": 128, "dtype": "float32", "variants": VARIANTS,
+    "parameters": 1_234_567, "vocabulary": 900, "context": 128, "dtype": "float32", "variants": VARIANTS, "full": {}, "plot": "",
     "hub_class": "LlamaForCausalLM", "refusal": "", "supports": frozenset({"causal", "generation"}), "adapters": [],
 }  # fmt: skip
 PLAIN = ModelCard(name="x", summary="s", recipe="r", intended_use=("u",), limits=("l",))

@@ -130,8 +130,8 @@ def test_a_field_of_the_recipe_changes_the_keys_from_its_stage_on_and_no_other(w
     after = planned(load("universe", ("sft.learning_rate=0.002",)), whole)
     reused = {decision.position for decision in after if decision.action == "reuse"}
     assert {d.position for d in before} - reused == {
-        "tune.sft", "evaluate.sft", "pair.dpo", "tune.dpo", "evaluate.chat", "gate.chat", "quantize.int8", "export", "evaluate.release",
-        "evaluate.int8", "gate.release"
+        "tune.sft", "evaluate.sft", "pair.dpo", "tune.dpo", "evaluate.chat", "gate.chat", "quantize.int8", "measure.int8", "export",
+        "evaluate.release", "evaluate.int8", "gate.release"
     }  # fmt: skip
     assert next(decision.position for decision in after if decision.action == "run") == "tune.sft"
     assert all(decision.key == keys(before)[decision.position] for decision in after if decision.position in reused)
