@@ -28,7 +28,7 @@ class Release(NamedTuple):
 
 
 def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
-    """Quantize, export with every form that is near enough, evaluate all on the test split, and register the model if the gate passes."""
+    """Quantize, export with every form that is near enough, evaluate all on the test split, register it if the gate passes."""
     variants = {
         variant.name: quantize.at(variant.name)(
             variant,
@@ -70,5 +70,5 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         recipe.gates.release, release=full, **small, chat=chat.measured, base=base.measured, opened=base.opened, baseline=base.compared
     )
     require(verdict, recipe.gates.release)
-    register(recipe.register_as, exported, verdict)
+    register(recipe.register_as, exported, verdict, full, recipe.evaluate.release.splits[-1], recipe.release.promote)
     return Release(exported, variants)

@@ -112,6 +112,12 @@ class Releasing(BaseModel, frozen=True, extra="forbid"):
         (Int8Config(kind="int8", name="int8"),),
         description="quantized forms; each gets a folder of its name, is evaluated, and may be named in gates.release",
     )
+    promote: str | None = Field(
+        None,
+        min_length=8,
+        description="make the model champion once its gate passed, although it is not known to be better than the one before, for this "
+        "reason, which is recorded; text",
+    )
 
 
 class Recipe(BaseModel, frozen=True, extra="forbid"):

@@ -175,5 +175,5 @@ def _wait_for_export(run: PipelineRun) -> None:
         log(f"MLflow does not show this run yet{why}. All of it is recorded in the store; `folio sync` tells MLflow later")
         return
     for model in run.registered:
-        standing = f"is {model.alias}" if model.alias else "is not champion, since its gate was overruled"
+        standing = f"is {model.alias}" if model.alias else "is not champion"
         log(f"register: {model.name} version {export.versions[model.digest]} {standing}")

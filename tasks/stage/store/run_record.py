@@ -54,6 +54,7 @@ class RegisteredModel(BaseModel, frozen=True, extra="forbid"):
     name: str
     version: str = Field("", description="which the registry gave it; empty until MLflow was told of the run")
     alias: str = Field("", description="to be moved to it; empty: none")
+    reason: str = Field("", description="why it has the alias, or has not")
     location: str = Field(description="of the exported artifact in the store")
     digest: str
 

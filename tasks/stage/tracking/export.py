@@ -218,7 +218,9 @@ class RunExport:
             # A version needs no LoggedModel: the exported directory is made from one, and named by its digest.
             version = self._database.version(model.name, model.digest, source, self._children.get(position, ""), "")
             card = next((self._store.local(a) / CARD for a in made.get(position, ()) if (self._store.local(a) / CARD).is_file()), None)
-            tags = {"folio.location": model.location, "folio.run": record.id} | {name: f"{value:.6g}" for name, value in shown.items()}
+            tags = {"folio.location": model.location, "folio.run": record.id, "folio.standing": model.reason} | {
+                name: f"{value:.6g}" for name, value in shown.items()
+            }
             self._database.describe_version(version, card.read_text(encoding="utf-8") if card else "", tags)
             if model.alias:
                 self._database.move_alias(version, model.alias, record.id)

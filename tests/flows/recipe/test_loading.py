@@ -57,7 +57,10 @@ WRONG = [
     ("resources.training.parallel.worker=2", "resources.training.parallel.worker: unknown key (value 2); did you mean workers?"),
     ("ingest.sources[0].boks=2", "ingest.sources.0.universe.boks: unknown key (value 2); did you mean books"),
     ("gates.base.bounds[0].minimun=2", "minimun: unknown key (value 2); did you mean minimum"),
-    ("quantize.zzz=2", "quantize.zzz: unknown key (value 2); known keys here: embeddings, kind, name."),
+    (
+        "quantize.zzz=2",
+        "quantize.zzz: unknown key (value 2); known keys here: embeddings, kind, most_bits_per_byte, most_kl, name, overrule.",
+    ),
     ("sft.steps=many", "sft.steps: needs a whole number, such as 8 (given: 'many')"),
     ("sft.learning_rate=-1", "sft.learning_rate: must be more than 0 (given: -1)"),
     ("ingest.sources[0].kind=web", "ingest.sources.0.kind: there is no 'web' here; choose one of files"),
