@@ -52,7 +52,7 @@ def release(recipe: Recipe, corpus: Corpus, base: Base, chat: Chat) -> Release:
         model=chat.model,
         **variants,
         **{f"{ADAPTER}{name}": folder for name, folder in chat.adapters.items()},
-        **{f"{name}{FIDELITY}": measured for name, measured in fidelity.items()},
+        **{f"{FIDELITY}{name}": measured for name, measured in fidelity.items()},
         tokenizer=base.tokenizer,
         measured=chat.measured.part("metrics.json"),
         measured_base=base.measured.part("metrics.json"),

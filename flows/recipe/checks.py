@@ -14,7 +14,6 @@ from data.universe.config import UniverseExamples
 from flows.recipe.gate_checks import gate_problems
 from flows.recipe.measured import SPLITS
 from flows.recipe.opening import opening_problems
-from model.evaluation.fidelity_config import FIDELITY
 from model.hardware.devices import find_device
 from model.loading.mixture_config import mixture_problem
 from model.training.kinds.grpo import GrpoConfig
@@ -102,8 +101,6 @@ def _names(section: str, names: list[str]) -> Iterator[str]:
 def _variants(recipe: Recipe) -> Iterator[str]:
     if not recipe.release.variants and recipe.evaluate.variants != type(recipe.evaluate.variants)():
         yield "evaluate.variants does nothing while release.variants is empty; list a variant, or leave it out"
-    if wrong := [variant.name for variant in recipe.release.variants if variant.name.endswith(FIDELITY)]:
-        yield f"release.variants has one called {wrong[0]!r}, and names that end in {FIDELITY} are the flow's own; choose another"
     for number, variant in enumerate(recipe.release.variants):
         if why := variant.refusal(recipe.model, recipe.tokenizer.kind):
             yield f"release.variants[{number}] is of kind {variant.kind}: {why}"

@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from model.evaluation.gate import Bound
 
-FIDELITY = "_fidelity"  # ends the names by which a flow passes on what was measured of forms
+FIDELITY = "fidelity."  # before the names of inputs that say what was measured of a form; a form's name has no dot
 FILE, VERDICT = "metrics.json", "verdict.json"
 
 

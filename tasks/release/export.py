@@ -75,6 +75,6 @@ def export(
         lineage={name: f"sha256 {digest}" for name, digest in work.digests.items()},
     )
     adapters = {name.removeprefix(ADAPTER): folder for name, folder in others.items() if name.startswith(ADAPTER)}
-    fidelity = {name.removesuffix(FIDELITY): folder for name, folder in others.items() if name.endswith(FIDELITY)}
-    variants = {name: others[name] for name in others if not name.startswith(ADAPTER) and not name.endswith(FIDELITY)}
+    fidelity = {name.removeprefix(FIDELITY): folder for name, folder in others.items() if name.startswith(FIDELITY)}
+    variants = {name: folder for name, folder in others.items() if not name.startswith((ADAPTER, FIDELITY))}
     return export_model(model, tokenizer, work.output, config.export, card, variants=variants, fidelity=fidelity, adapters=adapters)
