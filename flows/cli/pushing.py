@@ -1,0 +1,100 @@
+"""Sends a released model to a repository of a model hub, or to a folder laid out as one. Dry unless asked to send.
+
+Only a model whose release gate passed, or was overruled, is sent, and only files that its record lists, each compared with its digest
+first. The record itself and logs stay, since they name machines and paths.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from flows.cli.chat_models import model_directory
+from tasks.reporting.wording import plural, size
+from tasks.stage.identity.digests import hash_file
+from tasks.stage.store.artifact import LOGS, RECORD, Artifact, File
+from tasks.stage.system.columns import columns
+
+
+class PushError(ValueError):
+    """A model that can't be sent, or a place that does not take it."""
+
+
+def push_model(model: str, target: str, *, send: bool, public: bool, store: str = "") -> str:
+    """Send a released model to `target`, or say what would be sent; return the report.
+
+    target: `owner/name` on the hub that HF_ENDPOINT names, with the account that `hf auth login` or HF_TOKEN gives; or a folder, which
+    begins with `.`, `/` or `~`. `public`: who may see a repository that does not exist yet.
+    """
+    directory = model_directory(model, store)
+    made = _record(directory)
+    files = [file for file in made.files if not file.path.startswith(LOGS)]
+    if damaged := next(_damaged(directory, files), ""):
+        raise PushError(f"{directory / damaged} is missing or not what its record says, so nothing is sent; make the model again")
+    total = sum(file.size for file in files)
+    rows = columns([("file", "size"), *((file.path, size(file.size)) for file in files)])
+    what = f"{plural(len(files), 'file')}, {size(total)}, of {made.location}"
+    if not send:
+        return "\n".join([*rows, "", f"Nothing was sent. With --send, {what}, goes to {_where(target, public)}."])
+    where = _copy(directory, files, target) if is_folder(target) else _upload(directory, files, target, made, public)
+    return "\n".join([*rows, "", f"Sent {what}, to {where}."])
+
+
+def is_folder(target: str) -> bool:
+    """Return whether a target is a folder, and not a repository."""
+    return target.startswith((".", "/", "~"))
+
+
+def _where(target: str, public: bool) -> str:
+    if is_folder(target):
+        return f"the folder {Path(target).expanduser()}"
+    from huggingface_hub.constants import ENDPOINT
+
+    return f"{ENDPOINT}/{target}, which is made {'public' if public else 'private'} if it does not exist"
+
+
+def _record(directory: Path) -> Artifact:
+    try:
+        return Artifact.unsealed((directory / RECORD).read_bytes())
+    except (OSError, ValueError):
+        raise PushError(f"{directory} has no record of folio's, so it is not known what it was made of; push a model of a recipe") from None
+
+
+def _damaged(directory: Path, files: list[File]) -> Iterator[str]:
+    for file in files:
+        path = directory / file.path
+        if not path.is_file() or path.stat().st_size != file.size or hash_file(path) != file.sha256:
+            yield file.path
+
+
+def _copy(directory: Path, files: list[File], target: str) -> Path:
+    folder = Path(target).expanduser()
+    if folder.exists() and any(folder.iterdir()):
+        raise PushError(f"{folder} is not empty, and nothing in it is overwritten; name a folder that is new or empty")
+    for file in files:
+        (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(directory / file.path, folder / file.path)
+    return folder
+
+
+def _upload(directory: Path, files: list[File], target: str, made: Artifact, public: bool) -> str:
+    import httpx
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    api = HfApi()
+    try:
+        api.create_repo(target, private=not public, exist_ok=True)
+        told = api.upload_folder(
+            repo_id=target,
+            folder_path=directory,
+            allow_patterns=[file.path for file in files],
+            commit_message=f"{made.location}, sha256 {made.digest[:16]}",
+        )
+    except HFValidationError as error:
+        raise PushError(f"{target!r} is no repository: {error}; write owner/name, or a folder that begins with . or /") from error
+    except (HfHubHTTPError, httpx.HTTPError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise PushError(f"{api.endpoint} did not take {target}: {reason}. Log in by `hf auth login`, or set HF_TOKEN.") from error
+    return str(told)
