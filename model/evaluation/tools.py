@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from model.networks.directory import ModelError
+from model.quantization.compressed.quantizer import quiet
 from model.quantization.config import quantizer_of
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ class TransformersTool:
             from transformers import AutoModelForCausalLM
         except ImportError:
             raise ModelError(f"{directory} is run in transformers, which is not installed: pip install 'folio[compressed]'") from None
-        self._model = AutoModelForCausalLM.from_pretrained(directory, local_files_only=True).eval()
+        with quiet():
+            self._model = AutoModelForCausalLM.from_pretrained(directory, local_files_only=True).eval()
+            self.logits([0])  # the first use expands the weights
 
     @property
     def memory(self) -> int:

@@ -65,7 +65,7 @@ class CompressedQuantizer:
         if why := self.config.refusal(network.config, ""):
             raise ModelError(f"{model_dir}: {why}")
         output.mkdir(parents=True, exist_ok=True)
-        with _quiet():
+        with quiet():
             made, used = self._compress(model_dir, rows, tokenizer)
             made.save_pretrained(output, save_compressed=True)
         theirs = json.loads((output / CONFIG).read_text(encoding="utf-8"))
@@ -154,7 +154,7 @@ def _expanded(directory: Path) -> dict[str, Any]:
     except ImportError as error:
         raise ModelError(INSTALL.format(missing=error.name)) from None
     try:
-        with _quiet():
+        with quiet():
             dequantized = CompressedTensorsConfig(dequantize=True)
             model = AutoModelForCausalLM.from_pretrained(directory, local_files_only=True, quantization_config=dequantized)
     except (OSError, ImportError) as error:
@@ -174,7 +174,7 @@ def _errors(network: Network, back: Network) -> dict[str, float]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the libraries' log and bars from the terminal, and their tensors out of pinned memory, which a CPU has not."""
     import io
     import warnings
