@@ -133,11 +133,11 @@ def more(ratio: object) -> str:
 
 
 def interval(measured: Mapping[str, float], name: str) -> str:
-    """Format a measurement with its interval in brackets."""
+    """Format a measurement with its interval in brackets; that of a single row says nothing."""
     if name not in measured:
         return ""
     low, high = (f"{measured[f'{name}_{end}']:.4g}" for end in ("low", "high"))
-    return f"{figure(measured[name])} ({low} to {high})"
+    return figure(measured[name]) + (f" ({low} to {high})" if low != high else "")
 
 
 def figure(value: object) -> str:

@@ -73,7 +73,8 @@ def _shown(value: float | None) -> str:
 
 
 def _between(measured: Mapping[str, float], name: str) -> str:
-    return f"{number(measured[name])} ({number(measured[f'{name}_low'])} to {number(measured[f'{name}_high'])})"
+    low, high = (number(measured[f"{name}_{end}"]) for end in ("low", "high"))
+    return number(measured[name]) + (f" ({low} to {high})" if low != high else "")
 
 
 def _drawn(results: Results, names: list[str]) -> tuple[Figure, ...]:
