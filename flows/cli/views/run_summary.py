@@ -44,7 +44,7 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float, argu
     facts = (
         took(artifacts, seconds),
         ("the model", str(folders["export"])),
-        *((f"its {model_form(variant.name)} form", str(folders["export"] / variant.name)) for variant in recipe.release.variants),
+        *((f"its {model_form(name)} form", form(folders["export"], name, artifacts)) for name in (v.name for v in recipe.release.variants)),
         ("the report", f"{home() / 'reports' / f'{recipe.name}.html'}   (open it in a browser)"),
         ("of all runs", str(home() / "reports" / LIST)),
         ("Prefect", f"{servers.prefect_server().url}   ({up})"),
@@ -52,6 +52,13 @@ def summary(recipe: Recipe, artifacts: dict[str, Artifact], seconds: float, argu
         *([("talk to it", folio("chat", argument or recipe.name))] if writes else []),
     )
     return "\n".join([*lines, *(f"{name:14} {value}" for name, value in facts)])
+
+
+def form(exported: Path, name: str, artifacts: dict[str, Artifact]) -> str:
+    """Return the folder of a quantized form, or why there is none."""
+    if (exported / name).is_dir():
+        return str(exported / name)
+    return f"not released: {artifacts[f'measure.{name}'].location} says how far it is from the model"
 
 
 def took(artifacts: dict[str, Artifact], seconds: float) -> tuple[str, str]:
