@@ -54,6 +54,19 @@ class UniverseExamples(BaseModel, frozen=True, extra="forbid"):
     )
     preference_pairs: int = Field(2, description="pairs of a good and a bad answer about each seen fact", ge=1, le=4)
     validation_fraction: float = Field(0.1, description="share of preference pairs kept for validation", ge=0, lt=1)
+    reasoning: float = Field(
+        0.0,
+        description="share of the questions that take several facts or a calculation whose answers the instructions work out step by step; "
+        "the others, and whole templates, are held out; 0: no such questions",
+        ge=0,
+        lt=1,
+    )
+    unknown: int = Field(
+        0,
+        description="questions about what is in no book that the instructions decline; as many others are held out; 0: none; count",
+        ge=0,
+        le=400,
+    )
     small_talk: bool = Field(True, description="add greetings, questions about the model, and not knowing strangers")
     skills: tuple[Skill, ...] = Field(
         (), description="what an assistant is also taught, and tested on in unseen templates; needed by evaluate.skills; list of skills"

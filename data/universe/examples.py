@@ -2,7 +2,10 @@
 
 A stable hash makes about `seen_fraction` of each person's and town's facts seen, so every entity has seen and held-out facts. No
 instruction and no preference pair, chosen or rejected, asks or states a held-out fact. A rare fact, or one in fewer than `minimum_books`
-books, is asked in questions_rare.jsonl only. The same inputs give the same bytes.
+books, is asked in questions_rare.jsonl only. With `reasoning`, the questions of questions_reasoning.jsonl take several seen facts or a
+calculation each, and the instructions work their answers out; those of questions_hops, questions_arithmetic and questions_templates are
+held out. With `unknown`, the instructions decline questions about what is in no book, and questions_unknown.jsonl asks others. The same
+inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -17,10 +20,13 @@ from random import Random
 from data.universe.config import UniverseExamples
 from data.universe.names import STRANGERS
 from data.universe.questions import question, reply
+from data.universe.reasoning import HELD_OUT, Worked, arithmetic_questions, hop_questions
 from data.universe.small_talk import GREETINGS, STRANGER_QUESTIONS, STRANGER_REPLY
+from data.universe.unknown import DECLINED, LACKED, unknown_questions
 from data.universe.world import Attribute
 
 Row = dict[str, object]
+VALIDATED = 10  # one worked example in so many is for validation
 CANDIDATES = 16  # most wrong answers of the same kind that a preference pair names
 
 
@@ -46,7 +52,7 @@ class AskableFact:
 
 
 def universe_examples(world_json: Path, directory: Path, config: UniverseExamples) -> dict[str, float]:
-    """Write the seven JSON Lines files and return their numbers of lines. Raise ValueError if no fact can be asked about."""
+    """Write the JSON Lines files and return their numbers of lines. Raise ValueError if no fact can be asked about."""
     facts = read_facts(world_json, config)
     common = [fact for fact in facts if not fact.rare]
     if not common:
@@ -72,6 +78,10 @@ def universe_examples(world_json: Path, directory: Path, config: UniverseExample
         "questions_heldout": [fact.question_row(values[fact.attribute]) for fact in heldout],
         "questions_rare": [fact.question_row(values[fact.attribute]) for fact in facts if fact.rare],
     }
+    if config.reasoning:
+        files |= _reasoning(seen, config, files)
+    if config.unknown:
+        files |= _unknown(world_json, config, files)
     directory.mkdir(parents=True, exist_ok=True)
     for name, records in files.items():
         lines = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
@@ -135,6 +145,51 @@ def _small_talk() -> list[Row]:
         for at, name in enumerate(STRANGERS)
     ]
     return greetings + unknown
+
+
+def _reasoning(seen: list[AskableFact], config: UniverseExamples, files: dict[str, list[Row]]) -> dict[str, list[Row]]:
+    """Return the files of questions that take several facts or a calculation, and the instructions with those that are worked out."""
+    kinds = {"hops": list(hop_questions(seen)), "arithmetic": list(arithmetic_questions(seen))}
+    taught: list[Worked] = []
+    found: dict[str, list[Row]] = {}
+    for kind, asked in kinds.items():
+        known = [one for one in asked if one.template not in HELD_OUT]
+        chosen = {one.id for one in known if _hash_fraction(config.seed, f"reasoning {one.id}") < config.reasoning}
+        taught += [one for one in known if one.id in chosen]
+        found[f"questions_{kind}"] = [_worked_question(one) for one in known if one.id not in chosen]
+    found["questions_reasoning"] = [_worked_question(one) for one in taught]
+    found["questions_templates"] = [_worked_question(one) for asked in kinds.values() for one in asked if one.template in HELD_OUT]
+    if empty := sorted(name for name, rows in found.items() if not rows):
+        raise ValueError(f"reasoning={config.reasoning} leaves {empty[0]} empty; choose another share, or a larger seen_fraction")
+    worked = [_worked_conversation(one) for one in taught]
+    train = [*files["instructions_train"], *(row for number, row in enumerate(worked) if number % VALIDATED)]
+    Random(f"reasoning:{config.seed}").shuffle(train)
+    return {**found, "instructions_train": train, "instructions_val": [*files["instructions_val"], *worked[::VALIDATED]]}
+
+
+def _unknown(world_json: Path, config: UniverseExamples, files: dict[str, list[Row]]) -> dict[str, list[Row]]:
+    """Return the held-out questions about what is in no book, and the instructions with those that are taught."""
+    facts = json.loads(world_json.read_text(encoding="utf-8"))["facts"]
+    known = {word for fact in facts for word in (fact["entity"], fact["value"])} | set(STRANGERS)
+    people = [fact["entity"] for fact in facts if fact["attribute"] == "home"]
+    given = {(fact["attribute"], fact["entity"]) for fact in facts}
+    lacking = [(attribute, person) for attribute in LACKED for person in people if (attribute, person) not in given]
+    taught, held_out = unknown_questions(config.seed, config.unknown, known, lacking, config.wordings)
+    conversations = [_conversation(one.text, one.reply, "unknown") for one in taught]
+    train = [*files["instructions_train"], *(row for number, row in enumerate(conversations) if number % VALIDATED)]
+    Random(f"unknown:{config.seed}").shuffle(train)
+    asked: list[Row] = [{"question": one.text, "answers": [DECLINED], "choices": [], "fact": one.id} for one in held_out]
+    val = [*files["instructions_val"], *conversations[::VALIDATED]]
+    return {"questions_unknown": asked, "instructions_train": train, "instructions_val": val}
+
+
+def _worked_question(worked: Worked) -> Row:
+    return {"question": worked.question, "answers": list(worked.answers), "choices": list(worked.choices), "fact": worked.id}
+
+
+def _worked_conversation(worked: Worked) -> Row:
+    said = {"role": "assistant", "thinking": " ".join(worked.steps), "content": worked.answer}
+    return {"messages": [{"role": "user", "content": worked.question}, said], "topic": "reasoning"}
 
 
 def _preferences(seen: list[AskableFact], values: dict[Attribute, list[str]], config: UniverseExamples) -> tuple[list[Row], list[Row]]:

@@ -1,0 +1,134 @@
+"""Questions that take several facts, or a calculation with them, and how each is worked out step by step.
+
+A template begins with a person or two events and follows facts of the world: one hop asks for a fact, two hops for a fact about its value.
+Only facts that the instructions may state are followed, so whoever knows them all needs nothing but to reason. Of the templates in
+`HELD_OUT` no question is ever taught; of the others a stable hash decides which compositions are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from data.universe.questions import reply
+from data.universe.world import Attribute
+
+
+class StatedFact(Protocol):
+    """A fact of the world."""
+
+    @property
+    def attribute(self) -> Attribute: ...
+    @property
+    def entity(self) -> str: ...
+    @property
+    def value(self) -> str: ...
+    @property
+    def answers(self) -> tuple[str, ...]: ...
+
+
+class Hops(NamedTuple):
+    """A question about a chain of facts: the first is about {n}, each next one about the value before it."""
+
+    question: str
+    chain: tuple[Attribute, ...]
+
+
+@dataclass(frozen=True)
+class Worked:
+    """A question with its answers, the steps that lead there, and what someone who guesses chooses from."""
+
+    template: str
+    id: str
+    question: str
+    answers: tuple[str, ...]
+    steps: tuple[str, ...]
+    choices: tuple[str, ...]
+
+    @property
+    def answer(self) -> str:
+        """The sentence that answers it."""
+        return f"It is {self.answers[0]}."
+
+
+HOPS = {
+    "home_ruler": Hops("Who rules the town where {n} lives?", ("home", "ruler")),
+    "home_river": Hops("Which river flows through the home town of {n}?", ("home", "river")),
+    "home_product": Hops("What is the home town of {n} known for?", ("home", "product")),
+    "mother_home": Hops("Where does the mother of {n} live?", ("mother", "home")),
+    "mother_occupation": Hops("What is the occupation of the mother of {n}?", ("mother", "occupation")),
+    "mother_animal": Hops("Which animal does the mother of {n} keep?", ("mother", "animal")),
+    "mother_home_ruler": Hops("Who rules the town where the mother of {n} lives?", ("mother", "home", "ruler")),
+}
+ARITHMETIC = {
+    "years_between": "How many years after {early} was {late}?",
+    "year_after": "Which year came {gap} years after {early}?",
+    "years_before": "How many years before {late} was {early}?",
+}
+HELD_OUT = frozenset({"mother_home_ruler", "years_before"})
+
+
+def hop_questions(facts: Sequence[StatedFact]) -> Iterator[Worked]:
+    """Yield the questions about chains of these facts, in the order of the templates and of the facts."""
+    known = {(fact.attribute, fact.entity): fact for fact in facts}
+    values = _values(facts)
+    for name, template in HOPS.items():
+        for start in facts:
+            if start.attribute == template.chain[0] and (chain := _followed(start, template.chain, known)):
+                yield Worked(
+                    template=name,
+                    id=f"{name}:{start.entity}",
+                    question=template.question.format(n=start.entity),
+                    answers=chain[-1].answers,
+                    steps=tuple(reply(fact.attribute, fact.entity, fact.value) for fact in chain),
+                    choices=values[template.chain[-1]],
+                )
+
+
+def arithmetic_questions(facts: Sequence[StatedFact]) -> Iterator[Worked]:
+    """Yield the questions about two of the dated events among these facts, the earlier one first."""
+    dated = sorted((int(fact.value), fact.entity) for fact in facts if fact.attribute == "year")
+    for name, question in ARITHMETIC.items():
+        for place, (early_year, early) in enumerate(dated):
+            for late_year, late in dated[place + 1 :]:
+                gap = late_year - early_year
+                told = (_dated(early, early_year), _dated(late, late_year))
+                added = (told[0], f"{early_year} + {gap} = {late_year}.")
+                steps: tuple[str, ...] = added if name == "year_after" else (*told, f"{late_year} - {early_year} = {gap}.")
+                yield Worked(
+                    template=name,
+                    id=f"{name}:{_stem(early)}:{_stem(late)}",
+                    question=question.format(early=early, late=late, gap=gap),
+                    answers=(str(late_year if name == "year_after" else gap),),
+                    steps=steps,
+                    choices=(),
+                )
+
+
+def _followed(
+    start: StatedFact, chain: Sequence[Attribute], known: Mapping[tuple[Attribute, str], StatedFact]
+) -> tuple[StatedFact, ...] | None:
+    """Return the facts of a chain; None if one of them is not known."""
+    found = [start]
+    for attribute in chain[1:]:
+        if (fact := known.get((attribute, found[-1].value))) is None:
+            return None
+        found.append(fact)
+    return tuple(found)
+
+
+def _values(facts: Sequence[StatedFact]) -> dict[Attribute, tuple[str, ...]]:
+    """Return the values of each attribute, each once."""
+    found: dict[Attribute, set[str]] = {}
+    for fact in facts:
+        found.setdefault(fact.attribute, set()).add(fact.value)
+    return {attribute: tuple(sorted(values)) for attribute, values in found.items()}
+
+
+def _dated(event: str, year: int) -> str:
+    return f"{event[0].upper()}{event[1:]} was in the year {year}."
+
+
+def _stem(event: str) -> str:
+    return event.removeprefix("the ").replace(" ", "_")

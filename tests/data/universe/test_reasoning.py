@@ -1,0 +1,84 @@
+"""Questions that take several facts or a calculation: right by the world, taught and held out apart, worked out from seen facts alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from data.universe.config import UniverseExamples
+from data.universe.examples import universe_examples
+
+SETS = ("reasoning", "hops", "arithmetic", "templates")
+
+
+@pytest.fixture(scope="module")
+def reasoned(universe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[dict[str, Any]]]:
+    folder = tmp_path_factory.mktemp("reasoned")
+    universe_examples(universe / "world.json", folder, UniverseExamples(reasoning=0.6))
+    return {path.stem: [json.loads(line) for line in path.read_text().splitlines()] for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def facts(universe: Path) -> dict[str, str]:
+    """The value of each fact by its id."""
+    return {fact["id"]: fact["value"] for fact in json.loads((universe / "world.json").read_text())["facts"]}
+
+
+def answer_by_hand(identity: str, facts: dict[str, str]) -> str:
+    template, *entities = identity.split(":")
+    if template in ("years_between", "years_before", "year_after"):
+        early, late = (int(facts[f"year:{event}"]) for event in entities)
+        return str(late if template == "year_after" else late - early)
+    value = entities[0]
+    for attribute in template.split("_"):
+        value = facts[f"{attribute}:{value}"]
+    return value
+
+
+def test_every_answer_is_what_the_world_says(reasoned: dict[str, list[dict[str, Any]]], facts: dict[str, str]) -> None:
+    asked = [question for name in SETS for question in reasoned[f"questions_{name}"]]
+    assert len(asked) > 150
+    for question in asked:
+        assert question["answers"][0] == answer_by_hand(question["fact"], facts), question
+        assert not question["choices"] or question["answers"][0] in question["choices"]
+
+
+def test_what_is_taught_is_asked_nowhere_else_and_two_templates_are_never_taught(reasoned: dict[str, list[dict[str, Any]]]) -> None:
+    identities = {name: {question["fact"] for question in reasoned[f"questions_{name}"]} for name in SETS}
+    assert sum(map(len, identities.values())) == len(set().union(*identities.values()))
+    assert {fact.split(":")[0] for fact in identities["templates"]} == {"mother_home_ruler", "years_before"}
+    texts = {row["messages"][0]["content"] for side in ("train", "val") for row in reasoned[f"instructions_{side}"]}
+    for name in SETS:
+        questions = {question["question"] for question in reasoned[f"questions_{name}"]}
+        assert questions <= texts if name == "reasoning" else not questions & texts
+
+
+def test_worked_examples_end_in_the_answer_and_state_no_held_out_fact(reasoned: dict[str, list[dict[str, Any]]]) -> None:
+    answers = {question["question"]: question["answers"][0] for question in reasoned["questions_reasoning"]}
+    held = {(question["fact"].split(":")[1].replace("_", " "), question["answers"][0]) for question in reasoned["questions_heldout"]}
+    worked = [row for side in ("train", "val") for row in reasoned[f"instructions_{side}"] if row.get("topic") == "reasoning"]
+    assert len(worked) == len(answers)
+    for row in worked:
+        asked, said = row["messages"]
+        assert said["content"] == f"It is {answers[asked['content']]}." and answers[asked["content"]] in said["thinking"]
+        for sentence in re.split(r"(?<=\.) ", said["thinking"]):
+            assert not any(entity in sentence and re.search(rf"\b{re.escape(value)}\b", sentence) for entity, value in held), sentence
+
+
+def test_without_reasoning_nothing_of_it_is_written(universe: Path, tmp_path: Path) -> None:
+    plain, reasoning = tmp_path / "plain", tmp_path / "reasoning"
+    universe_examples(universe / "world.json", plain, UniverseExamples())
+    universe_examples(universe / "world.json", reasoning, UniverseExamples(reasoning=0.6))
+    added = {path.name for path in reasoning.iterdir()} - {path.name for path in plain.iterdir()}
+    assert added == {f"questions_{name}.jsonl" for name in SETS}
+    for path in plain.iterdir():
+        assert path.name.startswith("instructions") or path.read_bytes() == (reasoning / path.name).read_bytes()
+
+
+def test_a_share_that_leaves_a_set_empty_is_refused(universe: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"reasoning=1e-09 leaves questions_reasoning empty; choose another share"):
+        universe_examples(universe / "world.json", tmp_path, UniverseExamples(reasoning=1e-9))
