@@ -35,25 +35,43 @@ def chat(recipe: Recipe, corpus: Corpus, base: Base) -> Chat:
     rows = tuning_rows(recipe, corpus, base)
     around = {"tokenizer": base.tokenizer, "packed": base.packed, "examples": corpus.examples}
     model: StageInput = base.model
+    judges: dict[str, StageOutput] = {}
+    last = max((number for number, step in enumerate(recipe.tuning, start=1) if step.MAKES_POLICY), default=0)
     for number, step in enumerate(recipe.tuning, start=1):
-        model = tune.at(step.name)(recipe.tuning_by(step), model=model, **read(step, rows, model, corpus, base))
-        if number < len(recipe.tuning):
+        found = read(step, rows, judges, model, corpus, base)
+        made = tune.at(step.name)(recipe.tuning_by(step), model=model, **found)
+        if not step.MAKES_POLICY:
+            judges[step.name] = made
+            continue
+        model = made
+        if number < last:
             evaluate.at(step.name)(recipe.evaluate.chat, model=model, **around)
     measured = evaluate.at("chat")(recipe.evaluate.chat, model=model, **around)
     verdict = gate.at("chat")(recipe.gates.chat, chat=measured, base=base.measured, opened=base.opened, baseline=base.compared)
     require(verdict, recipe.gates.chat)
     adapters: dict[str, StageInput] = {}
     for step in recipe.adapters:
-        adapted = adapt.at(step.name)(recipe.tuning_by(step), model=model, **read(step, rows, model, corpus, base))
+        adapted = adapt.at(step.name)(recipe.tuning_by(step), model=model, **read(step, rows, judges, model, corpus, base))
         evaluate.at(step.name)(recipe.evaluate.chat, model=adapted, **around)
         if step.adapter.KEEPS_BASE:
             adapters[step.name] = adapted.part("adapter")
     return Chat(model, measured, verdict, adapters)
 
 
-def read(step: TuningStep, rows: dict[str, dict[str, StageInput]], model: StageInput, corpus: Corpus, base: Base) -> dict[str, StageInput]:
-    """Return what a step of tuning reads besides the model so far."""
+def read(
+    step: TuningStep,
+    rows: dict[str, dict[str, StageInput]],
+    judges: dict[str, StageOutput],
+    model: StageInput,
+    corpus: Corpus,
+    base: Base,
+) -> dict[str, StageInput]:
+    """Return what a step of tuning reads besides the model so far. `judges`: the reward models that earlier steps made, by name."""
     found = rows[step.READS] if step.pairing is None else {"shards": own_pairs(step.name, step.pairing, model, corpus, base)}
+    if step.READS == QUESTIONS:
+        found = {**found, "questions": corpus.examples.part(step.asks)}
+    if step.judge:
+        found = {**found, "judge": judges[step.judge]}
     return {**found, "replayed": base.packed} if step.replay_share else found
 
 
@@ -63,12 +81,12 @@ def own_pairs(name: str, config: OwnPairs, model: StageInput, corpus: Corpus, ba
 
 
 def tuning_rows(recipe: Recipe, corpus: Corpus, base: Base) -> dict[str, dict[str, StageInput]]:
-    """Return the inputs of tuning by what a step reads: questions as they are, or a kind of rows that `encode` makes."""
+    """Return the inputs of tuning by what a step reads: a kind of rows that `encode` makes, or questions, each step its own."""
     kinds = {step.READS for step in (*recipe.tuning, *recipe.adapters) if step.pairing is None}
     rows: dict[str, dict[str, StageInput]] = {}
     if shard_kinds := sorted(kinds - {QUESTIONS}):
         encoded = encode(recipe.encode, conversations=corpus.examples, tokenizer=base.tokenizer)
         rows = {kind: {"shards": encoded.part(kind)} for kind in shard_kinds}
     if QUESTIONS in kinds:
-        rows[QUESTIONS] = {"questions": corpus.examples.part("questions_seen.jsonl"), "tokenizer": base.tokenizer}
+        rows[QUESTIONS] = {"tokenizer": base.tokenizer}
     return rows

@@ -16,8 +16,8 @@ from flows.recipe.measured import SPLITS
 from flows.recipe.opening import opening_problems
 from model.hardware.devices import find_device
 from model.loading.mixture_config import mixture_problem
-from model.training.kinds.grpo import GrpoConfig
 from model.training.parallel.compatibility import incompatibilities
+from model.training.tuning.sampled import SampledConfig
 
 if TYPE_CHECKING:
     from flows.recipe.schema import Recipe
@@ -46,6 +46,7 @@ TAKEN = frozenset(
         "funnel",
     }
 )
+MADE = "examples of kind universe with {} above 0"
 # Stages that use an accelerator, and so may run in another work pool.
 ELSEWHERE = ("synthesize", "pretrain", "pair", "tune", "adapt", "evaluate", "quantize")
 
@@ -72,6 +73,8 @@ def contradictions(recipe: Recipe) -> Iterator[str]:
     yield from _baselines(recipe)
     yield from _lengths_of_text(recipe)
     yield from _sources(recipe)
+    yield from _question_sets(recipe)
+    yield from _judges(recipe)
     yield from _mixture(recipe)
     yield from _pools(recipe)
     yield from _notified(recipe)
@@ -167,7 +170,7 @@ def _peak(section: str, train: TrainConfig, named: str) -> Iterator[str]:
 def _lengths_of_text(recipe: Recipe) -> Iterator[str]:
     """What is longer than the model's context, and facts that no book can state."""
     for section, step in recipe.trainings.items():
-        if isinstance(step, GrpoConfig) and step.rollouts.max_new_tokens >= recipe.model.context:
+        if isinstance(step, SampledConfig) and step.rollouts.max_new_tokens >= recipe.model.context:
             yield (
                 f"{section}rollouts.max_new_tokens={step.rollouts.max_new_tokens} leaves no room for a question in "
                 f"model.context={recipe.model.context}; lower it"
@@ -251,6 +254,40 @@ def _empty(recipe: Recipe, split: str) -> str:
     """Return the key that leaves a split without documents; empty if none does."""
     key = f"{split}_documents" if recipe.split.mode == "counts" else split
     return f"split.{key}=0" if split != "train" and recipe.split.mode != "all_train" and not getattr(recipe.split, key) else ""
+
+
+def _question_sets(recipe: Recipe) -> Iterator[str]:
+    """Questions that are asked, but not made."""
+    examples = recipe.examples
+    reasoned, unknown = (isinstance(examples, UniverseExamples) and bool(getattr(examples, key)) for key in ("reasoning", "unknown"))
+    for section, step in recipe.trainings.items():
+        if isinstance(step, SampledConfig) and step.questions == "reasoning" and not reasoned:
+            yield f"{section}questions=reasoning needs {MADE.format('reasoning')}; set that, or ask questions=seen"
+    for chapter in ("base", "chat", "release"):
+        evaluated = getattr(recipe.evaluate, chapter)
+        asked = [("question_sets names", name) for name in evaluated.question_sets]
+        if evaluated.thinking and evaluated.thinking.questions not in ("seen", "heldout"):
+            asked.append(("thinking.questions is", evaluated.thinking.questions))
+        for key, name in asked:
+            section, made = ("unknown", unknown) if name == "unknown" else ("reasoning", reasoned)
+            if not made:
+                yield f"evaluate.{chapter}.{key} {name}, which needs {MADE.format(section)}; set that, or leave {name} out"
+
+
+def _judges(recipe: Recipe) -> Iterator[str]:
+    """Steps that score replies by a model that no earlier step makes, and reward models that nothing uses."""
+    made, named = list[str](), {step.judge for step in recipe.tuning}
+    for number, step in enumerate(recipe.tuning):
+        if step.judge and step.judge not in made:
+            known = ", ".join(made) or "none"
+            yield f"tuning[{number}].reward_model={step.judge!r} is no earlier step of kind reward, which are: {known}; name one of them"
+        if not step.MAKES_POLICY:
+            made.append(step.name)
+            if step.name not in named:
+                yield f"tuning[{number}] makes the reward model {step.name!r}, which no later step names; let one, or leave it out"
+    for number, step in enumerate(recipe.adapters):
+        if step.HEADS:
+            yield f"adapters[{number}].kind={step.kind} trains a head, which no adapter holds; make it a step of tuning"
 
 
 def _sources(recipe: Recipe) -> Iterator[str]:

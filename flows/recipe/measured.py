@@ -69,7 +69,7 @@ def switches_of(metric: str, evaluated: EvaluateConfig, section: str) -> str:
         return f"{section}splits with {first}"
     if first in ("questions", "copying", "skills") and not getattr(evaluated, first):
         return f"{section}{first}=true"
-    return f"an entry of {section}probes" if first == "probe" else ""
+    return {"probe": f"an entry of {section}probes", "thinking": f"{section}thinking with that budget or vote"}.get(first, "")
 
 
 def _audited(recipe: Recipe) -> Iterator[str]:
@@ -110,12 +110,15 @@ def _evaluated(evaluated: EvaluateConfig, network: NetworkBase, skills: tuple[st
         if "bidirectional" in network.SUPPORTS:
             yield from (f"{split}.hidden", *_joined((f"{split}.masked_loss", f"{split}.masked_accuracy"), INTERVAL))
     if evaluated.questions:
-        yield from _joined(("questions.seen", "questions.heldout"), (*INTERVAL, "_count", "_unasked"))
+        sets = ("seen", "heldout", *evaluated.question_sets)
+        declined = ("_declined",) if "unknown" in sets else ()
+        yield from _joined([f"questions.{name}" for name in sets], (*INTERVAL, "_count", "_unasked", *declined))
     for skill in skills if evaluated.skills else ():
         yield from _joined((f"skills.{skill}",), (*INTERVAL, "_count", "_unasked", ".baseline"))
         yield from _joined((f"skills.{skill}.gain", f"skills.{skill}.heldout"), INTERVAL)
     if evaluated.copying:
         yield from ("copying.longest", "copying.count", *_joined(("copying.share", "copying.baseline"), INTERVAL))
+    yield from evaluated.thinking.metrics if evaluated.thinking else ()
     yield from (probe.metric for probe in evaluated.probes)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
 from data.shards.split_names import SplitNames
+from model.evaluation.thinking_config import ThinkingConfig
 from model.networks.base import Ability, NetworkBase
 
 # What a network must support for a metric, by the first or the last part of its name. Metrics that are not here need nothing of it.
@@ -19,6 +20,7 @@ MEASURED_BY: dict[str, Ability] = {
     "bits_per_byte": "causal",
     "probe": "causal",
     "questions": "generation",
+    "thinking": "generation",
     "skills": "generation",
     "copying": "generation",
     "masked_loss": "bidirectional",
@@ -43,6 +45,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
 
     NEEDS: ClassVar[dict[str, tuple[str, ...]]] = {
         "answer_tokens": ("questions",),
+        "question_sets": ("questions",),
         "skill_tokens": ("skills",),
         "copy_prompts": ("copying",),
         "copy_prompt_tokens": ("copying",),
@@ -54,6 +57,12 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
     resamples: int = Field(1000, ge=100, le=100_000, description="bootstrap resamples behind each interval; count")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="probability that an interval is meant to cover; fraction")
     questions: bool = Field(False, description="ask the seen and held-out questions; needs the examples; yes or no")
+    question_sets: tuple[Literal["reasoning", "hops", "arithmetic", "templates", "unknown"], ...] = Field(
+        (), description="sets of questions asked besides; unknown needs examples.unknown, the others examples.reasoning; names"
+    )
+    thinking: ThinkingConfig | None = Field(
+        None, description="how much better it answers for tokens spent on thinking; null: not measured; questions, budgets and votes"
+    )
     answer_tokens: int = Field(32, ge=1, description="most tokens of an answer; tokens")
     skills: bool = Field(False, description="ask the test items of the examples' skills, and score them by rules; yes or no")
     skill_tokens: int = Field(64, ge=1, description="most tokens of a reply to such an item; tokens")
@@ -83,6 +92,7 @@ class EvaluateConfig(BaseModel, frozen=True, extra="forbid"):
             "questions": ("generation", self.questions),
             "skills": ("generation", self.skills),
             "copying": ("generation", self.copying),
+            "thinking": ("generation", self.thinking is not None),
             "probes": ("causal", bool(self.probes)),
             "samples": ("generation", self.samples not in (0, type(self).model_fields["samples"].default)),
         }

@@ -4,8 +4,8 @@ The same model, shards and config give the same files for the same number of thr
 Directories in full precision and quantized ones are both accepted. A model trained with another tokenizer than the shards' is refused.
 Cost: one forward pass over the rows and greedy answers, a few seconds for a thousand questions.
 
-Files: metrics.json, units.npz, samples.jsonl, with questions answers_seen.jsonl and answers_heldout.jsonl, and with
-skills attempts.jsonl.
+Files: metrics.json, units.npz, samples.jsonl, with questions answers_<set>.jsonl of each set, such as seen and heldout, and with skills
+attempts.jsonl.
 """
 
 from __future__ import annotations
@@ -27,15 +27,18 @@ from model.evaluation.probes import probabilities
 from model.evaluation.questions import Answer, ask, write_records
 from model.evaluation.skills.measure import FILE as SKILLS
 from model.evaluation.skills.measure import Attempt, attempt, read_items, score
+from model.evaluation.thinking import measure_thinking
 from model.evaluation.units import Measured, Units, write_units
 from model.hardware.threads import torch_threads
 from model.networks.base import Ability
+from model.rewards.answers import is_right, read_questions
 
 if TYPE_CHECKING:
     from model.inference.chat_format import ChatFormat
     from model.networks.decoding import DecodingNetwork
 
 SETS = ("seen", "heldout")
+UNKNOWN = "unknown"  # questions whose right answer is to decline
 Record = TypeVar("Record")
 # How well a model does on a split, by what it supports.
 MEASURES: dict[Ability, Callable[..., Measured]] = {"causal": evaluate_loss, "bidirectional": evaluate_masked}
@@ -54,10 +57,11 @@ def evaluate(
     """Measure the model in `model_dir` on `packed/<split>` and on `examples/questions_*.jsonl`; write into `output`.
 
     Metrics: of a causal network `<split>.loss`, `.perplexity`, `.bits_per_byte` (each with `_low`, `_high`), `.rows`, `.targets`; of a
-    bidirectional one `<split>.masked_loss`, `.masked_accuracy`, `.rows`, `.hidden`; `questions.seen` and `questions.heldout` (share
-    answered right, with a Wilson interval), each with `_count` and `_unasked` (too long for the context); `skills.<skill>` and its kin (see
-    `model/evaluation/skills/measure.py`); `copying.share` and
-    `copying.longest` (tokens) on the training split, `copying.baseline` on validation; `probe.<prompt>.<word>`.
+    bidirectional one `<split>.masked_loss`, `.masked_accuracy`, `.rows`, `.hidden`; `questions.seen`, `questions.heldout` and those of
+    `question_sets` (share answered right, with a Wilson interval), each with `_count` and `_unasked` (too long for the context), and where
+    the set unknown is asked `_declined` (the share of replies that say that they do not know); `skills.<skill>` and its kin (see
+    `model/evaluation/skills/measure.py`); `copying.share` and `copying.longest` (tokens) on the training split, `copying.baseline` on
+    validation; `probe.<prompt>.<word>`; `thinking.budget_<tokens>` and `thinking.majority_<attempts>` with `_tokens`.
 
     Raise before the model runs if a split is missing, if questions are asked for without examples, or if the network can't do what is
     asked.
@@ -67,9 +71,11 @@ def evaluate(
     from model.networks.tokenizer_binding import require_tokenizer
 
     readers = {split: ShardReader(packed / split) for split in config.splits}
-    for wanted in ("questions", "skills"):
-        if getattr(config, wanted) and examples is None:
-            raise ValueError(f"{wanted}=true needs examples with {wanted}, and none were given; give them or set {wanted}=false")
+    for wanted, value in (("questions", config.questions), ("skills", config.skills), ("thinking", config.thinking)):
+        if value and examples is None:
+            way = f"{wanted}=false" if value is True else f"{wanted}=null"
+            said = f"{wanted}=true" if value is True else wanted
+            raise ValueError(f"{said} needs examples with {wanted}, and none were given; give them or set {way}")
     items = read_items(examples / SKILLS) if config.skills and examples is not None else []
     chat_format, model = ChatFormat(tokenizer), open_model(model_dir)
     if problem := next(config.problems(model.config), None):
@@ -99,6 +105,8 @@ def evaluate(
             samples += _attempted(attempts, config.samples)
         if config.copying and decoding is not None:
             metrics |= _measure_copying(decoding, chat_format, packed, config, samples)
+        if config.thinking and examples is not None and decoding is not None:
+            metrics |= measure_thinking(decoding, chat_format, examples, config.thinking)
         for probe in config.probes:
             metrics[probe.metric] = probabilities(model, chat_format, probe.prompt, [probe.word])[0]
         if decoding is not None:
@@ -118,9 +126,12 @@ def _answer_questions(
     samples: list[dict[str, Any]],
     units: dict[str, Units],
 ) -> dict[str, float]:
-    """Ask both sets of questions and write the answers; add to `samples` and `units`, and return the metrics."""
+    """Ask each set of questions and write the answers; add to `samples` and `units`, and return the metrics."""
     metrics: dict[str, float] = {}
-    for name in SETS:
+    declining: set[str] = set()
+    if UNKNOWN in config.question_sets:
+        declining = {answer for question in read_questions(examples / f"questions_{UNKNOWN}.jsonl") for answer in question["answers"]}
+    for name in (*SETS, *config.question_sets):
         path = examples / f"questions_{name}.jsonl"
         _, records = ask(network, chat_format, path, answer_tokens=config.answer_tokens)
         write_records(output / f"answers_{name}.jsonl", records)
@@ -131,6 +142,8 @@ def _answer_questions(
         )
         metrics[f"questions.{name}_count"] = float(len(records))
         metrics[f"questions.{name}_unasked"] = float(sum(not record["asked"] for record in records))
+        if declining:
+            metrics[f"questions.{name}_declined"] = sum(is_right(record["reply"], declining) for record in records) / len(records)
         samples += [_conversation_sample(name, record) for record in _evenly_spaced(records, config.samples)]
     return metrics
 

@@ -44,7 +44,8 @@ def ask(
     for entry, fit in zip(entries, fits, strict=True):
         reply = chat_format.decode(next(replies)) if fit else ""
         right = is_right(reply, entry["answers"])
-        records.append(Answer(**entry, reply=reply, right=right, asked=fit))
+        question, answers, fact = entry["question"], entry["answers"], entry["fact"]
+        records.append(Answer(question=question, answers=answers, fact=fact, reply=reply, right=right, asked=fit))
     return sum(record["right"] for record in records) / len(records), records
 
 

@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, model_validator
 Limit = Annotated[float, Field(allow_inf_nan=False)]
 
 LOWER_IS_BETTER = ("bits_per_byte", "masked_loss")
-PAIRED = re.compile(r"\w+(\..+)?\.(bits_per_byte|masked_loss|masked_accuracy)|questions\.(seen|heldout)|skills\.[a-z]+")
+PAIRED = re.compile(r"\w+(\..+)?\.(bits_per_byte|masked_loss|masked_accuracy)|questions\.[a-z]+|skills\.[a-z]+")
 RELATIONS = ("beats", "above", "no_worse_than")
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from data.shards.reader import ShardReader
 from model.hardware.transfers import upload
+from model.loading.joined_rows import RowReader
 from model.loading.order import Indices, rank_share
 from model.loading.passages import draw_passages
 from model.loading.prefetch import Prefetcher
@@ -25,7 +26,6 @@ from model.loading.token_dropout import TokenDropout
 from model.objectives.protocol import Objective, Rows
 
 RowOrder = Callable[[int, int], Indices]  # (position, size) -> the rows at `size` positions from `position` on
-RowSet = ShardReader | ReplayedRows
 
 
 class PackedRows:
@@ -33,8 +33,8 @@ class PackedRows:
 
     def __init__(
         self,
-        train: RowSet,
-        val: RowSet | None,
+        train: RowReader,
+        val: RowReader | None,
         objective: Objective,
         order: RowOrder,
         schedule: BatchSchedule,
@@ -97,7 +97,9 @@ class PackedRows:
     def memorization_passages(self, passages: int, copy_tokens: int, seed: int) -> Iterator[Measured]:
         """Yield (units, batch) of training text to test for memorization; every worker gets equally many batches."""
         size, share = self._share.micro_batch, self._share
-        drawn = draw_passages(own_rows(self._train), passages, copy_tokens, copy_tokens, seed)
+        train = own_rows(self._train)
+        assert isinstance(train, ShardReader), "only rows of text are tested, and those are as their shards hold them"
+        drawn = draw_passages(train, passages, copy_tokens, copy_tokens, seed)
         for start in range(0, len(drawn), size * share.world_size):
             mine = drawn[start + share.rank * size : start + (share.rank + 1) * size]
             tokens = torch.tensor(mine or drawn[:1], dtype=torch.int64, device=share.device)

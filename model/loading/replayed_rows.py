@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from data.shards.reader import ShardReader
 from data.shards.schema import Array
+from model.loading.joined_rows import RowReader
 from model.loading.mixture import MixtureOrder
 from model.loading.mixture_config import MixturePhase
 from model.loading.order import Indices
@@ -25,7 +26,7 @@ OWN, REPLAY = "own", "replay"
 class ReplayedRows:
     """The rows of `own`, then those of `replay`; `share`: of the rows that are read, how many are replayed."""
 
-    def __init__(self, own: ShardReader, replay: ShardReader, share: float) -> None:
+    def __init__(self, own: RowReader, replay: ShardReader, share: float) -> None:
         self.own, self.replay, self.share = own, replay, share
 
     def __len__(self) -> int:
@@ -61,6 +62,6 @@ def evenly_spaced(rows: int, count: int) -> Indices:
     return np.unique(np.linspace(0, rows - 1, min(count, rows)).round().astype(np.int64))
 
 
-def own_rows(rows: ShardReader | ReplayedRows) -> ShardReader:
+def own_rows(rows: RowReader) -> RowReader:
     """Return the rows of a step's own kind."""
     return rows.own if isinstance(rows, ReplayedRows) else rows

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from model.hardware.transfers import upload
+from model.loading.joined_rows import RowReader
 from model.loading.order import Indices
 from model.objectives.protocol import Objective, Rows
 
@@ -87,3 +89,13 @@ def as_tensors(objective: Objective, rows: Rows, device: torch.device) -> Batch:
     """Return the batch that an objective makes of rows."""
     arrays = objective.batch(rows)
     return {name: upload(array, device) for name, array in arrays.items()}
+
+
+def shared_batches(rows: RowReader, objective: Objective, share: BatchShare) -> Iterator[tuple[list[int], Batch]]:
+    """Yield a worker's part of all rows: their numbers and the batch. Every worker gets equally many; no numbers: computed, not kept."""
+    size = share.micro_batch
+    for start in range(0, len(rows), size * share.world_size):
+        begin = start + share.rank * size
+        mine = list(range(begin, min(begin + size, len(rows))))
+        numbers = np.array(mine or [0], dtype=np.int64)
+        yield mine, as_tensors(objective, {**rows.rows(numbers), POSITION: numbers}, share.device)

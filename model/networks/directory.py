@@ -34,6 +34,7 @@ WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 CONFIG = "config.json"
+HEADS = "heads.safetensors"  # beside the weights: heads that read one number (see `scalar_heads.py`)
 FOLIO = "folio"
 TOKENIZER_DIGEST = "tokenizer_digest"
 APART = "adapter"  # in config.json: the settings of an adapter that the network computes with and the weights do not have

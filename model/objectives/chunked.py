@@ -44,6 +44,17 @@ def of_each(network: Network, x_ND: Tensor, targets_N: Tensor, each: Each) -> Te
     return _read(network, x_ND, targets_N, each, torch.cat, _OfEach)
 
 
+@torch.no_grad()
+def tokenwise_kl(network: Network, x_ND: Tensor, other: Network, y_ND: Tensor) -> Tensor:
+    """Return KL(network || other) of the token that each expects next, after each x and y; fp32 [N]."""
+    rows = max(1, chunk_rows(x_ND.device.type, network.vocab_size) // 2)
+    found = []
+    for x, y in zip(torch.split(x_ND, rows), torch.split(y_ND, rows), strict=True):
+        own_NV, others_NV = network.read(x).float().log_softmax(dim=-1), other.read(y).float().log_softmax(dim=-1)
+        found.append((own_NV.exp() * (own_NV - others_NV)).sum(dim=-1))
+    return torch.cat(found)
+
+
 def _read(
     network: Network, x_ND: Tensor, targets_N: Tensor, of: Sums, joined: Callable[[list[Tensor]], Tensor], differentiated: Any
 ) -> Tensor:

@@ -1,17 +1,22 @@
-"""Direct preference optimization (Rafailov et al., 2023), sigmoid loss, against a frozen reference.
+"""Direct preference optimization (Rafailov et al., 2023) against a frozen reference, with three losses.
 
-loss = -log sigmoid(beta * ((log p(chosen) - log r(chosen)) - (log p(rejected) - log r(rejected))))
+    h = (log p(chosen) - log r(chosen)) - (log p(rejected) - log r(rejected))
 
-p is the model, r the reference: the model before this training. Log-probabilities are summed over the answer's tokens, its `<|end|>`
-included, not over the prompt. The loss is ln 2 at the first step, where p = r.
-Cost: three forward passes more than fine-tuning on one answer (two answers, and the reference on both).
+    sigmoid   -log sigmoid(beta h)                                        ln 2 at the first step, where p = r
+    hinge     max(0, 1 - beta h)                                          as SLiC (Zhao et al., 2023)
+    ipo       (h' - 1 / (2 beta))^2                                       Azar et al., 2023; h' from means over an answer's tokens
+
+p is the model, r the reference: the model before this training. `label_smoothing` e takes the pair for swapped with probability e:
+(1 - e) -log sigmoid(beta h) + e -log sigmoid(-beta h).
+Cost: three forward passes more than fine-tuning on one answer (two answers, and the reference on both), one more without the reference's,
+where its log-probabilities come with the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -20,63 +25,84 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.networks.network import Network
-from model.objectives.chunked import of_each
-from model.objectives.protocol import LOSS, POLICY, REFERENCE, Rows, Term, as_int64
+from model.objectives.answers import SIDES, answer_kl, answer_lengths, read_answers, stack_pairs
+from model.objectives.protocol import LOSS, POLICY, REFERENCE, Rows, Term
 
-REPORTED = ("chosen_logp", "rejected_logp", "reference_chosen_logp", "reference_rejected_logp", "margin", "accuracy", "preferred")
+Loss = Literal["sigmoid", "hinge", "ipo"]
+REFERENCES = tuple(f"reference_{side}_logp" for side in SIDES)  # also columns of rows that bring them
+REPORTED = ("chosen_logp", "rejected_logp", *REFERENCES, "margin", "accuracy", "preferred", "chosen_tokens", "rejected_tokens")
 
 
 @dataclass(frozen=True)
 class Dpo:
-    """Rows: `chosen`, `chosen_loss`, `rejected`, `rejected_loss`, each [B, C + 1]; units are pairs.
+    """Rows: `chosen`, `chosen_loss`, `rejected`, `rejected_loss`, each [B, C + 1]; units are pairs, and the answers' tokens.
 
+    `cached`: rows also have `reference_chosen_logp` and `reference_rejected_logp` [B], so no reference is needed.
     Metrics: `chosen_logp`, `rejected_logp` (nats, under the model), the same of the reference, which is the model before training, `margin`
-    (beta times the difference of the two log-ratios), `accuracy` (the share of pairs with a margin above 0) and `preferred` (the share
-    whose chosen answer is likelier than the rejected one under the model).
+    (beta times the difference of the two log-ratios), `accuracy` (the share of pairs with a margin above 0), `preferred` (the share
+    whose chosen answer is likelier than the rejected one under the model), `chosen_tokens`, `rejected_tokens` (lengths), and `kl`: how
+    far the model's next token diverges from the reference's, mean over the answers' tokens, in nats; not known with `cached`.
     """
 
     beta: float = 0.1
+    loss: Loss = "sigmoid"
+    label_smoothing: float = 0.0
+    cached: bool = False
     reads: ClassVar[tuple[str, ...]] = ("preference",)
-    models: ClassVar[tuple[str, ...]] = (REFERENCE,)
-    terms: ClassVar[tuple[Term, ...]] = (
-        Term(LOSS, "pairs", 1.0),
-        *(Term(name, "pairs") for name in REPORTED),
-    )
+    cacheable: ClassVar[tuple[str, ...]] = REFERENCES
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        return () if self.cached else (REFERENCE,)
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        reported = (Term(name, "pairs") for name in REPORTED)
+        return (Term(LOSS, "pairs", 1.0), *reported, *(() if self.cached else (Term("kl", "answer_tokens"),)))
 
     def units(self, rows: Rows) -> dict[str, float]:
-        return {"pairs": float(len(rows["chosen"]))}
+        return {"pairs": float(len(rows["chosen"])), "answer_tokens": sum(answer_lengths(rows, side) for side in SIDES)}
 
     def globals(self, rows: Rows) -> dict[str, float]:
         return {}
 
     def batch(self, rows: Rows) -> dict[str, NDArray[Any]]:
         """Stack chosen and rejected rows, cut off after the longest answer, so that short pairs are cheap."""
-        tokens = as_int64(np.concatenate((rows["chosen"], rows["rejected"])))
-        counts = np.concatenate((rows["chosen_loss"], rows["rejected_loss"]))[:, 1:]
-        length = int(np.flatnonzero(counts.any(axis=0)).max(initial=0)) + 1
-        return {
-            "tokens": tokens[:, :-1][:, :length],
-            "targets": tokens[:, 1:][:, :length],
-            "counts": counts[:, :length],
-        }
+        known = {REFERENCE: np.concatenate([rows[name] for name in REFERENCES]).astype(np.float32)} if REFERENCES[0] in rows else {}
+        return {**stack_pairs(rows), **known}
+
+    def cache(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
+        """Return what rows bring with `cached`, fp32 [B, 2], from the policy, which is the reference before training."""
+        return torch.stack(read_answers(models[POLICY], batch).logp_R.chunk(2), dim=1)
 
     def sums(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
-        chosen_B, rejected_B = answer_log_probability(models[POLICY], batch).chunk(2)
-        with torch.no_grad():
-            reference_chosen_B, reference_rejected_B = answer_log_probability(models[REFERENCE], batch).chunk(2)
-        margin_B = self.beta * ((chosen_B - reference_chosen_B) - (rejected_B - reference_rejected_B))
-        loss = -functional.logsigmoid(margin_B).sum()
-        answers = (chosen_B, rejected_B, reference_chosen_B, reference_rejected_B)
-        reported = (*(logp_B.sum() for logp_B in answers), margin_B.sum(), (margin_B > 0).sum(), (chosen_B > rejected_B).sum())
+        read = read_answers(models[POLICY], batch)
+        if self.cached:
+            reference_R, kl = batch[REFERENCE], tuple[Tensor, ...]()
+        else:
+            with torch.no_grad():
+                frozen = read_answers(models[REFERENCE], batch)
+            reference_R, kl = frozen.logp_R, (answer_kl(models[POLICY], read, models[REFERENCE], frozen, batch),)
+        ratio_R, length_R = read.logp_R - reference_R, batch["counts"].sum(dim=1)
+        margin_B = self.beta * _difference(ratio_R)
+        loss = self._losses(margin_B, ratio_R / length_R.clamp(min=1)).sum()
+        (chosen_B, rejected_B), lengths = read.logp_R.chunk(2), length_R.chunk(2)
+        answers = (chosen_B, rejected_B, *reference_R.chunk(2))
+        compared = (margin_B.sum(), (margin_B > 0).sum(), (chosen_B > rejected_B).sum())
+        reported = (*(logp_B.sum() for logp_B in answers), *compared, *(length_B.sum() for length_B in lengths), *kl)
         return torch.stack([loss, *(value.detach().float() for value in reported)])
 
+    def _losses(self, margin_B: Tensor, mean_ratio_R: Tensor) -> Tensor:
+        """The loss of each pair. `mean_ratio_R`: log-ratios by token."""
+        if self.loss == "ipo":
+            return (_difference(mean_ratio_R) - 1 / (2 * self.beta)) ** 2
+        if self.loss == "hinge":
+            return functional.relu(1 - margin_B)
+        losses_B = -functional.logsigmoid(margin_B)
+        return torch.lerp(losses_B, -functional.logsigmoid(-margin_B), self.label_smoothing) if self.label_smoothing else losses_B
 
-def answer_log_probability(network: Network, batch: Mapping[str, Tensor]) -> Tensor:
-    """Return the summed log-probability, in nats, of each row's counted targets; fp32 [rows]."""
-    targets_BT = batch["targets"]
-    nats_N = of_each(network, network({"tokens": batch["tokens"]}).flatten(0, 1), targets_BT.flatten(), _nats)
-    return -(nats_N.view_as(targets_BT) * batch["counts"]).sum(dim=1)
 
-
-def _nats(logits_NV: Tensor, targets_N: Tensor) -> Tensor:
-    return functional.cross_entropy(logits_NV.float(), targets_N, reduction="none")
+def _difference(of_answers_R: Tensor) -> Tensor:
+    """Chosen minus rejected, of rows that hold the chosen first."""
+    chosen_B, rejected_B = of_answers_R.chunk(2)
+    return chosen_B - rejected_B

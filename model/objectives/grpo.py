@@ -26,6 +26,7 @@ from model.objectives.chunked import of_each
 from model.objectives.protocol import POLICY, REFERENCE, Rows, Term, as_int64
 
 EPSILON = 1e-4  # beside the standard deviation, which is 0 where all rewards are equal
+REWARD, VERIFIED = "reward_", "verified"  # columns: each reward by itself, before its name, and what the verifier says
 UNITS = {"sequence": "replies", "token": "tokens", "constant": "allowed_tokens"}
 
 
@@ -33,7 +34,10 @@ UNITS = {"sequence": "replies", "token": "tokens", "constant": "allowed_tokens"}
 class Grpo:
     """Rows of rollouts: `tokens`, `loss` and `log_probability` [B, C + 1]; `reward`, `group_mean` and `group_deviation` [B].
 
-    `max_new_tokens`: the most that a reply may have; tokens.
+    `max_new_tokens`: the most that a reply may have; tokens. `rewards`: names of the columns `reward_<name>` [B], parts of the reward that
+    are reported apart; `verified`: rows also have what a verifier says that nothing is learned from.
+    Metrics: `reward`, `reward_<name>`, `verified`, `reply_tokens`, `informative` (the share of replies whose group earned unlike rewards),
+    `clipped` (the share of tokens that nothing is learned from), `entropy` (of sampling, nats a token), `kl` (from the reference).
     """
 
     max_new_tokens: int
@@ -43,6 +47,8 @@ class Grpo:
     temperature: float = 1.0
     aggregation: Literal["sequence", "token", "constant"] = "sequence"
     scale: Literal["group", "batch", "none"] = "group"
+    rewards: tuple[str, ...] = ()
+    verified: bool = False
     reads: ClassVar[tuple[str, ...]] = ("rollout",)
 
     @property
@@ -53,7 +59,13 @@ class Grpo:
     def terms(self) -> tuple[Term, ...]:
         unit = UNITS[self.aggregation]
         learned = (Term("policy", unit, 1.0), *((Term("kl", unit, self.kl_weight),) if self.kl_weight else ()))
-        return (*learned, Term("reward", "replies"), Term("reply_tokens", "replies"), Term("clipped", "tokens"), Term("entropy", "tokens"))
+        reported = (*self._apart, "reply_tokens", "informative")
+        return (*learned, *(Term(name, "replies") for name in ("reward", *reported)), Term("clipped", "tokens"), Term("entropy", "tokens"))
+
+    @property
+    def _apart(self) -> tuple[str, ...]:
+        """The columns of each reward by itself, and of the verifier."""
+        return (*(f"{REWARD}{name}" for name in self.rewards), *((VERIFIED,) if self.verified else ()))
 
     def units(self, rows: Rows) -> dict[str, float]:
         replies = len(rows["tokens"])
@@ -79,6 +91,7 @@ class Grpo:
             "reward": rows["reward"],
             "centred": rows["reward"] - rows["group_mean"],
             "deviation": rows["group_deviation"],
+            **{name: rows[name] for name in self._apart},
         }
 
     def sums(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
@@ -97,7 +110,8 @@ class Grpo:
             gap_N = reference_N - new_N
             learned.append(((gap_N.exp() - gap_N - 1) * weight_N).sum())
         outside_N = clipped_N * advantage_N < ratio_N * advantage_N  # where the clipped term is the smaller, nothing is learned
-        reported = (batch["reward"].sum(), length_B.sum(), outside_N.sum(), -old_N.sum())
+        of_replies = (batch["reward"], *(batch[name] for name in self._apart), length_B, batch["deviation"] > 0)
+        reported = (*(value_B.sum() for value_B in of_replies), outside_N.sum(), -old_N.sum())
         return torch.stack([*learned, *(value.float() for value in reported)])
 
     def _log_probability(self, network: Network, batch: Mapping[str, Tensor]) -> Tensor:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from model.networks.network import Network
 
 Rows = Mapping[str, NDArray[Any]]
-POLICY, REFERENCE = "policy", "reference"
+POLICY, REFERENCE, JUDGE = "policy", "reference", "reward"  # models: trained, as before training, and what scores replies
 LOSS = "loss"
 IGNORED = -100  # cross_entropy's default for a target that does not count
 
@@ -84,6 +84,38 @@ class FromLogits(Objective, Protocol):
     def sums_of(self, logits_BTV: Tensor, targets_BT: Tensor) -> Tensor:
         """As `sums`."""
         ...
+
+
+@runtime_checkable
+class Surveys(Objective, Protocol):
+    """An objective whose sums need a statistic of what its models say of the whole global batch, so that they pass over it twice."""
+
+    @property
+    def surveyed(self) -> tuple[str, ...]:
+        """Names of the statistics, which the trainer adds over all micro-batches and workers and puts into each batch; empty: none."""
+        ...
+
+    def survey(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
+        """Return this batch's part of the statistics, fp32 [len(surveyed)]; computed without gradients."""
+        ...
+
+
+class Cacheable(Objective, Protocol):
+    """An objective that can take what its reference says from columns of its rows instead of from a model."""
+
+    @property
+    def cacheable(self) -> tuple[str, ...]:
+        """The names of those columns, in the order of `cache`."""
+        ...
+
+    def cache(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the columns, fp32 [rows, len(cacheable)], from the policy, which is the reference before training."""
+        ...
+
+
+def surveyed(objective: Objective) -> tuple[str, ...]:
+    """Return the names of the statistics that an objective needs of the whole global batch; most need none."""
+    return objective.surveyed if isinstance(objective, Surveys) else ()
 
 
 def unit_names(objective: Objective) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from torch import Tensor
 
 from model.networks.network import Network
 from model.objectives.next_token import NextToken
-from model.objectives.protocol import LOSS, Objective, Rows, Term
+from model.objectives.protocol import LOSS, Cacheable, Objective, Rows, Surveys, Term, surveyed
 
 REPLAYED = "replayed"  # flag of a row: whether it is replayed
 PREFIX = "replay."  # of the names of replayed rows' columns
@@ -54,6 +54,11 @@ class Replayed:
         return self.own.models
 
     @property
+    def surveyed(self) -> tuple[str, ...]:
+        """What the own objective needs of the whole global batch."""
+        return surveyed(self.own)
+
+    @property
     def terms(self) -> tuple[Term, ...]:
         """The own terms, then that of the replayed rows."""
         own = (term._replace(name=self.own_name) if term.name == LOSS else term for term in self.own.terms)
@@ -78,9 +83,21 @@ class Replayed:
 
     def sums(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
         replayed = {name.removeprefix(PREFIX): values for name, values in batch.items() if name.startswith(PREFIX)}
-        own = {name: values for name, values in batch.items() if not name.startswith(PREFIX) and name != HAS_OWN}
         # A pair of padding has a loss, ln 2, and so has to be taken out.
-        return torch.cat((self.own.sums(models, own) * batch[HAS_OWN], self.next_token.sums(models, replayed)))
+        return torch.cat((self.own.sums(models, _own(batch)) * batch[HAS_OWN], self.next_token.sums(models, replayed)))
+
+    def cache(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the own objective's columns, from a batch of its own rows alone."""
+        return cast(Cacheable, self.own).cache(models, batch)
+
+    def survey(self, models: Mapping[str, Network], batch: Mapping[str, Tensor]) -> Tensor:
+        """Return the own objective's part of its statistics."""
+        return cast(Surveys, self.own).survey(models, _own(batch)) * batch[HAS_OWN]
+
+
+def _own(batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The batch of the own objective."""
+    return {name: values for name, values in batch.items() if not name.startswith(PREFIX) and name != HAS_OWN}
 
 
 def _parts(rows: Rows) -> tuple[Rows, Rows]:

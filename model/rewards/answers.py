@@ -4,6 +4,7 @@ Only the first sentence of a reply counts: the first line that is not empty, up 
 whitespace follows (except the stop of a title such as "Mr." or of an initial). It is right if it contains an accepted answer as whole
 words, regardless of case and of the amount of whitespace between words. So "Berlin" is not found in "Berliners", and a right answer after
 a wrong first sentence is wrong. The rule cannot see a sentence that denies the answer, or that lists several.
+What a model thinks before it answers, between `<think>` and `</think>`, is not judged, and thinking without an end leaves no answer.
 """
 
 from __future__ import annotations
@@ -12,25 +13,40 @@ import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 _TITLES = ("mr", "mrs", "ms", "dr", "st", "prof", "sr", "jr", "capt", "col", "gen", "lt", "rev", "hon")
 _STOP = re.compile(r"[.!?]+[\"'\u201d\u2019)]*(?=\s)")
 _ABBREVIATED = re.compile(r"(?:^|[^\w])(?:" + "|".join(_TITLES) + r"|[a-z])\.$", re.IGNORECASE)
 
 
+THINKING = ("<think>", "</think>")  # as chat templates write it
+
+
 class Question(TypedDict):
-    """A question with its accepted answers, the canonical one first."""
+    """A question with its accepted answers, the canonical one first; `choices`: what someone who guesses chooses from."""
 
     question: str
     answers: list[str]
     fact: str
+    choices: NotRequired[list[str]]
 
 
 def is_right(reply: str, accepted: Iterable[str]) -> bool:
     """Return whether the reply's first sentence contains an accepted answer, as the module's docstring defines it."""
-    sentence = first_sentence(reply).casefold()
-    return any(has_phrase(sentence, answer) for answer in accepted if answer.strip())
+    return contains(first_sentence(answer_of(reply)), accepted)
+
+
+def answer_of(reply: str) -> str:
+    """Return what a reply says after thinking; the whole if it does not think, nothing if its thinking has no end."""
+    if not reply.lstrip().startswith(THINKING[0]):
+        return reply
+    return reply.partition(THINKING[1])[2]
+
+
+def contains(text: str, phrases: Iterable[str]) -> bool:
+    """Return whether a text has one of the phrases that are not empty."""
+    return any(has_phrase(text, phrase) for phrase in phrases if phrase.strip())
 
 
 def has_phrase(text: str, phrase: str) -> bool:
@@ -47,8 +63,8 @@ def first_sentence(text: str) -> str:
     return line
 
 
-def read_questions(path: Path) -> list[Question]:
-    """Read the questions of a JSON lines file; raise ValueError for a line that is not one, or a file without any."""
+def read_questions(path: Path, *, choices: bool = False) -> list[Question]:
+    """Read the questions of a JSON lines file, with their choices if asked; raise ValueError for a line that is none, or none at all."""
     found: list[Question] = []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
@@ -61,6 +77,8 @@ def read_questions(path: Path) -> list[Question]:
         if not isinstance(question, str) or not isinstance(answers, list) or not any(map(str.strip, answers)):
             raise ValueError(f"{path}, line {number} has no accepted answer: {line[:80]}")
         found.append(Question(question=question, answers=answers, fact=str(entry.get("fact", ""))))
+        if choices and isinstance(listed := entry.get("choices"), list):
+            found[-1]["choices"] = [str(choice) for choice in listed]
     if not found:
         raise ValueError(f"{path} has no questions to ask")
     return found

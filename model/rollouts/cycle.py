@@ -1,8 +1,9 @@
 """The rollouts of one cycle: sampled replies, their rewards, and the rows that the objective learns from.
 
     cycle-000000/shards.json, 00000.arrow   a row for each reply: prompt and reply, which tokens were drawn and with what log-probability,
-                                            the reward, and mean and standard deviation of the rewards of its group
-    cycle-000000/replies.jsonl              the same for people: question, reply, reward
+                                            the reward, whole and by name, what the verifier says, and mean and standard deviation of the
+                                            rewards of its group
+    cycle-000000/replies.jsonl              the same for people: question, reply, rewards
 
 Guarantee: a folder of this name is complete and flushed to disk, because it is written under another name and renamed.
 """
@@ -20,14 +21,16 @@ import numpy as np
 from data.shards.metadata import ShardCounts
 from data.shards.reader import ShardReader
 from data.shards.schema import Array, ShardError
-from data.shards.writer import token_dtype, write_shards
+from data.shards.writer import write_shards
 from model.inference.generation import Completion
 from model.networks.directory import flush_to_disk
+from model.objectives.grpo import REWARD, VERIFIED
 from model.rollouts.prompts import Prompt
 
 KIND = "rollout"
 PAD = 0
 REPLIES = "replies.jsonl"
+JUDGED = "model"  # what the reward of a reward model is called among the others
 
 
 class TokenizerBinding(NamedTuple):
@@ -38,13 +41,14 @@ class TokenizerBinding(NamedTuple):
 
 
 class Rollout(NamedTuple):
-    """A reply to a prompt, as sampled and as text, with its weighted rewards by kind."""
+    """A reply to a prompt, as sampled and as text, with its weighted rewards by name, and what a verifier says of it."""
 
     prompt: Prompt
     group: int
     completion: Completion
     text: str
     rewards: dict[str, float]
+    verified: float | None = None
 
     @property
     def reward(self) -> float:
@@ -64,16 +68,16 @@ def open_cycle(folder: Path, tokenizer: TokenizerBinding) -> ShardReader | None:
     return reader
 
 
-def write_cycle(folder: Path, rollouts: Sequence[Rollout], width: int, tokenizer: TokenizerBinding) -> None:
-    """Write `folder`, complete or not at all; rows are `width` tokens wide."""
+def write_cycle(folder: Path, rollouts: Sequence[Rollout], rows: dict[str, Array], tokenizer: TokenizerBinding) -> None:
+    """Write `folder`, complete or not at all. `rows`: those of the rollouts, each as wide as the widest may be."""
     partial = folder.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    rows = columns(rollouts, width, token_dtype(tokenizer.vocab_size))
+    width = rows["tokens"].shape[1]
     drawn = int(np.count_nonzero(rows["loss"]))
     counts = ShardCounts(tokens=sum(len(rollout.prompt.tokens) for rollout in rollouts) + drawn, targets=drawn)
     digest, vocab_size = tokenizer
     write_shards(partial, KIND, rows, sequence_length=width - 1, tokenizer_digest=digest, vocab_size=vocab_size, counts=counts)
-    _write_replies(partial / REPLIES, rollouts)
+    _write_replies(partial / REPLIES, rollouts, rows)
     for path in (*sorted(partial.iterdir()), partial):
         flush_to_disk(path)
     partial.rename(folder)
@@ -103,14 +107,20 @@ def columns(rollouts: Sequence[Rollout], width: int, token_type: np.dtype[np.uns
         mean[same], deviation[same] = reward[same].mean(), reward[same].std(ddof=1)
     numbers = {"reward": reward, "group_mean": mean, "group_deviation": deviation}
     single = {name: values.astype(np.float32) for name, values in numbers.items()}
-    return {"tokens": tokens, "loss": drawn, "log_probability": log_probability, "group": group, **single}
+    apart = {f"{REWARD}{name}": np.array([each.rewards[name] for each in rollouts], dtype=np.float32) for name in rollouts[0].rewards}
+    if rollouts[0].verified is not None:
+        apart[VERIFIED] = np.array([each.verified for each in rollouts], dtype=np.float32)
+    return {"tokens": tokens, "loss": drawn, "log_probability": log_probability, "group": group, **single, **apart}
 
 
-def _write_replies(path: Path, rollouts: Sequence[Rollout]) -> None:
-    """Write a line of JSON for each reply."""
+def _write_replies(path: Path, rollouts: Sequence[Rollout], rows: dict[str, Array]) -> None:
+    """Write a line of JSON for each reply, with its rewards as the rows have them: a reward model's may have been added."""
     lines = []
-    for rollout in rollouts:
+    for row, rollout in enumerate(rollouts):
         question, ended = rollout.prompt.question, rollout.completion.ended
         said = {"question": question["question"], "fact": question["fact"], "reply": rollout.text, "ended": ended}
-        lines.append(json.dumps({**said, "reward": rollout.reward, "rewards": rollout.rewards}, ensure_ascii=False) + "\n")
+        verified = {} if rollout.verified is None else {VERIFIED: rollout.verified}
+        judged = {JUDGED: float(rows[f"{REWARD}{JUDGED}"][row])} if f"{REWARD}{JUDGED}" in rows else {}
+        earned = {"reward": float(rows["reward"][row]) if judged else rollout.reward, "rewards": {**rollout.rewards, **judged}}
+        lines.append(json.dumps({**said, **earned, **verified}, ensure_ascii=False) + "\n")
     path.write_text("".join(lines), encoding="utf-8")

@@ -19,7 +19,7 @@ class Prompt(NamedTuple):
 def read_prompts(questions: Path, chat_format: ChatFormat, context: int, max_new_tokens: int) -> list[Prompt]:
     """Encode each question of a JSON lines file; raise ValueError for one that leaves no room for a reply of `max_new_tokens`."""
     prompts = []
-    for number, entry in enumerate(read_questions(questions), start=1):
+    for number, entry in enumerate(read_questions(questions, choices=True), start=1):
         tokens = chat_format.encode_chat([{"role": "user", "content": entry["question"]}])
         if len(tokens) > context - max_new_tokens:
             raise ValueError(

@@ -12,26 +12,31 @@ Cost: generation by all workers while nothing is learned, and a forward pass for
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
 from data.shards.reader import ShardReader
-from data.shards.schema import ShardError
+from data.shards.schema import Array, ShardError
+from data.shards.writer import token_dtype
 from model.inference.chat_format import ChatFormat
 from model.inference.config import SamplingConfig
-from model.loading.order import batch_indices, rank_share
+from model.inference.generation import Completion
+from model.loading.order import batch_indices, rank_share, sample_order
 from model.loading.source import BatchSchedule, BatchShare, Measured, StepRows, step_rows
 from model.objectives.protocol import Objective
 from model.rewards.protocol import Reply
 from model.rollouts.config import RolloutConfig
-from model.rollouts.cycle import Rollout, TokenizerBinding, open_cycle, write_cycle
+from model.rollouts.cycle import Rollout, TokenizerBinding, columns, open_cycle, write_cycle
 from model.rollouts.policy import Policy
 from model.rollouts.prompts import Prompt
 
 FOLDER = "rollouts"
+RESAMPLED = "resampled"  # names the order of the prompts that replace others
+
+Appraise = Callable[[dict[str, Array], Path], dict[str, Array]]  # (rows, folder of the cycle before) -> the rows with more columns
 
 
 class Rollouts:
@@ -50,12 +55,16 @@ class Rollouts:
         chat_format: ChatFormat,
         tokenizer: TokenizerBinding,
         folder: Path,
+        appraise: Appraise | None = None,
     ) -> None:
+        """`appraise`: adds columns to the rows of a cycle before they are written; every worker calls it."""
         self._prompts, self._config, self._policy, self._objective = prompts, config, policy, objective
         self._schedule, self._share, self._seed = schedule, share, seed
         self._chat_format, self._tokenizer, self._folder = chat_format, tokenizer, folder
-        self._rewards = [(reward.kind, reward.weight, reward.build()) for reward in config.rewards]
+        self._rewards = [(reward.label, reward.weight, reward.build()) for reward in config.rewards]
+        self._verifier = config.verifier.build() if config.verifier else None
         self._width = max(len(prompt.tokens) for prompt in prompts) + config.max_new_tokens
+        self._appraise = appraise
         self._cycle: tuple[int, ShardReader] | None = None
 
     def step(self, update: int, skipped: int = 0) -> StepRows:
@@ -103,21 +112,25 @@ class Rollouts:
 
     def _make(self, cycle: int, folder: Path) -> ShardReader:
         """Sample, score and write a cycle's replies; all workers read what the first has written."""
-        config = self._config
-        chosen = batch_indices(self._seed, cycle * config.prompts, config.prompts, len(self._prompts)).tolist()
-        groups = [(group, self._prompts[number]) for group, number in enumerate(chosen) for _ in range(config.group)]
-        seeds = [completion_seed(self._seed, cycle, group, n) for group in range(config.prompts) for n in range(config.group)]
-        sampling = SamplingConfig(temperature=config.temperature, top_k=None, top_p=None, max_new_tokens=config.max_new_tokens)
-        completions = self._policy.sample([prompt.tokens for _, prompt in groups], seeds, sampling, self._chat_format.stop_ids)
+        config, count = self._config, len(self._prompts)
+        groups = self._sampled(cycle, 0, batch_indices(self._seed, cycle * config.prompts, config.prompts, count).tolist())
+        sampled = config.prompts
+        for _ in range(config.resample):
+            # Every worker has all replies and scores them alike, so all ask for the same.
+            if not (dull := [place for place, group in enumerate(groups) if len({rollout.reward for rollout in group}) == 1]):
+                break
+            order = sample_order(self._seed, cycle, count, RESAMPLED)
+            others = [int(order[(sampled - config.prompts + number) % count]) for number in range(len(dull))]
+            for place, group in zip(dull, self._sampled(cycle, sampled, others), strict=True):
+                groups[place] = group
+            sampled += len(dull)
+        rollouts = [rollout._replace(group=place) for place, group in enumerate(groups) for rollout in group]
+        rows = columns(rollouts, self._width, token_dtype(self._tokenizer.vocab_size))
+        if self._appraise:
+            rows = self._appraise(rows, self._folder / f"cycle-{cycle - 1:06d}")
         if self._policy.is_first:
-            rollouts = []
-            for (group, prompt), completion in zip(groups, completions, strict=True):
-                text = self._chat_format.decode(completion.tokens)
-                reply = Reply(prompt.question, text, completion.ended)
-                rewards: dict[str, float] = {kind: weight * reward.score(reply) for kind, weight, reward in self._rewards}
-                rollouts.append(Rollout(prompt, group, completion, text, rewards))
             self._folder.mkdir(parents=True, exist_ok=True)
-            write_cycle(folder, rollouts, self._width, self._tokenizer)
+            write_cycle(folder, rollouts, rows, self._tokenizer)
         self._policy.wait()
         reader = open_cycle(folder, self._tokenizer)
         if reader is None:
@@ -125,6 +138,23 @@ class Rollouts:
                 f"{folder} was written by the first worker, but this one does not see it: all nodes must see the job's folders"
             )
         return reader
+
+    def _sampled(self, cycle: int, first: int, chosen: Sequence[int]) -> list[list[Rollout]]:
+        """Return a scored group of replies to each of the chosen prompts; `first`: how many groups of this cycle were sampled before."""
+        config = self._config
+        numbers = range(first, first + len(chosen))
+        seeds = [completion_seed(self._seed, cycle, group, n) for group in numbers for n in range(config.group)]
+        sampling = SamplingConfig(temperature=config.temperature, top_k=None, top_p=None, max_new_tokens=config.max_new_tokens)
+        asked = [self._prompts[number] for number in chosen for _ in range(config.group)]
+        completions = self._policy.sample([prompt.tokens for prompt in asked], seeds, sampling, self._chat_format.stop_ids)
+        scored = [self._score(prompt, completion) for prompt, completion in zip(asked, completions, strict=True)]
+        return [scored[start : start + config.group] for start in range(0, len(scored), config.group)]
+
+    def _score(self, prompt: Prompt, completion: Completion) -> Rollout:
+        text = self._chat_format.decode(completion.tokens)
+        reply = Reply(prompt.question, text, completion.ended, len(completion.tokens))
+        rewards: dict[str, float] = {name: weight * reward.score(reply) for name, weight, reward in self._rewards}
+        return Rollout(prompt, 0, completion, text, rewards, self._verifier.score(reply) if self._verifier else None)
 
 
 def completion_seed(seed: int, cycle: int, prompt: int, sample: int) -> int:

@@ -11,24 +11,35 @@ from pydantic import Field
 
 from model.training.kinds.dpo import DpoConfig
 from model.training.kinds.grpo import GrpoConfig
+from model.training.kinds.kto import KtoConfig
 from model.training.kinds.masked import MaskedConfig
 from model.training.kinds.next_token import PretrainConfig
+from model.training.kinds.orpo import OrpoConfig
+from model.training.kinds.ppo import PpoConfig
+from model.training.kinds.reward import RewardModelConfig
 from model.training.kinds.sft import SftConfig
+from model.training.kinds.simpo import SimpoConfig
 from model.training.resources import TrainResources
 from model.training.train_config import TrainConfig, TuningConfig
 
 PretrainStep = Annotated[PretrainConfig | MaskedConfig, Field(discriminator="kind")]
-TuningStep = Annotated[SftConfig | DpoConfig | GrpoConfig, Field(discriminator="kind")]
+Preferences = DpoConfig | KtoConfig | OrpoConfig | SimpoConfig | RewardModelConfig
+TuningStep = Annotated[SftConfig | Preferences | GrpoConfig | PpoConfig, Field(discriminator="kind")]
 ObjectiveConfig = Annotated[PretrainStep | TuningStep, Field(discriminator="kind")]
 
 __all__ = [
     "DpoConfig",
     "GrpoConfig",
+    "KtoConfig",
     "MaskedConfig",
     "ObjectiveConfig",
+    "OrpoConfig",
+    "PpoConfig",
     "PretrainConfig",
     "PretrainStep",
+    "RewardModelConfig",
     "SftConfig",
+    "SimpoConfig",
     "TrainConfig",
     "TrainResources",
     "TuningConfig",

@@ -15,10 +15,10 @@ from typing import NamedTuple, cast
 import deepspeed
 import torch
 from deepspeed.utils import safe_get_full_fp32_param
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from model.networks.network import Network
-from model.objectives.protocol import Objective, mean_loss, unit_names
+from model.objectives.protocol import Objective, mean_loss, surveyed, unit_names
 from model.training.clipping import clip_partitions, scales_on_device, skip_own_norm
 from model.training.distributed import WorkerRank
 from model.training.job import Job
@@ -126,6 +126,7 @@ class Engine:
         factor = rate_factor(update, self.job.total_steps, train)
         for group in self._optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
+        micro_batches = self._surveyed([(True, batch) for batch in micro_batches])
         if (every := train.optimizer.curvature_every) and update % every == 0:
             self._estimate(micro_batches, units)
         sums = self._differentiate(micro_batches, units)
@@ -219,6 +220,11 @@ class Engine:
         module.objective = measured
         try:
             with torch.no_grad(), self._averaged():
+                if surveyed(measured):
+                    kept = list(batches)
+                    informed = self._surveyed([(bool(units), batch) for units, batch in kept])
+                    batches = zip((units for units, _ in kept), informed, strict=True)
+                    self.deepspeed.eval()
                 for units, batch in batches:
                     terms = self.deepspeed(batch)
                     if units:
@@ -228,6 +234,33 @@ class Engine:
             module.objective = self.objective
             self.deepspeed.train()
         return torch.cat((counts, torch.zeros(len(measured.terms), dtype=torch.float64) if sums is None else sums.cpu()))
+
+    def forward(self, batch: Mapping[str, Tensor], purpose: Purpose) -> Tensor:
+        """Return what the module computes of a batch for this purpose, without learning."""
+        self.deepspeed.eval()
+        with torch.no_grad():
+            found: Tensor = self.deepspeed(batch, purpose)
+        self.deepspeed.train()
+        return found
+
+    def sum(self, numbers: Tensor) -> Tensor:
+        """Return the sum over the shares of the data, on the device."""
+        total = (numbers * self.counts).to(next(self.deepspeed.module.parameters()).device)  # NCCL takes no CPU tensors
+        if self.worker.world_size > 1:
+            distributed.all_reduce(total)
+        return total
+
+    def _surveyed(self, batches: Sequence[tuple[bool, Mapping[str, Tensor]]]) -> list[Mapping[str, Tensor]]:
+        """Return the batches with what the objective has to know of all of them, on all workers, before it can sum any.
+
+        Each comes with whether it counts.
+        """
+        names = surveyed(self.deepspeed.module.objective)
+        if not names:
+            return [batch for _, batch in batches]
+        parts = [self.forward(batch, "survey").double() * counts for counts, batch in batches]
+        found = self.sum(torch.stack(parts).sum(dim=0) if parts else torch.zeros(len(names), dtype=torch.float64)).float()
+        return [{**batch, **dict(zip(names, found, strict=True))} for _, batch in batches]
 
     def next_logits(self, tokens_BT: Tensor) -> Tensor:
         """Return logits_BV of the token after each row, in fp32 arithmetic, without learning."""

@@ -11,8 +11,9 @@ from model.inputs.protocol import inputs_of
 from model.networks.base import NetworkBase
 from model.networks.directory import load_model, read_config
 from model.networks.network import Network
+from model.networks.scalar_heads import add_head, load_with_head
 from model.networks.tokenizer_binding import read_tokenizer_digest
-from model.objectives.protocol import Objective
+from model.objectives.protocol import JUDGE, Objective
 from model.training.job import Job, JobError
 
 
@@ -44,9 +45,25 @@ def initial_models(job: Job, objective: Objective) -> tuple[Network, dict[str, N
     That is the trained network with its adapter off; where training changes all weights it is a second copy.
     """
     network, adapter = initial_network(job), job.train.adapter.build()
+    for head in job.train.HEADS:
+        add_head(network, head)
     adapter.inject(network, job.seed)
     kept = job.train.adapter.KEEPS_BASE
-    return network, {name: Reference(network, adapter) if kept else initial_network(job) for name in objective.models}
+
+    def frozen(name: str) -> Network:
+        if name == JUDGE:
+            return _judge(job)
+        return Reference(network, adapter) if kept else initial_network(job)
+
+    return network, {name: frozen(name) for name in objective.models}
+
+
+def _judge(job: Job) -> Network:
+    """The model that scores replies; raise JobError unless it reads the job's tokens."""
+    if job.reward_model is None:
+        raise JobError(f"reward_model is missing: kind={job.train.kind} scores replies with one")
+    _require_tokenizer(job.reward_model, job)
+    return load_with_head(job.reward_model, JUDGE)
 
 
 def _differences(shape: NetworkBase, vocab_size: int, job: Job) -> list[str]:

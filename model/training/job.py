@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from model.networks.base import NetworkBase
 from model.networks.config import NetworkConfig
-from model.networks.directory import TOKENIZER_DIGEST, weight_files
+from model.networks.directory import HEADS, TOKENIZER_DIGEST, weight_files
 from model.training.config import ObjectiveConfig, TrainResources
 from model.training.parallel.compatibility import incompatibilities
 
@@ -38,6 +38,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     replayed: Path | None = Field(None, description="packed rows of pretraining, train and val, for a step of tuning that replays some")
     questions: Path | None = Field(None, description="JSON lines of questions with answers, for a kind of training that samples replies")
     tokenizer: Path | None = Field(None, description="the tokenizer's directory, in whose chat format questions are asked")
+    reward_model: Path | None = Field(None, description="model directory whose head scores sampled replies")
     initial_model: Path | None = Field(None, description="model directory to start from; None: fresh weights")
     output: Path = Field(description="where the model directory is written at the end")
     retained: Path | None = Field(None, description="where model directories are retained that resources ask for; None: nowhere")
@@ -62,6 +63,9 @@ class Job(BaseModel, frozen=True, extra="forbid"):
         if (self.replayed is None) != (not self.train.replay_share):
             has = "missing" if self.replayed is None else "given"
             raise ValueError(f"replayed is {has}, but replay={self.train.replay_share}; give packed rows if and only if some are replayed")
+        if (self.reward_model is None) == bool(self.train.judge):
+            has = "missing" if self.reward_model is None else "given"
+            raise ValueError(f"reward_model is {has}, but kind={self.train.kind} names {self.train.judge or 'none'}")
         if self.train.MODELS and self.initial_model is None:
             raise ValueError(f"initial_model is missing: kind={self.train.kind} needs it as {' and '.join(self.train.MODELS)}")
         if self.train.adapter.KEEPS_BASE and self.initial_model is None:
@@ -121,6 +125,7 @@ class Job(BaseModel, frozen=True, extra="forbid"):
             "replayed": [_sha256(self.replayed / part / "shards.json") for part in ("train", "val")] if self.replayed else None,
             "questions": _sha256(self.questions) if self.questions else None,
             "chat_template": _sha256(self.tokenizer / "chat_template.jinja") if self.tokenizer else None,
+            **({"reward_model": [_sha256(path) for path in _judge_files(self.reward_model)]} if self.reward_model else {}),
             "initial_model": [_sha256(path) for path in weight_files(self.initial_model)] if self.initial_model else None,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -128,6 +133,11 @@ class Job(BaseModel, frozen=True, extra="forbid"):
     def run_directory(self) -> Path:
         """The folder that launcher and workers share: job file, progress, logs. Emptied at each launch."""
         return self.checkpoints / "run"
+
+
+def _judge_files(directory: Path) -> list[Path]:
+    """The files of a reward model that scores follow from."""
+    return [*weight_files(directory), directory / HEADS]
 
 
 def _sha256(path: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 
 from data.shards.metadata import ShardMetadata, read_metadata
 from data.shards.reader import ShardReader
+from model.loading.joined_rows import RowReader
 from model.loading.mixture import MixtureOrder
 from model.loading.order import batch_indices
 from model.loading.packed_rows import PackedRows
@@ -20,10 +22,15 @@ from model.objectives.protocol import Objective
 from model.training.job import Job, JobError
 from model.training.train_config import CorpusTrainConfig
 
+Extend = Callable[[RowReader, str], RowReader]  # (rows, part) -> the same rows with more columns
 
-def job_batches(job: Job, objective: Objective, device: torch.device, rank: int = 0, world_size: int = 1) -> PackedRows:
+
+def job_batches(
+    job: Job, objective: Objective, device: torch.device, rank: int = 0, world_size: int = 1, extend: Extend | None = None
+) -> PackedRows:
     """Return the batches of worker `rank` of the `world_size` that share each global batch.
 
+    `extend`: adds columns to the job's own rows, of the part train or val.
     Raise JobError or ShardError if the shards are not what the job needs.
     """
     if job.train_shards is None:
@@ -31,7 +38,9 @@ def job_batches(job: Job, objective: Objective, device: torch.device, rank: int 
     reads = objective.reads
     own = _open_shards(job.train_shards, job, reads)
     own_val = _open_shards(job.val_shards, job, reads) if job.val_shards and job.train.eval_rows else None
-    train, val, mixture = _with_replay(job, own, "train"), own_val and _with_replay(job, own_val, "val"), _mixture_order(job, own.metadata)
+    train = _with_replay(job, _extended(own, "train", extend), "train")
+    val = _with_replay(job, _extended(own_val, "val", extend), "val") if own_val else None
+    mixture = _mixture_order(job, own.metadata)
     if isinstance(train, ReplayedRows):
         mixture = train.order(job.seed, job.train.sequences_before(job.total_steps))
     return PackedRows(
@@ -57,17 +66,22 @@ def count_epochs(job: Job) -> dict[str, float]:
     if job.train_shards is None:
         return {}
     shards, sequences = read_metadata(job.train_shards), job.train.sequences_before(job.total_steps)
+    own = job.train.rows_in(shards.rows, shards.kind)
     if job.replayed:
         replay, share = read_metadata(job.replayed / "train"), job.train.replay_share
-        sizes = {"epochs": ((1 - share) * sequences, shards.rows), "epochs_replay": (share * sequences, replay.rows)}
+        sizes = {"epochs": ((1 - share) * sequences, own), "epochs_replay": (share * sequences, replay.rows)}
         return {name: read / rows for name, (read, rows) in sizes.items() if rows}
     mixture = _mixture_order(job, shards)
     if mixture is None:
-        return {"epochs": sequences / shards.rows} if shards.rows else {}
+        return {"epochs": sequences / own} if own else {}
     return {f"epochs_{name}": times for name, times in mixture.epochs(sequences).items()}
 
 
-def _with_replay(job: Job, own: ShardReader, part: str) -> ShardReader | ReplayedRows:
+def _extended(own: ShardReader, part: str, extend: Extend | None) -> RowReader:
+    return extend(own, part) if extend else own
+
+
+def _with_replay(job: Job, own: RowReader, part: str) -> RowReader:
     """Return the rows of a step with those that are replayed among them, if there are any."""
     if job.replayed is None:
         return own

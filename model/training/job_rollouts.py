@@ -9,12 +9,17 @@ from model.rollouts.config import RolloutConfig
 from model.rollouts.cycle import TokenizerBinding
 from model.rollouts.policy import Policy
 from model.rollouts.prompts import read_prompts
-from model.rollouts.rollouts import FOLDER, Rollouts
+from model.rollouts.rollouts import FOLDER, Appraise, Rollouts
 from model.training.job import Job, JobError
 
 
-def job_rollouts(job: Job, config: RolloutConfig, objective: Objective, share: BatchShare, policy: Policy) -> Rollouts:
-    """Return a worker's rollouts, written below the job's checkpoints; raise JobError for a tokenizer or question that does not fit."""
+def job_rollouts(
+    job: Job, config: RolloutConfig, objective: Objective, share: BatchShare, policy: Policy, appraise: Appraise | None = None
+) -> Rollouts:
+    """Return a worker's rollouts, written below the job's checkpoints; raise JobError for a tokenizer or question that does not fit.
+
+    `appraise`: adds columns to the rows of each cycle.
+    """
     if job.questions is None or job.tokenizer is None:
         raise JobError(f"questions or tokenizer is missing: kind={job.train.kind} samples replies to questions")
     chat_format = ChatFormat(job.tokenizer)
@@ -37,4 +42,5 @@ def job_rollouts(job: Job, config: RolloutConfig, objective: Objective, share: B
         chat_format=chat_format,
         tokenizer=TokenizerBinding(chat_format.digest, job.vocab_size),
         folder=job.checkpoints / FOLDER,
+        appraise=appraise,
     )

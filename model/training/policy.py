@@ -6,9 +6,11 @@ Cost: where weights are divided (ZeRO 3, tensor parallelism) they are gathered o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, distributed
 
 from model.inference.config import SamplingConfig
@@ -47,6 +49,18 @@ class TrainedPolicy:
         for share, part in zip(shares, parts, strict=True):
             found |= zip(share, unpack(part[: len(share)], stop_ids), strict=True)
         return [found[number] for number in range(len(prompts))]
+
+    def cached(self, batches: Iterable[tuple[Sequence[int], Mapping[str, Tensor]]], rows: int, columns: int) -> NDArray[Any]:
+        """Return what the objective's `cache` says of all rows, fp64 [rows, columns], on every worker."""
+        engine = self._engine
+        if not isinstance(engine, Engine):
+            raise TypeError("a pipeline has no whole model to ask")  # the job refuses it before
+        found = torch.zeros((rows, columns), dtype=torch.float64)
+        for numbers, batch in batches:
+            values = engine.forward(batch, "cache")
+            if numbers:
+                found[list(numbers)] = values.double().cpu()
+        return engine.sum(found).cpu().numpy()
 
     def wait(self) -> None:
         """Wait until all workers have come here."""

@@ -44,6 +44,7 @@ class TrainConfig(TrainingLength):
     `REQUIRES`: what the network must be able to do.
     `INPUTS`: what a job must give it to learn from.
     `MODELS`: frozen models that its loss needs beside the trained one, such as "reference", the model before this training.
+    `HEADS`: heads that the trained model gets, each of which reads one number from a hidden vector.
     `HAS_NEXT_TOKENS`: its targets are next tokens, which can also be drawn from the model itself.
     `FROM_LOGITS`: its loss follows from the logits and the targets of a batch alone, so that a pipeline's last stage can compute it.
     `COMPARES`: its loss compares the model's probabilities with those of a frozen or an earlier one, so nothing is dropped in training.
@@ -54,6 +55,7 @@ class TrainConfig(TrainingLength):
     REQUIRES: ClassVar[frozenset[Ability]] = frozenset({"causal"})
     INPUTS: ClassVar[tuple[str, ...]] = ("train_shards",)
     MODELS: ClassVar[tuple[str, ...]] = ()
+    HEADS: ClassVar[tuple[str, ...]] = ()
     HAS_NEXT_TOKENS: ClassVar[bool] = True
     FROM_LOGITS: ClassVar[bool] = False
     COMPARES: ClassVar[bool] = False
@@ -170,10 +172,19 @@ class TrainConfig(TrainingLength):
 
         return job_batches(job, objective, share.device, share.rank, share.world_size)
 
+    def rows_in(self, rows: int, kind: str) -> int:
+        """Return how many rows it learns from in so many rows of a kind of shards."""
+        return rows
+
     @property
     def masks_documents(self) -> bool:
         """Whether a row holds several documents that do not see each other."""
         return False
+
+    @property
+    def judge(self) -> str:
+        """The name of the earlier step whose model scores its replies; empty: none."""
+        return ""
 
     @property
     def read_share(self) -> float:
@@ -226,12 +237,18 @@ class CorpusTrainConfig(TrainConfig):
 class TuningConfig(TrainConfig):
     """A step of tuning: training that goes on from a model.
 
-    `READS`: the rows that it learns from.
+    `READS`: the rows that it learns from. `MAKES_POLICY`: the next step goes on from its model; if not, only steps that name it use that.
     """
 
     READS: ClassVar[RowKind]
+    MAKES_POLICY: ClassVar[bool] = True
 
     name: str
+
+    @property
+    def asks(self) -> str:
+        """The examples' file of the questions that it samples replies to."""
+        return "questions_seen.jsonl"
 
     @property
     def pairing(self) -> OwnPairs | None:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 from torch import Tensor, nn
 
 from model.networks.network import Network
-from model.objectives.protocol import POLICY, Objective
+from model.objectives.protocol import POLICY, Cacheable, Objective, Surveys
 from model.training.job import JobError
 from model.training.precision import autocast
 from model.training.precisions.base import PrecisionBase
 
-Purpose = Literal["sums", "drawn", "logits"]
+Purpose = Literal["sums", "drawn", "logits", "cache", "survey"]
 
 
 class TrainModule(nn.Module):
@@ -40,7 +40,8 @@ class TrainModule(nn.Module):
         return {POLICY: self.network, **self._frozen[0]}
 
     def forward(self, batch: Mapping[str, Tensor], purpose: Purpose = "sums") -> Tensor:
-        """Return the objective's sums; `drawn`: with targets sampled from the policy itself; `logits`: the policy's logits_BTV, in fp32.
+        """Return the objective's sums; `drawn`: with targets sampled from the policy itself; `logits`: the policy's logits_BTV, in fp32;
+        `cache` and `survey`: what the objective's methods of these names return.
 
         All that the policy computes passes through here, where ZeRO 3 gathers weights that are read outside the module that owns them.
         """
@@ -50,6 +51,10 @@ class TrainModule(nn.Module):
         with autocast(device_type, self.products):
             if purpose == "drawn":
                 batch = self.objective.drawn(self.models, batch)  # type: ignore[attr-defined]  # the config refuses objectives without it
+            if purpose == "cache":
+                return cast(Cacheable, self.objective).cache(self.models, batch)
+            if purpose == "survey":
+                return cast(Surveys, self.objective).survey(self.models, batch)
             return self.objective.sums(self.models, batch)
 
 

@@ -10,9 +10,13 @@ from tasks.reporting.charts import Bar, Share
 from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Figure, ModelText, Row, Section, Table, Talk, bars_figure, shares_figure
 from tasks.reporting.summary import Results, RunSummary
+from tasks.reporting.tuning.thinking import thinking_figure
 from tasks.reporting.wording import count, model_form, number, plural, share
 
-SETS = {"seen": "seen", "heldout": "held out"}
+SETS = {
+    **{"seen": "seen", "heldout": "held out", "reasoning": "reasoned, taught", "hops": "several hops"},
+    **{"arithmetic": "arithmetic", "templates": "templates never taught", "unknown": "declined, in no book"},
+}
 SPLITS = ("train", "val", "test")
 
 
@@ -48,6 +52,7 @@ def measurements_section(run: RunSummary, positions: Mapping[str, str]) -> Secti
     """Build the questions with their intervals, the probabilities that the recipe asks for, and each model's losses on each split."""
     results = run.results
     figures = [drawn for drawn in (_questions(results, positions), *(_probes(results, position) for position in positions)) if drawn]
+    figures += [drawn for position in positions if (drawn := thinking_figure(results.metrics(position), model_name(position)))]
     predicted = ("model", "split", "bits per byte", "interval", "perplexity", "loss")
     filled = ("model", "split", "hidden tokens found", "interval", "of", "masked loss")
     tables = tuple(

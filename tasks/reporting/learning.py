@@ -69,8 +69,13 @@ def _curves(results: Results, position: str, title: str, first: bool) -> list[Fi
         chosen = Curve("chosen", running_mean(pairs), "strong")
         rejected = Curve("rejected", running_mean(series(lines, "rejected_logp")), "other")
         figures.append(_chart(f"{title}: log-probability of answers", "nats", [chosen, rejected], "Running means."))
-        margins = [*_trained(lines, "margin"), *_validated(lines, "val_margin")]
-        figures.append(_chart(f"{title}: margin of chosen over rejected", "nats", margins))
+    for name, caption, unit in (
+        ("margin", "margin of chosen over rejected", "nats"),
+        ("accuracy", "answers told apart rightly", "share"),
+        ("kl", "divergence from the model before", "nats a token"),
+    ):
+        if series(lines, name):
+            figures.append(_chart(f"{title}: {caption}", unit, [*_trained(lines, name), *_validated(lines, f"val_{name}")]))
     if series(lines, "reward"):
         figures.append(_chart(f"{title}: reward of the replies that it sampled", "mean reward", _trained(lines, "reward")))
     return figures

@@ -26,11 +26,12 @@ def train(
     replayed: Path | None = None,
     questions: Path | None = None,
     tokenizer: Path | None = None,
+    judge: Path | None = None,
 ) -> Metrics:
     """Train and write a model directory; return the last value of each metric.
 
     Rows are `shards/train`, validated on `shards/val`, with some of `replayed` among them, or replies sampled to `questions` in the chat
-    format of `tokenizer`.
+    format of `tokenizer`, scored by the reward model `judge` if the step names one.
     """
     from model.networks.directory import read_config
     from model.planning.micro_batch import with_memory_estimates
@@ -62,6 +63,7 @@ def train(
         replayed=replayed,
         questions=questions,
         tokenizer=tokenizer,
+        reward_model=judge,
         initial_model=initial,
         retained=work.root / resources.keep_in if resources.keep_in else None,
         output=work.output,

@@ -167,8 +167,8 @@ USED = [
     TrainingEdit(
         "the loss of preferences",
         "model/objectives/dpo.py",
-        "loss = -functional.logsigmoid(margin_B).sum()",
-        "loss = -functional.logsigmoid(2 * margin_B).sum()",
+        "losses_B = -functional.logsigmoid(margin_B)",
+        "losses_B = -functional.logsigmoid(2 * margin_B)",
         "tune.dpo",
     ),
     TrainingEdit("a default of the loss of preferences", "model/objectives/dpo.py", "beta: float = 0.1", "beta: float = 0.2", "tune.dpo"),

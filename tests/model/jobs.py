@@ -14,9 +14,10 @@ import pyarrow as pa
 import pytest
 
 from model.networks.decoder_config import DecoderConfig
-from model.training.config import DpoConfig, PretrainConfig, SftConfig, TrainResources
+from model.training.config import PretrainConfig, SftConfig, TrainResources
 from model.training.job import Job
 from model.training.parallel.config import ParallelConfig
+from model.training.tuning.preference import PreferenceConfig
 
 VOCABULARY, CONTEXT = 64, 16
 DIGEST = "d" * 64
@@ -120,7 +121,7 @@ def make_job(shards: Path, tmp_path: Path) -> JobMaker:
     return make
 
 
-def follow_up(job: Job, shards: Path, config: SftConfig | DpoConfig, name: str) -> Job:
+def follow_up(job: Job, shards: Path, config: SftConfig | PreferenceConfig, name: str) -> Job:
     """A job that starts from the model of `job`."""
     kind = config.READS
     folder = job.checkpoints.parent.parent / name

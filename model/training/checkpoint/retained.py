@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from model.adapters.protocol import FOLDER
 from model.networks.directory import save_tensors, write_atomically
+from model.networks.scalar_heads import of_heads, save_heads
 from model.training.checkpoint.record import CheckpointRecord, folder_of
 from model.training.job import Job
 
@@ -62,9 +63,11 @@ def save_directory(job: Job, weights: Mapping[str, Tensor], folder: Path) -> Non
     """
     adapter = {name.removeprefix(ADAPTER): tensor for name, tensor in weights.items() if name.startswith(ADAPTER)}
     whole = {name: tensor for name, tensor in weights.items() if not name.startswith(ADAPTER)}
+    whole, heads = of_heads(whole)
     config = job.train.adapter
     apart = None if config.MERGES else config.model_dump(mode="json")
     save_tensors(whole, job.network, job.vocab_size, folder, extra=job.model_metadata, apart=apart)
+    save_heads(heads, folder)
     config.build().save(adapter, folder / FOLDER)
 
 

@@ -111,6 +111,10 @@ def _adapter(train: TrainConfig, parallel: ParallelConfig, section: str, spread:
     ):
         if used and feature not in supported:
             yield f"{chosen} with {what} is not offered; use {way}, or another adapter"
+    if train.HEADS and adapter.KEEPS_BASE:
+        yield f"{chosen} with {section}kind={train.kind}, which trains a head besides, is not offered; use adapter.kind=full"
+    if train.HEADS and parallel.tensor > 1:
+        yield f"{section}kind={train.kind} with {spread}tensor={parallel.tensor} is not offered; use tensor=1"
     if train.COMPARES and (share := adapter.drops):
         yield f"{chosen} with dropout={share} in kind={train.kind}, which drops nothing: set {section}adapter.dropout=0"
     for package in adapter.missing():

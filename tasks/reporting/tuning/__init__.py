@@ -1,1 +1,1 @@
-"""What tuning did to a model, for the report."""
+"""What the page shows of steps of tuning alone."""

@@ -63,6 +63,15 @@ def test_packed_rows_are_an_input_of_tuning_only_if_a_step_replays_them(tmp_path
     assert "pack" in replaying["tune.sft"].causes[-1] and "pack" not in replaying["tune.dpo"].causes[-1]
 
 
+def test_a_reward_model_is_made_beside_the_policy_and_scores_the_replies_of_the_step_that_names_it(tmp_path: Path) -> None:
+    rollouts = "rollouts: {prompts: 2, group: 2, max_new_tokens: 8}, global_batch: 4"
+    steps = f"{{kind: sft}}, {{kind: reward, name: judge}}, {{kind: ppo, reward_model: judge, {rollouts}}}"
+    plan = planned((f"tuning=[{steps}]",), tmp_path)
+    assert plan["tune.judge"].causes[-1] == "waits on tune.sft, pair.judge"
+    assert plan["tune.ppo"].causes[-1] == "waits on tune.sft, tune.judge, tokenizer, examples"
+    assert "waits on tune.ppo" in plan["evaluate.chat"].causes[-1] and "evaluate.judge" not in plan
+
+
 def test_an_empty_list_leaves_the_base_model_as_it_is_and_encodes_nothing(tmp_path: Path) -> None:
     plan = planned(("tuning=[]",), tmp_path)
     assert not [position for position in plan if position.startswith(("tune", "encode"))]
@@ -124,6 +133,13 @@ WRONG = [
     ("tuning=[{kind: sft, eval_rows: 0, eval_every: 5}]", "tuning[0].eval_every=5 does nothing while tuning[0].eval_rows=0"),
     ("sft={kind: dpo}", "sft.kind: sft stands for a step of that kind; for a step of another kind give the list tuning"),
     ("sft={kind: sft, objective: sft}", "sft.objective is the older name of sft.kind, and both are given; keep kind"),
+    ("tuning=[{kind: grpo, questions: reasoning}]", "tuning[0].questions=reasoning needs examples of kind universe with reasoning above 0"),
+    ("evaluate.chat.question_sets=[hops]", "evaluate.chat.question_sets names hops, which needs examples of kind universe"),
+    ("evaluate.chat.question_sets=[unknown]", "names unknown, which needs examples of kind universe with unknown above 0"),
+    ("dpo={loss: ipo, label_smoothing: 0.1}", "label_smoothing=0.1 does nothing with loss=ipo"),
+    ("tuning=[{kind: ppo, reward_model: judge}]", "tuning[0].reward_model='judge' is no earlier step of kind reward, which are: none"),
+    ("tuning=[{kind: sft}, {kind: reward}]", "tuning[1] makes the reward model 'reward', which no later step names"),
+    ("tuning=[{kind: ppo, reward_weight: 2}]", "tuning[0].reward_weight=2.0 does nothing while tuning[0].reward_model"),
     ("dpo.batas=1", "dpo.batas: unknown key (value 1); did you mean beta"),
     ("pretrain.objective=sft", "pretrain"),
 ]

@@ -36,6 +36,9 @@ WHO: Question = {"question": "Who rules Ravenmoor?", "answers": ["Ada Finch", "Q
         ("", ["Berlin"], False),
         ("anything", ["", "  "], False),
         ("Stra\u00dfe", ["STRASSE"], True),
+        ("<think>\nParis. No.\n</think>\n\nIt is Berlin.", ["Berlin"], True),
+        ("<think>\nBerlin.\n</think>\n\nIt is Paris.", ["Berlin"], False),
+        ("<think>\nBerlin.", ["Berlin"], False),
     ],
 )
 def test_an_answer_is_right_if_the_first_sentence_contains_it_as_whole_words(reply: str, accepted: list[str], right: bool) -> None:

@@ -25,7 +25,8 @@ from model.rollouts.prompts import read_prompts
 from model.rollouts.rollouts import Rollouts, completion_seed
 from tests.model.rollouts.policies import OneWorker
 
-CONFIG = RolloutConfig(prompts=3, group=4, inner_epochs=2, max_new_tokens=6, temperature=0.7)
+SMALL = {"prompts": 3, "group": 4, "inner_epochs": 2, "max_new_tokens": 6, "temperature": 0.7}
+CONFIG = RolloutConfig.model_validate(SMALL)
 PER_UPDATE = 6  # so a cycle of 12 replies, learned from twice, is 4 updates
 PLACES = ("Avel", "Brin", "Corve", "Dunmere")
 
@@ -47,12 +48,22 @@ def questions(tmp_path: Path) -> Path:
     return path
 
 
-def source(policy: OneWorker, questions: Path, chat_format: ChatFormat, folder: Path, rank: int = 0, workers: int = 1) -> Rollouts:
+def source(
+    policy: OneWorker,
+    questions: Path,
+    chat_format: ChatFormat,
+    folder: Path,
+    rank: int = 0,
+    workers: int = 1,
+    *,
+    config: RolloutConfig = CONFIG,
+    objective: Grpo | None = None,
+) -> Rollouts:
     return Rollouts(
-        read_prompts(questions, chat_format, policy.network.config.context, CONFIG.max_new_tokens),
-        CONFIG,
+        read_prompts(questions, chat_format, policy.network.config.context, config.max_new_tokens),
+        config,
         policy,
-        Grpo(max_new_tokens=CONFIG.max_new_tokens, temperature=CONFIG.temperature),
+        objective or Grpo(max_new_tokens=config.max_new_tokens, temperature=config.temperature),
         Schedule(),
         BatchShare(rank, workers, 3, torch.device("cpu")),
         seed=5,
@@ -190,6 +201,54 @@ def test_a_question_without_room_for_a_reply_is_refused_by_number(decoder: Netwo
         read_prompts(questions, chat_format, decoder.config.context, 60)
 
 
-def test_a_kind_of_reward_stands_once_in_the_list() -> None:
-    with pytest.raises(ValueError, match="names kind=answer twice"):
-        RolloutConfig.model_validate({"rewards": [{"kind": "answer"}, {"kind": "answer", "weight": 2}]})
+REFUSED = [
+    ({"rewards": [{"kind": "answer"}, {"kind": "answer", "weight": 2}]}, "names kind=answer twice"),
+    ({"rewards": [{"kind": "answer", "name": "x"}, {"kind": "concise", "name": "x"}]}, "rewards has two called 'x'"),
+    ({"rewards": [{"kind": "answer"}], "verifier": {"kind": "answer"}}, "verifier.kind=answer is a reward too"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), REFUSED)
+def test_rewards_that_can_not_be_told_apart_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RolloutConfig.model_validate(settings)
+
+
+def test_each_reward_is_reported_apart_and_a_verifier_beside_them(
+    decoder: Network, chat_format: ChatFormat, questions: Path, tmp_path: Path
+) -> None:
+    rewards = [{"kind": "answer"}, {"kind": "length", "name": "long", "weight": 0.5, "limit": 6, "allowance": 5}]
+    config = RolloutConfig.model_validate({**SMALL, "rewards": rewards, "verifier": {"kind": "concise"}})
+    objective = Grpo(max_new_tokens=6, temperature=0.7, kl_weight=0.0, rewards=("answer", "long"), verified=True)
+    rollouts = source(OneWorker(decoder), questions, chat_format, tmp_path / "rollouts", config=config, objective=objective)
+    batches = rollouts.step(0)
+    (batch, *_), found = batches.micro_batches, ShardReader(tmp_path / "rollouts" / "cycle-000000").rows(range(12))
+    np.testing.assert_allclose(found["reward"], found["reward_answer"] + found["reward_long"], atol=1e-6)
+    with torch.no_grad():
+        sums = dict(zip([term.name for term in objective.terms], objective.sums({"policy": decoder}, batch).tolist(), strict=True))
+    assert sums["reward"] == pytest.approx(sums["reward_answer"] + sums["reward_long"], abs=1e-5) and sums["reward_long"] < 0
+    assert batches.units["replies"] == 6 and 0 <= sums["verified"] <= 3
+    lines = replies_of(tmp_path / "rollouts", 0)
+    assert [line["verified"] for line in lines] == found["verified"].tolist()
+    assert [line["rewards"]["long"] for line in lines] == pytest.approx(found["reward_long"].tolist())
+
+
+def test_groups_that_teach_nothing_are_sampled_again_to_other_prompts(decoder: Network, chat_format: ChatFormat, tmp_path: Path) -> None:
+    questions = tmp_path / "questions.jsonl"
+    # What the model says to none of these is ever right, but for the last, where nearly anything is.
+    lines = [{"question": f"Who walked to {place}?", "answers": ["zzz"], "fact": place} for place in "abcdefg"]
+    lines.append({"question": "Who?", "answers": ["a", "e", "from", "to", "on", "in", "day"], "fact": "h"})
+    questions.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    plain, again = (CONFIG.model_copy(update={"group": 8, "prompts": 2, "resample": rounds}) for rounds in (0, 6))
+    shares, calls = [], []
+    for name, config in (("plain", plain), ("again", again)):
+        policy = OneWorker(decoder)
+        source(policy, questions, chat_format, tmp_path / name, config=config).step(0)
+        found = ShardReader(tmp_path / name / "cycle-000000").rows(range(16))
+        shares.append(float((found["group_deviation"] > 0).mean()))
+        calls.append(policy.calls)
+        assert found["group"].tolist() == [0] * 8 + [1] * 8
+    assert calls[0] == 1 < calls[1] and shares[0] <= shares[1]
+    twice = source(OneWorker(decoder), questions, chat_format, tmp_path / "twice", config=again)
+    twice.step(0)
+    assert files(tmp_path / "twice") == files(tmp_path / "again")

@@ -16,6 +16,7 @@ from model.networks.network import Network
 from model.training.config import GrpoConfig, TrainResources
 from model.training.job import Job
 from model.training.parallel.config import ParallelConfig
+from model.training.tuning.sampled import SampledConfig
 
 RolloutJobMaker = Callable[..., Job]
 FIELDS = {"steps": 6, "global_batch": 8, "learning_rate": 1e-3, "warmup_steps": 1, "scale": "batch"}
@@ -27,7 +28,7 @@ WORDS = [*ascii_lowercase, *digits, "walked", "from", "to", "on", "day", "in", "
 
 @pytest.fixture
 def make_rollout_job(decoder: Network, chat_format: ChatFormat, tokenizer_dir: Path, tmp_path: Path) -> RolloutJobMaker:
-    """A job of a few steps; keyword arguments change the fields of GRPO, `rollouts` and `resources` (of `parallel`, too)."""
+    """A job of a few steps; keyword arguments change the fields of its kind, `rollouts` and `resources` (of `parallel`, too)."""
     model = tmp_path / "model"
     save_model(decoder, model, extra={TOKENIZER_DIGEST: chat_format.digest})
     questions = tmp_path / "questions.jsonl"
@@ -35,19 +36,28 @@ def make_rollout_job(decoder: Network, chat_format: ChatFormat, tokenizer_dir: P
     lines = [{"question": f"Who is {name}?", "answers": WORDS, "fact": name} for name in names]
     questions.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    def make(name: str = "run", resources: dict[str, Any] | None = None, rollouts: dict[str, Any] | None = None, **train: Any) -> Job:
+    def make(
+        name: str = "run",
+        resources: dict[str, Any] | None = None,
+        rollouts: dict[str, Any] | None = None,
+        kind: type[SampledConfig] = GrpoConfig,
+        judge: Path | None = None,
+        **train: Any,
+    ) -> Job:
         options = dict(resources or {})
         parallel = {key: options.pop(key) for key in ParallelConfig.model_fields if key in options}
+        fields = {key: value for key, value in FIELDS.items() if key in kind.model_fields}
         return Job(
             network=decoder.config,
             vocab_size=decoder.vocab_size,
-            train=GrpoConfig(**{**FIELDS, "rollouts": {**ROLLOUTS, **(rollouts or {})}, **train}),
+            train=kind(**{**fields, "rollouts": {**ROLLOUTS, **(rollouts or {})}, **train}),
             seed=5,
             tokenizer_digest=chat_format.digest,
             resources=TrainResources(**{"threads": 1, "micro_batch": 4, "checkpoint_every_steps": 3, "parallel": parallel, **options}),
             questions=questions,
             tokenizer=tokenizer_dir,
             initial_model=model,
+            reward_model=judge,
             output=tmp_path / name / "output",
             checkpoints=tmp_path / name / "checkpoints",
         )

@@ -7,6 +7,7 @@ import pytest
 from tests.tasks.lineage.edited_corpus import WHITE, EditedCorpus
 from tests.tasks.reporting.example_run import (
     FUNNEL,
+    HOSTILE,
     RunMaker,
     whole_run,
 )
@@ -68,6 +69,26 @@ def test_each_rule_is_shown_with_an_example_of_what_it_removed(maker: RunMaker) 
     assert "filter language french.txt Il était une fois" in page.sections["rules"]
     assert "no text 1 books/photo.txt" in page.sections["rules"]
     assert "A machine wrote 1 of them, 14.1 % of the characters." in page.sections["corpus"]
+
+
+def test_sampled_replies_are_shown_with_each_reward_and_the_verifier(maker: RunMaker) -> None:
+    reply = {"question": "Who?", "fact": "f", "reply": f"Runa {HOSTILE}", "ended": False, "reward": 1.2, "verified": 0.0}
+    replies = [{**reply, "rewards": {"answer": 1.0, "concise": 0.2}}] * 3
+    lines = [{"step": n, "loss": 0.1, "reward": 1.0, "reward_answer": 0.8, "verified": 0.5, "entropy": 1.0} for n in (1, 2, 3)]
+    files = {"history.jsonl": lines, "rollouts/cycle-000000/replies.jsonl": replies, "rollouts/cycle-000011/replies.jsonl": replies}
+    maker.made("tune.grpo", files, metrics={"steps": 3.0}, config={"seed": 1, "train": {"kind": "grpo", "steps": 3}})
+    page = maker.page()
+    assert "Reinforcement learning: each reward" in page.sections["rewards"] and "entropy of sampling" in page.sections["rewards"]
+    assert f"12 Who? Runa {HOSTILE} … 1.2 answer 1, concise 0.2 0" in page.sections["rewards"]
+
+
+def test_what_thinking_is_worth_is_drawn_and_said(maker: RunMaker) -> None:
+    tried = {"budget_0": (0.2, 9.0), "budget_64": (0.55, 41.5), "majority_5": (0.6, 200.0)}
+    metrics = {f"thinking.{name}{what}": value[place] for name, value in tried.items() for place, what in enumerate(("", "_tokens"))}
+    maker.made("evaluate.chat", {"samples.jsonl": []}, metrics=metrics)
+    shown = maker.page().sections["measured"]
+    assert "What thinking is worth, chat model" in shown and "at most 64 tokens of thinking: 55 % for 41.5 tokens" in shown
+    assert "majority of 5: 60 % for 200 tokens" in shown
 
 
 def test_a_corpus_whose_faults_are_unknown_is_not_scored(maker: RunMaker) -> None:

@@ -1,0 +1,69 @@
+"""Heads that read one number from a hidden vector: what a reward model thinks of a reply, what a policy expects of one.
+
+They are parameters of the network while it is trained, named `heads.<name>....`, and lie in a file of their own beside its weights, so that
+whatever opens the model without them finds it as any other. Their weights begin at zero: each reads 0 of everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from model.networks.directory import HEADS, load_model, write_atomically
+from model.networks.errors import ModelError
+
+if TYPE_CHECKING:
+    from model.networks.network import Network
+
+FOLDER = "heads"
+PREFIX = f"{FOLDER}."
+
+
+def add_head(network: Network, name: str) -> None:
+    """Give the network a head of this name, which reads 0."""
+    if not hasattr(network, FOLDER):
+        network.add_module(FOLDER, nn.ModuleDict())
+    head = nn.Linear(network.config.width, 1)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    network.get_submodule(FOLDER).add_module(name, head)
+
+
+def read_scalar(network: Network, name: str, x_ND: Tensor) -> Tensor:
+    """Return the number that the head of this name reads from each hidden vector, fp32 [N]."""
+    found: Tensor = network.get_submodule(f"{PREFIX}{name}")(x_ND)
+    return found.float().squeeze(-1)
+
+
+def of_heads(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return the tensors of a network itself, and those of its heads."""
+    heads = {name: tensor for name, tensor in tensors.items() if name.startswith(PREFIX)}
+    return {name: tensor for name, tensor in tensors.items() if name not in heads}, heads
+
+
+def save_heads(heads: Mapping[str, Tensor], directory: Path) -> None:
+    """Write the heads' tensors beside the weights; write nothing if there are none."""
+    from safetensors.torch import save
+
+    fp32 = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in heads.items()}
+    if fp32:
+        write_atomically(directory / HEADS, save(fp32))
+
+
+def load_with_head(directory: Path, name: str) -> Network:
+    """Load the network in `directory` with its head of this name; raise ModelError if it has none."""
+    from safetensors.torch import load_file
+
+    path = directory / HEADS
+    network = load_model(directory, dropout=False)
+    tensors = load_file(path) if path.is_file() else {}
+    own = {key: tensor for key, tensor in tensors.items() if key.startswith(f"{PREFIX}{name}.")}
+    if not own:
+        raise ModelError(f"{directory} has no head called {name!r}: it was trained for something else; name a model with that head")
+    add_head(network, name)
+    network.load_state_dict(own, strict=False)
+    return network.eval()

@@ -1,0 +1,1 @@
+"""What kinds of tuning share: preferences with their references, and sampled replies."""
