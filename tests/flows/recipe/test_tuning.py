@@ -68,7 +68,7 @@ def test_a_reward_model_is_made_beside_the_policy_and_scores_the_replies_of_the_
     steps = f"{{kind: sft}}, {{kind: reward, name: judge}}, {{kind: ppo, reward_model: judge, {rollouts}}}"
     plan = planned((f"tuning=[{steps}]",), tmp_path)
     assert plan["tune.judge"].causes[-1] == "waits on tune.sft, pair.judge"
-    assert plan["tune.ppo"].causes[-1] == "waits on tune.sft, tune.judge, tokenizer, examples"
+    assert plan["tune.ppo"].causes[-1] == "waits on tune.sft, tokenizer, examples, tune.judge"
     assert "waits on tune.ppo" in plan["evaluate.chat"].causes[-1] and "evaluate.judge" not in plan
 
 

@@ -86,7 +86,7 @@ def plain_loop(job: Job, frozen: dict[str, Network]) -> tuple[list[float], Netwo
     for update in range(job.total_steps):
         optimizer.param_groups[0]["lr"] = job.train.learning_rate * rate_factor(update, job.total_steps, job.train)
         rows, nats = batches.step(update), 0.0
-        (units,) = rows.units.values()
+        units = rows.units[objective.terms[0].unit]
         for batch in rows.micro_batches:
             loss = objective.sums({POLICY: network, **frozen}, batch)[0]
             (loss / units).backward()
