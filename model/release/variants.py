@@ -14,6 +14,7 @@ from model.quantization.config import quantizer_of
 from model.quantization.protocol import Quantizer
 
 PLOT = "variants.svg"
+LEAST = 1e-6  # divergences below this are rounding
 
 
 @dataclass(frozen=True)
@@ -93,18 +94,18 @@ def draw_variants(variants: Sequence[Variant], size: int, output: Path) -> str:
     with mpl.rc_context({"svg.hashsalt": "folio", "svg.fonttype": "none", "font.family": "sans-serif"}):
         figure = Figure(figsize=(6.4, 3.6), layout="constrained")
         axes = figure.subplots()
-        for variant in shown:
-            value, low, high = (max(variant.measured[f"kl{end}"], 0.0) for end in ("", "_low", "_high"))
+        for number, variant in enumerate(sorted(shown, key=lambda one: one.bytes)):
+            value, low, high = (max(variant.measured[f"kl{end}"], LEAST) for end in ("", "_low", "_high"))
             place, colour = variant.bytes / 1e6, "#1f6f8b" if variant.released else "#b3541e"
             axes.errorbar([place], [value], yerr=[[max(value - low, 0)], [max(high - value, 0)]], fmt="o", color=colour, capsize=3)
             text = variant.quantizer.label + ("" if variant.released else " (not released)")
-            axes.annotate(text, (place, value), textcoords="offset points", xytext=(6, 6), fontsize=9)
+            above = 7 if number % 2 else -14  # neighbours' names lie above and below by turns
+            axes.annotate(text, (place, value), textcoords="offset points", xytext=(6, above), fontsize=9)
         axes.axvline(size / 1e6, color="#888888", linewidth=1, linestyle=":")
-        axes.annotate(
-            "full precision", (size / 1e6, 0), textcoords="offset points", xytext=(-4, 4), fontsize=9, ha="right", color="#666666"
+        axes.set(
+            xlabel="weights, MB (dotted: full precision)", ylabel="divergence, nats a token", yscale="log", xlim=(0, size / 1e6 * 1.05)
         )
-        axes.set(xlabel="weights, MB", ylabel="divergence, nats a token", xlim=(0, size / 1e6 * 1.05))
-        axes.set_ylim(bottom=0)
+        axes.margins(y=0.2)
         axes.spines[["top", "right"]].set_visible(False)
         figure.savefig(output / PLOT, metadata={"Date": None, "Creator": None})
     return PLOT

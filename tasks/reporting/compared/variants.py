@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tasks.reporting.charts import Curve, curve_chart
+from markupsafe import Markup
+
+from tasks.reporting.compared.scatter import Point, scatter_chart
 from tasks.reporting.drawing_cache import cached
 from tasks.reporting.hook import Topic
 from tasks.reporting.parts import Figure, Row, Section, Table, figure
 from tasks.reporting.sizes import signed
 from tasks.reporting.summary import Results, RunSummary
-from tasks.reporting.wording import model_form, number, share, size
+from tasks.reporting.wording import count, model_form, number, share, size
 
+LEAST = 1e-6  # divergences below this are rounding
 HEADER = (
     *("form", "weights", "bits a weight", "bits per byte", "more", "divergence", "same first token", "right, held out", "tokens/s"),
     *("memory", "measured in", "released"),
@@ -30,10 +33,12 @@ def variants_section(run: RunSummary, positions: Mapping[str, str]) -> Section |
     if not names:
         return None
     rows = [_full(results, names[0]), *(_row(results, name) for name in names)]
-    right = frozenset(range(1, 10))
-    return Section(
-        "variants", "Quantized forms", LEAD, _drawn(results, names), tables=(Table("Quality against size", HEADER, tuple(rows), right),)
-    )
+    filled = [column for column in range(len(HEADER)) if any(row.cells[column] for row in rows)]
+    shown = tuple(Row(tuple(row.cells[column] for column in filled), row.tone) for row in rows)
+    header = tuple(HEADER[column] for column in filled)
+    right = frozenset(place for place, column in enumerate(filled) if column in range(1, 10))
+    table = Table("Each form beside the model", header, shown, right)
+    return Section("variants", "Quantized forms", LEAD, _drawn(results, names), tables=(table,))
 
 
 VARIANTS = Topic("variants", 105, variants_section)
@@ -44,7 +49,7 @@ def _full(results: Results, name: str) -> Row:
     before, parameters = made.get("bytes_before", 0.0), made.get("parameters", 0.0)
     bits = number(8 * before / parameters) if parameters else ""
     speed, memory = measured.get("parent_tokens_per_second"), measured.get("parent_memory_bytes")
-    known = (_shown(measured.get("parent_bits_per_byte")), "", "", "", _answers(results, "release"), _shown(speed))
+    known = (_shown(measured.get("parent_bits_per_byte")), "", "", "", _answers(results, "release"), _speed(speed))
     return Row(("full precision", size(before), bits, *known, "" if memory is None else size(memory), "folio", "yes"))
 
 
@@ -57,7 +62,7 @@ def _row(results: Results, name: str) -> Row:
     memory = measured.get("memory_bytes")
     cells = (
         model_form(name), size(after), bits, _shown(measured.get("bits_per_byte")), "" if ratio is None else signed(ratio - 1),
-        _between(measured, "kl"), share(measured["top1"]), _answers(results, name), _shown(measured.get("tokens_per_second")),
+        _between(measured, "kl"), share(measured["top1"]), _answers(results, name), _speed(measured.get("tokens_per_second")),
         "" if memory is None else size(memory), str(verdict["tool"]), released,
     )  # fmt: skip
     return Row(cells, "" if verdict["passed"] else "warned" if verdict["overruled"] else "bad")
@@ -66,6 +71,10 @@ def _row(results: Results, name: str) -> Row:
 def _answers(results: Results, name: str) -> str:
     right = results.metrics(f"evaluate.{name}").get("questions.heldout")
     return "" if right is None else share(right)
+
+
+def _speed(value: float | None) -> str:
+    return "" if value is None else count(value)
 
 
 def _shown(value: float | None) -> str:
@@ -81,18 +90,18 @@ def _drawn(results: Results, names: list[str]) -> tuple[Figure, ...]:
     """Return divergence against size, a point for each form; nothing for one form, which a drawing says no more of than the table."""
     if len(names) < 2:
         return ()
-    tones = ("strong", "other", "quiet")
-    curves = [
-        Curve(
+    points = [
+        Point(
             model_form(name),
-            [(results.metrics(f"quantize.{name}").get("bytes_after", 0.0) / 1e6, max(results.metrics(f"measure.{name}")["kl"], 0.0))],
-            tones[place % len(tones)],
-            dots=True,
+            results.metrics(f"quantize.{name}").get("bytes_after", 0.0) / 1e6,
+            results.metrics(f"measure.{name}")["kl"],
+            "strong" if results.metrics(f"measure.{name}").get("passed") else "other",
         )
-        for place, name in enumerate(names)
+        for name in names
     ]
 
-    def draw(width: float) -> object:
-        return cached(curve_chart, curves, width=width, height=240.0, x_label="weights, MB", y_label="divergence, nats a token")
+    def draw(width: float) -> Markup:
+        labels = {"x_label": "weights, MB", "y_label": "divergence, nats a token"}
+        return cached(scatter_chart, points, width=width, height=260.0, least=LEAST, **labels)
 
-    return (figure("Quality against size", draw),)  # type: ignore[arg-type]
+    return (figure("Quality against size", draw, "Brown: not near enough."),)
