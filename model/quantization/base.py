@@ -23,7 +23,7 @@ class VariantBase(BaseModel, frozen=True, extra="forbid"):
         1.1, ge=1, json_schema_extra=NOT_IDENTITY, description="most bits per byte that it is released with; multiple of the model's"
     )
     most_kl: float = Field(
-        0.1, ge=0, json_schema_extra=NOT_IDENTITY, description="largest divergence from the model that it is released with; nats a token"
+        0.5, ge=0, json_schema_extra=NOT_IDENTITY, description="largest divergence from the model that it is released with; nats a token"
     )
     overrule: str | None = Field(
         None,
