@@ -8,6 +8,8 @@ from pydantic import BaseModel, Field
 
 from model.opening.stated import UNSTATED
 
+MADE_FROM = "It knows what {name} knew and what it has read here, and is often wrong about both."
+
 
 class ExportConfig(BaseModel, frozen=True, extra="forbid"):
     """The release directory."""
@@ -43,7 +45,12 @@ class CardConfig(BaseModel, frozen=True, extra="forbid"):
         summary = self.summary or description or f"A language model trained by the recipe {recipe}."
         return self.model_copy(update={"name": self.name or recipe, "summary": summary})
 
-    def under(self, licence: str) -> CardConfig:
-        """Return the card with the terms of the open model that this one was made from, unless it has terms of its own."""
-        known = licence not in ("", UNSTATED) and self.licence == type(self).model_fields["licence"].default
-        return self.model_copy(update={"licence": licence}) if known else self
+    def under(self, name: str, licence: str) -> CardConfig:
+        """Return the card with the terms and limits that follow from the open model that this one was made from.
+
+        What the recipe says itself stays.
+        """
+        fields = type(self).model_fields
+        terms = {"licence": licence} if licence != UNSTATED and self.licence == fields["licence"].default else {}
+        limits = {"limits": (MADE_FROM.format(name=name),)} if self.limits == fields["limits"].default else {}
+        return self.model_copy(update=terms | limits)

