@@ -114,7 +114,7 @@ def description(directory: Path, network: Any, adapter: Path | None = None) -> I
     """Yield lines that say what is loaded: kind, size, where it lies, and when and from what it was made."""
     record = next((found for found in (directory / RECORD, directory.parent / RECORD) if found.is_file()), None)
     form = "" if record is None or record.parent == directory else f", its {model_form(directory.name)} form, computed in fp32"
-    weights = sum(file.stat().st_size for file in directory.glob("*.safetensors"))
+    weights = sum(file.stat().st_size for ending in ("safetensors", "gguf") for file in directory.glob(f"*.{ending}"))
     made = _read(record)
     parameters = made.metrics.get("parameters", 0) if made else 0
     parameters = parameters or network.parameters
