@@ -41,6 +41,8 @@ WRONG = [
     ("release.variants=[{name: int8}]", "release.variants.0: no kind"),
     ("release.variants=[{kind: int8, name: ../x}]", "name: takes small letters, digits"),
     (f"release.variants=[{SMALL}]", "names 'int8.questions.heldout', but what is measured there is release and release.variants (small)"),
+    ("release.variants=[{kind: gptq, group_size: 48}]", "group_size=48 does not divide width="),
+    ("release.variants=[{kind: int8, most_kl: -1}]", "most_kl"),
     ("release.variants=[]", "release.variants (none); change the bound, or add the variant"),
 ]
 
@@ -56,3 +58,21 @@ def test_the_short_and_the_long_form_together_are_refused(tmp_path: Path) -> Non
     (tmp_path / "mine.yaml").write_text("extends: universe\nquantize: {embeddings: false}\nrelease: {variants: [{kind: int8}]}\n")
     with pytest.raises(RecipeError, match=r"quantize stands for release\.variants .* keep release\.variants"):
         load(str(tmp_path / "mine.yaml"))
+
+
+def test_a_form_that_the_model_or_its_tokenizer_cannot_take_is_refused_before_a_run() -> None:
+    none_bounded = "gates.release.bounds=[{metric: release.test.bits_per_byte, beats: baseline.ngram}]"
+    for changes, message in (
+        (("release.variants=[{kind: gguf}]", "tokenizer.kind=unigram"), "llama.cpp splits text otherwise than tokenizer.kind=unigram"),
+        (("release.variants=[{kind: gguf}]", "model.pattern=sliding", "model.window=8"), "pattern=sliding with window=8"),
+        (("release.variants=[]", "evaluate.variants.rows=3"), "evaluate.variants does nothing while release.variants is empty"),
+    ):
+        with pytest.raises(RecipeError) as error:
+            load("universe", (*changes, none_bounded))
+        assert message in str(error.value)
+
+
+def test_what_must_hold_of_a_form_is_its_own() -> None:
+    recipe = load("universe", ("release.variants=[{kind: int8, most_bits_per_byte: 1.01}, {kind: int4, most_kl: 0.2}]",))
+    bounds = [{bound.metric: bound.maximum for bound in recipe.fidelity_of(variant).bounds} for variant in recipe.release.variants]
+    assert bounds == [{"bits_per_byte_ratio": 1.01, "kl": 0.5}, {"bits_per_byte_ratio": 1.1, "kl": 0.2}]
