@@ -13,6 +13,7 @@ import typer
 
 from flows.cli.commands.chat import chat_app
 from flows.cli.commands.corpus import corpus_app
+from flows.cli.commands.generate import generate_app
 from flows.cli.commands.lineage import lineage_app
 from flows.cli.commands.push import push_app
 from flows.cli.commands.recipe import recipe_app, recipes_app
@@ -26,7 +27,7 @@ from flows.cli.signals import INTERRUPTED
 from flows.services import servers
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-for group in (run_app, chat_app, serve_app, push_app, recipes_app):
+for group in (run_app, chat_app, serve_app, generate_app, push_app, recipes_app):
     app.add_typer(group)
 app.add_typer(recipe_app, name="recipe", rich_help_panel="Recipes")
 app.add_typer(corpus_app, name="corpus", rich_help_panel="Look inside")

@@ -94,8 +94,10 @@ def sampling_of(options: Mapping[str, Any], seed: int | None) -> SamplingConfig:
         wrong = error.errors()[0]
         option = str(wrong["loc"][0]).replace("_", "-")
         raise ValueError(f"--{option} {given(wrong['input'])}: {sentence(wrong)}.") from None
-    if sampling.temperature == 0 and (sampling.top_k, sampling.top_p, seed) != (None, None, None):
-        raise ValueError("--seed, --top-k and --top-p choose what is drawn, and --temperature 0 draws nothing; give one such as 0.8.")
+    if sampling.temperature == 0 and (sampling.top_k, sampling.top_p, sampling.min_p, seed) != (None, None, None, None):
+        raise ValueError(
+            "--seed, --min-p, --top-k and --top-p choose what is drawn, and --temperature 0 draws nothing; give one such as 0.8."
+        )
     if seed is not None and seed < 0:
         raise ValueError(f"--seed {seed}: must be at least 0.")
     return sampling

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,3 +27,12 @@ def open_model(directory: Path, adapter: Path | None = None) -> Network:
     if adapter is not None:
         adapt(network, adapter)
     return network.to("cuda") if torch.cuda.is_available() else network
+
+
+def fingerprint(directory: Path) -> str:
+    """Return the beginning of the SHA-256 of a model's weights and configuration, by which what it writes names it."""
+    digest = hashlib.sha256()
+    for path in sorted(path for path in directory.iterdir() if path.suffix in (".safetensors", ".gguf") or path.name == "config.json"):
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return f"folio-{digest.hexdigest()[:12]}"

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from model.inference.chat_format import ChatFormat
-from model.inference.open_model import open_model
+from model.inference.open_model import fingerprint, open_model
 from model.networks.directory import CONFIG, ModelError, read_config
 from model.networks.tokenizer_binding import require_tokenizer
 from model.serving.encoding import OwnEncoder
 from model.serving.limits import ServeLimits
 from model.serving.llama import gguf_file, serve_gguf
-from model.serving.own import OwnModel, fingerprint_of
+from model.serving.own import OwnModel
 from model.serving.served import About, ServedModel
 from model.serving.vllm import serve_vllm
 
@@ -82,4 +82,4 @@ def _context(directory: Path) -> int | None:
 
 def _about(offer: Offer, directory: Path, context: int | None, abilities: Sequence[str], backend: str) -> About:
     created = int(max((path.stat().st_mtime for path in directory.glob("*") if path.is_file()), default=time.time()))
-    return About(offer.name, offer.lines, context, created, fingerprint_of(directory), abilities, backend)
+    return About(offer.name, offer.lines, context, created, fingerprint(directory), abilities, backend)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import secrets
 import struct
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request as HttpRequest
@@ -186,12 +184,3 @@ def vectors_response(model: str, vectors: Sequence[Sequence[float]], tokens: int
 
 def _packed(vector: Sequence[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
-
-
-def fingerprint_of(directory: Path) -> str:
-    """Return the beginning of the SHA-256 of a model's files, by which a reply names what wrote it."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in directory.iterdir() if path.suffix in (".safetensors", ".gguf") or path.name == "config.json"):
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return f"folio-{digest.hexdigest()[:12]}"

@@ -1,0 +1,82 @@
+"""`folio generate`: open the model, answer the file part by part, and say how it goes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from flows.cli.chat_session import sampling_of
+from flows.cli.serving import find_model
+from flows.cli.signals import stoppable
+
+
+def answer_file(
+    model: str,
+    prompts: Path,
+    answers: Path,
+    options: Mapping[str, Any],
+    *,
+    seed: int,
+    stop: tuple[str, ...],
+    json_schema: Path | None,
+    beams: int,
+    draft: str | None,
+    batch: int,
+    threads: int | None,
+    restart: bool,
+    store: str,
+) -> None:
+    """Answer a file of prompts. Raise LookupError or ValueError, before any work, for what can't be done."""
+    settings = sampling_of(options, None)
+    for path in (prompts, *([json_schema] if json_schema else [])):
+        if not path.is_file():
+            raise LookupError(f"{path} is no file")
+    if answers.exists() and answers.samefile(prompts):
+        raise ValueError(f"{answers} holds the prompts; name another file for the answers")
+    schema = json_schema.read_text(encoding="utf-8") if json_schema else None
+    directory = find_model(model, store)
+    draft_directory = None if draft is None else find_model(draft, store)
+    from model.hardware.threads import torch_threads
+    from model.inference.chat import ChatModel
+    from model.inference.files.answering import Answerer, Answering, digest_of
+    from model.inference.files.ledger import Ledger
+    from model.inference.open_model import fingerprint
+
+    opened = ChatModel.open(directory)
+    drafting = None if draft_directory is None else ChatModel.open(draft_directory, tokenizer=directory).network
+    asked, count = Answering(settings, seed, batch, beams, stop, schema), threads or os.cpu_count() or 1
+    answerer = Answerer(opened.network, opened.format, asked, drafting)
+    identity = {
+        "model": fingerprint(directory),
+        "prompts": digest_of(prompts),
+        "settings": settings.model_dump(mode="json"),
+        **{"seed": seed, "batch": batch, "beams": beams, "stop": list(stop), "json_schema": schema},
+        **{"draft": None if draft_directory is None else fingerprint(draft_directory), "threads": count},
+        "versions": {name: version(name) for name in ("folio", "torch", "tokenizers")},
+    }
+    ledger = Ledger(answers, identity)
+    ledger.open(restart=restart)
+    with stoppable(last=True), torch_threads(count):
+        _answer(answerer, prompts, ledger)
+
+
+def _answer(answerer: Any, prompts: Path, ledger: Any) -> None:
+    kept, began, shown = sum(part.written + part.refused for part in ledger.parts), time.monotonic(), sys.stderr.isatty()
+    if kept:
+        print(f"{kept} answers are there already", file=sys.stderr, flush=True)
+    tokens = 0
+    for part in answerer.answer(prompts, ledger):
+        tokens += part.tokens
+        if shown:
+            speed = tokens / max(time.monotonic() - began, 1e-9)
+            print(f"\r\x1b[K{part.last} lines, {speed:.0f} tokens/s", end="", file=sys.stderr, flush=True)
+    if shown:
+        print("\r\x1b[K", end="", file=sys.stderr)
+    written, refused = sum(part.written for part in ledger.parts), sum(part.refused for part in ledger.parts)
+    told = f", {refused} lines refused: the answers say why" if refused else ""
+    print(f"{written} answers in {ledger.answers}{told}; ledger {ledger.path}")

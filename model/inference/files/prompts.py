@@ -1,0 +1,66 @@
+"""One line of a file of prompts, and what is asked by it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from model.inference.config import SamplingConfig
+
+
+class Turn(BaseModel, frozen=True, extra="forbid"):
+    """A message of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class PromptLine(BaseModel, frozen=True, extra="forbid"):
+    """A line: either a text to be continued or a conversation to be answered."""
+
+    id: str | int | None = Field(None, description="is repeated beside the answer; any name or number")
+    prompt: str | None = Field(None, description="the beginning of a text, which is continued; text")
+    messages: Annotated[list[Turn], Field(min_length=1)] | None = Field(None, description="a conversation, which is answered; messages")
+    seed: int | None = Field(
+        None, description="makes what is drawn repeatable; by default it follows from the run's seed and the line's number"
+    )
+    settings: dict[str, Any] = Field(default_factory=dict, description="sampling settings for this line alone")
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> PromptLine:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("give either prompt or messages")
+        return self
+
+
+class LineError(ValueError):
+    """A line that can't be answered, and why."""
+
+
+def read_line(text: bytes) -> PromptLine:
+    """Return what a line asks. Raise LineError for one that asks nothing."""
+    try:
+        return PromptLine.model_validate_json(text)
+    except ValidationError as error:
+        raise LineError(_fault(error)) from None
+
+
+def settings_of(line: PromptLine, base: SamplingConfig) -> SamplingConfig:
+    """Return the settings of a line. Raise LineError for a wrong one."""
+    try:
+        return SamplingConfig.model_validate({**base.model_dump(), **line.settings}) if line.settings else base
+    except ValidationError as error:
+        raise LineError(f"settings.{_fault(error)}") from None
+
+
+def seed_of(line: PromptLine, seed: int, number: int) -> int:
+    """Return the seed of a line."""
+    return line.seed if line.seed is not None else int.from_bytes(hashlib.sha256(f"{seed}:{number}".encode()).digest()[:8]) >> 1
+
+
+def _fault(error: ValidationError) -> str:
+    wrong = error.errors(include_url=False)[0]
+    place = ".".join(map(str, wrong["loc"]))
+    return f"{place}: {wrong['msg']}" if place else wrong["msg"].removeprefix("Value error, ")
