@@ -4,8 +4,8 @@ Content never becomes structure: a message that contains "<|end|>" is encoded as
 tokens get special ids. For other messages the ids equal those of `transformers`' apply_chat_template on the same directory. The template
 runs in Jinja's sandbox.
 
-To ensure this, the template is rendered with a placeholder for each message's content. It may place contents but not rewrite them: one
-that drops a message is refused, and one that inspects a message sees the placeholder.
+To ensure this, special tokens in messages are hidden while the template is rendered. The template may place contents but not rewrite them:
+it is rendered with a placeholder for each content first, and one that drops a message is refused.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from model.inference.guarding import Guard
 from model.inference.text_stream import TextStream
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-Message = Mapping[str, str]
+Message = Mapping[str, Any]
 STOP_NAMES = ("<|end|>",)
 ROLES_FILE = "token_roles.json"
 _PLACEHOLDER = re.compile("\ue000(\\d+)\ue001")
@@ -51,6 +52,7 @@ class ChatFormat:
         # Encode special tokens in text as plain characters; they enter only by id.
         self.tokenizer.encode_special_tokens = True
         self._special = {token.content: number for number, token in self.tokenizer.get_added_tokens_decoder().items() if token.special}
+        self._guard = Guard(self._special)
         named = {name: config.get(name) for name in ("bos_token", "eos_token", "pad_token")}
         # A token is written as text, or as an object that describes it; one that is null is none.
         self._names = {name: str(token["content"] if isinstance(token, dict) else token) for name, token in named.items() if token}
@@ -69,24 +71,26 @@ class ChatFormat:
         """Return the ids of the beginning of a document: the begin token, then the text."""
         return [self.bos_id, *self.encode_text(text)]
 
-    def encode_chat(self, messages: Sequence[Message], *, reply_next: bool = True) -> list[int]:
-        """Return the ids of a conversation of {"role", "content"}; with `reply_next`, up to where the assistant's reply begins."""
+    def encode_chat(self, messages: Sequence[Message], *, tools: Sequence[Message] = (), reply_next: bool = True) -> list[int]:
+        """Return the ids of a conversation of {"role", "content"}; with `reply_next`, up to where the assistant's reply begins.
+
+        What else the template knows of a message, such as `thinking` and `tool_calls`, and descriptions of tools are told, too.
+        """
+        marked = [{**message, "content": f"\ue000{number}\ue001"} for number, message in enumerate(messages)]
+        placed = [int(number) for number in _PLACEHOLDER.findall(self._render(marked, tools, reply_next))]
+        if placed != list(range(len(messages))):
+            raise ChatFormatError(f"the chat template places messages {placed} of {len(messages)}; it must place each once, in order")
+        return self._encode_structure(self._render([dict(message) for message in messages], tools, reply_next))
+
+    def _render(self, messages: Sequence[Message], tools: Sequence[Message], reply_next: bool) -> str:
+        """Render the template around messages whose special tokens are guarded."""
         from jinja2 import TemplateError
 
-        contents = [message["content"] for message in messages]
-        placeholders = [{"role": message["role"], "content": f"\ue000{n}\ue001"} for n, message in enumerate(messages)]
+        told = {"messages": self._guard.hide(list(messages)), "tools": self._guard.hide(list(tools)) or None}
         try:
-            text = self._template.render({"messages": placeholders, "add_generation_prompt": reply_next, **self._names})
+            return self._template.render({**told, "add_generation_prompt": reply_next, **self._names})
         except TemplateError as error:
             raise ChatFormatError(f"the chat template refuses these messages: {error}") from error
-        parts = _PLACEHOLDER.split(text)
-        placed = [int(number) for number in parts[1::2]]
-        if placed != list(range(len(contents))):
-            raise ChatFormatError(f"the chat template places messages {placed} of {len(contents)}; it must place each once, in order")
-        ids = self._encode_structure(parts[0])
-        for number, after in zip(placed, parts[2::2], strict=True):
-            ids += self.encode_text(contents[number]) + self._encode_structure(after)
-        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ids, without special tokens."""
@@ -97,13 +101,13 @@ class ChatFormat:
         return TextStream(self.tokenizer)
 
     def _encode_structure(self, text: str) -> list[int]:
-        """Encode the template's own text: special tokens by id, the rest as text."""
+        """Encode rendered text: the template's special tokens by id, the rest as text, with what was guarded in it."""
         if not self._special:
-            return self.encode_text(text)
+            return self.encode_text(self._guard.restore(text))
         names = sorted(self._special, key=len, reverse=True)
         ids: list[int] = []
         for part in re.split("(" + "|".join(map(re.escape, names)) + ")", text):
-            ids += [self._special[part]] if part in self._special else self.encode_text(part)
+            ids += [self._special[part]] if part in self._special else self.encode_text(self._guard.restore(part))
         return ids
 
     def _closing(self) -> list[int]:

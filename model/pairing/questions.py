@@ -48,18 +48,19 @@ def read_pair_questions(path: Path, chat_format: ChatFormat, context: int, *, mo
     drawn = sorted(lines, key=lambda numbered: hashlib.sha256(f"{seed}:{json.dumps(numbered[1], sort_keys=True)}".encode()).digest())
     questions = []
     for number, entry in sorted(drawn[:most], key=lambda numbered: numbered[0]):
-        prompt = tuple(chat_format.encode_chat(entry["messages"]))
+        prompt = tuple(chat_format.encode_chat(entry["messages"], tools=entry.get("tools", ())))
         texts = dict.fromkeys((entry["chosen"], entry["rejected"], *entry.get("candidates", ())))
-        encoded = {text: answer_tokens(chat_format, entry["messages"], prompt, text) for text in texts}
+        encoded = {text: answer_tokens(chat_format, entry, prompt, text) for text in texts}
         fitting = {text: tokens for text, tokens in encoded.items() if len(prompt) + len(tokens) <= context + 1}
         if entry["chosen"] in fitting and len(fitting) > 1:
             questions.append(PairQuestion(number, entry, prompt, fitting))
     return questions, min(most, len(lines)) - len(questions)
 
 
-def answer_tokens(chat_format: ChatFormat, messages: list[dict[str, str]], prompt: tuple[int, ...], text: str) -> tuple[int, ...]:
+def answer_tokens(chat_format: ChatFormat, entry: Mapping[str, Any], prompt: tuple[int, ...], text: str) -> tuple[int, ...]:
     """Return the tokens of an answer, the one that ends it included; raise ChatFormatError if the prompt is not what precedes it."""
-    whole = chat_format.encode_chat([*messages, {"role": "assistant", "content": text}], reply_next=False)
+    said = [*entry["messages"], {"role": "assistant", "content": text}]
+    whole = chat_format.encode_chat(said, tools=entry.get("tools", ()), reply_next=False)
     if tuple(whole[: len(prompt)]) != prompt:
         raise ChatFormatError("the chat template begins a conversation otherwise once it is answered, so no answer has a probability")
     return tuple(whole[len(prompt) :])

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data.tokens.chats.template import Chat, ChatTemplate
 from model.inference.chat import ChatModel, fit_prompt
 from model.inference.chat_format import ChatFormat, ChatFormatError
 from model.inference.config import SamplingConfig
@@ -44,6 +45,22 @@ def test_the_ids_match_transformers(chat_format: ChatFormat, tokenizer_dir: Path
     ]
     ids = theirs.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=False)
     assert chat_format.encode_chat(messages) == ids
+
+
+def test_prompts_with_tools_calls_and_results_are_those_that_training_reads(chat_format: ChatFormat, tokenizer_dir: Path) -> None:
+    call = {"type": "function", "function": {"name": "find", "arguments": {"who": "<|end|> Ada"}}}
+    messages = [
+        {"role": "system", "content": "Be <|bos|> brief."},
+        {"role": "user", "content": "Where is Ada?\n"},
+        {"role": "assistant", "content": "", "thinking": "Who is <|user|>?", "tool_calls": [call]},
+        {"role": "tool", "content": "\n\n At Avel.\n"},
+        {"role": "assistant", "content": "Avel."},
+    ]
+    tools = [{"type": "function", "function": {"name": "find", "description": "Find <|end|> someone"}}]
+    (trained,) = ChatTemplate(tokenizer_dir).encode([Chat(1, messages, tools)])
+    assert chat_format.encode_chat(messages, tools=tools, reply_next=False) == trained.ids.tolist()
+    begin, _ = trained.answers[-1]
+    assert chat_format.encode_chat(messages[:-1], tools=tools) == trained.ids[:begin].tolist()
 
 
 @settings(max_examples=100, deadline=None)

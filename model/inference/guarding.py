@@ -1,0 +1,31 @@
+"""Strings that must stay text although a template is rendered around them: each is hidden behind a number, and put back afterwards."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+# Characters for private use, on both sides of a number. They are hidden themselves where a text holds them.
+OPEN, CLOSE = "\ue004", "\ue005"
+_HIDDEN = re.compile(f"{OPEN}(\\d+){CLOSE}")
+
+
+class Guard:
+    """The names of special tokens, which are text wherever a message holds them."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = (*sorted(names, key=len, reverse=True), OPEN, CLOSE)
+        self._found = re.compile("|".join(map(re.escape, self._names)))
+
+    def hide(self, value: Any) -> Any:
+        """Return a value whose strings hold no name; roles are left as they are."""
+        if isinstance(value, str):
+            return self._found.sub(lambda found: f"{OPEN}{self._names.index(found.group())}{CLOSE}", value)
+        if isinstance(value, dict):
+            return {name: inner if name == "role" else self.hide(inner) for name, inner in value.items()}
+        return [self.hide(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+    def restore(self, text: str) -> str:
+        """Return a text with the names back in their places."""
+        return _HIDDEN.sub(lambda found: self._names[int(found.group(1))], text)
