@@ -19,6 +19,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from data.dedup.components import connect_components
 from data.dedup.config import DedupConfig
 from data.dedup.keep import choose_copies
 from data.dedup.near import SKETCH_SQL, NearDuplicates, word_hashes
@@ -65,7 +66,7 @@ def dedup(documents: Sequence[Path], output: Path, config: DedupConfig, *, threa
         work.set_variables(exact=config.exact)
         work.run_file(SQL / "exact.sql")
         near.find_pairs(texts)
-        work.run_file(SQL / "clusters.sql")
+        connect_components(work)
         choose_copies(work, texts, config)
         remove_repeated_units(work, texts, config.paragraph, PARAGRAPH)
         remove_repeated_units(work, texts, config.line, LINE)
