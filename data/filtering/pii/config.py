@@ -13,7 +13,7 @@ Identity = Literal[
 IDENTITIES: tuple[Identity, ...] = (
     "br_cpf", "de_idnr", "es_dni", "es_nie", "fr_nir", "gb_nhs", "it_codicefiscale", "nl_bsn", "pl_pesel", "se_personnummer", "us_ssn",
 )  # fmt: skip
-KINDS = ("email", "iban", "card", "identity", "ip", "phone")
+KINDS = ("secret", "email", "iban", "card", "identity", "ip", "phone")
 Region = Annotated[str, Field(pattern="^[A-Z]{2}$")]
 
 
@@ -25,7 +25,8 @@ class PiiConfig(BaseModel, frozen=True, extra="forbid"):
     """
 
     enabled: bool = Field(False, description="look for personal data")
-    email: Action = Field("redact", description="e-mail addresses: redact, drop or off")
+    secret: Action = Field("redact", description="private keys, and keys and tokens of known services: redact, drop or off")
+    email: Action = Field("redact", description="e-mail addresses, also spelled out (ann at mill dot org): redact, drop or off")
     phone: Action = Field("redact", description="telephone numbers, with + or as written in `regions`: redact, drop or off")
     card: Action = Field("redact", description="payment card numbers with a valid check digit and issuer: redact, drop or off")
     ip: Action = Field("redact", description="public IP addresses, not private or documentation ones: redact, drop or off")
@@ -42,7 +43,7 @@ class PiiConfig(BaseModel, frozen=True, extra="forbid"):
     replacement: str = Field(
         "<{KIND}>",
         pattern=r"^[^0-9@:]*\{KIND\}[^0-9@:]*$",
-        description="the replacement; {KIND} stands for EMAIL, PHONE, CARD, IP, IBAN or ID",
+        description="the replacement; {KIND} stands for SECRET, EMAIL, PHONE, CARD, IP, IBAN or ID",
     )
 
     def action(self, kind: str) -> Action:

@@ -1,7 +1,9 @@
 """Finds each kind of personal data: SQL selects the documents that may contain it, Python finds and validates it in these.
 
 Whatever `find` finds in a text, the RE2 pattern `hint` matches too (a test checks it). Validation by kind:
-- e-mail: the grammar of addresses as they are used (RFC 5321, ASCII).
+- secret: `secrets`.
+- e-mail: the grammar of addresses as they are used (RFC 5321, ASCII); and spelled out, with brackets around at or dot, or both as words
+  before a common top-level domain.
 - iban: length by country and ISO 7064 check digits (stdnum).
 - card: 13 to 19 digits of a known issuer (ISO/IEC 7812), the Luhn check, in one run or grouped as printed on cards.
 - identity: `identities`.
@@ -21,11 +23,22 @@ from typing import Any
 
 from data.filtering.pii.config import PiiConfig
 from data.filtering.pii.identities import NATIONAL, has_nearby, load_validator
+from data.filtering.pii.secrets import HINT as SECRET_HINT
+from data.filtering.pii.secrets import find_secrets
 
 Span = tuple[int, int]
 EMAIL = re.compile(
     r"(?<![A-Za-z0-9_%+-])[A-Za-z0-9_%+-](?:[A-Za-z0-9._%+'-]{0,62}[A-Za-z0-9_%+-])?"
     r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}(?![A-Za-z0-9-])"
+)
+BRACKETED_AT, BRACKETED_DOT = r"\s?[\[({<]\s?at\s?[\])}>]\s?", r"\s?[\[({<]\s?dot\s?[\])}>]\s?"
+DOMAINS = "com|org|net|edu|gov|info|io|co|us|uk|de|fr|it|es|nl|ch|at|be|pl|se|no|dk|fi|eu|ca|au|in|br|jp|ru"
+SPELLED = re.compile(
+    rf"(?<![\w.%+-])[a-z0-9][a-z0-9._%+-]{{0,62}}(?:"
+    rf"{BRACKETED_AT}(?:[a-z0-9][a-z0-9-]{{0,61}}(?:{BRACKETED_DOT}|\sdot\s|\.)){{1,4}}[a-z]{{2,24}}"
+    rf"|(?:@|\sat\s)[a-z0-9][a-z0-9-]{{0,61}}(?:(?:{BRACKETED_DOT}|\sdot\s)[a-z0-9][a-z0-9-]{{0,61}}){{0,3}}(?:{BRACKETED_DOT}|\sdot\s)(?:{DOMAINS})"
+    r")(?![\w-])",
+    re.IGNORECASE | re.ASCII,
 )
 IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[A-Z0-9]{11,30}|(?: [A-Z0-9]{4}){2,7}(?: [A-Z0-9]{1,3})?)(?![A-Za-z0-9])", re.ASCII)
 CARD = re.compile(
@@ -73,8 +86,11 @@ def _scan(pattern: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], 
 
 
 def _emails(text: str, config: PiiConfig) -> Iterator[Span]:
-    for match in EMAIL.finditer(text):
-        yield match.span()
+    yield from _without_overlaps({match.span() for pattern in (EMAIL, SPELLED) for match in pattern.finditer(text)})
+
+
+def _secrets(text: str, config: PiiConfig) -> Iterator[Span]:
+    yield from _without_overlaps(set(find_secrets(text)))
 
 
 def _ibans(text: str, config: PiiConfig) -> Iterator[Span]:
@@ -185,14 +201,23 @@ def _without_overlaps(found: set[Span]) -> Iterator[Span]:
             last = end
 
 
-FINDERS = {"email": _emails, "iban": _ibans, "card": _cards, "identity": _identities, "ip": _addresses, "phone": _phones}
+FINDERS = {
+    "secret": _secrets,
+    "email": _emails,
+    "iban": _ibans,
+    "card": _cards,
+    "identity": _identities,
+    "ip": _addresses,
+    "phone": _phones,
+}
 
 
 def enabled_kinds(config: PiiConfig) -> tuple[Kind, ...]:
     """Return the enabled kinds in search order: text found as one kind isn't searched for the next."""
     phone = r"\+[1-9][ .\-/()0-9]{6}" + (r"|[0-9][ .\-/()]{0,2}[0-9][ .\-/()0-9]{5}" if config.regions else "")
     every = (
-        Kind("email", "EMAIL", "@[A-Za-z0-9]"),
+        Kind("secret", "SECRET", SECRET_HINT),
+        Kind("email", "EMAIL", r"@[A-Za-z0-9]|[\[({<]\s?[aA][tT]\s?[\])}>]|\s[aA][tT]\s[A-Za-z0-9-]+\s?[\[({<\s]\s?[dD][oO][tT][\])}>\s]"),
         Kind("iban", "IBAN", r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}"),
         Kind("card", "CARD", r"[0-9]{13}|[0-9]{4}[ -][0-9]{4}[ -][0-9]{4}|[0-9]{4}[ -][0-9]{6}[ -]"),
         Kind("identity", "ID", r"[0-9](?:[ .+-]?[0-9]){6}|[A-Z]{6}[0-9]{2}[A-Z]"),

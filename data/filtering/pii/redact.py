@@ -16,6 +16,7 @@ from data.filtering.pii.config import KINDS, PiiConfig
 from data.filtering.pii.kinds import Kind, enabled_kinds
 
 DISPLAY_NAMES = {
+    "secret": "key or token",
     "email": "e-mail",
     "iban": "IBAN",
     "card": "payment card",
