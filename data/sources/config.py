@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, Field, JsonValue, model_validator
 
 from data.sources.fetching.urls import reject_secrets
-from data.sources.formats import FIELDED, FORMATS, RECORDS, Format
+from data.sources.formats import FIELDED, FORMATS, OWN_ENCODING, RECORDS, USUAL, Format
 from data.synthetic.config import SyntheticSource
 from data.universe.config import UniverseSource
 
@@ -41,13 +41,20 @@ Formats = Annotated[
     Field(
         min_length=1,
         description="formats to read, plain, compressed (gz, zst, bz2, xz) or in an archive (zip, tar): txt, md, html (main text), epub, "
-        "pdf (text layer), jsonl, csv (or tsv), parquet, warc; a file's bytes decide its format, and its name where they can't",
+        "pdf (text layer), docx, odt, rtf, tex (LaTeX), ipynb (Jupyter), subtitles (srt, vtt, ass), fb2, tei, code (programs, which only "
+        "a recipe that names it reads), jsonl, json (an array, or objects), csv (or tsv), parquet, warc, mbox, mediawiki (dumps); a "
+        "file's bytes decide its format, and its name where they can't",
     ),
 ]
-TextField = Annotated[str, Field(min_length=1, description="field or column that holds a record's text (jsonl, csv, parquet); name")]
+TextField = Annotated[
+    str, Field(min_length=1, description="field or column of a record's text; a period leads into an object: doc.text; name")
+]
 IdField = Annotated[
     str | None,
-    Field(min_length=1, description="field or column that names a record, unique in its file; null: its number, from 1; name"),
+    Field(
+        min_length=1,
+        description="field or column that names a record, unique in its file; null: its number, from 1; name",
+    ),
 ]
 TitleField = Annotated[
     str | None, Field(min_length=1, description="field or column that holds a record's title; null: find titles in the texts; name")
@@ -72,9 +79,9 @@ class TextSourceBase(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _every_key_counts(self) -> Self:
-        formats = frozenset(getattr(self, "formats", FORMATS))
+        formats = frozenset(getattr(self, "formats", USUAL))
         needed = {"text_field": FIELDED, "id_field": FIELDED, "title_field": FIELDED, "join": frozenset(FORMATS) - RECORDS}
-        needed["encoding"] = frozenset(FORMATS) - {"epub", "parquet", "pdf"}
+        needed["encoding"] = frozenset(FORMATS) - OWN_ENCODING
         for name, wanted in needed.items():
             if name not in type(self).model_fields:
                 continue
@@ -98,7 +105,7 @@ class FilesSource(TextSourceBase):
         description="files, folders or globs (** crosses folders), relative to the recipe's root; a folder, or a glob that ends in a "
         "star, gives every archive and every file with an extension of `formats`",
     )
-    formats: Formats = FORMATS
+    formats: Formats = USUAL
     text_field: TextField = "text"
     id_field: IdField = None
     title_field: TitleField = None
@@ -122,7 +129,7 @@ class RemoteSource(TextSourceBase, hide_input_in_errors=True):
     )
     sha256: Sha256
     max_megabytes: int = Field(4096, ge=1, json_schema_extra=NOT_IDENTITY, description="refuse a larger download; megabytes")
-    formats: Formats = FORMATS
+    formats: Formats = USUAL
     text_field: TextField = "text"
     id_field: IdField = None
     title_field: TitleField = None
@@ -158,7 +165,7 @@ class PackageSource(TextSourceBase):
     sha256: Sha256
     include: tuple[str, ...] = Field(("*.txt",), min_length=1, description="globs over paths inside the archive; * also crosses folders")
     exclude: tuple[str, ...] = Field((), description="globs over paths inside the archive to leave out; they win over `include`")
-    formats: Formats = FORMATS
+    formats: Formats = USUAL
     text_field: TextField = "text"
     id_field: IdField = None
     title_field: TitleField = None
@@ -183,12 +190,23 @@ class IngestConfig(BaseModel, frozen=True, extra="forbid"):
     max_file_megabytes: int = Field(
         256, ge=1, description="quarantine a larger document, be it a file or a record, instead of reading it; megabytes"
     )
+    archive_depth: int = Field(
+        2,
+        ge=1,
+        le=8,
+        description="open archives inside archives down to this level, 1 being the outermost; deeper ones are quarantined; count",
+    )
     shards: int = Field(8, ge=1, le=4096, description=SHARDS)
     without: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")], ...] = Field(
         (),
         json_schema_extra=NOT_IDENTITY,
         description="documents that are never read, by id, whatever their source (see folio takedown); ids",
     )
+
+    @property
+    def has_entries(self) -> bool:
+        """Whether a source points at files or archives, which may hold what the recipe doesn't ask for."""
+        return any(isinstance(source, TextSourceBase) for source in self.sources)
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> IngestConfig:

@@ -32,7 +32,21 @@ BETWEEN_CODES = bytes(range(0x80, 0xA0))
 """Letters and quotes in Windows code pages, unused in ISO 8859."""
 SYMBOL_IN_WORD = re.compile("(?<=[A-Za-z\xc0-\xff])(?:[\xa3-\xbf](?=[a-z\xe0-\xff])|[\xb1\xb6](?![0-9])|\xb3(?<!m\xb3)(?![0-9]))")
 KANA = re.compile("[\u3041-\u30ff]")
+WIDER_CODECS = {
+    "iso-8859-1": "cp1252", "latin1": "cp1252", "us-ascii": "cp1252", "ascii": "cp1252", "iso-8859-9": "cp1254", "shift_jis": "cp932",
+    "gb2312": "gb18030", "gbk": "gb18030", "euc-kr": "cp949", "ks_c_5601-1987": "cp949", "big5": "big5hkscs", "tis-620": "cp874",
+}  # fmt: skip
+"""What WHATWG's Encoding standard reads under a label where Python's codec of that name covers less."""
 SAMPLE = 1 << 16
+
+
+BLANK = re.compile("[\\s\ufeff\u200b\u2060]*\\Z")
+"""Space, byte order marks, and other characters that show nothing."""
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a text shows nothing."""
+    return BLANK.match(text) is not None
 
 
 class NotText(Unreadable):
@@ -41,14 +55,18 @@ class NotText(Unreadable):
 
 def decode(content: bytes, encoding: str = "detect") -> tuple[str, str]:
     """Return (text, name of the encoding). Raise NotText for empty, binary or undecodable bytes."""
+    text, name = _decode(content, encoding)
+    if is_blank(text):
+        raise NotText("empty")
+    return text, name
+
+
+def _decode(content: bytes, encoding: str) -> tuple[str, str]:
     if not content.strip():
         raise NotText("empty")
     for mark, name in BYTE_ORDER_MARKS:
         if encoding == "detect" and content.startswith(mark):
-            found = _decode_strictly(content, name)
-            if not found[0].strip():
-                raise NotText("empty")
-            return found
+            return _decode_strictly(content, name)
     if any(content.startswith(signature) for signature in SIGNATURES):
         raise NotText("binary: it begins like an archive, image or program")
     controls = len(content) - len(content.translate(None, CONTROLS))
@@ -68,7 +86,10 @@ def decode(content: bytes, encoding: str = "detect") -> tuple[str, str]:
 
 def _decode_strictly(content: bytes, name: str) -> tuple[str, str]:
     try:
-        return content.decode(name), name.removesuffix("-sig")
+        text = content.decode(name)
+        # A mark at the beginning is no part of the text, though the codec keeps it.
+        marked = codecs.lookup(name).name in ("utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
+        return text.removeprefix("\ufeff") if marked else text, name.removesuffix("-sig")
     except (UnicodeError, LookupError) as error:
         raise NotText(f"not {name}: {error}") from error
 

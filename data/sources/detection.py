@@ -1,7 +1,8 @@
 """Detects a file's type from its first bytes, and decides in which format to read it.
 
-Formats, compressions and archives with a signature are recognized whatever the file's name. Text formats without one (txt, md, jsonl, csv)
-are told apart by name alone. Signatures are from RFC 1952 (gzip), RFC 8878 (zstd), the xz and bzip2 formats, APPNOTE (zip), POSIX ustar,
+Formats, compressions and archives with a signature are recognized whatever the file's name; formats of XML by their root element. Text
+formats without one (txt, md, jsonl, csv, tex, subtitles and their like) and documents that are zips (docx, odt) are told apart by name
+alone. Signatures are from RFC 1952 (gzip), RFC 8878 (zstd), the xz and bzip2 formats, APPNOTE (zip), POSIX ustar,
 ISO 32000 (PDF), the EPUB container, Apache Parquet, ISO 28500 (WARC) and WHATWG MIME sniffing (HTML).
 """
 
@@ -11,7 +12,7 @@ import re
 import tarfile
 
 from data.sources.errors import Unreadable
-from data.sources.formats import NamedType
+from data.sources.formats import XML, ZIPPED, NamedType
 
 HEAD = 4096
 """How many bytes are examined."""
@@ -19,13 +20,20 @@ COMPRESSIONS = ("gz", "zst", "bz2", "xz")
 ARCHIVE_KINDS = ("zip", "tar")
 HTML = re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
 BZIP2 = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)")
-TEXTS = frozenset({"txt", "md", "html", "jsonl", "csv"})
+XML_ROOT = re.compile(
+    rb"\s*<\?xml[^>]*>\s*(?:<!--.*?-->\s*|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>\s*|<\?[^>]*>\s*)*<(?:[\w.-]+:)?([\w.-]+)"
+    rb"|\s*<(mediawiki|TEI|FictionBook)\b",
+    re.DOTALL,
+)
+MAILBOX = re.compile(rb"From \S+.*\d{4}\r?\n[!-9;-~]+: ")
+TEXTS = frozenset({"txt", "md", "html", "jsonl", "csv", "tex", "ipynb", "subtitles", "code", "json", "mbox"})
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 def detect_type(head: bytes) -> str:
-    """Return gz, zst, bz2, xz, zip, tar, epub, pdf, parquet, warc or html; "" for text and for unknown content."""
+    """Return a compression, an archive or a format; "xml" for XML of another kind, "" for text and for unknown content."""
     signatures = {b"\x1f\x8b\x08": "gz", b"\x28\xb5\x2f\xfd": "zst", b"\xfd7zXZ\x00": "xz", b"PAR1": "parquet"}
+    signatures |= {b"{\\rtf": "rtf"}
     signatures |= {b"PK\x03\x04": "zip", b"PK\x05\x06": "zip", b"WARC/": "warc"}
     found = next((kind for signature, kind in signatures.items() if head.startswith(signature)), "")
     if found == "zip" and head[30:58] == b"mimetypeapplication/epub+zip":
@@ -39,13 +47,25 @@ def detect_type(head: bytes) -> str:
     if _is_tar(head):
         return "tar"
     page = head.replace(b"\0", b"") if head.startswith(UTF16_BOMS) else head
-    return "html" if HTML.match(page.lstrip(b"\xef\xbb\xbf\xff\xfe")) else ""
+    page = page.lstrip(b"\xef\xbb\xbf\xff\xfe")
+    if HTML.match(page):
+        return "html"
+    if MAILBOX.match(page):
+        return "mbox"
+    root = XML_ROOT.match(page)
+    if root:
+        return XML.get(root[1] or root[2], "xml")
+    return "xml" if page.startswith(b"<?xml") else ""
 
 
 def choose_format(detected: str, by_name: NamedType, formats: tuple[str, ...]) -> str:
     """Return the format to read a file in. `detected`: its type by its bytes. Raise Unreadable if it isn't among `formats`."""
-    if detected == "zip" and by_name.format == "epub":
-        detected = "epub"
+    if detected == "zip" and by_name.format in ZIPPED:
+        detected = by_name.format
+    if detected == "xml":
+        detected = by_name.format if by_name.format in TEXTS else detected
+    if detected == "mbox" and by_name.format:
+        detected = by_name.format
     name_says = by_name.format or ("an archive" if by_name.archive else "")
     if not detected:
         detected = by_name.format if by_name.format in TEXTS else "txt"

@@ -27,6 +27,7 @@ from data.documents.schema import LEDGER, QUARANTINE, document_id
 from data.documents.sharding import shard_of
 from data.documents.stream import DocumentWriter
 from data.sources.errors import SourceError
+from data.sources.languages import language_of
 from data.sources.titles import name_disagrees, name_title, tidy_title, title_of
 
 BINS = 64
@@ -158,6 +159,8 @@ def _describe(parts: list[dict[str, Any]], text: str, told: dict[str, str]) -> d
     metadata: dict[str, Any] = {**told, "path": path, "format": "+".join(sorted({part["format"] for part in parts}))}
     if encodings := sorted({part["encoding"] for part in parts} - {""}):
         metadata["encoding"] = "+".join(encodings)
+    if first["format"] == "code" and (language := language_of(path)):
+        metadata["programming_language"] = language
     if first["url"]:
         metadata["url"] = first["url"]
     if first["maker"]:

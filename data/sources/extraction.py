@@ -3,9 +3,11 @@
 Every file and every record of the shard comes out once, as a text or as a quarantine reason. A damaged file costs that file alone; a
 hostile or damaged archive among local files is quarantined as a whole. The bytes decide what a file is, and its name where they can't. But
 a file whose name stands for one document is never read as records: those would belong to shards that never open the file. An archive
-inside another is quarantined by its name.
+inside another is opened down to `depth` levels, and what it unpacks to is compared with its size in the outermost; deeper ones are
+quarantined by name.
 
-Memory: one document. A compressed Parquet file is first unpacked into the scratch folder, since Parquet is read from its end.
+Memory: one document. A compressed Parquet file and an inner archive are first unpacked into the scratch folder, since they are read from
+their end.
 """
 
 from __future__ import annotations
@@ -23,14 +25,15 @@ from data.conversations.read import read_record
 from data.conversations.read import title_of as conversation_title
 from data.conversations.shapes.messages import ShapeError
 from data.conversations.shapes.registry import Shape
-from data.sources.archives.archive import MemberFilter, list_members, printable, read_members
-from data.sources.archives.compression import decompress
+from data.sources.archives.archive import Member, MemberFilter, is_archive, list_members, printable, read_members, unpacked
+from data.sources.archives.compression import decompress, refuse_bomb
 from data.sources.archives.streams import buffered
+from data.sources.decode import is_blank
 from data.sources.detection import ARCHIVE_KINDS, COMPRESSIONS, HEAD, choose_format, detect_type
 from data.sources.document_store import CONVERSATION, DocumentStore, SourceText
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.formats import RECORDS, matches_formats, type_from_name
-from data.sources.readers.record import BrokenRecord, EmbeddedFile, ReaderOptions, Record, read_whole
+from data.sources.formats import RECORDS, ZIPPED, matches_formats, type_from_name
+from data.sources.readers.common.record import BrokenRecord, EmbeddedFile, ReaderOptions, Record, read_whole
 from data.sources.readers.registry import READERS, SANDBOXED
 from data.sources.sandbox.parser_sandbox import ParserSandbox
 from data.sources.work_grouping import WorkGrouping
@@ -38,10 +41,10 @@ from data.sources.work_grouping import WorkGrouping
 
 @dataclass(frozen=True)
 class Extractor:
-    """Reads a source's files into a document store. `strict`: raise HostileArchive instead of quarantining, for files the recipe pins.
+    """Reads a source's files into a document store.
 
-    `shape`: how the source's records hold conversations; "": they hold texts.
-    """
+    `strict`: raise HostileArchive instead of quarantining, for files the recipe pins; `depth`: how many levels of archives are opened;
+    `shape`: how the source's records hold conversations; "": they hold texts."""
 
     works: WorkGrouping
     store: DocumentStore
@@ -50,6 +53,7 @@ class Extractor:
     formats: tuple[str, ...]
     scratch: Path
     strict: bool = False
+    depth: int = 1
     shape: Shape | Literal[""] = ""
 
     def quarantine(self, name: str, reason: str) -> None:
@@ -65,7 +69,7 @@ class Extractor:
         """Read a file that may hold many documents."""
         self._quarantine_on_error(name, lambda: self._read_path(name, path))
 
-    def read_archive(self, archive: Path, chosen: MemberFilter, prefix: str = "") -> None:
+    def read_archive(self, archive: Path, chosen: MemberFilter, prefix: str = "", level: int = 1) -> None:
         """Read the chosen members of an archive. Raise HostileArchive or Unreadable where the archive itself is."""
         members = [
             m
@@ -74,7 +78,7 @@ class Extractor:
         ]
         for member, stream in read_members(archive, members):
             name = f"{prefix}{member.name}"
-            self._quarantine_on_error(name, lambda n=name, m=member, s=stream: self._read_member(n, s, m.packed))  # type: ignore[misc]
+            self._quarantine_on_error(name, lambda n=name, m=member, s=stream: self._read_member(n, s, m, level))  # type: ignore[misc]
 
     def _quarantine_on_error(self, name: str, read: Callable[[], None]) -> None:
         try:
@@ -87,24 +91,23 @@ class Extractor:
             self.quarantine(name, str(error))
 
     def _read_path(self, name: str, path: Path) -> None:
+        if is_archive(name, path):
+            self._read_local_archive(name, path)
+            return
         size = path.stat().st_size
         with path.open("rb") as raw:
             kind = detect_type(raw.read(HEAD))
             raw.seek(0)
-            inner = detect_type(decompress(raw, kind, size).read(HEAD)) if kind in COMPRESSIONS else kind
-            raw.seek(0)
-            if inner == "tar" or (kind == "zip" and type_from_name(name).format != "epub"):
-                self._read_local_archive(name, path)
-            elif kind not in COMPRESSIONS:
+            if kind not in COMPRESSIONS:
                 self._read_stream(name, raw, size, path)
             else:
                 self._refuse_compressed_bomb(path, kind, size)
                 self._read_stream(name, raw, size, None)
 
-    def _read_local_archive(self, name: str, path: Path) -> None:
+    def _read_local_archive(self, name: str, path: Path, level: int = 1) -> None:
         if not list_members(path, self._matches_formats):
             raise Unreadable(f"not asked for: no member of this archive ends like one of {', '.join(self.formats)}")
-        self.read_archive(path, self._matches_formats, f"{name}/")
+        self.read_archive(path, self._matches_formats, f"{name}/", level)
 
     def _matches_formats(self, member: str) -> bool:
         return matches_formats(member, self.formats)
@@ -121,24 +124,33 @@ class Extractor:
             except Unreadable:
                 return
 
-    def _read_member(self, name: str, stream: IO[bytes] | Unreadable, packed: int) -> None:
+    def _read_member(self, name: str, stream: IO[bytes] | Unreadable, member: Member, level: int) -> None:
         if isinstance(stream, Unreadable):
             raise stream
-        self._read_stream(name, stream, packed, None)
+        if level < self.depth and type_from_name(name).archive:
+            with unpacked(stream, self.scratch) as inner:
+                if is_archive(name, inner):
+                    refuse_bomb("archive", sum(one.size for one in list_members(inner, lambda _: True)), member.packed)
+                    self._read_local_archive(name, inner, level + 1)
+                else:
+                    with inner.open("rb") as raw:
+                        self._read_stream(name, raw, member.packed, inner)
+            return
+        self._read_stream(name, stream, member.packed, None)
 
     def _read_stream(self, name: str, raw: IO[bytes], size: int, path: Path | None) -> None:
         """Read a file that is not an archive. `path`: the file on disk, if it is there uncompressed."""
         stream = buffered(raw)
         detected = detect_type(stream.peek(HEAD)[:HEAD])
         if detected in COMPRESSIONS:
-            stream = decompress(stream, detected, size)
+            stream = decompress(stream, detected, size, lambda reason: self._remark(name, reason))
             detected = detect_type(stream.peek(HEAD)[:HEAD])
             if detected in COMPRESSIONS:
                 raise Unreadable(f"compressed twice: {detected} inside another compression; decompress it once")
         by_name = type_from_name(name)
-        if detected in ARCHIVE_KINDS and not (detected == "zip" and by_name.format == "epub"):
+        if detected in ARCHIVE_KINDS and not (detected == "zip" and by_name.format in ZIPPED):
             raise Unreadable(
-                f"nested archive: {detected} in an archive, in a compression, or under the name of a single document; unpack it first"
+                f"nested archive: {detected} deeper than `archive_depth`, in a compression, or under another name; unpack it first"
             )
         kind = choose_format(detected, by_name, self.formats)
         if kind not in RECORDS:
@@ -153,6 +165,13 @@ class Extractor:
         else:
             self._read_records(name, kind, stream)
 
+    def _remark(self, name: str, reason: str) -> None:
+        """Quarantine a piece of a file whose text is kept, under a name of its own."""
+        piece = f"{name}#{reason.partition(':')[0]}"
+        # A file that is one document is opened in one shard alone, a file of many in all.
+        if not type_from_name(name).may_hold_many or self.works.includes_work(piece):
+            self.store.quarantine(self.works.source, piece, reason)
+
     def _read_document(
         self, name: str, kind: str, content: bytes, work: str = "", declared: str = "", url: str = "", container: str = ""
     ) -> None:
@@ -164,6 +183,8 @@ class Extractor:
             results = list(READERS[kind](io.BytesIO(content), options, lambda _: True))  # type: ignore[arg-type]
         for record in results:
             if isinstance(record, Record):
+                if is_blank(record.text):
+                    raise Unreadable("empty: nothing but marks and space")
                 self._add(name, container or kind, record._replace(url=url), work)
 
     def _read_records(self, name: str, kind: str, stream: IO[bytes]) -> None:

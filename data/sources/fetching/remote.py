@@ -1,62 +1,66 @@
 """Fetches a pinned file from a URL through fsspec, once.
 
 The returned file has the pinned sha256, which is compared before anything reads it. A download stops when it passes the recipe's limit, and
-only complete files enter the cache. Credentials, proxies and certificates are those that fsspec's drivers find in the environment; none is
-in the recipe.
+only complete files enter the cache. It may last as long as it brings something: a read that brings nothing for STALLED seconds, a cut or a
+server's error is tried again up to ATTEMPTS times in a row, from the byte reached; what was fetched before a run was killed is not fetched
+again. Credentials, proxies and certificates are those that fsspec's drivers find in the environment; none is in the recipe.
 
-Costs one download. A cached file with the right sha256 is used as it is, so a run needs no network once the cache is filled, by a run or by
-hand. A process fetches one file at a time, and each file once, however many shards ask.
+Costs one download and one pass to compare it. A cached file with the right sha256 is used as it is, so a run needs no network once the
+cache is filled, by a run or by hand. Processes that want one file at the same time fetch it once; different files are fetched at once.
 """
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from threading import Lock
-from typing import Any
+from typing import IO, Any
 
 from data.sources.config import RemoteSource
 from data.sources.errors import SourceError
+from data.sources.fetching.lock import exclusive
 from data.sources.fetching.urls import CREDENTIALS, storage_scheme
-from data.sources.hash_cache import cached_sha256
+from data.sources.hash_cache import cached_sha256, file_sha256
 
 BLOCK = 1 << 20
 EXTRAS = {"s3": "s3", "gs": "gs", "az": "az"}
 
-_fetch_lock = Lock()
+ATTEMPTS, PAUSE, LONGEST_PAUSE = 6, 0.5, 30.0
+CONNECTING, STALLED = 60.0, 120.0
+TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""HTTP statuses that may be another one a moment later."""
 
 
 def fetch_remote(source: RemoteSource, cache: Path) -> Path:
     """Return the file's path inside `cache`. Raise SourceError if it can't be fetched or its sha256 differs."""
     target = cache / f"{source.sha256[:16]}-{source.file}"
-    with _fetch_lock:
+    cache.mkdir(parents=True, exist_ok=True)
+    with exclusive(cache / f".{target.name}.lock"):
         if target.is_file() and cached_sha256(target) == source.sha256:
             return target
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cache, prefix=".fetch-") as folder:
-            fetched = Path(folder) / "file"
-            actual = _download(source, fetched, target)
-            if actual != source.sha256:
-                raise SourceError(
-                    f"{source.url}: expected sha256 {source.sha256}, got {actual}. The file was not read. If the new content is what you "
-                    "want, put this sha256 into the recipe; otherwise check the address"
-                )
-            fetched.replace(target)
+        partial = cache / f".{target.name}.partial"
+        resumed = partial.exists()
+        actual = _download(source, partial, target)
+        if actual != source.sha256 and resumed:
+            # What an earlier run left may be the beginning of another version.
+            actual = _download(source, partial, target)
+        if actual != source.sha256:
+            raise SourceError(
+                f"{source.url}: expected sha256 {source.sha256}, got {actual}. The file was not read. If the new content is what you "
+                "want, put this sha256 into the recipe; otherwise check the address"
+            )
+        partial.replace(target)
     return target
 
 
-def _download(source: RemoteSource, file: Path, target: Path) -> str:
-    """Save the content of the URL in `file` and return its sha256. `target`: where a user can put it by hand, for errors."""
-    limit, size, digest = source.max_megabytes << 20, 0, hashlib.sha256()
+def _download(source: RemoteSource, partial: Path, target: Path) -> str:
+    """Save the content of the URL in `partial`, behind what is there, and return its sha256; leave no other content there.
+
+    `target`: where a user can put it by hand, for errors."""
+    limit = source.max_megabytes << 20
     try:
-        with _open(source.url) as stream, file.open("wb") as output:
-            while block := stream.read(BLOCK):
-                size += len(block)
-                if size > limit:
-                    break
-                digest.update(block)
-                output.write(block)
+        _download_whole(source.url, partial, limit)
     except ImportError as error:
         extra = EXTRAS.get(storage_scheme(source.url))
         way = f"pip install 'folio[{extra}]'" if extra else f"install the driver that fsspec names ({error})"
@@ -64,18 +68,90 @@ def _download(source: RemoteSource, file: Path, target: Path) -> str:
     except Exception as error:
         # Each driver raises errors of its own network library.
         where = CREDENTIALS.get(storage_scheme(source.url), "the environment that its driver reads")
+        kept = f" {partial.stat().st_size} bytes are kept, and the next run goes on from there." if partial.is_file() else ""
         raise SourceError(
-            f"{source.url} could not be fetched: {type(error).__name__}: {error}. Check the address, the network and the credentials "
+            f"{source.url} could not be fetched: {type(error).__name__}: {error}.{kept} Check the address, the network and the credentials "
             f"({where}), or put the file (sha256 {source.sha256}) at {target} by hand"
         ) from error
-    if size > limit:
+    if partial.stat().st_size > limit:
+        partial.unlink()
         raise SourceError(f"{source.url} is larger than {source.max_megabytes} MB; raise `max_megabytes` if it should be. Nothing was kept")
-    return digest.hexdigest()
+    actual = file_sha256(partial)
+    if actual != source.sha256:
+        partial.unlink()
+    return actual
 
 
-def _open(url: str) -> Any:
+def _download_whole(url: str, partial: Path, limit: int) -> None:
+    """Append to `partial` until the content ends or passes the limit. Raise the driver's error after ATTEMPTS that brought nothing."""
+    failed = 0
+    while True:
+        before = partial.stat().st_size if partial.exists() else 0
+        try:
+            _append(url, partial, before, limit)
+            return
+        except Exception as error:
+            brought = partial.exists() and partial.stat().st_size > before
+            failed = 1 if brought else failed + 1
+            if not _is_transient(error) or failed >= ATTEMPTS:
+                raise
+            time.sleep(min(PAUSE * 2 ** (failed - 1), LONGEST_PAUSE))
+
+
+def _append(url: str, partial: Path, start: int, limit: int) -> None:
+    try:
+        opened = _open(url, start)
+    except Exception as error:
+        # There is nothing behind the last byte: the file was complete.
+        if getattr(error, "status", None) == 416:
+            return
+        raise
+    with opened as (stream, reached), partial.open("r+b" if partial.exists() else "wb") as output:
+        output.seek(reached)
+        output.truncate()
+        size = reached
+        while size <= limit and (block := stream.read(BLOCK)):
+            output.write(block)
+            size += len(block)
+
+
+def _open(url: str, start: int) -> AbstractContextManager[tuple[IO[bytes], int]]:
+    """Open the content from a byte, or from the beginning where the server knows no ranges: the stream and where it begins."""
     import fsspec
 
-    # aiohttp reads proxies and ~/.netrc only with trust_env.
-    options: dict[str, Any] = {"client_kwargs": {"trust_env": True}, "block_size": 0} if storage_scheme(url) == "http" else {}
-    return fsspec.open(url, "rb", **options)
+    if storage_scheme(url) != "http":
+        filesystem, path = fsspec.core.url_to_fs(url)
+        reached = min(start, filesystem.size(path) or 0)
+        stream = filesystem.open(path, "rb")
+        stream.seek(reached)
+        return _closing(stream, reached)
+    from aiohttp import ClientTimeout
+
+    # aiohttp reads proxies and ~/.netrc only with trust_env, and ends every download after five minutes unless told otherwise.
+    timeout = ClientTimeout(total=None, sock_connect=CONNECTING, sock_read=STALLED)
+    filesystem = fsspec.filesystem("http", client_kwargs={"trust_env": True, "timeout": timeout})
+    # Compressed transfer would count other bytes than the file's.
+    headers = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
+    # Given any size, fsspec asks for none, which would cost two requests.
+    stream = filesystem.open(url, "rb", block_size=0, size=1, headers=headers)
+    return _closing(stream, start if start and stream.r.status == 206 else 0)
+
+
+@contextmanager
+def _closing(stream: Any, reached: int) -> Iterator[tuple[IO[bytes], int]]:
+    try:
+        yield stream, reached
+    finally:
+        stream.close()
+
+
+def _is_transient(error: Exception) -> bool:
+    """Return whether another attempt may succeed."""
+    from aiohttp import ClientError
+
+    status = getattr(error, "status", None)
+    if isinstance(status, int) and status >= 400:
+        return status in TRANSIENT
+    return isinstance(error, (OSError, TimeoutError, ClientError)) and not isinstance(
+        error, (FileNotFoundError, PermissionError, IsADirectoryError, ValueError)
+    )

@@ -18,6 +18,7 @@ CREDENTIALS = {
     "http": "~/.netrc",
 }
 ALIASES = {"s3a": "s3", "gcs": "gs", "abfs": "az", "abfss": "az", "adl": "az", "https": "http"}
+LOCAL = frozenset({"file", "local"})
 
 
 def storage_scheme(url: str) -> str:
@@ -27,7 +28,7 @@ def storage_scheme(url: str) -> str:
 
 
 def reject_secrets(url: str) -> str:
-    """Return the URL. Raise ValueError if it is none, or holds what looks like a secret."""
+    """Return the URL. Raise ValueError if it is none, is local, or holds what looks like a secret."""
     try:
         parts = urlsplit(url)
         secrets = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if SECRET.fullmatch(name)]
@@ -42,6 +43,8 @@ def reject_secrets(url: str) -> str:
         raise ValueError(
             f"{url!r} is no URL, such as https://host/books.zip or s3://bucket/books.jsonl.zst; a source of local files has kind: files"
         )
+    if storage_scheme(url) in LOCAL:
+        raise ValueError(f"{url!r} is a path on this machine; a source of local files has kind: files, which sees when they change")
     if user or password or secrets:
         shown = re.sub(r"//[^/@]*@", "//...@", url).partition("?")[0]
         what = "a user or password" if user or password else f"the query key {secrets[0]!r}, which looks like a secret"

@@ -15,6 +15,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 from random import Random
 
 import pyarrow as pa
@@ -51,6 +52,16 @@ HONEST: dict[str, bytes] = {
     "tsv": separated(ROWS, "\t"),
     "parquet": table(ROWS),
     "warc": warc([("text/html", page("web").encode()), ("text/plain", prose("note").encode())]),
+}
+FILES = Path(__file__).with_name("files")
+HONEST |= {ending: (FILES / f"keeper.{ending}").read_bytes() for ending in ("docx", "odt", "rtf", "tex", "ipynb", "fb2", "tei")}
+HONEST |= {
+    "json": json.dumps(ROWS).encode(),
+    "srt": b"1\n00:00:01,000 --> 00:00:02,000\nWho goes there?\n\n2\n00:00:03,000 --> 00:00:04,000\nA keeper.\n",
+    "mbox": b"From ann@mill.org Mon Jan  1 00:00:00 2024\nSubject: The light\n\nIt is lit.\n\n"
+    b"From bob@mill.org Mon Jan  1 00:00:00 2024\nSubject: Re: The light\n\nIt is out.\n",
+    "xml": b'<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/"><page><title>Cape</title><ns>0</ns><id>1</id>'
+    b"<revision><id>9</id><text>The cape is [[west|western]].</text></revision></page></mediawiki>",
 }
 HONEST |= {f"zip{ending}"[3:].lstrip("."): make({"a.txt": HONEST["txt"], "b.jsonl": HONEST["jsonl"]}) for ending, make in ARCHIVERS.items()}
 HONEST |= {f"{kind}{ending}": pack(HONEST[kind]) for kind in ("txt", "jsonl", "warc", "pdf") for ending, pack in PACKERS.items() if ending}
@@ -201,6 +212,21 @@ def _markup() -> Iterator[tuple[str, bytes]]:
     for name, text in pages.items():
         yield f"{name}.md", text.encode()
     yield "front.md", b"---\n" * 5000
+    yield "braces.rtf", b"{\\rtf1 " + b"{" * 100_000 + b"}" * 100_001
+    yield "notes.rtf", b"{\\rtf1 " + b"{\\footnote " * 20_000 + b"}" * 20_001
+    yield "binary.rtf", b"{\\rtf1 \\bin99999999 text}"
+    yield "braces.tex", b"{" * 20_000 + b"text"
+    yield "begins.tex", b"\\begin{a}" * 5000
+    yield "deep.ipynb", b'{"cells":' * 50_000
+    yield "deep.json", b"[" * 20_000
+    yield "deep.fb2", b"<?xml version='1.0'?><FictionBook><body>" + b"<p>" * 100_000 + b"x</FictionBook>"
+    yield "braces.xml", HONEST["xml"].replace(b"The cape", b"{{" * 20_000 + b"[[" * 20_000)
+    head = b"From a@b.org Mon Jan  1 00:00:00 2024\nContent-Type: multipart/mixed; boundary=x\n\n"
+    yield "parts.mbox", HONEST["mbox"] + head + b"--x\n" * 9999
+    yield "times.srt", b"1\n00:00:01,000 --> 00:00:02,000\nx\n\n" * 9999
+    for kind in ("docx", "odt"):
+        yield f"zeros.{kind}", zipped({"word/document.xml": ZEROS, "content.xml": ZEROS})
+        yield f"none.{kind}", zipped({"a.txt": b"x"})
     yield "locked.pdf", locked_pdf()
     yield "scan.pdf", pdf(["", ""])
     yield "pages.pdf", HONEST["pdf"].replace(b"/Count 2", b"/Count 99999999")

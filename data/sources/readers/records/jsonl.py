@@ -6,17 +6,22 @@ import json
 from collections.abc import Iterator
 from typing import IO
 
-from data.sources.readers.fields import build_record, name_by_number
-from data.sources.readers.lines import read_lines
-from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
+from data.sources.errors import Unreadable
+from data.sources.readers.common.fields import build_record, name_by_number
+from data.sources.readers.common.lines import read_lines
+from data.sources.readers.common.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
 
 
 def read_jsonl(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
-    """Yield a record for each line that isn't blank."""
+    """Yield a record for each line that isn't blank. Raise Unreadable if there is none."""
     lines, encoding = read_lines(stream, options)
+    found_any = False
     for line in lines:
         name = name_by_number(line.number, options)
-        if not line.text.strip() or (options.id_field is None and not wanted(name)):
+        if not line.text.strip():
+            continue
+        found_any = True
+        if options.id_field is None and not wanted(name):
             continue
         fault, value = line.fault, None
         if not fault:
@@ -33,3 +38,5 @@ def read_jsonl(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) 
                 yield BrokenRecord(fault, name)
         elif isinstance(value, dict) and (found := build_record(value, line.number, options, wanted, encoding)):
             yield found
+    if not found_any:
+        raise Unreadable("empty: no line but blank ones")

@@ -2,13 +2,15 @@
 
 An EPUB is a zip of XHTML and is read with zipfile and lxml; libraries for EPUB are AGPL (EbookLib) or incomplete. Entities, DTDs and the
 network stay off, the limits of archives apply, and nothing is written to disk. A book is read whole or not at all: a missing or encrypted
-chapter, or a damaged package, makes it Unreadable.
+chapter, or a damaged package, makes it Unreadable. A page that the spine names again is read once, as the standard has it. Entities that a
+page declares by other entities or files are hostile.
 """
 
 from __future__ import annotations
 
 import io
 import posixpath
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -17,13 +19,16 @@ from urllib.parse import unquote
 
 from data.sources.archives.archive import MEMBER_LIMIT, ZIP_ERRORS, zip_members
 from data.sources.archives.compression import refuse_bomb
-from data.sources.errors import Unreadable
-from data.sources.readers.charset import decode_page
-from data.sources.readers.html_page import DECLARATION
-from data.sources.readers.markup import XHTML, tree_to_text
-from data.sources.readers.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.errors import HostileArchive, Unreadable
+from data.sources.readers.common.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.markup.charset import decode_page
+from data.sources.readers.markup.html_page import DECLARATION
+from data.sources.readers.markup.tree import XHTML, tree_to_text
 
 CONTAINER, ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
+NESTED_ENTITY = re.compile(
+    rb"""<!ENTITY\s+(?:%\s+)?([^\s"'>]{1,80})\s+(?:SYSTEM|PUBLIC|"[^"]*[&%](?!\#)[^"]*"|'[^']*[&%](?!\#)[^']*')""", re.VERBOSE
+)
 PAGES = ("application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document")
 
 
@@ -34,7 +39,7 @@ def read_epub(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
         with zipfile.ZipFile(io.BytesIO(content)) as book:
             refuse_bomb("epub", sum(member.size for member in zip_members(book)), len(content))
             text, title = _text(book)
-    except Unreadable:
+    except (HostileArchive, Unreadable):
         raise
     except (*ZIP_ERRORS, zlib.error) as error:
         raise Unreadable(f"damaged epub: {error}") from error
@@ -52,7 +57,7 @@ def _text(book: zipfile.ZipFile) -> tuple[str, str]:
     encryption = _xml(_member(book, ENCRYPTION)) if ENCRYPTION in book.namelist() else None
     encrypted = {unquote(str(ref.get("URI"))) for ref in encryption.iterfind(".//{*}CipherReference")} if encryption is not None else set()
     items = {str(item.get("id")): item for item in package.iterfind(".//{*}manifest/{*}item")}
-    pages = []
+    pages: dict[str, str] = {}
     for reference in package.iterfind(".//{*}spine/{*}itemref"):
         item = items.get(str(reference.get("idref")))
         if item is None:
@@ -62,9 +67,10 @@ def _text(book: zipfile.ZipFile) -> tuple[str, str]:
         name = posixpath.normpath(posixpath.join(posixpath.dirname(package_path), unquote(str(item.get("href")).partition("#")[0])))
         if name in encrypted:
             raise Unreadable(f"encrypted: {name}")
-        pages.append(tree_to_text(_page(_member(book, name)), XHTML))
+        if name not in pages:
+            pages[name] = tree_to_text(_page(_member(book, name)), XHTML)
     title = package.find(".//{http://purl.org/dc/elements/1.1/}title")
-    return "\n\n".join(filter(None, pages)), " ".join("".join(title.itertext()).split()) if title is not None else ""
+    return "\n\n".join(filter(None, pages.values())), " ".join("".join(title.itertext()).split()) if title is not None else ""
 
 
 def _member(book: zipfile.ZipFile, name: str) -> bytes:
@@ -74,6 +80,8 @@ def _member(book: zipfile.ZipFile, name: str) -> bytes:
         content = stream.read(MEMBER_LIMIT + 1)
     if len(content) > MEMBER_LIMIT:
         raise Unreadable(f"too large: {name}")
+    if entity := NESTED_ENTITY.search(content):
+        raise HostileArchive(f"hostile epub: {name} declares the entity {entity[1].decode('ascii', 'replace')!r} by others or by a file")
     return content
 
 

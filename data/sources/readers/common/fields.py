@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from data.sources.decode import is_blank
 from data.sources.errors import Unreadable
-from data.sources.readers.record import BrokenRecord, ReaderOptions, Record, RecordFilter
+from data.sources.readers.common.record import BrokenRecord, ReaderOptions, Record, RecordFilter
 
 
 def build_record(
@@ -15,7 +16,7 @@ def build_record(
     """Return a row's record, or what is wrong with it; None if it isn't wanted. `number` names it unless `id_field` does."""
     name = name_by_number(number, options)
     if options.id_field is not None:
-        value = fields.get(options.id_field)
+        value = field_value(fields, options.id_field)
         if not isinstance(value, (str, int)) or isinstance(value, bool) or not str(value).strip():
             return BrokenRecord(_broken(options.id_field, value), name) if wanted(name) else None
         name = str(value)
@@ -27,15 +28,24 @@ def build_record(
         except (TypeError, ValueError) as error:
             return BrokenRecord(f"broken record: {error}", name)
     else:
-        text = fields.get(options.text_field)
-    title = fields.get(options.title_field) if options.title_field is not None else None
+        text = field_value(fields, options.text_field)
+    title = field_value(fields, options.title_field) if options.title_field is not None else None
     if not isinstance(text, str):
         return BrokenRecord(_broken(options.text_field, text), name)
-    if not text.strip():
+    if is_blank(text):
         return BrokenRecord("empty", name)
     if len(text) > options.limit:
         return BrokenRecord(f"too large: {len(text)} characters, the limit is {options.limit}", name)
     return Record(text, name, title if isinstance(title, str) else "", encoding)
+
+
+def field_value(fields: Mapping[str, object], name: str) -> object:
+    """Return a field's value, None if there is none. A field called `doc.text` wins over the field `text` of an object `doc`."""
+    if name in fields:
+        return fields[name]
+    outer, period, inner = name.partition(".")
+    value = fields.get(outer)
+    return field_value(value, inner) if period and isinstance(value, Mapping) else None
 
 
 def name_by_number(number: int, options: ReaderOptions) -> str:
@@ -47,7 +57,7 @@ def require_columns(columns: list[str], options: ReaderOptions) -> None:
     """Raise Unreadable, naming the missing and the present columns, unless a table has those that the recipe names."""
     text_field = None if options.whole else options.text_field
     needed = [name for name in (text_field, options.id_field, options.title_field) if name is not None]
-    if missing := [name for name in needed if name not in columns]:
+    if missing := [name for name in needed if name not in columns and name.partition(".")[0] not in columns]:
         raise Unreadable(f"no such column: {', '.join(missing)}; it has {', '.join(columns)[:500]}")
 
 

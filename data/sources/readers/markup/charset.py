@@ -7,16 +7,11 @@ from __future__ import annotations
 
 import re
 
-from data.sources.decode import BYTE_ORDER_MARKS, decode
+from data.sources.decode import BYTE_ORDER_MARKS, WIDER_CODECS, decode
 
 DECLARED = re.compile(
     rb"""<meta[^>]{0,200}charset\s*=\s*["']?\s*([A-Za-z0-9_:.-]+)|<\?xml[^>]{0,100}encoding\s*=\s*["']([A-Za-z0-9_.-]+)""", re.IGNORECASE
 )
-WEB_CODECS = {
-    "iso-8859-1": "cp1252", "latin1": "cp1252", "us-ascii": "cp1252", "ascii": "cp1252", "iso-8859-9": "cp1254", "shift_jis": "cp932",
-    "gb2312": "gb18030", "gbk": "gb18030", "euc-kr": "cp949", "ks_c_5601-1987": "cp949", "big5": "big5hkscs", "tis-620": "cp874",
-}  # fmt: skip
-"""Codecs that WHATWG's Encoding standard assigns to a label where Python's codec of that name covers less."""
 
 
 def decode_page(content: bytes, declared: str, encoding: str) -> tuple[str, str]:
@@ -25,7 +20,7 @@ def decode_page(content: bytes, declared: str, encoding: str) -> tuple[str, str]
         declaration = DECLARED.search(content[:4096])
         own = (declaration[1] or declaration[2]).decode("ascii") if declaration else ""
         for label in (declared, own):
-            codec = WEB_CODECS.get(label.lower(), label.lower())
+            codec = WIDER_CODECS.get(label.lower(), label.lower())
             # A page whose declaration is readable as ASCII can't be UTF-16.
             if not codec or codec.startswith("utf-16"):
                 continue

@@ -1,20 +1,24 @@
 """WARC (ISO 28500) and WET: responses of web servers. A record's number counts all records of the file, of any type.
 
 Responses of HTML and plain text are read, as are the plain texts of WET files. Responses of other types, requests and metadata are skipped;
-they are no documents. A response without success is quarantined with its status.
+they are no documents. A response without success is quarantined with its status, and a record that doesn't end where its length says with
+that: the records behind it are found again by their first line.
 """
 
 from __future__ import annotations
 
+import io
 import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
 from data.sources.archives.compression import RATIO_APPLIES_FROM, RATIO_LIMIT
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.readers.record import BrokenRecord, EmbeddedFile, ReaderOptions, ReaderOutput, RecordFilter
+from data.sources.readers.common.record import BrokenRecord, EmbeddedFile, ReaderOptions, ReaderOutput, RecordFilter
+from data.sources.readers.records.warc_frames import WarcFrames
 
 KINDS = {"text/html": "html", "application/xhtml+xml": "html", "text/plain": "txt"}
+FAULTS = (EOFError, OSError, ValueError, LookupError, AttributeError, zlib.error)
 
 
 def read_warc(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
@@ -23,37 +27,25 @@ def read_warc(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -
     from warcio.exceptions import ArchiveLoadFailed
     from warcio.statusandheaders import StatusAndHeadersParserException
 
-    class Records(ArchiveIterator):  # type: ignore[misc]
-        # Silences a message that warcio prints for a wrong content length; `err_count` counts the same.
-        INC_RECORD = ""
-
-    number = responses = 0
-    try:
-        records = Records(stream, arc2warc=True)
-        for record in records:
-            number += 1
-            kind, charset = _content_type(record)
-            if record.rec_type not in ("response", "resource", "conversion") or kind not in KINDS:
+    number = found = 0
+    for frame, fault in WarcFrames(stream, options.limit):
+        number += 1
+        name = str(number)
+        try:
+            record = None if fault else next(ArchiveIterator(io.BytesIO(frame)), None)
+            kind, charset = _content_type(record) if record else ("", "")
+            if not fault and (record is None or record.rec_type not in ("response", "resource", "conversion") or kind not in KINDS):
                 continue
-            responses += 1
-            if wanted(str(number)):
-                errors, found = records.err_count, _response(record, str(number), KINDS[kind], charset, options)
-                records.read_to_end()
-                yield found if errors == records.err_count else BrokenRecord("damaged record: it doesn't end where it says", str(number))
-    except (HostileArchive, Unreadable):
-        raise
-    except (
-        ArchiveLoadFailed,
-        StatusAndHeadersParserException,
-        EOFError,
-        OSError,
-        ValueError,
-        LookupError,
-        AttributeError,
-        zlib.error,
-    ) as error:
-        raise Unreadable(f"damaged warc: after record {number}: {error}") from error
-    if not responses:
+            found += 1
+            if wanted(name):
+                yield BrokenRecord(fault, name) if record is None else _response(record, name, KINDS[kind], charset, options)
+        except (HostileArchive, Unreadable):
+            raise
+        except (ArchiveLoadFailed, StatusAndHeadersParserException, *FAULTS) as error:
+            found += 1
+            if wanted(name):
+                yield BrokenRecord(f"damaged record: {error}", name)
+    if not found:
         raise Unreadable(f"no text: none of its {number} records is an answer of HTML or plain text")
 
 

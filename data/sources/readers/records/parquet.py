@@ -7,12 +7,15 @@ read.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from data.sources.archives.compression import refuse_bomb
 from data.sources.errors import Unreadable
-from data.sources.readers.fields import build_record, name_by_number, require_columns
-from data.sources.readers.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
+from data.sources.readers.common.fields import build_record, name_by_number, require_columns
+from data.sources.readers.common.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROWS, BATCH = 256, 16 << 20
 ROWS_A_BYTE = 100
@@ -38,7 +41,7 @@ def _rows(file: object, size: int, options: ReaderOptions, wanted: RecordFilter)
     assert isinstance(file, pq.ParquetFile)
     schema, metadata = file.schema_arrow, file.metadata
     require_columns(schema.names, options)
-    kind = pa.string() if options.whole else schema.field(options.text_field).type
+    kind = pa.string() if options.whole else _kind(schema, options.text_field)
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind) or pa.types.is_dictionary(kind)):
         raise Unreadable(f"no text: column {options.text_field!r} holds {kind}")
     if metadata.num_rows > ROWS_A_BYTE * size:
@@ -54,7 +57,8 @@ def _rows(file: object, size: int, options: ReaderOptions, wanted: RecordFilter)
         for batch in file.iter_batches(batch_size=rows, row_groups=[group], columns=columns, use_threads=False):
             unpacked += batch.nbytes
             refuse_bomb("parquet", unpacked, size)
-            arrays = {name: batch.column(name) for name in columns}
+            # A nested column comes inside the struct that holds it.
+            arrays = {name: batch.column(name) for name in batch.schema.names}
             for row in range(batch.num_rows):
                 number += 1
                 name = name_by_number(number, options)
@@ -68,3 +72,17 @@ def _rows(file: object, size: int, options: ReaderOptions, wanted: RecordFilter)
                     continue
                 if found := build_record(fields, number, options, wanted):
                     yield found
+
+
+def _kind(schema: pa.Schema, name: str) -> pa.DataType:
+    """Return the type of a column, which may be nested in structs. Raise Unreadable if there is none."""
+    import pyarrow as pa
+
+    outer = name if name in schema.names else name.partition(".")[0]
+    kind: pa.DataType = schema.field(outer).type
+    inner = name[len(outer) + 1 :]
+    for part in inner.split(".") if inner else ():
+        if not pa.types.is_struct(kind) or kind.get_field_index(part) < 0:
+            raise Unreadable(f"no such column: {name}; {outer} holds {kind}"[:500])
+        kind = kind.field(part).type
+    return kind

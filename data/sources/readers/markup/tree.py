@@ -65,6 +65,18 @@ def tree_to_text(tree: Any, roles: ElementRoles) -> str:
     return page.text()
 
 
+def unwrapped(tree: Any, roles: ElementRoles) -> Any:
+    """Return the tree with the only block of each cell and list item dissolved in it, so that a table's row stays one line."""
+    for node in list(tree.iter()):
+        if _name(node) in roles.cells | roles.items and len(node) == 1 and not (node.text or "").strip():
+            (child,) = node
+            if _name(child) in roles.blocks and not (child.tail or "").strip() and not any(_name(one) in roles.blocks for one in child):
+                node.text, child.tail = child.text, None
+                node.remove(child)
+                node.extend(list(child))
+    return tree
+
+
 def _name(node: Any) -> str | None:
     """Return an element's name without its namespace; None for comments, processing instructions and entities."""
     return node.tag.rpartition("}")[2].lower() if isinstance(node.tag, str) else None

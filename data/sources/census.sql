@@ -1,0 +1,23 @@
+-- The fate of each entry, from what ingest wrote: by the id of its work, by its path in quarantine, or, for a file of records, by the part
+-- of its records' paths before a number sign.
+WITH aside AS (SELECT DISTINCT source, path FROM ingested_quarantine),
+recorded AS (
+    SELECT source, path FROM ingested_quarantine
+    UNION ALL
+    SELECT source, json_extract_string(metadata, '$.path') FROM ingested_documents),
+split AS (SELECT source, string_split(path, '#') AS parts FROM recorded WHERE contains(path, '#')),
+holder AS (
+    SELECT DISTINCT source, array_to_string(parts[:size], '#') AS path
+    FROM (SELECT source, parts, unnest(range(1, len(parts))) AS size FROM split))
+SELECT
+    entry.source, entry.path, kind,
+    CASE
+        WHEN state <> 'asked for' THEN state
+        WHEN aside.path IS NOT NULL THEN 'set aside'
+        WHEN id IN (SELECT id FROM ingested_ledger) OR holder.path IS NOT NULL THEN 'read'
+        ELSE 'lost'
+    END AS fate
+FROM entry
+LEFT JOIN aside ON aside.source = entry.source AND aside.path = entry.path
+LEFT JOIN holder ON holder.source = entry.source AND holder.path = entry.path
+ORDER BY entry.source, entry.path

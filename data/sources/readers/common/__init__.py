@@ -1,0 +1,1 @@
+"""What readers share: their interface, named fields, and lines of text."""

@@ -1,0 +1,48 @@
+"""TEI (P4 and P5, tei-c.org): the text of an edition, with its title from the header, and the notes at the end.
+
+Of two readings (choice) the regular, corrected or expanded one is kept. The printer's furniture (fw) and the header are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO
+
+from data.sources.errors import Unreadable
+from data.sources.readers.common.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.markup.notes import notes_to_end
+from data.sources.readers.markup.tree import ElementRoles, tree_to_text, unwrapped
+from data.sources.readers.markup.xml_tree import element_text, parse_xml
+
+TEI = ElementRoles(
+    blocks=frozenset(
+        {"ab", "argument", "back", "body", "byline", "castlist", "closer", "dateline", "div", "div1", "div2", "div3", "docauthor",
+         "docimprint", "doctitle", "epigraph", "figdesc", "front", "group", "head", "lg", "list", "note", "opener", "p", "q", "quote",
+         "salute", "signed", "sp", "speaker", "stage", "table", "text", "titlepage", "titlepart", "trailer"}
+    ),
+    items=frozenset({"item", "castitem"}),
+    rows=frozenset({"row", "l"}),
+    cells=frozenset({"cell"}),
+    breaks=frozenset({"lb"}),
+    kept=frozenset({"eg"}),
+    skipped=frozenset({"teiheader", "fw", "facsimile", "standoff"}),
+)  # fmt: skip
+FIRST_READINGS = {"orig": "reg", "sic": "corr", "abbr": "expan"}
+
+
+def read_tei(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
+    """Yield one record."""
+    root = parse_xml(read_whole(stream, options), "tei")
+    for choice in list(root.iter("{*}choice")):
+        present = {str(node.tag).rpartition("}")[2]: node for node in choice if isinstance(node.tag, str)}
+        for first, other in FIRST_READINGS.items():
+            if first in present and other in present:
+                present[first].tail = None
+                choice.remove(present[first])
+    texts = root.findall("{*}text") or root.findall(".//{*}text")
+    for text in texts:
+        notes_to_end(text, ((note, None, note) for note in list(text.iter("{*}note")) if note.getparent() is not text))
+    found = "\n\n".join(filter(None, (tree_to_text(unwrapped(text, TEI), TEI) for text in texts)))
+    if not found.strip():
+        raise Unreadable("no text: its body is empty")
+    yield Record(found, title=element_text(root, ".//{*}titleStmt/{*}title"))

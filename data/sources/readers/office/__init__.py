@@ -1,0 +1,1 @@
+"""Readers of what word processors and typesetters write."""
