@@ -11,6 +11,7 @@ from data.examples.config import ConversationExamples
 from data.tokens.config import CONVERSATIONS
 from flows.recipe.schema import Recipe
 from tasks.corpus.audit import audit
+from tasks.corpus.census import census
 from tasks.corpus.clean import clean
 from tasks.corpus.decontaminate import decontaminate
 from tasks.corpus.dedup import dedup
@@ -40,6 +41,8 @@ def corpus(recipe: Recipe) -> Corpus:
     shards = recipe.ingest.shards
     ingested = ingest.over(shards)(recipe.ingest, universe=world and world.part("books"), synthetic=synthetic)
     require_texts(recipe.ingest, ingested)
+    if recipe.ingest.has_entries:
+        census(recipe.ingest, ingested=ingested)
     cleaned = clean.over(shards)(recipe.clean, documents=ingested.part("documents.parquet"))
     filtered = _filtered(recipe, cleaned)
     deduplicated = dedup(recipe.dedup, documents=(filtered or cleaned).part("documents.parquet"))

@@ -16,9 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data.sources.config import FilesSource, IngestConfig
-from data.sources.errors import SourceError
-from data.sources.files import find_files
-from data.sources.formats import FORMATS
+from data.sources.files import FOLDER, HIDDEN, Survey, survey
+from data.sources.formats import USUAL
 from data.splits.config import SplitConfig
 from data.tokens.config import PackConfig, TokenizerConfig
 from flows.recipe.commented_yaml import short_yaml
@@ -37,6 +36,7 @@ from model.training.config import DpoConfig, PretrainConfig, SftConfig
 from tasks.stage.system.command_line import folio
 
 SOURCE = FilesSource(paths=(".",))
+UNCOUNTED = {FOLDER, *HIDDEN}
 MINUTES = 30.0
 TEXTS_PER_SHARD = 12
 MAX_SHARDS = 64
@@ -85,16 +85,13 @@ def look_at(folder: Path) -> Found:
     target = folder.resolve() / "recipe.yaml"
     if target.exists():
         raise _taken(target)
-    try:
-        files = list(find_files(SOURCE, folder).values())
-    except SourceError:
-        files = []
-    unread = unread_files(folder, files)
+    seen = survey(SOURCE, folder, empty=True)
+    files, unread = list(seen.files.values()), unread_entries(seen)
     estimates = [estimate_text(path) for path in files]
     texts, size = sum(number for number, _ in estimates), sum(characters for _, characters in estimates)
     if size == 0:
         raise RecipeError(
-            f"{folder} holds no files with text in them ({', '.join(FORMATS)}, packed or not), so there is nothing to learn from."
+            f"{folder} holds no files with text in them ({', '.join(USUAL)}, packed or not), so there is nothing to learn from."
             + (f" It holds {unread}." if unread else "")
         )
     amount = f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
@@ -127,12 +124,10 @@ def _taken(target: Path) -> RecipeError:
     return RecipeError(f"{target} is already there; move it away to have a new one written.")
 
 
-def unread_files(folder: Path, files: list[Path]) -> str:
-    """Return how many files below the folder are not read, by their endings; hidden files are left out. Empty if there are none."""
-    home, read = folder.resolve(), {path.resolve() for path in files}
-    others = [path for path in home.rglob("*") if path.is_file() and path.resolve() not in read]
-    shown = [path for path in others if not any(part.startswith(".") for part in path.relative_to(home).parts)]
-    kinds = Counter(path.suffix.lower() or "without an ending" for path in shown)
+def unread_entries(found: Survey) -> str:
+    """Say how many entries below the folder are not read, by kind, and how many can't be; hidden files are left out. "" for none."""
+    kinds = Counter(kind for kind in found.others.values() if kind not in UNCOUNTED)
+    kinds += Counter(fault.removeprefix("not a file: a ").partition(":")[0] for fault in found.faults.values())
     return ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0])))
 
 

@@ -94,6 +94,14 @@ def _tables(results: Results, funnel: Mapping[str, Any]) -> Iterator[Table]:
     reasons = [Row((why, count(entry["files"]), ", ".join(entry["shown"][:3]))) for why, entry in funnel["quarantined"].items()]
     if reasons:
         yield Table("Quarantined files", ("reason", "files", "for example"), tuple(reasons), right=frozenset({1}), widths=(30, 10, 60))
+    unread = [
+        Row((kind, source, count(entry["entries"]), ", ".join(entry["shown"][:3])))
+        for source, fates in (results.json("census", "census.json") or {}).items()
+        for kind, entry in fates.get("not asked for", {}).items()
+    ]
+    if unread:
+        head = ("kind", "source", "entries", "for example")
+        yield Table("Entries of the sources that were not read", head, tuple(unread), right=frozenset({2}), widths=(25, 15, 10, 50))
     wrong = funnel["title_mismatches"]
     titles = [Row((f"{row['source']}/{row['path']}", row["title"])) for row in wrong["shown"][:TITLES]]
     if titles:

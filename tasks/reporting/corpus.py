@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,6 +38,8 @@ def _lead(results: Results, funnel: Mapping[str, Any] | None) -> str:
         lost = f"; {joined(losses)}" if losses else ""
         came = plural(funnel["stages"][0]["documents_in"], "document")
         sentences.append(f"{came} came in, {count(funnel['documents_kept'])} stayed{lost}.")
+        if counted := results.json("census", "census.json"):
+            sentences.append(_entries(counted))
         faults = [s["fault"] for s in funnel["stages"] if not s["balanced"]]
         unbalanced = f"The ledgers do not account for everything: {'; '.join(faults)}."
         sentences.append(unbalanced if faults else "Every document and character is accounted for.")
@@ -47,6 +50,16 @@ def _lead(results: Results, funnel: Mapping[str, Any] | None) -> str:
         size, length = plural(fitted["vocab_size"], "token"), number(fitted["bytes_per_token"])
         sentences.append(f"The vocabulary has {size} of {length} bytes on average.")
     return " ".join(sentences)
+
+
+def _entries(census: Mapping[str, Any]) -> str:
+    """Say what became of the entries of the sources."""
+    totals: Counter[str] = Counter()
+    for fates in census.values():
+        totals.update({fate: sum(entry["entries"] for entry in kinds.values()) for fate, kinds in fates.items() if fate != "opened"})
+    said = {"read": "read", "set aside": "set aside", "not asked for": "of kinds that the recipe doesn't ask for"}
+    parts = [f"{count(totals[fate])} {what}" for fate, what in said.items() if totals[fate]]
+    return f"Where the sources point lie {plural(sum(totals.values()), 'file')}: {joined(parts)}."
 
 
 def _funnel(funnel: Mapping[str, Any], unit: str) -> Figure:

@@ -55,7 +55,7 @@ def both(*changes: Change) -> Change:
     return Together(changes)
 
 
-SHARDS = "ingest[0] ingest[1] clean[0] clean[1]"
+SHARDS = "ingest[0] ingest[1] census clean[0] clean[1]"
 CLEANED = "clean[0] clean[1]"
 TRAINED = "pretrain tune.sft tune.dpo"
 MODELS = "evaluate.chat gate.chat quantize.int8 measure.int8 export evaluate.release evaluate.int8 gate.release"
@@ -73,10 +73,10 @@ CONFIG = [
     Line(
         "universe: a rate too small to matter",
         keys("ingest.sources[0].hyphen_rate=0.5000001"),
-        "universe ingest[0] ingest[1]",
+        "universe ingest[0] ingest[1] census",
         "hyphen_rate: 0.5 -> 0.5000001",
     ),
-    Line("ingest: the largest file", keys("ingest.max_file_megabytes=255"), "ingest[0] ingest[1]", "max_file_megabytes: 256 -> 255"),
+    Line("ingest: the largest file", keys("ingest.max_file_megabytes=255"), "ingest[0] ingest[1] census", "max_file_megabytes: 256 -> 255"),
     Line("clean: a limit that no document meets", keys("clean.boilerplate_lines=601"), CLEANED, "boilerplate_lines: 600 -> 601"),
     Line(
         "filter: languages told, which stand beside each text",
@@ -359,30 +359,35 @@ CODE = [
     Line("the machinery of stages", code("tasks/stage/system/progress.py", "LOG_SECONDS = 10.0", "LOG_SECONDS = 11.0")),
 ]
 BOOKS = [
-    Line("a new book", Written("books/b.txt", BOOK), "ingest[1] clean[1] " + AFTER_CLEAN, "file own/books/b.txt was added"),
-    Line("a copy of a book added", Copied("books/2.txt", "books/b.txt"), f"ingest[1] clean[1] {COUNTED}", "file own/books/b.txt was added"),
-    Line("a copy of a book removed", Moved("books/copy.txt"), f"ingest[0] clean[0] {COUNTED}", "file own/books/copy.txt is gone"),
+    Line("a new book", Written("books/b.txt", BOOK), "ingest[1] census clean[1] " + AFTER_CLEAN, "file own/books/b.txt was added"),
+    Line(
+        "a copy of a book added",
+        Copied("books/2.txt", "books/b.txt"),
+        f"ingest[1] census clean[1] {COUNTED}",
+        "file own/books/b.txt was added",
+    ),
+    Line("a copy of a book removed", Moved("books/copy.txt"), f"ingest[0] census clean[0] {COUNTED}", "file own/books/copy.txt is gone"),
     Line(
         "a copy of a book edited",
         Edit("books/copy.txt", "The lantern of the morning", "One lantern of the morning"),
-        f"ingest[0] clean[0] {COUNTED}".replace("split ", ""),
+        f"ingest[0] census clean[0] {COUNTED}".replace("split ", ""),
         "file own/books/copy.txt changed",
     ),
     Line(
         "a copy of a book renamed",
         Moved("books/copy.txt", "books/late.txt"),
-        "ingest[0] clean[0] dedup split audit",
+        "ingest[0] census clean[0] dedup split audit",
         "file own/books/late.txt was added",
     ),
     Line(
         "blanks at the end of a book",
         Appended("books/3.txt", "   \n"),
-        f"ingest[0] clean[0] audit gate.corpus {CARD}",
+        f"ingest[0] census clean[0] audit gate.corpus {CARD}",
         "file own/books/3.txt changed",
     ),
-    Line("an empty book added", Written("books/b.txt", ""), f"ingest[1] audit gate.corpus {CARD}", "file own/books/b.txt was added"),
+    Line("an empty book added", Written("books/b.txt", ""), f"ingest[1] census audit gate.corpus {CARD}", "file own/books/b.txt was added"),
     Line("books touched", Touched("books")),
-    Line("a file of another kind beside the books", Written("books/b.png", "")),
+    Line("a file of another kind beside the books", Written("books/b.png", ""), "census", "own/books/*.png was added"),
     Line("the books' folder moved with the recipe's root", both(Moved("books", "inner/books"), keys("root=inner"))),
     Line("the books' folder under another path of the recipe", keys("ingest.sources[1].paths=[./books/*.txt]")),
 ]

@@ -10,12 +10,13 @@ from data.audit.config import FORMAT
 from flows.cli.snapshot import open_snapshot
 from flows.cli.views.diff_rendering import printable
 from tasks.corpus.audit import audit
+from tasks.corpus.census import census
 from tasks.lineage.corpus_run import CorpusRun, find_corpus_run
 from tasks.reporting.wording import plural, share
 from tasks.stage.system.columns import columns, signed, terminal_width
 from tasks.stage.system.command_line import folio
 
-FUNNEL = "funnel.json"
+FUNNEL, CENSUS = "funnel.json", "census.json"
 SHOWN = 10
 
 
@@ -31,9 +32,8 @@ def corpus_stats(recipe: str = "", *, as_json: bool = False, store: str = "") ->
         )
     measured = corpus.audit.metrics
     if as_json:
-        return json.dumps(
-            {"recipe": corpus.run.recipe, "run": corpus.run.id, "metrics": dict(measured), **funnel}, indent=1, ensure_ascii=False
-        )
+        told = {"recipe": corpus.run.recipe, "run": corpus.run.id, "metrics": dict(measured), **funnel, "census": _census(corpus)}
+        return json.dumps(told, indent=1, ensure_ascii=False)
     return printable("\n".join(_lines(corpus, funnel, measured)))
 
 
@@ -43,6 +43,7 @@ def _lines(corpus: CorpusRun, funnel: Mapping[str, Any], measured: Mapping[str, 
     yield from _titled("rules, those that touched most first", _rules(funnel))
     for name in ("sources", "formats", "languages"):
         yield from _titled(name, _groups(funnel.get(name, {})))
+    yield from _titled("entries of the sources: files, folders, members of archives", _entries(_census(corpus)))
     quarantined = [(why, f"{entry['files']:,}", ", ".join(entry["shown"][:3])) for why, entry in funnel["quarantined"].items()]
     yield from _titled("quarantined", _columns([("reason", "files", "such as"), *quarantined] if quarantined else [], frozenset({1})))
     mismatches = funnel["title_mismatches"]
@@ -106,6 +107,23 @@ def _groups(groups: Mapping[str, Mapping[str, int]]) -> list[str]:
         present = {"documents": "documents", "characters": "characters"}
     rows = [(name, *(f"{entry[key]:,}" for key in present)) for name, entry in groups.items()]
     return _columns([("", *present.values()), *rows], frozenset(range(1, 5))) if rows else []
+
+
+def _census(corpus: CorpusRun) -> Mapping[str, Any]:
+    """Return what became of every entry of the run's sources; nothing if no source points at files."""
+    recorded = corpus.run.positions.get(census.name)
+    counted = corpus.snapshot.graph.by_address.get(recorded.address) if recorded else None
+    return corpus.read(counted, CENSUS, json.load) if counted else {}
+
+
+def _entries(counted: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    rows = [
+        (source, fate, kind, f"{entry['entries']:,}", ", ".join(entry["shown"][:3]))
+        for source, fates in counted.items()
+        for fate, kinds in fates.items()
+        for kind, entry in sorted(kinds.items(), key=lambda item: (-item[1]["entries"], item[0]))
+    ]
+    return _columns([("source", "fate", "kind", "entries", "such as"), *rows], frozenset({3})) if rows else []
 
 
 def _splits(funnel: Mapping[str, Any], measured: Mapping[str, float]) -> list[str]:
