@@ -67,9 +67,9 @@ def census(
             work.connection.execute(f"CREATE VIEW ingested_{table} AS FROM {parquet([folder / f'{table}.parquet' for folder in ingested])}")
         write_query(work, QUERY.read_text("utf-8"), output / "census.parquet", CENSUS)
         counted = _count(work, output / "census.parquet")
-    for source, fates in counted.items():
+    for label, fates in counted.items():
         for lost in fates.get("lost", {}).values():
-            raise Unbalanced(f"ingest lost {source}/{lost['shown'][0]}: it is neither a document nor in quarantine")
+            raise Unbalanced(f"ingest lost {label}/{lost['shown'][0]}: it is neither a document nor in quarantine")
     (output / "census.json").write_text(json.dumps(counted, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     totals = Counter({fate: 0 for fate in FATES})
     for fates in counted.values():
