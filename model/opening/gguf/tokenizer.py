@@ -13,24 +13,13 @@ from typing import TYPE_CHECKING, Any
 from model.networks.errors import ModelError
 from model.opening.gguf.metadata import GgufFile
 from model.opening.gguf.sentencepiece import sentencepiece_tokenizer
+from model.opening.gguf.word_rules import SPLITS
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from tokenizers.pre_tokenizers import PreTokenizer
 
 UNKNOWN, CONTROL, OWN = 2, 3, 4  # kinds of tokens: for what has none, of the format, and words that are never split
-_SPACES = r"\s*[\r\n]+|\s+(?!\S)|\s+"
-_WORDS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+"
-_MARKS = r" ?[^\s\p{L}\p{N}]+[\r\n]*"
-_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
-# The regular expression of each name, with which text is split before merging; empty: GPT-2's, which the library has.
-SPLITS = {
-    **dict.fromkeys(("gpt-2", "default", "smollm"), ""),
-    **dict.fromkeys(("llama-bpe", "llama3", "llama-v3", "smaug-bpe"), rf"{_WORDS}|\p{{N}}{{1,3}}|{_MARKS}|{_SPACES}"),
-    **dict.fromkeys(("qwen2", "deepseek-r1-qwen"), rf"{_WORDS}|\p{{N}}|{_MARKS}|{_SPACES}"),
-    "tekken": rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*|\p{{N}}"
-    rf"| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|{_SPACES}",
-}
 SINGLE_DIGITS = ("smollm",)
 WHOLE_WORDS_FIRST = ("llama-bpe", "llama3", "llama-v3", "tekken")
 NORMALIZED = ("qwen2", "deepseek-r1-qwen")

@@ -11,16 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from model.networks.directory import ModelError
+from model.opening.gguf.word_rules import BY_PATTERN
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5
-WORDS_QWEN2 = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"  # digits one by one
-)
-WORDS_LLAMA3 = WORDS_QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
-BY_PATTERN = {WORDS_QWEN2: "qwen2", WORDS_LLAMA3: "llama-bpe"}
 
 
 def write_vocabulary(writer: GGUFWriter, tokenizer_dir: Path, vocab_size: int) -> None:

@@ -105,7 +105,7 @@ def test_a_document_is_written_alike_whatever_stands_beside_it(fitted: dict[str,
 def test_validation_and_test_are_never_augmented(
     fitted: dict[str, TextEncoder], splits: dict[str, Path], tmp_path: Path, augment: Augmentation
 ) -> None:
-    tokenizer = fitted_folder(fitted["bpe"], tmp_path)
+    tokenizer = fitted["bpe"].directory
     for name, config in (("plain", PackConfig(sequence_length=32)), ("augmented", PackConfig(sequence_length=32, augment=augment))):
         pack(splits, tokenizer, None, tmp_path / name, config)
     for split in ("train", "val", "test"):
@@ -114,23 +114,13 @@ def test_validation_and_test_are_never_augmented(
         assert same == (split != "train"), split
 
 
-def fitted_folder(encoder: TextEncoder, folder: Path) -> Path:
-    """The tokenizer as a directory."""
-    target = folder / "tokenizer"
-    target.mkdir()
-    encoder.tokenizer.encode_special_tokens = False
-    (target / "tokenizer.json").write_text(encoder.tokenizer.to_str(), encoding="utf-8")
-    encoder.tokenizer.encode_special_tokens = True
-    return target
-
-
 def test_each_pass_holds_every_document_once_in_its_own_order_and_is_accounted_for(
     fitted: dict[str, TextEncoder], splits: dict[str, Path], tmp_path: Path
 ) -> None:
     encoder = fitted["bpe"]
     write_lines(tmp_path / "c" / "instructions_train.jsonl", [conversation(f"Who sat {n}?", "The cat.") for n in range(3)])
     config = PackConfig(sequence_length=32, instruction_fraction=0.25, augment=Augmentation(passes=3, merge_dropout=0.2, paragraphs=True))
-    metrics = pack(splits, fitted_folder(encoder, tmp_path), tmp_path / "c", tmp_path / "out", config)
+    metrics = pack(splits, encoder.directory, tmp_path / "c", tmp_path / "out", config)
     assert metrics["train_documents"] == 6
     rows = ShardReader(tmp_path / "out" / "train").rows(range(int(metrics["train_rows"])))
     texts = pq.read_table(splits["train"]).to_pylist()
