@@ -33,7 +33,7 @@ from data.sources.detection import ARCHIVE_KINDS, COMPRESSIONS, HEAD, choose_for
 from data.sources.document_store import CONVERSATION, DocumentStore, SourceText
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.formats import RECORDS, ZIPPED, matches_formats, type_from_name
-from data.sources.readers.common.record import BrokenRecord, EmbeddedFile, ReaderOptions, Record, read_whole
+from data.sources.readers.parsing.record import BrokenRecord, EmbeddedFile, ReaderOptions, Record, read_whole
 from data.sources.readers.registry import READERS, SANDBOXED
 from data.sources.sandbox.parser_sandbox import ParserSandbox
 from data.sources.work_grouping import WorkGrouping

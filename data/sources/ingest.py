@@ -30,7 +30,7 @@ from data.sources.fetching.pinned import fetch_pinned
 from data.sources.files import observed_name, shard_files
 from data.sources.formats import type_from_name
 from data.sources.hash_cache import cached_sha256, file_state
-from data.sources.readers.common.record import ReaderOptions
+from data.sources.readers.parsing.record import ReaderOptions
 from data.sources.sandbox.parser_sandbox import ParserSandbox
 from data.sources.work_grouping import WorkGrouping
 from data.synthetic.config import SyntheticSource

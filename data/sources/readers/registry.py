@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from data.sources.readers.common.record import Reader
 from data.sources.readers.markup.epub import read_epub
 from data.sources.readers.markup.fb2 import read_fb2
 from data.sources.readers.markup.html_page import read_html
@@ -11,6 +10,7 @@ from data.sources.readers.office.docx import read_docx
 from data.sources.readers.office.odt import read_odt
 from data.sources.readers.office.pdf import read_pdf
 from data.sources.readers.office.rtf import read_rtf
+from data.sources.readers.parsing.record import Reader
 from data.sources.readers.records.delimited import read_delimited
 from data.sources.readers.records.json_values import read_json
 from data.sources.readers.records.jsonl import read_jsonl

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.readers.common.record import BrokenRecord, ReaderOptions, Record, RecordFilter
+from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, Record, RecordFilter
 from data.sources.readers.registry import READERS
 from data.sources.sandbox.ipc import receive, send
 

@@ -20,10 +20,10 @@ from urllib.parse import unquote
 from data.sources.archives.archive import MEMBER_LIMIT, ZIP_ERRORS, zip_members
 from data.sources.archives.compression import refuse_bomb
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.readers.common.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 from data.sources.readers.markup.charset import decode_page
 from data.sources.readers.markup.html_page import DECLARATION
 from data.sources.readers.markup.tree import XHTML, tree_to_text
+from data.sources.readers.parsing.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 CONTAINER, ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 NESTED_ENTITY = re.compile(

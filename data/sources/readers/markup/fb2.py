@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import IO
 
 from data.sources.errors import Unreadable
-from data.sources.readers.common.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 from data.sources.readers.markup.tree import ElementRoles, tree_to_text
 from data.sources.readers.markup.xml_tree import element_text, parse_xml
+from data.sources.readers.parsing.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 FB2 = ElementRoles(
     blocks=frozenset(

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from data.sources.errors import Unreadable
-from data.sources.readers.common.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 from data.sources.readers.markup.charset import decode_page
 from data.sources.readers.markup.tree import ElementRoles, tree_to_text
+from data.sources.readers.parsing.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
 # trafilatura marks its result up with the element names of TEI.

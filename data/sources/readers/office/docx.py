@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from data.sources.errors import Unreadable
-from data.sources.readers.common.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 from data.sources.readers.markup.tree import XHTML, tree_to_text, unwrapped
 from data.sources.readers.markup.xml_tree import element_text
 from data.sources.readers.office.zipped import member_xml, open_zipped
+from data.sources.readers.parsing.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 WORDS = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 BODY, CORE = "word/document.xml", "docProps/core.xml"

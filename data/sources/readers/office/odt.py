@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from data.sources.errors import Unreadable
-from data.sources.readers.common.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 from data.sources.readers.markup.notes import notes_to_end
 from data.sources.readers.markup.tree import ElementRoles, tree_to_text, unwrapped
 from data.sources.readers.markup.xml_tree import element_text
 from data.sources.readers.office.zipped import member_xml, open_zipped
+from data.sources.readers.parsing.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 CONTENT, META, MANIFEST = "content.xml", "meta.xml", "META-INF/manifest.xml"
 TITLE = ".//{http://purl.org/dc/elements/1.1/}title"

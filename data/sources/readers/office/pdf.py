@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from data.sources.errors import Unreadable
-from data.sources.readers.common.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.parsing.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 HYPHENS = str.maketrans({"\ufffe": "-", "\x02": "-", "\0": None})
 """PDFium's markers for a hyphen at a line end, and NUL."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from data.sources.errors import Unreadable
-from data.sources.readers.common.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.parsing.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 # \bin is followed by raw bytes, which striprtf would take for text.
 BINARY = re.compile(rb"\\bin(\d{1,9}) ?")

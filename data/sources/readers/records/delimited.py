@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import IO
 
 from data.sources.errors import Unreadable
-from data.sources.readers.common.fields import build_record, name_by_number, require_columns
-from data.sources.readers.common.lines import TextLine, read_lines
-from data.sources.readers.common.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
+from data.sources.readers.parsing.fields import build_record, name_by_number, require_columns
+from data.sources.readers.parsing.lines import TextLine, read_lines
+from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
 
 DELIMITERS = ",\t;|"
 

@@ -8,8 +8,8 @@ from typing import IO
 from data.sources.archives.streams import stream_from
 from data.sources.decode import BYTE_ORDER_MARKS
 from data.sources.errors import Unreadable
-from data.sources.readers.common.fields import build_record, name_by_number
-from data.sources.readers.common.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
+from data.sources.readers.parsing.fields import build_record, name_by_number
+from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
 
 BLOCK = 1 << 16
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import IO
 
 from data.sources.errors import Unreadable
-from data.sources.readers.common.fields import build_record, name_by_number
-from data.sources.readers.common.lines import read_lines
-from data.sources.readers.common.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
+from data.sources.readers.parsing.fields import build_record, name_by_number
+from data.sources.readers.parsing.lines import read_lines
+from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
 
 
 def read_jsonl(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:

@@ -14,8 +14,8 @@ from typing import IO
 
 from data.sources.decode import decode, is_blank
 from data.sources.errors import Unreadable
-from data.sources.readers.common.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter
 from data.sources.readers.markup.tree import XHTML, tree_to_text
+from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter
 
 FROM_LINE = re.compile(rb"From \S+.*\d{4}")
 QUOTED_FROM = re.compile(rb"(?m)^>(>*From )")

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from data.sources.decode import is_blank
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.readers.common.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter
+from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter
 
 # What strip_code leaves: links to files and categories, tables, and lines that only templates stood in.
 LEFT_OUT = re.compile(

@@ -11,8 +11,8 @@ from typing import IO, TYPE_CHECKING
 
 from data.sources.archives.compression import refuse_bomb
 from data.sources.errors import Unreadable
-from data.sources.readers.common.fields import build_record, name_by_number, require_columns
-from data.sources.readers.common.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
+from data.sources.readers.parsing.fields import build_record, name_by_number, require_columns
+from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, ReaderOutput, RecordFilter
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from data.sources.archives.compression import RATIO_APPLIES_FROM, RATIO_LIMIT
 from data.sources.errors import HostileArchive, Unreadable
-from data.sources.readers.common.record import BrokenRecord, EmbeddedFile, ReaderOptions, ReaderOutput, RecordFilter
+from data.sources.readers.parsing.record import BrokenRecord, EmbeddedFile, ReaderOptions, ReaderOutput, RecordFilter
 from data.sources.readers.records.warc_frames import WarcFrames
 
 KINDS = {"text/html": "html", "application/xhtml+xml": "html", "text/plain": "txt"}

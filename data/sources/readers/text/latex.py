@@ -11,7 +11,7 @@ from typing import IO, Any
 
 from data.sources.decode import decode
 from data.sources.errors import Unreadable
-from data.sources.readers.common.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.parsing.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 BODY = re.compile(r"\\begin\s*\{document\}(.*?)(?:\\end\s*\{document\}|\Z)", re.DOTALL)
 TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\])?\s*\{")

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from data.sources.decode import decode
 from data.sources.errors import Unreadable
-from data.sources.readers.common.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.parsing.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\r?\n(?:[^\n]*\n)*?(?:---|\.\.\.)[ \t]*(?:\r?\n|\Z)")
 BLOCKS = frozenset({"fence", "code_block", "html_block", "inline", "hr"})

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from data.sources.decode import decode
 from data.sources.errors import Unreadable
-from data.sources.readers.common.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.parsing.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 from data.sources.readers.text.markdown import markdown_text
 
 

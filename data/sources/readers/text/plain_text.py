@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import IO
 
 from data.sources.decode import decode
-from data.sources.readers.common.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.parsing.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
 
 def read_text(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from data.sources.decode import is_blank
 from data.sources.errors import Unreadable
-from data.sources.readers.common.record import BrokenRecord, ReaderOptions, Record, RecordFilter
+from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, Record, RecordFilter
 
 
 def build_record(

@@ -13,7 +13,7 @@ from typing import IO, NamedTuple
 
 from data.sources.archives.streams import stream_from
 from data.sources.decode import SAMPLE, decode
-from data.sources.readers.common.record import ReaderOptions
+from data.sources.readers.parsing.record import ReaderOptions
 
 UNDECODED = re.compile("[\udc80-\udcff\ufffd]")
 
