@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: run test check proofs identity crash up down clean
+.PHONY: run test check proofs identity crash lm-eval up down clean
 
 run: .venv/installed
 	$(BIN)/folio run universe
@@ -18,6 +18,9 @@ identity: .venv/installed-dev  # every change of the matrix, and which stages it
 
 crash: .venv/installed-dev  # kill -9 at every point of every stage, and what comes of it, as a table
 	$(BIN)/python -m pytest -m crash tests/crash
+
+lm-eval: .venv/installed-dev .venv/lm-eval/installed  # the field's own harness on a release; it can't share an environment with chardet 7
+	FOLIO_LM_EVAL=.venv/lm-eval/bin/python $(BIN)/python -m pytest -m slow tests/model/release/test_lm_eval.py
 
 check: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -40,6 +43,11 @@ down: .venv/installed
 
 .venv/installed-proofs: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,proofs]'
+	touch $@
+
+.venv/lm-eval/installed: .venv/installed
+	$(PYTHON) -m venv .venv/lm-eval
+	.venv/lm-eval/bin/python -m pip install --quiet --disable-pip-version-check 'lm-eval>=0.4.13,<0.5' 'transformers>=5.15,<=5.17' 'torch>=2.9,<2.16' accelerate
 	touch $@
 
 clean:

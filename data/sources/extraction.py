@@ -186,6 +186,8 @@ class Extractor:
                 if is_blank(record.text):
                     raise Unreadable("empty: nothing but marks and space")
                 self._add(name, container or kind, record._replace(url=url), work)
+            elif isinstance(record, BrokenRecord):
+                self.store.quarantine(self.works.source, _record_path(work or name, record.name), record.reason)
 
     def _read_records(self, name: str, kind: str, stream: IO[bytes]) -> None:
         for result in READERS[kind](stream, self.options, lambda record: self.works.includes_work(_record_path(name, record))):

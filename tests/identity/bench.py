@@ -22,7 +22,7 @@ ROOMS = ("flows", "tasks", "data", "model")
 # What every process needs, imported once by the process that the others are forked from.
 PRELOADED = (
     *("prefect.main", "prefect.artifacts", "fastapi", "pydantic", "typer", "psutil", "fsspec", "jinja2"),
-    *("torch", "numpy.typing", "tokenizers", "duckdb", "pyarrow.parquet", "ftfy", "charset_normalizer"),
+    *("torch", "numpy.typing", "tokenizers", "duckdb", "pyarrow.parquet", "ftfy", "chardet"),
 )
 
 

@@ -24,11 +24,24 @@ TEXTS = {
     "Danish": "Der var en gang en prins, han ville have sig en prinsesse, men det skulle være på øen; både å og ø, også her.\n",
     "Spanish": "¿En un lugar de la Mancha, de cuyo nombre no quiero acordarme? ¡No ha mucho! Señor, señora, año, corazón, más.\n",
 }
+TEXTS |= {
+    "Turkish": "Bütün insanlar hür, haysiyet ve haklar bakımından eşit doğarlar. Akıl sahiptirler; işte böyle başladı yolculuk.\n",
+    "Lithuanian": "Visi žmonės gimsta laisvi ir lygūs savo orumu ir teisėmis. Jiems suteiktas protas; jie turi elgtis kaip broliai.\n",
+    "Hebrew": "כל בני האדם נולדו בני חורין ושווים בערכם ובזכויותיהם. כולם חוננו בתבונה ובמצפון, לפיכך חובה עליהם לנהוג ברוח של אחווה.\n",
+    "Arabic": "يولد جميع الناس أحرارا متساوين في الكرامة والحقوق. وقد وهبوا عقلا وضميرا وعليهم أن يعامل بعضهم بعضا بروح الإخاء.\n",
+    "Thai": "มนุษย์ทั้งหลายเกิดมามีอิสระและเสมอภาคกันในเกียรติศักดิ์และสิทธิ ต่างมีเหตุผลและมโนธรรม และควรปฏิบัติต่อกัน\n",
+    "Hungarian": "Minden emberi lény szabadon születik és egyenlő méltósága és joga van. Az emberek ésszel bírván; őrült űrhajós.\n",
+    "Ukrainian": "Всі люди народжуються вільними і рівними у своїй гідності та правах. Вони наділені розумом і совістю.\n",
+    "Traditional": "話說天下大勢，分久必合，合久必分。周末七國分爭，併入於秦。及秦滅之後，楚、漢分爭，又併入於漢。\n",
+}
 OLDER = [
     ("Russian", "koi8-r"), ("Russian", "cp1251"), ("Russian", "iso8859-5"), ("Polish", "iso8859-2"), ("Polish", "cp1250"),
     ("Czech", "iso8859-2"), ("Czech", "cp1250"), ("Japanese", "shift_jis"), ("Japanese", "euc_jp"), ("Japanese", "iso2022_jp"),
     ("Chinese", "gb18030"), ("Korean", "euc_kr"), ("Greek", "iso8859-7"), ("German", "latin-1"), ("French", "cp1252"), ("Danish", "cp1252"),
-    ("Spanish", "latin-1"),
+    ("Spanish", "latin-1"), ("Turkish", "cp1254"), ("Lithuanian", "cp1257"), ("Hebrew", "cp1255"), ("Arabic", "cp1256"),
+    ("Arabic", "iso8859-6"), ("Thai", "cp874"), ("Hungarian", "cp1250"), ("Hungarian", "iso8859-2"), ("Ukrainian", "koi8-u"),
+    ("Russian", "cp866"), ("Russian", "mac_cyrillic"), ("Traditional", "big5"), ("Korean", "iso2022_kr"), ("Chinese", "hz"),
+    ("Polish", "cp852"), ("German", "cp850"), ("German", "mac_roman"), ("French", "cp850"), ("Spanish", "mac_roman"), ("Danish", "cp865"),
 ]  # fmt: skip
 WIDE = ("utf-16", "utf-32", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be")
 
@@ -50,6 +63,16 @@ def test_wide_characters_are_read_with_and_without_a_mark(language: str, encodin
 def test_an_encoding_that_the_recipe_names_is_used(encoding: str) -> None:
     text = "Text, nothing else. " * 9
     assert decode(text.encode(encoding), encoding)[0] == text
+
+
+def test_a_book_whose_first_foreign_letter_comes_late_is_read_by_that_letter() -> None:
+    text = "A plain line of English, as most of them are.\n" * 5000 + TEXTS["Turkish"] * 3
+    assert decode(text.encode("cp1254"))[0] == text
+
+
+@pytest.mark.parametrize("text", ["“So” – “it” – “goes”…\n", "Price £5 – £9\n", "«Oui»\n", "* † ‡ §\n", "One plain café.\n"])
+def test_punctuation_alone_is_windows_1252(text: str) -> None:
+    assert decode(text.encode("cp1252") * 9) == (text * 9, "cp1252")
 
 
 @given(st.binary(min_size=1, max_size=400))

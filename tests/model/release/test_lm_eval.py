@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -35,10 +34,10 @@ CHOICES = ("Avel", "Brin", "Corve", "from", "day")
 
 
 @pytest.mark.slow  # the harness takes half a minute to import
+@pytest.mark.skipif("FOLIO_LM_EVAL" not in os.environ, reason="lm-eval has an environment of its own: `make lm-eval`")
 def test_lm_eval_gives_the_share_that_the_model_s_own_probabilities_give(
     model_dir: Path, tokenizer_dir: Path, decoder: Decoder, chat_format: ChatFormat, tmp_path: Path
 ) -> None:
-    pytest.importorskip("lm_eval")
     export(model_dir, tokenizer_dir, tmp_path / "release", ExportConfig(), CARD)
     tasks = tmp_path / "tasks"
     tasks.mkdir()
@@ -46,7 +45,16 @@ def test_lm_eval_gives_the_share_that_the_model_s_own_probabilities_give(
     (tasks / "places.yaml").write_text(TASK.format(name="places", data=tasks / "data.jsonl"))
     offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
     command = [
-        *(sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={tmp_path / 'release'},dtype=float32"),
+        *(
+            os.environ["FOLIO_LM_EVAL"],
+            "-m",
+            "lm_eval",
+            "run",
+            "--model",
+            "hf",
+            "--model_args",
+            f"pretrained={tmp_path / 'release'},dtype=float32",
+        ),
         *(
             "--tasks",
             "places",

@@ -11,9 +11,10 @@ from typing import IO, Any
 
 from data.sources.decode import decode
 from data.sources.errors import Unreadable
-from data.sources.readers.parsing.record import ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
+from data.sources.readers.parsing.record import BrokenRecord, ReaderOptions, ReaderOutput, Record, RecordFilter, read_whole
 
-BODY = re.compile(r"\\begin\s*\{document\}(.*?)(?:\\end\s*\{document\}|\Z)", re.DOTALL)
+BODY = re.compile(r"\\begin\s*\{document\}(.*?)(\\end\s*\{document\}|\Z)", re.DOTALL)
+CLASS = re.compile(r"^\s*\\document(?:class|style)\b", re.MULTILINE)
 TITLE = re.compile(r"\\title\s*(?:\[[^\]]*\])?\s*\{")
 HEADINGS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph", "subparagraph")
 TAKEN_IN = ("label", "input", "include", "bibliographystyle", "bibliography")
@@ -22,13 +23,17 @@ BLANK_LINES = re.compile(r"\n[ \t]*(?:\n[ \t]*)+")
 
 
 def read_latex(stream: IO[bytes], options: ReaderOptions, wanted: RecordFilter) -> Iterator[ReaderOutput]:
-    """Yield one record, titled by `\\title`."""
+    """Yield one record, titled by `\\title`, and after it that the file is cut where the document does not end."""
     source, encoding = decode(read_whole(stream, options), options.encoding)
     body = BODY.search(source)
+    if body is None and CLASS.search(source):
+        raise Unreadable(r"damaged tex: it has a class but no \begin{document}, so it is cut off or holds settings alone")
     text = _plain(body[1] if body else source)
     if not text:
         raise Unreadable("no text: nothing but commands")
     yield Record(text, title=_title(source), encoding=encoding)
+    if body and not body[2]:
+        yield BrokenRecord(r"damaged tex: cut off, since \end{document} is missing; what stands before it is kept", "missing end")
 
 
 def _plain(source: str) -> str:
