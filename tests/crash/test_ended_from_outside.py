@@ -162,7 +162,12 @@ def test_a_run_that_ends_by_itself_leaves_nobody_behind_but_the_last_follower(wo
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "state"), [(signal.SIGINT, 130, "Crashed"), (signal.SIGTERM, 143, "Crashed"), (signal.SIGHUP, 129, "Crashed")]
+    ("number", "code", "state"),
+    [
+        (signal.SIGINT, 130, "Crashed"),
+        pytest.param(signal.SIGTERM, 143, "Crashed", marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, 129, "Crashed", marks=pytest.mark.slow),
+    ],
 )
 def test_a_run_asked_to_stop_says_where_it_stopped_and_that_it_can_go_on(
     started: Started, database: str, number: int, code: int, state: str

@@ -21,6 +21,10 @@ from tests.model.networks.decoders import EVERY, OWN, VOCABULARY, first_block_in
 
 DOCUMENTS = torch.tensor([[0] * 7 + [1] * 12 + [2] * 11, [0] * 30])
 each = pytest.mark.parametrize("choice", EVERY.values(), ids=EVERY.keys())
+# Costly: the quick suite takes each fifth.
+some = pytest.mark.parametrize(
+    "choice", [pytest.param(choice, id=name, marks=pytest.mark.slow if n % 5 else ()) for n, (name, choice) in enumerate(EVERY.items())]
+)
 
 
 @each
@@ -76,7 +80,7 @@ def test_a_saved_decoder_loads_bit_equal_with_its_config(choice: dict[str, Any],
     assert torch.equal(decoder.logits({"tokens": tokens(1, 9)}), back.logits({"tokens": tokens(1, 9)}))
 
 
-@each
+@some
 def test_recomputing_blocks_gives_bit_equal_gradients(choice: dict[str, Any]) -> None:
     config = small_config(**{**choice, "dropout": 0.25})
     if config.norm == "batch":
