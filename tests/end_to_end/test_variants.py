@@ -38,7 +38,7 @@ def variants(four_books: FinishedRun, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_each_variant_is_a_stage_and_only_what_depends_on_the_list_runs(variants: FinishedRun) -> None:
     assert [decision.position for decision in variants.before if decision.action != "reuse"] == [
-        "quantize.small", "export", "evaluate.release", "evaluate.small", "gate.release",
+        "quantize.small", "measure.small", "export", "evaluate.release", "evaluate.small", "gate.release",
     ]  # fmt: skip
     assert {"quantize.int8", "quantize.small", "evaluate.int8", "evaluate.small"} <= set(variants.artifacts)
 
@@ -46,7 +46,7 @@ def test_each_variant_is_a_stage_and_only_what_depends_on_the_list_runs(variants
 def test_a_changed_variant_reruns_itself_and_a_renamed_one_nothing_of_its_own(variants: FinishedRun) -> None:
     changed = plan_recipe(RECIPE, ("release.variants[1].group_size=32",), frozenset(), False).decisions
     assert [decision.position for decision in changed if decision.action != "reuse"] == [
-        "quantize.small", "export", "evaluate.release", "evaluate.small", "gate.release",
+        "quantize.small", "measure.small", "export", "evaluate.release", "evaluate.small", "gate.release",
     ]  # fmt: skip
     bounds = "gates.release.bounds=[{metric: tiny.test.bits_per_byte, maximum: 2.7}]"
     renamed = plan_recipe(RECIPE, ("release.variants[1].name=tiny", bounds), frozenset(), False).decisions
@@ -115,4 +115,6 @@ def test_a_takedown_finds_what_both_variants_learned(variants: FinishedRun) -> N
     found = find_document(snapshot, identity)
     assert found is not None
     held = {holding.artifact.address: holding for holding in find_holdings(snapshot, found[0])}
-    assert all(held[variants.artifacts[position].address].learned for position in ("quantize.int8", "quantize.small", "export"))
+    assert all(
+        held[variants.artifacts[position].address].learned for position in ("quantize.int8", "quantize.small", "measure.small", "export")
+    )

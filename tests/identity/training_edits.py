@@ -106,8 +106,8 @@ UNUSED = [
     TrainingEdit(
         "a new measurement of telemetry",
         "model/training/telemetry/telemetry.py",
-        '        timing["memory_bytes"] = float(self._memory())\n',
-        '        timing["memory_bytes"] = float(self._memory())\n        timing["memory_gigabytes"] = self._memory() / 1e9\n',
+        '        timing["memory_bytes"] = float(peak_memory(self._device))\n',
+        '        timing["memory_bytes"] = float(peak_memory(self._device))\n        timing["memory_kilobytes"] = 1.0\n',
     ),
     TrainingEdit("how often progress is shown", "model/training/telemetry/progress.py", "self._shown >= 0.5", "self._shown >= 1.5"),
     TrainingEdit("the heartbeat", "model/training/telemetry/progress.py", "HEARTBEAT_SECONDS = 1.0", "HEARTBEAT_SECONDS = 2.0"),

@@ -129,8 +129,8 @@ def test_size_does_not_condemn_what_init_wrote_for_six_novels(tmp_path: Path, mo
 
 
 def test_files_that_are_not_read_are_counted_by_kind(tmp_path: Path) -> None:
-    library(tmp_path, ("a.png", "deep/b.PNG", "c.docx", "Makefile", ".hidden/d.png"))
-    with pytest.raises(RecipeError, match=r"nothing to learn from\. It holds 2 \.png, 1 \.docx, 1 without an ending\."):
+    library(tmp_path, ("a.png", "deep/b.PNG", "c.xls", "Makefile", ".hidden/d.png"))
+    with pytest.raises(RecipeError, match=r"nothing to learn from\. It holds 2 \.png, 1 \.xls, 1 without an ending\."):
         write_recipe(tmp_path)
 
 
@@ -139,7 +139,8 @@ def test_a_folder_without_text_is_refused(tmp_path: Path, empty: dict[str, str])
     for name, content in empty.items():
         (tmp_path / name).write_text(content)
     with pytest.raises(
-        RecipeError, match=r"holds no files with text in them \(txt, md, html, .*warc, packed or not\), so there is nothing to learn from"
+        RecipeError,
+        match=r"holds no files with text in them \(txt, md, html, .*mediawiki, packed or not\), so there is nothing to learn from",
     ):
         write_recipe(tmp_path)
     assert not (tmp_path / "recipe.yaml").exists()

@@ -30,7 +30,7 @@ from tests.tasks.records import written
 PARTS = (
     *("documents.parquet", "funnel.json", "clusters.parquet", "train.parquet", "instructions_train.jsonl", "accounting/metrics.json"),
     *("books/one.txt", "truth/clean.parquet", "world.json"),
-    *("sft/rows", "preference/rows", "metrics.json", "verdict.json", "verdict.txt", "history.jsonl"),
+    *("test/rows", "sft/rows", "preference/rows", "metrics.json", "verdict.json", "verdict.txt", "history.jsonl"),
 )
 # What the check of the sources and a gate ask for.
 METRICS = {"documents.universe": 1.0}
