@@ -35,14 +35,14 @@ def stoppable(*, last: bool = False) -> Iterator[None]:
             _cut_short(end.code)
         raise
     if last:
-        _cut_short(INTERRUPTED)
+        _cut_short()
 
 
-def _cut_short(code: int) -> None:
-    """Let further signals end the process without a word: libraries are only tidying up."""
+def _cut_short(code: int = 0) -> None:
+    """Let further signals end the process without a word: libraries are only tidying up. `code`: how it exits; 0: as the signal asks."""
     for number in STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, lambda number, frame: os._exit(code))
+            signal.signal(number, lambda number, frame: os._exit(code or 128 + number))
 
 
 @contextmanager

@@ -85,3 +85,11 @@ def test_signals_that_follow_do_not_disturb_what_the_first_has_begun_to_close() 
 
 def test_a_signal_of_a_forked_process_is_not_taken_for_our_own() -> None:
     assert ended("forked_child", signal.SIGTERM) == (7, "went on\n", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_after_the_run_ends_the_process_with_that_signal_s_code(number: int) -> None:
+    program = (
+        f"from flows.cli.signals import stoppable\nimport os\nwith stoppable(last=True):\n    pass\nos.kill(os.getpid(), {int(number)})\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=60, check=False).returncode == 128 + number
