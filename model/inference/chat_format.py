@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from model.inference.guarding import Guard
+from data.shards.guarding import Guard
 from model.inference.text_stream import TextStream
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class ChatFormat:
     def __init__(self, directory: Path) -> None:
         from tokenizers import Tokenizer
 
-        from model.inference.template_blocks import template_environment
+        from data.shards.chat_template import template_environment
 
         directory = Path(directory)
         config: dict[str, Any] = json.loads(_read(directory / "tokenizer_config.json"))

@@ -21,13 +21,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data.tokens.chats.marks import BEGIN, END, template_environment
+from data.shards.chat_template import BEGIN, END, template_environment
+from data.shards.guarding import OPEN, Guard
 
 Message = Mapping[str, Any]
-OPEN, CLOSE = "\ue000", "\ue001"  # around the number of a guarded string
 BATCH = 256
 _MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
-_GUARD = re.compile(f"{OPEN}(\\d+){CLOSE}")
 
 
 class ChatTemplateError(ValueError):
@@ -76,11 +75,11 @@ class ChatTemplate:
         # An added token is written as text, or as an object that describes it.
         named = {name: config.get(name) for name in ("bos_token", "eos_token", "pad_token", "unk_token")}
         self._names = {name: str(token["content"] if isinstance(token, dict) else token) for name, token in named.items() if token}
-        self._guards = (*sorted(self._special, key=len, reverse=True), OPEN, CLOSE, BEGIN, END)
-        self._found = re.compile("|".join(map(re.escape, self._guards)))
-        self._structure = re.compile("(" + "|".join(map(re.escape, self._guards[:-4])) + ")") if self._special else None
+        self._guard = Guard(self._special, (BEGIN, END))
+        longest_first = sorted(self._special, key=len, reverse=True)
+        self._structure = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if self._special else None
         self._marks = bool(_MARKED.search(source))
-        self._template = template_environment().from_string(source)
+        self._template = template_environment(marked=True).from_string(source)
 
     def encode(self, chats: Iterable[Chat]) -> Iterator[TokenizedChat]:
         """Yield the ids of each conversation, in order. One that the template refuses has a fault and no ids."""
@@ -109,7 +108,7 @@ class ChatTemplate:
                 offsets.append((at, at + len(part)))
                 at += len(part)
             elif part:
-                text = self._restore(part)
+                text = self._guard.restore(part)
                 encoding = self._as_text.encode(text, add_special_tokens=False)
                 ids += encoding.ids
                 offsets += [(at + start, at + end) for start, end in encoding.offsets]
@@ -120,7 +119,7 @@ class ChatTemplate:
     def _render(self, chat: Chat) -> _Rendered:
         from jinja2 import TemplateError
 
-        messages, tools = self._guard(list(map(dict, chat.messages))), self._guard(list(map(dict, chat.tools)))
+        messages, tools = self._guard.hide(list(map(dict, chat.messages))), self._guard.hide(list(map(dict, chat.tools)))
         try:
             text = self._text(messages, tools)
             marked = text if self._marks else self._mark(text, messages, tools)
@@ -163,20 +162,9 @@ class ChatTemplate:
     def _text(self, messages: list[dict[str, Any]], tools: list[dict[str, Any]], *, reply_next: bool = False) -> str:
         return self._template.render(messages=messages, tools=tools or None, add_generation_prompt=reply_next, **self._names)
 
-    def _guard(self, value: Any) -> Any:
-        """Replace the special tokens in all strings of a value, and characters that this module writes itself, by guarded numbers."""
-        if isinstance(value, str):
-            return self._found.sub(lambda found: f"{OPEN}{self._guards.index(found.group())}{CLOSE}", value)
-        if isinstance(value, dict):
-            return {name: inner if name == "role" else self._guard(inner) for name, inner in value.items()}
-        return [self._guard(inner) for inner in value] if isinstance(value, list | tuple) else value
-
-    def _restore(self, text: str) -> str:
-        return _GUARD.sub(lambda found: self._guards[int(found.group(1))], text)
-
     def _shifted(self, guarded: str, at: int) -> int:
         """Where a place of the guarded text is once the guarded strings are back."""
-        return len(self._restore(guarded[:at]))
+        return len(self._guard.restore(guarded[:at]))
 
 
 def _tokenized(ids: list[int], offsets: NDArray[np.int64], answers: tuple[tuple[int, int], ...]) -> TokenizedChat:

@@ -12,10 +12,10 @@ _HIDDEN = re.compile(f"{OPEN}(\\d+){CLOSE}")
 
 
 class Guard:
-    """The names of special tokens, which are text wherever a message holds them."""
+    """The names of special tokens, which are text wherever a message holds them; `more`: other strings that a template must not meet."""
 
-    def __init__(self, names: Iterable[str]) -> None:
-        self._names = (*sorted(names, key=len, reverse=True), OPEN, CLOSE)
+    def __init__(self, names: Iterable[str], more: Iterable[str] = ()) -> None:
+        self._names = (*sorted(names, key=len, reverse=True), OPEN, CLOSE, *more)
         self._found = re.compile("|".join(map(re.escape, self._names)))
 
     def hide(self, value: Any) -> Any:
