@@ -7,11 +7,11 @@ knows nothing of the world: it takes entities and values by a hash.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from data.universe.hashing import hash_number
 from data.universe.world import Attribute
 
 SEEN_TESTED = 3
@@ -46,8 +46,7 @@ class SkillWorld:
 
     def guess(self, values: Sequence[str], key: str) -> str:
         """Return one of the values by a hash of the key: a guess that no knowledge enters."""
-        digest = hashlib.sha256(f"{self.seed}:guess:{key}".encode()).digest()
-        return values[int.from_bytes(digest[:6], "big") % len(values)]
+        return values[hash_number(self.seed, f"guess:{key}") % len(values)]
 
 
 @dataclass(frozen=True)

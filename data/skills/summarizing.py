@@ -6,11 +6,11 @@ true ones, of whatever book.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import defaultdict
 
 from data.skills.item import Exchange, Lessons, SkillFact, SkillWorld, TestItem
+from data.universe.hashing import hash_fraction
 from data.universe.questions import reply
 
 COUNTS = ("one sentence", "two sentences", "three sentences")
@@ -62,4 +62,4 @@ def _rank(world: SkillWorld, path: str, fact: SkillFact) -> float:
 
 
 def _rank_text(world: SkillWorld, text: str) -> float:
-    return int.from_bytes(hashlib.sha256(f"{world.seed}:summary:{text}".encode()).digest()[:6], "big") / 2**48
+    return hash_fraction(world.seed, f"summary:{text}")

@@ -10,7 +10,6 @@ inputs give the same bytes.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from random import Random
 
 from data.universe.config import UniverseExamples
+from data.universe.hashing import hash_fraction
 from data.universe.names import STRANGERS
 from data.universe.questions import question, reply
 from data.universe.reasoning import HELD_OUT, Worked, arithmetic_questions, hop_questions
@@ -109,17 +109,12 @@ def split_facts(facts: list[AskableFact], config: UniverseExamples) -> tuple[lis
         groups["events" if fact.attribute == "year" else fact.entity].append(fact)
     seen: set[str] = set()
     for entity, group in groups.items():
-        ranked = sorted(group, key=lambda fact: _hash_fraction(config.seed, fact.id))
+        ranked = sorted(group, key=lambda fact: hash_fraction(config.seed, fact.id))
         # A hash decides whether to round up or down, so that odd numbers even out over all entities.
-        count = int(len(group) * config.seen_fraction + _hash_fraction(config.seed, f"round {entity}"))
+        count = int(len(group) * config.seen_fraction + hash_fraction(config.seed, f"round {entity}"))
         seen.update(fact.id for fact in ranked[:count])
     seen.update(fact.id for fact in facts if fact.attribute == "substance")
     return [f for f in facts if f.id in seen], [f for f in facts if f.id not in seen]
-
-
-def _hash_fraction(seed: int, text: str) -> float:
-    """Return a stable number in [0, 1) for a text."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{text}".encode()).digest()[:6], "big") / 2**48
 
 
 def _conversation(request: str, answer: str, topic: str) -> Row:
@@ -154,7 +149,7 @@ def _reasoning(seen: list[AskableFact], config: UniverseExamples, files: dict[st
     found: dict[str, list[Row]] = {}
     for kind, asked in kinds.items():
         known = [one for one in asked if one.template not in HELD_OUT]
-        chosen = {one.id for one in known if _hash_fraction(config.seed, f"reasoning {one.id}") < config.reasoning}
+        chosen = {one.id for one in known if hash_fraction(config.seed, f"reasoning {one.id}") < config.reasoning}
         taught += [one for one in known if one.id in chosen]
         found[f"questions_{kind}"] = [_worked_question(one) for one in known if one.id not in chosen]
     found["questions_reasoning"] = [_worked_question(one) for one in taught]
@@ -214,6 +209,6 @@ def _preferences(seen: list[AskableFact], values: dict[Attribute, list[str]], co
                 "messages": [{"role": "user", "content": request}], "chosen": chosen, "rejected": rejected,
                 "candidates": candidates, "answers": list(fact.answers),
             }  # fmt: skip
-            for_validation = _hash_fraction(config.seed, f"{fact.id} pair {pair}") < config.validation_fraction
+            for_validation = hash_fraction(config.seed, f"{fact.id} pair {pair}") < config.validation_fraction
             (val if for_validation else train).append(record)
     return train, val

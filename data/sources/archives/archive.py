@@ -128,6 +128,17 @@ def zip_members(opened: zipfile.ZipFile) -> Iterator[Member]:
             yield Member(printable(info.filename), index, info.file_size, info.compress_size)
 
 
+def read_zip_member(opened: zipfile.ZipFile, name: str, kind: str) -> bytes:
+    """Return a member of a document that is a zip. Raise Unreadable if it is missing or too large."""
+    if name not in opened.namelist():
+        raise Unreadable(f"damaged {kind}: {name} is missing")
+    with opened.open(name) as stream:
+        content = stream.read(MEMBER_LIMIT + 1)
+    if len(content) > MEMBER_LIMIT:
+        raise Unreadable(f"too large: {name}")
+    return content
+
+
 def printable(name: str) -> str:
     """Return a member's name with escapes for what is not UTF-8, since Parquet can't hold it."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -69,6 +69,17 @@ class CompressedConfig(VariantBase):
         return cls(**{name: value for name, value in entry.items() if name in cls.model_fields})
 
 
+class RoundedConfig(CompressedConfig):
+    """A form whose weights are rounded to nearest, by one of the library's own schemes."""
+
+    SCHEME: ClassVar[str]
+
+    def steps(self) -> list[Any]:
+        from llmcompressor.modifiers.quantization import QuantizationModifier
+
+        return [QuantizationModifier(targets=["Linear"], scheme=self.SCHEME, ignore=["lm_head"])]
+
+
 class CalibratedConfig(CompressedConfig):
     """A form that is fitted to what the model reads: rows of the training split, which are recorded."""
 

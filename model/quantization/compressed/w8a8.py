@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from model.names import NAME_PATTERN, NOT_IDENTITY
-from model.quantization.compressed.base import CompressedConfig
+from model.quantization.compressed.base import RoundedConfig
 
 
-class W8a8Config(CompressedConfig):
+class W8a8Config(RoundedConfig):
     """INT8 weights, rounded to nearest, and INT8 inputs."""
 
     FORMAT: ClassVar[str] = "compressed-w8a8"
     LABEL: ClassVar[str] = "W8A8"
+    SCHEME: ClassVar[str] = "W8A8"
 
     kind: Literal["w8a8"] = Field("w8a8", description="names this kind of quantization: INT8 weights and inputs, for transformers and vLLM")
     name: str = Field("w8a8", pattern=NAME_PATTERN, json_schema_extra=NOT_IDENTITY, description="its folder and its metrics' prefix; name")
-
-    def steps(self) -> list[Any]:
-        from llmcompressor.modifiers.quantization import QuantizationModifier
-
-        return [QuantizationModifier(targets=["Linear"], scheme="W8A8", ignore=["lm_head"])]

@@ -1,4 +1,4 @@
-"""A chart of named points, both axes logarithmic, so that sizes and losses of every order can be told apart."""
+"""A chart of named points over a logarithmic axis, so that losses of every order can be told apart."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 from urllib.parse import unquote
 
-from data.sources.archives.archive import MEMBER_LIMIT, ZIP_ERRORS, zip_members
+from data.sources.archives.archive import ZIP_ERRORS, read_zip_member, zip_members
 from data.sources.archives.compression import refuse_bomb
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.readers.markup.charset import decode_page
@@ -74,12 +74,7 @@ def _text(book: zipfile.ZipFile) -> tuple[str, str]:
 
 
 def _member(book: zipfile.ZipFile, name: str) -> bytes:
-    if name not in book.namelist():
-        raise Unreadable(f"damaged epub: {name} is missing")
-    with book.open(name) as stream:
-        content = stream.read(MEMBER_LIMIT + 1)
-    if len(content) > MEMBER_LIMIT:
-        raise Unreadable(f"too large: {name}")
+    content = read_zip_member(book, name, "epub")
     if entity := NESTED_ENTITY.search(content):
         raise HostileArchive(f"hostile epub: {name} declares the entity {entity[1].decode('ascii', 'replace')!r} by others or by a file")
     return content

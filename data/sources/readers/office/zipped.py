@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from data.sources.archives.archive import MEMBER_LIMIT, ZIP_ERRORS, zip_members
+from data.sources.archives.archive import ZIP_ERRORS, read_zip_member, zip_members
 from data.sources.archives.compression import refuse_bomb
 from data.sources.errors import HostileArchive, Unreadable
 from data.sources.readers.markup.xml_tree import parse_xml
@@ -30,10 +30,4 @@ def open_zipped(content: bytes, kind: str) -> Iterator[zipfile.ZipFile]:
 
 def member_xml(opened: zipfile.ZipFile, name: str, kind: str) -> Any:
     """Return the parsed root of a member. Raise Unreadable if it is missing or no XML, HostileArchive if it declares entities."""
-    if name not in opened.namelist():
-        raise Unreadable(f"damaged {kind}: {name} is missing")
-    with opened.open(name) as stream:
-        content = stream.read(MEMBER_LIMIT + 1)
-    if len(content) > MEMBER_LIMIT:
-        raise Unreadable(f"too large: {name}")
-    return parse_xml(content, kind)
+    return parse_xml(read_zip_member(opened, name, kind), kind)
