@@ -14,30 +14,23 @@ bits per byte = nats a target / ln 2 x targets / bytes of the split, as everywhe
 from __future__ import annotations
 
 import argparse
-import math
 import os
-import resource
-import shutil
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from data.shards.metadata import read_metadata
 from flows.recipe.loading import load
 from flows.recipe.schema import Recipe
 from flows.services.home import home
 from model.networks.meta import count_parameters
-from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
-from model.training.launch.launch import launch
-from model.training.telemetry.step_log import read_lines
+from tests.benchmarks.course import Course, step_seconds
 from tests.benchmarks.peer_recipes import PEERS, Contender
-
-SHORT = 10  # steps of the shorter run that times a step
 
 
 @dataclass(frozen=True)
@@ -49,12 +42,11 @@ class Result:
     loss: float
 
 
-class Course:
+class Contest(Course):
     """The rows, the budget and the measure that all share."""
 
     def __init__(self, shards: Path, recipe: Recipe, given: argparse.Namespace) -> None:
-        self.shards, self.work, self.threads, self.rows = shards, given.work, given.threads, given.rows
-        self.train, self.val = read_metadata(shards / "train"), read_metadata(shards / "val")
+        super().__init__(shards, given.work, given.threads, given.rows)
         context, batch = recipe.model.context, recipe.pretrain.global_batch
         self.batch, self.steps = batch, given.steps or max(1, round(given.tokens / (batch * context)))
         self.warmup = min(recipe.pretrain.warmup_steps, max(1, self.steps // 10))
@@ -62,48 +54,20 @@ class Course:
 
     def run(self, contender: Contender, rate: float, seed: int, steps: int = 0) -> Result:
         """Train and measure, or read what an earlier run came to; print its row. `steps`: 0 for as many as all make."""
-        job = self._job(contender, rate, seed, steps or self.steps)
-        began, history = time.perf_counter(), job.output / "history.jsonl"
-        made = history.is_file() and len(read_lines(history)) == (steps or self.steps)
-        if not made:
-            launch(job)
-        last = read_lines(history)[-1]
-        result = Result(rate, last["val_loss"] / math.log(2) * self.val.targets / self.val.bytes, last["val_loss"])
+        job = self.job_of(contender, rate, seed, steps or self.steps)
+        began, made = time.perf_counter(), self.made(job)
+        last = self.last(job)
+        result = Result(rate, self.bits(last["val_loss"]), last["val_loss"])
         took = "made before" if made else f"{time.perf_counter() - began:.0f} s"
         figures = f"{rate:10g} {seed:5} {steps or self.steps:6} {last['loss']:11.4f} {result.loss:10.4f} {result.bits:11.4f}"
         print(f"  {contender.name:13} {figures}   {took}", flush=True)
         return result
 
-    def step_seconds(self, contender: Contender) -> float:
-        """Return the processor time of a step: of a short run and a shorter one, whose difference the start is no part of."""
-        spent = []
-        for steps in (SHORT, 4 * SHORT):
-            job = self._job(contender, contender.rates[0], 0, steps)
-            shutil.rmtree(job.output.parent, ignore_errors=True)
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            launch(job)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        return (spent[1] - spent[0]) / (3 * SHORT)
-
-    def _job(self, contender: Contender, rate: float, seed: int, steps: int) -> Job:
+    def job_of(self, contender: Contender, rate: float, seed: int, steps: int) -> Job:
+        """Return the run of a recipe."""
         warmup = min(self.warmup, max(1, steps // 10)) if contender.warms_up else 0
-        shared = {"steps": steps, "tokens": 0, "global_batch": self.batch, "learning_rate": rate, "warmup_steps": warmup}
-        measured = {"eval_every": 0, "eval_rows": min(self.rows or self.val.rows, self.val.rows)}
-        job = Job(
-            network=contender.decoder,
-            vocab_size=self.train.vocab_size,
-            train=PretrainConfig.model_validate({**contender.train, **shared, **measured}).resolved(),
-            resources=TrainResources(threads=self.threads),
-            seed=seed,
-            tokenizer_digest=self.train.tokenizer_digest,
-            train_shards=self.shards / "train",
-            val_shards=self.shards / "val",
-            output=self.work,
-            checkpoints=self.work,
-        )
-        folder = self.work / f"{contender.name.replace(' ', '_')}-{job.identity()[:16]}"
-        return job.model_copy(update={"output": folder / "output", "checkpoints": folder / "checkpoints"})
+        shared = {"steps": steps, "global_batch": self.batch, "learning_rate": rate, "warmup_steps": warmup}
+        return self.job(contender.name, contender.decoder, {**contender.train, **shared}, seed)
 
 
 def main() -> int:
@@ -124,10 +88,13 @@ def main() -> int:
     if unknown := set(given.peers.split(",")) - set(PEERS):
         arguments.error(f"no peer is called {', '.join(sorted(unknown))}; choose from {', '.join(PEERS)}")
     recipe = load(given.recipe, tuple(given.changes))
-    course = Course(given.shards or newest(given.recipe), recipe, given)
+    course = Contest(given.shards or newest(given.recipe), recipe, given)
     peak, vocabulary = recipe.pretrain.learning_rate, course.train.vocab_size
     ours = Contender("folio", recipe.model, recipe.pretrain.model_dump(), given.ours or (peak / 2, peak, 2 * peak))
-    peers = [PEERS[name](recipe.model, vocabulary) for name in given.peers.split(",")]
+    try:
+        peers = [PEERS[name](recipe.model, vocabulary) for name in given.peers.split(",")]
+    except ValueError as error:
+        arguments.error(str(error))
     if wrong := [one for one in peers if len(one.rates) != len(ours.rates)]:
         arguments.error(f"{len(ours.rates)} rates for ours and {len(wrong[0].rates)} for {wrong[0].name}: give as many")
     print(f"{course.shards}: {course.tokens:,} tokens a run in {course.steps} steps of {course.batch} rows, warm-up {course.warmup}")
@@ -140,12 +107,12 @@ def main() -> int:
     return 0
 
 
-def compare(course: Course, ours: Contender, peers: Sequence[Contender], seed: int, seeds: int) -> None:
+def compare(course: Contest, ours: Contender, peers: Sequence[Contender], seed: int, seeds: int) -> None:
     """Print ours against each peer, at equal tokens and at equal time."""
-    mine, step = best(course, ours, seed, seeds), course.step_seconds(ours)
+    mine, step = best(course, ours, seed, seeds), step_seconds(partial(course.job_of, ours, ours.rates[0], 0))
     for peer in peers:
         theirs = best(course, peer, seed, seeds)
-        their_step = course.step_seconds(peer)
+        their_step = step_seconds(partial(course.job_of, peer, peer.rates[0], 0))
         steps = max(1, round(course.steps * step / their_step))
         timed = [course.run(peer, theirs[0].rate, seed + more, steps) for more in range(seeds)]
         print(f"\n  a step takes folio {step * 1000:.0f} ms and {peer.name} {their_step * 1000:.0f} ms of processor time")
@@ -153,7 +120,7 @@ def compare(course: Course, ours: Contender, peers: Sequence[Contender], seed: i
         report("equal time", mine, peer, timed)
 
 
-def best(course: Course, contender: Contender, seed: int, seeds: int) -> list[Result]:
+def best(course: Contest, contender: Contender, seed: int, seeds: int) -> list[Result]:
     """Return the best of the sweep, then the same with other seeds."""
     results = [course.run(contender, rate, seed) for rate in contender.rates]
     found = min(results, key=lambda result: result.bits)

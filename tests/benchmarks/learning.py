@@ -12,27 +12,22 @@ from __future__ import annotations
 
 import argparse
 import math
-import resource
-import shutil
 import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data.shards.metadata import read_metadata
 from model.networks.decoder_config import DecoderConfig
-from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
-from model.training.launch.launch import launch
-from model.training.telemetry.step_log import read_lines
 from tests.benchmarks.bits_per_byte import newest
+from tests.benchmarks.course import Course, step_seconds
 
 ADAMW: dict[str, Any] = {"kind": "adamw"}
 MUON: dict[str, Any] = {"kind": "muon"}
-SHORT = 10  # steps of the shorter run that times a step
 
 
 @dataclass(frozen=True)
@@ -66,58 +61,28 @@ CHOICES = (
 )
 
 
-class Course:
+class Choices(Course):
     """The rows, the budget and the measure that all choices share."""
 
     def __init__(self, given: argparse.Namespace, shards: Path) -> None:
-        self.given, self.shards = given, shards
-        self.train, self.val = read_metadata(shards / "train"), read_metadata(shards / "val")
-        self.context = self.train.sequence_length
+        super().__init__(shards, given.work, given.threads, given.rows)
+        self.given, self.context = given, self.train.sequence_length
         self.steps = max(1, round(given.tokens / (given.batch * self.context)))
 
     def run(self, choice: Choice, rate: float, seed: int, steps: int) -> float:
         """Train and measure, or read what an earlier run came to; return bits a byte of the validation split."""
-        job = self._job(choice, rate, seed, steps)
-        history = job.output / "history.jsonl"
-        if not (history.is_file() and len(read_lines(history)) == steps):
-            launch(job)
-        loss: float = read_lines(history)[-1]["val_loss"]
-        return loss / math.log(2) * self.val.targets / self.val.bytes
+        return self.bits(self.last(self.job_of(choice, rate, seed, steps))["val_loss"])
 
-    def step_seconds(self, choice: Choice) -> float:
-        """Return the processor time of a step: of a short run and a shorter one, whose difference the start is no part of."""
-        spent = []
-        for steps in (SHORT, 4 * SHORT):
-            job = self._job(choice, choice.rates[0], 0, steps)
-            shutil.rmtree(job.output.parent, ignore_errors=True)
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            launch(job)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        return (spent[1] - spent[0]) / (3 * SHORT)
-
-    def _job(self, choice: Choice, rate: float, seed: int, steps: int) -> Job:
+    def job_of(self, choice: Choice, rate: float, seed: int, steps: int) -> Job:
+        """Return the run of a choice."""
         shape = {"width": self.given.width, "layers": self.given.layers, "heads": self.given.width // 32, "context": self.context}
         shape |= {"kv_heads": self.given.width // 32, "feed_forward": round(self.given.width * 8 / 3 / 8) * 8}
-        budget = {"steps": steps, "tokens": 0, "global_batch": self.given.batch, "warmup_steps": max(1, steps // 20)}
-        measured = {"eval_every": 0, "eval_rows": min(self.given.rows, self.val.rows)}
-        job = Job(
-            network=DecoderConfig.model_validate({**shape, **choice.shape}),
-            vocab_size=self.train.vocab_size,
-            train=PretrainConfig.model_validate({**choice.train, **budget, **measured, "learning_rate": rate, "precision": "bf16"}),
-            resources=TrainResources(threads=self.given.threads),
-            seed=seed,
-            tokenizer_digest=self.train.tokenizer_digest,
-            train_shards=self.shards / "train",
-            val_shards=self.shards / "val",
-            output=self.given.work,
-            checkpoints=self.given.work,
-        )
-        folder = self.given.work / f"{choice.name.strip('+ ').replace(' ', '_')}-{job.identity()[:16]}"
-        return job.model_copy(update={"output": folder / "output", "checkpoints": folder / "checkpoints"})
+        budget = {"steps": steps, "global_batch": self.given.batch, "warmup_steps": max(1, steps // 20)}
+        train = {**choice.train, **budget, "learning_rate": rate, "precision": "bf16"}
+        return self.job(choice.name, DecoderConfig.model_validate({**shape, **choice.shape}), train, seed)
 
 
-def compare(course: Course, choices: Sequence[Choice], seeds: Sequence[int]) -> None:
+def compare(course: Choices, choices: Sequence[Choice], seeds: Sequence[int]) -> None:
     """Print a row for each choice: its best rate, bits per byte at equal tokens and at equal time, and what it changed."""
     print(f"{course.shards}: {course.steps} steps of {course.given.batch} rows of {course.context} tokens; seeds {list(seeds)}")
     print(f"  {'':16} {'rate':>7} {'ms a step':>10} {'equal tokens':>22} {'change':>8} {'equal time':>22} {'change':>8}", flush=True)
@@ -127,7 +92,7 @@ def compare(course: Course, choices: Sequence[Choice], seeds: Sequence[int]) -> 
         rate = min(tried, key=lambda rate: tried[rate])
         edge = "*" if len(choice.rates) > 1 and rate in (min(choice.rates), max(choice.rates)) else " "
         tokens = [tried[rate], *(course.run(choice, rate, seed, course.steps) for seed in seeds[1:])]
-        step = course.step_seconds(choice)
+        step = step_seconds(partial(course.job_of, choice, choice.rates[0], 0))
         clock = clock or step
         steps = max(1, round(course.steps * clock / step))
         timed = [course.run(choice, rate, seed, steps) for seed in seeds] if choice is not choices[0] else tokens
@@ -156,7 +121,7 @@ def main() -> int:
     arguments.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "folio-benchmark" / "learning", help="runs stay here")
     given = arguments.parse_args()
     names = given.choices.split(",") if given.choices else [choice.name for choice in CHOICES]
-    compare(Course(given, given.shards or newest(given.recipe)), [one for one in CHOICES if one.name in names], range(1, given.seeds + 1))
+    compare(Choices(given, given.shards or newest(given.recipe)), [one for one in CHOICES if one.name in names], range(1, given.seeds + 1))
     return 0
 
 
