@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from flows.cli.chat_session import sampling_of
 from flows.cli.serving import find_model
 from flows.cli.signals import stoppable
+from tasks.stage.system.locks import try_lock
 
 
 def answer_file(
@@ -60,9 +62,21 @@ def answer_file(
         "versions": {name: version(name) for name in ("folio", "torch", "tokenizers")},
     }
     ledger = Ledger(answers, identity)
-    ledger.open(restart=restart)
-    with stoppable(last=True), torch_threads(count):
-        _answer(answerer, prompts, ledger)
+    with _alone(answers):
+        ledger.open(restart=restart)
+        with stoppable(last=True), torch_threads(count):
+            _answer(answerer, prompts, ledger)
+
+
+@contextmanager
+def _alone(answers: Path) -> Iterator[None]:
+    """Hold the answers' file for this process. Raise ValueError if another process writes it."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(try_lock(answers.with_name(f".{answers.name}.lock")))
+        except BlockingIOError:
+            raise ValueError(f"another process writes {answers}; wait until it has ended, or name another file") from None
+        yield
 
 
 def _answer(answerer: Any, prompts: Path, ledger: Any) -> None:

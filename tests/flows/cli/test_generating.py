@@ -15,14 +15,29 @@ import pytest
 from data.tokens.config import TokenizerConfig
 from data.tokens.tokenizer import fit_tokenizer
 from model.networks.directory import save_model
+from tasks.stage.system.locks import try_lock
 from tests.flows.cli.command import ROOT
 from tests.model.conftest import _write_split, random_decoder
 
 
+def _write_model(folder: Path) -> None:
+    fit_tokenizer(_write_split(folder / "train.parquet", range(6)), folder / "model", TokenizerConfig(vocab_size=320))
+    save_model(random_decoder(320), folder / "model")
+
+
+def test_a_file_that_another_process_is_answering_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    _write_model(tmp_path)
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "On day one"}\n')
+    command = [sys.executable, "-m", "flows.cli.app", "generate", *(str(tmp_path / name) for name in ("model", "prompts.jsonl", "answers"))]
+    with try_lock(tmp_path / ".answers.lock"):
+        done = subprocess.run(command, env={**os.environ, "FOLIO_HOME": str(tmp_path / "home")}, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 1 and "another process writes" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "answers").exists()
+
+
 @pytest.mark.slow
 def test_a_file_that_was_being_answered_when_the_process_was_killed_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    fit_tokenizer(_write_split(tmp_path / "train.parquet", range(6)), tmp_path / "model", TokenizerConfig(vocab_size=320))
-    save_model(random_decoder(320), tmp_path / "model")
+    _write_model(tmp_path)
     (tmp_path / "prompts.jsonl").write_text("".join(json.dumps({"id": n, "prompt": f"On day {n}"}) + "\n" for n in range(200)))
 
     def command(answers: str) -> list[str]:
