@@ -46,6 +46,10 @@ def open_served(
     if file is not None:
         about = _about(offer, file.parent, _context(file.parent), ("chat", "completions"), "llama.cpp")
         return serve_gguf(file, about, limits, threads)
+    if offer.path.is_file():
+        raise ModelError(
+            f"{offer.path} is a file, and backend={backend} opens folders of models; leave --backend out to have llama.cpp serve it"
+        )
     config, _ = read_config(offer.path)
     if backend == "vllm":
         return serve_vllm(offer.path, _about(offer, offer.path, config.context, ("chat", "completions"), "vllm"), limits)
