@@ -176,17 +176,17 @@ def _errors(network: Network, back: Network) -> dict[str, float]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep the libraries' log and bars from the terminal, and their tensors out of pinned memory, which a CPU has not."""
-    import io
+    import os
     import warnings
     from contextlib import redirect_stderr, redirect_stdout
 
     import torch
 
-    pin, silence = torch.Tensor.pin_memory, io.StringIO()
+    pin = torch.Tensor.pin_memory
     if not torch.cuda.is_available():
         torch.Tensor.pin_memory = lambda self, *_, **__: self  # type: ignore[method-assign]
     try:
-        with warnings.catch_warnings(), redirect_stdout(silence), redirect_stderr(silence):
+        with Path(os.devnull).open("w") as silence, warnings.catch_warnings(), redirect_stdout(silence), redirect_stderr(silence):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -15,7 +15,7 @@ from typing import Any
 from tasks.stage.identity.tracing.cached_file import keep, kept
 
 Chain = tuple[str, ...]
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from tasks.stage.identity.tracing.code.facts import Chain
 from tasks.stage.identity.tracing.code.normal import FUNCTIONS, Style, is_docstring
@@ -83,6 +84,7 @@ class Reader:
         elif isinstance(node, ast.Constant):
             if isinstance(node.value, str):
                 self.found.words |= set(words(node.value))
+                self._spoken(*node.value.split("."))
         elif isinstance(node, ast.Call):
             self._read(node.func, scopes, called=True)
             self.read([*node.args, *node.keywords], scopes)
@@ -196,6 +198,7 @@ class Reader:
             inner = inner.value
         if attributes and not called:
             self.found.values.add(f".{attributes[-1]}")
+        self._spoken(inner.id if isinstance(inner, ast.Name) else "", *attributes)
         if isinstance(inner, ast.Name):
             self._name(inner.id, tuple(attributes), scopes, called=called)
         elif attributes == ["default"] and isinstance(inner, ast.Subscript) and (model := _whose_fields(inner.value)):
@@ -204,6 +207,10 @@ class Reader:
         else:
             self.found.attributes |= set(attributes)
             self.read([inner], scopes)
+
+    def _spoken(self, *names: str) -> None:
+        """Count what a dunder is asked of as a value."""
+        self.found.values |= {f".{name}" for name, asked in pairwise(names) if name and asked.startswith("__")}
 
     def _iterated(self, node: ast.expr, scopes: list[_Scope]) -> None:
         """Read what is iterated over or searched. Of a model's fields that asks for names alone."""

@@ -125,6 +125,7 @@ class Writer:
             self.documentation += [self.write(keyword.value) for keyword in node.keywords if keyword.arg == "description"]
             node = ast.Call(node.func, node.args, [keyword for keyword in node.keywords if keyword.arg != "description"])
         elif root in self.style.loggers and (isinstance(node.func, ast.Name) or _last(node.func) in LOGGING):
+            self.documentation += [self.write(argument) for argument in node.args]
             node = ast.Call(node.func, [_without_words(argument) for argument in node.args], node.keywords)
         return self._fields(node, frozenset())
 
