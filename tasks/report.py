@@ -1,4 +1,4 @@
-"""Report: a page about a run, on disk and with the run in MLflow, and a short notice and the lineage in Prefect.
+"""Report: a page about a run and the card of its release, on disk and in MLflow, and a short notice and the lineage in Prefect.
 
 No stage, since it makes no artifact: it is written at the end of every run, because what was reused, and why, differs each time. A page is
 written whole or not at all. A run that was stopped gets no page, only its line in the list of all runs.
@@ -14,6 +14,7 @@ from prefect import task
 from prefect.artifacts import create_markdown_artifact
 
 from tasks.reporting.archive import list_stopped, write_page
+from tasks.reporting.card.whole import write_card
 from tasks.reporting.drawing_cache import use_drawing_cache
 from tasks.reporting.headline import headline_metrics
 from tasks.reporting.notice import lineage_notice, notice
@@ -54,8 +55,9 @@ def _report(failure: str = "", *, stopped: bool = False) -> None:
     summary = RunSummary.of(run, failure, stopped=stopped)
     with use_drawing_cache(run.home / "cache" / "drawings"):
         page = write_page(run.home, summary)
+        card = None if failure or stopped else write_card(run)
         told, lineage = notice(summary, page), lineage_notice(summary) if run.artifacts else ""
-    run.note(page=str(page), description=told, headline=headline_metrics(summary.results))
+    run.note(page=str(page), card=str(card or ""), description=told, headline=headline_metrics(summary.results))
     name = run.name.lower().replace("_", "-")
     try:
         create_markdown_artifact(key=f"report-{name}", markdown=told, description=f"Results of the run of {run.name}")

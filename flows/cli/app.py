@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from flows.cli.commands.card import card_app
 from flows.cli.commands.chat import chat_app
 from flows.cli.commands.corpus import corpus_app
 from flows.cli.commands.generate import generate_app
@@ -31,7 +32,7 @@ for group in (run_app, chat_app, serve_app, generate_app, push_app, recipes_app)
     app.add_typer(group)
 app.add_typer(recipe_app, name="recipe", rich_help_panel="Recipes")
 app.add_typer(corpus_app, name="corpus", rich_help_panel="Look inside")
-for group in (runs_app, lineage_app, store_app, services_app):
+for group in (runs_app, lineage_app, card_app, store_app, services_app):
     app.add_typer(group)
 
 

@@ -1,20 +1,27 @@
 """Sends a released model to a repository of a model hub, or to a folder laid out as one. Dry unless asked to send.
 
 Only a model whose release gate passed, or was overruled, is sent, and only files that its record lists, each compared with its digest
-first. The record itself and logs stay, since they name machines and paths.
+first. The record itself and logs stay, since they name machines and paths. README.md is the whole card where the store knows more than the
+export did.
 """
 
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from flows.cli.chat_models import model_directory
+from flows.services.home import home
+from tasks.reporting.card.whole import CardError, card_of
 from tasks.reporting.wording import plural, size
 from tasks.stage.identity.digests import hash_file
 from tasks.stage.store.artifact import LOGS, RECORD, Artifact, File
+from tasks.stage.store.store import Store
 from tasks.stage.system.columns import columns
+
+CARD = "README.md"
 
 
 class PushError(ValueError):
@@ -37,8 +44,35 @@ def push_model(model: str, target: str, *, send: bool, public: bool, store: str 
     what = f"{plural(len(files), 'file')}, {size(total)}, of {made.location}"
     if not send:
         return "\n".join([*rows, "", f"Nothing was sent. With --send, {what}, goes to {_where(target, public)}."])
-    where = _copy(directory, files, target) if is_folder(target) else _upload(directory, files, target, made, public)
+    with tempfile.TemporaryDirectory() as temporary:
+        card = _whole_card(directory, made, Path(temporary))
+        where = _copy(directory, files, target, card) if is_folder(target) else _upload(directory, files, target, made, card, public)
     return "\n".join([*rows, "", f"Sent {what}, to {where}."])
+
+
+def released_card(model: str, store: str = "") -> str:
+    """Return the whole card of a released model. Raise PushError for a folder without a record, CardError if its store is not there."""
+    directory = model_directory(model, store)
+    made = _record(directory)
+    return card_of(_store(directory, made), made)
+
+
+def _store(directory: Path, made: Artifact) -> Store:
+    """Return the store that a release's folder lies in. Raise CardError if it lies in none."""
+    root = str(directory.absolute()).removesuffix(made.location).rstrip("/")
+    if not str(directory.absolute()).endswith(made.location):
+        raise CardError(f"{directory} does not lie in the store that made it, which knows the rest of its card; name the recipe instead")
+    return Store(root, home() / "cache" / "artifacts")
+
+
+def _whole_card(directory: Path, made: Artifact, folder: Path) -> Path | None:
+    """Write the whole card into a folder and return its path; None where the release's own README.md is all there is."""
+    try:
+        text = card_of(_store(directory, made), made)
+    except CardError:
+        return None
+    (folder / CARD).write_text(text, encoding="utf-8")
+    return folder / CARD
 
 
 def is_folder(target: str) -> bool:
@@ -68,28 +102,28 @@ def _damaged(directory: Path, files: list[File]) -> Iterator[str]:
             yield file.path
 
 
-def _copy(directory: Path, files: list[File], target: str) -> Path:
+def _copy(directory: Path, files: list[File], target: str, card: Path | None) -> Path:
     folder = Path(target).expanduser()
     if folder.exists() and any(folder.iterdir()):
         raise PushError(f"{folder} is not empty, and nothing in it is overwritten; name a folder that is new or empty")
     for file in files:
         (folder / file.path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(directory / file.path, folder / file.path)
+        shutil.copyfile(card if card and file.path == CARD else directory / file.path, folder / file.path)
     return folder
 
 
-def _upload(directory: Path, files: list[File], target: str, made: Artifact, public: bool) -> str:
+def _upload(directory: Path, files: list[File], target: str, made: Artifact, card: Path | None, public: bool) -> str:
     import httpx
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     api = HfApi()
     try:
         api.create_repo(target, private=not public, exist_ok=True)
-        told = api.upload_folder(
+        paths = {file.path: card if card and file.path == CARD else directory / file.path for file in files}
+        told = api.create_commit(
             repo_id=target,
-            folder_path=directory,
-            allow_patterns=[file.path for file in files],
+            operations=[CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in paths.items()],
             commit_message=f"{made.location}, sha256 {made.digest[:16]}",
         )
     except HFValidationError as error:

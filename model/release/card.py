@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, Field
 
 from model.training.length import TrainingLength
+
+if TYPE_CHECKING:
+    from model.release.account import Account
 
 _MARKUP = re.compile(r"([\\`*_{}\[\]()<>#+!|~&$-])")
 
@@ -65,8 +68,8 @@ class ModelCard(BaseModel, frozen=True, extra="forbid"):
     conversation: tuple[tuple[str, str], ...] = Field((), description="a sample conversation; (role, content) pairs")
 
 
-def render_card(card: ModelCard, facts: dict[str, Any]) -> str:
-    """Return the README.md of a release.
+def render_card(card: ModelCard, facts: Mapping[str, Any], account: Account | None = None) -> str:
+    """Return the README.md of a release; `account`: what became of it, once that is known.
 
     `facts` comes from export: parameters, vocabulary, context, dtype, variants, full and plot (of what was measured of them), hub_class
     (of transformers; empty: none), refusal (why none), supports, adapters.
@@ -75,29 +78,33 @@ def render_card(card: ModelCard, facts: dict[str, Any]) -> str:
 
     environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, autoescape=False)
     environment.filters |= {"md": escape_markdown, "quoted": quoted, "figure": figure, "given": given, "more": more, "interval": interval}
+    environment.filters |= {"with_intervals": with_intervals, "hours": hours}
     template = environment.from_string((Path(__file__).parent / "card.md.jinja").read_text(encoding="utf-8"))
-    return template.render(card=card, facts=facts, measured=with_intervals(card.metrics))
+    return template.render(card=card, facts=facts, account=account, measured=with_intervals(card.metrics))
 
 
-def training_facts(training: Sequence[TrainingFact], context: int, seed: int, *, pretrained: bool = True) -> dict[str, str | int | float]:
+def training_facts(
+    training: Sequence[TrainingFact], context: int, seed: int, flops: float, *, pretrained: bool = True
+) -> dict[str, str | int | float]:
     """Return how a model was trained, by the card's labels: pretraining, if it was `pretrained` here, then the steps of tuning, in order.
 
-    `context`: the tokens of a row.
+    `context`: the tokens of a row, padding included; `flops`: operations that training takes for one of them.
     """
     facts: dict[str, str | int | float] = {"seed": seed}
-    for fact in training:
+    positions = 0
+    for number, fact in enumerate(training):
         steps, rows = fact.length.total_steps(context), fact.length.global_batch
         facts |= {f"{fact.title}, steps": steps, f"{fact.title}, rows a step": rows, f"{fact.title}, learning rate": fact.learning_rate}
-    if not training:
-        return facts
-    first = training[0]
-    if not pretrained:
-        return facts | {"precision": first.precision}
-    tokens = first.length.total_steps(context) * first.length.global_batch * context
-    return facts | {f"{first.title}, tokens": tokens, "precision": first.precision}
+        if number == 0 and pretrained:
+            facts[f"{fact.title}, tokens"] = steps * rows * context
+        positions += steps * rows * context
+    if training:
+        facts |= {"precision": training[0].precision, "tokens in all steps, padding included": positions}
+        facts["operations of these tokens, forward and backward, FLOPs"] = float(f"{positions * flops:.3g}")
+    return facts
 
 
-def with_intervals(metrics: dict[str, float]) -> dict[str, str]:
+def with_intervals(metrics: Mapping[str, float]) -> dict[str, str]:
     """Return each metric with its interval in brackets if it has `_low` and `_high`. Standard errors are in metrics.json only."""
     parts = ("_low", "_high", "_error")
     shown: dict[str, str] = {}
@@ -138,6 +145,11 @@ def interval(measured: Mapping[str, float], name: str) -> str:
         return ""
     low, high = (f"{measured[f'{name}_{end}']:.4g}" for end in ("low", "high"))
     return figure(measured[name]) + (f" ({low} to {high})" if low != high else "")
+
+
+def hours(seconds: float) -> str:
+    """Format a time in seconds as hours."""
+    return figure(seconds / 3600)
 
 
 def figure(value: object) -> str:

@@ -5,10 +5,11 @@ card says. float32 weights are exported bit by bit, to rounding where the class 
 the same inputs give the same bytes. The result is loaded again as users would load it, and its logits are compared with the source's before
 the function returns.
 
-Files: model.safetensors, config.json, generation_config.json (of a network that writes text), the tokenizer's files, README.md; for each
-quantized variant a folder of its name, a complete directory with its own tokenizer, which `folio chat --variant NAME` opens; and for each
-adapter that was trained on the model adapters/NAME/, which `folio chat --adapter NAME` adds. A model whose own adapter does not merge into
-the weights has format `folio`, and that adapter in adapter/.
+Files: model.safetensors, config.json, generation_config.json (of a network that writes text), the tokenizer's files, README.md, and
+card.json, from which the card is rendered again when more is known; for each quantized variant a folder of its name, a complete directory
+with its own tokenizer, which `folio chat --variant NAME` opens; and for each adapter that was trained on the model adapters/NAME/, which
+`folio chat --adapter NAME` adds. A model whose own adapter does not merge into the weights has format `folio`, and that adapter in
+adapter/.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from model.inference.chat_format import ROLES_FILE
 from model.networks.directory import APART, CONFIG, TOKENIZER_DIGEST, WEIGHTS, ModelError, config_fields
 from model.networks.tokenizer_binding import require_tokenizer
 from model.quantization.config import quantizer_of
+from model.release.account import write_facts
 from model.release.adapters import BESIDE, adapter_facts, copy_adapter
 from model.release.card import ModelCard, render_card
 from model.release.config import ExportConfig
@@ -115,6 +117,7 @@ def export(
         "adapters": adapter_facts(adapters or {}),
     }
     (output / "README.md").write_text(render_card(card, facts), encoding="utf-8")
+    write_facts(card, facts, output)
     difference = logits_difference(network, output)
     if config.dtype == "float32" and difference > (0 if form is None or form.hub.EXACT else ROUNDING):
         raise ModelError(f"{output} computes other logits than {model_dir}, by up to {difference}; do not use it")

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, Field
 
 from model.names import NOT_IDENTITY
-from model.release.card import TrainingFact
+from model.release.card import CorpusFact, ModelCard, OriginFact, TrainingFact, training_facts
 from model.release.config import CardConfig, ExportConfig
 from tasks.lineage.hook import LineageHook
 from tasks.lineage.inspections import derived_model
@@ -50,14 +50,14 @@ def export(
     """A model, its variants, adapters and what was measured, tokenizer, step log, verdict and corpus funnel -> a release directory."""
     from model.evaluation.fidelity_config import FIDELITY
     from model.evaluation.plain_words import Standing, passes_over, validation_curve
+    from model.hardware.flops import training_flops
     from model.networks.directory import read_config
-    from model.release.card import CorpusFact, ModelCard, OriginFact, training_facts
     from model.release.export import export as export_model
 
     (train,) = (part for part in json.loads(funnel.read_text())["splits"] if part["split"] == "train")
     sources = {**train["sources"], **(json.loads(conversations.read_text()) if conversations is not None else {})}
-    rows = json.loads(verdict.read_text())["rows"]
-    rows_of = config.row_length or read_config(model)[0].context
+    network, vocabulary = read_config(model)
+    rows_of = config.row_length or network.context
     found = json.loads(origin.read_text(encoding="utf-8")) if origin else None
     base, tuned, compared = (json.loads(path.read_text()) for path in (measured_base, measured, baseline))
     length = config.training[0].length if history else None
@@ -68,10 +68,10 @@ def export(
         recipe=config.recipe,
         corpus=tuple(CorpusFact(name=name, licence=config.licences[name], **sizes) for name, sizes in sources.items()),
         quality=tuple(standing.sentences()),
-        training=training_facts(config.training, rows_of, config.seed, pretrained=history is not None),
+        training=training_facts(config.training, rows_of, config.seed, training_flops(network, vocabulary), pretrained=bool(history)),
         origin=OriginFact(**{name: found[name] for name in OriginFact.model_fields}) if found else None,
         metrics=tuned,
-        gates=tuple((r["metric"], r["value"], r["bound"], r["margin"], r["verdict"]) for r in rows),
+        gates=tuple((r["metric"], r["value"], r["bound"], r["margin"], r["verdict"]) for r in json.loads(verdict.read_text())["rows"]),
         lineage={name: f"sha256 {digest}" for name, digest in work.digests.items()},
     )
     adapters = {name.removeprefix(ADAPTER): folder for name, folder in others.items() if name.startswith(ADAPTER)}

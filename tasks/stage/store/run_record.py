@@ -99,3 +99,4 @@ class RunRecord(BaseModel, frozen=True, extra="forbid", validate_by_name=True, s
     headline: dict[str, float] = Field(default_factory=dict, description="the metrics that a person asks for first")
     description: str = Field("", description="what came of it, in Markdown")
     page: str = Field("", description="path of its report on the machine that it ran on")
+    card: str = Field("", description="path of its release's whole card there; empty: it released nothing")

@@ -217,7 +217,9 @@ class RunExport:
             source = f"{self._store.url.rstrip('/')}/{model.location}"
             # A version needs no LoggedModel: the exported directory is made from one, and named by its digest.
             version = self._database.version(model.name, model.digest, source, self._children.get(position, ""), "")
-            card = next((self._store.local(a) / CARD for a in made.get(position, ()) if (self._store.local(a) / CARD).is_file()), None)
+            written = [Path(record.card)] if record.card else []
+            cards = (*written, *(self._store.local(a) / CARD for a in made.get(position, ())))
+            card = next((path for path in cards if path.is_file()), None)
             tags = {"folio.location": model.location, "folio.run": record.id, "folio.standing": model.reason} | {
                 name: f"{value:.6g}" for name, value in shown.items()
             }

@@ -1,0 +1,87 @@
+"""What became of a release, from the records of its store: evaluations, gates, what people decided, and costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from model.release.account import Account, CostFact, EvaluationFact, GateFact
+from tasks.stage.store.approval import find_approval
+from tasks.stage.store.artifact import Artifact, without_shard
+from tasks.stage.store.journal import Journal, RunRecord
+from tasks.stage.store.store import Store
+from tasks.stage.tracking.cost import Rates, total_cost
+
+EXPORT, RELEASED = "export", "evaluate.release"
+CELLS = ("metric", "value", "bound", "margin", "verdict")
+
+
+def releasing_run(store: Store, exported: Artifact) -> RunRecord | None:
+    """Return the newest run that released an export, or else the newest that had it; None if the journal has none."""
+    having = [run for run in Journal(store).records() if EXPORT in run.positions and run.positions[EXPORT].location == exported.location]
+    return next((run for run in having if any(model.location == exported.location for model in run.registered)), next(iter(having), None))
+
+
+def account_of(store: Store, run: RunRecord) -> Account:
+    """Return what a store knows of the release that a run made."""
+    made = {position: found for position, at in run.positions.items() if isinstance(found := store.index.read(at.location), Artifact)}
+    rates = Rates.model_validate(run.configuration.get("rates", {}))
+    costs = tuple(_costs(made, rates))
+    measured = [position for position, artifact in made.items() if artifact.stage == "evaluate"]
+    return Account(
+        run=run.id,
+        evaluations=tuple(
+            EvaluationFact(name=position.partition(".")[2] or position, metrics=made[position].metrics)
+            for position in sorted(measured, key=lambda position: position != RELEASED)
+        ),
+        baselines=next((artifact.metrics for artifact in made.values() if artifact.stage == "baseline"), {}),
+        gates=tuple(_gates(store, made)),
+        decisions=tuple(_decisions(store, run, made)),
+        costs=costs,
+        currency=rates.currency if any(cost.money is not None for cost in costs) else "",
+    )
+
+
+def _gates(store: Store, made: Mapping[str, Artifact]) -> Iterator[GateFact]:
+    for position, artifact in made.items():
+        if artifact.stage == "gate":
+            verdict = json.loads(store.read(artifact, "verdict.json"))
+            failed = any(row["verdict"] != "passed" for row in verdict["rows"])
+            answer = find_approval(store, artifact)
+            yield GateFact(
+                name=position,
+                rows=tuple(tuple(str(row[cell]) for cell in CELLS) for row in verdict["rows"]),
+                overruled=(verdict["overruled"] or "") if failed else "",
+                answer=answer.words if answer else "",
+            )
+
+
+def _decisions(store: Store, run: RunRecord, made: Mapping[str, Artifact]) -> Iterator[tuple[str, str]]:
+    """Yield what people decided: answers about gates, gates overruled, changes accepted as altering nothing; then the model's standing."""
+    for gate in _gates(store, made):
+        if gate.answer:
+            yield gate.name, gate.answer
+        if gate.overruled:
+            yield gate.name, f"overruled: {gate.overruled}"
+    for position, at in run.positions.items():
+        if at.accepted:
+            yield position, f"a change was accepted as altering nothing: {at.accepted}"
+        if position.startswith("measure.") and position in made and (reason := _overruled_form(store, made[position])):
+            yield position, f"released although it is outside its bounds: {reason}"
+    for model in run.registered:
+        yield model.name, f"{model.alias or 'registered'}, {model.reason}"
+
+
+def _overruled_form(store: Store, measured: Artifact) -> str:
+    verdict = json.loads(store.read(measured, "verdict.json"))
+    return "" if verdict["passed"] else str(verdict["overruled"] or "")
+
+
+def _costs(made: Mapping[str, Artifact], rates: Rates) -> Iterator[CostFact]:
+    """Yield the cost of each stage, its positions and shards together, then of all."""
+    stages: dict[str, list[Artifact]] = {}
+    for position, artifact in made.items():
+        stages.setdefault(without_shard(position).partition(".")[0], []).append(artifact)
+    for name, artifacts in [*stages.items(), ("all", list(made.values()))]:
+        cost = total_cost(artifacts)
+        yield CostFact(name=name, **cost.model_dump(), money=rates.price(cost))
