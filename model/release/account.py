@@ -58,7 +58,7 @@ class Account(BaseModel, frozen=True, extra="forbid"):
 def write_facts(card: ModelCard, facts: Mapping[str, Any], output: Path) -> None:
     """Write what `render_card` is given, so that the card can be rendered again with an account."""
     told = {"card": card.model_dump(mode="json"), "facts": {**facts, "supports": sorted(facts["supports"])}}
-    (output / FACTS).write_text(json.dumps(told, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    (output / FACTS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 def whole_card(release: Path, account: Account) -> str:

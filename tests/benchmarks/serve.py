@@ -30,7 +30,7 @@ from model.inference.config import SamplingConfig
 from model.inference.generation import generate
 from model.networks.directory import save_model
 from tests.end_to_end.readme import ROOT, free_port
-from tests.model.conftest import _write_split
+from tests.model.conftest import write_split
 
 BOUND = 30.0  # seconds that 99 of 100 answers may take with all clients at once
 
@@ -85,7 +85,7 @@ def main() -> int:
 def drawn(folder: Path) -> Path:
     """Return the folder of a model of the shape of `universe`, with drawn weights far enough apart to compare answers."""
     chosen = load("universe")
-    fit_tokenizer(_write_split(folder / "train.parquet", range(6)), folder / "model", TokenizerConfig(vocab_size=400))
+    fit_tokenizer(write_split(folder / "train.parquet", range(6)), folder / "model", TokenizerConfig(vocab_size=400))
     shape = chosen.model.model_copy(update={"initial_std": 0.2})
     save_model(shape.build(400, seed=1).eval(), folder / "model")
     return folder / "model"

@@ -30,7 +30,7 @@ def _book(number: int) -> str:
     return " ".join(sentences)
 
 
-def _write_split(path: Path, numbers: range) -> Path:
+def write_split(path: Path, numbers: range) -> Path:
     ids = [f"{number:016x}" for number in numbers]
     columns = {"id": ids, "title": ids, "source": ["test"] * len(ids), "text": [_book(n) for n in numbers]}
     pq.write_table(pa.table({**columns, "metadata": ["{}"] * len(ids)}), path)
@@ -42,8 +42,8 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two splits of small books."""
     folder = tmp_path_factory.mktemp("splits")
     return {
-        "train": _write_split(folder / "train.parquet", range(6)),
-        "val": _write_split(folder / "val.parquet", range(6, 8)),
+        "train": write_split(folder / "train.parquet", range(6)),
+        "val": write_split(folder / "val.parquet", range(6, 8)),
     }
 
 

@@ -17,11 +17,11 @@ from data.tokens.tokenizer import fit_tokenizer
 from model.networks.directory import save_model
 from tasks.stage.system.locks import try_lock
 from tests.flows.cli.command import ROOT
-from tests.model.conftest import _write_split, random_decoder
+from tests.model.conftest import random_decoder, write_split
 
 
 def _write_model(folder: Path) -> None:
-    fit_tokenizer(_write_split(folder / "train.parquet", range(6)), folder / "model", TokenizerConfig(vocab_size=320))
+    fit_tokenizer(write_split(folder / "train.parquet", range(6)), folder / "model", TokenizerConfig(vocab_size=320))
     save_model(random_decoder(320), folder / "model")
 
 
