@@ -21,7 +21,7 @@ from flows.services.processes import database_of, describe, folio_home, leader, 
 
 HOST = "127.0.0.1"
 ANSWER_SECONDS = 10.0
-START_SECONDS = 180.0
+START_SECONDS = "FOLIO_START_SECONDS"  # how long a server may take to answer first
 
 
 class ServiceError(RuntimeError):
@@ -175,6 +175,7 @@ def _ensure(service: Service, command: list[str], environment: dict[str, str]) -
 
 
 def _start(service: Service, command: list[str], environment: dict[str, str]) -> None:
+    longest = _start_seconds()
     log = home() / "logs" / f"{service.name.lower().replace(' ', '-')}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
@@ -187,14 +188,29 @@ def _start(service: Service, command: list[str], environment: dict[str, str]) ->
             start_new_session=True,
         )
     remember(service.name, process.pid, service.serves)
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + longest
     while time.monotonic() < deadline:
         if process.poll() is not None:
             raise ServiceError(f"The {service.name} ended with code {process.returncode} while starting; its log is {log}.")
         if _healthy(service):
             return
         time.sleep(0.1)
-    raise ServiceError(f"The {service.name} did not answer on {service.url} within {START_SECONDS:.0f} s; its log is {log}.")
+    raise ServiceError(
+        f"The {service.name} did not answer on {service.url} within {longest:g} s. Its process {process.pid} still runs, so the machine "
+        f"may be busy: run the command again when its log, {log}, says that it listens, or set {START_SECONDS} to more seconds."
+    )
+
+
+def _start_seconds() -> float:
+    """Return how long a server may take to answer first, of `FOLIO_START_SECONDS` or 180. Raises ServiceError for what is no time."""
+    text = os.environ.get(START_SECONDS, "180")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ServiceError(f"{START_SECONDS}={text!r} is no time; give a number of seconds above 0.")
+    return seconds
 
 
 def states() -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import zipfile
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, model_validator
 
 from model.networks.errors import ModelError
+from model.opening.gguf.parts import is_part, parts_of
 from model.opening.source import Opened, OpenModelConfig, Shape, Surroundings, file_digests
 from model.opening.stated import UNSTATED
 
@@ -17,13 +19,18 @@ LARGEST = 64 * 2**30
 
 
 class GgufModel(OpenModelConfig):
-    """A GGUF file of architecture llama, qwen3 or gpt2, in any type that the gguf package dequantizes."""
+    """A GGUF file of architecture llama, qwen3 or gpt2, whole or in parts, in any type that the gguf package dequantizes."""
 
     kind: Literal["gguf"] = Field("gguf", description="a GGUF file")
-    path: str = Field(min_length=1, description="the file, relative to the recipe's root; with package: its path inside the wheel; path")
+    path: str = Field(
+        min_length=1,
+        description="the file, or the first of its parts, relative to the recipe's root; with package: its path inside the wheel; path",
+    )
     sha256: str = Field(
-        "", pattern=r"^([0-9a-f]{64})?$", description="sha256 of the file, with package of the wheel; empty: any; 64 hex digits"
-    )  # fmt: skip
+        "",
+        pattern=r"^([0-9a-f]{64})?$",
+        description="sha256 of the file, of parts that of all one after the other, with package of the wheel; empty: any; 64 hex digits",
+    )
     package: str = Field(
         "", pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$", description="package whose wheel holds the file; empty: none; name"
     )
@@ -37,6 +44,8 @@ class GgufModel(OpenModelConfig):
             raise ValueError(
                 f"package={self.package!r} needs version and sha256 of its wheel, so that it is the same for everyone; give both"
             )
+        if self.package and is_part(Path(self.path).name):
+            raise ValueError(f"path={self.path!r} is a part of a model, and of a package only whole files are read; take its files instead")
         return self
 
     @property
@@ -44,7 +53,7 @@ class GgufModel(OpenModelConfig):
         return Path(self.path).stem
 
     def local_files(self, root: Path) -> list[Path]:
-        return [] if self.package else [root / self.path]
+        return [] if self.package else parts_of(root / self.path)
 
     def shape(self, around: Surroundings) -> Shape:
         from model.networks.hub.registry import BY_MODEL_TYPE
@@ -58,11 +67,10 @@ class GgufModel(OpenModelConfig):
         from model.opening.gguf.unpack import unpack
 
         path, directory = self._file(around), around.scratch / "unpacked"
-        digests = file_digests({path.name: path})
-        if self.sha256 and not self.package and digests[path.name] != self.sha256:
-            raise ModelError(
-                f"{path} has sha256 {digests[path.name]}, and the recipe pins {self.sha256}; fetch the file again, or pin this one"
-            )
+        parts = parts_of(path)
+        digests = file_digests({part.name: part for part in parts})
+        if self.sha256 and not self.package and (found := digests[path.name] if len(parts) == 1 else _together(parts)) != self.sha256:
+            raise ModelError(f"{path} has sha256 {found}, and the recipe pins {self.sha256}; fetch the file again, or pin this one")
         stated = unpack(path, directory)
         revision = f"{self.package}=={self.version}" if self.package else ""
         origin = {"kind": self.kind, "name": stated["name"] or self.title, "revision": revision, "sha256": digests}
@@ -99,3 +107,13 @@ class GgufModel(OpenModelConfig):
                 shutil.copyfileobj(packed, out, 2**20)
             partial.replace(file)
         return file
+
+
+def _together(parts: list[Path]) -> str:
+    """Return the sha256 of files read one after the other."""
+    digest = hashlib.sha256()
+    for part in parts:
+        with part.open("rb") as stream:
+            while block := stream.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()

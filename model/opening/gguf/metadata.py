@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from model.networks.errors import ModelError
 from model.opening.gguf.architectures import ARCHITECTURES, Architecture
+from model.opening.gguf.parts import parts_of
 
 if TYPE_CHECKING:
     from gguf import GGUFReader
@@ -19,7 +20,10 @@ LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_positio
 
 
 class GgufFile:
-    """An open file. Raise ModelError if it is none, is one part of several, or holds an architecture that is not read here."""
+    """An open model, in one file or in parts of which `path` is the first.
+
+    Raise ModelError if it is none, if a part is missing or of another model, or if its architecture is not read here.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
@@ -27,14 +31,9 @@ class GgufFile:
         except ModuleNotFoundError:
             raise ModelError("kind=gguf needs gguf: pip install 'folio[gguf]', or take the model as a Hugging Face directory") from None
         self.path = path
-        if not path.is_file():
-            raise ModelError(f"{path} does not exist: it should be a GGUF file")
-        try:
-            self._reader: GGUFReader = GGUFReader(path)
-        except (ValueError, IndexError, KeyError, TypeError) as error:
-            raise ModelError(f"{path} can't be read as a GGUF file: {error}; fetch it again") from error
-        if (parts := self.get("split.count", 1)) > 1:
-            raise ModelError(f"{path} is one of {parts} parts; join them with llama-gguf-split --merge")
+        self._readers: list[GGUFReader] = [_opened(part, GGUFReader) for part in parts_of(path)]
+        self._reader = self._readers[0]
+        self._check_parts()
         name = self.need("general.architecture")
         if name not in ARCHITECTURES:
             raise ModelError(
@@ -43,6 +42,21 @@ class GgufFile:
             )
         self.name: str = name
         self.architecture: Architecture = ARCHITECTURES[name]
+
+    def _check_parts(self) -> None:
+        """Raise ModelError unless the files are all parts of one model, in order."""
+        count, tensors = self.get("split.count", 1), self.get("split.tensors.count")
+        if count > 1 and len(self._readers) != count:
+            raise ModelError(
+                f"{self.path} is one of {count} parts, and its name does not say which; name the files as they were, "
+                f"NAME-00001-of-{count:05d}.gguf"
+            )
+        for number, reader in enumerate(self._readers):
+            told = [field and field.contents() for field in map(reader.fields.get, ("split.no", "split.count"))]
+            if len(self._readers) > 1 and told != [number, len(self._readers)]:
+                raise ModelError(f"{parts_of(self.path)[number]} is not part {number + 1} of {len(self._readers)}; fetch the parts again")
+        if tensors is not None and tensors != len(self.tensors):
+            raise ModelError(f"{self.path} and its parts hold {len(self.tensors)} tensors of {tensors}; fetch the parts again")
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a value of the metadata."""
@@ -64,7 +78,7 @@ class GgufFile:
     @property
     def tensors(self) -> dict[str, ReaderTensor]:
         """The tensors by name, not yet read."""
-        return {tensor.name: tensor for tensor in self._reader.tensors}
+        return {tensor.name: tensor for reader in self._readers for tensor in reader.tensors}
 
     def config(self) -> dict[str, Any]:
         """Return config.json."""
@@ -117,3 +131,12 @@ class GgufFile:
             if np.allclose(stored, 1 / ((1 - share) / factor + share), rtol=1e-4):
                 return {"rope_type": "llama3", "factor": factor, **LLAMA3}
         raise ModelError(f"{self.path}: {WAVES} holds wavelengths that are not Llama 3.1's; take the model as a Hugging Face directory")
+
+
+def _opened(path: Path, reader: type[GGUFReader]) -> GGUFReader:
+    if not path.is_file():
+        raise ModelError(f"{path} does not exist: it should be a GGUF file")
+    try:
+        return reader(path)
+    except (ValueError, IndexError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} can't be read as a GGUF file: {error}; fetch it again") from error

@@ -140,3 +140,17 @@ def test_the_server_of_another_home_is_named_and_not_adopted(monkeypatch: pytest
     finally:
         monkeypatch.setenv("FOLIO_HOME", str(homes[0]))
         processes.stop()
+
+
+def test_a_server_that_is_slow_is_said_to_run_still_and_how_to_wait_longer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FOLIO_HOME", str(tmp_path))
+    monkeypatch.setenv("FOLIO_PREFECT_PORT", str(free_port()))
+    monkeypatch.setenv("FOLIO_START_SECONDS", "0.1")
+    try:
+        with pytest.raises(ServiceError, match=r"within 0\.1 s\. Its process \d+ still runs.* or set FOLIO_START_SECONDS to more seconds"):
+            servers.ensure_prefect()
+    finally:
+        processes.stop()
+    monkeypatch.setenv("FOLIO_START_SECONDS", "soon")
+    with pytest.raises(ServiceError, match="FOLIO_START_SECONDS='soon' is no time; give a number of seconds above 0"):
+        servers.ensure_prefect()

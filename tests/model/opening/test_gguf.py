@@ -204,3 +204,45 @@ def test_every_rule_of_splitting_compiles() -> None:
     from tokenizers import Regex
 
     assert all(Regex(pattern) for pattern in SPLITS.values() if pattern)
+
+
+def split(path: Path, count: int = 2) -> list[Path]:
+    """Write a file's tensors into parts, the metadata into the first, as gguf-split does."""
+    reader = gguf.GGUFReader(path)
+    parts = [path.with_name(f"split-{number + 1:05d}-of-{count:05d}.gguf") for number in range(count)]
+    for number, part in enumerate(parts):
+        writer = gguf.GGUFWriter(part, reader.fields["general.architecture"].contents())
+        for field in reader.fields.values() if number == 0 else ():
+            if not field.name.startswith(("GGUF.", "general.architecture")):
+                kind, *inner = field.types
+                writer.add_key_value(field.name, field.contents(), kind, inner[-1] if inner else None)
+        writer.add_uint16("split.no", number)
+        writer.add_uint16("split.count", count)
+        writer.add_int32("split.tensors.count", len(reader.tensors))
+        for tensor in reader.tensors[number::count]:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    return parts
+
+
+def test_a_model_in_parts_is_the_model_of_the_whole_file_and_a_missing_or_later_part_is_named(tmp_path: Path) -> None:
+    _, path = made(tmp_path, "smollm2", "llama")
+    first, second = split(path)
+    for name, file in (("whole", path), ("parts", first)):
+        unpack(file, tmp_path / name)
+    whole, parts = (load_model(tmp_path / name).state_dict() for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys() and all(weight.equal(parts[key]) for key, weight in whole.items())
+    assert GgufModel(path=first.name).local_files(tmp_path) == [first, second]
+    with pytest.raises(ModelError, match=r"is a later part of a model; give its first, split-00001-of-00002\.gguf"):
+        GgufFile(second)
+    with pytest.raises(ValueError, match="is a part of a model"):
+        GgufModel(path=first.name, package="x", version="1", sha256="0" * 64)
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(ModelError, match="is not part 2 of 2"):
+        GgufFile(first)
+    second.unlink()
+    with pytest.raises(ModelError, match=r"split-00002-of-00002\.gguf does not exist"):
+        GgufFile(first)

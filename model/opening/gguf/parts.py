@@ -1,0 +1,29 @@
+"""A model in several GGUF files, as llama.cpp's gguf-split writes it: NAME-00001-of-00003.gguf and so on, metadata in the first."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from model.networks.errors import ModelError
+
+_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
+
+
+def parts_of(path: Path) -> list[Path]:
+    """Return the files of a model whose first part this is, by its name alone; a file that is no part is alone.
+
+    Raise ModelError for a later part, which lacks the metadata.
+    """
+    found = _PART.fullmatch(path.name)
+    if found is None:
+        return [path]
+    names = [f"{found['stem']}-{number:05d}-of-{found['count']}.gguf" for number in range(1, int(found["count"]) + 1)]
+    if path.name != names[0]:
+        raise ModelError(f"{path} is a later part of a model; give its first, {names[0]}")
+    return [path.with_name(name) for name in names]
+
+
+def is_part(name: str) -> bool:
+    """Return whether a file's name is that of a part."""
+    return _PART.fullmatch(name) is not None
