@@ -21,7 +21,6 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from flows.recipe.loading import load
@@ -29,7 +28,7 @@ from flows.recipe.schema import Recipe
 from flows.services.home import home
 from model.networks.meta import count_parameters
 from model.training.job import Job
-from tests.benchmarks.course import Course, step_seconds
+from tests.benchmarks.course import SHORT, Course
 from tests.benchmarks.peer_recipes import PEERS, Contender
 
 
@@ -69,6 +68,11 @@ class Contest(Course):
         shared = {"steps": steps, "global_batch": self.batch, "learning_rate": rate, "warmup_steps": warmup}
         return self.job(contender.name, contender.decoder, {**contender.train, **shared}, seed)
 
+    def seconds(self, contender: Contender, rate: float, seed: int, seeds: int) -> float:
+        """Return the processor time of a step of a recipe, at a rate that was run with these seeds."""
+        runs = [self.job_of(contender, rate, seed + more, self.steps) for more in range(seeds)]
+        return self.step_seconds(self.job_of(contender, rate, seed, SHORT), runs)
+
 
 def main() -> int:
     """Run all sweeps, print."""
@@ -89,6 +93,8 @@ def main() -> int:
         arguments.error(f"no peer is called {', '.join(sorted(unknown))}; choose from {', '.join(PEERS)}")
     recipe = load(given.recipe, tuple(given.changes))
     course = Contest(given.shards or newest(given.recipe), recipe, given)
+    if course.steps <= SHORT:
+        arguments.error(f"{course.steps} steps are too few: a step is timed by a run of {SHORT}; give more --tokens or --steps")
     peak, vocabulary = recipe.pretrain.learning_rate, course.train.vocab_size
     ours = Contender("folio", recipe.model, recipe.pretrain.model_dump(), given.ours or (peak / 2, peak, 2 * peak))
     try:
@@ -109,10 +115,11 @@ def main() -> int:
 
 def compare(course: Contest, ours: Contender, peers: Sequence[Contender], seed: int, seeds: int) -> None:
     """Print ours against each peer, at equal tokens and at equal time."""
-    mine, step = best(course, ours, seed, seeds), step_seconds(partial(course.job_of, ours, ours.rates[0], 0))
+    mine = best(course, ours, seed, seeds)
+    step = course.seconds(ours, mine[0].rate, seed, seeds)
     for peer in peers:
         theirs = best(course, peer, seed, seeds)
-        their_step = step_seconds(partial(course.job_of, peer, peer.rates[0], 0))
+        their_step = course.seconds(peer, theirs[0].rate, seed, seeds)
         steps = max(1, round(course.steps * step / their_step))
         timed = [course.run(peer, theirs[0].rate, seed + more, steps) for more in range(seeds)]
         print(f"\n  a step takes folio {step * 1000:.0f} ms and {peer.name} {their_step * 1000:.0f} ms of processor time")

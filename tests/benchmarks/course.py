@@ -1,22 +1,29 @@
-"""What recipes that are compared share: packed rows in one order, the measure of their validation split, and how long a step takes."""
+"""What recipes that are compared share: packed rows in one order, the measure of their validation split, and how long a step takes.
+
+Time is processor time, user's and system's, so that a busy machine decides nothing. It is kept beside each run: a comparison that was
+interrupted goes on with the same figures.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import resource
 import shutil
-from collections.abc import Callable
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from data.shards.metadata import read_metadata
 from model.networks.decoder_config import DecoderConfig
+from model.networks.directory import write_atomically
 from model.training.config import PretrainConfig, TrainResources
 from model.training.job import Job
 from model.training.launch.launch import launch
 from model.training.telemetry.step_log import read_lines
 
-SHORT = 10  # steps of the shorter run that times a step
+SHORT = 10  # steps of the short run that a step is timed by
 
 
 class Course:
@@ -46,28 +53,32 @@ class Course:
 
     def last(self, job: Job) -> dict[str, Any]:
         """Return the last line of a run's log; it is made first unless it was before."""
-        if not self.made(job):
-            launch(job)
+        self.spent(job)
         return read_lines(job.output / "history.jsonl")[-1]
+
+    def spent(self, job: Job) -> float:
+        """Return the processor time of a run, start and measurement included; seconds. It is made first unless it was before."""
+        record = job.output.parent / "cpu_seconds.json"
+        if not self.made(job):
+            shutil.rmtree(job.output.parent, ignore_errors=True)  # a part of it took a part of its time
+            before = _children_seconds()
+            launch(job)
+            write_atomically(record, json.dumps(_children_seconds() - before).encode())
+        return float(json.loads(record.read_text(encoding="utf-8")))
 
     def made(self, job: Job) -> bool:
         """Return whether a run was made before."""
-        history = job.output / "history.jsonl"
-        return history.is_file() and len(read_lines(history)) == job.total_steps
+        return (job.output.parent / "cpu_seconds.json").is_file()
+
+    def step_seconds(self, short: Job, runs: Sequence[Job]) -> float:
+        """Return the processor time of a step: the median over runs of what each took more than a short one, which starts as they do."""
+        return statistics.median((self.spent(run) - self.spent(short)) / (run.total_steps - short.total_steps) for run in runs)
 
     def bits(self, loss: float) -> float:
         """Return the bits per byte of the validation split that a loss in nats a target comes to."""
         return loss / math.log(2) * self.val.targets / self.val.bytes
 
 
-def step_seconds(job_of: Callable[[int], Job]) -> float:
-    """Return the processor time of a step: of a short run and a shorter one, whose difference the start is no part of."""
-    spent = []
-    for steps in (SHORT, 4 * SHORT):
-        job = job_of(steps)
-        shutil.rmtree(job.output.parent, ignore_errors=True)
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        launch(job)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    return (spent[1] - spent[0]) / (3 * SHORT)
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -1,11 +1,13 @@
 """What each choice of a default is worth: python -m tests.benchmarks.learning [--shards DIR] [--tokens 500000] [--seeds 3]
 
 Each choice is trained on the same packed rows in the same order, beside the one before it in `CHOICES`, and asked for bits per byte of the
-same validation split: once on as many tokens, and once for as long, in processor time. The rate of each is the best of its own `rates`,
-tried with the first seed; a best at the edge of those tried is pointed out. Finished runs stay below `--work` and are not made again.
+same validation split: once on as many tokens, and once for as long as the first choice took, in processor time. The rate of each is the
+best of its own `rates`, tried with the first seed; a best at the edge of those tried is pointed out. A choice without rates keeps the rate
+of the one before. `--rates 0.004,0.004,0.008` gives each its rate instead, as found on another text. Finished runs stay below `--work`
+with what they took, and are not made again.
 
 The shape is a small decoder of `--width` and `--layers`; one worker, `--threads` threads. A choice pays if both differences are larger than
-the spread over seeds.
+the spread over seeds: each cell is mean (lowest-highest), and the change from the choice before.
 """
 
 from __future__ import annotations
@@ -16,48 +18,42 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from model.networks.decoder_config import DecoderConfig
 from model.training.job import Job
 from tests.benchmarks.bits_per_byte import newest
-from tests.benchmarks.course import Course, step_seconds
+from tests.benchmarks.course import SHORT, Course
 
 ADAMW: dict[str, Any] = {"kind": "adamw"}
 MUON: dict[str, Any] = {"kind": "muon"}
+BF16_MUON: dict[str, Any] = {"optimizer": MUON, "precision": "bf16"}
+QK_NORM: dict[str, Any] = {"qk_norm": True}
+ZERO_OUTPUTS: dict[str, Any] = {**QK_NORM, "zero_outputs": True}
+UNTIED: dict[str, Any] = {**ZERO_OUTPUTS, "tied_embeddings": False}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A recipe to compare: what differs in its shape and its training, and the learning rates to try."""
+    """A recipe to compare: what differs in its shape and its training, and the learning rates to try; none: the rate of the one before."""
 
     name: str
     shape: dict[str, Any]
     train: dict[str, Any]
-    rates: tuple[float, ...]
+    rates: tuple[float, ...] = ()
 
 
 # Each but the first is one change of the one before.
 CHOICES = (
-    Choice("adamw", {}, {"optimizer": ADAMW}, (2e-3, 4e-3, 8e-3)),
-    Choice("muon", {}, {"optimizer": MUON}, (4e-3, 8e-3, 16e-3)),
-    Choice("+ qk_norm", {"qk_norm": True}, {"optimizer": MUON}, (4e-3, 8e-3, 16e-3)),
-    Choice("+ zero_outputs", {"qk_norm": True, "zero_outputs": True}, {"optimizer": MUON}, (8e-3, 16e-3)),
-    Choice(
-        "+ untied head",
-        {"qk_norm": True, "zero_outputs": True, "tied_embeddings": False},
-        {"optimizer": MUON},
-        (8e-3, 16e-3),
-    ),
-    Choice(
-        "+ logit cap",
-        {"qk_norm": True, "zero_outputs": True, "tied_embeddings": False, "logit_soft_cap": 15.0},
-        {"optimizer": MUON},
-        (8e-3, 16e-3),
-    ),
+    Choice("adamw fp32", {}, {"optimizer": ADAMW, "precision": "fp32"}, (2e-3, 4e-3, 8e-3)),
+    Choice("bf16", {}, {"optimizer": ADAMW, "precision": "bf16"}),
+    Choice("muon", {}, BF16_MUON, (4e-3, 8e-3, 16e-3)),
+    Choice("+ qk_norm", QK_NORM, BF16_MUON, (8e-3, 16e-3)),
+    Choice("+ zero_outputs", ZERO_OUTPUTS, BF16_MUON),
+    Choice("+ untied head", UNTIED, BF16_MUON),
+    Choice("+ logit cap", {**UNTIED, "logit_soft_cap": 15.0}, BF16_MUON),
 )
 
 
@@ -78,30 +74,35 @@ class Choices(Course):
         shape = {"width": self.given.width, "layers": self.given.layers, "heads": self.given.width // 32, "context": self.context}
         shape |= {"kv_heads": self.given.width // 32, "feed_forward": round(self.given.width * 8 / 3 / 8) * 8}
         budget = {"steps": steps, "global_batch": self.given.batch, "warmup_steps": max(1, steps // 20)}
-        train = {**choice.train, **budget, "learning_rate": rate, "precision": "bf16"}
+        train = {**choice.train, **budget, "learning_rate": rate}
         return self.job(choice.name, DecoderConfig.model_validate({**shape, **choice.shape}), train, seed)
 
 
 def compare(course: Choices, choices: Sequence[Choice], seeds: Sequence[int]) -> None:
     """Print a row for each choice: its best rate, bits per byte at equal tokens and at equal time, and what it changed."""
     print(f"{course.shards}: {course.steps} steps of {course.given.batch} rows of {course.context} tokens; seeds {list(seeds)}")
-    print(f"  {'':16} {'rate':>7} {'ms a step':>10} {'equal tokens':>22} {'change':>8} {'equal time':>22} {'change':>8}", flush=True)
-    clock, before = 0.0, (math.nan, math.nan)
+    print(
+        f"  {'':16} {'rate':>7} {'ms a step':>10} {'equal tokens':>24} {'change':>8} {'equal time':>24} {'change':>8} {'steps':>6}",
+        flush=True,
+    )
+    clock, before, rate = 0.0, (math.nan, math.nan), 0.0
     for choice in choices:
-        tried = {rate: course.run(choice, rate, seeds[0], course.steps) for rate in choice.rates}
-        rate = min(tried, key=lambda rate: tried[rate])
-        edge = "*" if len(choice.rates) > 1 and rate in (min(choice.rates), max(choice.rates)) else " "
+        rates = choice.rates or (rate,)
+        tried = {each: course.run(choice, each, seeds[0], course.steps) for each in rates}
+        rate = min(tried, key=lambda each: tried[each])
+        edge = "*" if len(rates) > 1 and rate in (min(rates), max(rates)) else " "
         tokens = [tried[rate], *(course.run(choice, rate, seed, course.steps) for seed in seeds[1:])]
-        step = step_seconds(partial(course.job_of, choice, choice.rates[0], 0))
+        runs = [course.job_of(choice, rate, seed, course.steps) for seed in seeds]
+        step = course.step_seconds(course.job_of(choice, rate, seeds[0], SHORT), runs)
         clock = clock or step
         steps = max(1, round(course.steps * clock / step))
-        timed = [course.run(choice, rate, seed, steps) for seed in seeds] if choice is not choices[0] else tokens
+        timed = tokens if steps == course.steps else [course.run(choice, rate, seed, steps) for seed in seeds]
         means = tuple(statistics.mean(results) for results in (tokens, timed))
         cells = [
-            f"{mean:.4f} ({min(results):.4f}-{max(results):.4f}) {(mean / old - 1) * 100:+7.2f}%"
+            f"{f'{mean:.4f} ({min(results):.4f}-{max(results):.4f})':>24} {(mean / old - 1) * 100:+7.2f}%"
             for mean, old, results in zip(means, before, (tokens, timed), strict=True)
         ]
-        print(f"  {choice.name:16} {rate:7g}{edge}{step * 1000:9.0f}  {'  '.join(cells)}", flush=True)
+        print(f"  {choice.name:16} {rate:7g}{edge}{step * 1000:9.0f}  {' '.join(cells)} {steps:6}", flush=True)
         before = means
 
 
@@ -117,11 +118,26 @@ def main() -> int:
     arguments.add_argument("--rows", type=int, default=256, help="validation rows measured, evenly spread")
     arguments.add_argument("--seeds", type=int, default=3)
     arguments.add_argument("--choices", default="", help="names, comma-separated; all by default")
+    arguments.add_argument("--rates", default="", help="one for each choice, comma-separated, in place of those that are tried")
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "folio-benchmark" / "learning", help="runs stay here")
     given = arguments.parse_args()
-    names = given.choices.split(",") if given.choices else [choice.name for choice in CHOICES]
-    compare(Choices(given, given.shards or newest(given.recipe)), [one for one in CHOICES if one.name in names], range(1, given.seeds + 1))
+    known = {choice.name: choice for choice in CHOICES}
+    names = given.choices.split(",") if given.choices else list(known)
+    if unknown := [name for name in names if name not in known]:
+        arguments.error(f"no choice is called {', '.join(unknown)}; choose from {', '.join(known)}")
+    choices = [known[name] for name in names]
+    if given.rates:
+        rates = [float(rate) for rate in given.rates.split(",")]
+        if len(rates) != len(choices):
+            arguments.error(f"--rates has {len(rates)} for {len(choices)} choices; give as many")
+        choices = [replace(choice, rates=(rate,)) for choice, rate in zip(choices, rates, strict=True)]
+    if not choices[0].rates:
+        arguments.error(f"{choices[0].name} keeps the rate of the choice before it, and is the first; give --rates, or begin with another")
+    course = Choices(given, given.shards or newest(given.recipe))
+    if course.steps <= SHORT:
+        arguments.error(f"--tokens {given.tokens:g} is {course.steps} steps; a step is timed by a run of {SHORT}, so give more")
+    compare(course, choices, range(1, given.seeds + 1))
     return 0
 
 
