@@ -85,7 +85,8 @@ def compare(course: Choices, choices: Sequence[Choice], seeds: Sequence[int]) ->
         f"  {'':16} {'rate':>7} {'ms a step':>10} {'equal tokens':>24} {'change':>8} {'equal time':>24} {'change':>8} {'steps':>6}",
         flush=True,
     )
-    clock, before, rate = 0.0, (math.nan, math.nan), 0.0
+    clock, rate = 0.0, 0.0
+    before: tuple[float, ...] = (math.nan, math.nan)
     for choice in choices:
         rates = choice.rates or (rate,)
         tried = {each: course.run(choice, each, seeds[0], course.steps) for each in rates}
