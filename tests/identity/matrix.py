@@ -64,7 +64,9 @@ ASKED_BETWEEN = "evaluate.sft pair.dpo"  # what the chapter does with a model be
 FROM_MODEL = f"pretrain evaluate.base gate.base {TUNED}"
 MEASURED = "evaluate.base evaluate.sft evaluate.chat evaluate.release evaluate.int8"
 CARD = "export evaluate.release"
-EVERYTHING = f"universe {SHARDS} dedup split audit gate.corpus examples tokenizer pack pretrain evaluate.base gate.base encode {TUNED}"
+EVERYTHING = (
+    f"universe {SHARDS} dedup split audit gate.corpus examples tokenizer pack baseline pretrain evaluate.base gate.base encode {TUNED}"
+)
 AFTER_CLEAN = EVERYTHING.partition("clean[1] ")[2]
 COUNTED = f"dedup split audit gate.corpus {CARD}"
 BOOK = "The harbour of the river was near the bridge. The lantern of the winter was near the market.\n\nA letter came to the orchard.\n"
@@ -81,7 +83,7 @@ CONFIG = [
     Line(
         "filter: languages told, which stand beside each text",
         keys("filter.language.enabled=true"),
-        f"filter[0] filter[1] dedup split audit gate.corpus examples tokenizer pack {CARD}",
+        f"filter[0] filter[1] dedup split audit gate.corpus examples tokenizer pack baseline {CARD}",
         "it has never run",
     ),
     Line("dedup: a limit that no bucket meets", keys("dedup.near.bucket=65"), "dedup", "near.bucket: 64 -> 65"),
@@ -90,7 +92,7 @@ CONFIG = [
     Line(
         "examples: more preferences",
         keys("examples.preference_pairs=2"),
-        f"examples evaluate.base encode {ASKED_BETWEEN} tune.dpo {MODELS}",
+        f"examples baseline evaluate.base encode {ASKED_BETWEEN} tune.dpo {MODELS}",
         "preference_pairs: 1 -> 2",
     ),
     Line(
@@ -100,16 +102,21 @@ CONFIG = [
         "sample_bytes: 268435456 -> 1000000",
     ),
     Line("pack: larger shards than there are rows", keys("pack.shard_rows=8191"), "pack", "shard_rows: 8192 -> 8191"),
-    Line("model: zeros in the blocks' outputs", keys("model.zero_outputs=true"), FROM_MODEL, "model.zero_outputs: False -> True"),
+    Line("model: zeros in the blocks' outputs", keys("model.zero_outputs=true"), FROM_MODEL, "model.zero_outputs: false -> true"),
     Line("model: other initial weights", keys("model.initial_std=0.03"), FROM_MODEL, "model.initial_std: 0.02 -> 0.03"),
     Line("encode: larger shards than there are rows", keys("encode.shard_rows=8191"), "encode", "shard_rows: 8192 -> 8191"),
     Line("sft: the learning rate", keys("sft.learning_rate=0.0004"), TUNED, "train.learning_rate: 0.001 -> 0.0004"),
     Line("dpo: the strength", keys("dpo.beta=0.2"), f"tune.dpo {MODELS}", "train.beta: 0.1 -> 0.2"),
-    Line("evaluate.base: the resamples", keys("evaluate.base.resamples=101"), "evaluate.base gate.base", "resamples: 100 -> 101"),
+    Line(
+        "evaluate.base: the resamples",
+        keys("evaluate.base.resamples=101"),
+        f"evaluate.base gate.base gate.chat {CARD} gate.release",
+        "resamples: 100 -> 101",
+    ),
     Line(
         "evaluate.chat: the resamples",
         keys("evaluate.chat.resamples=101"),
-        f"evaluate.sft evaluate.chat gate.chat {CARD}",
+        f"evaluate.sft evaluate.chat gate.chat {CARD} gate.release",
         "resamples: 100 -> 101",
     ),
     Line("dpo: the sampled replies", keys("dpo.pairs.max_new_tokens=5"), f"pair.dpo tune.dpo {MODELS}", "max_new_tokens: 4 -> 5"),
@@ -254,7 +261,7 @@ CODE = [
             "from model.evaluation.gate import Verdict",
             "from builtins import len as len\n\nfrom model.evaluation.gate import Verdict",
         ),
-        "gate.corpus gate.base gate.chat measure.int8 gate.release",
+        "gate.corpus gate.base gate.chat gate.release",
         "`len` in model/evaluation/gate_table.py means builtins.len",
     ),
     Line(
@@ -339,7 +346,7 @@ CODE = [
     ),
     Line("a new file", Written("rooms/data/dedup/other.py", "LIMIT = 1\n")),
     Line("a new query that nobody names", Written("rooms/data/dedup/sql/other.sql", "SELECT 1\n")),
-    Line("the flow", code("flows/base.py", "    fitted = tokenizer(", "    pass\n    fitted = tokenizer(")),
+    Line("the flow", code("flows/base.py", "    words = adopted.part(", "    pass\n    words = adopted.part(")),
     Line("how long training is expected to take", code("tasks/forecast/hook.py", "start=3.5", "start=3.6")),
     Line(
         "a section of the report that stages name",
@@ -387,7 +394,7 @@ BOOKS = [
     ),
     Line("an empty book added", Written("books/b.txt", ""), f"ingest[1] census audit gate.corpus {CARD}", "file own/books/b.txt was added"),
     Line("books touched", Touched("books")),
-    Line("a file of another kind beside the books", Written("books/b.png", ""), "census", "own/books/*.png was added"),
+    Line("a file of another kind beside the books", Written("books/b.png", ""), "census", "file own/*.png was added"),
     Line("the books' folder moved with the recipe's root", both(Moved("books", "inner/books"), keys("root=inner"))),
     Line("the books' folder under another path of the recipe", keys("ingest.sources[1].paths=[./books/*.txt]")),
 ]

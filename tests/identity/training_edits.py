@@ -92,12 +92,6 @@ UNUSED = [
         "first = max(base, step - 1 - self._guards.skip_steps)",
     ),
     TrainingEdit(
-        "the order of a mixture",
-        "model/loading/mixture.py",
-        "return sum(phase.count_before(position, source) for phase in self._patterns)",
-        "return sum(phase.count_before(position, source) for phase in reversed(self._patterns))",
-    ),
-    TrainingEdit(
         "telemetry",
         "model/training/telemetry/telemetry.py",
         '"seconds": round(seconds, 4)',
@@ -220,6 +214,13 @@ USED = [
         "torch.set_flush_denormal(True)",
         "torch.set_flush_denormal(False)",
         "pretrain",
+    ),
+    TrainingEdit(
+        "the order of a mixture",
+        "model/loading/mixture.py",
+        "return sum(phase.count_before(position, source) for phase in self._patterns)",
+        "return sum(phase.count_before(position, source) for phase in reversed(self._patterns))",
+        "tune.sft",
     ),
     TrainingEdit("a query", "data/cleaning/sql/quotes.sql", "straight AS line", "straight || '' AS line", "clean[0]"),
     TrainingEdit(
