@@ -15,8 +15,7 @@ from jinja2.parser import Parser
 from jinja2.runtime import Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-BEGIN, END = "\ue002", "\ue003"
-"""Characters for private use, which mark the two sides of a generation block."""
+from data.shards.guarding import BEGIN, END
 
 
 class GenerationBlocks(Extension):

@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-# Characters for private use, on both sides of a number. They are hidden themselves where a text holds them.
+BEGIN, END = "\ue002", "\ue003"
+"""Characters for private use, which mark the two sides of a generation block."""
+# Likewise, on both sides of a number. They are hidden themselves where a text holds them.
 OPEN, CLOSE = "\ue004", "\ue005"
 _HIDDEN = re.compile(f"{OPEN}(\\d+){CLOSE}")
 

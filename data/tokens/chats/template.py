@@ -21,8 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from data.shards.chat_template import BEGIN, END, template_environment
-from data.shards.guarding import OPEN, Guard
+from data.shards.guarding import BEGIN, END, OPEN, Guard
 
 Message = Mapping[str, Any]
 BATCH = 256
@@ -79,6 +78,9 @@ class ChatTemplate:
         longest_first = sorted(self._special, key=len, reverse=True)
         self._structure = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if self._special else None
         self._marks = bool(_MARKED.search(source))
+        # What loads these functions without a template need not run again for another Jinja.
+        from data.shards.chat_template import template_environment
+
         self._template = template_environment(marked=True).from_string(source)
 
     def encode(self, chats: Iterable[Chat]) -> Iterator[TokenizedChat]:
