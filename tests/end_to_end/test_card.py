@@ -6,10 +6,10 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from data.tokens.config import TokenizerConfig
@@ -67,7 +67,8 @@ def served(release: Path) -> Iterator[str]:
     process = subprocess.Popen(words, cwd=release, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None and "serving tiny" in process.stdout.readline()
-        time.sleep(1)
+        client = httpx.Client(transport=httpx.HTTPTransport(retries=5))  # it says where it serves just before it listens
+        assert client.get(f"http://127.0.0.1:{port}/health").status_code == 200
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()

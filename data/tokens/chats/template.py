@@ -78,7 +78,7 @@ class ChatTemplate:
         longest_first = sorted(self._special, key=len, reverse=True)
         self._structure = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")") if self._special else None
         self._marks = bool(_MARKED.search(source))
-        # What loads these functions without a template need not run again for another Jinja.
+        # Imported here, so that a stage that renders no template does not depend on the version of Jinja.
         from data.shards.chat_template import template_environment
 
         self._template = template_environment(marked=True).from_string(source)

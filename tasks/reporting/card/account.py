@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from model.release.account import Account, CostFact, EvaluationFact, GateFact
 from tasks.stage.store.approval import find_approval
@@ -26,7 +26,7 @@ def account_of(store: Store, run: RunRecord) -> Account:
     """Return what a store knows of the release that a run made."""
     made = {position: found for position, at in run.positions.items() if isinstance(found := store.index.read(at.location), Artifact)}
     rates = Rates.model_validate(run.configuration.get("rates", {}))
-    costs = tuple(_costs(made, rates))
+    costs, gates = tuple(_costs(made, rates)), tuple(_gates(store, made))
     measured = [position for position, artifact in made.items() if artifact.stage == "evaluate"]
     return Account(
         run=run.id,
@@ -35,8 +35,8 @@ def account_of(store: Store, run: RunRecord) -> Account:
             for position in sorted(measured, key=lambda position: position != RELEASED)
         ),
         baselines=next((artifact.metrics for artifact in made.values() if artifact.stage == "baseline"), {}),
-        gates=tuple(_gates(store, made)),
-        decisions=tuple(_decisions(store, run, made)),
+        gates=gates,
+        decisions=tuple(_decisions(store, run, made, gates)),
         costs=costs,
         currency=rates.currency if any(cost.money is not None for cost in costs) else "",
     )
@@ -56,9 +56,9 @@ def _gates(store: Store, made: Mapping[str, Artifact]) -> Iterator[GateFact]:
             )
 
 
-def _decisions(store: Store, run: RunRecord, made: Mapping[str, Artifact]) -> Iterator[tuple[str, str]]:
+def _decisions(store: Store, run: RunRecord, made: Mapping[str, Artifact], gates: Sequence[GateFact]) -> Iterator[tuple[str, str]]:
     """Yield what people decided: answers about gates, gates overruled, changes accepted as altering nothing; then the model's standing."""
-    for gate in _gates(store, made):
+    for gate in gates:
         if gate.answer:
             yield gate.name, gate.answer
         if gate.overruled:

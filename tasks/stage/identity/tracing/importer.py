@@ -188,7 +188,7 @@ class Loader(SourceFileLoader):
         self._importer, self._relative = importer, relative
 
     def exec_module(self, module: ModuleType) -> None:
-        """Execute the module. One that others than Python's own import execute counts as it is, since they may give it another type."""
+        """Execute the module. Its whole file counts if anything but Python's import asks, since that may give it another type."""
         if sys._getframe(1).f_code.co_filename not in FROZEN:
             self._importer.marks.log("file", self._relative)
         self._importer.run(module, self._relative)

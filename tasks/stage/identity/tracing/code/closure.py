@@ -24,8 +24,8 @@ READS_NAMES = frozenset({"globals", "locals", "eval", "exec"})
 READS_TEXT = frozenset({"__doc__", "getdoc", "cleandoc", "model_json_schema", "json_schema", "description"})
 READS_TEXT |= {"pydoc", "help", "doctest", "get_json_schema"}
 # By these, code can come to the words of log messages.
-READS_LOGS = frozenset({"addHandler", "Handler", "getMessage", "LogRecord", "addFilter", "setLogRecordFactory", "setLoggerClass"})
-READS_LOGS |= {"dictConfig", "fileConfig", "basicConfig"}
+READS_TEXT |= {"addHandler", "Handler", "getMessage", "LogRecord", "addFilter", "setLogRecordFactory", "setLoggerClass"}
+READS_TEXT |= {"dictConfig", "fileConfig", "basicConfig"}
 STREAMS = frozenset({"stderr", "redirect_stderr"})
 READS_CODE = frozenset({"__code__", "getsource", "getsourcelines", "script", "cloudpickle", "dill", "co_consts", "co_code"})
 READS_TYPES = frozenset({"__annotations__", "get_annotations", "get_type_hints"})
@@ -317,9 +317,8 @@ class Closure:
 
     def entries(self) -> dict[str, str]:
         """Return entry -> hash of all code that counts."""
-        described = not (READS_TEXT | READS_LOGS).isdisjoint(self._asked) or (
-            "StringIO" in self._asked and not STREAMS.isdisjoint(self._asked)
-        )
+        kept = "StringIO" in self._asked and not STREAMS.isdisjoint(self._asked)
+        described = kept or not READS_TEXT.isdisjoint(self._asked)
         found = dict(self.facts)
         for entry, pieces in self.counted.items():
             kind, _, rest = entry.partition(" ")

@@ -209,7 +209,7 @@ class Reader:
             self.read([inner], scopes)
 
     def _spoken(self, *names: str) -> None:
-        """Count what a dunder is asked of as a value."""
+        """Count a name as used as a value where one of its dunders is read."""
         self.found.values |= {f".{name}" for name, asked in pairwise(names) if name and asked.startswith("__")}
 
     def _iterated(self, node: ast.expr, scopes: list[_Scope]) -> None:
