@@ -26,6 +26,8 @@ def card(
     """
     from flows.cli.pushing import released_card
 
+    if output is not None and not output.absolute().parent.is_dir():
+        raise ValueError(f"There is no folder {output.parent}; make it, or give --output another place.")
     text = released_card(model, store)
     if output is None:
         print(text, end="")

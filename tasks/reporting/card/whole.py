@@ -19,7 +19,7 @@ class CardError(LookupError):
 
 
 def card_of(store: Store, exported: Artifact) -> str:
-    """Return the whole card of an export. Raise CardError if no run of the store has it, or it keeps no facts."""
+    """Return the whole card of an export. Raise CardError if no run has it or it keeps no facts, StoreError if they are damaged."""
     run = releasing_run(store, exported)
     if run is None:
         raise CardError(f"{store.url} records no run of {exported.name}, so only its own README.md is there")
@@ -43,7 +43,6 @@ def write_card(run: PipelineRun) -> Path | None:
 
 
 def _rendered(store: Store, exported: Artifact, run: RunRecord) -> str:
-    folder = store.local(exported)
-    if not (folder / FACTS).is_file():
+    if not (store.local(exported) / FACTS).is_file():
         raise CardError(f"{exported.name} has no {FACTS}: it was exported before cards could be written again; export it anew")
-    return whole_card(folder, account_of(store, run))
+    return whole_card(store.verified(exported, FACTS).parent, account_of(store, run))

@@ -37,6 +37,7 @@ NAMES = [
     Mistake("plan universe --sett seed=2", ("--sett is no option", "did you mean --set?", "folio plan --help")),
     Mistake("plan universe twice", ("plan:", "twice", "folio plan --help")),
     Mistake("accept pretrain", ("accept: Missing option '--reason'", "folio accept --help")),
+    Mistake("card universe --output no/card.md", ("There is no folder no; make it", "--output")),
     Mistake("gc --keep 0", ("gc: --keep 0: must be at least 1", "folio gc --help")),
     Mistake("plan univers", ("There is no recipe 'univers'", "did you mean universe?")),
     Mistake("plan recpie.yaml", ("There is no recipe 'recpie.yaml'", "did you mean recipe.yaml?"), {"recipe.yaml": RECIPE}),

@@ -16,7 +16,7 @@ from tasks.stage.execution.approving import record_answer
 from tasks.stage.store.artifact import Artifact
 from tasks.stage.store.journal import Journal, PositionRecord, RegisteredModel, RunRecord
 from tasks.stage.store.origin import now
-from tasks.stage.store.store import Store
+from tasks.stage.store.store import Store, StoreError
 from tests.tasks.records import artifact, written
 
 FACTS: dict[str, Any] = {
@@ -101,6 +101,14 @@ def test_a_store_without_a_run_of_the_release_and_an_export_without_facts_say_so
     released.run(bare)
     with pytest.raises(CardError, match=r"has no card\.json"):
         card_of(released.store, bare)
+
+
+def test_facts_that_are_not_what_the_record_says_make_no_card(released: Released) -> None:
+    made = exported(released)
+    released.run(made)
+    (released.store.local(made) / "card.json").write_text('{"card": {}}')
+    with pytest.raises(StoreError, match=r"card\.json .* does not match its record"):
+        card_of(released.store, made)
 
 
 def test_a_form_released_outside_its_bounds_is_a_decision(released: Released) -> None:
