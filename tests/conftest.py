@@ -17,6 +17,7 @@ from xdist.scheduler import LoadFileScheduling
 if "PYTEST_XDIST_WORKER" in os.environ or "FOLIO_HOME" not in os.environ:  # what runs side by side shares no home
     os.environ["FOLIO_HOME"] = tempfile.mkdtemp(prefix="folio-tests-")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # several processes of tests share the cores: none may spin while it waits
 os.environ["XDG_CACHE_HOME"] = str(Path(tempfile.gettempdir()) / "folio-tests-cache")  # shared: what lies in it is content-addressed
 os.environ["COLUMNS"] = "100"  # whatever runs the suite, tables have the width that they have without a terminal
 

@@ -20,8 +20,7 @@ def sample_texts(directory: Path, beginnings: Iterable[str], samples: int, confi
     A text ends where the model ends it, after `max_new_tokens`, or when the context is full; an incomplete character at its end is cut
     off. Raise ValueError, with its number, for a beginning that fills the context.
     """
-    import torch
-
+    from model.hardware.threads import torch_threads
     from model.inference.chat_format import ChatFormat
     from model.inference.generation import generate
     from model.inference.open_model import open_model
@@ -29,9 +28,7 @@ def sample_texts(directory: Path, beginnings: Iterable[str], samples: int, confi
 
     decoder, chat_format = open_model(directory).decoding(), ChatFormat(directory)
     require_tokenizer(directory, chat_format.digest)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with torch_threads(1):
         for number, beginning in enumerate(beginnings, start=1):
             prompt = chat_format.encode_document(beginning)
             for sample in range(samples):
@@ -40,8 +37,6 @@ def sample_texts(directory: Path, beginnings: Iterable[str], samples: int, confi
                 except ValueError as error:
                     raise ValueError(f"beginning {number} ({beginning[:40]!r}): {error}") from error
                 yield beginning + chat_format.decode(list(tokens)).rstrip("\ufffd")
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _seed(seed: int, beginning: str, sample: int) -> int:

@@ -44,6 +44,7 @@ def machine_for(device: str, devices: int, precision: str) -> Machine:
     import torch
 
     from model.hardware.peak import measured_peak
+    from model.hardware.threads import torch_threads
 
     if device == "here" and torch.cuda.is_available():
         found = torch.cuda.get_device_properties(0)
@@ -53,8 +54,8 @@ def machine_for(device: str, devices: int, precision: str) -> Machine:
         peak, size = measured_peak("cuda", 0, precision)
         return _accelerator(found.name, devices, found.total_memory, peak, f"{precision} products of {size} x {size}, measured now")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(cores)
-    peak, size = measured_peak("cpu", 0, precision)
+    with torch_threads(cores):
+        peak, size = measured_peak("cpu", 0, precision)
     return Machine(
         name=f"this CPU, {cores} cores",
         devices=devices,

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.hardware.threads import torch_threads
 from model.networks.decoder_config import DecoderConfig
 from model.networks.meta import count_parameters
 from model.planning import rules
@@ -81,3 +82,11 @@ def test_a_shape_has_about_the_requested_parameters(parameters: float, vocabular
     if vocabulary * 128 < parameters / 3:
         shape = rules.shape_for(parameters, vocabulary, DecoderConfig())
         assert count_parameters(shape, vocabulary) == pytest.approx(parameters, rel=0.25)
+
+
+def test_measuring_this_machine_leaves_torch_with_the_threads_that_it_had() -> None:
+    import torch
+
+    with torch_threads(1):
+        machine_for("cpu", 1, "fp32")
+        assert torch.get_num_threads() == 1
