@@ -15,6 +15,10 @@ import sys
 import time
 import urllib.request
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import psutil
 
 from flows.services.home import home, tracking_url
 from flows.services.processes import database_of, describe, folio_home, leader, listener, remember, started, way_to_stop
@@ -170,13 +174,24 @@ def _ensure(service: Service, command: list[str], environment: dict[str, str]) -
         if answers(service):
             require_ours(service)
         else:
-            _start(service, command, environment)
+            if not _still_starting(service):
+                _spawn(service, command, environment)
+            _await_answer(service)
     return service
 
 
-def _start(service: Service, command: list[str], environment: dict[str, str]) -> None:
-    longest = _start_seconds()
-    log = home() / "logs" / f"{service.name.lower().replace(' ', '-')}.log"
+def _still_starting(service: Service) -> bool:
+    """Return whether a process that an earlier command has started for the service, on the same port, runs and does not answer yet."""
+    known = started().get(service.name)
+    process = known.process() if known is not None and known.serves == service.serves else None
+    try:
+        return process is not None and ("--port", str(service.port)) in pairwise(process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def _spawn(service: Service, command: list[str], environment: dict[str, str]) -> None:
+    log = _log(service)
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as stream:
         process = subprocess.Popen(
@@ -188,17 +203,25 @@ def _start(service: Service, command: list[str], environment: dict[str, str]) ->
             start_new_session=True,
         )
     remember(service.name, process.pid, service.serves)
+
+
+def _await_answer(service: Service) -> None:
+    longest, starting = _start_seconds(), started()[service.name]
     deadline = time.monotonic() + longest
     while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise ServiceError(f"The {service.name} ended with code {process.returncode} while starting; its log is {log}.")
+        if starting.process() is None:
+            raise ServiceError(f"The {service.name} ended while starting; its log is {_log(service)}.")
         if _healthy(service):
             return
         time.sleep(0.1)
     raise ServiceError(
-        f"The {service.name} did not answer on {service.url} within {longest:g} s. Its process {process.pid} still runs, so the machine "
-        f"may be busy: run the command again when its log, {log}, says that it listens, or set {START_SECONDS} to more seconds."
+        f"The {service.name} did not answer on {service.url} within {longest:g} s. Its process {starting.pid} still runs, so the machine "
+        f"may be busy: run the command again to wait longer, or set {START_SECONDS} to more seconds. Its log is {_log(service)}."
     )
+
+
+def _log(service: Service) -> Path:
+    return home() / "logs" / f"{service.name.lower().replace(' ', '-')}.log"
 
 
 def _start_seconds() -> float:

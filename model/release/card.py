@@ -148,8 +148,8 @@ def interval(measured: Mapping[str, float], name: str) -> str:
 
 
 def hours(seconds: float) -> str:
-    """Format a time in seconds as hours."""
-    return figure(seconds / 3600)
+    """Format a time in seconds as hours, to four decimal places."""
+    return figure(round(seconds / 3600, 4))
 
 
 def figure(value: object) -> str:

@@ -24,6 +24,7 @@ CURVE_POINTS = 600
 LETTER, BOLD, SMALL = 7.2, 8.0, 6.6  # average width of a letter in pixels: of text, of bold text, of remarks
 LEAST_BAR, LEAST_LENGTH = 40.0, 1.5  # pixels left for the longest bar, and those of the shortest
 BAR, STEP, LINE, LINES = 20.0, 6.0, 15.0, 3  # of a funnel: a bar, the space between two, a line of reasons, at most so many of them
+LEGEND_ROW, LEGEND_LINE = 18.0, 40.0  # pixels of a legend: the height of a row, the line before a name with its spaces
 SMALLEST = 1e-290  # a narrower range has no steps that floating point can tell apart
 Points = Sequence[tuple[float, float]]
 
@@ -86,7 +87,10 @@ def thinned(points: Points, most: int = CURVE_POINTS) -> list[tuple[float, float
 
 
 def curve_chart(curves: Sequence[Curve], *, width: float, height: float, x_label: str, y_label: str, logarithmic: bool = False) -> Markup:
-    """Draw curves with axes, a grid and, for more than one, a legend. Raises ValueError if there is no point or one that is not finite."""
+    """Draw curves with axes, a grid and, for more than one, a legend, whose second and later rows add to the height.
+
+    Raises ValueError if there is no point or one that is not finite.
+    """
     xs = [x for curve in curves for x, _ in curve.points]
     ys = [y for curve in curves for _, y in curve.points]
     if not xs or not all(map(math.isfinite, [*xs, *ys])):
@@ -94,7 +98,10 @@ def curve_chart(curves: Sequence[Curve], *, width: float, height: float, x_label
     y_ticks = _decades(min(ys), max(ys)) if logarithmic else ticks(min(ys), max(ys))
     y_labels = [f"{tick:g}" for tick in y_ticks] if logarithmic else tick_labels(y_ticks)
     x_ticks = [tick for tick in ticks(0, max(xs), 6 if width > 500 else 4, whole=True) if tick <= max(xs)]
-    left, right, top, bottom = LETTER * max(map(len, y_labels)) + 12, 14.0, 30.0, 40.0
+    left, right, bottom = LETTER * max(map(len, y_labels)) + 12, 14.0, 40.0
+    names, columns = legend_of([curve.name for curve in curves], width - left - right)
+    more = LEGEND_ROW * (math.ceil(len(names) / columns) - 1)
+    height, top = height + more, 30.0 + more
     with chart(width, height) as figure:
         axes = figure.add_axes((left / width, bottom / height, (width - left - right) / width, (height - top - bottom) / height))
         axes.set(yscale="log" if logarithmic else "linear", xlim=(0, max(*xs, 1)), ylim=(y_ticks[0], y_ticks[-1]))
@@ -102,17 +109,33 @@ def curve_chart(curves: Sequence[Curve], *, width: float, height: float, x_label
         axes.set_yticks([], minor=True)
         axes.set_xticks(x_ticks, tick_labels(x_ticks))
         axes.grid(axis="y")
-        for curve in curves:
+        for name, curve in zip(names, curves, strict=True):
             look = {"linewidth": 1, "alpha": 0.75} if curve.tone == "quiet" else {"linewidth": 2, "alpha": 1}
             marker = "o" if curve.dots else ""
             x, y = zip(*thinned(curve.points), strict=True)
-            axes.plot(x, y, color=COLOURS[curve.tone], label=curve.name, marker=marker, markersize=6, gid=f"curve {curve.tone}", **look)
+            axes.plot(x, y, color=COLOURS[curve.tone], label=name, marker=marker, markersize=6, gid=f"curve {curve.tone}", **look)
         figure.text(0, 1 - 14 / height, y_label, size=12, color=COLOURS["soft"])
         figure.text(1 - right / width, 4 / height, x_label, size=12, color=COLOURS["soft"], ha="right")
         if len(curves) > 1:
             spaces = {"borderpad": 0.2, "handlelength": 1.5, "handletextpad": 0.5, "columnspacing": 1.2}
-            axes.legend(loc="lower right", bbox_to_anchor=(1.01, 1.02), ncols=len(curves), borderaxespad=0, **spaces)
+            axes.legend(loc="lower right", bbox_to_anchor=(1.01, 1.02), ncols=columns, borderaxespad=0, **spaces)
         return rendered(figure, f"{y_label} over {x_label}: {', '.join(curve.name for curve in curves)}")
+
+
+def legend_of(names: Sequence[str], width: float) -> tuple[list[str], int]:
+    """Return the names, shortened where one is wider than the legend, and how many fit in a row of it."""
+    shown = [shortened(name, max(2, int((width - LEGEND_LINE) / LETTER))) for name in names]
+    widest = max(map(letters, shown), default=0) * LETTER + LEGEND_LINE
+    return shown, max(1, min(len(shown), int(width / widest)))
+
+
+def shortened(text: str, most: int) -> str:
+    """Return the text, cut to a width of `most` letters with an ellipsis at its end if it is longer."""
+    if letters(text) <= most:
+        return text
+    while letters(text) > most - 1:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def bar_chart(bars: Sequence[Bar], *, width: float, label_width: float, most: float = 0.0, description: str = "bars") -> Markup:

@@ -93,7 +93,8 @@ def _tidied(element: ElementTree.Element, shapes: dict[str, str]) -> Iterator[Ma
         yield tag("path", d=_rounded(shapes[element.attrib[LINK].removeprefix("#")]), transform=move, style=style)
     elif name == "text":
         yield tag("text", element.text or "", x=_rounded(element.attrib["x"]), y=_rounded(element.attrib["y"]), style=style)
-    elif style != "fill: none":  # axes and figures without edge or ground are drawn, too
+    # Axes and figures without edge or ground are drawn, too, and lines that lie outside of the figure, without a shape.
+    elif style != "fill: none" and (name != "path" or "d" in element.attrib):
         yield tag(name, *inner, d=_rounded(element.attrib["d"]), style=style)
 
 

@@ -149,6 +149,10 @@ def test_a_server_that_is_slow_is_said_to_run_still_and_how_to_wait_longer(monke
     try:
         with pytest.raises(ServiceError, match=r"within 0\.1 s\. Its process \d+ still runs.* or set FOLIO_START_SECONDS to more seconds"):
             servers.ensure_prefect()
+        first = processes.started()["Prefect server"].pid
+        monkeypatch.delenv("FOLIO_START_SECONDS")
+        servers.ensure_prefect()
+        assert processes.started()["Prefect server"].pid == first, "the server on its way is waited for, not started twice"
     finally:
         processes.stop()
     monkeypatch.setenv("FOLIO_START_SECONDS", "soon")

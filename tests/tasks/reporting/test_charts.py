@@ -183,3 +183,14 @@ def test_a_funnel_says_what_was_removed_between_two_bars_and_in_its_label() -> N
     (reason,) = (text for text in svg.iter("text") if text.text == "−10: 7 stubs, 3 blanks")
     assert first + 20 < float(reason.attrib["y"]) < second
     assert svg.attrib["aria-label"] == "Documents: read 100, cleaned 90 (−10: 7 stubs, 3 blanks)"
+
+
+@pytest.mark.parametrize("number", [2, 5, 9])
+@pytest.mark.parametrize("length", [4, 26, 200])
+def test_a_legend_of_many_or_long_names_stays_within_its_figure(number: int, length: int) -> None:
+    curves = [Curve(f"{index}".ljust(length, "n"), [(0, 1.0), (5, 2.0)], "strong") for index in range(number)]
+    svg = drawn(curve_chart(curves, width=360, height=200, x_label="step", y_label="nats"))
+    names = [text for text in svg.iter("text") if (text.text or "")[1:2] in ("n", "…")]
+    assert len(names) == number and len(shapes(svg, "curve")) == number
+    assert all(0 <= float(name.attrib["x"]) <= 360 and float(name.attrib["y"]) >= 0 for name in names)
+    assert len({(name.attrib["x"], name.attrib["y"]) for name in names}) == number
