@@ -174,9 +174,10 @@ def _ensure(service: Service, command: list[str], environment: dict[str, str]) -
         if answers(service):
             require_ours(service)
         else:
+            longest = _start_seconds()
             if not _still_starting(service):
                 _spawn(service, command, environment)
-            _await_answer(service)
+            _await_answer(service, longest)
     return service
 
 
@@ -205,8 +206,8 @@ def _spawn(service: Service, command: list[str], environment: dict[str, str]) ->
     remember(service.name, process.pid, service.serves)
 
 
-def _await_answer(service: Service) -> None:
-    longest, starting = _start_seconds(), started()[service.name]
+def _await_answer(service: Service, longest: float) -> None:
+    starting = started()[service.name]
     deadline = time.monotonic() + longest
     while time.monotonic() < deadline:
         if starting.process() is None:
