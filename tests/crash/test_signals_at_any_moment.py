@@ -54,7 +54,7 @@ def left_by(process: subprocess.Popen[str]) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize("seed", [*range(3), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(3, 36))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 36))])
 def test_a_signal_at_any_moment_ends_the_run_and_the_journal_says_so(seed: int, tmp_path: Path, prefect: None) -> None:
     number, moment = SIGNALS[seed % len(SIGNALS)], random.Random(seed).uniform(0, LONGEST_SECONDS)
     process = launched(tmp_path)

@@ -14,7 +14,7 @@ from tests.crash.launching import ROOT
 from tests.tasks.toys import BODIES
 
 
-@pytest.mark.parametrize("rounds", [3, pytest.param(20, marks=pytest.mark.crash)])
+@pytest.mark.parametrize("rounds", [pytest.param(3, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.crash)])
 def test_two_processes_that_want_the_same_keys_execute_each_once(tmp_path: Path, prefect: None, rounds: int) -> None:
     from prefect.settings import PREFECT_API_URL
 

@@ -1,4 +1,7 @@
-"""Each change of the matrix runs exactly the positions it must, for the cause that the plan named; a second plan has nothing to do."""
+"""Each change of the matrix runs exactly the positions it must, for the cause that the plan named; a second plan has nothing to do.
+
+`make identity` runs the lines.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,9 @@ import pytest
 from tests.identity.conftest import Outcomes
 from tests.identity.matrix import MATRIX, Line
 
-# Like lines stand together, so each 24th is of another kind; those of a whole universe take minutes. `make identity` runs all of them.
-OFTEN = 24
-LINES = [
-    pytest.param(line, id=line.name, marks=() if number % OFTEN == 0 and not line.name.startswith("universe") else pytest.mark.slow)
-    for number, line in enumerate(MATRIX)
-]
 
-
-@pytest.mark.parametrize("line", LINES)
+@pytest.mark.slow
+@pytest.mark.parametrize("line", MATRIX, ids=lambda line: line.name)
 def test_a_change_runs_exactly_what_it_must(line: Line, outcomes: Outcomes) -> None:
     outcome = outcomes(line)
     decided = {word: {position for position, (action, _) in outcome.planned.items() if action == word} for word in ("run", "wait", "reuse")}

@@ -212,7 +212,7 @@ def test_a_variant_that_a_model_does_not_have_is_answered_with_those_it_has(
 
 
 def test_an_unknown_position_cannot_be_refreshed_and_json_cannot_be_unfolded(tmp_path: Path) -> None:
-    for asked in ("clean[7]", "evaluate.bsae", "universe"):
+    for asked in ("clean[7]", "universe"):
         refused = folio(tmp_path / "home", "plan", "four_books", "--refresh", asked)
         assert refused.returncode == 1
         assert f"--refresh '{asked}': four_books has no such position; " in refused.stderr

@@ -80,6 +80,7 @@ def test_every_optimizer_resumes_its_state(make_job: JobMaker, optimizer: str, z
     same_bytes(undisturbed, stopped)
 
 
+@pytest.mark.slow
 def test_two_workers_that_stop_and_resume_end_with_the_same_bytes(make_job: JobMaker, tmp_path: Path) -> None:
     calls: list[tuple[Job, int | None]] = []
     for stage in (0, 1, 2, 3):

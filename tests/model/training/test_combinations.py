@@ -87,6 +87,7 @@ def layout(**keys: Any) -> Combination:
     return {"layout": {**PLAIN, "workers": 2, **keys}}
 
 
+@pytest.mark.slow
 def test_a_shape_drawn_for_tensor_parallelism_learns_the_weights_of_one_process(make_job: JobMaker, tmp_path: Path) -> None:
     """With norms inside the heads: each worker computes with its own heads alone, so their gradients are parts, to be summed."""
     space = Space("decoder", make_job())

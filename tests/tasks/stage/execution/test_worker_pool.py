@@ -109,6 +109,7 @@ def same(one: PipelineRun, other: PipelineRun) -> bool:
     return {p: (a.address, a.digest) for p, a in one.artifacts.items()} == {p: (a.address, a.digest) for p, a in other.artifacts.items()}
 
 
+@pytest.mark.slow
 def test_workers_make_what_threads_make_and_their_tasks_and_series_are_shown(library: Library, database: str) -> None:
     library.tracking, since = database, time.time()
     run = library.run()
@@ -130,6 +131,7 @@ def test_workers_make_what_threads_make_and_their_tasks_and_series_are_shown(lib
     assert same(threaded, run)
 
 
+@pytest.mark.slow
 def test_a_shard_whose_worker_is_killed_is_made_by_another(library: Library) -> None:
     library.write(1, "deadly once")
     library.run()
