@@ -65,7 +65,8 @@ def close_in_prefect(url: str, record: RunRecord) -> None:
 
 def _taken_up(state: State, record: RunRecord) -> bool:
     """Return whether a flow run goes on in another run of ours: it was resumed or retried after this one had ended."""
-    return state.is_running() and bool(record.ended) and state.timestamp > datetime.fromisoformat(record.ended)
+    begins = state.is_pending() or state.is_running()  # a worker that takes up a run has it pending before it runs
+    return begins and bool(record.ended) and state.timestamp > datetime.fromisoformat(record.ended)
 
 
 def _is_closed(url: str, flow_run: str) -> bool:
