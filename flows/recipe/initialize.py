@@ -125,7 +125,7 @@ def _taken(target: Path) -> RecipeError:
 
 
 def unread_entries(found: Survey) -> str:
-    """Say how many entries below the folder are not read, by kind, and how many can't be; hidden files are left out. "" for none."""
+    """Say how many entries below the folder are skipped, by kind, or unreadable; ignores hidden files. "" for none."""
     kinds = Counter(kind for kind in found.others.values() if kind not in UNCOUNTED)
     kinds += Counter(fault.removeprefix("not a file: a ").partition(":")[0] for fault in found.faults.values())
     return ", ".join(f"{number} {kind}" for kind, number in sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0])))

@@ -44,7 +44,7 @@ from model.training.precisions.auto import AutoConfig
 
 ROW = 256  # tokens: a row of a book is a paragraph or two; longer ones cost memory that a small machine lacks
 BATCH = 8
-PASSES = 3.0  # beyond a few passes a low-rank change recites instead of learning
+PASSES = 3.0  # after more than a few passes an adapter memorizes instead of learning
 SHARES = 0.75  # of the time for reading; the rest is tuning
 RATE = 5e-4
 TUNING_STEPS = 60
@@ -53,7 +53,7 @@ REPLAYED = "general"
 
 
 class Estimate(NamedTuple):
-    """What it takes: steps of reading and of tuning, seconds for both, and bytes of memory."""
+    """What training takes: steps of pretraining and of tuning, seconds for both, and bytes of memory."""
 
     steps: int
     tuning: int
@@ -120,7 +120,7 @@ def _of_hub(name: str, cache: Path) -> HubModel:
     if not re.fullmatch(r"[0-9a-f]{40}", revision):
         try:
             revision = str(model_info(repository, revision=revision or None).sha)
-        except Exception as error:  # whatever the client raises, there is no commit to pin
+        except Exception as error:  # any error of the client means that there isn't a commit to pin
             raise ModelError(f"the hub does not say which commit of {repository} is meant: {error}; give it as @<40 hex digits>") from error
     folder = fetch(repository, revision, folder_of(cache, repository, revision))
     weights = {path.name: path for path in folder.glob("*.safetensors")}
@@ -176,7 +176,7 @@ def _blank(folder: Path, found: Found, config: OpenModelConfig, shape: Shape, re
 
 
 def _gates(name: str, *, replayed: bool) -> Gates:
-    """Reading must have helped, and with general text beside it, have cost little of that."""
+    """Require that pretraining helped, and that it cost little on general text if some is replayed."""
     own = f".{name}" if replayed else ""
     bounds = [Bound(metric=f"base.val{own}.bits_per_byte", relative_to=f"opened.val{own}.bits_per_byte", maximum=1.0)]
     if replayed:
@@ -186,7 +186,7 @@ def _gates(name: str, *, replayed: bool) -> Gates:
 
 
 def _lenient() -> Gates:
-    """Where nothing is held out, 8 bits per byte is what guessing costs."""
+    """Bound on the training text, since nothing is held out: guessing costs 8 bits per byte."""
     limits = [Bound(metric=f"{position}.bits_per_byte", maximum=6.0) for position in ("base.val", "chat.val", "release.test")]
     return Gates(base=BaseGate(bounds=(limits[0],)), chat=ChatGate(bounds=(limits[1],)), release=ReleaseGate(bounds=(limits[2],)))
 

@@ -39,7 +39,7 @@ def expand_shorthands(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def without_replaced(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a recipe builds on without the shorthands for entries of a list that the recipe gives itself."""
+    """Return a base recipe without its shorthands for entries of lists that the extending recipe sets itself."""
     return {name: value for name, value in base.items() if name not in LISTS or not _gives(own, LISTS[name])}
 
 
@@ -48,7 +48,7 @@ def _gives(data: Any, path: tuple[str, ...]) -> bool:
 
 
 def written_key(location: tuple[Any, ...], data: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return the location of an error as the recipe writes it, with a shorthand in place of what it stands for."""
+    """Return an error's location as the recipe writes it, with shorthands restored."""
     for name, path in LISTS.items():
         entry = (*path, STEPS.get(name, 0))
         if name in data and location[: len(entry)] == entry:

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 
 
 def unused_keys(model: BaseModel, path: str = "") -> Iterator[str]:
-    """Yield one sentence for each key of `model` that has a value of its own and no effect. `path` is put before the keys' names."""
+    """Yield one sentence for each key of `model` that is set but has no effect. `path` is put before the keys' names."""
     fields = type(model).model_fields
     needs: dict[str, tuple[str, ...]] = getattr(model, "NEEDS", {})
     if "enabled" in fields:

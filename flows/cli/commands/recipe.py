@@ -50,7 +50,7 @@ def init(
         print(write_opened_recipe(folder, base, minutes, replay=replay, measure=True))
         return
     if replay is not None:
-        raise typer.BadParameter("--replay is for --base: a model trained from nothing has nothing to forget; leave it out")
+        raise typer.BadParameter("--replay is for --base: a model trained from scratch has nothing to forget; leave it out")
     from flows.recipe.initialize import write_recipe
 
     print(write_recipe(folder, minutes, measure=True))

@@ -41,7 +41,7 @@ def status(
     as_json: AsJson = False,
     store: StoreUrl = "",
 ) -> None:
-    """Show what is running: each live run and what it is at, or one run; and the servers."""
+    """Show what is running: every live run with its progress, or one run; and the servers."""
     from flows.cli.running import checkpoints, find_run, live, newest_progress
     from flows.cli.views.runs import run_json, status_lines
     from flows.services.servers import states
