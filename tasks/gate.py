@@ -70,7 +70,7 @@ class Judged(NamedTuple):
 
 
 def read_verdict(verdict: Artifact) -> Judged:
-    """Return the verdict of a gate from its files. Raise StoreError if they are not those of its record."""
+    """Return the verdict of a gate from its files. Raise StoreError if they differ from its record."""
     store = current_run().store
     found = json.loads(store.read(verdict, "verdict.json"))
     holds = [row["verdict"] == "passed" for row in found["rows"]]

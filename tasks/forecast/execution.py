@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Source:
-    """An input: the execution that makes it, None if nothing is known of it, and the part of its files that is read."""
+    """An input: the execution that makes it (None if unknown), and the part of its files that is read."""
 
     execution: Execution | None
     part: str = ""
@@ -80,7 +80,7 @@ class Execution:
 
 
 class History:
-    """The executions that a store holds, read when asked for, each once."""
+    """The executions recorded in a store, each read once, on demand."""
 
     MOST = 40  # of one stage; more would say little more and take longer to read
 
@@ -89,7 +89,7 @@ class History:
         self._by_location: dict[str, Execution | None] = {}
 
     def newest(self, stage: str) -> list[Execution]:
-        """Return the newest executions of a stage, whatever recipe they were made for, newest first."""
+        """Return the newest executions of a stage, of any recipe, newest first."""
         found = self.store.index.recent(stage, self.MOST)
         return [self.of(record) for record in sorted(found, key=lambda record: record.origin.created, reverse=True)]
 

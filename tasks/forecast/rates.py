@@ -19,8 +19,8 @@ PRIOR_SPREAD, PRIOR_WEIGHT = 0.30, 2.0  # standard deviation of the logarithm of
 SPREAD_BY_DISTANCE = 0.12  # added for each factor of e between the work and the nearest execution's
 COVERED = 1.64  # standard deviations on each side
 MUCH_BUSIER = 2.0  # a busy machine may become so many times as busy, and threads that wait for each other lose more than their share
-LONG = 120.0  # seconds on an idle machine from which a load averaged over a long time tells more
-WAITING = 1.0  # seconds for what is no work, such as starting a process: with half of the start, they may come on top, or less may be due
+LONG = 120.0  # seconds on an idle machine beyond which the long-term load average predicts better
+WAITING = 1.0  # seconds of overhead, such as starting a process: with half of the start, the time may be this much more or less
 NEAREST, NEIGHBOURHOOD = 12, math.log(4)
 ASSUMED_UTILIZATION = 0.9  # of the cores that a stage computes on
 
@@ -51,7 +51,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Range:
-    """Seconds: the likeliest, and the ends between which four in five executions are meant to lie."""
+    """Seconds: the likeliest, and the bounds of an interval meant to contain four in five executions."""
 
     low: float
     likely: float

@@ -145,7 +145,7 @@ def _last_text(steps: Iterable[Step]) -> str:
 
 
 def _step(corpus: CorpusRun, stage: str, identity: str, text_before: str) -> Step | None:
-    """What a stage did to a document; None if no shard of it had the document."""
+    """What a stage did to a document; None if the document was in none of its shards."""
     for artifact in corpus.stages[stage]:
         ledger = _rows(corpus, artifact, LEDGER, identity)
         ledger.sort(key=lambda row: row["action"] in CLOSING)

@@ -55,7 +55,7 @@ def _inputs_first(snapshot: StoreSnapshot) -> list[Artifact]:
 
 
 def _as_input(source: InputRecord, known: Mapping[str, Holding], reader: Artifact) -> Holding:
-    """What is known of an input, with paths relative to the part of it that the reader was given."""
+    """What an input holds, with paths relative to the part that the reader was given."""
     holding = known.get(source.address)
     if holding is None:
         return Holding(reader, frozenset({""}), learned=True, certain=False, detail=f"the record of {source.location} is gone")

@@ -1,4 +1,4 @@
-"""The hook by which a stage answers lineage: where its artifacts hold a document, and what else lineage may read in them.
+"""The hook by which a stage tells lineage where its artifacts hold a document, and what else can be read from them.
 
 A stage's file sets it, `@stage(hooks=(LineageHook(...),))`, so a new stage brings its own answer and no list of stage names exists.
 A hook is part of no key: editing one reruns nothing.
@@ -66,7 +66,7 @@ class Inspection:
 
     @property
     def reached(self) -> bool:
-        """Whether the document may have come here: an input holds or learned it, or there are no inputs to tell."""
+        """Whether the document may have reached this artifact: an input holds or learned it, or there are no inputs."""
         return any(source.parts or source.learned for source in self.inputs.values()) or not self.inputs
 
     def holding(

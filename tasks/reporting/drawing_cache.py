@@ -24,7 +24,7 @@ from tasks.stage.system.atomic_files import write_atomically
 
 P = ParamSpec("P")
 LIBRARIES = ("matplotlib", "networkx")
-MOST_DRAWINGS = 500  # those of about twelve reports, 4 MB
+MOST_DRAWINGS = 500  # about twelve reports' worth, 4 MB
 # Read on import: later the files may differ from the code that this process runs.
 SOURCES = {path.name: path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))}
 _folder: ContextVar[Path | None] = ContextVar("folio_drawings", default=None)

@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 
 
 def render(run: RunSummary) -> str:
-    """Return the page as HTML; the gates come first if one of them stopped the run.
+    """Return the page as HTML; the gates come first if one stopped the run.
 
     Raises FileNotFoundError naming the artifact if one of its files is missing.
     """

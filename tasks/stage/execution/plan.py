@@ -102,7 +102,7 @@ def decide(
         last = _last_record(store, stage, label, before)
         unknown = tuple(f"input.{name}" for name in waits_on)
         known = (*requested, *(_differences(traces, last, ingredients, unknown) if last else _causes_without_record(before)))
-        # It runs for certain if no candidate matches, whatever the missing inputs turn out to be.
+        # If no candidate matches, it runs regardless of what the missing inputs turn out to be.
         certain = refresh or not _may_be_reused(store, traces, stage, ingredients, unknown)
         waiting = f"waits on {', '.join(dict.fromkeys(waits_on.values()))}"
         action: Action = "run" if certain else "wait"

@@ -74,7 +74,7 @@ class PipelineRun:
     registered: tuple[RegisteredModel, ...] = ()
 
     def __post_init__(self) -> None:
-        """Open the series, which are written with the first rows."""
+        """Open the series; their files appear with the first rows."""
         self.series = SeriesWriter(self.store, self.record.id, lambda: self.notify())
 
     @property

@@ -109,7 +109,7 @@ def open_run(
 
 
 def _source(code: Path, home: Path, store: Store, *, planning: bool) -> Source:
-    """Return the repository's source; for a run frozen, so that an edit made meanwhile changes nothing of it."""
+    """Return the repository's source; frozen for a run, so edits during the run have no effect."""
     exclude = [home, *([store.local_root] if store.local_root else [])]
     return Source.of(code, exclude=exclude) if planning else Source.snapshot(code, home / "cache" / "source", exclude=exclude)
 
@@ -149,7 +149,7 @@ def _close_failed(run: PipelineRun, error: BaseException) -> None:
         error.add_note(f"It happened in {without_shard(run.decisions[-1].position)}")
     try:
         _close(run, status, message)
-    except Exception as other:  # noqa: BLE001  # whatever it is, the error that ended the run matters more
+    except Exception as other:  # noqa: BLE001  # the error that ended the run matters more than any raised here
         error.add_note(str(other))
 
 
@@ -168,7 +168,7 @@ def _close(run: PipelineRun, status: Status, error: str) -> None:
 
 
 def _wait_for_export(run: PipelineRun) -> None:
-    """Wait a little until MLflow shows the run, so that its page is there and its models have versions; it may well be later."""
+    """Wait briefly for MLflow to show the run, so its page exists and its models have versions; this may take longer."""
     export = wait_until_exported(Journal(run.store), run.record.id, EXPORT_SECONDS)
     if export is None or not export.complete:
         why = f": {export.problem}" if export and export.problem else ""

@@ -42,7 +42,7 @@ class RunReporter:
             self._run.series.add(self._position, rows)
 
     def failed(self, error: BaseException) -> None:
-        """Record that the stage failed, or was stopped if the error is no Exception (Ctrl-C, a signal); the run's end is written soon."""
+        """Record that the stage failed, or was stopped if the error is not an Exception (Ctrl-C, a signal); the run's end follows."""
         if begun := self._run.stages.get(self._position):
             notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
             message = " ".join(f"{type(error).__name__}: {error}{notes}".split())[:1000]

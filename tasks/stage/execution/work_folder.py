@@ -1,4 +1,4 @@
-"""The folder in which one key's execution works, and whether work that was interrupted there may be continued.
+"""The work folder of one key's execution, and whether interrupted work there may be continued.
 
     .staging/<stage>-<key>/output    becomes the artifact
                            scratch   is deleted afterwards
@@ -94,7 +94,7 @@ def _free(base: Path) -> Path:
 
 
 def _move(source: Path, target: Path) -> None:
-    """Move the work; what can be continued goes last, so that a kill in between leaves none without its marks."""
+    """Move the work, its resumable part last, so a kill in between leaves no such part without its marks."""
     for name in (EARLIER, MARKS, RESUME):
         if (source / name).exists():
             (source / name).replace(target / name)

@@ -69,7 +69,7 @@ class StoreIndex:
         return self._stage_folder(stage).locations
 
     def with_key(self, stage: str, key: str) -> list[str]:
-        """Return the folders whose names begin as this key or an address of it does."""
+        """Return the folders whose names begin like this key or one of its addresses."""
         return self._stage_folder(stage).by_key.get(key[:KEY_DIGITS], [])
 
     def read(self, location: str) -> Artifact | Damaged | None:
@@ -108,7 +108,7 @@ class StoreIndex:
         return newest
 
     def recent(self, stage: str, most: int) -> list[Artifact]:
-        """Return the records of a stage that were written last, at most so many; of an object store, which isn't asked for times, any."""
+        """Return a stage's latest records, at most `most`; on an object store, which isn't asked for times, any of them."""
         locations = list(self._stage_folder(stage).locations)
         if self.local_root is not None:
             root = self.local_root

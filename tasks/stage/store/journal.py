@@ -68,7 +68,7 @@ class Journal:
                 self.write(record)
                 yield
             finally:
-                # A run that could not record its end leaves its lock, so that the next run finds it.
+                # A run that could not record its end leaves its lock file for the next run to find.
                 if not self._is_recorded_running(record):
                     path.unlink(missing_ok=True)
 
@@ -132,7 +132,7 @@ class Journal:
             self.store.fs.rm_file(path)
 
     def owing(self) -> list[str]:
-        """Return the ids of the runs that have ended, oldest first, of which some server has yet to be told."""
+        """Return the ids of ended runs that some server has not been told about, oldest first."""
         names = set(self.store.names(RUNS))
         return sorted(run_id for run_id in (n.removesuffix(OWED) for n in names if n.endswith(OWED)) if f"{run_id}.lock" not in names)
 
@@ -141,7 +141,7 @@ class Journal:
         return sorted(self._read(self._ids()), key=_start_order, reverse=True)
 
     def newest(self) -> Iterator[RunRecord]:
-        """Yield the runs, newest first; reads hardly more of them than are asked for."""
+        """Yield the runs, newest first; reads records lazily."""
         ids = self._ids()
         for start in range(0, len(ids), READERS):
             yield from self._read(ids[start : start + READERS])
@@ -177,7 +177,7 @@ class Journal:
         return found
 
     def read(self, run_id: str) -> RunRecord | None:
-        """Return the record of a run as it is now; None when there is none that can be read."""
+        """Return the current record of a run; None if it is missing or unreadable."""
         return next(self._read([run_id]), None) if run_id in self._ids() else None
 
     def find(self, text: str) -> RunRecord | None:

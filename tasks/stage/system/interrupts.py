@@ -67,7 +67,7 @@ class Stops:
                 signal.signal(number, partial(self._handle, handler))
 
     def close(self) -> None:
-        """Raise nothing from here on: what the signal asked for is being done."""
+        """Raise nothing from here on: the signal is already being acted on."""
         self._closing = True
 
     def ignore(self) -> None:
@@ -191,7 +191,7 @@ def record_interrupt() -> None:
 
 @contextmanager
 def interrupts_kept_away() -> Iterator[None]:
-    """Let threads started in the block, and processes that these start, receive no Ctrl-C and no hang-up: they are for the run alone."""
+    """Keep Ctrl-C and SIGHUP from threads started in the block and their child processes: they are for the run alone."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -75,7 +75,7 @@ class LiveBars(Display):
         self._draw_run()
 
     def show(self, label: str, done: int, total: int, note: str, seconds_left: float | None) -> None:
-        """Draw how far a step is; one that is done leaves."""
+        """Draw a step's progress; remove it when done."""
         self.working.set()
         with self._lock:
             if done >= total:

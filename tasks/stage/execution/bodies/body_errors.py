@@ -66,7 +66,7 @@ def _made(description: dict[str, Any]) -> BaseException:
 
 
 def _stand_in(kind: type[BaseException], name: list[str], message: str) -> BaseException | None:
-    """Return an error of a subclass of `kind` that goes by the name of another; None if nothing may derive from `kind`."""
+    """Return an error of a subclass of `kind` named like another class; None if `kind` can't be subclassed."""
     module, qualname = name
     try:
         named: type[BaseException] = type(qualname.rpartition(".")[2], (kind,), {"__str__": lambda self: message, "__module__": module})

@@ -23,11 +23,11 @@ from tasks.stage.system.progress import ProgressMeter
 from tasks.stage.workspace import ShardIndex, Workspace
 
 SHOWN_SECONDS = 0.05
-"""Progress is sent at most this often; the run decides what of it is shown."""
+"""Progress is sent at most this often; the run decides what to show."""
 
 
 def main(connection: socket.socket, request: Message) -> None:
-    """Execute a body and send what becomes of it."""
+    """Execute a body and send its result or its error."""
     outbox = Outbox(Channel(connection))
     _relay_logs(outbox)
     with interrupts_recorded() as stops:

@@ -59,7 +59,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Tools(NamedTuple):
-    """What of ours a forked process uses before it records; as it was when the server began."""
+    """The repository's modules that a forked process uses before it records, as they were when the server started."""
 
     recorder: Any
     channel: Any
@@ -75,7 +75,7 @@ class Server:
         self._heeded = [number for number in STOPPING if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
         for number in STOPPING:
             signal.signal(number, signal.SIG_IGN)
-        # A worker of a cluster has some of them blocked.
+        # Cluster workers start with some of them blocked.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         self._woken, self._wake = os.pipe()
         os.set_blocking(self._woken, False)
@@ -141,7 +141,7 @@ class Server:
             pid, status, usage = os.wait4(-1, os.WNOHANG)
             if pid == 0:
                 return
-            # What the body has left behind goes with it.
+            # Also kill processes that the body left behind.
             _kill(pid, signal.SIGKILL)
             reports = self._children.pop(pid)
             _tell(reports, {"status": status, "cpu_seconds": usage.ru_utime + usage.ru_stime, "peak_bytes": usage.ru_maxrss << 10})
@@ -149,7 +149,7 @@ class Server:
 
 
 def load_libraries() -> None:
-    """Import what bodies share, as far as it is installed. Raises RuntimeError if one of the libraries imports anything of ours."""
+    """Import the libraries that bodies share, if installed. Raises RuntimeError if one of them imports a module of the repository."""
     for name in LIBRARIES:
         with suppress(ModuleNotFoundError):
             importlib.import_module(name)

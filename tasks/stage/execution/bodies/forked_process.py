@@ -101,7 +101,7 @@ class ForkServer:
         return self._owner == os.getpid() and self._process.poll() is None
 
     def fork(self, label: str = "") -> ForkedProcess:
-        """Return a new process, which waits for its request. What it prints goes to the run's log under a label. Raises ServerLost."""
+        """Return a new process, which waits for its request. Its output goes to the run's log under a label. Raises ServerLost."""
         connection, theirs = socket.socketpair()
         reports, writer = os.pipe()
         try:

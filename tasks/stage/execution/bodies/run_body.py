@@ -36,7 +36,7 @@ class BodyLost(RuntimeError):
 
 
 class ConfigNotPortable(TypeError):
-    """A config that can't be rebuilt in another process as it is."""
+    """A config can't be rebuilt unchanged in another process."""
 
 
 @dataclass(frozen=True)

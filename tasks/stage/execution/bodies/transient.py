@@ -1,4 +1,4 @@
-"""Tell a fault that passes by itself from one that comes again.
+"""Tell transient faults from permanent ones.
 
 Transient are time-outs, broken and refused connections, and answers by which a server or an object store says that it is overloaded or
 failing (408, 425, 429, 500, 502, 503, 504, and what S3 calls throttling). The whole chain of causes is looked at, since a stage words an

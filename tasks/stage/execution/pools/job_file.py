@@ -45,7 +45,7 @@ class Typed(BaseModel, frozen=True, extra="forbid"):
 
 
 class JobFile(BaseModel, frozen=True, extra="forbid"):
-    """A job that another machine can take up. Paths are those of the run; the worker sees the same."""
+    """A job for another machine. The worker sees the same paths as the run."""
 
     body: tuple[str, str] = Field(description="module and name")
     is_model: bool

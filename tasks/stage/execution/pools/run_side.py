@@ -75,7 +75,7 @@ class _Sent:
             started = run_deployment(f"{FLOW}/{self._pool}", parameters=given, flow_run_name=self._position, timeout=0)
         except ObjectNotFound as error:
             raise PoolError(
-                f"resources.pools: {self._position} shall run in work pool {self._pool}, but there is no deployment {FLOW}/{self._pool}. "
+                f"resources.pools: {self._position} should run in work pool {self._pool}, but there is no deployment {FLOW}/{self._pool}. "
                 f"deployments/prefect.yaml has one for the pool gpu; deploy it, or one like it for your pool."
             ) from error
         log(f"{self._position}: goes to work pool {self._pool}")

@@ -112,7 +112,7 @@ def _files(marks: Marks, source: Source) -> dict[str, str]:
 
 
 def _counted(asked: Iterable[str]) -> set[str]:
-    """Return the paths that more than execution code asked for."""
+    """Return the paths that code other than execution code asked for."""
     parts = (one.split(":") for one in asked)
     return {path for path, *reader in parts if not (reader and is_execution(reader[0], ":".join(reader[1:])))}
 

@@ -173,7 +173,7 @@ class Closure:
                 self._class(path, prefix, item)
             else:
                 self._count(f"statement {path}:{prefix}", path, item.piece)
-        for item in compound:  # it defines classes and functions that are no statements of their own
+        for item in compound:  # it contains definitions, which have items of their own
             self._count(f"statement {path}:{names[0]}", path, item.piece)
         if not items and not compound:
             self.facts[f"ran {path}:{prefix}"] = GONE

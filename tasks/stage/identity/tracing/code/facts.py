@@ -144,5 +144,5 @@ def _chains(data: list[list[str]]) -> tuple[Chain, ...]:
 
 
 def short_hash(text: str) -> str:
-    """Return 24 hex digits of a hash: enough to tell any two pieces of code apart."""
+    """Return 24 hex digits of a hash, enough to tell any two pieces of code apart."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
