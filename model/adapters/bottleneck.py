@@ -84,7 +84,7 @@ class BottleneckAdapter:
 
     @contextmanager
     def disabled(self, network: Network) -> Iterator[None]:
-        """Compute without what was added, in evaluation mode, so that dropout is off too."""
+        """Compute without the bottlenecks, in evaluation mode, which also turns dropout off."""
         import torch
 
         layers, training = list(_adapted(network)), network.training

@@ -59,7 +59,7 @@ class LoraSettings(AdapterBase):
 
 
 class LoraConfig(LoraSettings):
-    """Low-rank changes of the matrices inside the blocks; everything else stays as it was."""
+    """Low-rank changes of the matrices inside the blocks; everything else stays frozen."""
 
     PEFT_LOADS: ClassVar[bool] = True
 
@@ -98,7 +98,7 @@ class LoraAdapter:
         self._targets(network)
 
     def inject(self, network: Network, seed: int) -> None:
-        """Wrap the targets. Raise AdapterError without peft, for a target that is no such layer, and for running statistics."""
+        """Wrap the targets. Raise AdapterError without peft, for a target that isn't such a layer, and for running statistics."""
         import torch
 
         from model.networks.network import draw_normal
@@ -128,7 +128,7 @@ class LoraAdapter:
                     draw_normal(parameter, 1 / math.sqrt(3 * parameter.shape[1]), seed, _saved(name))
 
     def prepare(self, network: Network) -> None:
-        """Do nothing: the base stays as it is."""
+        """Do nothing: the base stays unchanged."""
 
     def wrap(self, settings: Any, network: Network) -> None:
         """Have peft wrap the layers that its settings name, and freeze everything else."""
@@ -138,7 +138,7 @@ class LoraAdapter:
 
     @contextmanager
     def disabled(self, network: Network) -> Iterator[None]:
-        """Compute with the base weights alone, in evaluation mode, so that dropout is off too."""
+        """Compute with the base weights alone, in evaluation mode, which also turns dropout off."""
         import torch
 
         layers, training = list(_adapted(network)), network.training

@@ -147,7 +147,7 @@ def validation_curve(history: Path) -> list[tuple[int, float]]:
 
 
 def _last_fall(curve: Sequence[tuple[int, float]]) -> float | None:
-    """Return by which share validation loss fell in the last fifth of the steps; None if too little of that was measured."""
+    """Return the relative fall of validation loss in the last fifth of the steps; None if measured too rarely."""
     if len(curve) < 3:
         return None
     last, loss = curve[-1]

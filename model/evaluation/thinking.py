@@ -88,7 +88,7 @@ def attempt(
     for tokens in (thoughts.get(place, []) for place in range(len(prompts))):
         text = chat_format.decode(tokens)
         done.append(THINKING[1] in text and bool(tokens) and tokens[-1] in chat_format.stop_ids)
-        # What was thought and closed goes on as it is; what was not is closed for it.
+        # Finished thinking continues unchanged; unfinished thinking is closed.
         begun.append(opened + tokens if THINKING[1] in text else opened + [t for t in tokens if t not in chat_format.stop_ids] + closed)
     left = [place for place, finished in enumerate(done) if not finished]
     answers = continued({place: prompts[place] + begun[place] for place in left}, config.answer_tokens, 1)
@@ -104,7 +104,7 @@ def _measured(name: str, questions: Sequence[Question], tries: Sequence[Sequence
 
 
 def _elected(attempts: Sequence[Attempt]) -> Attempt:
-    """Return the first attempt that gives the answer which most of them give."""
+    """Return the first attempt with the most frequent answer."""
     ((answer, _),) = Counter(one.answer for one in attempts).most_common(1)
     return next(one for one in attempts if one.answer == answer)
 

@@ -35,7 +35,7 @@ class Tool(Protocol):
 
 
 class FolioTool:
-    """Folio itself, which computes in fp32 whatever the form on disk."""
+    """Folio itself, which computes every form in fp32."""
 
     def __init__(self, directory: Path, context: int, threads: int) -> None:
         from model.inference.open_model import open_model

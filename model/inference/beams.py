@@ -79,7 +79,7 @@ def _extend(
         row, token = divmod(index, vocabulary)
         tokens = [*going[row].tokens, token]
         if token in stops:
-            # One that ends ranks among the beams themselves, or it would crowd out better ones that go on.
+            # A finished beam is ranked with the others, or it would crowd out better unfinished ones.
             if rank < beams:
                 ended.append(Beam(tokens, value / len(tokens) ** length_penalty, True))
         elif len(chosen) < beams:

@@ -30,7 +30,7 @@ class Completion(NamedTuple):
 def generate(
     network: DecodingNetwork, prompt_ids: Sequence[int], config: SamplingConfig, stop_ids: Collection[int] = (), seed: int = 0
 ) -> Generator[int, None, None]:
-    """Yield up to `config.max_new_tokens` tokens after `prompt_ids`, each as soon as it is chosen.
+    """Yield up to `config.max_new_tokens` tokens after `prompt_ids`, each once it is chosen.
 
     Generation ends before a stop token, or when the context is full. Raise ValueError, at the call, for a prompt that is empty or fills
     the context.
@@ -105,7 +105,7 @@ def _finish(network: DecodingNetwork, requests: Iterable[Request], rows: int) ->
     batch = Batch(network)
     while waiting or batch.requests:
         free = rows - len(batch.requests)
-        # Prompts are read a good number at a time: a pass for each would cost more than rows that stand empty for a while.
+        # Read prompts in batches: a pass for each would cost more than rows that stay empty for a while.
         if waiting and (not batch.requests or free >= max(1, rows // 4)):
             batch.join([waiting.pop() for _ in range(min(free, len(waiting)))])
         if batch.requests:

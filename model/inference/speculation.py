@@ -96,7 +96,7 @@ class SpeculativeBatch(Batch):
 
 
 def read(network: DecodingNetwork, state: DecodingState, unread: Sequence[Sequence[int]]) -> torch.Tensor:
-    """Let all rows of a state read some tokens each, 1 or more; return logits_NV after the last of each."""
+    """Read 1 or more tokens into each row of a state; return logits_NV after the last token of each."""
     longest = max(map(len, unread))
     padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in unread], device=network.device)
     return network.step(padded, list(map(len, unread)), state)

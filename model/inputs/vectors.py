@@ -37,7 +37,7 @@ class VectorProjection(nn.Linear, Input):
         return x_BTD
 
     def bind(self, shards: ShardReader) -> None:
-        """Take the table from the shards, or compare theirs with that of a trained model."""
+        """Take the table from the shards, or check that it equals a trained model's."""
         if self.table is None:
             return
         known = not bool(self.table.isnan().any())

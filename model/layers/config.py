@@ -137,7 +137,7 @@ class AttentionConfig(PositionsConfig, frozen=True, extra="forbid"):
     @field_validator("head_width")
     @classmethod
     def _one_spelling(cls, head_width: int, info: ValidationInfo) -> int:
-        """Write width / heads as 0, so that equal networks have equal configs."""
+        """Write width / heads as 0, so equal networks have equal configs."""
         width, heads = info.data.get("width", 0), info.data.get("heads", 0)
         return 0 if head_width * heads == width else head_width
 

@@ -1,4 +1,4 @@
-"""The order in which rows are trained on: a function of (seed, step, global batch, rows) and nothing else.
+"""The order of training rows: a function of (seed, step, global batch, rows) and nothing else.
 
 Guarantee: within an epoch each row comes exactly once; each epoch has its own shuffle; batches continue across the end of an epoch, so none
 is short. The number of workers, nodes or loader threads is no argument, so it can't change the order. The state of a run is therefore its

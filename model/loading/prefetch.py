@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 class Prefetcher(Generic[Key, Result]):
-    """Calls `compute` ahead of time in `threads` threads; without threads, when the result is asked for."""
+    """Calls `compute` ahead of time in `threads` threads; without threads, on demand."""
 
     def __init__(self, compute: Callable[[Key], Result], threads: int) -> None:
         self._compute, self._pending = compute, dict[Key, Future[Result]]()

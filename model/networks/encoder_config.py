@@ -74,7 +74,7 @@ class EncoderConfig(NetworkBase, frozen=True, extra="forbid"):
 
     @classmethod
     def width_step(cls, width: int) -> int:
-        """Return the widest head, so that every width has whole heads of an even number of channels."""
+        """Return the widest head with which every width has whole heads of an even number of channels."""
         return 64
 
     def resized(self, width: int, layers: int) -> EncoderConfig:

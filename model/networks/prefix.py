@@ -1,4 +1,4 @@
-"""Keys and values that every token attends to besides its own document: they stand before its beginning, in each layer.
+"""Keys and values that precede every document in each layer, and that all its tokens attend to.
 
 A prefix is either learned as keys and values (prefix tuning, Li and Liang, 2021) or as vectors in place of tokens, of which the network
 makes keys and values (prompt tuning, Lester et al., 2021). A causal network makes the same of such a prompt whatever follows it, so that
@@ -45,7 +45,7 @@ class KeyValuePrefix(Prefix):
 
     def forward(self, trunk: Trunk) -> Entries:
         config = trunk.config
-        # ZeRO 3 frees the parameter itself when this returns, so nothing may be a view of it.
+        # ZeRO 3 frees the parameter when this returns, so the result must not be a view.
         both_P2LGK = self.weight.clone().view(self.length, 2 * config.layers, config.kv_heads, config.head_dim)
         entry_LXGPK = both_P2LGK.permute(1, 2, 0, 3)[:, None]
         turn = _turn(trunk, -self.length, self.weight)

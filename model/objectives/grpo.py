@@ -25,7 +25,7 @@ from model.networks.network import Network
 from model.objectives.chunked import of_each
 from model.objectives.protocol import POLICY, REFERENCE, Rows, Term, as_int64
 
-EPSILON = 1e-4  # beside the standard deviation, which is 0 where all rewards are equal
+EPSILON = 1e-4  # added to the standard deviation, which is 0 where all rewards are equal
 REWARD, VERIFIED = "reward_", "verified"  # columns: each reward by itself, before its name, and what the verifier says
 UNITS = {"sequence": "replies", "token": "tokens", "constant": "allowed_tokens"}
 

@@ -1,4 +1,4 @@
-"""An objective with replay: beside its own rows, some rows of pretraining, from which the next token is learned as in pretraining.
+"""An objective with replay: it mixes in pretraining rows, on which the next token is learned as in pretraining.
 
     loss = own loss + weight * mean negative log-likelihood of the replayed tokens, in nats
 
@@ -60,7 +60,7 @@ class Replayed:
 
     @property
     def terms(self) -> tuple[Term, ...]:
-        """The own terms, then that of the replayed rows."""
+        """The own terms, then the replayed rows' term."""
         own = (term._replace(name=self.own_name) if term.name == LOSS else term for term in self.own.terms)
         return (*own, Term("replay_loss", "replayed", self.weight))
 

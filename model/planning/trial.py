@@ -21,7 +21,7 @@ from model.hardware.resident import resident_bytes
 from model.training.job import Job
 
 ROOT = Path(__file__).resolve().parents[2]
-WARM_UP = 2  # untimed updates, in which memory is allocated and kernels are chosen
+WARM_UP = 2  # untimed updates that allocate memory and choose kernels
 WAIT_SECONDS = 600
 
 

@@ -37,7 +37,7 @@ class Codec(Protocol):
         """Return integers and scales as they are stored. Raise ValueError if the matrix holds NaN or infinity."""
 
     def decode(self, integers: Tensor, scales: Tensor, shape: Size) -> Tensor:
-        """Return the matrix of this shape as fp32. Raise ModelError if the stored tensors are not of such a matrix."""
+        """Return the matrix of this shape as fp32. Raise ModelError if the stored tensors do not fit it."""
 
     def steps(self, scales: Tensor, shape: Size) -> Tensor:
         """Return the distance between neighbouring values of each weight, in a shape that broadcasts to the matrix's."""

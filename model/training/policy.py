@@ -39,7 +39,7 @@ class TrainedPolicy:
             raise TypeError("a pipeline has no whole model to sample from")  # the job refuses it before
         shares = [range(len(prompts))[number :: engine.data_workers] for number in range(engine.data_workers)]
         mine = shares[engine.data_rank]
-        # In fp32 whatever training multiplies in, as the released model will write.
+        # In fp32 even if training uses another precision, as the released model will generate.
         with engine.whole_network() as network, torch.autocast(self._device.type, enabled=False):
             completions = sample_batch(network.decoding(), [prompts[n] for n in mine], [seeds[n] for n in mine], config, stop_ids)
         if engine.worker.world_size == 1:

@@ -1,4 +1,4 @@
-"""The rules by which a reply is right. Each reads what its item's `check` says besides `rule`.
+"""The rules that decide whether a reply is right. Each reads its own fields of the item's `check`, besides `rule`.
 
 contains   the first sentence has one of the phrases of each part
 word       nothing but an accepted answer, with or without a full stop

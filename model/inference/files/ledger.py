@@ -1,4 +1,4 @@
-"""What became of each part of a file of prompts, so that a run which was killed goes on to the same bytes.
+"""A ledger of the answered parts of a prompt file, so a killed run continues to the same bytes.
 
 The first line says what the answers follow from. Each other one vouches for a part of the answers by its end and its SHA-256, and is
 written after that part is on the disk; so what follows the last one is torn, and is cut off and written again.

@@ -20,7 +20,7 @@ class Turn(BaseModel, frozen=True, extra="forbid"):
 class PromptLine(BaseModel, frozen=True, extra="forbid"):
     """A line: either a text to be continued or a conversation to be answered."""
 
-    id: str | int | None = Field(None, description="is repeated beside the answer; any name or number")
+    id: str | int | None = Field(None, description="repeated with the answer; any name or number")
     prompt: str | None = Field(None, description="the beginning of a text, which is continued; text")
     messages: Annotated[list[Turn], Field(min_length=1)] | None = Field(None, description="a conversation, which is answered; messages")
     seed: int | None = Field(
@@ -40,7 +40,7 @@ class LineError(ValueError):
 
 
 def read_line(text: bytes) -> PromptLine:
-    """Return what a line asks. Raise LineError for one that asks nothing."""
+    """Parse a line into a request. Raise LineError if it holds none."""
     try:
         return PromptLine.model_validate_json(text)
     except ValidationError as error:

@@ -18,7 +18,7 @@ MARK = "\ue000"
 
 
 def write_modelfile(tokenizer: Path, output: Path, weights: str, context: int) -> None:
-    """Write `output/Modelfile` for a GGUF file beside it."""
+    """Write `output/Modelfile` for a GGUF file in the same folder."""
     config = json.loads((tokenizer / "tokenizer_config.json").read_text(encoding="utf-8"))
     names = {name: _text(config[name]) for name in ("bos_token", "eos_token", "pad_token") if config.get(name)}
     parts = _parts(plain_template(tokenizer), names)

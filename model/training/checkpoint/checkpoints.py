@@ -128,7 +128,7 @@ class _PendingWrite:
         self.record, self._directory = record, directory
         self._error: Exception | None = None
         rank, world_size = engine.worker.rank, engine.worker.world_size
-        # A daemon thread, so that a run that fails ends at once.
+        # A daemon thread, so a failing run ends at once.
         self._thread = Thread(target=self._write, args=(rank, world_size, content), name="checkpoint", daemon=True)
         self._thread.start()
 
@@ -141,7 +141,7 @@ class _PendingWrite:
                 self.record.write(folder)
                 for path in self._directory.glob("*.jsonl"):
                     flush_to_disk(path)
-        except Exception as error:  # noqa: BLE001  # `wait` raises it, whatever it is
+        except Exception as error:  # noqa: BLE001  # `wait` raises it
             self._error = error
 
     def done(self) -> bool:

@@ -120,7 +120,7 @@ class StoredTensors:
         return sorted(self._parts)
 
     def state(self, local: LocalParameter) -> dict[str, Tensor]:
-        """The state of a parameter, or of the part of it that this worker holds."""
+        """The state of a parameter, or of this worker's part of it."""
         states = [state for name, state in self._parts if name == local.name and state != BUFFER]
         if not states:
             raise JobError(f"{self.folder} has no parameter {local.name}; remove {self.folder.parent} to start afresh")
@@ -132,7 +132,7 @@ class StoredTensors:
         return parts[0] if len(parts) == 1 or not parts[0].dim() else torch.cat(parts, dim=self._cuts[name])
 
     def buffer(self, name: str, data_rank: int) -> Tensor:
-        """A worker's own buffer, or rank 0's if there was no such worker."""
+        """A worker's own buffer, or rank 0's if it had no such worker."""
         copies = self._parts[name, BUFFER]
         handle, key = copies.get(data_rank, copies[0])
         tensor: Tensor = handle.get_tensor(key)

@@ -135,7 +135,7 @@ class WorkerProcesses:
         return [json.loads(line) for line in lines]
 
     def log(self, index: int) -> Path:
-        """The file that a process's output goes to."""
+        """The log file of a process's output."""
         return self._logs[index]
 
     def _close_pipe(self) -> None:

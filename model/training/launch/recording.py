@@ -16,7 +16,7 @@ VARIABLES = ("FOLIO_MARKS", "FOLIO_SNAPSHOT", "PYTHONPATH")
 
 
 def expect_workers(directory: Path, module: str, workers: int) -> None:
-    """Say beside the job file how its workers are recorded, and in the folder of marks which workers must have marked."""
+    """Write next to the job file how its workers are recorded, and in the folder of marks which workers must leave marks."""
     if "FOLIO_MARKS" not in os.environ:
         return
     found = {name: os.environ[name] for name in VARIABLES if name in os.environ}
