@@ -30,7 +30,7 @@ DISCOUNTS = (0.5, 1.0, 1.5)
 
 @dataclass(frozen=True)
 class Grams:
-    """The n-grams of one order: the number of each target's n-gram and of its context, and one target that stands for each n-gram."""
+    """The n-grams of one order: the number of each target's n-gram and context, and one representative target per n-gram."""
 
     number: Numbers
     context: Numbers
@@ -79,7 +79,7 @@ def _longer(targets: Targets, shorter: Grams, length: int, vocab_size: int) -> G
 
 
 def _numbered(keys: NDArray[np.int64]) -> tuple[Numbers, Numbers, int]:
-    """Return the number of each key among the different keys, where one of each stands, and how many there are."""
+    """Return the number of each key among the distinct keys, the index of one occurrence of each, and their count."""
     order = np.argsort(keys)
     ascending = keys[order]
     new = np.ones(len(keys), dtype=np.bool_)
@@ -96,7 +96,7 @@ def _interpolated(
     """Return the probabilities of the scored targets by n-grams of `length`, given those by shorter ones."""
     context = grams.context[grams.example]
     counts = _counts(targets, seen, grams, longer, length, beginning)
-    # A context that would reach beyond the beginning of a row is none: the shorter ones stand for it.
+    # Skip a context that would reach beyond the beginning of a row; the shorter ones are used instead.
     counts[targets.before[grams.example] < length - 1] = 0
     discounts = np.array([0.0, *_discounts(counts)])
     level = np.minimum(counts, 3)

@@ -70,7 +70,7 @@ class Batch:
         return [document for document in self.documents if document.removal is None]
 
     def mark_changed(self) -> None:
-        """Say that texts have changed, so that `load` fills table `plain` again."""
+        """Mark the texts as changed; `load` then fills table `plain` again."""
         self._current = False
 
     def load(self) -> None:

@@ -32,7 +32,7 @@ class Vocabulary:
         try:
             tokenizer = Tokenizer.from_buffer(content)
         except Exception as error:  # the library raises nothing narrower
-            raise ValueError(f"it is no tokenizer ({error})") from error
+            raise ValueError(f"it is not a tokenizer ({error})") from error
         return cls(hashlib.sha256(content).hexdigest(), tuple(spelling or b"\n" for spelling in token_spellings(tokenizer)))
 
     @property

@@ -31,7 +31,7 @@ class ShardError(ValueError):
 
 @dataclass(frozen=True)
 class Column:
-    """One column: `dtype` and `shape` are those of its values in one row, as stored; shape () is a scalar."""
+    """One column: `dtype` and `shape` describe its values in one row, as stored; shape () is a scalar."""
 
     name: str
     dtype: np.dtype[Any]

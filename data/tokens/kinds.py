@@ -176,7 +176,7 @@ def frequent_characters(texts: Texts, config: TokenizerConfig, most: int) -> tup
 
 
 def mask_unknown(texts: Texts, known: tuple[str, ...]) -> Iterator[str]:
-    """Yield the texts with unknown characters replaced by line ends, so that nothing is learned from them."""
+    """Yield the texts with unknown characters replaced by line ends, so they are not learned."""
     kept = set(known)
     for text in texts():
         unknown = set(text) - kept

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TOKENS_AT_ONCE = 2**21
-AUGMENTED = "train"  # the one split that is ever augmented
+AUGMENTED = "train"  # the only split that is augmented
 
 
 def pack(

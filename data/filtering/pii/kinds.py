@@ -77,7 +77,7 @@ class Kind:
 
 
 def _scan(pattern: re.Pattern[str], text: str) -> Iterator[tuple[re.Match[str], list[int]]]:
-    """Yield every candidate with an empty list; append the end of its valid part, or else the search goes on one character further."""
+    """Yield every candidate with an empty list; append the end of its valid part, or the search continues one character further."""
     at = 0
     while (match := pattern.search(text, at)) is not None:
         end: list[int] = []

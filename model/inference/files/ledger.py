@@ -49,7 +49,7 @@ class Ledger:
             self.path.write_bytes(_line(self._identity))
             return
         if not self.path.exists():
-            raise LedgerError(f"{self.answers} exists and has no ledger, so it is no unfinished run; name another file, or give --restart")
+            raise LedgerError(f"{self.answers} exists but has no ledger: it isn't an unfinished run; name another file, or give --restart")
         lines = list(self._whole_lines())
         self._require_same(json.loads(lines[0]) if lines else {})
         self.parts = [Part(**json.loads(line)) for line in lines[1:]]
