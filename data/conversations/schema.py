@@ -72,7 +72,7 @@ def _message_fault(message: object) -> str:
     if own and message["role"] != "assistant":
         return f"a message of the {message['role']} has {own[0]}, which only the assistant's have"
     if not _is_text(message.get("thinking", "")):
-        return "a message's thinking is no text"
+        return "a message's thinking is not text"
     if message.get("weight", 1) not in (0, 1):
         return f"a message has weight {message['weight']!r}, which is neither 0 nor 1"
     calls = message.get("tool_calls", [])
