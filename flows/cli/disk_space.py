@@ -1,6 +1,6 @@
 """Check that the store's disk has room for what a run will write: its stages' expected output and checkpoints.
 
-`folio plan` knows what will run. `folio run` asks for a plan only where the disk may be too small for everything the recipe last made, so
+`folio plan` knows what will run. `folio run` makes a plan only if the disk may be too small for everything the recipe last made, so
 a run with room loses no time.
 """
 

@@ -1,7 +1,7 @@
 """Check before a run that this machine can do it: `folio run` refuses, `folio plan` warns.
 
-A recipe that passes its own checks can still be more than this machine can do. Each problem names the key, its value and the way out.
-What needs torch is asked only where a recipe uses it.
+A valid recipe may still exceed this machine. Each problem names the key, its value and the way out.
+Checks that need torch run only if the recipe uses it.
 """
 
 from __future__ import annotations

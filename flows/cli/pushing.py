@@ -1,7 +1,7 @@
 """Send a released model to a repository of a model hub, or to a folder laid out as one. A dry run unless told to send.
 
-Only a model whose release gate passed, or was overruled, is sent, and only files that its record lists, each compared with its digest
-first. The record itself and logs stay, since they name machines and paths. README.md is the whole card where the store knows more than the
+Send only a model whose release gate passed or was overruled, and only files that its record lists, each compared with its digest
+first. The record and logs are not sent, since they name machines and paths. README.md is the whole card if the store knows more than the
 export did.
 """
 

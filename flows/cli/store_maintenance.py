@@ -1,7 +1,7 @@
 """`folio gc` and `folio verify`: find what a store no longer needs, and check its files against their records.
 
 Healing quarantines damaged artifacts and reruns the recipes whose newest run used them, with that run's config. Everything else is
-reused, so only what was damaged is made again. Where today's code would make another artifact instead, healing says so.
+reused, so only damaged artifacts are remade. If today's code would make a different artifact, healing says so.
 """
 
 from __future__ import annotations

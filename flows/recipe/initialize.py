@@ -2,7 +2,7 @@
 
 Model, vocabulary, tokens, batch and rate are the planner's, for this text and this machine; `folio size` proposes the same. About a dozen
 texts make a shard: few enough to be cleaned again quickly when one of them changes, enough to learn their words from. The recipe holds what
-differs from the defaults, with a reason beside each key. Where the text is too little for a model that converses, it holds no tuning.
+differs from the defaults, with a reason beside each key. If there is too little text for a model that converses, it has no tuning.
 """
 
 from __future__ import annotations

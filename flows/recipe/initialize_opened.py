@@ -1,7 +1,7 @@
 """`folio init FOLDER --base MODEL`: a recipe that starts from an open model, which reads the folder's texts and is tuned to answer.
 
-Both by low-rank changes of its matrices, which need little memory and forget little. Rows, passes and rates are those that peft's and
-Unsloth's guides give for models of a few hundred million weights; time follows from the model's operations and this machine's speed.
+Both steps train low-rank adapters, which need little memory and forget little. Rows, passes and rates follow peft's and
+Unsloth's guides for models of a few hundred million weights; time follows from the model's operations and this machine's speed.
 """
 
 from __future__ import annotations

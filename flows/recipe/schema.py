@@ -1,6 +1,6 @@
 """The recipe: the typed, frozen description of one run, and the flow's only parameter.
 
-Every section has defaults that work, so a name and sources make a recipe. The config classes stand beside the functions they configure;
+Every section has defaults that work, so a name and sources make a recipe. The config classes live next to the functions they configure;
 this file composes them. An unknown key, a value of the wrong type and a contradiction between sections are refused by name before
 anything starts. `resources`, `rates`, `root`, `store` and `tracking` change no artifact; everything else may.
 """

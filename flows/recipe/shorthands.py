@@ -1,4 +1,4 @@
-"""Sections that stand for entries of lists, and keys that a section of training may call by an older name.
+"""Sections that are shorthand for list entries, and older names of keys in training sections.
 
 `sft: {steps: 40}` stands for the step of that name in the default `tuning`, so `tuning: [{kind: sft, steps: 40}, {kind: dpo}]`.
 `quantize: {embeddings: false}` stands for `release: {variants: [{kind: int8, embeddings: false}]}`: one variant, INT8 unless it names its

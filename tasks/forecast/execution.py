@@ -1,7 +1,7 @@
-"""An execution of a stage, made or only planned, as far as its size tells how long it takes.
+"""An execution of a stage, past or planned, described by the sizes that decide how long it takes.
 
-Both are described alike: config, inputs with their sizes, the sizes of the files that it wrote or is expected to write. So what is planned
-compares with what was measured. Imports nothing heavy, since stages import it.
+Both have a config, inputs with their sizes, and the sizes of the files that were or will be written. So planned executions
+compare with measured ones. Imports nothing heavy, since stages import it.
 """
 
 from __future__ import annotations

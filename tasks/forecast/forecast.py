@@ -1,7 +1,7 @@
 """How long each stage of a plan will take and how much it will write.
 
-Stages are looked at in the order of the plan, since what one is expected to write is the next one's input. What was executed before,
-for whatever recipe, tells the rates (`rates.py`); for training that nothing in the store compares with, the speed at which this machine
+Stages are forecast in the plan's order, since one's expected output is the next one's input. Earlier executions,
+of any recipe, give the rates (`rates.py`); for training without a comparable execution, the speed at which this machine
 multiplies matrices does. Everything else that never ran has no estimate.
 """
 

@@ -1,11 +1,11 @@
 """Seconds for an amount of work, with a range, from what earlier executions took. Plain arithmetic.
 
-Processor time tells how much there was to do whatever else the machine did; wall time does not. So processor time is scaled, as a fixed
+Processor time measures the work regardless of other load; wall time does not. So processor time is scaled, as a fixed
 start and a part in proportion to the work, and divided by the cores that such a stage keeps busy on an idle machine. The low end of a range
-is for a machine that is idle or falls idle, the high end for one that stays as busy as it is now.
+is for a machine that is or becomes idle, the high end for one that stays as busy as it is now.
 
-The range follows from how far apart the earlier executions are, with a prior as strong as two of them, and grows with the distance from the
-nearest: an execution of a thousandth of the work says little.
+The range follows from the spread of earlier executions, with a prior as strong as two of them, and grows with the distance to the
+nearest: an execution with a thousandth of the work says little.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Two runs side by side: how their configuration, code, libraries and data differ, and what that did to metrics, gates and cost.
 
-Only the journal and the records are read, and the documents of shards that differ. What is gone is reported, not left out.
+Reads only the journal, the records, and the documents of shards that differ. Missing artifacts are reported, not left out.
 """
 
 from __future__ import annotations

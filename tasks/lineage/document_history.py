@@ -1,6 +1,6 @@
 """The history of a document: where it came from, what each stage and each rule did to it, and its text after every stage.
 
-It is read from the files that the stages of one run wrote. A document that was removed whole has the text with which it came to the stage
+It is read from the files that the stages of one run wrote. A document that was removed whole has the text with which it reached the stage
 that removed it. Only row groups that hold the document are read; memory grows with the largest of them.
 """
 

@@ -1,7 +1,7 @@
 """The hook by which a stage tells lineage where its artifacts hold a document, and what else can be read from them.
 
 A stage's file sets it, `@stage(hooks=(LineageHook(...),))`, so a new stage brings its own answer and no list of stage names exists.
-A hook is part of no key: editing one reruns nothing.
+A hook is not part of any key: editing one reruns nothing.
 """
 
 from __future__ import annotations

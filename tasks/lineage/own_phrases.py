@@ -1,7 +1,7 @@
 """Find a document's own phrases: those in no other document of the store, so a search for them finds only its words.
 
-A document that has at least half of the phrases is a copy under another name: its phrases stay, and it is named. Cost: one read of the
-texts of every corpus artifact in the store; memory: the phrases of one document, and of each other document those that it shares.
+Another document with at least half of the phrases is a copy: its phrases stay, and it is named. Cost: one read of the
+texts of every corpus artifact in the store; memory: the phrases of one document, and those that each other document shares.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Searching everything that folio keeps for a document's words: the store, folio's home, the recipes' sources and retained models.
 
-Lineage says what was made from a document; this finds where its words are, whoever put them there. Every file is read once, in pieces;
-files of equal content in the store are read once in all.
+Lineage says what was made from a document; this finds its words, however they got there. Every file is read once, in pieces;
+files of equal content in the store are read only once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Register: have the released model get a version in MLflow's registry and, if it is better than the one before, the alias `champion`.
+"""Register: give the released model a version in MLflow's registry and, if it is better than the one before, the alias `champion`.
 
 No stage, since it makes no artifact. The run only records what is to be registered; MLflow is told with the run's end, and a digest that
 has a version keeps it. The alias moves to a model whose gate passed and that predicts the same held-out rows better than the champion

@@ -1,6 +1,6 @@
-"""Drawings kept on disk, so that a run that reuses everything is reported without importing matplotlib or networkx.
+"""Cache drawings on disk, so a run that reuses everything is reported without importing matplotlib or networkx.
 
-A drawing is kept under the hash of what it draws, the source of this folder and the versions of the libraries that draw. One that is
+A drawing's key is the hash of its data, the source of this folder and the versions of the drawing libraries. One that is
 damaged is drawn again, and a folder that can't be read or written costs only time: neither fails a report.
 """
 

@@ -1,7 +1,7 @@
 """`folio plan` as a table: what happens to each stage, why, what it took or will take, and how long the run will take.
 
-Shards of a stage that share an action and its reason share a line. Stages that decide how long the run takes are listed with the range
-that they will take and what that rests on; stages that nothing compares with are counted, not guessed.
+Shards of a stage with the same action and reason share a line. The stages that take longest are listed with their expected range
+and what it is based on; stages without comparable executions are counted, not guessed.
 """
 
 from __future__ import annotations

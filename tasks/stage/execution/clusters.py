@@ -1,7 +1,7 @@
 """Prefect's task runners as folio sets them up: threads, Dask or Ray, on this machine or on an existing cluster.
 
 A cluster on this machine listens on loopback only, serves no page, sends no telemetry and takes work from this run only: Dask by TLS with
-certificates made for it, Ray by a token. An existing cluster is as safe as whoever started it made it; the settings of Dask
+certificates made for it, Ray by a token. The security of an existing cluster is up to its owner; the settings of Dask
 (`DASK_DISTRIBUTED__COMM__TLS__...`) and Ray (`RAY_AUTH_MODE`, `RAY_AUTH_TOKEN`) tell this process how to authenticate there.
 """
 

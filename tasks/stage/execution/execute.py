@@ -1,7 +1,7 @@
 """Execute decisions as Prefect tasks: reuse artifacts from the store or run the jobs, and report both.
 
 Shards that must run are mapped over the run's worker pool (`resources.runner`), as many at once as it has workers, which share the threads
-and the memory that the recipe allows; a single call runs in the caller's thread and has all of them.
+and the memory that the recipe allows; a single call runs in the caller's thread and gets all of both.
 """
 
 from __future__ import annotations

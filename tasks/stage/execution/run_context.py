@@ -1,8 +1,8 @@
 """Open and close a run: its store, journal, follower and final messages.
 
-A run that raises is closed as failed, one that was interrupted as stopped, and the error is raised on. A run writes its journal alone;
+A run that raises is closed as failed, an interrupted one as stopped, and the error is re-raised. A run writes only its journal;
 its follower tells MLflow. While planning, nothing is opened for writing and nothing is recorded. The repository's source is frozen when
-the run opens, so an edit made meanwhile changes nothing of it. While a run is open its store is in use, so that none of it is deleted as
+the run opens, so edits during the run have no effect. While a run is open its store is in use, so nothing in it is deleted as
 garbage.
 """
 

@@ -1,6 +1,6 @@
-"""Report what a stage does to the journal and the terminal while a run goes on.
+"""Report what stages do to the journal and the terminal during a run.
 
-The journal is written when a stage begins to execute and when it has ended, so the record of a run that is killed shows how far it came.
+The journal is written when a stage begins to execute and when it has ended, so the record of a killed run shows how far it got.
 Reused stages are written with the next one that executes, or at the run's end; reused shards are reported in one line.
 """
 

@@ -6,8 +6,8 @@
                            marks     what the execution has run and read so far
                            earlier   the marks of the executions that it continues
 
-What was interrupted is continued only if the trace of all marks so far is the same on the source that is executed now. Otherwise it is set
-aside in a folder of its own, to be continued when that source comes back.
+Interrupted work is continued only if the trace of all marks so far is the same on the source that is executed now. Otherwise it is set
+aside in another folder, to be continued when that source comes back.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Runs shards in threads of this process or in worker processes of a Dask or Ray cluster, all through Prefect's task runners.
 
-Nothing is started before a shard must run, and what was started ends with the run. At most as many shards are submitted as there are
+Workers start when a shard must run, and end with the run. At most as many shards are submitted at a time as there are
 workers, so a run that ends leaves nothing queued; shards that are running are finished and kept. Dask or Ray gives a shard whose worker
 dies to another one, three times; then the run ends with an error that names the shard, and the same command continues.
 A worker process on this machine costs 3 to 6 seconds and about 250 MB, and pays off where shards hold Python's lock for long; SQL does

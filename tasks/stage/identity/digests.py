@@ -4,8 +4,8 @@ A cached digest counts only while the size, modification time, change time, inod
 even if it keeps the size and resets the modification time: nobody can reset the change time. A file modified less than `SETTLE_SECONDS`
 before it was read is not cached, since a second edit within one tick of the disk's clock would look the same.
 The cache is a SQLite file that any number of processes share, and it is optional: a damaged one is rebuilt, with a warning, and one that
-can't be opened is ignored. It can't see a change that the disk made by itself; `hash_files` reads.
-The cost is one `stat` and one row a file, and about 0.2 ms to open.
+can't be opened is ignored. It can't see silent corruption on the disk; `hash_files` reads the files again.
+The cost is one `stat` and one row per file, and about 0.2 ms to open.
 """
 
 from __future__ import annotations

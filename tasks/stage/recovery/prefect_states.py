@@ -1,6 +1,6 @@
 """Tell Prefect how a run ended, if it does not know: a server that was away, or a process that was killed, leaves states open.
 
-A flow run or task run that has ended is left as it is. A server that answers as it should is asked over plain HTTP, since importing
+A flow run or task run that has ended is left unchanged. The server is asked over plain HTTP where possible, since importing
 Prefect's client takes a second. A server with another database has nothing open.
 """
 

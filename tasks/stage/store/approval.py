@@ -1,7 +1,7 @@
 """Verdicts that a person has approved or refused, so nobody is asked about the same one twice.
 
 An answer is about what was judged, not about a run: it names the digest of the verdict and of everything that was measured for it. Any run
-that comes to the same verdict on the same measurements finds the answer again; a changed one is asked about anew. Answers are files of the
+that reaches the same verdict on the same measurements finds the answer; a changed verdict is asked about again. Answers are files in the
 store, below `.approved/`, that end in their own checksum. The newest answer counts, and none is deleted.
 """
 

@@ -1,6 +1,6 @@
 """Index of a store: the folders of its stages and the records in them, read again only if they may have changed.
 
-On a local store an answer is never older than the question. A listing is kept only while the stage's folder has the same times, and not if
+On a local store an answer is never stale. A listing is kept only while the stage's folder has the same times, and not if
 it was made within `SETTLE_SECONDS` of a change; a record only while its file has the same size, times and inode. An object store is asked
 each time, many records at once.
 With 10,000 artifacts in one stage a listing takes about 10 ms, once a process; a record takes one `stat` when it is cached and about 0.1

@@ -1,7 +1,7 @@
-"""The journal of runs: one JSON object a run, in the store itself, so that what ran, why and with what result needs no server.
+"""The journal of runs: one JSON object per run, in the store itself, so no server is needed to see what ran, why, and its result.
 
-Beside the record of a run, `<id>.json`, lie what MLflow was told of it, `<id>.mlflow.json`, and until that is all, `<id>.untold`.
-A record is written whole or not at all. A run that is `running` holds a lock for its whole life, so that a run whose process died can be
+Next to a run's record, `<id>.json`, are what MLflow was told, `<id>.mlflow.json`, and until that is complete, `<id>.untold`.
+A record is written atomically. A run that is `running` holds a lock for its whole life, so a run whose process died can be
 recognized (`alive`): at once on a disk, within the time of a lease on an object store. An unreadable record is skipped with a warning that
 names it. Listing costs about 0.2 ms a record; MLflow and Prefect are never asked.
 """

@@ -1,4 +1,4 @@
-"""An error as one message for a person: what happened, to what, and what to do.
+"""Turn an error into one message for a person: what happened, to what, and what to do.
 
 Errors that folio raises itself are shown as they are; known errors of libraries come with advice, and a full disk is named; any other is
 shown by its type and first line, with how to see more. The terminal, the journal and the report use the same words.

@@ -1,9 +1,9 @@
 """Export a run of the journal to MLflow, during the run or any time later: one parent run, one child run per stage.
 
-What MLflow is told comes from the store alone and carries the run's own times, so telling it again writes nothing new. Everything has our
-tags: `folio.run`, `folio.position`, `folio.address`, `folio.digest`. Inputs and outputs are data sets named by our digests. A reused stage
-is a light child run that links the run which made it. The parent has the metrics that a person asks for first; all are in a table beside
-it. Nothing large goes to MLflow: only references, digests and small files.
+Everything comes from the store and carries the run's own times, so exporting twice writes nothing new. All of it has folio's
+tags: `folio.run`, `folio.position`, `folio.address`, `folio.digest`. Inputs and outputs are data sets named by digest. A reused stage
+is a light child run that links to the run which made it. The parent has the most important metrics; a table lists all of
+them. Nothing large goes to MLflow: only references, digests and small files.
 A stage costs about 0.1 s on SQLite.
 """
 

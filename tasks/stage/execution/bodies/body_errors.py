@@ -1,6 +1,6 @@
-"""Errors that cross from one process to another: described as plain data, and made again from that.
+"""Carry errors from one process to another: described as plain data, and rebuilt from it.
 
-Nothing is unpickled. The error that is made again has the class, the message and the notes of the first, so that whoever handles it sees no
+Nothing is unpickled. The rebuilt error has the class, the message and the notes of the first, so its handler sees no
 difference; its cause is a `BodyTraceback`, the traceback as text, which also says whether the fault is transient. A class that can't be
 made from the arguments of its error (or is not importable) is replaced by a subclass of it, or of its nearest base, with the same name and
 message.

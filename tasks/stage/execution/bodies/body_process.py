@@ -1,4 +1,4 @@
-"""What runs in the forked process: the body of one stage, for a run that waits for it.
+"""Run the body of one stage in the forked process, for a run that waits for it.
 
 The request names the body and the class of its config by module and name, so both are imported here; the config is rebuilt from what the
 key serialized. What the body reports (log lines, progress, metric rows, accelerators in use) goes to the run at once; its metrics or its

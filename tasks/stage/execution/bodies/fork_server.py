@@ -1,12 +1,12 @@
-"""The program that forks a fresh process for each execution of a stage; it has loaded libraries and nothing of ours.
+"""Fork a fresh process for each execution of a stage, from a server that has loaded libraries but no module of the repository.
 
-So a body finds nothing of ours imported, cached or changed by what ran before it, and starts within some 0.1 s although it uses torch and
+So no repository module is imported, cached or changed before a body starts, and it starts within some 0.1 s although it uses torch and
 DuckDB. Bodies share the libraries' memory, some 300 MB.
 
-Nothing outlives the process that started the server: when that is gone in whatever way, the server kills each body with its process group
+Nothing outlives the process that started the server: when that is gone for any reason, the server kills each body with its process group
 and exits; when the server is killed, the kernel kills the bodies. A body's group is also killed when the body itself has ended.
 
-`forked_process` starts this file by its path and talks to it. It imports the standard library alone.
+`forked_process` starts this file by its path and talks to it. It imports only the standard library.
 """
 
 from __future__ import annotations

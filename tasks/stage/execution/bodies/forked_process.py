@@ -1,4 +1,4 @@
-"""Fresh processes, forked by a server that this process starts before its first.
+"""Get fresh processes from a fork server, which is started with the first one.
 
 Each process that executes stages (a run, a worker of a cluster) has one server. Starting it costs two to four seconds, the import of the
 libraries that `fork_server` lists.

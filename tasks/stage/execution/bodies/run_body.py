@@ -1,8 +1,8 @@
 """Execute the body of a stage in a fresh process, and stand in for it in this one.
 
-What the body logs, shows and measures is passed on as it comes; its metrics are returned, its error is raised. An exception here meanwhile
+The body's logs, progress and series are passed on as they come; its metrics are returned, its error is raised. An exception here meanwhile
 (Ctrl-C, Prefect's termination) first interrupts the body, waits for it to end, and takes over its notes, which say what was kept. When
-`run_body` has returned or raised, nothing that the body started is alive.
+`run_body` has returned or raised, no process that the body started is alive.
 """
 
 from __future__ import annotations

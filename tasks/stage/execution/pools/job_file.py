@@ -1,4 +1,4 @@
-"""A job as a file, for a worker of another work pool: what to run, where its inputs are, and what became of it. Plain JSON, never pickled.
+"""A job as files for a worker of another work pool: what to run, where its inputs are, and its outcome. Plain JSON, never pickled.
 
 job.json      the call and its surroundings
 events.jsonl  what the worker reports while it works: log lines and metric rows

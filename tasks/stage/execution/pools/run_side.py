@@ -2,7 +2,7 @@
 
 The worker runs the deployment `folio-stage/<pool>` as a sub flow run; it sees the run's root, home and store at the same paths. What it
 logs and measures is passed on as it comes, its artifact is returned, its error is raised. If the run is interrupted, so is the worker,
-which stops at a checkpoint. A worker that is lost is a transient fault: the stage goes on from its checkpoint in another one.
+which stops at a checkpoint. A lost worker is a transient fault: another one continues the stage from its checkpoint.
 """
 
 from __future__ import annotations

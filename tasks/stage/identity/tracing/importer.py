@@ -1,6 +1,6 @@
 """Import the repository's modules from a snapshot, instrumented, and note which were asked for by name at run time.
 
-It stands before Python's own finders. A module looks as always (`__file__`, `__spec__`, loader, resources); only its builtins are copies in
+It runs before Python's own finders. A module looks as usual (`__file__`, `__spec__`, loader, resources); only its builtins are copies in
 which `getattr` and `hasattr` note the names asked for, and its class notes what is read of it as an object.
 """
 

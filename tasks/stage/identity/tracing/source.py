@@ -2,7 +2,7 @@
 
 Paths are relative to the root, with `/`. Only what git would track counts: nothing that `.gitignore` names, no environment, no cache, no
 folder named in `exclude` (the store, folio's home). Folders that hold Python code are frozen whole; any other file of the repository, such
-as a pile of documents, is read as it lies there, and whoever records reads of it records its digest too.
+as a pile of documents, is read in place, and its digest is recorded with each read.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Note which files of the repository a process opens, looks for, lists and hands to other programs, by whatever route Python code takes.
+"""Record which files of the repository a process opens, looks for, lists and passes to other programs, by any Python API.
 
-Python announces opens, listings and starts of programs to audit hooks; whether a path exists is asked of `os`, whose functions are wrapped.
-A file that no longer is as the snapshot has it raises SourceEdited, since the record would describe other bytes than those read.
+Python reports opens, listings and program starts to audit hooks; for existence checks the functions of `os` are wrapped.
+A file that differs from the snapshot raises SourceEdited, since the record would describe other bytes than those read.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Find unions of models that a tag decides between, such as `Annotated[Adam | Lion, Field(discriminator="kind")]`.
 
-pydantic looks at a value's tag alone to choose the member, so a member that nothing has made can't matter, whatever its other fields are.
+pydantic chooses the member by a value's tag alone, so a member that was never made can't matter.
 """
 
 from __future__ import annotations

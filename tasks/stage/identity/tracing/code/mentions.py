@@ -1,4 +1,4 @@
-"""Find what a piece of code mentions: names of its module, imports of its own, attributes, and strings that may name something.
+"""Find what a piece of code mentions: names of its module, its own imports, attributes, and strings that may name something.
 
 Scopes are Python's, so a local variable is never mistaken for the module's function of the same name, and nothing that may be the
 module's is left out.
