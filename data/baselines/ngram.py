@@ -7,8 +7,8 @@ sort of 64-bit keys an order for n-grams, and one for contexts.
 An n-gram of the highest order counts as often as it occurs, and so does one that begins with `<|bos|>`, since nothing precedes that; any
 other counts the different tokens that precede it, where the beginning of a row inside a document is one of them. A target near the
 beginning of its row is predicted by the order that its context has. Discounts follow from the counts of counts of each order; where those
-give none between 0 and the count, as in very small texts, they are 0.5, 1 and 1.5. Under the unigrams lies an even share for each token of
-the vocabulary, as a model's softmax has it.
+give none between 0 and the count, as in very small texts, they are 0.5, 1 and 1.5. Unigrams back off to a uniform distribution over
+the vocabulary, the support of a model's softmax.
 
 Cost for N targets: 2 x order sorts of N keys; about 80 bytes of memory for each.
 """

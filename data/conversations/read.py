@@ -1,6 +1,6 @@
-"""Reads a record of any shape into a conversation, a preference pair or a labelled answer, and tells it as text.
+"""Reads a record of any shape into a conversation, a preference pair or a labelled answer, and renders it as text.
 
-The text is what corpus stages see: it is compared, searched and shown. It holds every word of the conversation, each message below its
+Corpus stages compare, search and show this text. It has every word of the conversation, each message below its
 role.
 """
 

@@ -1,10 +1,10 @@
-"""Low-rank adaptation (Hu et al., 2021): of each adapted matrix W [out, in] only a change of small rank is trained.
+"""Low-rank adaptation (Hu et al., 2021): train only a change of small rank for each adapted matrix W [out, in].
 
     W' = W + alpha / rank x B A      A [rank, in] drawn at random, B [out, rank] zero, so training starts from W
 
 With `dora` (Liu et al., 2024) also the norm m [out] of each row: W' = m x V / |V| with V = W + alpha / rank x B A, m = |W| at the start.
-peft injects the layers; the file that `save` writes is one that peft loads. Cost in a step: two narrow products for each adapted matrix
-(DoRA: also A and B multiplied out). Gained: gradients, optimizer state and checkpoints of a few percent of the weights.
+peft injects the layers, and loads the file that `save` writes. Cost in a step: two narrow products for each adapted matrix
+(DoRA: also A and B multiplied out). Benefit: gradients, optimizer state and checkpoints for only a few percent of the weights.
 """
 
 from __future__ import annotations

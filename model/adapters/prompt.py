@@ -1,7 +1,7 @@
 """Prompt tuning (Lester et al., 2021): learn a few vectors that precede every document in place of tokens.
 
 The smallest of the adapters, D numbers for each position, and nothing is added to the weights, so it can't be merged into them. Cost in
-a step: one pass over the prompt for each micro-batch, and its keys in each attention. The file that `save` writes is one that peft loads.
+a step: one pass over the prompt for each micro-batch, and its keys in each attention. peft loads the file that `save` writes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The interface of an adapter; no other file asks which kind it is.
 
-An adapter decides which weights of a network are trained. Low-rank ones add a few parameters and freeze the rest, so that optimizer and
-checkpoints hold those few alone, and the model from before training needs no second copy. A kind is one file: a config, tagged by `kind`,
-that builds its adapter. `config.py` lists the kinds; a new one is its own file and its name there. Cheap to import: no torch.
+An adapter decides which weights of a network are trained. Low-rank ones add a few parameters and freeze the rest, so optimizer and
+checkpoints hold only those few, and the original model needs no second copy. A kind is one file: a config, tagged by `kind`,
+that builds its adapter. To add a kind, write its file and list it in `config.py`. Cheap to import: no torch.
 """
 
 from __future__ import annotations

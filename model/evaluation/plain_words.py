@@ -1,4 +1,4 @@
-"""How good a model is, in plain words: against counting, guessing, what it was before tuning, and the model that the recipe made before.
+"""Say how good a model is, in plain words: against n-grams, guessing, itself before tuning, and the recipe's previous model.
 
 The card, the report and the terminal show the same sentences; only what came before is left to the last two, since a card follows from
 its inputs alone. Each sentence is left out if the figures for it were not measured.

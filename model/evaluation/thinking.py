@@ -1,8 +1,8 @@
-"""How much better a model answers for the tokens that it spends on thinking: by a budget, and by the majority of several attempts.
+"""Measure how much thinking tokens improve answers: by budget, and by majority vote over several attempts.
 
-A budget ends the thinking after so many tokens: if it has not closed by then, the closing marker is written for it and the answer follows.
-A budget of 0 closes the thinking before it begins; none is larger than the context has room for. A vote samples several attempts, each with
-the largest budget, and takes the answer that most of them give; of equally frequent ones the first. Answers are compared as one first
+A budget limits the thinking tokens: if thinking has not ended by then, the closing marker is inserted and the answer follows.
+A budget of 0 closes the thinking before it begins; budgets are capped by the context. A vote samples several attempts, each with
+the largest budget, and takes the most frequent answer; ties go to the first. Answers are compared by their first
 sentence, regardless of case.
 
 Guarantee: the same model, questions and config give the same numbers for the same number of threads. Cost: an answer to each question for

@@ -1,4 +1,4 @@
-"""Beam search: the likeliest replies as wholes, of those that a number of beams comes upon.
+"""Beam search: the likeliest whole replies among those that the beams find.
 
 Each step keeps the `beams` likeliest unfinished beginnings. A reply that ended scores its summed log-probability divided by its length to
 the power of `length_penalty` (above 1 favours long ones, 0 compares sums). The search ends when no beginning, ended at once, would score

@@ -1,6 +1,6 @@
 """Replies to one prompt, token by token, and to many at once.
 
-Greedy output is a function of model and prompt; sampled output also of the seed. Many at once give each prompt what it gets alone, up to
+Greedy output is a function of model and prompt; sampled output also of the seed. In a batch each prompt gets the same reply as alone, up to
 rounding where two logits are nearly equal. Cost: one pass over the prompts, then one over a single token of each reply for each token
 written; as replies end, waiting prompts take their rows.
 """

@@ -1,7 +1,7 @@
 """From logits to the next token: greedy, or sampled after temperature, top-k, top-p and min-p.
 
 The likeliest token always survives the filters. Among equal logits the smallest id ranks first, so a tie never depends on a kernel's
-order. Logits that are NaN or have no finite maximum raise ValueError, so that a broken model is not mistaken for a weak one.
+order. Logits that are NaN or have no finite maximum raise ValueError, so a broken model is not mistaken for a weak one.
 
 Nothing sorts the vocabulary: top-k and top-p take the likeliest few, more of them only where those don't add up to p.
 """

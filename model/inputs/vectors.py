@@ -1,7 +1,7 @@
 """A column of float vectors, projected to the network's width and learned from end to end.
 
-Where the column follows from the tokens (`from_tokens`), the module keeps the table of every token's vector: it is taken from the training
-shards once, saved with the weights, not learned, and stands in for the column where rows have none, as in generation.
+If the column follows from the tokens (`from_tokens`), the module keeps the table of every token's vector: it is taken from the training
+shards once, saved with the weights, not learned, and replaces the column where rows lack it, as in generation.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Settings of the layers. A network's config inherits those of the layers that it is built of, so its keys stay in one flat section.
 
-Cheap to import (no torch), so that a recipe can be read at start-up. Each class refuses what its layers cannot compute, naming
+Cheap to import (no torch), so a recipe can be read at start-up. Each class refuses what its layers cannot compute, naming
 the field; `NEEDS` says which switch a field depends on.
 """
 

@@ -1,7 +1,7 @@
 """Prefetching: threads compute the coming results while the current one is used.
 
 Guarantee: `get` returns what `compute` returns, whatever was prefetched; an error in `compute` is raised by the `get` for that key.
-Cost: as many results in memory as there are threads, besides the one in use. Prefetched results that nobody asks for are dropped.
+Cost: as many results in memory as there are threads, besides the one in use. Unused prefetched results are dropped.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A decoder's shape: everything that decides how many parameters it has and what it computes from them.
 
-Cheap to import (no torch), so that a recipe can be read at start-up. A shape that cannot be built is refused here, with the
+Cheap to import (no torch), so a recipe can be read at start-up. A shape that cannot be built is refused here, with the
 field that is wrong, before anything runs. `hub_form` says which class of transformers computes it.
 """
 

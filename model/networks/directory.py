@@ -1,11 +1,11 @@
 """Save and load a network as a directory: `model.safetensors` (fp32) and `config.json`.
 
-A network whose numbers a class of transformers holds as they are (see `hub_form`) is written as that class, and `transformers` loads it
+A network that a transformers class can represent (see `hub_form`) is written as that class, and `transformers` loads it
 with the same logits. Any other gets model_type `folio`, which transformers refuses to open, and so does a network with an adapter that
-does not merge, which lies beside the weights (`model/adapters/opening.py`). The same weights give the same bytes, each
+does not merge, which is stored next to the weights (`model/adapters/opening.py`). The same weights give the same bytes, each
 file is written atomically, nothing is unpickled, and tied embeddings are stored once.
 
-ModelError means that a directory holds no such model, or one that needs what no network here computes; it names the file, the
+ModelError means that a directory has no such model, or one that no network here computes; it names the file, the
 field and its value.
 """
 

@@ -1,6 +1,6 @@
 """The shape of a bidirectional encoder: everything that decides how many parameters it has and what it computes from them.
 
-Cheap to import (no torch), so that a recipe can be read at start-up. A shape that cannot be built is refused here, with the field
+Cheap to import (no torch), so a recipe can be read at start-up. A shape that cannot be built is refused here, with the field
 that is wrong.
 """
 

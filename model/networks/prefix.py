@@ -1,10 +1,10 @@
 """Keys and values that precede every document in each layer, and that all its tokens attend to.
 
 A prefix is either learned as keys and values (prefix tuning, Li and Liang, 2021) or as vectors in place of tokens, of which the network
-makes keys and values (prompt tuning, Lester et al., 2021). A causal network makes the same of such a prompt whatever follows it, so that
-one pass over the prompt serves all documents of a batch, packed or not, and all of a text that is written.
+makes keys and values (prompt tuning, Lester et al., 2021). In a causal network these do not depend on what follows, so
+one pass over the prompt serves all documents of a batch, packed or not, and a whole generated text.
 
-Positions: tokens keep theirs, from 0, and P prefixed ones stand at -P to -1. Tools that put them at 0 and the first token at P compute the
+Positions: tokens keep theirs, from 0, and P prefixed ones are at -P to -1. Tools that put them at 0 and the first token at P compute the
 same, since rotary positions enter scores by their difference alone.
 """
 

@@ -1,6 +1,6 @@
 """The shape of a recurrent network: everything that decides how many parameters it has and what it computes from them.
 
-Cheap to import (no torch), so that a recipe can be read at start-up.
+Cheap to import (no torch), so a recipe can be read at start-up.
 """
 
 from __future__ import annotations

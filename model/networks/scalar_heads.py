@@ -1,7 +1,7 @@
-"""Heads that read one number from a hidden vector: what a reward model thinks of a reply, what a policy expects of one.
+"""Heads that read one number from a hidden vector: a reward model's score of a reply, or a policy's expected value.
 
-They are parameters of the network while it is trained, named `heads.<name>....`, and lie in a file of their own beside its weights, so that
-whatever opens the model without them finds it as any other. Their weights begin at zero: each reads 0 of everything.
+They are parameters of the network in training, named `heads.<name>....`, and are saved in a separate file next to its weights, so
+other programs open the model without them. Their weights start at zero: each reads 0 everywhere.
 """
 
 from __future__ import annotations

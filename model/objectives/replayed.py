@@ -5,8 +5,8 @@
 Each part is divided by its own units over the whole global batch. It keeps what a model knew from being overwritten (experience replay,
 Rolnick et al. 2019; the pretraining mix of Ouyang et al. 2022).
 
-Guarantee: a micro-batch computes both parts, whatever rows it holds, so that all workers make equally many passes, as ZeRO 3 needs. Where
-it has no row of a part, one row of padding stands in, which counts for nothing.
+Guarantee: every micro-batch computes both parts, so all workers make the same number of passes, as ZeRO 3 needs. Where
+it has no row of a part, one row of padding is used, which does not count.
 Cost: a second, smaller pass in each micro-batch.
 """
 

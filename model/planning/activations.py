@@ -1,7 +1,7 @@
-"""What a row of training keeps in memory for its backward pass, asked of the network itself.
+"""Measure on the network itself what a training row keeps in memory for its backward pass.
 
 A forward pass over fake tensors (`model/networks/meta.py`) shows every tensor that autograd saves; each storage counts once, the parameters
-not at all. What grows from one row to two is a row's own; what does not, such as rounded copies of weights, belongs to no row.
+not at all. Growth from one row to two is a row's share; the rest, such as rounded copies of weights, does not belong to rows.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ those of the fp32 model, and any loss of quality comes from the rounding alone. 
 one CPU core it takes 3 to 8 times as long as the rest of a token (INT4, models of 1 to 28 million parameters). PyTorch's kernel for INT8
 weights is faster for a few rows of a large matrix and slower for 32, and it rounds inputs and logits to bf16.
 
-The file is deliberately not called `model.safetensors`: a library that knows nothing of the scales must find no weights rather than load
+The file is deliberately not called `model.safetensors`: a library that does not know the scales must find no weights rather than load
 integers as weights.
 """
 

@@ -1,4 +1,4 @@
-"""Rows that the policy makes itself: a source for the trainer that samples replies, scores them and writes them before they are used.
+"""Rows made by the policy: a source for the trainer that samples replies, scores them and writes them before they are used.
 
 Updates come in cycles. At the first update of a cycle the policy samples `group` replies to each of `prompts` questions; rewards score
 them; they are written to the job's folder; and the cycle's updates learn from them, `inner_epochs` times, each time in another order.

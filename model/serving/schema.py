@@ -1,4 +1,4 @@
-"""Requests of the OpenAI-compatible API. What is not offered is refused by name; what changes nothing is taken.
+"""Requests of the OpenAI-compatible API. Unsupported parameters are refused by name, unless their value changes nothing.
 
 `top_k`, `min_p`, `repetition_penalty`, `truncation`, `guided_regex` and `guided_grammar` are not OpenAI's; the official client sends them
 as `extra_body`.

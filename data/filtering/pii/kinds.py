@@ -1,6 +1,6 @@
 """Finds each kind of personal data: SQL selects the documents that may contain it, Python finds and validates it in these.
 
-Whatever `find` finds in a text, the RE2 pattern `hint` matches too (a test checks it). Validation by kind:
+The RE2 pattern `hint` matches everything that `find` finds (a test checks it). Validation by kind:
 - secret: `secrets`.
 - e-mail: the grammar of addresses as they are used (RFC 5321, ASCII); and spelled out, with brackets around at or dot, or both as words
   before a common top-level domain.

@@ -1,9 +1,9 @@
 """The cart language and its interpreter, which is bounded: any text that a model writes terminates quickly.
 
 go TOWN         go there; a program begins at no town
-load N          take N of what the town makes, as far as the cart holds so many in all
+load N          take N of the town's goods, if the cart has room for them
 unload          leave everything here
-repeat N        do what follows, up to `end`, N times
+repeat N        repeat the lines up to `end` N times
 end
 """
 

@@ -1,7 +1,7 @@
 """A ledger of the answered parts of a prompt file, so a killed run continues to the same bytes.
 
-The first line says what the answers follow from. Each other one vouches for a part of the answers by its end and its SHA-256, and is
-written after that part is on the disk; so what follows the last one is torn, and is cut off and written again.
+The first line records what determines the answers. Each further line certifies a part of the answers by its end and its SHA-256, and is
+written after that part is on disk; anything after the last certified part is incomplete, and is cut off and written again.
 """
 
 from __future__ import annotations

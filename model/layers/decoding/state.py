@@ -1,7 +1,7 @@
-"""Keys and values of every row that writes, in slots of one preallocated block a layer.
+"""Keys and values of every generating row, in slots of one preallocated block per layer.
 
-What stands before every text, if anything does, lies at the beginning of each slot and is no token of its row.
-Rows have lengths of their own, join at the end and leave anywhere: the last row then moves into the gap, so that active rows always lie
+A prefix, if there is one, is at the beginning of each slot and does not count among its row's tokens.
+Rows differ in length, join at the end and leave anywhere: the last row then moves into the gap, so active rows always stay
 together and no step copies them. A block grows by doubling, up to the context; a row costs the memory of the longest one.
 """
 

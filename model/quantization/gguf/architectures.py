@@ -1,6 +1,6 @@
 """llama.cpp's names for transformers classes, the decoders of each that it computes, and the form of their tensors.
 
-A class that is not here has no equal in llama.cpp, or one that computes something else: DeepSeek-V3 is split another way there, SmolLM3
+A class not listed has no equivalent in llama.cpp, or one that computes something else: DeepSeek-V3 is split differently there, SmolLM3
 rotates by layer, VaultGemma and OPT do not exist. A window that hides anything is refused for all, since llama.cpp ignores it for these.
 """
 

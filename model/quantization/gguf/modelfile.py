@@ -1,6 +1,6 @@
 """Ollama's Modelfile: which file holds the weights, and the chat format in Go's template language.
 
-Ollama runs no Jinja, so the format is found by rendering the template with marks for a message's content, one role at a time. A template
+Ollama has no Jinja, so the format is found by rendering the template with marks for a message's content, one role at a time. A template
 that does more to system, user and assistant messages than to put fixed text around them gets no TEMPLATE, and a comment says so. Tools
 and thinking are not in it.
 """

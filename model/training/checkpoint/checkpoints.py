@@ -5,7 +5,7 @@ the record is renamed into place. Resuming on the same layout (workers and ZeRO 
 same numbers, distributed anew, and the same samples.
 Cost: a copy to CPU memory within the step, which on an accelerator the host does not wait for; a thread of each worker writes it to disk.
 The next checkpoint, and the end of the run, wait for that thread.
-Failure: a checkpoint of another job (configuration, seed, inputs) is an error. So is a disk that can't take one, raised at the next step;
+Failure: a checkpoint of another job (configuration, seed, inputs) is an error. So is a failed write, raised at the next step;
 the checkpoint before it stays current.
 """
 

@@ -6,7 +6,7 @@
     checkpoint.json            how many workers wrote, and the engine's counters
 
 Guarantee: nothing in it depends on how training was distributed, so it can be read on any layout. Every file has been flushed to disk when
-`write` returns. A file that is not as it was written raises JobError with its name. Nothing is unpickled.
+`write` returns. A changed file raises JobError with its name. Nothing is unpickled.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Weights saved for their validation loss or their step, apart from the checkpoints that a run resumes from.
+"""Weights saved for their validation loss or their step, separate from the checkpoints that a run resumes from.
 
     <checkpoints>/best-000001000.safetensors      the lowest validation loss, until the run ends: with `select: best` it becomes the model
     <keep_in>/<kind>-<job>/step-000001000/        a model directory retained for good; it outlives the run and is no part of its result
