@@ -1,4 +1,4 @@
-"""Splits -> tokenizer -> packed rows -> baselines, pretrained model -> gate; or an open model, trained further or as it is -> gate."""
+"""Splits -> tokenizer -> packed rows -> baselines, pretrained model -> gate; or an open model, trained further or unchanged -> gate."""
 
 from __future__ import annotations
 

@@ -126,7 +126,7 @@ def _counts(
 
 
 def _discounts(counts: NDArray[np.int64]) -> tuple[float, float, float]:
-    """Return what is taken from counts of 1, of 2, and of 3 or more."""
+    """Return the discounts for counts of 1, of 2, and of 3 or more."""
     one, two, three, four = (int(np.count_nonzero(counts == count)) for count in (1, 2, 3, 4))
     if not (one and two and three):
         return DISCOUNTS

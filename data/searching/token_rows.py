@@ -47,7 +47,7 @@ class Vocabulary:
 
 
 def row_texts(tokens: Array, vocabulary: Vocabulary) -> Iterator[str]:
-    """Yield rows [rows, width] as text, as one: a document goes on in the next row, which may begin with the last token once more."""
+    """Yield rows [rows, width] as one text: a document may continue in the next row, which may repeat the last token."""
     for start in range(0, len(tokens), ROWS):
         rows = tokens[max(start - 1, 0) : start + ROWS]
         kept = np.ones(rows.shape, dtype=np.bool_)

@@ -96,7 +96,7 @@ def arrow_schema(columns: tuple[Column, ...]) -> pa.Schema:
 
 
 def read_columns(schema: pa.Schema, where: object) -> tuple[Column, ...]:
-    """Return the columns that a file's schema describes; raise ShardError, naming `where` and the column, for what is no column of rows."""
+    """Return the columns that a file's schema describes; raise ShardError, naming `where` and the column, for anything else."""
     import pyarrow as pa
 
     columns = []

@@ -20,7 +20,7 @@ def asking(recipe: str, changes: tuple[str, ...], notify: str) -> Approver:
 
     def ask(question: Question) -> Answer:
         command = folio("approve", question.position, recipe_argument(recipe), *settings, "--reason", "...")
-        way = f"Answer by: {command}   Then run it again to go on."
+        way = f"Answer by: {command}   Then run it again to continue."
         if not (sys.stdin.isatty() and sys.stdout.isatty()):
             from flows.asking import tell
 

@@ -92,7 +92,7 @@ def _record(directory: Path) -> Artifact:
     try:
         return Artifact.unsealed((directory / RECORD).read_bytes())
     except (OSError, ValueError):
-        raise PushError(f"{directory} has no record of folio's, so it is not known what it was made of; name a recipe's model") from None
+        raise PushError(f"{directory} has no record of folio's, so its lineage is unknown; name a recipe's model") from None
 
 
 def _damaged(directory: Path, files: list[File]) -> Iterator[str]:

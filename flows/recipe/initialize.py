@@ -1,4 +1,4 @@
-"""`folio init`: look at a folder of someone's own texts and write a recipe for it that runs as it is.
+"""`folio init`: look at a folder of the user's texts and write a recipe that runs without changes.
 
 Model, vocabulary, tokens, batch and rate are the planner's, for this text and this machine; `folio size` proposes the same. About a dozen
 texts make a shard: few enough to be cleaned again quickly when one of them changes, enough to learn their words from. The recipe holds what
@@ -100,7 +100,7 @@ def look_at(folder: Path) -> Found:
 
 
 def write_found(found: Found, recipe: Recipe, about: str, expected: list[str], why: dict[str, str]) -> str:
-    """Write a recipe, `about` and what is `expected` at its head and `why` beside its keys; return what to tell of it."""
+    """Write a recipe with `about` and `expected` at its head and `why` beside its keys; return the lines to print."""
     shown = shlex.quote(str(found.target))
     head = "\n".join(
         (

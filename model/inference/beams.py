@@ -65,9 +65,9 @@ def beam_search(
 def _extend(
     going: Sequence[_Open], log_NV: torch.Tensor, beams: int, stops: frozenset[int], ended: list[Beam], length_penalty: float
 ) -> tuple[list[_Open], list[int]]:
-    """Return the likeliest continuations that go on, and the row that each comes from; add those that ended to `ended`.
+    """Return the likeliest unfinished continuations and the row of each; add finished ones to `ended`.
 
-    As many more are looked at as there are ways to end, so that `beams` of them go on.
+    Look at enough candidates that `beams` of them stay unfinished.
     """
     vocabulary = log_NV.shape[1]
     total_NV = log_NV + torch.tensor([beam.total for beam in going], dtype=torch.float64, device=log_NV.device)[:, None]

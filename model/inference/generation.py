@@ -98,7 +98,7 @@ def _tokens(network: DecodingNetwork, request: Request) -> Generator[int, None, 
 
 
 def _finish(network: DecodingNetwork, requests: Iterable[Request], rows: int) -> None:
-    """Write all replies, at most `rows` at once. Short prompts come first, so that those read together are nearly of one length."""
+    """Write all replies, at most `rows` at once. Short prompts come first, so those read together have similar lengths."""
     if rows < 1:
         raise ValueError(f"batch={rows}: no text could be written; give 1 or more")
     waiting = sorted(requests, key=lambda request: -len(request.prompt))

@@ -50,7 +50,7 @@ def distribution(logits_NV: Tensor, config: SamplingConfig) -> Tensor:
     logits_NV = logits_NV.detach().float()
     if config.temperature == 0:
         return torch.zeros_like(logits_NV).scatter_(1, logits_NV.argmax(-1, keepdim=True), 1.0)
-    # Subtract the maximum first, so that a tiny temperature overflows to -inf, never to inf.
+    # Subtract the maximum first, so a tiny temperature overflows to -inf, never to inf.
     scaled_NV = (logits_NV - logits_NV.amax(-1, keepdim=True)) / config.temperature
     scaled_NV = _likeliest(logits_NV, scaled_NV, config)
     if config.min_p:

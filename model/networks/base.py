@@ -69,7 +69,7 @@ class NetworkBase(ReadsInputs, frozen=True, extra="forbid"):
         return 32
 
     def resized(self, width: int, layers: int) -> Self:
-        """Return the network at another size, everything but `SIZES` as it is; ValueError for a kind without a rule for its inner sizes."""
+        """Return the network at another size, all but `SIZES` unchanged; ValueError for a kind without a rule for its inner sizes."""
         raise ValueError(
             f"kind={self.kind} has no rule for its inner sizes, so no size can be proposed; choose the keys of model: yourself"
         )

@@ -18,7 +18,7 @@ FACTS = "card.json"
 
 
 class EvaluationFact(BaseModel, frozen=True, extra="forbid"):
-    """What was measured of one model on the texts and questions of the run."""
+    """One model's measurements on the texts and questions of the run."""
 
     name: str = Field(description="which model: release, a quantized form, a model before it; text")
     metrics: dict[str, float] = Field(description="what was measured; by metric")

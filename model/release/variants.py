@@ -58,7 +58,7 @@ class Variant:
 
 
 def read_variants(variants: Mapping[str, Path], fidelity: Mapping[str, Path]) -> list[Variant]:
-    """Return the forms, with what was measured of each; ModelError for a directory that is not quantized."""
+    """Return the forms with their measurements; ModelError for a directory that is not quantized."""
     found = []
     for name, directory in variants.items():
         quantizer = quantizer_of(directory)

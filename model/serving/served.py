@@ -35,7 +35,7 @@ class ServedModel(Protocol):
 
     @property
     def about(self) -> About:
-        """What is said of the model."""
+        """The model's description."""
 
     @property
     def alive(self) -> bool:

@@ -42,7 +42,7 @@ class Update(NamedTuple):
     """The result of one optimizer update: metrics summed over this worker's units, gradient norm before clipping, learning rate.
 
     Tensors are numbers that may still be computed on the device, where they lie; reading one waits for it. `applied` is false if fp16
-    overflowed, so that no weight changed. `metrics` holds what only some updates have: under fp16 `loss_scale` and `skipped` (updates so
+    overflowed and no weight changed. `metrics` holds what only some updates have: under fp16 `loss_scale` and `skipped` (updates so
     far), every `CHANGE_EVERY` updates `update_norm`, the norm of the weights' change relative to theirs.
     """
 

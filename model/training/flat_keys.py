@@ -1,4 +1,4 @@
-"""Settings of optimizer, schedule and precision that are written beside them, as in `optimizer: muon` and `momentum: 0.9`.
+"""Settings of optimizer, schedule and precision written next to them, as in `optimizer: muon` and `momentum: 0.9`.
 
 They are placed where they belong, `optimizer: {kind: muon, momentum: 0.9}`. A setting that the chosen kind does not have is refused, unless
 it is given its default.
@@ -30,7 +30,7 @@ SECTIONS: dict[str, dict[str, str]] = {
 def has_flat_keys(given: Mapping[str, Any]) -> bool:
     """Return whether a setting is given next to its section, or a section has no kind.
 
-    A stage gets its config whole. It asks this and nothing else here, so that no other kind's settings are read by it.
+    A stage gets its config whole. It calls only this function of the module, so it reads no other kind's settings.
     """
     written = [given[section] for section in SECTIONS if section in given]
     chosen = all(isinstance(one, BaseModel) or (isinstance(one, Mapping) and "kind" in one) for one in written)

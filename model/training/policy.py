@@ -1,7 +1,7 @@
 """The model being trained, as rollouts use it: each worker samples its share of the replies, and all get all of them.
 
 Guarantee: what a prompt and its seed give does not depend on the number of workers or the ZeRO stage, up to rounding.
-Cost: where weights are divided (ZeRO 3, tensor parallelism) they are gathered once for a rollout, so a whole model must fit beside.
+Cost: where weights are sharded (ZeRO 3, tensor parallelism) they are gathered once for a rollout, so a whole model must fit in addition.
 """
 
 from __future__ import annotations

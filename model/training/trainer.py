@@ -1,6 +1,6 @@
 """The training loop: rows in, weights out, and a line of the step log for every step.
 
-Guarantee: the loss of a step is the mean over all units of its global batch, whatever the micro-batches and workers. On one layout, the
+Guarantee: the loss of a step is the mean over all units of its global batch, for any micro-batches and workers. On one layout, the
 step log and final weights of a run that was killed and continued are byte-identical to an undisturbed run's. A loss that is not finite
 stops the run, with the step's number, before its weights are saved, or causes a rollback.
 The host doesn't wait for the device within a step: while one step is computed the next is prepared, and the numbers of a step are read

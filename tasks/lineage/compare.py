@@ -48,7 +48,7 @@ class RunSide:
         return Rates.model_validate(self.run.configuration.get("rates", {}))
 
     def observed(self) -> dict[str, str]:
-        """Return name -> digest of what was observed of files outside the store."""
+        """Return name -> digest of the observed files outside the store."""
         names = ((name, value) for artifact in self.artifacts.values() for name, value in artifact.ingredients.items())
         return {name.removeprefix("observed."): value for name, value in names if name.startswith("observed.")}
 

@@ -61,7 +61,7 @@ class Inspection:
         return any(known.path == file for known in self.artifact.files)
 
     def inputs_named(self, *names: str) -> list[Holding]:
-        """Return what is known of the inputs with these names, each shard by itself."""
+        """Return the inputs with these names, each shard separately."""
         return [holding for name, holding in self.inputs.items() if name.partition("[")[0] in names]
 
     @property

@@ -97,7 +97,7 @@ def logs(
         str, typer.Argument(help="a run's id, the beginning of it, or a recipe for its newest run", autocompletion=complete_run)
     ],
     stage: Annotated[str, typer.Argument(help="only this stage or position", autocompletion=complete_stage)] = "",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="go on until the run has ended")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="keep printing until the run has ended")] = False,
     store: StoreUrl = "",
 ) -> None:
     """Print what a run has said, with times in UTC."""

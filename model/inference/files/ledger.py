@@ -43,7 +43,7 @@ class Ledger:
         self.parts: list[Part] = []
 
     def open(self, *, restart: bool) -> None:
-        """Begin, or go on after the last part that is whole. Raise LedgerError where that would mix two runs."""
+        """Begin, or continue after the last complete part. Raise LedgerError if that would mix two runs."""
         if restart or not (self.path.exists() or self.answers.exists()):
             self.answers.write_bytes(b"")
             self.path.write_bytes(_line(self._identity))

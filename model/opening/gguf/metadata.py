@@ -20,7 +20,7 @@ LLAMA3 = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_positio
 
 
 class GgufFile:
-    """An open model, in one file or in parts of which `path` is the first.
+    """An open model, in one file or in parts; `path` is the first.
 
     Raise ModelError if it is none, if a part is missing or of another model, or if its architecture is not read here.
     """

@@ -46,9 +46,9 @@ class WorkerFile(NamedTuple):
 
 
 def snapshot(engine: AnyEngine) -> WorkerFile:
-    """Copy what this worker writes, as it is now; the host doesn't wait for the copies. A collective: all workers must call it.
+    """Copy what this worker will write; the host doesn't wait for the copies. A collective: all workers must call it.
 
-    Each parameter goes to the data worker with the fewest bytes so far, so that all write about equally much.
+    Each parameter goes to the data worker with the fewest bytes so far, so all write about the same amount.
     """
     copies, tensors = Snapshot(), dict[str, Tensor]()
     cuts: dict[str, int] = {}

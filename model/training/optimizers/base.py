@@ -55,7 +55,7 @@ class OptimizerBase(BaseModel, frozen=True, extra="forbid"):
         yield from ()
 
     def build(self, network: nn.Module, learning_rate: float, weight_decay: float) -> Optimizer:
-        """Return the optimizer of what is trained of a network. `learning_rate`: its peak."""
+        """Return the optimizer of a network's trainable parameters. `learning_rate`: its peak."""
         raise NotImplementedError
 
 

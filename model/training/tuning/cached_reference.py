@@ -2,7 +2,7 @@
 
     reference-<job>/train, reference-<job>/val    rows that hold the columns of `objective.cacheable` alone
 
-Guarantee: a cache that is there is complete and flushed to disk, and of this job; a run that was killed while it was made makes it again.
+Guarantee: an existing cache is complete, flushed to disk, and of this job; a run that was killed while making it makes it again.
 Cost: one forward pass over all rows by all workers together, and 4 bytes a number. It spares the reference's passes in every step, and its
 copy of the weights.
 """

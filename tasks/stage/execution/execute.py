@@ -52,7 +52,7 @@ def execute(run: PipelineRun, position: str, calls: Sequence[StageCall]) -> list
         resources = run.pool.share(len(to_run)) if mapped else run.resources
         elsewhere = mapped and run.pool.elsewhere
         pool = "" if calls[0].shard else run.resources.pools.get(calls[0].decision.stage, "")
-        # A worker can't write this run's record, so that is done here.
+        # A worker can't write this run's record, so it is done here.
         if to_run and (elsewhere or pool):
             reporter.start()
         job_reporter: Reporter = BufferedReporter() if elsewhere else reporter

@@ -42,7 +42,7 @@ EXPORT_SECONDS = 20.0
 
 
 def resolve(url: str, root: Path) -> str:
-    """Resolve a store or database given by a path against the recipe's root; return a URL as it is."""
+    """Resolve a store or database given by a path against the recipe's root; return a URL unchanged."""
     if url.startswith("sqlite:///") and not url.startswith("sqlite:////"):
         return f"sqlite:///{(root / url.removeprefix('sqlite:///')).resolve()}"
     return url if "://" in url else str((root / url).resolve())

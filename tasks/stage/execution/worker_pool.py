@@ -110,5 +110,5 @@ def _result(future: Future, job: StageJob) -> Outcome:
         first = next(iter(str(error).splitlines()), "")
         raise ClusterError(
             f"{job.call.decision.position}: the cluster lost this shard ({type(error).__name__}: {first}). A worker that dies each time "
-            "usually lacks memory: lower resources.memory or resources.threads. What was made is kept; run the same command again to go on."
+            "usually lacks memory: lower resources.memory or resources.threads. Finished work is kept; run the same command to continue."
         ) from error

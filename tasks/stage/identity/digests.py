@@ -49,7 +49,7 @@ def hash_file(path: Path) -> str:
 
 
 def hash_files(paths: Iterable[Path]) -> dict[Path, str]:
-    """Return the hex sha256 of each file as it is on the disk, one thread a core; `unreadable: why` for a file that can't be read."""
+    """Return the hex sha256 of each file on disk, with one thread per core; `unreadable: why` for a file that can't be read."""
     return dict(read_digests(dict.fromkeys(paths)))
 
 
@@ -68,7 +68,7 @@ class DigestCache:
         self._unusable = False
 
     def __reduce__(self) -> tuple[type[DigestCache], tuple[Path]]:
-        """Pickle as the path, so that another process opens the file for itself."""
+        """Pickle as the path; another process then opens the file itself."""
         return DigestCache, (self.path,)
 
     def of(self, paths: Iterable[Path]) -> dict[Path, str]:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, JsonValue
 LARGEST = 1024
 SURROGATE = re.compile("[\ud800-\udfff]")
 KEY_DIGITS = 6
-"""Digits of its key that an address begins with, so that the names of folders say which artifacts a key may find."""
+"""Digits of its key that an address begins with, so folder names show which artifacts a key may find."""
 NOT_IDENTITY: dict[str, JsonValue] = {"identity": False}
 
 

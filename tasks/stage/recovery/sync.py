@@ -24,7 +24,7 @@ class Synced:
 
 
 def synchronize(journal: Journal, servers: Servers) -> Iterator[Synced]:
-    """Tell the servers what they lack, run by run. Raises MLflow's error if its database can't be read."""
+    """Bring the servers up to date, run by run. Raises MLflow's error if its database can't be read."""
     told = Told(servers.mlflow, servers.home) if servers.mlflow else None
     for record in reversed(journal.records()):
         if journal.alive(record):

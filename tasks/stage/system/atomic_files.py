@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that it appears with all its content, flushed to the disk, or not at all."""
+    """Write a file atomically, flushed to disk."""
     partial = path.with_name(f".{path.name}-{uuid.uuid4().hex[:6]}")
     with partial.open("wb") as stream:
         stream.write(content)

@@ -19,7 +19,7 @@ FULL = {errno.ENOSPC, errno.EDQUOT}
 CANNOT_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
 # What a full disk is called by libraries that hide its number.
 SAYS_FULL = ("No space left on device", "database or disk is full", "Disk quota exceeded", "disk is full")
-RETRY = "What was made is kept; give the same command again to go on."
+RETRY = "Finished work is kept; run the same command again to continue."
 
 
 def explain(error: BaseException) -> str:

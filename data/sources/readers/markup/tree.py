@@ -1,6 +1,6 @@
 """Converts an element tree to plain text: a blank line between blocks, a line end between list items and table rows.
 
-There is no recursion, so trees of any depth are read. HTML's named entities become their characters and no others are expanded.
+Nothing recurses, so trees of any depth are read. HTML's named entities become their characters and no others are expanded.
 Preformatted text keeps its lines and spaces. One pass over the tree.
 """
 

@@ -97,7 +97,7 @@ def _same(kind: type[BaseException], arguments: list[Any], message: str) -> Base
     """Return the error made from its arguments, if it then says the same."""
     try:
         error = kind(*arguments)
-    except Exception:  # noqa: BLE001  # whatever its constructor wants, these are not it
+    except Exception:  # noqa: BLE001  # the constructor takes other arguments
         return None
     return error if str(error) == message else None
 

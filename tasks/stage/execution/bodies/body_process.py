@@ -44,7 +44,7 @@ def main(connection: socket.socket, request: Message) -> None:
 def _answer(outbox: Outbox, request: Message) -> Message:
     try:
         return {"kind": "done", "metrics": _execute(outbox, request), "interrupted": was_interrupted()}
-    except BaseException as error:  # noqa: BLE001  # whatever it is, the run raises it
+    except BaseException as error:  # noqa: BLE001  # the run raises it
         return {"kind": "failed", **describe(error)}
 
 
@@ -113,6 +113,6 @@ class _Relay(logging.Handler):
 
 
 def _relay_logs(outbox: Outbox) -> None:
-    """Send what is logged to the run, warnings of libraries included."""
+    """Send log records to the run, including libraries' warnings."""
     logging.getLogger().addHandler(_Relay(outbox))
     logging.getLogger("folio").setLevel(logging.INFO)

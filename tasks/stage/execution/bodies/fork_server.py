@@ -48,7 +48,7 @@ LIBRARIES = (
     "torch",
     "safetensors.torch",
 )
-"""What most stages use. What is not here is imported by each body that uses it."""
+"""Libraries that most stages use. Each body imports any others itself."""
 ROOMS = ("flows", "tasks", "data", "model")
 ROOT = Path(__file__).resolve().parents[4]
 RECORDER = "tasks.stage.identity.tracing.recorder"
@@ -161,7 +161,7 @@ def load_libraries() -> None:
 
 
 def load_tools() -> Tools:
-    """Return the tools as they are now, so that an edit of them changes nothing of a run; no process finds them imported."""
+    """Load the tools now, so later edits don't affect a run; forked processes don't find them imported."""
     sys.path.insert(0, str(ROOT))
     tools = Tools(*(importlib.import_module(name) for name in (RECORDER, CHANNEL, ERRORS)))
     sys.path.remove(str(ROOT))
@@ -203,7 +203,7 @@ def _become_body(connection: socket.socket, tools: Tools) -> NoReturn:
             code = 0
     except KeyboardInterrupt:
         pass  # the run was interrupted before the body began
-    except BaseException as error:  # noqa: BLE001  # whatever it is, the run hears of it
+    except BaseException as error:  # noqa: BLE001  # reported to the run
         if body is None:
             with suppress(OSError):  # the run is gone
                 channel.send({"kind": "failed", **tools.errors.describe(error)})

@@ -95,7 +95,7 @@ def run_body(call: BodyCall, listener: Listener) -> Executed:
         how = f"was ended by signal {-ended.code} ({signal.strsignal(-ended.code)})" if ended.code < 0 else f"ended with code {ended.code}"
         raise BodyLost(
             f"{call.position}: the process that executed it {how}. If memory ran short, lower resources.memory or resources.threads. "
-            "What was made before is kept; run the same command again to go on."
+            "Finished work is kept; run the same command again to continue."
         )
     if answer["kind"] == "failed":
         raise rebuild(answer)
@@ -114,7 +114,7 @@ def _follow(channel: Channel, listener: Listener) -> Message | None:
         if kind == "progress":
             shown = (message["done"], message["total"], message["note"], message["seconds_left"])
             listener.meter.show(*shown)
-            if listener.meter.terminal:  # elsewhere it is logged as it is
+            if listener.meter.terminal:  # elsewhere it is logged unchanged
                 log_progress(listener.meter.label, *shown)
         elif kind == "series":
             listener.series([(name, value, step) for name, value, step in message["rows"]])

@@ -102,7 +102,7 @@ class _Sent:
         while (found := self._found()) is None:
             state = self._state()
             if state is None:
-                self._say("Prefect's server is away; its worker goes on, and the run waits for it")
+                self._say("Prefect's server is away; its worker continues, and the run waits for it")
             elif state.is_final():
                 # The file may have been written between the two looks.
                 if (found := self._found()) is not None:

@@ -49,7 +49,7 @@ class MarkFile:
             self.log("rank", rank)
 
     def _forked(self) -> None:
-        """Go on in files of this process; what it had loaded is written again."""
+        """Continue in new files of this process; write again what it had loaded."""
         self._lock, self._seen = threading.Lock(), set()
         self._open()
         for module, renew in self._modules:

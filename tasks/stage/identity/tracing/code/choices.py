@@ -41,7 +41,7 @@ def union_of(node: ast.stmt, style: Style) -> Union | None:
 
 
 def tags_of(node: ast.ClassDef) -> tuple[str, ...]:
-    """Return the tags by which a class is chosen; none if it states none as literals."""
+    """Return the tags that choose a class; empty if it has none as literals."""
     for inner in node.body:
         if isinstance(inner, ast.AnnAssign) and isinstance(inner.target, ast.Name) and inner.target.id == TAG:
             annotation = inner.annotation

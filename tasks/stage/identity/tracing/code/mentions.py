@@ -233,7 +233,7 @@ class Reader:
 
 
 def _whose_fields(node: ast.expr) -> ast.expr | None:
-    """Return the model whose table of fields this is. Who asks for its names and defaults does not ask for the fields' types."""
+    """Return the model whose table of fields this is. Reading its names and defaults does not read the fields' types."""
     return node.value if isinstance(node, ast.Attribute) and node.attr == "model_fields" else None
 
 
