@@ -1,7 +1,7 @@
 """Compress a text with general compressors: zstd alone, zstd with the training text as dictionary, and xz alone.
 
-A model has read the training text before it predicts another, so it compares with the compressor that has, too; the ones
-alone show how much of the text repeats itself. Documents are joined by a zero byte, so their ends cost something, as a model's do.
+A model has read the training text before it predicts another, so it compares with the compressor that has, too; zstd
+and xz alone show how much of the text repeats itself. Documents are joined by a zero byte, so their ends cost something, as a model's do.
 """
 
 from __future__ import annotations

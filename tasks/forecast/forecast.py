@@ -1,8 +1,8 @@
 """How long each stage of a plan will take and how much it will write.
 
 Stages are forecast in the plan's order, since one's expected output is the next one's input. Earlier executions,
-of any recipe, give the rates (`rates.py`); for training without a comparable execution, the speed at which this machine
-multiplies matrices does. Everything else that never ran has no estimate.
+of any recipe, give the rate (`rates.py`); for training without a comparable execution, the speed at which this machine
+multiplies matrices gives it. Everything else that never ran has no estimate.
 """
 
 from __future__ import annotations
